@@ -1,0 +1,21 @@
+"""What nucleate raises when its user can mend the cause: one sentence that names the cause and the mend."""
+
+
+class NucleateError(Exception):
+    """Base of every error a user can mend; the command line prints it and leaves with exit code 2."""
+
+
+class DataError(NucleateError):
+    """The data cannot be used as asked: a missing file, a bad column, too few rows."""
+
+
+class NetworkError(NucleateError):
+    """A network cannot be made, loaded or applied: shapes that do not fit, a corrupt file."""
+
+
+class SpecError(NucleateError):
+    """A setting of a run or a study has a value it cannot have."""
+
+
+class StudyError(NucleateError):
+    """A study folder cannot be used: it is none, it is damaged, or it belongs to another spec."""

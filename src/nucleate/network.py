@@ -1,0 +1,260 @@
+"""The network: an immutable JAX pytree of weights and biases, of any depth from two layers on. It knows no data."""
+
+import itertools
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from nucleate import _jax as _jax
+from nucleate._files import write_atomically
+from nucleate.activations import Activation, get_activation
+from nucleate.errors import NetworkError
+from nucleate.init_scale import InitScale
+
+_FORMAT = "nucleate network 1"
+T = TypeVar("T")
+
+
+@partial(jax.tree_util.register_dataclass, data_fields=["weights", "biases"], meta_fields=["activation"])
+@dataclass(frozen=True)
+class Network:
+    """A fully connected network ``W_L s(... s(W_1 x + b_1) ...) + b_L``.
+
+    Parameters
+    ----------
+    weights : tuple of arrays, shapes (m_1, d), (m_2, m_1), ..., (c, m_{L-1})
+        Row k of layer l holds the input weights of neuron k.
+    biases : tuple of arrays of shape (m_l,), or None for a layer without bias
+    activation : Activation
+        Applied after every layer but the last.
+
+    Examples
+    --------
+    >>> network = Network.create(5, [50, 50], 1, scale=InitScale("epsilon", 1e-3), seed=0)
+    >>> network
+    Network(5-50-50-1, tanh, no biases, float32)
+    >>> network(jnp.ones((80, 5))).shape
+    (80, 1)
+    """
+
+    weights: tuple[Float[Array, "fan_out fan_in"], ...]
+    biases: tuple[Float[Array, " fan_out"] | None, ...]
+    activation: Activation
+
+    @classmethod
+    def create(
+        cls,
+        inputs: int,
+        hidden: Sequence[int],
+        outputs: int,
+        *,
+        scale: InitScale | Sequence[InitScale],
+        activation: str | Activation = "tanh",
+        bias: bool | Sequence[bool] = False,
+        seed: int = 0,
+        dtype: str = "float32",
+    ) -> "Network":
+        """Draw a network with normal parameters of the given scale.
+
+        The standard normal draws depend on the seed and the shapes alone: networks of one seed at two scales, or in
+        two dtypes, are multiples or roundings of each other.
+
+        Parameters
+        ----------
+        inputs, hidden, outputs : int, sequence of int, int
+            The widths d, (m_1, ..., m_{L-1}) and c; at least one hidden layer.
+        scale : InitScale, or one for each layer
+        activation : str or Activation
+        bias : bool, or one for each layer
+            A layer's biases have the standard deviation of its weights.
+        seed : int
+        dtype : {"float32", "float64"}
+
+        Raises
+        ------
+        NetworkError
+            For widths below 1, no hidden layer, or a sequence that does not have one entry for each layer.
+        """
+        widths = (inputs, *hidden, outputs)
+        layers = len(widths) - 1
+        if layers < 2:
+            raise NetworkError("A network needs at least one hidden layer; give hidden widths such as 50 or 50,50.")
+        if min(widths) < 1:
+            raise NetworkError(f"The widths are {'-'.join(map(str, widths))}; each must be 1 or more.")
+        if dtype not in ("float32", "float64"):
+            raise NetworkError(f"The dtype is {dtype!r}; it must be float32 or float64.")
+        scales = _one_for_each_layer("scale", scale, layers)
+        with_bias = _one_for_each_layer("bias", bias, layers)
+
+        key = jax.random.key(seed)
+        weights, biases = [], []
+        for layer, (fan_in, fan_out) in enumerate(itertools.pairwise(widths)):
+            std = scales[layer].std(fan_in, fan_out, output_layer=layer == layers - 1)
+            key_weight, key_bias = jax.random.split(jax.random.fold_in(key, layer))
+            draw = std * jax.random.normal(key_weight, (fan_out, fan_in), jnp.float64)
+            weights.append(draw.astype(dtype))
+            draw = std * jax.random.normal(key_bias, (fan_out,), jnp.float64)
+            biases.append(draw.astype(dtype) if with_bias[layer] else None)
+        if isinstance(activation, str):
+            activation = get_activation(activation)
+        return cls(tuple(weights), tuple(biases), activation)
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """``(d, m_1, ..., m_{L-1}, c)``."""
+        return (self.weights[0].shape[1], *(weight.shape[0] for weight in self.weights))
+
+    @property
+    def hidden(self) -> tuple[int, ...]:
+        """The widths of the hidden layers."""
+        return self.widths[1:-1]
+
+    @property
+    def depth(self) -> int:
+        """The number of layers L, hidden and output."""
+        return len(self.weights)
+
+    @property
+    def dtype(self) -> str:
+        """``"float32"`` or ``"float64"``."""
+        return str(self.weights[0].dtype)
+
+    def __repr__(self) -> str:
+        with_bias = [str(layer) for layer, bias in enumerate(self.biases, 1) if bias is not None]
+        biases = f"biases in layers {', '.join(with_bias)}" if with_bias else "no biases"
+        return f"Network({'-'.join(map(str, self.widths))}, {self.activation.name}, {biases}, {self.dtype})"
+
+    def __call__(self, x: Float[Array, "n d"]) -> Float[Array, "n c"]:
+        """The outputs for the rows of ``x``.
+
+        Raises
+        ------
+        NetworkError
+            If ``x`` does not have the network's number of columns.
+        """
+        if x.ndim != 2 or x.shape[1] != self.widths[0]:
+            raise NetworkError(f"The input has shape {tuple(x.shape)}; expected (rows, {self.widths[0]}).")
+        return self.on_columns(jnp.asarray(x, self.dtype).T).T
+
+    def on_columns(self, x: Float[Array, "d n"]) -> Float[Array, "c n"]:
+        """The outputs for the columns of ``x``: the layout in which training is fastest."""
+        return self._affine(self.depth - 1, self.activation(self.pre_activations(x)[-1]))
+
+    def pre_activations(self, x: Float[Array, "d n"]) -> tuple[Float[Array, "m n"], ...]:
+        """What enters the activation in each hidden layer, for the columns of ``x``; shapes (m_l, n)."""
+        entering = [self._affine(0, x)]
+        for layer in range(1, self.depth - 1):
+            entering.append(self._affine(layer, self.activation(entering[-1])))
+        return tuple(entering)
+
+    def _affine(self, layer: int, x: Float[Array, "fan_in n"]) -> Float[Array, "fan_out n"]:
+        product = self.weights[layer] @ x
+        bias = self.biases[layer]
+        return product if bias is None else product + bias[:, None]
+
+    def astype(self, dtype: str) -> "Network":
+        """The same network in another dtype."""
+        cast: Network = jax.tree.map(lambda leaf: leaf.astype(dtype), self)
+        return cast
+
+    def to_bytes(self, metadata: Mapping[str, str] | None = None) -> bytes:
+        """A safetensors file's bytes: tensors ``weights.0``, ``biases.0``, ..., and the architecture in its metadata.
+
+        Parameters
+        ----------
+        metadata : mapping of str to str, optional
+            Kept in the file beside the architecture, and given back by `read_metadata`.
+        """
+        tensors = {f"weights.{layer}": np.asarray(weight) for layer, weight in enumerate(self.weights)}
+        tensors |= {f"biases.{layer}": np.asarray(b) for layer, b in enumerate(self.biases) if b is not None}
+        architecture = {
+            "format": _FORMAT,
+            "widths": json.dumps(self.widths),
+            "biases": json.dumps([bias is not None for bias in self.biases]),
+            "activation": self.activation.name,
+            "dtype": self.dtype,
+        }
+        return save(tensors, {**(metadata or {}), **architecture})
+
+    def save(self, path: str | Path, metadata: Mapping[str, str] | None = None) -> None:
+        """Write `to_bytes` to ``path``, which appears whole or not at all.
+
+        Raises
+        ------
+        NucleateError
+            If the path cannot be written.
+        """
+        write_atomically(Path(path), self.to_bytes(metadata))
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Network":
+        """The network that `save` wrote, bit for bit.
+
+        Raises
+        ------
+        NetworkError
+            If the file is missing, no safetensors file, damaged, or holds no network of this package.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> network = Network.create(2, [3], 1, scale=InitScale("gain", 1.0), bias=True)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     network.save(Path(folder) / "network.safetensors")
+        ...     Network.load(Path(folder) / "network.safetensors")
+        Network(2-3-1, tanh, biases in layers 1, 2, float32)
+        """
+        metadata = read_metadata(path)
+        try:
+            widths, with_bias = json.loads(metadata["widths"]), json.loads(metadata["biases"])
+            activation = get_activation(metadata["activation"])
+            with safe_open(path, framework="numpy") as file:
+                weights = [file.get_tensor(f"weights.{layer}") for layer in range(len(widths) - 1)]
+                biases = [file.get_tensor(f"biases.{layer}") if has else None for layer, has in enumerate(with_bias)]
+        except (SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:
+            raise NetworkError(f"The network file {path} is damaged ({error}); save the network again.") from error
+        shapes = [weight.shape for weight in weights]
+        if shapes != list(zip(widths[1:], widths, strict=False)):
+            raise NetworkError(
+                f"The network file {path} holds weights of shapes {shapes} for widths {widths}; save the network again."
+            )
+        on_device = [None if bias is None else jnp.asarray(bias) for bias in biases]
+        return cls(tuple(map(jnp.asarray, weights)), tuple(on_device), activation)
+
+
+def read_metadata(path: str | Path) -> dict[str, str]:
+    """The metadata of a network file, the architecture's entries and those given to `Network.save`.
+
+    Raises
+    ------
+    NetworkError
+        If the file is missing, no safetensors file, or not written by this package.
+    """
+    try:
+        with safe_open(path, framework="numpy") as file:
+            metadata = file.metadata() or {}
+    except FileNotFoundError:
+        raise NetworkError(f"There is no network file {path}; check the path.") from None
+    except (SafetensorError, OSError) as error:
+        raise NetworkError(f"{path} is no readable safetensors file ({error}); save the network again.") from error
+    if metadata.get("format") != _FORMAT:
+        raise NetworkError(f"{path} is a safetensors file that holds no nucleate network; save one with Network.save.")
+    return dict(metadata)
+
+
+def _one_for_each_layer(name: str, given: T | Sequence[T], layers: int) -> list[T]:
+    if not isinstance(given, Sequence):
+        return [given] * layers
+    if len(given) != layers:
+        raise NetworkError(f"{name} has {len(given)} entries for {layers} layers; give one, or one for each layer.")
+    return list(given)
