@@ -87,7 +87,9 @@ def _sigmoid_shifted(z: Float[Array, "..."]) -> Float[Array, "..."]:
 
 def _softplus_shifted(z: Float[Array, "..."]) -> Float[Array, "..."]:
     # log((1 + e^z) / 2), by softplus(z) = z + softplus(-z) without overflow and without cancellation near zero.
-    return jnp.maximum(z, 0) + jnp.log1p(0.5 * jnp.expm1(-jnp.abs(z)))
+    # (Written with where: at zero the derivatives of maximum and abs would not add up to 1/2.)
+    size = jnp.where(z > 0, z, -z)
+    return jnp.where(z > 0, z, 0) + jnp.log1p(0.5 * jnp.expm1(-size))
 
 
 def _gelu(z: Float[Array, "..."]) -> Float[Array, "..."]:

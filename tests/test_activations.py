@@ -1,0 +1,80 @@
+"""Each activation against 50-digit arithmetic, and what the table says of it at zero."""
+
+import jax
+import jax.numpy as jnp
+import mpmath
+import numpy as np
+import pytest
+
+import nucleate
+from nucleate.activations import activation_names, get_activation
+
+mpmath.mp.dps = 50
+
+EXACT = {
+    "linear": lambda z: z,
+    "tanh": mpmath.tanh,
+    "relu": lambda z: max(z, mpmath.mpf(0)),
+    "leaky_relu": lambda z: z if z > 0 else z * mpmath.mpf(0.01),
+    "xtanh": lambda z: z * mpmath.tanh(z),
+    "sigmoid_shifted": lambda z: 1 / (1 + mpmath.exp(-z)) - mpmath.mpf(1) / 2,
+    "softplus_shifted": lambda z: mpmath.log(1 + mpmath.exp(z)) - mpmath.log(2),
+    "gelu": lambda z: z * mpmath.ncdf(z),
+    "silu": lambda z: z / (1 + mpmath.exp(-z)),
+}
+OWN = tuple(EXACT)
+
+
+def test_every_activation_has_an_exact_counterpart():
+    assert set(OWN) <= set(activation_names())
+
+
+@pytest.mark.parametrize("name", OWN)
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-14), ("float32", 1e-6)])
+def test_value_is_accurate_relatively_even_at_tiny_arguments(name, dtype, tolerance):
+    sizes = np.concatenate([np.logspace(-12, 0, 25), [3.0, 8.0, 20.0]])
+    z = np.concatenate([-sizes, sizes]).astype(dtype)
+    exact = np.array([float(EXACT[name](mpmath.mpf(float(v)))) for v in z])
+    got = np.asarray(get_activation(name)(jnp.asarray(z)), float)
+    # GELU's left tail loses digits in erfc's argument: absolute accuracy is what counts there.
+    allowed = tolerance * np.where(np.abs(z) > 2, np.abs(exact) + 1e-3, np.abs(exact))
+    assert np.all(np.abs(got - exact) <= allowed)
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_leading_part_is_the_limit_at_zero(name):
+    activation = get_activation(name)
+    for z in (mpmath.mpf("1e-20"), mpmath.mpf("-1e-20")):
+        coefficient = (EXACT[name](z) - mpmath.mpf(activation.value)) / z**activation.multiplicity
+        assert float(coefficient) == pytest.approx(activation.right if z > 0 else activation.left, rel=1e-15, abs=1e-15)
+        assert float(activation.leading(jnp.asarray(float(z)))) == pytest.approx(float(EXACT[name](z)), rel=1e-12)
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_slope_is_the_derivative_at_zero_where_there_is_one(name):
+    activation = get_activation(name)
+    if activation.slope is None:
+        assert activation.right != activation.left
+    else:
+        assert float(jax.grad(activation.function)(0.0)) == pytest.approx(activation.slope, abs=1e-15)
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_parity_is_what_the_table_says(name):
+    activation = get_activation(name)
+    z = jnp.linspace(0.1, 3.0, 30)
+    mirrored, same = activation(-z), activation(z)
+    is_odd, is_even = bool(jnp.allclose(mirrored, -same)), bool(jnp.allclose(mirrored, same))
+    assert activation.parity == ("odd" if is_odd else "even" if is_even else "none")
+
+
+def test_unknown_name_is_answered_with_the_names_there_are():
+    with pytest.raises(nucleate.NetworkError, match="no activation 'tahn'; choose one of linear, tanh, relu"):
+        get_activation("tahn")
+
+
+def test_a_name_cannot_be_taken_twice_and_multiplicity_is_positive():
+    with pytest.raises(nucleate.NetworkError, match="already registered"):
+        nucleate.register_activation(nucleate.Activation("tanh", jnp.sin, 1, 1.0, 1.0))
+    with pytest.raises(nucleate.NetworkError, match="multiplicity 0; it must be 1 or more"):
+        nucleate.register_activation(nucleate.Activation("step", jnp.sign, 0, 1.0, -1.0))

@@ -1,0 +1,133 @@
+"""The network pytree: what it computes, how it is drawn, and that a saved one comes back bit for bit."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors.numpy import save_file
+
+from nucleate import InitScale, Network, NetworkError
+from nucleate.network import read_metadata
+
+GAIN = InitScale("gain", 1.0)
+architectures = st.tuples(
+    st.integers(1, 6), st.lists(st.integers(1, 7), min_size=1, max_size=4), st.integers(1, 4), st.booleans()
+)
+
+
+@settings(max_examples=12)
+@given(architectures, st.integers(1, 9), st.integers(0, 2**31 - 1))
+def test_outputs_are_the_textbook_formula(architecture, rows, seed):
+    inputs, hidden, outputs, bias = architecture
+    network = Network.create(inputs, hidden, outputs, scale=GAIN, bias=bias, seed=seed, dtype="float64")
+    x = np.random.default_rng(seed).standard_normal((rows, inputs))
+    h = x
+    for layer in range(network.depth):
+        h = h @ np.asarray(network.weights[layer]).T
+        if bias:
+            h = h + np.asarray(network.biases[layer])
+        if layer < network.depth - 1:
+            h = np.tanh(h)
+    np.testing.assert_allclose(network(x), h, rtol=1e-11, atol=1e-13)
+
+
+def test_draws_have_the_standard_deviation_asked_for_and_no_mean():
+    network = Network.create(300, [400, 500], 300, scale=InitScale("epsilon", 0.02), bias=True, dtype="float64")
+    for leaf in jax.tree.leaves(network):
+        samples = np.asarray(leaf).ravel()
+        assert samples.std() == pytest.approx(0.02, rel=5 / np.sqrt(2 * samples.size))
+        assert abs(samples.mean()) < 5 * 0.02 / np.sqrt(samples.size)
+
+
+def test_one_seed_at_two_scales_or_dtypes_is_the_same_draw():
+    unit = Network.create(4, [6, 5], 2, scale=InitScale("epsilon", 1.0), bias=True, seed=3, dtype="float64")
+    tiny = Network.create(4, [6, 5], 2, scale=InitScale("epsilon", 2.0**-20), bias=True, seed=3, dtype="float64")
+    single = Network.create(4, [6, 5], 2, scale=InitScale("epsilon", 1.0), bias=True, seed=3)
+    for a, b, c in zip(*map(jax.tree.leaves, (unit, tiny, single)), strict=True):
+        np.testing.assert_array_equal(a * 2.0**-20, b)
+        np.testing.assert_array_equal(np.asarray(a, np.float32), c)
+
+
+def test_seeds_and_layers_draw_differently():
+    a, b = (Network.create(5, [5, 5], 5, scale=GAIN, seed=seed) for seed in (0, 1))
+    assert not np.allclose(a.weights[0], b.weights[0])
+    assert not np.allclose(a.weights[0], a.weights[1])
+
+
+def test_scale_and_bias_may_differ_by_layer():
+    scales = [InitScale("epsilon", 0.1), InitScale("epsilon", 1e-3), InitScale("gain", 2.0)]
+    network = Network.create(3, [200, 300], 1, scale=scales, bias=[True, False, True])
+    assert [bias is not None for bias in network.biases] == [True, False, True]
+    assert np.std(network.weights[0]) == pytest.approx(0.1, rel=0.2)
+    assert np.std(network.weights[1]) == pytest.approx(1e-3, rel=0.2)
+
+
+def test_a_network_is_a_pytree_that_jax_can_differentiate_and_cannot_be_changed():
+    network = Network.create(3, [4], 1, scale=GAIN, bias=[True, False])
+    gradient = jax.grad(lambda n: n(jnp.ones((2, 3))).sum())(network)
+    assert isinstance(gradient, Network)
+    assert gradient.biases[1] is None
+    with pytest.raises(AttributeError):
+        network.weights = ()
+
+
+@settings(max_examples=12)
+@given(architectures, st.sampled_from(["float32", "float64"]), st.sampled_from(["relu", "tanh", "gelu"]))
+def test_a_saved_network_comes_back_bit_for_bit(tmp_path_factory, architecture, dtype, activation):
+    inputs, hidden, outputs, bias = architecture
+    network = Network.create(inputs, hidden, outputs, scale=GAIN, bias=bias, activation=activation, dtype=dtype)
+    path = tmp_path_factory.mktemp("saved") / "network.safetensors"
+    network.save(path, {"note": "凝縮"})
+    loaded = Network.load(path)
+    assert jax.tree.structure(loaded) == jax.tree.structure(network)
+    assert loaded.dtype == dtype
+    for a, b in zip(jax.tree.leaves(network), jax.tree.leaves(loaded), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert read_metadata(path)["note"] == "凝縮"
+
+
+def test_an_unreadable_file_is_one_clear_sentence(tmp_path):
+    good, bad = tmp_path / "good.safetensors", tmp_path / "bad.safetensors"
+    with pytest.raises(NetworkError, match=r"There is no network file .*good\.safetensors; check the path"):
+        Network.load(good)
+    Network.create(3, [4], 1, scale=GAIN).save(good)
+    bad.write_bytes(good.read_bytes()[:-8])
+    with pytest.raises(NetworkError, match="is no readable safetensors file"):
+        Network.load(bad)
+    save_file({"weights.0": np.ones((2, 2))}, bad)
+    with pytest.raises(NetworkError, match="holds no nucleate network"):
+        Network.load(bad)
+    metadata = {**read_metadata(good), "widths": "[3, 5, 1]"}
+    save_file({"weights.0": np.ones((4, 3)), "weights.1": np.ones((1, 4))}, bad, metadata)
+    with pytest.raises(NetworkError, match=r"shapes \[\(4, 3\), \(1, 4\)\] for widths \[3, 5, 1\]"):
+        Network.load(bad)
+
+
+def test_a_folder_that_does_not_exist_is_named(tmp_path):
+    with pytest.raises(Exception, match=r"absent.* cannot be written \(No such file or directory\); check the folder"):
+        Network.create(3, [4], 1, scale=GAIN).save(tmp_path / "absent" / "network.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"hidden": []}, "at least one hidden layer"),
+        ({"hidden": [5, 0]}, "The widths are 3-5-0-1; each must be 1 or more"),
+        ({"dtype": "float16"}, "must be float32 or float64"),
+        ({"bias": [True]}, "bias has 1 entries for 2 layers"),
+        ({"scale": [GAIN] * 3}, "scale has 3 entries for 2 layers"),
+        ({"activation": "sine"}, "no activation 'sine'"),
+    ],
+)
+def test_what_cannot_be_a_network_is_refused(changes, message):
+    arguments = {"hidden": [4], "scale": GAIN} | changes
+    with pytest.raises(NetworkError, match=message):
+        Network.create(3, outputs=1, **arguments)
+
+
+def test_input_that_does_not_fit_is_refused():
+    network = Network.create(3, [4], 1, scale=GAIN)
+    with pytest.raises(NetworkError, match=r"shape \(2, 5\); expected \(rows, 3\)"):
+        network(jnp.ones((2, 5)))
