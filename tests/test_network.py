@@ -1,5 +1,7 @@
 """The network pytree: what it computes, how it is drawn, and that a saved one comes back bit for bit."""
 
+import json
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -86,6 +88,7 @@ def test_a_saved_network_comes_back_bit_for_bit(tmp_path_factory, architecture, 
     for a, b in zip(jax.tree.leaves(network), jax.tree.leaves(loaded), strict=True):
         np.testing.assert_array_equal(a, b)
     assert read_metadata(path)["note"] == "凝縮"
+    assert network.to_bytes({"note": "凝縮"}) == path.read_bytes()
 
 
 def test_an_unreadable_file_is_one_clear_sentence(tmp_path):
@@ -99,8 +102,8 @@ def test_an_unreadable_file_is_one_clear_sentence(tmp_path):
     save_file({"weights.0": np.ones((2, 2))}, bad)
     with pytest.raises(NetworkError, match="holds no nucleate network"):
         Network.load(bad)
-    metadata = {**read_metadata(good), "widths": "[3, 5, 1]"}
-    save_file({"weights.0": np.ones((4, 3)), "weights.1": np.ones((1, 4))}, bad, metadata)
+    metadata = json.dumps({**read_metadata(good), "widths": [3, 5, 1]})
+    save_file({"weights.0": np.ones((4, 3)), "weights.1": np.ones((1, 4))}, bad, {"nucleate": metadata})
     with pytest.raises(NetworkError, match=r"shapes \[\(4, 3\), \(1, 4\)\] for widths \[3, 5, 1\]"):
         Network.load(bad)
 

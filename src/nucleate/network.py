@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -134,7 +134,7 @@ class Network:
         biases = f"biases in layers {', '.join(with_bias)}" if with_bias else "no biases"
         return f"Network({'-'.join(map(str, self.widths))}, {self.activation.name}, {biases}, {self.dtype})"
 
-    def __call__(self, x: Float[Array, "n d"]) -> Float[Array, "n c"]:
+    def __call__(self, x: Float[Array | np.ndarray, "n d"]) -> Float[Array, "n c"]:
         """The outputs for the rows of ``x``.
 
         Raises
@@ -179,12 +179,13 @@ class Network:
         tensors |= {f"biases.{layer}": np.asarray(b) for layer, b in enumerate(self.biases) if b is not None}
         architecture = {
             "format": _FORMAT,
-            "widths": json.dumps(self.widths),
-            "biases": json.dumps([bias is not None for bias in self.biases]),
+            "widths": self.widths,
+            "biases": [bias is not None for bias in self.biases],
             "activation": self.activation.name,
             "dtype": self.dtype,
         }
-        return save(tensors, {**(metadata or {}), **architecture})
+        # One entry: safetensors writes several in a random order, and equal networks shall be equal files.
+        return save(tensors, {"nucleate": json.dumps({**(metadata or {}), **architecture}, ensure_ascii=False)})
 
     def save(self, path: str | Path, metadata: Mapping[str, str] | None = None) -> None:
         """Write `to_bytes` to ``path``, which appears whole or not at all.
@@ -216,12 +217,12 @@ class Network:
         """
         metadata = read_metadata(path)
         try:
-            widths, with_bias = json.loads(metadata["widths"]), json.loads(metadata["biases"])
+            widths, with_bias = metadata["widths"], metadata["biases"]
             activation = get_activation(metadata["activation"])
             with safe_open(path, framework="numpy") as file:
                 weights = [file.get_tensor(f"weights.{layer}") for layer in range(len(widths) - 1)]
                 biases = [file.get_tensor(f"biases.{layer}") if has else None for layer, has in enumerate(with_bias)]
-        except (SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:
+        except (SafetensorError, KeyError, TypeError) as error:
             raise NetworkError(f"The network file {path} is damaged ({error}); save the network again.") from error
         shapes = [weight.shape for weight in weights]
         if shapes != list(zip(widths[1:], widths, strict=False)):
@@ -232,7 +233,7 @@ class Network:
         return cls(tuple(map(jnp.asarray, weights)), tuple(on_device), activation)
 
 
-def read_metadata(path: str | Path) -> dict[str, str]:
+def read_metadata(path: str | Path) -> dict[str, Any]:
     """The metadata of a network file, the architecture's entries and those given to `Network.save`.
 
     Raises
@@ -242,10 +243,10 @@ def read_metadata(path: str | Path) -> dict[str, str]:
     """
     try:
         with safe_open(path, framework="numpy") as file:
-            metadata = file.metadata() or {}
+            metadata = json.loads((file.metadata() or {}).get("nucleate", "{}"))
     except FileNotFoundError:
         raise NetworkError(f"There is no network file {path}; check the path.") from None
-    except (SafetensorError, OSError) as error:
+    except (SafetensorError, OSError, json.JSONDecodeError) as error:
         raise NetworkError(f"{path} is no readable safetensors file ({error}); save the network again.") from error
     if metadata.get("format") != _FORMAT:
         raise NetworkError(f"{path} is a safetensors file that holds no nucleate network; save one with Network.save.")

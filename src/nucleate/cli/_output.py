@@ -1,0 +1,112 @@
+"""What commands print: tables or one JSON object on standard output, everything else on standard error."""
+
+import json
+import math
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from nucleate.sweep import Study
+
+_MOST_ROWS = 40
+
+
+def print_json(content: Mapping[str, Any]) -> None:
+    """One JSON object; NaN and infinity, which JSON lacks, become null."""
+    print(json.dumps(_finite(content), ensure_ascii=False, allow_nan=False))
+
+
+def print_problems(rows: Iterable[Mapping[str, Any]]) -> None:
+    """The table of bundled problems."""
+    rows = list(rows)
+    _print_table("", list(rows[0]), [[_say(value) for value in row.values()] for row in rows])
+
+
+def print_study(study: "Study", by_cell: bool = False, files: Sequence[Path] = ()) -> None:
+    """A study's runs, or where they are many (or ``by_cell``) medians over the seeds."""
+    from nucleate.sweep import summarise
+
+    results = study.results
+    if by_cell or len(results) > _MOST_ROWS:
+        table, title = summarise(study), f"medians over {len(study.spec.seeds)} seed(s)"
+        table = table.drop("best_validation_loss", "plateau_end", *_starting(table, ("fewest_", "test_")))
+    else:
+        table, title = results.drop("run", "stage", *_starting(results, ("drop_", "fewest_", "descent_"))), "runs"
+        table = table.drop(
+            "best_validation_loss", "best_step", "plateau_end", *_starting(table, ("validation_r", "validation_a"))
+        )
+        table = table.drop("notes") if not (table["notes"] != "").any() else table
+    _print_frame(f"{study.spec.data}: {title}", table)
+    for note in results["notes"].unique(maintain_order=True):
+        if note and by_cell:
+            print(f"Note: {note}.")
+    for file in (study.path, *files):
+        print(file)
+
+
+def print_trajectory(study: "Study", rows: int = 16) -> None:
+    """The time course of a study's only run."""
+    trajectory, result = study.trajectories, study.results.row(0, named=True)
+    chosen = sorted({round(index * (len(trajectory) - 1) / (rows - 1)) for index in range(rows)})
+    families = ("effective_neurons_", "directions_", "condensed_pairs_", "stable_rank_")
+    table = trajectory.select("step", "train_loss", "validation_loss", *_starting(trajectory, families))[chosen]
+    _print_frame(
+        f"{study.spec.data}: {study.spec.convention} {study.spec.scales[0]:g}, lr {study.spec.lrs[0]:g}", table
+    )
+    print(
+        f"{result['status']} after {result['steps']} steps, in the {result['stage']}; initial plateau until step "
+        f"{_say(result['plateau_end'])}, descent until {_say(result['descent_end'])}."
+    )
+    test = next(name for name in result if name.startswith("test_"))
+    print(f"{test} {_say(result[test])} at the best validated step {result['best_step']}.")
+    if result["notes"]:
+        print(f"Note: {result['notes']}.")
+    print(study.path)
+
+
+def say_interrupted(out: Path) -> int:
+    """How to go on after Ctrl-C; returns the exit code."""
+    print(
+        f"nucleate: interrupted; what is done is kept in {out}. The same command goes on from there.", file=sys.stderr
+    )
+    return 130
+
+
+def _print_frame(title: str, frame: "pl.DataFrame") -> None:
+    _print_table(title, frame.columns, [[_say(value) for value in row] for row in frame.iter_rows()])
+
+
+def _print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    # A pipe has no width; a terminal's own is kept.
+    console = Console(width=None if sys.stdout.isatty() else 220)
+    table = Table(title=title or None, title_justify="left")
+    for column in columns:
+        table.add_column(column.replace("_", " "), justify="right", overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)
+
+
+def _starting(frame: "pl.DataFrame", prefixes: tuple[str, ...]) -> list[str]:
+    return [column for column in frame.columns if column.startswith(prefixes)]
+
+
+def _say(value: Any) -> str:
+    if value is None:
+        return "—"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _finite(content: Any) -> Any:
+    if isinstance(content, Mapping):
+        return {name: _finite(value) for name, value in content.items()}
+    if isinstance(content, (list, tuple)):
+        return [_finite(value) for value in content]
+    return None if isinstance(content, float) and not math.isfinite(content) else content

@@ -1,0 +1,33 @@
+"""Norms that hold at any scale: of 1e-200 as of 1, where the square would be rounded to zero."""
+
+import numpy as np
+from jaxtyping import Float
+
+
+def scaled(array: Float[np.ndarray, "..."], axis: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """The array with its largest entry along ``axis`` brought to size 1, and what it was divided by (1 for zeros)."""
+    array = np.asarray(array, np.float64)
+    largest = np.abs(array).max(axis=axis, keepdims=True, initial=0.0)
+    scale = np.where(largest > 0, largest, 1.0)
+    return array / scale, scale
+
+
+def norm(array: Float[np.ndarray, "..."]) -> float:
+    """The root of the sum of squares over all entries."""
+    unit, scale = scaled(array)
+    return float(scale.item() * np.sqrt(np.square(unit).sum()))
+
+
+def row_norms(matrix: Float[np.ndarray, "m k"]) -> Float[np.ndarray, " m"]:
+    """The Euclidean norm of each row."""
+    unit, scale = scaled(matrix, axis=1)
+    lengths: np.ndarray = scale[:, 0] * np.linalg.norm(unit, axis=1)
+    return lengths
+
+
+def unit_rows(matrix: Float[np.ndarray, "m k"]) -> Float[np.ndarray, "m k"]:
+    """Each row divided by its norm; rows of zeros stay."""
+    unit, _ = scaled(matrix, axis=1)
+    lengths = np.linalg.norm(unit, axis=1, keepdims=True)
+    directions: np.ndarray = unit / np.where(lengths > 0, lengths, 1.0)
+    return directions

@@ -1,0 +1,86 @@
+"""Targets of the condensation literature, with few training points and as many others as a fair judgement needs."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from nucleate.problems._problem import Problem, assemble
+from nucleate.problems._split import seeded
+from nucleate.problems._tables import table_from_arrays, table_hash
+
+EVALUATION_ROWS = 500
+
+
+class Synthetic(NamedTuple):
+    """A function, the law its validation and test inputs are drawn from, and how its training inputs are chosen."""
+
+    function: Callable[[Float[np.ndarray, "n d"]], Float[np.ndarray, " n"]]
+    draw: Callable[[np.random.Generator, int], Float[np.ndarray, "n d"]]
+    training: Callable[[np.random.Generator], Float[np.ndarray, "n d"]]
+
+
+def load_synthetic(name: str, split_seed: int, *, standardise: bool) -> Problem:
+    """The synthetic problem of that name, drawn by the seed."""
+    law, rng = SYNTHETIC[name], seeded(split_seed)
+    drawn = (law.training(rng), law.draw(rng, EVALUATION_ROWS), law.draw(rng, EVALUATION_ROWS))
+    parts = [table_from_arrays(x, law.function(x))[0] for x in drawn]
+    *inputs, target = parts[0].columns
+    return assemble(
+        name,
+        parts,
+        dict.fromkeys(inputs, "numeric"),
+        {target: "numeric"},
+        standardise=standardise,
+        data_hash=table_hash(*parts),
+    )
+
+
+def sum_of_sines(x: Float[np.ndarray, "n 5"]) -> Float[np.ndarray, " n"]:
+    """``sum_k 3.5 sin(5 x_k + 1)``: Zhou et al. 2022 (arXiv 2105.11686); github.com/dlphenomena/condensation."""
+    return 3.5 * np.sin(5 * x + 1).sum(axis=1)
+
+
+# Four ReLUs a relu(s (x - t)): the height a, the side s on which it rises, and the kink t.
+FOUR_RELUS = ((1.5, -1, -0.6), (-1.0, -1, -0.1), (-1.0, 1, 0.2), (2.0, 1, 0.6))
+
+
+def four_relus(x: Float[np.ndarray, "n 1"]) -> Float[np.ndarray, " n"]:
+    """``1.5 relu(-x - 0.6) - relu(-x - 0.1) - relu(x - 0.2) + 2 relu(x - 0.6)``.
+
+    A piecewise linear target with four kinks, to be learnt from few points as in Luo et al. 2021 (arXiv 2007.07497).
+
+    >>> four_relus(np.array([[-1.0], [-0.6], [0.0], [0.6], [1.0]])).round(9) + 0.0
+    array([-0.3, -0.5,  0. , -0.4,  0. ])
+    """
+    return np.sum([a * np.maximum(s * (x[:, 0] - t), 0) for a, s, t in FOUR_RELUS], axis=0)
+
+
+def _teacher_weights() -> Float[np.ndarray, "3 10"]:
+    directions = np.random.default_rng(3).standard_normal((3, 10))
+    return 2 * directions / np.linalg.norm(directions, axis=1, keepdims=True)
+
+
+def narrow_teacher(x: Float[np.ndarray, "n 10"]) -> Float[np.ndarray, " n"]:
+    """``sum_k tanh(w_k . x)`` with three fixed weights of length 2, whatever the seed of the inputs."""
+    return np.tanh(x @ _teacher_weights().T).sum(axis=1)
+
+
+def _cube(rng: np.random.Generator, n: int) -> Float[np.ndarray, "n 5"]:
+    return rng.uniform(-4, 2, (n, 5))
+
+
+def _interval(rng: np.random.Generator, n: int) -> Float[np.ndarray, "n 1"]:
+    return rng.uniform(-1, 1, (n, 1))
+
+
+def _normal(rng: np.random.Generator, n: int) -> Float[np.ndarray, "n 10"]:
+    return rng.standard_normal((n, 10))
+
+
+SYNTHETIC = {
+    "sine-5d": Synthetic(sum_of_sines, _cube, lambda rng: _cube(rng, 80)),
+    "four-relu-1d": Synthetic(four_relus, _interval, lambda rng: np.linspace(-1, 1, 40)[:, None]),
+    "teacher-3": Synthetic(narrow_teacher, _normal, lambda rng: _normal(rng, 200)),
+}

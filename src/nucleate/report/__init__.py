@@ -1,0 +1,5 @@
+"""Showing studies: figures for print."""
+
+from nucleate.report import figures
+
+__all__ = ["figures"]

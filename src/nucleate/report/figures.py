@@ -1,0 +1,139 @@
+"""Pictures of a study, as matplotlib Figures to save in any format or to change first."""
+
+from collections.abc import Sequence
+from io import BytesIO
+
+import matplotlib
+import numpy as np
+import polars as pl
+from matplotlib.axes import Axes
+from matplotlib.colors import LogNorm
+from matplotlib.figure import Figure
+
+from nucleate.observe import cosine_similarity, leading_order, neurons
+from nucleate.sweep import Study, plan_runs, summarise
+
+
+def loss_by_scale(study: Study) -> Figure:
+    """Training loss over time, a panel a learning rate and a colour an init scale; thin lines runs, thick ones medians.
+
+    Diverged runs are left out.
+    """
+    spec = study.spec
+    runs = study.results.select("run", spec.convention, "lr", "status").filter(
+        ~pl.col("status").is_in(["diverged", "nan"])
+    )
+    curves = study.trajectories.join(runs, on="run")
+    figure = Figure(figsize=(3.4 * len(spec.lrs) + 1.6, 3.6), layout="constrained")
+    panels = figure.subplots(1, len(spec.lrs), sharey=True, squeeze=False)[0]
+    colours = _colours(len(spec.scales))
+    for panel, lr in zip(panels, spec.lrs, strict=True):
+        for scale, colour in zip(sorted(spec.scales), colours, strict=True):
+            cell = curves.filter((pl.col("lr") == lr) & (pl.col(spec.convention) == scale))
+            for _, run in cell.group_by("run"):
+                panel.plot(run["step"] + 1, run["train_loss"], color=colour, lw=0.5, alpha=0.5)
+            median = cell.group_by("step").agg(pl.col("train_loss").median()).sort("step")
+            panel.plot(median["step"] + 1, median["train_loss"], color=colour, lw=1.8, label=f"{scale:g}")
+        panel.set(title=f"learning rate {lr:g}", xlabel="step + 1", xscale="log", yscale="log")
+        _quiet(panel)
+    panels[0].set_ylabel("training loss")
+    handles, labels = panels[-1].get_legend_handles_labels()
+    figure.legend(handles, labels, title=spec.convention, loc="outside right center", frameon=False)
+    return figure
+
+
+def cosine_heat_maps(study: Study, lr: float | None = None) -> Figure:
+    """Cosine similarity of the neurons of each hidden layer, at start and end, for the smallest and the largest scale.
+
+    Neurons are ordered by the leading eigenvector, each map by its own. Shown is the first seed, at ``lr`` or at the
+    learning rate of the lowest validation loss in the study.
+    """
+    spec = study.spec
+    lr = _best_rate(study) if lr is None else lr
+    ends = sorted(spec.scales, key=lambda scale: -scale if spec.convention == "gamma" else scale)
+    scales = [ends[0], ends[-1]]
+    layers = len(spec.hidden)
+    figure = Figure(figsize=(4.6 * layers + 0.8, 5.2), layout="constrained")
+    panels = figure.subplots(2, 2 * layers, squeeze=False)
+    for row, scale in zip(panels, scales, strict=True):
+        number = next(run.number for run in plan_runs(spec) if (run.scale, run.learning_rate) == (scale, lr))
+        moments = [(layer, moment) for layer in range(1, layers + 1) for moment in ("initial", "final")]
+        for panel, (layer, moment) in zip(row, moments, strict=True):
+            network = study.network(number, "initial" if moment == "initial" else "final")
+            cosine = cosine_similarity(neurons(network, layer))
+            order = leading_order(cosine)
+            image = panel.imshow(cosine[np.ix_(order, order)], vmin=-1, vmax=1, cmap="RdBu_r", interpolation="nearest")
+            when = "start" if moment == "initial" else "end"
+            panel.set(xticks=[], yticks=[], title=f"layer {layer}, {when}")
+        row[0].set_ylabel(f"{spec.convention} {scale:g}", fontsize="large")
+    figure.colorbar(image, ax=panels, label="cosine similarity", shrink=0.7)
+    figure.suptitle(f"Neurons' input directions, learning rate {lr:g}, seed {spec.seeds[0]}")
+    return figure
+
+
+def phase_map(study: Study) -> Figure:
+    """Init scale against learning rate, coloured by the effective neurons at the end; a panel a hidden layer.
+
+    Medians over the seeds that trained; a cell in which none did is hatched and says what happened.
+    """
+    spec = study.spec
+    summary = summarise(study)
+    layers = len(spec.hidden)
+    figure = Figure(
+        figsize=(0.9 + 0.85 * len(spec.scales) * layers + 1.2, 1.5 + 0.6 * len(spec.lrs)), layout="constrained"
+    )
+    panels = figure.subplots(1, layers, sharey=True, squeeze=False)[0]
+    scales, rates = sorted(spec.scales), sorted(spec.lrs)
+    norm = LogNorm(1, max(spec.hidden))
+    for layer, panel in enumerate(panels, start=1):
+        counts = np.full((len(rates), len(scales)), np.nan)
+        for cell in summary.iter_rows(named=True):
+            row, column = rates.index(cell["lr"]), scales.index(cell[spec.convention])
+            value = cell[f"effective_neurons_{layer}"]
+            if value is None:
+                panel.add_patch(_hatched(row, column))
+                panel.text(column, row, cell["status"].split()[-1], ha="center", va="center", fontsize=7)
+                continue
+            counts[row, column] = value
+            # Text is dark on the light end of the colour map.
+            colour = "black" if norm(max(value, 1.0)) > 0.6 else "white"
+            panel.text(column, row, f"{value:.1f}", ha="center", va="center", color=colour)
+        image = panel.imshow(np.maximum(counts, 1.0), norm=norm, cmap="viridis", origin="lower", aspect="auto")
+        panel.set(
+            title=f"hidden layer {layer} of width {spec.hidden[layer - 1]}", xlabel=f"init scale ({spec.convention})"
+        )
+        panel.set_xticks(range(len(scales)), [f"{scale:g}" for scale in scales])
+        panel.set_yticks(range(len(rates)), [f"{rate:g}" for rate in rates])
+    panels[0].set_ylabel("learning rate")
+    figure.colorbar(image, ax=panels, label="effective neurons at the end")
+    return figure
+
+
+def png(figure: Figure) -> bytes:
+    """The figure as a PNG file's bytes, at 150 dots an inch."""
+    buffer = BytesIO()
+    figure.savefig(buffer, format="png", dpi=150)
+    return buffer.getvalue()
+
+
+def _best_rate(study: Study) -> float:
+    summary = summarise(study).drop_nulls("best_validation_loss")
+    if summary.is_empty():
+        return study.spec.lrs[0]
+    return float(summary.sort("best_validation_loss")["lr"][0])
+
+
+def _hatched(row: int, column: int) -> matplotlib.patches.Rectangle:
+    return matplotlib.patches.Rectangle(
+        (column - 0.5, row - 0.5), 1, 1, facecolor="0.92", edgecolor="0.6", hatch="///", linewidth=0
+    )
+
+
+def _colours(count: int) -> Sequence[tuple[float, float, float, float]]:
+    # The map's lightest tenth is hard to see on white.
+    return [matplotlib.colormaps["viridis"](share) for share in np.linspace(0, 0.9, count)]
+
+
+def _quiet(panel: Axes) -> None:
+    panel.spines[["top", "right"]].set_visible(False)
+    panel.grid(alpha=0.25, lw=0.5)

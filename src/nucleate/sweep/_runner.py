@@ -1,0 +1,132 @@
+"""Run what a study still lacks, on this machine."""
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+import numpy as np
+
+from nucleate.errors import StudyError
+from nucleate.problems import Problem
+from nucleate.sweep._plan import plan_chunks
+from nucleate.sweep._spec import StudySpec
+from nucleate.sweep._store import Study
+from nucleate.training import Batch
+
+_CHECKPOINT_SECONDS = 10.0
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a study stands, for a person who waits.
+
+    ``share`` is of all steps of all runs; ``loss`` and ``effective_neurons`` (of each hidden layer) are medians over
+    the runs being trained.
+    """
+
+    runs_finished: int
+    runs: int
+    share: float
+    loss: float
+    effective_neurons: tuple[float, ...]
+
+
+def run_study(
+    spec: StudySpec, problem: Problem, out: str | Path, on_progress: Callable[[Progress], None] | None = None
+) -> Study:
+    """Finish the study of this spec in the folder ``out``, beginning or going on where it stands.
+
+    On Ctrl-C or SIGTERM the chunk in hand is put away and KeyboardInterrupt raised; the next call goes on from there
+    and ends with the rows of an uninterrupted study, bit for bit.
+
+    Raises
+    ------
+    StudyError
+        If the folder holds something else, see `Study.open`.
+    KeyboardInterrupt
+        After the chunk in hand was put away.
+    """
+    study = Study.open(out, spec, problem)
+    chunks = plan_chunks(spec)
+    total = study.planned
+    finished = sum(len(chunk) for number, chunk in enumerate(chunks) if study.is_finished(number))
+    with _interrupts_noticed() as interrupted:
+        for number, chunk in enumerate(chunks):
+            if study.is_finished(number):
+                continue
+            batch = Batch(
+                problem,
+                [run.network(spec, problem) for run in chunk],
+                [run.learning_rate for run in chunk],
+                [run.seed for run in chunk],
+                spec.settings,
+            )
+            _take_up(batch, study, number)
+            kept = time.monotonic()
+            while not batch.done:
+                batch.advance(stop=interrupted.is_set)
+                if interrupted.is_set():
+                    study.write_checkpoint(number, batch.checkpoint())
+                    raise KeyboardInterrupt
+                if time.monotonic() - kept > _CHECKPOINT_SECONDS:
+                    study.write_checkpoint(number, batch.checkpoint())
+                    kept = time.monotonic()
+                if on_progress is not None:
+                    on_progress(_progress(batch, len(chunk), finished, total))
+            study.write_chunk(number, chunk, batch.runs(), problem)
+            finished += len(chunk)
+    return study
+
+
+def _take_up(batch: Batch, study: Study, number: int) -> None:
+    checkpoint = study.read_checkpoint(number)
+    if checkpoint is None:
+        return
+    try:
+        batch.resume(checkpoint)
+    except Exception as error:
+        file = study.path / "checkpoints" / f"chunk-{number:05d}.safetensors"
+        raise StudyError(f"{file} is damaged ({error}); delete it, and its runs start again.") from error
+
+
+def _progress(batch: Batch, size: int, finished: int, total: int) -> Progress:
+    last = [rows[-1] for rows in batch.rows]
+    layers = len(batch.initial[0].hidden)
+    ended = sum(status != "running" for status in batch.statuses)
+    share_of_chunk = 1.0 if batch.done else batch.step / batch.settings.steps
+    return Progress(
+        runs_finished=finished + ended,
+        runs=total,
+        share=(finished + size * share_of_chunk) / total,
+        loss=float(np.median([row["train_loss"] for row in last])),
+        effective_neurons=tuple(
+            float(np.median([row[f"effective_neurons_{layer}"] for row in last])) for layer in range(1, layers + 1)
+        ),
+    )
+
+
+@contextmanager
+def _interrupts_noticed() -> Iterator[threading.Event]:
+    """Turn the first Ctrl-C or SIGTERM into a flag, so that it never falls into a write; a second one kills."""
+    noticed = threading.Event()
+
+    def notice(number: int, frame: FrameType | None) -> None:
+        noticed.set()
+        signal.signal(number, previous[signal.Signals(number)])
+
+    if threading.current_thread() is not threading.main_thread():
+        yield noticed
+        return
+    previous = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    for number in previous:
+        signal.signal(number, notice)
+    try:
+        yield noticed
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

@@ -1,0 +1,274 @@
+"""The study folder: a spec, results and trajectories as Parquet, networks as safetensors; readable without us.
+
+A chunk of runs is finished when its results file is there, and that file appears last and whole. So a process may die
+at any moment: what the next one finds is finished, or is done again from the chunk's checkpoint or its start.
+"""
+
+import hashlib
+import json
+import platform
+import warnings
+from dataclasses import dataclass
+from importlib.metadata import version
+from io import BytesIO
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import polars as pl
+from pydantic import ValidationError
+
+from nucleate._files import PARTIAL, write_atomically
+from nucleate.errors import StudyError
+from nucleate.network import Network
+from nucleate.problems import Problem, Split
+from nucleate.sweep._plan import PlannedRun, plan_runs
+from nucleate.sweep._spec import StudySpec
+from nucleate.training import Run
+
+_FORMAT = "nucleate study 1"
+_FOLDERS = ("results", "trajectories", "weights", "checkpoints")
+Moment = Literal["initial", "final", "best"]
+
+
+def versions() -> dict[str, str]:
+    """The versions on which the bits of a run depend."""
+    packages = ("nucleate", "jax", "jaxlib", "numpy", "optax", "scipy")
+    return {"python": platform.python_version(), **{name: version(name) for name in packages}}
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study folder, finished or not.
+
+    Parameters
+    ----------
+    path : Path
+    spec : StudySpec
+    data_hash : str
+        Of the data as they were read, see `nucleate.problems.Problem`.
+    split_hash : str
+        Of the data as the networks see them: split and standardised.
+    versions : dict of str to str
+        Of what first wrote the folder.
+    """
+
+    path: Path
+    spec: StudySpec
+    data_hash: str
+    split_hash: str
+    versions: dict[str, str]
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Study":
+        """The study in a folder.
+
+        Raises
+        ------
+        StudyError
+            If the folder is missing, holds no study, or its spec is damaged.
+        """
+        path = Path(path)
+        try:
+            saved = json.loads((path / "spec.json").read_text("utf-8"))
+            if saved["format"] != _FORMAT:
+                raise StudyError(
+                    f"{path} was written in the format {saved['format']!r}; this version reads {_FORMAT!r}."
+                )
+            return cls(path, StudySpec(**saved["spec"]), saved["data_hash"], saved["split_hash"], saved["versions"])
+        except (FileNotFoundError, NotADirectoryError):
+            raise StudyError(f"{path} holds no study (there is no spec.json); give the folder a sweep wrote.") from None
+        except OSError as error:
+            raise StudyError(f"{path / 'spec.json'} cannot be read ({error.strerror}); check its rights.") from None
+        except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, ValidationError) as error:
+            raise StudyError(
+                f"{path / 'spec.json'} is damaged ({type(error).__name__}); move the folder away and sweep again."
+            ) from None
+
+    @classmethod
+    def open(cls, path: str | Path, spec: StudySpec, problem: Problem) -> "Study":
+        """The study of this spec in a folder, begun there if the folder is new or empty.
+
+        Raises
+        ------
+        StudyError
+            If the folder holds a study of another spec or other data, with the difference named; or other files.
+        """
+        path = Path(path)
+        wanted = study = cls(path, spec, problem.data_hash, _split_hash(problem), versions())
+        if (path / "spec.json").exists():
+            study = cls.load(path)
+            study._refuse_another(wanted)
+        elif path.exists() and (not path.is_dir() or any(_foreign(entry) for entry in path.iterdir())):
+            raise StudyError(f"{path} exists and is no study; choose another folder with --out.")
+        try:
+            for folder in _FOLDERS:
+                (path / folder).mkdir(parents=True, exist_ok=True)
+                for partial in (path / folder).glob(f".*{PARTIAL}"):
+                    partial.unlink(missing_ok=True)
+        except OSError as error:
+            raise StudyError(
+                f"The folder {path} cannot be made ({error.strerror}); choose another with --out."
+            ) from None
+        if not (path / "spec.json").exists():
+            saved = {"format": _FORMAT, "spec": spec.model_dump(mode="json", exclude_none=True)}
+            saved |= {"data_hash": study.data_hash, "split_hash": study.split_hash, "versions": study.versions}
+            write_atomically(path / "spec.json", json.dumps(saved, indent=2, ensure_ascii=False).encode())
+        return study
+
+    def _refuse_another(self, wanted: "Study") -> None:
+        ours, theirs = self.spec.model_dump(mode="json"), wanted.spec.model_dump(mode="json")
+        different = [f"{name} {ours[name]} there, {theirs[name]} here" for name in ours if ours[name] != theirs[name]]
+        if self.data_hash != wanted.data_hash and not different:
+            different = [f"the data of {self.spec.data!r} have changed since"]
+        elif self.split_hash != wanted.split_hash and not different:
+            different = [f"the data of {self.spec.data!r} were split or standardised otherwise"]
+        if self.versions != wanted.versions and not different and self.missing:
+            changed = [name for name in wanted.versions if wanted.versions[name] != self.versions.get(name)]
+            warnings.warn(
+                f"{self.path} was begun with other versions of {', '.join(changed)}; the runs still to do may differ in "
+                "their last bits from what those would have given.",
+                stacklevel=4,
+            )
+        if different:
+            raise StudyError(
+                f"{self.path} holds a study of another spec ({'; '.join(different)}). "
+                "Choose another folder with --out, or give the spec of that one."
+            )
+
+    # -- writing -----------------------------------------------------------------------------------------------------
+
+    def is_finished(self, chunk: int) -> bool:
+        """Whether all runs of a chunk are stored."""
+        return self._chunk_file("results", chunk).exists()
+
+    def write_checkpoint(self, chunk: int, checkpoint: bytes) -> None:
+        """Keep an unfinished chunk's state."""
+        write_atomically(self._checkpoint_file(chunk), checkpoint)
+
+    def read_checkpoint(self, chunk: int) -> bytes | None:
+        """An unfinished chunk's state, if one was kept."""
+        try:
+            return self._checkpoint_file(chunk).read_bytes()
+        except FileNotFoundError:
+            return None
+
+    def write_chunk(self, chunk: int, planned: list[PlannedRun], runs: list[Run], problem: Problem) -> None:
+        """Store the finished runs of a chunk, the results last."""
+        metadata = {"preprocessing": problem.preprocessing.to_json(), "task": problem.task, "data": self.spec.data}
+        for plan, run in zip(planned, runs, strict=True):
+            networks: dict[Moment, Network] = {"initial": run.initial, "final": run.final, "best": run.best}
+            for moment, network in networks.items():
+                network.save(self._network_file(plan.number, moment), metadata)
+        trajectories = [
+            run.trajectory.with_columns(run=pl.lit(plan.number)).select("run", pl.exclude("run"))
+            for plan, run in zip(planned, runs, strict=True)
+        ]
+        results = [_result(self.spec, plan, run, problem) for plan, run in zip(planned, runs, strict=True)]
+        write_atomically(self._chunk_file("trajectories", chunk), _parquet(pl.concat(trajectories)))
+        write_atomically(self._chunk_file("results", chunk), _parquet(pl.DataFrame(results, infer_schema_length=None)))
+        self._checkpoint_file(chunk).unlink(missing_ok=True)
+
+    # -- reading -----------------------------------------------------------------------------------------------------
+
+    @property
+    def planned(self) -> int:
+        """How many runs the spec asks for."""
+        return len(plan_runs(self.spec))
+
+    @property
+    def results(self) -> pl.DataFrame:
+        """One row a finished run, in the order of the plan."""
+        return self._read("results")
+
+    @property
+    def trajectories(self) -> pl.DataFrame:
+        """One row a recorded step of a finished run."""
+        return self._read("trajectories")
+
+    @property
+    def missing(self) -> int:
+        """How many runs are still to do."""
+        return self.planned - len(self.results)
+
+    def network(self, run: int, moment: Moment = "final") -> Network:
+        """A run's network at its start, at its end, or where validation was best.
+
+        Raises
+        ------
+        NetworkError
+            If that run is not stored.
+        """
+        return Network.load(self._network_file(run, moment))
+
+    def __repr__(self) -> str:
+        return f"Study({str(self.path)!r}, {self.planned - self.missing} of {self.planned} runs)"
+
+    def _read(self, table: str) -> pl.DataFrame:
+        frames = []
+        for file in sorted((self.path / table).glob("chunk-*.parquet")):
+            try:
+                frames.append(pl.read_parquet(file))
+            except (pl.exceptions.PolarsError, OSError) as error:
+                raise StudyError(f"{file} is damaged ({error}); delete it and sweep again into the folder.") from None
+        return pl.concat(frames, how="diagonal_relaxed") if frames else pl.DataFrame()
+
+    def _chunk_file(self, table: str, chunk: int) -> Path:
+        return self.path / table / f"chunk-{chunk:05d}.parquet"
+
+    def _checkpoint_file(self, chunk: int) -> Path:
+        return self.path / "checkpoints" / f"chunk-{chunk:05d}.safetensors"
+
+    def _network_file(self, run: int, moment: Moment) -> Path:
+        return self.path / "weights" / f"run-{run:05d}-{moment}.safetensors"
+
+
+def _result(spec: StudySpec, plan: PlannedRun, run: Run, problem: Problem) -> dict[str, Any]:
+    """The row of the results table; the test part is looked at here and nowhere before."""
+    last = run.trajectory.row(-1, named=True)
+    layers = range(1, len(spec.hidden) + 1)
+    fewest = run.trajectory.select(pl.col(f"effective_neurons_{layer}").min() for layer in layers).row(0)
+    stages = run.stages
+    return {
+        "run": plan.number,
+        spec.convention: plan.scale,
+        "lr": plan.learning_rate,
+        "seed": plan.seed,
+        "status": run.status,
+        **{f"effective_neurons_{layer}": last[f"effective_neurons_{layer}"] for layer in layers},
+        **{f"fewest_effective_neurons_{layer}": fewest[layer - 1] for layer in layers},
+        **{f"directions_{layer}": last[f"directions_{layer}"] for layer in layers},
+        "train_loss": last["train_loss"],
+        "validation_loss": last["validation_loss"],
+        "best_validation_loss": run.trajectory["validation_loss"].min(),
+        "best_step": run.best_step,
+        f"validation_{problem.metric_name}": _metric(problem, run.best, problem.validation),
+        f"test_{problem.metric_name}": _metric(problem, run.best, problem.test),
+        "steps": run.steps,
+        "stage": stages.current,
+        "plateau_end": stages.plateau_end,
+        "descent_end": stages.descent_end,
+        **{f"drop_{share:.0%}".removesuffix("%") + "_percent": step for share, step in run.drop_steps.items()},
+        "notes": "; ".join(run.notes),
+    }
+
+
+def _split_hash(problem: Problem) -> str:
+    digest = hashlib.sha256()
+    for part in (problem.train, problem.validation, problem.test):
+        digest.update(part.x.tobytes() + part.y.tobytes())
+    return digest.hexdigest()
+
+
+def _metric(problem: Problem, network: Network, part: Split) -> float:
+    return problem.metric(np.asarray(network(part.x)), part.y)
+
+
+def _parquet(frame: pl.DataFrame) -> bytes:
+    buffer = BytesIO()
+    frame.write_parquet(buffer)
+    return buffer.getvalue()
+
+
+def _foreign(entry: Path) -> bool:
+    return entry.name not in _FOLDERS and not entry.name.endswith(PARTIAL)

@@ -1,0 +1,22 @@
+"""The batched engine: train one network or many, record what happens to neurons, end each run on its own grounds."""
+
+from nucleate.training._batch import Batch
+from nucleate.training._optimizers import OptimizerName, make_optimizer
+from nucleate.training._run import Run
+from nucleate.training._schedule import record_steps
+from nucleate.training._settings import Settings, spec_error
+from nucleate.training._stopping import Status
+from nucleate.training._train import train, train_many
+
+__all__ = [
+    "Batch",
+    "OptimizerName",
+    "Run",
+    "Settings",
+    "Status",
+    "make_optimizer",
+    "record_steps",
+    "spec_error",
+    "train",
+    "train_many",
+]

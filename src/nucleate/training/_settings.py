@@ -1,0 +1,48 @@
+"""How runs are trained, checked at the door."""
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from nucleate.errors import SpecError
+from nucleate.training._optimizers import OptimizerName
+
+
+class Settings(BaseModel):
+    """What all runs of a batch have in common.
+
+    Parameters
+    ----------
+    optimizer : {"gd", "momentum", "adam"}
+    momentum : float
+        Read by ``momentum`` alone.
+    steps : int
+        The most steps a run may take.
+    batch_size : int or None
+        Rows a step; None takes all of them.
+    records : int
+        About how many times a run is looked at.
+    early_stopping : bool
+        Whether a run ends once validation has got no better for as long as the stage of its loss curve asks.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    optimizer: OptimizerName = "gd"
+    momentum: float = Field(default=0.9, ge=0, lt=1)
+    steps: int = Field(default=5000, ge=1, le=2**31 - 2)
+    batch_size: int | None = Field(default=None, ge=1)
+    records: int = Field(default=80, ge=4)
+    early_stopping: bool = False
+
+
+def spec_error(error: ValidationError) -> SpecError:
+    """The first thing wrong with a setting, as one sentence."""
+    first = error.errors(include_url=False)[0]
+    name = ".".join(map(str, first["loc"]))
+    if first["type"] == "extra_forbidden":
+        return SpecError(f"There is no setting {name!r}; check its spelling.")
+    if first["type"] == "missing":
+        return SpecError(f"The setting {name!r} is missing; give it a value.")
+    what = first["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    if not name:
+        return SpecError(f"{what[:1].upper()}{what[1:]}.")
+    return SpecError(f"The setting {name!r} is {first['input']!r}, but {what[:1].lower()}{what[1:]}.")

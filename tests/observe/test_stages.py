@@ -1,0 +1,56 @@
+"""Stages found on curves whose stages are known."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nucleate.observe import Stages, stages
+
+
+def staircase(steps, falls, width=0.05):
+    """Loss 1, falling by ``height`` around each ``step`` within ``width`` of it."""
+    return 1 - sum(height / (1 + np.exp((at - steps) / (width * at))) for at, height in falls)
+
+
+@pytest.mark.parametrize("at", [50, 3000, 200_000])
+def test_a_staircase_has_its_stages_at_every_time_scale(at):
+    steps = np.unique(np.linspace(0, 10 * at, 400).astype(int))
+    loss = staircase(steps, [(at, 0.6), (8 * at, 0.3)])
+    found = stages(steps, loss)
+    assert 0.7 * at < found.plateau_end < at
+    assert at < found.descent_end < 1.5 * at
+    assert found.current == "secondary plateau"
+
+
+def test_the_end_of_the_plateau_is_interpolated():
+    steps = np.array([0, 100, 200])
+    assert stages(steps, np.array([1.0, 1.0, 0.96])).plateau_end == pytest.approx(125)
+
+
+def test_a_flat_curve_is_all_plateau():
+    assert stages(np.arange(100), np.full(100, 0.7)) == Stages(None, None)
+
+
+def test_a_curve_still_falling_is_in_its_descent():
+    steps = np.arange(0, 1000)
+    assert stages(steps, np.exp(-steps / 300)).current == "descent"
+
+
+def test_falling_without_plateau_starts_its_descent_at_once():
+    steps = np.arange(0, 5000)
+    found = stages(steps, 0.4 + 0.6 * np.exp(-steps / 100))
+    assert found.plateau_end < 3
+    assert 200 < found.descent_end < 600
+
+
+@given(st.integers(20, 500), st.floats(0.1, 0.9), st.floats(0.02, 0.2), st.floats(0.1, 10))
+def test_more_of_the_curve_moves_no_end_once_found_and_units_do_not_matter(at, height, width, unit):
+    steps = np.arange(0, 4 * at)
+    loss = staircase(steps, [(at, height)], width)
+    whole = stages(steps, loss)
+    assert stages(steps, unit * loss).current == whole.current
+    for until in (at, 2 * at, 3 * at):
+        early = stages(steps[:until], loss[:until])
+        assert early.plateau_end in (None, whole.plateau_end)
+        assert early.descent_end in (None, whole.descent_end)

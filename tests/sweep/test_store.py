@@ -1,0 +1,115 @@
+"""The study folder: anyone's Parquet and safetensors, refused where it does not fit, mended where it is damaged."""
+
+import json
+
+import numpy as np
+import polars as pl
+import pytest
+
+from nucleate import NetworkError, StudyError, sweep
+from nucleate.network import read_metadata
+from nucleate.problems import Preprocessing, Problem, load_problem
+from nucleate.sweep import Study, make_spec, summarise
+
+GRID = {"gains": [1.0, 0.1], "lrs": [0.05, 1e3], "seeds": 2, "hidden": [8, 6], "steps": 40, "records": 6}
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    return sweep("sine-5d", out=tmp_path_factory.mktemp("study") / "study", progress=False, **GRID)
+
+
+def test_results_have_a_row_a_run_with_the_grid_and_the_measures(study):
+    results = study.results
+    wanted = ["gain", "lr", "seed", "status", "effective_neurons_1", "effective_neurons_2", "directions_1"]
+    wanted += ["directions_2", "train_loss", "validation_loss", "test_rmse", "steps"]
+    assert set(wanted) <= set(results.columns)
+    assert results.select("gain", "lr", "seed").rows() == [
+        (gain, lr, seed) for gain in (1.0, 0.1) for lr in (0.05, 1e3) for seed in (0, 1)
+    ]
+    assert set(results.filter(pl.col("lr") == 0.05)["status"]) == {"finished"}
+    assert set(results.filter(pl.col("lr") == 1e3)["status"]) <= {"diverged", "nan"}
+
+
+def test_a_row_is_what_its_networks_and_trajectory_say(study):
+    problem = load_problem("sine-5d")
+    row = study.results.row(0, named=True)
+    course = study.trajectories.filter(pl.col("run") == 0)
+    final, best = study.network(0), study.network(0, "best")
+    assert row["train_loss"] == pytest.approx(float(problem.loss(final(problem.train.x), problem.train.y)), rel=1e-5)
+    assert row["best_validation_loss"] == course["validation_loss"].min()
+    assert row["test_rmse"] == pytest.approx(problem.metric(np.asarray(best(problem.test.x)), problem.test.y))
+    assert course["step"].to_list()[0] == 0
+    assert course["step"].to_list()[-1] == row["steps"] == 40
+
+
+def test_the_folder_is_read_without_this_package(study):
+    spec = json.loads((study.path / "spec.json").read_text())
+    assert spec["spec"]["gains"] == [1.0, 0.1]
+    assert {"jax", "numpy", "python"} <= spec["versions"].keys()
+    assert len(spec["data_hash"]) == 64
+    assert sorted(file.name for file in (study.path / "results").iterdir()) == ["chunk-00000.parquet"]
+    assert not list((study.path / "checkpoints").iterdir())
+    metadata = read_metadata(study.path / "weights" / "run-00003-best.safetensors")
+    assert Preprocessing.from_json(metadata["preprocessing"]) == load_problem("sine-5d").preprocessing
+
+
+def test_the_summary_takes_seeds_together_and_counts_how_runs_ended(study):
+    summary = summarise(study)
+    assert summary.select("gain", "lr").rows() == [(1.0, 0.05), (1.0, 1e3), (0.1, 0.05), (0.1, 1e3)]
+    assert summary["status"][0] == "2 finished"
+    assert summary["effective_neurons_1"][1] is None
+    first = study.results["effective_neurons_1"][:2]
+    assert summary["effective_neurons_1"][0] == pytest.approx(first.median())
+
+
+def test_another_spec_is_refused_with_the_difference_named(study):
+    with pytest.raises(
+        StudyError, match=r"another spec \(steps 40 there, 50 here; gains \[1.0, 0.1\] there, \[1.0, 0.2\] here\)"
+    ):
+        sweep("sine-5d", out=study.path, progress=False, **GRID | {"gains": [1.0, 0.2], "steps": 50})
+
+
+def test_other_data_or_another_split_of_one_name_are_refused(tmp_path):
+    rng = np.random.default_rng(0)
+    x, grid = rng.standard_normal((60, 3)), GRID | {"lrs": [0.05]}
+    sweep(Problem.from_arrays(x, x[:, 0]), out=tmp_path / "study", progress=False, **grid)
+    with pytest.raises(StudyError, match="the data of 'arrays' have changed since"):
+        sweep(Problem.from_arrays(x, x[:, 1]), out=tmp_path / "study", progress=False, **grid)
+    with pytest.raises(StudyError, match="the data of 'arrays' were split or standardised otherwise"):
+        sweep(Problem.from_arrays(x, x[:, 0], split_seed=1), out=tmp_path / "study", progress=False, **grid)
+
+
+def test_a_folder_with_other_files_is_refused_and_left_alone(tmp_path):
+    (tmp_path / "thesis.tex").write_text("mine")
+    with pytest.raises(StudyError, match="exists and is no study; choose another folder"):
+        sweep("sine-5d", out=tmp_path, progress=False, **GRID)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["thesis.tex"]
+    with pytest.raises(StudyError, match="exists and is no study"):
+        sweep("sine-5d", out=tmp_path / "thesis.tex", progress=False, **GRID)
+
+
+def test_what_is_no_study_or_damaged_is_one_sentence(study, tmp_path):
+    with pytest.raises(StudyError, match=r"holds no study \(there is no spec.json\)"):
+        Study.load(tmp_path / "absent")
+    (tmp_path / "spec.json").write_text('{"format": "nucleate study 1", "spec"')
+    with pytest.raises(StudyError, match=r"spec.json is damaged \(JSONDecodeError\)"):
+        Study.load(tmp_path)
+    (tmp_path / "spec.json").write_text('{"format": "nucleate study 9"}')
+    with pytest.raises(StudyError, match="format 'nucleate study 9'; this version reads 'nucleate study 1'"):
+        Study.load(tmp_path)
+    (tmp_path / "spec.json").write_text((study.path / "spec.json").read_text())
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "chunk-00000.parquet").write_bytes(b"PAR1 no more")
+    with pytest.raises(StudyError, match=r"chunk-00000.parquet is damaged .*; delete it and sweep again"):
+        Study.load(tmp_path).results  # noqa: B018
+    with pytest.raises(NetworkError, match="There is no network file"):
+        study.network(99)
+
+
+def test_a_loaded_study_is_the_study(study):
+    loaded = Study.load(study.path)
+    assert loaded == study
+    assert loaded.missing == 0
+    assert loaded.spec == make_spec(data="sine-5d", **GRID)
+    assert repr(loaded).endswith("8 of 8 runs)")
