@@ -15,9 +15,10 @@ test: $(VENV)/.installed-test
 	$(BIN)/mypy
 	$(BIN)/pytest
 
-bench: $(VENV)/.installed
-	$(PIP) --editable '.[bench]'
-	$(BIN)/python benchmarks/sweep_throughput.py
+# BENCHMARK=name runs benchmarks/name.py.
+BENCHMARK ?= sweep_throughput
+bench: $(VENV)/.installed-bench
+	$(BIN)/python benchmarks/$(BENCHMARK).py
 
 $(VENV)/bin/pip:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -31,6 +32,10 @@ $(VENV)/.installed: $(VENV)/bin/pip pyproject.toml constraints.txt
 
 $(VENV)/.installed-test: $(VENV)/.installed
 	$(PIP) --editable '.[test]'
+	@touch $@
+
+$(VENV)/.installed-bench: $(VENV)/.installed
+	$(PIP) --editable '.[bench]'
 	@touch $@
 
 clean:

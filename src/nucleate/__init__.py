@@ -7,23 +7,24 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from nucleate import observe, problems, report
     from nucleate.activations import Activation, activation_names, get_activation, register_activation
     from nucleate.errors import DataError, NetworkError, NucleateError, SpecError, StudyError
     from nucleate.init_scale import InitScale
     from nucleate.network import Network
+    from nucleate.problems import Problem, load_problem
+    from nucleate.sweep import Study, StudySpec, summarise, sweep
+    from nucleate.training import Run, train, train_many
 
+_ROOMS = ("observe", "problems", "report", "sweep")
 _HOMES = {
-    "Activation": "activations",
-    "activation_names": "activations",
-    "get_activation": "activations",
-    "register_activation": "activations",
-    "DataError": "errors",
-    "NetworkError": "errors",
-    "NucleateError": "errors",
-    "SpecError": "errors",
-    "StudyError": "errors",
-    "InitScale": "init_scale",
-    "Network": "network",
+    "activations": ("Activation", "activation_names", "get_activation", "register_activation"),
+    "errors": ("DataError", "NetworkError", "NucleateError", "SpecError", "StudyError"),
+    "init_scale": ("InitScale",),
+    "network": ("Network",),
+    "problems": ("Problem", "load_problem"),
+    "sweep": ("Study", "StudySpec", "summarise"),
+    "training": ("Run", "train", "train_many"),
 }
 
 __all__ = [
@@ -33,17 +34,34 @@ __all__ = [
     "Network",
     "NetworkError",
     "NucleateError",
+    "Problem",
+    "Run",
     "SpecError",
+    "Study",
     "StudyError",
+    "StudySpec",
     "activation_names",
     "get_activation",
+    "load_problem",
+    "observe",
+    "problems",
     "register_activation",
+    "report",
+    "summarise",
+    "sweep",
+    "train",
+    "train_many",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'nucleate' has no attribute {name!r}")
-    value = getattr(import_module(f"nucleate.{_HOMES[name]}"), name)
-    globals()[name] = value
-    return value
+    if name in _ROOMS:
+        return import_module(f"nucleate.{name}")
+    for home, names in _HOMES.items():
+        if name in names:
+            return getattr(import_module(f"nucleate.{home}"), name)
+    raise AttributeError(f"module 'nucleate' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -95,11 +95,11 @@ def train(
     json: Json = False,
 ) -> None:
     """One run: what happened in it, neuron by neuron. Default init scale: gain 0.1."""
+    fields = fields_from(locals(), drop=("gain", "epsilon", "gamma", "lr", "seed"))
     scales = {"gains": gain, "epsilons": epsilon, "gammas": gamma}
     given = {name: [value] for name, value in scales.items() if value is not None}
     if not given and spec is None:
         given = {"gains": [0.1]}
-    fields = fields_from(locals(), drop=("gain", "epsilon", "gamma", "lr", "seed"))
     fields |= given | ({} if lr is None else {"lrs": [lr]}) | ({} if seed is None else {"seeds": [seed]})
     study = _study(fields, spec, out)
     if study.planned > 1:

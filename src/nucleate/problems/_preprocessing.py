@@ -147,8 +147,7 @@ class Preprocessing(BaseModel):
         outputs = np.asarray(outputs, np.float64)
         if self.task == "classification":
             return np.array(self.targets[0].categories)[outputs.argmax(axis=1)]
-        stds, means = ([getattr(column, key) for column in self.targets] for key in ("std", "mean"))
-        return outputs * stds + means
+        return outputs * [column.std for column in self.targets] + [column.mean for column in self.targets]
 
     def to_json(self) -> str:
         """A text that `from_json` turns back into the same preprocessing, bit for bit."""

@@ -54,10 +54,10 @@ def part_sizes(n: int, validation: float, test: float) -> Sizes:
     return sizes
 
 
-def seeded(seed: int) -> np.random.Generator:
+def seeded(seed: int, offset: int = 0) -> np.random.Generator:
     if seed < 0:
         raise DataError(f"The split seed is {seed}; it must be 0 or more.")
-    return np.random.default_rng(seed)
+    return np.random.default_rng(offset + seed)
 
 
 def split_rows(sizes: Sizes, seed: int, labels: Shaped[np.ndarray, " n"] | None = None) -> Rows:

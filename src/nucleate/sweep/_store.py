@@ -126,8 +126,8 @@ class Study:
         if self.versions != wanted.versions and not different and self.missing:
             changed = [name for name in wanted.versions if wanted.versions[name] != self.versions.get(name)]
             warnings.warn(
-                f"{self.path} was begun with other versions of {', '.join(changed)}; the runs still to do may differ in "
-                "their last bits from what those would have given.",
+                f"{self.path} was begun with other versions of {', '.join(changed)}; the runs still to do may differ "
+                "in their last bits from what those would have given.",
                 stacklevel=4,
             )
         if different:

@@ -1,0 +1,122 @@
+"""The command as its users meet it: a real process, what it prints where, and its exit codes."""
+
+import json
+import subprocess
+import sys
+
+import polars as pl
+import pytest
+
+SMALL = ["--hidden", "8,8", "--steps", "30", "--records", "5"]
+
+
+def nucleate(*arguments, cwd=None):
+    command = [sys.executable, "-m", "nucleate.cli", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, check=False)
+
+
+def refusal(*arguments, cwd=None):
+    """What a command says that refuses: one line on standard error, nothing on standard output, exit code 2."""
+    result = nucleate(*arguments, cwd=cwd)
+    assert result.returncode == 2, result.stderr
+    assert result.stdout == ""
+    assert "Traceback" not in result.stderr
+    return result.stderr
+
+
+def test_help_does_not_import_jax():
+    code = (
+        "import sys, nucleate.cli; sys.argv = ['nucleate', '--help']\ntry: nucleate.cli.main()\nexcept SystemExit: pass"
+    )
+    code += "\nassert not {'jax', 'polars', 'sklearn', 'matplotlib', 'scipy', 'pydantic'} & set(sys.modules)"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    for verb in ("train", "sweep", "demo", "problems"):
+        assert verb in result.stdout
+
+
+def test_version():
+    assert nucleate("--version").stdout.startswith("nucleate 0.")
+
+
+def test_train_prints_the_time_course_and_keeps_the_run(tmp_path):
+    result = nucleate("train", "sine-5d", *SMALL, "--gain", "0.1", "--seed", "3", "--out", tmp_path / "run")
+    assert result.returncode == 0, result.stderr
+    assert "effective" in result.stdout
+    assert "finished after 30 steps" in result.stdout
+    assert result.stdout.splitlines()[-1] == str(tmp_path / "run")
+    assert pl.read_parquet(tmp_path / "run" / "results" / "*.parquet")["seed"].to_list() == [3]
+
+
+def test_train_as_json_is_one_object_with_the_trajectory(tmp_path):
+    result = nucleate("train", "sine-5d", *SMALL, "--epsilon", "0.01", "--json", "--out", tmp_path / "run")
+    answer = json.loads(result.stdout)
+    assert answer["result"]["status"] == "finished"
+    assert answer["result"]["epsilon"] == 0.01
+    assert answer["trajectory"][0]["step"] == 0
+
+
+def test_sweep_prints_the_table_as_text_and_as_json(tmp_path):
+    arguments = ["sweep", "wine", *SMALL, "--gains", "1,0.1", "--lrs", "0.1,1e5", "--seeds", "2", "--out", "study"]
+    text = nucleate(*arguments, cwd=tmp_path)
+    assert text.returncode == 0, text.stderr
+    assert "test accuracy" in text.stdout
+    again = nucleate(*arguments, "--json", cwd=tmp_path)
+    answer = json.loads(again.stdout)
+    assert answer["study"] == "study"
+    assert len(answer["results"]) == 8
+    assert {"gain", "lr", "seed", "status", "effective_neurons_2", "directions_1"} <= answer["results"][0].keys()
+
+
+def test_sweep_takes_a_toml_spec_and_flags_change_it(tmp_path):
+    (tmp_path / "study.toml").write_text(
+        'data = "sine-5d"\ngains = [1.0, 0.1]\nhidden = [8, 8]\nsteps = 30\nrecords = 5\n'
+    )
+    result = nucleate("sweep", "--spec", "study.toml", "--seeds", "2", "--json", cwd=tmp_path)
+    assert len(json.loads(result.stdout)["results"]) == 4
+    assert len(list((tmp_path / "nucleate-studies").iterdir())) == 1
+
+
+def test_own_data_with_a_target_column(tmp_path):
+    rows = [f"{k},{'left' if k % 3 else 'right'},{k * k % 17}" for k in range(60)]
+    (tmp_path / "own.csv").write_text("a,side,price\n" + "\n".join(rows))
+    result = nucleate("sweep", "own.csv", "--target", "price", *SMALL, "--gains", "1", "--json", cwd=tmp_path)
+    assert json.loads(result.stdout)["results"][0]["test_rmse"] > 0
+
+
+def test_problems_lists_what_is_bundled():
+    names = [problem["name"] for problem in json.loads(nucleate("problems", "--json").stdout)["problems"]]
+    assert {"diabetes", "breast_cancer", "wine", "digits", "sine-5d", "four-relu-1d", "teacher-3"} <= set(names)
+    assert "sine-5d" in nucleate("problems").stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["sweep"], "No data are named; give a bundled set such as diabetes"),
+        (["sweep", "diabets"], "diabetes"),
+        (["sweep", "absent.csv"], "absent.csv"),
+        (["sweep", "own.csv", "--target", "prise"], "price"),
+        (["sweep", "diabetes", "--gains", "0"], "init scale gain is 0.0; it must be positive"),
+        (["sweep", "diabetes", "--gains", "1", "--gammas", "2"], "Give exactly one of gains, epsilons and gammas"),
+        (["sweep", "diabetes", "--gains", "1,x"], "'1,x' is no list of numbers such as 1,0.3,0.1"),
+        (["sweep", "diabetes", "--hidden", "8.5"], "'8.5' is no list of whole numbers such as 128,128"),
+        (["sweep", "diabetes", "--optimizer", "sgd"], "'optimizer' is 'sgd', but should be 'gd', 'momentum' or 'adam'"),
+        (["train", "diabetes", "--batch-size", "9999"], "The batch size is 9999, but there are"),
+        (["train", "diabetes", "--activation", "sine"], "there is no activation 'sine'; choose one of linear, tanh"),
+        (["train", "--spec", "absent.toml"], "The spec absent.toml cannot be read"),
+        (["train", "--spec", "grid.toml"], "asks for 2 runs; train takes one, so use nucleate sweep"),
+        (["train", "sine-5d", "--out", "own.csv"], "own.csv exists and is no study"),
+        (["train", "sine-5d", "--out", "own.csv/run"], "cannot be made (Not a directory)"),
+    ],
+)
+def test_what_a_user_can_mend_is_one_line_and_exit_code_2(tmp_path, arguments, sentence):
+    (tmp_path / "own.csv").write_text("a,price\n" + "\n".join(f"{k},{k % 7}" for k in range(40)))
+    (tmp_path / "grid.toml").write_text('data = "sine-5d"\ngains = [1, 0.5]')
+    assert sentence in " ".join(refusal(*arguments, cwd=tmp_path).split())
+
+
+def test_debug_shows_where_an_error_came_from():
+    result = nucleate("--debug", "sweep", "absent.csv")
+    assert result.returncode == 1
+    assert "Traceback" in result.stderr
