@@ -4,23 +4,26 @@
 
 A net-step is one full-batch gradient descent step of one three-layer tanh network (d = 5, n = 80, float32, no biases,
 squared error). The peers are a PyTorch module trained in a loop, one network after another, and torch.func.vmap over
-eight networks. Rounds alternate between the peers, so that a machine whose speed drifts treats them alike; the table
-shows medians over the rounds, ratios being medians of the rounds' ratios. The last column is the floating-point rate of
-nucleate's steps against the rate of one large matrix product on the same cores (the better of PyTorch's and JAX's).
+eight networks, each with one thread and with all, the better of the two counting. Every contender has a process of its
+own, so that none finds the other's threads on its cores, and they take turns within each round, so that a machine whose
+speed drifts treats them alike. The table shows medians over the rounds, ratios being medians of the rounds' ratios. The
+last column is the floating-point rate of nucleate's steps against that of one large matrix product on all cores (the
+better of PyTorch's and JAX's).
 """
 
 import argparse
+import multiprocessing
 import statistics
 import time
 from collections.abc import Callable
-from functools import partial
+from multiprocessing.connection import Connection
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import torch
 
 from nucleate import InitScale, Network
+from nucleate._jax import CORES
 from nucleate.problems import load_problem
 from nucleate.training import _engine as engine
 
@@ -29,18 +32,18 @@ STEPS = {50: 4000, 200: 600, 1000: 24}
 NETWORKS = 8
 
 
-def seconds(work: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
-
-
 def torch_network(width: int) -> torch.nn.Module:
     layers = [torch.nn.Linear(5, width, bias=False), torch.nn.Tanh(), torch.nn.Linear(width, width, bias=False)]
     return torch.nn.Sequential(*layers, torch.nn.Tanh(), torch.nn.Linear(width, 1, bias=False))
 
 
-def torch_loop(width: int, x: torch.Tensor, y: torch.Tensor) -> Callable[[int], None]:
+def torch_data() -> tuple[torch.Tensor, torch.Tensor]:
+    train = load_problem("sine-5d").train
+    return torch.tensor(train.x, dtype=torch.float32), torch.tensor(train.y, dtype=torch.float32)
+
+
+def torch_loop(width: int) -> Callable[[int], None]:
+    x, y = torch_data()
     network = torch_network(width)
     optimizer = torch.optim.SGD(network.parameters(), lr=LEARNING_RATE)
 
@@ -54,7 +57,8 @@ def torch_loop(width: int, x: torch.Tensor, y: torch.Tensor) -> Callable[[int], 
     return steps
 
 
-def torch_vmap(width: int, x: torch.Tensor, y: torch.Tensor) -> Callable[[int], None]:
+def torch_vmap(width: int) -> Callable[[int], None]:
+    x, y = torch_data()
     networks = [torch_network(width) for _ in range(NETWORKS)]
     parameters, buffers = torch.func.stack_module_state(networks)
     parameters = {name: leaf.detach() for name, leaf in parameters.items()}
@@ -90,14 +94,52 @@ def nucleate_engine(width: int) -> Callable[[int], None]:
     return steps
 
 
-def gemm_rate() -> float:
-    """Floating-point operations a second of a large float32 product, on all cores."""
-    size = 2048
-    a = np.random.default_rng(0).standard_normal((size, size), np.float32)
-    torch_a, jax_a = torch.from_numpy(a), jax.device_put(a)
+def torch_gemm(size: int) -> Callable[[int], None]:
+    a = torch.randn(size, size)
+
+    def products(count: int) -> None:
+        for _ in range(count):
+            a @ a
+
+    return products
+
+
+def jax_gemm(size: int) -> Callable[[int], None]:
+    a = jax.random.normal(jax.random.key(0), (size, size), jnp.float32)
     product = jax.jit(jnp.matmul)
-    works = [lambda: torch_a @ torch_a, lambda: jax.block_until_ready(product(jax_a, jax_a))]
-    return max(2 * size**3 / min(seconds(work) for _ in range(8)) for work in works)
+
+    def products(count: int) -> None:
+        for _ in range(count):
+            jax.block_until_ready(product(a, a))
+
+    return products
+
+
+def serve(connection: Connection, make: Callable[[int], Callable[[int], None]], size: int, threads: int) -> None:
+    """A contender's process: for every count it is sent it answers the seconds one step took."""
+    torch.set_num_threads(threads)
+    work = make(size)
+    work(3)
+    while count := connection.recv():
+        start = time.perf_counter()
+        work(count)
+        connection.send((time.perf_counter() - start) / count)
+
+
+class Contender:
+    """A process that does one kind of work when told to."""
+
+    def __init__(self, make: Callable[[int], Callable[[int], None]], size: int, threads: int = 1) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._connection, theirs = context.Pipe()
+        context.Process(target=serve, args=(theirs, make, size, threads), daemon=True).start()
+
+    def seconds(self, count: int) -> float:
+        self._connection.send(count)
+        return float(self._connection.recv())
+
+    def end(self) -> None:
+        self._connection.send(0)
 
 
 def step_operations(width: int, d: int = 5, n: int = 80) -> int:
@@ -106,49 +148,45 @@ def step_operations(width: int, d: int = 5, n: int = 80) -> int:
     return forward + 2 * n * (d * width + 2 * width * width + 2 * width)
 
 
+def measure(width: int, rounds: int) -> list[dict[str, float]]:
+    """Seconds a net-step of every contender, and of one large product, for each round."""
+    steps, size = STEPS.get(width, 200), 2048
+    fewer = max(steps // 8, 3)
+    peers = {f"{name} {n}": (make, n) for name, make in PEERS.items() for n in {1, CORES}}
+    contenders = {name: Contender(make, width, threads) for name, (make, threads) in peers.items()}
+    ours = Contender(nucleate_engine, width)
+    products = [Contender(torch_gemm, size, CORES), Contender(jax_gemm, size)]
+    results = []
+    for _ in range(rounds + 1):
+        times = {name: contender.seconds(fewer) for name, contender in contenders.items()}
+        loop, vmap = (min(seconds for key, seconds in times.items() if key.startswith(name)) for name in PEERS)
+        gemm = min(product.seconds(4) for product in products) / (2 * size**3)
+        results.append({"loop": loop, "vmap": vmap / NETWORKS, "ours": ours.seconds(steps) / NETWORKS, "gemm": gemm})
+    for contender in (*contenders.values(), ours, *products):
+        contender.end()
+    return results[1:]  # the first round warms up
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--widths", type=int, nargs="+", default=[50, 200, 1000])
     arguments = parser.parse_args()
-    problem = load_problem("sine-5d")
-    x, y = torch.tensor(problem.train.x, dtype=torch.float32), torch.tensor(problem.train.y, dtype=torch.float32)
-
-    print(f"torch {torch.__version__} ({torch.get_num_threads()} threads), jax {jax.__version__} ", end="")
-    print(f"({jax.device_count()} devices), {arguments.rounds} rounds, {NETWORKS} networks\n")
+    print(f"torch {torch.__version__}, jax {jax.__version__}, {CORES} cores, {arguments.rounds} rounds\n")
     print(
         "| width | PyTorch loop, us | torch.func.vmap, us | nucleate, us | times the loop | times vmap | of GEMM rate |"
     )
     print("|---|---|---|---|---|---|---|")
     for width in arguments.widths:
-        steps = STEPS.get(width, 200)
-        loop, vmap, ours = torch_loop(width, x, y), torch_vmap(width, x, y), nucleate_engine(width)
-        for warm_up in (loop, vmap, ours):
-            warm_up(3)
-        times: list[tuple[float, float, float, float]] = []
-        for _ in range(arguments.rounds):
-            gemm = gemm_rate()
-            fewer = max(steps // 8, 3)
-            times.append(
-                (
-                    seconds(partial(loop, fewer)) / fewer,
-                    seconds(partial(vmap, fewer)) / fewer / NETWORKS,
-                    seconds(partial(ours, steps)) / steps / NETWORKS,
-                    gemm,
-                )
-            )
-        medians = [statistics.median(column) * 1e6 for column in list(zip(*times, strict=True))[:3]]
-        ratios = [
-            statistics.median(ratio)
-            for ratio in (
-                [loop_time / our_time for loop_time, _, our_time, _ in times],
-                [vmap_time / our_time for _, vmap_time, our_time, _ in times],
-                [step_operations(width) / our_time / gemm for _, _, our_time, gemm in times],
-            )
-        ]
-        cells = [f"{width}", *(f"{value:.1f}" for value in medians), f"{ratios[0]:.1f}", f"{ratios[1]:.1f}"]
-        print("| " + " | ".join([*cells, f"{ratios[2]:.0%}"]) + " |", flush=True)
+        rounds = measure(width, arguments.rounds)
+        micro = [statistics.median(times[name] for times in rounds) * 1e6 for name in ("loop", "vmap", "ours")]
+        loop, vmap = (statistics.median(times[name] / times["ours"] for times in rounds) for name in ("loop", "vmap"))
+        share = statistics.median(step_operations(width) / times["ours"] * times["gemm"] for times in rounds)
+        cells = [f"{width}", *(f"{value:.1f}" for value in micro), f"{loop:.1f}", f"{vmap:.1f}", f"{share:.0%}"]
+        print("| " + " | ".join(cells) + " |", flush=True)
 
+
+PEERS = {"loop": torch_loop, "vmap": torch_vmap}
 
 if __name__ == "__main__":
     main()

@@ -15,11 +15,14 @@ def staircase(steps, falls, width=0.05):
 
 @pytest.mark.parametrize("at", [50, 3000, 200_000])
 def test_a_staircase_has_its_stages_at_every_time_scale(at):
-    steps = np.unique(np.linspace(0, 10 * at, 400).astype(int))
+    steps = np.unique(np.linspace(0, 20 * at, 800).astype(int))
     loss = staircase(steps, [(at, 0.6), (8 * at, 0.3)])
     found = stages(steps, loss)
     assert 0.7 * at < found.plateau_end < at
     assert at < found.descent_end < 1.5 * at
+    resumed, ended = found.boundaries[2:]
+    assert 6 * at < resumed < 8 * at
+    assert 8 * at < ended < 12 * at
     assert found.current == "secondary plateau"
 
 
@@ -29,7 +32,7 @@ def test_the_end_of_the_plateau_is_interpolated():
 
 
 def test_a_flat_curve_is_all_plateau():
-    assert stages(np.arange(100), np.full(100, 0.7)) == Stages(None, None)
+    assert stages(np.arange(100), np.full(100, 0.7)) == Stages()
 
 
 def test_a_curve_still_falling_is_in_its_descent():
@@ -51,6 +54,12 @@ def test_more_of_the_curve_moves_no_end_once_found_and_units_do_not_matter(at, h
     whole = stages(steps, loss)
     assert stages(steps, unit * loss).current == whole.current
     for until in (at, 2 * at, 3 * at):
-        early = stages(steps[:until], loss[:until])
-        assert early.plateau_end in (None, whole.plateau_end)
-        assert early.descent_end in (None, whole.descent_end)
+        early = stages(steps[:until], loss[:until]).boundaries
+        assert early == whole.boundaries[: len(early)]
+
+
+@given(st.floats(0.01, 0.09))
+def test_a_slow_creep_is_a_plateau_not_many_descents(slope):
+    steps = np.unique(np.geomspace(1, 1e6, 300).astype(int))
+    curve = np.where(steps < 100, 2.0, 1.0) * steps**-slope
+    assert len(stages(np.append(0, steps), np.append(2.0, curve)).boundaries) == 2
