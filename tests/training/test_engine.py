@@ -125,3 +125,16 @@ def test_drop_steps_are_the_first_steps_at_which_the_loss_had_fallen():
     for share, step in run.drop_steps.items():
         below = np.flatnonzero(loss <= (1 - share) * loss[0])
         assert step == (int(below[0]) if below.size and below[0] < 300 else None)
+
+
+def test_where_runs_step_together_as_on_a_gpu_they_end_alike(monkeypatch):
+    starts, rates = networks(4), [0.01, 1e3, 0.02, 0.03]
+    settings = {"optimizer": "momentum", "steps": 80, "records": 10}
+    walked = train_many(starts, PROBLEM, learning_rates=rates, momentum=0.5, **settings)
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    # Another momentum is another program, so that nothing compiled before is used.
+    together = train_many(starts, PROBLEM, learning_rates=rates, momentum=np.nextafter(0.5, 1), **settings)
+    for one, other in zip(walked, together, strict=True):
+        assert (one.status, one.steps, one.drop_steps) == (other.status, other.steps, other.drop_steps)
+        for a, b in zip(jax.tree.leaves(one.final), jax.tree.leaves(other.final), strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-9)
