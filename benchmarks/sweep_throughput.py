@@ -20,10 +20,12 @@ from multiprocessing.connection import Connection
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import torch
 
 from nucleate import InitScale, Network
 from nucleate._jax import CORES
+from nucleate.observe import measure as measure_network
 from nucleate.problems import load_problem
 from nucleate.training import _engine as engine
 
@@ -167,6 +169,18 @@ def measure(width: int, rounds: int) -> list[dict[str, float]]:
     return results[1:]  # the first round warms up
 
 
+def look_milliseconds(width: int, looks: int = 20) -> float:
+    """What all measures of one look at a run cost, on 300 rows."""
+    network = Network.create(10, [width, width], 1, scale=InitScale("gain", 0.3))
+    rows = np.random.default_rng(0).standard_normal((300, 10))
+    times = []
+    for _ in range(looks):
+        start = time.perf_counter()
+        measure_network(network, network, rows)
+        times.append(time.perf_counter() - start)
+    return statistics.median(times) * 1e3
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=7)
@@ -184,6 +198,8 @@ def main() -> None:
         share = statistics.median(step_operations(width) / times["ours"] * times["gemm"] for times in rounds)
         cells = [f"{width}", *(f"{value:.1f}" for value in micro), f"{loop:.1f}", f"{vmap:.1f}", f"{share:.0%}"]
         print("| " + " | ".join(cells) + " |", flush=True)
+    looks = ", ".join(f"{look_milliseconds(width):.1f} ms at widths {width}, {width}" for width in (50, 128))
+    print(f"\nLooking at a run once, all measures on 300 rows, takes {looks}.")
 
 
 PEERS = {"loop": torch_loop, "vmap": torch_vmap}

@@ -1,6 +1,8 @@
 """The command: parse, call the verb, print. Rooms are imported inside the commands, so that help answers at once."""
 
 import sys
+import warnings
+from typing import Any
 
 from nucleate.cli._app import app, debugging
 from nucleate.errors import NucleateError
@@ -10,6 +12,7 @@ __all__ = ["main"]
 
 def main() -> None:
     """Run the command; what its user can mend is one line on standard error and exit code 2."""
+    warnings.showwarning = _say_warning
     try:
         app()
     except NucleateError as error:
@@ -17,3 +20,7 @@ def main() -> None:
             raise
         print(f"nucleate: {error}", file=sys.stderr)
         sys.exit(2)
+
+
+def _say_warning(message: Warning | str, *where: Any) -> None:
+    print(f"nucleate: {message}", file=sys.stderr)

@@ -1,5 +1,6 @@
 """The verb: a grid of runs, trained and kept in a folder."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,8 @@ def sweep(
     out = study_folder(spec) if out is None else out
     if not progress:
         return run_study(spec, problem, out)
+    for note in problem.notes:
+        print(f"Note: {note}", file=sys.stderr)
     with show_progress() as show:
         return run_study(spec, problem, out, show)
 

@@ -93,7 +93,8 @@ class Batch:
             jax.block_until_ready(self._state.step)
             # Bits do not depend on where calls end, so their length may follow the clock.
             seconds = time.monotonic() - started
-            self._stride = max(1, int(self._stride * min(8.0, _PATIENCE_SECONDS / max(seconds, 1e-6))))
+            longer = min(8.0, _PATIENCE_SECONDS / max(seconds, 1e-6))
+            self._stride = min(max(1, int(self._stride * longer)), self.settings.steps)
         self._look()
 
     def _look(self) -> None:
