@@ -27,7 +27,7 @@ from nucleate import InitScale, Network
 from nucleate._jax import CORES
 from nucleate.observe import measure as measure_network
 from nucleate.problems import load_problem
-from nucleate.training import _engine as engine
+from nucleate.training import engine
 
 LEARNING_RATE = 0.01
 STEPS = {50: 4000, 200: 600, 1000: 24}
@@ -84,14 +84,14 @@ def nucleate_engine(width: int) -> Callable[[int], None]:
     problem = load_problem("sine-5d")
     program = engine.Program(problem.task, "gd", 0.9, None)
     networks = [Network.create(5, [width, width], 1, scale=InitScale("gain", 0.5), seed=k) for k in range(NETWORKS)]
-    data = engine.place_data(problem, "float32")
+    data = engine.place_data(problem.train, problem.validation, "float32")
     state = engine.start(program, networks, [LEARNING_RATE] * NETWORKS, list(range(NETWORKS)), len(problem.train.x))
     at = 0
 
     def steps(count: int) -> None:
         nonlocal state, at
         at += count
-        state = jax.block_until_ready(engine.advance(program, state, data, jnp.int32(at)))
+        state = jax.block_until_ready(engine.advance(program, state, data, jnp.full(NETWORKS, at, jnp.int32)))
 
     return steps
 

@@ -7,18 +7,20 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from nucleate import observe, problems, report
+    from nucleate import observe, problems, report, theory
     from nucleate.activations import Activation, activation_names, get_activation, register_activation
     from nucleate.errors import DataError, NetworkError, NucleateError, SpecError, StudyError
+    from nucleate.forecast import Forecast, forecast, forecast_many
     from nucleate.init_scale import InitScale
     from nucleate.network import Network
     from nucleate.problems import Problem, load_problem
     from nucleate.sweep import Study, StudySpec, summarise, sweep
     from nucleate.training import Run, train, train_many
 
-_ROOMS = ("observe", "problems", "report", "sweep")
+_ROOMS = ("forecast", "observe", "problems", "report", "sweep", "theory")
 _HOMES = {
     "activations": ("Activation", "activation_names", "get_activation", "register_activation"),
+    "forecast": ("Forecast", "forecast_many"),
     "errors": ("DataError", "NetworkError", "NucleateError", "SpecError", "StudyError"),
     "init_scale": ("InitScale",),
     "network": ("Network",),
@@ -30,6 +32,7 @@ _HOMES = {
 __all__ = [
     "Activation",
     "DataError",
+    "Forecast",
     "InitScale",
     "Network",
     "NetworkError",
@@ -41,6 +44,8 @@ __all__ = [
     "StudyError",
     "StudySpec",
     "activation_names",
+    "forecast",
+    "forecast_many",
     "get_activation",
     "load_problem",
     "observe",
@@ -49,6 +54,7 @@ __all__ = [
     "report",
     "summarise",
     "sweep",
+    "theory",
     "train",
     "train_many",
 ]

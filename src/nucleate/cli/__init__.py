@@ -22,5 +22,7 @@ def main() -> None:
         sys.exit(2)
 
 
-def _say_warning(message: Warning | str, *where: Any) -> None:
+def _say_warning(
+    message: Warning | str, category: type, filename: str, lineno: int, file: Any = None, line: str | None = None
+) -> None:
     print(f"nucleate: {message}", file=sys.stderr)

@@ -2,13 +2,23 @@
 
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from nucleate.cli._options import fields_from, floats, integers, names
-from nucleate.cli._output import print_json, print_problems, print_study, print_trajectory, say_interrupted
+from nucleate.cli._output import (
+    print_forecast,
+    print_json,
+    print_problems,
+    print_study,
+    print_trajectory,
+    say_interrupted,
+)
 from nucleate.errors import SpecError
+
+if TYPE_CHECKING:
+    from nucleate.sweep import Study, StudySpec
 
 app = typer.Typer(
     help="Predict, watch and use the initial condensation of neural networks.",
@@ -33,6 +43,19 @@ Hidden = Annotated[
 ]
 Activation = Annotated[str | None, typer.Option(help="Activation [default: tanh].")]
 Bias = Annotated[str | None, typer.Option(help="Layers with biases: none, first or all [default: first].")]
+Gains = Annotated[
+    list[float] | None, typer.Option(parser=floats, metavar="G,G,...", help="Init scales: std = gain / sqrt(fan_in).")
+]
+Epsilons = Annotated[
+    list[float] | None, typer.Option(parser=floats, metavar="E,E,...", help="Init scales: std = epsilon.")
+]
+Gammas = Annotated[
+    list[float] | None, typer.Option(parser=floats, metavar="G,G,...", help="Init scales: std = width^-gamma.")
+]
+LearningRates = Annotated[
+    list[float] | None, typer.Option(parser=floats, metavar="R,R,...", help="Learning rates [default: 0.05].")
+]
+Seeds = Annotated[int | None, typer.Option(help="How many seeds [default: 1].")]
 Optimizer = Annotated[str | None, typer.Option(help="gd, momentum or adam [default: gd].")]
 Momentum = Annotated[float | None, typer.Option(help="For --optimizer momentum [default: 0.9].")]
 Steps = Annotated[int | None, typer.Option(help="The most steps a run may take [default: 5000].")]
@@ -120,20 +143,11 @@ def sweep(
     hidden: Hidden = None,
     activation: Activation = None,
     bias: Bias = None,
-    gains: Annotated[
-        list[float] | None,
-        typer.Option(parser=floats, metavar="G,G,...", help="Init scales: std = gain / sqrt(fan_in)."),
-    ] = None,
-    epsilons: Annotated[
-        list[float] | None, typer.Option(parser=floats, metavar="E,E,...", help="Init scales: std = epsilon.")
-    ] = None,
-    gammas: Annotated[
-        list[float] | None, typer.Option(parser=floats, metavar="G,G,...", help="Init scales: std = width^-gamma.")
-    ] = None,
-    lrs: Annotated[
-        list[float] | None, typer.Option(parser=floats, metavar="R,R,...", help="Learning rates [default: 0.05].")
-    ] = None,
-    seeds: Annotated[int | None, typer.Option(help="How many seeds [default: 1].")] = None,
+    gains: Gains = None,
+    epsilons: Epsilons = None,
+    gammas: Gammas = None,
+    lrs: LearningRates = None,
+    seeds: Seeds = None,
     optimizer: Optimizer = None,
     momentum: Momentum = None,
     steps: Steps = None,
@@ -147,14 +161,52 @@ def sweep(
     json: Json = False,
 ) -> None:
     """Many runs: at which init scale and learning rate does it condense? Default scales: gains 1, 0.3, 0.1, 0.03."""
-    fields = fields_from(locals())
-    if spec is None and not {"gains", "epsilons", "gammas"} & fields.keys():
-        fields["gains"] = [1.0, 0.3, 0.1, 0.03]
-    study = _study(fields, spec, out)
+    study = _study(_with_scales(fields_from(locals()), spec), spec, out)
     if json:
         print_json({"study": str(study.path), "results": study.results.to_dicts()})
     else:
         print_study(study)
+
+
+@app.command()
+def forecast(
+    data: DataArgument = None,
+    target: Target = None,
+    task: Task = None,
+    drop_missing: DropMissing = None,
+    hidden: Hidden = None,
+    activation: Activation = None,
+    bias: Bias = None,
+    gains: Gains = None,
+    epsilons: Epsilons = None,
+    gammas: Gammas = None,
+    lrs: LearningRates = None,
+    seeds: Seeds = None,
+    optimizer: Optimizer = None,
+    momentum: Momentum = None,
+    split_seed: SplitSeed = None,
+    dtype: Dtype = None,
+    spec: Spec = None,
+    budget: Annotated[int, typer.Option(min=1, help="Steps within which the plateau shall end.")] = 5000,
+    check: Annotated[bool, typer.Option("--check", help="Train too, and put the outcome beside the forecast.")] = False,
+    json: Json = False,
+) -> None:
+    """Before training: when does the plateau end, how far will it condense, which scale fits? Same flags as sweep."""
+    fields = _with_scales(fields_from(locals(), drop=("budget", "check")), spec)
+    from nucleate.sweep import check_study, forecast_study, recommend_scale, tabulate_forecasts
+
+    checked = _spec(fields, spec)
+    problem = checked.load_problem()
+    # Twenty budgets: beyond that a plateau is of no use to anyone who has one.
+    forecasts = forecast_study(checked, problem, horizon=20 * budget)
+    outcomes = check_study(checked, problem, forecasts) if check else []
+    table = tabulate_forecasts(checked, forecasts, outcomes)
+    recommendation = recommend_scale(checked, forecasts, budget=budget)
+    if json:
+        chosen = recommendation and recommendation._asdict()
+        print_json({"forecasts": table.to_dicts(), "budget": budget, "recommendation": chosen})
+    else:
+        print_forecast(checked, table, recommendation, budget)
 
 
 @app.command()
@@ -190,13 +242,25 @@ def problems(json: Json = False) -> None:
         print_problems(rows)
 
 
-def _study(fields: dict[str, Any], spec: Path | None, out: Path | None) -> Any:
-    from nucleate.sweep import make_spec, read_spec, study_folder
-    from nucleate.sweep import sweep as run_sweep
+def _with_scales(fields: dict[str, Any], spec: Path | None) -> dict[str, Any]:
+    if spec is None and not {"gains", "epsilons", "gammas"} & fields.keys():
+        return fields | {"gains": [1.0, 0.3, 0.1, 0.03]}
+    return fields
+
+
+def _spec(fields: dict[str, Any], spec: Path | None) -> "StudySpec":
+    from nucleate.sweep import make_spec, read_spec
 
     if spec is None and "data" not in fields:
         raise SpecError("No data are named; give a bundled set such as diabetes (see `nucleate problems`) or a file.")
-    checked = make_spec(**fields) if spec is None else read_spec(spec, **fields)
+    return make_spec(**fields) if spec is None else read_spec(spec, **fields)
+
+
+def _study(fields: dict[str, Any], spec: Path | None, out: Path | None) -> "Study":
+    from nucleate.sweep import study_folder
+    from nucleate.sweep import sweep as run_sweep
+
+    checked = _spec(fields, spec)
     out = out or study_folder(checked)
     try:
         return run_sweep(checked, out=out)

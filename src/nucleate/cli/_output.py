@@ -13,7 +13,7 @@ from rich.table import Table
 if TYPE_CHECKING:
     import polars as pl
 
-    from nucleate.sweep import Study
+    from nucleate.sweep import Recommendation, Study, StudySpec
 
 _MOST_ROWS = 40
 
@@ -69,6 +69,23 @@ def print_trajectory(study: "Study", rows: int = 16) -> None:
     if result["notes"]:
         print(f"Note: {result['notes']}.")
     print(study.path)
+
+
+def print_forecast(
+    spec: "StudySpec", table: "pl.DataFrame", recommendation: "Recommendation | None", budget: int
+) -> None:
+    """The forecast of every run, and the scale it recommends."""
+    _print_frame(f"{spec.data}: forecast for {spec.optimizer}, training loss down by 1, 10 and 30 % at step", table)
+    outside = len(table) - table["in_regime"].sum()
+    if outside:
+        print(f"{outside} of {len(table)} runs are outside the theory's regime: their steps are orders of magnitude.")
+    if recommendation is None:
+        print(f"At none of these scales is the plateau certain to end within {budget} steps.")
+    else:
+        print(
+            f"The smallest scale whose plateau ends within {budget} steps: {spec.convention} {recommendation.scale:g} "
+            f"with learning rate {recommendation.lr:g}, by step {recommendation.latest_step}."
+        )
 
 
 def say_interrupted(out: Path) -> int:

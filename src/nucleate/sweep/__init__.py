@@ -3,6 +3,13 @@
 import sys
 
 from nucleate._verb import Verb
+from nucleate.sweep._forecast import (
+    Recommendation,
+    check_study,
+    forecast_study,
+    recommend_scale,
+    tabulate_forecasts,
+)
 from nucleate.sweep._plan import PlannedRun, plan_runs
 from nucleate.sweep._runner import Progress, run_study
 from nucleate.sweep._spec import StudySpec, make_spec, read_spec
@@ -13,15 +20,20 @@ from nucleate.sweep._sweep import study_folder, sweep
 __all__ = [
     "PlannedRun",
     "Progress",
+    "Recommendation",
     "Study",
     "StudySpec",
+    "check_study",
+    "forecast_study",
     "make_spec",
     "plan_runs",
     "read_spec",
+    "recommend_scale",
     "run_study",
     "study_folder",
     "summarise",
     "sweep",
+    "tabulate_forecasts",
 ]
 
 sys.modules[__name__].__class__ = Verb

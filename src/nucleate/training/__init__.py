@@ -1,7 +1,7 @@
 """The batched engine: train one network or many, record what happens to neurons, end each run on its own grounds."""
 
+from nucleate.optimizers import OptimizerName, make_optimizer
 from nucleate.training._batch import Batch
-from nucleate.training._optimizers import OptimizerName, make_optimizer
 from nucleate.training._run import Run
 from nucleate.training._schedule import record_steps
 from nucleate.training._settings import Settings, spec_error

@@ -9,13 +9,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import polars as pl
+from jaxtyping import Array, Int
 from safetensors.numpy import load, save
 
 from nucleate.errors import SpecError
 from nucleate.network import Network
 from nucleate.observe import measure
 from nucleate.problems import Problem
-from nucleate.training import _engine as engine
+from nucleate.training import engine
 from nucleate.training._run import Run
 from nucleate.training._schedule import record_steps
 from nucleate.training._settings import Settings
@@ -55,7 +56,7 @@ class Batch:
         self.settings = settings
         self._problem = problem
         self._program = engine.Program(problem.task, settings.optimizer, settings.momentum, settings.batch_size)
-        self._data = engine.place_data(problem, networks[0].dtype)
+        self._data = engine.place_data(problem.train, problem.validation, networks[0].dtype)
         self._state = engine.start(
             self._program, list(networks), list(learning_rates), list(seeds), len(problem.train.x)
         )
@@ -89,13 +90,16 @@ class Batch:
                 return
             started = time.monotonic()
             at = min(at + self._stride, until)
-            self._state = engine.advance(self._program, self._state, self._data, jnp.int32(at))
+            self._state = engine.advance(self._program, self._state, self._data, self._until(at))
             jax.block_until_ready(self._state.step)
             # Bits do not depend on where calls end, so their length may follow the clock.
             seconds = time.monotonic() - started
             longer = min(8.0, _PATIENCE_SECONDS / max(seconds, 1e-6))
             self._stride = min(max(1, int(self._stride * longer)), self.settings.steps)
         self._look()
+
+    def _until(self, step: int) -> Int[Array, " runs"]:
+        return jnp.full(self._state.step.shape, step, jnp.int32)
 
     def _look(self) -> None:
         reading, running, losses, networks = jax.device_get(

@@ -3,7 +3,7 @@
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from nucleate.errors import SpecError
-from nucleate.training._optimizers import OptimizerName
+from nucleate.optimizers import OptimizerName
 
 
 class Settings(BaseModel):

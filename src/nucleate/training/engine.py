@@ -20,8 +20,8 @@ from jaxtyping import Array, Bool, Float, Int, Shaped
 
 from nucleate import _jax as _jax
 from nucleate.network import Network
-from nucleate.problems import Problem, Task, cross_entropy, squared_error
-from nucleate.training._optimizers import ADAM_EPSILON, OptimizerName, make_optimizer
+from nucleate.optimizers import ADAM_EPSILON, OptimizerName, make_optimizer
+from nucleate.problems import Split, Task, cross_entropy, squared_error
 
 DROPS = (0.01, 0.1, 0.3)
 """The falls of the training loss, as shares of its start, whose first steps are noted."""
@@ -85,9 +85,9 @@ class Program:
         return make_optimizer(self.optimizer, learning_rate, self.momentum)
 
 
-def place_data(problem: Problem, dtype: str) -> Data:
-    """The problem's training and validation parts on every device."""
-    parts = (problem.train.x.T, problem.train.y, problem.validation.x.T, problem.validation.y)
+def place_data(train: Split, validation: Split, dtype: str) -> Data:
+    """Training and validation data on every device."""
+    parts = (train.x.T, train.y, validation.x.T, validation.y)
     return Data(*(jax.device_put(np.ascontiguousarray(part, dtype), NamedSharding(_mesh(), P())) for part in parts))
 
 
@@ -121,9 +121,9 @@ def place_state(state: State) -> State:
 
 
 @partial(jax.jit, static_argnames="program")
-def advance(program: Program, state: State, data: Data, until: Int[Array, ""]) -> State:
-    """Take every run that is still running up to step ``until``, or to the step at which it diverges."""
-    return _for_each_run(partial(_advance_run, program, until), state, data)
+def advance(program: Program, state: State, data: Data, until: Int[Array, " runs"]) -> State:
+    """Take every run that is still running up to its step ``until``, or to the step at which it diverges."""
+    return _for_each_run(partial(_advance_run, program), (state, until), data)
 
 
 @partial(jax.jit, static_argnames="program")
@@ -132,7 +132,8 @@ def read(program: Program, state: State, data: Data) -> Reading:
     return _for_each_run(partial(_read_run, program), state, data)
 
 
-def _advance_run(program: Program, until: Int[Array, ""], data: Data, run: State) -> State:
+def _advance_run(program: Program, data: Data, run_until: tuple[State, Int[Array, ""]]) -> State:
+    run, until = run_until
     transformation = program.transformation(run.learning_rate)
 
     def one_step(run: State) -> State:
@@ -188,13 +189,13 @@ def _read_run(program: Program, data: Data, run: State) -> Reading:
     )
 
 
-def _for_each_run(function: Any, state: State, data: Data) -> Any:
-    def walk(state: State, data: Data) -> Any:
+def _for_each_run(function: Any, runs: Any, data: Data) -> Any:
+    def walk(runs: Any, data: Data) -> Any:
         one_run = partial(function, data)
-        return jax.lax.map(one_run, state) if jax.default_backend() == "cpu" else jax.vmap(one_run)(state)
+        return jax.lax.map(one_run, runs) if jax.default_backend() == "cpu" else jax.vmap(one_run)(runs)
 
     specs = (P("runs"), P())
-    return jax.shard_map(walk, mesh=_mesh(), in_specs=specs, out_specs=P("runs"), check_vma=False)(state, data)
+    return jax.shard_map(walk, mesh=_mesh(), in_specs=specs, out_specs=P("runs"), check_vma=False)(runs, data)
 
 
 def _mesh() -> Mesh:

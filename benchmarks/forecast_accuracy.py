@@ -1,0 +1,174 @@
+"""Forecast over measured step of the 10 % drop of the training loss, and what a forecast costs beside training.
+
+    make bench BENCHMARK=forecast_accuracy
+
+Four problems (two real) x widths 50 and 200 x five scales x five seeds, three-layer tanh networks with first-layer bias
+under full-batch gradient descent, initial parameters N(0, (g / width^(1/2))^2): scales are given as g, so that both
+widths have plateaus of comparable length. Printed: a table a problem and width; medians, coverage of the intervals and
+worst cases inside and outside the regime the forecasts declare; the scaling of the plateau with the scale for two and
+three layers; the cost at n = 10,000. `--figure PATH` draws the ratios.
+"""
+
+import argparse
+import time
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from nucleate import InitScale, Network, Problem, load_problem
+from nucleate.forecast import check_forecasts, forecast_many
+from nucleate.report.figures import png
+
+# Learning rates at which gradient descent is stable after the first descent too.
+PROBLEMS = {"diabetes": 0.05, "wine": 0.05, "teacher-3": 0.05, "sine-5d": 0.005}
+WIDTHS = (50, 200)
+SCALES = (1.0, 0.3, 0.1, 0.03, 0.01)
+SEEDS = 5
+DROP = 0.1
+
+
+def start(problem: Problem, width: int, scale: float, seed: int, layers: int = 3) -> Network:
+    hidden, bias = [width] * (layers - 1), [True] + [False] * (layers - 1)
+    epsilon = InitScale("epsilon", scale / width**0.5)
+    return Network.create(problem.inputs, hidden, problem.outputs, scale=epsilon, bias=bias, seed=seed)
+
+
+def rows(problem: Problem, width: int, rate: float) -> list[dict[str, float]]:
+    """One row a run: scale, whether in the regime, forecast, interval and measured step of the drop."""
+    result = []
+    for scale in SCALES:
+        networks = [start(problem, width, scale, seed) for seed in range(SEEDS)]
+        forecasts = forecast_many(networks, problem, learning_rates=[rate] * SEEDS)
+        for expected, found in zip(forecasts, check_forecasts(networks, problem, forecasts), strict=True):
+            step, measured = expected.drop_steps[DROP], found.drop_steps[DROP]
+            nothing = step is None or measured is None
+            result.append(
+                {
+                    "scale": scale,
+                    "in_regime": expected.in_regime,
+                    "measured": np.nan if measured is None else measured,
+                    "ratio": np.nan if nothing else step.estimate / max(measured, 1),
+                    "held": np.nan if nothing else step.lower <= measured <= step.upper,
+                    "sides": found.same_sides(expected),
+                }
+            )
+    return result
+
+
+def print_cells(name: str, width: int, cells: list[dict[str, float]]) -> None:
+    for scale in SCALES:
+        cell = [row for row in cells if row["scale"] == scale]
+        ratios = [row["ratio"] for row in cell if np.isfinite(row["ratio"])]
+        spread = f"{np.median(ratios):.3f} ({min(ratios):.3f} to {max(ratios):.3f})" if ratios else "no forecast"
+        steps, inside = np.nanmedian([row["measured"] for row in cell]), sum(row["in_regime"] for row in cell)
+        held = f"{np.nansum([row['held'] for row in cell]):.0f} of {len(ratios)}"
+        print(
+            f"| {name} | {width} | {scale:g} | {steps:.0f} | {spread} | {held} | {inside} of {len(cell)} |", flush=True
+        )
+
+
+def print_summary(cells: list[dict[str, float]]) -> None:
+    for inside in (True, False):
+        chosen = [row for row in cells if row["in_regime"] == inside]
+        known = [row for row in chosen if np.isfinite(row["ratio"])]
+        errors = np.abs(np.log([row["ratio"] for row in known]))
+        where = "declared valid" if inside else "declared invalid"
+        print(
+            f"{where}: {len(chosen)} runs, {len(known)} with a forecast and a drop; median error "
+            f"{np.median(errors):.2%}, 95th percentile {np.quantile(errors, 0.95):.2%}, within 20 % "
+            f"{np.mean(errors < np.log(1.2)):.1%}; intervals held {np.mean([row['held'] for row in known]):.1%}; "
+            f"neurons on the side forecast {np.mean([row['sides'] for row in known]):.2%}"
+        )
+
+
+def print_scaling() -> None:
+    problem = load_problem("teacher-3")
+    scales = np.array([0.1, 0.05, 0.025, 0.0125])
+    print("\n| layers | " + " | ".join(f"measured step at {scale:g}" for scale in scales) + " | law | fitted |")
+    print("|---" * (len(scales) + 3) + "|")
+    for layers in (2, 3):
+        networks = [start(problem, 50, scale, 0, layers) for scale in scales]
+        forecasts = forecast_many(networks, problem, learning_rates=[0.05] * len(scales))
+        outcomes = check_forecasts(networks, problem, forecasts)
+        steps = np.array([outcome.drop_steps[DROP] for outcome in outcomes], float)
+        if layers == 2:
+            law, slope = "a + b log(1/eps)", np.diff(steps)
+            fitted = "steps added by each halving: " + ", ".join(f"{added:.0f}" for added in slope)
+        else:
+            law, fitted = "eps^-1", f"exponent {np.polyfit(np.log(scales), np.log(steps), 1)[0]:.3f}"
+        print(f"| {layers} | " + " | ".join(f"{step:.0f}" for step in steps) + f" | {law} | {fitted} |")
+
+
+def print_cost(n: int = 10_000) -> None:
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((n, 10))
+    noisy = np.tanh(x[:, :3]).sum(axis=1) + 0.1 * rng.standard_normal(n)
+    problem = Problem.from_arrays(x, noisy, task="regression", validation=0.01, test=0.01)
+    print("\n| width | n | step of the 10 % drop | forecast, s | training to that step, s | times cheaper |")
+    print("|---|---|---|---|---|---|")
+    for width in WIDTHS:
+        networks = [start(problem, width, 0.02, seed) for seed in range(2)]
+        options = {"learning_rates": [0.05] * 2}
+        forecasts = forecast_many(networks, problem, **options)
+        check_forecasts(networks, problem, forecasts)  # both compiled
+        began = time.perf_counter()
+        forecasts = forecast_many(networks, problem, **options)
+        middle = time.perf_counter()
+        outcomes = check_forecasts(networks, problem, forecasts)
+        end = time.perf_counter()
+        # The check trains to 30 % and again to 10 %: its cost a step, times the steps to 10 %.
+        drops = [outcome.drop_steps for outcome in outcomes]
+        taken = sum(drop[0.3] + drop[DROP] for drop in drops) / len(drops)
+        step = sum(drop[DROP] for drop in drops) / len(drops)
+        training = (end - middle) * step / taken
+        ratio = training / (middle - began)
+        print(
+            f"| {width} | {len(problem.train.x)} | {step:.0f} | {middle - began:.2f} | {training:.1f} | {ratio:.0f} |"
+        )
+
+
+def draw(cells: dict[tuple[str, int], list[dict[str, float]]], path: Path) -> None:
+    figure = Figure(figsize=(11, 3.4), layout="constrained")
+    panels = figure.subplots(1, len(PROBLEMS), sharey=True)
+    rng = np.random.default_rng(0)
+    for panel, name in zip(panels, PROBLEMS, strict=True):
+        panel.axhspan(0.98, 1.02, color="0.88", zorder=0)
+        for width, colour in zip(WIDTHS, ("#0072b2", "#d55e00"), strict=True):
+            for inside, face in ((True, colour), (False, "none")):
+                chosen = [row for row in cells[name, width] if row["in_regime"] == inside]
+                at = [row["scale"] * np.exp(0.08 * rng.standard_normal()) for row in chosen]
+                label = f"width {width}, {'in' if inside else 'outside'} the regime"
+                panel.scatter(
+                    at, [row["ratio"] for row in chosen], 16, facecolor=face, edgecolor=colour, lw=0.8, label=label
+                )
+        panel.set(xscale="log", yscale="log", ylim=(0.45, 2.2), title=name, xlabel="init scale g")
+        panel.set_yticks([0.5, 0.8, 1, 1.25, 2], ["0.5", "0.8", "1", "1.25", "2"])
+        panel.minorticks_off()
+        panel.spines[["top", "right"]].set_visible(False)
+    panels[0].set_ylabel("forecast / measured step\nof the 10 % drop")
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
+    path.write_bytes(png(figure))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--figure", type=Path)
+    arguments = parser.parse_args()
+    print("| problem | width | scale g | measured step | forecast / measured: median (range) | held | in regime |")
+    print("|---|---|---|---|---|---|---|")
+    cells = {}
+    for name, rate in PROBLEMS.items():
+        for width in WIDTHS:
+            cells[name, width] = rows(load_problem(name), width, rate)
+            print_cells(name, width, cells[name, width])
+    print()
+    print_summary([row for part in cells.values() for row in part])
+    print_scaling()
+    print_cost()
+    if arguments.figure:
+        draw(cells, arguments.figure)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,59 @@
+"""Train, and put the outcome beside the forecast."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import jax
+import numpy as np
+from jaxtyping import Int
+
+from nucleate.forecast._forecast import Forecast, condensed
+from nucleate.forecast._leading import Subject
+from nucleate.forecast._simulate import Simulation
+from nucleate.network import Network
+from nucleate.problems import Problem
+from nucleate.training import engine
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What training did, in the terms of a `Forecast`.
+
+    ``drop_steps`` are None where the loss did not fall so far within twice the steps forecast; ``condensed_share`` and
+    ``sides`` are those of the step at which the loss had fallen by 10 %, or of the last.
+    """
+
+    drop_steps: dict[float, int | None]
+    condensed_share: float
+    sides: Int[np.ndarray, " m_1"]
+
+    def same_sides(self, forecast: Forecast) -> float:
+        """The share of the first layer's neurons that ended on the side forecast."""
+        return float(np.mean(self.sides == forecast.sides))
+
+
+def check_forecasts(
+    networks: Sequence[Network], problem: Problem, forecasts: Sequence[Forecast], *, momentum: float = 0.9
+) -> list[Outcome]:
+    """Train the networks through their first descent as the forecasts suppose, and say what came of it."""
+    program = engine.Program(problem.task, forecasts[0].optimizer, momentum, None)
+    subjects = [Subject(network, problem.train.x, problem.train.y) for network in networks]
+    training = Simulation(program, subjects, [forecast.learning_rate for forecast in forecasts])
+    drops, left_at = training.first_descent(_longest(forecasts))
+    ends = np.where(drops[:, 1] >= 0, drops[:, 1], left_at)
+    (stacked,) = training.states_at(ends[:, None])
+    outcomes = []
+    for run, forecast in enumerate(forecasts):
+        network = jax.tree.map(lambda leaf, run=run: leaf[run], stacked)
+        sides, share = condensed(network, forecast.target_directions)
+        found = {
+            amount: int(step) if step >= 0 else None for amount, step in zip(engine.DROPS, drops[run], strict=True)
+        }
+        outcomes.append(Outcome(found, share, sides))
+    return outcomes
+
+
+def _longest(forecasts: Sequence[Forecast]) -> int:
+    """Twice the latest step forecast, so that a forecast that is too early is found out."""
+    latest = [step.upper for forecast in forecasts for step in forecast.drop_steps.values() if step is not None]
+    return min(2 * max(latest, default=0) + 100, max(forecast.horizon for forecast in forecasts))

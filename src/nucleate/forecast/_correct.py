@@ -1,0 +1,53 @@
+"""How far the network itself departs from its leading part, measured along the leading part's path.
+
+On the path the network's own gradient has a component along the leading part's, ``s`` times as long, and one across it.
+To first order training follows the path at ``s`` times the speed, so its clock is the integral of dt / s; and its loss
+is the network's own at the points of the path. What lies across is what this cannot know, and widens the interval.
+"""
+
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from nucleate.activations import Activation
+from nucleate.network import Network
+from nucleate.training import engine
+
+
+class Departure(NamedTuple):
+    """At one point of the path, for each run."""
+
+    loss: Float[np.ndarray, " runs"]
+    speed: Float[np.ndarray, " runs"]
+    across: Float[np.ndarray, " runs"]
+
+
+def restore(lead: Network, own: Network) -> Network:
+    """A leading network in the form of the network it stands for: its activation, and its first-layer bias apart."""
+    biases = lead.biases
+    first, *others = lead.weights
+    if own.biases[0] is not None and biases[0] is None:
+        biases = (first[..., -1], *biases[1:])
+        first = first[..., :-1]
+    return Network((first, *others), biases, own.activation)
+
+
+@partial(jax.jit, static_argnames=("program", "lead"))
+def departure(
+    program: engine.Program, lead: Activation, networks: Network, x: Float[Array, "d n"], y: Float[Array, "n c"]
+) -> Departure:
+    """Of stacked networks with the activation of training, on the data of training."""
+
+    def of_one(network: Network) -> tuple[Float[Array, ""], Float[Array, ""], Float[Array, ""]]:
+        loss, own = jax.value_and_grad(program.loss)(network, x, y)
+        leading = jax.grad(program.loss)(Network(network.weights, network.biases, lead), x, y)
+        own, leading = (jnp.concatenate([leaf.ravel() for leaf in jax.tree.leaves(tree)]) for tree in (own, leading))
+        speed = own @ leading / (leading @ leading)
+        across = jnp.linalg.norm(own - speed * leading) / jnp.linalg.norm(leading)
+        return loss, speed, across
+
+    return Departure(*jax.lax.map(of_one, networks))

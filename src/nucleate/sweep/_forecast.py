@@ -1,0 +1,106 @@
+"""The forecast of a whole study, before any of its runs is trained."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import polars as pl
+
+from nucleate.errors import SpecError
+from nucleate.forecast import Forecast, Outcome, check_forecasts, forecast_many
+from nucleate.problems import Problem
+from nucleate.sweep._plan import PlannedRun, plan_runs
+from nucleate.sweep._spec import StudySpec
+
+
+class Recommendation(NamedTuple):
+    """The smallest init scale that leaves its plateau within a budget of steps, and the learning rate that does it."""
+
+    scale: float
+    lr: float
+    latest_step: int
+
+
+def forecast_study(spec: StudySpec, problem: Problem, *, horizon: int) -> list[tuple[PlannedRun, Forecast]]:
+    """A forecast for every run of the study; see `nucleate.forecast.forecast_many`.
+
+    Raises
+    ------
+    SpecError
+        For mini-batches: the theory is of the full gradient.
+    """
+    if spec.batch_size is not None:
+        raise SpecError("Forecasts are of full-batch training; leave out the batch size.")
+    runs = plan_runs(spec)
+    forecasts = forecast_many(
+        [run.network(spec, problem) for run in runs],
+        problem,
+        learning_rates=[run.learning_rate for run in runs],
+        optimizer=spec.optimizer,
+        momentum=spec.momentum,
+        horizon=horizon,
+    )
+    return list(zip(runs, forecasts, strict=True))
+
+
+def check_study(spec: StudySpec, problem: Problem, forecasts: Sequence[tuple[PlannedRun, Forecast]]) -> list[Outcome]:
+    """Train every run through its first descent, for comparison with its forecast."""
+    networks = [run.network(spec, problem) for run, _ in forecasts]
+    return check_forecasts(networks, problem, [forecast for _, forecast in forecasts], momentum=spec.momentum)
+
+
+def tabulate_forecasts(
+    spec: StudySpec, forecasts: Sequence[tuple[PlannedRun, Forecast]], outcomes: Sequence[Outcome] = ()
+) -> pl.DataFrame:
+    """One row a run: the steps forecast with the interval of the 10 % drop, and beside them what was measured."""
+    rows = []
+    for index, (run, forecast) in enumerate(forecasts):
+        first, middle, last = (forecast.drop_steps[share] for share in (0.01, 0.1, 0.3))
+        row: dict[str, Any] = {
+            spec.convention: run.scale,
+            "lr": run.learning_rate,
+            "seed": run.seed,
+            "in_regime": forecast.in_regime,
+            "drop_1_percent": first and first.estimate,
+            "drop_10_percent": middle and middle.estimate,
+            "lower_10": middle and middle.lower,
+            "upper_10": middle and middle.upper,
+            "drop_30_percent": last and last.estimate,
+            "condensed_share": forecast.condensed_share,
+        }
+        if outcomes:
+            outcome = outcomes[index]
+            row |= {
+                "measured_1_percent": outcome.drop_steps[0.01],
+                "measured_10_percent": outcome.drop_steps[0.1],
+                "measured_30_percent": outcome.drop_steps[0.3],
+                "measured_condensed_share": outcome.condensed_share,
+                "same_sides": outcome.same_sides(forecast),
+            }
+        rows.append(row)
+    return pl.DataFrame(rows, infer_schema_length=None)
+
+
+def recommend_scale(
+    spec: StudySpec, forecasts: Sequence[tuple[PlannedRun, Forecast]], *, budget: int
+) -> Recommendation | None:
+    """The smallest scale at which every seed leaves its plateau within the budget, by the intervals' upper ends.
+
+    Having left it is having lost 30 % of the loss, or what of 10 % and 1 % the first descent brings. None where no
+    scale of the study does so.
+    """
+    fitting = []
+    for scale in spec.scales:
+        for lr in spec.lrs:
+            cell = [forecast for run, forecast in forecasts if (run.scale, run.learning_rate) == (scale, lr)]
+            latest = [_left_by(forecast) for forecast in cell]
+            known = [step for step in latest if step is not None]
+            if len(known) == len(cell) and max(known) <= budget:
+                fitting.append(Recommendation(scale, lr, max(known)))
+    # A larger gamma is a smaller scale; of equal scales the faster learning rate.
+    sign = -1 if spec.convention == "gamma" else 1
+    return min(fitting, key=lambda cell: (sign * cell.scale, cell.latest_step), default=None)
+
+
+def _left_by(forecast: Forecast) -> int | None:
+    reached = [step for step in forecast.drop_steps.values() if step is not None]
+    return reached[-1].upper if reached else None

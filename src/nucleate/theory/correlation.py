@@ -1,0 +1,154 @@
+"""The general form: initial condensation is gradient ascent on one scalar, whatever the depth, activation and loss.
+
+To leading order at small parameters the loss falls along
+
+    C(theta) = (1/n) sum_i <r_i, f_lead(x_i; theta)>,
+
+``r_i`` the residual that the loss sees at ``f = 0`` (``y_i`` for squared error, label minus uniform for cross-entropy)
+and ``f_lead`` the lowest-degree part of the network that depends on ``x``. ``C`` is positively homogeneous, of the
+degree that `degree` gives, so the flow of `nucleate.theory.flow` and its blow-up time hold for it. Derived in
+docs/theory.md; three layers and one output are Chen and Luo, arXiv 2402.15958.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.tree_util import Partial
+from jaxtyping import Array, ArrayLike, Float
+
+from nucleate import _jax as _jax
+from nucleate.errors import NetworkError
+from nucleate.network import Network
+from nucleate.theory import _checks
+from nucleate.theory.blowup import BlowupTime, potential_blowup_time
+
+
+def leading_part(network: Network, x: Float[Array, "n d"]) -> Float[Array, "n c"]:
+    """``f_lead``: the activation's leading part ``c z^p`` in place of the activation.
+
+    A bias beyond the first layer is of lower degree than what ``W h`` adds to it, so that layer is linearised around
+    its bias, and what does not depend on ``x`` is left out (derived in docs/theory.md).
+
+    Examples
+    --------
+    >>> from nucleate import InitScale
+    >>> network = Network.create(2, [3, 3], 1, scale=InitScale("epsilon", 1e-3), dtype="float64")
+    >>> x = jnp.ones((1, 2))
+    >>> bool(abs(leading_part(network, x) / network(x) - 1).max() < 1e-4)
+    True
+    """
+    lead = network.activation.leading
+    (W1, *weights), (b1, *biases) = network.weights, network.biases
+    varying = W1 @ x.T if b1 is None else W1 @ x.T + b1[:, None]
+    constant = None
+    for weight, bias in zip(weights, biases, strict=True):
+        if constant is None:
+            varying = weight @ lead(varying)
+        else:
+            around = jnp.broadcast_to(constant, varying.shape)
+            constant, varying = (weight @ part for part in jax.jvp(lead, (around,), (varying,)))
+        if bias is not None:
+            constant = bias[:, None]
+    return varying.T
+
+
+def degree(network: Network) -> int:
+    """The degree of `leading_part` in the parameters: the depth for ``p = 1``, ``1 + p + p^2`` for three layers.
+
+    Examples
+    --------
+    >>> from nucleate import InitScale
+    >>> scale = InitScale("epsilon", 1e-3)
+    >>> [degree(Network.create(2, [3] * hidden, 1, scale=scale, activation="xtanh")) for hidden in (1, 2, 3)]
+    [3, 7, 15]
+    """
+    p = network.activation.multiplicity
+    varying, constant = 1, None
+    for bias in network.biases[1:]:
+        varying = 1 + (p * varying if constant is None else (p - 1) * constant + varying)
+        constant = None if constant is None else 1 + p * constant
+        constant = constant if bias is None else 1
+    return varying
+
+
+def correlation(network: Network, x: Float[Array, "n d"], residuals: Float[Array, "n c"]) -> Float[Array, ""]:
+    """``C(theta)``, to be differentiated by ``theta`` (derived in docs/theory.md)."""
+    return jnp.sum(residuals * leading_part(network, x)) / len(x)
+
+
+def correlation_potential(network: Network, x: ArrayLike, residuals: ArrayLike) -> tuple[Any, Network, int]:
+    """``C``, the network's parameters and the degree: what `potential_blowup_time` and the flow take.
+
+    Raises
+    ------
+    NetworkError
+        For shapes that do not fit, NaN or infinity; for an activation with ``s(0) != 0``; for a bias beyond the first
+        layer and residuals whose mean is not zero, because such a network fits the mean first, as fast as its biases
+        move.
+    """
+    inputs, outputs = _checked(network, x, residuals)
+    return Partial(correlation, x=inputs, residuals=outputs), network.astype("float64"), degree(network)
+
+
+def correlation_blowup_time(network: Network, x: ArrayLike, residuals: ArrayLike) -> BlowupTime:
+    """The blow-up time of gradient ascent on ``C``; in the time of training, with nothing rescaled.
+
+    Raises
+    ------
+    NetworkError
+        As `correlation_potential`.
+    """
+    return potential_blowup_time(*correlation_potential(network, x, residuals))
+
+
+def moment_form(
+    network: Network, x: ArrayLike, residuals: ArrayLike
+) -> tuple[tuple[Float[Array, "fan_out fan_in"], ...], Float[Array, "c d"]]:
+    """Weights and ``M`` such that ``C = <W_L ... W_1, M>``, for smooth activations of multiplicity 1.
+
+    Such a network asks no more of the data than ``M = s'(0)^(L-1) (1/n) sum_i r_i x_i^T``. A bias in
+    the first layer is one more column of ``W_1``, for ``x`` with a 1 appended.
+
+    Raises
+    ------
+    NetworkError
+        As `correlation_potential`, and for an activation without a slope at zero.
+    """
+    inputs, outputs = _checked(network, x, residuals)
+    slope = network.activation.slope
+    if not slope:
+        raise NetworkError(
+            f"{network.activation.name} has no slope at zero, so its flow is not that of a linear network."
+        )
+    first, *weights = network.astype("float64").weights
+    if network.biases[0] is not None:
+        first = jnp.column_stack([first, jnp.asarray(network.biases[0], jnp.float64)])
+    M = slope ** (network.depth - 1) * outputs.T @ first_inputs(network, inputs) / len(inputs)
+    return (first, *weights), M
+
+
+def first_inputs(network: Network, x: Float[Array, "n d"]) -> Float[Array, "n d+1"]:
+    """What the first layer's parameters multiply: ``x``, with a 1 appended where the layer has a bias."""
+    return x if network.biases[0] is None else jnp.column_stack([x, jnp.ones(len(x))])
+
+
+def _checked(network: Network, x: ArrayLike, residuals: ArrayLike) -> tuple[Float[Array, "n d"], Float[Array, "n c"]]:
+    inputs = _checks.finite("The input", x, rank=2)
+    outputs = _checks.finite("The residuals", residuals, rank=2)
+    d, *_, c = network.widths
+    if inputs.shape[1] != d or outputs.shape != (len(inputs), c) or not len(inputs):
+        raise NetworkError(
+            f"Inputs {inputs.shape} and residuals {outputs.shape} given; expected (n, {d}) and (n, {c})."
+        )
+    if network.activation.value != 0:
+        raise NetworkError(f"{network.activation.name} is {network.activation.value} at zero; subtract that from it.")
+    offset = np.abs(np.asarray(outputs).mean(axis=0)).max()
+    later_bias = any(bias is not None for bias in network.biases[1:])
+    if later_bias and offset > 1e-9 * np.abs(np.asarray(outputs)).max():
+        raise NetworkError(
+            f"The residuals have mean {offset:.3g} and the network has a bias beyond its first layer, which fits the "
+            "mean before anything condenses; subtract the mean."
+        )
+    return inputs, outputs

@@ -1,0 +1,123 @@
+"""The directions onto which the first layer condenses.
+
+A smooth activation of multiplicity 1 has one, up to sign: ``u / |u|`` with ``u = (1/n) sum_i y_i x_i`` (Chen and Luo,
+arXiv 2402.15958), for several outputs the top right singular vector of ``M`` (derived in docs/theory.md). Other
+activations condense onto the local maxima over the unit sphere of the one-neuron correlation ``|(1/n) sum_i r_i l(w .
+x_i)|``, ``l`` the activation's leading part, applied once a hidden layer: for multiplicity p at most 2 p of them
+(Zhou et al., arXiv 2105.11686, in their settings), that is p up to sign.
+"""
+
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, ArrayLike, Float
+
+from nucleate import _jax as _jax
+from nucleate.activations import Activation
+from nucleate.network import Network
+from nucleate.theory.correlation import correlation_potential, first_inputs, moment_form
+
+# The ascent: random starts, steps, the first step's length in radians, and by what each is shorter than the last.
+STARTS, STEPS, FIRST_STEP, SHRINK = 64, 2000, 0.3, 0.992
+# Ends of the ascent within this cosine are one direction.
+SAME = 1 - 1e-6
+
+
+class TargetDirections(NamedTuple):
+    """Unit vectors, strongest first, and their correlation: the rate of a neuron's growth along each.
+
+    Where opposite directions do the same work (leading coefficients equal up to sign), one of each pair is given.
+    """
+
+    directions: Float[np.ndarray, "k d"]
+    values: Float[np.ndarray, " k"]
+
+
+def target_directions(network: Network, x: ArrayLike, residuals: ArrayLike) -> TargetDirections:
+    """Where the neurons of a network's first layer turn to; a bias of that layer is the last coordinate.
+
+    Raises
+    ------
+    NetworkError
+        As `nucleate.theory.correlation.correlation_potential`.
+
+    Examples
+    --------
+    >>> from nucleate import InitScale
+    >>> network = Network.create(2, [3, 3], 1, scale=InitScale("epsilon", 1e-3))
+    >>> target_directions(network, [[3.0, 0.0], [0.0, 4.0]], [[2.0], [2.0]])
+    TargetDirections(directions=array([[0.6, 0.8]]), values=array([5.]))
+    """
+    if network.activation.slope:
+        return _of_moment(np.asarray(moment_form(network, x, residuals)[1]))
+    potential = correlation_potential(network, x, residuals)[0]
+    inputs, outputs = first_inputs(network, potential.keywords["x"]), potential.keywords["residuals"]
+    # Beyond a biased layer everything is linear in what enters it.
+    biased = [layer for layer, bias in enumerate(network.biases[1:-1], 1) if bias is not None]
+    times = biased[0] if biased else network.depth - 1
+    ends, values = _ascend(_starts(inputs.shape[1]), network.activation, times, inputs, outputs)
+    both_signs = abs(network.activation.right) == abs(network.activation.left)
+    return _distinct(np.asarray(ends), np.asarray(values), both_signs=both_signs)
+
+
+def _of_moment(moment: Float[np.ndarray, "c d"]) -> TargetDirections:
+    """The top right singular vector, with the sign that a single output gives it: ``u / |u|``."""
+    left, values, right = np.linalg.svd(moment)
+    sign = np.sign(left[np.abs(left[:, 0]).argmax(), 0])
+    return TargetDirections(sign * right[:1], values[:1])
+
+
+def _starts(d: int) -> Float[Array, "starts d"]:
+    drawn = jnp.asarray(np.random.default_rng(0).standard_normal((STARTS, d)))
+    return drawn / jnp.linalg.norm(drawn, axis=1, keepdims=True)
+
+
+def _one_neuron(
+    w: Float[Array, " d"], activation: Activation, times: int, x: Float[Array, "n d"], residuals: Float[Array, "n c"]
+) -> Float[Array, ""]:
+    response = x @ w
+    for _ in range(times):
+        response = activation.leading(response)
+    square = jnp.sum((response @ residuals / len(x)) ** 2)
+    # The root has no derivative at zero, where no point is active.
+    return jnp.where(square > 0, jnp.sqrt(jnp.where(square > 0, square, 1.0)), 0.0)
+
+
+@eqx.filter_jit
+def _ascend(
+    starts: Float[Array, "starts d"],
+    activation: Activation,
+    times: int,
+    x: Float[Array, "n d"],
+    residuals: Float[Array, "n c"],
+) -> tuple[Float[Array, "starts d"], Float[Array, " starts"]]:
+    """Steps of fixed, geometrically shrinking length: they also settle at the kinks where ReLU has its maxima."""
+
+    def height(w: Float[Array, " d"]) -> Float[Array, ""]:
+        return _one_neuron(w, activation, times, x, residuals)
+
+    def step(k: Any, w: Float[Array, " d"]) -> Float[Array, " d"]:
+        gradient = jax.grad(height)(w)
+        tangent = gradient - (gradient @ w) * w
+        length = jnp.linalg.norm(tangent)
+        moved = w + FIRST_STEP * SHRINK**k * tangent / jnp.where(length > 0, length, 1.0)
+        return moved / jnp.linalg.norm(moved)
+
+    ends = jax.vmap(lambda w: jax.lax.fori_loop(0, STEPS, step, w))(starts)
+    return ends, jax.vmap(height)(ends)
+
+
+def _distinct(
+    ends: Float[np.ndarray, "starts d"], values: Float[np.ndarray, " starts"], *, both_signs: bool
+) -> TargetDirections:
+    kept: list[int] = []
+    for end in np.argsort(-values):
+        cosines = ends[kept] @ ends[end]
+        known = (np.abs(cosines) if both_signs else cosines) > SAME
+        # Where no data point is active the correlation is zero and the ascent has nowhere to go.
+        if values[end] > 1e-9 * values.max() and not known.any():
+            kept.append(end)
+    return TargetDirections(ends[kept], values[kept])

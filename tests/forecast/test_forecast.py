@@ -1,0 +1,129 @@
+"""Forecasts against training: within the regime they hold, outside they say so."""
+
+import numpy as np
+import pytest
+
+from nucleate import InitScale, Network, forecast, load_problem
+from nucleate.forecast import check_forecasts, forecast_many
+from nucleate.observe import alignment, neurons
+from nucleate.training import train
+
+
+def starts(problem, epsilon, *, seeds=3, hidden=(40, 40), **options):
+    bias = [True] + [False] * len(hidden)
+    return [
+        Network.create(
+            problem.inputs,
+            hidden,
+            problem.outputs,
+            scale=InitScale("epsilon", epsilon),
+            bias=bias,
+            seed=seed,
+            **options,
+        )
+        for seed in range(seeds)
+    ]
+
+
+def forecast_and_outcome(name, epsilon, rate, *, optimizer="gd", **options):
+    problem = load_problem(name)
+    networks = starts(problem, epsilon, **options)
+    forecasts = forecast_many(networks, problem, learning_rates=[rate] * len(networks), optimizer=optimizer)
+    return forecasts, check_forecasts(networks, problem, forecasts)
+
+
+CASES = [
+    ("diabetes", 0.003, 0.1, {}),
+    ("diabetes", 0.01, 0.1, {}),
+    ("diabetes", 0.003, 0.01, {"optimizer": "momentum"}),
+    ("diabetes", 0.001, 0.001, {"optimizer": "adam"}),
+    ("diabetes", 0.01, 0.1, {"activation": "relu"}),
+    ("diabetes", 0.01, 0.1, {"activation": "gelu"}),
+    ("diabetes", 0.001, 0.1, {"hidden": (40,)}),
+    ("diabetes", 0.01, 0.1, {"hidden": (40, 40, 40)}),
+    ("linnerud", 0.01, 0.1, {}),
+    ("wine", 0.01, 0.1, {}),
+    ("teacher-3", 0.01, 0.1, {}),
+]
+
+
+@pytest.mark.parametrize(("name", "epsilon", "rate", "options"), CASES)
+def test_in_the_regime_the_measured_steps_lie_in_the_intervals_and_near_the_estimates(name, epsilon, rate, options):
+    for expected, found in zip(*forecast_and_outcome(name, epsilon, rate, **options), strict=True):
+        assert expected.in_regime
+        reached = {share: step for share, step in expected.drop_steps.items() if step is not None}
+        assert 0.1 in reached
+        for share, step in reached.items():
+            assert step.lower <= found.drop_steps[share] <= step.upper
+            assert step.estimate == pytest.approx(found.drop_steps[share], rel=0.02, abs=1)
+        assert found.same_sides(expected) > 0.95
+        assert expected.condensed_share == pytest.approx(found.condensed_share, abs=0.1)
+
+
+def test_at_a_usual_start_the_forecast_says_that_it_is_out_of_its_regime():
+    for expected in forecast_and_outcome("diabetes", 0.2, 0.1)[0]:
+        assert not expected.in_regime
+
+
+def test_where_the_leading_part_cannot_fit_ten_percent_the_interval_is_wide_and_holds():
+    # The linear part of sine-5d's target is about a tenth of it.
+    for expected, found in zip(*forecast_and_outcome("sine-5d", 0.01, 0.01), strict=True):
+        assert not expected.in_regime
+        assert expected.drop_steps[0.3] is None
+        step = expected.drop_steps[0.1]
+        assert step.lower <= found.drop_steps[0.1] <= step.upper
+
+
+def test_a_plateau_longer_than_the_horizon_is_told_as_such():
+    problem = load_problem("diabetes")
+    expected = forecast(starts(problem, 1e-3)[0], problem, learning_rate=0.1, horizon=300)
+    assert set(expected.drop_steps.values()) == {None}
+    assert not expected.in_regime
+    assert expected.horizon == 300
+
+
+def test_smaller_starts_condense_more_onto_the_target_direction_and_training_agrees():
+    problem = load_problem("diabetes")
+    shares = []
+    for epsilon in (0.03, 0.01, 0.001):
+        (network,) = starts(problem, epsilon, seeds=1)
+        expected = forecast(network, problem, learning_rate=0.1)
+        shares.append(expected.condensed_share)
+        run = train(network, problem, learning_rate=0.1, steps=expected.drop_steps[0.1].estimate)
+        (target,) = expected.target_directions
+        x, y = problem.train.x, problem.train.y[:, 0]
+        u = np.append(x.T @ y, y.sum()) / len(y)
+        np.testing.assert_allclose(target, u / np.linalg.norm(u), atol=1e-12)
+        cosines = alignment(neurons(run.final, 1), target)
+        assert np.mean(np.abs(cosines) > 0.9) == pytest.approx(expected.condensed_share, abs=0.08)
+    assert shares[0] < shares[1] < shares[2]
+    assert shares[2] > 0.8
+
+
+def test_the_forecast_curve_is_the_training_curve():
+    problem = load_problem("diabetes")
+    (network,) = starts(problem, 0.003, seeds=1)
+    expected = forecast(network, problem, learning_rate=0.1)
+    run = train(network, problem, learning_rate=0.1, steps=int(expected.steps[-1]), records=60)
+    steps, loss = run.trajectory["step"].to_numpy(), run.trajectory["train_loss"].to_numpy()
+    # Across a cliff a shift of one step is a large difference, so steps are allowed a hundredth.
+    low, high = (np.interp(steps * factor, expected.steps, expected.loss) for factor in (1.01, 0.99))
+    assert np.all(low - 0.005 * loss[0] <= loss)
+    assert np.all(loss <= high + 0.005 * loss[0])
+
+
+@pytest.mark.parametrize(("hidden", "law"), [((40,), "logarithm"), ((40, 40), "power 1"), ((40, 40, 40), "power 2")])
+def test_the_plateau_scales_with_the_start_as_the_depth_says(hidden, law):
+    problem = load_problem("teacher-3")
+    scales = np.array([4e-3, 2e-3, 1e-3])
+    times = []
+    for scale in scales:
+        (network,) = starts(problem, scale, seeds=1, hidden=hidden)
+        times.append(forecast(network, problem, learning_rate=0.1, horizon=10**7).drop_steps[0.1].estimate)
+    times = np.array(times)
+    if law == "logarithm":
+        # Equal factors of the scale add equal times.
+        assert times[2] - times[1] == pytest.approx(times[1] - times[0], rel=0.1, abs=1)
+    else:
+        slope = -np.polyfit(np.log(scales), np.log(times), 1)[0]
+        assert slope == pytest.approx(int(law[-1]), rel=0.05)

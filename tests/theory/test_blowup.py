@@ -1,0 +1,161 @@
+"""The blow-up time: the reference values, and an enclosure that holds the truth for random states of any size."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from jax.tree_util import Partial
+
+from nucleate import NetworkError
+from nucleate.theory import Outcome, blowup_time, chain_potential, linear_blowup_time, potential_blowup_time
+from tests.theory import taylor
+from tests.theory.states import gaussian, states
+
+# 30-digit arithmetic, enclosure width 1e-28; of seed 2 the energy is negative at the start.
+REFERENCE = np.array(
+    [
+        0.26242124792753015488,
+        0.33706463319612159118,
+        0.28420986716211459268,
+        0.26909487508009260181,
+        0.26896022480533223878,
+    ]
+)
+
+
+def ensemble(states):
+    return tuple(np.stack(layers) for layers in zip(*states, strict=True))
+
+
+def test_ten_digits_of_the_reference_values_at_every_size():
+    for size in (1e-6, 1.0, 1e3):
+        time = blowup_time(*ensemble([tuple(size * x for x in gaussian(seed, 20, 20)) for seed in range(5)]))
+        np.testing.assert_allclose(time.estimate * size, REFERENCE, rtol=1e-11)
+        assert (time.lower * size <= REFERENCE).all()
+        assert (time.upper * size >= REFERENCE).all()
+        assert ((time.upper - time.lower) / time.estimate < 1e-10).all()
+        assert (time.outcome == Outcome.BLOWS_UP).all()
+
+
+@settings(max_examples=10)
+@given(states())
+def test_the_enclosure_is_narrow_and_holds_the_truth(layers):
+    time = blowup_time(*layers)
+    lower, upper = taylor.blowup_time(*layers)
+    assert float(time.lower) <= lower
+    assert upper <= float(time.upper)
+    assert time.upper - time.lower < 1e-10 * time.estimate
+
+
+@settings(max_examples=6)
+@given(states(exponents=(-2, 2), unequal=4))
+def test_the_enclosure_holds_the_truth_where_layers_differ_by_many_powers_of_ten(layers):
+    time = blowup_time(*layers)
+    lower, upper = taylor.blowup_time(*layers)
+    assert float(time.lower) <= lower
+    assert upper <= float(time.upper)
+
+
+@settings(max_examples=20)
+@given(states())
+def test_the_general_road_agrees_with_the_modes(layers):
+    # The same flow without the reduction to modes, as gradient ascent on any homogeneous potential.
+    general = potential_blowup_time(chain_potential, tuple(map(jnp.asarray, layers)), 3, supremum=1.0)
+    modes = blowup_time(*layers)
+    assert general.lower <= modes.upper
+    assert modes.lower <= general.upper
+
+
+@settings(max_examples=20)
+@given(states(exponents=(0, 0)), st.floats(1e-6, 1e3))
+def test_time_scales_as_one_over_size(layers, size):
+    one, scaled = blowup_time(*layers), blowup_time(*(size * layer for layer in layers))
+    assert float(scaled.estimate) * size == pytest.approx(float(one.estimate), rel=1e-11)
+
+
+def test_one_state_is_an_ensemble_of_one_and_need_not_be_square():
+    many = [gaussian(seed, 2, 3) for seed in range(3)]
+    for one, each in zip(many, zip(*blowup_time(*ensemble(many)), strict=True), strict=True):
+        np.testing.assert_allclose(blowup_time(*one), each, rtol=1e-10)
+
+
+def test_the_balanced_ray_blows_up_at_one_over_size():
+    # theta = R u with u fixed: R' = R^2.
+    a, b = np.array([0.6, 0.8]), np.array([2.0, 1.0, 2.0]) / 3
+    assert float(blowup_time(2 * a, 2 * np.outer(a, b), 2 * b).estimate) == pytest.approx(0.5, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("a", "W2", "b"),
+    [(0, 0, 0), (0, 1, 0), (1, 0, 0), (0, 0, 1)],
+    ids=["zero", "only W2", "only a", "only b"],
+)
+def test_equilibria_never_blow_up_and_are_named(a, W2, b):
+    layers = gaussian(0, 2, 3)
+    time = blowup_time(*(c * layer for c, layer in zip((a, W2, b), layers, strict=True)))
+    assert time.outcome == Outcome.RESTS
+    assert np.isinf(time[:3]).all()
+
+
+def test_states_that_tend_to_an_equilibrium_are_named_also_within_an_ensemble():
+    # a = -1 / (1 + t), W2 = b = 1 / (1 + t): the energy stays negative.
+    resting, settling, moving = ([0.0], [[1.0]], [0.0]), ([-1.0], [[1.0]], [1.0]), ([1.0], [[1.0]], [1.0])
+    time = blowup_time(*ensemble([resting, settling, moving]))
+    assert list(time.outcome) == [Outcome.RESTS, Outcome.SETTLES, Outcome.BLOWS_UP]
+    assert np.isinf([time.estimate[1], time.upper[1]]).all()
+    assert time.lower[1] > 1e6
+    assert float(time.estimate[2]) == pytest.approx(1.0, rel=1e-12)
+
+
+def test_a_potential_without_known_supremum_still_closes():
+    layers = tuple(map(jnp.asarray, gaussian(0, 2, 3)))
+    known, unknown = (potential_blowup_time(chain_potential, layers, 3, supremum=s) for s in (1.0, jnp.inf))
+    assert unknown.lower <= known.upper
+    assert known.lower <= unknown.upper
+    assert unknown.upper - unknown.lower < 1e-10 * unknown.estimate
+
+
+def test_any_positive_multiple_of_a_potential_is_followed():
+    layers = tuple(map(jnp.asarray, gaussian(0, 2, 3)))
+    for factor in (1e-8, 1e5):
+        time = potential_blowup_time(Partial(scaled_chain, jnp.asarray(factor)), layers, 3)
+        assert float(time.estimate) * factor == pytest.approx(float(blowup_time(*layers).estimate), rel=1e-10)
+
+
+def scaled_chain(factor, layers):
+    return factor * chain_potential(layers)
+
+
+@settings(max_examples=20)
+@given(st.integers(0, 2**31 - 1), st.floats(-3, 2))
+def test_enclosures_from_a_state_are_sharpened_not_moved_by_integration(seed, exponent):
+    # From the start already: t + R^-(D-2) / ((D-2) sup C) <= T* <= t + N / (D (D-2) C), for depth 4 and a 2 x 2 moment.
+    rng = np.random.default_rng(seed)
+    weights = [10**exponent * rng.standard_normal((2, 2)) for _ in range(4)]
+    M = rng.standard_normal((2, 2))
+    time = linear_blowup_time(weights, M)
+    N = sum((weight**2).sum() for weight in weights)
+    C = np.sum(weights[3] @ weights[2] @ weights[1] @ weights[0] * M)
+    at_least = (4 / N) / (2 * np.linalg.norm(M, 2))
+    assert time.lower >= at_least * (1 - 1e-12)
+    assert np.linalg.norm(M, 2) * (N / 4) ** 2 >= C
+    if C > 0:
+        assert time.upper <= N / (8 * C) * (1 + 1e-9)
+    assert time.upper - time.lower < 1e-9 * time.estimate
+
+
+@pytest.mark.parametrize(
+    ("layers", "message"),
+    [
+        (([1.0], [[1.0, 2.0]], [1.0]), "do not fit"),
+        (([1.0], [[np.nan]], [1.0]), "NaN"),
+        (([1.0],), "at least two"),
+        (([1.0], [1.0], [1.0]), "axes"),
+        ((np.ones((2, 1)), np.ones((3, 1, 1)), np.ones((2, 1))), "do not fit"),
+        ((np.ones(0), np.ones((0, 1)), np.ones(1)), "do not fit"),
+    ],
+)
+def test_layers_that_do_not_fit_are_refused(layers, message):
+    with pytest.raises(NetworkError, match=message):
+        blowup_time(*layers)

@@ -1,0 +1,72 @@
+"""States on the way: exact where the solution is known, conserving what the flow conserves, in the order asked for."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.integrate import solve_ivp
+
+from nucleate import SpecError
+from nucleate.theory import State, blowup_time, first_integrals, states_at_fractions, states_at_times
+from tests.theory.states import gaussian
+
+FRACTIONS = [0.9, 0.0, 0.3, 0.6, 0.99, 0.9999, 1 - 1e-7]
+
+
+def test_first_integrals_hold_along_the_whole_way():
+    layers = gaussian(1, 4, 3)
+    on_the_way = State(*states_at_fractions(layers, FRACTIONS).layers)
+    start = first_integrals(State(*map(jnp.asarray, layers)))
+    size = sum(jnp.sum(layer.reshape(len(FRACTIONS), -1) ** 2, axis=1) for layer in on_the_way)
+    for now, then in zip(jax.vmap(first_integrals)(on_the_way), start, strict=True):
+        drift = jnp.abs(now - then).max(axis=(1, 2))
+        assert (drift < 1e-9 * size).all()
+        # Until the state itself has grown too large to hold them in double precision.
+        assert (drift[:4] < 1e-9 * jnp.abs(then).max()).all()
+
+
+def test_states_agree_with_an_independent_integration_in_plain_time():
+    m2, m1 = 4, 3
+    a, W2, b = gaussian(1, m2, m1)
+
+    def field(t, y):
+        a, W2, b = y[:m2], y[m2:-m1].reshape(m2, m1), y[-m1:]
+        return np.concatenate([W2 @ b, np.outer(a, b).ravel(), W2.T @ a])
+
+    trajectory = states_at_fractions((a, W2, b), [0.99, 0.2, 0.7])
+    order = np.argsort(trajectory.times)
+    start = np.concatenate([a, W2.ravel(), b])
+    end = float(trajectory.times.max())
+    plain = solve_ivp(field, (0, end), start, t_eval=trajectory.times[order], method="DOP853", rtol=1e-13, atol=1e-13)
+    for step, index in enumerate(order):
+        state = np.concatenate([np.ravel(layer[index]) for layer in trajectory.layers])
+        np.testing.assert_allclose(state, plain.y[:, step], atol=1e-9 * np.linalg.norm(state))
+
+
+def test_times_and_fractions_are_the_same_states():
+    layers = gaussian(1, 4, 3)
+    end = float(blowup_time(*layers).estimate)
+    fractions = np.array([0.2, 0.5, 0.7])
+    by_fraction, by_time = states_at_fractions(layers, fractions), states_at_times(layers, fractions * end)
+    for one, other in zip(by_fraction.layers, by_time.layers, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-12)
+
+
+def test_a_state_that_decays_is_followed_as_long_as_asked():
+    times = np.array([0.0, 1.0, 10.0, 1e3])
+    a, W2, b = states_at_times(([-1.0], [[1.0]], [1.0]), times).layers
+    for layer, sign in ((a, -1), (W2, 1), (b, 1)):
+        np.testing.assert_allclose(layer.ravel(), sign / (1 + times), rtol=1e-9)
+
+
+@pytest.mark.parametrize("fraction", [-0.1, 1.0, np.nan])
+def test_fractions_out_of_range_are_refused(fraction):
+    with pytest.raises(SpecError, match="fractions"):
+        states_at_fractions(gaussian(1, 4, 3), [fraction])
+
+
+def test_times_beyond_the_blow_up_and_fractions_of_none_are_refused():
+    with pytest.raises(SpecError, match="blow-up time"):
+        states_at_times(gaussian(1, 4, 3), [0.1, 100.0])
+    with pytest.raises(SpecError, match="does not blow up"):
+        states_at_fractions(([-1.0], [[1.0]], [1.0]), [0.5])
