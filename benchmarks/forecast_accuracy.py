@@ -10,15 +10,19 @@ three layers; the cost at n = 10,000. `--figure PATH` draws the ratios.
 """
 
 import argparse
+import statistics
 import time
 from pathlib import Path
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 from matplotlib.figure import Figure
 
 from nucleate import InitScale, Network, Problem, load_problem
 from nucleate.forecast import check_forecasts, forecast_many
 from nucleate.report.figures import png
+from nucleate.training import engine
 
 # Learning rates at which gradient descent is stable after the first descent too.
 PROBLEMS = {"diabetes": 0.05, "wine": 0.05, "teacher-3": 0.05, "sine-5d": 0.005}
@@ -100,32 +104,37 @@ def print_scaling() -> None:
         print(f"| {layers} | " + " | ".join(f"{step:.0f}" for step in steps) + f" | {law} | {fitted} |")
 
 
-def print_cost(n: int = 10_000) -> None:
+def print_cost(n: int = 10_000, runs: int = 24, timed_steps: int = 10) -> None:
+    """Both compiled; training is timed for some steps and reckoned to the step of the drop."""
     rng = np.random.default_rng(0)
-    x = rng.standard_normal((n, 10))
-    noisy = np.tanh(x[:, :3]).sum(axis=1) + 0.1 * rng.standard_normal(n)
-    problem = Problem.from_arrays(x, noisy, task="regression", validation=0.01, test=0.01)
-    print("\n| width | n | step of the 10 % drop | forecast, s | training to that step, s | times cheaper |")
+    x = rng.standard_normal((n + 40, 10))
+    noisy = np.tanh(x[:, :3]).sum(axis=1) + 0.1 * rng.standard_normal(len(x))
+    share = 20 / len(x)
+    problem = Problem.from_arrays(x, noisy, task="regression", validation=share, test=share)
+    program = engine.Program(problem.task, "gd", 0.9, None)
+    data = engine.place_data(problem.train, problem.validation, "float32")
+    print(
+        f"\n| width | n | step of the 10 % drop | {runs} forecasts, s | training them to that step, s | times cheaper |"
+    )
     print("|---|---|---|---|---|---|")
     for width in WIDTHS:
-        networks = [start(problem, width, 0.02, seed) for seed in range(2)]
-        options = {"learning_rates": [0.05] * 2}
-        forecasts = forecast_many(networks, problem, **options)
-        check_forecasts(networks, problem, forecasts)  # both compiled
-        began = time.perf_counter()
-        forecasts = forecast_many(networks, problem, **options)
-        middle = time.perf_counter()
-        outcomes = check_forecasts(networks, problem, forecasts)
-        end = time.perf_counter()
-        # The check trains to 30 % and again to 10 %: its cost a step, times the steps to 10 %.
-        drops = [outcome.drop_steps for outcome in outcomes]
-        taken = sum(drop[0.3] + drop[DROP] for drop in drops) / len(drops)
-        step = sum(drop[DROP] for drop in drops) / len(drops)
-        training = (end - middle) * step / taken
-        ratio = training / (middle - began)
-        print(
-            f"| {width} | {len(problem.train.x)} | {step:.0f} | {middle - began:.2f} | {training:.1f} | {ratio:.0f} |"
-        )
+        networks = [start(problem, width, 0.02, seed) for seed in range(runs)]
+        state = engine.start(program, networks, [0.05] * runs, [0] * runs, n)
+        forecasts, times = [], {"forecast": [], "training": []}
+        for repetition in range(6):
+            began = time.perf_counter()
+            forecasts = forecast_many(networks, problem, learning_rates=[0.05] * runs)
+            middle = time.perf_counter()
+            until = jnp.full(runs, (repetition + 1) * timed_steps, jnp.int32)
+            state = jax.block_until_ready(engine.advance(program, state, data, until))
+            times["forecast"].append(middle - began)
+            times["training"].append((time.perf_counter() - middle) / timed_steps)
+        # The first repetition compiles.
+        forecast, a_step = (statistics.median(times[what][1:]) for what in ("forecast", "training"))
+        step = statistics.median(expected.drop_steps[DROP].estimate for expected in forecasts)
+        training = a_step * step
+        cells = (f"{width}", f"{len(problem.train.x)}", f"{step:.0f}", f"{forecast:.2f}", f"{training:.1f}")
+        print("| " + " | ".join((*cells, f"{training / forecast:.0f}")) + " |")
 
 
 def draw(cells: dict[tuple[str, int], list[dict[str, float]]], path: Path) -> None:

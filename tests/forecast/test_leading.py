@@ -36,7 +36,7 @@ def test_the_leading_part_has_the_networks_gradient_at_small_parameters(activati
     network = Network.create(
         10, [8, 6], 1, scale=InitScale("epsilon", 1e-4), activation=activation, bias=bias, dtype="float64"
     )
-    subject = leading(network, problem)
+    lead_part = leading([network], problem)
 
     def gradient(network, x, y):
         loss = lambda network: problem.loss(network(jnp.asarray(x)), jnp.asarray(y))  # noqa: E731
@@ -44,7 +44,7 @@ def test_the_leading_part_has_the_networks_gradient_at_small_parameters(activati
 
     template = network
     own = gradient(network, problem.train.x, problem.train.y)
-    lead = gradient(subject.network, subject.x, subject.y)
+    lead = gradient(lead_part.networks[0], lead_part.x, lead_part.y)
     # On centred targets a bias has no gradient at leading order: errors count against the largest of the gradient.
     size = max(float(jnp.abs(leaf).max()) for leaf in jax.tree.leaves(own))
     for a, b in zip(jax.tree.leaves(own), jax.tree.leaves(lead), strict=True):
@@ -54,19 +54,19 @@ def test_the_leading_part_has_the_networks_gradient_at_small_parameters(activati
 def test_data_are_compressed_to_inputs_and_outputs_where_the_leading_part_is_linear():
     problem = load_problem("diabetes")
     small = InitScale("epsilon", 1e-3)
-    linear = leading(Network.create(10, [8, 6], 1, scale=small, bias=[True, False, False]), problem)
+    linear = leading([Network.create(10, [8, 6], 1, scale=small, bias=[True, False, False])], problem)
     assert linear.x.shape == (12, 11)
-    assert leading(Network.create(10, [8, 6], 1, scale=small, activation="relu"), problem).x.shape == (
+    assert leading([Network.create(10, [8, 6], 1, scale=small, activation="relu")], problem).x.shape == (
         len(problem.train.x),
         10,
     )
-    many = leading(Network.create(61, [8, 6], 10, scale=small), load_problem("digits"))
+    many = leading([Network.create(61, [8, 6], 10, scale=small)], load_problem("digits"))
     assert len(many.x) == 1024
 
 
 def test_restoring_gives_back_the_network_bit_for_bit():
     network = Network.create(10, [8, 6], 1, scale=InitScale("gain", 1.0), bias=[True, False, False], dtype="float64")
-    back = restore(leading(network, load_problem("diabetes")).network, network)
+    back = restore(leading([network], load_problem("diabetes")).networks[0], network)
     assert jax.tree.structure(back) == jax.tree.structure(network)
     for a, b in zip(jax.tree.leaves(network), jax.tree.leaves(back), strict=True):
         np.testing.assert_array_equal(a, b)

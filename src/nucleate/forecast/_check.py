@@ -8,7 +8,6 @@ import numpy as np
 from jaxtyping import Int
 
 from nucleate.forecast._forecast import Forecast, condensed
-from nucleate.forecast._leading import Subject
 from nucleate.forecast._simulate import Simulation
 from nucleate.network import Network
 from nucleate.problems import Problem
@@ -37,11 +36,11 @@ def check_forecasts(
 ) -> list[Outcome]:
     """Train the networks through their first descent as the forecasts suppose, and say what came of it."""
     program = engine.Program(problem.task, forecasts[0].optimizer, momentum, None)
-    subjects = [Subject(network, problem.train.x, problem.train.y) for network in networks]
-    training = Simulation(program, subjects, [forecast.learning_rate for forecast in forecasts])
+    rates = [forecast.learning_rate for forecast in forecasts]
+    training = Simulation(program, networks, problem.train.x, problem.train.y, rates)
     drops, left_at = training.first_descent(_longest(forecasts))
     ends = np.where(drops[:, 1] >= 0, drops[:, 1], left_at)
-    (stacked,) = training.states_at(ends[:, None])
+    ((stacked, _),) = training.states_at(ends[:, None])
     outcomes = []
     for run, forecast in enumerate(forecasts):
         network = jax.tree.map(lambda leaf, run=run: leaf[run], stacked)

@@ -19,11 +19,18 @@ from nucleate.training import engine
 
 
 class Departure(NamedTuple):
-    """At one point of the path, for each run."""
+    """At one point of the path, for each run; ``excess`` is the network's loss less its leading part's."""
 
-    loss: Float[np.ndarray, " runs"]
+    excess: Float[np.ndarray, " runs"]
     speed: Float[np.ndarray, " runs"]
     across: Float[np.ndarray, " runs"]
+
+
+class Rows(NamedTuple):
+    """Data as the engine takes them, inputs as columns."""
+
+    x: Float[Array, "d n"]
+    y: Float[Array, "n c"]
 
 
 def restore(lead: Network, own: Network) -> Network:
@@ -38,16 +45,17 @@ def restore(lead: Network, own: Network) -> Network:
 
 @partial(jax.jit, static_argnames=("program", "lead"))
 def departure(
-    program: engine.Program, lead: Activation, networks: Network, x: Float[Array, "d n"], y: Float[Array, "n c"]
+    program: engine.Program, lead: Activation, networks: Network, own_data: Rows, lead_data: Rows
 ) -> Departure:
-    """Of stacked networks with the activation of training, on the data of training."""
+    """Of stacked networks with the activation of training, on the data given for it and for the leading part."""
 
     def of_one(network: Network) -> tuple[Float[Array, ""], Float[Array, ""], Float[Array, ""]]:
-        loss, own = jax.value_and_grad(program.loss)(network, x, y)
-        leading = jax.grad(program.loss)(Network(network.weights, network.biases, lead), x, y)
+        own_loss, own = jax.value_and_grad(program.loss)(network, *own_data)
+        followed = Network(network.weights, network.biases, lead)
+        leading_loss, leading = jax.value_and_grad(program.loss)(followed, *lead_data)
         own, leading = (jnp.concatenate([leaf.ravel() for leaf in jax.tree.leaves(tree)]) for tree in (own, leading))
         speed = own @ leading / (leading @ leading)
         across = jnp.linalg.norm(own - speed * leading) / jnp.linalg.norm(leading)
-        return loss, speed, across
+        return own_loss - leading_loss, speed, across
 
     return Departure(*jax.lax.map(of_one, networks))

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -9,8 +10,8 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.interpolate import PchipInterpolator
 
-from nucleate.forecast._correct import Departure, departure, restore
-from nucleate.forecast._leading import MOST_ROWS, leading
+from nucleate.forecast._correct import Rows, departure, restore
+from nucleate.forecast._leading import MOST_ROWS, leading, spaced_rows
 from nucleate.forecast._simulate import Simulation
 from nucleate.network import Network
 from nucleate.observe import alignment, neurons
@@ -142,23 +143,23 @@ def forecast_many(
         Runs still on their plateau at this step are not followed further.
     """
     program = engine.Program(problem.task, optimizer, momentum, None)
-    subjects = [leading(network, problem) for network in networks]
-    simulation = Simulation(program, subjects, learning_rates)
+    leads = leading(networks, problem)
+    simulation = Simulation(program, leads.networks, leads.x, leads.y, learning_rates)
     drops, left_at = simulation.first_descent(horizon)
     points = np.stack([_points(run, int(end)) for run, end in zip(drops, left_at, strict=True)])
 
-    rows = np.linspace(0, len(problem.train.x) - 1, min(len(problem.train.x), MOST_ROWS)).astype(int)
-    x, y = jnp.asarray(problem.train.x[rows].T), jnp.asarray(problem.train.y[rows])
-    lead = subjects[0].network.activation
-    stacked, departures = [], []
-    for state in simulation.states_at(points):
-        stacked.append(restore(state, networks[0]))
-        departures.append(departure(program, lead, stacked[-1], x, y))
+    lead = leads.networks[0].activation
+    data = [Rows(jnp.asarray(problem.train.x[rows].T), jnp.asarray(problem.train.y[rows])) for rows in leads.compared]
+    stacked, path = [], []
+    for state, loss in simulation.states_at(points):
+        stacked.append(restore(state, networks[0]).astype("float64"))
+        departed = jax.device_get(departure(program, lead, stacked[-1], *data))
+        path.append((loss + departed.excess, departed.speed, departed.across))
 
-    targets = target_directions(networks[0], problem.train.x[rows], _residuals(networks[0], problem, rows)).directions
+    targets = _targets(networks[0], problem)
     forecasts = []
     for run, rate in enumerate(learning_rates):
-        along = Departure(*(np.array([part[run] for part in family]) for family in zip(*departures, strict=True)))
+        along = _Path(*(np.array([part[run] for part in family]) for family in zip(*path, strict=True)))
         clock = _clock(points[run], along.speed) if optimizer != "adam" else points[run].astype(float)
         turned = jax.tree.map(lambda leaf, run=run: leaf[run], stacked[_point_of_drop(points[run], drops[run])])
         sides, share = condensed(turned, targets)
@@ -175,12 +176,25 @@ def condensed(network: Network, targets: Float[np.ndarray, "k d"]) -> tuple[Int[
     return np.sign(nearest).astype(np.int64), float(np.mean(np.abs(nearest) > CONDENSED))
 
 
-def _residuals(network: Network, problem: Problem, rows: Int[np.ndarray, " rows"]) -> Float[np.ndarray, "rows c"]:
-    """At zero output; without their mean where a bias beyond the first layer takes that up at once."""
-    y = problem.train.y[rows]
+class _Path(NamedTuple):
+    """What was measured along a run's path."""
+
+    loss: Float[np.ndarray, " points"]
+    speed: Float[np.ndarray, " points"]
+    across: Float[np.ndarray, " points"]
+
+
+def _targets(network: Network, problem: Problem) -> Float[np.ndarray, "k d"]:
+    """From the residuals at zero output, less their mean where a bias beyond the first layer takes that up at once."""
+    x, y = problem.train.x, problem.train.y
+    if not network.activation.slope:
+        # Their search walks over the data thousands of times.
+        rows = spaced_rows(len(x), MOST_ROWS)
+        x, y = x[rows], y[rows]
     residuals = np.asarray(problem.residual(jnp.zeros_like(jnp.asarray(y)), y))
-    later_bias = any(bias is not None for bias in network.biases[1:])
-    return residuals - residuals.mean(axis=0) if later_bias else residuals
+    if any(bias is not None for bias in network.biases[1:]):
+        residuals = residuals - residuals.mean(axis=0)
+    return target_directions(network, x, residuals).directions
 
 
 def _points(drops: Int[np.ndarray, " drops"], end: int) -> Int[np.ndarray, " points"]:
@@ -217,7 +231,7 @@ def _assemble(
     points: Int[np.ndarray, " points"],
     drops: Int[np.ndarray, " drops"],
     clock: Float[np.ndarray, " points"],
-    along: Departure,
+    along: _Path,
     optimizer: OptimizerName,
     rate: float,
     horizon: int,
