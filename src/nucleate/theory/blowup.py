@@ -163,8 +163,9 @@ def _ensemble(solve: Callable[[Any], BlowupTime], prepared: Any) -> BlowupTime:
     """Every device takes an equal share of the states, filled up by starting over with the first."""
     states, devices = len(jax.tree.leaves(prepared)[0]), jax.device_count()
     filled = np.arange(-(-states // devices) * devices) % states
-    enclosed = _spread(solve, jax.tree.map(lambda leaf: leaf[filled], prepared))
-    return BlowupTime(*(leaf[:states] for leaf in enclosed))
+    # Gathered on the host: operations on arrays spread over CPU devices can wait for each other for ever.
+    enclosed = jax.device_get(_spread(solve, jax.tree.map(lambda leaf: leaf[filled], prepared)))
+    return BlowupTime(*(jnp.asarray(leaf[:states]) for leaf in enclosed))
 
 
 @eqx.filter_jit
