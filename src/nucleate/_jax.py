@@ -14,6 +14,10 @@ CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os
 # Theory is float64; training names its dtype explicitly, so nothing widens by accident.
 jax.config.update("jax_enable_x64", True)
 
+# Programs in flight together share one pool of threads, and those that call LAPACK, or combine what is spread over
+# devices, have been seen to wait in it for each other for ever.
+jax.config.update("jax_cpu_enable_async_dispatch", False)
+
 try:
     jax.config.update("jax_num_cpu_devices", CORES)
 except RuntimeError:

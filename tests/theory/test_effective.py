@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 
 from nucleate.theory import State, energy, first_integrals, vector_field
-from nucleate.theory.modes import modes, modes_energy, modes_vector_field
+from nucleate.theory.modes import frames, modes, modes_energy, modes_vector_field
 from tests.theory.states import gaussian, states
 
 
@@ -55,7 +55,7 @@ def test_the_modes_move_as_the_state_does(layers):
     state = State(*map(jnp.asarray, layers))
     field = vector_field(state)
     _, acceleration = jax.jvp(vector_field, (state,), (field,))
-    start, stiffness = modes(state)
+    start, stiffness = modes(state, frames(state))
     moving = modes_vector_field(start, stiffness)
     size = float(square_norm(state))
     np.testing.assert_allclose(modes_energy(start), energy(state), atol=1e-13 * size**1.5)

@@ -34,7 +34,7 @@ from nucleate.theory import _checks
 from nucleate.theory.effective import State, vector_field
 from nucleate.theory.flow import SOLVER, Point, Potential, integrate, scaled, size, start, unit_of_time
 from nucleate.theory.linear import chain_potential, linear_potential
-from nucleate.theory.modes import Modes, modes, modes_energy, modes_vector_field
+from nucleate.theory.modes import Frames, Modes, frames, modes, modes_energy, modes_vector_field
 
 # Beyond this desingularised time R has grown by e^60 wherever it grows, or the state has not left its equilibrium.
 HORIZON = 60.0
@@ -97,10 +97,12 @@ def blowup_time(*layers: ArrayLike) -> BlowupTime:
     chain = _checks.chain(layers)
     if len(chain) == 2:
         return _never(chain[0].shape[:-1])
-    prepare, solve = (_in_modes, _from_modes) if len(chain) == 3 else (tuple, _from_chain)
-    if chain[0].ndim == 1:
-        return _one(solve, _one(prepare, chain))
-    return _ensemble(solve, _many(prepare, chain))
+    single = chain[0].ndim == 1
+    if len(chain) == 3:
+        prepare = _one if single else _many
+        state = prepare(_at_size_one, chain)
+        return (_one if single else _ensemble)(_from_modes, prepare(_in_modes, (chain, state, frames(state))))
+    return (_one if single else _ensemble)(_from_chain, chain)
 
 
 def linear_blowup_time(weights: Sequence[ArrayLike], moment: ArrayLike) -> BlowupTime:
@@ -118,7 +120,7 @@ def linear_blowup_time(weights: Sequence[ArrayLike], moment: ArrayLike) -> Blowu
     0.25
     """
     arrays, matrix = _checks.weights_and_moment(weights, moment)
-    supremum = jnp.linalg.norm(matrix, 2)
+    supremum = jnp.asarray(np.linalg.norm(np.asarray(matrix), 2))
     return potential_blowup_time(Partial(linear_potential, moment=matrix), arrays, len(arrays), supremum)
 
 
@@ -170,7 +172,6 @@ def _ensemble(solve: Callable[[Any], BlowupTime], prepared: Any) -> BlowupTime:
 
 @eqx.filter_jit
 def _spread(solve: Callable[[Any], BlowupTime], prepared: Any) -> BlowupTime:
-    # No linear algebra of LAPACK in here: run by several CPU devices at once, its calls wait for each other for ever.
     mesh, states = Mesh(jax.devices(), ("states",)), PartitionSpec("states")
     # Some states at a time: enough to fill vector instructions, few enough to stay in cache.
     share = partial(jax.lax.map, solve, batch_size=16)
@@ -223,14 +224,19 @@ class _Start(NamedTuple):
     rounding: Float[Array, ""]
 
 
-def _in_modes(chain: tuple[Float[Array, "..."], ...]) -> _Start:
+def _at_size_one(chain: tuple[Float[Array, "..."], ...]) -> State:
     unit = unit_of_time(size(chain, 3), 3)
-    state = State(*(layer * unit for layer in chain))
+    return State(*(layer * unit for layer in chain))
+
+
+def _in_modes(prepared: tuple[tuple[Float[Array, "..."], ...], State, Frames]) -> _Start:
+    chain, state, eigen = prepared
+    unit = unit_of_time(size(chain, 3), 3)
     a, W2, b = (jnp.linalg.norm(layer) for layer in chain)
     # The modes lose digits where a or b outweighs the other layers: they cancel |a|^2 against an eigenvalue.
     lopsided = jnp.maximum(a / jnp.maximum(W2, b), b / jnp.maximum(W2, a))
     moves = size(vector_field(state), 3) > 0
-    return _Start(*modes(state), moves, unit, ROUNDING * jnp.maximum(lopsided, 1.0))
+    return _Start(*modes(state, eigen), moves, unit, ROUNDING * jnp.maximum(lopsided, 1.0))
 
 
 def _from_modes(first: _Start) -> BlowupTime:

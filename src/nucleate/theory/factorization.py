@@ -163,14 +163,14 @@ def escape_time(loss: MatrixLoss, factors: Sequence[ArrayLike], height: float) -
     weights, M = _checks.weights_and_moment(factors, leading_moment(loss, factors))
     if not height > 0:
         raise SpecError(f"The height is {height}; it must be positive.")
-    time: Float[Array, ""] = _escape_time(weights, M, jnp.asarray(height))
-    return time
+    rate = np.linalg.norm(np.asarray(M), 2)
+    time: Float[Array, ""] = _escape_time(weights, M / (rate or 1.0), jnp.asarray(height))
+    return time / (rate or 1.0)
 
 
 @eqx.filter_jit
 def _escape_time(weights: Factors, M: Float[Array, "c d"], height: Float[Array, ""]) -> Float[Array, ""]:
-    depth, rate = len(weights), jnp.linalg.norm(M, 2)
-    rate = jnp.where(rate > 0, rate, 1.0)
+    depth = len(weights)
     scale = size(weights, depth)
 
     def above(t: Any, y: Point, args: Any, **_: Any) -> Float[Array, ""]:
@@ -180,10 +180,10 @@ def _escape_time(weights: Factors, M: Float[Array, "c d"], height: Float[Array, 
         return log_norm - jnp.log(height)
 
     event = diffrax.Event(above, optimistix.Newton(rtol=1e-12, atol=1e-12), direction=True)
-    solution = integrate(Partial(linear_potential, moment=M / rate), weights, depth, until=1e3, event=event)
+    solution = integrate(Partial(linear_potential, moment=M), weights, depth, until=1e3, event=event)
     last: Point = jax.tree.map(lambda leaf: leaf[-1], solution.ys)
     reached = jnp.asarray(solution.event_mask)
-    return jnp.where(reached, last.time * unit_of_time(scale, depth) / rate, jnp.inf)
+    return jnp.where(reached, last.time * unit_of_time(scale, depth), jnp.inf)
 
 
 class Descent(NamedTuple):
@@ -208,12 +208,13 @@ def descend(loss: MatrixLoss, factors: Factors, learning_rate: float, steps: int
         raise SpecError(
             f"Learning rate {learning_rate}, {steps} steps, every {every}: give positive numbers, every at most steps."
         )
-    descent: Descent = _descend(loss, factors, jnp.asarray(learning_rate), steps // every, every)
-    return descent
+    products, losses = _descend(loss, factors, jnp.asarray(learning_rate), steps // every, every)
+    values = jnp.asarray(np.linalg.svd(np.asarray(products), compute_uv=False))
+    return Descent(every * jnp.arange(steps // every), products, losses, values, effective_rank(values))
 
 
 @eqx.filter_jit
-def _descend(loss: MatrixLoss, factors: Factors, rate: Float[Array, ""], records: int, every: int) -> Descent:
+def _descend(loss: MatrixLoss, factors: Factors, rate: Float[Array, ""], records: int, every: int) -> Any:
     gradient = jax.grad(lambda weights: loss(product(weights)))
 
     def step(_: Any, weights: Factors) -> Factors:
@@ -223,8 +224,7 @@ def _descend(loss: MatrixLoss, factors: Factors, rate: Float[Array, ""], records
         return jax.lax.fori_loop(0, every, step, weights), product(weights)
 
     _, products = jax.lax.scan(record, factors, length=records)
-    values = jnp.linalg.svd(products, compute_uv=False)
-    return Descent(every * jnp.arange(records), products, jax.vmap(loss)(products), values, effective_rank(values))
+    return products, jax.vmap(loss)(products)
 
 
 def effective_rank(singular_values: Float[Array, "... r"]) -> Float[Array, "..."]:

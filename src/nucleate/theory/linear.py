@@ -12,6 +12,7 @@ from functools import reduce
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
 from nucleate import _jax as _jax
@@ -61,7 +62,7 @@ def two_layer_solution(
     2.7182818285
     """
     (W1, W2), M = _checks.weights_and_moment(weights, moment)
-    left, values, right = jnp.linalg.svd(M)
+    left, values, right = (jnp.asarray(part) for part in np.linalg.svd(np.asarray(M)))
     k = len(values)
     forward, backward = W1 @ right.T, W2.T @ left
 

@@ -11,7 +11,9 @@ constant ``k_i``: coupled oscillators in a quartic potential. A step costs O(m1 
 
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from nucleate import _jax as _jax
@@ -25,21 +27,38 @@ class Modes(NamedTuple):
     velocity: Float[Array, " m1+m2"]
 
 
-def modes(state: State) -> tuple[Modes, Float[Array, " m1+m2"]]:
+class Frames(NamedTuple):
+    """The eigenvalues of the first integrals ``A`` and ``C``, ascending, and their eigenvectors as columns."""
+
+    outer_values: Float[Array, "*batch m2"]
+    outer_vectors: Float[Array, "*batch m2 m2"]
+    inner_values: Float[Array, "*batch m1"]
+    inner_vectors: Float[Array, "*batch m1 m1"]
+
+
+def frames(state: State) -> Frames:
+    """The frames of a state, or of each of an ensemble.
+
+    By NumPy: JAX's own batched LAPACK calls have been seen to wait for ever where the CPU is several devices.
+    """
+    conserved = first_integrals if state.a.ndim == 1 else jax.vmap(first_integrals)
+    outer, inner = (np.linalg.eigh(np.asarray(matrix)) for matrix in conserved(state))
+    return Frames(*map(jnp.asarray, (*outer, *inner)))
+
+
+def modes(state: State, frames: Frames) -> tuple[Modes, Float[Array, " m1+m2"]]:
     """The coordinates of ``(a, b)`` and ``(a', b')``, and the stiffness ``k_i`` of each mode.
 
     Examples
     --------
-    >>> modes(State(jnp.array([2.0]), jnp.array([[3.0]]), jnp.array([5.0])))[1]
+    >>> state = State(jnp.array([2.0]), jnp.array([[3.0]]), jnp.array([5.0]))
+    >>> modes(state, frames(state))[1]
     Array([  5., -16.], dtype=float64)
     """
-    outer, inner = first_integrals(state)
     moving = vector_field(state)
-    outer_values, outer_vectors = jnp.linalg.eigh(outer)
-    inner_values, inner_vectors = jnp.linalg.eigh(inner)
-    position = jnp.concatenate([state.a @ outer_vectors, state.b @ inner_vectors])
-    velocity = jnp.concatenate([moving.a @ outer_vectors, moving.b @ inner_vectors])
-    return Modes(position, velocity), jnp.concatenate([-outer_values, inner_values])
+    position = jnp.concatenate([state.a @ frames.outer_vectors, state.b @ frames.inner_vectors])
+    velocity = jnp.concatenate([moving.a @ frames.outer_vectors, moving.b @ frames.inner_vectors])
+    return Modes(position, velocity), jnp.concatenate([-frames.outer_values, frames.inner_values])
 
 
 def modes_vector_field(modes: Modes, stiffness: Float[Array, " m1+m2"]) -> Modes:
