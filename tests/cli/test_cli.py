@@ -31,7 +31,7 @@ def test_help_does_not_import_jax():
     code += "\nassert not {'jax', 'polars', 'sklearn', 'matplotlib', 'scipy', 'pydantic'} & set(sys.modules)"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
-    for verb in ("train", "sweep", "demo", "problems"):
+    for verb in ("forecast", "train", "sweep", "demo", "problems"):
         assert verb in result.stdout
 
 
@@ -120,3 +120,16 @@ def test_debug_shows_where_an_error_came_from():
     result = nucleate("--debug", "sweep", "absent.csv")
     assert result.returncode == 1
     assert "Traceback" in result.stderr
+
+
+def test_forecast_tells_steps_and_recommends_a_scale_and_check_confirms(tmp_path):
+    arguments = ["forecast", "diabetes", "--hidden", "30,30", "--epsilons", "0.02,0.01", "--lrs", "0.1", "--check"]
+    answer = json.loads(nucleate(*arguments, "--json", "--budget", "1000", cwd=tmp_path).stdout)
+    for row in answer["forecasts"]:
+        assert row["lower_10"] <= row["measured_10_percent"] <= row["upper_10"]
+    assert answer["recommendation"]["scale"] == 0.01
+    text = nucleate(*arguments, "--budget", "3", cwd=tmp_path)
+    assert text.returncode == 0, text.stderr
+    assert "At none of these scales is the plateau certain to end within 3 steps" in text.stdout
+    assert "not within 60 steps" in text.stdout
+    assert not list(tmp_path.iterdir())

@@ -198,7 +198,8 @@ def forecast(
     checked = _spec(fields, spec)
     problem = checked.load_problem()
     # Twenty budgets: beyond that a plateau is of no use to anyone who has one.
-    forecasts = forecast_study(checked, problem, horizon=20 * budget)
+    horizon = 20 * budget
+    forecasts = forecast_study(checked, problem, horizon=horizon)
     outcomes = check_study(checked, problem, forecasts) if check else []
     table = tabulate_forecasts(checked, forecasts, outcomes)
     recommendation = recommend_scale(checked, forecasts, budget=budget)
@@ -206,7 +207,7 @@ def forecast(
         chosen = recommendation and recommendation._asdict()
         print_json({"forecasts": table.to_dicts(), "budget": budget, "recommendation": chosen})
     else:
-        print_forecast(checked, table, recommendation, budget)
+        print_forecast(checked, table, recommendation, budget, horizon)
 
 
 @app.command()

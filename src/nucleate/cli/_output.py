@@ -72,10 +72,12 @@ def print_trajectory(study: "Study", rows: int = 16) -> None:
 
 
 def print_forecast(
-    spec: "StudySpec", table: "pl.DataFrame", recommendation: "Recommendation | None", budget: int
+    spec: "StudySpec", table: "pl.DataFrame", recommendation: "Recommendation | None", budget: int, horizon: int
 ) -> None:
     """The forecast of every run, and the scale it recommends."""
     _print_frame(f"{spec.data}: forecast for {spec.optimizer}, training loss down by 1, 10 and 30 % at step", table)
+    if any(table[column].null_count() for column in _starting(table, ("drop_",))):
+        print(f"—: not within {horizon} steps, or not in the first descent.")
     outside = len(table) - table["in_regime"].sum()
     if outside:
         print(f"{outside} of {len(table)} runs are outside the theory's regime: their steps are orders of magnitude.")
