@@ -87,9 +87,9 @@ class Forecast:
 def forecast(
     network: Network,
     problem: Problem,
-    *,
     optimizer: OptimizerName = "gd",
     learning_rate: float = 0.05,
+    *,
     momentum: float = 0.9,
     horizon: int = HORIZON,
 ) -> Forecast:
