@@ -5,9 +5,17 @@ import warnings
 from typing import Any
 
 from nucleate.cli._app import app, debugging
+from nucleate.cli._demo import demo
+from nucleate.cli._forecast import forecast
+from nucleate.cli._problems import problems
+from nucleate.cli._sweep import sweep
+from nucleate.cli._train import train
 from nucleate.errors import NucleateError
 
 __all__ = ["main"]
+
+for command in (forecast, train, sweep, demo, problems):
+    app.command()(command)
 
 
 def main() -> None:

@@ -1,0 +1,70 @@
+"""`nucleate forecast`."""
+
+from typing import Annotated
+
+import typer
+
+from nucleate.cli._flags import (
+    Activation,
+    Bias,
+    DataArgument,
+    DropMissing,
+    Dtype,
+    Epsilons,
+    Gains,
+    Gammas,
+    Hidden,
+    Json,
+    LearningRates,
+    Momentum,
+    Optimizer,
+    Seeds,
+    Spec,
+    SplitSeed,
+    Target,
+    Task,
+)
+from nucleate.cli._options import fields_from
+from nucleate.cli._output import print_forecast, print_json
+from nucleate.cli._studies import spec_from, with_scales
+
+
+def forecast(
+    data: DataArgument = None,
+    target: Target = None,
+    task: Task = None,
+    drop_missing: DropMissing = None,
+    hidden: Hidden = None,
+    activation: Activation = None,
+    bias: Bias = None,
+    gains: Gains = None,
+    epsilons: Epsilons = None,
+    gammas: Gammas = None,
+    lrs: LearningRates = None,
+    seeds: Seeds = None,
+    optimizer: Optimizer = None,
+    momentum: Momentum = None,
+    split_seed: SplitSeed = None,
+    dtype: Dtype = None,
+    spec: Spec = None,
+    budget: Annotated[int, typer.Option(min=1, help="Steps within which the plateau shall end.")] = 5000,
+    check: Annotated[bool, typer.Option("--check", help="Train too, and put the outcome beside the forecast.")] = False,
+    json: Json = False,
+) -> None:
+    """Before training: when does the plateau end, how far will it condense, which scale fits? Same flags as sweep."""
+    fields = with_scales(fields_from(locals(), drop=("budget", "check")), spec)
+    from nucleate.sweep import check_study, forecast_study, recommend_scale, tabulate_forecasts
+
+    checked = spec_from(fields, spec)
+    problem = checked.load_problem()
+    # Twenty budgets: beyond that a plateau is of no use to anyone who has one.
+    horizon = 20 * budget
+    forecasts = forecast_study(checked, problem, horizon=horizon)
+    outcomes = check_study(checked, problem, forecasts) if check else []
+    table = tabulate_forecasts(checked, forecasts, outcomes)
+    recommendation = recommend_scale(checked, forecasts, budget=budget)
+    if json:
+        chosen = recommendation and recommendation._asdict()
+        print_json({"forecasts": table.to_dicts(), "budget": budget, "recommendation": chosen})
+    else:
+        print_forecast(checked, table, recommendation, budget, horizon)
