@@ -7,17 +7,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from nucleate import observe, problems, report, theory
+    from nucleate import observe, problems, reduce, report, theory
     from nucleate.activations import Activation, activation_names, get_activation, register_activation
     from nucleate.errors import DataError, NetworkError, NucleateError, SpecError, StudyError
     from nucleate.forecast import Forecast, forecast, forecast_many
     from nucleate.init_scale import InitScale
     from nucleate.network import Network
     from nucleate.problems import Problem, load_problem
+    from nucleate.reduce import Reduction
     from nucleate.sweep import Study, StudySpec, summarise, sweep
     from nucleate.training import Run, train, train_many
 
-_ROOMS = ("forecast", "observe", "problems", "report", "sweep", "theory")
+_ROOMS = ("forecast", "observe", "problems", "reduce", "report", "sweep", "theory")
 _HOMES = {
     "activations": ("Activation", "activation_names", "get_activation", "register_activation"),
     "forecast": ("Forecast", "forecast_many"),
@@ -25,6 +26,7 @@ _HOMES = {
     "init_scale": ("InitScale",),
     "network": ("Network",),
     "problems": ("Problem", "load_problem"),
+    "reduce": ("Reduction",),
     "sweep": ("Study", "StudySpec", "summarise"),
     "training": ("Run", "train", "train_many"),
 }
@@ -38,6 +40,7 @@ __all__ = [
     "NetworkError",
     "NucleateError",
     "Problem",
+    "Reduction",
     "Run",
     "SpecError",
     "Study",
@@ -50,6 +53,7 @@ __all__ = [
     "load_problem",
     "observe",
     "problems",
+    "reduce",
     "register_activation",
     "report",
     "summarise",

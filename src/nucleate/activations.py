@@ -5,6 +5,7 @@ Near zero an activation is ``s(z) = value + c z^p + o(z^p)``, with ``c`` one num
 directions. Smooth activations have the same ``c`` on both sides; ReLU and leaky ReLU do not.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
@@ -35,6 +36,8 @@ class Activation:
         ``s(0)``.
     parity : {"odd", "even", "none"}
         Whether ``s(-z)`` is ``-s(z)``, ``s(z)`` or neither: decides whether opposite directions do the same work.
+    lipschitz : float
+        A bound of ``|s'|``, for bounds that hold everywhere; infinite where none is known.
 
     Examples
     --------
@@ -51,6 +54,7 @@ class Activation:
     left: float
     value: float = 0.0
     parity: Literal["odd", "even", "none"] = "none"
+    lipschitz: float = math.inf
 
     def __call__(self, z: Float[Array, "..."]) -> Float[Array, "..."]:
         return self.function(z)
@@ -143,14 +147,14 @@ def activation_names() -> tuple[str, ...]:
 
 
 for _activation in (
-    Activation("linear", _linear, 1, 1.0, 1.0, parity="odd"),
-    Activation("tanh", jnp.tanh, 1, 1.0, 1.0, parity="odd"),
-    Activation("relu", jax.nn.relu, 1, 1.0, 0.0),
-    Activation("leaky_relu", _leaky_relu, 1, 1.0, 0.01),
-    Activation("xtanh", _xtanh, 2, 1.0, 1.0, parity="even"),
-    Activation("sigmoid_shifted", _sigmoid_shifted, 1, 0.25, 0.25, parity="odd"),
-    Activation("softplus_shifted", _softplus_shifted, 1, 0.5, 0.5),
-    Activation("gelu", _gelu, 1, 0.5, 0.5),
-    Activation("silu", jax.nn.silu, 1, 0.5, 0.5),
+    Activation("linear", _linear, 1, 1.0, 1.0, parity="odd", lipschitz=1.0),
+    Activation("tanh", jnp.tanh, 1, 1.0, 1.0, parity="odd", lipschitz=1.0),
+    Activation("relu", jax.nn.relu, 1, 1.0, 0.0, lipschitz=1.0),
+    Activation("leaky_relu", _leaky_relu, 1, 1.0, 0.01, lipschitz=1.0),
+    Activation("xtanh", _xtanh, 2, 1.0, 1.0, parity="even", lipschitz=1.1996786403),
+    Activation("sigmoid_shifted", _sigmoid_shifted, 1, 0.25, 0.25, parity="odd", lipschitz=0.25),
+    Activation("softplus_shifted", _softplus_shifted, 1, 0.5, 0.5, lipschitz=1.0),
+    Activation("gelu", _gelu, 1, 0.5, 0.5, lipschitz=1.1289041452),
+    Activation("silu", jax.nn.silu, 1, 0.5, 0.5, lipschitz=1.0998393202),
 ):
     register_activation(_activation)

@@ -1,0 +1,109 @@
+"""How far merging can move the outputs, for every input in a box or a ball: a bound, not a sample.
+
+Derived for this package. Neuron k of a layer, ``s(z_k)``, is replaced by ``g_k s(v)`` with the merged neuron's v (see
+`nucleate.reduce._merge.Merging`; ``c_k`` is its inner and ``g_k`` its outer factor). With the Lipschitz constant S of s
+
+    |s(z_k) - g_k s(v)|  <=  S |z_k - c_k v|  +  max over the reach of v of |s(c_k v) - g_k s(v)|.
+
+The first is affine in what enters the layer, whose box interval arithmetic gives, but for what layers before have
+changed, which the weights of v carry on. The second is a function of one number, bounded on a grid and by S between
+its points. The outputs move by at most ``|W_L|`` times the last hidden layer's changes.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from nucleate.activations import Activation
+from nucleate.reduce._layers import Affine, activate
+from nucleate.reduce._merge import Merging
+
+_GRID = 2001
+
+
+@dataclass(frozen=True, eq=False)
+class Box:
+    """All points between two corners."""
+
+    low: Float[np.ndarray, " d"]
+    high: Float[np.ndarray, " d"]
+
+    def reach(self, layer: Affine) -> tuple[Float[np.ndarray, " m"], Float[np.ndarray, " m"]]:
+        """The middle and the half-width of the interval that each affine function takes on the set."""
+        radius = np.abs(layer.weights) @ (0.5 * (self.high - self.low))
+        return layer.weights @ (0.5 * (self.high + self.low)) + layer.bias, radius
+
+
+@dataclass(frozen=True, eq=False)
+class Ball:
+    """All points within a distance of a centre."""
+
+    centre: Float[np.ndarray, " d"]
+    radius: float
+
+    def reach(self, layer: Affine) -> tuple[Float[np.ndarray, " m"], Float[np.ndarray, " m"]]:
+        """The middle and the half-width of the interval that each affine function takes on the set."""
+        return layer(self.centre[None])[0], self.radius * np.linalg.norm(layer.weights, axis=1)
+
+
+def merge_bound(
+    layers: Sequence[Affine], mergings: Sequence[Merging], activation: Activation, domain: Box | Ball
+) -> Float[np.ndarray, " c"]:
+    """For each output, a bound of its change by the mergings over all inputs in the domain.
+
+    Parameters
+    ----------
+    layers : sequence of Affine
+        The original network's.
+    mergings : sequence of Merging
+        One a hidden layer, made from the first to the last, each on what the ones before left.
+    activation : Activation
+        Infinite bounds come out where its ``lipschitz`` is not known.
+    domain : Box or Ball
+    """
+    changes = np.zeros(layers[0].weights.shape[1])
+    reached: Box | Ball = domain
+    spread = np.eye(len(changes))
+    for layer, merging in zip(layers, mergings, strict=False):
+        labels, inner, outer, merged = merging
+        # What the merged neuron reads, as a function of the original's inputs: the changes before come on top.
+        lifted = Affine(_lift(merged.weights, spread), merged.bias)
+        mine = Affine(lifted.weights[labels], lifted.bias[labels])
+        carried = np.abs(mine.weights) @ changes
+        difference = Affine(layer.weights - inner[:, None] * mine.weights, layer.bias - inner * mine.bias)
+        apart = _largest(*reached.reach(difference)) + np.abs(inner) * carried
+        far = _largest(*reached.reach(mine)) + carried
+        changes = activation.lipschitz * apart + _curvature(activation, inner, outer, far)
+        middle, radius = reached.reach(layer)
+        level = activate(activation, middle)
+        reached = Box(level - activation.lipschitz * radius, level + activation.lipschitz * radius)
+        spread = np.zeros((len(labels), len(merged.weights)))
+        spread[np.arange(len(labels)), labels] = outer
+    bound: np.ndarray = np.abs(layers[-1].weights) @ changes
+    return bound
+
+
+def _lift(weights: Float[np.ndarray, "k merged"], spread: Float[np.ndarray, "m merged"]) -> Float[np.ndarray, "k m"]:
+    """Weights on the m original neurons that read the same as ``weights`` on the merged, when they act as merged."""
+    share = spread / np.maximum(np.square(spread).sum(axis=0), 1e-300)
+    lifted: np.ndarray = weights @ share.T
+    return lifted
+
+
+def _largest(middle: Float[np.ndarray, " m"], radius: Float[np.ndarray, " m"]) -> Float[np.ndarray, " m"]:
+    return np.abs(middle) + radius
+
+
+def _curvature(
+    activation: Activation, inner: Float[np.ndarray, " m"], outer: Float[np.ndarray, " m"], far: Float[np.ndarray, " m"]
+) -> Float[np.ndarray, " m"]:
+    """``max over |v| <= far of |s(inner v) - outer s(v)|``."""
+    v = far[:, None] * np.linspace(-1, 1, _GRID)
+    gaps = np.abs(activate(activation, inner[:, None] * v) - outer[:, None] * activate(activation, v)).max(axis=1)
+    slope = activation.lipschitz * (np.abs(inner) + np.abs(outer))
+    # Exactly nothing where the two are one function.
+    between = np.where((inner == 1) & (outer == 1), 0.0, slope * far / (_GRID - 1))
+    bound: np.ndarray = gaps + between
+    return bound
