@@ -51,8 +51,8 @@ class Certificate:
         unit = "in probability" if self.relative_deviation is None else "in the target's unit"
         text = (
             f"On {self.rows} rows that nobody looked at, outputs move by {self.rms_deviation:.3g} (root mean square) "
-            f"and at most {self.largest_deviation:.3g}, {unit}; a new row of the same kind moves further with a chance of at "
-            f"most 1 in {self.rows + 1}."
+            f"and at most {self.largest_deviation:.3g}, {unit}; a new row of the same kind moves further with a chance "
+            f"of at most 1 in {self.rows + 1}."
         )
         if self.relative_deviation is not None:
             return f"{text} The root mean square is {self.relative_deviation:.2g} of the original's error."
@@ -63,8 +63,8 @@ def check_rows(problem: Problem) -> None:
     """Raise `DataError` if there are too few rows to certify anything."""
     if len(problem.test.x) < FEWEST_ROWS:
         raise DataError(
-            f"There are {len(problem.test.x)} test rows to certify the reduced network on, and {FEWEST_ROWS} are needed; "
-            f"give data of {5 * FEWEST_ROWS} rows or more."
+            f"There are {len(problem.test.x)} test rows to certify the reduced network on, and {FEWEST_ROWS} are "
+            f"needed; give data of {5 * FEWEST_ROWS} rows or more."
         )
 
 

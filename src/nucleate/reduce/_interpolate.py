@@ -39,8 +39,8 @@ def interpolation_bound(errors: Sequence[float], layers: Sequence[Affine], lipsc
     """A bound of the root mean square, over the calibration rows, of the length of the change of the outputs.
 
     What is lost in hidden layer l (of its activations, as a root mean square over the rows, in ``errors``) grows by at
-    most ``|W|_2`` in each layer after it and ``lipschitz`` in each activation between; layers are reduced from the first
-    to the last, so the changes add up.
+    most ``|W|_2`` in each layer after it and ``lipschitz`` in each activation between; layers are reduced from the
+    first to the last, so the changes add up.
     """
     total = 0.0
     for layer, error in enumerate(errors, start=1):
