@@ -1,0 +1,44 @@
+"""The examples run as a reader runs them, use only what is public, and find what they say."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.py"))
+
+
+def run(name, folder):
+    script = next(path for path in EXAMPLES if path.stem == name)
+    done = subprocess.run([sys.executable, script], cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
+def test_an_example_is_short_and_uses_only_public_names(example):
+    text = example.read_text("utf-8")
+    assert len(text.splitlines()) < 60
+    assert not re.search(r"nucleate[\w.]*\._|import _", text)
+
+
+def test_own_activation_finds_its_neurons_on_the_axes_forecast(tmp_path):
+    printed = run("own_activation", tmp_path)
+    forecast, measured = (
+        [float(angle) for angle in re.search(rf"{which}.*?:([ \d.]+)degrees", printed)[1].split()]
+        for which in ("axes forecast", "axes of three")
+    )
+    assert len(forecast) == 3
+    assert measured == pytest.approx(forecast, abs=10)
+    assert (tmp_path / "own_activation.png").stat().st_size > 10_000
+
+
+def test_own_dynamics_leaves_its_plateau_when_its_leading_part_blows_up(tmp_path):
+    printed = run("own_dynamics", tmp_path)
+    steps = [(int(blowup), int(found)) for blowup, found in re.findall(r"step (\d+), .* at (\d+),", printed)]
+    assert len(steps) == 4
+    assert all(found == pytest.approx(blowup, rel=0.05) for blowup, found in steps[1:])
+    assert "largest neuron has 100%" in printed
+    assert (tmp_path / "own_dynamics.png").stat().st_size > 10_000
