@@ -1,5 +1,7 @@
 """How runs are trained, checked at the door."""
 
+from typing import Any
+
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from nucleate.errors import SpecError
@@ -32,6 +34,20 @@ class Settings(BaseModel):
     batch_size: int | None = Field(default=None, ge=1)
     records: int = Field(default=80, ge=4, le=100_000)
     early_stopping: bool = False
+
+
+def make_settings(**fields: Any) -> Settings:
+    """Checked `Settings`.
+
+    Raises
+    ------
+    SpecError
+        One sentence on the first field that is wrong.
+    """
+    try:
+        return Settings(**fields)
+    except ValidationError as error:
+        raise spec_error(error) from None
 
 
 def spec_error(error: ValidationError) -> SpecError:
