@@ -15,10 +15,11 @@ if TYPE_CHECKING:
     from nucleate.network import Network
     from nucleate.problems import Problem, load_problem
     from nucleate.reduce import Reduction
+    from nucleate.reproduce import Verdict, reproduce
     from nucleate.sweep import Study, StudySpec, summarise, sweep
     from nucleate.training import Run, train, train_many
 
-_ROOMS = ("forecast", "observe", "problems", "reduce", "report", "sweep", "theory")
+_ROOMS = ("forecast", "observe", "problems", "reduce", "report", "reproduce", "sweep", "theory")
 _HOMES = {
     "activations": ("Activation", "activation_names", "get_activation", "register_activation"),
     "forecast": ("Forecast", "forecast_many"),
@@ -27,6 +28,7 @@ _HOMES = {
     "network": ("Network",),
     "problems": ("Problem", "load_problem"),
     "reduce": ("Reduction",),
+    "reproduce": ("Verdict",),
     "sweep": ("Study", "StudySpec", "summarise"),
     "training": ("Run", "train", "train_many"),
 }
@@ -46,6 +48,7 @@ __all__ = [
     "Study",
     "StudyError",
     "StudySpec",
+    "Verdict",
     "activation_names",
     "forecast",
     "forecast_many",
@@ -56,6 +59,7 @@ __all__ = [
     "reduce",
     "register_activation",
     "report",
+    "reproduce",
     "summarise",
     "sweep",
     "theory",

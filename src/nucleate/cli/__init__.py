@@ -8,13 +8,14 @@ from nucleate.cli._app import app, debugging
 from nucleate.cli._demo import demo
 from nucleate.cli._forecast import forecast
 from nucleate.cli._problems import problems
+from nucleate.cli._reproduce import reproduce
 from nucleate.cli._sweep import sweep
 from nucleate.cli._train import train
 from nucleate.errors import NucleateError
 
 __all__ = ["main"]
 
-for command in (forecast, train, sweep, demo, problems):
+for command in (forecast, train, sweep, reproduce, demo, problems):
     app.command()(command)
 
 

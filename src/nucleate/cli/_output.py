@@ -13,6 +13,7 @@ from rich.table import Table
 if TYPE_CHECKING:
     import polars as pl
 
+    from nucleate.reproduce import Verdict
     from nucleate.sweep import Recommendation, Study, StudySpec
 
 _MOST_ROWS = 40
@@ -88,6 +89,22 @@ def print_forecast(
             f"The smallest scale whose plateau ends within {budget} steps: {spec.convention} {recommendation.scale:g} "
             f"with learning rate {recommendation.lr:g}, by step {recommendation.latest_step}."
         )
+
+
+def print_experiments(rows: Iterable[Mapping[str, str]]) -> None:
+    """What can be reproduced."""
+    for row in rows:
+        print(f"{row['name']}\n    {row['claim']}\n    [{row['source']}]")
+
+
+def print_verdicts(verdicts: Iterable["Verdict"], files: Sequence[Path]) -> None:
+    """Each claim, its verdict and the numbers behind it."""
+    for verdict in verdicts:
+        print(f"{verdict.name}: {'holds' if verdict.holds else 'does not hold'}\n    {verdict.claim}")
+        for finding in verdict.findings:
+            print(f"    {finding}")
+    for file in files:
+        print(file)
 
 
 def say_interrupted(out: Path) -> int:

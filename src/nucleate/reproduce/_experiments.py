@@ -1,0 +1,29 @@
+"""All experiments, in the order in which they are listed and run."""
+
+from typing import Any
+
+from nucleate.errors import SpecError
+from nucleate.reproduce import _blow_up, _condition, _escape_law, _low_rank
+from nucleate.reproduce._experiment import Experiment
+
+EXPERIMENTS: tuple[Experiment[Any], ...] = (
+    _blow_up.EXPERIMENT,
+    _condition.EXPERIMENT,
+    _low_rank.EXPERIMENT,
+    _escape_law.EXPERIMENT,
+)
+
+
+def get_experiment(name: str) -> Experiment[Any]:
+    """The experiment of that name.
+
+    Raises
+    ------
+    SpecError
+        If there is none, with the names there are.
+    """
+    for experiment in EXPERIMENTS:
+        if experiment.name == name:
+            return experiment
+    names = ", ".join(experiment.name for experiment in EXPERIMENTS)
+    raise SpecError(f"There is no experiment {name!r}; choose one of {names}.")

@@ -1,0 +1,96 @@
+"""The verb: run an experiment, or all, and keep verdicts and figures in a folder."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bar
+
+from nucleate._files import write_atomically
+from nucleate.errors import NucleateError
+from nucleate.reproduce._experiment import Experiment, Progress
+from nucleate.reproduce._experiments import EXPERIMENTS, get_experiment
+from nucleate.reproduce._index import index_page
+from nucleate.reproduce._verdict import Verdict, find, keep
+
+
+def reproduce(name: str, *, out: str | Path, quick: bool = False, progress: bool = True) -> Verdict:
+    """Measure whether a claim of the literature holds.
+
+    Parameters
+    ----------
+    name : str
+        One of `EXPERIMENTS`.
+    out : path
+        A folder; gets ``<name>.json`` with the verdict and ``<name>.svg``, ``.pdf`` and ``.png`` with the figure. A
+        verdict that is there already, of the same version and size, is not measured again.
+    quick : bool
+        Whether to measure at the size of seconds instead of the size of minutes.
+    progress : bool
+        Whether to show on standard error how far it is.
+
+    Raises
+    ------
+    SpecError
+        For an unknown name.
+    NucleateError
+        If the folder cannot be written.
+    """
+    return _run([get_experiment(name)], _made(out), quick=quick, progress=progress)[0]
+
+
+def reproduce_all(*, out: str | Path, quick: bool = False, progress: bool = True) -> list[Verdict]:
+    """Run every experiment that ``out`` lacks, and write the page ``index.html`` there that shows them all.
+
+    Parameters and errors are those of `reproduce`.
+    """
+    folder = _made(out)
+    verdicts = _run(EXPERIMENTS, folder, quick=quick, progress=progress)
+    write_atomically(folder / "index.html", index_page(verdicts).encode())
+    return verdicts
+
+
+def _run(experiments: Any, out: Path, *, quick: bool, progress: bool) -> list[Verdict]:
+    verdicts = []
+    with _show_progress(shown=progress) as show:
+        for done, experiment in enumerate(experiments):
+            kept = find(experiment, out, quick=quick)
+            verdicts.append(kept or _measured(experiment, out, show(experiment, done, len(experiments)), quick=quick))
+    return verdicts
+
+
+def _measured(experiment: Experiment[Any], out: Path, progress: Progress, *, quick: bool) -> Verdict:
+    progress(0.0)
+    numbers, figure = experiment.measure(experiment.size(quick=quick), progress)
+    verdict = Verdict.of(experiment, numbers, out, quick=quick)
+    keep(verdict, figure)
+    return verdict
+
+
+def _made(out: str | Path) -> Path:
+    folder = Path(out)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise NucleateError(f"The folder {folder} cannot be made ({error.strerror}); choose another.") from None
+    return folder
+
+
+@contextmanager
+def _show_progress(*, shown: bool) -> Iterator[Any]:
+    """Gives the function that gives an experiment its `Progress`."""
+    columns = (BarColumn(), TextColumn("{task.fields[at]}"), TimeElapsedColumn())
+    with Bar(*columns, console=Console(stderr=True), disable=not shown) as bar:
+        task = bar.add_task("", total=1.0, at="")
+
+        def progress_of(experiment: Experiment[Any], done: int, count: int) -> Progress:
+            def show(share: float) -> None:
+                at = f"{done + 1}/{count} {experiment.name}"
+                bar.update(task, completed=(done + share) / count, at=at)
+
+            return show
+
+        yield progress_of
