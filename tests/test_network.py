@@ -117,6 +117,13 @@ def test_a_folder_that_does_not_exist_is_named(tmp_path):
     ("changes", "message"),
     [
         ({"hidden": []}, "at least one hidden layer"),
+        ({"hidden": 5}, "The hidden widths are 5; give whole numbers in a list"),
+        ({"hidden": [5.5]}, r"The hidden widths are \[5.5\]; give whole numbers"),
+        (
+            {"hidden": [10**9, 10**9]},
+            r"3-1000000000-1000000000-1 make 1e\+18 parameters, more than this machine's memory",
+        ),
+        ({"scale": 0.1}, "The scale is 0.1; give an InitScale"),
         ({"hidden": [5, 0]}, "The widths are 3-5-0-1; each must be 1 or more"),
         ({"dtype": "float16"}, "must be float32 or float64"),
         ({"bias": [True]}, "bias has 1 entries for 2 layers"),
@@ -130,7 +137,8 @@ def test_what_cannot_be_a_network_is_refused(changes, message):
         Network.create(3, outputs=1, **arguments)
 
 
-def test_input_that_does_not_fit_is_refused():
+def test_input_may_be_a_list_and_what_does_not_fit_is_refused():
     network = Network.create(3, [4], 1, scale=GAIN)
     with pytest.raises(NetworkError, match=r"shape \(2, 5\); expected \(rows, 3\)"):
         network(jnp.ones((2, 5)))
+    assert network([[1.0, 2.0, 3.0]]).shape == (1, 1)

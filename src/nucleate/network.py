@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -17,6 +18,7 @@ from safetensors.numpy import save
 
 from nucleate import _jax as _jax
 from nucleate._files import write_atomically
+from nucleate._machine import MEMORY
 from nucleate.activations import Activation, get_activation
 from nucleate.errors import NetworkError
 from nucleate.init_scale import InitScale
@@ -83,18 +85,34 @@ class Network:
         Raises
         ------
         NetworkError
-            For widths below 1, no hidden layer, or a sequence that does not have one entry for each layer.
+            For widths below 1 or beyond this machine's memory, no hidden layer, or a sequence that does not have one
+            entry for each layer.
         """
-        widths = (inputs, *hidden, outputs)
+        try:
+            widths = tuple(map(operator.index, (inputs, *hidden, outputs)))
+        except TypeError:
+            raise NetworkError(
+                f"The hidden widths are {hidden!r}; give whole numbers in a list, such as [50]."
+            ) from None
         layers = len(widths) - 1
         if layers < 2:
             raise NetworkError("A network needs at least one hidden layer; give hidden widths such as 50 or 50,50.")
         if min(widths) < 1:
             raise NetworkError(f"The widths are {'-'.join(map(str, widths))}; each must be 1 or more.")
+        parameters = sum(fan_in * fan_out for fan_in, fan_out in itertools.pairwise(widths))
+        # Drawing takes the random bits, the draw in float64 and its copy in the dtype.
+        if 24 * parameters > MEMORY:
+            raise NetworkError(
+                f"The widths {'-'.join(map(str, widths))} make {parameters:.3g} parameters, more than this machine's "
+                f"memory of {MEMORY / 1e9:.3g} GB can hold; make the hidden widths smaller."
+            )
         if dtype not in ("float32", "float64"):
             raise NetworkError(f"The dtype is {dtype!r}; it must be float32 or float64.")
         scales = _one_for_each_layer("scale", scale, layers)
         with_bias = _one_for_each_layer("bias", bias, layers)
+        for entry in scales:
+            if not isinstance(entry, InitScale):
+                raise NetworkError(f"The scale is {entry!r}; give an InitScale, such as InitScale('epsilon', 0.01).")
 
         key = jax.random.key(seed)
         weights, biases = [], []
@@ -142,9 +160,10 @@ class Network:
         NetworkError
             If ``x`` does not have the network's number of columns.
         """
+        x = jnp.asarray(x, self.dtype)
         if x.ndim != 2 or x.shape[1] != self.widths[0]:
-            raise NetworkError(f"The input has shape {tuple(x.shape)}; expected (rows, {self.widths[0]}).")
-        return self.on_columns(jnp.asarray(x, self.dtype).T).T
+            raise NetworkError(f"The input has shape {x.shape}; expected (rows, {self.widths[0]}).")
+        return self.on_columns(x.T).T
 
     def on_columns(self, x: Float[Array, "d n"]) -> Float[Array, "c n"]:
         """The outputs for the columns of ``x``: the layout in which training is fastest."""

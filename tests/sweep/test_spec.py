@@ -28,6 +28,11 @@ def test_a_toml_spec_has_the_flags_names_and_flags_win(tmp_path):
     assert (changed.convention, changed.scales, changed.steps, changed.data) == ("epsilon", (1e-3,), 10, "wine")
 
 
+def test_a_single_value_stands_for_a_list_of_one_and_commas_separate_targets():
+    one = make_spec(data="own.csv", target="price, rent", gains=1, lrs=0.1, hidden=8)
+    assert one == make_spec(data="own.csv", target=["price", "rent"], gains=[1.0], lrs=[0.1], hidden=[8])
+
+
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
@@ -44,7 +49,8 @@ def test_a_toml_spec_has_the_flags_names_and_flags_win(tmp_path):
         ({"gains": [1], "activation": "tahn"}, "there is no activation 'tahn'"),
         ({"gains": [1], "optimizer": "sgd"}, "'optimizer' is 'sgd', but should be 'gd', 'momentum' or 'adam'"),
         ({"gains": [1], "learning_rate": 1}, "There is no setting 'learning_rate'; check its spelling"),
-        ({"gains": "abc"}, "'gains' is 'abc'"),
+        ({"gains": "abc"}, "'gains' is 'abc', but should be a list"),
+        ({"gains": [1], "records": 10**9}, "'records' is 1000000000, but should be less than or equal to 100000"),
     ],
 )
 def test_a_wrong_field_is_one_sentence(fields, message):

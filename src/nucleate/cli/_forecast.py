@@ -47,7 +47,7 @@ def forecast(
     split_seed: SplitSeed = None,
     dtype: Dtype = None,
     spec: Spec = None,
-    budget: Annotated[int, typer.Option(min=1, help="Steps within which the plateau shall end.")] = 5000,
+    budget: Annotated[int, typer.Option(min=1, max=10**6, help="Steps within which the plateau shall end.")] = 5000,
     check: Annotated[bool, typer.Option("--check", help="Train too, and put the outcome beside the forecast.")] = False,
     json: Json = False,
 ) -> None:

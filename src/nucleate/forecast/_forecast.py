@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.interpolate import PchipInterpolator
 
+from nucleate.errors import SpecError
 from nucleate.forecast._correct import Rows, departure, restore
 from nucleate.forecast._leading import MOST_ROWS, leading, spaced_rows
 from nucleate.forecast._simulate import Simulation
@@ -18,7 +19,7 @@ from nucleate.observe import alignment, neurons
 from nucleate.optimizers import OptimizerName
 from nucleate.problems import Problem
 from nucleate.theory import target_directions
-from nucleate.training import engine
+from nucleate.training import check_runs, engine, make_settings
 
 HORIZON = 100_000
 CONDENSED = 0.9
@@ -141,7 +142,17 @@ def forecast_many(
         As in `nucleate.train`.
     horizon : int
         Runs still on their plateau at this step are not followed further.
+
+    Raises
+    ------
+    SpecError
+        For an optimiser, a momentum, a learning rate or a horizon out of range, or networks that do not fit the
+        problem or each other.
     """
+    check_runs(problem, networks, learning_rates)
+    make_settings(optimizer=optimizer, momentum=momentum)
+    if not 1 <= horizon < 2**31:
+        raise SpecError(f"The horizon is {horizon} steps; it must be from 1 to 2147483647.")
     program = engine.Program(problem.task, optimizer, momentum, None)
     leads = leading(networks, problem)
     simulation = Simulation(program, leads.networks, leads.x, leads.y, learning_rates)

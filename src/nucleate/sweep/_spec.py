@@ -21,7 +21,8 @@ class StudySpec(Settings):
     """A grid of init scales, learning rates and seeds for one architecture on one data set.
 
     The names are those of the command line's flags and of a TOML spec; exactly one of ``gains``, ``epsilons`` and
-    ``gammas`` is given. The fields of `Settings` belong to it too.
+    ``gammas`` is given. The fields of `Settings` belong to it too. A single value may stand for a tuple of one, and for
+    the target a text with commas.
 
     Parameters
     ----------
@@ -62,6 +63,16 @@ class StudySpec(Settings):
     seeds: tuple[int, ...] = (0,)
     split_seed: int = Field(default=0, ge=0)
     dtype: Literal["float32", "float64"] = "float32"
+
+    @field_validator("hidden", "gains", "epsilons", "gammas", "lrs", mode="before")
+    @classmethod
+    def _one_number(cls, given: Any) -> Any:
+        return (given,) if isinstance(given, (int, float)) else given
+
+    @field_validator("target", mode="before")
+    @classmethod
+    def _names_with_commas(cls, given: Any) -> Any:
+        return tuple(name.strip() for name in given.split(",")) if isinstance(given, str) else given
 
     @field_validator("seeds", mode="before")
     @classmethod

@@ -2,9 +2,10 @@
 
 from nucleate.optimizers import OptimizerName, make_optimizer
 from nucleate.training._batch import Batch
+from nucleate.training._checks import check_runs
 from nucleate.training._run import Run
 from nucleate.training._schedule import record_steps
-from nucleate.training._settings import Settings, spec_error
+from nucleate.training._settings import Settings, make_settings, spec_error
 from nucleate.training._stopping import Status
 from nucleate.training._train import train, train_many
 
@@ -14,7 +15,9 @@ __all__ = [
     "Run",
     "Settings",
     "Status",
+    "check_runs",
     "make_optimizer",
+    "make_settings",
     "record_steps",
     "spec_error",
     "train",

@@ -17,6 +17,7 @@ from nucleate.network import Network
 from nucleate.observe import measure
 from nucleate.problems import Problem
 from nucleate.training import engine
+from nucleate.training._checks import check_runs
 from nucleate.training._run import Run
 from nucleate.training._schedule import record_steps
 from nucleate.training._settings import Settings
@@ -41,7 +42,8 @@ class Batch:
     Raises
     ------
     SpecError
-        If the networks do not share an architecture that fits the problem, or a learning rate is not positive.
+        If the networks do not share an architecture that fits the problem or do not fit into memory, a learning rate is
+        not positive, or a batch has more rows than there are.
     """
 
     def __init__(
@@ -52,7 +54,8 @@ class Batch:
         seeds: Sequence[int],
         settings: Settings,
     ) -> None:
-        _check(problem, networks, learning_rates, settings)
+        check_runs(problem, networks, learning_rates)
+        _check_batch_size(problem, settings.batch_size)
         self.settings = settings
         self._problem = problem
         self._program = engine.Program(problem.task, settings.optimizer, settings.momentum, settings.batch_size)
@@ -202,25 +205,9 @@ class Batch:
         self._notes = story["notes"]
 
 
-def _check(problem: Problem, networks: Sequence[Network], learning_rates: Sequence[float], settings: Settings) -> None:
-    shape = (problem.inputs, problem.outputs)
-    for network in networks:
-        if (network.widths[0], network.widths[-1]) != shape:
-            raise SpecError(
-                f"The network goes from {network.widths[0]} inputs to {network.widths[-1]} outputs, but problem "
-                f"{problem.name!r} from {shape[0]} to {shape[1]}; make the network with these numbers."
-            )
-        # A network's repr is its architecture.
-        if repr(network) != repr(networks[0]):
-            raise SpecError(
-                f"The networks of one batch must have one architecture, but there are {networks[0]} and {network}; "
-                "train them in batches of their own."
-            )
-    for rate in learning_rates:
-        if not 0 < rate < np.inf:
-            raise SpecError(f"The learning rate is {rate}; it must be a positive number.")
-    if settings.batch_size is not None and settings.batch_size > len(problem.train.x):
+def _check_batch_size(problem: Problem, batch_size: int | None) -> None:
+    if batch_size is not None and batch_size > len(problem.train.x):
         raise SpecError(
-            f"The batch size is {settings.batch_size}, but there are {len(problem.train.x)} training rows; "
+            f"The batch size is {batch_size}, but there are {len(problem.train.x)} training rows; "
             "make it smaller, or leave it out to train on all rows at once."
         )

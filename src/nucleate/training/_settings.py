@@ -1,5 +1,7 @@
 """How runs are trained, checked at the door."""
 
+from typing import Any
+
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from nucleate.errors import SpecError
@@ -30,8 +32,22 @@ class Settings(BaseModel):
     momentum: float = Field(default=0.9, ge=0, lt=1)
     steps: int = Field(default=5000, ge=1, le=2**31 - 2)
     batch_size: int | None = Field(default=None, ge=1)
-    records: int = Field(default=80, ge=4)
+    records: int = Field(default=80, ge=4, le=100_000)
     early_stopping: bool = False
+
+
+def make_settings(**fields: Any) -> Settings:
+    """Checked `Settings`.
+
+    Raises
+    ------
+    SpecError
+        One sentence on the first field that is wrong.
+    """
+    try:
+        return Settings(**fields)
+    except ValidationError as error:
+        raise spec_error(error) from None
 
 
 def spec_error(error: ValidationError) -> SpecError:
@@ -42,7 +58,7 @@ def spec_error(error: ValidationError) -> SpecError:
         return SpecError(f"There is no setting {name!r}; check its spelling.")
     if first["type"] == "missing":
         return SpecError(f"The setting {name!r} is missing; give it a value.")
-    what = first["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    what = first["msg"].removeprefix("Value error, ").removeprefix("Input ").replace("a valid tuple", "a list")
     if not name:
         return SpecError(f"{what[:1].upper()}{what[1:]}.")
     return SpecError(f"The setting {name!r} is {first['input']!r}, but {what[:1].lower()}{what[1:]}.")

@@ -3,14 +3,12 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from pydantic import ValidationError
-
 from nucleate.errors import SpecError
 from nucleate.network import Network
 from nucleate.problems import Problem
 from nucleate.training._batch import Batch
 from nucleate.training._run import Run
-from nucleate.training._settings import Settings, spec_error
+from nucleate.training._settings import make_settings
 
 
 def train_many(
@@ -51,17 +49,10 @@ def train_many(
     >>> [run.status for run in runs]
     ['finished', 'finished']
     """
-    try:
-        checked = Settings(**settings)
-    except ValidationError as error:
-        raise spec_error(error) from None
     seeds = [0] * len(networks) if seeds is None else seeds
-    if not len(networks) == len(learning_rates) == len(seeds) > 0:
-        raise SpecError(
-            f"There are {len(networks)} networks, {len(learning_rates)} learning rates and {len(seeds)} seeds; "
-            "give one of each for every run."
-        )
-    batch = Batch(problem, networks, learning_rates, seeds, checked)
+    if len(networks) != len(seeds):
+        raise SpecError(f"There are {len(networks)} networks and {len(seeds)} seeds; give one of each for every run.")
+    batch = Batch(problem, networks, learning_rates, seeds, make_settings(**settings))
     while not batch.done:
         batch.advance()
         if on_record is not None:
