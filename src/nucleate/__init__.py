@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from nucleate import observe, problems, reduce, report, theory
+    from nucleate import observe, problems, reduce, theory
     from nucleate.activations import Activation, activation_names, get_activation, register_activation
     from nucleate.errors import DataError, NetworkError, NucleateError, SpecError, StudyError
     from nucleate.forecast import Forecast, forecast, forecast_many
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from nucleate.network import Network
     from nucleate.problems import Problem, load_problem
     from nucleate.reduce import Reduction
+    from nucleate.report import report
     from nucleate.reproduce import Verdict, reproduce
     from nucleate.sweep import Study, StudySpec, summarise, sweep
     from nucleate.training import Run, train, train_many

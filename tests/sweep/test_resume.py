@@ -72,7 +72,8 @@ def test_a_batch_taken_up_from_a_checkpoint_goes_on_to_the_same_bits(options):
     def new_batch():
         (chunk,) = plan_chunks(spec)
         networks = [run.network(spec, problem) for run in chunk]
-        return Batch(problem, networks, [run.learning_rate for run in chunk], [0] * 8, spec.settings)
+        rates = [run.learning_rate for run in chunk]
+        return Batch(problem, networks, rates, [0] * 8, spec.settings, watched=[0, 3])
 
     whole, half, rest = new_batch(), new_batch(), new_batch()
     while not whole.done:
@@ -86,6 +87,7 @@ def test_a_batch_taken_up_from_a_checkpoint_goes_on_to_the_same_bits(options):
     while not rest.done:
         rest.advance()
     assert rest.checkpoint() == whole.checkpoint()
+    assert [len(run.snapshots) > 2 for run in rest.runs()] == [index in (0, 3) for index in range(8)]
 
 
 def test_a_damaged_checkpoint_is_named_and_says_how_to_go_on(uninterrupted, tmp_path):

@@ -1,6 +1,7 @@
 """The study folder: anyone's Parquet and safetensors, refused where it does not fit, mended where it is damaged."""
 
 import json
+import shutil
 
 import numpy as np
 import polars as pl
@@ -8,6 +9,7 @@ import pytest
 
 from nucleate import NetworkError, StudyError, sweep
 from nucleate.network import read_metadata
+from nucleate.observe import snapshot
 from nucleate.problems import Preprocessing, Problem, load_problem
 from nucleate.sweep import Study, make_spec, summarise
 
@@ -52,6 +54,45 @@ def test_the_folder_is_read_without_this_package(study):
     assert not list((study.path / "checkpoints").iterdir())
     metadata = read_metadata(study.path / "weights" / "run-00003-best.safetensors")
     assert Preprocessing.from_json(metadata["preprocessing"]) == load_problem("sine-5d").preprocessing
+
+
+def test_what_was_forecast_is_kept_beside_what_came(study):
+    forecasts = study.forecasts
+    assert forecasts["run"].to_list() == list(range(8))
+    assert forecasts.select("gain", "lr", "seed").rows() == study.results.select("gain", "lr", "seed").rows()
+    assert not forecasts.filter(pl.col("lr") == 1e3)["in_regime"].any()
+
+
+def test_of_mini_batches_nothing_is_forecast(tmp_path):
+    grid = GRID | {"gains": [1.0], "lrs": [0.05], "seeds": 1, "batch_size": 8}
+    study = sweep("sine-5d", out=tmp_path / "study", progress=False, **grid)
+    assert study.forecasts.is_empty()
+    assert study.missing == 0
+
+
+def test_the_first_seed_of_every_cell_is_kept_over_time(study):
+    assert [bool(study.snapshots(run)) for run in range(8)] == [True, False] * 4
+    taken = study.snapshots(0)
+    assert [int(moment.step) for moment in taken] == study.trajectories.filter(pl.col("run") == 0)["step"].to_list()
+    for got, wanted in zip(taken[-1][1:], snapshot(study.network(0), 40)[1:], strict=True):
+        for layer, other in zip(got, wanted, strict=True):
+            np.testing.assert_array_equal(layer, other)
+    assert taken[0].directions[1].shape == (6, 8)
+    weight = np.asarray(study.network(0).weights[1])
+    np.testing.assert_allclose(taken[-1].singular_values[1], np.linalg.svd(weight, compute_uv=False), rtol=1e-6)
+
+
+def test_a_folder_of_the_first_version_still_loads(study, tmp_path):
+    folder = tmp_path / "old"
+    shutil.copytree(study.path, folder)
+    shutil.rmtree(folder / "snapshots")
+    shutil.rmtree(folder / "forecasts")
+    saved = json.loads((folder / "spec.json").read_text())
+    del saved["rows"]
+    (folder / "spec.json").write_text(json.dumps(saved))
+    old = Study.load(folder)
+    assert (old.snapshots(0), old.forecasts.is_empty(), old.rows) == ([], True, {})
+    assert sweep("sine-5d", out=folder, progress=False, **GRID).results.equals(study.results)
 
 
 def test_the_summary_takes_seeds_together_and_counts_how_runs_ended(study):
@@ -103,6 +144,10 @@ def test_what_is_no_study_or_damaged_is_one_sentence(study, tmp_path):
     (tmp_path / "results" / "chunk-00000.parquet").write_bytes(b"PAR1 no more")
     with pytest.raises(StudyError, match=r"chunk-00000.parquet is damaged .*; delete it and sweep again"):
         Study.load(tmp_path).results  # noqa: B018
+    (tmp_path / "snapshots").mkdir()
+    (tmp_path / "snapshots" / "run-00000.safetensors").write_bytes(b"torn")
+    with pytest.raises(StudyError, match=r"run-00000.safetensors is damaged .*; delete it to do without it"):
+        Study.load(tmp_path).snapshots(0)
     with pytest.raises(NetworkError, match="There is no network file"):
         study.network(99)
 

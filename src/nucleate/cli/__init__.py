@@ -8,6 +8,7 @@ from nucleate.cli._app import app, debugging
 from nucleate.cli._demo import demo
 from nucleate.cli._forecast import forecast
 from nucleate.cli._problems import problems
+from nucleate.cli._report import report
 from nucleate.cli._reproduce import reproduce
 from nucleate.cli._sweep import sweep
 from nucleate.cli._train import train
@@ -15,7 +16,7 @@ from nucleate.errors import NucleateError
 
 __all__ = ["main"]
 
-for command in (forecast, train, sweep, reproduce, demo, problems):
+for command in (forecast, train, sweep, report, reproduce, demo, problems):
     app.command()(command)
 
 

@@ -10,6 +10,7 @@ from nucleate.cli._options import floats, integers, names
 DataArgument = Annotated[
     str | None, typer.Argument(help="A bundled set (see `nucleate problems`) or a .csv, .parquet or .npz file.")
 ]
+StudyArgument = Annotated[Path, typer.Argument(metavar="STUDY", help="The study folder a sweep wrote.")]
 Target = Annotated[
     list[str] | None,
     typer.Option(parser=names, metavar="COLUMN", help="Target column of your file, or several with commas."),

@@ -182,7 +182,9 @@ def forecast_many(
 
 def condensed(network: Network, targets: Float[np.ndarray, "k d"]) -> tuple[Int[np.ndarray, " m_1"], float]:
     """For the first layer's neurons the side of their nearest target direction, and the share that has condensed."""
-    cosines = np.stack([alignment(neurons(network, 1), target) for target in targets])
+    # A run that diverged on the way leaves NaN, which has no direction.
+    vectors = np.nan_to_num(neurons(network, 1))
+    cosines = np.stack([alignment(vectors, target) for target in targets])
     nearest = np.take_along_axis(cosines, np.abs(cosines).argmax(axis=0)[None], axis=0)[0]
     return np.sign(nearest).astype(np.int64), float(np.mean(np.abs(nearest) > CONDENSED))
 
@@ -231,8 +233,8 @@ def _point_of_drop(points: Int[np.ndarray, " points"], drops: Int[np.ndarray, " 
 
 def _clock(points: Int[np.ndarray, " points"], speed: Float[np.ndarray, " points"]) -> Float[np.ndarray, " points"]:
     """The integral of dt / s along the path."""
-    # Where the path is left altogether the speed means nothing; the bounds keep the clock running.
-    pace = 1 / np.clip(speed, 0.2, 5.0)
+    # Where the path is left altogether the speed means nothing, or is NaN; the bounds keep the clock running.
+    pace = 1 / np.clip(np.nan_to_num(speed), 0.2, 5.0)
     distinct, first = np.unique(points, return_index=True)
     clock: Float[np.ndarray, " points"] = PchipInterpolator(distinct, pace[first]).antiderivative()(points)
     return clock

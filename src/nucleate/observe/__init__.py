@@ -9,10 +9,12 @@ from nucleate.observe._neurons import neurons
 from nucleate.observe._ranks import effective_rank, numerical_rank, stable_rank
 from nucleate.observe._relative_distance import relative_distance
 from nucleate.observe._sizes import amplitudes, contributions
+from nucleate.observe._snapshot import Snapshot, snapshot
 from nucleate.observe._stages import Stages, stages
 
 __all__ = [
     "Directions",
+    "Snapshot",
     "Stages",
     "alignment",
     "amplitudes",
@@ -27,6 +29,7 @@ __all__ = [
     "neurons",
     "numerical_rank",
     "relative_distance",
+    "snapshot",
     "stable_rank",
     "stages",
 ]

@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
-from threadpoolctl import ThreadpoolController
 
+from nucleate._blas import single_blas_thread
 from nucleate.network import Network
 from nucleate.observe._alignment import alignment
 from nucleate.observe._cosine import cosine_similarity, share_of_pairs
@@ -21,8 +21,6 @@ from nucleate.observe._sizes import outgoing, root_mean_square
 
 MAX_ROWS = 512
 _LARGEST = 1e100
-# OpenBLAS threads wait by spinning: where training shares the cores, two of them made a call of 2 ms take 340.
-_BLAS = ThreadpoolController().select(user_api="blas")
 
 
 class _LayerMeasures(NamedTuple):
@@ -86,7 +84,7 @@ def measure(
     if len(x) > MAX_ROWS:
         x = x[np.linspace(0, len(x) - 1, MAX_ROWS).astype(int)]
     activity = forward(network, x)
-    with _BLAS.limit(limits=1):
+    with single_blas_thread():
         layers = [
             _measure_layer(network, start, layer, *signals)
             for layer, signals in enumerate(zip(*activity, strict=True), start=1)

@@ -1,5 +1,12 @@
-"""Showing studies: figures for print."""
+"""Showing studies: one page for someone who will not read code, and figures for print."""
 
+import sys
+
+from nucleate._verb import Verb
 from nucleate.report import figures
+from nucleate.report._report import report
+from nucleate.report._texts import LANGUAGES
 
-__all__ = ["figures"]
+__all__ = ["LANGUAGES", "figures", "report"]
+
+sys.modules[__name__].__class__ = Verb

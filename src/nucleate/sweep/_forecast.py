@@ -21,7 +21,14 @@ class Recommendation(NamedTuple):
 
 
 def forecast_study(spec: StudySpec, problem: Problem, *, horizon: int) -> list[tuple[PlannedRun, Forecast]]:
-    """A forecast for every run of the study; see `nucleate.forecast.forecast_many`.
+    """A forecast for every run of the study; see `forecast_runs`."""
+    return forecast_runs(spec, problem, plan_runs(spec), horizon=horizon)
+
+
+def forecast_runs(
+    spec: StudySpec, problem: Problem, runs: Sequence[PlannedRun], *, horizon: int
+) -> list[tuple[PlannedRun, Forecast]]:
+    """A forecast for each of these runs; see `nucleate.forecast.forecast_many`.
 
     Raises
     ------
@@ -30,7 +37,6 @@ def forecast_study(spec: StudySpec, problem: Problem, *, horizon: int) -> list[t
     """
     if spec.batch_size is not None:
         raise SpecError("Forecasts are of full-batch training; leave out the batch size.")
-    runs = plan_runs(spec)
     forecasts = forecast_many(
         [run.network(spec, problem) for run in runs],
         problem,

@@ -13,7 +13,8 @@ import numpy as np
 
 from nucleate.errors import StudyError
 from nucleate.problems import Problem
-from nucleate.sweep._plan import plan_chunks
+from nucleate.sweep._forecast import forecast_runs, tabulate_forecasts
+from nucleate.sweep._plan import PlannedRun, plan_chunks
 from nucleate.sweep._spec import StudySpec
 from nucleate.sweep._store import Study
 from nucleate.training import Batch
@@ -59,12 +60,14 @@ def run_study(
         for number, chunk in enumerate(chunks):
             if study.is_finished(number):
                 continue
+            _forecast(study, number, chunk, problem)
             batch = Batch(
                 problem,
                 [run.network(spec, problem) for run in chunk],
                 [run.learning_rate for run in chunk],
                 [run.seed for run in chunk],
                 spec.settings,
+                watched=[index for index, run in enumerate(chunk) if run.seed == spec.seeds[0]],
             )
             _take_up(batch, study, number)
             kept = time.monotonic()
@@ -81,6 +84,14 @@ def run_study(
             study.write_chunk(number, chunk, batch.runs(), problem)
             finished += len(chunk)
     return study
+
+
+def _forecast(study: Study, number: int, chunk: list[PlannedRun], problem: Problem) -> None:
+    """Keep what is expected of a chunk's runs, before they are trained; of mini-batches nothing is."""
+    if study.spec.batch_size is not None or study.is_forecast(number):
+        return
+    forecasts = forecast_runs(study.spec, problem, chunk, horizon=study.spec.steps)
+    study.write_forecasts(number, chunk, tabulate_forecasts(study.spec, forecasts))
 
 
 def _take_up(batch: Batch, study: Study, number: int) -> None:

@@ -17,17 +17,21 @@ from typing import Any, Literal
 import numpy as np
 import polars as pl
 from pydantic import ValidationError
+from safetensors import SafetensorError
+from safetensors.numpy import load_file
 
 from nucleate._files import PARTIAL, write_atomically
 from nucleate.errors import StudyError
 from nucleate.network import Network
+from nucleate.observe import Snapshot
 from nucleate.problems import Problem, Split
 from nucleate.sweep._plan import PlannedRun, plan_runs
+from nucleate.sweep._snapshots import snapshots_from, snapshots_to_bytes
 from nucleate.sweep._spec import StudySpec
 from nucleate.training import Run
 
 _FORMAT = "nucleate study 1"
-_FOLDERS = ("results", "trajectories", "weights", "checkpoints")
+_FOLDERS = ("results", "trajectories", "forecasts", "weights", "snapshots", "checkpoints")
 Moment = Literal["initial", "final", "best"]
 
 
@@ -51,6 +55,8 @@ class Study:
         Of the data as the networks see them: split and standardised.
     versions : dict of str to str
         Of what first wrote the folder.
+    rows : dict of str to int
+        How many rows are for training, validation and test.
     """
 
     path: Path
@@ -58,6 +64,7 @@ class Study:
     data_hash: str
     split_hash: str
     versions: dict[str, str]
+    rows: dict[str, int]
 
     @classmethod
     def load(cls, path: str | Path) -> "Study":
@@ -75,7 +82,10 @@ class Study:
                 raise StudyError(
                     f"{path} was written in the format {saved['format']!r}; this version reads {_FORMAT!r}."
                 )
-            return cls(path, StudySpec(**saved["spec"]), saved["data_hash"], saved["split_hash"], saved["versions"])
+            spec = StudySpec(**saved["spec"])
+            # Folders begun by the first version do not say how many rows there were.
+            rows = saved.get("rows", {})
+            return cls(path, spec, saved["data_hash"], saved["split_hash"], saved["versions"], rows)
         except (FileNotFoundError, NotADirectoryError):
             raise StudyError(f"{path} holds no study (there is no spec.json); give the folder a sweep wrote.") from None
         except OSError as error:
@@ -95,7 +105,8 @@ class Study:
             If the folder holds a study of another spec or other data, with the difference named; or other files.
         """
         path = Path(path)
-        wanted = study = cls(path, spec, problem.data_hash, _split_hash(problem), versions())
+        rows = {part: len(getattr(problem, part).x) for part in ("train", "validation", "test")}
+        wanted = study = cls(path, spec, problem.data_hash, _split_hash(problem), versions(), rows)
         if (path / "spec.json").exists():
             study = cls.load(path)
             study._refuse_another(wanted)
@@ -112,7 +123,8 @@ class Study:
             ) from None
         if not (path / "spec.json").exists():
             saved = {"format": _FORMAT, "spec": spec.model_dump(mode="json", exclude_none=True)}
-            saved |= {"data_hash": study.data_hash, "split_hash": study.split_hash, "versions": study.versions}
+            saved |= {"data_hash": study.data_hash, "split_hash": study.split_hash, "rows": study.rows}
+            saved |= {"versions": study.versions}
             write_atomically(path / "spec.json", json.dumps(saved, indent=2, ensure_ascii=False).encode())
         return study
 
@@ -142,6 +154,15 @@ class Study:
         """Whether all runs of a chunk are stored."""
         return self._chunk_file("results", chunk).exists()
 
+    def is_forecast(self, chunk: int) -> bool:
+        """Whether the forecasts of a chunk are stored."""
+        return self._chunk_file("forecasts", chunk).exists()
+
+    def write_forecasts(self, chunk: int, planned: list[PlannedRun], forecasts: pl.DataFrame) -> None:
+        """Store the forecasts of a chunk, one row a run."""
+        numbers = pl.Series("run", [plan.number for plan in planned], pl.Int64)
+        write_atomically(self._chunk_file("forecasts", chunk), _parquet(forecasts.insert_column(0, numbers)))
+
     def write_checkpoint(self, chunk: int, checkpoint: bytes) -> None:
         """Keep an unfinished chunk's state."""
         write_atomically(self._checkpoint_file(chunk), checkpoint)
@@ -160,6 +181,8 @@ class Study:
             networks: dict[Moment, Network] = {"initial": run.initial, "final": run.final, "best": run.best}
             for moment, network in networks.items():
                 network.save(self._network_file(plan.number, moment), metadata)
+            if run.snapshots:
+                write_atomically(self._snapshots_file(plan.number), snapshots_to_bytes(run.snapshots))
         trajectories = [
             run.trajectory.with_columns(run=pl.lit(plan.number)).select("run", pl.exclude("run"))
             for plan, run in zip(planned, runs, strict=True)
@@ -187,6 +210,11 @@ class Study:
         return self._read("trajectories")
 
     @property
+    def forecasts(self) -> pl.DataFrame:
+        """One row a run: what was forecast before it was trained; empty for mini-batches."""
+        return self._read("forecasts")
+
+    @property
     def missing(self) -> int:
         """How many runs are still to do."""
         return self.planned - len(self.results)
@@ -200,6 +228,20 @@ class Study:
             If that run is not stored.
         """
         return Network.load(self._network_file(run, moment))
+
+    def snapshots(self, run: int) -> list[Snapshot]:
+        """A run over time, in the order of the steps; kept of the first seed of every scale and learning rate.
+
+        Raises
+        ------
+        StudyError
+            If the file is damaged.
+        """
+        file = self._snapshots_file(run)
+        try:
+            return snapshots_from(load_file(file)) if file.exists() else []
+        except (SafetensorError, KeyError, OSError) as error:
+            raise StudyError(f"{file} is damaged ({error}); delete it to do without it.") from None
 
     def __repr__(self) -> str:
         return f"Study({str(self.path)!r}, {self.planned - self.missing} of {self.planned} runs)"
@@ -218,6 +260,9 @@ class Study:
 
     def _checkpoint_file(self, chunk: int) -> Path:
         return self.path / "checkpoints" / f"chunk-{chunk:05d}.safetensors"
+
+    def _snapshots_file(self, run: int) -> Path:
+        return self.path / "snapshots" / f"run-{run:05d}.safetensors"
 
     def _network_file(self, run: int, moment: Moment) -> Path:
         return self.path / "weights" / f"run-{run:05d}-{moment}.safetensors"

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import jax
@@ -14,12 +14,12 @@ from safetensors.numpy import load, save
 
 from nucleate.errors import SpecError
 from nucleate.network import Network
-from nucleate.observe import measure
+from nucleate.observe import Snapshot, measure, snapshot
 from nucleate.problems import Problem
 from nucleate.training import engine
 from nucleate.training._checks import check_runs
 from nucleate.training._run import Run
-from nucleate.training._schedule import record_steps
+from nucleate.training._schedule import record_steps, snapshot_looks
 from nucleate.training._settings import Settings
 from nucleate.training._stopping import Status, has_converged, has_vanished, is_dead
 
@@ -38,6 +38,8 @@ class Batch:
     learning_rates, seeds : sequences of float and int
         One for each network; the seed orders the rows where ``batch_size`` is set.
     settings : Settings
+    watched : collection of int
+        The positions of the runs of which snapshots are kept.
 
     Raises
     ------
@@ -53,6 +55,7 @@ class Batch:
         learning_rates: Sequence[float],
         seeds: Sequence[int],
         settings: Settings,
+        watched: Collection[int] = (),
     ) -> None:
         check_runs(problem, networks, learning_rates)
         _check_batch_size(problem, settings.batch_size)
@@ -65,6 +68,7 @@ class Batch:
         )
         self._learning_rates, self._seeds = list(learning_rates), list(seeds)
         self._schedule = record_steps(settings.steps, settings.records)
+        self._watched, self._snapshot_looks = frozenset(watched), snapshot_looks(len(self._schedule))
         self._looks = 0
         self._stride = 1
         self.initial = [jax.device_get(network) for network in networks]
@@ -72,6 +76,7 @@ class Batch:
         self.rows: list[list[dict[str, float]]] = [[] for _ in networks]
         self.statuses: list[Status] = ["running"] * len(networks)
         self._notes: list[dict[str, str]] = [{} for _ in networks]
+        self._snapshots: list[list[Snapshot]] = [[] for _ in networks]
         self._look()
 
     @property
@@ -139,6 +144,8 @@ class Batch:
         if not rows or row["validation_loss"] < min(past["validation_loss"] for past in rows):
             self.best[run] = network
         self.final[run] = network
+        if run in self._watched and self._looks - 1 in self._snapshot_looks:
+            self._snapshots[run].append(snapshot(network, step))
         rows.append(row | measure(network, self.initial[run], self._problem.train.x))
         self.statuses[run] = self._judge(run, float(reading.lost[run]), float(reading.damped[run]))
 
@@ -182,25 +189,30 @@ class Batch:
                 learning_rate=self._learning_rates[run],
                 seed=self._seeds[run],
                 notes=tuple(self._notes[run].values()),
+                snapshots=tuple(self._snapshots[run]),
             )
             for run in range(len(self.statuses))
         ]
 
     def checkpoint(self) -> bytes:
         """All that is needed to go on from the last look, as a safetensors file's bytes."""
-        leaves = jax.tree.leaves(jax.device_get((self._state, self.final, self.best)))
+        leaves = jax.tree.leaves(jax.device_get((self._state, self.final, self.best, self._snapshots)))
         tensors = {str(index): np.asarray(leaf) for index, leaf in enumerate(leaves)}
         story = {"looks": self._looks, "rows": self.rows, "statuses": self.statuses, "notes": self._notes}
+        story["snapshots"] = [len(taken) for taken in self._snapshots]
         return save(tensors, {"story": json.dumps(story)})
 
     def resume(self, checkpoint: bytes) -> None:
         """Go on from a `checkpoint` of a batch of the same arguments, to the bits of an uninterrupted one."""
         tensors = load(checkpoint)
-        structure: Any = jax.tree.structure((self._state, self.final, self.best))
-        state, self.final, self.best = jax.tree.unflatten(structure, [tensors[str(i)] for i in range(len(tensors))])
-        self._state = engine.place_state(state)
         size = int.from_bytes(checkpoint[:8], "little")
         story = json.loads(json.loads(checkpoint[8 : 8 + size])["__metadata__"]["story"])
+        snapshots = [[snapshot(self.initial[0], 0)] * taken for taken in story["snapshots"]]
+        structure: Any = jax.tree.structure((self._state, self.final, self.best, snapshots))
+        state, self.final, self.best, self._snapshots = jax.tree.unflatten(
+            structure, [tensors[str(index)] for index in range(len(tensors))]
+        )
+        self._state = engine.place_state(state)
         self._looks, self.rows, self.statuses = story["looks"], story["rows"], story["statuses"]
         self._notes = story["notes"]
 

@@ -1,12 +1,12 @@
 """What is kept of a training run."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import polars as pl
 
 from nucleate.network import Network
-from nucleate.observe import Stages, stages
+from nucleate.observe import Snapshot, Stages, stages
 from nucleate.training._stopping import Status
 
 
@@ -31,6 +31,8 @@ class Run:
     learning_rate, seed : float, int
     notes : tuple of str
         What happened that the reader of the numbers must know.
+    snapshots : tuple of Snapshot
+        Of some of the recorded steps, for a run that was watched.
     """
 
     status: Status
@@ -43,6 +45,7 @@ class Run:
     learning_rate: float
     seed: int
     notes: tuple[str, ...] = ()
+    snapshots: tuple[Snapshot, ...] = field(default=(), repr=False)
 
     @property
     def best_step(self) -> int:

@@ -3,6 +3,20 @@
 import numpy as np
 from jaxtyping import Int
 
+SNAPSHOTS = 22
+"""Of how many recorded steps a watched run keeps a snapshot."""
+
+
+def snapshot_looks(records: int) -> frozenset[int]:
+    """Which of the looks at a run are kept as snapshots: evenly spaced ones, the first and the last among them.
+
+    Examples
+    --------
+    >>> sorted(snapshot_looks(5)), len(snapshot_looks(80))
+    ([0, 1, 2, 3, 4], 22)
+    """
+    return frozenset(np.linspace(0, records - 1, min(records, SNAPSHOTS)).round().astype(int).tolist())
+
 
 def record_steps(steps: int, records: int) -> Int[np.ndarray, " records"]:
     """About ``records`` steps from 0 to ``steps``, half of them evenly spaced and half evenly in the logarithm.

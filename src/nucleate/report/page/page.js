@@ -1,0 +1,194 @@
+"use strict";
+// Draws the chosen runs: their losses, and three pictures of one moment of the first of them.
+(() => {
+  const data = JSON.parse(document.getElementById("data").textContent);
+  const words = data.texts;
+  const blue = "#0072b2", orange = "#d55e00", grey = "#55606b";
+  const element = (id) => document.getElementById(id);
+  const options = { displayModeBar: false, responsive: true, staticPlot: false };
+  const say = (text, fields) => text.replace(/\{(\w+)\}/g, (_, name) => fields[name]);
+  const round = (value) => Number(value.toPrecision(3)).toLocaleString(document.documentElement.lang);
+  const layout = (changes) => ({
+    font: { family: getComputedStyle(document.body).fontFamily, size: 13, color: "#1c2630" },
+    margin: { l: 58, r: 12, t: 12, b: 48 },
+    paper_bgcolor: "rgba(0,0,0,0)",
+    dragmode: false,
+    ...changes,
+  });
+  let cell = data.selected, layer = 0;
+
+  const bytes = (text) => Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
+  const decoded = new Map();
+  function moments(index) {
+    const packed = data.cells[index].moments;
+    if (packed && !decoded.has(index)) {
+      decoded.set(index, {
+        steps: packed.steps,
+        layers: packed.layers.map((part) => ({
+          neurons: part.neurons,
+          values: part.values,
+          cosine: new Int8Array(bytes(part.cosine).buffer),
+          points: new Int8Array(bytes(part.points).buffer),
+          sizes: bytes(part.sizes),
+          singular: new Float32Array(bytes(part.singular).buffer),
+        })),
+      });
+    }
+    return decoded.get(index);
+  }
+
+  function matrix(part, moment) {
+    const n = part.neurons;
+    const rows = Array.from({ length: n }, (_, k) => Array.from({ length: n }, (_, j) => (j === k ? 1 : 0)));
+    let at = moment * (n * (n - 1)) / 2;
+    for (let k = 0; k < n; k++) for (let j = k + 1; j < n; j++) rows[k][j] = rows[j][k] = part.cosine[at++] / 127;
+    return rows;
+  }
+
+  function drawLoss() {
+    const chosen = data.cells[cell];
+    const traces = [];
+    chosen.curves.forEach((curves, seed) => curves.forEach((losses, kind) => traces.push({
+      x: data.steps.slice(0, losses.length).map((step) => step + 1),
+      y: losses,
+      mode: "lines",
+      line: { color: kind ? orange : blue, width: 1.6, dash: kind ? "dot" : "solid" },
+      name: kind ? words.validation : words.train,
+      legendgroup: String(kind),
+      showlegend: seed === 0,
+      hovertemplate: "%{y:.3g}<extra></extra>",
+    })));
+    const shapes = [], line = (name, x, color, dash) => {
+      shapes.push({ type: "line", x0: x, x1: x, y0: 0, y1: 1, yref: "paper", line: { color, width: 2, dash } });
+      traces.push({ x: [null], y: [null], mode: "lines", line: { color, width: 2, dash }, name });
+    };
+    if (chosen.forecast) {
+      const { end, interval, sure } = chosen.forecast;
+      if (interval && sure) {
+        shapes.push({ type: "rect", x0: interval[0] + 1, x1: interval[1] + 1, y0: 0, y1: 1, yref: "paper", fillcolor: "#009e73", opacity: 0.25, line: { width: 0 } });
+        traces.push({ x: [null], y: [null], mode: "markers", marker: { symbol: "square", size: 12, color: "#009e73", opacity: 0.35 }, name: words.interval });
+      }
+      line(sure ? words.forecast : words.forecast_rough, end + 1, "#007a59", "dash");
+    }
+    const shown = moments(cell);
+    if (shown) line(words.now, shown.steps[Number(element("moment").value)] + 1, grey, "solid");
+    Plotly.react("loss", traces, layout({
+      shapes,
+      hovermode: "closest",
+      xaxis: { type: "log", title: { text: `${words.step} + 1` }, fixedrange: true, range: [0, Math.log10(data.last + 1)] },
+      yaxis: { type: "log", title: { text: words.loss }, fixedrange: true, exponentformat: "power" },
+      legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom" },
+      margin: { l: 64, r: 12, t: 60, b: 48 },
+    }), options);
+    const first = chosen.curves[0][0];
+    element("loss").setAttribute("aria-label", say(words.loss_alt, { cell: chosen.name, start: round(first[0]), end: round(first[first.length - 1]) }));
+  }
+
+  function drawMoment() {
+    const shown = moments(cell);
+    element("moments").hidden = !shown;
+    element("no-moments").hidden = Boolean(shown);
+    if (!shown) return;
+    const moment = Number(element("moment").value), part = shown.layers[layer], n = part.neurons;
+    const step = shown.steps[moment].toLocaleString(document.documentElement.lang);
+    const said = say(words.moment, { step, last: data.last.toLocaleString(document.documentElement.lang) });
+    element("moment-said").textContent = said;
+    element("moment").setAttribute("aria-valuetext", said);
+
+    const radius = [], angle = [], size = [];
+    for (let k = 0; k < n; k++) {
+      const x = part.points[2 * (moment * n + k)] / 127, y = part.points[2 * (moment * n + k) + 1] / 127;
+      radius.push(Math.hypot(x, y));
+      angle.push(Math.atan2(y, x) * 180 / Math.PI);
+      size.push(4 + 12 * Math.sqrt(part.sizes[moment * n + k] / 255));
+    }
+    Plotly.react("directions", [{
+      type: "scatterpolar", mode: "markers", r: radius, theta: angle,
+      marker: { size, color: blue, opacity: 0.55, line: { width: 0.5, color: "#ffffff" } }, hoverinfo: "skip",
+    }], layout({
+      polar: {
+        radialaxis: { range: [0, 1.05], showticklabels: false, ticks: "", showline: false, nticks: 3 },
+        angularaxis: { showticklabels: true, ticks: "", tickvals: [0, 90, 180, 270], ticktext: ["0°", "90°", "180°", "270°"] },
+      },
+      margin: { l: 34, r: 34, t: 28, b: 28 },
+    }), options);
+    element("directions").setAttribute("aria-label", say(words.directions_alt, { count: n, layer: layer + 1, step }));
+
+    const cosine = matrix(part, moment);
+    Plotly.react("heat", [{
+      type: "heatmap", z: cosine, zmin: -1, zmax: 1, colorscale: "RdBu", reversescale: false,
+      colorbar: { title: { text: words.cosine, side: "right" }, thickness: 10, tickvals: [-1, 0, 1], outlinewidth: 0 },
+      hovertemplate: "%{z:.2f}<extra></extra>",
+    }], layout({
+      xaxis: { title: { text: words.neuron }, showticklabels: false, ticks: "", fixedrange: true, constrain: "domain" },
+      yaxis: { showticklabels: false, ticks: "", fixedrange: true, autorange: "reversed", scaleanchor: "x", constrain: "domain" },
+      margin: { l: 12, r: 12, t: 12, b: 36 },
+    }), options);
+    let alike = 0;
+    for (let k = 0; k < n; k++) for (let j = k + 1; j < n; j++) alike += Math.abs(cosine[k][j]) > 0.9;
+    const share = n > 1 ? Math.round(200 * alike / (n * (n - 1))) : 100;
+    element("heat").setAttribute("aria-label", say(words.heat_alt, { count: n, layer: layer + 1, step, share }));
+
+    const values = Array.from(part.singular.subarray(moment * part.values, (moment + 1) * part.values));
+    Plotly.react("singular", [{
+      type: "bar", x: values.map((_, k) => k + 1), y: values, marker: { color: blue }, hovertemplate: "%{y:.2f}<extra></extra>",
+    }], layout({
+      xaxis: { title: { text: words.number }, fixedrange: true, dtick: values.length > 6 ? 2 : 1, tick0: 1 },
+      yaxis: { title: { text: words.singular }, range: [0, 1.03], fixedrange: true },
+    }), options);
+    const ratio = values.length > 1 ? Math.round(100 * values[1]) : 0;
+    element("singular").setAttribute("aria-label", say(words.singular_alt, { layer: layer + 1, step, ratio }));
+  }
+
+  // The most telling moment to begin with: where the layer's neurons are most alike.
+  function mostAlike(shown) {
+    const part = shown.layers[layer], pairs = part.cosine.length / shown.steps.length;
+    const alike = shown.steps.map((_, moment) => part.cosine.subarray(moment * pairs, (moment + 1) * pairs).reduce((sum, value) => sum + Math.abs(value), 0));
+    return alike.indexOf(Math.max(...alike));
+  }
+
+  function choose(index) {
+    cell = index;
+    const shown = moments(cell);
+    if (shown) {
+      element("moment").max = shown.steps.length - 1;
+      element("moment").value = mostAlike(shown);
+    }
+    element("cell").value = String(cell);
+    document.querySelectorAll("[data-cell]").forEach((button) => button.setAttribute("aria-pressed", String(Number(button.dataset.cell) === cell)));
+    document.querySelectorAll("[data-runs]").forEach((rows) => { rows.hidden = Number(rows.dataset.runs) !== cell; });
+    drawMoment();
+    drawLoss();
+  }
+
+  // A map is one stop of the tab key; arrows move inside it.
+  document.querySelectorAll("[data-map]").forEach((map) => {
+    const rows = Array.from(map.tBodies[0].rows, (row) => Array.from(row.cells).slice(1).map((field) => field.querySelector("button")));
+    const buttons = rows.flat().filter(Boolean);
+    const stop = (button) => buttons.forEach((other) => { other.tabIndex = other === button ? 0 : -1; });
+    stop(buttons.find((button) => Number(button.dataset.cell) === cell) || buttons[0]);
+    map.addEventListener("click", (event) => {
+      const button = event.target.closest("button");
+      if (button) { stop(button); choose(Number(button.dataset.cell)); }
+    });
+    map.addEventListener("keydown", (event) => {
+      const move = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] }[event.key];
+      if (!move) return;
+      event.preventDefault();
+      let row = rows.findIndex((fields) => fields.includes(document.activeElement));
+      let column = rows[row].indexOf(document.activeElement);
+      do { row += move[0]; column += move[1]; } while (rows[row] && column in rows[row] && !rows[row][column]);
+      const button = rows[row] && rows[row][column];
+      if (button) { stop(button); button.focus(); }
+    });
+  });
+  element("cell").addEventListener("change", (event) => choose(Number(event.target.value)));
+  element("moment").addEventListener("input", () => { drawMoment(); drawLoss(); });
+  element("layer").addEventListener("change", (event) => { layer = Number(event.target.value); drawMoment(); });
+  // Paper has a width of its own, which is not known before it is too late to draw again.
+  const plots = [["loss", 660, 260], ["directions", 212, 212], ["heat", 230, 212], ["singular", 212, 212]];
+  const drawn = () => plots.filter(([name]) => element(name).data);
+  window.addEventListener("beforeprint", () => drawn().forEach(([name, width, height]) => Plotly.relayout(name, { width, height })));
+  window.addEventListener("afterprint", () => drawn().forEach(([name]) => Plotly.relayout(name, { width: null, height: null, autosize: true })));
+  choose(cell);
+})();
