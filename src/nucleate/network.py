@@ -17,6 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from nucleate import _jax as _jax
+from nucleate._card import card
 from nucleate._files import write_atomically
 from nucleate._machine import MEMORY
 from nucleate.activations import Activation, get_activation
@@ -151,6 +152,17 @@ class Network:
         with_bias = [str(layer) for layer, bias in enumerate(self.biases, 1) if bias is not None]
         biases = f"biases in layers {', '.join(with_bias)}" if with_bias else "no biases"
         return f"Network({'-'.join(map(str, self.widths))}, {self.activation.name}, {biases}, {self.dtype})"
+
+    def _repr_html_(self) -> str:
+        with_bias = [str(layer) for layer, bias in enumerate(self.biases, 1) if bias is not None]
+        rows = {
+            "widths": " - ".join(map(str, self.widths)),
+            "activation": self.activation.name,
+            "biases": f"in layers {', '.join(with_bias)}" if with_bias else "none",
+            "parameters": f"{sum(leaf.size for leaf in jax.tree.leaves(self)):,}",
+            "dtype": self.dtype,
+        }
+        return card("Network", rows)
 
     def __call__(self, x: Float[Array | np.ndarray, "n d"]) -> Float[Array, "n c"]:
         """The outputs for the rows of ``x``.

@@ -1,7 +1,8 @@
 import polars as pl
 import pytest
 
-from nucleate import sweep
+from nucleate import InitScale, Network, load_problem, sweep
+from nucleate.reduce import BeforeAfter, Certificate, Peer, Reduction, groups
 
 EVIL = "<script>alert('x')</script>"
 GRID = {"gains": [1.0, 0.1, 0.01], "lrs": [0.1, 0.05], "seeds": 2, "hidden": [12, 9], "steps": 60, "records": 10}
@@ -15,3 +16,28 @@ def study(tmp_path_factory):
     table = pl.DataFrame({"a": x % 7, "<b>&": x % 5, EVIL: (x % 7) * (x % 5) + 0.5})
     table.write_csv(folder / "<i>&.csv")
     return sweep(folder / "<i>&.csv", target=(EVIL,), out=folder / "study", progress=False, **GRID)
+
+
+@pytest.fixture(scope="session")
+def reduction():
+    """A reduction by hand, for a problem with a hostile name."""
+    problem = load_problem("sine-5d")
+    original, network = (Network.create(5, hidden, 1, scale=InitScale("gain", 1.0)) for hidden in ([12, 9], [3, 2]))
+    return Reduction(
+        problem=EVIL,
+        data_hash=problem.data_hash,
+        method="select",
+        tolerance=0.01,
+        metric_name="rmse",
+        original=original,
+        network=network,
+        preprocessing=problem.preprocessing,
+        validation=BeforeAfter(2.0, 2.01),
+        test=BeforeAfter(2.1, 2.2),
+        certificate=Certificate(rows=99, largest_deviation=0.5, rms_deviation=0.125, relative_deviation=0.05),
+        bound=None,
+        groups=groups(original),
+        peers=(Peer("linear model", (), 6, 3.0, 3.1), Peer("narrow network", (3, 2), 23, 2.02, 2.3)),
+        run=0,
+        inference=BeforeAfter(0.004, 0.001),
+    )

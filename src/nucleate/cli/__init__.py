@@ -7,6 +7,7 @@ from typing import Any
 from nucleate.cli._app import app, debugging
 from nucleate.cli._demo import demo
 from nucleate.cli._forecast import forecast
+from nucleate.cli._plot import plot
 from nucleate.cli._problems import problems
 from nucleate.cli._report import report
 from nucleate.cli._reproduce import reproduce
@@ -16,7 +17,7 @@ from nucleate.errors import NucleateError
 
 __all__ = ["main"]
 
-for command in (forecast, train, sweep, report, reproduce, demo, problems):
+for command in (forecast, train, sweep, report, plot, reproduce, demo, problems):
     app.command()(command)
 
 

@@ -4,7 +4,8 @@ import sys
 
 from nucleate._verb import Verb
 from nucleate.forecast._check import Outcome, check_forecasts
-from nucleate.forecast._forecast import Forecast, StepForecast, forecast, forecast_many
+from nucleate.forecast._expected import Forecast, StepForecast
+from nucleate.forecast._forecast import forecast, forecast_many
 
 __all__ = ["Forecast", "Outcome", "StepForecast", "check_forecasts", "forecast", "forecast_many"]
 

@@ -7,7 +7,8 @@ import jax
 import numpy as np
 from jaxtyping import Int
 
-from nucleate.forecast._forecast import Forecast, condensed
+from nucleate.forecast._expected import Forecast
+from nucleate.forecast._forecast import condensed
 from nucleate.forecast._simulate import Simulation
 from nucleate.network import Network
 from nucleate.problems import Problem

@@ -1,7 +1,6 @@
 """The verb: when the plateau will end, which way the neurons will turn, and whether to believe it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import jax
@@ -12,6 +11,7 @@ from scipy.interpolate import PchipInterpolator
 
 from nucleate.errors import SpecError
 from nucleate.forecast._correct import Rows, departure, restore
+from nucleate.forecast._expected import Forecast, StepForecast
 from nucleate.forecast._leading import MOST_ROWS, leading, spaced_rows
 from nucleate.forecast._simulate import Simulation
 from nucleate.network import Network
@@ -29,60 +29,6 @@ SHORTEST_PLATEAU = 20
 LARGEST_CORRECTION, LARGEST_ACROSS = 0.05, 0.1
 """The theory's regime: the departure from the leading part changes the time by less, and bends the path by less."""
 _FRACTIONS = (0.3, 0.6, 0.8, 0.9, 1.0)
-
-
-@dataclass(frozen=True)
-class StepForecast:
-    """The first step at which the loss will have fallen by some share, and the interval it is expected in."""
-
-    estimate: int
-    lower: int
-    upper: int
-
-    def __str__(self) -> str:
-        return f"{self.estimate} [{self.lower}, {self.upper}]"
-
-
-@dataclass(frozen=True)
-class Forecast:
-    """What is expected of one training run.
-
-    Parameters
-    ----------
-    optimizer, learning_rate : str, float
-        What it holds for.
-    drop_steps : dict of float to (StepForecast or None)
-        For 0.01, 0.1 and 0.3: when the training loss will have fallen by that share of its start. None: not within
-        ``horizon`` steps, or not in the first descent.
-    in_regime : bool
-        Whether the network follows its leading part closely enough, as measured on the way, for the intervals to be
-        trusted; otherwise they are orders of magnitude.
-    correction, across : float
-        What ``in_regime`` is judged by: the relative change of the time by the network's departure from its leading
-        part, and the mean share of its gradient that points off the path.
-    steps, loss : arrays of shape (t,)
-        The loss curve through the first descent.
-    target_directions : array of shape (k, d), or (k, d + 1) with a first-layer bias
-        Unit vectors onto which neurons of the first layer turn, strongest first, opposite ones given once.
-    condensed_share : float
-        The share of these neurons with ``|cos| > 0.9`` to one of them when the loss has fallen by 10 %.
-    sides : array of shape (m_1,)
-        The sign of each neuron's cosine with its nearest target direction at that time.
-    horizon : int
-    """
-
-    optimizer: OptimizerName
-    learning_rate: float
-    drop_steps: dict[float, StepForecast | None]
-    in_regime: bool
-    correction: float
-    across: float
-    steps: Float[np.ndarray, " t"] = field(repr=False)
-    loss: Float[np.ndarray, " t"] = field(repr=False)
-    target_directions: Float[np.ndarray, "k d"] = field(repr=False)
-    condensed_share: float
-    sides: Int[np.ndarray, " m_1"] = field(repr=False)
-    horizon: int
 
 
 def forecast(

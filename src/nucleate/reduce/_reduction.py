@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Generic, Literal, TypeVar
 
+from nucleate._card import card
 from nucleate.network import Network
 from nucleate.problems import Preprocessing
 from nucleate.reduce._certify import Certificate
@@ -98,6 +99,15 @@ class Reduction:
     def share_kept(self) -> float:
         """The share of the parameters that is left."""
         return self.parameters.after / self.parameters.before
+
+    def _repr_html_(self) -> str:
+        rows = {
+            "hidden widths": f"{_joined(self.hidden.before)} → {_joined(self.hidden.after)}",
+            "parameters": f"{self.parameters.before:,} → {self.parameters.after:,} ({100 * self.share_kept:.2g} %)",
+            f"test {self.metric_name}": f"{self.test.before:.5g} → {self.test.after:.5g}",
+            "method": f"{self.method}, within {100 * self.tolerance:g} % on validation",
+        }
+        return card(f"Reduction for {self.problem}", rows)
 
     def __repr__(self) -> str:
         return f"Reduction({_joined(self.hidden.before)} to {_joined(self.hidden.after)}, {self.method})"

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from jaxtyping import Float
 
 from nucleate._blas import single_blas_thread
 from nucleate.observe import Snapshot, cosine_similarity, leading_order
 from nucleate.report._findings import Cell, Findings
+from nucleate.report._planes import in_plane, unit_vectors
 from nucleate.report._sentences import Texts
 from nucleate.training import record_steps
 
@@ -89,9 +89,8 @@ def _layer(snapshots: Sequence[Snapshot], layer: int, neurons: int) -> dict[str,
     """
     width = len(snapshots[0].directions[layer])
     rows = np.linspace(0, width - 1, min(width, neurons)).round().astype(int)
-    unit = np.stack([taken.directions[layer][rows] for taken in snapshots]).astype(np.float64)
-    sizes = np.stack([taken.amplitudes[layer][rows] for taken in snapshots]).astype(np.float64)
-    sizes /= np.maximum(sizes.max(axis=1, keepdims=True), np.finfo(np.float64).tiny)
+    unit = unit_vectors(snapshots, layer)[:, rows]
+    points, sizes = (values[:, rows] for values in in_plane(snapshots, layer))
     upper = np.triu_indices(len(rows), 1)
     cosines = []
     for vectors in unit:
@@ -103,29 +102,11 @@ def _layer(snapshots: Sequence[Snapshot], layer: int, neurons: int) -> dict[str,
     return {
         "neurons": len(rows),
         "cosine": _encode(np.rint(127 * np.array(cosines)).astype(np.int8)),
-        "points": _encode(np.rint(127 * _in_plane(unit, sizes)).astype(np.int8)),
+        "points": _encode(np.rint(127 * points).astype(np.int8)),
         "sizes": _encode(np.rint(255 * sizes).astype(np.uint8)),
         "singular": _encode(singular.astype("<f4")),
         "values": singular.shape[1],
     }
-
-
-def _in_plane(
-    unit: Float[np.ndarray, "moments k fan_in"], sizes: Float[np.ndarray, "moments k"]
-) -> Float[np.ndarray, "moments k 2"]:
-    """Unit vectors in the plane of their two principal directions over all moments, so that the plane stands still.
-
-    Where they have two entries that is where they are, and the distance from the middle shows the amplitude.
-    """
-    if unit.shape[2] == 2:
-        return unit * sizes[..., None]
-    if unit.shape[2] == 1:
-        return np.concatenate([unit, np.zeros_like(unit)], axis=2)
-    # The amplitude weighs, so that the plane is that of the neurons that do the work.
-    weighted = (unit * sizes[..., None]).reshape(-1, unit.shape[2])
-    plane = np.linalg.svd(weighted, full_matrices=False).Vh[:2]
-    projected: np.ndarray = unit @ plane.T
-    return projected
 
 
 def _encode(numbers: np.ndarray) -> str:

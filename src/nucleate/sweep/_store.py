@@ -12,20 +12,21 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from io import BytesIO
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-import numpy as np
 import polars as pl
 from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
+from nucleate._card import card
 from nucleate._files import PARTIAL, write_atomically
 from nucleate.errors import StudyError
 from nucleate.network import Network
 from nucleate.observe import Snapshot
-from nucleate.problems import Problem, Split
+from nucleate.problems import Problem
 from nucleate.sweep._plan import PlannedRun, plan_runs
+from nucleate.sweep._result_row import result_row
 from nucleate.sweep._snapshots import snapshots_from, snapshots_to_bytes
 from nucleate.sweep._spec import StudySpec
 from nucleate.training import Run
@@ -187,7 +188,7 @@ class Study:
             run.trajectory.with_columns(run=pl.lit(plan.number)).select("run", pl.exclude("run"))
             for plan, run in zip(planned, runs, strict=True)
         ]
-        results = [_result(self.spec, plan, run, problem) for plan, run in zip(planned, runs, strict=True)]
+        results = [result_row(self.spec, plan, run, problem) for plan, run in zip(planned, runs, strict=True)]
         write_atomically(self._chunk_file("trajectories", chunk), _parquet(pl.concat(trajectories)))
         write_atomically(self._chunk_file("results", chunk), _parquet(pl.DataFrame(results, infer_schema_length=None)))
         self._checkpoint_file(chunk).unlink(missing_ok=True)
@@ -243,6 +244,18 @@ class Study:
         except (SafetensorError, KeyError, OSError) as error:
             raise StudyError(f"{file} is damaged ({error}); delete it to do without it.") from None
 
+    def _repr_html_(self) -> str:
+        spec = self.spec
+        rows = {
+            "runs": f"{self.planned - self.missing} of {self.planned} finished",
+            spec.convention: ", ".join(f"{scale:g}" for scale in spec.scales),
+            "learning rates": ", ".join(f"{rate:g}" for rate in spec.lrs),
+            "seeds": len(spec.seeds),
+            "hidden": " - ".join(map(str, spec.hidden)),
+            "folder": self.path,
+        }
+        return card(f"Study of {spec.data}", rows)
+
     def __repr__(self) -> str:
         return f"Study({str(self.path)!r}, {self.planned - self.missing} of {self.planned} runs)"
 
@@ -268,45 +281,11 @@ class Study:
         return self.path / "weights" / f"run-{run:05d}-{moment}.safetensors"
 
 
-def _result(spec: StudySpec, plan: PlannedRun, run: Run, problem: Problem) -> dict[str, Any]:
-    """The row of the results table; the test part is looked at here and nowhere before."""
-    last = run.trajectory.row(-1, named=True)
-    layers = range(1, len(spec.hidden) + 1)
-    fewest = run.trajectory.select(pl.col(f"effective_neurons_{layer}").min() for layer in layers).row(0)
-    stages = run.stages
-    return {
-        "run": plan.number,
-        spec.convention: plan.scale,
-        "lr": plan.learning_rate,
-        "seed": plan.seed,
-        "status": run.status,
-        **{f"effective_neurons_{layer}": last[f"effective_neurons_{layer}"] for layer in layers},
-        **{f"fewest_effective_neurons_{layer}": fewest[layer - 1] for layer in layers},
-        **{f"directions_{layer}": last[f"directions_{layer}"] for layer in layers},
-        "train_loss": last["train_loss"],
-        "validation_loss": last["validation_loss"],
-        "best_validation_loss": run.trajectory["validation_loss"].min(),
-        "best_step": run.best_step,
-        f"validation_{problem.metric_name}": _metric(problem, run.best, problem.validation),
-        f"test_{problem.metric_name}": _metric(problem, run.best, problem.test),
-        "steps": run.steps,
-        "stage": stages.current,
-        "plateau_end": stages.plateau_end,
-        "descent_end": stages.descent_end,
-        **{f"drop_{share:.0%}".removesuffix("%") + "_percent": step for share, step in run.drop_steps.items()},
-        "notes": "; ".join(run.notes),
-    }
-
-
 def _split_hash(problem: Problem) -> str:
     digest = hashlib.sha256()
     for part in (problem.train, problem.validation, problem.test):
         digest.update(part.x.tobytes() + part.y.tobytes())
     return digest.hexdigest()
-
-
-def _metric(problem: Problem, network: Network, part: Split) -> float:
-    return problem.metric(np.asarray(network(part.x)), part.y)
 
 
 def _parquet(frame: pl.DataFrame) -> bytes:

@@ -1,16 +1,13 @@
-"""Pictures of a study, as matplotlib Figures to save in any format or to change first."""
-
-from collections.abc import Sequence
-from io import BytesIO
+"""Pictures of the whole grid of a study: losses, neurons at start and end, the phase map."""
 
 import matplotlib
 import numpy as np
 import polars as pl
-from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
 from nucleate.observe import cosine_similarity, leading_order, neurons
+from nucleate.report.figures._style import colours, quiet
 from nucleate.sweep import Study, plan_runs, summarise
 
 
@@ -26,16 +23,16 @@ def loss_by_scale(study: Study) -> Figure:
     curves = study.trajectories.join(runs, on="run")
     figure = Figure(figsize=(3.4 * len(spec.lrs) + 1.6, 3.6), layout="constrained")
     panels = figure.subplots(1, len(spec.lrs), sharey=True, squeeze=False)[0]
-    colours = _colours(len(spec.scales))
+    by_scale = colours(len(spec.scales))
     for panel, lr in zip(panels, spec.lrs, strict=True):
-        for scale, colour in zip(sorted(spec.scales), colours, strict=True):
+        for scale, colour in zip(sorted(spec.scales), by_scale, strict=True):
             cell = curves.filter((pl.col("lr") == lr) & (pl.col(spec.convention) == scale))
             for _, run in cell.group_by("run"):
                 panel.plot(run["step"] + 1, run["train_loss"], color=colour, lw=0.5, alpha=0.5)
             median = cell.group_by("step").agg(pl.col("train_loss").median()).sort("step")
             panel.plot(median["step"] + 1, median["train_loss"], color=colour, lw=1.8, label=f"{scale:g}")
         panel.set(title=f"learning rate {lr:g}", xlabel="step + 1", xscale="log", yscale="log")
-        _quiet(panel)
+        quiet(panel)
     panels[0].set_ylabel("training loss")
     handles, labels = panels[-1].get_legend_handles_labels()
     figure.legend(handles, labels, title=spec.convention, loc="outside right center", frameon=False)
@@ -72,7 +69,7 @@ def cosine_heat_maps(study: Study, lr: float | None = None) -> Figure:
 
 
 def phase_map(study: Study) -> Figure:
-    """Init scale against learning rate, coloured by the effective neurons at the end; a panel a hidden layer.
+    """Init scale against learning rate, coloured by the fewest effective neurons over training; a panel a hidden layer.
 
     Medians over the seeds that trained; a cell in which none did is hatched and says what happened.
     """
@@ -89,7 +86,7 @@ def phase_map(study: Study) -> Figure:
         counts = np.full((len(rates), len(scales)), np.nan)
         for cell in summary.iter_rows(named=True):
             row, column = rates.index(cell["lr"]), scales.index(cell[spec.convention])
-            value = cell[f"effective_neurons_{layer}"]
+            value = cell[f"fewest_effective_neurons_{layer}"]
             if value is None:
                 panel.add_patch(_hatched(row, column))
                 panel.text(column, row, cell["status"].split()[-1], ha="center", va="center", fontsize=7)
@@ -105,15 +102,8 @@ def phase_map(study: Study) -> Figure:
         panel.set_xticks(range(len(scales)), [f"{scale:g}" for scale in scales])
         panel.set_yticks(range(len(rates)), [f"{rate:g}" for rate in rates])
     panels[0].set_ylabel("learning rate")
-    figure.colorbar(image, ax=panels, label="effective neurons at the end")
+    figure.colorbar(image, ax=panels, label="fewest effective neurons")
     return figure
-
-
-def png(figure: Figure) -> bytes:
-    """The figure as a PNG file's bytes, at 150 dots an inch."""
-    buffer = BytesIO()
-    figure.savefig(buffer, format="png", dpi=150)
-    return buffer.getvalue()
 
 
 def _best_rate(study: Study) -> float:
@@ -127,13 +117,3 @@ def _hatched(row: int, column: int) -> matplotlib.patches.Rectangle:
     return matplotlib.patches.Rectangle(
         (column - 0.5, row - 0.5), 1, 1, facecolor="0.92", edgecolor="0.6", hatch="///", linewidth=0
     )
-
-
-def _colours(count: int) -> Sequence[tuple[float, float, float, float]]:
-    # The map's lightest tenth is hard to see on white.
-    return [matplotlib.colormaps["viridis"](share) for share in np.linspace(0, 0.9, count)]
-
-
-def _quiet(panel: Axes) -> None:
-    panel.spines[["top", "right"]].set_visible(False)
-    panel.grid(alpha=0.25, lw=0.5)

@@ -1,0 +1,46 @@
+"""The row of the results table that a run makes."""
+
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from nucleate.network import Network
+from nucleate.problems import Problem, Split
+from nucleate.sweep._plan import PlannedRun
+from nucleate.sweep._spec import StudySpec
+from nucleate.training import Run
+
+
+def result_row(spec: StudySpec, plan: PlannedRun, run: Run, problem: Problem) -> dict[str, Any]:
+    """The row of the results table; the test part is looked at here and nowhere before."""
+    last = run.trajectory.row(-1, named=True)
+    layers = range(1, len(spec.hidden) + 1)
+    fewest = run.trajectory.select(pl.col(f"effective_neurons_{layer}").min() for layer in layers).row(0)
+    stages = run.stages
+    return {
+        "run": plan.number,
+        spec.convention: plan.scale,
+        "lr": plan.learning_rate,
+        "seed": plan.seed,
+        "status": run.status,
+        **{f"effective_neurons_{layer}": last[f"effective_neurons_{layer}"] for layer in layers},
+        **{f"fewest_effective_neurons_{layer}": fewest[layer - 1] for layer in layers},
+        **{f"directions_{layer}": last[f"directions_{layer}"] for layer in layers},
+        "train_loss": last["train_loss"],
+        "validation_loss": last["validation_loss"],
+        "best_validation_loss": run.trajectory["validation_loss"].min(),
+        "best_step": run.best_step,
+        f"validation_{problem.metric_name}": _metric(problem, run.best, problem.validation),
+        f"test_{problem.metric_name}": _metric(problem, run.best, problem.test),
+        "steps": run.steps,
+        "stage": stages.current,
+        "plateau_end": stages.plateau_end,
+        "descent_end": stages.descent_end,
+        **{f"drop_{share:.0%}".removesuffix("%") + "_percent": step for share, step in run.drop_steps.items()},
+        "notes": "; ".join(run.notes),
+    }
+
+
+def _metric(problem: Problem, network: Network, part: Split) -> float:
+    return problem.metric(np.asarray(network(part.x)), part.y)
