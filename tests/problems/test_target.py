@@ -83,6 +83,11 @@ def test_several_targets_are_a_regression():
             "classification",
             r"'y' has 1 class with fewer than 3 rows \('b' has 2\) among its 2 classes",
         ),
+        (
+            {"y": [str(k) for k in range(9)] + ["N.V."]},
+            "classification",
+            r"among its 10 classes, of which 'N.V.' is no number\. Merge or delete rare classes",
+        ),
     ],
 )
 def test_a_target_that_does_not_suit_the_task_is_refused(table, task, sentence):

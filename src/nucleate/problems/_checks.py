@@ -101,7 +101,7 @@ def input_kinds(inputs: pl.DataFrame) -> dict[str, Kind]:
         kinds[raw.name] = "constant" if values == 1 else kind
         if kind == "categorical" and values > len(raw) / 2:
             raise DataError(
-                f"Column {raw.name!r} is text with {values} different values in {len(raw)} rows{_odd_one_out(raw)}. "
+                f"Column {raw.name!r} is text with {values} different values in {len(raw)} rows{odd_one_out(raw)}. "
                 "Delete it if it is a name or an identifier, make it numeric if it is meant as a number, or group its "
                 "values."
             )
@@ -116,7 +116,7 @@ def _is_text_of_dates(raw: pl.Series) -> bool:
     return raw.dtype == pl.String and raw.null_count() < len(raw) and bool(raw.str.contains(_DATE).all())
 
 
-def _odd_one_out(raw: pl.Series) -> str:
+def odd_one_out(raw: pl.Series) -> str:
     """A clause to append with a value that keeps a column made mostly of numbers from being numeric."""
     no_number = raw.filter(raw.cast(pl.String).cast(pl.Float64, strict=False).is_null())
     return f", of which {no_number[0]!r} is no number" if 0 < len(no_number) < len(raw) / 2 else ""

@@ -58,6 +58,9 @@ def read_table(path: Path) -> tuple[pl.DataFrame, tuple[str, ...] | None]:
 
 def _read_npz(path: Path, content: bytes) -> tuple[pl.DataFrame, tuple[str, ...]]:
     try:
+        if not zipfile.is_zipfile(io.BytesIO(content)):
+            # NumPy would take it for a pickle, and advise to trust it.
+            raise zipfile.BadZipFile("it is not what np.savez writes")
         with np.load(io.BytesIO(content)) as file:
             arrays = {name.lower(): file[name] for name in file.files}
     except (ValueError, TypeError, OSError, EOFError, zlib.error, zipfile.BadZipFile) as error:

@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Int, Shaped
 
 from nucleate.errors import DataError
+from nucleate.problems._wording import count
 
 MIN_ROWS = 4
 """The fewest rows of a part: at the default fractions, 20 rows are enough."""
@@ -48,8 +49,8 @@ def part_sizes(n: int, validation: float, test: float) -> Sizes:
     sizes = Sizes(n - round(n * validation) - round(n * test), round(n * validation), round(n * test))
     if min(sizes) < MIN_ROWS:
         raise DataError(
-            f"The data have {n} usable rows: {sizes.train} for training, {sizes.validation} for validation and "
-            f"{sizes.test} for test, and each part needs {MIN_ROWS} or more. Add rows, or change the fractions."
+            f"The data have {count(n, 'usable row')}: {sizes.train} for training, {sizes.validation} for validation "
+            f"and {sizes.test} for test, and each part needs {MIN_ROWS} or more. Add rows, or change the fractions."
         )
     return sizes
 

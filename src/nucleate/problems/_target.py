@@ -7,7 +7,7 @@ from typing import get_args
 import polars as pl
 
 from nucleate.errors import DataError
-from nucleate.problems._checks import Kind, kind_of
+from nucleate.problems._checks import Kind, kind_of, odd_one_out
 from nucleate.problems._losses import Task
 from nucleate.problems._wording import count, did_you_mean, name_columns
 
@@ -112,6 +112,6 @@ def _refuse_as_classes(targets: pl.DataFrame) -> None:
         label, size = sizes.most_common()[-1]
         raise DataError(
             f"Target column {raw.name!r} has {count(rare, 'class')} with fewer than {MIN_CLASS_ROWS} rows ({label!r} "
-            f"has {size}) among its {count(len(sizes), 'class')}. Merge or delete rare classes; if its values are "
-            "amounts, make all of them numbers and set the task to regression."
+            f"has {size}) among its {count(len(sizes), 'class')}{odd_one_out(raw)}. Merge or delete rare classes; if "
+            "its values are amounts, make all of them numbers and set the task to regression."
         )
