@@ -29,7 +29,7 @@ def ensemble(states):
 
 
 def test_ten_digits_of_the_reference_values_at_every_size():
-    for size in (1e-6, 1.0, 1e3):
+    for size in (1e-200, 1e-6, 1.0, 1e3, 1e200):
         time = blowup_time(*ensemble([tuple(size * x for x in gaussian(seed, 20, 20)) for seed in range(5)]))
         np.testing.assert_allclose(time.estimate * size, REFERENCE, rtol=1e-11)
         assert (time.lower * size <= REFERENCE).all()
@@ -150,6 +150,8 @@ def test_enclosures_from_a_state_are_sharpened_not_moved_by_integration(seed, ex
     [
         (([1.0], [[1.0, 2.0]], [1.0]), "do not fit"),
         (([1.0], [[np.nan]], [1.0]), "NaN"),
+        (([1j], [[1.0]], [1.0]), "a is no array of real numbers"),
+        (([1.0, 2.0], [[1.0], [1.0, 2.0]], [1.0]), "W2 is no array of real numbers"),
         (([1.0],), "at least two"),
         (([1.0], [1.0], [1.0]), "axes"),
         ((np.ones((2, 1)), np.ones((3, 1, 1)), np.ones((2, 1))), "do not fit"),

@@ -17,9 +17,12 @@ def finite(name: str, values: ArrayLike, *, rank: int) -> Float[Array, "..."]:
     Raises
     ------
     NetworkError
-        If they do not have ``rank`` axes, or hold NaN or infinity.
+        If they are no real numbers, do not have ``rank`` axes, or hold NaN or infinity.
     """
-    array = np.asarray(values, np.float64)
+    try:
+        array = np.asarray(values, np.float64)
+    except (TypeError, ValueError) as error:
+        raise NetworkError(f"{name} is no array of real numbers ({error}); give one.") from None
     if array.ndim != rank:
         raise NetworkError(f"{name} has {array.ndim} axes; expected {rank}.")
     if not np.isfinite(array).all():
@@ -36,9 +39,7 @@ def chain(layers: Sequence[ArrayLike]) -> tuple[Float[Array, "..."], ...]:
         If there are fewer than two, or neighbours do not fit.
     """
     if len(layers) < 2:
-        raise NetworkError(
-            f"{len(layers)} layer was given; give at least two: a and b, with the matrices between them."
-        )
+        raise NetworkError(f"Layers given: {len(layers)}; give at least two, a and b, with the matrices between them.")
     batch = np.ndim(layers[0]) - 1
     if batch not in (0, 1):
         raise NetworkError(f"a has {batch + 1} axes; expected 1, or 2 for an ensemble of states.")

@@ -232,7 +232,7 @@ def _at_size_one(chain: tuple[Float[Array, "..."], ...]) -> State:
 def _in_modes(prepared: tuple[tuple[Float[Array, "..."], ...], State, Frames]) -> _Start:
     chain, state, eigen = prepared
     unit = unit_of_time(size(chain, 3), 3)
-    a, W2, b = (jnp.linalg.norm(layer) for layer in chain)
+    a, W2, b = (jnp.linalg.norm(layer) for layer in state)
     # The modes lose digits where a or b outweighs the other layers: they cancel |a|^2 against an eigenvalue.
     lopsided = jnp.maximum(a / jnp.maximum(W2, b), b / jnp.maximum(W2, a))
     moves = size(vector_field(state), 3) > 0

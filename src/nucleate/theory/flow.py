@@ -46,7 +46,11 @@ def size(state: PyTree[Float[Array, "..."]], degree: int) -> Float[Array, ""]:
     >>> float(size((jnp.ones(3), jnp.ones((3, 3))), degree=3))
     2.0
     """
-    return jnp.sqrt(sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(state)) / degree)
+    leaves = jax.tree.leaves(state)
+    # The largest entry is taken out, so that no square overflows or vanishes.
+    largest = jnp.max(jnp.stack([jnp.max(jnp.abs(leaf)) for leaf in leaves]))
+    unit = jnp.where(largest > 0, largest, 1.0)
+    return largest * jnp.sqrt(sum(jnp.sum((leaf / unit) ** 2) for leaf in leaves) / degree)
 
 
 def start(state: PyTree[Float[Array, "..."]], degree: int) -> Point:
