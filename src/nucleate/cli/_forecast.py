@@ -25,7 +25,7 @@ from nucleate.cli._flags import (
     Task,
 )
 from nucleate.cli._options import fields_from
-from nucleate.cli._output import print_forecast, print_json
+from nucleate.cli._output import print_forecast, print_json, working
 from nucleate.cli._studies import spec_from, with_scales
 
 
@@ -59,8 +59,10 @@ def forecast(
     problem = checked.load_problem()
     # Twenty budgets: beyond that a plateau is of no use to anyone who has one.
     horizon = 20 * budget
-    forecasts = forecast_study(checked, problem, horizon=horizon)
-    outcomes = check_study(checked, problem, forecasts) if check else []
+    with working("simulating the first descent"):
+        forecasts = forecast_study(checked, problem, horizon=horizon)
+    with working("training through the first descent"):
+        outcomes = check_study(checked, problem, forecasts) if check else []
     table = tabulate_forecasts(checked, forecasts, outcomes)
     recommendation = recommend_scale(checked, forecasts, budget=budget)
     if json:

@@ -3,10 +3,12 @@
 import json
 import math
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import typer
 from rich.console import Console
 from rich.table import Table
 
@@ -78,7 +80,7 @@ def print_forecast(
     """The forecast of every run, and the scale it recommends."""
     _print_frame(f"{spec.data}: forecast for {spec.optimizer}, training loss down by 1, 10 and 30 % at step", table)
     if any(table[column].null_count() for column in _starting(table, ("drop_",))):
-        print(f"—: not within {horizon} steps, or not in the first descent.")
+        print(f"—: not within {horizon} steps, not in the first descent, or not before the run diverges.")
     outside = len(table) - table["in_regime"].sum()
     if outside:
         print(f"{outside} of {len(table)} runs are outside the theory's regime: their steps are orders of magnitude.")
@@ -105,6 +107,17 @@ def print_verdicts(verdicts: Iterable["Verdict"], files: Sequence[Path]) -> None
             print(f"    {finding}")
     for file in files:
         print(file)
+
+
+@contextmanager
+def working(what: str) -> Iterator[None]:
+    """Say on standard error, where that is a terminal, what takes its time; Ctrl-C ends it with a word."""
+    try:
+        with Console(stderr=True).status(what):
+            yield
+    except KeyboardInterrupt:
+        print(f"nucleate: interrupted while {what}; nothing is kept.", file=sys.stderr)
+        raise typer.Exit(130) from None
 
 
 def say_interrupted(out: Path) -> int:
