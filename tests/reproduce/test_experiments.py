@@ -6,9 +6,22 @@ import re
 import pytest
 
 from nucleate.reproduce import EXPERIMENTS, get_experiment
+from nucleate.reproduce._multiplicity import Plan
 
 TINY = {
+    "target-direction": {"width": 4, "seeds": 1, "gammas": (0.5, 1.0)},
+    "plateau-end": {"width": 4, "seeds": 1, "steps": 40, "records": 10, "learning_rate": 0.1},
+    "condition": {"states": 2, "width": 2, "threshold": 0.9},
     "low-rank": {"side": 4, "known": 0.7, "steps": 1000, "seeds": 1},
+    "multiplicity-adam": {"optimizer": "adam", "width": 4, "seeds": 1, "plans": (Plan(0.1, (0.01, 0.01), 10),) * 3},
+    "phase-diagram": {
+        "gammas_2": (0.0,),
+        "gammas_3": (1.0, 2.0),
+        "widths": (4, 8),
+        "seeds": 1,
+        "steps": 10,
+    },
+    "generalisation": {"width": 4, "seeds": 2, "steps": 20, "learning_rate": 0.05},
 }
 
 

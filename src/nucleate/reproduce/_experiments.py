@@ -3,14 +3,30 @@
 from typing import Any
 
 from nucleate.errors import SpecError
-from nucleate.reproduce import _blow_up, _condition, _escape_law, _low_rank
+from nucleate.reproduce import (
+    _blow_up,
+    _condition,
+    _escape_law,
+    _generalisation,
+    _low_rank,
+    _multiplicity,
+    _phase_diagram,
+    _plateau_end,
+    _target_direction,
+)
 from nucleate.reproduce._experiment import Experiment
 
 EXPERIMENTS: tuple[Experiment[Any], ...] = (
+    _target_direction.EXPERIMENT,
+    _plateau_end.EXPERIMENT,
     _blow_up.EXPERIMENT,
     _condition.EXPERIMENT,
     _low_rank.EXPERIMENT,
+    _multiplicity.EXPERIMENT,
+    _multiplicity.EXPERIMENT_ADAM,
     _escape_law.EXPERIMENT,
+    _phase_diagram.EXPERIMENT,
+    _generalisation.EXPERIMENT,
 )
 
 

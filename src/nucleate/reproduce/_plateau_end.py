@@ -1,0 +1,102 @@
+"""The plateau ends where the condition for condensation is reached."""
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+from matplotlib.figure import Figure
+
+from nucleate.init_scale import InitScale
+from nucleate.network import Network
+from nucleate.problems import load_problem
+from nucleate.reproduce._drawing import GREY, colours, legend, panels
+from nucleate.reproduce._experiment import Criterion, Experiment, Measurement, Progress
+from nucleate.theory import State, conditions, split_first_layer, target_directions
+from nucleate.training import Batch, Run, train_many
+
+EPSILONS = (0.01, 0.005, 0.0025)
+
+
+class Size(NamedTuple):
+    width: int
+    seeds: int
+    steps: int
+    records: int
+    learning_rate: float
+
+
+class _Outcome(NamedTuple):
+    """For each scale and seed: the steps at which the plateau ended and at which the condition was first met."""
+
+    plateau_end: Float[np.ndarray, "scales seeds"]
+    condition: Float[np.ndarray, "scales seeds"]
+
+
+def measure(size: Size, progress: Progress) -> Measurement:
+    problem = load_problem("diabetes")
+    starts = [(epsilon, seed) for epsilon in EPSILONS for seed in range(size.seeds)]
+    networks = [
+        Network.create(problem.inputs, [size.width] * 2, 1, scale=InitScale("epsilon", epsilon), seed=seed)
+        for epsilon, seed in starts
+    ]
+    direction = jnp.asarray(target_directions(networks[0], problem.train.x, problem.train.y).directions[0])
+    met = np.full(len(networks), np.nan)
+
+    def look(batch: Batch) -> None:
+        for run, network in enumerate(batch.final):
+            if np.isnan(met[run]) and conditions(_state(network, direction)).all_grow:
+                met[run] = batch.step
+        progress(batch.step / size.steps)
+
+    rates = [size.learning_rate] * len(networks)
+    runs = train_many(networks, problem, learning_rates=rates, steps=size.steps, records=size.records, on_record=look)
+    ends = [np.nan if run.stages.plateau_end is None else run.stages.plateau_end for run in runs]
+    outcome = _Outcome(*(np.reshape(steps, (len(EPSILONS), size.seeds)) for steps in (ends, met)))
+    apart = np.abs(outcome.condition / outcome.plateau_end - 1)
+    return Measurement((float(np.median(apart)), float(apart.max())), _draw(runs, outcome))
+
+
+def _state(network: Network, direction: Float[Array, " d"]) -> State:
+    """The network as the effective dynamics sees it."""
+    W1, W2, a = (jnp.asarray(weight, jnp.float64) for weight in network.weights)
+    return State(a[0], W2, split_first_layer(W1, direction)[0])
+
+
+def _draw(runs: list[Run], outcome: _Outcome) -> Figure:
+    figure, (curves, steps) = panels(2, width=3.8)
+    seeds = outcome.condition.shape[1]
+    for index, (epsilon, colour) in enumerate(zip(EPSILONS, colours(len(EPSILONS)), strict=True)):
+        label = rf"$\varepsilon = {epsilon:g}$"
+        for seed in range(seeds):
+            trajectory = runs[index * seeds + seed].trajectory
+            at, loss = (trajectory[name].to_numpy() for name in ("step", "train_loss"))
+            loss = loss / loss[0]
+            curves.plot(at, loss, color=colour, lw=1, label=None if seed else label)
+            met = outcome.condition[index, seed]
+            curves.plot(met, np.interp(met, at, loss), "o", color=colour, ms=5, mec="white")
+        steps.plot(outcome.condition[index], outcome.plateau_end[index], "o", color=colour, ms=5, label=label)
+    curves.set(xlabel="step", ylabel="loss over its start", xscale="log", title="Dots: the condition is first met")
+    legend(curves, loc="lower left")
+    steps.axline((1, 1), (10, 10), color=GREY, lw=1, ls="--")
+    steps.set(xlabel="step at which the condition is met", ylabel="step at which the plateau ends")
+    steps.set(xscale="log", yscale="log", title="Plateau and condition")
+    return figure
+
+
+EXPERIMENT = Experiment(
+    name="plateau-end",
+    claim="The loss plateau ends where the condition for condensation is reached: every output and every aligned input "
+    "weight of the trained network grows (S1).",
+    source="Chen and Luo 2024, arXiv 2402.15958; S1 is one reading of its sign condition, docs/theory.md",
+    setting="two hidden layers of {width}, tanh, no biases, epsilon 0.01, 0.005 and 0.0025, gradient descent on "
+    "diabetes at rate {learning_rate} for {steps} steps, {seeds} seeds, looked at about {records} times; the plateau "
+    "ends when the loss has fallen by 1 %",
+    criteria=(
+        Criterion("relative distance of the two steps, median of the runs", "at most", 0.2),
+        Criterion("relative distance of the two steps, worst run", "at most", 0.5),
+    ),
+    quick=Size(width=50, seeds=3, steps=1500, records=300, learning_rate=0.05),
+    full=Size(width=200, seeds=10, steps=3000, records=1000, learning_rate=0.02),
+    measure=measure,
+)
