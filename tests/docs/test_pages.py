@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from nucleate.reproduce import EXPERIMENTS
 from tests.docs.blocks import PAGES, ROOT, run_blocks, same
 
 TEST = re.compile(r"(tests/[\w/]+\.py)::(\w+)")
@@ -34,12 +35,14 @@ def test_printing_is_compared_with_five_percent_of_room(expected, printed, verdi
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-def test_every_test_and_file_that_a_page_names_is_there(page):
+def test_every_test_file_and_experiment_that_a_page_names_is_there(page):
     text = page.read_text("utf-8")
     for file, name in TEST.findall(text):
         assert re.search(rf"^def {name}\(", (ROOT / file).read_text("utf-8"), flags=re.M), f"{file} has no {name}"
     for file in FILE.findall(text):
         assert (ROOT / file).exists(), f"{page.name} names {file}"
+    named = set(re.findall(r"nucleate reproduce ([a-z][a-z-]+)", text))
+    assert named <= {"list", "all", *(experiment.name for experiment in EXPERIMENTS)}
 
 
 def test_every_claim_of_the_theory_stands_beside_what_verifies_it():
