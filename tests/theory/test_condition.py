@@ -92,6 +92,8 @@ def test_what_does_not_fit_or_does_not_blow_up_is_refused():
     layers = gaussian(1, 4, 3)
     with pytest.raises(NetworkError, match="one entry a neuron"):
         condensation(*layers, np.ones(4))
+    with pytest.raises(NetworkError, match="no entry may be negative"):
+        condensation(*layers, -np.ones(3))
     with pytest.raises(SpecError, match="threshold"):
         condensation(*layers, np.ones(3), threshold=1.0)
     with pytest.raises(SpecError, match="does not blow up"):

@@ -90,6 +90,12 @@ def test_escape_times_at_depth_two_in_closed_form():
 def test_what_does_not_fit_is_refused():
     with pytest.raises(NetworkError, match="one length"):
         completion_loss([0, 1], [0], [1.0])
+    for rows in ([-1], [0.5]):
+        with pytest.raises(NetworkError, match="whole numbers from 0 on"):
+            completion_loss(rows, [0], [1.0])
+    for loss in (completion_loss([5], [0], [1.0]), sensing_loss(np.ones((1, 3, 3)), [1.0])):
+        with pytest.raises(NetworkError, match=r"do not fit a matrix of the factors' shape \(2, 2\)"):
+            forecast_factorization(loss, draw_factors((2, 2), 3, 0.1))
     with pytest.raises(NetworkError, match="one value for each"):
         sensing_loss(np.ones((2, 1, 1)), [1.0])
     with pytest.raises(NetworkError, match="do not fit"):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
 
-from nucleate import SpecError
+from nucleate import NetworkError, SpecError
 from nucleate.theory import State, blowup_time, first_integrals, states_at_fractions, states_at_times
 from tests.theory.states import gaussian
 
@@ -59,10 +59,15 @@ def test_a_state_that_decays_is_followed_as_long_as_asked():
         np.testing.assert_allclose(layer.ravel(), sign / (1 + times), rtol=1e-9)
 
 
-@pytest.mark.parametrize("fraction", [-0.1, 1.0, np.nan])
-def test_fractions_out_of_range_are_refused(fraction):
+@pytest.mark.parametrize("fractions", [[-0.1], [1.0], [np.nan], [], 0.5])
+def test_fractions_out_of_range_are_refused(fractions):
     with pytest.raises(SpecError, match="fractions"):
-        states_at_fractions(gaussian(1, 4, 3), [fraction])
+        states_at_fractions(gaussian(1, 4, 3), fractions)
+
+
+def test_an_ensemble_has_no_trajectory():
+    with pytest.raises(NetworkError, match="trajectories are of one state"):
+        states_at_fractions([np.stack([layer, layer]) for layer in gaussian(1, 4, 3)], [0.5])
 
 
 def test_times_beyond_the_blow_up_and_fractions_of_none_are_refused():

@@ -126,6 +126,8 @@ def condensation(
     constant = np.asarray(_checks.finite("orthogonal", orthogonal, rank=1))
     if constant.shape != chain[2].shape:
         raise NetworkError(f"orthogonal has shape {constant.shape}; expected one entry a neuron, {chain[2].shape}.")
+    if (constant < 0).any():
+        raise NetworkError("orthogonal holds norms, so no entry may be negative.")
     if not 0 < threshold < 1:
         raise SpecError(f"The threshold is {threshold}; it must lie between 0 and 1.")
     blowup = blowup_time(*chain)

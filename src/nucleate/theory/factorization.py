@@ -38,7 +38,7 @@ def completion_loss(rows: ArrayLike, columns: ArrayLike, values: ArrayLike) -> M
     Raises
     ------
     NetworkError
-        If the three are not equally long lists.
+        If the three are not equally long lists, or the rows and columns no whole numbers from 0 on.
 
     Examples
     --------
@@ -46,9 +46,11 @@ def completion_loss(rows: ArrayLike, columns: ArrayLike, values: ArrayLike) -> M
     5.0
     """
     known = _checks.finite("The entries' values", values, rank=1)
-    i, j = np.asarray(rows, np.int64), np.asarray(columns, np.int64)
+    i, j = np.asarray(rows), np.asarray(columns)
     if not i.shape == j.shape == known.shape or not len(known):
         raise NetworkError(f"Rows {i.shape}, columns {j.shape} and values {known.shape} given; expected one length.")
+    if not i.dtype.kind == j.dtype.kind == "i" or min(i.min(), j.min()) < 0:
+        raise NetworkError("The rows and columns of the known entries must be whole numbers from 0 on.")
     return Partial(_completion, jnp.asarray(i), jnp.asarray(j), known)
 
 
@@ -75,7 +77,8 @@ def sensing_loss(operators: ArrayLike, values: ArrayLike) -> MatrixLoss:
 def _completion(
     rows: Int[Array, " n"], columns: Int[Array, " n"], values: Float[Array, " n"], X: Float[Array, "c d"]
 ) -> Float[Array, ""]:
-    return jnp.mean((X[rows, columns] - values) ** 2) / 2
+    # An entry outside the matrix makes the loss NaN; JAX would take the nearest inside.
+    return jnp.mean((X.at[rows, columns].get(mode="fill", fill_value=jnp.nan) - values) ** 2) / 2
 
 
 def _sensing(operators: Float[Array, "n c d"], values: Float[Array, " n"], X: Float[Array, "c d"]) -> Float[Array, ""]:
@@ -140,8 +143,21 @@ def forecast_factorization(loss: MatrixLoss, factors: Sequence[ArrayLike]) -> Fa
 
 
 def leading_moment(loss: MatrixLoss, factors: Sequence[ArrayLike]) -> Float[Array, "c d"]:
-    """``M = -grad loss(0)`` for a product of these factors' shape (derived in docs/theory.md)."""
-    return -jax.grad(loss)(jnp.zeros((np.shape(factors[-1])[0], np.shape(factors[0])[1])))
+    """``M = -grad loss(0)`` for a product of these factors' shape (derived in docs/theory.md).
+
+    Raises
+    ------
+    NetworkError
+        If the loss is not of a matrix of that shape.
+    """
+    zero = jnp.zeros((np.shape(factors[-1])[0], np.shape(factors[0])[1]))
+    try:
+        at_zero, gradient = jax.value_and_grad(loss)(zero)
+    except (TypeError, ValueError):
+        at_zero = jnp.nan
+    if not jnp.isfinite(at_zero):
+        raise NetworkError(f"The measurements do not fit a matrix of the factors' shape {zero.shape}.")
+    return -gradient
 
 
 def escape_time(loss: MatrixLoss, factors: Sequence[ArrayLike], height: float) -> Float[Array, ""]:

@@ -18,7 +18,7 @@ from jaxtyping import Array, ArrayLike, Float
 from scipy.interpolate import CubicHermiteSpline
 
 from nucleate import _jax as _jax
-from nucleate.errors import SpecError
+from nucleate.errors import NetworkError, SpecError
 from nucleate.theory import _checks
 from nucleate.theory.blowup import BlowupTime, blowup_time
 from nucleate.theory.flow import Point, integrate, size, unit_of_time
@@ -44,9 +44,9 @@ def states_at_fractions(layers: Sequence[ArrayLike], fractions: ArrayLike) -> Tr
     Raises
     ------
     NetworkError
-        For layers that do not fit.
+        For layers that do not fit, or that are an ensemble.
     SpecError
-        For a fraction out of range, or a state that does not blow up.
+        For no fraction or one out of range, or a state that does not blow up.
 
     Examples
     --------
@@ -55,9 +55,9 @@ def states_at_fractions(layers: Sequence[ArrayLike], fractions: ArrayLike) -> Tr
     [2.0, 2.0, 2.0]
     """
     wanted = np.asarray(fractions, np.float64)
-    if not ((wanted >= 0) & (wanted < 1 - 1e-9)).all():
-        raise SpecError(f"The fractions {wanted} must lie between 0 and 1 - 1e-9.")
-    end = blowup_time(*layers)
+    if wanted.ndim != 1 or not wanted.size or not ((wanted >= 0) & (wanted < 1 - 1e-9)).all():
+        raise SpecError(f"The fractions {wanted} must be a list of numbers between 0 and 1 - 1e-9.")
+    end = _end(layers)
     if not np.isfinite(end.estimate):
         raise SpecError("This state does not blow up, so it has no fractions of a blow-up time; ask for times.")
     return _states_at(layers, wanted * float(end.estimate), end)
@@ -69,9 +69,9 @@ def states_at_times(layers: Sequence[ArrayLike], times: ArrayLike) -> Trajectory
     Raises
     ------
     NetworkError
-        For layers that do not fit.
+        For layers that do not fit, or that are an ensemble.
     SpecError
-        For a time out of range.
+        For no time or one out of range.
 
     Examples
     --------
@@ -79,11 +79,19 @@ def states_at_times(layers: Sequence[ArrayLike], times: ArrayLike) -> Trajectory
     >>> [round(float(layer.squeeze()), 10) for layer in grown.layers]
     [2.7182818285, 2.7182818285]
     """
-    wanted = np.asarray(times, np.float64)
-    end = blowup_time(*layers)
-    if not ((wanted >= 0) & (wanted < (1 - 1e-9) * end.estimate)).all():
-        raise SpecError(f"The times {wanted} must lie between 0 and the blow-up time {float(end.estimate)}.")
+    wanted, end = np.asarray(times, np.float64), _end(layers)
+    if wanted.ndim != 1 or not wanted.size or not ((wanted >= 0) & (wanted < (1 - 1e-9) * end.estimate)).all():
+        raise SpecError(
+            f"The times {wanted} must be a list of numbers between 0 and the blow-up time {float(end.estimate)}."
+        )
     return _states_at(layers, wanted, end)
+
+
+def _end(layers: Sequence[ArrayLike]) -> BlowupTime:
+    """The blow-up time of a single state."""
+    if np.ndim(layers[0]) > 1:
+        raise NetworkError(f"a has {np.ndim(layers[0])} axes; trajectories are of one state, so give 1.")
+    return blowup_time(*layers)
 
 
 def _states_at(layers: Sequence[ArrayLike], times: Float[np.ndarray, " k"], end: BlowupTime) -> Trajectory:
