@@ -9,6 +9,7 @@ from nucleate.cli._demo import demo
 from nucleate.cli._forecast import forecast
 from nucleate.cli._plot import plot
 from nucleate.cli._problems import problems
+from nucleate.cli._reduce import reduce
 from nucleate.cli._report import report
 from nucleate.cli._reproduce import reproduce
 from nucleate.cli._sweep import sweep
@@ -17,7 +18,7 @@ from nucleate.errors import NucleateError
 
 __all__ = ["main"]
 
-for command in (forecast, train, sweep, report, plot, reproduce, demo, problems):
+for command in (forecast, train, sweep, reduce, report, plot, reproduce, demo, problems):
     app.command()(command)
 
 

@@ -10,6 +10,7 @@ from nucleate.errors import DataError
 from nucleate.problems._bundled import BUNDLED
 from nucleate.problems._catalogue import problem_names
 from nucleate.problems._losses import Task
+from nucleate.problems._preprocessing import Preprocessing
 from nucleate.problems._problem import Problem
 from nucleate.problems._read import read_table
 from nucleate.problems._synthetic import SYNTHETIC, load_synthetic
@@ -26,6 +27,7 @@ def load_problem(
     test: float = 0.2,
     drop_missing: bool = False,
     standardise: bool | None = None,
+    preprocessing: Preprocessing | None = None,
 ) -> Problem:
     """The problem of that name, or in that file or table.
 
@@ -39,6 +41,8 @@ def load_problem(
         anew for every split seed, with validation and test parts of 500 points whatever the fractions.
     standardise : bool, optional
         By default True for real data, and False for the synthetic sets, which the literature uses as they are.
+    preprocessing : Preprocessing, optional
+        That of a model, as in `Problem.from_table`; a synthetic set has its own.
 
     Examples
     --------
@@ -65,6 +69,7 @@ def load_problem(
         test=test,
         drop_missing=drop_missing,
         standardise=standardise is not False,
+        preprocessing=preprocessing,
     )
 
 

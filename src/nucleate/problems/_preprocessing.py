@@ -1,6 +1,6 @@
 """What is done to raw columns before a network sees them: fitted on the training part, kept with the model."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import polars as pl
@@ -122,12 +122,8 @@ class Preprocessing(BaseModel):
         """
         if not isinstance(raw, pl.DataFrame):
             raw = table_from_array(raw, [column.name for column in self.inputs])
-        read = [column for column in self.inputs if column.kind != "constant"]
-        for column in read:
-            if column.name not in raw.columns:
-                close = did_you_mean(column.name, raw.columns)
-                raise DataError(f"The data have no column {column.name!r}, which the model reads{close or '.'}")
-        raw = raw.select(column.name for column in read)
+        read = self._read
+        raw = _named(raw, read)
         refuse_missing(raw, "Input")
         for column in read:
             if kind_of(raw[column.name]) != column.kind:
@@ -138,8 +134,35 @@ class Preprocessing(BaseModel):
         refuse_infinite(raw)
         return np.hstack([column.encode(raw[column.name]) for column in read])
 
+    def select(self, table: pl.DataFrame) -> pl.DataFrame:
+        """The columns of a table that the model reads, and its targets.
+
+        Raises
+        ------
+        DataError
+            If one is not there.
+        """
+        return _named(table, (*self._read, *self.targets))
+
+    @property
+    def _read(self) -> tuple[Column, ...]:
+        return tuple(column for column in self.inputs if column.kind != "constant")
+
     def transform_target(self, raw: pl.DataFrame) -> Float[np.ndarray, "n c"]:
-        """What the network's outputs are held against: standardised targets, or one-hot labels."""
+        """What the network's outputs are held against: standardised targets, or one-hot labels.
+
+        Raises
+        ------
+        DataError
+            For a label that training did not have.
+        """
+        for column in self.targets:
+            unknown = set(raw[column.name].to_list()) - set(column.categories)
+            if column.kind == "categorical" and unknown:
+                raise DataError(
+                    f"Target column {column.name!r} has the class {min(unknown, key=str)!r}, which the model does not "
+                    f"know; it knows {', '.join(map(str, column.categories))}."
+                )
         return np.hstack([column.encode(raw[column.name]) for column in self.targets])
 
     def inverse_target(self, outputs: Float[np.ndarray, "n c"]) -> Shaped[np.ndarray, "n ..."]:
@@ -169,6 +192,14 @@ class Preprocessing(BaseModel):
             raise DataError(
                 f"The preprocessing kept with the model is damaged ({first}); save the model again."
             ) from error
+
+
+def _named(table: pl.DataFrame, columns: Sequence[Column]) -> pl.DataFrame:
+    for column in columns:
+        if column.name not in table.columns:
+            close = did_you_mean(column.name, table.columns)
+            raise DataError(f"The data have no column {column.name!r}, which the model reads{close or '.'}")
+    return table.select(column.name for column in columns)
 
 
 def _numbers(raw: pl.Series) -> Float[np.ndarray, " n"]:

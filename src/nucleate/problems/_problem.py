@@ -116,6 +116,7 @@ class Problem:
         test: float = 0.2,
         drop_missing: bool = False,
         standardise: bool = True,
+        preprocessing: Preprocessing | None = None,
     ) -> "Problem":
         """The problem of learning one or more columns of a table from all the others.
 
@@ -138,15 +139,20 @@ class Problem:
             Drop rows with missing values; otherwise they are refused.
         standardise : bool
             Give numeric inputs and targets mean 0 and standard deviation 1 on the training part.
+        preprocessing : Preprocessing, optional
+            That of a model, which then names the columns, the target and the task, instead of one fitted here.
 
         Raises
         ------
         DataError
             If the data cannot be used so, with the cause and its mend.
         """
+        data_hash = table_hash(table)
+        if preprocessing is not None:
+            target, task = [column.name for column in preprocessing.targets], preprocessing.task
+            table = preprocessing.select(table)
         targets = choose_targets(table.columns, target)
         notes = [] if target is not None else [f"No target was named, so {name_columns(targets)} was taken."]
-        data_hash = table_hash(table)
         refuse_infinite(table)
         if drop_missing:
             table, dropped = complete_rows(table)
@@ -174,6 +180,7 @@ class Problem:
             standardise=standardise,
             data_hash=data_hash,
             notes=notes,
+            preprocessing=preprocessing,
         )
 
     def __repr__(self) -> str:
@@ -223,9 +230,11 @@ def assemble(
     standardise: bool,
     data_hash: str,
     notes: Sequence[str] = (),
+    preprocessing: Preprocessing | None = None,
 ) -> Problem:
     """The problem of raw training, validation and test parts whose columns have the given kinds."""
-    preprocessing = Preprocessing.fit(parts[0], inputs, targets, standardise=standardise)
+    if preprocessing is None:
+        preprocessing = Preprocessing.fit(parts[0], inputs, targets, standardise=standardise)
     splits = (Split(preprocessing.transform(part), preprocessing.transform_target(part)) for part in parts)
     train, validation, test = splits
     return Problem(name, preprocessing.task, train, validation, test, preprocessing, data_hash, tuple(notes))

@@ -1,13 +1,14 @@
 """How far merging can move the outputs, for every input in a box or a ball: a bound, not a sample.
 
-Derived for this package. Neuron k of a layer, ``s(z_k)``, is replaced by ``g_k s(v)`` with the merged neuron's v (see
+Derived for this package. Neuron k, ``s(z_k)``, is replaced by ``g_k s(v)`` with what enters its merged neuron, v (see
 `nucleate.reduce._merge.Merging`; ``c_k`` is its inner and ``g_k`` its outer factor). With the Lipschitz constant S of s
 
     |s(z_k) - g_k s(v)|  <=  S |z_k - c_k v|  +  max over the reach of v of |s(c_k v) - g_k s(v)|.
 
-The first is affine in what enters the layer, whose box interval arithmetic gives, but for what layers before have
-changed, which the weights of v carry on. The second is a function of one number, bounded on a grid and by S between
-its points. The outputs move by at most ``|W_L|`` times the last hidden layer's changes.
+What enters neuron k is ``z_k = w_k . h + b_k`` with the original activations h; these are the merged ones, spread out,
+up to the changes before. So ``z_k - c_k v`` is affine in the merged activations, whose box interval arithmetic gives,
+plus ``w_k`` times these changes. The second term is a function of one number, bounded on a grid and by S between its
+points. The outputs move by at most ``|W_L|`` times the last hidden layer's changes.
 """
 
 from collections.abc import Sequence
@@ -65,35 +66,25 @@ def merge_bound(
     """
     changes = np.zeros(layers[0].weights.shape[1])
     reached: Box | Ball = domain
-    spread = np.eye(len(changes))
-    for layer, merging in zip(layers, mergings, strict=False):
+    gathered = layers[0]
+    for layer, following, merging in zip(layers, layers[1:], mergings, strict=False):
         labels, inner, outer, merged = merging
-        # What the merged neuron reads, as a function of the original's inputs: the changes before come on top.
-        lifted = Affine(_lift(merged.weights, spread), merged.bias)
-        mine = Affine(lifted.weights[labels], lifted.bias[labels])
-        carried = np.abs(mine.weights) @ changes
-        difference = Affine(layer.weights - inner[:, None] * mine.weights, layer.bias - inner * mine.bias)
-        apart = _largest(*reached.reach(difference)) + np.abs(inner) * carried
-        far = _largest(*reached.reach(mine)) + carried
-        changes = activation.lipschitz * apart + _curvature(activation, inner, outer, far)
-        middle, radius = reached.reach(layer)
+        own = Affine(merged.weights[labels], merged.bias[labels])
+        apart = Affine(gathered.weights - inner[:, None] * own.weights, gathered.bias - inner * own.bias)
+        entering = _largest(*reached.reach(apart)) + np.abs(layer.weights) @ changes
+        far = _largest(*reached.reach(own))
+        changes = activation.lipschitz * entering + _curvature(activation, inner, outer, far)
+        middle, radius = reached.reach(merged)
         level = activate(activation, middle)
         reached = Box(level - activation.lipschitz * radius, level + activation.lipschitz * radius)
-        spread = np.zeros((len(labels), len(merged.weights)))
-        spread[np.arange(len(labels)), labels] = outer
+        gathered = merging.gather(following)
     bound: np.ndarray = np.abs(layers[-1].weights) @ changes
     return bound
 
 
-def _lift(weights: Float[np.ndarray, "k merged"], spread: Float[np.ndarray, "m merged"]) -> Float[np.ndarray, "k m"]:
-    """Weights on the m original neurons that read the same as ``weights`` on the merged, when they act as merged."""
-    share = spread / np.maximum(np.square(spread).sum(axis=0), 1e-300)
-    lifted: np.ndarray = weights @ share.T
-    return lifted
-
-
 def _largest(middle: Float[np.ndarray, " m"], radius: Float[np.ndarray, " m"]) -> Float[np.ndarray, " m"]:
-    return np.abs(middle) + radius
+    largest: np.ndarray = np.abs(middle) + radius
+    return largest
 
 
 def _curvature(

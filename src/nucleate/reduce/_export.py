@@ -71,18 +71,18 @@ def export(reduction: Reduction, problem: Problem, path: str | Path) -> Export:
     says = guarantee(reduction)
     expected = _answer(reduction.preprocessing, outputs_of(reduction.network, problem.test))
     if path.suffix == ".onnx":
-        content = onnx_bytes(reduction.network, reduction.preprocessing, says)
-        answers = Session(content)(raw_rows(reduction.preprocessing, problem.test.x))
+        write_atomically(path, onnx_bytes(reduction.network, reduction.preprocessing, says))
+        answers = Session(path.read_bytes())(raw_rows(reduction.preprocessing, problem.test.x))
         got = answers["prediction" if problem.task == "regression" else "probabilities"]
-        write_atomically(path, content)
     else:
         reduction.network.save(path, says | {"preprocessing": reduction.preprocessing.to_json()})
         got = _answer(reduction.preprocessing, outputs_of(Network.load(path), problem.test))
     difference = float(np.abs(got - expected).max())
-    unit = max((column.std for column in reduction.preprocessing.targets), default=1.0)
+    unit = max(column.std for column in reduction.preprocessing.targets)
     if not difference <= _ROUNDING * unit:
+        path.unlink()
         raise NucleateError(
-            f"The exported file {path} departs from the network by {difference:.2g}; do not use it, and report this."
+            f"The file {path} departs from the network by {difference:.2g}, so it was deleted; please report this."
         )
     return Export(path, len(expected), difference)
 

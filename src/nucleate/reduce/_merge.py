@@ -8,6 +8,7 @@ one (Zhou et al. 2022, arXiv 2105.11686; Chen and Luo 2024, arXiv 2402.15958).
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 from scipy.cluster.hierarchy import fcluster, linkage
@@ -15,14 +16,16 @@ from scipy.spatial.distance import squareform
 
 from nucleate.activations import Activation
 from nucleate.network import Network
-from nucleate.observe import cosine_similarity, directions, neurons
+from nucleate.observe import cosine_similarity, directions
 from nucleate.reduce._layers import Affine
 from nucleate.reduce._method import Layer, Narrow, Narrowed
+
+_MOST_ROWS = 512
 
 
 @dataclass(frozen=True, eq=False)
 class Groups:
-    """Which neurons of a hidden layer point one way, up to sign where the activation does not mind it.
+    """Which neurons of a hidden layer do the same up to size, and up to sign where the activation does not mind it.
 
     Parameters
     ----------
@@ -74,19 +77,24 @@ class Merging(NamedTuple):
         return Affine(weights, outgoing.bias)
 
 
-def groups(network: Network) -> tuple[Groups, ...]:
-    """The groups of each hidden layer's neurons, by their input weights with the bias.
+def groups(network: Network, x: Float[np.ndarray, "n d"]) -> tuple[Groups, ...]:
+    """The groups of each hidden layer's neurons by what enters them on rows of ``x``, evenly spaced and at most 512.
+
+    Input weights mislead behind a condensed layer, whose equal neurons make different weights do the same.
 
     Examples
     --------
     >>> from nucleate import InitScale
     >>> network = Network.create(2, [5, 4], 1, scale=InitScale("gain", 1.0))
-    >>> [found.labels.shape for found in groups(network)]
+    >>> [found.labels.shape for found in groups(network, np.eye(2))]
     [(5,), (4,)]
     """
     signed = network.activation.parity == "none"
+    rows = x[np.linspace(0, len(x) - 1, min(len(x), _MOST_ROWS)).astype(np.int64)]
+    entering = network.pre_activations(jnp.asarray(rows.T, network.dtype))
     return tuple(
-        Groups(layer, directions(neurons(network, layer), signed=signed).labels) for layer in range(1, network.depth)
+        Groups(layer, directions(np.asarray(vectors, np.float64), signed=signed).labels)
+        for layer, vectors in enumerate(entering, start=1)
     )
 
 

@@ -102,7 +102,7 @@ def reduce(
         test=metrics["test"],
         certificate=certify(network, small, problem),
         bound=None if distil or fine_tune else _bound(method, network, found.traces, problem.train.x),
-        groups=groups(network),
+        groups=groups(network, problem.train.x),
         peers=(linear_model(problem), narrow_network(problem, small.hidden, network.activation)) if peers else (),
     )
 

@@ -59,7 +59,7 @@ class Reduction:
     bound : Bound or None
         The secondary one, of the methods that have one.
     groups : tuple of Groups
-        The original's neurons by direction: which of them act as one.
+        The original's neurons by what they do on the training inputs: which of them act as one.
     peers : tuple of Peer
         A linear model and a narrow network of the same widths.
     run : int or None
@@ -133,7 +133,7 @@ class Reduction:
                 f"1024 rows on one thread take {before:.3g} ms before and {after:.3g} ms after, "
                 f"{before / after:.2g} times as fast."
             )
-        lines.append(f"By direction, {'; '.join(map(str, self.groups))}.")
+        lines.append(f"Seen as what they do, {'; '.join(map(str, self.groups))}.")
         return "\n".join(lines)
 
 

@@ -69,10 +69,15 @@ class Search:
 
     def cheapest(self) -> Found:
         """The cheapest network that fits, on a grid of widths; the original where no smaller one does."""
-        self._descend(Partly((), (), self._rows, self._layers[0]))
+        self._descend(self.start())
         return self._best
 
-    def _prepare(self, partly: Partly) -> Narrow:
+    def start(self) -> Partly:
+        """The network with all its neurons."""
+        return Partly((), (), self._rows, self._layers[0])
+
+    def prepare(self, partly: Partly) -> Narrow:
+        """The method, prepared for the first layer that still has all its neurons."""
         at = len(partly.done)
         features = activate(self._network.activation, partly.incoming(partly.features[: self._n]))
         return self._method(
@@ -86,13 +91,14 @@ class Search:
             )
         )
 
-    def _narrowed(self, partly: Partly, narrowed: Narrowed) -> Partly:
+    def narrowed(self, partly: Partly, narrowed: Narrowed) -> Partly:
+        """With one more layer narrowed."""
         incoming, outgoing, trace = narrowed
         features = activate(self._network.activation, incoming(partly.features))
         return Partly((*partly.done, incoming), (*partly.traces, trace), features, outgoing)
 
     def _descend(self, partly: Partly) -> None:
-        narrow = self._prepare(partly)
+        narrow = self.prepare(partly)
         full = len(partly.incoming.weights)
         if len(partly.done) == len(self._layers) - 2:
             self._last(partly, narrow, full)
@@ -101,7 +107,7 @@ class Search:
         for width in _grid(full, points):
             if self._cost_of(partly, width) >= self._cost:
                 return
-            self._descend(self._narrowed(partly, narrow(width)))
+            self._descend(self.narrowed(partly, narrow(width)))
 
     def _last(self, partly: Partly, narrow: Narrow, full: int) -> None:
         """The narrowest last hidden layer that fits, if it is cheaper than the best so far."""
@@ -111,7 +117,7 @@ class Search:
         tried: dict[int, Partly] = {}
 
         def fits(width: int) -> bool:
-            tried[width] = self._narrowed(partly, narrow(width))
+            tried[width] = self.narrowed(partly, narrow(width))
             return self._fits(tried[width].incoming(tried[width].features[self._n :]))
 
         if not most or not fits(most):

@@ -177,7 +177,12 @@ class Study:
 
     def write_chunk(self, chunk: int, planned: list[PlannedRun], runs: list[Run], problem: Problem) -> None:
         """Store the finished runs of a chunk, the results last."""
-        metadata = {"preprocessing": problem.preprocessing.to_json(), "task": problem.task, "data": self.spec.data}
+        metadata = {
+            "preprocessing": problem.preprocessing.to_json(),
+            "task": problem.task,
+            "data": self.spec.data,
+            "split_seed": str(self.spec.split_seed),
+        }
         for plan, run in zip(planned, runs, strict=True):
             networks: dict[Moment, Network] = {"initial": run.initial, "final": run.final, "best": run.best}
             for moment, network in networks.items():

@@ -1,0 +1,76 @@
+"""`nucleate reduce` as its users meet it."""
+
+import json
+
+import numpy as np
+import polars as pl
+import pytest
+
+from nucleate.cli import main
+
+from .test_cli import nucleate
+
+SWEEP = ["--hidden", "12,12", "--gains", "0.1", "--lrs", "0.1", "--steps", "200", "--records", "6"]
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data")
+    rng = np.random.default_rng(0)
+    data = pl.DataFrame({"a": rng.standard_normal(150), "b": rng.standard_normal(150)})
+    data = data.with_columns(price=(3 * pl.col("a") - pl.col("b")).tanh() + pl.Series(0.1 * rng.standard_normal(150)))
+    data.write_csv(folder / "data.csv")
+    data.rename({"a": "area"}).write_csv(folder / "other.csv")
+    result = nucleate("sweep", folder / "data.csv", "--target", "price", *SWEEP, "--out", folder / "study", cwd=folder)
+    assert result.returncode == 0, result.stderr
+    return folder
+
+
+def test_a_study_becomes_a_small_file_and_keeps_its_reduction(table):
+    result = nucleate("reduce", "study", "--out", "small.onnx", cwd=table)
+    assert result.returncode == 0, result.stderr
+    assert "hidden widths 12,12 become" in result.stdout
+    assert "at most 1 in 31" in result.stdout
+    assert "small.onnx: answers as the network does on 30 rows" in result.stdout
+    assert (table / "study" / "reduction" / "reduction.json").exists()
+
+
+def test_a_network_with_its_data_as_json(table):
+    network = "study/weights/run-00000-best.safetensors"
+    result = nucleate("reduce", network, "--data", "data.csv", "--method", "merge", "--json", cwd=table)
+    assert result.returncode == 0, result.stderr
+    answer = json.loads(result.stdout)
+    assert answer["hidden"]["before"] == [12, 12]
+    assert answer["certificate"]["probability"] == pytest.approx(1 / 31)
+    assert answer["bound"]["kind"] == "largest over the box of the training inputs"
+    assert {peer["name"] for peer in answer["peers"]} == {"linear model", "narrow network"}
+
+
+NETWORK = "study/weights/run-00000-best.safetensors"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["gone.safetensors", "--data", "data.csv"], "There is no network file gone.safetensors"),
+        (["data.csv", "--data", "data.csv"], "no readable safetensors file"),
+        (["."], "holds no study"),
+        ([NETWORK], "No data are named for the network"),
+        ([NETWORK, "--data", "other.csv"], "no column 'a', which the model reads"),
+        (["study", "--tolerance", "5"], "between 0 and 1"),
+        (["study", "--out", "gone/small.onnx"], "does not exist"),
+        (["study", "--out", "small.pkl"], "expected .onnx or .safetensors"),
+        (["study", "--method", "prune"], "no method 'prune'"),
+        (["study", "--target", "price"], "leave these flags out"),
+    ],
+)
+def test_what_cannot_be_reduced_is_one_sentence(table, monkeypatch, capsys, arguments, says):
+    monkeypatch.chdir(table)
+    monkeypatch.setattr("sys.argv", ["nucleate", "reduce", *arguments])
+    with pytest.raises(SystemExit) as left:
+        main()
+    told = capsys.readouterr()
+    assert left.value.code == 2
+    assert told.out == ""
+    assert says in told.err
+    assert len(told.err.strip().splitlines()) == 1
