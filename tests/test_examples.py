@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import onnxruntime
 import pytest
 
 EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.py"))
@@ -42,3 +43,12 @@ def test_own_dynamics_leaves_its_plateau_when_its_leading_part_blows_up(tmp_path
     assert all(found == pytest.approx(blowup, rel=0.05) for blowup, found in steps[1:])
     assert "largest neuron has 100%" in printed
     assert (tmp_path / "own_dynamics.png").stat().st_size > 10_000
+
+
+def test_own_data_ends_with_a_small_network_that_runs_and_a_page(tmp_path):
+    printed = run("own_data", tmp_path)
+    before, after = re.search(r"(\d+) parameters become (\d+)", printed).groups()
+    assert int(after) < int(before) / 10
+    (number,) = onnxruntime.InferenceSession(tmp_path / "own_data" / "small.onnx").get_inputs()
+    assert number.shape[1] == 10
+    assert (tmp_path / "own_data" / "report.html").stat().st_size > 100_000
