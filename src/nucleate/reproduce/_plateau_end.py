@@ -78,9 +78,11 @@ def _draw(runs: list[Run], outcome: _Outcome) -> Figure:
         steps.plot(outcome.condition[index], outcome.plateau_end[index], "o", color=colour, ms=5, label=label)
     curves.set(xlabel="step", ylabel="loss over its start", xscale="log", title="Dots: the condition is first met")
     legend(curves, loc="lower left")
-    steps.axline((1, 1), (10, 10), color=GREY, lw=1, ls="--")
     steps.set(xlabel="step at which the condition is met", ylabel="step at which the plateau ends")
     steps.set(xscale="log", yscale="log", title="Plateau and condition")
+    limits = min(steps.get_xlim()[0], steps.get_ylim()[0]), max(steps.get_xlim()[1], steps.get_ylim()[1])
+    steps.axline((1, 1), (10, 10), color=GREY, lw=1, ls="--")
+    steps.set(xlim=limits, ylim=limits)
     return figure
 
 
