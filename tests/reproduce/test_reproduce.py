@@ -57,6 +57,13 @@ def test_interrupted_it_keeps_what_is_finished(planted, tmp_path, monkeypatch):
     assert [one.measured for one in planted] == [1, 1]
 
 
+def test_an_experiment_of_ones_own_is_run_like_the_others(tmp_path):
+    own = Planted(1.0, 0.5, name="own")
+    verdict = reproduce(own.experiment, out=tmp_path, quick=True)
+    assert verdict.holds
+    assert verdict.figure == tmp_path / "own.svg"
+
+
 def test_what_a_user_can_mend():
     with pytest.raises(SpecError, match=r"no experiment 'blowup'; choose one of .*blow-up"):
         reproduce("blowup", out=".")

@@ -37,6 +37,11 @@ def get_experiment(name: str) -> Experiment[Any]:
     ------
     SpecError
         If there is none, with the names there are.
+
+    Examples
+    --------
+    >>> [criterion.threshold for criterion in get_experiment("target-direction").criteria]
+    [0.95, 0.1]
     """
     for experiment in EXPERIMENTS:
         if experiment.name == name:

@@ -64,25 +64,27 @@ def _state(network: Network, direction: Float[Array, " d"]) -> State:
 
 
 def _draw(runs: list[Run], outcome: _Outcome) -> Figure:
-    figure, (curves, steps) = panels(2, width=3.8)
+    figure, (curves, ratios) = panels(2, width=3.8)
     seeds = outcome.condition.shape[1]
     for index, (epsilon, colour) in enumerate(zip(EPSILONS, colours(len(EPSILONS)), strict=True)):
-        label = rf"$\varepsilon = {epsilon:g}$"
         for seed in range(seeds):
             trajectory = runs[index * seeds + seed].trajectory
             at, loss = (trajectory[name].to_numpy() for name in ("step", "train_loss"))
             loss = loss / loss[0]
-            curves.plot(at, loss, color=colour, lw=1, label=None if seed else label)
+            curves.plot(at, loss, color=colour, lw=1, label=None if seed else rf"$\varepsilon = {epsilon:g}$")
             met = outcome.condition[index, seed]
             curves.plot(met, np.interp(met, at, loss), "o", color=colour, ms=5, mec="white")
-        steps.plot(outcome.condition[index], outcome.plateau_end[index], "o", color=colour, ms=5, label=label)
+        ratio = outcome.condition[index] / outcome.plateau_end[index]
+        ratios.plot(np.full(seeds, epsilon), ratio, "o", color=colour, ms=5, alpha=0.7)
     curves.set(xlabel="step", ylabel="loss over its start", xscale="log", title="Dots: the condition is first met")
     legend(curves, loc="lower left")
-    steps.set(xlabel="step at which the condition is met", ylabel="step at which the plateau ends")
-    steps.set(xscale="log", yscale="log", title="Plateau and condition")
-    limits = min(steps.get_xlim()[0], steps.get_ylim()[0]), max(steps.get_xlim()[1], steps.get_ylim()[1])
-    steps.axline((1, 1), (10, 10), color=GREY, lw=1, ls="--")
-    steps.set(xlim=limits, ylim=limits)
+    ratios.axhspan(0.8, 1.2, color="0.93", zorder=0)
+    ratios.axhline(1, color=GREY, lw=1, ls="--")
+    ratios.set(xlabel=r"$\varepsilon$", ylabel="step of the condition / end of the plateau", xscale="log")
+    ratios.set(
+        ylim=(0, 2), title="The two steps", xticks=EPSILONS, xticklabels=[f"{epsilon:g}" for epsilon in EPSILONS]
+    )
+    ratios.minorticks_off()
     return figure
 
 

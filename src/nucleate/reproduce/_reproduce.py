@@ -1,6 +1,6 @@
 """The verb: run an experiment, or all, and keep verdicts and figures in a folder."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,13 +17,15 @@ from nucleate.reproduce._index import index_page
 from nucleate.reproduce._verdict import Verdict, find, keep
 
 
-def reproduce(name: str, *, out: str | Path, quick: bool = False, progress: bool = True) -> Verdict:
+def reproduce(
+    experiment: str | Experiment[Any], *, out: str | Path, quick: bool = False, progress: bool = True
+) -> Verdict:
     """Measure whether a claim of the literature holds.
 
     Parameters
     ----------
-    name : str
-        One of `EXPERIMENTS`.
+    experiment : str or Experiment
+        The name of one of `EXPERIMENTS`, or one of your own.
     out : path
         A folder; gets ``<name>.json`` with the verdict and ``<name>.svg``, ``.pdf`` and ``.png`` with the figure. A
         verdict that is there already, of the same version and size, is not measured again.
@@ -38,8 +40,31 @@ def reproduce(name: str, *, out: str | Path, quick: bool = False, progress: bool
         For an unknown name.
     NucleateError
         If the folder cannot be written.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from typing import NamedTuple
+    >>> from matplotlib.figure import Figure
+    >>> from nucleate.reproduce import Criterion, Measurement
+    >>> class Size(NamedTuple):
+    ...     blowups: int
+    >>> pessimist = Experiment(
+    ...     name="pessimist",
+    ...     claim="Nothing blows up.",
+    ...     source="nobody",
+    ...     setting="{blowups} blow-ups",
+    ...     criteria=(Criterion("blow-ups", "at most", 0.0),),
+    ...     quick=Size(2),
+    ...     full=Size(200),
+    ...     measure=lambda size, progress: Measurement((float(size.blowups),), Figure()),
+    ... )
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     print(reproduce(pessimist, out=folder, quick=True, progress=False))
+    pessimist does not hold: blow-ups: 2 (at most 0: not met)
     """
-    return _run([get_experiment(name)], _made(out), quick=quick, progress=progress)[0]
+    chosen = get_experiment(experiment) if isinstance(experiment, str) else experiment
+    return _run([chosen], _made(out), quick=quick, progress=progress)[0]
 
 
 def reproduce_all(*, out: str | Path, quick: bool = False, progress: bool = True) -> list[Verdict]:
@@ -53,7 +78,7 @@ def reproduce_all(*, out: str | Path, quick: bool = False, progress: bool = True
     return verdicts
 
 
-def _run(experiments: Any, out: Path, *, quick: bool, progress: bool) -> list[Verdict]:
+def _run(experiments: Sequence[Experiment[Any]], out: Path, *, quick: bool, progress: bool) -> list[Verdict]:
     verdicts = []
     with _show_progress(shown=progress) as show:
         for done, experiment in enumerate(experiments):

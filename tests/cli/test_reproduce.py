@@ -1,0 +1,63 @@
+"""`nucleate reproduce`: what it prints, writes and refuses."""
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from nucleate.cli._app import app
+from nucleate.reproduce import EXPERIMENTS
+from nucleate.reproduce import _reproduce as verb
+from tests.cli.test_cli import nucleate, refusal
+from tests.reproduce.planted import Planted
+
+
+def run(*arguments):
+    return CliRunner().invoke(app, ["reproduce", *map(str, arguments)], catch_exceptions=False)
+
+
+@pytest.fixture
+def planted(monkeypatch):
+    """One experiment in place of the real ones."""
+    one = Planted(0.25, 0.5)
+    monkeypatch.setattr(verb, "EXPERIMENTS", (one.experiment,))
+    return one
+
+
+def test_list_names_every_experiment_with_its_claim_and_source():
+    listed = json.loads(nucleate("reproduce", "list", "--json").stdout)["experiments"]
+    assert [row["name"] for row in listed] == [experiment.name for experiment in EXPERIMENTS]
+    text = run("list").stdout
+    assert all(row["claim"] in text and row["source"] in text for row in listed)
+
+
+def test_all_prints_verdicts_and_the_path_of_the_page(planted, tmp_path):
+    result = run("all", "--quick", "--out", tmp_path)
+    assert result.exit_code == 0
+    assert "planted: does not hold" in result.stdout
+    assert "first: 0.25 (at least 1: not met)" in result.stdout
+    assert result.stdout.splitlines()[-1] == str(tmp_path / "index.html")
+    assert (tmp_path / "index.html").exists()
+
+
+def test_as_json_it_is_one_object(planted, tmp_path):
+    answer = json.loads(run("all", "--quick", "--json", "--out", tmp_path).stdout)
+    assert answer["verdicts"][0]["findings"][0] == {
+        "quantity": "first", "relation": "at least", "threshold": 1.0, "number": 0.25, "holds": False
+    }  # fmt: skip
+    assert answer["files"] == [str(tmp_path / "index.html")]
+
+
+def test_interrupted_it_says_how_to_go_on(planted, tmp_path):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    object.__setattr__(planted.experiment, "measure", interrupt)
+    result = run("all", "--out", tmp_path)
+    assert result.exit_code == 130
+    assert "The same command goes on from there" in result.stderr
+
+
+def test_an_unknown_name_is_one_line(tmp_path):
+    assert "no experiment 'blowup'; choose one of target-direction" in refusal("reproduce", "blowup", cwd=tmp_path)
+    assert not (tmp_path / "nucleate-reproduce").exists()
