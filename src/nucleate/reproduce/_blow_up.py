@@ -106,6 +106,6 @@ EXPERIMENT = Experiment(
         Criterion("distance of the two-layer growth rate from 1", "at most", 1e-3),
     ),
     quick=Size(states=200, width=20, trajectories=10),
-    full=Size(states=10_000, width=50, trajectories=40),
+    full=Size(states=1000, width=50, trajectories=40),
     measure=measure,
 )
