@@ -36,7 +36,7 @@ def reduction():
         test=BeforeAfter(2.1, 2.2),
         certificate=Certificate(rows=99, largest_deviation=0.5, rms_deviation=0.125, relative_deviation=0.05),
         bound=None,
-        groups=groups(original),
+        groups=groups(original, problem.train.x),
         peers=(Peer("linear model", (), 6, 3.0, 3.1), Peer("narrow network", (3, 2), 23, 2.02, 2.3)),
         run=0,
         inference=BeforeAfter(0.004, 0.001),
