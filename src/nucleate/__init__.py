@@ -7,8 +7,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from nucleate import observe, problems, reduce, theory
+    from nucleate import adapters, observe, problems, reduce, theory
     from nucleate.activations import Activation, activation_names, get_activation, register_activation
+    from nucleate.adapters import CondensedClassifier, CondensedRegressor
     from nucleate.errors import DataError, NetworkError, NucleateError, SpecError, StudyError
     from nucleate.forecast import Forecast, forecast, forecast_many
     from nucleate.init_scale import InitScale
@@ -20,8 +21,9 @@ if TYPE_CHECKING:
     from nucleate.sweep import Study, StudySpec, summarise, sweep
     from nucleate.training import Run, train, train_many
 
-_ROOMS = ("forecast", "observe", "problems", "reduce", "report", "reproduce", "sweep", "theory")
+_ROOMS = ("adapters", "forecast", "observe", "problems", "reduce", "report", "reproduce", "sweep", "theory")
 _HOMES = {
+    "adapters": ("CondensedClassifier", "CondensedRegressor"),
     "activations": ("Activation", "activation_names", "get_activation", "register_activation"),
     "forecast": ("Forecast", "forecast_many"),
     "errors": ("DataError", "NetworkError", "NucleateError", "SpecError", "StudyError"),
@@ -36,6 +38,8 @@ _HOMES = {
 
 __all__ = [
     "Activation",
+    "CondensedClassifier",
+    "CondensedRegressor",
     "DataError",
     "Forecast",
     "InitScale",
@@ -51,6 +55,7 @@ __all__ = [
     "StudySpec",
     "Verdict",
     "activation_names",
+    "adapters",
     "forecast",
     "forecast_many",
     "get_activation",

@@ -59,6 +59,10 @@ class Activation:
     def __call__(self, z: Float[Array, "..."]) -> Float[Array, "..."]:
         return self.function(z)
 
+    def __reduce__(self) -> tuple[Callable[[str], "Activation"], tuple[str]]:
+        # Pickled by name: functions of one's own need not be picklable, and what is loaded is what is registered.
+        return get_activation, (self.name,)
+
     @property
     def slope(self) -> float | None:
         """``s'(0)``; None where the two sides differ (ReLU, leaky ReLU)."""

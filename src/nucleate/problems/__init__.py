@@ -5,12 +5,15 @@ from nucleate.problems._load import load_problem
 from nucleate.problems._losses import Task, cross_entropy, residual, squared_error
 from nucleate.problems._preprocessing import Column, Preprocessing
 from nucleate.problems._problem import Problem, Split
+from nucleate.problems._split import Rows, Sizes, split_rows
 
 __all__ = [
     "Column",
     "Preprocessing",
     "Problem",
     "ProblemInfo",
+    "Rows",
+    "Sizes",
     "Split",
     "Task",
     "cross_entropy",
@@ -18,5 +21,6 @@ __all__ = [
     "load_problem",
     "problem_names",
     "residual",
+    "split_rows",
     "squared_error",
 ]

@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import polars as pl
 from jaxtyping import Array, Float, Shaped
 
+from nucleate.errors import DataError
 from nucleate.problems._checks import (
     Kind,
     complete_rows,
@@ -158,29 +159,66 @@ class Problem:
             table, dropped = complete_rows(table)
             notes += dropped
         else:
-            advice = "Drop or fill them, or pass --drop-missing (in Python drop_missing=True)."
-            refuse_missing(table.select(targets), "Target", advice)
-            refuse_missing(table.drop(targets), "Input", advice)
-
+            _refuse_gaps(table, targets)
         sizes = part_sizes(len(table), validation, test)
-        if task is None:
-            task, why = infer_task(table.select(targets))
-            notes += why
-        kinds_of_targets = target_kinds(table.select(targets), task)
-        kinds_of_inputs = input_kinds(table.drop(targets))
-        constant = [column for column, kind in kinds_of_inputs.items() if kind == "constant"]
-        if constant:
-            notes.append(f"Left out constant input {name_columns(constant)}.")
-        labels = np.array(table[targets[0]].to_list()) if task == "classification" else None
+        checked = _check(table, targets, task)
+        labels = np.array(table[targets[0]].to_list()) if checked.task == "classification" else None
         return assemble(
             name,
             [table[rows] for rows in split_rows(sizes, split_seed, labels)],
-            kinds_of_inputs,
-            kinds_of_targets,
+            checked.inputs,
+            checked.targets,
             standardise=standardise,
             data_hash=data_hash,
-            notes=notes,
+            notes=[*notes, *checked.notes],
             preprocessing=preprocessing,
+        )
+
+    @classmethod
+    def from_parts(
+        cls,
+        train: pl.DataFrame,
+        validation: pl.DataFrame,
+        test: pl.DataFrame,
+        *,
+        target: str | Sequence[str],
+        task: Task | None = None,
+        name: str = "parts",
+        standardise: bool = True,
+    ) -> "Problem":
+        """The problem of a table that is split already, into parts of the same columns; otherwise as `from_table`.
+
+        Raises
+        ------
+        DataError
+            As `from_table`; for parts without rows; and for a class that the training part does not have.
+
+        Examples
+        --------
+        >>> table = pl.DataFrame({"hour": range(30), "load": [hour % 24 for hour in range(30)]})
+        >>> Problem.from_parts(table[:20], table[20:25], table[25:], target="load", task="regression")
+        Problem(parts, regression, 1 input, 1 output, 20 + 5 + 5 rows)
+        """
+        parts = (train, validation, test)
+        if min(map(len, parts)) == 0:
+            raise DataError(
+                f"The parts have {', '.join(str(len(part)) for part in parts)} rows; each needs one or more."
+            )
+        if any(part.columns != train.columns for part in parts):
+            raise DataError("The parts differ in their columns; give all three the same ones in the same order.")
+        table = pl.concat(parts, how="vertical_relaxed")
+        targets = choose_targets(table.columns, target)
+        refuse_infinite(table)
+        _refuse_gaps(table, targets)
+        checked = _check(table, targets, task)
+        return assemble(
+            name,
+            [table[: len(train)], table[len(train) : -len(test)], table[-len(test) :]],
+            checked.inputs,
+            checked.targets,
+            standardise=standardise,
+            data_hash=table_hash(*parts),
+            notes=checked.notes,
         )
 
     def __repr__(self) -> str:
@@ -219,6 +257,33 @@ class Problem:
         if self.task == "regression":
             return float(np.sqrt(np.mean((predicted - true) ** 2)))
         return float(np.mean((predicted == true) & np.isfinite(outputs).all(axis=1)))
+
+
+class _Checked(NamedTuple):
+    """What the columns of a usable table are."""
+
+    task: Task
+    inputs: Mapping[str, Kind]
+    targets: Mapping[str, Kind]
+    notes: list[str]
+
+
+def _refuse_gaps(table: pl.DataFrame, targets: Sequence[str]) -> None:
+    advice = "Drop or fill them, or pass --drop-missing (in Python drop_missing=True)."
+    refuse_missing(table.select(targets), "Target", advice)
+    refuse_missing(table.drop(targets), "Input", advice)
+
+
+def _check(table: pl.DataFrame, targets: Sequence[str], task: Task | None) -> _Checked:
+    notes: list[str] = []
+    if task is None:
+        task, notes = infer_task(table.select(targets))
+    kinds_of_targets = target_kinds(table.select(targets), task)
+    kinds_of_inputs = input_kinds(table.drop(targets))
+    constant = [column for column, kind in kinds_of_inputs.items() if kind == "constant"]
+    if constant:
+        notes.append(f"Left out constant input {name_columns(constant)}.")
+    return _Checked(task, kinds_of_inputs, kinds_of_targets, notes)
 
 
 def assemble(

@@ -4,7 +4,7 @@ import sys
 
 from nucleate._verb import Verb
 from nucleate.reduce._bound import Ball, Box
-from nucleate.reduce._certify import Certificate
+from nucleate.reduce._certify import FEWEST_ROWS, Certificate
 from nucleate.reduce._export import Export, check_export_path, export, time_inference
 from nucleate.reduce._merge import Groups, groups
 from nucleate.reduce._peers import Peer, linear_model, narrow_network
@@ -13,8 +13,10 @@ from nucleate.reduce._reduction import BeforeAfter, Bound, Reduction
 from nucleate.reduce._search import count_parameters
 from nucleate.reduce._store import load_reduction, save_reduction
 from nucleate.reduce._study import FOLDER, best_run, reduce_study
+from nucleate.reduce._tolerance import check_tolerance
 
 __all__ = [
+    "FEWEST_ROWS",
     "FOLDER",
     "Ball",
     "BeforeAfter",
@@ -27,6 +29,7 @@ __all__ = [
     "Reduction",
     "best_run",
     "check_export_path",
+    "check_tolerance",
     "count_parameters",
     "export",
     "groups",

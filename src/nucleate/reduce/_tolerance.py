@@ -1,5 +1,8 @@
 """When a smaller network does the same work: what it may lose of the metric, and how far its outputs may move."""
 
+from numbers import Real
+from typing import Any
+
 import numpy as np
 from jaxtyping import Bool, Float
 from scipy.special import softmax
@@ -32,8 +35,7 @@ class Tolerance:
     """
 
     def __init__(self, problem: Problem, network: Network, tolerance: float) -> None:
-        if not 0 < tolerance < 1:
-            raise SpecError(f"The tolerance is {tolerance}; it must be between 0 and 1, such as 0.01 for 1 %.")
+        check_tolerance(tolerance)
         self._problem, self._tolerance = problem, tolerance
         self._outputs = outputs_of(network, problem.validation)
         self._metric = problem.metric(self._outputs, problem.validation.y)
@@ -49,6 +51,12 @@ class Tolerance:
         deviation = np.sqrt(np.mean(np.square(changes(self._problem, self._outputs, outputs))))
         allowed = self._metric * np.sqrt((1 + self._tolerance) ** 2 - 1)
         return bool(deviation <= allowed and metric <= (1 + self._tolerance) * self._metric)
+
+
+def check_tolerance(tolerance: Any) -> None:
+    """Raise `SpecError` for a tolerance that is not between 0 and 1."""
+    if not (isinstance(tolerance, Real) and 0 < float(tolerance) < 1):
+        raise SpecError(f"The tolerance is {tolerance}; it must be between 0 and 1, such as 0.01 for 1 %.")
 
 
 def outputs_of(network: Network, part: Split) -> Float[np.ndarray, "n c"]:

@@ -1,0 +1,179 @@
+"""The estimators are scikit-learn's: its own checks, its tools, and what ours say beside."""
+
+import pickle
+
+import numpy as np
+import polars as pl
+import pytest
+from sklearn.base import clone
+from sklearn.datasets import load_diabetes, load_wine
+from sklearn.exceptions import NotFittedError
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import PolynomialFeatures
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from nucleate import CondensedClassifier, CondensedRegressor, SpecError
+from nucleate.observe import measure
+
+SMALL = {"hidden": (12, 12), "scale": 0.3, "steps": 200}
+
+
+# The checks' data are often too few to certify a reduction, which is said; pandas is not among our requirements.
+@pytest.mark.filterwarnings("ignore:There are .* rows, and 95 are needed", "ignore::sklearn.exceptions.SkipTestWarning")
+@parametrize_with_checks([CondensedRegressor(**SMALL), CondensedClassifier(**SMALL)])
+def test_scikit_learns_own_checks_pass(estimator, check):
+    check(estimator)
+
+
+@pytest.fixture(scope="module")
+def diabetes():
+    return load_diabetes(return_X_y=True, scaled=False)
+
+
+@pytest.fixture(scope="module")
+def fitted(diabetes):
+    return CondensedRegressor(**SMALL).fit(*diabetes)
+
+
+def test_what_is_fitted_says_what_it_found(fitted):
+    assert fitted.scale_ == 0.3
+    assert len(fitted.n_effective_neurons_) == 2
+    assert all(1 <= count <= 12 for count in fitted.n_effective_neurons_)
+    assert fitted.network_ is fitted.reduction_.network
+    assert fitted.reduction_.share_kept < 1
+    assert fitted.reduction_.certificate.rows == 88
+    assert fitted.reduction_.hidden.before == (12, 12)
+
+
+def test_without_reduction_the_trained_network_predicts(diabetes, fitted):
+    plain = CondensedRegressor(**SMALL, reduce=False).fit(*diabetes)
+    assert plain.reduction_ is None
+    assert plain.network_.hidden == (12, 12)
+    row = measure(plain.network_, plain.network_, plain.preprocessing_.transform(diabetes[0]))
+    assert plain.n_effective_neurons_ == pytest.approx(
+        [row["effective_neurons_1"], row["effective_neurons_2"]], rel=0.2
+    )
+    # The rows that need not certify train.
+    assert len(diabetes[0]) == 442
+    assert plain.score(*diabetes) == pytest.approx(fitted.score(*diabetes), abs=0.1)
+
+
+def test_auto_tries_four_scales_and_takes_the_best_on_validation(diabetes):
+    settings = {"hidden": (12, 12), "steps": 60, "reduce": False}
+    auto = CondensedRegressor(**settings).fit(*diabetes)
+    chosen = CondensedRegressor(**settings, scale=auto.scale_).fit(*diabetes)
+    assert auto.scale_ in (1.0, 0.3, 0.1, 0.03)
+    np.testing.assert_array_equal(auto.predict(diabetes[0]), chosen.predict(diabetes[0]))
+
+
+def test_patience_outlasts_the_plateau(diabetes):
+    """From gain 0.01 gradient descent shows nothing for hundreds of steps, and then learns."""
+    slow = CondensedRegressor(hidden=(12, 12), scale=0.01, optimizer="gd", learning_rate=0.05, steps=6000, reduce=False)
+    assert slow.fit(*diabetes).score(*diabetes) > 0.45
+
+
+def test_the_same_random_state_gives_the_same_bits_and_none_does_not(diabetes, fitted):
+    x, y = diabetes
+    again = clone(fitted).fit(x, y)
+    np.testing.assert_array_equal(again.predict(x), fitted.predict(x))
+    other = CondensedRegressor(**SMALL, reduce=False, random_state=1).fit(x, y)
+    assert not np.array_equal(other.predict(x), fitted.predict(x))
+
+
+def test_a_pickle_predicts_the_same(diabetes, fitted):
+    loaded = pickle.loads(pickle.dumps(fitted))
+    np.testing.assert_array_equal(loaded.predict(diabetes[0]), fitted.predict(diabetes[0]))
+    assert str(loaded.reduction_) == str(fitted.reduction_)
+
+
+def test_a_row_is_predicted_alike_alone_and_among_others(diabetes, fitted):
+    x = diabetes[0]
+    np.testing.assert_allclose(fitted.predict(x[:1]), fitted.predict(x)[:1], rtol=1e-12)
+
+
+def test_it_works_in_a_pipeline_and_in_a_grid_search(diabetes):
+    model = make_pipeline(PolynomialFeatures(1), CondensedRegressor(**SMALL, reduce=False))
+    search = GridSearchCV(model, {"condensedregressor__scale": [0.1, 0.3]}, cv=2, error_score="raise")
+    search.fit(*diabetes)
+    assert search.best_score_ > 0.3
+    assert search.best_params_["condensedregressor__scale"] in (0.1, 0.3)
+
+
+def test_labels_may_be_texts_and_probabilities_add_up():
+    x, y = load_wine(return_X_y=True)
+    names = np.array(["red", "rosé", "white"])[y]
+    model = CondensedClassifier(**SMALL).fit(x, names)
+    assert model.classes_.tolist() == ["red", "rosé", "white"]
+    assert model.score(x, names) > 0.9
+    proba = model.predict_proba(x)
+    np.testing.assert_allclose(proba.sum(axis=1), 1, rtol=1e-12)
+    assert (model.classes_[proba.argmax(axis=1)] == model.predict(x)).all()
+    assert model.reduction_.certificate.labels_changed <= 3
+
+
+def test_several_targets_keep_their_shape_and_their_units(diabetes):
+    x, y = diabetes
+    model = CondensedRegressor(**SMALL, reduce=False).fit(x, np.column_stack([y, 1000 - 2 * y]))
+    predicted = model.predict(x)
+    assert predicted.shape == (442, 2)
+    assert np.sqrt(np.mean((1000 - 2 * predicted[:, 0] - predicted[:, 1]) ** 2)) < 0.2 * (2 * y).std()
+
+
+def test_columns_with_names_are_known_by_them(diabetes):
+    x, y = diabetes
+    # A column may have the name that a target without one is given.
+    table = pl.DataFrame(x[:, :3], schema=["age", "y", "bmi"])
+    model = CondensedRegressor(**SMALL, reduce=False).fit(table, y)
+    assert [column.name for column in model.preprocessing_.inputs] == ["age", "y", "bmi"]
+    with pytest.raises(ValueError, match=r"(?s)feature names.*bmi"):
+        model.predict(table.rename({"bmi": "weight"}))
+
+
+def test_too_few_rows_to_certify_are_said_and_nothing_is_reduced(diabetes):
+    x, y = diabetes
+    with pytest.warns(UserWarning, match="There are 94 rows, and 95 are needed to certify a smaller network"):
+        model = CondensedRegressor(**SMALL).fit(x[:94], y[:94])
+    assert model.reduction_ is None
+    assert model.network_.hidden == (12, 12)
+    assert CondensedRegressor(**SMALL).fit(x[:95], y[:95]).reduction_.certificate.rows == 19
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"scale": "small"}, "The scale is 'small'; it must be 'auto' or a positive number"),
+        ({"scale": -1}, "The scale is -1"),
+        ({"tolerance": 1.5}, "The tolerance is 1.5; it must be between 0 and 1"),
+        ({"tolerance": None}, "The tolerance is None"),
+        ({"learning_rate": -1}, "The learning rate is -1; it must be a positive number"),
+        ({"learning_rate": 1e5, "optimizer": "gd"}, "diverged from every scale at learning rate 100000"),
+        ({"optimizer": "sgd"}, "The setting 'optimizer' is 'sgd'"),
+        ({"activation": "tan"}, "There is no activation 'tan'"),
+        ({"hidden": ()}, "needs at least one hidden layer"),
+        ({"batch_size": 500}, "The batch size is 500, but there are"),
+    ],
+)
+def test_a_setting_out_of_range_is_said_in_a_sentence(diabetes, change, says):
+    with pytest.raises(ValueError, match=says):
+        CondensedRegressor(**SMALL | change).fit(*diabetes)
+
+
+def test_unusable_data_are_said_in_a_sentence(diabetes, fitted):
+    x, y = diabetes
+    gap = x[:5].copy()
+    gap[2, 3] = np.nan
+    with pytest.raises(ValueError, match="contains NaN"):
+        fitted.predict(gap)
+    with pytest.raises(ValueError, match="2 features, but CondensedRegressor is expecting 10"):
+        fitted.predict(x[:, :2])
+    with pytest.raises(NotFittedError):
+        CondensedRegressor().predict(x)
+    with pytest.raises(ValueError, match="never vary"):
+        CondensedRegressor(**SMALL).fit(np.ones_like(x), y)
+    with pytest.raises(ValueError, match=r"'y' is 1\.0 in every row"):
+        CondensedRegressor(**SMALL).fit(x, np.ones(len(x)))
+    with pytest.raises(ValueError, match="All labels are of one class, 1"):
+        CondensedClassifier(**SMALL).fit(x, np.ones(len(x), int))
+    with pytest.raises(SpecError):
+        CondensedRegressor(**SMALL | {"scale": 0}).fit(x, y)
