@@ -83,9 +83,8 @@ def _linear(problem: Problem) -> Iterator[Any]:
 
 
 def _metric(problem: Problem, model: Any, part: Split) -> float:
-    outputs = model.predict(part.x) if problem.task == "regression" else model.predict_log_proba(part.x)
-    # Probabilities rounded to zero have no logarithm.
-    return problem.metric(np.maximum(outputs.reshape(len(part.x), -1), -1e300), part.y)
+    outputs = model.predict(part.x) if problem.task == "regression" else model.predict_proba(part.x)
+    return problem.metric(outputs.reshape(len(part.x), -1), part.y)
 
 
 def _better(problem: Problem, candidates: list[tuple[float, Any]]) -> tuple[float, Any]:
