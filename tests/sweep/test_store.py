@@ -130,6 +130,18 @@ def test_a_folder_with_other_files_is_refused_and_left_alone(tmp_path):
         sweep("sine-5d", out=tmp_path / "thesis.tex", progress=False, **GRID)
 
 
+def test_files_of_a_study_without_its_spec_are_refused_and_the_traces_of_a_kill_are_not(study, tmp_path):
+    folder = tmp_path / "study"
+    shutil.copytree(study.path, folder)
+    (folder / "spec.json").unlink()
+    with pytest.raises(StudyError, match=r"holds files of a study, but no spec.json says which; put that back"):
+        sweep("sine-5d", out=folder, progress=False, **GRID | {"steps": 50})
+    for file in (file for file in folder.rglob("*") if file.is_file()):
+        file.rename(file.with_name(f".{file.name}.part"))
+    Study.open(folder, study.spec, load_problem("sine-5d"))
+    assert [file.name for file in folder.rglob("*") if file.is_file()] == ["spec.json"]
+
+
 def test_what_is_no_study_or_damaged_is_one_sentence(study, tmp_path):
     with pytest.raises(StudyError, match=r"holds no study \(there is no spec.json\)"):
         Study.load(tmp_path / "absent")

@@ -113,6 +113,11 @@ class Study:
             study._refuse_another(wanted)
         elif path.exists() and (not path.is_dir() or any(_foreign(entry) for entry in path.iterdir())):
             raise StudyError(f"{path} exists and is no study; choose another folder with --out.")
+        elif any(not file.name.endswith(PARTIAL) for folder in _FOLDERS for file in (path / folder).glob("*")):
+            raise StudyError(
+                f"{path} holds files of a study, but no spec.json says which; put that back, or choose another folder "
+                "with --out."
+            )
         try:
             for folder in _FOLDERS:
                 (path / folder).mkdir(parents=True, exist_ok=True)
