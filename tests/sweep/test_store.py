@@ -14,6 +14,7 @@ from nucleate.problems import Preprocessing, Problem, load_problem
 from nucleate.sweep import Study, make_spec, summarise
 
 GRID = {"gains": [1.0, 0.1], "lrs": [0.05, 1e3], "seeds": 2, "hidden": [8, 6], "steps": 40, "records": 6}
+TWO_CHUNKS = {"epsilons": [1e-4, 0.5], "seeds": 16, "hidden": [4], "steps": 10, "records": 4}
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +62,27 @@ def test_what_was_forecast_is_kept_beside_what_came(study):
     assert forecasts["run"].to_list() == list(range(8))
     assert forecasts.select("gain", "lr", "seed").rows() == study.results.select("gain", "lr", "seed").rows()
     assert not forecasts.filter(pl.col("lr") == 1e3)["in_regime"].any()
+
+
+@pytest.fixture(scope="module")
+def two_chunks(tmp_path_factory):
+    """A study whose first chunk stays on its plateau and is forecast to."""
+    return sweep("sine-5d", out=tmp_path_factory.mktemp("two") / "study", progress=False, **TWO_CHUNKS)
+
+
+@pytest.mark.parametrize("table", ["results", "forecasts", "trajectories"])
+def test_a_table_is_read_as_one_data_set_even_where_a_chunk_reached_nothing(two_chunks, table):
+    files = two_chunks.path / table
+    assert pl.read_parquet(files / "*.parquet").equals(getattr(two_chunks, table))
+    schemas = [pl.read_parquet_schema(file) for file in sorted(files.iterdir())]
+    assert len(schemas) == 2
+    assert schemas[0] == schemas[1]
+    assert pl.Null not in schemas[0].values()
+
+
+def test_that_chunk_reached_nothing_indeed(two_chunks):
+    assert two_chunks.results["plateau_end"].is_null().to_list() == 16 * [True] + 16 * [False]
+    assert two_chunks.forecasts["drop_30_percent"][:16].null_count() == 16
 
 
 def test_of_mini_batches_nothing_is_forecast(tmp_path):

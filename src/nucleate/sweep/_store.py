@@ -10,7 +10,6 @@ import platform
 import warnings
 from dataclasses import dataclass
 from importlib.metadata import version
-from io import BytesIO
 from pathlib import Path
 from typing import Literal
 
@@ -26,9 +25,10 @@ from nucleate.network import Network
 from nucleate.observe import Snapshot
 from nucleate.problems import Problem
 from nucleate.sweep._plan import PlannedRun, plan_runs
-from nucleate.sweep._result_row import result_row
+from nucleate.sweep._results import tabulate_results
 from nucleate.sweep._snapshots import snapshots_from, snapshots_to_bytes
 from nucleate.sweep._spec import StudySpec
+from nucleate.sweep._tables import read_tables, write_table
 from nucleate.training import Run
 
 _FORMAT = "nucleate study 1"
@@ -167,7 +167,7 @@ class Study:
     def write_forecasts(self, chunk: int, planned: list[PlannedRun], forecasts: pl.DataFrame) -> None:
         """Store the forecasts of a chunk, one row a run."""
         numbers = pl.Series("run", [plan.number for plan in planned], pl.Int64)
-        write_atomically(self._chunk_file("forecasts", chunk), _parquet(forecasts.insert_column(0, numbers)))
+        write_table(self._chunk_file("forecasts", chunk), forecasts.insert_column(0, numbers))
 
     def write_checkpoint(self, chunk: int, checkpoint: bytes) -> None:
         """Keep an unfinished chunk's state."""
@@ -198,9 +198,8 @@ class Study:
             run.trajectory.with_columns(run=pl.lit(plan.number)).select("run", pl.exclude("run"))
             for plan, run in zip(planned, runs, strict=True)
         ]
-        results = [result_row(self.spec, plan, run, problem) for plan, run in zip(planned, runs, strict=True)]
-        write_atomically(self._chunk_file("trajectories", chunk), _parquet(pl.concat(trajectories)))
-        write_atomically(self._chunk_file("results", chunk), _parquet(pl.DataFrame(results, infer_schema_length=None)))
+        write_table(self._chunk_file("trajectories", chunk), pl.concat(trajectories))
+        write_table(self._chunk_file("results", chunk), tabulate_results(self.spec, planned, runs, problem))
         self._checkpoint_file(chunk).unlink(missing_ok=True)
 
     # -- reading -----------------------------------------------------------------------------------------------------
@@ -270,13 +269,7 @@ class Study:
         return f"Study({str(self.path)!r}, {self.planned - self.missing} of {self.planned} runs)"
 
     def _read(self, table: str) -> pl.DataFrame:
-        frames = []
-        for file in sorted((self.path / table).glob("chunk-*.parquet")):
-            try:
-                frames.append(pl.read_parquet(file))
-            except (pl.exceptions.PolarsError, OSError) as error:
-                raise StudyError(f"{file} is damaged ({error}); delete it and sweep again into the folder.") from None
-        return pl.concat(frames, how="diagonal_relaxed") if frames else pl.DataFrame()
+        return read_tables(self.path / table)
 
     def _chunk_file(self, table: str, chunk: int) -> Path:
         return self.path / table / f"chunk-{chunk:05d}.parquet"
@@ -296,12 +289,6 @@ def _split_hash(problem: Problem) -> str:
     for part in (problem.train, problem.validation, problem.test):
         digest.update(part.x.tobytes() + part.y.tobytes())
     return digest.hexdigest()
-
-
-def _parquet(frame: pl.DataFrame) -> bytes:
-    buffer = BytesIO()
-    frame.write_parquet(buffer)
-    return buffer.getvalue()
 
 
 def _foreign(entry: Path) -> bool:
