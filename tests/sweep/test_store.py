@@ -182,6 +182,8 @@ def test_what_is_no_study_or_damaged_is_one_sentence(study, tmp_path):
     (tmp_path / "snapshots" / "run-00000.safetensors").write_bytes(b"torn")
     with pytest.raises(StudyError, match=r"run-00000.safetensors is damaged .*; delete it to do without it"):
         Study.load(tmp_path).snapshots(0)
+    with pytest.raises(StudyError, match=r"trajectories.chunk-00000.parquet is missing; sweep again into the folder"):
+        Study.load(tmp_path).trajectories  # noqa: B018
     with pytest.raises(NetworkError, match="There is no network file"):
         study.network(99)
 

@@ -55,12 +55,13 @@ def run_study(
     study = Study.open(out, spec, problem)
     chunks = plan_chunks(spec)
     total = study.planned
-    finished = sum(len(chunk) for number, chunk in enumerate(chunks) if study.is_finished(number))
+    missing = {number for number, chunk in enumerate(chunks) if not study.is_finished(number, chunk)}
+    finished = sum(len(chunk) for number, chunk in enumerate(chunks) if number not in missing)
     with _interrupts_noticed() as interrupted:
         for number, chunk in enumerate(chunks):
-            if study.is_finished(number):
-                continue
             _forecast(study, number, chunk, problem)
+            if number not in missing:
+                continue
             batch = Batch(
                 problem,
                 [run.network(spec, problem) for run in chunk],
