@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from nucleate import NetworkError, StudyError, sweep
+from nucleate import NetworkError, NucleateError, StudyError, sweep
 from nucleate.network import read_metadata
 from nucleate.observe import snapshot
 from nucleate.problems import Preprocessing, Problem, load_problem
@@ -162,6 +162,26 @@ def test_files_of_a_study_without_its_spec_are_refused_and_the_traces_of_a_kill_
         file.rename(file.with_name(f".{file.name}.part"))
     Study.open(folder, study.spec, load_problem("sine-5d"))
     assert [file.name for file in folder.rglob("*") if file.is_file()] == ["spec.json"]
+
+
+@pytest.mark.parametrize(
+    ("mistake", "sentence"),
+    [
+        ({"batch_size": 10**5}, "The batch size is 100000, but there are"),
+        ({"hidden": [10**6, 10**6]}, "make the hidden widths smaller"),
+    ],
+)
+def test_a_mistake_leaves_no_folder_that_refuses_its_correction(tmp_path, mistake, sentence):
+    with pytest.raises(NucleateError, match=sentence):
+        sweep("sine-5d", out=tmp_path / "study", progress=False, **GRID | mistake)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_grid_that_does_not_fit_into_memory_together_leaves_none_either(tmp_path, monkeypatch):
+    monkeypatch.setattr("nucleate.training._checks.MEMORY", 1e3)
+    with pytest.raises(NucleateError, match=r"8 x Network.* together need about"):
+        sweep("sine-5d", out=tmp_path / "study", progress=False, **GRID)
+    assert not list(tmp_path.iterdir())
 
 
 def test_what_is_no_study_or_damaged_is_one_sentence(study, tmp_path):

@@ -17,7 +17,7 @@ from nucleate.sweep._forecast import forecast_runs, tabulate_forecasts
 from nucleate.sweep._plan import PlannedRun, plan_chunks
 from nucleate.sweep._spec import StudySpec
 from nucleate.sweep._store import Study
-from nucleate.training import Batch
+from nucleate.training import Batch, check_batch_size, check_runs
 
 _CHECKPOINT_SECONDS = 10.0
 
@@ -47,13 +47,17 @@ def run_study(
 
     Raises
     ------
+    SpecError
+        For runs that do not fit the data or the memory.
     StudyError
         If the folder holds something else, see `Study.open`.
     KeyboardInterrupt
         After the chunk in hand was put away.
     """
-    study = Study.open(out, spec, problem)
     chunks = plan_chunks(spec)
+    if not (Path(out) / "spec.json").exists():
+        _check(spec, problem, chunks[0])
+    study = Study.open(out, spec, problem)
     total = study.planned
     missing = {number for number, chunk in enumerate(chunks) if not study.is_finished(number, chunk)}
     finished = sum(len(chunk) for number, chunk in enumerate(chunks) if number not in missing)
@@ -85,6 +89,13 @@ def run_study(
             study.write_chunk(number, chunk, batch.runs(), problem)
             finished += len(chunk)
     return study
+
+
+def _check(spec: StudySpec, problem: Problem, chunk: list[PlannedRun]) -> None:
+    """Refuse what cannot be trained before there is a folder that would then refuse the mended spec."""
+    network = chunk[0].network(spec, problem)
+    check_runs(problem, [network] * len(chunk), [run.learning_rate for run in chunk])
+    check_batch_size(problem, spec.batch_size)
 
 
 def _forecast(study: Study, number: int, chunk: list[PlannedRun], problem: Problem) -> None:
