@@ -114,6 +114,7 @@ def test_what_a_user_can_mend_is_one_line_and_exit_code_2(tmp_path, arguments, s
     (tmp_path / "own.csv").write_text("a,price\n" + "\n".join(f"{k},{k % 7}" for k in range(40)))
     (tmp_path / "grid.toml").write_text('data = "sine-5d"\ngains = [1, 0.5]')
     assert sentence in " ".join(refusal(*arguments, cwd=tmp_path).split())
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["grid.toml", "own.csv"]
 
 
 def test_debug_shows_where_an_error_came_from():

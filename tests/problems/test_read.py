@@ -128,8 +128,13 @@ def test_a_damaged_npz_is_refused(read, tmp_path):
 
 def test_pickles_and_single_arrays_are_no_npz(read, tmp_path):
     np.savez(tmp_path / "objects.npz", x=np.array([[{}]], object), y=np.zeros(1))
-    with pytest.raises(DataError, match="is no readable npz file"):
+    with pytest.raises(
+        DataError, match=r"dtype object, .*; save it with .astype\(float\), or .astype\(str\) where all"
+    ):
         read_table(tmp_path / "objects.npz")
+    x = np.array([["left"], ["right"]], object)
+    np.savez(tmp_path / "texts.npz", x=x.astype(str), y=np.zeros(2))
+    assert read_table(tmp_path / "texts.npz")[0]["x1"].to_list() == ["left", "right"]
     np.save(tmp_path / "single.npy", np.eye(2))
     with pytest.raises(DataError, match="is no readable npz file"):
         read((tmp_path / "single.npy").read_bytes(), "single.npz")

@@ -183,6 +183,10 @@ def test_what_cannot_be_reported_is_one_sentence(study, tmp_path):
         report(study, "fr", tmp_path / "page.html")
     with pytest.raises(NucleateError, match=r"page.html cannot be written \(No such file or directory\)"):
         report(study, out=tmp_path / "absent" / "page.html")
+    folder = copied(study, tmp_path)
+    (folder / "trajectories" / "chunk-00000.parquet").unlink()
+    with pytest.raises(StudyError, match=r"chunk-00000.parquet is missing; sweep again into the folder"):
+        report(folder, out=tmp_path / "page.html")
 
 
 def test_report_is_a_verb_with_figures_beside_it():

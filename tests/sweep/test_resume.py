@@ -64,6 +64,22 @@ def test_a_finished_study_is_not_trained_again(uninterrupted, monkeypatch):
     assert sweep("sine-5d", out=uninterrupted.path, progress=False, **GRID) == uninterrupted
 
 
+@pytest.mark.parametrize(
+    "lost",
+    [
+        "results/chunk-00001.parquet",
+        "trajectories/chunk-00001.parquet",
+        "forecasts/chunk-00000.parquet",
+        "weights/run-00020-best.safetensors",
+    ],
+)
+def test_what_somebody_deleted_is_made_again(uninterrupted, lost):
+    before = contents(uninterrupted.path)
+    (uninterrupted.path / lost).unlink()
+    sweep("sine-5d", out=uninterrupted.path, progress=False, **GRID)
+    assert contents(uninterrupted.path) == before
+
+
 @pytest.mark.parametrize("options", [{}, {"optimizer": "adam", "batch_size": 7}, {"early_stopping": True}])
 def test_a_batch_taken_up_from_a_checkpoint_goes_on_to_the_same_bits(options):
     spec = make_spec(data="sine-5d", **GRID | {"seeds": 2, "steps": 60} | options)

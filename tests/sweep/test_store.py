@@ -7,13 +7,14 @@ import numpy as np
 import polars as pl
 import pytest
 
-from nucleate import NetworkError, StudyError, sweep
+from nucleate import NetworkError, NucleateError, StudyError, sweep
 from nucleate.network import read_metadata
 from nucleate.observe import snapshot
 from nucleate.problems import Preprocessing, Problem, load_problem
 from nucleate.sweep import Study, make_spec, summarise
 
 GRID = {"gains": [1.0, 0.1], "lrs": [0.05, 1e3], "seeds": 2, "hidden": [8, 6], "steps": 40, "records": 6}
+TWO_CHUNKS = {"epsilons": [1e-4, 0.5], "seeds": 16, "hidden": [4], "steps": 10, "records": 4}
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +62,27 @@ def test_what_was_forecast_is_kept_beside_what_came(study):
     assert forecasts["run"].to_list() == list(range(8))
     assert forecasts.select("gain", "lr", "seed").rows() == study.results.select("gain", "lr", "seed").rows()
     assert not forecasts.filter(pl.col("lr") == 1e3)["in_regime"].any()
+
+
+@pytest.fixture(scope="module")
+def two_chunks(tmp_path_factory):
+    """A study whose first chunk stays on its plateau and is forecast to."""
+    return sweep("sine-5d", out=tmp_path_factory.mktemp("two") / "study", progress=False, **TWO_CHUNKS)
+
+
+@pytest.mark.parametrize("table", ["results", "forecasts", "trajectories"])
+def test_a_table_is_read_as_one_data_set_even_where_a_chunk_reached_nothing(two_chunks, table):
+    files = two_chunks.path / table
+    assert pl.read_parquet(files / "*.parquet").equals(getattr(two_chunks, table))
+    schemas = [pl.read_parquet_schema(file) for file in sorted(files.iterdir())]
+    assert len(schemas) == 2
+    assert schemas[0] == schemas[1]
+    assert pl.Null not in schemas[0].values()
+
+
+def test_that_chunk_reached_nothing_indeed(two_chunks):
+    assert two_chunks.results["plateau_end"].is_null().to_list() == 16 * [True] + 16 * [False]
+    assert two_chunks.forecasts["drop_30_percent"][:16].null_count() == 16
 
 
 def test_of_mini_batches_nothing_is_forecast(tmp_path):
@@ -130,6 +152,38 @@ def test_a_folder_with_other_files_is_refused_and_left_alone(tmp_path):
         sweep("sine-5d", out=tmp_path / "thesis.tex", progress=False, **GRID)
 
 
+def test_files_of_a_study_without_its_spec_are_refused_and_the_traces_of_a_kill_are_not(study, tmp_path):
+    folder = tmp_path / "study"
+    shutil.copytree(study.path, folder)
+    (folder / "spec.json").unlink()
+    with pytest.raises(StudyError, match=r"holds files of a study, but no spec.json says which; put that back"):
+        sweep("sine-5d", out=folder, progress=False, **GRID | {"steps": 50})
+    for file in (file for file in folder.rglob("*") if file.is_file()):
+        file.rename(file.with_name(f".{file.name}.part"))
+    Study.open(folder, study.spec, load_problem("sine-5d"))
+    assert [file.name for file in folder.rglob("*") if file.is_file()] == ["spec.json"]
+
+
+@pytest.mark.parametrize(
+    ("mistake", "sentence"),
+    [
+        ({"batch_size": 10**5}, "The batch size is 100000, but there are"),
+        ({"hidden": [10**6, 10**6]}, "make the hidden widths smaller"),
+    ],
+)
+def test_a_mistake_leaves_no_folder_that_refuses_its_correction(tmp_path, mistake, sentence):
+    with pytest.raises(NucleateError, match=sentence):
+        sweep("sine-5d", out=tmp_path / "study", progress=False, **GRID | mistake)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_grid_that_does_not_fit_into_memory_together_leaves_none_either(tmp_path, monkeypatch):
+    monkeypatch.setattr("nucleate.training._checks.MEMORY", 1e3)
+    with pytest.raises(NucleateError, match=r"8 x Network.* together need about"):
+        sweep("sine-5d", out=tmp_path / "study", progress=False, **GRID)
+    assert not list(tmp_path.iterdir())
+
+
 def test_what_is_no_study_or_damaged_is_one_sentence(study, tmp_path):
     with pytest.raises(StudyError, match=r"holds no study \(there is no spec.json\)"):
         Study.load(tmp_path / "absent")
@@ -148,6 +202,8 @@ def test_what_is_no_study_or_damaged_is_one_sentence(study, tmp_path):
     (tmp_path / "snapshots" / "run-00000.safetensors").write_bytes(b"torn")
     with pytest.raises(StudyError, match=r"run-00000.safetensors is damaged .*; delete it to do without it"):
         Study.load(tmp_path).snapshots(0)
+    with pytest.raises(StudyError, match=r"trajectories.chunk-00000.parquet is missing; sweep again into the folder"):
+        Study.load(tmp_path).trajectories  # noqa: B018
     with pytest.raises(NetworkError, match="There is no network file"):
         study.network(99)
 

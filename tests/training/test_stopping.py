@@ -3,8 +3,10 @@
 import jax
 import numpy as np
 import pytest
+from scipy.special import expit
 
 from nucleate import InitScale, Network
+from nucleate.observe import stages
 from nucleate.problems import Problem, load_problem
 from nucleate.training import train, train_many
 from nucleate.training._stopping import has_converged
@@ -71,6 +73,56 @@ def test_early_stopping_outlasts_the_plateau_and_its_patience_grows_with_it(leng
 def test_early_stopping_never_stops_on_the_initial_plateau_however_validation_drifts():
     steps = np.arange(0, 100_000, 100)
     assert not has_converged(steps, np.full(1000, 2.0), 2.0 + 1e-3 * np.arange(1000))
+
+
+def first_stop(steps, train_loss, validation_loss):
+    ends = range(2, len(steps) + 1)
+    return next(steps[end - 1] for end in ends if has_converged(steps[:end], train_loss[:end], validation_loss[:end]))
+
+
+def two_descents(length, *, rate, offset=0.02):
+    """A descent at ``length``, validation above the loss by a share of it from then on, a second descent at five."""
+    steps = np.unique(np.concatenate([[0], np.geomspace(1, 40 * length, 400).round().astype(int)]))
+    train_loss = 1 - 0.5 * expit(50 * (steps / length - 1)) - 0.2 * expit(rate * (steps / length - 5))
+    overfit = 0.1 * np.maximum(steps / length - 8, 0)
+    return steps, train_loss, train_loss + 0.5 * offset * (steps > 1.15 * length) + overfit
+
+
+@pytest.mark.parametrize("length", [200, 20_000])
+def test_a_secondary_plateau_on_which_the_training_loss_falls_ever_faster_is_outlasted(length):
+    steps, train_loss, validation_loss = two_descents(length, rate=2)
+    assert stages(steps, train_loss).boundaries[2] > 4 * length
+    best = steps[np.argmin(validation_loss)]
+    assert best > 6 * length
+    assert 2 * best <= first_stop(steps, train_loss, validation_loss) < 2.1 * best
+
+
+def test_a_secondary_plateau_that_shows_no_end_is_left_at_34_tenths_of_its_beginning():
+    steps, train_loss, validation_loss = two_descents(1000, rate=1000)
+    began = stages(steps, train_loss).descent_end
+    assert first_stop(steps, train_loss, validation_loss) == pytest.approx(1.5**3 * began, rel=0.05)
+
+
+def test_once_validation_has_risen_a_plateau_that_seems_to_end_is_not_waited_for():
+    steps, train_loss, validation_loss = two_descents(1000, rate=2, offset=0.1)
+    assert first_stop(steps, train_loss, validation_loss) < 2500
+
+
+def test_a_plateau_that_seems_to_end_and_does_not_is_left_at_ten_times_its_beginning():
+    steps, train_loss, _ = two_descents(1000, rate=1000)
+    flat = train_loss[(steps > 1150) & (steps < 4000)].mean()
+    creeping = np.where(steps < 1150, train_loss, flat * (1 - 1e-6 * (steps / 1000) ** 2))
+    stopped = first_stop(steps, creeping, creeping + 0.01 * (steps > 1150))
+    assert stopped == pytest.approx(10 * stages(steps, creeping).descent_end, rel=0.05)
+
+
+def test_early_stopping_finds_the_best_step_of_diabetes_beyond_its_secondary_plateau():
+    problem = load_problem("diabetes")
+    start = Network.create(10, [50, 50], 1, scale=InitScale("gain", 0.01), bias=[True, False, False])
+    run = train(start, problem, learning_rate=0.1, steps=20_000, early_stopping=True)
+    assert run.status == "early_stopped"
+    assert run.best_step > 3 * run.stages.descent_end
+    assert run.steps < 20_000
 
 
 def test_a_run_with_early_stopping_waits_through_its_plateau_and_then_stops():

@@ -122,9 +122,9 @@ def working(what: str) -> Iterator[None]:
 
 def say_interrupted(out: Path) -> int:
     """How to go on after Ctrl-C; returns the exit code."""
-    print(
-        f"nucleate: interrupted; what is done is kept in {out}. The same command goes on from there.", file=sys.stderr
-    )
+    begun = (out / "spec.json").exists()
+    kept = f"what is done is kept in {out}. The same command goes on from there." if begun else "nothing is kept."
+    print(f"nucleate: interrupted; {kept}", file=sys.stderr)
     return 130
 
 

@@ -26,13 +26,12 @@ def spec_from(fields: dict[str, Any], spec: Path | None) -> "StudySpec":
     return make_spec(**fields) if spec is None else read_spec(spec, **fields)
 
 
-def run_study(fields: dict[str, Any], spec: Path | None, out: Path | None) -> "Study":
+def run_study(spec: "StudySpec", out: Path | None) -> "Study":
     from nucleate.sweep import study_folder
     from nucleate.sweep import sweep as run_sweep
 
-    checked = spec_from(fields, spec)
-    out = out or study_folder(checked)
+    out = out or study_folder(spec)
     try:
-        return run_sweep(checked, out=out)
+        return run_sweep(spec, out=out)
     except KeyboardInterrupt:
         raise typer.Exit(say_interrupted(out)) from None

@@ -27,7 +27,7 @@ from nucleate.cli._flags import (
 )
 from nucleate.cli._options import fields_from
 from nucleate.cli._output import print_json, print_study
-from nucleate.cli._studies import run_study, with_scales
+from nucleate.cli._studies import run_study, spec_from, with_scales
 
 
 def sweep(
@@ -56,7 +56,7 @@ def sweep(
     json: Json = False,
 ) -> None:
     """Many runs: at which init scale and learning rate does it condense? Default scales: gains 1, 0.3, 0.1, 0.03."""
-    study = run_study(with_scales(fields_from(locals()), spec), spec, out)
+    study = run_study(spec_from(with_scales(fields_from(locals()), spec), spec), out)
     if json:
         print_json({"study": str(study.path), "results": study.results.to_dicts()})
     else:

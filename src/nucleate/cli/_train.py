@@ -26,7 +26,7 @@ from nucleate.cli._flags import (
 )
 from nucleate.cli._options import fields_from
 from nucleate.cli._output import print_json, print_trajectory
-from nucleate.cli._studies import run_study
+from nucleate.cli._studies import run_study, spec_from
 from nucleate.errors import SpecError
 
 
@@ -62,9 +62,13 @@ def train(
     if not given and spec is None:
         given = {"gains": [0.1]}
     fields |= given | ({} if lr is None else {"lrs": [lr]}) | ({} if seed is None else {"seeds": [seed]})
-    study = run_study(fields, spec, out)
-    if study.planned > 1:
-        raise SpecError(f"The spec {spec} asks for {study.planned} runs; train takes one, so use nucleate sweep.")
+    from nucleate.sweep import plan_runs
+
+    checked = spec_from(fields, spec)
+    runs = len(plan_runs(checked))
+    if runs > 1:
+        raise SpecError(f"The spec {spec} asks for {runs} runs; train takes one, so use nucleate sweep.")
+    study = run_study(checked, out)
     result, trajectory = study.results.row(0, named=True), study.trajectories.drop("run")
     if json:
         print_json({"study": str(study.path), "result": result, "trajectory": trajectory.to_dicts()})

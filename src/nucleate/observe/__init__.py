@@ -10,9 +10,11 @@ from nucleate.observe._ranks import effective_rank, numerical_rank, stable_rank
 from nucleate.observe._relative_distance import relative_distance
 from nucleate.observe._sizes import amplitudes, contributions
 from nucleate.observe._snapshot import Snapshot, snapshot
-from nucleate.observe._stages import Stages, stages
+from nucleate.observe._stages import AHEAD, FLAT, Stages, stages
 
 __all__ = [
+    "AHEAD",
+    "FLAT",
     "Directions",
     "Snapshot",
     "Stages",

@@ -64,6 +64,11 @@ def _read_npz(path: Path, content: bytes) -> tuple[pl.DataFrame, tuple[str, ...]
         with np.load(io.BytesIO(content)) as file:
             arrays = {name.lower(): file[name] for name in file.files}
     except (ValueError, TypeError, OSError, EOFError, zlib.error, zipfile.BadZipFile) as error:
+        if "Object arrays" in str(error):
+            raise DataError(
+                f"The file {path} has an array of dtype object, which only a pickle can hold; save it with "
+                ".astype(float), or .astype(str) where all of it is text; columns of both kinds go into a CSV file."
+            ) from error
         raise _unreadable(path, "npz", error) from error
     if not {"x", "y"} <= set(arrays):
         raise DataError(

@@ -11,6 +11,15 @@ from nucleate.problems import Problem
 from nucleate.sweep._plan import PlannedRun, plan_runs
 from nucleate.sweep._spec import StudySpec
 
+# What may not be reached; without its type, a chunk in which nothing is would not fit those of the others.
+_REACHED = dict.fromkeys(
+    [
+        *(f"{told}_{share}_percent" for told in ("drop", "measured") for share in (1, 10, 30)),
+        *("lower_10", "upper_10"),
+    ],
+    pl.Int64,
+)
+
 
 class Recommendation(NamedTuple):
     """The smallest init scale that leaves its plateau within a budget of steps, and the learning rate that does it."""
@@ -83,7 +92,7 @@ def tabulate_forecasts(
                 "same_sides": outcome.same_sides(forecast),
             }
         rows.append(row)
-    return pl.DataFrame(rows, infer_schema_length=None)
+    return pl.DataFrame(rows, schema_overrides=_REACHED, infer_schema_length=None)
 
 
 def recommend_scale(

@@ -14,10 +14,11 @@ import numpy as np
 from nucleate.errors import StudyError
 from nucleate.problems import Problem
 from nucleate.sweep._forecast import forecast_runs, tabulate_forecasts
+from nucleate.sweep._pace import Pace
 from nucleate.sweep._plan import PlannedRun, plan_chunks
 from nucleate.sweep._spec import StudySpec
 from nucleate.sweep._store import Study
-from nucleate.training import Batch
+from nucleate.training import Batch, check_batch_size, check_runs, record_steps
 
 _CHECKPOINT_SECONDS = 10.0
 
@@ -27,14 +28,16 @@ class Progress:
     """Where a study stands, for a person who waits.
 
     ``share`` is of all steps of all runs; ``loss`` and ``effective_neurons`` (of each hidden layer) are medians over
-    the runs being trained.
+    the runs being trained, None and empty before this process has trained any. ``seconds_left`` is None while too
+    little is known, and does not know of runs that will end early.
     """
 
     runs_finished: int
     runs: int
     share: float
-    loss: float
-    effective_neurons: tuple[float, ...]
+    loss: float | None = None
+    effective_neurons: tuple[float, ...] = ()
+    seconds_left: float | None = None
 
 
 def run_study(
@@ -47,20 +50,28 @@ def run_study(
 
     Raises
     ------
+    SpecError
+        For runs that do not fit the data or the memory.
     StudyError
         If the folder holds something else, see `Study.open`.
     KeyboardInterrupt
         After the chunk in hand was put away.
     """
-    study = Study.open(out, spec, problem)
     chunks = plan_chunks(spec)
+    if not (Path(out) / "spec.json").exists():
+        _check(spec, problem, chunks[0])
+    study = Study.open(out, spec, problem)
     total = study.planned
-    finished = sum(len(chunk) for number, chunk in enumerate(chunks) if study.is_finished(number))
+    missing = {number for number, chunk in enumerate(chunks) if not study.is_finished(number, chunk)}
+    finished = sum(len(chunk) for number, chunk in enumerate(chunks) if number not in missing)
+    if on_progress is not None:
+        on_progress(Progress(finished, total, finished / total))
+    pace = Pace()
     with _interrupts_noticed() as interrupted:
         for number, chunk in enumerate(chunks):
-            if study.is_finished(number):
-                continue
             _forecast(study, number, chunk, problem)
+            if number not in missing:
+                continue
             batch = Batch(
                 problem,
                 [run.network(spec, problem) for run in chunk],
@@ -71,8 +82,13 @@ def run_study(
             )
             _take_up(batch, study, number)
             kept = time.monotonic()
+            compiling = True
             while not batch.done:
+                started, step, running = time.monotonic(), batch.step, batch.statuses.count("running")
                 batch.advance(stop=interrupted.is_set)
+                if not compiling:
+                    pace.took(time.monotonic() - started, steps=running * (batch.step - step), looks=running)
+                compiling = False
                 if interrupted.is_set():
                     study.write_checkpoint(number, batch.checkpoint())
                     raise KeyboardInterrupt
@@ -80,10 +96,17 @@ def run_study(
                     study.write_checkpoint(number, batch.checkpoint())
                     kept = time.monotonic()
                 if on_progress is not None:
-                    on_progress(_progress(batch, len(chunk), finished, total))
+                    on_progress(_progress(batch, len(chunk), finished, total, pace))
             study.write_chunk(number, chunk, batch.runs(), problem)
             finished += len(chunk)
     return study
+
+
+def _check(spec: StudySpec, problem: Problem, chunk: list[PlannedRun]) -> None:
+    """Refuse what cannot be trained before there is a folder that would then refuse the mended spec."""
+    network = chunk[0].network(spec, problem)
+    check_runs(problem, [network] * len(chunk), [run.learning_rate for run in chunk])
+    check_batch_size(problem, spec.batch_size)
 
 
 def _forecast(study: Study, number: int, chunk: list[PlannedRun], problem: Problem) -> None:
@@ -105,18 +128,23 @@ def _take_up(batch: Batch, study: Study, number: int) -> None:
         raise StudyError(f"{file} is damaged ({error}); delete it, and its runs start again.") from error
 
 
-def _progress(batch: Batch, size: int, finished: int, total: int) -> Progress:
+def _progress(batch: Batch, size: int, finished: int, total: int, pace: Pace) -> Progress:
+    running, waiting = batch.statuses.count("running"), total - finished - size
+    steps, looks = batch.settings.steps, record_steps(batch.settings.steps, batch.settings.records)
     last = [rows[-1] for rows in batch.rows]
     layers = len(batch.initial[0].hidden)
-    ended = sum(status != "running" for status in batch.statuses)
-    share_of_chunk = 1.0 if batch.done else batch.step / batch.settings.steps
+    share_of_chunk = 1.0 if batch.done else batch.step / steps
     return Progress(
-        runs_finished=finished + ended,
+        runs_finished=finished + size - running,
         runs=total,
         share=(finished + size * share_of_chunk) / total,
         loss=float(np.median([row["train_loss"] for row in last])),
         effective_neurons=tuple(
             float(np.median([row[f"effective_neurons_{layer}"] for row in last])) for layer in range(1, layers + 1)
+        ),
+        seconds_left=pace.left(
+            steps=running * (steps - batch.step) + waiting * steps,
+            looks=running * int((looks > batch.step).sum()) + waiting * len(looks),
         ),
     )
 

@@ -1,18 +1,14 @@
 """The study folder: a spec, results and trajectories as Parquet, networks as safetensors; readable without us.
 
-A chunk of runs is finished when its results file is there, and that file appears last and whole. So a process may die
-at any moment: what the next one finds is finished, or is done again from the chunk's checkpoint or its start.
+A chunk's results file appears last of its files, and whole. So a process may die at any moment: what the next one finds
+is finished, or is done again from the chunk's checkpoint or its start; and so is what somebody deleted.
 """
 
-import hashlib
 import json
-import platform
 import warnings
 from dataclasses import dataclass
-from importlib.metadata import version
-from io import BytesIO
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import polars as pl
 from pydantic import ValidationError
@@ -25,21 +21,17 @@ from nucleate.errors import StudyError
 from nucleate.network import Network
 from nucleate.observe import Snapshot
 from nucleate.problems import Problem
+from nucleate.sweep._origin import split_hash, versions
 from nucleate.sweep._plan import PlannedRun, plan_runs
-from nucleate.sweep._result_row import result_row
+from nucleate.sweep._results import tabulate_results
 from nucleate.sweep._snapshots import snapshots_from, snapshots_to_bytes
 from nucleate.sweep._spec import StudySpec
+from nucleate.sweep._tables import read_tables, write_table
 from nucleate.training import Run
 
 _FORMAT = "nucleate study 1"
 _FOLDERS = ("results", "trajectories", "forecasts", "weights", "snapshots", "checkpoints")
 Moment = Literal["initial", "final", "best"]
-
-
-def versions() -> dict[str, str]:
-    """The versions on which the bits of a run depend."""
-    packages = ("nucleate", "jax", "jaxlib", "numpy", "optax", "scipy")
-    return {"python": platform.python_version(), **{name: version(name) for name in packages}}
 
 
 @dataclass(frozen=True)
@@ -107,12 +99,17 @@ class Study:
         """
         path = Path(path)
         rows = {part: len(getattr(problem, part).x) for part in ("train", "validation", "test")}
-        wanted = study = cls(path, spec, problem.data_hash, _split_hash(problem), versions(), rows)
+        wanted = study = cls(path, spec, problem.data_hash, split_hash(problem), versions(), rows)
         if (path / "spec.json").exists():
             study = cls.load(path)
             study._refuse_another(wanted)
         elif path.exists() and (not path.is_dir() or any(_foreign(entry) for entry in path.iterdir())):
             raise StudyError(f"{path} exists and is no study; choose another folder with --out.")
+        elif any(not file.name.endswith(PARTIAL) for folder in _FOLDERS for file in (path / folder).glob("*")):
+            raise StudyError(
+                f"{path} holds files of a study, but no spec.json says which; put that back, or choose another folder "
+                "with --out."
+            )
         try:
             for folder in _FOLDERS:
                 (path / folder).mkdir(parents=True, exist_ok=True)
@@ -151,9 +148,11 @@ class Study:
 
     # -- writing -----------------------------------------------------------------------------------------------------
 
-    def is_finished(self, chunk: int) -> bool:
-        """Whether all runs of a chunk are stored."""
-        return self._chunk_file("results", chunk).exists()
+    def is_finished(self, chunk: int, planned: list[PlannedRun]) -> bool:
+        """Whether all runs of a chunk are stored, with their courses and networks."""
+        tables = [self._chunk_file(table, chunk) for table in ("results", "trajectories")]
+        networks = [self._network_file(plan.number, moment) for plan in planned for moment in get_args(Moment)]
+        return all(file.exists() for file in tables + networks)
 
     def is_forecast(self, chunk: int) -> bool:
         """Whether the forecasts of a chunk are stored."""
@@ -162,7 +161,7 @@ class Study:
     def write_forecasts(self, chunk: int, planned: list[PlannedRun], forecasts: pl.DataFrame) -> None:
         """Store the forecasts of a chunk, one row a run."""
         numbers = pl.Series("run", [plan.number for plan in planned], pl.Int64)
-        write_atomically(self._chunk_file("forecasts", chunk), _parquet(forecasts.insert_column(0, numbers)))
+        write_table(self._chunk_file("forecasts", chunk), forecasts.insert_column(0, numbers))
 
     def write_checkpoint(self, chunk: int, checkpoint: bytes) -> None:
         """Keep an unfinished chunk's state."""
@@ -193,9 +192,8 @@ class Study:
             run.trajectory.with_columns(run=pl.lit(plan.number)).select("run", pl.exclude("run"))
             for plan, run in zip(planned, runs, strict=True)
         ]
-        results = [result_row(self.spec, plan, run, problem) for plan, run in zip(planned, runs, strict=True)]
-        write_atomically(self._chunk_file("trajectories", chunk), _parquet(pl.concat(trajectories)))
-        write_atomically(self._chunk_file("results", chunk), _parquet(pl.DataFrame(results, infer_schema_length=None)))
+        write_table(self._chunk_file("trajectories", chunk), pl.concat(trajectories))
+        write_table(self._chunk_file("results", chunk), tabulate_results(self.spec, planned, runs, problem))
         self._checkpoint_file(chunk).unlink(missing_ok=True)
 
     # -- reading -----------------------------------------------------------------------------------------------------
@@ -208,17 +206,27 @@ class Study:
     @property
     def results(self) -> pl.DataFrame:
         """One row a finished run, in the order of the plan."""
-        return self._read("results")
+        return read_tables(self.path / "results")
 
     @property
     def trajectories(self) -> pl.DataFrame:
-        """One row a recorded step of a finished run."""
-        return self._read("trajectories")
+        """One row a recorded step of a finished run.
+
+        Raises
+        ------
+        StudyError
+            If those of a chunk with results are missing.
+        """
+        for results in (self.path / "results").glob("chunk-*.parquet"):
+            file = self.path / "trajectories" / results.name
+            if not file.exists():
+                raise StudyError(f"{file} is missing; sweep again into the folder, and it is made again.")
+        return read_tables(self.path / "trajectories")
 
     @property
     def forecasts(self) -> pl.DataFrame:
         """One row a run: what was forecast before it was trained; empty for mini-batches."""
-        return self._read("forecasts")
+        return read_tables(self.path / "forecasts")
 
     @property
     def missing(self) -> int:
@@ -264,15 +272,6 @@ class Study:
     def __repr__(self) -> str:
         return f"Study({str(self.path)!r}, {self.planned - self.missing} of {self.planned} runs)"
 
-    def _read(self, table: str) -> pl.DataFrame:
-        frames = []
-        for file in sorted((self.path / table).glob("chunk-*.parquet")):
-            try:
-                frames.append(pl.read_parquet(file))
-            except (pl.exceptions.PolarsError, OSError) as error:
-                raise StudyError(f"{file} is damaged ({error}); delete it and sweep again into the folder.") from None
-        return pl.concat(frames, how="diagonal_relaxed") if frames else pl.DataFrame()
-
     def _chunk_file(self, table: str, chunk: int) -> Path:
         return self.path / table / f"chunk-{chunk:05d}.parquet"
 
@@ -284,19 +283,6 @@ class Study:
 
     def _network_file(self, run: int, moment: Moment) -> Path:
         return self.path / "weights" / f"run-{run:05d}-{moment}.safetensors"
-
-
-def _split_hash(problem: Problem) -> str:
-    digest = hashlib.sha256()
-    for part in (problem.train, problem.validation, problem.test):
-        digest.update(part.x.tobytes() + part.y.tobytes())
-    return digest.hexdigest()
-
-
-def _parquet(frame: pl.DataFrame) -> bytes:
-    buffer = BytesIO()
-    frame.write_parquet(buffer)
-    return buffer.getvalue()
 
 
 def _foreign(entry: Path) -> bool:

@@ -2,7 +2,7 @@
 
 from nucleate.optimizers import OptimizerName, make_optimizer
 from nucleate.training._batch import Batch
-from nucleate.training._checks import check_runs
+from nucleate.training._checks import check_batch_size, check_runs
 from nucleate.training._run import Run
 from nucleate.training._schedule import record_steps
 from nucleate.training._settings import Settings, make_settings, spec_error
@@ -15,6 +15,7 @@ __all__ = [
     "Run",
     "Settings",
     "Status",
+    "check_batch_size",
     "check_runs",
     "make_optimizer",
     "make_settings",

@@ -12,12 +12,11 @@ import polars as pl
 from jaxtyping import Array, Int
 from safetensors.numpy import load, save
 
-from nucleate.errors import SpecError
 from nucleate.network import Network
 from nucleate.observe import Snapshot, measure, snapshot
 from nucleate.problems import Problem
 from nucleate.training import engine
-from nucleate.training._checks import check_runs
+from nucleate.training._checks import check_batch_size, check_runs
 from nucleate.training._run import Run
 from nucleate.training._schedule import record_steps, snapshot_looks
 from nucleate.training._settings import Settings
@@ -58,7 +57,7 @@ class Batch:
         watched: Collection[int] = (),
     ) -> None:
         check_runs(problem, networks, learning_rates)
-        _check_batch_size(problem, settings.batch_size)
+        check_batch_size(problem, settings.batch_size)
         self.settings = settings
         self._problem = problem
         self._program = engine.Program(problem.task, settings.optimizer, settings.momentum, settings.batch_size)
@@ -215,11 +214,3 @@ class Batch:
         self._state = engine.place_state(state)
         self._looks, self.rows, self.statuses = story["looks"], story["rows"], story["statuses"]
         self._notes = story["notes"]
-
-
-def _check_batch_size(problem: Problem, batch_size: int | None) -> None:
-    if batch_size is not None and batch_size > len(problem.train.x):
-        raise SpecError(
-            f"The batch size is {batch_size}, but there are {len(problem.train.x)} training rows; "
-            "make it smaller, or leave it out to train on all rows at once."
-        )

@@ -49,6 +49,21 @@ def check_runs(problem: Problem, networks: Sequence[Network], learning_rates: Se
         )
 
 
+def check_batch_size(problem: Problem, batch_size: int | None) -> None:
+    """Refuse more rows a step than there are.
+
+    Raises
+    ------
+    SpecError
+        With both numbers.
+    """
+    if batch_size is not None and batch_size > len(problem.train.x):
+        raise SpecError(
+            f"The batch size is {batch_size}, but there are {len(problem.train.x)} training rows; "
+            "make it smaller, or leave it out to train on all rows at once."
+        )
+
+
 def _memory_needed(network: Network, runs: int, rows: int) -> float:
     """Bytes, from below: parameters in training and as kept, activations of a run a core, cosines of one layer."""
     number = np.dtype(network.dtype).itemsize

@@ -7,12 +7,16 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from nucleate.network import Network
-from nucleate.observe import stages
+from nucleate.observe import AHEAD, FLAT, Stages, stages
 
 Status = Literal["running", "finished", "early_stopped", "diverged", "nan", "underflow", "dead"]
 
 LOST = 0.5
 """A run underflows when, on its initial plateau, rounding loses the step of more than this share of its parameters."""
+
+
+PATIENCE = 10.0
+"""A secondary plateau that seems to end is waited for until this many times the step of its beginning."""
 
 
 def has_converged(
@@ -22,7 +26,13 @@ def has_converged(
 
     On the initial plateau it waits without limit: nothing has been learnt that could be lost. Later it waits, from the
     step of the best validation loss, as long as it took to reach that step or the present stage, whichever is longer:
-    after a plateau of 10,000 steps the next may last as long.
+    after a plateau of 10,000 steps the next may last as long. And it waits on a secondary plateau that seems to end:
+    on which validation is no more than 4 % above its best, and the training loss falls faster and faster, by more from
+    s / 1.5 to s than from s / 2.25 to s / 1.5. Until s is 1.5^3 = 3.4 times the plateau's beginning these stretches lie
+    partly in the descent before, so till then it waits untold, and at 10 times it waits no more.
+
+    The limit: a plateau that shows no end by 3.4 times its beginning is taken for the last. That is where a first
+    plateau was short, as with one hidden layer, and the next is long.
 
     Examples
     --------
@@ -37,7 +47,18 @@ def has_converged(
     if stage.current == "initial plateau":
         return False
     best = float(steps[np.argmin(validation_loss)])
-    return bool(steps[-1] - best >= max(best, stage.began))
+    if steps[-1] - best < max(best, stage.began):
+        return False
+    return not (validation_loss[-1] <= (1 + FLAT) * min(validation_loss) and _seems_to_end(stage, steps, train_loss))
+
+
+def _seems_to_end(stage: Stages, steps: Int[np.ndarray, " t"], train_loss: Float[np.ndarray, " t"]) -> bool:
+    """Whether the training loss leaves a secondary plateau, or it is too early to tell."""
+    now = steps[-1]
+    if stage.current != "secondary plateau" or now >= PATIENCE * stage.began:
+        return False
+    before, lately, here = np.interp([now / AHEAD**2, now / AHEAD, now], steps, train_loss)
+    return bool(now < AHEAD**3 * stage.began or lately - here > before - lately)
 
 
 def has_vanished(train_loss: Float[np.ndarray, " t"], lost: float) -> bool:

@@ -1,5 +1,6 @@
-"""The row of the results table that a run makes."""
+"""The results table: a row a run."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,25 @@ from nucleate.sweep._plan import PlannedRun
 from nucleate.sweep._spec import StudySpec
 from nucleate.training import Run
 
+# What a run may not reach; without its type, a chunk in which none does would not fit those of the others.
+_REACHED = {
+    "plateau_end": pl.Float64,
+    "descent_end": pl.Float64,
+    "drop_1_percent": pl.Int64,
+    "drop_10_percent": pl.Int64,
+    "drop_30_percent": pl.Int64,
+}
 
-def result_row(spec: StudySpec, plan: PlannedRun, run: Run, problem: Problem) -> dict[str, Any]:
-    """The row of the results table; the test part is looked at here and nowhere before."""
+
+def tabulate_results(
+    spec: StudySpec, planned: Sequence[PlannedRun], runs: Sequence[Run], problem: Problem
+) -> pl.DataFrame:
+    """The rows of some runs; the test part is looked at here and nowhere before."""
+    rows = [_row(spec, plan, run, problem) for plan, run in zip(planned, runs, strict=True)]
+    return pl.DataFrame(rows, schema_overrides=_REACHED, infer_schema_length=None)
+
+
+def _row(spec: StudySpec, plan: PlannedRun, run: Run, problem: Problem) -> dict[str, Any]:
     last = run.trajectory.row(-1, named=True)
     layers = range(1, len(spec.hidden) + 1)
     fewest = run.trajectory.select(pl.col(f"effective_neurons_{layer}").min() for layer in layers).row(0)
