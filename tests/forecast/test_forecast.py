@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from nucleate import InitScale, Network, forecast, load_problem
+from nucleate import InitScale, Network, Problem, forecast, load_problem
 from nucleate.forecast import check_forecasts, forecast_many
 from nucleate.observe import alignment, neurons
 from nucleate.training import train
@@ -63,6 +63,20 @@ def test_in_the_regime_the_measured_steps_lie_in_the_intervals_and_near_the_esti
 def test_at_a_usual_start_the_forecast_says_that_it_is_out_of_its_regime():
     for expected in forecast_and_outcome("diabetes", 0.2, 0.1)[0]:
         assert not expected.in_regime
+
+
+@pytest.mark.parametrize(("rare", "times"), [(2, 60.0), (20, 12.0)])
+def test_rare_extreme_rows_are_seen_and_their_saturation_is_in_the_interval(rare, times):
+    rng = np.random.default_rng(1)
+    x = rng.standard_normal((5000, 5))
+    x[rng.choice(len(x), rare, replace=False)] *= times
+    problem = Problem.from_arrays(x, x.sum(axis=1))
+    networks = starts(problem, 0.03, seeds=2, hidden=(20, 20))
+    forecasts = forecast_many(networks, problem, learning_rates=[0.05] * 2)
+    for expected, found in zip(forecasts, check_forecasts(networks, problem, forecasts), strict=True):
+        assert not expected.in_regime
+        step = expected.drop_steps[0.1]
+        assert step.lower <= found.drop_steps[0.1] <= step.upper
 
 
 def test_where_the_leading_part_cannot_fit_ten_percent_the_interval_is_wide_and_holds():

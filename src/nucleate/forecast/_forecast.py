@@ -106,7 +106,8 @@ def forecast_many(
     points = np.stack([_points(run, int(end)) for run, end in zip(drops, left_at, strict=True)])
 
     lead = leads.networks[0].activation
-    data = [Rows(jnp.asarray(problem.train.x[rows].T), jnp.asarray(problem.train.y[rows])) for rows in leads.compared]
+    x, y = problem.train.x, problem.train.y
+    data = [Rows(jnp.asarray(x[s.rows].T), jnp.asarray(y[s.rows]), jnp.asarray(s.weights)) for s in leads[-2:]]
     stacked, path = [], []
     for state, loss in simulation.states_at(points):
         stacked.append(restore(state, networks[0]).astype("float64"))
