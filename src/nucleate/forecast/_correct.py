@@ -51,8 +51,8 @@ def departure(
     """Of stacked networks with the activation of training, on the data given for it and for the leading part."""
 
     def loss(network: Network, data: Rows) -> Float[Array, ""]:
-        each = jax.vmap(lambda x, y: program.loss(network, x[:, None], y[None]), in_axes=(1, 0))
-        return data.weights @ each(data.x, data.y)
+        each: Array = jax.vmap(lambda x, y: program.loss(network, x[:, None], y[None]), in_axes=(1, 0))(data.x, data.y)
+        return data.weights @ each
 
     def of_one(network: Network) -> tuple[Float[Array, ""], Float[Array, ""], Float[Array, ""]]:
         own_loss, own = jax.value_and_grad(loss)(network, own_data)
