@@ -101,6 +101,9 @@ def test_problems_lists_what_is_bundled():
         (["sweep", "diabetes", "--gains", "1", "--gammas", "2"], "Give exactly one of gains, epsilons and gammas"),
         (["sweep", "diabetes", "--gains", "1,x"], "'1,x' is no list of numbers such as 1,0.3,0.1"),
         (["sweep", "diabetes", "--hidden", "8.5"], "'8.5' is no list of whole numbers such as 128,128"),
+        (["forecast", "diabetes", "--budget", "0"], "Invalid value for '--budget'"),
+        (["forecast", "diabetes", "--nope"], "No such option: --nope"),
+        (["smelt"], "No such command 'smelt'"),
         (["sweep", "diabetes", "--optimizer", "sgd"], "'optimizer' is 'sgd', but should be 'gd', 'momentum' or 'adam'"),
         (["train", "diabetes", "--batch-size", "9999"], "The batch size is 9999, but there are"),
         (["train", "diabetes", "--activation", "sine"], "there is no activation 'sine'; choose one of linear, tanh"),
@@ -113,8 +116,17 @@ def test_problems_lists_what_is_bundled():
 def test_what_a_user_can_mend_is_one_line_and_exit_code_2(tmp_path, arguments, sentence):
     (tmp_path / "own.csv").write_text("a,price\n" + "\n".join(f"{k},{k % 7}" for k in range(40)))
     (tmp_path / "grid.toml").write_text('data = "sine-5d"\ngains = [1, 0.5]')
-    assert sentence in " ".join(refusal(*arguments, cwd=tmp_path).split())
+    said = refusal(*arguments, cwd=tmp_path)
+    assert "Usage" not in said
+    assert said.splitlines()[-1].startswith("nucleate: ")
+    assert sentence in said.splitlines()[-1]
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["grid.toml", "own.csv"]
+
+
+def test_without_a_command_the_help_is_printed():
+    result = nucleate()
+    assert result.returncode == 0, result.stderr
+    assert "forecast" in result.stdout
 
 
 def test_debug_shows_where_an_error_came_from():

@@ -1,9 +1,11 @@
 """Forecasts against training: within the regime they hold, outside they say so."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from nucleate import InitScale, Network, forecast, load_problem
+from nucleate import InitScale, Network, Problem, forecast, load_problem
 from nucleate.forecast import check_forecasts, forecast_many
 from nucleate.observe import alignment, neurons
 from nucleate.training import train
@@ -55,7 +57,7 @@ def test_in_the_regime_the_measured_steps_lie_in_the_intervals_and_near_the_esti
         assert 0.1 in reached
         for share, step in reached.items():
             assert step.lower <= found.drop_steps[share] <= step.upper
-            assert step.estimate == pytest.approx(found.drop_steps[share], rel=0.02, abs=1)
+            assert step.estimate == pytest.approx(found.drop_steps[share], rel=0.02 if share <= 0.1 else 0.04, abs=1)
         assert found.same_sides(expected) > 0.95
         assert expected.condensed_share == pytest.approx(found.condensed_share, abs=0.1)
 
@@ -65,6 +67,20 @@ def test_at_a_usual_start_the_forecast_says_that_it_is_out_of_its_regime():
         assert not expected.in_regime
 
 
+@pytest.mark.parametrize(("rare", "times"), [(2, 60.0), (20, 12.0)])
+def test_rare_extreme_rows_are_seen_and_their_saturation_is_in_the_interval(rare, times):
+    rng = np.random.default_rng(1)
+    x = rng.standard_normal((5000, 5))
+    x[rng.choice(len(x), rare, replace=False)] *= times
+    problem = Problem.from_arrays(x, x.sum(axis=1))
+    networks = starts(problem, 0.03, seeds=2, hidden=(20, 20))
+    forecasts = forecast_many(networks, problem, learning_rates=[0.05] * 2)
+    for expected, found in zip(forecasts, check_forecasts(networks, problem, forecasts), strict=True):
+        assert not expected.in_regime
+        step = expected.drop_steps[0.1]
+        assert step.lower <= found.drop_steps[0.1] <= step.upper
+
+
 def test_where_the_leading_part_cannot_fit_ten_percent_the_interval_is_wide_and_holds():
     # The linear part of sine-5d's target is about a tenth of it.
     for expected, found in zip(*forecast_and_outcome("sine-5d", 0.01, 0.01), strict=True):
@@ -72,6 +88,80 @@ def test_where_the_leading_part_cannot_fit_ten_percent_the_interval_is_wide_and_
         assert expected.drop_steps[0.3] is None
         step = expected.drop_steps[0.1]
         assert step.lower <= found.drop_steps[0.1] <= step.upper
+
+
+@pytest.mark.parametrize(("name", "seed"), [("breast_cancer", 0), ("wine", 1)])
+def test_fitting_the_mean_by_the_output_bias_does_not_end_the_plateau(name, seed):
+    problem = load_problem(name)
+    scale = InitScale("epsilon", 0.01)
+    network = Network.create(problem.inputs, (40, 40), problem.outputs, scale=scale, bias=True, seed=seed)
+    expected = forecast(network, problem, learning_rate=0.1)
+    (found,) = check_forecasts([network], problem, [expected])
+    # The bias alone brings the 1 % drop, long before the others.
+    assert 3 * found.drop_steps[0.01] < found.drop_steps[0.1]
+    assert expected.in_regime
+    assert expected.correction == pytest.approx(0, abs=0.03)
+    for share, step in expected.drop_steps.items():
+        assert step.lower <= found.drop_steps[share] <= step.upper
+    assert expected.left_by == expected.drop_steps[0.3].upper
+
+
+def test_what_fitting_the_mean_alone_brings_is_no_end_of_a_plateau_within_the_horizon():
+    problem = load_problem("breast_cancer")
+    scale = InitScale("epsilon", 0.003)
+    network = Network.create(problem.inputs, (40, 40), problem.outputs, scale=scale, bias=True)
+    expected = forecast(network, problem, learning_rate=0.1, horizon=50)
+    assert expected.drop_steps[0.01].upper < 10
+    assert expected.left_by is None
+    assert not expected.in_regime
+
+
+def test_a_missing_forecast_is_checked_as_far_as_asked():
+    problem = load_problem("diabetes")
+    (network,) = starts(problem, 0.01, seeds=1)
+    short = forecast(network, problem, learning_rate=0.1, horizon=20)
+    assert set(short.drop_steps.values()) == {None}
+    # The same blank forecast, of a longer horizon: nothing known, all to be found out.
+    blank = replace(short, horizon=1000)
+    assert None not in check_forecasts([network], problem, [blank])[0].drop_steps.values()
+    assert set(check_forecasts([network], problem, [blank], steps=50)[0].drop_steps.values()) == {None}
+
+
+def test_in_the_regime_a_drop_that_the_network_reaches_late_has_a_wide_interval_that_holds():
+    problem = load_problem("diabetes")
+    scale = InitScale("epsilon", 0.01)
+    network = Network.create(problem.inputs, (40, 40), problem.outputs, scale=scale, bias=True, activation="xtanh")
+    expected = forecast(network, problem, "adam", 0.001)
+    (found,) = check_forecasts([network], problem, [expected])
+    assert expected.in_regime
+    step = expected.drop_steps[0.3]
+    assert step.lower <= found.drop_steps[0.3] <= step.upper
+
+
+def test_heavy_tails_have_every_drop_that_training_brings_forecast():
+    rng = np.random.default_rng(0)
+    x = rng.standard_t(2.1, (2000, 5))
+    problem = Problem.from_arrays(x, x.sum(axis=1))
+    networks = starts(problem, 0.003, seeds=2, hidden=(20, 20))
+    forecasts = forecast_many(networks, problem, learning_rates=[0.1] * 2)
+    for expected, found in zip(forecasts, check_forecasts(networks, problem, forecasts), strict=True):
+        assert expected.in_regime
+        for share, step in expected.drop_steps.items():
+            assert step.lower <= found.drop_steps[share] <= step.upper
+
+
+def test_where_the_leading_part_diverges_nothing_is_said_of_directions():
+    problem = load_problem("diabetes")
+    network = Network.create(10, (128, 128), 1, scale=InitScale("gain", 1.0), bias=[True, False, False])
+    expected = forecast(network, problem, learning_rate=0.05)
+    assert set(expected.drop_steps.values()) == {None}
+    assert expected.condensed_share is None
+    assert expected.sides is None
+    assert not expected.in_regime
+    (found,) = check_forecasts([network], problem, [expected], steps=100)
+    assert None not in found.drop_steps.values()
+    assert found.same_sides(expected) is None
+    assert "—" in expected._repr_html_()
 
 
 def test_a_plateau_longer_than_the_horizon_is_told_as_such():

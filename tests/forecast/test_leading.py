@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from nucleate import InitScale, Network, load_problem
 from nucleate.forecast._correct import restore
-from nucleate.forecast._leading import compress, leading
+from nucleate.forecast._leading import compress, large_and_small_rows, leading
 from nucleate.problems import squared_error
 
 
@@ -62,6 +62,25 @@ def test_data_are_compressed_to_inputs_and_outputs_where_the_leading_part_is_lin
     )
     many = leading([Network.create(61, [8, 6], 10, scale=small)], load_problem("digits"))
     assert len(many.x) == 1024
+
+
+@pytest.mark.parametrize("tail", [2.1, 4.0, 50.0])
+def test_the_rows_compared_stand_for_the_moments_however_heavy_the_tails(tail):
+    rng = np.random.default_rng(0)
+    x = rng.standard_t(tail, (20_000, 4))
+    y = x @ rng.standard_normal((4, 1)) + rng.standard_normal((20_000, 1))
+    rows, weights = large_and_small_rows(x, y, 512)
+    assert len(rows) <= 512
+    assert weights.sum() == pytest.approx(1)
+    for whole, few in ((x, x[rows]), (y, y[rows])):
+        np.testing.assert_allclose((x[rows].T * weights) @ few, x.T @ whole / len(x), atol=0.1 * np.mean(whole**2))
+    assert weights @ np.sum(x[rows] ** 4, axis=1) == pytest.approx(np.mean(np.sum(x**4, axis=1)), rel=0.1)
+
+
+def test_few_rows_are_all_compared_and_count_alike():
+    rows, weights = large_and_small_rows(np.ones((7, 2)), np.ones((7, 1)), 8)
+    assert list(rows) == list(range(7))
+    assert set(weights) == {1 / 7}
 
 
 def test_restoring_gives_back_the_network_bit_for_bit():

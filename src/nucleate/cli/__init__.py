@@ -2,7 +2,9 @@
 
 import sys
 import warnings
-from typing import Any
+from typing import Any, NoReturn
+
+import typer
 
 from nucleate.cli._app import app, debugging
 from nucleate.cli._demo import demo
@@ -18,6 +20,9 @@ from nucleate.errors import NucleateError
 
 __all__ = ["main"]
 
+# What parsing refuses. Typer exports this class by its subclass alone.
+_UsageError: Any = typer.BadParameter.__mro__[1]
+
 for command in (forecast, train, sweep, reduce, report, plot, reproduce, demo, problems):
     app.command()(command)
 
@@ -26,12 +31,18 @@ def main() -> None:
     """Run the command; what its user can mend is one line on standard error and exit code 2."""
     warnings.showwarning = _say_warning
     try:
-        app()
+        sys.exit(app(standalone_mode=False))
+    except _UsageError as error:
+        _refuse(error.format_message())
     except NucleateError as error:
         if debugging():
             raise
-        print(f"nucleate: {error}", file=sys.stderr)
-        sys.exit(2)
+        _refuse(error)
+
+
+def _refuse(why: object) -> NoReturn:
+    print(f"nucleate: {why}", file=sys.stderr)
+    sys.exit(2)
 
 
 def _say_warning(

@@ -7,7 +7,6 @@ import typer
 
 app = typer.Typer(
     help="Predict, watch and use the initial condensation of neural networks.",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -22,6 +21,7 @@ def debugging() -> bool:
 
 @app.callback(invoke_without_command=True)
 def _nucleate(
+    context: typer.Context,
     show_version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show where an error came from.")] = False,
 ) -> None:
@@ -29,4 +29,7 @@ def _nucleate(
     _debug = debug
     if show_version:
         print(f"nucleate {version('nucleate')}")
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        print(context.get_help())
         raise typer.Exit

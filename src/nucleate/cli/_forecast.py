@@ -62,7 +62,7 @@ def forecast(
     with working("simulating the first descent"):
         forecasts = forecast_study(checked, problem, horizon=horizon)
     with working("training through the first descent"):
-        outcomes = check_study(checked, problem, forecasts) if check else []
+        outcomes = check_study(checked, problem, forecasts, steps=budget) if check else []
     table = tabulate_forecasts(checked, forecasts, outcomes)
     recommendation = recommend_scale(checked, forecasts, budget=budget)
     if json:

@@ -80,7 +80,7 @@ def print_forecast(
     """The forecast of every run, and the scale it recommends."""
     _print_frame(f"{spec.data}: forecast for {spec.optimizer}, training loss down by 1, 10 and 30 % at step", table)
     if any(table[column].null_count() for column in _starting(table, ("drop_",))):
-        print(f"—: not within {horizon} steps, not in the first descent, or not before the run diverges.")
+        print(f"—: not within {horizon} steps, not in the first descent, or not before the leading part diverges.")
     outside = len(table) - table["in_regime"].sum()
     if outside:
         print(f"{outside} of {len(table)} runs are outside the theory's regime: their steps are orders of magnitude.")

@@ -19,7 +19,7 @@ from nucleate.training import engine
 class Outcome:
     """What training did, in the terms of a `Forecast`.
 
-    ``drop_steps`` are None where the loss did not fall so far within twice the steps forecast; ``condensed_share`` and
+    ``drop_steps`` are None where the loss did not fall so far in the steps that were trained; ``condensed_share`` and
     ``sides`` are those of the step at which the loss had fallen by 10 %, or of the last.
     """
 
@@ -27,19 +27,28 @@ class Outcome:
     condensed_share: float
     sides: Int[np.ndarray, " m_1"]
 
-    def same_sides(self, forecast: Forecast) -> float:
-        """The share of the first layer's neurons that ended on the side forecast."""
-        return float(np.mean(self.sides == forecast.sides))
+    def same_sides(self, forecast: Forecast) -> float | None:
+        """The share of the first layer's neurons that ended on the side forecast; None where none was."""
+        return None if forecast.sides is None else float(np.mean(self.sides == forecast.sides))
 
 
 def check_forecasts(
-    networks: Sequence[Network], problem: Problem, forecasts: Sequence[Forecast], *, momentum: float = 0.9
+    networks: Sequence[Network],
+    problem: Problem,
+    forecasts: Sequence[Forecast],
+    *,
+    momentum: float = 0.9,
+    steps: int | None = None,
 ) -> list[Outcome]:
-    """Train the networks through their first descent as the forecasts suppose, and say what came of it."""
+    """Train the networks through their first descent as the forecasts suppose, and say what came of it.
+
+    Training ends with the 30 % drop, or at twice the latest step forecast; where a drop has no forecast, not before
+    ``steps`` either, by default the forecasts' horizon.
+    """
     program = engine.Program(problem.task, forecasts[0].optimizer, momentum, None)
     rates = [forecast.learning_rate for forecast in forecasts]
     training = Simulation(program, networks, problem.train.x, problem.train.y, rates)
-    drops, left_at = training.first_descent(_longest(forecasts))
+    drops, left_at = training.first_descent(_longest(forecasts, steps), through_flats=True)
     ends = np.where(drops[:, 1] >= 0, drops[:, 1], left_at)
     ((stacked, _),) = training.states_at(ends[:, None])
     outcomes = []
@@ -53,7 +62,10 @@ def check_forecasts(
     return outcomes
 
 
-def _longest(forecasts: Sequence[Forecast]) -> int:
-    """Twice the latest step forecast, so that a forecast that is too early is found out."""
-    latest = [step.upper for forecast in forecasts for step in forecast.drop_steps.values() if step is not None]
-    return min(2 * max(latest, default=0) + 100, max(forecast.horizon for forecast in forecasts))
+def _longest(forecasts: Sequence[Forecast], unforecast: int | None) -> int:
+    """So far that a forecast that is too early is found out, and so is one that is missing."""
+    horizon = max(forecast.horizon for forecast in forecasts)
+    drops = [step for forecast in forecasts for step in forecast.drop_steps.values()]
+    twice = 2 * max((step.upper for step in drops if step is not None), default=0) + 100
+    least = 0 if None not in drops else horizon if unforecast is None else unforecast
+    return min(max(twice, least), horizon)

@@ -27,10 +27,11 @@ class Departure(NamedTuple):
 
 
 class Rows(NamedTuple):
-    """Data as the engine takes them, inputs as columns."""
+    """Data as the engine takes them, inputs as columns, and what each row counts for."""
 
     x: Float[Array, "d n"]
     y: Float[Array, "n c"]
+    weights: Float[Array, " n"]
 
 
 def restore(lead: Network, own: Network) -> Network:
@@ -49,10 +50,14 @@ def departure(
 ) -> Departure:
     """Of stacked networks with the activation of training, on the data given for it and for the leading part."""
 
+    def loss(network: Network, data: Rows) -> Float[Array, ""]:
+        each: Array = jax.vmap(lambda x, y: program.loss(network, x[:, None], y[None]), in_axes=(1, 0))(data.x, data.y)
+        return data.weights @ each
+
     def of_one(network: Network) -> tuple[Float[Array, ""], Float[Array, ""], Float[Array, ""]]:
-        own_loss, own = jax.value_and_grad(program.loss)(network, *own_data)
+        own_loss, own = jax.value_and_grad(loss)(network, own_data)
         followed = Network(network.weights, network.biases, lead)
-        leading_loss, leading = jax.value_and_grad(program.loss)(followed, *lead_data)
+        leading_loss, leading = jax.value_and_grad(loss)(followed, lead_data)
         own, leading = (jnp.concatenate([leaf.ravel() for leaf in jax.tree.leaves(tree)]) for tree in (own, leading))
         speed = own @ leading / (leading @ leading)
         across = jnp.linalg.norm(own - speed * leading) / jnp.linalg.norm(leading)

@@ -1,17 +1,16 @@
 """The verb: when the plateau will end, which way the neurons will turn, and whether to believe it."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
-from scipy.interpolate import PchipInterpolator
 
 from nucleate.errors import SpecError
-from nucleate.forecast._correct import Rows, departure, restore
-from nucleate.forecast._expected import Forecast, StepForecast
+from nucleate.forecast._correct import Departure, Rows, departure, restore
+from nucleate.forecast._expected import Forecast
+from nucleate.forecast._judge import Seen, judge, point_of_drop, points_to_see
 from nucleate.forecast._leading import MOST_ROWS, leading, spaced_rows
 from nucleate.forecast._simulate import Simulation
 from nucleate.network import Network
@@ -24,11 +23,6 @@ from nucleate.training import check_runs, engine, make_settings
 HORIZON = 100_000
 CONDENSED = 0.9
 """A neuron has condensed when its cosine with a target direction exceeds this, in size."""
-SHORTEST_PLATEAU = 20
-"""Steps below which there is no plateau to speak of, and rounding to whole steps alone costs several percent."""
-LARGEST_CORRECTION, LARGEST_ACROSS = 0.05, 0.1
-"""The theory's regime: the departure from the leading part changes the time by less, and bends the path by less."""
-_FRACTIONS = (0.3, 0.6, 0.8, 0.9, 1.0)
 
 
 def forecast(
@@ -103,25 +97,44 @@ def forecast_many(
     leads = leading(networks, problem)
     simulation = Simulation(program, leads.networks, leads.x, leads.y, learning_rates)
     drops, left_at = simulation.first_descent(horizon)
-    points = np.stack([_points(run, int(end)) for run, end in zip(drops, left_at, strict=True)])
+    points = np.stack([points_to_see(run, int(end)) for run, end in zip(drops, left_at, strict=True)])
 
     lead = leads.networks[0].activation
-    data = [Rows(jnp.asarray(problem.train.x[rows].T), jnp.asarray(problem.train.y[rows])) for rows in leads.compared]
-    stacked, path = [], []
+    x, y = problem.train.x, problem.train.y
+    data = [Rows(jnp.asarray(x[s.rows].T), jnp.asarray(y[s.rows]), jnp.asarray(s.weights)) for s in leads[-2:]]
+    stacked, losses, departures = [], [], []
     for state, loss in simulation.states_at(points):
         stacked.append(restore(state, networks[0]).astype("float64"))
-        departed = jax.device_get(departure(program, lead, stacked[-1], *data))
-        path.append((loss + departed.excess, departed.speed, departed.across))
+        losses.append(loss)
+        departures.append(jax.device_get(departure(program, lead, stacked[-1], *data)))
+    leading_loss, departed = np.array(losses), Departure(*map(np.array, zip(*departures, strict=True)))
 
     targets = _targets(networks[0], problem)
     forecasts = []
     for run, rate in enumerate(learning_rates):
-        along = _Path(*(np.array([part[run] for part in family]) for family in zip(*path, strict=True)))
-        clock = _clock(points[run], along.speed) if optimizer != "adam" else points[run].astype(float)
-        turned = jax.tree.map(lambda leaf, run=run: leaf[run], stacked[_point_of_drop(points[run], drops[run])])
-        sides, share = condensed(turned, targets)
+        seen = Seen(
+            points[run], (leading_loss + departed.excess)[:, run], departed.speed[:, run], departed.across[:, run]
+        )
+        judgement = judge(
+            seen,
+            drops[run],
+            float(simulation.plateau_loss[run] / simulation.start_loss[run]),
+            keeps_pace=optimizer == "adam",
+        )
+        turned, sides, share = point_of_drop(drops[run]), None, None
+        # Where the leading part has jumped away instead, its directions say nothing of the network's.
+        if leading_loss[turned, run] <= (1 + engine.DROPS[0]) * simulation.start_loss[run]:
+            sides, share = condensed(jax.tree.map(lambda leaf, run=run: leaf[run], stacked[turned]), targets)
         forecasts.append(
-            _assemble(points[run], drops[run], clock, along, optimizer, rate, horizon, targets, sides, share)
+            Forecast(
+                optimizer=optimizer,
+                learning_rate=rate,
+                target_directions=targets,
+                condensed_share=share,
+                sides=sides,
+                horizon=horizon,
+                **judgement._asdict(),
+            )
         )
     return forecasts
 
@@ -135,14 +148,6 @@ def condensed(network: Network, targets: Float[np.ndarray, "k d"]) -> tuple[Int[
     return np.sign(nearest).astype(np.int64), float(np.mean(np.abs(nearest) > CONDENSED))
 
 
-class _Path(NamedTuple):
-    """What was measured along a run's path."""
-
-    loss: Float[np.ndarray, " points"]
-    speed: Float[np.ndarray, " points"]
-    across: Float[np.ndarray, " points"]
-
-
 def _targets(network: Network, problem: Problem) -> Float[np.ndarray, "k d"]:
     """From the residuals at zero output, less their mean where a bias beyond the first layer takes that up at once."""
     x, y = problem.train.x, problem.train.y
@@ -154,101 +159,3 @@ def _targets(network: Network, problem: Problem) -> Float[np.ndarray, "k d"]:
     if any(bias is not None for bias in network.biases[1:]):
         residuals = residuals - residuals.mean(axis=0)
     return target_directions(network, x, residuals).directions
-
-
-def _points(drops: Int[np.ndarray, " drops"], end: int) -> Int[np.ndarray, " points"]:
-    """Steps at which the network is looked at: on the plateau, between the drops, and a little beyond the last."""
-    first, second, third = (int(step) if step >= 0 else end for step in drops)
-    between = np.array([1 / 3, 2 / 3, 1.0])
-    points = np.concatenate(
-        [
-            [0],
-            first * np.array(_FRACTIONS),
-            first + (second - first) * between,
-            second + (third - second) * between,
-            [third + 0.15 * (third - second) + 1],
-        ]
-    )
-    return points.round().astype(np.int64)
-
-
-def _point_of_drop(points: Int[np.ndarray, " points"], drops: Int[np.ndarray, " drops"]) -> int:
-    """The point at which the loss has fallen by 10 %, or the last before the simulation was left."""
-    return len(_FRACTIONS) + 3 if drops[1] >= 0 else len(points) - 2
-
-
-def _clock(points: Int[np.ndarray, " points"], speed: Float[np.ndarray, " points"]) -> Float[np.ndarray, " points"]:
-    """The integral of dt / s along the path."""
-    # Where the path is left altogether the speed means nothing, or is NaN; the bounds keep the clock running.
-    pace = 1 / np.clip(np.nan_to_num(speed), 0.2, 5.0)
-    distinct, first = np.unique(points, return_index=True)
-    clock: Float[np.ndarray, " points"] = PchipInterpolator(distinct, pace[first]).antiderivative()(points)
-    return clock
-
-
-def _assemble(
-    points: Int[np.ndarray, " points"],
-    drops: Int[np.ndarray, " drops"],
-    clock: Float[np.ndarray, " points"],
-    along: _Path,
-    optimizer: OptimizerName,
-    rate: float,
-    horizon: int,
-    targets: Float[np.ndarray, "k d"],
-    sides: Int[np.ndarray, " m_1"],
-    share: float,
-) -> Forecast:
-    fallen = 1 - along.loss / along.loss[0]
-    usable = (fallen > 0) & np.append(True, np.diff(clock) > 0)
-    steps, loss = clock[[0]], along.loss[[0]]
-    curve = None
-    if usable.sum() >= 2:
-        curve = PchipInterpolator(clock[usable], np.log(fallen[usable]))
-        steps = np.linspace(0, clock[usable][-1], 400)
-        inside = np.maximum(steps, clock[usable][0])
-        loss = along.loss[0] * (1 - np.exp(curve(inside)) * (steps / inside) ** 2)
-    main = next((index for index in (1, 0) if drops[index] >= 0), None)
-    correction, across = (np.nan, np.nan)
-    drop_steps: dict[float, StepForecast | None] = {}
-    for index, (amount, simulated) in enumerate(zip(engine.DROPS, drops, strict=True)):
-        reached = np.flatnonzero(loss <= (1 - amount) * along.loss[0])
-        if simulated < 0 or not reached.size:
-            drop_steps[amount] = None
-            continue
-        estimate = float(steps[reached[0]])
-        bend = _mean_until(points, along.across, int(simulated))
-        if index == main:
-            correction, across = estimate / max(int(simulated), 1) - 1, bend
-        # Between the uncorrected step and the corrected, and as far again as the correction itself is in doubt.
-        margin = 1 + 0.5 * abs(estimate - int(simulated)) + 0.25 * bend * estimate
-        lower, upper = min(estimate, int(simulated)) - margin, max(estimate, int(simulated)) + margin
-        drop_steps[amount] = StepForecast(int(np.ceil(estimate)), max(int(np.floor(lower)), 0), int(np.ceil(upper)))
-    in_regime = (
-        main is not None
-        and drop_steps[engine.DROPS[main]] is not None
-        and drops[main] >= SHORTEST_PLATEAU
-        and abs(correction) <= LARGEST_CORRECTION
-        and across <= LARGEST_ACROSS
-    )
-    return Forecast(
-        optimizer=optimizer,
-        learning_rate=rate,
-        drop_steps=drop_steps,
-        in_regime=bool(in_regime),
-        correction=float(correction),
-        across=float(across),
-        steps=steps,
-        loss=loss,
-        target_directions=targets,
-        condensed_share=share,
-        sides=sides,
-        horizon=horizon,
-    )
-
-
-def _mean_until(points: Int[np.ndarray, " points"], values: Float[np.ndarray, " points"], end: int) -> float:
-    """The mean of a quantity over the path up to a step."""
-    known = points <= end
-    if points[known][-1] == 0:
-        return float(values[0])
-    return float(np.trapezoid(values[known], points[known]) / points[known][-1])

@@ -18,20 +18,28 @@ from nucleate.problems import Problem
 
 MOST_ROWS = 1024
 """Where the data cannot be compressed, this many evenly spaced rows stand for them."""
-COMPARED_ROWS = 128
-"""Where they can, the network is compared with its leading part on this many."""
+COMPARED_ROWS = 512
+"""Where they can, the network is compared with its leading part on at most this many."""
+
+
+class Sample(NamedTuple):
+    """Rows that stand for all data, each with its weight; the weights sum to one."""
+
+    rows: Int[np.ndarray, " rows"]
+    weights: Float[np.ndarray, " rows"]
 
 
 class Leading(NamedTuple):
     """The leading parts of networks of one architecture, and the data they are stepped on; rows of ``x`` are samples.
 
-    ``compared`` are the rows of the whole data on which the network itself and its leading part are to be compared.
+    ``own`` and ``lead`` are the rows of the whole data on which the network itself and its leading part are compared.
     """
 
     networks: tuple[Network, ...]
     x: Float[np.ndarray, "rows d"]
     y: Float[np.ndarray, "rows c"]
-    compared: tuple[Int[np.ndarray, " own"], Int[np.ndarray, " lead"]]
+    own: Sample
+    lead: Sample
 
 
 def leading(networks: Sequence[Network], problem: Problem) -> Leading:
@@ -48,12 +56,12 @@ def leading(networks: Sequence[Network], problem: Problem) -> Leading:
     if problem.task == "regression" and own.slope and not any(bias is not None for bias in biases[1:]):
         linear = tuple(Network(_with_bias_column(network), (None,) * network.depth, lead) for network in networks)
         inputs = x if biases[0] is None else np.column_stack([x, np.ones(len(x))])
-        few = spaced_rows(len(x), COMPARED_ROWS)
-        return Leading(linear, *compress(inputs, y), (few, few))
+        few = large_and_small_rows(inputs, y, COMPARED_ROWS)
+        return Leading(linear, *compress(inputs, y), few, few)
     rows = spaced_rows(len(x), MOST_ROWS)
     same = tuple(Network(network.weights, network.biases, lead) for network in networks)
     # All rows for the network itself, so that what the others miss shows in the comparison.
-    return Leading(same, x[rows], y[rows], (np.arange(len(x)), rows))
+    return Leading(same, x[rows], y[rows], _equally(np.arange(len(x))), _equally(rows))
 
 
 def _with_bias_column(network: Network) -> tuple[Float[Array, "fan_out fan_in"], ...]:
@@ -65,6 +73,36 @@ def _with_bias_column(network: Network) -> tuple[Float[Array, "fan_out fan_in"],
 def spaced_rows(n: int, most: int) -> Int[np.ndarray, " rows"]:
     """Evenly spaced rows, all where there are no more than ``most``."""
     return np.linspace(0, n - 1, min(n, most)).astype(np.int64)
+
+
+def large_and_small_rows(x: Float[np.ndarray, "n d"], y: Float[np.ndarray, "n c"], most: int) -> Sample:
+    """Rows that stand for the moments: each is as likely as its share in the rows, in ``|x|^2`` and in ``|y|^2``.
+
+    A row is weighted by the inverse of that, so rare large rows, which saturate first, are looked at and count as what
+    they are. All rows where there are no more than ``most``; nothing is random.
+
+    Examples
+    --------
+    >>> x = np.append(np.ones(9999), 1000.0)[:, None]
+    >>> sample = large_and_small_rows(x, x, 100)
+    >>> bool(9999 in sample.rows), round(float(sample.weights @ x[sample.rows, 0] ** 2 / np.mean(x**2)), 2)
+    (True, 1.0)
+    """
+    n = len(x)
+    if n <= most:
+        return _equally(np.arange(n))
+    sizes = [np.ones(n), *(np.sum(part**2, axis=1) for part in (x, y))]
+    likely = np.mean([size / size.sum() for size in sizes if size.any()], axis=0)
+    order = np.argsort(likely, kind="stable")
+    reached = np.cumsum(likely[order])
+    ticks = (np.arange(most) + 0.5) / most * reached[-1]
+    rows, times = np.unique(order[np.searchsorted(reached, ticks)], return_counts=True)
+    weights = times / likely[rows]
+    return Sample(rows, weights / weights.sum())
+
+
+def _equally(rows: Int[np.ndarray, " rows"]) -> Sample:
+    return Sample(rows, np.full(len(rows), 1 / len(rows)))
 
 
 def compress(

@@ -6,10 +6,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
+from scipy.special import entr
 
 from nucleate.network import Network
 from nucleate.observe import stages
-from nucleate.problems import Split
+from nucleate.problems import Split, Task
 from nucleate.training import engine
 
 _LOOKS_RATIO = 1.2
@@ -26,6 +27,12 @@ class Simulation:
     x, y : arrays of shape (rows, d) and (rows, c)
     learning_rates : sequence of float
         One for each network.
+
+    Attributes
+    ----------
+    plateau_loss : array of shape (runs,)
+        The loss on the plateau: that of the start, or where a bias beyond the first layer fits the targets' mean at
+        once, that of the best constant output.
     """
 
     def __init__(
@@ -41,15 +48,21 @@ class Simulation:
         self._data = engine.place_data(data, data, networks[0].dtype)
         self._start = engine.start(program, list(networks), list(learning_rates), [0] * len(networks), len(x))
         self._runs = len(networks)
+        self.start_loss = self._losses(self._start)[: self._runs]
+        self.plateau_loss = self.start_loss
+        if any(bias is not None for bias in networks[0].biases[1:]):
+            self.plateau_loss = np.minimum(self.start_loss, _constant_loss(program.task, y))
 
-    def first_descent(self, horizon: int) -> tuple[Int[np.ndarray, "runs drops"], Int[np.ndarray, " runs"]]:
+    def first_descent(
+        self, horizon: int, *, through_flats: bool = False
+    ) -> tuple[Int[np.ndarray, "runs drops"], Int[np.ndarray, " runs"]]:
         """For each run the steps at which its loss had fallen by each of `engine.DROPS`, and the step it was left at.
 
-        A run is left once its loss has fallen by the last of them, or its descent has become flat, or at ``horizon``;
-        a step that did not come until then is -1.
+        A run is left once its loss has fallen by the last of them, or unless ``through_flats`` its descent from the
+        plateau has become flat, or at ``horizon``; a step that did not come until then is -1.
         """
         state, at = self._start, 1
-        steps, losses = [0], [self._losses(state)]
+        steps, losses = [0], [self.plateau_loss]
         until = np.zeros(state.step.shape, np.int32)
         alive = np.arange(len(until)) < self._runs
         while alive.any() and at < horizon:
@@ -59,9 +72,10 @@ class Simulation:
             running, drops, loss = jax.device_get((state.running, state.drop_steps, state.loss))
             # The loss a step carries is that before its update.
             steps.append(at - 1)
-            losses.append(loss)
+            # Above the plateau's loss nothing but the mean is being fitted.
+            losses.append(np.minimum(loss[: self._runs], self.plateau_loss))
             for run in np.flatnonzero(alive).tolist():
-                left_plateau, fallen = drops[run, 0] >= 0, drops[run, -1] >= 0
+                fallen, left_plateau = drops[run, -1] >= 0, drops[run, 0] >= 0 and not through_flats
                 alive[run] = running[run] and not fallen and not (left_plateau and _is_flat(steps, losses, run))
         return np.asarray(state.drop_steps)[: self._runs], np.asarray(state.step)[: self._runs]
 
@@ -81,3 +95,8 @@ class Simulation:
 
 def _is_flat(steps: list[int], losses: list[Float[np.ndarray, " runs"]], run: int) -> bool:
     return stages(np.array(steps), np.array([loss[run] for loss in losses])).current == "secondary plateau"
+
+
+def _constant_loss(task: Task, y: Float[np.ndarray, "rows c"]) -> float:
+    """The least loss of outputs that do not depend on the inputs."""
+    return float(0.5 * y.var(axis=0).sum() if task == "regression" else entr(y.mean(axis=0)).sum())

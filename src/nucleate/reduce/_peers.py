@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from sklearn.linear_model import LogisticRegression, Ridge
 
 from nucleate.activations import Activation

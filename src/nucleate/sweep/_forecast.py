@@ -57,10 +57,13 @@ def forecast_runs(
     return list(zip(runs, forecasts, strict=True))
 
 
-def check_study(spec: StudySpec, problem: Problem, forecasts: Sequence[tuple[PlannedRun, Forecast]]) -> list[Outcome]:
-    """Train every run through its first descent, for comparison with its forecast."""
+def check_study(
+    spec: StudySpec, problem: Problem, forecasts: Sequence[tuple[PlannedRun, Forecast]], *, steps: int | None = None
+) -> list[Outcome]:
+    """Train every run through its first descent, for comparison; see `nucleate.forecast.check_forecasts`."""
     networks = [run.network(spec, problem) for run, _ in forecasts]
-    return check_forecasts(networks, problem, [forecast for _, forecast in forecasts], momentum=spec.momentum)
+    expected = [forecast for _, forecast in forecasts]
+    return check_forecasts(networks, problem, expected, momentum=spec.momentum, steps=steps)
 
 
 def tabulate_forecasts(
@@ -100,22 +103,17 @@ def recommend_scale(
 ) -> Recommendation | None:
     """The smallest scale at which every seed leaves its plateau within the budget, by the intervals' upper ends.
 
-    Having left it is having lost 30 % of the loss, or what of 10 % and 1 % the first descent brings. None where no
-    scale of the study does so.
+    Having left it is having lost 30 % of the loss, or what of 10 % and 1 % the first descent brings, and more than the
+    best constant output does. None where no scale of the study does so.
     """
     fitting = []
     for scale in spec.scales:
         for lr in spec.lrs:
             cell = [forecast for run, forecast in forecasts if (run.scale, run.learning_rate) == (scale, lr)]
-            latest = [_left_by(forecast) for forecast in cell]
+            latest = [forecast.left_by for forecast in cell]
             known = [step for step in latest if step is not None]
             if len(known) == len(cell) and max(known) <= budget:
                 fitting.append(Recommendation(scale, lr, max(known)))
     # A larger gamma is a smaller scale; of equal scales the faster learning rate.
     sign = -1 if spec.convention == "gamma" else 1
     return min(fitting, key=lambda cell: (sign * cell.scale, cell.latest_step), default=None)
-
-
-def _left_by(forecast: Forecast) -> int | None:
-    reached = [step for step in forecast.drop_steps.values() if step is not None]
-    return reached[-1].upper if reached else None
