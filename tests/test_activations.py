@@ -1,5 +1,7 @@
 """Each activation against 50-digit arithmetic, and what the table says of it at zero."""
 
+import pickle
+
 import jax
 import jax.numpy as jnp
 import mpmath
@@ -78,3 +80,8 @@ def test_a_name_cannot_be_taken_twice_and_multiplicity_is_positive():
         nucleate.register_activation(nucleate.Activation("tanh", jnp.sin, 1, 1.0, 1.0))
     with pytest.raises(nucleate.NetworkError, match="multiplicity 0; it must be 1 or more"):
         nucleate.register_activation(nucleate.Activation("step", jnp.sign, 0, 1.0, -1.0))
+
+
+@pytest.mark.parametrize("name", activation_names())
+def test_an_activation_is_pickled_by_its_name(name):
+    assert pickle.loads(pickle.dumps(get_activation(name))) is get_activation(name)

@@ -190,3 +190,23 @@ def test_a_problem_cannot_be_changed():
         problem.name = "other"
     with pytest.raises(ValueError, match="frozen"):
         problem.preprocessing.inputs = ()
+
+
+def test_parts_that_are_split_already_stay_as_they_are():
+    table = pl.DataFrame({"a": np.arange(40.0), "b": 1.0, "town": ["x", "y"] * 20, "y": np.arange(40.0) ** 2})
+    problem = Problem.from_parts(table[:25], table[25:30], table[30:], target="y")
+    assert [len(part.x) for part in (problem.train, problem.validation, problem.test)] == [25, 5, 10]
+    assert problem.preprocessing.inputs[0].mean == 12.0
+    np.testing.assert_allclose(problem.preprocessing.inverse_target(problem.test.y)[:, 0], np.arange(30.0, 40) ** 2)
+    assert problem.notes == ("Left out constant input column 'b'.",)
+
+
+def test_parts_that_cannot_be_used_are_said_in_a_sentence():
+    table = pl.DataFrame({"a": np.arange(40.0), "y": np.arange(40.0) ** 2})
+    with pytest.raises(DataError, match="The parts have 40, 5, 0 rows; each needs one or more"):
+        Problem.from_parts(table, table[:5], table[:0], target="y")
+    with pytest.raises(DataError, match="The parts differ in their columns"):
+        Problem.from_parts(table, table.rename({"a": "b"}), table, target="y")
+    labels = table.with_columns(y=pl.Series(["one", "two"] * 19 + ["three"] * 2))
+    with pytest.raises(DataError, match="three"):
+        Problem.from_parts(labels[:30], labels[30:35], labels[35:], target="y")
