@@ -27,12 +27,13 @@ def show_progress() -> Iterator[Callable[[Progress], None]]:
     # A pipe has no width; a terminal's own is kept.
     console = Console(stderr=True, width=None if sys.stderr.isatty() else 220)
     with Bar(*columns, console=console) as bar:
-        task = bar.add_task("", total=1.0, runs="", left="", state="")
+        task = bar.add_task("", visible=False, total=1.0, runs="", left="", state="")
 
         def show(progress: Progress) -> None:
             left = progress.seconds_left
             bar.update(
                 task,
+                visible=True,
                 completed=progress.share,
                 runs=f"{progress.runs_finished}/{progress.runs} runs",
                 left=f"{timedelta(seconds=round(left))} left" if left else "",
