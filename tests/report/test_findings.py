@@ -30,8 +30,8 @@ def study_of(monkeypatch, cells, convention="gain", metric="rmse", seeds=1, fore
         lrs=sorted({lr for _, lr in cells}),
         **{f"{convention}s": sorted({scale for scale, _ in cells})},
     )
-    tables = {"results": pl.DataFrame(rows), "forecasts": pl.DataFrame(forecasts or [])}
-    monkeypatch.setattr(SweepStudy, "_read", lambda self, table: tables[table])
+    monkeypatch.setattr(SweepStudy, "results", pl.DataFrame(rows))
+    monkeypatch.setattr(SweepStudy, "forecasts", pl.DataFrame(forecasts or []))
     return Study(None, spec, "", "", {}, {})
 
 
@@ -85,5 +85,5 @@ def test_forecasts_are_held_against_the_outcome_within_the_regime(monkeypatch, u
 
 
 def test_an_unbegun_study_has_no_findings(monkeypatch):
-    monkeypatch.setattr(SweepStudy, "_read", lambda self, table: pl.DataFrame())
+    monkeypatch.setattr(SweepStudy, "results", pl.DataFrame())
     assert find(Study(None, make_spec(data="sine-5d", gains=[1.0]), "", "", {}, {})) is None

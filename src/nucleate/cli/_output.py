@@ -122,8 +122,9 @@ def working(what: str) -> Iterator[None]:
 
 def say_interrupted(out: Path) -> int:
     """How to go on after Ctrl-C; returns the exit code."""
-    begun = (out / "spec.json").exists()
-    kept = f"what is done is kept in {out}. The same command goes on from there." if begun else "nothing is kept."
+    kept = (
+        f"what is done is kept in {out}. The same command goes on from there." if out.is_dir() else "nothing is kept."
+    )
     print(f"nucleate: interrupted; {kept}", file=sys.stderr)
     return 130
 
