@@ -69,7 +69,7 @@ def test_runs_that_diverged_or_never_left_the_plateau_do_not_count_as_condensed(
     assert math.isnan(findings.cells[1].validation)
     assert findings.failed == 1
     stuck = study.results.with_columns(stage=pl.lit("initial plateau"))
-    monkeypatch.setattr(SweepStudy, "_read", lambda self, table: stuck if table == "results" else pl.DataFrame())
+    monkeypatch.setattr(SweepStudy, "results", stuck)
     assert find(study).condensed == ()
     assert find(study).stuck == 2
 
