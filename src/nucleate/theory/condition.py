@@ -18,7 +18,8 @@ from jaxtyping import Array, ArrayLike, Bool, Float
 from nucleate import _jax as _jax
 from nucleate.errors import NetworkError, SpecError
 from nucleate.theory import _checks
-from nucleate.theory.blowup import BlowupTime, blowup_time
+from nucleate.theory._enclosure import BlowupTime
+from nucleate.theory.blowup import blowup_time
 from nucleate.theory.effective import State, energy, first_integrals, vector_field
 from nucleate.theory.flow import Point, integrate, size
 from nucleate.theory.linear import chain_potential
