@@ -43,7 +43,7 @@ def forecast(
     >>> network = Network.create(10, [50, 50], 1, scale=InitScale("epsilon", 0.01), bias=[True, False, False])
     >>> expected = forecast(network, load_problem("diabetes"), learning_rate=0.1)
     >>> print(expected.drop_steps[0.1], expected.in_regime)
-    108 [106, 110] True
+    109 [106, 110] True
     """
     return forecast_many(
         [network],
