@@ -24,8 +24,8 @@ from nucleate.theory.effective import State, energy, first_integrals, vector_fie
 from nucleate.theory.flow import Point, integrate, size
 from nucleate.theory.linear import chain_potential
 
-# Until R has grown by some e^40, in steps of 0.04: times come out to about 1e-3 of the time that remains, to some
-# percent where a neuron turns so sharply within a step that a line misses it.
+# Until R has grown by some e^40, in steps of 0.04: times come out to about 1e-3 of the time that remains, of alignment
+# at times to 5e-2 only.
 _GRID = jnp.linspace(0.0, 40.0, 1001)
 
 
