@@ -57,6 +57,48 @@ def test_the_enclosure_holds_the_truth_where_layers_differ_by_many_powers_of_ten
     assert upper <= float(time.upper)
 
 
+def aside(big, off=0.0):
+    """A state across the top singular direction of its ``W2``, which what is ``off`` by decides when it comes in."""
+    a, b = np.array([0.6, 0.8]), np.array([0.96, -0.28])
+    across, along = np.array([0.8, -0.6]), np.array([0.28, 0.96])
+    return a + off * across, big * np.outer(across, along) + np.outer(a, b), b
+
+
+@pytest.mark.parametrize(
+    "layers",
+    [
+        aside(100.0),
+        aside(1000.0),
+        aside(100.0, 1e-12),
+        aside(1e4, 1e-8),
+        (
+            [0.0, 0.0],
+            [[-1.96430407e-5, -8.47406568e-6, -2.37555269e-5], [2.17202153e-5, 3.6410577e-6, 6.51771328e-5]],
+            [-5.93772079, 1.96485036, 2.40653972],
+        ),
+    ],
+    ids=["rounding decides", "more so", "by 1e-12", "by 1e-8", "zero block"],
+)
+def test_the_enclosure_holds_the_truth_where_the_flow_amplifies_rounding(layers):
+    layers = tuple(map(np.asarray, layers))
+    time = blowup_time(*layers)
+    lower, upper = taylor.blowup_time(*layers)
+    assert 0 < float(time.lower) <= lower
+    assert upper <= float(time.upper)
+    assert time.lower <= time.estimate <= time.upper
+
+
+def test_a_state_at_the_verge_of_settling_has_a_lower_end_below_its_blow_up():
+    # Its blow-up, at 3.8075e8 by 40-digit arithmetic, comes of the rounding of its entries alone.
+    a, b = np.array([0.6, 0.8]), np.array([0.28, 0.96])
+    verge, plain = (-a, np.outer(a, b), b), gaussian(0, 2, 2)
+    for time in (blowup_time(*verge), jnp.stack(blowup_time(*ensemble([plain, verge])), axis=1)[1]):
+        _, lower, upper, outcome = time
+        assert outcome == Outcome.SETTLES
+        assert 1e5 < lower < 3.8e8
+        assert np.isinf(upper)
+
+
 @settings(max_examples=20)
 @given(states())
 def test_the_general_road_agrees_with_the_modes(layers):

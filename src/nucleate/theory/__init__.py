@@ -1,12 +1,7 @@
 """The theory of initial condensation: effective dynamics, blow-up, conditions, the general form, factorisation."""
 
-from nucleate.theory.blowup import (
-    BlowupTime,
-    Outcome,
-    blowup_time,
-    linear_blowup_time,
-    potential_blowup_time,
-)
+from nucleate.theory._enclosure import BlowupTime, Outcome
+from nucleate.theory.blowup import blowup_time, linear_blowup_time, potential_blowup_time
 from nucleate.theory.condition import (
     Condensation,
     Conditions,

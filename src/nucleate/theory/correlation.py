@@ -22,7 +22,8 @@ from nucleate import _jax as _jax
 from nucleate.errors import NetworkError
 from nucleate.network import Network
 from nucleate.theory import _checks
-from nucleate.theory.blowup import BlowupTime, potential_blowup_time
+from nucleate.theory._enclosure import BlowupTime
+from nucleate.theory.blowup import potential_blowup_time
 
 
 def leading_part(network: Network, x: Float[Array, "n d"]) -> Float[Array, "n c"]:

@@ -24,7 +24,8 @@ from jaxtyping import Array, ArrayLike, Float, Int
 from nucleate import _jax as _jax
 from nucleate.errors import NetworkError, SpecError
 from nucleate.theory import _checks
-from nucleate.theory.blowup import BlowupTime, linear_blowup_time
+from nucleate.theory._enclosure import BlowupTime
+from nucleate.theory.blowup import linear_blowup_time
 from nucleate.theory.flow import Point, integrate, size, unit_of_time
 from nucleate.theory.linear import linear_potential
 

@@ -20,7 +20,8 @@ from scipy.interpolate import CubicHermiteSpline
 from nucleate import _jax as _jax
 from nucleate.errors import NetworkError, SpecError
 from nucleate.theory import _checks
-from nucleate.theory.blowup import BlowupTime, blowup_time
+from nucleate.theory._enclosure import BlowupTime
+from nucleate.theory.blowup import blowup_time
 from nucleate.theory.flow import Point, integrate, size, unit_of_time
 from nucleate.theory.linear import chain_potential
 
