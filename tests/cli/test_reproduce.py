@@ -53,6 +53,7 @@ def test_interrupted_it_says_how_to_go_on(planted, tmp_path):
         raise KeyboardInterrupt
 
     object.__setattr__(planted.experiment, "measure", interrupt)
+    (tmp_path / "verdict-of-another.json").write_text("{}")
     result = run("all", "--out", tmp_path)
     assert result.exit_code == 130
     assert "The same command goes on from there" in result.stderr
