@@ -122,9 +122,8 @@ def working(what: str) -> Iterator[None]:
 
 def say_interrupted(out: Path) -> int:
     """How to go on after Ctrl-C; returns the exit code."""
-    kept = (
-        f"what is done is kept in {out}. The same command goes on from there." if out.is_dir() else "nothing is kept."
-    )
+    begun = out.is_dir() and any(out.iterdir())
+    kept = f"what is done is kept in {out}. The same command goes on from there." if begun else "nothing is kept."
     print(f"nucleate: interrupted; {kept}", file=sys.stderr)
     return 130
 
