@@ -10,7 +10,8 @@ gain. The peers prune the network that it was made from to the same widths; all 
 looked at once, at the end.
 
 A second table holds the network of the scale chosen on validation against the usual scale, and against the usual scale
-with the weight decay chosen on validation, by the number of training rows.
+with the weight decay chosen on validation, by the number of training rows; the standardisation is that of all training
+rows in every arm.
 
 Finished cells are kept in the folder ``reduction-benchmark``; the same command goes on where it stood. Names of sets as
 arguments restrict it to these.
