@@ -7,6 +7,7 @@ import numpy as np
 import onnxruntime
 import polars as pl
 import pytest
+from scipy.special import softmax
 
 import nucleate
 from nucleate import InitScale, Network, Problem
@@ -51,10 +52,11 @@ def test_every_activation_is_the_same_function_in_the_file(name):
     np.testing.assert_allclose(got, network(problem.test.x), rtol=1e-4, atol=1e-5)
 
 
-def test_a_file_takes_raw_rows_with_texts_truth_values_and_unknown_categories():
+@pytest.mark.parametrize("width", [5, 600])
+def test_a_file_takes_raw_rows_with_texts_truth_values_and_unknown_categories(width):
     table = mixed_table()
     problem = Problem.from_table(table, target="price", task="regression")
-    network = Network.create(problem.inputs, [5], 1, scale=InitScale("gain", 1.0), bias=True)
+    network = Network.create(problem.inputs, [width], 1, scale=InitScale("gain", 1.0), bias=True)
     session = Session(onnx_bytes(network, problem.preprocessing, {}))
     fresh = pl.DataFrame(
         {"size": [4000.0, 6000.5], "town": ["Rome", "Lomé"], "garden": [True, False], "planet": ["Mars"] * 2}
@@ -68,11 +70,11 @@ def test_labels_are_those_of_the_data(labels):
     rng = np.random.default_rng(0)
     table = pl.DataFrame({"x": rng.standard_normal(90), "z": rng.standard_normal(90), "kind": (labels * 45)[:90]})
     problem = Problem.from_table(table, target="kind", task="classification")
-    network = Network.create(2, [4], len(labels), scale=InitScale("gain", 1.0))
+    network = Network.create(2, [4, 3], len(labels), scale=InitScale("gain", 1.0), bias=True)
     answers = Session(onnx_bytes(network, problem.preprocessing, {}))(table)
     outputs = network(problem.preprocessing.transform(table))
     assert answers["label"].tolist() == problem.preprocessing.inverse_target(outputs).tolist()
-    np.testing.assert_allclose(answers["probabilities"].sum(axis=1), 1, rtol=1e-6)
+    np.testing.assert_allclose(answers["probabilities"], softmax(outputs, axis=1), rtol=1e-5)
 
 
 def test_raw_rows_encode_to_what_they_were_made_from():
@@ -82,14 +84,16 @@ def test_raw_rows_encode_to_what_they_were_made_from():
     np.testing.assert_allclose(problem.preprocessing.transform(rows.with_columns(garden)), problem.test.x, atol=1e-12)
 
 
-def test_large_numbers_keep_their_digits():
-    rng = np.random.default_rng(0)
-    x = 1e9 + rng.standard_normal((100, 1))
-    problem = Problem.from_arrays(x, x[:, 0] - 1e9)
-    network = drawn((1, 4, 1), dtype="float32")
+@pytest.mark.parametrize("level", [0.0, 1e5, 1e9, 1e14])
+@pytest.mark.parametrize("spread", [1e-3, 1.0, 1e30])
+@pytest.mark.parametrize("width", [4, 600])
+def test_numbers_of_any_level_and_spread_keep_their_digits(level, spread, width):
+    x = spread * (level + np.random.default_rng(0).standard_normal((100, 1)))
+    problem = Problem.from_arrays(x, x[:, 0])
+    network = drawn((1, width, 1), dtype="float32")
     got = Session(onnx_bytes(network, problem.preprocessing, {}))(raw_rows(problem.preprocessing, problem.test.x))
     expected = problem.preprocessing.inverse_target(network(problem.test.x))
-    np.testing.assert_allclose(got["prediction"], expected, rtol=1e-5)
+    np.testing.assert_allclose(got["prediction"], expected, atol=1e-5 * x.std(), rtol=1e-7)
 
 
 @pytest.mark.parametrize("ending", ["onnx", "safetensors"])
