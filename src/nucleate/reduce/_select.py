@@ -8,7 +8,7 @@ alone. It needs inputs and no labels, and as the target is the original network'
 
 import numpy as np
 from jaxtyping import Float
-from scipy.linalg import solve_triangular
+from scipy.linalg import cholesky, solve_triangular
 
 from nucleate.reduce._layers import Affine
 from nucleate.reduce._method import Layer, Narrow, Narrowed, keep
@@ -47,13 +47,12 @@ class GreedyPath:
     ) -> None:
         self._centre, self._level = features.mean(axis=0), target.mean(axis=0)
         self._importance = np.where(importance > 0, importance, 1.0)
-        m = features.shape[1]
-        ridge = RIDGE * np.sqrt(np.square(features - self._centre).sum(axis=0).max(initial=1e-300))
-        known = np.hstack([features - self._centre, (target - self._level) * importance])
-        penalty = np.hstack([ridge * np.eye(m), np.zeros((m, target.shape[1]))])
-        # In the triangle all inner products of n rows are those of m + t.
-        triangle = _triangle(np.vstack([_triangle(known), penalty]))
-        self._known, self._wanted = triangle[:, :m], triangle[:, m:]
+        known, wanted = features - self._centre, (target - self._level) * importance
+        squares = known.T @ known
+        ridge = RIDGE**2 * squares.diagonal().max(initial=1e-300)
+        # Inner products of n rows are those of m in the triangle; the ridge is far above the rounding of the squares.
+        self._known = cholesky(squares + ridge * np.eye(len(squares)))
+        self._wanted = solve_triangular(self._known, known.T @ wanted, trans="T")
         self._rest = self._known.T.copy()
         self._explains = self._rest @ self._wanted
         self._energy = np.square(self._rest).sum(axis=1)
@@ -92,7 +91,3 @@ class GreedyPath:
         self._basis.append(direction)
         self._components.append(components)
         self.order.append(best)
-
-
-def _triangle(matrix: Float[np.ndarray, "n k"]) -> Float[np.ndarray, "r k"]:
-    return np.asarray(np.linalg.qr(matrix, mode="r"))
