@@ -81,7 +81,7 @@ def train_scales(
 
 
 def run_cell(name: str, activation: str, optimizer: str, seed: int) -> dict[str, Any]:
-    """Train, reduce, choose, prune and fine-tune; the cell's reduction is kept for its inference to be timed."""
+    """Train, reduce and choose; the cell's reduction is kept."""
     problem = load_problem(name, split_seed=seed)
     rate = SETS[name] if optimizer == "gd" else ADAM_RATE
     runs = train_scales(problem, HIDDEN, activation, optimizer, rate, STEPS, seed)
@@ -100,14 +100,6 @@ def run_cell(name: str, activation: str, optimizer: str, seed: int) -> dict[str,
     ]
     chosen = min(within, key=lambda reduction: reduction.parameters.after)
     save_reduction(chosen, FOLDER / cell_name(name, activation, optimizer, seed))
-    tuned = {}
-    for budget in BUDGETS:
-        contenders = {"nucleate": fine_tune(to_torch(chosen.network), problem, budget)}
-        original = to_torch(chosen.original)
-        contenders |= {peer: prune(original, chosen.network.hidden, problem, budget) for peer, prune in PEERS.items()}
-        for contender, module in contenders.items():
-            metric = metric_on(problem, from_torch(module, chosen.original), problem.test)
-            tuned[f"{contender}, {budget}"] = metric
     return {
         "best": best.test.before,
         "gain": next(gain for gain, reduction in reductions.items() if reduction is chosen),
@@ -116,7 +108,6 @@ def run_cell(name: str, activation: str, optimizer: str, seed: int) -> dict[str,
         "kept": chosen.share_kept,
         "reduced": chosen.test.after,
         "linear": linear_model(problem).test,
-        "tuned": tuned,
         "seconds": float(np.median(seconds)),
         "by_gain": {
             str(gain): {
@@ -128,6 +119,23 @@ def run_cell(name: str, activation: str, optimizer: str, seed: int) -> dict[str,
             for gain, reduction in reductions.items()
         },
     }
+
+
+def run_pruning(name: str, activation: str, optimizer: str, seed: int) -> dict[str, Any]:
+    """The test metrics of the cell's reduction and of the peers at its widths, after so many steps of fine-tuning."""
+    problem = load_problem(name, split_seed=seed)
+    reduction = load_reduction(FOLDER / cell_name(name, activation, optimizer, seed))
+    original = to_torch(reduction.original)
+    metrics = {}
+    for budget in BUDGETS:
+        contenders = {"nucleate": fine_tune(to_torch(reduction.network), problem, budget)}
+        contenders |= {
+            peer: prune(original, reduction.network.hidden, problem, budget) for peer, prune in PEERS.items()
+        }
+        for contender, module in contenders.items():
+            network = from_torch(module, reduction.original)
+            metrics[f"{contender}, {budget}"] = metric_on(problem, network, problem.test)
+    return metrics
 
 
 def run_narrow(name: str, activation: str, seed: int) -> dict[str, Any]:
@@ -280,7 +288,9 @@ def print_reductions(
     )
 
 
-def print_pruning(cells: dict[tuple[Any, ...], dict[str, Any]], names: Sequence[str]) -> None:
+def print_pruning(
+    cells: dict[tuple[Any, ...], dict[str, Any]], pruned: dict[tuple[Any, ...], dict[str, Any]], names: Sequence[str]
+) -> None:
     print("\nTest metric lost against the best network at equal widths and equal fine-tuning, means over the cells:")
     rows = []
     for budget, contender in itertools.product(BUDGETS, ("nucleate", *PEERS)):
@@ -289,9 +299,9 @@ def print_pruning(cells: dict[tuple[Any, ...], dict[str, Any]], names: Sequence[
         for name in names:
             problem = load_problem(name)
             lost = [
-                worse(problem, cell["tuned"][f"{contender}, {budget}"], cell["best"])
-                for (own, *_), cell in cells.items()
-                if own == name
+                worse(problem, pruned[key][f"{contender}, {budget}"], cell["best"])
+                for key, cell in cells.items()
+                if key[0] == name
             ]
             row[name] = percent(np.mean(lost))
             every += lost
@@ -324,8 +334,9 @@ def main() -> None:
     cells = {key: kept(cell_name(*key), run_cell, *key) for key in grid}
     pairs = list(itertools.product(names, ACTIVATIONS, range(SEEDS)))
     narrow = {key: kept(cell_name("narrow", *key), run_narrow, *key) for key in pairs}
+    pruned = {key: kept(cell_name("pruned", *key), run_pruning, *key) for key in grid}
     print_by_gain(cells, names)
-    print_pruning(cells, names)
+    print_pruning(cells, pruned, names)
     print_curves([name for name in names if name in CURVE_SETS])
     # Times last, with nothing beside them.
     smalls = [(load_reduction(FOLDER / cell_name(*key)), load_problem(key[0], split_seed=key[-1])) for key in grid]
