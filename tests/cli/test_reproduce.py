@@ -60,5 +60,5 @@ def test_interrupted_it_says_how_to_go_on(planted, tmp_path):
 
 
 def test_an_unknown_name_is_one_line(tmp_path):
-    assert "no experiment 'blowup'; choose one of target-direction" in refusal("reproduce", "blowup", cwd=tmp_path)
+    assert "no experiment 'blowup'; did you mean 'blow-up'?" in refusal("reproduce", "blowup", cwd=tmp_path)
     assert not (tmp_path / "nucleate-reproduce").exists()

@@ -52,10 +52,14 @@ def measure(size: Size, progress: Progress) -> Measurement:
     slopes = np.einsum("w,abwl->abl", centred, np.log(distances)) / np.sum(centred**2)
 
     at = {point: slopes[size.gammas_2.index(point[0]), size.gammas_3.index(point[1])] for point in (LINEAR, CONDENSED)}
-    # How far one layer is condensed and the other linear, where the signs of their slopes differ.
-    apart = np.where(slopes[..., 0] * slopes[..., 1] < 0, np.abs(slopes).min(axis=-1), 0.0)
-    numbers = (float(np.max(unfitted)), float(at[LINEAR][0]), float(at[CONDENSED][0]), float(apart.max()))
+    numbers = (float(np.max(unfitted)), float(at[LINEAR][0]), float(at[CONDENSED][0]), _apart(slopes))
     return Measurement(numbers, _draw(size, _Diagram(distances, slopes)))
+
+
+def _apart(slopes: Float[np.ndarray, "gammas_2 gammas_3 layers"]) -> float:
+    """How far at once one layer is condensed and the other linear, in the network in which that is most."""
+    opposite = slopes[..., 0] * slopes[..., 1] < 0
+    return float(np.where(opposite, np.abs(slopes).min(axis=-1), 0.0).max())
 
 
 def _four_points() -> Problem:
