@@ -15,7 +15,14 @@ from nucleate.reproduce._phase_diagram import _apart
 
 TINY = {
     "target-direction": {"width": 4, "seeds": 1, "gammas": (0.5, 1.0)},
-    "plateau-end": {"width": 4, "seeds": 1, "steps": 40, "records": 10, "learning_rate": 0.1},
+    "plateau-end": {
+        "width": 4,
+        "epsilons": (0.01, 0.005),
+        "seeds": 1,
+        "steps": 40,
+        "records": 10,
+        "learning_rate": 0.1,
+    },
     "condition": {"states": 2, "width": 2, "threshold": 0.9},
     "low-rank": {"side": 4, "known": 0.7, "steps": 1000, "seeds": 1},
     "multiplicity-adam": {"optimizer": "adam", "width": 4, "seeds": 1, "plans": (Plan(0.1, (0.01, 0.01), 10),) * 3},
