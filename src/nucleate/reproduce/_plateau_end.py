@@ -104,6 +104,8 @@ EXPERIMENT = Experiment(
     ),
     quick=Size(width=50, epsilons=(0.01, 0.005, 0.0025), seeds=3, steps=1500, records=300, learning_rate=0.05),
     # The more neurons have to grow, the later the last does: a wide network shows the limit at smaller scales.
-    full=Size(width=200, epsilons=(0.0025, 0.00125, 0.000625), seeds=5, steps=6000, records=600, learning_rate=0.02),
+    full=Size(
+        width=200, epsilons=(0.00125, 0.000625, 0.0003125), seeds=5, steps=12_000, records=600, learning_rate=0.02
+    ),
     measure=measure,
 )
