@@ -29,6 +29,9 @@ def test_list_names_every_experiment_with_its_claim_and_source():
     assert [row["name"] for row in listed] == [experiment.name for experiment in EXPERIMENTS]
     text = run("list").stdout
     assert all(row["claim"] in text and row["source"] in text for row in listed)
+    assert "200 Gaussian states" in listed[2]["quick"]
+    assert "1000 Gaussian states" in listed[2]["full"]
+    assert listed[2]["criteria"][0]["threshold"] == 1.0
 
 
 def test_all_prints_verdicts_and_the_path_of_the_page(planted, tmp_path):

@@ -47,6 +47,18 @@ def test_each_says_what_it_claims_after_whom_and_how(experiment):
     assert experiment.describe(quick=True) != experiment.describe(quick=False)
 
 
+def test_at_full_size_a_start_is_no_larger_for_its_width_than_at_the_quick_one():
+    """The claims are of the limit of small parameters: a wider network reaches it later."""
+    law, plateau = get_experiment("escape-law"), get_experiment("plateau-end")
+    for depth in (2, 3, 4):
+        quick, full = (np.multiply(size.scales(depth), size.width**0.5) for size in (law.quick, law.full))
+        np.testing.assert_allclose(quick, full)
+    assert max(plateau.full.epsilons) * plateau.full.width <= max(plateau.quick.epsilons) * plateau.quick.width
+    turn = get_experiment("target-direction")
+    quick, full = (size.width ** -max(size.gammas) for size in (turn.quick, turn.full))
+    assert full <= quick
+
+
 def test_names_are_distinct():
     assert len({experiment.name for experiment in EXPERIMENTS}) == len(EXPERIMENTS)
 
