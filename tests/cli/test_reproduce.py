@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 from nucleate.cli._app import app
 from nucleate.reproduce import EXPERIMENTS
 from nucleate.reproduce import _reproduce as verb
-from tests.cli.test_cli import nucleate, refusal
+from tests.cli.test_cli import refusal
 from tests.reproduce.planted import Planted
 
 
@@ -25,7 +25,7 @@ def planted(monkeypatch):
 
 
 def test_list_names_every_experiment_with_its_claim_and_source():
-    listed = json.loads(nucleate("reproduce", "list", "--json").stdout)["experiments"]
+    listed = json.loads(run("list", "--json").stdout)["experiments"]
     assert [row["name"] for row in listed] == [experiment.name for experiment in EXPERIMENTS]
     text = run("list").stdout
     assert all(row["claim"] in text and row["source"] in text for row in listed)
