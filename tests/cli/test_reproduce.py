@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 from nucleate.cli._app import app
 from nucleate.reproduce import EXPERIMENTS
 from nucleate.reproduce import _reproduce as verb
-from tests.cli.test_cli import nucleate, refusal
+from tests.cli.test_cli import refusal
 from tests.reproduce.planted import Planted
 
 
@@ -25,10 +25,13 @@ def planted(monkeypatch):
 
 
 def test_list_names_every_experiment_with_its_claim_and_source():
-    listed = json.loads(nucleate("reproduce", "list", "--json").stdout)["experiments"]
+    listed = json.loads(run("list", "--json").stdout)["experiments"]
     assert [row["name"] for row in listed] == [experiment.name for experiment in EXPERIMENTS]
     text = run("list").stdout
     assert all(row["claim"] in text and row["source"] in text for row in listed)
+    assert "200 Gaussian states" in listed[2]["quick"]
+    assert "1000 Gaussian states" in listed[2]["full"]
+    assert listed[2]["criteria"][0]["threshold"] == 1.0
 
 
 def test_all_prints_verdicts_and_the_path_of_the_page(planted, tmp_path):
@@ -60,5 +63,5 @@ def test_interrupted_it_says_how_to_go_on(planted, tmp_path):
 
 
 def test_an_unknown_name_is_one_line(tmp_path):
-    assert "no experiment 'blowup'; choose one of target-direction" in refusal("reproduce", "blowup", cwd=tmp_path)
+    assert "no experiment 'blowup'; did you mean 'blow-up'?" in refusal("reproduce", "blowup", cwd=tmp_path)
     assert not (tmp_path / "nucleate-reproduce").exists()

@@ -45,6 +45,20 @@ def test_every_test_file_and_experiment_that_a_page_names_is_there(page):
     assert named <= {"list", "all", *(experiment.name for experiment in EXPERIMENTS)}
 
 
+def test_the_page_of_verdicts_has_every_experiment_with_its_thresholds():
+    text = (ROOT / "docs/reproduce.md").read_text("utf-8")
+    table = text[text.index("| experiment |") :].partition("\n\n")[0].replace("\\|", "/").splitlines()[2:]
+    rows = [[cell.strip() for cell in row.strip("|").split("|")] for row in table]
+    assert [name for name, *_ in rows if name] == [experiment.name for experiment in EXPERIMENTS]
+    criteria = [criterion for experiment in EXPERIMENTS for criterion in experiment.criteria]
+    verdict = ""
+    for (_, _, threshold, number, said), criterion in zip(rows, criteria, strict=True):
+        verdict = said or verdict
+        assert threshold == f"{criterion.relation} {criterion.threshold:.10g}"
+        value = float(number.removesuffix("%")) / (100 if number.endswith("%") else 1)
+        assert criterion.met_by(value) or verdict == "**does not hold**"
+
+
 def test_every_claim_of_the_theory_stands_beside_what_verifies_it():
     tables = re.findall(
         r"^\| claim .*\n\|[-| ]+\n((?:\|.*\n)+)", (ROOT / "docs/theory.md").read_text("utf-8"), flags=re.M

@@ -1,6 +1,7 @@
 """The verb: what is measured, what is taken from the folder, and the page that shows it."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -65,11 +66,20 @@ def test_an_experiment_of_ones_own_is_run_like_the_others(tmp_path):
 
 
 def test_what_a_user_can_mend():
-    with pytest.raises(SpecError, match=r"no experiment 'blowup'; choose one of .*blow-up"):
+    with pytest.raises(SpecError, match=r"no experiment 'blowup'; did you mean 'blow-up'\? There are .*escape-law"):
         reproduce("blowup", out=".")
+    with pytest.raises(SpecError, match=r"no experiment 'zzz'\. There are target-direction"):
+        reproduce("zzz", out=".")
 
 
 def test_a_folder_that_cannot_be_made(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(NucleateError, match="file cannot be made"):
         reproduce("blow-up", out=tmp_path / "file")
+
+
+@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="there is no folder in which nobody may write")
+def test_a_folder_that_cannot_be_written_is_refused_before_anything_is_measured(planted):
+    with pytest.raises(NucleateError, match=r"/proc/self cannot be written"):
+        reproduce_all(out="/proc/self", quick=True)
+    assert [one.measured for one in planted] == [0, 0]

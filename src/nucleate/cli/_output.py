@@ -15,7 +15,7 @@ from rich.table import Table
 if TYPE_CHECKING:
     import polars as pl
 
-    from nucleate.reproduce import Verdict
+    from nucleate.reproduce import Experiment, Verdict
     from nucleate.sweep import Recommendation, Study, StudySpec
 
 _MOST_ROWS = 40
@@ -93,10 +93,10 @@ def print_forecast(
         )
 
 
-def print_experiments(rows: Iterable[Mapping[str, str]]) -> None:
+def print_experiments(experiments: Iterable["Experiment[Any]"]) -> None:
     """What can be reproduced."""
-    for row in rows:
-        print(f"{row['name']}\n    {row['claim']}\n    [{row['source']}]")
+    for one in experiments:
+        print(f"{one.name}\n    {one.claim}\n    [{one.source}]")
 
 
 def print_verdicts(verdicts: Iterable["Verdict"], files: Sequence[Path]) -> None:

@@ -20,11 +20,10 @@ def reproduce(
     from nucleate.reproduce import reproduce as run_experiment
 
     if name == "list":
-        rows = [{"name": one.name, "claim": one.claim, "source": one.source} for one in EXPERIMENTS]
         if json:
-            print_json({"experiments": rows})
+            print_json({"experiments": [one.to_dict() for one in EXPERIMENTS]})
         else:
-            print_experiments(rows)
+            print_experiments(EXPERIMENTS)
         return
     try:
         if name == "all":

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from nucleate.reproduce._drawing import BLUE, GREY, ORANGE, legend, panels
 from nucleate.reproduce._experiment import Criterion, Experiment, Measurement, Progress
-from nucleate.theory import State, blowup_time, energy, states_at_fractions, states_at_times, vector_field
+from nucleate.theory import State, blowup_time, energy, states_at_fractions, states_at_times
 
 # Fractions of the blow-up time, dense towards it.
 FRACTIONS = 1 - np.geomspace(1, 1e-4, 60)
@@ -28,8 +28,13 @@ class _Way(NamedTuple):
 
     size: Float[np.ndarray, " t"]
     energy: Float[np.ndarray, " t"]
-    energy_rate: Float[np.ndarray, " t"]
     remaining: Float[np.ndarray, " t"]
+
+    def fall(self) -> Float[np.ndarray, " n"]:
+        """How fast E^(-1/3) falls from point to point: E' = 3 E^(4/3) is a rate of one."""
+        # The bound is about positive energies; a random state may start below.
+        positive = self.energy > 0
+        return np.diff(np.cbrt(1 / self.energy[positive])) / np.diff(self.remaining[positive])
 
 
 def measure(size: Size, progress: Progress) -> Measurement:
@@ -43,15 +48,13 @@ def measure(size: Size, progress: Progress) -> Measurement:
     for index in range(size.trajectories):
         ways.append(_way([layer[index] for layer in ensemble]))
         progress(0.3 + 0.7 * (index + 1) / size.trajectories)
-    # The bound is about positive energies; a random state may start below.
-    growth = np.concatenate([way.energy_rate / (3 * np.cbrt(way.energy) ** 4) for way in ways])
-    positive = np.concatenate([way.energy > 0 for way in ways])
+    fall = min(float(way.fall().min()) for way in ways)
 
     two = states_at_times([ensemble[0][0], ensemble[2][0]], TWO_LAYER_TIMES)
     two_size = np.sqrt(sum(np.square(layer).sum(axis=1) for layer in map(np.asarray, two.layers)))
     rate = float(np.diff(np.log(two_size))[-1] / np.diff(TWO_LAYER_TIMES)[-1])
 
-    numbers = (float(np.isfinite(blowup.upper).mean()), float(growth[positive].min()), abs(rate - 1))
+    numbers = (float(np.isfinite(blowup.upper).mean()), fall, abs(rate - 1))
     return Measurement(numbers, _draw(ways, two_size))
 
 
@@ -59,14 +62,7 @@ def _way(layers: list[Float[np.ndarray, "..."]]) -> _Way:
     blowup = float(blowup_time(*layers).estimate)
     trajectory = states_at_fractions(layers, FRACTIONS)
     states = State(*trajectory.layers)
-    field = jax.vmap(vector_field)(states)
-    # E is the potential of the flow, so its rate is the squared length of the field.
-    return _Way(
-        size=_length(states),
-        energy=np.asarray(jax.vmap(energy)(states)),
-        energy_rate=_length(field) ** 2,
-        remaining=blowup - np.asarray(trajectory.times),
-    )
+    return _Way(_length(states), np.asarray(jax.vmap(energy)(states)), blowup - np.asarray(trajectory.times))
 
 
 def _length(state: State) -> Float[np.ndarray, " t"]:
@@ -98,11 +94,11 @@ EXPERIMENT = Experiment(
     claim="The effective dynamics of three layers blows up in finite time, its energy E growing at least as "
     "E' = 3 E^(4/3); that of two layers grows exponentially and never does.",
     source="Chen and Luo 2024, arXiv 2402.15958; the constant of the energy bound: docs/theory.md",
-    setting="{states} Gaussian states of width {width}; the energy along {trajectories} of them up to 0.9999 of the "
-    "blow-up time; one two-layer state up to time 20",
+    setting="{states} Gaussian states of width {width}, drawn with seed 0; the energy along {trajectories} of them up "
+    "to 0.9999 of the blow-up time; one two-layer state up to time 20",
     criteria=(
         Criterion("share of the states with a finite upper bound of the blow-up time", "at least", 1.0),
-        Criterion("smallest E' / (3 E^(4/3)) where E > 0", "at least", 1 - 1e-9),
+        Criterion("slowest fall of E^(-1/3), over the time it takes, where E > 0", "at least", 1 - 1e-6),
         Criterion("distance of the two-layer growth rate from 1", "at most", 1e-3),
     ),
     quick=Size(states=200, width=20, trajectories=10),

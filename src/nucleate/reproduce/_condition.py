@@ -89,8 +89,8 @@ EXPERIMENT = Experiment(
     claim="The condition for condensation is sufficient: from every state that meets it all neurons of the first layer "
     "condense, each on the side it has then.",
     source="Chen and Luo 2024, arXiv 2402.15958, for the idea of a sign condition; F and S2: docs/theory.md",
-    setting="{states} Gaussian states of width {width} followed to their blow-up; condensed: |cos| to the target "
-    "direction above {threshold} for good",
+    setting="{states} Gaussian states of width {width}, drawn with seed 0, followed to their blow-up; condensed: "
+    "|cos| to the target direction above {threshold} for good",
     criteria=(
         Criterion("share of the states that meet both certificates before the blow-up", "at least", 0.99),
         Criterion("share of those meeting F whose neurons all condense and keep their sides", "at least", 1.0),

@@ -82,3 +82,14 @@ class Experiment(Generic[S]):
     def describe(self, *, quick: bool) -> str:
         """The setting with its numbers filled in."""
         return self.setting.format(**self.size(quick=quick)._asdict())
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON: what is claimed, and what at each size decides it."""
+        return {
+            "name": self.name,
+            "claim": self.claim,
+            "source": self.source,
+            "quick": self.describe(quick=True),
+            "full": self.describe(quick=False),
+            "criteria": [criterion._asdict() for criterion in self.criteria],
+        }

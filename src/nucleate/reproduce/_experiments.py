@@ -3,6 +3,7 @@
 from typing import Any
 
 from nucleate.errors import SpecError
+from nucleate.problems._wording import did_you_mean
 from nucleate.reproduce import (
     _blow_up,
     _condition,
@@ -46,5 +47,5 @@ def get_experiment(name: str) -> Experiment[Any]:
     for experiment in EXPERIMENTS:
         if experiment.name == name:
             return experiment
-    names = ", ".join(experiment.name for experiment in EXPERIMENTS)
-    raise SpecError(f"There is no experiment {name!r}; choose one of {names}.")
+    names = [experiment.name for experiment in EXPERIMENTS]
+    raise SpecError(f"There is no experiment {name!r}{did_you_mean(name, names) or '.'} There are {', '.join(names)}.")

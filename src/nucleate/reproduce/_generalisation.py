@@ -104,7 +104,8 @@ EXPERIMENT = Experiment(
     source="Zhou et al. 2022, arXiv 2105.11686, and Luo et al. 2021, arXiv 2007.07497, for the idea",
     setting="two hidden layers of {width}, tanh, first-layer bias, gradient descent at rate {learning_rate} for "
     "{steps} steps, the network best on validation; gain 0.05 against gain 1 from the same draws and the same split, "
-    "{seeds} pairs; number: mean relative change of the test error plus two standard errors",
+    "{seeds} pairs, each with the seed of its number from 0; number: mean relative change of the test error plus two "
+    "standard errors",
     criteria=tuple(
         Criterion(f"{data}, {rows} rows: upper bound of the change of the error", "at most", 0.0)
         for data in DATA

@@ -1,6 +1,6 @@
 """Deep factorisations from a small start find matrices of low rank."""
 
-from itertools import product
+from itertools import pairwise, product
 from typing import NamedTuple
 
 import numpy as np
@@ -14,7 +14,7 @@ from nucleate.theory.factorization import MatrixLoss
 
 # Init scales as gains: standard deviations are these over the root of the side.
 DEPTHS, GAINS = (1, 2, 3, 4), (1.0, 0.5, 0.2, 0.1)
-DEEP, SMALL, LARGE = 3, 0.1, 1.0
+DEEP, SHALLOW, SMALL, LARGE = 3, 2, 0.1, 1.0
 SINGULAR_VALUES = (10.0, 4.0)
 # The loss is a mean over the known entries: with a rate in proportion to their number it has the same speed for all.
 RATE_AN_ENTRY = 0.005
@@ -48,9 +48,14 @@ def measure(size: Size, progress: Progress) -> Measurement:
         progress((seed + 1) / size.seeds)
     by = {cell: [table[index] for table in tables] for index, cell in enumerate(product(DEPTHS, GAINS))}
     rank = np.median([row.effective_rank for row in by[DEEP, SMALL]]) / _effective_rank(np.array(SINGULAR_VALUES))
+    deeper = [_ratio(by[deep, SMALL], by[less, SMALL]) for less, deep in pairwise(DEPTHS)]
+    # A single factor moves no hidden entry, so that its scale decides nothing.
+    smaller = [_ratio(by[depth, small], by[depth, more]) for depth in DEPTHS[1:] for more, small in pairwise(GAINS)]
     numbers = (
         float(rank),
-        _ratio(by[DEEP, SMALL], by[1, SMALL]),
+        float(np.max(deeper)),
+        float(np.max(smaller)),
+        _ratio(by[DEEP, SMALL], by[SHALLOW, SMALL]),
         _ratio(by[DEEP, SMALL], by[DEEP, LARGE]),
         float(np.median([_second_when_first_is_half(deep) for _, deep in descents])),
     )
@@ -101,6 +106,8 @@ def _draw(by: dict[tuple[int, float], list[Comparison]], descents: list[Descent]
             medians = [np.median([getattr(row, quantity) for row in by[depth, gain]]) for gain in GAINS]
             panel.plot(GAINS, medians, "o-", color=colour, ms=4, label=f"depth {depth}")
             panel.set(xlabel="init scale (gain)", xscale="log")
+            panel.set_xticks(GAINS, [f"{gain:g}" for gain in GAINS])
+            panel.minorticks_off()
     rank.axhline(_effective_rank(np.array(SINGULAR_VALUES)), color="0.4", ls=":", label="truth")
     rank.set(ylabel="effective rank", title="Completion: rank")
     error.set(ylabel="loss on hidden entries", yscale="log", title="Completion: error")
@@ -121,11 +128,15 @@ EXPERIMENT = Experiment(
     "the smaller: singular values are learnt one after the other.",
     source="Chen and Luo 2024, arXiv 2402.15958; Arora et al. 2019, arXiv 1905.13655",
     setting="{side} x {side} matrices of singular values 10 and 4, a share {known} of the entries shown for completion "
-    "and all for factorisation; gradient descent for {steps} steps; {seeds} seeds, medians; small: gain 0.1, "
-    "large: gain 1, deep: depth 3",
+    "and all for factorisation; gradient descent for {steps} steps; {seeds} seeds from 0, medians; depths 1 to 4, "
+    "gains 1, 0.5, 0.2 and 0.1; small: gain 0.1, large: gain 1, deep: depth 3",
     criteria=(
         Criterion("completion, deep and small: effective rank over that of the truth", "at most", 1.1),
-        Criterion("completion: loss on hidden entries, deep and small over depth 1", "at most", 0.1),
+        Criterion(
+            "completion: loss on hidden entries, a depth over the one below, from small, largest", "at most", 1.0
+        ),
+        Criterion("completion: the same, a scale over the next larger, largest of depths 2 to 4", "at most", 1.0),
+        Criterion("completion: loss on hidden entries, deep and small over depth 2 and small", "at most", 0.1),
         Criterion("completion: loss on hidden entries, deep and small over deep and large", "at most", 0.5),
         Criterion(
             "factorisation: second singular value over its end when the first has half of its own", "at most", 0.1

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 from rich.console import Console
@@ -101,6 +102,11 @@ def _made(out: str | Path) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise NucleateError(f"The folder {folder} cannot be made ({error.strerror}); choose another.") from None
+    # Said before anything is measured, not after.
+    try:
+        TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise NucleateError(f"The folder {folder} cannot be written ({error.strerror}); choose another.") from None
     return folder
 
 
