@@ -28,8 +28,8 @@ class Cell:
         How many of them neither diverged nor died.
     fewest, final : tuple of float
         Effective neurons of each hidden layer: at the layer's most condensed moment, and at the end.
-    condensed : bool
-        Whether all hidden layers condensed and the run left its plateau.
+    condensed, ends_condensed : bool
+        Whether all hidden layers condensed and the run left its plateau; and whether they are so at the end.
     validation, worst_validation, test : float
         Of the metric, at each run's best validated step; the second of the worst seed.
     plateau_end : float
@@ -44,6 +44,7 @@ class Cell:
     fewest: tuple[float, ...]
     final: tuple[float, ...]
     condensed: bool
+    ends_condensed: bool
     validation: float
     worst_validation: float
     test: float
@@ -111,9 +112,18 @@ class Findings:
     @cached_property
     def recommended(self) -> Cell:
         """Of the cells as good as the best on validation, the one that ends with the fewest effective neurons."""
+        return min(self.good, key=lambda cell: self.size(cell.final))
+
+    @cached_property
+    def good(self) -> tuple[Cell, ...]:
+        """The cells as good as the best on validation."""
         best = self.loss(self.best.validation)
-        good = [cell for cell in self.trained if self.loss(cell.validation) <= best + AS_GOOD * abs(best)]
-        return min(good, key=lambda cell: self.size(cell.final))
+        return tuple(cell for cell in self.trained if self.loss(cell.validation) <= best + AS_GOOD * abs(best))
+
+    @property
+    def is_confirmed(self) -> bool:
+        """Whether on the test rows too the recommended cell is better than the usual one."""
+        return self.loss(self.recommended.test) < self.loss(self.usual.test)
 
     def is_worse(self, cell: Cell, than: Cell) -> bool:
         """Whether a cell's median on validation is worse than the other's worst seed and by more than `AS_GOOD`."""
@@ -151,10 +161,10 @@ def _cell(study: Study, results: pl.DataFrame, row: dict[str, Any], metric: str)
     runs = results.filter((pl.col(spec.convention) == row[spec.convention]) & (pl.col("lr") == row["lr"]))
     trained = runs.filter(pl.col("status").is_in(["finished", "early_stopped"]))
     layers = range(1, len(spec.hidden) + 1)
-    fewest = tuple(_number(row[f"fewest_effective_neurons_{layer}"]) for layer in layers)
-    few = all(
-        count <= max(CONDENSED_SHARE * width, CONDENSED_COUNT) for count, width in zip(fewest, spec.hidden, strict=True)
+    fewest, final = (
+        tuple(_number(row[f"{kind}_neurons_{layer}"]) for layer in layers) for kind in ("fewest_effective", "effective")
     )
+    left = row["stage"] != "initial plateau"
     validation = trained[f"validation_{metric}"]
     return Cell(
         scale=row[spec.convention],
@@ -162,14 +172,21 @@ def _cell(study: Study, results: pl.DataFrame, row: dict[str, Any], metric: str)
         runs=tuple(runs["run"]),
         trained=len(trained),
         fewest=fewest,
-        final=tuple(_number(row[f"effective_neurons_{layer}"]) for layer in layers),
-        condensed=few and row["stage"] != "initial plateau",
+        final=final,
+        condensed=left and _few(fewest, spec.hidden),
+        ends_condensed=left and _few(final, spec.hidden),
         validation=_number(validation.median()),
         worst_validation=_number(validation.max() if metric == "rmse" else validation.min()),
         test=_number(row[f"test_{metric}"]),
         plateau_end=_number(row["plateau_end"]),
         stage=row["stage"] or "",
         status=row["status"],
+    )
+
+
+def _few(neurons: tuple[float, ...], hidden: tuple[int, ...]) -> bool:
+    return all(
+        count <= max(CONDENSED_SHARE * width, CONDENSED_COUNT) for count, width in zip(neurons, hidden, strict=True)
     )
 
 
