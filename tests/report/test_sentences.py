@@ -19,7 +19,7 @@ def told(monkeypatch, cells, seeds=1):
 
 
 def test_what_the_test_rows_do_not_confirm_is_not_called_better(monkeypatch):
-    said, advice, but = told(monkeypatch, {USUAL: (19.0, 1.1, 1.0), SMALL: (1.0, 1.0, 1.2)})
+    said, _, but = told(monkeypatch, {USUAL: (19.0, 1.1, 1.0), SMALL: (1.0, 1.0, 1.2)})
     assert "but the test rows do not confirm it (1.200 against 1.000)" in said
     assert EN["recommendation"]["limit_unconfirmed"] in but
     said, _, but = told(monkeypatch, {USUAL: (19.0, 1.1, 1.0), SMALL: (1.0, 1.0, 0.9)})

@@ -7,6 +7,7 @@ from typing import Any
 
 import polars as pl
 
+from nucleate.errors import StudyError
 from nucleate.sweep import Study, summarise
 
 CONDENSED_SHARE, CONDENSED_COUNT = 0.1, 2.0
@@ -115,6 +116,14 @@ class Findings:
         return min(self.good, key=lambda cell: self.size(cell.final))
 
     @cached_property
+    def recommended_run(self) -> int:
+        """Of its runs, the best validated one."""
+        runs = self.study.results.filter(
+            pl.col("run").is_in(self.recommended.runs) & pl.col("status").is_in(["finished", "early_stopped"])
+        )
+        return int(runs.sort("best_validation_loss")["run"][0])
+
+    @cached_property
     def good(self) -> tuple[Cell, ...]:
         """The cells as good as the best on validation."""
         best = self.loss(self.best.validation)
@@ -154,6 +163,20 @@ def find(study: Study) -> Findings | None:
     metric = next(name.removeprefix("test_") for name in results.columns if name.startswith("test_"))
     cells = tuple(_cell(study, results, row, metric) for row in summarise(study).iter_rows(named=True))
     return Findings(study, cells, metric, _check_forecast(study, results))
+
+
+def recommended_run(study: Study) -> int:
+    """The number of the run that the page recommends: of the recommended init scale and rate, the best validated seed.
+
+    Raises
+    ------
+    StudyError
+        If no run of the study has trained.
+    """
+    findings = find(study)
+    if findings is None or not findings.trained:
+        raise StudyError(f"No run of {study.path} has trained to its end; sweep into the folder first.")
+    return findings.recommended_run
 
 
 def _cell(study: Study, results: pl.DataFrame, row: dict[str, Any], metric: str) -> Cell:
