@@ -3,6 +3,7 @@
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from matplotlib.text import Text
 
 from nucleate import NucleateError, StudyError, sweep
 from nucleate.report import figures
@@ -29,6 +30,18 @@ def drawn(figure, path):
 )
 def test_a_study_has_every_picture(study, tmp_path, picture):
     drawn(picture(study), tmp_path / "picture.svg")
+
+
+@pytest.mark.parametrize(
+    "picture", [figures.loss_by_scale, figures.cosine_heat_maps, figures.phase_map, figures.trajectory]
+)
+def test_letters_can_be_read_where_the_figure_is_as_wide_as_a_page(study, tmp_path, picture):
+    figure = picture(study)
+    drawn(figure, tmp_path / "picture.pdf")
+    assert figure.get_figwidth() <= 7.2
+    sizes = {text.get_fontsize() for text in figure.findobj(Text) if text.get_text()}
+    assert 6 <= min(sizes) <= max(sizes) <= 9
+    assert b"/Type3" not in (tmp_path / "picture.pdf").read_bytes()
 
 
 def test_before_and_after_shows_widths_and_simpler_models(reduction, tmp_path):

@@ -138,14 +138,16 @@ def _peers(reduction: Reduction | None, texts: Texts) -> list[str]:
     if not as_good:
         return [texts["recommendation"]["peers_worse"]]
     smallest = min(as_good, key=lambda peer: peer.parameters)
-    if smallest.parameters >= reduction.parameters.after:
+    if smallest.parameters > reduction.parameters.after:
         return []
+    key = "peer_same" if smallest.parameters == reduction.parameters.after else "peer_good"
     return [
-        texts["recommendation"]["peer_good"].format(
+        texts["recommendation"][key].format(
             peer=texts["peer"].get(smallest.name.replace(" ", "_"), smallest.name),
             parameters=f"{smallest.parameters:,}",
             metric=texts["metric"][reduction.metric_name],
             validation=say_metric(reduction.metric_name, smallest.validation),
+            test=say_metric(reduction.metric_name, smallest.test),
         )
     ]
 
