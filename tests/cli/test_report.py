@@ -72,11 +72,12 @@ def test_plot_draws_every_kind(command, folder, kind):
         (["plot", "study", "--kind", "trajectory", "--run", "7"], "has no finished run 7; its runs are 0 to 1"),
     ],
 )
-def test_what_cannot_be_is_one_sentence_and_exit_code_2(command, arguments, says):
+def test_what_cannot_be_is_one_sentence_and_exit_code_2(command, folder, arguments, says):
     code, out, err = command(*arguments)
     assert (code, out) == (2, "")
     assert says in err
     assert len(err.strip().splitlines()) == 1
+    assert not list(folder.rglob("*.part"))
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
