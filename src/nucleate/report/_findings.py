@@ -29,8 +29,10 @@ class Cell:
         How many of them neither diverged nor died.
     fewest, final : tuple of float
         Effective neurons of each hidden layer: at the layer's most condensed moment, and at the end.
+    fewest_few : bool
+        Whether all hidden layers work as few neurons at their most condensed moment.
     condensed, ends_condensed : bool
-        Whether all hidden layers condensed and the run left its plateau; and whether they are so at the end.
+        Whether they do so and the run left its plateau; and whether it is so at the end.
     validation, worst_validation, test : float
         Of the metric, at each run's best validated step; the second of the worst seed.
     plateau_end : float
@@ -44,6 +46,7 @@ class Cell:
     trained: int
     fewest: tuple[float, ...]
     final: tuple[float, ...]
+    fewest_few: bool
     condensed: bool
     ends_condensed: bool
     validation: float
@@ -112,8 +115,15 @@ class Findings:
 
     @cached_property
     def recommended(self) -> Cell:
-        """Of the cells as good as the best on validation, the one that ends with the fewest effective neurons."""
-        return min(self.good, key=lambda cell: self.size(cell.final))
+        """Of the good cells better than the usual one, or else that end condensed, that of the fewest neurons.
+
+        Where there is neither, it is the usual one.
+        """
+        usual = self.usual
+        better = [cell for cell in self.good if self.is_worse(usual, cell)]
+        smaller = [cell for cell in self.good if cell.scale != usual.scale and cell.ends_condensed]
+        smaller = [cell for cell in smaller if self.size(cell.final) < self.size(usual.final)]
+        return min(better or smaller or [usual], key=lambda cell: self.size(cell.final))
 
     @cached_property
     def recommended_run(self) -> int:
@@ -196,6 +206,7 @@ def _cell(study: Study, results: pl.DataFrame, row: dict[str, Any], metric: str)
         trained=len(trained),
         fewest=fewest,
         final=final,
+        fewest_few=_few(fewest, spec.hidden),
         condensed=left and _few(fewest, spec.hidden),
         ends_condensed=left and _few(final, spec.hidden),
         validation=_number(validation.median()),

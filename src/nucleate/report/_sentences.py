@@ -42,6 +42,11 @@ def say_milliseconds(seconds: float) -> str:
     return say(float(f"{1000 * seconds:.3g}"))
 
 
+def say_times(ratio: float) -> str:
+    """How many times as fast: ``1.0``, ``5.5``, ``123``."""
+    return f"{ratio:.1f}" if ratio < 9.95 else f"{ratio:,.0f}"
+
+
 def say_metric(metric: str, value: float) -> str:
     """An error as it is, an accuracy as a percentage."""
     if not math.isfinite(value):
@@ -63,7 +68,8 @@ def _where(findings: Findings, texts: Texts) -> str:
     cell = (findings.condensed or sorted(findings.trained, key=lambda cell: findings.size(cell.fewest)))[0]
     fields = _fields(findings, cell, texts) | {"neurons": say_neurons(cell.fewest)}
     if not findings.condensed:
-        return texts["answer"]["does_not"].format(**fields)
+        stuck = cell.fewest_few and cell.stage == "initial plateau"
+        return texts["answer"]["does_not_yet" if stuck else "does_not"].format(**fields, steps=f"{spec.steps:,}")
     if len(spec.scales) == 1:
         return texts["answer"]["condenses_alone"].format(**fields)
     fields |= {"usual_neurons": say_neurons(findings.usual.fewest), "boundary": f"{findings.boundary.scale:g}"}
@@ -91,7 +97,7 @@ def _size(findings: Findings, reduction: Reduction | None, texts: Texts) -> str:
         return texts["answer"]["reduced"].format(**fields)
     time = reduction.inference
     fields |= {"time_before": say_milliseconds(time.before), "time_after": say_milliseconds(time.after)}
-    return texts["answer"]["reduced_faster"].format(**fields, times=f"{time.before / time.after:.2g}")
+    return texts["answer"]["reduced_faster"].format(**fields, times=say_times(time.before / time.after))
 
 
 def _error(findings: Findings, texts: Texts) -> str:
@@ -105,7 +111,7 @@ def _error(findings: Findings, texts: Texts) -> str:
     }
     if len(findings.study.spec.scales) == 1:
         key = "error_alone"
-    elif chosen.scale == usual.scale:
+    elif chosen is usual:
         key = "error_usual"
     elif findings.is_worse(usual, chosen):
         key = "error_better" if findings.is_confirmed else "error_unconfirmed"
@@ -120,12 +126,12 @@ def recommendation(findings: Findings, reduction: Reduction | None, texts: Texts
     fields = _fields(findings, chosen, texts) | {"neurons": say_neurons(chosen.final)}
     if len(findings.study.spec.scales) == 1:
         key = "alone"
-    elif chosen.scale == findings.usual.scale:
+    elif chosen is findings.usual:
         key = "same" if len({cell.scale for cell in findings.good}) > 1 else "usual"
     elif findings.is_worse(findings.usual, chosen):
         key = "better_condensed" if chosen.ends_condensed else "better"
     else:
-        key = "same_condensed" if chosen.ends_condensed else "same"
+        key = "same_condensed"
     return [texts["recommendation"][key].format(**fields), *_peers(reduction, texts)]
 
 
