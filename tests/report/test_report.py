@@ -133,7 +133,7 @@ def test_an_unfinished_study_says_what_is_missing_and_shows_the_rest(study, tmp_
     assert load_texts("en")["recommendation"]["heading"] in page.text
     shutil.rmtree(folder / "results")
     page = Reader(report(folder, out=tmp_path / "page.html").read_text("utf-8"))
-    assert "No run of this study is finished yet" in page.text
+    assert "No run of this study is finished yet (12 are still to do)" in page.text
     assert study.data_hash in page.text
 
 
@@ -157,13 +157,23 @@ def test_the_reduction_kept_in_the_folder_is_shown_before_and_after(study, reduc
     page = kept_with(copied(study, tmp_path), reduction)
     assert (
         "The network trained at gain 1 and learning rate 0.05 can be replaced by one with 3 + 2 hidden neurons: "
-        "23 of 177 parameters (13 %), 1 ms instead of 4 ms for 1,024 rows (4 times as fast), and a test error (RMSE) "
+        "23 of 177 parameters (13 %), 1 ms instead of 4 ms for 1,024 rows (4.0 times as fast), and a test error (RMSE) "
         "of 2.200 instead of 2.100."
     ) in page.text
     assert "hidden neurons 12 + 9 3 + 2 parameters 177 23 (13 %)" in page.text
     assert "time for 1,024 rows, one thread 4 ms 1 ms validation error (RMSE) 2.000 2.010" in page.text
     assert "differ by 0.5 at most and by 0.125 on average" in page.text
     assert "linear model — 6 3.000 3.100" in page.text
+
+
+def test_a_reduction_of_another_start_than_the_recommended_one_says_how_to_make_that(study, reduction, tmp_path):
+    recommended = find(study).recommended_run
+    other = next(run for cell in find(study).cells for run in cell.runs if cell is not find(study).recommended)
+    folder = copied(study, tmp_path)
+    assert (
+        f"“nucleate reduce STUDY --run {recommended}” reduces that one" in kept_with(folder, reduction, run=other).text
+    )
+    assert "another start" not in kept_with(folder, reduction, run=recommended).text
 
 
 def test_of_classes_the_certificate_tells_probabilities_and_labels(study, reduction, tmp_path):

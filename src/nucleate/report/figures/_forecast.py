@@ -5,6 +5,7 @@ import polars as pl
 from matplotlib.figure import Figure
 
 from nucleate.errors import StudyError
+from nucleate.report.figures._finished import finished_runs
 from nucleate.report.figures._style import colours, for_print, quiet
 from nucleate.sweep import Study
 
@@ -25,8 +26,8 @@ def forecast_against_measured(study: Study) -> Figure:
         raise StudyError(f"{study.path} holds no forecasts: of mini-batches there are none.")
     names = {"forecast": "drop_10_percent", "lower": "lower_10", "upper": "upper_10"}
     expected = forecasts.select("run", "in_regime", **{name: pl.col(column) for name, column in names.items()})
-    results = study.results.select("run", spec.convention, measured="drop_10_percent") if len(study.results) else None
-    runs = pl.DataFrame() if results is None else results.join(expected, on="run").drop_nulls(["forecast", "measured"])
+    results = finished_runs(study).select("run", spec.convention, measured="drop_10_percent")
+    runs = results.join(expected, on="run").drop_nulls(["forecast", "measured"])
     if runs.is_empty():
         raise StudyError(
             f"{study.path} has no run whose loss fell by 10 % as forecast; train longer or with less noise."

@@ -9,6 +9,7 @@ from nucleate.errors import StudyError
 from nucleate.observe import Snapshot
 from nucleate.report._findings import find
 from nucleate.report._planes import in_plane
+from nucleate.report.figures._finished import finished_runs
 from nucleate.report.figures._style import BLUE, GREEN, GREY, ORANGE, colours, for_print, quiet
 from nucleate.sweep import Study
 
@@ -107,9 +108,7 @@ def _circle() -> Circle:
 
 def _chosen(study: Study, run: int | None) -> tuple[int, str]:
     """The run's number and its name."""
-    results = study.results
-    if results.is_empty():
-        raise StudyError(f"{study.path} has no finished run yet; the same sweep command goes on.")
+    results = finished_runs(study)
     if run is None:
         findings = find(study)
         run = findings.recommended.runs[0] if findings and findings.trained else int(results["run"][0])

@@ -54,7 +54,8 @@
     chosen.curves.forEach((curves, seed) => curves.forEach((losses, kind) => traces.push({
       x: data.steps.slice(0, losses.length).map((step) => step + 1),
       y: losses,
-      mode: "lines",
+      // A run that ended at once is a point.
+      mode: losses.length > 1 ? "lines" : "markers",
       line: { color: kind ? orange : blue, width: 1.6, dash: kind ? "dot" : "solid" },
       name: kind ? words.validation : words.train,
       legendgroup: String(kind),
@@ -73,13 +74,14 @@
       }
       line(sure ? words.forecast : words.forecast_rough, end + 1, "#007a59", "dash");
     }
+    const drawnLosses = chosen.curves.flat(2), decades = Math.log10(Math.max(...drawnLosses) / Math.min(...drawnLosses));
     const shown = moments(cell);
     if (shown) line(words.now, shown.steps[Number(element("moment").value)] + 1, grey, "solid");
     Plotly.react("loss", traces, layout({
       shapes,
       hovermode: "closest",
-      xaxis: { type: "log", title: { text: `${words.step} + 1` }, fixedrange: true, range: [0, Math.log10(data.last + 1)] },
-      yaxis: { type: "log", title: { text: words.loss }, fixedrange: true, exponentformat: "power" },
+      xaxis: { type: "log", title: { text: `${words.step} + 1` }, fixedrange: true, dtick: 1, range: [0, Math.log10(data.last + 1)] },
+      yaxis: { type: "log", title: { text: words.loss }, fixedrange: true, exponentformat: "power", dtick: decades > 1 ? 1 : null },
       legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom" },
       margin: { l: 64, r: 12, t: 60, b: 48 },
     }), options);
