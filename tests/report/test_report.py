@@ -167,12 +167,12 @@ def test_the_reduction_kept_in_the_folder_is_shown_before_and_after(study, reduc
 
 
 def test_a_reduction_of_another_start_than_the_recommended_one_says_how_to_make_that(study, reduction, tmp_path):
-    recommended = find(study).recommended_run
-    other = next(run for cell in find(study).cells for run in cell.runs if cell is not find(study).recommended)
+    findings = find(study)
+    recommended = findings.recommended_run
+    other = next(run for run in study.results["run"] if run not in findings.recommended.runs)
     folder = copied(study, tmp_path)
-    assert (
-        f"“nucleate reduce STUDY --run {recommended}” reduces that one" in kept_with(folder, reduction, run=other).text
-    )
+    page = kept_with(folder, reduction, run=other)
+    assert f"“nucleate reduce STUDY --run {recommended}” reduces that one" in page.text
     assert "another start" not in kept_with(folder, reduction, run=recommended).text
 
 
