@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from base64 import b64decode
 from dataclasses import replace
 from html.parser import HTMLParser
 
@@ -108,8 +109,6 @@ def test_the_pictures_are_those_of_the_snapshots(study):
     taken = study.snapshots(0)
     moments = data["cells"][0]["moments"]
     assert moments["steps"] == [int(moment.step) for moment in taken]
-    from base64 import b64decode
-
     part, last = moments["layers"][0], taken[-1]
     n = part["neurons"]
     assert n == 12
@@ -122,6 +121,19 @@ def test_the_pictures_are_those_of_the_snapshots(study):
     np.testing.assert_allclose(singular, last.singular_values[0] / last.singular_values[0][0], rtol=1e-6)
     points = np.frombuffer(b64decode(part["points"]), np.int8).reshape(len(taken), n, 2) / 127
     assert np.hypot(*points.T).max() <= 1.01
+
+
+def test_two_input_weights_are_shown_as_they_are_with_their_strength_as_radius(tmp_path):
+    x = np.random.default_rng(0).standard_normal((60, 2))
+    np.savez(tmp_path / "plane.npz", x=x, y=x[:, 0])
+    grid = {"gains": [0.5], "hidden": [6, 5], "bias": "none", "steps": 20, "records": 4}
+    study = sweep(tmp_path / "plane.npz", **grid, out=tmp_path / "study", progress=False)
+    first, second = payload(find(study), load_texts("en"))["cells"][0]["moments"]["layers"]
+    assert (first["polar"], second["polar"]) == (True, False)
+    points = np.frombuffer(b64decode(first["points"]), np.int8).reshape(-1, 6, 2)[-1] / 127
+    taken = study.snapshots(0)[-1]
+    wanted = taken.directions[0] * (taken.amplitudes[0] / taken.amplitudes[0].max())[:, None]
+    np.testing.assert_allclose(points, wanted, atol=0.005)
 
 
 def test_an_unfinished_study_says_what_is_missing_and_shows_the_rest(study, tmp_path):
