@@ -1,6 +1,7 @@
 """Files that appear whole or not at all, whenever the process dies."""
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from nucleate.errors import NucleateError
@@ -24,4 +25,6 @@ def write_atomically(path: Path, content: bytes) -> None:
             os.fsync(file.fileno())
         partial.replace(path)
     except OSError as error:
+        with suppress(OSError):
+            partial.unlink()
         raise NucleateError(f"{path} cannot be written ({error.strerror}); check the folder and its rights.") from error

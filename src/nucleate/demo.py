@@ -1,27 +1,30 @@
-"""The demonstration: condensation on a real data set in a minute or two."""
+"""The demonstration: the whole story on a real data set, in two minutes or so.
+
+Its four stages, each a function here or a verb: forecast, sweep, reduce, report.
+"""
 
 from pathlib import Path
 
+import polars as pl
+
 from nucleate._files import write_atomically
-from nucleate.report import figures
-from nucleate.sweep import Study, make_spec, sweep
+from nucleate.errors import StudyError
+from nucleate.reduce import FOLDER, Reduction, load_reduction, reduce_study
+from nucleate.report import LANGUAGES, figures, recommended_run, report
+from nucleate.sweep import (
+    Recommendation,
+    Study,
+    StudySpec,
+    forecast_study,
+    make_spec,
+    recommend_scale,
+    tabulate_forecasts,
+)
 
 
-def run_demo(out: str | Path) -> tuple[Study, list[Path]]:
-    """Sweep six init scales, three learning rates and three seeds on the diabetes data, and draw three figures.
-
-    Parameters
-    ----------
-    out : path
-        Gets the study folder ``study`` and the figures as PNG; an unfinished study there is finished.
-
-    Returns
-    -------
-    study : Study
-    figures : list of Path
-    """
-    out = Path(out)
-    spec = make_spec(
+def demo_spec() -> StudySpec:
+    """Six init scales, three learning rates and three seeds on the diabetes data."""
+    return make_spec(
         data="diabetes",
         hidden=[100, 100],
         gains=[1.0, 0.3, 0.1, 0.03, 0.01, 0.005],
@@ -30,7 +33,39 @@ def run_demo(out: str | Path) -> tuple[Study, list[Path]]:
         steps=6000,
         records=60,
     )
-    study = sweep(spec, out=out / "study")
+
+
+def forecast_plateaus(spec: StudySpec) -> tuple[pl.DataFrame, Recommendation | None]:
+    """When each plateau is to end, before any training.
+
+    Returns
+    -------
+    plateaus : data frame
+        A row an init scale, a column a learning rate: the median over the seeds of the step at which the loss will be
+        down by 1 %, null where the theory's regime does not hold for all of them.
+    recommendation : Recommendation or None
+        The smallest init scale that leaves its plateau within the steps of the spec.
+    """
+    forecasts = forecast_study(spec, spec.load_problem(), horizon=spec.steps)
+    ends = pl.when(pl.col("in_regime").all()).then(pl.col("drop_1_percent").median())
+    cells = tabulate_forecasts(spec, forecasts).group_by(spec.convention, "lr", maintain_order=True).agg(end=ends)
+    return cells.pivot("lr", index=spec.convention, values="end"), recommend_scale(spec, forecasts, budget=spec.steps)
+
+
+def reduce_recommended(study: Study) -> Reduction:
+    """The reduction of the run that the page recommends: the one that the study keeps, or else made and kept now."""
+    run = recommended_run(study)
+    try:
+        kept = load_reduction(study.path / FOLDER)
+    except StudyError:
+        kept = None
+    if kept is not None and (kept.run, kept.data_hash) == (run, study.data_hash):
+        return kept
+    return reduce_study(study, study.spec.load_problem(), run=run)
+
+
+def draw(study: Study, out: Path) -> list[Path]:
+    """Three figures as PNG files in the folder ``out``."""
     pictures = {
         "loss.png": figures.loss_by_scale(study),
         "cosine.png": figures.cosine_heat_maps(study),
@@ -38,4 +73,9 @@ def run_demo(out: str | Path) -> tuple[Study, list[Path]]:
     }
     for name, picture in pictures.items():
         write_atomically(out / name, figures.png(picture))
-    return study, [out / name for name in pictures]
+    return [out / name for name in pictures]
+
+
+def write_pages(study: Study, out: Path) -> dict[str, Path]:
+    """The page of the study in every language, in the folder ``out``."""
+    return {lang: report(study, lang, out / f"report-{lang}.html") for lang in LANGUAGES}

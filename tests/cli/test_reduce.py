@@ -61,6 +61,8 @@ NETWORK = "study/weights/run-00000-best.safetensors"
         (["study", "--out", "gone/small.onnx"], "does not exist"),
         (["study", "--out", "small.pkl"], "expected .onnx or .safetensors"),
         (["study", "--method", "prune"], "no method 'prune'"),
+        (["study", "--run", "9"], "No run 9 of study has trained to its end; its runs are 0 to 0"),
+        ([NETWORK, "--data", "data.csv", "--run", "0"], "is one network and has no runs"),
         (["study", "--target", "price"], "leave these flags out"),
     ],
 )

@@ -1,5 +1,7 @@
 """A study's best run, reduced and kept with it."""
 
+import shutil
+
 import numpy as np
 import pytest
 
@@ -30,6 +32,16 @@ def test_the_best_validated_run_is_reduced(study, reduction):
     best = study.results.sort("best_validation_loss")["run"][0]
     assert reduction.run == best_run(study) == best
     assert np.array_equal(reduction.original.weights[0], study.network(best, "best").weights[0])
+
+
+def test_another_run_is_reduced_where_asked_for(study, tmp_path):
+    copy = nucleate.Study.load(shutil.copytree(study.path, tmp_path / "study"))
+    (other,) = {0, 1} - {best_run(study)}
+    reduction = reduce_study(copy, study.spec.load_problem(), 0.02, "merge", run=other, peers=False)
+    assert reduction.run == load_reduction(copy.path / "reduction").run == other
+    assert np.array_equal(reduction.original.weights[0], study.network(other, "best").weights[0])
+    with pytest.raises(nucleate.StudyError, match=r"No run 2 of .* has trained to its end; its runs are 0 to 1"):
+        reduce_study(copy, study.spec.load_problem(), run=2)
 
 
 def test_it_is_kept_whole(study, reduction):

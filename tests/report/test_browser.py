@@ -1,5 +1,6 @@
 """The page in a real browser: it draws, the slider moves, fields are chosen by mouse and keys, nothing complains."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -34,7 +35,7 @@ def browser():
     options.binary_location = BROWSER
     for flag in FLAGS.split():
         options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     driver = webdriver.Chrome(options, Service(DRIVER))
     yield driver
     driver.quit()
@@ -121,6 +122,16 @@ def test_a_field_is_chosen_by_keys_and_by_the_list(page):
     assert chosen(page) == [[cell, cell], cell, [cell]]
     Select(page.find_element(By.ID, "cell")).select_by_value("5")
     assert chosen(page) == [["5", "5"], "5", ["5"]]
+
+
+def test_nothing_is_asked_of_a_network(page):
+    page.get_log("performance")
+    page.refresh()
+    Select(page.find_element(By.ID, "layer")).select_by_index(1)
+    events = [json.loads(entry["message"])["message"] for entry in page.get_log("performance")]
+    asked = [event["params"]["request"]["url"] for event in events if event["method"] == "Network.requestWillBeSent"]
+    assert any(url.startswith("file:") for url in asked)
+    assert all(url.startswith(("file:", "data:", "blob:")) for url in asked)
 
 
 def test_nothing_is_wider_than_a_phone(page):

@@ -1,10 +1,14 @@
 """Every picture of the page as a matplotlib Figure: what is drawn is what was measured."""
 
+import shutil
+
 import matplotlib.pyplot as plt
 import numpy as np
+import polars as pl
 import pytest
+from matplotlib.text import Text
 
-from nucleate import NucleateError, StudyError, sweep
+from nucleate import NucleateError, Study, StudyError, sweep
 from nucleate.report import figures
 
 
@@ -29,6 +33,39 @@ def drawn(figure, path):
 )
 def test_a_study_has_every_picture(study, tmp_path, picture):
     drawn(picture(study), tmp_path / "picture.svg")
+
+
+@pytest.mark.parametrize(
+    "picture", [figures.loss_by_scale, figures.cosine_heat_maps, figures.phase_map, figures.trajectory]
+)
+def test_letters_can_be_read_where_the_figure_is_as_wide_as_a_page(study, tmp_path, picture):
+    figure = picture(study)
+    drawn(figure, tmp_path / "picture.pdf")
+    assert figure.get_figwidth() <= 7.2
+    sizes = {text.get_fontsize() for text in figure.findobj(Text) if text.get_text()}
+    assert 6 <= min(sizes) <= max(sizes) <= 9
+    assert b"/Type3" not in (tmp_path / "picture.pdf").read_bytes()
+
+
+GRID_PICTURES = [figures.loss_by_scale, figures.cosine_heat_maps, figures.phase_map]
+
+
+@pytest.mark.parametrize("picture", [*GRID_PICTURES, figures.forecast_against_measured, figures.trajectory])
+def test_a_study_without_a_finished_run_is_one_sentence(study, tmp_path, picture):
+    folder = shutil.copytree(study.path, tmp_path / "study")
+    (folder / "results" / "chunk-00000.parquet").unlink()
+    with pytest.raises(StudyError, match="has no finished run yet; the same sweep command goes on"):
+        picture(Study.load(folder))
+
+
+@pytest.mark.parametrize("picture", GRID_PICTURES)
+def test_an_unfinished_study_is_drawn_as_far_as_it_is(study, tmp_path, picture):
+    folder = shutil.copytree(study.path, tmp_path / "study")
+    results = folder / "results" / "chunk-00000.parquet"
+    pl.read_parquet(results).head(5).write_parquet(results)
+    for network in (folder / "weights").glob("run-0000[6-9]*"):
+        network.unlink()
+    drawn(picture(Study.load(folder)), tmp_path / "picture.svg")
 
 
 def test_before_and_after_shows_widths_and_simpler_models(reduction, tmp_path):

@@ -3,6 +3,8 @@
 import json
 import re
 import shutil
+from base64 import b64decode
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
@@ -10,8 +12,9 @@ import polars as pl
 import pytest
 
 import nucleate
-from nucleate import NucleateError, StudyError, report, sweep
+from nucleate import NucleateError, Study, StudyError, report, sweep
 from nucleate.observe import cosine_similarity
+from nucleate.reduce import save_reduction
 from nucleate.report import LANGUAGES
 from nucleate.report._findings import find
 from nucleate.report._payload import payload
@@ -106,8 +109,6 @@ def test_the_pictures_are_those_of_the_snapshots(study):
     taken = study.snapshots(0)
     moments = data["cells"][0]["moments"]
     assert moments["steps"] == [int(moment.step) for moment in taken]
-    from base64 import b64decode
-
     part, last = moments["layers"][0], taken[-1]
     n = part["neurons"]
     assert n == 12
@@ -122,6 +123,19 @@ def test_the_pictures_are_those_of_the_snapshots(study):
     assert np.hypot(*points.T).max() <= 1.01
 
 
+def test_two_input_weights_are_shown_as_they_are_with_their_strength_as_radius(tmp_path):
+    x = np.random.default_rng(0).standard_normal((60, 2))
+    np.savez(tmp_path / "plane.npz", x=x, y=x[:, 0])
+    grid = {"gains": [0.5], "hidden": [6, 5], "bias": "none", "steps": 20, "records": 4}
+    study = sweep(tmp_path / "plane.npz", **grid, out=tmp_path / "study", progress=False)
+    first, second = payload(find(study), load_texts("en"))["cells"][0]["moments"]["layers"]
+    assert (first["polar"], second["polar"]) == (True, False)
+    points = np.frombuffer(b64decode(first["points"]), np.int8).reshape(-1, 6, 2)[-1] / 127
+    taken = study.snapshots(0)[-1]
+    wanted = taken.directions[0] * (taken.amplitudes[0] / taken.amplitudes[0].max())[:, None]
+    np.testing.assert_allclose(points, wanted, atol=0.005)
+
+
 def test_an_unfinished_study_says_what_is_missing_and_shows_the_rest(study, tmp_path):
     folder = copied(study, tmp_path)
     results = folder / "results" / "chunk-00000.parquet"
@@ -131,7 +145,7 @@ def test_an_unfinished_study_says_what_is_missing_and_shows_the_rest(study, tmp_
     assert load_texts("en")["recommendation"]["heading"] in page.text
     shutil.rmtree(folder / "results")
     page = Reader(report(folder, out=tmp_path / "page.html").read_text("utf-8"))
-    assert "No run of this study is finished yet" in page.text
+    assert "No run of this study is finished yet (12 are still to do)" in page.text
     assert study.data_hash in page.text
 
 
@@ -142,6 +156,72 @@ def test_a_study_without_forecasts_and_snapshots_still_makes_a_page(study, tmp_p
     page = Reader(report(folder, out=tmp_path / "page.html").read_text("utf-8"))
     assert load_texts("en")["runs"]["forecast_none"] in page.text
     assert all(cell["moments"] is None for cell in page.data["cells"])
+
+
+def kept_with(folder, reduction, **changes):
+    """A page of the study with this reduction in its folder."""
+    changes = {"data_hash": Study.load(folder).data_hash, "run": 2} | changes
+    save_reduction(replace(reduction, **changes), folder / "reduction")
+    return Reader(report(folder, out=folder / "page.html").read_text("utf-8"))
+
+
+def test_the_reduction_kept_in_the_folder_is_shown_before_and_after(study, reduction, tmp_path):
+    page = kept_with(copied(study, tmp_path), reduction)
+    assert (
+        "The network trained at gain 1 and learning rate 0.05 can be replaced by one with 3 + 2 hidden neurons: "
+        "23 of 177 parameters (13 %), 1 ms instead of 4 ms for 1,024 rows (4.0 times as fast), and a test error (RMSE) "
+        "of 2.200 instead of 2.100."
+    ) in page.text
+    assert "hidden neurons 12 + 9 3 + 2 parameters 177 23 (13 %)" in page.text
+    assert "time for 1,024 rows, one thread 4 ms 1 ms validation error (RMSE) 2.000 2.010" in page.text
+    assert "differ by 0.5 at most and by 0.125 on average" in page.text
+    assert "linear model — 6 3.000 3.100" in page.text
+
+
+def test_a_reduction_of_another_start_than_the_recommended_one_says_how_to_make_that(study, reduction, tmp_path):
+    findings = find(study)
+    recommended = findings.recommended_run
+    other = next(run for run in study.results["run"] if run not in findings.recommended.runs)
+    folder = copied(study, tmp_path)
+    page = kept_with(folder, reduction, run=other)
+    assert f"“nucleate reduce STUDY --run {recommended}” reduces that one" in page.text
+    assert "another start" not in kept_with(folder, reduction, run=recommended).text
+
+
+def test_of_classes_the_certificate_tells_probabilities_and_labels(study, reduction, tmp_path):
+    certificate = replace(reduction.certificate, relative_deviation=None, labels_changed=4)
+    page = kept_with(copied(study, tmp_path), reduction, certificate=certificate)
+    assert "the class probabilities of the two networks differ by 0.5 at most" in page.text
+    assert "and 4 of the rows get another class" in page.text
+
+
+def test_a_network_that_could_not_be_made_smaller_is_not_praised(study, reduction, tmp_path):
+    page = kept_with(copied(study, tmp_path), reduction, network=reduction.original)
+    assert "No smaller network was found that does the work of the one trained at gain 1" in page.text
+    assert "can be replaced" not in page.text
+
+
+@pytest.mark.parametrize("harm", ["other data", "other run", "cut off", "no network"])
+def test_a_reduction_that_cannot_be_used_is_said_to_be_so_and_the_rest_is_shown(study, reduction, tmp_path, harm):
+    folder = copied(study, tmp_path)
+    kept_with(folder, reduction, **{"other data": {"data_hash": "0"}, "other run": {"run": 99}}.get(harm, {}))
+    file = folder / "reduction" / "reduction.json"
+    if harm == "cut off":
+        file.write_bytes(file.read_bytes()[:100])
+    if harm == "no network":
+        (folder / "reduction" / "network.safetensors").unlink()
+    page = Reader(report(folder, out=tmp_path / "page.html").read_text("utf-8"))
+    texts = load_texts("en")
+    assert texts["reduction"]["unreadable"] in page.text
+    assert texts["recommendation"]["heading"] in page.text
+
+
+def test_a_reduction_interrupted_before_its_end_is_none_yet(study, reduction, tmp_path):
+    folder = copied(study, tmp_path)
+    kept_with(folder, reduction)
+    (folder / "reduction" / "reduction.json").unlink()
+    page = Reader(report(folder, out=tmp_path / "page.html").read_text("utf-8"))
+    assert load_texts("en")["reduction"]["none"] in page.text
 
 
 def test_where_every_run_diverged_the_page_says_so(tmp_path):

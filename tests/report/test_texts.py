@@ -36,6 +36,7 @@ def test_japanese_uses_the_words_of_the_field():
     for term in (
         "初期凝縮",
         "有効ダイナミクス",
+        "爆発時間",
         "低ランク",
         "実効ニューロン数",
         "プラトー",

@@ -1,29 +1,62 @@
 """`nucleate demo`."""
 
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from rich.console import Console
 
 from nucleate.cli._flags import Json
-from nucleate.cli._output import print_json, print_study, say_interrupted
+from nucleate.cli._output import print_json, print_plateaus, print_study, say_interrupted
+from nucleate.cli._reduce import as_json
 
 
 def demo(
-    out: Annotated[Path, typer.Option(help="Where the study and the figures go.")] = Path("nucleate-demo"),
+    out: Annotated[Path, typer.Option(help="Where the study, the figures and the page go.")] = Path("nucleate-demo"),
     json: Json = False,
 ) -> None:
-    """Condensation on a real data set: a sweep over init scales and learning rates, a table and three figures."""
-    from nucleate.demo import run_demo
-    from nucleate.sweep import summarise
-
+    """The whole story on a real data set: forecast, sweep, reduce, report. Two minutes or so."""
     try:
-        study, figures = run_demo(out)
+        _demo(out, json)
     except KeyboardInterrupt:
         raise typer.Exit(say_interrupted(out)) from None
+
+
+def _demo(out: Path, json: bool) -> None:
+    from nucleate.demo import demo_spec, draw, forecast_plateaus, reduce_recommended, write_pages
+    from nucleate.reduce import FOLDER
+    from nucleate.sweep import summarise, sweep
+
+    spec, waiting = demo_spec(), Console(stderr=True).status
+    _say(1, "forecast", "when will each network leave its plateau? Nothing is trained yet.")
+    with waiting("simulating the first descents"):
+        plateaus, recommendation = forecast_plateaus(spec)
+    if not json:
+        print_plateaus(spec, plateaus, recommendation)
+    _say(2, "sweep", "train them all, and look at every neuron on the way.")
+    study = sweep(spec, out=out / "study")
+    if not json:
+        print_study(study, by_cell=True)
+    _say(3, "reduce", "the smaller network that does the work of the one recommended.")
+    with waiting("narrowing layers, and training a narrow network to compare with"):
+        reduction = reduce_recommended(study)
+    if not json:
+        print(reduction)
+    _say(4, "report", "a page to show to someone who will not read code.")
+    with waiting("drawing"):
+        figures, pages = draw(study, out), write_pages(study, out)
     if json:
-        print_json(
-            {"study": str(study.path), "table": summarise(study).to_dicts(), "figures": [str(path) for path in figures]}
-        )
+        content: dict[str, Any] = {"forecast": plateaus.to_dicts()}
+        content |= {"recommendation": recommendation and recommendation._asdict()}
+        content |= {"study": str(study.path), "table": summarise(study).to_dicts()}
+        content |= {"reduction": as_json(reduction, [study.path / FOLDER], [])}
+        content |= {"figures": [str(path) for path in figures], "report": str(pages.pop("en"))}
+        print_json(content | {"translations": {lang: str(page) for lang, page in pages.items()}})
     else:
-        print_study(study, by_cell=True, files=figures)
+        for file in (*figures, *reversed(pages.values())):
+            print(file)
+
+
+def _say(stage: int, verb: str, what: str) -> None:
+    print(f"{stage}/4 {verb}: {what}", file=sys.stderr, flush=True)

@@ -32,7 +32,7 @@ def print_problems(rows: Iterable[Mapping[str, Any]]) -> None:
     _print_table("", list(rows[0]), [[_say(value) for value in row.values()] for row in rows])
 
 
-def print_study(study: "Study", by_cell: bool = False, files: Sequence[Path] = ()) -> None:
+def print_study(study: "Study", by_cell: bool = False) -> None:
     """A study's runs, or where they are many (or ``by_cell``) medians over the seeds."""
     from nucleate.sweep import summarise
 
@@ -50,8 +50,7 @@ def print_study(study: "Study", by_cell: bool = False, files: Sequence[Path] = (
     for note in results["notes"].unique(maintain_order=True):
         if note and by_cell:
             print(f"Note: {note}.")
-    for file in (study.path, *files):
-        print(file)
+    print(study.path)
 
 
 def print_trajectory(study: "Study", rows: int = 16) -> None:
@@ -84,6 +83,21 @@ def print_forecast(
     outside = len(table) - table["in_regime"].sum()
     if outside:
         print(f"{outside} of {len(table)} runs are outside the theory's regime: their steps are orders of magnitude.")
+    _print_recommendation(spec, recommendation, budget)
+
+
+def print_plateaus(spec: "StudySpec", plateaus: "pl.DataFrame", recommendation: "Recommendation | None") -> None:
+    """When plateaus are forecast to end, a row an init scale, and the scale recommended."""
+    headings = [spec.convention, *(f"lr {rate}" for rate in plateaus.columns[1:])]
+    rows = [[_say(value) for value in row] for row in plateaus.iter_rows()]
+    # A title would wrap at the width of so narrow a table.
+    print(f"{spec.data}: step at which the initial plateau is forecast to end, median over {len(spec.seeds)} seed(s)")
+    _print_table("", headings, rows)
+    print("—: too large a start for the theory; there is hardly a plateau.")
+    _print_recommendation(spec, recommendation, spec.steps)
+
+
+def _print_recommendation(spec: "StudySpec", recommendation: "Recommendation | None", budget: int) -> None:
     if recommendation is None:
         print(f"At none of these scales is the plateau certain to end within {budget} steps.")
     else:

@@ -20,6 +20,7 @@ class Kind(StrEnum):
     trajectory = "trajectory"
     singular = "singular"
     directions = "directions"
+    reduction = "reduction"
 
 
 def plot(
@@ -32,6 +33,7 @@ def plot(
     json: Json = False,
 ) -> None:
     """After a sweep: one picture of a study as a file for a paper."""
+    from nucleate.reduce import FOLDER, load_reduction
     from nucleate.report import figures
     from nucleate.sweep import Study
 
@@ -51,6 +53,8 @@ def plot(
             figure = figures.singular_values(loaded, run)
         case Kind.directions:
             figure = figures.neuron_directions(loaded, run)
+        case Kind.reduction:
+            figure = figures.before_and_after(load_reduction(study / FOLDER))
     out = out or Path(f"{kind.value}.pdf")
     figures.save(figure, out)
     if json:

@@ -26,6 +26,7 @@ def reduce(
     task: Task = None,
     drop_missing: DropMissing = None,
     split_seed: SplitSeed = None,
+    run: Annotated[int | None, typer.Option(help="Which run of a study [default: the best validated].")] = None,
     tolerance: Annotated[float, typer.Option(help="The relative change of the metric that is allowed.")] = 0.01,
     method: Annotated[str, typer.Option(help="select, interpolate or merge.")] = "select",
     fine_tune: Annotated[int, typer.Option(help="Steps of Adam afterwards, on the labels.")] = 0,
@@ -36,7 +37,7 @@ def reduce(
     json: Json = False,
 ) -> None:
     """After training: the smaller network that does the same work, and how sure that is."""
-    flags = fields_from(locals(), drop=("model", "tolerance", "method", "fine_tune", "distil"))
+    flags = fields_from(locals(), drop=("model", "run", "tolerance", "method", "fine_tune", "distil"))
     from nucleate.reduce import check_export_path, export
 
     if out is not None:
@@ -44,12 +45,14 @@ def reduce(
     options: dict[str, Any] = {"tolerance": tolerance, "method": method, "fine_tune": fine_tune, "distil": distil}
     with Console(stderr=True).status("narrowing layers, and training a narrow network to compare with"):
         if model.is_dir():
-            reduction, problem, kept = _of_study(model, flags, options)
+            reduction, problem, kept = _of_study(model, flags, options | {"run": run})
         else:
+            if run is not None:
+                raise SpecError(f"{model} is one network and has no runs; leave out --run, or give a study folder.")
             reduction, problem, kept = *_of_network(model, flags, options), []
         exports = [] if out is None else [export(reduction, problem, out)]
     if json:
-        print_json(_as_json(reduction, kept, exports))
+        print_json(as_json(reduction, kept, exports))
     else:
         print(reduction)
         for line in (*kept, *exports):
@@ -85,7 +88,8 @@ def _of_network(path: Path, flags: dict[str, Any], options: dict[str, Any]) -> t
     return reduce_network(network, problem, **options), problem
 
 
-def _as_json(reduction: "Reduction", kept: list[Path], exports: list["Export"]) -> dict[str, Any]:
+def as_json(reduction: "Reduction", kept: list[Path], exports: list["Export"]) -> dict[str, Any]:
+    """A reduction, where it is kept and what it was exported to."""
     plain = ("problem", "method", "tolerance", "metric_name", "run", "share_kept")
     pairs = ("hidden", "parameters", "validation", "test")
     return {

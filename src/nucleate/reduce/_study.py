@@ -18,11 +18,18 @@ FOLDER = "reduction"
 
 
 def reduce_study(
-    study: Study, problem: Problem, tolerance: float = 0.01, method: MethodName = "select", **options: Any
+    study: Study,
+    problem: Problem,
+    tolerance: float = 0.01,
+    method: MethodName = "select",
+    *,
+    run: int | None = None,
+    **options: Any,
 ) -> Reduction:
-    """Reduce the run of a study with the lowest validation loss, and keep the result in the study's folder.
+    """Reduce a run of a study at its best validated step, and keep the result in the study's folder.
 
-    Being the best over all scales and rates, it is the network to be held against. Kept are the `Reduction`, to be read
+    By default it is the run with the lowest validation loss: being the best over all scales and rates, it is the
+    network to be held against. Kept are the `Reduction`, to be read
     by `load_reduction`, and ``network.onnx`` where the activation has an ONNX form.
 
     Parameters
@@ -31,17 +38,19 @@ def reduce_study(
         Finished or not; what is finished counts.
     problem : Problem
         The study's own, as by ``study.spec.load_problem()``.
+    run : int, optional
+        The number of another run.
     tolerance, method, **options
         As in `nucleate.reduce`.
 
     Raises
     ------
     StudyError
-        If no run of the study has trained, or the problem is not the study's.
+        If no run of the study, or not that one, has trained, or the problem is not the study's.
     """
     if problem.data_hash != study.data_hash:
         raise StudyError(f"The data are not those of {study.path}; give those it was trained on, or leave them out.")
-    run = best_run(study)
+    run = best_run(study) if run is None else _trained_run(study, run)
     reduction = reduce(study.network(run, "best"), problem, tolerance, method, **options)
     folder = study.path / FOLDER
     reduction = replace(reduction, run=run)
@@ -61,8 +70,22 @@ def best_run(study: Study) -> int:
     StudyError
         If none has trained.
     """
-    results = study.results
-    trained = results.filter(pl.col("status").is_in(["finished", "early_stopped"])) if len(results) else results
+    trained = _trained(study)
     if trained.is_empty():
         raise StudyError(f"No run of {study.path} has trained to its end; sweep into the folder first.")
     return int(trained.sort("best_validation_loss")["run"][0])
+
+
+def _trained_run(study: Study, run: int) -> int:
+    trained = _trained(study)
+    if trained.is_empty() or run not in trained["run"]:
+        raise StudyError(
+            f"No run {run} of {study.path} has trained to its end; its runs are 0 to {study.planned - 1}, and the "
+            "results say how each ended."
+        )
+    return run
+
+
+def _trained(study: Study) -> pl.DataFrame:
+    results = study.results
+    return results.filter(pl.col("status").is_in(["finished", "early_stopped"])) if len(results) else results

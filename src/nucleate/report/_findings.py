@@ -7,6 +7,7 @@ from typing import Any
 
 import polars as pl
 
+from nucleate.errors import StudyError
 from nucleate.sweep import Study, summarise
 
 CONDENSED_SHARE, CONDENSED_COUNT = 0.1, 2.0
@@ -28,8 +29,10 @@ class Cell:
         How many of them neither diverged nor died.
     fewest, final : tuple of float
         Effective neurons of each hidden layer: at the layer's most condensed moment, and at the end.
-    condensed : bool
-        Whether all hidden layers condensed and the run left its plateau.
+    fewest_few : bool
+        Whether all hidden layers work as few neurons at their most condensed moment.
+    condensed, ends_condensed : bool
+        Whether they do so and the run left its plateau; and whether it is so at the end.
     validation, worst_validation, test : float
         Of the metric, at each run's best validated step; the second of the worst seed.
     plateau_end : float
@@ -43,7 +46,9 @@ class Cell:
     trained: int
     fewest: tuple[float, ...]
     final: tuple[float, ...]
+    fewest_few: bool
     condensed: bool
+    ends_condensed: bool
     validation: float
     worst_validation: float
     test: float
@@ -110,10 +115,34 @@ class Findings:
 
     @cached_property
     def recommended(self) -> Cell:
-        """Of the cells as good as the best on validation, the one that ends with the fewest effective neurons."""
+        """Of the good cells better than the usual one, or else that end condensed, that of the fewest neurons.
+
+        Where there is neither, it is the usual one.
+        """
+        usual = self.usual
+        better = [cell for cell in self.good if self.is_worse(usual, cell)]
+        smaller = [cell for cell in self.good if cell.scale != usual.scale and cell.ends_condensed]
+        smaller = [cell for cell in smaller if self.size(cell.final) < self.size(usual.final)]
+        return min(better or smaller or [usual], key=lambda cell: self.size(cell.final))
+
+    @cached_property
+    def recommended_run(self) -> int:
+        """Of its runs, the best validated one."""
+        runs = self.study.results.filter(
+            pl.col("run").is_in(self.recommended.runs) & pl.col("status").is_in(["finished", "early_stopped"])
+        )
+        return int(runs.sort("best_validation_loss")["run"][0])
+
+    @cached_property
+    def good(self) -> tuple[Cell, ...]:
+        """The cells as good as the best on validation."""
         best = self.loss(self.best.validation)
-        good = [cell for cell in self.trained if self.loss(cell.validation) <= best + AS_GOOD * abs(best)]
-        return min(good, key=lambda cell: self.size(cell.final))
+        return tuple(cell for cell in self.trained if self.loss(cell.validation) <= best + AS_GOOD * abs(best))
+
+    @property
+    def is_confirmed(self) -> bool:
+        """Whether on the test rows too the recommended cell is better than the usual one."""
+        return self.loss(self.recommended.test) < self.loss(self.usual.test)
 
     def is_worse(self, cell: Cell, than: Cell) -> bool:
         """Whether a cell's median on validation is worse than the other's worst seed and by more than `AS_GOOD`."""
@@ -146,15 +175,29 @@ def find(study: Study) -> Findings | None:
     return Findings(study, cells, metric, _check_forecast(study, results))
 
 
+def recommended_run(study: Study) -> int:
+    """The number of the run that the page recommends: of the recommended init scale and rate, the best validated seed.
+
+    Raises
+    ------
+    StudyError
+        If no run of the study has trained.
+    """
+    findings = find(study)
+    if findings is None or not findings.trained:
+        raise StudyError(f"No run of {study.path} has trained to its end; sweep into the folder first.")
+    return findings.recommended_run
+
+
 def _cell(study: Study, results: pl.DataFrame, row: dict[str, Any], metric: str) -> Cell:
     spec = study.spec
     runs = results.filter((pl.col(spec.convention) == row[spec.convention]) & (pl.col("lr") == row["lr"]))
     trained = runs.filter(pl.col("status").is_in(["finished", "early_stopped"]))
     layers = range(1, len(spec.hidden) + 1)
-    fewest = tuple(_number(row[f"fewest_effective_neurons_{layer}"]) for layer in layers)
-    few = all(
-        count <= max(CONDENSED_SHARE * width, CONDENSED_COUNT) for count, width in zip(fewest, spec.hidden, strict=True)
+    fewest, final = (
+        tuple(_number(row[f"{kind}_neurons_{layer}"]) for layer in layers) for kind in ("fewest_effective", "effective")
     )
+    left = row["stage"] != "initial plateau"
     validation = trained[f"validation_{metric}"]
     return Cell(
         scale=row[spec.convention],
@@ -162,14 +205,22 @@ def _cell(study: Study, results: pl.DataFrame, row: dict[str, Any], metric: str)
         runs=tuple(runs["run"]),
         trained=len(trained),
         fewest=fewest,
-        final=tuple(_number(row[f"effective_neurons_{layer}"]) for layer in layers),
-        condensed=few and row["stage"] != "initial plateau",
+        final=final,
+        fewest_few=_few(fewest, spec.hidden),
+        condensed=left and _few(fewest, spec.hidden),
+        ends_condensed=left and _few(final, spec.hidden),
         validation=_number(validation.median()),
         worst_validation=_number(validation.max() if metric == "rmse" else validation.min()),
         test=_number(row[f"test_{metric}"]),
         plateau_end=_number(row["plateau_end"]),
         stage=row["stage"] or "",
         status=row["status"],
+    )
+
+
+def _few(neurons: tuple[float, ...], hidden: tuple[int, ...]) -> bool:
+    return all(
+        count <= max(CONDENSED_SHARE * width, CONDENSED_COUNT) for count, width in zip(neurons, hidden, strict=True)
     )
 
 

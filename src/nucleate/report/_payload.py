@@ -11,7 +11,7 @@ from nucleate._blas import single_blas_thread
 from nucleate.observe import Snapshot, cosine_similarity, leading_order
 from nucleate.report._findings import Cell, Findings
 from nucleate.report._planes import in_plane, unit_vectors
-from nucleate.report._sentences import Texts
+from nucleate.report._sentences import Texts, name_cell
 from nucleate.training import record_steps
 
 SNAPSHOT_CHARACTERS = 2_500_000
@@ -30,7 +30,7 @@ def payload(findings: Findings, texts: Texts) -> dict[str, Any]:
     with single_blas_thread():
         cells = [
             {
-                "name": f"{spec.convention} {cell.scale:g}, {texts['map']['corner']} {cell.lr:g}",
+                "name": name_cell(spec.convention, cell, texts),
                 "curves": [_curve(curves[run,]) for run in cell.runs],
                 "forecast": _forecast(forecasts, cell),
                 "moments": _moments(snapshots, neurons) if snapshots else None,
@@ -38,7 +38,7 @@ def payload(findings: Findings, texts: Texts) -> dict[str, Any]:
             for cell, snapshots in zip(findings.cells, taken, strict=True)
         ]
     return {
-        "texts": dict(texts["script"]),
+        "texts": {**texts["script"], **{name: texts["runs"][name] for name in ("directions", "directions_polar")}},
         "steps": record_steps(spec.steps, spec.records).tolist(),
         "last": spec.steps,
         "selected": findings.cells.index(findings.recommended) if findings.trained else 0,
@@ -101,6 +101,7 @@ def _layer(snapshots: Sequence[Snapshot], layer: int, neurons: int) -> dict[str,
     singular = singular / np.maximum(singular[:, :1], np.finfo(np.float32).tiny)
     return {
         "neurons": len(rows),
+        "polar": unit.shape[2] == 2,
         "cosine": _encode(np.rint(127 * np.array(cosines)).astype(np.int8)),
         "points": _encode(np.rint(127 * points).astype(np.int8)),
         "sizes": _encode(np.rint(255 * sizes).astype(np.uint8)),

@@ -18,6 +18,7 @@ class Field(NamedTuple):
     background: str
     colour: str
     on_plateau: bool
+    recommended: bool
 
 
 class Map(NamedTuple):
@@ -62,19 +63,20 @@ def _field(
     spec = findings.study.spec
     fields = {"convention": spec.convention, "scale": f"{scale:g}", "lr": f"{rate:g}"}
     if index is None:
-        return Field(None, "·", texts["map"]["missing_cell"].format(**fields), "#f2f2f2", "#555555", False)
+        return Field(None, "·", texts["map"]["missing_cell"].format(**fields), "#f2f2f2", "#555555", False, False)
     cell: Cell = findings.cells[index]
     if not cell.trained:
         status = texts["status"][cell.status.split(",")[0].split()[-1]]
         label = texts["map"]["failed_cell"].format(**fields, status=status)
-        return Field(index, "×", label, "#f2f2f2", "#555555", False)
+        return Field(index, "×", label, "#f2f2f2", "#555555", False, False)
     count = cell.fewest[layer - 1]
     fields |= {"neurons": f"{count:.1f}", "width": str(spec.hidden[layer - 1]), "layer": str(layer)}
     on_plateau = cell.stage == "initial plateau"
+    recommended = cell is findings.recommended
     label = texts["map"]["cell"].format(**fields)
-    if on_plateau:
-        label = f"{label} ({texts['map']['plateau']})"
-    return Field(index, f"{count:.1f}" if count < 99.95 else f"{count:.0f}", label, *_colours(count, norm), on_plateau)
+    label += texts["map"]["plateau"] * on_plateau + texts["map"]["recommended"] * recommended
+    text = f"{count:.1f}" if count < 99.95 else f"{count:.0f}"
+    return Field(index, text, label, *_colours(count, norm), on_plateau, recommended)
 
 
 def _colours(count: float, norm: LogNorm) -> tuple[str, str]:

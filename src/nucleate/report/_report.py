@@ -11,9 +11,10 @@ import polars as pl
 from plotly.offline import get_plotlyjs
 
 from nucleate._files import write_atomically
+from nucleate.errors import StudyError
 from nucleate.network import read_metadata
 from nucleate.problems import Preprocessing
-from nucleate.reduce import Reduction, count_parameters
+from nucleate.reduce import FOLDER, Reduction, count_parameters, load_reduction
 from nucleate.report import _sentences
 from nucleate.report._findings import Findings, find
 from nucleate.report._payload import payload
@@ -89,6 +90,7 @@ def _page(study: Study, lang: str, texts: dict[str, dict[str, str]]) -> str:
         say_neurons=_sentences.say_neurons,
         say_widths=_sentences.say_widths,
         say_share=_sentences.say_share,
+        say_milliseconds=_sentences.say_milliseconds,
         **_contents(study, texts),
     )
 
@@ -104,24 +106,37 @@ def _contents(study: Study, texts: dict[str, dict[str, str]]) -> dict[str, Any]:
     contents = {
         "findings": findings,
         "about": _sentences.about(study, targets, network.widths[0], texts),
-        "network": f"{network}, {count_parameters(network):,}",
+        "terms": _sentences.terms(findings, texts),
+        "network": texts["methods"]["parameters"].format(network=network, count=f"{count_parameters(network):,}"),
         "maps": phase_maps(findings, texts),
         "runs": _runs(findings),
         "data": payload(findings, texts),
         "metric": texts["metric"][findings.metric],
         "say_metric": partial(_sentences.say_metric, findings.metric),
         "statuses": _sentences.say_statuses(study.results, texts),
-        "reduction": None,
     }
+    reduction, unreadable = _reduction(study)
+    contents |= {"reduction": reduction, "unreadable": unreadable}
     if findings.trained:
-        reduction: Reduction | None = None
         contents |= {
-            "reduction": reduction,
             "answer": _sentences.answer(findings, reduction, texts),
             "recommendation": _sentences.recommendation(findings, reduction, texts),
             "limits": _sentences.limits(findings, texts),
         }
     return contents
+
+
+def _reduction(study: Study) -> tuple[Reduction | None, bool]:
+    """What `nucleate.reduce` kept with the study, and whether something is there that cannot be used."""
+    folder = study.path / FOLDER
+    if not (folder / "reduction.json").exists():
+        return None, False
+    try:
+        reduction = load_reduction(folder)
+    except StudyError:
+        return None, True
+    usable = reduction.data_hash == study.data_hash and reduction.run in study.results["run"]
+    return (reduction, False) if usable else (None, True)
 
 
 def _runs(findings: Findings) -> list[list[dict[str, Any]]]:

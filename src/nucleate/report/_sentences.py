@@ -37,6 +37,16 @@ def say_share(share: float) -> str:
     return f"{100 * share:.2g} %"
 
 
+def say_milliseconds(seconds: float) -> str:
+    """A duration in milliseconds, without the unit."""
+    return say(float(f"{1000 * seconds:.3g}"))
+
+
+def say_times(ratio: float) -> str:
+    """How many times as fast: ``1.0``, ``5.5``, ``123``."""
+    return f"{ratio:.1f}" if ratio < 9.95 else f"{ratio:,.0f}"
+
+
 def say_metric(metric: str, value: float) -> str:
     """An error as it is, an accuracy as a percentage."""
     if not math.isfinite(value):
@@ -47,44 +57,52 @@ def say_metric(metric: str, value: float) -> str:
 def answer(findings: Findings, reduction: Reduction | None, texts: Texts) -> list[str]:
     """The three sentences: does it condense and where; what that saves; what it costs or brings in error."""
     return [
-        _where(findings, texts["answer"]),
-        _size(findings, reduction, texts["answer"]),
+        _where(findings, texts),
+        _size(findings, reduction, texts),
         _error(findings, texts),
     ]
 
 
-def _where(findings: Findings, texts: Mapping[str, str]) -> str:
+def _where(findings: Findings, texts: Texts) -> str:
     spec = findings.study.spec
     cell = (findings.condensed or sorted(findings.trained, key=lambda cell: findings.size(cell.fewest)))[0]
-    fields = _fields(findings, cell) | {"neurons": say_neurons(cell.fewest)}
+    fields = _fields(findings, cell, texts) | {"neurons": say_neurons(cell.fewest)}
     if not findings.condensed:
-        return texts["does_not"].format(**fields)
+        stuck = cell.fewest_few and cell.stage == "initial plateau"
+        return texts["answer"]["does_not_yet" if stuck else "does_not"].format(**fields, steps=f"{spec.steps:,}")
     if len(spec.scales) == 1:
-        return texts["condenses_alone"].format(**fields)
+        return texts["answer"]["condenses_alone"].format(**fields)
     fields |= {"usual_neurons": say_neurons(findings.usual.fewest), "boundary": f"{findings.boundary.scale:g}"}
-    return texts["condenses"].format(**fields)
+    return texts["answer"]["condenses"].format(**fields)
 
 
-def _size(findings: Findings, reduction: Reduction | None, texts: Mapping[str, str]) -> str:
+def _size(findings: Findings, reduction: Reduction | None, texts: Texts) -> str:
     if reduction is None:
         cell = findings.recommended
-        return texts["not_reduced"].format(**_fields(findings, cell), neurons=say_neurons(cell.final))
-    origin = next((cell for cell in findings.cells if reduction.run in cell.runs), findings.recommended)
-    fields = _fields(findings, origin) | {
+        return texts["answer"]["not_reduced"].format(**_fields(findings, cell, texts), neurons=say_neurons(cell.final))
+    origin = next(cell for cell in findings.cells if reduction.run in cell.runs)
+    fields = _fields(findings, origin, texts) | {
         "after": say_widths(reduction.hidden.after),
+        "tolerance": say_share(reduction.tolerance),
+        "metric": texts["metric"][findings.metric],
+        "test_before": say_metric(findings.metric, reduction.test.before),
+        "test_after": say_metric(findings.metric, reduction.test.after),
         "parameters_before": f"{reduction.parameters.before:,}",
         "parameters_after": f"{reduction.parameters.after:,}",
         "share": say_share(reduction.share_kept),
     }
+    if reduction.hidden.after == reduction.hidden.before:
+        return texts["answer"]["reduced_not"].format(**fields)
     if reduction.inference is None:
-        return texts["reduced"].format(**fields)
-    times = reduction.inference.before / reduction.inference.after
-    return texts["reduced_faster"].format(**fields, times=f"{times:.2g}")
+        return texts["answer"]["reduced"].format(**fields)
+    time = reduction.inference
+    fields |= {"time_before": say_milliseconds(time.before), "time_after": say_milliseconds(time.after)}
+    return texts["answer"]["reduced_faster"].format(**fields, times=say_times(time.before / time.after))
 
 
 def _error(findings: Findings, texts: Texts) -> str:
     usual, chosen, metric = findings.usual, findings.recommended, findings.metric
-    fields = _fields(findings, chosen) | {
+    fields = _fields(findings, chosen, texts) | {
         "metric": texts["metric"][metric],
         "test": say_metric(metric, chosen.test),
         "validation": say_metric(metric, chosen.validation),
@@ -93,34 +111,28 @@ def _error(findings: Findings, texts: Texts) -> str:
     }
     if len(findings.study.spec.scales) == 1:
         key = "error_alone"
-    elif chosen is usual or chosen.scale == usual.scale:
+    elif chosen is usual:
         key = "error_usual"
+    elif findings.is_worse(usual, chosen):
+        key = "error_better" if findings.is_confirmed else "error_unconfirmed"
     else:
-        key = "error_better" if findings.is_worse(usual, chosen) else "error_same"
+        key = "error_same"
     return texts["answer"][key].format(**fields)
 
 
 def recommendation(findings: Findings, reduction: Reduction | None, texts: Texts) -> list[str]:
     """What to do and why."""
     chosen = findings.recommended
-    fields = _fields(findings, chosen) | {
-        "neurons": say_neurons(chosen.final),
-        "usual_lr": f"{findings.usual.lr:g}",
-    }
+    fields = _fields(findings, chosen, texts) | {"neurons": say_neurons(chosen.final)}
     if len(findings.study.spec.scales) == 1:
         key = "alone"
-    elif chosen.scale == findings.usual.scale:
-        key = "same" if _some_smaller_as_good(findings) else "usual"
+    elif chosen is findings.usual:
+        key = "same" if len({cell.scale for cell in findings.good}) > 1 else "usual"
     elif findings.is_worse(findings.usual, chosen):
-        key = "better_condensed" if chosen.condensed else "better"
+        key = "better_condensed" if chosen.ends_condensed else "better"
     else:
-        key = "same_condensed" if chosen.condensed else "same"
+        key = "same_condensed"
     return [texts["recommendation"][key].format(**fields), *_peers(reduction, texts)]
-
-
-def _some_smaller_as_good(findings: Findings) -> bool:
-    usual = findings.usual
-    return any(cell.scale != usual.scale and not findings.is_worse(cell, usual) for cell in findings.trained)
 
 
 def _peers(reduction: Reduction | None, texts: Texts) -> list[str]:
@@ -132,14 +144,16 @@ def _peers(reduction: Reduction | None, texts: Texts) -> list[str]:
     if not as_good:
         return [texts["recommendation"]["peers_worse"]]
     smallest = min(as_good, key=lambda peer: peer.parameters)
-    if smallest.parameters >= reduction.parameters.after:
+    if smallest.parameters > reduction.parameters.after:
         return []
+    key = "peer_same" if smallest.parameters == reduction.parameters.after else "peer_good"
     return [
-        texts["recommendation"]["peer_good"].format(
+        texts["recommendation"][key].format(
             peer=texts["peer"].get(smallest.name.replace(" ", "_"), smallest.name),
             parameters=f"{smallest.parameters:,}",
             metric=texts["metric"][reduction.metric_name],
             validation=say_metric(reduction.metric_name, smallest.validation),
+            test=say_metric(reduction.metric_name, smallest.test),
         )
     ]
 
@@ -161,6 +175,7 @@ def limits(findings: Findings, texts: Texts) -> list[str]:
     several = len(spec.scales) > 1
     apply = {
         "limit_missing": study.missing > 0,
+        "limit_unconfirmed": not findings.is_confirmed and findings.is_worse(findings.usual, chosen),
         "limit_seeds": len(spec.seeds) > 1,
         "limit_seed": len(spec.seeds) == 1,
         "limit_choice": len(findings.cells) > 1,
@@ -207,12 +222,30 @@ def about(study: Study, names: Sequence[str], inputs: int, texts: Texts) -> list
     return [asked[key].format(**fields) for key in keys]
 
 
-def _fields(findings: Findings, cell: Cell) -> dict[str, str]:
+def terms(findings: Findings, texts: Texts) -> list[str]:
+    """The words that the page goes on to use."""
+    asked, convention = texts["asked"], findings.study.spec.convention
+    words = [asked["condensation"], asked["effective"], asked[convention]]
+    if findings.trained:
+        words.append(asked["usual"].format(**_fields(findings, findings.usual, texts)))
+    return words
+
+
+def name_cell(convention: str, cell: Cell, texts: Texts) -> str:
+    """Init scale and learning rate."""
+    return texts["runs"]["cell"].format(convention=convention, scale=f"{cell.scale:g}", lr=f"{cell.lr:g}")
+
+
+def _fields(findings: Findings, cell: Cell, texts: Texts) -> dict[str, str]:
     spec = findings.study.spec
+    alone = "_alone" if len(spec.seeds) == 1 else ""
     return {
         "convention": spec.convention,
         "scale": f"{cell.scale:g}",
         "lr": f"{cell.lr:g}",
         "widths": say_widths(spec.hidden),
         "usual_scale": f"{findings.usual.scale:g}",
+        "usual_lr": f"{findings.usual.lr:g}",
+        "more": texts["margin"][f"more{alone}"],
+        "no_more": texts["margin"][f"no_more{alone}"],
     }

@@ -6,22 +6,27 @@ import polars as pl
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
+from nucleate.errors import StudyError
 from nucleate.observe import cosine_similarity, leading_order, neurons
-from nucleate.report.figures._style import colours, quiet
-from nucleate.sweep import Study, plan_runs, summarise
+from nucleate.report.figures._finished import finished_runs
+from nucleate.report.figures._style import colours, for_print, quiet
+from nucleate.sweep import Study, summarise
 
 
+@for_print
 def loss_by_scale(study: Study) -> Figure:
     """Training loss over time, a panel a learning rate and a colour an init scale; thin lines runs, thick ones medians.
 
     Diverged runs are left out.
     """
     spec = study.spec
-    runs = study.results.select("run", spec.convention, "lr", "status").filter(
-        ~pl.col("status").is_in(["diverged", "nan"])
+    runs = (
+        finished_runs(study)
+        .select("run", spec.convention, "lr", "status")
+        .filter(~pl.col("status").is_in(["diverged", "nan"]))
     )
     curves = study.trajectories.join(runs, on="run")
-    figure = Figure(figsize=(3.4 * len(spec.lrs) + 1.6, 3.6), layout="constrained")
+    figure = Figure(figsize=(2.1 * len(spec.lrs) + 0.9, 2.3), layout="constrained")
     panels = figure.subplots(1, len(spec.lrs), sharey=True, squeeze=False)[0]
     by_scale = colours(len(spec.scales))
     for panel, lr in zip(panels, spec.lrs, strict=True):
@@ -30,7 +35,7 @@ def loss_by_scale(study: Study) -> Figure:
             for _, run in cell.group_by("run"):
                 panel.plot(run["step"] + 1, run["train_loss"], color=colour, lw=0.5, alpha=0.5)
             median = cell.group_by("step").agg(pl.col("train_loss").median()).sort("step")
-            panel.plot(median["step"] + 1, median["train_loss"], color=colour, lw=1.8, label=f"{scale:g}")
+            panel.plot(median["step"] + 1, median["train_loss"], color=colour, lw=1.3, label=f"{scale:g}")
         panel.set(title=f"learning rate {lr:g}", xlabel="step + 1", xscale="log", yscale="log")
         quiet(panel)
     panels[0].set_ylabel("training loss")
@@ -39,6 +44,7 @@ def loss_by_scale(study: Study) -> Figure:
     return figure
 
 
+@for_print
 def cosine_heat_maps(study: Study, lr: float | None = None) -> Figure:
     """Cosine similarity of the neurons of each hidden layer, at start and end, for the smallest and the largest scale.
 
@@ -47,37 +53,40 @@ def cosine_heat_maps(study: Study, lr: float | None = None) -> Figure:
     """
     spec = study.spec
     lr = _best_rate(study) if lr is None else lr
-    ends = sorted(spec.scales, key=lambda scale: -scale if spec.convention == "gamma" else scale)
-    scales = [ends[0], ends[-1]]
+    first = finished_runs(study).filter((pl.col("lr") == lr) & (pl.col("seed") == spec.seeds[0]))
+    runs = first.sort(spec.convention, descending=spec.convention == "gamma").rows(named=True)
+    if not runs:
+        raise StudyError(f"{study.path} has no finished run of learning rate {lr:g} and the first seed.")
     layers = len(spec.hidden)
-    figure = Figure(figsize=(4.6 * layers + 0.8, 5.2), layout="constrained")
+    figure = Figure(figsize=(3.1 * layers + 0.7, 3.5), layout="constrained")
     panels = figure.subplots(2, 2 * layers, squeeze=False)
-    for row, scale in zip(panels, scales, strict=True):
-        number = next(run.number for run in plan_runs(spec) if (run.scale, run.learning_rate) == (scale, lr))
+    for row, run in zip(panels, (runs[0], runs[-1]), strict=True):
         moments = [(layer, moment) for layer in range(1, layers + 1) for moment in ("initial", "final")]
         for panel, (layer, moment) in zip(row, moments, strict=True):
-            network = study.network(number, "initial" if moment == "initial" else "final")
+            network = study.network(run["run"], "initial" if moment == "initial" else "final")
             cosine = cosine_similarity(neurons(network, layer))
             order = leading_order(cosine)
             image = panel.imshow(cosine[np.ix_(order, order)], vmin=-1, vmax=1, cmap="RdBu_r", interpolation="nearest")
             when = "start" if moment == "initial" else "end"
             panel.set(xticks=[], yticks=[], title=f"layer {layer}, {when}")
-        row[0].set_ylabel(f"{spec.convention} {scale:g}", fontsize="large")
+        row[0].set_ylabel(f"{spec.convention} {run[spec.convention]:g}", fontsize="medium")
     figure.colorbar(image, ax=panels, label="cosine similarity", shrink=0.7)
     figure.suptitle(f"Neurons' input directions, learning rate {lr:g}, seed {spec.seeds[0]}")
     return figure
 
 
+@for_print
 def phase_map(study: Study) -> Figure:
     """Init scale against learning rate, coloured by the fewest effective neurons over training; a panel a hidden layer.
 
     Medians over the seeds that trained; a cell in which none did is hatched and says what happened.
     """
     spec = study.spec
+    finished_runs(study)
     summary = summarise(study)
     layers = len(spec.hidden)
     figure = Figure(
-        figsize=(0.9 + 0.85 * len(spec.scales) * layers + 1.2, 1.5 + 0.6 * len(spec.lrs)), layout="constrained"
+        figsize=(0.6 + 0.48 * len(spec.scales) * layers + 0.7, 0.9 + 0.35 * len(spec.lrs)), layout="constrained"
     )
     panels = figure.subplots(1, layers, sharey=True, squeeze=False)[0]
     scales, rates = sorted(spec.scales), sorted(spec.lrs)
@@ -89,7 +98,7 @@ def phase_map(study: Study) -> Figure:
             value = cell[f"fewest_effective_neurons_{layer}"]
             if value is None:
                 panel.add_patch(_hatched(row, column))
-                panel.text(column, row, cell["status"].split()[-1], ha="center", va="center", fontsize=7)
+                panel.text(column, row, cell["status"].split()[-1], ha="center", va="center", fontsize=6)
                 continue
             counts[row, column] = value
             # Text is dark on the light end of the colour map.
@@ -107,6 +116,7 @@ def phase_map(study: Study) -> Figure:
 
 
 def _best_rate(study: Study) -> float:
+    finished_runs(study)
     summary = summarise(study).drop_nulls("best_validation_loss")
     if summary.is_empty():
         return study.spec.lrs[0]

@@ -3,12 +3,13 @@
 from matplotlib.figure import Figure
 
 from nucleate.reduce import Reduction
-from nucleate.report.figures._style import BLUE, GREY, ORANGE, quiet
+from nucleate.report.figures._style import BLUE, GREY, ORANGE, for_print, quiet
 
 
+@for_print
 def before_and_after(reduction: Reduction) -> Figure:
     """Hidden widths, parameters and test metric of the network before and after, the metric beside simpler models."""
-    figure = Figure(figsize=(10.5, 3.2), layout="constrained")
+    figure = Figure(figsize=(7.0, 2.2), layout="constrained")
     widths, parameters, metric = figure.subplots(1, 3, width_ratios=(len(reduction.hidden.before), 1, 2))
     for layer, (before, after) in enumerate(zip(reduction.hidden.before, reduction.hidden.after, strict=True), start=1):
         for offset, count, colour in ((-0.2, before, GREY), (0.2, after, BLUE)):
@@ -26,9 +27,9 @@ def before_and_after(reduction: Reduction) -> Figure:
     models = {"before": (reduction.test.before, GREY), "after": (reduction.test.after, BLUE)}
     models |= {peer.name: (peer.test, ORANGE) for peer in reduction.peers}
     for place, (value, colour) in enumerate(models.values()):
-        metric.plot(value, place, "o", color=colour, ms=8)
+        metric.plot(value, place, "o", color=colour, ms=5)
         metric.annotate(
-            f"{value:.4g}", (value, place), (0, 8), textcoords="offset points", ha="center", fontsize="small"
+            f"{value:#.4g}", (value, place), (0, 5), textcoords="offset points", ha="center", fontsize="small"
         )
     metric.set_yticks(range(len(models)), list(models))
     metric.set(title=f"test {reduction.metric_name}", ylim=(len(models) - 0.5, -0.7))

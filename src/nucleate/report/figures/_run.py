@@ -9,10 +9,12 @@ from nucleate.errors import StudyError
 from nucleate.observe import Snapshot
 from nucleate.report._findings import find
 from nucleate.report._planes import in_plane
-from nucleate.report.figures._style import BLUE, GREEN, GREY, ORANGE, colours, quiet
+from nucleate.report.figures._finished import finished_runs
+from nucleate.report.figures._style import BLUE, GREEN, GREY, ORANGE, colours, for_print, quiet
 from nucleate.sweep import Study
 
 
+@for_print
 def trajectory(study: Study, run: int | None = None) -> Figure:
     """Loss, effective neurons and ranks of a run over time, with the forecast end of its plateau.
 
@@ -31,14 +33,14 @@ def trajectory(study: Study, run: int | None = None) -> Figure:
     course = study.trajectories.filter(pl.col("run") == run)
     steps = course["step"] + 1
     layers = range(1, len(study.spec.hidden) + 1)
-    figure = Figure(figsize=(10.5, 3.3), layout="constrained")
+    figure = Figure(figsize=(7.0, 2.3), layout="constrained")
     loss, neurons, rank = figure.subplots(1, 3)
     loss.plot(steps, course["train_loss"], color=BLUE, label="training")
     loss.plot(steps, course["validation_loss"], color=ORANGE, ls=":", label="validation")
     forecasts = study.forecasts
     if not forecasts.is_empty():
         for step in forecasts.filter(pl.col("run") == run)["drop_1_percent"].drop_nulls().to_list():
-            loss.axvline(step + 1, color=GREEN, ls="--", lw=1, label="forecast end of plateau")
+            loss.axvline(step + 1, color=GREEN, ls="--", lw=1, label="forecast end\nof plateau")
     loss.set(yscale="log", ylabel="loss")
     loss.legend(frameon=False, fontsize="small")
     for layer, colour in zip(layers, colours(len(layers)), strict=True):
@@ -54,13 +56,14 @@ def trajectory(study: Study, run: int | None = None) -> Figure:
     return figure
 
 
+@for_print
 def singular_values(study: Study, run: int | None = None) -> Figure:
     """The largest singular values of each hidden layer's weights over time; see `trajectory` for ``run``."""
     run, name = _chosen(study, run)
     taken = _snapshots(study, run)
     steps = np.array([int(moment.step) for moment in taken]) + 1
     layers = len(taken[0].singular_values)
-    figure = Figure(figsize=(3.6 * layers + 0.6, 3.2), layout="constrained")
+    figure = Figure(figsize=(2.9 * layers + 0.5, 2.3), layout="constrained")
     for layer, panel in enumerate(figure.subplots(1, layers, squeeze=False)[0]):
         values = np.stack([moment.singular_values[layer] for moment in taken])
         for column, colour in zip(values.T, colours(values.shape[1]), strict=True):
@@ -73,6 +76,7 @@ def singular_values(study: Study, run: int | None = None) -> Figure:
     return figure
 
 
+@for_print
 def neuron_directions(study: Study, run: int | None = None) -> Figure:
     """The directions of the neurons, a row a hidden layer, at four moments; see `trajectory` for ``run``.
 
@@ -82,13 +86,13 @@ def neuron_directions(study: Study, run: int | None = None) -> Figure:
     taken = _snapshots(study, run)
     moments = np.unique(np.linspace(0, len(taken) - 1, 4).round().astype(int))
     layers = len(taken[0].directions)
-    figure = Figure(figsize=(2.6 * len(moments) + 0.4, 2.8 * layers + 0.4), layout="constrained")
+    figure = Figure(figsize=(1.7 * len(moments) + 0.2, 1.8 * layers + 0.3), layout="constrained")
     grid = figure.subplots(layers, len(moments), squeeze=False, subplot_kw={"aspect": "equal"})
     for layer, row in enumerate(grid):
         points, sizes = in_plane(taken, layer)
         for panel, moment in zip(row, moments, strict=True):
             panel.add_patch(_circle())
-            panel.scatter(*points[moment].T, s=4 + 60 * sizes[moment], color=BLUE, alpha=0.5, lw=0)
+            panel.scatter(*points[moment].T, s=2 + 26 * sizes[moment], color=BLUE, alpha=0.5, lw=0)
             panel.set(xlim=(-1.1, 1.1), ylim=(-1.1, 1.1), xticks=[], yticks=[])
             panel.spines[:].set_visible(False)
             if layer == 0:
@@ -104,9 +108,7 @@ def _circle() -> Circle:
 
 def _chosen(study: Study, run: int | None) -> tuple[int, str]:
     """The run's number and its name."""
-    results = study.results
-    if results.is_empty():
-        raise StudyError(f"{study.path} has no finished run yet; the same sweep command goes on.")
+    results = finished_runs(study)
     if run is None:
         findings = find(study)
         run = findings.recommended.runs[0] if findings and findings.trained else int(results["run"][0])

@@ -4,6 +4,8 @@
   const data = JSON.parse(document.getElementById("data").textContent);
   const words = data.texts;
   const blue = "#0072b2", orange = "#d55e00", grey = "#55606b";
+  // ColorBrewer's red and blue, alike on both sides and told apart by the colour-blind.
+  const likeness = ["#053061", "#4393c3", "#f7f7f7", "#d6604d", "#67001f"].map((colour, k) => [k / 4, colour]);
   const element = (id) => document.getElementById(id);
   const options = { displayModeBar: false, responsive: true, staticPlot: false };
   const say = (text, fields) => text.replace(/\{(\w+)\}/g, (_, name) => fields[name]);
@@ -26,6 +28,7 @@
         steps: packed.steps,
         layers: packed.layers.map((part) => ({
           neurons: part.neurons,
+          polar: part.polar,
           values: part.values,
           cosine: new Int8Array(bytes(part.cosine).buffer),
           points: new Int8Array(bytes(part.points).buffer),
@@ -51,7 +54,8 @@
     chosen.curves.forEach((curves, seed) => curves.forEach((losses, kind) => traces.push({
       x: data.steps.slice(0, losses.length).map((step) => step + 1),
       y: losses,
-      mode: "lines",
+      // A run that ended at once is a point.
+      mode: losses.length > 1 ? "lines" : "markers",
       line: { color: kind ? orange : blue, width: 1.6, dash: kind ? "dot" : "solid" },
       name: kind ? words.validation : words.train,
       legendgroup: String(kind),
@@ -70,13 +74,14 @@
       }
       line(sure ? words.forecast : words.forecast_rough, end + 1, "#007a59", "dash");
     }
+    const drawnLosses = chosen.curves.flat(2), decades = Math.log10(Math.max(...drawnLosses) / Math.min(...drawnLosses));
     const shown = moments(cell);
     if (shown) line(words.now, shown.steps[Number(element("moment").value)] + 1, grey, "solid");
     Plotly.react("loss", traces, layout({
       shapes,
       hovermode: "closest",
-      xaxis: { type: "log", title: { text: `${words.step} + 1` }, fixedrange: true, range: [0, Math.log10(data.last + 1)] },
-      yaxis: { type: "log", title: { text: words.loss }, fixedrange: true, exponentformat: "power" },
+      xaxis: { type: "log", title: { text: `${words.step} + 1` }, fixedrange: true, dtick: 1, range: [0, Math.log10(data.last + 1)] },
+      yaxis: { type: "log", title: { text: words.loss }, fixedrange: true, exponentformat: "power", dtick: decades > 1 ? 1 : null },
       legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom" },
       margin: { l: 64, r: 12, t: 60, b: 48 },
     }), options);
@@ -112,11 +117,12 @@
       },
       margin: { l: 34, r: 34, t: 28, b: 28 },
     }), options);
+    element("directions-said").textContent = part.polar ? words.directions_polar : words.directions;
     element("directions").setAttribute("aria-label", say(words.directions_alt, { count: n, layer: layer + 1, step }));
 
     const cosine = matrix(part, moment);
     Plotly.react("heat", [{
-      type: "heatmap", z: cosine, zmin: -1, zmax: 1, colorscale: "RdBu", reversescale: false,
+      type: "heatmap", z: cosine, zmin: -1, zmax: 1, colorscale: likeness,
       colorbar: { title: { text: words.cosine, side: "right" }, thickness: 10, tickvals: [-1, 0, 1], outlinewidth: 0 },
       hovertemplate: "%{z:.2f}<extra></extra>",
     }], layout({
@@ -186,9 +192,10 @@
   element("moment").addEventListener("input", () => { drawMoment(); drawLoss(); });
   element("layer").addEventListener("change", (event) => { layer = Number(event.target.value); drawMoment(); });
   // Paper has a width of its own, which is not known before it is too late to draw again.
-  const plots = [["loss", 660, 260], ["directions", 212, 212], ["heat", 230, 212], ["singular", 212, 212]];
+  const plots = [["loss", 660, 280], ["directions", 212, 212], ["heat", 230, 212], ["singular", 212, 212]];
   const drawn = () => plots.filter(([name]) => element(name).data);
-  window.addEventListener("beforeprint", () => drawn().forEach(([name, width, height]) => Plotly.relayout(name, { width, height })));
-  window.addEventListener("afterprint", () => drawn().forEach(([name]) => Plotly.relayout(name, { width: null, height: null, autosize: true })));
+  const relayout = (name, changes) => Plotly.relayout(name, name === "loss" ? { ...changes, "margin.t": changes.width ? 90 : 60 } : changes);
+  window.addEventListener("beforeprint", () => drawn().forEach(([name, width, height]) => relayout(name, { width, height, "font.size": 10 })));
+  window.addEventListener("afterprint", () => drawn().forEach(([name]) => relayout(name, { width: null, height: null, autosize: true, "font.size": 13 })));
   choose(cell);
 })();
