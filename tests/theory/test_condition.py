@@ -104,7 +104,7 @@ def test_every_moment_is_that_of_an_independent_integration_in_plain_time(seed, 
 
 def test_a_neuron_that_jumps_across_is_aligned_only_on_the_side_it_ends_on():
     # Nothing is orthogonal, so the cosine is 1 but where b_k passes through zero.
-    layers = gaussian(1, 3, 4)
+    layers = gaussian(3, 3, 4)
     found = condensation(*layers, np.zeros(4))
     assert found.changed.any()
     np.testing.assert_array_equal(found.aligned.time > 0, found.changed)

@@ -44,23 +44,37 @@ def restore(lead: Network, own: Network) -> Network:
     return Network((first, *others), biases, own.activation)
 
 
+def unrestore(own: Network, lead: Network) -> Network:
+    """A network, or a gradient of it, in the form of the leading network that stands for it."""
+    weights, biases = own.weights, own.biases
+    if biases[0] is not None and lead.biases[0] is None:
+        first = jnp.concatenate([weights[0], biases[0][..., None]], axis=-1)
+        weights, biases = (first, *weights[1:]), (None, *biases[1:])
+    return Network(weights, biases, lead.activation)
+
+
 @partial(jax.jit, static_argnames=("program", "lead"))
 def departure(
     program: engine.Program, lead: Activation, networks: Network, own_data: Rows, lead_data: Rows
-) -> Departure:
-    """Of stacked networks with the activation of training, on the data given for it and for the leading part."""
+) -> tuple[Departure, Network]:
+    """Of stacked networks with the activation of training, on the data given for it and for the leading part.
+
+    Beside it what the networks' own gradients have more than the leading part's.
+    """
 
     def loss(network: Network, data: Rows) -> Float[Array, ""]:
         each: Array = jax.vmap(lambda x, y: program.loss(network, x[:, None], y[None]), in_axes=(1, 0))(data.x, data.y)
         return data.weights @ each
 
-    def of_one(network: Network) -> tuple[Float[Array, ""], Float[Array, ""], Float[Array, ""]]:
+    def of_one(network: Network) -> tuple[tuple[Float[Array, ""], ...], Network]:
         own_loss, own = jax.value_and_grad(loss)(network, own_data)
         followed = Network(network.weights, network.biases, lead)
         leading_loss, leading = jax.value_and_grad(loss)(followed, lead_data)
+        more = jax.tree.map(jnp.subtract, own, Network(leading.weights, leading.biases, own.activation))
         own, leading = (jnp.concatenate([leaf.ravel() for leaf in jax.tree.leaves(tree)]) for tree in (own, leading))
         speed = own @ leading / (leading @ leading)
         across = jnp.linalg.norm(own - speed * leading) / jnp.linalg.norm(leading)
-        return own_loss - leading_loss, speed, across
+        return (own_loss - leading_loss, speed, across), more
 
-    return Departure(*jax.lax.map(of_one, networks))
+    departed, more = jax.lax.map(of_one, networks)
+    return Departure(*departed), more
