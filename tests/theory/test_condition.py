@@ -142,4 +142,4 @@ def test_what_does_not_fit_or_does_not_blow_up_is_refused():
     with pytest.raises(SpecError, match="threshold"):
         condensation(*layers, np.ones(4), threshold=1.0)
     with pytest.raises(SpecError, match="does not blow up"):
-        condensation([-1.0], [[1.0]], [1.0], [1.0])
+        condensation(np.zeros(3), layers[1], np.zeros(4), np.ones(4))
