@@ -53,7 +53,6 @@ def unrestore(own: Network, lead: Network) -> Network:
     return Network(weights, biases, lead.activation)
 
 
-@partial(jax.jit, static_argnames=("program", "lead"))
 def departure(
     program: engine.Program, lead: Activation, networks: Network, own_data: Rows, lead_data: Rows
 ) -> tuple[Departure, Network]:
@@ -61,12 +60,25 @@ def departure(
 
     Beside it what the networks' own gradients have more than the leading part's.
     """
+    runs, devices = len(networks.weights[0]), jax.device_count()
+    # Every device takes as many, the last ones over again where they do not come out even.
+    filled = np.minimum(np.arange(-(-runs // devices) * devices), runs - 1)
+    spread = jax.tree.map(lambda leaf: np.asarray(leaf)[filled], networks)
+    found = jax.device_get(_depart(program, lead, spread, (own_data, lead_data)))
+    departed, more = jax.tree.map(lambda leaf: leaf[:runs], found)
+    return Departure(*departed), more
 
+
+@partial(jax.jit, static_argnames=("program", "lead"))
+def _depart(
+    program: engine.Program, lead: Activation, networks: Network, own_and_lead: tuple[Rows, Rows]
+) -> tuple[tuple[Float[Array, " runs"], ...], Network]:
     def loss(network: Network, data: Rows) -> Float[Array, ""]:
         each: Array = jax.vmap(lambda x, y: program.loss(network, x[:, None], y[None]), in_axes=(1, 0))(data.x, data.y)
         return data.weights @ each
 
-    def of_one(network: Network) -> tuple[tuple[Float[Array, ""], ...], Network]:
+    def of_one(data: tuple[Rows, Rows], network: Network) -> tuple[tuple[Float[Array, ""], ...], Network]:
+        own_data, lead_data = data
         own_loss, own = jax.value_and_grad(loss)(network, own_data)
         followed = Network(network.weights, network.biases, lead)
         leading_loss, leading = jax.value_and_grad(loss)(followed, lead_data)
@@ -76,5 +88,6 @@ def departure(
         across = jnp.linalg.norm(own - speed * leading) / jnp.linalg.norm(leading)
         return (own_loss - leading_loss, speed, across), more
 
-    departed, more = jax.lax.map(of_one, networks)
-    return Departure(*departed), more
+    departed: tuple[tuple[Float[Array, " runs"], ...], Network]
+    departed = engine.for_each_run(of_one, networks, own_and_lead)
+    return departed

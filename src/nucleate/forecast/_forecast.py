@@ -106,7 +106,7 @@ def forecast_many(
     for state, loss in simulation.states_at(points):
         stacked.append(restore(state, networks[0]).astype("float64"))
         losses.append(loss)
-        departures.append(jax.device_get(departure(program, lead, stacked[-1], *data)[0]))
+        departures.append(departure(program, lead, stacked[-1], *data)[0])
     leading_loss, departed = np.array(losses), Departure(*map(np.array, zip(*departures, strict=True)))
 
     followed = stacked
@@ -114,7 +114,7 @@ def forecast_many(
 
         def rest(state: Network) -> Network:
             more = departure(program, lead, restore(state, networks[0]).astype("float64"), *data)[1]
-            return unrestore(jax.device_get(more), leads.networks[0])
+            return unrestore(more, leads.networks[0])
 
         # Adam moves every weight by a full step, however small its gradient: where the leading part's vanishes, as that
         # of a first-layer bias does for targets of mean zero, the rest of the gradient decides which way.

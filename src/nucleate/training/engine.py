@@ -189,10 +189,10 @@ def _read_run(program: Program, data: Data, run: State) -> Reading:
     )
 
 
-def for_each_run(function: Any, runs: Any, data: Data) -> Any:
+def for_each_run(function: Any, runs: Any, data: Any) -> Any:
     """``function`` of the data and each run, with a leading axis of runs; to be called from compiled code."""
 
-    def walk(runs: Any, data: Data) -> Any:
+    def walk(runs: Any, data: Any) -> Any:
         one_run = partial(function, data)
         return jax.lax.map(one_run, runs) if jax.default_backend() == "cpu" else jax.vmap(one_run)(runs)
 
