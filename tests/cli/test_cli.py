@@ -140,9 +140,18 @@ def test_forecast_tells_steps_and_recommends_a_scale_and_check_confirms(tmp_path
     answer = json.loads(nucleate(*arguments, "--json", "--budget", "1000", cwd=tmp_path).stdout)
     for row in answer["forecasts"]:
         assert row["lower_10"] <= row["measured_10_percent"] <= row["upper_10"]
+        assert set(row["sides"]) == {-1, 1}
+        steps, loss = row["loss_curve"]["steps"], row["loss_curve"]["loss"]
+        assert steps[0] == 0
+        assert loss[-1] < 0.9 * loss[0]
+        assert len(steps) == len(loss)
+    (direction,) = answer["target_directions"]
+    assert max(direction, key=lambda name: abs(direction[name])) == "bmi"
+    assert sum(component**2 for component in direction.values()) == pytest.approx(1)
     assert answer["recommendation"]["scale"] == 0.01
     text = nucleate(*arguments, "--budget", "3", cwd=tmp_path)
     assert text.returncode == 0, text.stderr
     assert "At none of these scales is the plateau certain to end within 3 steps" in text.stdout
     assert "not within 60 steps" in text.stdout
+    assert "turn to the target direction or its opposite, +0.50 bmi" in text.stdout
     assert not list(tmp_path.iterdir())

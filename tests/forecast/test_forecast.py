@@ -62,6 +62,18 @@ def test_in_the_regime_the_measured_steps_lie_in_the_intervals_and_near_the_esti
         assert expected.condensed_share == pytest.approx(found.condensed_share, abs=0.1)
 
 
+@pytest.mark.parametrize(("activation", "epsilon"), [("silu", 0.003), ("tanh", 0.001)])
+def test_under_adam_the_share_knows_of_weights_that_move_beyond_the_leading_order(activation, epsilon):
+    # Targets have mean zero, so a first-layer bias has no gradient to leading order, and Adam moves it all the same:
+    # with SiLU as far as everything else, with tanh hardly.
+    options = {"optimizer": "adam", "activation": activation, "seeds": 2, "hidden": (30, 30)}
+    for expected, found in zip(*forecast_and_outcome("diabetes", epsilon, 0.001, **options), strict=True):
+        assert expected.in_regime
+        assert (found.condensed_share > 0.4) == (activation == "tanh")
+        assert expected.condensed_share == pytest.approx(found.condensed_share, abs=0.1)
+        assert found.same_sides(expected) > 0.95
+
+
 def test_at_a_usual_start_the_forecast_says_that_it_is_out_of_its_regime():
     for expected in forecast_and_outcome("diabetes", 0.2, 0.1)[0]:
         assert not expected.in_regime

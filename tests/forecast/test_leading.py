@@ -4,16 +4,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from nucleate import InitScale, Network, load_problem
 from nucleate.forecast._correct import restore
 from nucleate.forecast._leading import compress, large_and_small_rows, leading
-from nucleate.problems import squared_error
 
 
-@settings(max_examples=20)
 @given(st.integers(1, 60), st.integers(1, 5), st.integers(1, 3), st.integers(0, 1000))
 def test_compressed_data_give_every_linear_function_its_loss_and_gradient(n, d, c, seed):
     rng = np.random.default_rng(seed)
@@ -21,12 +19,14 @@ def test_compressed_data_give_every_linear_function_its_loss_and_gradient(n, d, 
     small_x, small_y = compress(x, y)
     assert len(small_x) <= min(n, d + c)
 
-    def loss(weight, x, y):
-        return squared_error(jnp.asarray(x) @ weight, jnp.asarray(y))
+    # In NumPy: every example has its own shapes, and would be compiled anew.
+    def loss_and_gradient(x, y):
+        error = x @ weight - y
+        return (error**2).sum() / (2 * len(x)), x.T @ error / len(x)
 
-    np.testing.assert_allclose(loss(weight, small_x, small_y), loss(weight, x, y), rtol=1e-10)
-    whole, small = jax.grad(loss)(weight, x, y), jax.grad(loss)(weight, small_x, small_y)
-    np.testing.assert_allclose(small, whole, rtol=1e-8, atol=1e-10)
+    (loss, gradient), (small_loss, small_gradient) = loss_and_gradient(x, y), loss_and_gradient(small_x, small_y)
+    np.testing.assert_allclose(small_loss, loss, rtol=1e-10)
+    np.testing.assert_allclose(small_gradient, gradient, rtol=1e-8, atol=1e-10)
 
 
 @pytest.mark.parametrize("activation", ["tanh", "gelu", "sigmoid_shifted", "relu", "leaky_relu", "xtanh", "linear"])

@@ -141,8 +141,10 @@ def test_equilibria_never_blow_up_and_are_named(a, W2, b):
 
 
 def test_states_that_tend_to_an_equilibrium_are_named_also_within_an_ensemble():
-    # a = -1 / (1 + t), W2 = b = 1 / (1 + t): the energy stays negative.
-    resting, settling, moving = ([0.0], [[1.0]], [0.0]), ([-1.0], [[1.0]], [1.0]), ([1.0], [[1.0]], [1.0])
+    # a = -1 / (1 + t), W2 = b = 1 / (1 + t) in the first neurons: the energy stays negative.
+    one, outer, inner = np.zeros((2, 3)), np.array([1.0, 0.0]), np.array([1.0, 0.0, 0.0])
+    one[0, 0] = 1.0
+    resting, settling, moving = (0 * outer, one, 0 * inner), (-outer, one, inner), (outer, one, inner)
     time = blowup_time(*ensemble([resting, settling, moving]))
     assert list(time.outcome) == [Outcome.RESTS, Outcome.SETTLES, Outcome.BLOWS_UP]
     assert np.isinf([time.estimate[1], time.upper[1]]).all()

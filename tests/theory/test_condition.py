@@ -6,15 +6,17 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from scipy.integrate import solve_ivp
+from scipy.optimize import brentq
 
 from nucleate import NetworkError, SpecError
 from nucleate.theory import State, blowup_time, condensation, conditions, split_first_layer, states_at_times
-from nucleate.theory.condition import _watch
+from nucleate.theory.condition import _GRID, _watch
 from tests.theory.states import gaussian, states
 
 
 def watched_until_the_end(layers):
-    watched = _watch(tuple(map(jnp.asarray, layers)))
+    watched = _watch(tuple(map(jnp.asarray, layers)), _GRID)
     log_b = np.log(np.abs(watched.b)) + np.asarray(watched.log_size)[:, None]
     return watched, log_b
 
@@ -63,16 +65,59 @@ def test_stronger_conditions_hold_later():
         assert first.all_grow.time <= first.certified_by_signs.time
 
 
-def test_sides_and_alignment_are_those_of_the_states_on_the_way():
-    layers, orthogonal = gaussian(1, 4, 3), np.array([0.5, 1.0, 2.0])
-    found = condensation(*layers, orthogonal, threshold=0.9)
+@pytest.mark.parametrize(("seed", "scale"), [(0, 1.0), (1, 1e-3), (4, 1e3)])
+def test_every_moment_is_that_of_an_independent_integration_in_plain_time(seed, scale):
+    m2, m1 = 3, 4
+    a, W2, b = (scale * layer for layer in gaussian(seed, m2, m1))
+    orthogonal = scale * np.geomspace(0.1, 3.0, m1)
+    found = condensation(a, W2, b, orthogonal, threshold=0.9)
+    end = float(found.blowup.estimate)
+
+    def field(t, y):
+        a, W2, b = y[:m2], y[m2:-m1].reshape(m2, m1), y[-m1:]
+        return np.concatenate([W2 @ b, np.outer(a, b).ravel(), W2.T @ a])
+
+    def margins(t):
+        y = way(t)
+        a, W2, b = y[:m2], y[m2:-m1].reshape(m2, m1), y[-m1:]
+        inputs, outer = (b * (W2.T @ a)).min(), (a * (W2 @ b)).min()
+        balance = (np.abs(b) * np.linalg.norm(b) - rows).min()
+        certificates = min(inputs, a @ W2 @ b, balance), (W2 * np.outer(a, b)).min()
+        return np.array([inputs, min(inputs, outer), *certificates, *(np.abs(b) - 0.9 / 0.19**0.5 * orthogonal)])
+
+    start, rows = np.concatenate([a, W2.ravel(), b]), np.linalg.norm(W2.T @ W2 - np.outer(b, b), axis=1)
+    reached = end * (1 - 1e-4)
+    tight = {"method": "DOP853", "rtol": 1e-13, "atol": 1e-13 * scale, "dense_output": True}
+    way = solve_ivp(field, (0, reached), start, **tight).sol
+    times = end - np.geomspace(end, end - reached, 1000)
+    holds = np.array([margins(t) for t in times]) > 0
+    moments = [*(float(first.remaining) for first in found.first), *found.aligned.remaining]
+    for which, (remaining, held) in enumerate(zip(moments, holds.T, strict=True)):
+        if not held.any():
+            assert remaining < 1e-4 * end
+            continue
+        # The first time of a condition, the last of a neuron's.
+        after = held.argmax() if which < 4 else len(held) - (~held[::-1]).argmax() if not held.all() else 0
+        expected = brentq(lambda t, k=which: margins(t)[k], *times[after - 1 : after + 1], xtol=1e-15) if after else 0.0
+        assert remaining == pytest.approx(end - expected, rel=1e-7)
+
+
+def test_a_neuron_that_jumps_across_is_aligned_only_on_the_side_it_ends_on():
+    # Nothing is orthogonal, so the cosine is 1 but where b_k passes through zero.
+    layers = gaussian(3, 3, 4)
+    found = condensation(*layers, np.zeros(4))
+    assert found.changed.any()
+    np.testing.assert_array_equal(found.aligned.time > 0, found.changed)
+    b = states_at_times(layers, found.aligned.time).layers[2]
+    np.testing.assert_allclose(np.diag(b)[found.changed], 0, atol=1e-8)
+
+
+def test_sides_are_those_of_the_states_on_the_way():
+    layers = gaussian(1, 3, 4)
+    found = condensation(*layers, np.ones(4))
     np.testing.assert_allclose(found.aligned.time + found.aligned.remaining, blowup_time(*layers).estimate)
-    at = states_at_times(layers, [*found.aligned.time, float(found.blowup.estimate) * (1 - 1e-6)])
-    b = np.asarray(at.layers[2])
-    for neuron in range(3):
-        cosine = abs(b[neuron, neuron]) / np.hypot(b[neuron, neuron], orthogonal[neuron])
-        assert cosine == pytest.approx(0.9, abs=2e-3) or found.aligned.time[neuron] == 0.0
-    np.testing.assert_array_equal(found.sides, np.sign(b[-1]))
+    b = states_at_times(layers, [float(found.blowup.estimate) * (1 - 1e-6)]).layers[2][0]
+    np.testing.assert_array_equal(found.sides, np.sign(b))
     np.testing.assert_array_equal(found.changed, found.sides != np.sign(layers[2]))
 
 
@@ -89,12 +134,12 @@ def test_the_first_layer_splits_into_its_part_along_the_direction_and_the_rest()
 
 
 def test_what_does_not_fit_or_does_not_blow_up_is_refused():
-    layers = gaussian(1, 4, 3)
+    layers = gaussian(1, 3, 4)
     with pytest.raises(NetworkError, match="one entry a neuron"):
-        condensation(*layers, np.ones(4))
+        condensation(*layers, np.ones(5))
     with pytest.raises(NetworkError, match="no entry may be negative"):
-        condensation(*layers, -np.ones(3))
+        condensation(*layers, -np.ones(4))
     with pytest.raises(SpecError, match="threshold"):
-        condensation(*layers, np.ones(3), threshold=1.0)
+        condensation(*layers, np.ones(4), threshold=1.0)
     with pytest.raises(SpecError, match="does not blow up"):
-        condensation([-1.0], [[1.0]], [1.0], [1.0])
+        condensation(np.zeros(3), layers[1], np.zeros(4), np.ones(4))

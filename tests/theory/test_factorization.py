@@ -46,7 +46,7 @@ def test_the_product_first_grows_in_the_predicted_direction_at_the_predicted_tim
     factors = draw_factors((SIZE, SIZE), depth, scale)
     forecast = forecast_factorization(loss, factors)
     time = float(escape_time(loss, factors, height))
-    learning_rate = min(0.02 / forecast.rate, time / 200)
+    learning_rate = min(0.1 / forecast.rate, time / 200)
     steps = int(1.5 * time / learning_rate)
     every = max(steps // 1000, 1)
     descent = descend(loss, factors, learning_rate, steps, every)

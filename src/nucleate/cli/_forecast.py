@@ -53,7 +53,7 @@ def forecast(
 ) -> None:
     """Before training: when does the plateau end, how far will it condense, which scale fits? Same flags as sweep."""
     fields = with_scales(fields_from(locals(), drop=("budget", "check")), spec)
-    from nucleate.sweep import check_study, forecast_study, recommend_scale, tabulate_forecasts
+    from nucleate.sweep import check_study, forecast_study, name_directions, recommend_scale, tabulate_forecasts
 
     checked = spec_from(fields, spec)
     problem = checked.load_problem()
@@ -65,8 +65,23 @@ def forecast(
         outcomes = check_study(checked, problem, forecasts, steps=budget) if check else []
     table = tabulate_forecasts(checked, forecasts, outcomes)
     recommendation = recommend_scale(checked, forecasts, budget=budget)
+    directions = name_directions(problem, forecasts)
     if json:
         chosen = recommendation and recommendation._asdict()
-        print_json({"forecasts": table.to_dicts(), "budget": budget, "recommendation": chosen})
+        print_json(
+            {
+                "forecasts": [
+                    row
+                    | {
+                        "sides": None if expected.sides is None else expected.sides.tolist(),
+                        "loss_curve": {"steps": expected.steps.tolist(), "loss": expected.loss.tolist()},
+                    }
+                    for row, (_, expected) in zip(table.to_dicts(), forecasts, strict=True)
+                ],
+                "target_directions": directions,
+                "budget": budget,
+                "recommendation": chosen,
+            }
+        )
     else:
-        print_forecast(checked, table, recommendation, budget, horizon)
+        print_forecast(checked, table, directions, recommendation, budget, horizon)

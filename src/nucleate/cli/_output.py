@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from nucleate.sweep import Recommendation, Study, StudySpec
 
 _MOST_ROWS = 40
+_MOST_COMPONENTS = 6
 
 
 def print_json(content: Mapping[str, Any]) -> None:
@@ -74,12 +75,23 @@ def print_trajectory(study: "Study", rows: int = 16) -> None:
 
 
 def print_forecast(
-    spec: "StudySpec", table: "pl.DataFrame", recommendation: "Recommendation | None", budget: int, horizon: int
+    spec: "StudySpec",
+    table: "pl.DataFrame",
+    directions: Sequence[Mapping[str, float]],
+    recommendation: "Recommendation | None",
+    budget: int,
+    horizon: int,
 ) -> None:
-    """The forecast of every run, and the scale it recommends."""
+    """The forecast of every run, where its neurons turn to, and the scale it recommends."""
     _print_frame(f"{spec.data}: forecast for {spec.optimizer}, training loss down by 1, 10 and 30 % at step", table)
     if any(table[column].null_count() for column in _starting(table, ("drop_",))):
         print(f"—: not within {horizon} steps, not in the first descent, or not before the leading part diverges.")
+    strongest = sorted(directions[0].items(), key=lambda component: -abs(component[1]))
+    named = ", ".join(f"{weight:+.2f} {name}" for name, weight in strongest[:_MOST_COMPONENTS])
+    several = f"one of {len(directions)} target directions, the strongest"
+    which = "the target direction or its opposite," if len(directions) == 1 else several
+    rest = f" and {len(strongest) - _MOST_COMPONENTS} more" if len(strongest) > _MOST_COMPONENTS else ""
+    print(f"Neurons of the first layer turn to {which} {named}{rest}.")
     outside = len(table) - table["in_regime"].sum()
     if outside:
         print(f"{outside} of {len(table)} runs are outside the theory's regime: their steps are orders of magnitude.")

@@ -44,23 +44,50 @@ def restore(lead: Network, own: Network) -> Network:
     return Network((first, *others), biases, own.activation)
 
 
-@partial(jax.jit, static_argnames=("program", "lead"))
+def unrestore(own: Network, lead: Network) -> Network:
+    """A network, or a gradient of it, in the form of the leading network that stands for it."""
+    weights, biases = own.weights, own.biases
+    if biases[0] is not None and lead.biases[0] is None:
+        first = jnp.concatenate([weights[0], biases[0][..., None]], axis=-1)
+        weights, biases = (first, *weights[1:]), (None, *biases[1:])
+    return Network(weights, biases, lead.activation)
+
+
 def departure(
     program: engine.Program, lead: Activation, networks: Network, own_data: Rows, lead_data: Rows
-) -> Departure:
-    """Of stacked networks with the activation of training, on the data given for it and for the leading part."""
+) -> tuple[Departure, Network]:
+    """Of stacked networks with the activation of training, on the data given for it and for the leading part.
 
+    Beside it what the networks' own gradients have more than the leading part's.
+    """
+    runs, devices = len(networks.weights[0]), jax.device_count()
+    # Every device takes as many, the last ones over again where they do not come out even.
+    filled = np.minimum(np.arange(-(-runs // devices) * devices), runs - 1)
+    spread = jax.tree.map(lambda leaf: np.asarray(leaf)[filled], networks)
+    found = jax.device_get(_depart(program, lead, spread, (own_data, lead_data)))
+    departed, more = jax.tree.map(lambda leaf: leaf[:runs], found)
+    return Departure(*departed), more
+
+
+@partial(jax.jit, static_argnames=("program", "lead"))
+def _depart(
+    program: engine.Program, lead: Activation, networks: Network, own_and_lead: tuple[Rows, Rows]
+) -> tuple[tuple[Float[Array, " runs"], ...], Network]:
     def loss(network: Network, data: Rows) -> Float[Array, ""]:
         each: Array = jax.vmap(lambda x, y: program.loss(network, x[:, None], y[None]), in_axes=(1, 0))(data.x, data.y)
         return data.weights @ each
 
-    def of_one(network: Network) -> tuple[Float[Array, ""], Float[Array, ""], Float[Array, ""]]:
+    def of_one(data: tuple[Rows, Rows], network: Network) -> tuple[tuple[Float[Array, ""], ...], Network]:
+        own_data, lead_data = data
         own_loss, own = jax.value_and_grad(loss)(network, own_data)
         followed = Network(network.weights, network.biases, lead)
         leading_loss, leading = jax.value_and_grad(loss)(followed, lead_data)
+        more = jax.tree.map(jnp.subtract, own, Network(leading.weights, leading.biases, own.activation))
         own, leading = (jnp.concatenate([leaf.ravel() for leaf in jax.tree.leaves(tree)]) for tree in (own, leading))
         speed = own @ leading / (leading @ leading)
         across = jnp.linalg.norm(own - speed * leading) / jnp.linalg.norm(leading)
-        return own_loss - leading_loss, speed, across
+        return (own_loss - leading_loss, speed, across), more
 
-    return Departure(*jax.lax.map(of_one, networks))
+    departed: tuple[tuple[Float[Array, " runs"], ...], Network]
+    departed = engine.for_each_run(of_one, networks, own_and_lead)
+    return departed

@@ -8,9 +8,9 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from nucleate.errors import SpecError
-from nucleate.forecast._correct import Departure, Rows, departure, restore
+from nucleate.forecast._correct import Departure, Rows, departure, restore, unrestore
 from nucleate.forecast._expected import Forecast
-from nucleate.forecast._judge import Seen, judge, point_of_drop, points_to_see
+from nucleate.forecast._judge import BETWEEN, Seen, judge, point_of_drop, points_between, points_to_see
 from nucleate.forecast._leading import MOST_ROWS, leading, spaced_rows
 from nucleate.forecast._simulate import Simulation
 from nucleate.network import Network
@@ -106,9 +106,20 @@ def forecast_many(
     for state, loss in simulation.states_at(points):
         stacked.append(restore(state, networks[0]).astype("float64"))
         losses.append(loss)
-        departures.append(jax.device_get(departure(program, lead, stacked[-1], *data)))
+        departures.append(departure(program, lead, stacked[-1], *data)[0])
     leading_loss, departed = np.array(losses), Departure(*map(np.array, zip(*departures, strict=True)))
 
+    followed = stacked
+    if optimizer == "adam":
+
+        def rest(state: Network) -> Network:
+            more = departure(program, lead, restore(state, networks[0]).astype("float64"), *data)[1]
+            return unrestore(more, leads.networks[0])
+
+        # Adam moves every weight by a full step, however small its gradient: where the leading part's vanishes, as that
+        # of a first-layer bias does for targets of mean zero, the rest of the gradient decides which way.
+        finely = simulation.states_pushed(points_between(points), rest)
+        followed = [restore(state, networks[0]) for state in finely][::BETWEEN]
     targets = _targets(networks[0], problem)
     forecasts = []
     for run, rate in enumerate(learning_rates):
@@ -124,7 +135,7 @@ def forecast_many(
         turned, sides, share = point_of_drop(drops[run]), None, None
         # Where the leading part has jumped away instead, its directions say nothing of the network's.
         if leading_loss[turned, run] <= (1 + engine.DROPS[0]) * simulation.start_loss[run]:
-            sides, share = condensed(jax.tree.map(lambda leaf, run=run: leaf[run], stacked[turned]), targets)
+            sides, share = condensed(jax.tree.map(lambda leaf, run=run: leaf[run], followed[turned]), targets)
         forecasts.append(
             Forecast(
                 optimizer=optimizer,

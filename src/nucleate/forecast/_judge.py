@@ -13,6 +13,8 @@ SHORTEST_PLATEAU = 20
 """Steps below which there is no plateau to speak of, and rounding to whole steps alone costs several percent."""
 LARGEST_CORRECTION, LARGEST_ACROSS = 0.05, 0.1
 """The theory's regime: the departure from the leading part changes the time by less, and bends the path by less."""
+BETWEEN = 3
+"""Where the network is looked at on its own way, it is so many times from one of these points to the next."""
 _FRACTIONS = (0.3, 0.6, 0.8, 0.9, 1.0)
 _BEYOND = (0.15, 0.5, 1.0)
 
@@ -52,6 +54,13 @@ def points_to_see(drops: Int[np.ndarray, " drops"], end: int) -> Int[np.ndarray,
         ]
     )
     return points.round().astype(np.int64)
+
+
+def points_between(points: Int[np.ndarray, "runs points"]) -> Int[np.ndarray, "runs more"]:
+    """The points, and evenly spaced ones between."""
+    known = np.arange(points.shape[1])
+    wanted = np.arange(known[-1] * BETWEEN + 1) / BETWEEN
+    return np.array([np.interp(wanted, known, run) for run in points]).round().astype(np.int64)
 
 
 def point_of_drop(drops: Int[np.ndarray, " drops"]) -> int:

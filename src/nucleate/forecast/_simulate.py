@@ -1,11 +1,13 @@
 """Step many networks, or their leading parts, under the optimiser of training through their first descent."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float, Int
+import optax
+from jaxtyping import Array, Float, Int, Shaped
 from scipy.special import entr
 
 from nucleate.network import Network
@@ -83,14 +85,67 @@ class Simulation:
         """The networks of all runs, stacked, and their losses at each run's own steps, which do not decrease."""
         state = self._start
         for until in points.T:
-            padded = np.append(until, np.repeat(until[-1:], len(state.step) - self._runs))
-            state = engine.advance(self._program, state, self._data, jnp.asarray(padded, jnp.int32))
-            # On the host: slicing what is spread over devices would make them wait for each other.
-            networks = jax.tree.map(lambda leaf: leaf[: self._runs], jax.device_get(state.network))
-            yield networks, self._losses(state)[: self._runs]
+            state = engine.advance(self._program, state, self._data, jnp.asarray(self._padded(until), jnp.int32))
+            yield self._networks(state), self._losses(state)[: self._runs]
+
+    def states_pushed(
+        self, points: Int[np.ndarray, "runs points"], push: Callable[[Network], Network]
+    ) -> Iterator[Network]:
+        """As `states_at`, with ``push`` of the networks added to their gradients.
+
+        It is asked for at the points alone; in between it grows as the gradient does.
+        """
+        state = self._start
+        for until in points.T:
+            added = jax.tree.map(self._padded, push(self._networks(state)))
+            steps = jnp.asarray(self._padded(until), jnp.int32)
+            state = _advance_pushed(self._program, state, self._data, steps, added)
+            yield self._networks(state)
+
+    def _networks(self, state: engine.State) -> Network:
+        # On the host: slicing what is spread over devices would make them wait for each other.
+        networks: Network = jax.tree.map(lambda leaf: leaf[: self._runs], jax.device_get(state.network))
+        return networks
+
+    def _padded(self, leaf: Shaped[Array, "runs *shape"]) -> Shaped[np.ndarray, "padded *shape"]:
+        """What there is one of for each run, for the ended runs that fill up the devices too."""
+        return np.asarray(leaf)[np.minimum(np.arange(len(self._start.step)), self._runs - 1)]
 
     def _losses(self, state: engine.State) -> Float[np.ndarray, " runs"]:
         return np.asarray(engine.read(self._program, state, self._data).train_loss)
+
+
+@partial(jax.jit, static_argnames="program")
+def _advance_pushed(
+    program: engine.Program, state: engine.State, data: engine.Data, until: Int[Array, " runs"], push: Network
+) -> engine.State:
+    """As `engine.advance`, with ``push`` added to the first gradient and as much of its size to those that follow."""
+    advanced: engine.State = engine.for_each_run(partial(_advance_run, program), (state, until, push), data)
+    return advanced
+
+
+def _advance_run(
+    program: engine.Program, data: engine.Data, pushed_run: tuple[engine.State, Int[Array, ""], Network]
+) -> engine.State:
+    start, until, push = pushed_run
+    transformation = program.transformation(start.learning_rate)
+    gradient_of = jax.grad(program.loss)
+    first = _norm(gradient_of(start.network, data.x, data.y))
+
+    def one_step(run: engine.State) -> engine.State:
+        gradient = gradient_of(run.network, data.x, data.y)
+        grown = jnp.where(first > 0, _norm(gradient) / first, 0.0)
+        gradient = jax.tree.map(lambda g, more: g + (grown * more).astype(g.dtype), gradient, push)
+        updates, optimizer = transformation.update(gradient, run.optimizer, run.network)
+        network = optax.apply_updates(run.network, updates)
+        return run._replace(network=network, optimizer=optimizer, step=run.step + 1)
+
+    advanced: engine.State = jax.lax.while_loop(lambda run: run.step < until, one_step, start)
+    return advanced
+
+
+def _norm(network: Network) -> Float[Array, ""]:
+    return jnp.sqrt(sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(network)))
 
 
 def _is_flat(steps: list[int], losses: list[Float[np.ndarray, " runs"]], run: int) -> bool:

@@ -78,6 +78,8 @@ class Preprocessing(BaseModel):
     >>> fitted.transform(pl.DataFrame({"town": ["Apia", "Rome"], "rooms": [2, 5]}))
     array([[0., 1., 0.],
            [3., 0., 0.]])
+    >>> fitted.encoded_inputs
+    ('rooms', 'town=Apia', 'town=Bern')
     >>> fitted.inverse_target(np.array([[0.5]]))
     array([[250.]])
     """
@@ -143,6 +145,19 @@ class Preprocessing(BaseModel):
             If one is not there.
         """
         return _named(table, (*self._read, *self.targets))
+
+    @property
+    def encoded_inputs(self) -> tuple[str, ...]:
+        """What each of a network's inputs is called: its column, or that and the category it stands for."""
+        return tuple(
+            name
+            for column in self._read
+            for name in (
+                [column.name]
+                if column.kind == "numeric"
+                else [f"{column.name}={category}" for category in column.categories]
+            )
+        )
 
     @property
     def _read(self) -> tuple[Column, ...]:

@@ -7,6 +7,7 @@ from nucleate.sweep._forecast import (
     Recommendation,
     check_study,
     forecast_study,
+    name_directions,
     recommend_scale,
     tabulate_forecasts,
 )
@@ -26,6 +27,7 @@ __all__ = [
     "check_study",
     "forecast_study",
     "make_spec",
+    "name_directions",
     "plan_runs",
     "read_spec",
     "recommend_scale",

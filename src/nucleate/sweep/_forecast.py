@@ -98,6 +98,13 @@ def tabulate_forecasts(
     return pl.DataFrame(rows, schema_overrides=_REACHED, infer_schema_length=None)
 
 
+def name_directions(problem: Problem, forecasts: Sequence[tuple[PlannedRun, Forecast]]) -> list[dict[str, float]]:
+    """The target directions, the same for all runs, strongest first: their components by the inputs' names."""
+    directions = forecasts[0][1].target_directions
+    names = [*problem.preprocessing.encoded_inputs, "bias"]
+    return [dict(zip(names, direction.tolist(), strict=False)) for direction in directions]
+
+
 def recommend_scale(
     spec: StudySpec, forecasts: Sequence[tuple[PlannedRun, Forecast]], *, budget: int
 ) -> Recommendation | None:

@@ -6,6 +6,7 @@ is marked by a sign condition; the conditions here are named by what they say, a
 certificates: once true they stay true, and every ``|b_k|`` grows without bound. Proved in docs/theory.md.
 """
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import diffrax
@@ -13,7 +14,8 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, ArrayLike, Bool, Float
+from jaxtyping import Array, ArrayLike, Bool, Float, Int
+from scipy.optimize.elementwise import find_root
 
 from nucleate import _jax as _jax
 from nucleate.errors import NetworkError, SpecError
@@ -21,11 +23,11 @@ from nucleate.theory import _checks
 from nucleate.theory._enclosure import BlowupTime
 from nucleate.theory.blowup import blowup_time
 from nucleate.theory.effective import State, energy, first_integrals, vector_field
-from nucleate.theory.flow import Point, integrate, size
+from nucleate.theory.flow import Point, integrate, size, start
 from nucleate.theory.linear import chain_potential
 
-# Until R has grown by some e^40, in steps of 0.04: times come out to about 1e-3 of the time that remains, of alignment
-# at times to 5e-2 only.
+# Until R has grown by some e^40. A change between two of these points is found to 1e-9 of the time that remains; what
+# is won and lost again between them is not seen.
 _GRID = jnp.linspace(0.0, 40.0, 1001)
 
 
@@ -60,7 +62,7 @@ class Condensation(NamedTuple):
     changed: Bool[np.ndarray, " m1"]
     """Whether the neuron started on the other side."""
     aligned: Moments
-    """From when on the neuron's ``|cos|`` to the target direction is above the threshold, for good."""
+    """From when on the neuron's ``|cos|`` to the target direction is above the threshold, on its side and for good."""
 
 
 def conditions(state: State) -> Conditions:
@@ -72,16 +74,21 @@ def conditions(state: State) -> Conditions:
     >>> bool(conditions(everything_positive).certified_by_signs)
     True
     """
-    return Conditions(*(margin > 0 for margin in _margins(state)))
+    return Conditions(*(margin > 0 for margin in _margins(state, _row_norms(state))))
 
 
-def _margins(state: State) -> Conditions:
+def _row_norms(state: State) -> Float[Array, " m1"]:
+    """``|c_k|``, constant along the flow."""
+    return jnp.linalg.norm(first_integrals(state).inner, axis=1)
+
+
+def _margins(state: State, row_norms: Float[Array, " m1"]) -> Conditions:
     """For each condition a continuous number that is positive where it holds."""
     a, W2, b = state
     growing = vector_field(state)
     inputs = jnp.min(b * growing.b)
     outer = jnp.min(a * growing.a)
-    balance = jnp.min(jnp.abs(b) * jnp.linalg.norm(b) - jnp.linalg.norm(first_integrals(state).inner, axis=1))
+    balance = jnp.min(jnp.abs(b) * jnp.linalg.norm(b) - row_norms)
     return Conditions(
         inputs,
         jnp.minimum(inputs, outer),
@@ -136,21 +143,22 @@ def condensation(
     if not np.isfinite(blowup.estimate):
         raise SpecError("This state does not blow up, so its neurons do not condense; see its blow-up time's outcome.")
 
-    watched = jax.tree.map(np.asarray, _watch(chain))
-    remaining = _remaining(watched, float(blowup.estimate))
     # |cos| > threshold means |b_k| > reach_k.
     reach = constant * threshold / np.sqrt(1 - threshold**2)
-    with np.errstate(divide="ignore"):
-        ahead = np.log(np.abs(watched.b)) + watched.log_size[:, None] - np.log(reach)
+    on_the_way = _watch(chain, _GRID)
+    sides = np.sign(on_the_way.b[-1])
 
-    def moments(crossings: float | Float[np.ndarray, "..."]) -> Moments:
-        left = np.exp(np.interp(crossings, _GRID, np.log(remaining)))
-        return Moments(float(blowup.estimate) - left, left)
+    def beyond(watched: _Watched) -> Float[np.ndarray, "s 4+m1"]:
+        """Positive where a condition holds, and where a neuron is beyond its reach on the side it ends on."""
+        reached = sides * watched.b - reach * np.exp(-watched.log_size)[:, None]
+        return np.column_stack([*watched.margins, reached])
 
-    first = Conditions(*(moments(_first(margin)) for margin in watched.margins))
-    aligned = moments(np.array([_last(neuron) for neuron in ahead.T]))
-    sides = np.sign(watched.b[-1])
-    return Condensation(blowup, first, sides, sides != np.sign(watched.b[0]), aligned)
+    holds = beyond(on_the_way) > 0
+    after = np.array([*map(_first, holds.T[:4]), *map(_last, holds.T[4:])])
+    found = _watch(chain, _crossings(chain, beyond, after))
+    remaining = np.where(after < len(_GRID), _remaining(found, float(blowup.estimate)), np.nan)
+    moments = [Moments(float(blowup.estimate) - left, left) for left in (*remaining[:4], remaining[4:])]
+    return Condensation(blowup, Conditions(*moments[:4]), sides, sides != np.sign(on_the_way.b[0]), moments[4])
 
 
 class _Watched(NamedTuple):
@@ -161,18 +169,26 @@ class _Watched(NamedTuple):
     margins: Conditions
 
 
+def _watch(chain: tuple[Float[Array, "..."], ...], at: ArrayLike) -> _Watched:
+    """What the conditions need at desingularised times in any order, in the units of the start's size."""
+    order = np.argsort(at)
+    back = np.argsort(order)
+    return jax.tree.map(lambda leaf: np.asarray(leaf)[back], _pass_by(chain, jnp.asarray(at)[order]))
+
+
 @eqx.filter_jit
-def _watch(chain: tuple[Float[Array, "..."], ...]) -> _Watched:
-    """What the conditions need, on the grid of desingularised times and in the units of the start's size."""
+def _pass_by(chain: tuple[Float[Array, "..."], ...], at: Float[Array, " s"]) -> _Watched:
     scale = size(chain, 3)
+    row_norms = _row_norms(State(*start(chain, 3).direction))
 
     def watch(s: Any, point: Point, args: Any) -> _Watched:
         state = State(*point.direction)
         log_size = point.log_size + jnp.log(scale)
-        return _Watched(point.time / scale, log_size, energy(state), state.b, _margins(state))
+        margins = _margins(state, row_norms * jnp.exp(-2 * point.log_size))
+        return _Watched(point.time / scale, log_size, energy(state), state.b, margins)
 
-    saveat = diffrax.SaveAt(ts=_GRID, fn=watch)
-    solution = integrate(chain_potential, chain, 3, until=_GRID[-1], saveat=saveat)
+    # To the same end whatever is asked for, so that the steps taken, and with them the last digits, are the same.
+    solution = integrate(chain_potential, chain, 3, until=_GRID[-1], saveat=diffrax.SaveAt(ts=at, fn=watch))
     points: Any = solution.ys
     watched: _Watched = points
     return watched
@@ -185,21 +201,32 @@ def _remaining(watched: _Watched, blowup: float) -> Float[np.ndarray, " s"]:
     return np.clip(blowup - watched.time, shortest, np.maximum(longest, shortest))
 
 
-def _first(margin: Float[np.ndarray, " s"]) -> float:
-    """The desingularised time at which ``margin`` first becomes positive, by linear interpolation; NaN if never."""
-    holds = margin > 0
-    return _crossing(margin, int(holds.argmax())) if holds.any() else np.nan
+def _first(holds: Bool[np.ndarray, " s"]) -> int:
+    """The first point at which something holds; their number if none."""
+    return int(holds.argmax()) if holds.any() else len(holds)
 
 
-def _last(margin: Float[np.ndarray, " s"]) -> float:
-    """The desingularised time from which on ``margin`` is positive; NaN if it ends otherwise."""
-    holds = margin > 0
-    return _crossing(margin, len(holds) - int((~holds[::-1]).argmax())) if not holds.all() else 0.0
+def _last(holds: Bool[np.ndarray, " s"]) -> int:
+    """The first point from which on it always holds."""
+    return 0 if holds.all() else len(holds) - int((~holds[::-1]).argmax())
 
 
-def _crossing(margin: Float[np.ndarray, " s"], after: int) -> float:
-    if after in (0, len(margin)):
-        return 0.0 if after == 0 else np.nan
-    low, high = margin[after - 1], margin[after]
-    share = low / (low - high) if np.isfinite(low) else 1.0
-    return float(_GRID[after - 1] + share * (_GRID[after] - _GRID[after - 1]))
+def _crossings(
+    chain: tuple[Float[Array, "..."], ...],
+    values: Callable[[_Watched], Float[np.ndarray, "s k"]],
+    after: Int[np.ndarray, " k"],
+) -> Float[np.ndarray, " k"]:
+    """Where each value crosses zero, between the points of the grid before and at ``after``; zero at the start."""
+    grid = np.asarray(_GRID)
+    crossing = np.flatnonzero((after > 0) & (after < len(grid)))
+    found = np.zeros(len(after))
+
+    def value(s: Float[np.ndarray, " n"], which: Int[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+        # Always as many points, whichever are still sought, so that nothing is compiled anew.
+        at = np.resize(s, len(after))
+        return values(_watch(chain, at))[np.arange(len(s)), which.astype(int)]
+
+    if crossing.size:
+        bracket = grid[after[crossing] - 1], grid[after[crossing]]
+        found[crossing] = find_root(value, bracket, args=(crossing,), tolerances={"xrtol": 1e-13}).x
+    return found

@@ -123,13 +123,13 @@ def place_state(state: State) -> State:
 @partial(jax.jit, static_argnames="program")
 def advance(program: Program, state: State, data: Data, until: Int[Array, " runs"]) -> State:
     """Take every run that is still running up to its step ``until``, or to the step at which it diverges."""
-    return _for_each_run(partial(_advance_run, program), (state, until), data)
+    return for_each_run(partial(_advance_run, program), (state, until), data)
 
 
 @partial(jax.jit, static_argnames="program")
 def read(program: Program, state: State, data: Data) -> Reading:
     """The losses of every run on all the data, and what rounding leaves of its next step."""
-    return _for_each_run(partial(_read_run, program), state, data)
+    return for_each_run(partial(_read_run, program), state, data)
 
 
 def _advance_run(program: Program, data: Data, run_until: tuple[State, Int[Array, ""]]) -> State:
@@ -189,8 +189,10 @@ def _read_run(program: Program, data: Data, run: State) -> Reading:
     )
 
 
-def _for_each_run(function: Any, runs: Any, data: Data) -> Any:
-    def walk(runs: Any, data: Data) -> Any:
+def for_each_run(function: Any, runs: Any, data: Any) -> Any:
+    """``function`` of the data and each run, with a leading axis of runs; to be called from compiled code."""
+
+    def walk(runs: Any, data: Any) -> Any:
         one_run = partial(function, data)
         return jax.lax.map(one_run, runs) if jax.default_backend() == "cpu" else jax.vmap(one_run)(runs)
 
