@@ -42,7 +42,7 @@ def get_experiment(name: str) -> Experiment[Any]:
     Examples
     --------
     >>> [criterion.threshold for criterion in get_experiment("target-direction").criteria]
-    [0.95, 0.1]
+    [0.95, 0.1, 0.1]
     """
     for experiment in EXPERIMENTS:
         if experiment.name == name:
