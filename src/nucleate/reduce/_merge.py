@@ -57,7 +57,8 @@ class Groups:
         dead = int(np.count_nonzero(self.labels < 0))
         said = [f"{size} neurons act as one" for size in self.sizes if size > 1]
         if len(said) > 3:
-            said = [*said[:3], f"{len(said) - 3} more groups of {self.sizes[3]} or fewer"]
+            rest = len(said) - 3
+            said = [*said[:3], f"{rest} more {'group' if rest == 1 else 'groups'} of {self.sizes[3]} or fewer"]
         said += [f"{alone} alone"] * bool(alone) + [f"{dead} dead"] * bool(dead)
         return f"layer {self.layer}: {', '.join(said)}"
 
