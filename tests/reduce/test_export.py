@@ -58,6 +58,7 @@ def test_a_file_takes_raw_rows_with_texts_truth_values_and_unknown_categories(wi
     problem = Problem.from_table(table, target="price", task="regression")
     network = Network.create(problem.inputs, [width], 1, scale=InitScale("gain", 1.0), bias=True)
     session = Session(onnx_bytes(network, problem.preprocessing, {}))
+    assert session.feeds(table)["numbers"].flags.c_contiguous
     fresh = pl.DataFrame(
         {"size": [4000.0, 6000.5], "town": ["Rome", "Lomé"], "garden": [True, False], "planet": ["Mars"] * 2}
     )

@@ -147,7 +147,8 @@ class Session:
         numbers, texts = (rows.select(json.loads(self.metadata[name])) for name in (NUMBERS, TEXTS))
         feeds: dict[str, np.ndarray] = {}
         if numbers.width:
-            feeds[NUMBERS] = numbers.cast(pl.Float64).to_numpy()
+            # Row by row in memory: columns would be copied in every call.
+            feeds[NUMBERS] = np.ascontiguousarray(numbers.cast(pl.Float64).to_numpy())
         if texts.width:
             feeds[TEXTS] = np.array([[str(value) for value in row] for row in texts.iter_rows()], object)
         return feeds
