@@ -292,8 +292,8 @@ def print_reductions(
     print(
         f"\nAll {len(cells)} cells: parameters kept {percent(kept_share)} (geometric mean); test metric lost against "
         f"the best network over scales {percent(np.mean(changes))} on the mean, {percent(np.median(changes))} on the "
-        f"median; {rows_1024:.2g} times as fast at 1024 rows on the median, {with_labels:.2g} times with labels' texts, "
-        f"{rows_1:.2g} times at one."
+        f"median; {rows_1024:.2g} times as fast at 1024 rows on the median, {with_labels:.2g} with labels' texts, "
+        f"{rows_1:.2g} at one."
     )
 
 
