@@ -95,4 +95,4 @@ def test_groups_are_of_what_neurons_do_and_say_so():
     assert first.sizes == second.sizes == (5, 5)
     assert str(first) == "layer 1: 5 neurons act as one, 5 neurons act as one"
     many = Groups(2, np.repeat(np.arange(5), [4, 3, 2, 2, 1]))
-    assert str(many).endswith("2 neurons act as one, 1 more groups of 2 or fewer, 1 alone")
+    assert str(many).endswith("2 neurons act as one, 1 more group of 2 or fewer, 1 alone")
