@@ -168,7 +168,7 @@ def raw_rows(preprocessing: Preprocessing, x: Float[np.ndarray, "n d"]) -> pl.Da
     table: dict[str, Any] = {}
     at = 0
     for column in preprocessing.inputs:
-        width = {"numeric": 1, "categorical": len(column.categories), "constant": 0}[column.kind]
+        width = _width(column)
         part, at = x[:, at : at + width], at + width
         if column.kind == "numeric":
             table[column.name] = part[:, 0] * column.std + column.mean
@@ -182,15 +182,19 @@ def _read(preprocessing: Preprocessing, kind: str) -> list[Column]:
     return [column for column in preprocessing.inputs if column.kind == kind]
 
 
+def _width(column: Column) -> int:
+    """How many of the network's inputs a column becomes."""
+    return {"numeric": 1, "categorical": len(column.categories), "constant": 0}[column.kind]
+
+
 def _places(preprocessing: Preprocessing) -> tuple[list[int], list[int]]:
     """Which of the network's inputs are numbers, and which the categories of texts."""
     places: dict[str, list[int]] = {"numeric": [], "categorical": []}
     at = 0
     for column in preprocessing.inputs:
-        width = {"numeric": 1, "categorical": len(column.categories), "constant": 0}[column.kind]
-        if width:
-            places[column.kind] += range(at, at + width)
-        at += width
+        if column.kind != "constant":
+            places[column.kind] += range(at, at + _width(column))
+        at += _width(column)
     return places["numeric"], places["categorical"]
 
 
