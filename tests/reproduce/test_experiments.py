@@ -32,6 +32,7 @@ TINY = {
         "widths": (4, 8),
         "seeds": 1,
         "steps": 10,
+        "dtype": "float64",
     },
     "generalisation": {"width": 4, "seeds": 2, "steps": 20, "learning_rate": 0.05},
 }
