@@ -188,10 +188,11 @@ def kept(file: str, run: Any, *arguments: Any) -> dict[str, Any]:
 def time_calls(reductions: Sequence[tuple[Reduction, Problem]]) -> list[dict[str, float]]:
     """How many times faster onnxruntime is on one thread after than before: numbers out, or labels' texts as well.
 
-    Medians over rounds of all cells, with sessions of their own: where a session's memory lies alone moves a ratio by a
-    tenth.
+    Medians over rounds of all cells, since one round's median and another's may differ by a fifth.
     """
     rounds = [[_times_faster(*one) for one in reductions] for _ in range(ROUNDS)]
+    by_round = ", ".join(f"{np.median([cell['faster_1024'] for cell in cells]):.2g}" for cells in rounds)
+    print(f"\nTimes as fast at 1024 rows, median of the cells, by round: {by_round}")
     return [
         {what: float(np.median([one[what] for one in cell])) for what in cell[0]} for cell in zip(*rounds, strict=True)
     ]
