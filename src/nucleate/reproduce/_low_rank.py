@@ -130,8 +130,9 @@ EXPERIMENT = Experiment(
     "the smaller: singular values are learnt one after the other.",
     source="Chen and Luo 2024, arXiv 2402.15958; Arora et al. 2019, arXiv 1905.13655",
     setting="{side} x {side} matrices of singular values 10 and 4, a share {known} of the entries shown for completion "
-    "and all for factorisation; gradient descent for {steps} and 2000 steps; {seeds} seeds from 0, medians; depths 1 "
-    "to 4, gains 1, 0.5, 0.2 and 0.1; small: gain 0.1, large: gain 1, deep: depth 3",
+    f"and all for factorisation; gradient descent for {{steps}} and {FACTORISATION_STEPS} steps; "
+    "{seeds} seeds from 0, medians; depths 1 to 4, gains 1, 0.5, 0.2 and 0.1; small: gain 0.1, large: gain 1, deep: "
+    "depth 3",
     criteria=(
         Criterion("completion, deep and small: effective rank over that of the truth", "at most", 1.1),
         Criterion(
