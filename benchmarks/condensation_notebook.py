@@ -25,7 +25,7 @@ def ours(start: Network, problem: Problem) -> list[float]:
     return [course["condensed_pairs_1"][epoch] for epoch in EPOCHS]
 
 
-def peers(start: Network, problem: Problem) -> list[float]:
+def baselines(start: Network, problem: Problem) -> list[float]:
     layers: list[torch.nn.Module] = []
     for weight, bias in zip(start.weights, start.biases, strict=True):
         layer = torch.nn.Linear(weight.shape[1], weight.shape[0], bias=bias is not None)
@@ -56,7 +56,7 @@ def main() -> None:
             start = Network.create(5, hidden, 1, scale=InitScale("gamma", gamma), bias=bias)
             problem = load_problem("sine-5d", split_seed=draw)
             assert condensed_pairs(neurons(start, 1)) < 0.05
-            for name, shares in (("nucleate", ours(start, problem)), ("PyTorch", peers(start, problem))):
+            for name, shares in (("nucleate", ours(start, problem)), ("PyTorch", baselines(start, problem))):
                 cells = [",".join(map(str, hidden)), f"{gamma:g}", str(draw), name, *(f"{s:.2f}" for s in shares)]
                 print("| " + " | ".join(cells) + " |", flush=True)
 

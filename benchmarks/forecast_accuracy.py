@@ -20,8 +20,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from nucleate import InitScale, Network, Problem, load_problem
-from nucleate.forecast import check_forecasts, forecast_many
-from nucleate.report.figures import png
+from nucleate.figures import png
+from nucleate.forecasting import check_forecasts, forecast_many
 from nucleate.training import engine
 
 # Learning rates at which gradient descent is stable after the first descent too.

@@ -13,7 +13,7 @@ import numpy as np
 
 from nucleate import InitScale, Network, Run, get_activation, load_problem, train_many
 from nucleate.problems import Problem
-from nucleate.reduce import Peer, count_parameters, linear_model, narrow_network
+from nucleate.reduction import Baseline, count_parameters, linear_model, narrow_network
 
 # Learning rates at which all gains train.
 PROBLEMS = {"diabetes": 0.05, "breast_cancer": 0.2, "wine": 0.2, "digits": 0.5, "teacher-3": 0.1, "sine-5d": 0.01}
@@ -21,7 +21,7 @@ GAINS = (1.0, 0.3, 0.1, 0.03, 0.01)
 WIDTH, NARROW, SPLITS, STEPS = 50, (2, 4, 8), 5, 3000
 
 
-def trained(problem: Problem, rate: float, seed: int) -> list[Peer]:
+def trained(problem: Problem, rate: float, seed: int) -> list[Baseline]:
     """The network of every gain, at the step of its best validation."""
     shape, bias = (problem.inputs, [WIDTH] * 2, problem.outputs), [True, False, False]
     networks = [Network.create(*shape, scale=InitScale("gain", gain), bias=bias, seed=seed) for gain in GAINS]
@@ -29,14 +29,14 @@ def trained(problem: Problem, rate: float, seed: int) -> list[Peer]:
     return [judged(problem, f"gain {gain:g}", run) for gain, run in zip(GAINS, runs, strict=True)]
 
 
-def judged(problem: Problem, name: str, run: Run) -> Peer:
+def judged(problem: Problem, name: str, run: Run) -> Baseline:
     validation, test = (
         problem.metric(np.asarray(run.best(part.x)), part.y) for part in (problem.validation, problem.test)
     )
-    return Peer(name, run.best.hidden, count_parameters(run.best), validation, test)
+    return Baseline(name, run.best.hidden, count_parameters(run.best), validation, test)
 
 
-def best(problem: Problem, name: str, models: list[Peer]) -> tuple[str, float]:
+def best(problem: Problem, name: str, models: list[Baseline]) -> tuple[str, float]:
     """The test metric of the model that is best on validation."""
     sign = 1 if problem.task == "regression" else -1
     return name, min(models, key=lambda model: sign * model.validation).test

@@ -6,11 +6,11 @@ Five real sets, two hidden layers of 128, tanh and ReLU, gradient descent and Ad
 each such cell networks of five gains are trained on all rows at once and judged at the step of best validation, and
 each is reduced within 1 %. The best of the five on validation is what everything is held against. The cell's reduction
 is the one with the fewest parameters that is within 1 % of that best network's validation metric, whatever its own
-gain. The peers prune the network that it was made from to the same widths; all are fine-tuned alike. Test rows are
+gain. The baselines prune the network that it was made from to the same widths; all are fine-tuned alike. Test rows are
 looked at once, at the end.
 
 A second table holds the network of the scale chosen on validation against the usual scale, and against the usual scale
-with the weight decay chosen on validation, by the number of training rows; the standardisation is that of all training
+with the weight decay chosen on validation, by the number of training rows; the standardization is that of all training
 rows in every arm.
 
 Finished cells are kept in the folder ``reduction-benchmark``; the same command goes on where it stood. Names of sets as
@@ -30,12 +30,13 @@ from typing import Any
 import numpy as np
 import onnxruntime
 import polars as pl
-from pruning_peers import PEERS, fine_tune, from_torch, to_torch, with_weight_decay
+from pruning_rivals import RIVALS, fine_tune, from_torch, to_torch, with_weight_decay
 
 import nucleate
 from nucleate import InitScale, Network, Reduction, Run, get_activation, load_problem, train_many
+from nucleate.exports import export
 from nucleate.problems import Problem, Split
-from nucleate.reduce import export, linear_model, load_reduction, narrow_network, save_reduction
+from nucleate.reduction import linear_model, load_reduction, narrow_network, save_reduction
 
 # The learning rate of gradient descent at which all gains train.
 SETS = {"diabetes": 0.05, "breast_cancer": 0.2, "wine": 0.2, "digits": 0.5, "elevation": 0.1}
@@ -91,7 +92,7 @@ def run_cell(name: str, activation: str, optimizer: str, seed: int) -> dict[str,
     for gain, run in zip(GAINS, runs, strict=True):
         if run.status == "finished":
             started = time.perf_counter()
-            reductions[gain] = nucleate.reduce(run.best, problem, TOLERANCE, peers=False)
+            reductions[gain] = nucleate.reduce(run.best, problem, TOLERANCE, baselines=False)
             seconds.append(time.perf_counter() - started)
     best = min(reductions.values(), key=lambda reduction: worse(problem, reduction.validation.before, 1.0))
     within = [
@@ -123,7 +124,7 @@ def run_cell(name: str, activation: str, optimizer: str, seed: int) -> dict[str,
 
 
 def run_pruning(name: str, activation: str, optimizer: str, seed: int) -> dict[str, Any]:
-    """The test metrics of the cell's reduction and of the peers at its widths, after so many steps of fine-tuning."""
+    """Test metrics of the cell's reduction and of the rivals at its widths, after so many steps of fine-tuning."""
     problem = load_problem(name, split_seed=seed)
     reduction = load_reduction(FOLDER / cell_name(name, activation, optimizer, seed))
     original = to_torch(reduction.original)
@@ -131,7 +132,7 @@ def run_pruning(name: str, activation: str, optimizer: str, seed: int) -> dict[s
     for budget in BUDGETS:
         contenders = {"nucleate": fine_tune(to_torch(reduction.network), problem, budget)}
         contenders |= {
-            peer: prune(original, reduction.network.hidden, problem, budget) for peer, prune in PEERS.items()
+            baseline: prune(original, reduction.network.hidden, problem, budget) for baseline, prune in RIVALS.items()
         }
         for contender, module in contenders.items():
             network = from_torch(module, reduction.original)
@@ -142,8 +143,8 @@ def run_pruning(name: str, activation: str, optimizer: str, seed: int) -> dict[s
 def run_narrow(name: str, activation: str, seed: int) -> dict[str, Any]:
     """The narrow network whose width is best on validation."""
     problem = load_problem(name, split_seed=seed)
-    peers = [narrow_network(problem, (width, width), get_activation(activation)) for width in NARROW]
-    best = min(peers, key=lambda peer: worse(problem, peer.validation, 1.0))
+    baselines = [narrow_network(problem, (width, width), get_activation(activation)) for width in NARROW]
+    best = min(baselines, key=lambda baseline: worse(problem, baseline.validation, 1.0))
     return {"test": best.test, "parameters": best.parameters}
 
 
@@ -314,7 +315,7 @@ def print_pruning(
 ) -> None:
     print("\nTest metric lost against the best network at equal widths and equal fine-tuning, means over the cells:")
     rows = []
-    for budget, contender in itertools.product(BUDGETS, ("nucleate", *PEERS)):
+    for budget, contender in itertools.product(BUDGETS, ("nucleate", *RIVALS)):
         row: dict[str, Any] = {"steps": budget, "": contender}
         every = []
         for name in names:

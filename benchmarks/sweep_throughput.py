@@ -3,7 +3,7 @@
     make bench
 
 A net-step is one full-batch gradient descent step of one three-layer tanh network (d = 5, n = 80, float32, no biases,
-squared error). The peers are a PyTorch module trained in a loop, one network after another, and torch.func.vmap over
+squared error). The rivals are a PyTorch module trained in a loop, one network after another, and torch.func.vmap over
 eight networks, each with one thread and with all, the better of the two counting. Every contender has a process of its
 own, so that none finds the other's threads on its cores, and they take turns within each round, so that a machine whose
 speed drifts treats them alike. The table shows medians over the rounds, ratios being medians of the rounds' ratios. The
@@ -24,7 +24,7 @@ import numpy as np
 import torch
 
 from nucleate import InitScale, Network
-from nucleate._jax import CORES
+from nucleate.devices import CORES
 from nucleate.observe import measure as measure_network
 from nucleate.problems import load_problem
 from nucleate.training import engine
@@ -154,14 +154,14 @@ def measure(width: int, rounds: int) -> list[dict[str, float]]:
     """Seconds a net-step of every contender, and of one large product, for each round."""
     steps, size = STEPS.get(width, 200), 2048
     fewer = max(steps // 8, 3)
-    peers = {f"{name} {n}": (make, n) for name, make in PEERS.items() for n in {1, CORES}}
-    contenders = {name: Contender(make, width, threads) for name, (make, threads) in peers.items()}
+    baselines = {f"{name} {n}": (make, n) for name, make in RIVALS.items() for n in {1, CORES}}
+    contenders = {name: Contender(make, width, threads) for name, (make, threads) in baselines.items()}
     ours = Contender(nucleate_engine, width)
     products = [Contender(torch_gemm, size, CORES), Contender(jax_gemm, size)]
     results = []
     for _ in range(rounds + 1):
         times = {name: contender.seconds(fewer) for name, contender in contenders.items()}
-        loop, vmap = (min(seconds for key, seconds in times.items() if key.startswith(name)) for name in PEERS)
+        loop, vmap = (min(seconds for key, seconds in times.items() if key.startswith(name)) for name in RIVALS)
         gemm = min(product.seconds(4) for product in products) / (2 * size**3)
         results.append({"loop": loop, "vmap": vmap / NETWORKS, "ours": ours.seconds(steps) / NETWORKS, "gemm": gemm})
     for contender in (*contenders.values(), ours, *products):
@@ -202,7 +202,7 @@ def main() -> None:
     print(f"\nLooking at a run once, all measures on 300 rows, takes {looks}.")
 
 
-PEERS = {"loop": torch_loop, "vmap": torch_vmap}
+RIVALS = {"loop": torch_loop, "vmap": torch_vmap}
 
 if __name__ == "__main__":
     main()

@@ -3,7 +3,7 @@
     make bench BENCHMARK=wide_reduction
 
 Rows of ten normal inputs and a target of three neurons with noise; the network is trained by Adam from two gains. The
-time is that of `nucleate.reduce` without its peers, in a process that has reduced a small network before, so that
+time is that of `nucleate.reduce` without its baselines, in a process that has reduced a small network before, so that
 nothing is compiled.
 """
 
@@ -32,12 +32,12 @@ def trained(problem: Problem, hidden: tuple[int, ...], gain: float) -> Network:
 
 def main() -> None:
     problem = draw_problem()
-    nucleate.reduce(trained(problem, (16, 16), 1.0), problem, peers=False)
+    nucleate.reduce(trained(problem, (16, 16), 1.0), problem, baselines=False)
     print("| gain | widths left | parameters kept | test rmse before | after | seconds |\n|---|---|---|---|---|---|")
     for gain in GAINS:
         network = trained(problem, HIDDEN, gain)
         started = time.perf_counter()
-        small = nucleate.reduce(network, problem, peers=False)
+        small = nucleate.reduce(network, problem, baselines=False)
         seconds = time.perf_counter() - started
         widths = " ".join(map(str, small.hidden.after))
         print(

@@ -32,19 +32,19 @@ spec = nucleate.StudySpec(
 problem = spec.load_problem()
 print(problem)
 
-forecasts = nucleate.sweep.forecast_study(spec, problem, horizon=STEPS)
-affordable = nucleate.sweep.recommend_scale(spec, forecasts, budget=STEPS)
+forecasts = nucleate.forecast_study(spec, problem, horizon=STEPS)
+affordable = nucleate.recommend_scale(spec, forecasts, budget=STEPS)
 print(f"smallest start whose plateau ends within {STEPS} steps:", affordable)
 
 study = nucleate.sweep(spec, out=out / "study")
-print(nucleate.summarise(study).select("gain", "effective_neurons_1", "effective_neurons_2", "status"))
+print(nucleate.summarize(study).select("gain", "effective_neurons_1", "effective_neurons_2", "status"))
 
 gain = affordable.scale if affordable else max(GAINS)
 condensed = study.results.filter(pl.col("gain") == gain).sort("best_validation_loss")["run"][0]
 reduction = nucleate.reduce(study.network(condensed, "best"), problem, tolerance=0.01)
 print(reduction)
-print(nucleate.reduce.export(reduction, problem, out / "small.onnx"))
+print(nucleate.export(reduction, problem, out / "small.onnx"))
 
 # Kept in the study, it is on the page too.
-nucleate.reduce.save_reduction(replace(reduction, run=condensed), study.path / nucleate.reduce.FOLDER)
+nucleate.save_reduction(replace(reduction, run=condensed), study.path / "reduction")
 print(nucleate.report(study, out=out / "report.html"))

@@ -1,7 +1,11 @@
 from pathlib import Path
 
+import polars as pl
 import pytest
 from hypothesis import settings
+
+from nucleate import InitScale, Network, load_problem, sweep
+from nucleate.reduction import Baseline, BeforeAfter, Certificate, Reduction, groups
 
 # One profile everywhere: no deadline (a slow machine must not fail a test), the same examples at every run.
 settings.register_profile("nucleate", deadline=None, derandomize=True, max_examples=40)
@@ -18,3 +22,42 @@ def few_compiled_programs():
         import jax
 
         jax.clear_caches()
+
+
+EVIL = "<script>alert('x')</script>"
+GRID = {"gains": [1.0, 0.1, 0.01], "lrs": [0.1, 0.05], "seeds": 2, "hidden": [12, 9], "steps": 60, "records": 10}
+
+
+@pytest.fixture(scope="session")
+def study(tmp_path_factory):
+    """A finished study of a table whose file and target have hostile names; at gain 0.01 it stays on its plateau."""
+    folder = tmp_path_factory.mktemp("report")
+    x = pl.int_range(90, eager=True)
+    table = pl.DataFrame({"a": x % 7, "<b>&": x % 5, EVIL: (x % 7) * (x % 5) + 0.5})
+    table.write_csv(folder / "<i>&.csv")
+    return sweep(folder / "<i>&.csv", target=(EVIL,), out=folder / "study", progress=False, **GRID)
+
+
+@pytest.fixture(scope="session")
+def reduction():
+    """A reduction by hand, for a problem with a hostile name."""
+    problem = load_problem("sine-5d")
+    original, network = (Network.create(5, hidden, 1, scale=InitScale("gain", 1.0)) for hidden in ([12, 9], [3, 2]))
+    return Reduction(
+        problem=EVIL,
+        data_hash=problem.data_hash,
+        method="select",
+        tolerance=0.01,
+        metric_name="rmse",
+        original=original,
+        network=network,
+        preprocessing=problem.preprocessing,
+        validation=BeforeAfter(2.0, 2.01),
+        test=BeforeAfter(2.1, 2.2),
+        certificate=Certificate(rows=99, largest_deviation=0.5, rms_deviation=0.125, relative_deviation=0.05),
+        bound=None,
+        groups=groups(original, problem.train.x),
+        baselines=(Baseline("linear model", (), 6, 3.0, 3.1), Baseline("narrow network", (3, 2), 23, 2.02, 2.3)),
+        run=0,
+        inference=BeforeAfter(0.004, 0.001),
+    )

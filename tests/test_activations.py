@@ -71,14 +71,14 @@ def test_parity_is_what_the_table_says(name):
 
 
 def test_unknown_name_is_answered_with_the_names_there_are():
-    with pytest.raises(nucleate.NetworkError, match="no activation 'tahn'; choose one of linear, tanh, relu"):
+    with pytest.raises(nucleate.ArchitectureError, match="no activation 'tahn'; choose one of linear, tanh, relu"):
         get_activation("tahn")
 
 
 def test_a_name_cannot_be_taken_twice_and_multiplicity_is_positive():
-    with pytest.raises(nucleate.NetworkError, match="already registered"):
+    with pytest.raises(nucleate.ArchitectureError, match="already registered"):
         nucleate.register_activation(nucleate.Activation("tanh", jnp.sin, 1, 1.0, 1.0))
-    with pytest.raises(nucleate.NetworkError, match="multiplicity 0; it must be 1 or more"):
+    with pytest.raises(nucleate.ArchitectureError, match="multiplicity 0; it must be 1 or more"):
         nucleate.register_activation(nucleate.Activation("step", jnp.sign, 0, 1.0, -1.0))
 
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nucleate import InitScale, NetworkError
+from nucleate import ArchitectureError, InitScale
 
 fans = st.integers(1, 4096)
 
@@ -30,10 +30,10 @@ def test_gain_one_makes_unit_variance_sums(fan_in, fan_out, value):
 @pytest.mark.parametrize("value", [0.0, -1.0, float("nan"), float("inf")])
 @pytest.mark.parametrize("convention", ["epsilon", "gain"])
 def test_a_scale_that_is_no_positive_number_is_refused(convention, value):
-    with pytest.raises(NetworkError, match=f"init scale {convention} is {value}; it must be positive"):
+    with pytest.raises(ArchitectureError, match=f"init scale {convention} is {value}; it must be positive"):
         InitScale(convention, value)
 
 
 def test_an_unknown_convention_is_refused():
-    with pytest.raises(NetworkError, match="no init scale convention 'xavier'"):
+    with pytest.raises(ArchitectureError, match="no init scale convention 'xavier'"):
         InitScale("xavier", 1.0)

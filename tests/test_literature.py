@@ -55,13 +55,13 @@ def test_pytorch_trained_from_the_same_start_takes_the_same_course(hidden):
         if bias is not None:
             layer.bias.data = torch.tensor(np.asarray(bias))
         layers += [layer, torch.nn.Tanh()]
-    peer = torch.nn.Sequential(*layers[:-1])
+    baseline = torch.nn.Sequential(*layers[:-1])
     x, y = (torch.tensor(part, dtype=torch.float32) for part in (SINE.train.x, SINE.train.y))
-    adam = torch.optim.Adam(peer.parameters(), lr=1e-3)
+    adam = torch.optim.Adam(baseline.parameters(), lr=1e-3)
     for _ in range(100):
         adam.zero_grad()
-        (0.5 * ((peer(x) - y) ** 2).mean()).backward()
+        (0.5 * ((baseline(x) - y) ** 2).mean()).backward()
         adam.step()
     run = train(start, SINE, steps=100, **SETTING)
-    np.testing.assert_allclose(run.final.weights[0], peer[0].weight.detach().numpy(), rtol=2e-3, atol=1e-5)
-    np.testing.assert_allclose(run.final.biases[0], peer[0].bias.detach().numpy(), rtol=2e-3, atol=1e-5)
+    np.testing.assert_allclose(run.final.weights[0], baseline[0].weight.detach().numpy(), rtol=2e-3, atol=1e-5)
+    np.testing.assert_allclose(run.final.biases[0], baseline[0].bias.detach().numpy(), rtol=2e-3, atol=1e-5)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
-from nucleate import InitScale, Network, NetworkError
+from nucleate import ArchitectureError, InitScale, Network
 from nucleate.network import read_metadata
 
 GAIN = InitScale("gain", 1.0)
@@ -93,18 +93,18 @@ def test_a_saved_network_comes_back_bit_for_bit(tmp_path_factory, architecture, 
 
 def test_an_unreadable_file_is_one_clear_sentence(tmp_path):
     good, bad = tmp_path / "good.safetensors", tmp_path / "bad.safetensors"
-    with pytest.raises(NetworkError, match=r"There is no network file .*good\.safetensors; check the path"):
+    with pytest.raises(ArchitectureError, match=r"There is no network file .*good\.safetensors; check the path"):
         Network.load(good)
     Network.create(3, [4], 1, scale=GAIN).save(good)
     bad.write_bytes(good.read_bytes()[:-8])
-    with pytest.raises(NetworkError, match="is no readable safetensors file"):
+    with pytest.raises(ArchitectureError, match="is no readable safetensors file"):
         Network.load(bad)
     save_file({"weights.0": np.ones((2, 2))}, bad)
-    with pytest.raises(NetworkError, match="holds no nucleate network"):
+    with pytest.raises(ArchitectureError, match="holds no nucleate network"):
         Network.load(bad)
     metadata = json.dumps({**read_metadata(good), "widths": [3, 5, 1]})
     save_file({"weights.0": np.ones((4, 3)), "weights.1": np.ones((1, 4))}, bad, {"nucleate": metadata})
-    with pytest.raises(NetworkError, match=r"shapes \[\(4, 3\), \(1, 4\)\] for widths \[3, 5, 1\]"):
+    with pytest.raises(ArchitectureError, match=r"shapes \[\(4, 3\), \(1, 4\)\] for widths \[3, 5, 1\]"):
         Network.load(bad)
 
 
@@ -133,12 +133,12 @@ def test_a_folder_that_does_not_exist_is_named(tmp_path):
 )
 def test_what_cannot_be_a_network_is_refused(changes, message):
     arguments = {"hidden": [4], "scale": GAIN} | changes
-    with pytest.raises(NetworkError, match=message):
+    with pytest.raises(ArchitectureError, match=message):
         Network.create(3, outputs=1, **arguments)
 
 
 def test_input_may_be_a_list_and_what_does_not_fit_is_refused():
     network = Network.create(3, [4], 1, scale=GAIN)
-    with pytest.raises(NetworkError, match=r"shape \(2, 5\); expected \(rows, 3\)"):
+    with pytest.raises(ArchitectureError, match=r"shape \(2, 5\); expected \(rows, 3\)"):
         network(jnp.ones((2, 5)))
     assert network([[1.0, 2.0, 3.0]]).shape == (1, 1)

@@ -7,44 +7,51 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from nucleate import adapters, observe, problems, reduce, theory
+    from nucleate import figures, observe, problems, theory
     from nucleate.activations import Activation, activation_names, get_activation, register_activation
-    from nucleate.adapters import CondensedClassifier, CondensedRegressor
-    from nucleate.errors import DataError, NetworkError, NucleateError, SpecError, StudyError
-    from nucleate.forecast import Forecast, forecast, forecast_many
+    from nucleate.errors import ArchitectureError, DataError, NucleateError, SpecError, StudyError
+    from nucleate.estimators import CondensedClassifier, CondensedRegressor
+    from nucleate.experiments import Experiment, Verdict, reproduce
+    from nucleate.exports import export
+    from nucleate.forecasting import Forecast, forecast, forecast_many
     from nucleate.init_scale import InitScale
     from nucleate.network import Network
     from nucleate.problems import Problem, load_problem
-    from nucleate.reduce import Reduction
-    from nucleate.report import report
-    from nucleate.reproduce import Verdict, reproduce
-    from nucleate.sweep import Study, StudySpec, summarise, sweep
+    from nucleate.reduction import Reduction, load_reduction, reduce, reduce_study, save_reduction
+    from nucleate.reporting import report
+    from nucleate.studies import Study, StudySpec, summarize
+    from nucleate.sweeping import forecast_study, recommend_scale, sweep
     from nucleate.training import Run, train, train_many
 
-_ROOMS = ("adapters", "forecast", "observe", "problems", "reduce", "report", "reproduce", "sweep", "theory")
+_ROOMS = ("figures", "observe", "problems", "theory")
 _HOMES = {
-    "adapters": ("CondensedClassifier", "CondensedRegressor"),
     "activations": ("Activation", "activation_names", "get_activation", "register_activation"),
-    "forecast": ("Forecast", "forecast_many"),
-    "errors": ("DataError", "NetworkError", "NucleateError", "SpecError", "StudyError"),
+    "errors": ("ArchitectureError", "DataError", "NucleateError", "SpecError", "StudyError"),
+    "estimators": ("CondensedClassifier", "CondensedRegressor"),
+    "experiments": ("Experiment", "Verdict", "reproduce"),
+    "exports": ("export",),
+    "forecasting": ("Forecast", "forecast", "forecast_many"),
     "init_scale": ("InitScale",),
     "network": ("Network",),
     "problems": ("Problem", "load_problem"),
-    "reduce": ("Reduction",),
-    "reproduce": ("Verdict",),
-    "sweep": ("Study", "StudySpec", "summarise"),
+    "reduction": ("Reduction", "load_reduction", "reduce", "reduce_study", "save_reduction"),
+    "reporting": ("report",),
+    "studies": ("Study", "StudySpec", "summarize"),
+    "sweeping": ("forecast_study", "recommend_scale", "sweep"),
     "training": ("Run", "train", "train_many"),
 }
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "Activation",
+    "ArchitectureError",
     "CondensedClassifier",
     "CondensedRegressor",
     "DataError",
+    "Experiment",
     "Forecast",
     "InitScale",
     "Network",
-    "NetworkError",
     "NucleateError",
     "Problem",
     "Reduction",
@@ -55,18 +62,24 @@ __all__ = [
     "StudySpec",
     "Verdict",
     "activation_names",
-    "adapters",
+    "export",
+    "figures",
     "forecast",
     "forecast_many",
+    "forecast_study",
     "get_activation",
     "load_problem",
+    "load_reduction",
     "observe",
     "problems",
+    "recommend_scale",
     "reduce",
+    "reduce_study",
     "register_activation",
     "report",
     "reproduce",
-    "summarise",
+    "save_reduction",
+    "summarize",
     "sweep",
     "theory",
     "train",
@@ -77,9 +90,8 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name in _ROOMS:
         return import_module(f"nucleate.{name}")
-    for home, names in _HOMES.items():
-        if name in names:
-            return getattr(import_module(f"nucleate.{home}"), name)
+    if name in _HOME_OF:
+        return getattr(import_module(f"nucleate.{_HOME_OF[name]}"), name)
     raise AttributeError(f"module 'nucleate' has no attribute {name!r}")
 
 

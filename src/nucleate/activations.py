@@ -14,8 +14,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from nucleate import _jax as _jax
-from nucleate.errors import NetworkError
+from nucleate.errors import ArchitectureError
 
 
 @dataclass(frozen=True)
@@ -112,7 +111,7 @@ def register_activation(activation: Activation) -> Activation:
 
     Raises
     ------
-    NetworkError
+    ArchitectureError
         If another activation already has that name, or the multiplicity is below 1.
 
     Examples
@@ -123,9 +122,9 @@ def register_activation(activation: Activation) -> Activation:
     """
     known = _REGISTRY.get(activation.name)
     if known is not None and known != activation:
-        raise NetworkError(f"An activation named {activation.name!r} is already registered; choose another name.")
+        raise ArchitectureError(f"An activation named {activation.name!r} is already registered; choose another name.")
     if activation.multiplicity < 1:
-        raise NetworkError(
+        raise ArchitectureError(
             f"Activation {activation.name!r} has multiplicity {activation.multiplicity}; it must be 1 or more."
         )
     _REGISTRY[activation.name] = activation
@@ -137,11 +136,11 @@ def get_activation(name: str) -> Activation:
 
     Raises
     ------
-    NetworkError
+    ArchitectureError
         If there is none, with the names there are.
     """
     if name not in _REGISTRY:
-        raise NetworkError(f"There is no activation {name!r}; choose one of {', '.join(_REGISTRY)}.")
+        raise ArchitectureError(f"There is no activation {name!r}; choose one of {', '.join(_REGISTRY)}.")
     return _REGISTRY[name]
 
 

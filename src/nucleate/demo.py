@@ -7,19 +7,13 @@ from pathlib import Path
 
 import polars as pl
 
+from nucleate import figures
 from nucleate._files import write_atomically
 from nucleate.errors import StudyError
-from nucleate.reduce import FOLDER, Reduction, load_reduction, reduce_study
-from nucleate.report import LANGUAGES, figures, recommended_run, report
-from nucleate.sweep import (
-    Recommendation,
-    Study,
-    StudySpec,
-    forecast_study,
-    make_spec,
-    recommend_scale,
-    tabulate_forecasts,
-)
+from nucleate.reduction import FOLDER, Reduction, load_reduction, reduce_study
+from nucleate.reporting import LANGUAGES, report
+from nucleate.studies import Study, StudySpec, make_spec, recommended_run
+from nucleate.sweeping import Recommendation, forecast_study, recommend_scale, tabulate_forecasts
 
 
 def demo_spec() -> StudySpec:

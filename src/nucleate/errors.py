@@ -12,7 +12,7 @@ class DataError(NucleateError, ValueError):
     """The data cannot be used as asked: a missing file, a bad column, too few rows."""
 
 
-class NetworkError(NucleateError, ValueError):
+class ArchitectureError(NucleateError, ValueError):
     """A network cannot be made, loaded or applied: shapes that do not fit, a corrupt file."""
 
 

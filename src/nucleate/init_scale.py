@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from nucleate.errors import NetworkError
+from nucleate.errors import ArchitectureError
 
 Convention = Literal["epsilon", "gamma", "gain"]
 
@@ -24,7 +24,7 @@ class InitScale:
 
     Raises
     ------
-    NetworkError
+    ArchitectureError
         For another convention or a value out of range.
 
     Examples
@@ -40,12 +40,14 @@ class InitScale:
 
     def __post_init__(self) -> None:
         if self.convention not in get_args(Convention):
-            raise NetworkError(f"There is no init scale convention {self.convention!r}; choose epsilon, gamma or gain.")
+            raise ArchitectureError(
+                f"There is no init scale convention {self.convention!r}; choose epsilon, gamma or gain."
+            )
         # The bounds also turn away NaN and infinity.
         low = -64.0 if self.convention == "gamma" else 0.0
         if not (low < self.value < 1e6):
             bound = "between -64 and 1e6" if self.convention == "gamma" else "positive and below 1e6"
-            raise NetworkError(f"The init scale {self.convention} is {self.value}; it must be {bound}.")
+            raise ArchitectureError(f"The init scale {self.convention} is {self.value}; it must be {bound}.")
 
     def std(self, fan_in: int, fan_out: int, *, output_layer: bool) -> float:
         """The standard deviation for a layer that reads ``fan_in`` numbers and makes ``fan_out``."""

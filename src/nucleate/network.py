@@ -16,12 +16,11 @@ from jaxtyping import Array, Float
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from nucleate import _jax as _jax
-from nucleate._card import card
 from nucleate._files import write_atomically
-from nucleate._machine import MEMORY
+from nucleate._wording import card
 from nucleate.activations import Activation, get_activation
-from nucleate.errors import NetworkError
+from nucleate.devices import MEMORY
+from nucleate.errors import ArchitectureError
 from nucleate.init_scale import InitScale
 
 _FORMAT = "nucleate network 1"
@@ -85,35 +84,39 @@ class Network:
 
         Raises
         ------
-        NetworkError
+        ArchitectureError
             For widths below 1 or beyond this machine's memory, no hidden layer, or a sequence that does not have one
             entry for each layer.
         """
         try:
             widths = tuple(map(operator.index, (inputs, *hidden, outputs)))
         except TypeError:
-            raise NetworkError(
+            raise ArchitectureError(
                 f"The hidden widths are {hidden!r}; give whole numbers in a list, such as [50]."
             ) from None
         layers = len(widths) - 1
         if layers < 2:
-            raise NetworkError("A network needs at least one hidden layer; give hidden widths such as 50 or 50,50.")
+            raise ArchitectureError(
+                "A network needs at least one hidden layer; give hidden widths such as 50 or 50,50."
+            )
         if min(widths) < 1:
-            raise NetworkError(f"The widths are {'-'.join(map(str, widths))}; each must be 1 or more.")
+            raise ArchitectureError(f"The widths are {'-'.join(map(str, widths))}; each must be 1 or more.")
         parameters = sum(fan_in * fan_out for fan_in, fan_out in itertools.pairwise(widths))
         # Drawing takes the random bits, the draw in float64 and its copy in the dtype.
         if 24 * parameters > MEMORY:
-            raise NetworkError(
+            raise ArchitectureError(
                 f"The widths {'-'.join(map(str, widths))} make {parameters:.3g} parameters, more than this machine's "
                 f"memory of {MEMORY / 1e9:.3g} GB can hold; make the hidden widths smaller."
             )
         if dtype not in ("float32", "float64"):
-            raise NetworkError(f"The dtype is {dtype!r}; it must be float32 or float64.")
+            raise ArchitectureError(f"The dtype is {dtype!r}; it must be float32 or float64.")
         scales = _one_for_each_layer("scale", scale, layers)
         with_bias = _one_for_each_layer("bias", bias, layers)
         for entry in scales:
             if not isinstance(entry, InitScale):
-                raise NetworkError(f"The scale is {entry!r}; give an InitScale, such as InitScale('epsilon', 0.01).")
+                raise ArchitectureError(
+                    f"The scale is {entry!r}; give an InitScale, such as InitScale('epsilon', 0.01)."
+                )
 
         key = jax.random.key(seed)
         weights, biases = [], []
@@ -169,12 +172,12 @@ class Network:
 
         Raises
         ------
-        NetworkError
+        ArchitectureError
             If ``x`` does not have the network's number of columns.
         """
         x = jnp.asarray(x, self.dtype)
         if x.ndim != 2 or x.shape[1] != self.widths[0]:
-            raise NetworkError(f"The input has shape {x.shape}; expected (rows, {self.widths[0]}).")
+            raise ArchitectureError(f"The input has shape {x.shape}; expected (rows, {self.widths[0]}).")
         return self.on_columns(x.T).T
 
     def on_columns(self, x: Float[Array, "d n"]) -> Float[Array, "c n"]:
@@ -234,7 +237,7 @@ class Network:
 
         Raises
         ------
-        NetworkError
+        ArchitectureError
             If the file is missing, no safetensors file, damaged, or holds no network of this package.
 
         Examples
@@ -254,10 +257,10 @@ class Network:
                 weights = [file.get_tensor(f"weights.{layer}") for layer in range(len(widths) - 1)]
                 biases = [file.get_tensor(f"biases.{layer}") if has else None for layer, has in enumerate(with_bias)]
         except (SafetensorError, KeyError, TypeError) as error:
-            raise NetworkError(f"The network file {path} is damaged ({error}); save the network again.") from error
+            raise ArchitectureError(f"The network file {path} is damaged ({error}); save the network again.") from error
         shapes = [weight.shape for weight in weights]
         if shapes != list(zip(widths[1:], widths, strict=False)):
-            raise NetworkError(
+            raise ArchitectureError(
                 f"The network file {path} holds weights of shapes {shapes} for widths {widths}; save the network again."
             )
         on_device = [None if bias is None else jnp.asarray(bias) for bias in biases]
@@ -269,18 +272,20 @@ def read_metadata(path: str | Path) -> dict[str, Any]:
 
     Raises
     ------
-    NetworkError
+    ArchitectureError
         If the file is missing, no safetensors file, or not written by this package.
     """
     try:
         with safe_open(path, framework="numpy") as file:
             metadata = json.loads((file.metadata() or {}).get("nucleate", "{}"))
     except FileNotFoundError:
-        raise NetworkError(f"There is no network file {path}; check the path.") from None
+        raise ArchitectureError(f"There is no network file {path}; check the path.") from None
     except (SafetensorError, OSError, json.JSONDecodeError) as error:
-        raise NetworkError(f"{path} is no readable safetensors file ({error}); save the network again.") from error
+        raise ArchitectureError(f"{path} is no readable safetensors file ({error}); save the network again.") from error
     if metadata.get("format") != _FORMAT:
-        raise NetworkError(f"{path} is a safetensors file that holds no nucleate network; save one with Network.save.")
+        raise ArchitectureError(
+            f"{path} is a safetensors file that holds no nucleate network; save one with Network.save."
+        )
     return dict(metadata)
 
 
@@ -288,5 +293,7 @@ def _one_for_each_layer(name: str, given: T | Sequence[T], layers: int) -> list[
     if not isinstance(given, Sequence):
         return [given] * layers
     if len(given) != layers:
-        raise NetworkError(f"{name} has {len(given)} entries for {layers} layers; give one, or one for each layer.")
+        raise ArchitectureError(
+            f"{name} has {len(given)} entries for {layers} layers; give one, or one for each layer."
+        )
     return list(given)

@@ -8,9 +8,8 @@ from typer.testing import CliRunner
 
 from nucleate import demo
 from nucleate.cli._app import app
-from nucleate.reduce import load_reduction
-from nucleate.report import recommended_run
-from nucleate.sweep import Study, make_spec
+from nucleate.reduction import load_reduction
+from nucleate.studies import Study, make_spec, recommended_run
 
 SMALL = make_spec(data="diabetes", hidden=[12, 12], gains=[1.0, 0.03], lrs=[0.2], seeds=2, steps=200, records=8)
 

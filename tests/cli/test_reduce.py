@@ -43,7 +43,7 @@ def test_a_network_with_its_data_as_json(table):
     assert answer["hidden"]["before"] == [12, 12]
     assert answer["certificate"]["probability"] == pytest.approx(1 / 31)
     assert answer["bound"]["kind"] == "largest over the box of the training inputs"
-    assert {peer["name"] for peer in answer["peers"]} == {"linear model", "narrow network"}
+    assert {baseline["name"] for baseline in answer["baselines"]} == {"linear model", "narrow network"}
 
 
 NETWORK = "study/weights/run-00000-best.safetensors"

@@ -8,7 +8,7 @@ import pytest
 from nucleate import sweep
 from nucleate.cli import main
 from nucleate.cli._plot import Kind
-from nucleate.reduce import reduce_study
+from nucleate.reduction import reduce_study
 
 STARTS = {"pdf": b"%PDF", "png": b"\x89PNG", "svg": b"<?xml"}
 

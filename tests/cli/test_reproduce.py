@@ -6,10 +6,10 @@ import pytest
 from typer.testing import CliRunner
 
 from nucleate.cli._app import app
-from nucleate.reproduce import EXPERIMENTS
-from nucleate.reproduce import _reproduce as verb
+from nucleate.experiments import EXPERIMENTS
+from nucleate.experiments import reproduction as verb
 from tests.cli.test_cli import refusal
-from tests.reproduce.planted import Planted
+from tests.experiments.planted import Planted
 
 
 def run(*arguments):

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from nucleate.reproduce import EXPERIMENTS
+from nucleate.experiments import EXPERIMENTS
 from tests.docs.blocks import PAGES, ROOT, run_blocks, same
 
 TEST = re.compile(r"(tests/[\w/]+\.py)::(\w+)")

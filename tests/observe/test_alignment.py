@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nucleate import NetworkError
+from nucleate import ArchitectureError
 from nucleate.observe import alignment
 
 from .planted import rotation
@@ -27,5 +27,5 @@ def test_dead_neurons_are_not_aligned():
 
 
 def test_a_target_without_the_bias_is_refused():
-    with pytest.raises(NetworkError, match=r"shape \(3,\) for neurons with 4 entries, the bias included; give 4"):
+    with pytest.raises(ArchitectureError, match=r"shape \(3,\) for neurons with 4 entries, the bias included; give 4"):
         alignment(np.ones((2, 4)), np.ones(3))

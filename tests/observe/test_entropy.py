@@ -6,7 +6,7 @@ import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nucleate.observe._entropy import effective_number
+from nucleate.observe.norms import effective_number
 
 sizes = st.lists(st.floats(0, 1e3, allow_subnormal=False), min_size=1, max_size=8).filter(any)
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nucleate import InitScale, Network, NetworkError, observe
+from nucleate import ArchitectureError, InitScale, Network, observe
 from nucleate.observe import measure
 
 RNG = np.random.default_rng(0)
@@ -145,5 +145,5 @@ def test_a_layer_before_the_diverged_one_is_still_measured():
 
 
 def test_a_target_that_does_not_fit_is_refused():
-    with pytest.raises(NetworkError, match=r"shape \(3,\) for neurons with 4 entries"):
+    with pytest.raises(ArchitectureError, match=r"shape \(3,\) for neurons with 4 entries"):
         measure(create(bias=True), create(bias=True), X, targets=np.ones(3))

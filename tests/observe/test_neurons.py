@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from nucleate import InitScale, Network, NetworkError
+from nucleate import ArchitectureError, InitScale, Network
 from nucleate.observe import neurons
 
 NETWORK = Network.create(3, [5, 4], 2, scale=InitScale("gain", 1.0), bias=[True, False, True])
@@ -22,5 +22,7 @@ def test_without_bias_it_is_its_input_weights():
 
 @pytest.mark.parametrize("layer", [-1, 0, 3])
 def test_only_hidden_layers_have_neurons(layer):
-    with pytest.raises(NetworkError, match=rf"no hidden layer {layer}; Network\(3-5-4-2.* has hidden layers 1 to 2"):
+    with pytest.raises(
+        ArchitectureError, match=rf"no hidden layer {layer}; Network\(3-5-4-2.* has hidden layers 1 to 2"
+    ):
         neurons(NETWORK, layer)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nucleate.observe._norms import norm, row_norms, unit_rows
+from nucleate.observe.norms import norm, row_norms, unit_rows
 
 exponents = st.integers(-1000, 1000)
 

@@ -13,7 +13,7 @@ def names(problem):
 
 
 def test_diabetes_is_in_raw_units():
-    problem = load_problem("diabetes", standardise=False)
+    problem = load_problem("diabetes", standardize=False)
     assert names(problem) == ["age", "sex", "bmi", "bp", "s1", "s2", "s3", "s4", "s5", "s6"]
     everyone = np.concatenate([part.y for part in (problem.train, problem.validation, problem.test)])
     assert (everyone.min(), everyone.max()) == (25, 346)
@@ -37,7 +37,7 @@ def test_linnerud_has_three_targets():
 
 
 def test_elevation_is_a_fixed_set_of_places_and_heights():
-    a, b = (load_problem("elevation", split_seed=seed, standardise=False) for seed in (0, 1))
+    a, b = (load_problem("elevation", split_seed=seed, standardize=False) for seed in (0, 1))
     assert names(a) == ["longitude", "latitude"]
     assert a.data_hash == b.data_hash
     assert not np.array_equal(a.train.x, b.train.x)

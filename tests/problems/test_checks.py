@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from nucleate import DataError
-from nucleate.problems._checks import complete_rows, input_kinds, kind_of, refuse_infinite, refuse_missing
+from nucleate.problems.checks import complete_rows, input_kinds, kind_of, refuse_infinite, refuse_missing
 
 DAY = datetime.date(2020, 2, 29)
 

@@ -34,12 +34,12 @@ def test_npz_knows_its_target(tmp_path):
 
 def test_options_reach_the_problem():
     problem = load_problem(
-        TABLE, target="kind", task="classification", validation=0.1, test=0.3, split_seed=5, standardise=False
+        TABLE, target="kind", task="classification", validation=0.1, test=0.3, split_seed=5, standardize=False
     )
     assert repr(problem) == "Problem(table, classification, 3 inputs, 2 outputs, 24 + 4 + 12 rows)"
     assert problem.preprocessing.inputs[0].std == 1
     other = load_problem(
-        TABLE, target="kind", task="classification", validation=0.1, test=0.3, split_seed=6, standardise=False
+        TABLE, target="kind", task="classification", validation=0.1, test=0.3, split_seed=6, standardize=False
     )
     assert not np.array_equal(problem.test.x, other.test.x)
 

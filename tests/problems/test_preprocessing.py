@@ -77,8 +77,8 @@ def test_a_spread_too_small_to_square_does_not_divide_by_zero():
     assert np.isfinite(Preprocessing.fit(train, {"a": "numeric"}, {"y": "numeric"}).transform(train)).all()
 
 
-def test_without_standardisation_numbers_stay_as_they_are():
-    fitted = Preprocessing.fit(TABLE, {"rooms": "numeric"}, {"price": "numeric"}, standardise=False)
+def test_without_standardization_numbers_stay_as_they_are():
+    fitted = Preprocessing.fit(TABLE, {"rooms": "numeric"}, {"price": "numeric"}, standardize=False)
     np.testing.assert_array_equal(fitted.transform(TABLE)[:, 0], TABLE["rooms"])
     np.testing.assert_array_equal(fitted.transform_target(TABLE)[:, 0], TABLE["price"])
 

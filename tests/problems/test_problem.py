@@ -36,9 +36,9 @@ def parts(problem):
 
 @settings(max_examples=15)
 @given(seeds, seeds)
-def test_the_parts_hold_every_row_once_and_training_is_standardised(seed, split_seed):
+def test_the_parts_hold_every_row_once_and_training_is_standardized(seed, split_seed):
     table = houses(seed).with_columns(row=pl.int_range(pl.len()))
-    raw = Problem.from_table(table, target="row", split_seed=split_seed, standardise=False)
+    raw = Problem.from_table(table, target="row", split_seed=split_seed, standardize=False)
     rows = np.concatenate([part.y[:, 0] for part in parts(raw)]).astype(int)
     np.testing.assert_array_equal(np.sort(rows), np.arange(len(table)))
 
@@ -133,7 +133,7 @@ def test_loss_and_residual_are_those_of_the_task(target):
 def test_the_hash_is_of_the_data_and_not_of_the_split():
     hashes = {
         Problem.from_table(houses(), target="price", split_seed=1, test=0.3).data_hash,
-        Problem.from_table(houses(), target="town", standardise=False).data_hash,
+        Problem.from_table(houses(), target="town", standardize=False).data_hash,
     }
     assert len(hashes) == 1
     assert Problem.from_table(houses(1), target="price").data_hash not in hashes

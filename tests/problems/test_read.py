@@ -6,7 +6,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from nucleate import DataError
-from nucleate.problems._read import read_table
+from nucleate.problems.reading import read_table
 
 PLAIN = pl.DataFrame({"a": [1, 2], "b": [0.5, -3e-7], "c": ["x", "y"]})
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nucleate import DataError
-from nucleate.problems._split import Sizes, part_sizes, split_rows
+from nucleate.problems.splitting import Sizes, part_sizes, split_rows
 
 seeds = st.integers(0, 2**31 - 1)
 sizes = st.builds(Sizes, st.integers(4, 60), st.integers(4, 30), st.integers(4, 30))

@@ -5,7 +5,7 @@ import pytest
 
 from nucleate import DataError
 from nucleate.problems import load_problem
-from nucleate.problems._synthetic import narrow_teacher
+from nucleate.problems.bundled import narrow_teacher
 
 NAMES = ["sine-5d", "four-relu-1d", "teacher-3"]
 
@@ -70,8 +70,8 @@ def test_inputs_are_raw_and_drawn_anew_for_each_seed_and_part(name):
     np.testing.assert_array_equal(a.preprocessing.transform(a.train.x), a.train.x)
 
 
-def test_they_can_be_standardised():
-    problem = load_problem("sine-5d", standardise=True)
+def test_they_can_be_standardized():
+    problem = load_problem("sine-5d", standardize=True)
     np.testing.assert_allclose(problem.train.x.std(axis=0), 1)
     np.testing.assert_allclose(problem.train.y.mean(), 0, atol=1e-14)
 

@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 
 from nucleate import DataError
-from nucleate.problems._target import choose_targets, infer_task, target_kinds
+from nucleate.problems.checks import choose_targets, infer_task, target_kinds
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jax.tree_util import Partial
 
-from nucleate import NetworkError
+from nucleate import ArchitectureError
 from nucleate.theory import Outcome, blowup_time, chain_potential, linear_blowup_time, potential_blowup_time
 from tests.theory import taylor
 from tests.theory.states import gaussian, states
@@ -203,5 +203,5 @@ def test_enclosures_from_a_state_are_sharpened_not_moved_by_integration(seed, ex
     ],
 )
 def test_layers_that_do_not_fit_are_refused(layers, message):
-    with pytest.raises(NetworkError, match=message):
+    with pytest.raises(ArchitectureError, match=message):
         blowup_time(*layers)

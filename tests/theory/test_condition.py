@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.integrate import solve_ivp
 from scipy.optimize import brentq
 
-from nucleate import NetworkError, SpecError
+from nucleate import ArchitectureError, SpecError
 from nucleate.theory import State, blowup_time, condensation, conditions, split_first_layer, states_at_times
 from nucleate.theory.condition import _GRID, _watch
 from tests.theory.states import gaussian, states
@@ -135,9 +135,9 @@ def test_the_first_layer_splits_into_its_part_along_the_direction_and_the_rest()
 
 def test_what_does_not_fit_or_does_not_blow_up_is_refused():
     layers = gaussian(1, 3, 4)
-    with pytest.raises(NetworkError, match="one entry a neuron"):
+    with pytest.raises(ArchitectureError, match="one entry a neuron"):
         condensation(*layers, np.ones(5))
-    with pytest.raises(NetworkError, match="no entry may be negative"):
+    with pytest.raises(ArchitectureError, match="no entry may be negative"):
         condensation(*layers, -np.ones(4))
     with pytest.raises(SpecError, match="threshold"):
         condensation(*layers, np.ones(4), threshold=1.0)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nucleate import Activation, InitScale, Network, NetworkError, activation_names
+from nucleate import Activation, ArchitectureError, InitScale, Network, activation_names
 from nucleate.theory import (
     State,
     blowup_time,
@@ -159,15 +159,15 @@ def test_degrees_multiply_layer_by_layer():
 
 def test_what_has_no_leading_part_is_refused():
     x, y = data()
-    with pytest.raises(NetworkError, match="expected"):
+    with pytest.raises(ArchitectureError, match="expected"):
         correlation_potential(network_of("tanh"), x, y[:, :1])
-    with pytest.raises(NetworkError, match="subtract the mean"):
+    with pytest.raises(ArchitectureError, match="subtract the mean"):
         correlation_potential(network_of("tanh", bias=True), x, y + 1)
-    with pytest.raises(NetworkError, match="at zero"):
+    with pytest.raises(ArchitectureError, match="at zero"):
         correlation_potential(network_of(Activation("cosine", jnp.cos, 2, -0.5, -0.5, value=1.0)), x, y)
-    with pytest.raises(NetworkError, match="no slope"):
+    with pytest.raises(ArchitectureError, match="no slope"):
         moment_form(network_of("relu"), x, y)
-    with pytest.raises(NetworkError, match="NaN"):
+    with pytest.raises(ArchitectureError, match="NaN"):
         correlation_potential(network_of("tanh"), x * np.nan, y)
 
 

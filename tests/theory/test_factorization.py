@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from nucleate import NetworkError, SpecError
+from nucleate import ArchitectureError, SpecError
 from nucleate.theory import (
     compare,
     completion_loss,
@@ -88,17 +88,17 @@ def test_escape_times_at_depth_two_in_closed_form():
 
 
 def test_what_does_not_fit_is_refused():
-    with pytest.raises(NetworkError, match="one length"):
+    with pytest.raises(ArchitectureError, match="one length"):
         completion_loss([0, 1], [0], [1.0])
     for rows in ([-1], [0.5]):
-        with pytest.raises(NetworkError, match="whole numbers from 0 on"):
+        with pytest.raises(ArchitectureError, match="whole numbers from 0 on"):
             completion_loss(rows, [0], [1.0])
     for loss in (completion_loss([5], [0], [1.0]), sensing_loss(np.ones((1, 3, 3)), [1.0])):
-        with pytest.raises(NetworkError, match=r"do not fit a matrix of the factors' shape \(2, 2\)"):
+        with pytest.raises(ArchitectureError, match=r"do not fit a matrix of the factors' shape \(2, 2\)"):
             forecast_factorization(loss, draw_factors((2, 2), 3, 0.1))
-    with pytest.raises(NetworkError, match="one value for each"):
+    with pytest.raises(ArchitectureError, match="one value for each"):
         sensing_loss(np.ones((2, 1, 1)), [1.0])
-    with pytest.raises(NetworkError, match="do not fit"):
+    with pytest.raises(ArchitectureError, match="do not fit"):
         forecast_factorization(COMPLETION, [jnp.ones((3, 2)), jnp.ones((2, 2))])
     with pytest.raises(SpecError, match="depth"):
         draw_factors((2, 2), 0, 1.0)

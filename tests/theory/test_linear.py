@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nucleate import InitScale, NetworkError
+from nucleate import ArchitectureError, InitScale
 from nucleate.network import Network
 from nucleate.theory import (
     Outcome,
@@ -78,7 +78,7 @@ def test_four_layers_on_the_balanced_ray_blow_up_after_half_the_inverse_square_o
 
 
 def test_weights_and_moment_that_do_not_fit_are_refused():
-    with pytest.raises(NetworkError, match="do not fit"):
+    with pytest.raises(ArchitectureError, match="do not fit"):
         linear_blowup_time([np.ones((2, 3)), np.ones((1, 2))], np.ones((1, 2)))
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
 
-from nucleate import NetworkError, SpecError
+from nucleate import ArchitectureError, SpecError
 from nucleate.theory import State, blowup_time, first_integrals, states_at_fractions, states_at_times
 from tests.theory.states import gaussian
 
@@ -66,7 +66,7 @@ def test_fractions_out_of_range_are_refused(fractions):
 
 
 def test_an_ensemble_has_no_trajectory():
-    with pytest.raises(NetworkError, match="trajectories are of one state"):
+    with pytest.raises(ArchitectureError, match="trajectories are of one state"):
         states_at_fractions([np.stack([layer, layer]) for layer in gaussian(1, 4, 3)], [0.5])
 
 

@@ -29,7 +29,7 @@ def test_runs_that_do_not_fit(verb, networks, rates, sentence):
 
 
 def test_networks_beyond_this_machines_memory_are_refused_before_they_are_trained(monkeypatch):
-    monkeypatch.setattr("nucleate.training._checks.MEMORY", 1e3)
+    monkeypatch.setattr("nucleate.training.checks.MEMORY", 1e3)
     with pytest.raises(
         SpecError, match=r"2 x Network\(5-7-1, .* together need about .* GB, and this machine has 1e-06"
     ):

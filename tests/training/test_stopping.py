@@ -9,7 +9,7 @@ from nucleate import InitScale, Network
 from nucleate.observe import stages
 from nucleate.problems import Problem, load_problem
 from nucleate.training import train, train_many
-from nucleate.training._stopping import has_converged
+from nucleate.training.stopping import has_converged
 
 SINE = load_problem("sine-5d")
 

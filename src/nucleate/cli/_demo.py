@@ -25,8 +25,9 @@ def demo(
 
 def _demo(out: Path, json: bool) -> None:
     from nucleate.demo import demo_spec, draw, forecast_plateaus, reduce_recommended, write_pages
-    from nucleate.reduce import FOLDER
-    from nucleate.sweep import summarise, sweep
+    from nucleate.reduction import FOLDER
+    from nucleate.studies import summarize
+    from nucleate.sweeping import sweep
 
     spec, waiting = demo_spec(), Console(stderr=True).status
     _say(1, "forecast", "when will each network leave its plateau? Nothing is trained yet.")
@@ -49,7 +50,7 @@ def _demo(out: Path, json: bool) -> None:
     if json:
         content: dict[str, Any] = {"forecast": plateaus.to_dicts()}
         content |= {"recommendation": recommendation and recommendation._asdict()}
-        content |= {"study": str(study.path), "table": summarise(study).to_dicts()}
+        content |= {"study": str(study.path), "table": summarize(study).to_dicts()}
         content |= {"reduction": as_json(reduction, [study.path / FOLDER], [])}
         content |= {"figures": [str(path) for path in figures], "report": str(pages.pop("en"))}
         print_json(content | {"translations": {lang: str(page) for lang, page in pages.items()}})

@@ -53,7 +53,7 @@ def forecast(
 ) -> None:
     """Before training: when does the plateau end, how far will it condense, which scale fits? Same flags as sweep."""
     fields = with_scales(fields_from(locals(), drop=("budget", "check")), spec)
-    from nucleate.sweep import check_study, forecast_study, name_directions, recommend_scale, tabulate_forecasts
+    from nucleate.sweeping import check_study, forecast_study, name_directions, recommend_scale, tabulate_forecasts
 
     checked = spec_from(fields, spec)
     problem = checked.load_problem()

@@ -15,8 +15,9 @@ from rich.table import Table
 if TYPE_CHECKING:
     import polars as pl
 
-    from nucleate.reproduce import Experiment, Verdict
-    from nucleate.sweep import Recommendation, Study, StudySpec
+    from nucleate.experiments import Experiment, Verdict
+    from nucleate.studies import Study, StudySpec
+    from nucleate.sweeping import Recommendation
 
 _MOST_ROWS = 40
 _MOST_COMPONENTS = 6
@@ -35,11 +36,11 @@ def print_problems(rows: Iterable[Mapping[str, Any]]) -> None:
 
 def print_study(study: "Study", by_cell: bool = False) -> None:
     """A study's runs, or where they are many (or ``by_cell``) medians over the seeds."""
-    from nucleate.sweep import summarise
+    from nucleate.studies import summarize
 
     results = study.results
     if by_cell or len(results) > _MOST_ROWS:
-        table, title = summarise(study), f"medians over {len(study.spec.seeds)} seed(s)"
+        table, title = summarize(study), f"medians over {len(study.spec.seeds)} seed(s)"
         table = table.drop("best_validation_loss", "plateau_end", *_starting(table, ("fewest_", "test_")))
     else:
         table, title = results.drop("run", "stage", *_starting(results, ("drop_", "fewest_", "descent_"))), "runs"

@@ -33,9 +33,9 @@ def plot(
     json: Json = False,
 ) -> None:
     """After a sweep: one picture of a study as a file for a paper."""
-    from nucleate.reduce import FOLDER, load_reduction
-    from nucleate.report import figures
-    from nucleate.sweep import Study
+    from nucleate import figures
+    from nucleate.reduction import FOLDER, load_reduction
+    from nucleate.studies import Study
 
     loaded = Study.load(study)
     match kind:

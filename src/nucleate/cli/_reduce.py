@@ -13,8 +13,9 @@ from nucleate.cli._output import print_json
 from nucleate.errors import SpecError
 
 if TYPE_CHECKING:
+    from nucleate.exports import Export
     from nucleate.problems import Problem
-    from nucleate.reduce import Export, Reduction
+    from nucleate.reduction import Reduction
 
 
 def reduce(
@@ -30,19 +31,19 @@ def reduce(
     tolerance: Annotated[float, typer.Option(help="The relative change of the metric that is allowed.")] = 0.01,
     method: Annotated[str, typer.Option(help="select, interpolate or merge.")] = "select",
     fine_tune: Annotated[int, typer.Option(help="Steps of Adam afterwards, on the labels.")] = 0,
-    distil: Annotated[int, typer.Option(help="Steps of Adam afterwards, on what the original says.")] = 0,
+    distill: Annotated[int, typer.Option(help="Steps of Adam afterwards, on what the original says.")] = 0,
     out: Annotated[
         Path | None, typer.Option(help="A .onnx or .safetensors file; a study keeps its reduction in any case.")
     ] = None,
     json: Json = False,
 ) -> None:
     """After training: the smaller network that does the same work, and how sure that is."""
-    flags = fields_from(locals(), drop=("model", "run", "tolerance", "method", "fine_tune", "distil"))
-    from nucleate.reduce import check_export_path, export
+    flags = fields_from(locals(), drop=("model", "run", "tolerance", "method", "fine_tune", "distill"))
+    from nucleate.exports import check_export_path, export
 
     if out is not None:
         check_export_path(out)
-    options: dict[str, Any] = {"tolerance": tolerance, "method": method, "fine_tune": fine_tune, "distil": distil}
+    options: dict[str, Any] = {"tolerance": tolerance, "method": method, "fine_tune": fine_tune, "distill": distill}
     with Console(stderr=True).status("narrowing layers, and training a narrow network to compare with"):
         if model.is_dir():
             reduction, problem, kept = _of_study(model, flags, options | {"run": run})
@@ -62,8 +63,8 @@ def reduce(
 def _of_study(
     folder: Path, flags: dict[str, Any], options: dict[str, Any]
 ) -> tuple["Reduction", "Problem", list[Path]]:
-    from nucleate.reduce import FOLDER, reduce_study
-    from nucleate.sweep import Study
+    from nucleate.reduction import FOLDER, reduce_study
+    from nucleate.studies import Study
 
     study = Study.load(folder)
     if flags.keys() - {"data"}:
@@ -76,7 +77,7 @@ def _of_study(
 def _of_network(path: Path, flags: dict[str, Any], options: dict[str, Any]) -> tuple["Reduction", "Problem"]:
     from nucleate.network import Network, read_metadata
     from nucleate.problems import Preprocessing, load_problem
-    from nucleate.reduce import reduce as reduce_network
+    from nucleate.reduction import reduce as reduce_network
 
     network, metadata = Network.load(path), read_metadata(path)
     if "data" not in flags:
@@ -98,7 +99,7 @@ def as_json(reduction: "Reduction", kept: list[Path], exports: list["Export"]) -
         "inference": reduction.inference and asdict(reduction.inference),
         "certificate": asdict(reduction.certificate) | {"probability": reduction.certificate.probability},
         "bound": reduction.bound and asdict(reduction.bound),
-        "peers": [asdict(peer) for peer in reduction.peers],
+        "baselines": [asdict(baseline) for baseline in reduction.baselines],
         "groups": [list(group.sizes) for group in reduction.groups],
         "kept": [str(path) for path in kept],
         "exports": [asdict(export) | {"path": str(export.path)} for export in exports],

@@ -16,7 +16,7 @@ def report(
     json: Json = False,
 ) -> None:
     """After a sweep: one self-contained page to show to someone who will not read code."""
-    from nucleate.report import report as write_report
+    from nucleate.reporting import report as write_report
 
     page = write_report(study, lang=lang, out=out)
     if json:

@@ -16,8 +16,8 @@ def reproduce(
     json: Json = False,
 ) -> None:
     """Is the paper right? Named experiments with a claim, a measured verdict and a figure."""
-    from nucleate.reproduce import EXPERIMENTS, reproduce_all
-    from nucleate.reproduce import reproduce as run_experiment
+    from nucleate.experiments import EXPERIMENTS, reproduce_all
+    from nucleate.experiments import reproduce as run_experiment
 
     if name == "list":
         if json:

@@ -9,7 +9,7 @@ from nucleate.cli._output import say_interrupted
 from nucleate.errors import SpecError
 
 if TYPE_CHECKING:
-    from nucleate.sweep import Study, StudySpec
+    from nucleate.studies import Study, StudySpec
 
 
 def with_scales(fields: dict[str, Any], spec: Path | None) -> dict[str, Any]:
@@ -19,7 +19,7 @@ def with_scales(fields: dict[str, Any], spec: Path | None) -> dict[str, Any]:
 
 
 def spec_from(fields: dict[str, Any], spec: Path | None) -> "StudySpec":
-    from nucleate.sweep import make_spec, read_spec
+    from nucleate.studies import make_spec, read_spec
 
     if spec is None and "data" not in fields:
         raise SpecError("No data are named; give a bundled set such as diabetes (see `nucleate problems`) or a file.")
@@ -27,8 +27,8 @@ def spec_from(fields: dict[str, Any], spec: Path | None) -> "StudySpec":
 
 
 def run_study(spec: "StudySpec", out: Path | None) -> "Study":
-    from nucleate.sweep import study_folder
-    from nucleate.sweep import sweep as run_sweep
+    from nucleate.sweeping import study_folder
+    from nucleate.sweeping import sweep as run_sweep
 
     out = out or study_folder(spec)
     try:

@@ -62,7 +62,7 @@ def train(
     if not given and spec is None:
         given = {"gains": [0.1]}
     fields |= given | ({} if lr is None else {"lrs": [lr]}) | ({} if seed is None else {"seeds": [seed]})
-    from nucleate.sweep import plan_runs
+    from nucleate.studies import plan_runs
 
     checked = spec_from(fields, spec)
     runs = len(plan_runs(checked))

@@ -1,16 +1,18 @@
 """Measures of a network: directions, clusters, effective neurons, ranks, distances. All in float64, at any scale."""
 
-from nucleate.observe._alignment import alignment
-from nucleate.observe._cosine import condensed_pairs, cosine_similarity, leading_order
-from nucleate.observe._directions import Directions, directions
-from nucleate.observe._effective_neurons import effective_neurons
-from nucleate.observe._measure import measure
-from nucleate.observe._neurons import neurons
-from nucleate.observe._ranks import effective_rank, numerical_rank, stable_rank
-from nucleate.observe._relative_distance import relative_distance
-from nucleate.observe._sizes import amplitudes, contributions
-from nucleate.observe._snapshot import Snapshot, snapshot
-from nucleate.observe._stages import AHEAD, FLAT, Stages, stages
+from nucleate.observe.curve import AHEAD, FLAT, Stages, stages
+from nucleate.observe.directions import (
+    Directions,
+    alignment,
+    condensed_pairs,
+    cosine_similarity,
+    directions,
+    leading_order,
+)
+from nucleate.observe.layers import amplitudes, contributions, effective_neurons, neurons
+from nucleate.observe.measures import measure
+from nucleate.observe.ranks import effective_rank, numerical_rank, relative_distance, stable_rank
+from nucleate.observe.snapshots import Snapshot, snapshot
 
 __all__ = [
     "AHEAD",

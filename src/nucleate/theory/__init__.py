@@ -1,15 +1,7 @@
 """The theory of initial condensation: effective dynamics, blow-up, conditions, the general form, factorisation."""
 
-from nucleate.theory._enclosure import BlowupTime, Outcome
 from nucleate.theory.blowup import blowup_time, linear_blowup_time, potential_blowup_time
-from nucleate.theory.condition import (
-    Condensation,
-    Conditions,
-    Moments,
-    condensation,
-    conditions,
-    split_first_layer,
-)
+from nucleate.theory.condition import Condensation, Conditions, Moments, condensation, conditions, split_first_layer
 from nucleate.theory.correlation import (
     correlation,
     correlation_blowup_time,
@@ -20,6 +12,7 @@ from nucleate.theory.correlation import (
 )
 from nucleate.theory.directions import TargetDirections, target_directions
 from nucleate.theory.effective import FirstIntegrals, State, energy, first_integrals, vector_field
+from nucleate.theory.enclosure import BlowupTime, Outcome
 from nucleate.theory.factorization import (
     Comparison,
     Descent,

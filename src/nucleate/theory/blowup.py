@@ -29,10 +29,10 @@ from jax.sharding import Mesh, PartitionSpec
 from jax.tree_util import Partial
 from jaxtyping import Array, ArrayLike, Bool, Float, PyTree
 
-from nucleate import _jax as _jax
-from nucleate.theory import _checks
-from nucleate.theory._enclosure import BlowupTime, Flow, Outcome, enclose, enclose_with_care
-from nucleate.theory._followed import (
+from nucleate.theory import checks
+from nucleate.theory.enclosure import BlowupTime, Flow, Outcome, enclose, enclose_with_care
+from nucleate.theory.flow import Potential
+from nucleate.theory.followed import (
     Ascent,
     ascent_flow,
     at_size_one,
@@ -41,7 +41,6 @@ from nucleate.theory._followed import (
     modes_flow,
     three_layers_flow,
 )
-from nucleate.theory.flow import Potential
 from nucleate.theory.linear import linear_potential
 from nucleate.theory.modes import frames
 
@@ -58,7 +57,7 @@ def blowup_time(*layers: ArrayLike) -> BlowupTime:
 
     Raises
     ------
-    NetworkError
+    ArchitectureError
         For shapes that do not fit, NaN or infinity.
 
     Notes
@@ -74,7 +73,7 @@ def blowup_time(*layers: ArrayLike) -> BlowupTime:
     >>> Outcome(int(blowup_time([1.0, 0.0], [1.0, 1.0]).outcome)).name
     'GROWS_FOREVER'
     """
-    chain = _checks.chain(layers)
+    chain = checks.chain(layers)
     if len(chain) == 2:
         return _never(chain[0].shape[:-1])
     single = chain[0].ndim == 1
@@ -93,7 +92,7 @@ def linear_blowup_time(weights: Sequence[ArrayLike], moment: ArrayLike) -> Blowu
 
     Raises
     ------
-    NetworkError
+    ArchitectureError
         For shapes that do not fit, NaN or infinity.
 
     Examples
@@ -102,7 +101,7 @@ def linear_blowup_time(weights: Sequence[ArrayLike], moment: ArrayLike) -> Blowu
     >>> round(float(linear_blowup_time(ones, [[2.0]]).estimate), 10)
     0.25
     """
-    arrays, matrix = _checks.weights_and_moment(weights, moment)
+    arrays, matrix = checks.weights_and_moment(weights, moment)
     supremum = jnp.asarray(np.linalg.norm(np.asarray(matrix), 2))
     return potential_blowup_time(Partial(linear_potential, moment=matrix), arrays, len(arrays), supremum)
 

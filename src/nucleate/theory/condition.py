@@ -17,12 +17,11 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Bool, Float, Int
 from scipy.optimize.elementwise import find_root
 
-from nucleate import _jax as _jax
-from nucleate.errors import NetworkError, SpecError
-from nucleate.theory import _checks
-from nucleate.theory._enclosure import BlowupTime
+from nucleate.errors import ArchitectureError, SpecError
+from nucleate.theory import checks
 from nucleate.theory.blowup import blowup_time
 from nucleate.theory.effective import State, energy, first_integrals, vector_field
+from nucleate.theory.enclosure import BlowupTime
 from nucleate.theory.flow import Point, integrate, size, start
 from nucleate.theory.linear import chain_potential
 
@@ -126,17 +125,19 @@ def condensation(
 
     Raises
     ------
-    NetworkError
+    ArchitectureError
         For arrays that do not fit.
     SpecError
         For a threshold out of range, or a state that does not blow up.
     """
-    chain = _checks.chain((a, W2, b))
-    constant = np.asarray(_checks.finite("orthogonal", orthogonal, rank=1))
+    chain = checks.chain((a, W2, b))
+    constant = np.asarray(checks.finite("orthogonal", orthogonal, rank=1))
     if constant.shape != chain[2].shape:
-        raise NetworkError(f"orthogonal has shape {constant.shape}; expected one entry a neuron, {chain[2].shape}.")
+        raise ArchitectureError(
+            f"orthogonal has shape {constant.shape}; expected one entry a neuron, {chain[2].shape}."
+        )
     if (constant < 0).any():
-        raise NetworkError("orthogonal holds norms, so no entry may be negative.")
+        raise ArchitectureError("orthogonal holds norms, so no entry may be negative.")
     if not 0 < threshold < 1:
         raise SpecError(f"The threshold is {threshold}; it must lie between 0 and 1.")
     blowup = blowup_time(*chain)

@@ -18,12 +18,11 @@ import numpy as np
 from jax.tree_util import Partial
 from jaxtyping import Array, ArrayLike, Float
 
-from nucleate import _jax as _jax
-from nucleate.errors import NetworkError
+from nucleate.errors import ArchitectureError
 from nucleate.network import Network
-from nucleate.theory import _checks
-from nucleate.theory._enclosure import BlowupTime
+from nucleate.theory import checks
 from nucleate.theory.blowup import potential_blowup_time
+from nucleate.theory.enclosure import BlowupTime
 
 
 def leading_part(network: Network, x: Float[Array, "n d"]) -> Float[Array, "n c"]:
@@ -84,7 +83,7 @@ def correlation_potential(network: Network, x: ArrayLike, residuals: ArrayLike) 
 
     Raises
     ------
-    NetworkError
+    ArchitectureError
         For shapes that do not fit, NaN or infinity; for an activation with ``s(0) != 0``; for a bias beyond the first
         layer and residuals whose mean is not zero, because such a network fits the mean first, as fast as its biases
         move.
@@ -98,7 +97,7 @@ def correlation_blowup_time(network: Network, x: ArrayLike, residuals: ArrayLike
 
     Raises
     ------
-    NetworkError
+    ArchitectureError
         As `correlation_potential`.
     """
     return potential_blowup_time(*correlation_potential(network, x, residuals))
@@ -114,13 +113,13 @@ def moment_form(
 
     Raises
     ------
-    NetworkError
+    ArchitectureError
         As `correlation_potential`, and for an activation without a slope at zero.
     """
     inputs, outputs = _checked(network, x, residuals)
     slope = network.activation.slope
     if not slope:
-        raise NetworkError(
+        raise ArchitectureError(
             f"{network.activation.name} has no slope at zero, so its flow is not that of a linear network."
         )
     first, *weights = network.astype("float64").weights
@@ -136,19 +135,21 @@ def first_inputs(network: Network, x: Float[Array, "n d"]) -> Float[Array, "n d+
 
 
 def _checked(network: Network, x: ArrayLike, residuals: ArrayLike) -> tuple[Float[Array, "n d"], Float[Array, "n c"]]:
-    inputs = _checks.finite("The input", x, rank=2)
-    outputs = _checks.finite("The residuals", residuals, rank=2)
+    inputs = checks.finite("The input", x, rank=2)
+    outputs = checks.finite("The residuals", residuals, rank=2)
     d, *_, c = network.widths
     if inputs.shape[1] != d or outputs.shape != (len(inputs), c) or not len(inputs):
-        raise NetworkError(
+        raise ArchitectureError(
             f"Inputs {inputs.shape} and residuals {outputs.shape} given; expected (n, {d}) and (n, {c})."
         )
     if network.activation.value != 0:
-        raise NetworkError(f"{network.activation.name} is {network.activation.value} at zero; subtract that from it.")
+        raise ArchitectureError(
+            f"{network.activation.name} is {network.activation.value} at zero; subtract that from it."
+        )
     offset = np.abs(np.asarray(outputs).mean(axis=0)).max()
     later_bias = any(bias is not None for bias in network.biases[1:])
     if later_bias and offset > 1e-9 * np.abs(np.asarray(outputs)).max():
-        raise NetworkError(
+        raise ArchitectureError(
             f"The residuals have mean {offset:.3g} and the network has a bias beyond its first layer, which fits the "
             "mean before anything condenses; subtract the mean."
         )

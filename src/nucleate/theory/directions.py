@@ -15,7 +15,6 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
-from nucleate import _jax as _jax
 from nucleate.activations import Activation
 from nucleate.network import Network
 from nucleate.theory.correlation import correlation_potential, first_inputs, moment_form
@@ -41,7 +40,7 @@ def target_directions(network: Network, x: ArrayLike, residuals: ArrayLike) -> T
 
     Raises
     ------
-    NetworkError
+    ArchitectureError
         As `nucleate.theory.correlation.correlation_potential`.
 
     Examples

@@ -10,8 +10,6 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from nucleate import _jax as _jax
-
 
 class State(NamedTuple):
     """The parameters that move: output weights, second layer, and the first layer's component along ``v``.

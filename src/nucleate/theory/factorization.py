@@ -21,11 +21,10 @@ import optimistix
 from jax.tree_util import Partial
 from jaxtyping import Array, ArrayLike, Float, Int
 
-from nucleate import _jax as _jax
-from nucleate.errors import NetworkError, SpecError
-from nucleate.theory import _checks
-from nucleate.theory._enclosure import BlowupTime
+from nucleate.errors import ArchitectureError, SpecError
+from nucleate.theory import checks
 from nucleate.theory.blowup import linear_blowup_time
+from nucleate.theory.enclosure import BlowupTime
 from nucleate.theory.flow import Point, integrate, size, unit_of_time
 from nucleate.theory.linear import linear_potential
 
@@ -38,7 +37,7 @@ def completion_loss(rows: ArrayLike, columns: ArrayLike, values: ArrayLike) -> M
 
     Raises
     ------
-    NetworkError
+    ArchitectureError
         If the three are not equally long lists, or the rows and columns no whole numbers from 0 on.
 
     Examples
@@ -46,12 +45,14 @@ def completion_loss(rows: ArrayLike, columns: ArrayLike, values: ArrayLike) -> M
     >>> float(completion_loss([0, 1], [1, 1], [2.0, 4.0])(jnp.zeros((2, 2))))
     5.0
     """
-    known = _checks.finite("The entries' values", values, rank=1)
+    known = checks.finite("The entries' values", values, rank=1)
     i, j = np.asarray(rows), np.asarray(columns)
     if not i.shape == j.shape == known.shape or not len(known):
-        raise NetworkError(f"Rows {i.shape}, columns {j.shape} and values {known.shape} given; expected one length.")
+        raise ArchitectureError(
+            f"Rows {i.shape}, columns {j.shape} and values {known.shape} given; expected one length."
+        )
     if not i.dtype.kind == j.dtype.kind == "i" or min(i.min(), j.min()) < 0:
-        raise NetworkError("The rows and columns of the known entries must be whole numbers from 0 on.")
+        raise ArchitectureError("The rows and columns of the known entries must be whole numbers from 0 on.")
     return Partial(_completion, jnp.asarray(i), jnp.asarray(j), known)
 
 
@@ -60,7 +61,7 @@ def sensing_loss(operators: ArrayLike, values: ArrayLike) -> MatrixLoss:
 
     Raises
     ------
-    NetworkError
+    ArchitectureError
         If there is not one operator for each value.
 
     Examples
@@ -68,10 +69,12 @@ def sensing_loss(operators: ArrayLike, values: ArrayLike) -> MatrixLoss:
     >>> float(sensing_loss([[[1.0, 1.0]]], [2.0])(jnp.zeros((1, 2))))
     2.0
     """
-    A = _checks.finite("The operators", operators, rank=3)
-    known = _checks.finite("The measured values", values, rank=1)
+    A = checks.finite("The operators", operators, rank=3)
+    known = checks.finite("The measured values", values, rank=1)
     if len(A) != len(known) or not len(known):
-        raise NetworkError(f"{len(A)} operators and {len(known)} values given; expected one value for each operator.")
+        raise ArchitectureError(
+            f"{len(A)} operators and {len(known)} values given; expected one value for each operator."
+        )
     return Partial(_sensing, A, known)
 
 
@@ -129,7 +132,7 @@ def forecast_factorization(loss: MatrixLoss, factors: Sequence[ArrayLike]) -> Fa
 
     Raises
     ------
-    NetworkError
+    ArchitectureError
         For factors that do not fit.
 
     Examples
@@ -148,7 +151,7 @@ def leading_moment(loss: MatrixLoss, factors: Sequence[ArrayLike]) -> Float[Arra
 
     Raises
     ------
-    NetworkError
+    ArchitectureError
         If the loss is not of a matrix of that shape.
     """
     zero = jnp.zeros((np.shape(factors[-1])[0], np.shape(factors[0])[1]))
@@ -157,7 +160,7 @@ def leading_moment(loss: MatrixLoss, factors: Sequence[ArrayLike]) -> Float[Arra
     except (TypeError, ValueError):
         at_zero = jnp.nan
     if not jnp.isfinite(at_zero):
-        raise NetworkError(f"The measurements do not fit a matrix of the factors' shape {zero.shape}.")
+        raise ArchitectureError(f"The measurements do not fit a matrix of the factors' shape {zero.shape}.")
     return -gradient
 
 
@@ -166,7 +169,7 @@ def escape_time(loss: MatrixLoss, factors: Sequence[ArrayLike], height: float) -
 
     Raises
     ------
-    NetworkError
+    ArchitectureError
         For factors that do not fit.
     SpecError
         For a height that is not positive.
@@ -177,7 +180,7 @@ def escape_time(loss: MatrixLoss, factors: Sequence[ArrayLike], height: float) -
     >>> round(float(escape_time(loss, [[[0.1]]], 1.0)), 6), round(float(escape_time(loss, [[[0.1]], [[0.1]]], 1.0)), 6)
     (0.45, 1.151293)
     """
-    weights, M = _checks.weights_and_moment(factors, leading_moment(loss, factors))
+    weights, M = checks.weights_and_moment(factors, leading_moment(loss, factors))
     if not height > 0:
         raise SpecError(f"The height is {height}; it must be positive.")
     rate = np.linalg.norm(np.asarray(M), 2)

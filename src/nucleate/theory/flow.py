@@ -20,8 +20,6 @@ import jax.numpy as jnp
 from jax.tree_util import Partial
 from jaxtyping import Array, Float, PyTree
 
-from nucleate import _jax as _jax
-
 Potential = Callable[[Any], Float[Array, ""]]
 """A homogeneous function of a state. It passes into compiled code, so parameters are bound by jax.tree_util.Partial."""
 

@@ -15,8 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
-from nucleate import _jax as _jax
-from nucleate.theory import _checks
+from nucleate.theory import checks
 
 
 def chain_potential(layers: tuple[Float[Array, "..."], ...]) -> Float[Array, ""]:
@@ -52,7 +51,7 @@ def two_layer_solution(
 
     Raises
     ------
-    NetworkError
+    ArchitectureError
         If there are not two weights, or they and the moment do not fit.
 
     Examples
@@ -61,7 +60,7 @@ def two_layer_solution(
     >>> round(float(W1[0, 0, 0]), 10)
     2.7182818285
     """
-    (W1, W2), M = _checks.weights_and_moment(weights, moment)
+    (W1, W2), M = checks.weights_and_moment(weights, moment)
     left, values, right = (jnp.asarray(part) for part in np.linalg.svd(np.asarray(M)))
     k = len(values)
     forward, backward = W1 @ right.T, W2.T @ left

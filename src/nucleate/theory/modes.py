@@ -16,7 +16,6 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from nucleate import _jax as _jax
 from nucleate.theory.effective import State, first_integrals, vector_field
 
 

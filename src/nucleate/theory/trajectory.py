@@ -17,11 +17,10 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 from scipy.interpolate import CubicHermiteSpline
 
-from nucleate import _jax as _jax
-from nucleate.errors import NetworkError, SpecError
-from nucleate.theory import _checks
-from nucleate.theory._enclosure import BlowupTime
+from nucleate.errors import ArchitectureError, SpecError
+from nucleate.theory import checks
 from nucleate.theory.blowup import blowup_time
+from nucleate.theory.enclosure import BlowupTime
 from nucleate.theory.flow import Point, integrate, size, unit_of_time
 from nucleate.theory.linear import chain_potential
 
@@ -44,7 +43,7 @@ def states_at_fractions(layers: Sequence[ArrayLike], fractions: ArrayLike) -> Tr
 
     Raises
     ------
-    NetworkError
+    ArchitectureError
         For layers that do not fit, or that are an ensemble.
     SpecError
         For no fraction or one out of range, or a state that does not blow up.
@@ -69,7 +68,7 @@ def states_at_times(layers: Sequence[ArrayLike], times: ArrayLike) -> Trajectory
 
     Raises
     ------
-    NetworkError
+    ArchitectureError
         For layers that do not fit, or that are an ensemble.
     SpecError
         For no time or one out of range.
@@ -91,12 +90,12 @@ def states_at_times(layers: Sequence[ArrayLike], times: ArrayLike) -> Trajectory
 def _end(layers: Sequence[ArrayLike]) -> BlowupTime:
     """The blow-up time of a single state."""
     if np.ndim(layers[0]) > 1:
-        raise NetworkError(f"a has {np.ndim(layers[0])} axes; trajectories are of one state, so give 1.")
+        raise ArchitectureError(f"a has {np.ndim(layers[0])} axes; trajectories are of one state, so give 1.")
     return blowup_time(*layers)
 
 
 def _states_at(layers: Sequence[ArrayLike], times: Float[np.ndarray, " k"], end: BlowupTime) -> Trajectory:
-    chain = _checks.chain(layers)
+    chain = checks.chain(layers)
     order = np.argsort(times)
     unit = float(unit_of_time(size(chain, len(chain)), len(chain)))
     ascending, blowup = times[order] / unit, float(end.estimate) / unit

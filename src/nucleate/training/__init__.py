@@ -1,13 +1,12 @@
 """The batched engine: train one network or many, record what happens to neurons, end each run on its own grounds."""
 
 from nucleate.optimizers import OptimizerName, make_optimizer
-from nucleate.training._batch import Batch
-from nucleate.training._checks import check_batch_size, check_runs
-from nucleate.training._run import Run
-from nucleate.training._schedule import record_steps
-from nucleate.training._settings import Settings, make_settings, spec_error
-from nucleate.training._stopping import Status
-from nucleate.training._train import train, train_many
+from nucleate.training.batch import Batch
+from nucleate.training.checks import check_batch_size, check_runs
+from nucleate.training.loop import train, train_many
+from nucleate.training.run import Run
+from nucleate.training.settings import Settings, make_settings, record_steps, spec_error
+from nucleate.training.stopping import Status
 
 __all__ = [
     "Batch",

@@ -18,7 +18,6 @@ from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Bool, Float, Int, Shaped
 
-from nucleate import _jax as _jax
 from nucleate.network import Network
 from nucleate.optimizers import ADAM_EPSILON, OptimizerName, make_optimizer
 from nucleate.problems import Split, Task, cross_entropy, squared_error

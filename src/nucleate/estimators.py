@@ -1,0 +1,289 @@
+"""Training from a small start and reduction, as scikit-learn estimators."""
+
+import warnings
+from collections.abc import Sequence
+from numbers import Real
+from typing import Any, Literal, Self
+
+import numpy as np
+import polars as pl
+from jaxtyping import Float, Shaped
+from scipy.special import softmax
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+from sklearn.utils import check_random_state
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from nucleate.errors import SpecError
+from nucleate.init_scale import InitScale
+from nucleate.network import Network
+from nucleate.observe import measure
+from nucleate.problems import Problem, Sizes, Task, split_rows
+from nucleate.reduction import FEWEST_ROWS, check_tolerance
+from nucleate.reduction import reduce as reduce_network
+from nucleate.training import OptimizerName, Run, train_many
+
+GAINS = (1.0, 0.3, 0.1, 0.03)
+"""The scales that ``scale="auto"`` tries."""
+
+_PART, _FEWEST_FOR_PARTS = 5, 20
+"""One row in five validates and one in five certifies; with fewer rows than this the training rows validate."""
+
+
+class _Condensed(BaseEstimator):
+    """What the regressor and the classifier have in common: everything but the target."""
+
+    _task: Task
+
+    def __init__(
+        self,
+        hidden: Sequence[int] = (64, 64),
+        *,
+        scale: float | Literal["auto"] = "auto",
+        activation: str = "tanh",
+        optimizer: OptimizerName = "adam",
+        learning_rate: float = 0.01,
+        steps: int = 3000,
+        batch_size: int | None = None,
+        tolerance: float = 0.01,
+        reduce: bool = True,
+        random_state: Any = 0,
+    ) -> None:
+        self.hidden = hidden
+        self.scale = scale
+        self.activation = activation
+        self.optimizer = optimizer
+        self.learning_rate = learning_rate
+        self.steps = steps
+        self.batch_size = batch_size
+        self.tolerance = tolerance
+        self.reduce = reduce
+        self.random_state = random_state
+
+    def _fit(self, x: Float[np.ndarray, "n d"], y: Shaped[np.ndarray, "n ..."]) -> Self:
+        scales = _scales(self.scale)
+        if self.reduce:
+            check_tolerance(self.tolerance)
+        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        certified = self.reduce and len(x) // _PART >= FEWEST_ROWS
+        if self.reduce and not certified:
+            warnings.warn(
+                f"There are {len(x)} rows, and {_PART * FEWEST_ROWS} are needed to certify a smaller network, so the "
+                "network stays as it was trained. Give more rows, or set reduce=False.",
+                stacklevel=3,
+            )
+        problem = self._problem(x, y, seed, certified)
+        runs = self._train(problem, [InitScale("gain", scale) for scale in scales], seed)
+        chosen, best = _best(scales, runs, self.learning_rate)
+        trained = best.best
+        self.scale_ = chosen
+        self.preprocessing_ = problem.preprocessing
+        measures = measure(trained, best.initial, problem.train.x)
+        self.n_effective_neurons_ = tuple(
+            measures[f"effective_neurons_{layer}"] for layer in range(1, len(trained.hidden) + 1)
+        )
+        self.reduction_ = (
+            reduce_network(trained, problem, self.tolerance, baselines=False, seed=seed) if certified else None
+        )
+        self.network_ = self.reduction_.network if self.reduction_ else trained
+        return self
+
+    def _problem(
+        self, x: Float[np.ndarray, "n d"], y: Shaped[np.ndarray, "n ..."], seed: int, certified: bool
+    ) -> Problem:
+        names = [str(name) for name in getattr(self, "feature_names_in_", [f"x{k + 1}" for k in range(x.shape[1])])]
+        targets = ["y"] if y.ndim == 1 else [f"y{k + 1}" for k in range(y.shape[1])]
+        while set(targets) & set(names):
+            targets = [f"{target}_" for target in targets]
+        columns = zip([*names, *targets], [*x.T, *y.reshape(len(y), -1).T], strict=True)
+        table = pl.DataFrame([pl.Series(name, column.tolist()) for name, column in columns])
+        share = len(x) // _PART
+        validation, certification = share * (len(x) >= _FEWEST_FOR_PARTS), share * certified
+        sizes = Sizes(len(x) - validation - certification, validation, certification)
+        rows = split_rows(sizes, seed, y if self._task == "classification" else None)
+        # What has no rows of its own takes those of training; without rows to certify on nothing is reduced.
+        parts = [table[part if len(part) else rows.train] for part in rows]
+        return Problem.from_parts(*parts, target=targets, task=self._task, name=type(self).__name__)
+
+    def _train(self, problem: Problem, scales: Sequence[InitScale], seed: int) -> list[Run]:
+        networks = [
+            Network.create(
+                problem.inputs,
+                self.hidden,
+                problem.outputs,
+                scale=scale,
+                activation=self.activation,
+                bias=True,
+                seed=seed,
+            )
+            for scale in scales
+        ]
+        return train_many(
+            networks,
+            problem,
+            learning_rates=[self.learning_rate] * len(networks),
+            seeds=[seed] * len(networks),
+            optimizer=self.optimizer,
+            steps=self.steps,
+            batch_size=self.batch_size,
+            early_stopping=True,
+        )
+
+    def _outputs(self, X: Any) -> Float[np.ndarray, "n c"]:
+        check_is_fitted(self)
+        x = self.preprocessing_.transform(validate_data(self, X, dtype=np.float64, reset=False))
+        # In float64, so that a row's prediction does not depend on the rows beside it.
+        return np.asarray(self.network_.astype("float64")(x))
+
+
+class CondensedRegressor(RegressorMixin, _Condensed):
+    """A network trained from the init scale that is best on validation, then reduced within a tolerance.
+
+    Of the rows a fifth validates: it chooses the scale and the step, and is what the reduction is searched on; another
+    fifth certifies the reduction. A run ends when validation has got no better for longer than the stage of its loss
+    curve asks (see `nucleate.training`), so a plateau does not end it.
+
+    Parameters
+    ----------
+    hidden : sequence of int
+        The hidden widths before reduction.
+    scale : float or "auto"
+        The gain of the initial parameters, a factor on the usual 1/sqrt(fan_in); "auto" trains from 1, 0.3, 0.1 and
+        0.03 and takes the best on validation.
+    activation : str
+        One of `nucleate.activation_names`.
+    optimizer : {"gd", "momentum", "adam"}
+    learning_rate : float
+    steps : int
+        The most steps of training.
+    batch_size : int or None
+        Rows a step; None takes all of them.
+    tolerance : float
+        Of the reduction, see `nucleate.reduce`.
+    reduce : bool
+        Whether to reduce; with fewer than 95 rows it is left out with a warning.
+    random_state : int, RandomState or None
+        Of the split, the initial parameters and the order of the rows; the same int gives the same bits.
+
+    Attributes
+    ----------
+    network_ : Network
+        What predicts: the reduced network, or the trained one.
+    n_effective_neurons_ : tuple of float
+        The effective neurons of each hidden layer of the trained network.
+    reduction_ : Reduction or None
+        What was reduced, with its certificate; print it.
+    scale_ : float
+        The gain that was used.
+    preprocessing_ : Preprocessing
+        The standardization, fitted on the training rows.
+    n_features_in_, feature_names_in_
+        As everywhere in scikit-learn.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_diabetes
+    >>> X, y = load_diabetes(return_X_y=True)
+    >>> model = CondensedRegressor(hidden=[20, 20], scale=0.1, steps=300).fit(X, y)
+    >>> model.reduction_.share_kept < 0.2, model.score(X, y) > 0.4
+    (True, True)
+    """
+
+    _task = "regression"
+
+    def fit(self, X: Any, y: Any) -> Self:
+        """Train, choose and reduce.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, d)
+        y : array-like of shape (n,) or (n, c)
+
+        Raises
+        ------
+        ValueError
+            For data that cannot be used, as a DataError or by scikit-learn, or a setting out of range.
+        """
+        X, y = validate_data(self, X, y, dtype=np.float64, y_numeric=True, multi_output=True, ensure_min_samples=2)
+        self._flat = y.ndim == 1
+        return self._fit(X, np.asarray(y, np.float64))
+
+    def predict(self, X: Any) -> Float[np.ndarray, "n ..."]:
+        """The target's values for rows of ``X``, in the shape of the ``y`` that was fitted."""
+        outputs = self._outputs(X)
+        values = self.preprocessing_.inverse_target(outputs)
+        return values[:, 0] if self._flat else values
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags
+
+
+class CondensedClassifier(ClassifierMixin, _Condensed):
+    """A network trained from the init scale that is best on validation, then reduced within a tolerance.
+
+    Parameters and attributes are those of `CondensedRegressor`; the loss is cross-entropy.
+
+    Attributes
+    ----------
+    classes_ : array of shape (c,)
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_wine
+    >>> X, y = load_wine(return_X_y=True)
+    >>> model = CondensedClassifier(hidden=[20, 20], scale=0.1, steps=300).fit(X, y)
+    >>> model.score(X, y) > 0.9, model.predict_proba(X[:5]).shape
+    (True, (5, 3))
+    """
+
+    _task = "classification"
+
+    def fit(self, X: Any, y: Any) -> Self:
+        """Train, choose and reduce.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, d)
+        y : array-like of shape (n,)
+            Labels: numbers, truth values or texts, of two classes or more.
+
+        Raises
+        ------
+        ValueError
+            For data that cannot be used, as a DataError or by scikit-learn, or a setting out of range.
+        """
+        X, y = validate_data(self, X, y, dtype=np.float64, ensure_min_samples=2)
+        check_classification_targets(y)
+        self.classes_ = np.unique(y)
+        if len(self.classes_) < 2:
+            raise ValueError(
+                f"All labels are of one class, {self.classes_.tolist()[0]!r}; give rows of two classes or more."
+            )
+        return self._fit(X, y)
+
+    def predict_proba(self, X: Any) -> Float[np.ndarray, "n c"]:
+        """The probability of each class of ``classes_`` for rows of ``X``."""
+        return np.asarray(softmax(self._outputs(X), axis=1))
+
+    def predict(self, X: Any) -> Shaped[np.ndarray, " n"]:
+        """The likeliest class for rows of ``X``."""
+        likeliest = self._outputs(X).argmax(axis=1)
+        return self.classes_[likeliest]
+
+
+def _scales(given: Any) -> tuple[float, ...]:
+    if isinstance(given, str) and given == "auto":
+        return GAINS
+    if isinstance(given, Real) and 0 < float(given) < np.inf:
+        return (float(given),)
+    raise SpecError(f"The scale is {given!r}; it must be 'auto' or a positive number, the gain.")
+
+
+def _best(scales: Sequence[float], runs: Sequence[Run], learning_rate: float) -> tuple[float, Run]:
+    """The run with the lowest validation loss, and its scale."""
+    usable = [pair for pair in zip(scales, runs, strict=True) if pair[1].status not in ("diverged", "nan")]
+    if not usable:
+        raise SpecError(f"Training diverged from every scale at learning rate {learning_rate}; make it smaller.")
+    return min(usable, key=lambda pair: pair[1].trajectory["validation_loss"].to_numpy().min())

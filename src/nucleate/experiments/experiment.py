@@ -1,0 +1,211 @@
+"""What is kept of an experiment: the verdict, as a JSON file beside the figure."""
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
+from io import BytesIO
+from pathlib import Path
+from typing import Any, Generic, Literal, NamedTuple, Protocol, Self, TypeVar
+
+import matplotlib
+from matplotlib.figure import Figure
+
+from nucleate._files import write_atomically
+
+Progress = Callable[[float], None]
+"""Told the share of an experiment that is done."""
+
+
+class Criterion(NamedTuple):
+    """One number that the claim bounds.
+
+    Examples
+    --------
+    >>> rank = Criterion("effective rank", "at most", 1.1)
+    >>> rank.met_by(1.05), rank.met_by(1.2), rank.met_by(float("nan"))
+    (True, False, False)
+    """
+
+    quantity: str
+    relation: Literal["at least", "at most"]
+    threshold: float
+
+    def met_by(self, number: float) -> bool:
+        """Whether the claim holds at this number; no claim holds at NaN."""
+        return number >= self.threshold if self.relation == "at least" else number <= self.threshold
+
+
+class Measurement(NamedTuple):
+    """What an experiment found: a number for each of its criteria, in their order, and a figure that shows why."""
+
+    numbers: tuple[float, ...]
+    figure: Figure
+
+
+class Size(Protocol):
+    """The numbers of a setting: a NamedTuple of each experiment's own."""
+
+    def _asdict(self) -> Mapping[str, Any]: ...
+
+
+S = TypeVar("S", bound=Size)
+
+
+@dataclass(frozen=True)
+class Experiment(Generic[S]):
+    """A claim of the literature and the measurement that decides it.
+
+    Parameters
+    ----------
+    name : str
+    claim : str
+        One sentence.
+    source : str
+        Authors, year and arXiv id.
+    setting : str
+        What is done, with the fields of a size in braces.
+    criteria : tuple of Criterion
+        The claim holds if every one is met.
+    quick, full : NamedTuple
+        The numbers of the setting at both sizes.
+    measure : callable
+        From a size, and a function that is told the share done, to a `Measurement`; the same numbers at every call.
+    """
+
+    name: str
+    claim: str
+    source: str
+    setting: str
+    criteria: tuple[Criterion, ...]
+    quick: S
+    full: S
+    measure: Callable[[S, Progress], Measurement] = field(repr=False)
+
+    def size(self, *, quick: bool) -> S:
+        """The numbers of the setting."""
+        return self.quick if quick else self.full
+
+    def describe(self, *, quick: bool) -> str:
+        """The setting with its numbers filled in."""
+        return self.setting.format(**self.size(quick=quick)._asdict())
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON: what is claimed, and what at each size decides it."""
+        return {
+            "name": self.name,
+            "claim": self.claim,
+            "source": self.source,
+            "quick": self.describe(quick=True),
+            "full": self.describe(quick=False),
+            "criteria": [criterion._asdict() for criterion in self.criteria],
+        }
+
+
+FORMATS = ("svg", "pdf", "png")
+
+
+class Finding(NamedTuple):
+    """A measured number and the criterion it was held against."""
+
+    criterion: Criterion
+    number: float
+
+    @property
+    def holds(self) -> bool:
+        """Whether the number meets the criterion."""
+        return self.criterion.met_by(self.number)
+
+    def __str__(self) -> str:
+        quantity, relation, threshold = self.criterion
+        met = "met" if self.holds else "not met"
+        return f"{quantity}: {self.number:.4g} ({relation} {threshold:g}: {met})"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether a claim holds, and by which numbers.
+
+    Parameters
+    ----------
+    name, claim, source, setting : str
+        As in `Experiment`, the setting with its numbers filled in.
+    findings : tuple of Finding
+    quick : bool
+        Whether it was measured at the quick size.
+    version : str
+        Of the package that measured it.
+    figure : Path
+        The figure as SVG; as PDF and PNG it is beside.
+    """
+
+    name: str
+    claim: str
+    source: str
+    setting: str
+    findings: tuple[Finding, ...]
+    quick: bool
+    version: str
+    figure: Path
+
+    @property
+    def holds(self) -> bool:
+        """Whether every finding meets its criterion."""
+        return all(finding.holds for finding in self.findings)
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON, which has no NaN: None stands for it."""
+        findings = [
+            {**criterion._asdict(), "number": None if math.isnan(number) else number, "holds": criterion.met_by(number)}
+            for criterion, number in self.findings
+        ]
+        return {**asdict(self), "holds": self.holds, "findings": findings, "figure": self.figure.name}
+
+    def __str__(self) -> str:
+        found = "; ".join(map(str, self.findings))
+        return f"{self.name} {'holds' if self.holds else 'does not hold'}: {found}"
+
+    @classmethod
+    def of(cls, experiment: Experiment[Any], numbers: tuple[float, ...], out: Path, *, quick: bool) -> Self:
+        """The verdict on these numbers."""
+        return cls(
+            name=experiment.name,
+            claim=experiment.claim,
+            source=experiment.source,
+            setting=experiment.describe(quick=quick),
+            findings=tuple(Finding(*pair) for pair in zip(experiment.criteria, numbers, strict=True)),
+            quick=quick,
+            version=version("nucleate"),
+            figure=out / f"{experiment.name}.svg",
+        )
+
+
+def keep(verdict: Verdict, figure: Figure) -> None:
+    """Write the figure in all formats, and last the verdict: where it is, the experiment is finished."""
+    for format in FORMATS:
+        write_atomically(verdict.figure.with_suffix(f".{format}"), _drawn(figure, format))
+    text = json.dumps(verdict.to_dict(), indent=2, ensure_ascii=False)
+    write_atomically(verdict.figure.with_suffix(".json"), text.encode())
+
+
+def find(experiment: Experiment[Any], out: Path, *, quick: bool) -> Verdict | None:
+    """The verdict kept in ``out`` for this very experiment, size and version, if there is one."""
+    try:
+        kept = json.loads((out / f"{experiment.name}.json").read_text("utf-8"))
+        found = [finding["number"] for finding in kept["findings"]]
+        numbers = tuple(math.nan if number is None else float(number) for number in found)
+        verdict = Verdict.of(experiment, numbers, out, quick=quick)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    figures = all(verdict.figure.with_suffix(f".{format}").exists() for format in FORMATS)
+    return verdict if figures and json.dumps(kept) == json.dumps(verdict.to_dict()) else None
+
+
+def _drawn(figure: Figure, format: str) -> bytes:
+    buffer = BytesIO()
+    # Without the date, and with fixed ids, equal figures are equal files.
+    metadata = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {}}[format]
+    with matplotlib.rc_context({"svg.hashsalt": "nucleate", "pdf.fonttype": 42}):
+        figure.savefig(buffer, format=format, dpi=200, metadata=metadata)
+    return buffer.getvalue()

@@ -1,0 +1,171 @@
+"""How many directions the first layer condenses onto, by the activation's multiplicity; and by the optimiser."""
+
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+from matplotlib.figure import Figure
+
+from nucleate.activations import Activation, get_activation, register_activation
+from nucleate.experiments.drawing import colors, legend, panels
+from nucleate.experiments.experiment import Criterion, Experiment, Measurement, Progress
+from nucleate.init_scale import InitScale
+from nucleate.network import Network
+from nucleate.observe import contributions, effective_neurons, neurons
+from nucleate.optimizers import OptimizerName
+from nucleate.problems import Problem, load_problem
+from nucleate.theory import target_directions
+from nucleate.training import Batch, train_many
+
+DATA = ("four-relu-1d", "sine-5d")
+FALLEN = 0.1
+
+
+def _x2tanh(z: Float[Array, "..."]) -> Float[Array, "..."]:
+    return z * z * jnp.tanh(z)
+
+
+register_activation(Activation("x2tanh", _x2tanh, 3, 1.0, 1.0, parity="odd"))
+ACTIVATIONS = {"tanh": "tanh", "xtanh": "x tanh x", "x2tanh": r"$x^2$ tanh x"}
+
+
+class Plan(NamedTuple):
+    """How one activation is trained: the plateau of multiplicity p grows as epsilon^-(p - 1)."""
+
+    epsilon: float
+    learning_rates: tuple[float, float]
+    steps: int
+
+
+class Size(NamedTuple):
+    optimizer: OptimizerName
+    width: int
+    seeds: int
+    plans: tuple[Plan, Plan, Plan]
+
+
+class _Course(NamedTuple):
+    steps: Float[np.ndarray, " t"]
+    directions: Float[np.ndarray, "t seeds"]
+    fallen: Float[np.ndarray, "t seeds"]
+
+    @property
+    def fewest(self) -> float:
+        """The fewest directions before the loss has fallen by a tenth, in the run in which that is most."""
+        initial = np.where(self.fallen < FALLEN, self.directions, np.inf)
+        return float(initial.min(axis=0).max())
+
+
+def measure_descent(size: Size, progress: Progress) -> Measurement:
+    """Under gradient descent, also the directions that attract a neuron: the ends of the axes of theory."""
+    used, figure = measure(size, progress)
+    attracting = tuple(float(np.max([2 * _axes(load_problem(data), name) for data in DATA])) for name in ACTIVATIONS)
+    return Measurement(used + attracting, figure)
+
+
+def _axes(problem: Problem, activation: str) -> int:
+    network = _network(problem, activation, 1, 1.0, 0)
+    return len(target_directions(network, problem.train.x, problem.train.y).directions)
+
+
+def measure(size: Size, progress: Progress) -> Measurement:
+    courses = {}
+    cells = [(name, data) for name in ACTIVATIONS for data in DATA]
+    for done, (name, data) in enumerate(cells):
+        courses[name, data] = _course(name, data, size)
+        progress((done + 1) / len(cells))
+    numbers = tuple(float(np.max([courses[name, data].fewest for data in DATA])) for name in ACTIVATIONS)
+    return Measurement(numbers, _draw(courses))
+
+
+def _course(name: str, data: str, size: Size) -> _Course:
+    problem, plan = load_problem(data), size.plans[list(ACTIVATIONS).index(name)]
+    rate = plan.learning_rates[DATA.index(data)]
+    networks = [_network(problem, name, size.width, plan.epsilon, seed) for seed in range(size.seeds)]
+    steps, found, losses = [], [], []
+
+    def look(batch: Batch) -> None:
+        steps.append(batch.step)
+        found.append([_directions_in_use(network, problem) for network in batch.final])
+        losses.append([rows[-1]["train_loss"] / rows[0]["train_loss"] for rows in batch.rows])
+
+    settings: dict[str, Any] = {"optimizer": size.optimizer, "steps": plan.steps, "records": 80}
+    train_many(networks, problem, learning_rates=[rate] * size.seeds, on_record=look, **settings)
+    return _Course(np.array(steps), np.array(found), 1 - np.array(losses))
+
+
+def _network(problem: Problem, activation: str, width: int, epsilon: float, seed: int) -> Network:
+    scale = InitScale("epsilon", epsilon)
+    return Network.create(problem.inputs, [width], 1, scale=scale, activation=activation, bias=[True, False], seed=seed)
+
+
+def _directions_in_use(network: Network, problem: Problem) -> float:
+    """How many directions, opposite ones apart, by what the neurons along them contribute."""
+    return effective_neurons(neurons(network, 1), contributions(network, problem.train.x)[0], signed=True)
+
+
+def _draw(courses: dict[tuple[str, str], _Course]) -> Figure:
+    figure, axes = panels(len(DATA), width=3.8)
+    for data, panel in zip(DATA, axes, strict=True):
+        for (name, label), colour in zip(ACTIVATIONS.items(), colors(len(ACTIVATIONS)), strict=True):
+            course, p = courses[name, data], get_activation(name).multiplicity
+            for seed, (fallen, directions) in enumerate(zip(course.fallen.T, course.directions.T, strict=True)):
+                panel.plot(fallen, directions, color=colour, lw=1, label=None if seed else f"{label}, p = {p}")
+            panel.axhline(2 * p, color=colour, ls=":", lw=1)
+        panel.axvspan(0, FALLEN, color="0.93", zorder=0)
+        panel.set(xlabel="share by which the loss has fallen", ylabel="directions in use", yscale="log", title=data)
+        panel.set(xlim=(-0.02, None))
+        panel.set_yticks([1, 2, 4, 6, 10, 20, 50], ["1", "2", "4", "6", "10", "20", "50"])
+        panel.minorticks_off()
+    legend(axes[0])
+    return figure
+
+
+CLAIM = (
+    "At initial training the neurons of a layer condense onto at most 2p directions, p the activation's multiplicity"
+)
+SETTING = (
+    "one hidden layer of {width} with biases, epsilon {plans[0].epsilon:g}, {plans[1].epsilon:g} and "
+    "{plans[2].epsilon:g} for p = 1, 2 and 3, {seeds} seeds from 0, on four-relu-1d and sine-5d; directions (opposite "
+    "ones apart) by their neurons' contributions: the exponential of their entropy, the fewest before the loss has "
+    "fallen by a tenth, worst run; threshold 2p + 1/2"
+)
+CRITERIA = (
+    Criterion("tanh, p = 1: directions in use", "at most", 2.5),
+    Criterion("x tanh x, p = 2: directions in use", "at most", 4.5),
+    Criterion("x^2 tanh x, p = 3: directions in use", "at most", 6.5),
+)
+ATTRACTING = tuple(
+    Criterion(
+        f"p = {p}: directions that attract a neuron, two to each maximum of the correlation", "at most", 2 * p + 0.5
+    )
+    for p in (1, 2, 3)
+)
+SOURCE = "Zhou et al. 2022, arXiv 2105.11686"
+DESCENT = (Plan(1e-4, (0.1, 0.003), 4000), Plan(1e-2, (0.1, 0.003), 4000), Plan(1e-2, (0.3, 0.003), 20_000))
+# The wider the layer, the more neurons are still turning when the first of them has grown: a start has to be smaller.
+DESCENT_WIDE = (DESCENT[0], Plan(1e-3, (0.1, 0.003), 40_000), DESCENT[2])
+ADAM = (Plan(1e-3, (1e-3, 1e-3), 200),) * 3
+
+EXPERIMENT = Experiment(
+    name="multiplicity",
+    claim=f"{CLAIM}, under gradient descent.",
+    source=SOURCE,
+    setting=f"{SETTING}; gradient descent, under which a neuron on the plateau follows the gradient of the one-neuron "
+    "correlation to one of its maxima",
+    criteria=(*CRITERIA, *ATTRACTING),
+    quick=Size("gd", 50, 3, DESCENT),
+    full=Size("gd", 200, 10, DESCENT_WIDE),
+    measure=measure_descent,
+)
+EXPERIMENT_ADAM = Experiment(
+    name="multiplicity-adam",
+    claim=f"{CLAIM}, under Adam too.",
+    source=SOURCE,
+    setting=f"{SETTING}; Adam at rate 0.001",
+    criteria=CRITERIA,
+    quick=Size("adam", 50, 3, ADAM),
+    full=Size("adam", 200, 10, ADAM),
+    measure=measure,
+)

@@ -1,0 +1,51 @@
+"""All experiments, in the order in which they are listed and run."""
+
+from typing import Any
+
+from nucleate._wording import did_you_mean
+from nucleate.errors import SpecError
+from nucleate.experiments import (
+    blow_up,
+    condition,
+    escape_law,
+    generalization,
+    low_rank,
+    multiplicity,
+    phase_diagram,
+    plateau_end,
+    target_direction,
+)
+from nucleate.experiments.experiment import Experiment
+
+EXPERIMENTS: tuple[Experiment[Any], ...] = (
+    target_direction.EXPERIMENT,
+    plateau_end.EXPERIMENT,
+    blow_up.EXPERIMENT,
+    condition.EXPERIMENT,
+    low_rank.EXPERIMENT,
+    multiplicity.EXPERIMENT,
+    multiplicity.EXPERIMENT_ADAM,
+    escape_law.EXPERIMENT,
+    phase_diagram.EXPERIMENT,
+    generalization.EXPERIMENT,
+)
+
+
+def get_experiment(name: str) -> Experiment[Any]:
+    """The experiment of that name.
+
+    Raises
+    ------
+    SpecError
+        If there is none, with the names there are.
+
+    Examples
+    --------
+    >>> [criterion.threshold for criterion in get_experiment("target-direction").criteria]
+    [0.95, 0.1, 0.1]
+    """
+    for experiment in EXPERIMENTS:
+        if experiment.name == name:
+            return experiment
+    names = [experiment.name for experiment in EXPERIMENTS]
+    raise SpecError(f"There is no experiment {name!r}{did_you_mean(name, names) or '.'} There are {', '.join(names)}.")

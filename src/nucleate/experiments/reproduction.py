@@ -1,0 +1,141 @@
+"""The verb: run an experiment, or all, and keep verdicts and figures in a folder."""
+
+import base64
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from rich.console import Console
+from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bar
+
+from nucleate._files import write_atomically
+from nucleate.errors import NucleateError
+from nucleate.experiments.experiment import Experiment, Progress, Verdict, find, keep
+from nucleate.experiments.registry import EXPERIMENTS, get_experiment
+
+
+def index_page(verdicts: Sequence[Verdict]) -> str:
+    """The page's HTML, figures included."""
+    environment = Environment(
+        loader=PackageLoader("nucleate.experiments", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    figures = [base64.b64encode(verdict.figure.read_bytes()).decode() for verdict in verdicts]
+    page: str = environment.get_template("index.html.j2").render(verdicts=list(zip(verdicts, figures, strict=True)))
+    return page
+
+
+def reproduce(
+    experiment: str | Experiment[Any], *, out: str | Path, quick: bool = False, progress: bool = True
+) -> Verdict:
+    """Measure whether a claim of the literature holds.
+
+    Parameters
+    ----------
+    experiment : str or Experiment
+        The name of one of `EXPERIMENTS`, or one of your own.
+    out : path
+        A folder; gets ``<name>.json`` with the verdict and ``<name>.svg``, ``.pdf`` and ``.png`` with the figure. A
+        verdict that is there already, of the same version and size, is not measured again.
+    quick : bool
+        Whether to measure at the size of seconds instead of the size of minutes.
+    progress : bool
+        Whether to show on standard error how far it is.
+
+    Raises
+    ------
+    SpecError
+        For an unknown name.
+    NucleateError
+        If the folder cannot be written.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from typing import NamedTuple
+    >>> from matplotlib.figure import Figure
+    >>> from nucleate.experiments import Criterion, Measurement
+    >>> class Size(NamedTuple):
+    ...     blowups: int
+    >>> pessimist = Experiment(
+    ...     name="pessimist",
+    ...     claim="Nothing blows up.",
+    ...     source="nobody",
+    ...     setting="{blowups} blow-ups",
+    ...     criteria=(Criterion("blow-ups", "at most", 0.0),),
+    ...     quick=Size(2),
+    ...     full=Size(200),
+    ...     measure=lambda size, progress: Measurement((float(size.blowups),), Figure()),
+    ... )
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     print(reproduce(pessimist, out=folder, quick=True, progress=False))
+    pessimist does not hold: blow-ups: 2 (at most 0: not met)
+    """
+    chosen = get_experiment(experiment) if isinstance(experiment, str) else experiment
+    return _run([chosen], _made(out), quick=quick, progress=progress)[0]
+
+
+def reproduce_all(*, out: str | Path, quick: bool = False, progress: bool = True) -> list[Verdict]:
+    """Run every experiment that ``out`` lacks, and write the page ``index.html`` there that shows them all.
+
+    Parameters and errors are those of `reproduce`.
+    """
+    folder = _made(out)
+    verdicts = _run(EXPERIMENTS, folder, quick=quick, progress=progress)
+    write_atomically(folder / "index.html", index_page(verdicts).encode())
+    return verdicts
+
+
+def _run(experiments: Sequence[Experiment[Any]], out: Path, *, quick: bool, progress: bool) -> list[Verdict]:
+    verdicts = []
+    with _show_progress(shown=progress) as show:
+        for done, experiment in enumerate(experiments):
+            kept = find(experiment, out, quick=quick)
+            verdicts.append(kept or _measured(experiment, out, show(experiment, done, len(experiments)), quick=quick))
+    return verdicts
+
+
+def _measured(experiment: Experiment[Any], out: Path, progress: Progress, *, quick: bool) -> Verdict:
+    progress(0.0)
+    numbers, figure = experiment.measure(experiment.size(quick=quick), progress)
+    verdict = Verdict.of(experiment, numbers, out, quick=quick)
+    keep(verdict, figure)
+    return verdict
+
+
+def _made(out: str | Path) -> Path:
+    folder = Path(out)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise NucleateError(f"The folder {folder} cannot be made ({error.strerror}); choose another.") from None
+    # Said before anything is measured, not after.
+    try:
+        TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise NucleateError(f"The folder {folder} cannot be written ({error.strerror}); choose another.") from None
+    return folder
+
+
+@contextmanager
+def _show_progress(*, shown: bool) -> Iterator[Any]:
+    """Gives the function that gives an experiment its `Progress`."""
+    columns = (BarColumn(), TextColumn("{task.fields[at]}"), TimeElapsedColumn())
+    with Bar(*columns, console=Console(stderr=True), disable=not shown) as bar:
+        task = bar.add_task("", total=1.0, at="")
+
+        def progress_of(experiment: Experiment[Any], done: int, count: int) -> Progress:
+            def show(share: float) -> None:
+                at = f"{done + 1}/{count} {experiment.name}"
+                bar.update(task, completed=(done + share) / count, at=at)
+
+            return show
+
+        yield progress_of

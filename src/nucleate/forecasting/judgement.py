@@ -1,0 +1,146 @@
+"""What was seen along the leading part's path makes the loss curve, the drops with their intervals, and the regime."""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int
+from scipy.interpolate import PchipInterpolator
+
+from nucleate.forecasting.expected import StepForecast
+from nucleate.training import engine
+
+SHORTEST_PLATEAU = 20
+"""Steps below which there is no plateau to speak of, and rounding to whole steps alone costs several percent."""
+LARGEST_CORRECTION, LARGEST_ACROSS = 0.05, 0.1
+"""The theory's regime: the departure from the leading part changes the time by less, and bends the path by less."""
+BETWEEN = 3
+"""Where the network is looked at on its own way, it is so many times from one of these points to the next."""
+_FRACTIONS = (0.3, 0.6, 0.8, 0.9, 1.0)
+_BEYOND = (0.15, 0.5, 1.0)
+
+
+class Seen(NamedTuple):
+    """What was seen of a run at some steps of its leading part's path."""
+
+    points: Int[np.ndarray, " points"]
+    loss: Float[np.ndarray, " points"]
+    speed: Float[np.ndarray, " points"]
+    across: Float[np.ndarray, " points"]
+
+
+class Judgement(NamedTuple):
+    """The part of a `Forecast` that comes of it, in its terms."""
+
+    drop_steps: dict[float, StepForecast | None]
+    left_by: int | None
+    in_regime: bool
+    correction: float
+    across: float
+    steps: Float[np.ndarray, " t"]
+    loss: Float[np.ndarray, " t"]
+
+
+def points_to_see(drops: Int[np.ndarray, " drops"], end: int) -> Int[np.ndarray, " points"]:
+    """Steps at which the network is looked at: on the plateau, between the drops, and beyond the last as far again."""
+    first, second, third = (int(step) if step >= 0 else end for step in drops)
+    between = np.array([1 / 3, 2 / 3, 1.0])
+    points = np.concatenate(
+        [
+            [0],
+            first * np.array(_FRACTIONS),
+            first + (second - first) * between,
+            second + (third - second) * between,
+            third + 1 + (third - second) * np.array(_BEYOND),
+        ]
+    )
+    return points.round().astype(np.int64)
+
+
+def points_between(points: Int[np.ndarray, "runs points"]) -> Int[np.ndarray, "runs more"]:
+    """The points, and evenly spaced ones between."""
+    known = np.arange(points.shape[1])
+    wanted = np.arange(known[-1] * BETWEEN + 1) / BETWEEN
+    return np.array([np.interp(wanted, known, run) for run in points]).round().astype(np.int64)
+
+
+def point_of_drop(drops: Int[np.ndarray, " drops"]) -> int:
+    """Which of the points is that at which the loss has fallen by 10 %, or the last before the simulation was left."""
+    return len(_FRACTIONS) + (3 if drops[1] >= 0 else 6)
+
+
+def judge(seen: Seen, drops: Int[np.ndarray, " drops"], plateau: float, *, keeps_pace: bool) -> Judgement:
+    """Correct the drops of the leading part by what was seen, and say how far to trust them.
+
+    Parameters
+    ----------
+    seen : Seen
+    drops : array of int
+        The steps of the leading part's drops, -1 where there is none.
+    plateau : float
+        The loss on the plateau, as a share of that at the start.
+    keeps_pace : bool
+        Whether the optimiser's steps do not depend on the gradient's size.
+    """
+    clock = seen.points.astype(float) if keeps_pace else _clock(seen)
+    steps, loss = _curve(clock, seen.loss)
+    # The falls that take more than the best constant output.
+    telling = [1 - amount <= (1 - engine.DROPS[0]) * plateau for amount in engine.DROPS]
+    main = next((index for index in (1, 0, 2) if drops[index] >= 0 and telling[index]), None)
+    in_regime, correction, across, left_by = False, np.nan, np.nan, None
+    drop_steps: dict[float, StepForecast | None] = dict.fromkeys(engine.DROPS)
+    for index, amount in enumerate(engine.DROPS):
+        simulated = int(drops[index])
+        if simulated < 0:
+            continue
+        reached = np.flatnonzero(loss <= (1 - amount) * seen.loss[0])
+        estimate = float(steps[reached[0]]) if reached.size else max(float(steps[-1]), simulated)
+        bend = _mean_until(seen.points, seen.across, simulated)
+        # Between the uncorrected step and the corrected, and as far again as the correction itself is in doubt.
+        margin = 1 + 0.5 * abs(estimate - simulated) + 0.25 * bend * estimate
+        lower, upper = min(estimate, simulated) - margin, max(estimate, simulated) + margin
+        if not reached.size:
+            # All that is known is that the leading part falls so far and the network not yet.
+            upper = 2 * max(estimate, simulated) + margin
+        forecast = StepForecast(int(np.ceil(estimate)), max(int(np.floor(lower)), 0), int(np.ceil(upper)))
+        drop_steps[amount] = forecast
+        left_by = forecast.upper if telling[index] else None
+        if index == main:
+            correction, across = estimate / max(simulated, 1) - 1, bend
+            in_regime = bool(
+                reached.size
+                and simulated >= SHORTEST_PLATEAU
+                and abs(correction) <= LARGEST_CORRECTION
+                and across <= LARGEST_ACROSS
+            )
+    return Judgement(drop_steps, left_by, in_regime, correction, across, steps, loss)
+
+
+def _clock(seen: Seen) -> Float[np.ndarray, " points"]:
+    """The integral of dt / s along the path."""
+    # Where the path is left altogether the speed means nothing, or is NaN; the bounds keep the clock running.
+    pace = 1 / np.clip(np.nan_to_num(seen.speed), 0.2, 5.0)
+    distinct, first = np.unique(seen.points, return_index=True)
+    clock: Float[np.ndarray, " points"] = PchipInterpolator(distinct, pace[first]).antiderivative()(seen.points)
+    return clock
+
+
+def _curve(
+    clock: Float[np.ndarray, " points"], seen: Float[np.ndarray, " points"]
+) -> tuple[Float[np.ndarray, " t"], Float[np.ndarray, " t"]]:
+    """The loss between the points, by interpolation of the logarithm of its fall."""
+    fallen = 1 - seen / seen[0]
+    usable = (fallen > 0) & np.append(True, np.diff(clock) > 0)
+    if usable.sum() < 2:
+        return clock[[0]], seen[[0]]
+    curve = PchipInterpolator(clock[usable], np.log(fallen[usable]))
+    steps = np.linspace(0, clock[usable][-1], 400)
+    inside = np.maximum(steps, clock[usable][0])
+    return steps, seen[0] * (1 - np.exp(curve(inside)) * (steps / inside) ** 2)
+
+
+def _mean_until(points: Int[np.ndarray, " points"], values: Float[np.ndarray, " points"], end: int) -> float:
+    """The mean of a quantity over the path up to a step."""
+    known = points <= end
+    if points[known][-1] == 0:
+        return float(values[0])
+    return float(np.trapezoid(values[known], points[known]) / points[known][-1])

@@ -1,0 +1,185 @@
+"""Clusters of directions: how many ways the neurons of a layer point."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int
+from scipy.cluster.hierarchy import fcluster, linkage
+from scipy.spatial.distance import squareform
+
+from nucleate.errors import ArchitectureError
+from nucleate.observe.norms import unit_rows
+
+
+def cosine_similarity(vectors: Float[np.ndarray, "m k"]) -> Float[np.ndarray, "m m"]:
+    """The cosine between each two rows, exact at any scale of the rows.
+
+    A dead neuron, a row of zeros, has no direction: its cosine is 0 with all others and with itself. All others have
+    1 on the diagonal, so that the diagonal tells who is alive.
+
+    Examples
+    --------
+    >>> cosine_similarity(np.array([[1.0, 0.0], [-2e-200, 0.0], [0.0, 0.0]]))
+    array([[ 1., -1.,  0.], [-1.,  1.,  0.], [ 0.,  0.,  0.]])
+    """
+    unit = unit_rows(vectors)
+    cosine: np.ndarray = np.clip(unit @ unit.T, -1.0, 1.0)
+    np.fill_diagonal(cosine, unit.any(axis=1))
+    return cosine
+
+
+def leading_order(cosine: Float[np.ndarray, "m m"]) -> Int[np.ndarray, " m"]:
+    """The order of the neurons that shows condensed groups as blocks: by the leading eigenvector, descending.
+
+    Opposite directions end at opposite ends, the larger group first. Equal neurons keep their order.
+
+    Parameters
+    ----------
+    cosine : array of shape (m, m)
+        As made by `cosine_similarity`.
+
+    Returns
+    -------
+    array of shape (m,)
+        ``cosine[np.ix_(order, order)]`` is the matrix to draw.
+
+    Examples
+    --------
+    >>> leading_order(cosine_similarity(np.array([[1.0], [-1.0], [2.0], [-3.0], [0.5]])))
+    array([0, 2, 4, 1, 3])
+    """
+    eigenvector = np.linalg.eigh(cosine)[1][:, -1]
+    # Rounding keeps the noise of the last digits from shuffling neurons that are equal.
+    return np.argsort(-majority_sign(eigenvector) * np.round(eigenvector, 10), kind="stable")
+
+
+def condensed_pairs(vectors: Float[np.ndarray, "m k"], threshold: float = 0.9) -> float:
+    """The share of the pairs of neurons with ``|cos| > threshold``; 1 for a single neuron, which has no pair.
+
+    Examples
+    --------
+    >>> condensed_pairs(np.array([[1.0, 0.0], [-3.0, 0.1], [0.0, 1.0]]))
+    0.3333333333333333
+    """
+    return share_of_pairs(cosine_similarity(vectors), threshold)
+
+
+def share_of_pairs(cosine: Float[np.ndarray, "m m"], threshold: float) -> float:
+    """`condensed_pairs` from the cosines."""
+    m = len(cosine)
+    if m == 1:
+        return 1.0
+    # The matrix has each pair twice, and each living neuron with itself once.
+    above = np.count_nonzero(np.abs(cosine) > threshold) - np.count_nonzero(cosine.diagonal() > threshold)
+    return float(above / (m * (m - 1)))
+
+
+def majority_sign(projections: Float[np.ndarray, " m"]) -> float:
+    """The sign of the sum, or of the first where that vanishes: settles the one that a singular vector leaves open."""
+    return -1.0 if (round(projections.sum(), 10) or projections[0]) < 0 else 1.0
+
+
+THRESHOLD = 0.95
+
+
+@dataclass(frozen=True, eq=False)
+class Directions:
+    """The directions along which neurons gather.
+
+    Parameters
+    ----------
+    labels : array of int, shape (m,)
+        The direction of each neuron, numbered from 0 by the number of its neurons, largest first (of two as large,
+        that of the earlier neuron); -1 for a dead neuron.
+    centres : array, shape (count, k)
+        Unit vectors.
+    """
+
+    labels: Int[np.ndarray, " m"]
+    centres: Float[np.ndarray, "count k"]
+
+    @property
+    def count(self) -> int:
+        """The number of directions."""
+        return len(self.centres)
+
+
+def directions(vectors: Float[np.ndarray, "m k"], *, signed: bool, threshold: float = THRESHOLD) -> Directions:
+    """Gather neurons into directions by average linkage, until no two groups have a mean cosine above the threshold.
+
+    Parameters
+    ----------
+    vectors : array, shape (m, k)
+        One neuron a row; rows of zeros are dead and belong to no direction.
+    signed : bool
+        Whether opposite vectors are two directions (ReLU) or one (odd and even activations).
+    threshold : float
+        The mean cosine, without its sign if not ``signed``, down to which groups are joined.
+
+    Returns
+    -------
+    Directions
+        The centre of a direction is the leading singular vector of its neurons' unit vectors, on the side of most of
+        them, or of the first where they are in balance.
+
+    Examples
+    --------
+    >>> found = directions(np.array([[0.0, 2.0], [1.0, 0.0], [-3.0, 0.0], [0.0, 0.0]]), signed=False)
+    >>> found.labels, found.count
+    (array([ 1,  0,  0, -1]), 2)
+    >>> directions(np.array([[0.0, 2.0], [1.0, 0.0], [-3.0, 0.0]]), signed=True).count
+    3
+    """
+    unit = unit_rows(vectors)
+    labels = cluster(cosine_similarity(unit), signed=signed, threshold=threshold)
+    count = labels.max(initial=-1) + 1
+    centres = [_centre(unit[labels == label]) for label in range(count)]
+    return Directions(labels, np.array(centres).reshape(count, unit.shape[1]))
+
+
+def cluster(cosine: Float[np.ndarray, "m m"], *, signed: bool, threshold: float) -> Int[np.ndarray, " m"]:
+    """The labels of `directions`, from the cosines."""
+    labels = np.full(len(cosine), -1)
+    alive = np.flatnonzero(cosine.diagonal())
+    if alive.size < 2:
+        labels[alive] = 0
+        return labels
+    likeness = cosine[np.ix_(alive, alive)]
+    distance = squareform(1.0 - (likeness if signed else np.abs(likeness)), checks=False)
+    groups = fcluster(linkage(distance, "average"), 1.0 - threshold, "distance")
+    _, first, group, sizes = np.unique(groups, return_index=True, return_inverse=True, return_counts=True)
+    by_size = np.lexsort((first, -sizes))
+    labels[alive] = np.argsort(by_size)[group]
+    return labels
+
+
+def _centre(unit: Float[np.ndarray, "members k"]) -> Float[np.ndarray, " k"]:
+    leading = np.linalg.svd(unit, full_matrices=False).Vh[0]
+    centre: np.ndarray = majority_sign(unit @ leading) * leading
+    return centre
+
+
+def alignment(vectors: Float[np.ndarray, "m k"], target: Float[np.ndarray, " k"]) -> Float[np.ndarray, " m"]:
+    """The cosine, with its sign, between each neuron and a given direction; 0 for a dead neuron.
+
+    For a squared error and an activation with slope 1 at zero, the target of the first layer is the mean of
+    ``y_i x_i`` (Chen and Luo 2024, arXiv 2402.15958), with 1 appended to ``x_i`` where the layer has a bias.
+
+    Raises
+    ------
+    ArchitectureError
+        If the target has not as many entries as a neuron.
+
+    Examples
+    --------
+    >>> alignment(np.array([[3.0, 4.0], [0.0, -2.0], [0.0, 0.0]]), np.array([0.0, 1e-3]))
+    array([ 0.8, -1. ,  0. ])
+    """
+    inputs = np.shape(vectors)[1]
+    if np.shape(target) != (inputs,):
+        raise ArchitectureError(
+            f"The target direction has shape {np.shape(target)} for neurons with {inputs} entries, "
+            f"the bias included; give {inputs} numbers."
+        )
+    cosine: np.ndarray = unit_rows(vectors) @ unit_rows(np.asarray(target)[None])[0]
+    return cosine

@@ -1,0 +1,53 @@
+"""Norms that hold at any scale: of 1e-200 as of 1, where the square would be rounded to zero."""
+
+import numpy as np
+from jaxtyping import Float
+from scipy.special import entr
+
+
+def scaled(array: Float[np.ndarray, "..."], axis: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """The array with its largest entry along ``axis`` brought to size 1, and what it was divided by (1 for zeros)."""
+    array = np.asarray(array, np.float64)
+    largest = np.abs(array).max(axis=axis, keepdims=True, initial=0.0)
+    scale = np.where(largest > 0, largest, 1.0)
+    return array / scale, scale
+
+
+def norm(array: Float[np.ndarray, "..."]) -> float:
+    """The root of the sum of squares over all entries."""
+    unit, scale = scaled(array)
+    return float(scale.item() * np.sqrt(np.square(unit).sum()))
+
+
+def row_norms(matrix: Float[np.ndarray, "m k"]) -> Float[np.ndarray, " m"]:
+    """The Euclidean norm of each row."""
+    unit, scale = scaled(matrix, axis=1)
+    lengths: np.ndarray = scale[:, 0] * np.linalg.norm(unit, axis=1)
+    return lengths
+
+
+def unit_rows(matrix: Float[np.ndarray, "m k"]) -> Float[np.ndarray, "m k"]:
+    """Each row divided by its norm; rows of zeros stay."""
+    unit, _ = scaled(matrix, axis=1)
+    lengths = np.linalg.norm(unit, axis=1, keepdims=True)
+    directions: np.ndarray = unit / np.where(lengths > 0, lengths, 1.0)
+    return directions
+
+
+def effective_number(sizes: Float[np.ndarray, " k"]) -> float:
+    """``exp(-sum p log p)`` for the shares ``p`` of non-negative sizes: k if all are equal, 1 if one has everything.
+
+    0 where there is nothing to share.
+
+    Examples
+    --------
+    >>> effective_number(np.array([2e-300, 0.0, 0.0]))
+    1.0
+    >>> effective_number(np.zeros(3))
+    0.0
+    """
+    largest = sizes.max(initial=0.0)
+    if largest == 0:
+        return 0.0
+    shares = sizes / largest
+    return float(np.exp(entr(shares / shares.sum()).sum()))

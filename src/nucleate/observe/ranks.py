@@ -1,0 +1,85 @@
+"""Three ranks of a matrix, from its singular values: how low-rank a layer's weights or activations have become.
+
+Each is 0 for a zero matrix, 1 for a matrix of rank one, at most the smaller side, and the same at any scale.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from nucleate.observe.norms import effective_number, norm, scaled
+
+TOLERANCE = 0.01
+
+
+class Ranks(NamedTuple):
+    """The three ranks of one matrix."""
+
+    stable: float
+    effective: float
+    numerical: int
+
+
+def stable_rank(matrix: Float[np.ndarray, "m k"]) -> float:
+    """``|A|_F^2 / |A|_2^2``: the energy in units of the strongest direction's (Rudelson and Vershynin 2007).
+
+    Examples
+    --------
+    >>> stable_rank(np.diag([2.0, 1.0, 0.0]))
+    1.25
+    """
+    return ranks(matrix).stable
+
+
+def effective_rank(matrix: Float[np.ndarray, "m k"]) -> float:
+    """The exponential of the entropy of the singular values divided by their sum (Roy and Vetterli 2007).
+
+    Examples
+    --------
+    >>> round(effective_rank(np.eye(3)), 12)
+    3.0
+    """
+    return ranks(matrix).effective
+
+
+def numerical_rank(matrix: Float[np.ndarray, "m k"], tolerance: float = TOLERANCE) -> int:
+    """How many singular values exceed ``tolerance`` times the largest.
+
+    The default counts the directions with at least a hundredth of the strongest one's effect. At the tolerance of
+    rounding, 1e-7 or below, every trained matrix keeps the full rank of its random start.
+
+    Examples
+    --------
+    >>> numerical_rank(np.diag([1.0, 0.1, 1e-5])), numerical_rank(np.diag([1.0, 0.1, 1e-5]), tolerance=1e-6)
+    (2, 3)
+    """
+    return ranks(matrix, tolerance).numerical
+
+
+def ranks(matrix: Float[np.ndarray, "m k"], tolerance: float = TOLERANCE) -> Ranks:
+    """All three ranks from one singular value decomposition."""
+    unit, _ = scaled(matrix)
+    values = np.linalg.svd(unit, compute_uv=False)
+    # The largest is at least 1, that of the largest entry, unless the matrix is zero.
+    relative = values / max(values[0], 1.0)
+    return Ranks(
+        float(np.square(relative).sum()), effective_number(relative), int(np.count_nonzero(relative > tolerance))
+    )
+
+
+def relative_distance(now: Float[np.ndarray, "..."], start: Float[np.ndarray, "..."]) -> float:
+    """``RD = |now - start| / |start|`` (Luo et al. 2021, arXiv 2007.07497): large where neurons condense.
+
+    It stays near 0 in the linear regime and grows without bound with the width in the condensed one. From a start at
+    zero it is infinite, or 0 for what did not move.
+
+    Examples
+    --------
+    >>> relative_distance(np.array([3.0, 5.0]), np.array([3.0, 4.0]))
+    0.2
+    """
+    moved, size = norm(np.subtract(now, start, dtype=np.float64)), norm(start)
+    if size == 0:
+        return float("inf") if moved else 0.0
+    return moved / size

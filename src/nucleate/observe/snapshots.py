@@ -1,0 +1,70 @@
+"""A network at one moment, small enough to keep many of a run: what pictures of its neurons over time need."""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from nucleate.devices import single_blas_thread
+from nucleate.network import Network
+from nucleate.observe.layers import amplitudes, neurons
+from nucleate.observe.norms import scaled, unit_rows
+
+MOST_NEURONS = 48
+MOST_SINGULAR_VALUES = 12
+
+
+class Snapshot(NamedTuple):
+    """One moment of a run; each tuple has an entry a hidden layer.
+
+    Parameters
+    ----------
+    step : int array of shape ()
+    directions : tuple of float16 arrays of shape (k, fan_in), or (k, fan_in + 1) with a bias
+        The unit vectors of the input weights of at most 48 evenly spaced neurons; zeros for a dead one.
+    amplitudes : tuple of float32 arrays of shape (k,)
+        Of the same neurons, see `nucleate.observe.amplitudes`.
+    singular_values : tuple of float32 arrays
+        The largest of the layer's weights, at most 12, descending.
+    """
+
+    step: Int[np.ndarray, ""]
+    directions: tuple[Float[np.ndarray, "k fan_in"], ...]
+    amplitudes: tuple[Float[np.ndarray, " k"], ...]
+    singular_values: tuple[Float[np.ndarray, " values"], ...]
+
+
+def snapshot(network: Network, step: int) -> Snapshot:
+    """Take a snapshot of a network.
+
+    Examples
+    --------
+    >>> from nucleate import InitScale
+    >>> taken = snapshot(Network.create(5, [100, 20], 1, scale=InitScale("gain", 0.1)), step=0)
+    >>> [part.shape for part in taken.directions], [part.shape for part in taken.singular_values]
+    ([(48, 5), (20, 100)], [(5,), (12,)])
+    """
+    shown = [spaced(width) for width in network.hidden]
+    with single_blas_thread():
+        values = [_singular_values(np.asarray(weight)) for weight in network.weights[:-1]]
+    return Snapshot(
+        step=np.array(step, np.int64),
+        directions=tuple(
+            unit_rows(neurons(network, layer)[rows]).astype(np.float16) for layer, rows in enumerate(shown, start=1)
+        ),
+        amplitudes=tuple(
+            sizes[rows].astype(np.float32) for sizes, rows in zip(amplitudes(network), shown, strict=True)
+        ),
+        singular_values=tuple(value.astype(np.float32) for value in values),
+    )
+
+
+def spaced(width: int) -> Int[np.ndarray, " k"]:
+    """Which neurons of a layer are kept."""
+    return np.linspace(0, width - 1, min(width, MOST_NEURONS)).round().astype(np.int64)
+
+
+def _singular_values(weight: Float[np.ndarray, "m fan_in"]) -> Float[np.ndarray, " values"]:
+    unit, scale = scaled(weight)
+    values: np.ndarray = scale.item() * np.linalg.svd(unit, compute_uv=False)[:MOST_SINGULAR_VALUES]
+    return values

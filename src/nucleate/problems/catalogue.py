@@ -1,0 +1,155 @@
+"""The one door for data: a name, a file or a table."""
+
+from collections.abc import Sequence
+from os import PathLike
+from pathlib import Path
+from typing import NamedTuple
+
+import polars as pl
+
+from nucleate._wording import did_you_mean
+from nucleate.errors import DataError
+from nucleate.problems.bundled import BUNDLED, SYNTHETIC, load_synthetic
+from nucleate.problems.losses import Task
+from nucleate.problems.preprocessing import Preprocessing
+from nucleate.problems.problem import Problem
+from nucleate.problems.reading import read_table
+
+
+class ProblemInfo(NamedTuple):
+    """A line of the catalogue; rows are those of all three parts, inputs and outputs those of a network."""
+
+    name: str
+    task: Task
+    rows: int
+    inputs: int
+    outputs: int
+    source: str
+
+
+_CATALOGUE = (
+    ProblemInfo(
+        "diabetes", "regression", 442, 10, 1, "Disease progression after a year; Efron et al. 2004, by scikit-learn"
+    ),
+    ProblemInfo(
+        "breast_cancer",
+        "classification",
+        569,
+        30,
+        2,
+        "Benign or malignant tumour; Wolberg et al. 1995, by scikit-learn",
+    ),
+    ProblemInfo("wine", "classification", 178, 13, 3, "Cultivar from chemistry; Forina et al. 1988, by scikit-learn"),
+    ProblemInfo(
+        "digits",
+        "classification",
+        1797,
+        61,
+        10,
+        "Handwritten digits of 8 x 8; Alpaydin and Kaynak 1998, by scikit-learn",
+    ),
+    ProblemInfo("iris", "classification", 150, 4, 3, "Species from flower sizes; Fisher 1936, by scikit-learn"),
+    ProblemInfo("linnerud", "regression", 20, 3, 3, "Physique from exercise; Tenenhaus 1998, by scikit-learn"),
+    ProblemInfo(
+        "elevation", "regression", 5000, 2, 1, "Rough terrain at the Jacksboro fault, height from place; by matplotlib"
+    ),
+    ProblemInfo(
+        "sine-5d", "regression", 1080, 5, 1, "Synthetic sum of 3.5 sin(5 x + 1); Zhou et al. 2022, 80 to train"
+    ),
+    ProblemInfo(
+        "four-relu-1d", "regression", 1040, 1, 1, "Synthetic sum of four ReLUs; after Luo et al. 2021, 40 to train"
+    ),
+    ProblemInfo("teacher-3", "regression", 1200, 10, 1, "Synthetic tanh teacher of 3 neurons; 200 to train"),
+)
+
+
+def describe_problems() -> tuple[ProblemInfo, ...]:
+    """A line for each problem that `load_problem` knows by name: the real ones first, then the synthetic."""
+    return _CATALOGUE
+
+
+def problem_names() -> tuple[str, ...]:
+    """The names that `load_problem` knows.
+
+    Examples
+    --------
+    >>> problem_names()[0]
+    'diabetes'
+    """
+    return tuple(info.name for info in _CATALOGUE)
+
+
+def load_problem(
+    data: str | PathLike[str] | pl.DataFrame,
+    *,
+    target: str | Sequence[str] | None = None,
+    task: Task | None = None,
+    split_seed: int = 0,
+    validation: float = 0.2,
+    test: float = 0.2,
+    drop_missing: bool = False,
+    standardize: bool | None = None,
+    preprocessing: Preprocessing | None = None,
+) -> Problem:
+    """The problem of that name, or in that file or table.
+
+    Parameters
+    ----------
+    data : str, path or polars DataFrame
+        One of `problem_names`, a path to a .csv, .tsv, .parquet or .npz file, or a table. An npz file holds x, of shape
+        (rows, columns), and y.
+    target, task, split_seed, validation, test, drop_missing
+        As in `Problem.from_table`; a named set and an npz file know their target themselves. A synthetic set is drawn
+        anew for every split seed, with validation and test parts of 500 points whatever the fractions.
+    standardize : bool, optional
+        By default True for real data, and False for the synthetic sets, which the literature uses as they are.
+    preprocessing : Preprocessing, optional
+        That of a model, as in `Problem.from_table`; a synthetic set has its own.
+
+    Examples
+    --------
+    >>> load_problem("sine-5d")
+    Problem(sine-5d, regression, 5 inputs, 1 output, 80 + 500 + 500 rows)
+
+    Raises
+    ------
+    DataError
+        If there are no such data or they cannot be used so, with the cause and its mend.
+    """
+    if isinstance(data, str) and data in SYNTHETIC:
+        if target is not None or task not in (None, "regression"):
+            raise DataError(f"{data} is a synthetic regression problem; leave the target and the task out.")
+        return load_synthetic(data, split_seed, standardize=bool(standardize))
+    name, table, known_target = _table(data)
+    return Problem.from_table(
+        table,
+        target=known_target if target is None else target,
+        task=task,
+        name=name,
+        split_seed=split_seed,
+        validation=validation,
+        test=test,
+        drop_missing=drop_missing,
+        standardize=standardize is not False,
+        preprocessing=preprocessing,
+    )
+
+
+def _table(data: str | PathLike[str] | pl.DataFrame) -> tuple[str, pl.DataFrame, tuple[str, ...] | None]:
+    """The data's name, their table, and its target columns where these are known."""
+    if isinstance(data, pl.DataFrame):
+        return "table", data, None
+    if isinstance(data, str) and data in BUNDLED:
+        return data, *BUNDLED[data]()
+    if not isinstance(data, str | PathLike):
+        raise DataError(
+            f"The data are of type {type(data).__name__}; expected a name, a path or a polars DataFrame, or use "
+            "Problem.from_arrays for arrays."
+        )
+    path = Path(data)
+    if isinstance(data, str) and not path.suffix and not path.exists():
+        raise DataError(
+            f"There is no problem named {data!r}{did_you_mean(data, problem_names()) or '.'} "
+            "`nucleate problems` lists all; a file needs its ending .csv, .tsv, .parquet or .npz."
+        )
+    return path.stem, *read_table(path)

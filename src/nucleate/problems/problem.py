@@ -1,0 +1,307 @@
+"""A supervised problem: its data split and standardized, and the loss and the metric it is judged by."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import numpy as np
+import polars as pl
+from jaxtyping import Array, Float, Shaped
+
+from nucleate._wording import count, name_columns
+from nucleate.errors import DataError
+from nucleate.problems.checks import (
+    Kind,
+    choose_targets,
+    complete_rows,
+    infer_task,
+    input_kinds,
+    refuse_infinite,
+    refuse_missing,
+    target_kinds,
+)
+from nucleate.problems.losses import Task, cross_entropy, residual, squared_error
+from nucleate.problems.preprocessing import Preprocessing
+from nucleate.problems.reading import table_from_arrays, table_hash
+from nucleate.problems.splitting import part_sizes, split_rows
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """One part of the data, ready for a network, in float64.
+
+    Parameters
+    ----------
+    x : array of shape (n, d)
+    y : array of shape (n, c)
+        Standardized targets for regression, one-hot labels for classification.
+    """
+
+    x: Float[np.ndarray, "n d"]
+    y: Float[np.ndarray, "n c"]
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """Data with a task: what a network is trained on, stopped by and judged by.
+
+    Parameters
+    ----------
+    name : str
+    task : {"regression", "classification"}
+    train, validation, test : Split
+    preprocessing : Preprocessing
+        Fitted on the training part; kept with a model.
+    data_hash : str
+        SHA-256 of the columns' names, types and values as read. It does not depend on the file's format or the split,
+        but for the synthetic sets, which are drawn anew for every split seed.
+    notes : tuple of str
+        What was decided or left out on the way, a sentence each.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> x = rng.standard_normal((100, 3))
+    >>> problem = Problem.from_arrays(x, x[:, 0] * x[:, 1])
+    >>> problem
+    Problem(arrays, regression, 3 inputs, 1 output, 60 + 20 + 20 rows)
+    >>> problem.metric_name, problem.metric(problem.test.y, problem.test.y)
+    ('rmse', 0.0)
+    """
+
+    name: str
+    task: Task
+    train: Split
+    validation: Split
+    test: Split
+    preprocessing: Preprocessing
+    data_hash: str
+    notes: tuple[str, ...] = ()
+
+    @classmethod
+    def from_arrays(
+        cls,
+        x: Shaped[np.ndarray, "n d"],
+        y: Shaped[np.ndarray, "n ..."],
+        *,
+        task: Task | None = None,
+        name: str = "arrays",
+        split_seed: int = 0,
+        validation: float = 0.2,
+        test: float = 0.2,
+        drop_missing: bool = False,
+        standardize: bool = True,
+    ) -> "Problem":
+        """The problem of learning ``y``, of shape (n,) or (n, c), from the rows of ``x``; otherwise as `from_table`."""
+        table, targets = table_from_arrays(x, y)
+        return cls.from_table(
+            table,
+            target=targets,
+            task=task,
+            name=name,
+            split_seed=split_seed,
+            validation=validation,
+            test=test,
+            drop_missing=drop_missing,
+            standardize=standardize,
+        )
+
+    @classmethod
+    def from_table(
+        cls,
+        table: pl.DataFrame,
+        *,
+        target: str | Sequence[str] | None = None,
+        task: Task | None = None,
+        name: str = "table",
+        split_seed: int = 0,
+        validation: float = 0.2,
+        test: float = 0.2,
+        drop_missing: bool = False,
+        standardize: bool = True,
+        preprocessing: Preprocessing | None = None,
+    ) -> "Problem":
+        """The problem of learning one or more columns of a table from all the others.
+
+        Text and truth values are one-hot encoded, input columns that are constant are left out, and a classification is
+        split class by class.
+
+        Parameters
+        ----------
+        table : polars DataFrame
+        target : str or sequence of str, optional
+            Column names, in one str separated by commas. By default "target", else "y", else the last column.
+        task : {"regression", "classification"}, optional
+            By default classification for a target of text or truth values, or of whole numbers of which at most 20 are
+            different, each in 10 rows or more on average; else regression.
+        name : str
+        split_seed : int
+        validation, test : float
+            The shares of the rows for these parts.
+        drop_missing : bool
+            Drop rows with missing values; otherwise they are refused.
+        standardize : bool
+            Give numeric inputs and targets mean 0 and standard deviation 1 on the training part.
+        preprocessing : Preprocessing, optional
+            That of a model, which then names the columns, the target and the task, instead of one fitted here.
+
+        Raises
+        ------
+        DataError
+            If the data cannot be used so, with the cause and its mend.
+        """
+        data_hash = table_hash(table)
+        if preprocessing is not None:
+            target, task = [column.name for column in preprocessing.targets], preprocessing.task
+            table = preprocessing.select(table)
+        targets = choose_targets(table.columns, target)
+        notes = [] if target is not None else [f"No target was named, so {name_columns(targets)} was taken."]
+        refuse_infinite(table)
+        if drop_missing:
+            table, dropped = complete_rows(table)
+            notes += dropped
+        else:
+            _refuse_gaps(table, targets)
+        sizes = part_sizes(len(table), validation, test)
+        checked = _check(table, targets, task)
+        labels = np.array(table[targets[0]].to_list()) if checked.task == "classification" else None
+        return assemble(
+            name,
+            [table[rows] for rows in split_rows(sizes, split_seed, labels)],
+            checked.inputs,
+            checked.targets,
+            standardize=standardize,
+            data_hash=data_hash,
+            notes=[*notes, *checked.notes],
+            preprocessing=preprocessing,
+        )
+
+    @classmethod
+    def from_parts(
+        cls,
+        train: pl.DataFrame,
+        validation: pl.DataFrame,
+        test: pl.DataFrame,
+        *,
+        target: str | Sequence[str],
+        task: Task | None = None,
+        name: str = "parts",
+        standardize: bool = True,
+    ) -> "Problem":
+        """The problem of a table that is split already, into parts of the same columns; otherwise as `from_table`.
+
+        Raises
+        ------
+        DataError
+            As `from_table`; for parts without rows; and for a class that the training part does not have.
+
+        Examples
+        --------
+        >>> table = pl.DataFrame({"hour": range(30), "load": [hour % 24 for hour in range(30)]})
+        >>> Problem.from_parts(table[:20], table[20:25], table[25:], target="load", task="regression")
+        Problem(parts, regression, 1 input, 1 output, 20 + 5 + 5 rows)
+        """
+        parts = (train, validation, test)
+        if min(map(len, parts)) == 0:
+            raise DataError(
+                f"The parts have {', '.join(str(len(part)) for part in parts)} rows; each needs one or more."
+            )
+        if any(part.columns != train.columns for part in parts):
+            raise DataError("The parts differ in their columns; give all three the same ones in the same order.")
+        table = pl.concat(parts, how="vertical_relaxed")
+        targets = choose_targets(table.columns, target)
+        refuse_infinite(table)
+        _refuse_gaps(table, targets)
+        checked = _check(table, targets, task)
+        return assemble(
+            name,
+            [table[: len(train)], table[len(train) : -len(test)], table[-len(test) :]],
+            checked.inputs,
+            checked.targets,
+            standardize=standardize,
+            data_hash=table_hash(*parts),
+            notes=checked.notes,
+        )
+
+    def __repr__(self) -> str:
+        sizes = " + ".join(str(len(part.x)) for part in (self.train, self.validation, self.test))
+        shapes = f"{count(self.inputs, 'input')}, {count(self.outputs, 'output')}"
+        return f"Problem({self.name}, {self.task}, {shapes}, {sizes} rows)"
+
+    @property
+    def inputs(self) -> int:
+        """The number d of a network's inputs."""
+        return self.train.x.shape[1]
+
+    @property
+    def outputs(self) -> int:
+        """The number c of a network's outputs: of target columns, or of classes."""
+        return self.train.y.shape[1]
+
+    @property
+    def metric_name(self) -> Literal["rmse", "accuracy"]:
+        return "rmse" if self.task == "regression" else "accuracy"
+
+    def loss(self, outputs: Float[Array, "n c"], y: Float[Array | np.ndarray, "n c"]) -> Float[Array, ""]:
+        """`squared_error` for regression, `cross_entropy` for classification."""
+        return squared_error(outputs, y) if self.task == "regression" else cross_entropy(outputs, y)
+
+    def residual(self, outputs: Float[Array, "n c"], y: Float[Array | np.ndarray, "n c"]) -> Float[Array, "n c"]:
+        """``-n`` times the loss's gradient by the outputs; at outputs 0 the targets, or the labels minus uniform."""
+        return residual(self.task, outputs, y)
+
+    def metric(self, outputs: Float[np.ndarray, "n c"], y: Float[np.ndarray, "n c"]) -> float:
+        """The root mean squared error over rows and targets, in the targets' own units, or the share of right labels.
+
+        Outputs that are not finite count as wrong labels.
+        """
+        predicted, true = (self.preprocessing.inverse_target(values) for values in (outputs, y))
+        if self.task == "regression":
+            return float(np.sqrt(np.mean((predicted - true) ** 2)))
+        return float(np.mean((predicted == true) & np.isfinite(outputs).all(axis=1)))
+
+
+class _Checked(NamedTuple):
+    """What the columns of a usable table are."""
+
+    task: Task
+    inputs: Mapping[str, Kind]
+    targets: Mapping[str, Kind]
+    notes: list[str]
+
+
+def _refuse_gaps(table: pl.DataFrame, targets: Sequence[str]) -> None:
+    advice = "Drop or fill them, or pass --drop-missing (in Python drop_missing=True)."
+    refuse_missing(table.select(targets), "Target", advice)
+    refuse_missing(table.drop(targets), "Input", advice)
+
+
+def _check(table: pl.DataFrame, targets: Sequence[str], task: Task | None) -> _Checked:
+    notes: list[str] = []
+    if task is None:
+        task, notes = infer_task(table.select(targets))
+    kinds_of_targets = target_kinds(table.select(targets), task)
+    kinds_of_inputs = input_kinds(table.drop(targets))
+    constant = [column for column, kind in kinds_of_inputs.items() if kind == "constant"]
+    if constant:
+        notes.append(f"Left out constant input {name_columns(constant)}.")
+    return _Checked(task, kinds_of_inputs, kinds_of_targets, notes)
+
+
+def assemble(
+    name: str,
+    parts: Sequence[pl.DataFrame],
+    inputs: Mapping[str, Kind],
+    targets: Mapping[str, Kind],
+    *,
+    standardize: bool,
+    data_hash: str,
+    notes: Sequence[str] = (),
+    preprocessing: Preprocessing | None = None,
+) -> Problem:
+    """The problem of raw training, validation and test parts whose columns have the given kinds."""
+    if preprocessing is None:
+        preprocessing = Preprocessing.fit(parts[0], inputs, targets, standardize=standardize)
+    splits = (Split(preprocessing.transform(part), preprocessing.transform_target(part)) for part in parts)
+    train, validation, test = splits
+    return Problem(name, preprocessing.task, train, validation, test, preprocessing, data_hash, tuple(notes))

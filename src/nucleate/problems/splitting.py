@@ -1,0 +1,95 @@
+"""The seeded split of rows into a training, a validation and a test part."""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Int, Shaped
+
+from nucleate._wording import count
+from nucleate.errors import DataError
+
+MIN_ROWS = 4
+"""The fewest rows of a part: at the default fractions, 20 rows are enough."""
+
+
+class Sizes(NamedTuple):
+    """How many rows each part has."""
+
+    train: int
+    validation: int
+    test: int
+
+
+class Rows(NamedTuple):
+    """Which rows each part has, in ascending order."""
+
+    train: Int[np.ndarray, " n_train"]
+    validation: Int[np.ndarray, " n_validation"]
+    test: Int[np.ndarray, " n_test"]
+
+
+def part_sizes(n: int, validation: float, test: float) -> Sizes:
+    """The sizes of the parts of ``n`` rows at the given fractions.
+
+    Examples
+    --------
+    >>> part_sizes(442, 0.2, 0.2)
+    Sizes(train=266, validation=88, test=88)
+
+    Raises
+    ------
+    DataError
+        If a fraction is not between 0 and 1, the two leave nothing for training, or a part has fewer than 4 rows.
+    """
+    if not (0 < validation < 1 and 0 < test < 1 and validation + test < 1):
+        raise DataError(
+            f"The fractions are {validation} for validation and {test} for test; each must be between 0 and 1, and "
+            "their sum below 1, so that rows are left for training."
+        )
+    sizes = Sizes(n - round(n * validation) - round(n * test), round(n * validation), round(n * test))
+    if min(sizes) < MIN_ROWS:
+        raise DataError(
+            f"The data have {count(n, 'usable row')}: {sizes.train} for training, {sizes.validation} for validation "
+            f"and {sizes.test} for test, and each part needs {MIN_ROWS} or more. Add rows, or change the fractions."
+        )
+    return sizes
+
+
+def seeded(seed: int, offset: int = 0) -> np.random.Generator:
+    if seed < 0:
+        raise DataError(f"The split seed is {seed}; it must be 0 or more.")
+    return np.random.default_rng(offset + seed)
+
+
+def split_rows(sizes: Sizes, seed: int, labels: Shaped[np.ndarray, " n"] | None = None) -> Rows:
+    """Deal rows out at random, the same on every machine.
+
+    With labels the split is stratified: row r of a class's n_c shuffled rows stands at (r + 1/2) / n_c, and the parts
+    are cut from all rows in the order of their standing, so that each takes its share of every class.
+
+    Examples
+    --------
+    >>> rows = split_rows(Sizes(12, 4, 4), seed=0, labels=np.repeat(["a", "b"], 10))
+    >>> [int((part < 10).sum()) for part in rows]
+    [6, 2, 2]
+
+    Raises
+    ------
+    DataError
+        If the seed is negative, or a class has so few rows that none is left for training.
+    """
+    order = seeded(seed).permutation(sum(sizes))
+    if labels is not None:
+        standing = np.empty(len(order))
+        for label in np.unique(labels):
+            members = labels[order] == label
+            standing[members] = (np.arange(members.sum()) + 0.5) / members.sum()
+        order = order[np.argsort(standing, kind="stable")]
+    parts = np.split(order, (sizes.train, sizes.train + sizes.validation))
+    rows = Rows(*map(np.sort, parts))
+    if labels is not None and (left_out := set(labels.tolist()) - set(labels[rows.train].tolist())):
+        raise DataError(
+            f"No row of class {min(left_out)!r} is left for training; lower the fractions for validation and test, or "
+            "add rows of it."
+        )
+    return rows

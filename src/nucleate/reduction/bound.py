@@ -1,0 +1,100 @@
+"""How far merging can move the outputs, for every input in a box or a ball: a bound, not a sample.
+
+Derived here. Neuron k, ``s(z_k)``, is replaced by ``g_k s(v)`` with what enters its merged neuron, v (see `Merging` in
+`nucleate.reduction.merging`; ``c_k`` is its inner, ``g_k`` its outer factor). With the Lipschitz constant S of s
+
+    |s(z_k) - g_k s(v)|  <=  S |z_k - c_k v|  +  max over the reach of v of |s(c_k v) - g_k s(v)|.
+
+What enters neuron k is ``z_k = w_k . h + b_k`` with the original activations h; these are the merged ones, spread out,
+up to the changes before. So ``z_k - c_k v`` is affine in the merged activations, whose box interval arithmetic gives,
+plus ``w_k`` times these changes. The second term is a function of one number, bounded on a grid and by S between its
+points. The outputs move by at most ``|W_L|`` times the last hidden layer's changes.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from nucleate.activations import Activation
+from nucleate.reduction.layers import Affine, activate
+from nucleate.reduction.merging import Merging
+
+_GRID = 2001
+
+
+@dataclass(frozen=True, eq=False)
+class Box:
+    """All points between two corners."""
+
+    low: Float[np.ndarray, " d"]
+    high: Float[np.ndarray, " d"]
+
+    def reach(self, layer: Affine) -> tuple[Float[np.ndarray, " m"], Float[np.ndarray, " m"]]:
+        """The middle and the half-width of the interval that each affine function takes on the set."""
+        radius = np.abs(layer.weights) @ (0.5 * (self.high - self.low))
+        return layer.weights @ (0.5 * (self.high + self.low)) + layer.bias, radius
+
+
+@dataclass(frozen=True, eq=False)
+class Ball:
+    """All points within a distance of a centre."""
+
+    centre: Float[np.ndarray, " d"]
+    radius: float
+
+    def reach(self, layer: Affine) -> tuple[Float[np.ndarray, " m"], Float[np.ndarray, " m"]]:
+        """The middle and the half-width of the interval that each affine function takes on the set."""
+        return layer(self.centre[None])[0], self.radius * np.linalg.norm(layer.weights, axis=1)
+
+
+def merge_bound(
+    layers: Sequence[Affine], mergings: Sequence[Merging], activation: Activation, domain: Box | Ball
+) -> Float[np.ndarray, " c"]:
+    """For each output, a bound of its change by the mergings over all inputs in the domain.
+
+    Parameters
+    ----------
+    layers : sequence of Affine
+        The original network's.
+    mergings : sequence of Merging
+        One a hidden layer, made from the first to the last, each on what the ones before left.
+    activation : Activation
+        Infinite bounds come out where its ``lipschitz`` is not known.
+    domain : Box or Ball
+    """
+    changes = np.zeros(layers[0].weights.shape[1])
+    reached: Box | Ball = domain
+    gathered = layers[0]
+    for layer, following, merging in zip(layers, layers[1:], mergings, strict=False):
+        labels, inner, outer, merged = merging
+        own = Affine(merged.weights[labels], merged.bias[labels])
+        apart = Affine(gathered.weights - inner[:, None] * own.weights, gathered.bias - inner * own.bias)
+        entering = _largest(*reached.reach(apart)) + np.abs(layer.weights) @ changes
+        far = _largest(*reached.reach(own))
+        changes = activation.lipschitz * entering + _curvature(activation, inner, outer, far)
+        middle, radius = reached.reach(merged)
+        level = activate(activation, middle)
+        reached = Box(level - activation.lipschitz * radius, level + activation.lipschitz * radius)
+        gathered = merging.gather(following)
+    bound: np.ndarray = np.abs(layers[-1].weights) @ changes
+    return bound
+
+
+def _largest(middle: Float[np.ndarray, " m"], radius: Float[np.ndarray, " m"]) -> Float[np.ndarray, " m"]:
+    largest: np.ndarray = np.abs(middle) + radius
+    return largest
+
+
+def _curvature(
+    activation: Activation, inner: Float[np.ndarray, " m"], outer: Float[np.ndarray, " m"], far: Float[np.ndarray, " m"]
+) -> Float[np.ndarray, " m"]:
+    """``max over |v| <= far of |s(inner v) - outer s(v)|``."""
+    v = far[:, None] * np.linspace(-1, 1, _GRID)
+    gaps = np.abs(activate(activation, inner[:, None] * v) - outer[:, None] * activate(activation, v)).max(axis=1)
+    slope = activation.lipschitz * (np.abs(inner) + np.abs(outer))
+    # Exactly nothing where the two are one function.
+    between = np.where((inner == 1) & (outer == 1), 0.0, slope * far / (_GRID - 1))
+    bound: np.ndarray = gaps + between
+    return bound

@@ -1,0 +1,91 @@
+"""The best validated run of a study, reduced, and kept with it."""
+
+from dataclasses import replace
+from typing import Any
+
+import polars as pl
+
+from nucleate.errors import StudyError
+from nucleate.exports.files import export, time_inference
+from nucleate.exports.graph import has_onnx_form
+from nucleate.problems import Problem
+from nucleate.reduction.reducing import reduce
+from nucleate.reduction.reduction import MethodName, Reduction
+from nucleate.reduction.saved import save_reduction
+from nucleate.studies import Study
+
+FOLDER = "reduction"
+
+
+def reduce_study(
+    study: Study,
+    problem: Problem,
+    tolerance: float = 0.01,
+    method: MethodName = "select",
+    *,
+    run: int | None = None,
+    **options: Any,
+) -> Reduction:
+    """Reduce a run of a study at its best validated step, and keep the result in the study's folder.
+
+    By default it is the run with the lowest validation loss: being the best over all scales and rates, it is the
+    network to be held against. Kept are the `Reduction`, to be read
+    by `load_reduction`, and ``network.onnx`` where the activation has an ONNX form.
+
+    Parameters
+    ----------
+    study : Study
+        Finished or not; what is finished counts.
+    problem : Problem
+        The study's own, as by ``study.spec.load_problem()``.
+    run : int, optional
+        The number of another run.
+    tolerance, method, **options
+        As in `nucleate.reduce`.
+
+    Raises
+    ------
+    StudyError
+        If no run of the study, or not that one, has trained, or the problem is not the study's.
+    """
+    if problem.data_hash != study.data_hash:
+        raise StudyError(f"The data are not those of {study.path}; give those it was trained on, or leave them out.")
+    run = best_run(study) if run is None else _trained_run(study, run)
+    reduction = reduce(study.network(run, "best"), problem, tolerance, method, **options)
+    folder = study.path / FOLDER
+    reduction = replace(reduction, run=run)
+    if has_onnx_form(reduction.network.activation):
+        reduction = time_inference(reduction, problem)
+    save_reduction(reduction, folder)
+    if reduction.inference is not None:
+        export(reduction, problem, folder / "network.onnx")
+    return reduction
+
+
+def best_run(study: Study) -> int:
+    """The number of the run with the lowest validation loss.
+
+    Raises
+    ------
+    StudyError
+        If none has trained.
+    """
+    trained = _trained(study)
+    if trained.is_empty():
+        raise StudyError(f"No run of {study.path} has trained to its end; sweep into the folder first.")
+    return int(trained.sort("best_validation_loss")["run"][0])
+
+
+def _trained_run(study: Study, run: int) -> int:
+    trained = _trained(study)
+    if trained.is_empty() or run not in trained["run"]:
+        raise StudyError(
+            f"No run {run} of {study.path} has trained to its end; its runs are 0 to {study.planned - 1}, and the "
+            "results say how each ended."
+        )
+    return run
+
+
+def _trained(study: Study) -> pl.DataFrame:
+    results = study.results
+    return results.filter(pl.col("status").is_in(["finished", "early_stopped"])) if len(results) else results

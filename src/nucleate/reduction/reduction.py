@@ -1,0 +1,144 @@
+"""What a reduction is, whoever made it."""
+
+from dataclasses import dataclass
+from typing import Generic, Literal, TypeVar
+
+from nucleate._wording import card
+from nucleate.network import Network
+from nucleate.problems import Preprocessing
+from nucleate.reduction.baselines import Baseline
+from nucleate.reduction.certificate import Certificate
+from nucleate.reduction.merging import Groups
+from nucleate.reduction.search import count_parameters
+
+T = TypeVar("T")
+MethodName = Literal["select", "interpolate", "merge"]
+
+
+@dataclass(frozen=True)
+class BeforeAfter(Generic[T]):
+    """A quantity of the original network and of the reduced one."""
+
+    before: T
+    after: T
+
+
+@dataclass(frozen=True)
+class Bound:
+    """What the method itself guarantees, without looking at fresh rows.
+
+    Parameters
+    ----------
+    value : float
+        In standardized outputs.
+    kind : {"largest over the box of the training inputs", "root mean square on the calibration rows"}
+    """
+
+    value: float
+    kind: Literal["largest over the box of the training inputs", "root mean square on the calibration rows"]
+
+
+@dataclass(frozen=True, eq=False)
+class Reduction:
+    """A network, the smaller one that does its work, and how sure that is.
+
+    Parameters
+    ----------
+    problem, data_hash : str
+        The data's name and hash.
+    method : {"select", "interpolate", "merge"}
+    tolerance : float
+        The relative change of the metric that was allowed on validation.
+    metric_name : {"rmse", "accuracy"}
+    original, network : Network
+    preprocessing : Preprocessing
+    validation, test : BeforeAfter of float
+        The metric; on the test rows it was computed once, after the search.
+    certificate : Certificate
+        The primary guarantee.
+    bound : Bound or None
+        The secondary one, of the methods that have one.
+    groups : tuple of Groups
+        The original's neurons by what they do on the training inputs: which of them act as one.
+    baselines : tuple of Baseline
+        A linear model and a narrow network of the same widths.
+    run : int or None
+        Of the study it was made from.
+    inference : BeforeAfter of float, or None
+        Seconds for 1024 rows on one thread, by onnxruntime; None where it was not measured.
+    """
+
+    problem: str
+    data_hash: str
+    method: MethodName
+    tolerance: float
+    metric_name: Literal["rmse", "accuracy"]
+    original: Network
+    network: Network
+    preprocessing: Preprocessing
+    validation: BeforeAfter[float]
+    test: BeforeAfter[float]
+    certificate: Certificate
+    bound: Bound | None
+    groups: tuple[Groups, ...]
+    baselines: tuple[Baseline, ...] = ()
+    run: int | None = None
+    inference: BeforeAfter[float] | None = None
+
+    @property
+    def hidden(self) -> BeforeAfter[tuple[int, ...]]:
+        """The hidden widths."""
+        return BeforeAfter(self.original.hidden, self.network.hidden)
+
+    @property
+    def parameters(self) -> BeforeAfter[int]:
+        """How many weights and biases."""
+        return BeforeAfter(count_parameters(self.original), count_parameters(self.network))
+
+    @property
+    def share_kept(self) -> float:
+        """The share of the parameters that is left."""
+        return self.parameters.after / self.parameters.before
+
+    def _repr_html_(self) -> str:
+        rows = {
+            "hidden widths": f"{_joined(self.hidden.before)} → {_joined(self.hidden.after)}",
+            "parameters": f"{self.parameters.before:,} → {self.parameters.after:,} ({100 * self.share_kept:.2g} %)",
+            f"test {self.metric_name}": f"{self.test.before:.5g} → {self.test.after:.5g}",
+            "method": f"{self.method}, within {100 * self.tolerance:g} % on validation",
+        }
+        return card(f"Reduction for {self.problem}", rows)
+
+    def __repr__(self) -> str:
+        return f"Reduction({_joined(self.hidden.before)} to {_joined(self.hidden.after)}, {self.method})"
+
+    def __str__(self) -> str:
+        lines = [
+            f"{self.problem}: hidden widths {_joined(self.hidden.before)} become {_joined(self.hidden.after)}, "
+            f"{self.parameters.before} parameters become {self.parameters.after} ({100 * self.share_kept:.2g} %), "
+            f"by {self.method} within {100 * self.tolerance:g} % on validation.",
+            f"Test {self.metric_name}: {self.test.before:.5g} before, {self.test.after:.5g} after"
+            + "".join(
+                f"; {baseline.name} of {baseline.parameters} parameters {baseline.test:.5g}"
+                for baseline in self.baselines
+            )
+            + ".",
+            str(self.certificate),
+        ]
+        if self.bound is not None:
+            lines.append(
+                f"By the method itself, standardized outputs move by at most {self.bound.value:.3g} "
+                f"({self.bound.kind})."
+            )
+        if self.inference is not None:
+            before, after = 1e3 * self.inference.before, 1e3 * self.inference.after
+            lines.append(
+                f"1024 rows on one thread take {before:.3g} ms before and {after:.3g} ms after, "
+                f"{before / after:.2g} times as fast."
+            )
+        lines.append(f"Seen as what they do, {'; '.join(map(str, self.groups))}.")
+        return "\n".join(lines)
+
+
+def _joined(widths: tuple[int, ...]) -> str:
+    return ",".join(map(str, widths))

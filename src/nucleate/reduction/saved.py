@@ -1,0 +1,87 @@
+"""A reduction in a folder: networks as safetensors, everything else as JSON."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nucleate._files import write_atomically
+from nucleate.errors import ArchitectureError, StudyError
+from nucleate.exports.files import guarantee
+from nucleate.network import Network
+from nucleate.problems import Preprocessing
+from nucleate.reduction.baselines import Baseline
+from nucleate.reduction.certificate import Certificate
+from nucleate.reduction.merging import Groups
+from nucleate.reduction.reduction import BeforeAfter, Bound, Reduction
+
+_FORMAT = "nucleate reduction 1"
+_PAIRS = ("validation", "test", "inference")
+
+
+def save_reduction(reduction: Reduction, folder: str | Path) -> None:
+    """Keep a reduction in ``folder``: original.safetensors, network.safetensors and, last, reduction.json.
+
+    Raises
+    ------
+    NucleateError
+        If the folder cannot be written.
+    """
+    folder = Path(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StudyError(f"The folder {folder} cannot be made ({error.strerror}); choose another.") from None
+    preprocessing = {"preprocessing": reduction.preprocessing.to_json()}
+    reduction.original.save(folder / "original.safetensors", preprocessing)
+    reduction.network.save(folder / "network.safetensors", guarantee(reduction) | preprocessing)
+    plain = ("problem", "data_hash", "method", "tolerance", "metric_name", "run")
+    content = {
+        "format": _FORMAT,
+        **{name: getattr(reduction, name) for name in plain},
+        **{name: pair and asdict(pair) for name in _PAIRS for pair in [getattr(reduction, name)]},
+        "certificate": asdict(reduction.certificate),
+        "bound": reduction.bound and asdict(reduction.bound),
+        "baselines": [asdict(baseline) for baseline in reduction.baselines],
+        "groups": [{"layer": group.layer, "labels": group.labels.tolist()} for group in reduction.groups],
+        "preprocessing": json.loads(reduction.preprocessing.to_json()),
+    }
+    write_atomically(folder / "reduction.json", json.dumps(content, indent=2, ensure_ascii=False).encode())
+
+
+def load_reduction(folder: str | Path) -> Reduction:
+    """The reduction that `save_reduction` kept.
+
+    Raises
+    ------
+    StudyError
+        If there is none, or it is damaged.
+    """
+    file = Path(folder) / "reduction.json"
+    try:
+        content = json.loads(file.read_text("utf-8"))
+        if content.pop("format") != _FORMAT:
+            raise KeyError("format")
+        return _from_json(content, file.parent)
+    except (FileNotFoundError, NotADirectoryError):
+        raise StudyError(f"There is no reduction in {folder}; make one with `nucleate reduce STUDY`.") from None
+    except OSError as error:
+        raise StudyError(f"{file} cannot be read ({error.strerror}); check its rights.") from None
+    except (ValueError, KeyError, TypeError, AttributeError, ArchitectureError) as error:
+        raise StudyError(f"The reduction in {folder} is damaged ({error}); reduce again.") from error
+
+
+def _from_json(content: dict[str, Any], folder: Path) -> Reduction:
+    content |= {name: content[name] and BeforeAfter(**content[name]) for name in _PAIRS}
+    content["certificate"] = Certificate(**content["certificate"])
+    content["bound"] = content["bound"] and Bound(**content["bound"])
+    content["baselines"] = tuple(
+        Baseline(**baseline | {"widths": tuple(baseline["widths"])}) for baseline in content["baselines"]
+    )
+    content["groups"] = tuple(Groups(group["layer"], np.array(group["labels"])) for group in content["groups"])
+    content["preprocessing"] = Preprocessing.from_json(json.dumps(content["preprocessing"]))
+    for name in ("original", "network"):
+        content[name] = Network.load(folder / f"{name}.safetensors")
+    return Reduction(**content)

@@ -1,0 +1,205 @@
+"""The fewest parameters within a tolerance, over unequal widths of the layers."""
+
+import itertools
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jaxtyping import Float
+
+from nucleate.network import Network
+from nucleate.reduction.layers import Affine, Layer, Method, Narrow, Narrowed, activate, layers_of, slope
+
+MOST_ROWS = 2000
+JITTER = 0.1
+"""The standard deviation of the jitter, in those of the columns."""
+
+
+def calibration_rows(x: Float[np.ndarray, "n d"], seed: int = 0) -> Float[np.ndarray, "rows d"]:
+    """Training inputs, as many with jitter, and as many between two of them; labels play no part.
+
+    Between and around the training rows the reduced network is to do what the original does, not only on them.
+
+    Parameters
+    ----------
+    x : array of shape (n, d)
+        Of more than 2000 rows, 2000 evenly spaced ones are used.
+    seed : int
+
+    Examples
+    --------
+    >>> calibration_rows(np.random.default_rng(0).standard_normal((100, 3))).shape
+    (300, 3)
+    """
+    rng = np.random.default_rng(seed)
+    x = x[np.linspace(0, len(x) - 1, min(len(x), MOST_ROWS)).astype(np.int64)]
+    jittered = x + JITTER * x.std(axis=0) * rng.standard_normal(x.shape)
+    share = rng.uniform(size=(len(x), 1))
+    between = share * x + (1 - share) * x[rng.permutation(len(x))]
+    return np.vstack([x, jittered, between])
+
+
+Fits = Callable[[Float[np.ndarray, "v c"]], bool]
+"""Whether outputs on the validation rows are within the tolerance."""
+
+_MOST_WIDTHS, _MOST_TRIALS = 32, 400
+"""How many widths of a layer, and how many combinations of all layers but the last, are tried at most."""
+
+
+class Partly(NamedTuple):
+    """A network whose first layers are narrowed.
+
+    ``features`` are the activations of the last of them on all rows (the inputs, where there is none yet), ``incoming``
+    is the affine map into the next layer, which still has all its neurons; ``traces`` are those of the narrowed layers.
+    """
+
+    done: tuple[Affine, ...]
+    traces: tuple[Any, ...]
+    features: Float[np.ndarray, "rows k"]
+    incoming: Affine
+
+
+class Found(NamedTuple):
+    """A network's layers, and the method's trace for each hidden one; no traces if nothing was narrowed."""
+
+    layers: tuple[Affine, ...]
+    traces: tuple[Any, ...]
+
+
+class Search:
+    """Narrow a network's layers from the first to the last.
+
+    Parameters
+    ----------
+    network : Network
+    method : Method
+    calibration, validation : arrays of shape (n, d) and (v, d)
+    fits : Fits
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        method: Method,
+        calibration: Float[np.ndarray, "n d"],
+        validation: Float[np.ndarray, "v d"],
+        fits: Fits,
+    ) -> None:
+        self._network, self._method, self._fits = network, method, fits
+        self._layers = layers_of(network)
+        self._rows = np.vstack([calibration, validation])
+        self._n = len(calibration)
+        self._targets, self._importance = _original(network, self._layers, self._rows[: self._n])
+        self._best = Found(self._layers, ())
+        self._cost = count_parameters(network)
+
+    def cheapest(self) -> Found:
+        """The cheapest network that fits, on a grid of widths; the original where no smaller one does."""
+        self._descend(self.start())
+        return self._best
+
+    def start(self) -> Partly:
+        """The network with all its neurons."""
+        return Partly((), (), self._rows, self._layers[0])
+
+    def prepare(self, partly: Partly) -> Narrow:
+        """The method, prepared for the first layer that still has all its neurons."""
+        at = len(partly.done)
+        features = activate(self._network.activation, partly.incoming(partly.features[: self._n]))
+        return self._method(
+            Layer(
+                activation=self._network.activation,
+                incoming=partly.incoming,
+                outgoing=self._layers[at + 1],
+                features=features,
+                target=self._targets[at],
+                importance=self._importance[at],
+            )
+        )
+
+    def narrowed(self, partly: Partly, narrowed: Narrowed) -> Partly:
+        """With one more layer narrowed."""
+        incoming, outgoing, trace = narrowed
+        features = activate(self._network.activation, incoming(partly.features))
+        return Partly((*partly.done, incoming), (*partly.traces, trace), features, outgoing)
+
+    def _descend(self, partly: Partly) -> None:
+        narrow = self.prepare(partly)
+        full = len(partly.incoming.weights)
+        if len(partly.done) == len(self._layers) - 2:
+            self._last(partly, narrow, full)
+            return
+        points = min(_MOST_WIDTHS, math.ceil(_MOST_TRIALS ** (1 / (len(self._layers) - 2))))
+        for width in _grid(full, points):
+            if self._cost_of(partly, width) >= self._cost:
+                return
+            self._descend(self.narrowed(partly, narrow(width)))
+
+    def _last(self, partly: Partly, narrow: Narrow, full: int) -> None:
+        """The narrowest last hidden layer that fits, if it is cheaper than the best so far."""
+        most = full
+        while most and self._cost_of(partly, most) >= self._cost:
+            most -= 1
+        tried: dict[int, Partly] = {}
+
+        def fits(width: int) -> bool:
+            tried[width] = self.narrowed(partly, narrow(width))
+            return self._fits(tried[width].incoming(tried[width].features[self._n :]))
+
+        if not most or not fits(most):
+            return
+        low, high = 0, 1
+        while high < most and not fits(high):
+            low, high = high, min(2 * high, most)
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (low, middle) if fits(middle) else (middle, high)
+        self._cost = self._cost_of(partly, high)
+        self._best = Found((*tried[high].done, tried[high].incoming), tried[high].traces)
+
+    def _cost_of(self, partly: Partly, width: int) -> int:
+        """The parameters of the network if this layer has ``width`` neurons and those after it one."""
+        widths = [self._rows.shape[1], *(len(layer.weights) for layer in partly.done), width]
+        widths += [1] * (len(self._layers) - len(widths))
+        widths += [len(self._layers[-1].weights)]
+        return sum((fan_in + 1) * fan_out for fan_in, fan_out in itertools.pairwise(widths))
+
+
+def count_parameters(network: Network) -> int:
+    """How many weights and biases a network has.
+
+    Examples
+    --------
+    >>> from nucleate import InitScale
+    >>> count_parameters(Network.create(10, [3, 2], 1, scale=InitScale("gain", 1.0), bias=True))
+    44
+    """
+    return sum(leaf.size for leaf in jax.tree.leaves(network))
+
+
+def _original(
+    network: Network, layers: Sequence[Affine], rows: Float[np.ndarray, "n d"]
+) -> tuple[list[Float[np.ndarray, "n t"]], list[Float[np.ndarray, " t"]]]:
+    """What the original has behind each hidden layer, and the root mean square of the outputs' slopes by it."""
+    targets = [layers[0](rows)]
+    for layer in layers[1:]:
+        targets.append(layer(activate(network.activation, targets[-1])))
+    outputs = targets[-1].shape[1]
+    importance = [np.ones(outputs)]
+    slopes = np.repeat(np.eye(outputs)[:, None], len(rows), axis=1)
+    for at in range(len(layers) - 1, 1, -1):
+        steepness = slope(network.activation, targets[at - 1])
+        slopes = slopes @ layers[at].weights * steepness
+        importance.insert(0, np.sqrt(np.square(slopes).sum(axis=0).mean(axis=0)))
+    return targets[1:], importance
+
+
+def _grid(full: int, points: int) -> list[int]:
+    """Widths up to ``full``, as even in the logarithm as whole numbers are.
+
+    >>> _grid(20, 8)
+    [1, 2, 4, 6, 8, 13, 20]
+    """
+    return np.unique(np.geomspace(1, full, points).round().astype(int)).tolist()

@@ -1,0 +1,9 @@
+"""One page about a study, for someone who will not read code."""
+
+from nucleate.reporting.page import report
+from nucleate.reporting.sentences import LANGUAGES
+
+__all__ = [
+    "LANGUAGES",
+    "report",
+]

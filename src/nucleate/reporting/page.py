@@ -1,0 +1,151 @@
+"""The verb: one self-contained page about a study, for someone who will not read code."""
+
+from functools import partial
+from importlib.metadata import version
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import polars as pl
+from plotly.offline import get_plotlyjs
+
+from nucleate._files import write_atomically
+from nucleate.errors import StudyError
+from nucleate.network import read_metadata
+from nucleate.problems import Preprocessing
+from nucleate.reduction import FOLDER, Reduction, count_parameters, load_reduction
+from nucleate.reporting import sentences
+from nucleate.reporting.payload import payload
+from nucleate.reporting.phase_map import phase_maps
+from nucleate.reporting.sentences import load_texts
+from nucleate.studies import Study
+from nucleate.studies.findings import Findings, find
+
+
+def report(study: Study | str | Path, lang: str = "en", out: str | Path = "report.html") -> Path:
+    """Write the page of a study: what was asked, the answer, where it condenses, what happened, what to do.
+
+    The page holds all it needs, opens from disk and asks no network for anything. Of an unfinished study it shows what
+    is there.
+
+    Parameters
+    ----------
+    study : Study or path
+    lang : {"en", "ja"}
+    out : path
+        The HTML file; it appears whole or not at all.
+
+    Returns
+    -------
+    Path
+        Of the page.
+
+    Raises
+    ------
+    StudyError
+        If the folder is no study or is damaged.
+    NucleateError
+        For an unknown language, or if the page cannot be written.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from nucleate import sweep
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     study = sweep("sine-5d", gains=[1, 0.1], hidden=[6], steps=20, out=f"{folder}/study", progress=False)
+    ...     page = report(study, out=f"{folder}/report.html").read_text("utf-8")
+    >>> page.startswith("<!doctype html>"), "http://" in page.split("<script")[0]
+    (True, False)
+    """
+    texts = load_texts(lang)
+    if not isinstance(study, Study):
+        study = Study.load(study)
+    out = Path(out)
+    write_atomically(out, _page(study, lang, texts).encode())
+    return out
+
+
+def _page(study: Study, lang: str, texts: dict[str, dict[str, str]]) -> str:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("nucleate.reporting", "template"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    page = files("nucleate.reporting") / "template"
+    return environment.get_template("page.html.j2").render(
+        lang=lang,
+        texts=texts,
+        study=study,
+        spec=study.spec,
+        name=sentences.data_name(study),
+        settings={name: value for name, value in study.spec.model_dump().items() if value not in (None, ())},
+        version=version("nucleate"),
+        css=(page / "page.css").read_text("utf-8"),
+        js=(page / "page.js").read_text("utf-8"),
+        plotly=get_plotlyjs(),
+        say=sentences.say,
+        say_neurons=sentences.say_neurons,
+        say_widths=sentences.say_widths,
+        say_share=sentences.say_share,
+        say_milliseconds=sentences.say_milliseconds,
+        **_contents(study, texts),
+    )
+
+
+def _contents(study: Study, texts: dict[str, dict[str, str]]) -> dict[str, Any]:
+    findings = find(study)
+    if findings is None:
+        return {"findings": None}
+    first = findings.cells[0].runs[0]
+    metadata = read_metadata(study.path / "weights" / f"run-{first:05d}-initial.safetensors")
+    network = study.network(first, "initial")
+    targets = [column.name for column in Preprocessing.from_json(metadata["preprocessing"]).targets]
+    contents = {
+        "findings": findings,
+        "about": sentences.about(study, targets, network.widths[0], texts),
+        "terms": sentences.terms(findings, texts),
+        "network": texts["methods"]["parameters"].format(network=network, count=f"{count_parameters(network):,}"),
+        "maps": phase_maps(findings, texts),
+        "runs": _runs(findings),
+        "data": payload(findings, texts),
+        "metric": texts["metric"][findings.metric],
+        "say_metric": partial(sentences.say_metric, findings.metric),
+        "statuses": sentences.say_statuses(study.results, texts),
+    }
+    reduction, unreadable = _reduction(study)
+    contents |= {"reduction": reduction, "unreadable": unreadable}
+    if findings.trained:
+        contents |= {
+            "answer": sentences.answer(findings, reduction, texts),
+            "recommendation": sentences.recommendation(findings, reduction, texts),
+            "limits": sentences.limits(findings, texts),
+        }
+    return contents
+
+
+def _reduction(study: Study) -> tuple[Reduction | None, bool]:
+    """What `nucleate.reduce` kept with the study, and whether something is there that cannot be used."""
+    folder = study.path / FOLDER
+    if not (folder / "reduction.json").exists():
+        return None, False
+    try:
+        reduction = load_reduction(folder)
+    except StudyError:
+        return None, True
+    usable = reduction.data_hash == study.data_hash and reduction.run in study.results["run"]
+    return (reduction, False) if usable else (None, True)
+
+
+def _runs(findings: Findings) -> list[list[dict[str, Any]]]:
+    """The rows of the results table by cell, with what was forecast."""
+    study = findings.study
+    rows = study.results
+    if not study.forecasts.is_empty():
+        rows = rows.join(study.forecasts.select("run", forecast_end="drop_1_percent"), on="run", how="left")
+    layers = range(1, len(study.spec.hidden) + 1)
+    rows = rows.with_columns(neurons=pl.concat_list(f"effective_neurons_{layer}" for layer in layers))
+    by_run = {row["run"]: row for row in rows.iter_rows(named=True)}
+    return [[by_run[run] for run in cell.runs] for cell in findings.cells]

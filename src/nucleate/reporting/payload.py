@@ -1,0 +1,114 @@
+"""What the page's script draws: loss curves and moments of the neurons, small enough to travel inside the page."""
+
+from base64 import b64encode
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from nucleate.devices import single_blas_thread
+from nucleate.figures.planes import in_plane, unit_vectors
+from nucleate.observe import Snapshot, cosine_similarity, leading_order
+from nucleate.reporting.sentences import Texts, name_cell
+from nucleate.studies.findings import Cell, Findings
+from nucleate.training import record_steps
+
+SNAPSHOT_CHARACTERS = 2_500_000
+"""About how much of the page the moments of all cells may take; it decides how many neurons are shown."""
+MOST_NEURONS, FEWEST_NEURONS = 48, 8
+
+
+def payload(findings: Findings, texts: Texts) -> dict[str, Any]:
+    """The curves of every run and the moments of every cell's first seed, for the page's script."""
+    study, spec = findings.study, findings.study.spec
+    curves = study.trajectories.partition_by("run", as_dict=True)
+    taken = [study.snapshots(cell.runs[0]) for cell in findings.cells]
+    moments = sum(len(snapshots) for snapshots in taken)
+    neurons = _neurons_shown(moments * len(spec.hidden))
+    forecasts, name = study.forecasts, texts["runs"]["layer_option"]
+    with single_blas_thread():
+        cells = [
+            {
+                "name": name_cell(spec.convention, cell, texts),
+                "curves": [_curve(curves[run,]) for run in cell.runs],
+                "forecast": _forecast(forecasts, cell),
+                "moments": _moments(snapshots, neurons) if snapshots else None,
+            }
+            for cell, snapshots in zip(findings.cells, taken, strict=True)
+        ]
+    return {
+        "texts": {**texts["script"], **{name: texts["runs"][name] for name in ("directions", "directions_polar")}},
+        "steps": record_steps(spec.steps, spec.records).tolist(),
+        "last": spec.steps,
+        "selected": findings.cells.index(findings.recommended) if findings.trained else 0,
+        "layers": [name.format(layer=layer, width=width) for layer, width in enumerate(spec.hidden, start=1)],
+        "cells": cells,
+    }
+
+
+def _neurons_shown(layers_and_moments: int) -> int:
+    """As many neurons as the characters allow, each three numbers and a cosine with every other."""
+    bytes_each = 0.75 * SNAPSHOT_CHARACTERS / max(layers_and_moments, 1)
+    return int(np.clip((2 * bytes_each + 6.25) ** 0.5 - 2.5, FEWEST_NEURONS, MOST_NEURONS))
+
+
+def _curve(run: pl.DataFrame) -> list[list[float]]:
+    return [[float(f"{loss:.3g}") for loss in run[name]] for name in ("train_loss", "validation_loss")]
+
+
+def _forecast(forecasts: pl.DataFrame, cell: Cell) -> dict[str, Any] | None:
+    """When the plateau was forecast to end, and the widest interval, over the cell's seeds."""
+    if forecasts.is_empty():
+        return None
+    rows = forecasts.filter(pl.col("run").is_in(cell.runs)).drop_nulls("drop_1_percent")
+    if rows.is_empty():
+        return None
+    ten = rows.drop_nulls("drop_10_percent")
+    return {
+        "end": rows["drop_1_percent"].median(),
+        "interval": [ten["lower_10"].min(), ten["upper_10"].max()] if len(ten) else None,
+        "sure": bool(rows["in_regime"].all()),
+    }
+
+
+def _moments(snapshots: Sequence[Snapshot], neurons: int) -> dict[str, Any]:
+    layers = range(len(snapshots[0].directions))
+    return {
+        "steps": [int(taken.step) for taken in snapshots],
+        "layers": [_layer(snapshots, layer, neurons) for layer in layers],
+    }
+
+
+def _layer(snapshots: Sequence[Snapshot], layer: int, neurons: int) -> dict[str, Any]:
+    """One layer over time; whole numbers of a byte each, a moment after the other.
+
+    ``cosine``: the upper triangle without its diagonal, row by row, in units of 1/127. ``points``: two coordinates of
+    each neuron, in the same units. ``sizes``: amplitudes relative to the moment's largest, in units of 1/255.
+    ``singular`` values are relative to the largest, in float32.
+    """
+    width = len(snapshots[0].directions[layer])
+    rows = np.linspace(0, width - 1, min(width, neurons)).round().astype(int)
+    unit = unit_vectors(snapshots, layer)[:, rows]
+    points, sizes = (values[:, rows] for values in in_plane(snapshots, layer))
+    upper = np.triu_indices(len(rows), 1)
+    cosines = []
+    for vectors in unit:
+        cosine = cosine_similarity(vectors)
+        order = leading_order(cosine)
+        cosines.append(cosine[np.ix_(order, order)][upper])
+    singular = np.stack([taken.singular_values[layer] for taken in snapshots])
+    singular = singular / np.maximum(singular[:, :1], np.finfo(np.float32).tiny)
+    return {
+        "neurons": len(rows),
+        "polar": unit.shape[2] == 2,
+        "cosine": _encode(np.rint(127 * np.array(cosines)).astype(np.int8)),
+        "points": _encode(np.rint(127 * points).astype(np.int8)),
+        "sizes": _encode(np.rint(255 * sizes).astype(np.uint8)),
+        "singular": _encode(singular.astype("<f4")),
+        "values": singular.shape[1],
+    }
+
+
+def _encode(numbers: np.ndarray) -> str:
+    return b64encode(np.ascontiguousarray(numbers).tobytes()).decode()

@@ -1,0 +1,90 @@
+"""The phase map as a table of fields to choose from: it needs no script to be read, and a keyboard reaches it."""
+
+from typing import NamedTuple
+
+import matplotlib
+from matplotlib.colors import LogNorm, to_hex
+
+from nucleate.reporting.sentences import Texts
+from nucleate.studies.findings import Cell, Findings
+
+
+class Field(NamedTuple):
+    """One (init scale, learning rate): ``cell`` is the number of what was found, None where nothing is."""
+
+    cell: int | None
+    text: str
+    label: str
+    background: str
+    colour: str
+    on_plateau: bool
+    recommended: bool
+
+
+class Map(NamedTuple):
+    """One hidden layer: ``rows`` of fields by learning rate, largest first, along the init scales."""
+
+    caption: str
+    scales: list[str]
+    rows: list[tuple[str, list[Field]]]
+    key: list[tuple[str, str, str]]
+
+
+def phase_maps(findings: Findings, texts: Texts) -> list[Map]:
+    """A map for every hidden layer."""
+    spec = findings.study.spec
+    index = {(cell.scale, cell.lr): number for number, cell in enumerate(findings.cells)}
+    scales, rates = sorted(spec.scales), sorted(spec.lrs, reverse=True)
+    norm = LogNorm(1, max(*spec.hidden, 2))
+    maps = []
+    for layer, width in enumerate(spec.hidden, start=1):
+        rows = [
+            (
+                f"{rate:g}",
+                [_field(findings, index.get((scale, rate)), scale, rate, layer, norm, texts) for scale in scales],
+            )
+            for rate in rates
+        ]
+        marks = [mark for mark in (1, 3, 10, 30, 100, 300, 1000) if mark <= width]
+        maps.append(
+            Map(
+                texts["map"]["caption"].format(layer=layer, width=width),
+                [f"{scale:g}" for scale in scales],
+                rows,
+                [(str(mark), *_colors(mark, norm)) for mark in marks],
+            )
+        )
+    return maps
+
+
+def _field(
+    findings: Findings, index: int | None, scale: float, rate: float, layer: int, norm: LogNorm, texts: Texts
+) -> Field:
+    spec = findings.study.spec
+    fields = {"convention": spec.convention, "scale": f"{scale:g}", "lr": f"{rate:g}"}
+    if index is None:
+        return Field(None, "·", texts["map"]["missing_cell"].format(**fields), "#f2f2f2", "#555555", False, False)
+    cell: Cell = findings.cells[index]
+    if not cell.trained:
+        status = texts["status"][cell.status.split(",")[0].split()[-1]]
+        label = texts["map"]["failed_cell"].format(**fields, status=status)
+        return Field(index, "×", label, "#f2f2f2", "#555555", False, False)
+    count = cell.fewest[layer - 1]
+    fields |= {"neurons": f"{count:.1f}", "width": str(spec.hidden[layer - 1]), "layer": str(layer)}
+    on_plateau = cell.stage == "initial plateau"
+    recommended = cell is findings.recommended
+    label = texts["map"]["cell"].format(**fields)
+    label += texts["map"]["plateau"] * on_plateau + texts["map"]["recommended"] * recommended
+    text = f"{count:.1f}" if count < 99.95 else f"{count:.0f}"
+    return Field(index, text, label, *_colors(count, norm), on_plateau, recommended)
+
+
+def _colors(count: float, norm: LogNorm) -> tuple[str, str]:
+    """Background and text: viridis, dark where condensed, and whichever of black and white stands out more."""
+    red, green, blue, _ = matplotlib.colormaps["viridis"](float(norm(max(count, 1.0))))
+    light = sum(
+        weight * (value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4)
+        for weight, value in zip((0.2126, 0.7152, 0.0722), (red, green, blue), strict=True)
+    )
+    # The relative luminance at which WCAG's contrast with black equals that with white.
+    return to_hex((red, green, blue)), "#000000" if light > 0.179 else "#ffffff"

@@ -1,0 +1,277 @@
+"""The page's sentences with their numbers: the answer, the recommendation and its limits."""
+
+import math
+import tomllib
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from nucleate.errors import NucleateError
+from nucleate.reduction import Reduction
+from nucleate.studies import Study
+from nucleate.studies.findings import AS_GOOD, Cell, Findings
+
+LANGUAGES = ("en", "ja")
+
+
+def load_texts(lang: str) -> dict[str, dict[str, str]]:
+    """The texts of a language, by section and name, with the fields to fill in braces.
+
+    Raises
+    ------
+    NucleateError
+        For a language that is not there.
+
+    Examples
+    --------
+    >>> load_texts("ja")["answer"]["heading"]
+    '結論'
+    """
+    if lang not in LANGUAGES:
+        raise NucleateError(f"There is no language {lang!r}; choose one of {', '.join(LANGUAGES)}.")
+    texts: dict[str, Any] = tomllib.loads((files("nucleate.reporting") / "texts" / f"{lang}.toml").read_text("utf-8"))
+    return texts
+
+
+Texts = Mapping[str, Mapping[str, str]]
+
+
+def say(value: float) -> str:
+    """A number in four digits, for people: no exponent, thousands apart."""
+    if not math.isfinite(value):
+        return "—"
+    if abs(value) >= 1000:
+        return f"{value:,.0f}"
+    return f"{value:.4g}" if abs(value) >= 1e-4 or value == 0 else f"{value:.1e}"
+
+
+def say_neurons(counts: Sequence[float]) -> str:
+    """Numbers of neurons, a layer each: ``3.3 + 1.0``."""
+    return " + ".join(f"{count:.1f}" for count in counts)
+
+
+def say_widths(widths: Sequence[int]) -> str:
+    """Widths, a layer each: ``100 + 100``."""
+    return " + ".join(f"{width:,}" for width in widths)
+
+
+def say_share(share: float) -> str:
+    """A share as a percentage."""
+    return f"{100 * share:.2g} %"
+
+
+def say_milliseconds(seconds: float) -> str:
+    """A duration in milliseconds, without the unit."""
+    return say(float(f"{1000 * seconds:.3g}"))
+
+
+def say_times(ratio: float) -> str:
+    """How many times as fast: ``1.0``, ``5.5``, ``123``."""
+    return f"{ratio:.1f}" if ratio < 9.95 else f"{ratio:,.0f}"
+
+
+def say_metric(metric: str, value: float) -> str:
+    """An error as it is, an accuracy as a percentage."""
+    if not math.isfinite(value):
+        return "—"
+    return f"{100 * value:.1f} %" if metric == "accuracy" else f"{value:#.4g}".rstrip(".")
+
+
+def answer(findings: Findings, reduction: Reduction | None, texts: Texts) -> list[str]:
+    """The three sentences: does it condense and where; what that saves; what it costs or brings in error."""
+    return [
+        _where(findings, texts),
+        _size(findings, reduction, texts),
+        _error(findings, texts),
+    ]
+
+
+def _where(findings: Findings, texts: Texts) -> str:
+    spec = findings.study.spec
+    cell = (findings.condensed or sorted(findings.trained, key=lambda cell: findings.size(cell.fewest)))[0]
+    fields = _fields(findings, cell, texts) | {"neurons": say_neurons(cell.fewest)}
+    if not findings.condensed:
+        stuck = cell.fewest_few and cell.stage == "initial plateau"
+        return texts["answer"]["does_not_yet" if stuck else "does_not"].format(**fields, steps=f"{spec.steps:,}")
+    if len(spec.scales) == 1:
+        return texts["answer"]["condenses_alone"].format(**fields)
+    fields |= {"usual_neurons": say_neurons(findings.usual.fewest), "boundary": f"{findings.boundary.scale:g}"}
+    return texts["answer"]["condenses"].format(**fields)
+
+
+def _size(findings: Findings, reduction: Reduction | None, texts: Texts) -> str:
+    if reduction is None:
+        cell = findings.recommended
+        return texts["answer"]["not_reduced"].format(**_fields(findings, cell, texts), neurons=say_neurons(cell.final))
+    origin = next(cell for cell in findings.cells if reduction.run in cell.runs)
+    fields = _fields(findings, origin, texts) | {
+        "after": say_widths(reduction.hidden.after),
+        "tolerance": say_share(reduction.tolerance),
+        "metric": texts["metric"][findings.metric],
+        "test_before": say_metric(findings.metric, reduction.test.before),
+        "test_after": say_metric(findings.metric, reduction.test.after),
+        "parameters_before": f"{reduction.parameters.before:,}",
+        "parameters_after": f"{reduction.parameters.after:,}",
+        "share": say_share(reduction.share_kept),
+    }
+    if reduction.hidden.after == reduction.hidden.before:
+        return texts["answer"]["reduced_not"].format(**fields)
+    if reduction.inference is None:
+        return texts["answer"]["reduced"].format(**fields)
+    time = reduction.inference
+    fields |= {"time_before": say_milliseconds(time.before), "time_after": say_milliseconds(time.after)}
+    return texts["answer"]["reduced_faster"].format(**fields, times=say_times(time.before / time.after))
+
+
+def _error(findings: Findings, texts: Texts) -> str:
+    usual, chosen, metric = findings.usual, findings.recommended, findings.metric
+    fields = _fields(findings, chosen, texts) | {
+        "metric": texts["metric"][metric],
+        "test": say_metric(metric, chosen.test),
+        "validation": say_metric(metric, chosen.validation),
+        "usual_test": say_metric(metric, usual.test),
+        "usual_validation": say_metric(metric, usual.validation),
+    }
+    if len(findings.study.spec.scales) == 1:
+        key = "error_alone"
+    elif chosen is usual:
+        key = "error_usual"
+    elif findings.is_worse(usual, chosen):
+        key = "error_better" if findings.is_confirmed else "error_unconfirmed"
+    else:
+        key = "error_same"
+    return texts["answer"][key].format(**fields)
+
+
+def recommendation(findings: Findings, reduction: Reduction | None, texts: Texts) -> list[str]:
+    """What to do and why."""
+    chosen = findings.recommended
+    fields = _fields(findings, chosen, texts) | {"neurons": say_neurons(chosen.final)}
+    if len(findings.study.spec.scales) == 1:
+        key = "alone"
+    elif chosen is findings.usual:
+        key = "same" if len({cell.scale for cell in findings.good}) > 1 else "usual"
+    elif findings.is_worse(findings.usual, chosen):
+        key = "better_condensed" if chosen.ends_condensed else "better"
+    else:
+        key = "same_condensed"
+    return [texts["recommendation"][key].format(**fields), *_baselines(reduction, texts)]
+
+
+def _baselines(reduction: Reduction | None, texts: Texts) -> list[str]:
+    if reduction is None or not reduction.baselines:
+        return []
+    sign = 1 if reduction.metric_name == "rmse" else -1
+    ours = sign * reduction.validation.after
+    as_good = [baseline for baseline in reduction.baselines if sign * baseline.validation <= ours + AS_GOOD * abs(ours)]
+    if not as_good:
+        return [texts["recommendation"]["baselines_worse"]]
+    smallest = min(as_good, key=lambda baseline: baseline.parameters)
+    if smallest.parameters > reduction.parameters.after:
+        return []
+    key = "baseline_same" if smallest.parameters == reduction.parameters.after else "baseline_good"
+    return [
+        texts["recommendation"][key].format(
+            baseline=texts["baseline"].get(smallest.name.replace(" ", "_"), smallest.name),
+            parameters=f"{smallest.parameters:,}",
+            metric=texts["metric"][reduction.metric_name],
+            validation=say_metric(reduction.metric_name, smallest.validation),
+            test=say_metric(reduction.metric_name, smallest.test),
+        )
+    ]
+
+
+def limits(findings: Findings, texts: Texts) -> list[str]:
+    """What the recommendation does not know."""
+    study, chosen = findings.study, findings.recommended
+    spec, sentences = study.spec, texts["recommendation"]
+    ended = study.results.filter(~pl.col("status").is_in(["finished", "early_stopped"]))
+    fields = {
+        "seeds": len(spec.seeds),
+        "steps": f"{spec.steps:,}",
+        "stuck": findings.stuck,
+        "failed": findings.failed,
+        "statuses": say_statuses(ended, texts),
+        "missing": study.missing,
+    }
+    smallest = max(map(findings.smallness, findings.cells))
+    several = len(spec.scales) > 1
+    apply = {
+        "limit_missing": study.missing > 0,
+        "limit_unconfirmed": not findings.is_confirmed and findings.is_worse(findings.usual, chosen),
+        "limit_seeds": len(spec.seeds) > 1,
+        "limit_seed": len(spec.seeds) == 1,
+        "limit_choice": len(findings.cells) > 1,
+        "limit_stuck": findings.stuck > 0,
+        "limit_failed": findings.failed > 0,
+        "limit_smallest": several and findings.smallness(chosen) == smallest,
+        "limit_rate": len(spec.lrs) > 1 and chosen.lr in (min(spec.lrs), max(spec.lrs)),
+        "limit_split": bool(findings.condensed),
+    }
+    return [sentences[key].format(**fields) for key, applies in apply.items() if applies]
+
+
+def say_statuses(runs: pl.DataFrame, texts: Texts) -> str:
+    """How runs ended, and how many so."""
+    counts = runs["status"].value_counts(sort=True).iter_rows()
+    return ", ".join(f"{texts['status'][status]} {count}" for status, count in counts)
+
+
+def data_name(study: Study) -> str:
+    """The bundled set's name, or the file's without its folder."""
+    return Path(study.spec.data).name
+
+
+def about(study: Study, names: Sequence[str], inputs: int, texts: Texts) -> list[str]:
+    """What was asked, of what data and on which grid."""
+    spec, asked = study.spec, texts["asked"]
+    fields = {
+        "data": data_name(study),
+        "target": ", ".join(names),
+        "inputs": inputs,
+        "widths": say_widths(spec.hidden),
+        "activation": spec.activation,
+        "convention": spec.convention,
+        "scales": len(spec.scales),
+        "scale_list": ", ".join(f"{scale:g}" for scale in spec.scales),
+        "rates": len(spec.lrs),
+        "rate_list": ", ".join(f"{rate:g}" for rate in spec.lrs),
+        "seeds": len(spec.seeds),
+        "planned": study.planned,
+        "steps": f"{spec.steps:,}",
+        **study.rows,
+    }
+    keys = ["question", "grid", *(["rows"] if study.rows else [])]
+    return [asked[key].format(**fields) for key in keys]
+
+
+def terms(findings: Findings, texts: Texts) -> list[str]:
+    """The words that the page goes on to use."""
+    asked, convention = texts["asked"], findings.study.spec.convention
+    words = [asked["condensation"], asked["effective"], asked[convention]]
+    if findings.trained:
+        words.append(asked["usual"].format(**_fields(findings, findings.usual, texts)))
+    return words
+
+
+def name_cell(convention: str, cell: Cell, texts: Texts) -> str:
+    """Init scale and learning rate."""
+    return texts["runs"]["cell"].format(convention=convention, scale=f"{cell.scale:g}", lr=f"{cell.lr:g}")
+
+
+def _fields(findings: Findings, cell: Cell, texts: Texts) -> dict[str, str]:
+    spec = findings.study.spec
+    alone = "_alone" if len(spec.seeds) == 1 else ""
+    return {
+        "convention": spec.convention,
+        "scale": f"{cell.scale:g}",
+        "lr": f"{cell.lr:g}",
+        "widths": say_widths(spec.hidden),
+        "usual_scale": f"{findings.usual.scale:g}",
+        "usual_lr": f"{findings.usual.lr:g}",
+        "more": texts["margin"][f"more{alone}"],
+        "no_more": texts["margin"][f"no_more{alone}"],
+    }

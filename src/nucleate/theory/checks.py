@@ -1,0 +1,79 @@
+"""What may enter the room: arrays of finite numbers whose shapes fit together."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, ArrayLike, Float
+
+from nucleate.errors import ArchitectureError
+
+
+def finite(name: str, values: ArrayLike, *, rank: int) -> Float[Array, "..."]:
+    """``values`` in float64.
+
+    Raises
+    ------
+    ArchitectureError
+        If they are no real numbers, do not have ``rank`` axes, or hold NaN or infinity.
+    """
+    try:
+        array = np.asarray(values, np.float64)
+    except (TypeError, ValueError) as error:
+        raise ArchitectureError(f"{name} is no array of real numbers ({error}); give one.") from None
+    if array.ndim != rank:
+        raise ArchitectureError(f"{name} has {array.ndim} axes; expected {rank}.")
+    if not np.isfinite(array).all():
+        raise ArchitectureError(f"{name} holds NaN or infinity; give finite numbers.")
+    return jnp.asarray(array)
+
+
+def chain(layers: Sequence[ArrayLike]) -> tuple[Float[Array, "..."], ...]:
+    """The layers ``a, W_{L-1}, ..., W_2, b``, single states or ensembles along a leading axis, in float64.
+
+    Raises
+    ------
+    ArchitectureError
+        If there are fewer than two, or neighbours do not fit.
+    """
+    if len(layers) < 2:
+        raise ArchitectureError(
+            f"Layers given: {len(layers)}; give at least two, a and b, with the matrices between them."
+        )
+    batch = np.ndim(layers[0]) - 1
+    if batch not in (0, 1):
+        raise ArchitectureError(f"a has {batch + 1} axes; expected 1, or 2 for an ensemble of states.")
+    ranks = [1, *[2] * (len(layers) - 2), 1]
+    names = ["a", *(f"W{layer}" for layer in range(len(layers) - 1, 1, -1)), "b"]
+    arrays = [finite(n, layer, rank=r + batch) for n, layer, r in zip(names, layers, ranks, strict=True)]
+    shapes = [array.shape[batch:] for array in arrays]
+    ensembles = {array.shape[:batch] for array in arrays}
+    fit = all(left[-1] == right[0] for left, right in pairwise(shapes))
+    if not fit or len(ensembles) > 1 or 0 in [n for array in arrays for n in array.shape]:
+        found = ", ".join(f"{name} {array.shape}" for name, array in zip(names, arrays, strict=True))
+        raise ArchitectureError(
+            f"The layers {found} do not fit; expected shapes such as a (m2,), W2 (m2, m1), b (m1,)."
+        )
+    return tuple(arrays)
+
+
+def weights_and_moment(
+    weights: Sequence[ArrayLike], moment: ArrayLike
+) -> tuple[tuple[Float[Array, "fan_out fan_in"], ...], Float[Array, "c d"]]:
+    """The weights ``W_1, ..., W_L`` of a deep linear network and the moment ``M``, in float64.
+
+    Raises
+    ------
+    ArchitectureError
+        If there are no weights, or neighbours or the moment do not fit.
+    """
+    arrays = tuple(finite(f"W{layer}", weight, rank=2) for layer, weight in enumerate(weights, 1))
+    matrix = finite("The moment", moment, rank=2)
+    fit = all(after.shape[1] == before.shape[0] for before, after in pairwise(arrays))
+    if not arrays or not fit or matrix.shape != (arrays[-1].shape[0], arrays[0].shape[1]):
+        shapes = ", ".join(str(array.shape) for array in arrays)
+        raise ArchitectureError(
+            f"Weights {shapes or 'none'} and moment {matrix.shape} do not fit; expected (c, d) overall."
+        )
+    return arrays, matrix

@@ -1,0 +1,65 @@
+"""What is kept of a training run."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import polars as pl
+
+from nucleate.network import Network
+from nucleate.observe import Snapshot, Stages, stages
+from nucleate.training.stopping import Status
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training run.
+
+    Parameters
+    ----------
+    status : str
+        ``finished``; ``early_stopped`` (validation got no better); ``diverged`` (the loss exceeded 10,000 times its
+        start); ``nan`` (the loss is no number); ``underflow`` (rounding holds the run where it started); ``dead`` (a
+        layer of ReLUs is off on all the data).
+    steps : int
+        Steps taken.
+    trajectory : polars.DataFrame
+        One row a recorded step: ``step``, ``train_loss``, ``validation_loss`` and the measures of `observe.measure`.
+    initial, final, best : Network
+        At the start, at the last recorded step, and at the recorded step with the lowest validation loss.
+    drop_steps : dict of float to (int or None)
+        For 0.01, 0.1 and 0.3: the first step at which the training loss had fallen by that share of its start.
+    learning_rate, seed : float, int
+    notes : tuple of str
+        What happened that the reader of the numbers must know.
+    snapshots : tuple of Snapshot
+        Of some of the recorded steps, for a run that was watched.
+    """
+
+    status: Status
+    steps: int
+    trajectory: pl.DataFrame
+    initial: Network
+    final: Network
+    best: Network
+    drop_steps: dict[float, int | None]
+    learning_rate: float
+    seed: int
+    notes: tuple[str, ...] = ()
+    snapshots: tuple[Snapshot, ...] = field(default=(), repr=False)
+
+    @property
+    def best_step(self) -> int:
+        """The recorded step with the lowest validation loss."""
+        return int(self.trajectory["step"][int(np.argmin(self.trajectory["validation_loss"]))])
+
+    @property
+    def stages(self) -> Stages:
+        """Where the run's plateaus and its descent meet."""
+        return stages(self.trajectory["step"].to_numpy(), self.trajectory["train_loss"].to_numpy())
+
+    def __repr__(self) -> str:
+        last = self.trajectory.row(-1, named=True)
+        return (
+            f"Run({self.status} after {self.steps} steps, train loss {last['train_loss']:.4g}, "
+            f"validation loss {last['validation_loss']:.4g}, {self.stages.current})"
+        )

@@ -1,0 +1,96 @@
+"""How runs are trained, checked at the door."""
+
+from typing import Any
+
+import numpy as np
+from jaxtyping import Int
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from nucleate.errors import SpecError
+from nucleate.optimizers import OptimizerName
+
+
+class Settings(BaseModel):
+    """What all runs of a batch have in common.
+
+    Parameters
+    ----------
+    optimizer : {"gd", "momentum", "adam"}
+    momentum : float
+        Read by ``momentum`` alone.
+    steps : int
+        The most steps a run may take.
+    batch_size : int or None
+        Rows a step; None takes all of them.
+    records : int
+        About how many times a run is looked at.
+    early_stopping : bool
+        Whether a run ends once validation has got no better for as long as the stage of its loss curve asks.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    optimizer: OptimizerName = "gd"
+    momentum: float = Field(default=0.9, ge=0, lt=1)
+    steps: int = Field(default=5000, ge=1, le=2**31 - 2)
+    batch_size: int | None = Field(default=None, ge=1)
+    records: int = Field(default=80, ge=4, le=100_000)
+    early_stopping: bool = False
+
+
+def make_settings(**fields: Any) -> Settings:
+    """Checked `Settings`.
+
+    Raises
+    ------
+    SpecError
+        One sentence on the first field that is wrong.
+    """
+    try:
+        return Settings(**fields)
+    except ValidationError as error:
+        raise spec_error(error) from None
+
+
+def spec_error(error: ValidationError) -> SpecError:
+    """The first thing wrong with a setting, as one sentence."""
+    first = error.errors(include_url=False)[0]
+    name = ".".join(map(str, first["loc"]))
+    if first["type"] == "extra_forbidden":
+        return SpecError(f"There is no setting {name!r}; check its spelling.")
+    if first["type"] == "missing":
+        return SpecError(f"The setting {name!r} is missing; give it a value.")
+    what = first["msg"].removeprefix("Value error, ").removeprefix("Input ").replace("a valid tuple", "a list")
+    if not name:
+        return SpecError(f"{what[:1].upper()}{what[1:]}.")
+    return SpecError(f"The setting {name!r} is {first['input']!r}, but {what[:1].lower()}{what[1:]}.")
+
+
+SNAPSHOTS = 22
+"""Of how many recorded steps a watched run keeps a snapshot."""
+
+
+def snapshot_looks(records: int) -> frozenset[int]:
+    """Which of the looks at a run are kept as snapshots: evenly spaced ones, the first and the last among them.
+
+    Examples
+    --------
+    >>> sorted(snapshot_looks(5)), len(snapshot_looks(80))
+    ([0, 1, 2, 3, 4], 22)
+    """
+    return frozenset(np.linspace(0, records - 1, min(records, SNAPSHOTS)).round().astype(int).tolist())
+
+
+def record_steps(steps: int, records: int) -> Int[np.ndarray, " records"]:
+    """About ``records`` steps from 0 to ``steps``, half of them evenly spaced and half evenly in the logarithm.
+
+    Plateaus last from a few steps to nearly all of them, so neither spacing alone would show every run.
+
+    Examples
+    --------
+    >>> record_steps(100, 10)
+    array([  0,   1,   3,  10,  25,  32,  50,  75, 100])
+    """
+    even = np.linspace(0, steps, max(records // 2, 2))
+    logarithmic = np.geomspace(1, max(steps, 1), max(records - even.size, 2))
+    return np.unique(np.concatenate([even, logarithmic]).round().astype(np.int64))

@@ -1,0 +1,35 @@
+"""An experiment whose outcome is planted, to test what is made of it."""
+
+from typing import NamedTuple
+
+from matplotlib.figure import Figure
+
+from nucleate.experiments import Criterion, Experiment, Measurement
+
+
+class Size(NamedTuple):
+    numbers: tuple[float, ...]
+
+
+class Planted:
+    """Gives an experiment that counts how often it is measured."""
+
+    def __init__(self, *numbers, name="planted"):
+        self.measured = 0
+        self.experiment = Experiment(
+            name=name,
+            claim="<b>Bold</b> claims & others",
+            source="nobody, arXiv 0000.00000",
+            setting="numbers {numbers}",
+            criteria=(Criterion("first", "at least", 1.0), Criterion("second", "at most", 0.5)),
+            quick=Size(numbers),
+            full=Size(numbers[::-1]),
+            measure=self.measure,
+        )
+
+    def measure(self, size, progress):
+        self.measured += 1
+        progress(1.0)
+        figure = Figure()
+        figure.subplots().plot(size.numbers)
+        return Measurement(size.numbers, figure)

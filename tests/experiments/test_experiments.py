@@ -1,0 +1,136 @@
+"""The experiments at sizes too small to decide anything: what they give, and that they give it again."""
+
+import math
+import re
+from itertools import combinations
+
+import numpy as np
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+from nucleate.experiments import EXPERIMENTS, get_experiment
+from nucleate.experiments.drawing import panels
+from nucleate.experiments.multiplicity import Plan
+from nucleate.experiments.phase_diagram import _apart
+
+TINY = {
+    "target-direction": {"width": 4, "seeds": 1, "gammas": (0.5, 1.0)},
+    "plateau-end": {
+        "width": 4,
+        "epsilons": (0.01, 0.005),
+        "seeds": 1,
+        "steps": 40,
+        "records": 10,
+        "learning_rate": 0.1,
+    },
+    "condition": {"states": 2, "width": 2, "threshold": 0.9},
+    "low-rank": {"side": 4, "known": 0.7, "steps": 1000, "seeds": 1},
+    "multiplicity-adam": {"optimizer": "adam", "width": 4, "seeds": 1, "plans": (Plan(0.1, (0.01, 0.01), 10),) * 3},
+    "phase-diagram": {
+        "gammas_2": (0.0,),
+        "gammas_3": (1.0, 2.0),
+        "widths": (4, 8),
+        "seeds": 1,
+        "steps": 10,
+        "dtype": "float64",
+    },
+    "generalisation": {"width": 4, "seeds": 2, "steps": 20, "learning_rate": 0.05},
+}
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS, ids=lambda experiment: experiment.name)
+def test_each_says_what_it_claims_after_whom_and_how(experiment):
+    assert get_experiment(experiment.name) is experiment
+    assert re.search(r"arXiv \d{4}\.\d{5}", experiment.source)
+    assert experiment.claim.endswith(".")
+    assert experiment.criteria
+    assert "{" not in experiment.describe(quick=True)
+    assert experiment.describe(quick=True) != experiment.describe(quick=False)
+
+
+def test_at_full_size_a_start_is_no_larger_for_its_width_than_at_the_quick_one():
+    """The claims are of the limit of small parameters: a wider network reaches it later."""
+    law, plateau = get_experiment("escape-law"), get_experiment("plateau-end")
+    for depth in (2, 3, 4):
+        quick, full = (np.multiply(size.scales(depth), size.width**0.5) for size in (law.quick, law.full))
+        np.testing.assert_allclose(quick, full)
+    assert max(plateau.full.epsilons) * plateau.full.width <= max(plateau.quick.epsilons) * plateau.quick.width
+    turn = get_experiment("target-direction")
+    quick, full = (size.width ** -max(size.gammas) for size in (turn.quick, turn.full))
+    assert full <= quick
+
+
+def test_names_are_distinct():
+    assert len({experiment.name for experiment in EXPERIMENTS}) == len(EXPERIMENTS)
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_a_measurement_has_a_number_for_each_criterion_and_comes_out_the_same_again(name):
+    experiment = get_experiment(name)
+    size, shares = type(experiment.quick)(**TINY[name]), []
+    first, again = (experiment.measure(size, shares.append) for _ in range(2))
+    assert len(first.numbers) == len(experiment.criteria)
+    assert not any(math.isinf(number) for number in first.numbers)
+    assert repr(first.numbers) == repr(again.numbers)
+    assert all(isinstance(number, float) for number in first.numbers)
+    assert shares[len(shares) // 2 - 1] == 1.0
+    assert first.figure.axes
+    assert cut_off(first.figure) == []
+    assert drawn_over(first.figure) == []
+
+
+def names(figure):
+    """Titles and labels of the panels, drawn, with their boxes."""
+    FigureCanvasAgg(figure).draw()
+    texts = [text for axes in figure.axes for text in (axes.title, axes.xaxis.label, axes.yaxis.label)]
+    return [(text.get_text(), text.get_window_extent()) for text in texts if text.get_text()]
+
+
+def cut_off(figure):
+    """Names of which the figure shows a part only."""
+    page = figure.bbox.padded(1)
+    return [name for name, box in names(figure) if not (page.contains(*box.min) and page.contains(*box.max))]
+
+
+def drawn_over(figure):
+    """Pairs of names that lie upon each other."""
+    return [(one, other) for (one, box), (other, its) in combinations(names(figure), 2) if box.overlaps(its)]
+
+
+def test_a_figure_whose_names_do_not_fit_is_found_out():
+    figure, (left, right) = panels(2)
+    left.set(ylabel="a label that is longer than the panel is high, by far")
+    assert cut_off(figure) == [left.get_ylabel()]
+    left.set(ylabel="", title="a title that reaches far into the next panel's title")
+    right.set(title="another title that is as long as the first of them is")
+    assert drawn_over(figure) == [(left.get_title(), right.get_title())]
+
+
+def test_neurons_are_not_said_to_have_turned_at_a_drop_that_never_came():
+    turned = np.ones((1, 3))
+    assert _target_direction._Turn(True, np.zeros(1), turned, turned[0]).share == 1.0
+    assert math.isnan(_target_direction._Turn(False, np.zeros(1), turned, turned[0]).share)
+
+
+@pytest.mark.parametrize(("energy", "slowest"), [(1.0, 1.0), (1.1, 1.1 ** (-1 / 3))])
+def test_an_energy_beyond_its_bound_falls_too_slowly(energy, slowest):
+    left = np.geomspace(1, 1e-4, 60)
+    grown = energy * left**-3.0
+    # A state that begins below zero is not judged there.
+    way = _blow_up._Way(left, np.where(left > 0.9, -1.0, grown), left)
+    assert way.fall() == pytest.approx(slowest)
+    bound = get_experiment("blow-up").criteria[1]
+    assert bound.met_by(float(way.fall().min())) is (energy == 1.0)
+
+
+@pytest.mark.parametrize(
+    ("slopes", "apart"),
+    [
+        ([[[0.3, -1.1], [0.5, 0.6]]], 0.3),
+        ([[[0.01, -2.0]]], 0.01),
+        ([[[-0.5, -0.6]]], 0.0),
+        ([[[math.nan, 1.0]]], 0.0),
+    ],
+)
+def test_layers_are_in_different_regimes_only_as_far_as_both_are_in_theirs(slopes, apart):
+    assert _apart(np.array(slopes)) == apart

@@ -1,0 +1,84 @@
+"""A verdict is a function of the numbers, and is kept beside its figure."""
+
+import json
+import math
+
+import pytest
+
+from nucleate.experiments import Criterion
+from nucleate.experiments.experiment import FORMATS, Verdict, find, keep
+from tests.experiments.planted import Planted
+
+
+@pytest.mark.parametrize(
+    ("numbers", "holds"),
+    [
+        ((1.0, 0.5), True),
+        ((0.99, 0.5), False),
+        ((1.0, 0.51), False),
+        ((math.nan, 0.0), False),
+        ((1.0, math.nan), False),
+    ],
+)
+def test_a_claim_holds_only_if_every_number_meets_its_threshold(tmp_path, numbers, holds):
+    verdict = Verdict.of(Planted().experiment, numbers, tmp_path, quick=True)
+    assert verdict.holds is holds
+    assert verdict.to_dict()["holds"] is holds
+    assert ("does not hold" in str(verdict)) is not holds
+    assert str(verdict).count("not met") == sum(not finding.holds for finding in verdict.findings)
+
+
+def test_a_number_for_each_criterion_or_none():
+    with pytest.raises(ValueError, match="zip"):
+        Verdict.of(Planted().experiment, (1.0,), None, quick=True)
+
+
+def kept(planted, out, numbers=(1.0, 0.5), quick=True):
+    verdict = Verdict.of(planted.experiment, numbers, out, quick=quick)
+    keep(verdict, planted.measure(planted.experiment.quick, lambda share: None).figure)
+    return verdict
+
+
+@pytest.mark.parametrize("numbers", [(0.1 + 0.2, 0.5), (math.nan, 0.5)])
+def test_a_kept_verdict_is_found_again(tmp_path, numbers):
+    planted = Planted(*numbers)
+    verdict = kept(planted, tmp_path, numbers)
+    found = find(planted.experiment, tmp_path, quick=True)
+    assert repr(found) == repr(verdict)
+    assert "NaN" not in (tmp_path / "planted.json").read_text()
+    assert {path.name for path in tmp_path.iterdir()} == {f"planted.{ending}" for ending in ("json", *FORMATS)}
+
+
+def test_equal_figures_are_equal_files(tmp_path):
+    contents = []
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+        kept(Planted(1.0, 0.5), tmp_path / folder)
+        contents.append([(tmp_path / folder / f"planted.{ending}").read_bytes() for ending in ("json", *FORMATS)])
+    assert contents[0] == contents[1]
+
+
+def test_what_is_of_another_size_version_or_setting_or_damaged_is_not_found(tmp_path):
+    planted = Planted(1.0, 0.5)
+    kept(planted, tmp_path)
+    file = tmp_path / "planted.json"
+    assert find(planted.experiment, tmp_path, quick=False) is None
+    assert find(Planted(1.0, 0.4).experiment, tmp_path, quick=True) is None
+    good = file.read_text()
+    for bad in (
+        json.dumps(json.loads(good) | {"version": "0.0.0"}),
+        good[:40],
+        "[]",
+        good.replace("at least", "at most"),
+    ):
+        file.write_text(bad)
+        assert find(planted.experiment, tmp_path, quick=True) is None
+    file.write_text(good)
+    assert find(planted.experiment, tmp_path, quick=True) is not None
+    file.with_suffix(".svg").unlink()
+    assert find(planted.experiment, tmp_path, quick=True) is None
+
+
+def test_no_claim_holds_at_nan():
+    assert not Criterion("", "at most", 1.0).met_by(math.nan)
+    assert not Criterion("", "at least", 1.0).met_by(math.nan)

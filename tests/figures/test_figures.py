@@ -1,0 +1,107 @@
+"""Every picture of the page as a matplotlib Figure: what is drawn is what was measured."""
+
+import shutil
+
+import matplotlib.pyplot as plt
+import numpy as np
+import polars as pl
+import pytest
+from matplotlib.text import Text
+
+from nucleate import NucleateError, Study, StudyError, figures, sweep
+
+
+def drawn(figure, path):
+    """That the figure draws without complaint, as the file that ``path`` names."""
+    figures.save(figure, path)
+    assert path.stat().st_size > 1000
+    assert not plt.get_fignums(), "a figure of its own must not be pyplot's"
+
+
+@pytest.mark.parametrize(
+    "picture",
+    [
+        figures.loss_by_scale,
+        figures.cosine_heat_maps,
+        figures.phase_map,
+        figures.forecast_against_measured,
+        figures.trajectory,
+        figures.singular_values,
+        figures.neuron_directions,
+    ],
+)
+def test_a_study_has_every_picture(study, tmp_path, picture):
+    drawn(picture(study), tmp_path / "picture.svg")
+
+
+@pytest.mark.parametrize(
+    "picture", [figures.loss_by_scale, figures.cosine_heat_maps, figures.phase_map, figures.trajectory]
+)
+def test_letters_can_be_read_where_the_figure_is_as_wide_as_a_page(study, tmp_path, picture):
+    figure = picture(study)
+    drawn(figure, tmp_path / "picture.pdf")
+    assert figure.get_figwidth() <= 7.2
+    sizes = {text.get_fontsize() for text in figure.findobj(Text) if text.get_text()}
+    assert 6 <= min(sizes) <= max(sizes) <= 9
+    assert b"/Type3" not in (tmp_path / "picture.pdf").read_bytes()
+
+
+GRID_PICTURES = [figures.loss_by_scale, figures.cosine_heat_maps, figures.phase_map]
+
+
+@pytest.mark.parametrize("picture", [*GRID_PICTURES, figures.forecast_against_measured, figures.trajectory])
+def test_a_study_without_a_finished_run_is_one_sentence(study, tmp_path, picture):
+    folder = shutil.copytree(study.path, tmp_path / "study")
+    (folder / "results" / "chunk-00000.parquet").unlink()
+    with pytest.raises(StudyError, match="has no finished run yet; the same sweep command goes on"):
+        picture(Study.load(folder))
+
+
+@pytest.mark.parametrize("picture", GRID_PICTURES)
+def test_an_unfinished_study_is_drawn_as_far_as_it_is(study, tmp_path, picture):
+    folder = shutil.copytree(study.path, tmp_path / "study")
+    results = folder / "results" / "chunk-00000.parquet"
+    pl.read_parquet(results).head(5).write_parquet(results)
+    for network in (folder / "weights").glob("run-0000[6-9]*"):
+        network.unlink()
+    drawn(picture(Study.load(folder)), tmp_path / "picture.svg")
+
+
+def test_before_and_after_shows_widths_and_simpler_models(reduction, tmp_path):
+    figure = figures.before_and_after(reduction)
+    drawn(figure, tmp_path / "picture.pdf")
+    assert [bar.get_height() for bar in figure.axes[0].patches] == [12, 3, 9, 2]
+    assert [label.get_text() for label in figure.axes[2].get_yticklabels()][2:] == ["linear model", "narrow network"]
+
+
+def test_a_trajectory_is_the_run_asked_for_with_its_forecast(study):
+    figure = figures.trajectory(study, 3)
+    course = study.trajectories.filter(run=3)
+    loss = figure.axes[0].lines
+    np.testing.assert_array_equal(loss[0].get_xdata(), course["step"] + 1)
+    np.testing.assert_array_equal(loss[0].get_ydata(), course["train_loss"])
+    expected = study.forecasts.filter(run=3)["drop_1_percent"].drop_nulls().to_list()
+    assert [line.get_xdata()[0] - 1 for line in loss[2:]] == expected
+    assert figure.get_suptitle() == "gain 1, learning rate 0.05, seed 1"
+
+
+def test_measured_stands_against_forecast(study):
+    points = figures.forecast_against_measured(study).axes[0].containers
+    both = study.results.join(study.forecasts, on="run", suffix="_forecast").drop_nulls(
+        ["drop_10_percent", "drop_10_percent_forecast"]
+    )
+    shown = sorted(tuple(point) for container in points for point in np.column_stack(container.lines[0].get_data()))
+    assert shown == sorted(both.select("drop_10_percent_forecast", "drop_10_percent").iter_rows())
+
+
+def test_a_picture_that_cannot_be_is_one_sentence(study, tmp_path):
+    with pytest.raises(StudyError, match="has no finished run 99; its runs are 0 to 11"):
+        figures.trajectory(study, 99)
+    with pytest.raises(StudyError, match="keeps no moments of run 1: they are kept of the first seed"):
+        figures.neuron_directions(study, 1)
+    with pytest.raises(NucleateError, match=r"has no ending that is known; give it .pdf, .png or .svg"):
+        figures.save(figures.phase_map(study), tmp_path / "picture.docx")
+    grid = {"gains": [0.1], "hidden": [4], "steps": 9, "records": 4, "batch_size": 8}
+    batches = sweep("sine-5d", out=tmp_path / "study", progress=False, **grid)
+    with pytest.raises(StudyError, match="holds no forecasts: of mini-batches there are none"):
+        figures.forecast_against_measured(batches)

@@ -1,0 +1,97 @@
+"""The verb, from a trained network to a Reduction."""
+
+from dataclasses import replace
+
+import jax
+import numpy as np
+import pytest
+
+import nucleate
+from nucleate import InitScale, Network
+
+from .networks import drawn, regression, with_copies
+
+
+@pytest.fixture(scope="module")
+def trained():
+    problem = nucleate.load_problem("diabetes")
+    network = Network.create(10, [24, 24], 1, scale=InitScale("gain", 0.1), bias=[True, False, False])
+    return nucleate.train(network, problem, learning_rate=0.1, steps=400, records=20).best, problem
+
+
+@pytest.mark.parametrize("method", ["select", "interpolate", "merge"])
+def test_a_condensed_network_becomes_a_small_one_that_does_the_same(trained, method):
+    network, problem = trained
+    small = nucleate.reduce(network, problem, 0.02, method, baselines=False)
+    assert small.share_kept < 0.5
+    assert small.validation.after <= 1.02 * small.validation.before
+    assert small.certificate.relative_deviation < 0.4
+    assert small.parameters.after == nucleate.reduction.count_parameters(small.network)
+    assert small.network.dtype == network.dtype
+    assert small.hidden.before == (24, 24)
+    if small.bound is not None:
+        assert small.bound.value > 0
+    assert (small.bound is None) == (method == "select")
+
+
+def test_it_says_what_it_did(trained):
+    text = str(nucleate.reduce(*trained, fine_tune=4, distill=4))
+    assert "hidden widths 24,24 become" in text
+    assert "linear model of 11 parameters" in text
+    assert "narrow network of" in text
+    assert "rows that nobody looked at" in text
+    assert "layer 2: 21 neurons act as one, 3 alone" in text
+
+
+def test_the_same_call_gives_the_same_bits(trained):
+    first, second = (nucleate.reduce(*trained, baselines=False).network for _ in range(2))
+    assert all(np.array_equal(a, b) for a, b in zip(jax.tree.leaves(first), jax.tree.leaves(second), strict=True))
+
+
+def test_the_test_rows_play_no_part_in_the_search(trained):
+    network, problem = trained
+    other = nucleate.problems.Split(problem.test.x[::-1] + 1.0, problem.test.y)
+    first = nucleate.reduce(network, problem, baselines=False).network
+    second = nucleate.reduce(network, replace(problem, test=other), baselines=False).network
+    assert all(np.array_equal(a, b) for a, b in zip(jax.tree.leaves(first), jax.tree.leaves(second), strict=True))
+
+
+@pytest.mark.parametrize("activation", ["relu", "xtanh", "gelu"])
+def test_planted_copies_are_found_at_any_activation(activation):
+    rng = np.random.default_rng(0)
+    network = with_copies(drawn((3, 3, 2, 1), activation=activation, gain=1.5), 4, rng, resize=False)
+    small = nucleate.reduce(network, regression(rng, network, rows=300), baselines=False)
+    assert small.hidden.after <= (3, 2)
+
+
+def test_fine_tuning_never_loses_on_validation(trained):
+    network, problem = trained
+    plain = nucleate.reduce(network, problem, baselines=False)
+    tuned = nucleate.reduce(network, problem, fine_tune=20, baselines=False)
+
+    def loss(reduction):
+        return float(problem.loss(reduction.network(problem.validation.x), problem.validation.y))
+
+    assert loss(tuned) <= loss(plain)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"method": "prune"}, "There is no method 'prune'; choose one of select, interpolate, merge."),
+        ({"tolerance": 2.0}, "The tolerance is 2.0; it must be between 0 and 1"),
+        ({"fine_tune": -1}, "they must be 0 or more"),
+        ({"network": drawn((3, 4, 1))}, "goes from 3 inputs to 1 outputs, but problem 'diabetes' from 10 to 1"),
+    ],
+)
+def test_what_cannot_be_reduced_is_refused_in_a_sentence(trained, change, says):
+    network, problem = trained
+    with pytest.raises(nucleate.SpecError, match=says.replace(".", r"\.")):
+        nucleate.reduce(**{"network": network, "problem": problem} | change)
+
+
+def test_a_diverged_network_is_refused(trained):
+    network, problem = trained
+    broken = jax.tree.map(lambda leaf: leaf * np.nan, network)
+    with pytest.raises(nucleate.SpecError, match="not finite on these data; its run has diverged"):
+        nucleate.reduce(broken, problem)

@@ -1,0 +1,84 @@
+"""A study's best run, reduced and kept with it."""
+
+import shutil
+
+import numpy as np
+import pytest
+
+import nucleate
+from nucleate.reduction import best_run, load_reduction, reduce_study
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    return nucleate.sweep(
+        "diabetes",
+        gains=[1.0, 0.1],
+        lrs=[0.1],
+        hidden=[16, 16],
+        steps=300,
+        records=10,
+        out=tmp_path_factory.mktemp("study") / "study",
+        progress=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def reduction(study):
+    return reduce_study(study, study.spec.load_problem(), 0.02, baselines=False)
+
+
+def test_the_best_validated_run_is_reduced(study, reduction):
+    best = study.results.sort("best_validation_loss")["run"][0]
+    assert reduction.run == best_run(study) == best
+    assert np.array_equal(reduction.original.weights[0], study.network(best, "best").weights[0])
+
+
+def test_another_run_is_reduced_where_asked_for(study, tmp_path):
+    copy = nucleate.Study.load(shutil.copytree(study.path, tmp_path / "study"))
+    (other,) = {0, 1} - {best_run(study)}
+    reduction = reduce_study(copy, study.spec.load_problem(), 0.02, "merge", run=other, baselines=False)
+    assert reduction.run == load_reduction(copy.path / "reduction").run == other
+    assert np.array_equal(reduction.original.weights[0], study.network(other, "best").weights[0])
+    with pytest.raises(nucleate.StudyError, match=r"No run 2 of .* has trained to its end; its runs are 0 to 1"):
+        reduce_study(copy, study.spec.load_problem(), run=2)
+
+
+def test_it_is_kept_whole(study, reduction):
+    again = load_reduction(study.path / "reduction")
+    assert str(again) == str(reduction)
+    assert again.hidden == reduction.hidden
+    assert np.array_equal(again.network.weights[0], reduction.network.weights[0])
+    assert [g.labels.tolist() for g in again.groups] == [g.labels.tolist() for g in reduction.groups]
+    assert again.preprocessing == reduction.preprocessing
+    assert (study.path / "reduction" / "network.onnx").exists()
+    assert again.inference.before > 0
+
+
+def test_the_study_goes_on_as_if_nothing_had_happened(study, reduction):
+    again = nucleate.sweep(study.spec, out=study.path, progress=False)
+    assert again.results.equals(study.results)
+
+
+def test_other_data_are_refused(study):
+    with pytest.raises(nucleate.StudyError, match="The data are not those of"):
+        reduce_study(study, nucleate.load_problem("linnerud"))
+
+
+def test_a_folder_without_a_reduction_or_with_a_damaged_one_says_so(tmp_path, study, reduction):
+    with pytest.raises(nucleate.StudyError, match=r"There is no reduction in .* `nucleate reduce STUDY`"):
+        load_reduction(tmp_path)
+    (tmp_path / "reduction.json").write_bytes((study.path / "reduction" / "reduction.json").read_bytes()[:-100])
+    with pytest.raises(nucleate.StudyError, match="is damaged"):
+        load_reduction(tmp_path)
+    (tmp_path / "reduction.json").write_bytes((study.path / "reduction" / "reduction.json").read_bytes())
+    with pytest.raises(nucleate.StudyError, match=r"is damaged .*original.safetensors"):
+        load_reduction(tmp_path)
+
+
+def test_a_study_in_which_nothing_has_trained_is_refused(tmp_path):
+    study = nucleate.sweep(
+        "diabetes", gains=[1.0], lrs=[1e5], hidden=[4], steps=20, records=4, out=tmp_path / "study", progress=False
+    )
+    with pytest.raises(nucleate.StudyError, match=r"No run of .* has trained to its end"):
+        reduce_study(study, study.spec.load_problem())

@@ -1,0 +1,62 @@
+"""What a tolerance allows."""
+
+import numpy as np
+import pytest
+
+import nucleate
+from nucleate.reduction.tolerance import Tolerance, labels_change, outputs_of
+
+from .networks import drawn, regression
+
+
+@pytest.fixture
+def learnt():
+    rng = np.random.default_rng(0)
+    network = drawn((3, 4, 1))
+    return network, regression(rng, network, rows=4000, noise=0.5)
+
+
+def test_one_percent_of_the_error_is_a_deviation_of_a_seventh(learnt):
+    network, problem = learnt
+    outputs = outputs_of(network, problem.validation)
+    error = problem.metric(outputs, problem.validation.y)
+    noise = np.random.default_rng(1).standard_normal(outputs.shape)
+    noise *= error / np.sqrt(np.mean(noise**2))
+    # Noise that knows nothing of the residuals.
+    residual = problem.validation.y - outputs
+    noise -= residual * np.mean(noise * residual) / np.mean(residual**2)
+    fits = Tolerance(problem, network, 0.01)
+    assert fits(outputs + 0.139 * noise)
+    assert not fits(outputs + 0.144 * noise)
+    moved = problem.metric(outputs + 0.1418 * noise, problem.validation.y)
+    assert moved / error == pytest.approx(1.01, abs=2e-4)
+
+
+def test_a_lucky_metric_alone_does_not_pass(learnt):
+    network, problem = learnt
+    fits = Tolerance(problem, network, 0.01)
+    assert not fits(problem.validation.y)
+
+
+def test_labels_may_change_by_the_tolerance():
+    problem = nucleate.load_problem("iris")
+    network = drawn((4, 5, 3), dtype="float32")
+    outputs = outputs_of(network, problem.validation)
+    changed = outputs.copy()
+    changed[:1] = np.roll(outputs[:1], 1, axis=1)
+    assert labels_change(outputs, changed).sum() == 1
+    assert Tolerance(problem, network, 0.9)(changed)
+    assert not Tolerance(problem, network, 0.01)(changed)
+
+
+def test_outputs_that_are_no_numbers_do_not_pass(learnt):
+    network, problem = learnt
+    outputs = outputs_of(network, problem.validation).copy()
+    outputs[3] = np.nan
+    assert not Tolerance(problem, network, 0.5)(outputs)
+
+
+@pytest.mark.parametrize("tolerance", [0.0, 1.0, -0.1, np.nan])
+def test_a_tolerance_out_of_range_is_refused(learnt, tolerance):
+    with pytest.raises(nucleate.SpecError, match="it must be between 0 and 1"):
+        Tolerance(learnt[1], learnt[0], tolerance)

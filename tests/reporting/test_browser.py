@@ -1,0 +1,145 @@
+"""The page in a real browser: it draws, the slider moves, fields are chosen by mouse and keys, nothing complains."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from selenium import webdriver
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.ui import Select
+
+from nucleate import report
+from nucleate.reporting import LANGUAGES
+from nucleate.reporting.sentences import load_texts
+
+BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+DRIVER = shutil.which("chromedriver")
+FLAGS = (
+    "--headless=new --no-sandbox --disable-gpu --disable-background-networking --disable-component-update "
+    "--disable-sync --no-first-run --disable-dev-shm-usage"
+)
+PHONE = {"width": 375, "height": 812, "deviceScaleFactor": 1, "mobile": True}
+DESK = {"width": 1280, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+
+pytestmark = pytest.mark.skipif(
+    not (BROWSER and DRIVER), reason="there is no browser; on Debian: apt-get install chromium chromium-driver"
+)
+
+
+@pytest.fixture(scope="module")
+def browser():
+    options = webdriver.ChromeOptions()
+    options.binary_location = BROWSER
+    for flag in FLAGS.split():
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    driver = webdriver.Chrome(options, Service(DRIVER))
+    yield driver
+    driver.quit()
+
+
+@pytest.fixture(scope="module")
+def pages(study, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("browser")
+    return {lang: report(study, lang, folder / f"{lang}.html") for lang in LANGUAGES}
+
+
+@pytest.fixture(params=LANGUAGES)
+def page(request, browser, pages):
+    """The page of each language, freshly opened; afterwards nothing may have been complained of."""
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", DESK)
+    browser.get(Path(pages[request.param]).as_uri())
+    yield browser
+    assert browser.get_log("browser") == []
+
+
+def drawn(page):
+    """What the three pictures of a moment show now."""
+    return page.execute_script(
+        "return ['directions', 'heat', 'singular'].map(id => JSON.stringify([...document.getElementById(id).data].map("
+        "trace => [trace.r, trace.theta, trace.z, trace.y])))"
+    )
+
+
+def chosen(page):
+    return page.execute_script(
+        "return [[...document.querySelectorAll('[data-cell][aria-pressed=true]')].map(b => b.dataset.cell), "
+        "document.getElementById('cell').value, "
+        "[...document.querySelectorAll('[data-runs]')].filter(rows => !rows.hidden).map(rows => rows.dataset.runs)]"
+    )
+
+
+def test_all_four_pictures_are_drawn_and_described(page):
+    for name in ("loss", "directions", "heat", "singular"):
+        plot = page.find_element(By.ID, name)
+        assert plot.find_elements(By.CSS_SELECTOR, "svg.main-svg")
+        assert len(plot.get_attribute("aria-label")) > 20
+        assert "{" not in plot.get_attribute("aria-label")
+    lang = page.execute_script("return document.documentElement.lang")
+    assert load_texts(lang)["answer"]["heading"] in page.find_element(By.TAG_NAME, "main").text
+
+
+def test_the_slider_moves_three_pictures_by_keyboard(page):
+    slider = page.find_element(By.ID, "moment")
+    slider.send_keys(Keys.HOME)
+    before, said = drawn(page), page.find_element(By.ID, "moment-said").text
+    slider.send_keys(Keys.END)
+    after = drawn(page)
+    assert all(first != last for first, last in zip(before, after, strict=True))
+    assert page.find_element(By.ID, "moment-said").text != said
+    assert "60" in slider.get_attribute("aria-valuetext")
+
+
+def test_another_layer_is_drawn(page):
+    before = drawn(page)
+    Select(page.find_element(By.ID, "layer")).select_by_index(1)
+    assert all(first != last for first, last in zip(before, drawn(page), strict=True))
+
+
+def test_a_field_is_chosen_by_a_click(page):
+    before = drawn(page)
+    field = page.find_element(By.CSS_SELECTOR, "[data-cell='1']")
+    page.execute_script("arguments[0].scrollIntoView({block: 'center'})", field)
+    field.click()
+    assert chosen(page) == [["1", "1"], "1", ["1"]]
+    assert drawn(page) != before
+
+
+def test_a_field_is_chosen_by_keys_and_by_the_list(page):
+    first = page.find_element(By.CSS_SELECTOR, "[data-map] button[tabindex='0']")
+    page.execute_script("arguments[0].focus()", first)
+    around = {Keys.ARROW_LEFT, Keys.ARROW_RIGHT, Keys.ARROW_UP, Keys.ARROW_DOWN}
+    reached = {first.get_attribute("data-cell")}
+    for key in around:
+        page.switch_to.active_element.send_keys(key)
+        reached.add(page.switch_to.active_element.get_attribute("data-cell"))
+    assert len(reached) > 1
+    page.switch_to.active_element.send_keys(Keys.ENTER)
+    cell = page.switch_to.active_element.get_attribute("data-cell")
+    assert chosen(page) == [[cell, cell], cell, [cell]]
+    Select(page.find_element(By.ID, "cell")).select_by_value("5")
+    assert chosen(page) == [["5", "5"], "5", ["5"]]
+
+
+def test_nothing_is_asked_of_a_network(page):
+    page.get_log("performance")
+    page.refresh()
+    Select(page.find_element(By.ID, "layer")).select_by_index(1)
+    events = [json.loads(entry["message"])["message"] for entry in page.get_log("performance")]
+    asked = [event["params"]["request"]["url"] for event in events if event["method"] == "Network.requestWillBeSent"]
+    assert any(url.startswith("file:") for url in asked)
+    assert all(url.startswith(("file:", "data:", "blob:")) for url in asked)
+
+
+def test_nothing_is_wider_than_a_phone(page):
+    page.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", PHONE)
+    page.refresh()
+    assert page.execute_script("return document.documentElement.scrollWidth") <= 375
+
+
+def test_it_prints(page):
+    printed = page.execute_cdp_cmd("Page.printToPDF", {"printBackground": True})
+    assert len(printed["data"]) > 20_000

@@ -1,0 +1,274 @@
+"""The page: all in one file, nothing in it that the data could have smuggled in, and small."""
+
+import json
+import re
+import shutil
+from base64 import b64decode
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import numpy as np
+import polars as pl
+import pytest
+
+import nucleate
+from nucleate import NucleateError, Study, StudyError, report, sweep
+from nucleate.observe import cosine_similarity
+from nucleate.reduction import save_reduction
+from nucleate.reporting import LANGUAGES
+from nucleate.reporting.payload import payload
+from nucleate.reporting.sentences import load_texts
+from nucleate.studies import make_spec
+from nucleate.studies.findings import find
+from tests.conftest import EVIL, GRID
+
+
+class Reader(HTMLParser):
+    """The elements of a page, its text outside scripts and styles, and the embedded data."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.tags, self.words, self.scripts, self._inside = [], [], [], None
+        self.feed(page)
+        self.text = " ".join(" ".join(self.words).split())
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+        self._inside = tag if tag in ("script", "style") else self._inside
+
+    def handle_endtag(self, tag):
+        self._inside = None if tag == self._inside else self._inside
+
+    def handle_data(self, text):
+        if self._inside == "script":
+            self.scripts.append(text)
+        elif self._inside is None:
+            self.words.append(text)
+
+    @property
+    def data(self):
+        return json.loads(self.scripts[0])
+
+
+@pytest.fixture(scope="module")
+def pages(study, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pages")
+    return {lang: Reader(report(study, lang, folder / f"{lang}.html").read_text("utf-8")) for lang in LANGUAGES}
+
+
+def copied(study, tmp_path):
+    folder = tmp_path / "study"
+    shutil.copytree(study.path, folder)
+    return folder
+
+
+def test_data_derived_text_is_shown_and_never_run(pages):
+    for page in pages.values():
+        assert EVIL in page.text
+        assert "<i>&.csv" in page.text
+        # The two of the page itself, the data and plotly's: no more.
+        assert [tag for tag, _ in page.tags].count("script") == 3
+        assert not {"i", "b"} & {tag for tag, _ in page.tags}
+
+
+def test_nothing_is_fetched(pages):
+    for page in pages.values():
+        links = [value for _, attributes in page.tags for name, value in attributes.items() if name in ("src", "href")]
+        assert links == ["data:,"]
+        policies = [attributes.get("content", "") for tag, attributes in page.tags if tag == "meta"]
+        assert any(policy.startswith("default-src 'none'") for policy in policies)
+
+
+def test_both_languages_have_all_sections_and_the_same_numbers(pages):
+    for lang, page in pages.items():
+        texts = load_texts(lang)
+        for section in ("asked", "answer", "map", "runs", "reduction", "recommendation", "methods"):
+            assert texts[section]["heading"] in page.text
+        assert [attributes for tag, attributes in page.tags if tag == "html"] == [{"lang": lang}]
+        assert page.data["cells"][0]["curves"] == pages["en"].data["cells"][0]["curves"]
+
+
+def test_the_methods_name_versions_seeds_and_hashes(study, pages):
+    for wanted in (study.data_hash, study.split_hash, f"jax {study.versions['jax']}", "0, 1", "12, 9"):
+        assert wanted in pages["en"].text
+
+
+def test_every_cell_can_be_chosen_and_every_run_is_in_the_table(study, pages):
+    page = pages["en"]
+    chosen = [attributes["data-cell"] for tag, attributes in page.tags if "data-cell" in attributes]
+    assert sorted(chosen) == sorted([str(cell) for cell in range(6)] * 2)
+    labels = [attributes.get("aria-label", "") for tag, attributes in page.tags if tag == "button"]
+    assert all(
+        re.search(r"gain [\d.]+, learning rate [\d.]+: [\d.]+ effective neurons of \d+", label) for label in labels
+    )
+    assert [tag for tag, attributes in page.tags].count("tbody") >= 6
+
+
+def test_the_pictures_are_those_of_the_snapshots(study):
+    data = payload(find(study), load_texts("en"))
+    taken = study.snapshots(0)
+    moments = data["cells"][0]["moments"]
+    assert moments["steps"] == [int(moment.step) for moment in taken]
+    part, last = moments["layers"][0], taken[-1]
+    n = part["neurons"]
+    assert n == 12
+    cosines = np.frombuffer(b64decode(part["cosine"]), np.int8).reshape(len(taken), -1)[-1] / 127
+    wanted = cosine_similarity(last.directions[0].astype(float))[np.triu_indices(n, 1)]
+    np.testing.assert_allclose(np.sort(cosines), np.sort(wanted), atol=0.005)
+    sizes = np.frombuffer(b64decode(part["sizes"]), np.uint8).reshape(len(taken), n)[-1] / 255
+    np.testing.assert_allclose(sizes, last.amplitudes[0] / last.amplitudes[0].max(), atol=0.003)
+    singular = np.frombuffer(b64decode(part["singular"]), "<f4").reshape(len(taken), -1)[-1]
+    np.testing.assert_allclose(singular, last.singular_values[0] / last.singular_values[0][0], rtol=1e-6)
+    points = np.frombuffer(b64decode(part["points"]), np.int8).reshape(len(taken), n, 2) / 127
+    assert np.hypot(*points.T).max() <= 1.01
+
+
+def test_two_input_weights_are_shown_as_they_are_with_their_strength_as_radius(tmp_path):
+    x = np.random.default_rng(0).standard_normal((60, 2))
+    np.savez(tmp_path / "plane.npz", x=x, y=x[:, 0])
+    grid = {"gains": [0.5], "hidden": [6, 5], "bias": "none", "steps": 20, "records": 4}
+    study = sweep(tmp_path / "plane.npz", **grid, out=tmp_path / "study", progress=False)
+    first, second = payload(find(study), load_texts("en"))["cells"][0]["moments"]["layers"]
+    assert (first["polar"], second["polar"]) == (True, False)
+    points = np.frombuffer(b64decode(first["points"]), np.int8).reshape(-1, 6, 2)[-1] / 127
+    taken = study.snapshots(0)[-1]
+    wanted = taken.directions[0] * (taken.amplitudes[0] / taken.amplitudes[0].max())[:, None]
+    np.testing.assert_allclose(points, wanted, atol=0.005)
+
+
+def test_an_unfinished_study_says_what_is_missing_and_shows_the_rest(study, tmp_path):
+    folder = copied(study, tmp_path)
+    results = folder / "results" / "chunk-00000.parquet"
+    pl.read_parquet(results).head(5).write_parquet(results)
+    page = Reader(report(folder, out=tmp_path / "page.html").read_text("utf-8"))
+    assert "not finished: 7 of 12 runs are still to do" in page.text
+    assert load_texts("en")["recommendation"]["heading"] in page.text
+    shutil.rmtree(folder / "results")
+    page = Reader(report(folder, out=tmp_path / "page.html").read_text("utf-8"))
+    assert "No run of this study is finished yet (12 are still to do)" in page.text
+    assert study.data_hash in page.text
+
+
+def test_a_study_without_forecasts_and_snapshots_still_makes_a_page(study, tmp_path):
+    folder = copied(study, tmp_path)
+    shutil.rmtree(folder / "forecasts")
+    shutil.rmtree(folder / "snapshots")
+    page = Reader(report(folder, out=tmp_path / "page.html").read_text("utf-8"))
+    assert load_texts("en")["runs"]["forecast_none"] in page.text
+    assert all(cell["moments"] is None for cell in page.data["cells"])
+
+
+def kept_with(folder, reduction, **changes):
+    """A page of the study with this reduction in its folder."""
+    changes = {"data_hash": Study.load(folder).data_hash, "run": 2} | changes
+    save_reduction(replace(reduction, **changes), folder / "reduction")
+    return Reader(report(folder, out=folder / "page.html").read_text("utf-8"))
+
+
+def test_the_reduction_kept_in_the_folder_is_shown_before_and_after(study, reduction, tmp_path):
+    page = kept_with(copied(study, tmp_path), reduction)
+    assert (
+        "The network trained at gain 1 and learning rate 0.05 can be replaced by one with 3 + 2 hidden neurons: "
+        "23 of 177 parameters (13 %), 1 ms instead of 4 ms for 1,024 rows (4.0 times as fast), and a test error (RMSE) "
+        "of 2.200 instead of 2.100."
+    ) in page.text
+    assert "hidden neurons 12 + 9 3 + 2 parameters 177 23 (13 %)" in page.text
+    assert "time for 1,024 rows, one thread 4 ms 1 ms validation error (RMSE) 2.000 2.010" in page.text
+    assert "differ by 0.5 at most and by 0.125 on average" in page.text
+    assert "linear model — 6 3.000 3.100" in page.text
+
+
+def test_a_reduction_of_another_start_than_the_recommended_one_says_how_to_make_that(study, reduction, tmp_path):
+    findings = find(study)
+    recommended = findings.recommended_run
+    other = next(run for run in study.results["run"] if run not in findings.recommended.runs)
+    folder = copied(study, tmp_path)
+    page = kept_with(folder, reduction, run=other)
+    assert f"“nucleate reduce STUDY --run {recommended}” reduces that one" in page.text
+    assert "another start" not in kept_with(folder, reduction, run=recommended).text
+
+
+def test_of_classes_the_certificate_tells_probabilities_and_labels(study, reduction, tmp_path):
+    certificate = replace(reduction.certificate, relative_deviation=None, labels_changed=4)
+    page = kept_with(copied(study, tmp_path), reduction, certificate=certificate)
+    assert "the class probabilities of the two networks differ by 0.5 at most" in page.text
+    assert "and 4 of the rows get another class" in page.text
+
+
+def test_a_network_that_could_not_be_made_smaller_is_not_praised(study, reduction, tmp_path):
+    page = kept_with(copied(study, tmp_path), reduction, network=reduction.original)
+    assert "No smaller network was found that does the work of the one trained at gain 1" in page.text
+    assert "can be replaced" not in page.text
+
+
+@pytest.mark.parametrize("harm", ["other data", "other run", "cut off", "no network"])
+def test_a_reduction_that_cannot_be_used_is_said_to_be_so_and_the_rest_is_shown(study, reduction, tmp_path, harm):
+    folder = copied(study, tmp_path)
+    kept_with(folder, reduction, **{"other data": {"data_hash": "0"}, "other run": {"run": 99}}.get(harm, {}))
+    file = folder / "reduction" / "reduction.json"
+    if harm == "cut off":
+        file.write_bytes(file.read_bytes()[:100])
+    if harm == "no network":
+        (folder / "reduction" / "network.safetensors").unlink()
+    page = Reader(report(folder, out=tmp_path / "page.html").read_text("utf-8"))
+    texts = load_texts("en")
+    assert texts["reduction"]["unreadable"] in page.text
+    assert texts["recommendation"]["heading"] in page.text
+
+
+def test_a_reduction_interrupted_before_its_end_is_none_yet(study, reduction, tmp_path):
+    folder = copied(study, tmp_path)
+    kept_with(folder, reduction)
+    (folder / "reduction" / "reduction.json").unlink()
+    page = Reader(report(folder, out=tmp_path / "page.html").read_text("utf-8"))
+    assert load_texts("en")["reduction"]["none"] in page.text
+
+
+def test_where_every_run_diverged_the_page_says_so(tmp_path):
+    study = sweep("sine-5d", **GRID | {"lrs": [1e4], "gains": [1.0]}, out=tmp_path / "study", progress=False)
+    page = Reader(report(study, out=tmp_path / "page.html").read_text("utf-8"))
+    assert "No run of this study trained to its end (diverged 2)" in page.text
+
+
+def test_the_page_of_500_runs_stays_under_10_megabytes(tmp_path):
+    one = {"hidden": [60, 60], "gains": [0.1], "lrs": [0.05], "steps": 300, "records": 80}
+    study = sweep("sine-5d", **one, out=tmp_path / "study", progress=False)
+    grid = one | {"gains": [1 / k for k in range(1, 11)], "lrs": [0.1 / k for k in range(1, 11)], "seeds": 5}
+    saved = json.loads((study.path / "spec.json").read_text())
+    saved["spec"] = make_spec(data="sine-5d", **grid).model_dump(mode="json", exclude_none=True)
+    (study.path / "spec.json").write_text(json.dumps(saved))
+    cells = [(gain, lr, seed) for gain in grid["gains"] for lr in grid["lrs"] for seed in range(5)]
+    for table in ("results", "forecasts", "trajectories"):
+        file = study.path / table / "chunk-00000.parquet"
+        row, copies = pl.read_parquet(file), []
+        for run, (gain, lr, seed) in enumerate(cells):
+            keys = {"run": run, "gain": gain, "lr": lr, "seed": seed}
+            copies.append(row.with_columns(**{name: pl.lit(keys[name]) for name in keys if name in row.columns}))
+        pl.concat(copies).write_parquet(file)
+    for run in range(5, 500, 5):
+        (study.path / "snapshots" / f"run-{run:05d}.safetensors").hardlink_to(
+            study.path / "snapshots" / "run-00000.safetensors"
+        )
+    page = report(study.path, out=tmp_path / "page.html")
+    assert page.stat().st_size < 10_000_000
+    data = Reader(page.read_text("utf-8")).data
+    assert len(data["cells"]) == 100
+    assert all(cell["moments"] for cell in data["cells"])
+
+
+def test_what_cannot_be_reported_is_one_sentence(study, tmp_path):
+    with pytest.raises(StudyError, match=r"holds no study \(there is no spec.json\)"):
+        report(tmp_path)
+    with pytest.raises(NucleateError, match="There is no language 'fr'"):
+        report(study, "fr", tmp_path / "page.html")
+    with pytest.raises(NucleateError, match=r"page.html cannot be written \(No such file or directory\)"):
+        report(study, out=tmp_path / "absent" / "page.html")
+    folder = copied(study, tmp_path)
+    (folder / "trajectories" / "chunk-00000.parquet").unlink()
+    with pytest.raises(StudyError, match=r"chunk-00000.parquet is missing; sweep again into the folder"):
+        report(folder, out=tmp_path / "page.html")
+
+
+def test_report_is_a_verb_with_figures_beside_it():
+    assert callable(nucleate.report)
+    assert nucleate.figures.phase_map
