@@ -1,16 +1,25 @@
-"""The one place where JAX is set up: 64-bit types on, and one CPU device a core.
+"""Cores, memory and devices: the one place that says where computations run, and how JAX is set for them.
 
-Every module that makes JAX arrays imports this first, because the number of devices is fixed when JAX makes its
-first array.
+Nothing here changes JAX's configuration or starts a backend when it is imported. What a computation needs, 64-bit types
+above all, is set for that computation alone, in its own thread; what leaves it are NumPy arrays, which mean the same
+whatever the user's setting.
 """
 
 import os
-import warnings
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
-from typing import Any
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
 
 import jax
+import numpy as np
 from threadpoolctl import ThreadpoolController
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 try:
     MEMORY: float = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
@@ -18,28 +27,100 @@ try:
 except (AttributeError, ValueError, OSError):
     MEMORY = float("inf")
 
-
-CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-# Theory is float64; training names its dtype explicitly, so nothing widens by accident.
-jax.config.update("jax_enable_x64", True)
-
-# Programs in flight together share one pool of threads, and those that call LAPACK, or combine what is spread over
-# devices, have been seen to wait in it for each other for ever.
-jax.config.update("jax_cpu_enable_async_dispatch", False)
-
-try:
-    jax.config.update("jax_num_cpu_devices", CORES)
-except RuntimeError:
-    if jax.default_backend() == "cpu" and jax.device_count() < CORES:
-        warnings.warn(
-            f"JAX was already running with {jax.device_count()} device(s) when nucleate was first used, so runs "
-            f"share {jax.device_count()} of {CORES} cores; use nucleate before making JAX arrays to have them all.",
-            stacklevel=2,
-        )
-
-
 _BLAS = ThreadpoolController().select(user_api="blas")
+
+
+def float64() -> AbstractContextManager[Any]:
+    """JAX's 64-bit types, in this thread and for this block, whatever the user's setting.
+
+    Examples
+    --------
+    >>> import jax.numpy as jnp
+    >>> with float64():
+    ...     print(jnp.zeros(1, "float64").dtype)
+    float64
+    """
+    scope: AbstractContextManager[Any] = jax.enable_x64(True)
+    return scope
+
+
+def in_float64(function: Callable[P, R]) -> Callable[P, R]:
+    """The function, computing with JAX's 64-bit types on, and giving NumPy arrays.
+
+    Called while JAX traces (inside ``jit``, ``grad`` or ``vmap``) it is the function itself: precision is then the
+    business of whoever traces.
+
+    Examples
+    --------
+    >>> import jax.numpy as jnp
+    >>> in_float64(jnp.tanh)(np.array([0.0])).dtype
+    dtype('float64')
+    """
+
+    @wraps(function)
+    def computed(*args: P.args, **kwargs: P.kwargs) -> R:
+        if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves((args, kwargs))):
+            return function(*args, **kwargs)
+        with float64():
+            return on_host(function(*args, **kwargs))
+
+    return computed
+
+
+def on_host(tree: R) -> R:
+    """The tree with NumPy arrays for JAX's."""
+    host: R = jax.tree.map(
+        lambda leaf: np.asarray(leaf) if isinstance(leaf, jax.Array) and not isinstance(leaf, jax.core.Tracer) else leaf,
+        tree,
+    )
+    return host
+
+
+def for_each(function: Callable[..., Any], items: Sequence[Any], *shared: Any) -> list[Any]:
+    """``function(item, *shared)`` for every item, a thread a core, each with 64-bit types on; NumPy arrays come back.
+
+    The threads share one device: a compiled program releases Python's lock while it runs, so that all cores are used
+    without telling JAX to split the CPU into devices.
+
+    Parameters
+    ----------
+    function : callable
+        Compiled by JAX, and the same object at every call, so that it is compiled once for all items.
+    items : sequence of pytrees
+    *shared
+        Arrays, or whatever can be hashed, that all items have in common.
+
+    Examples
+    --------
+    >>> for_each(lambda item, more: item + more, [1, 2], 10)
+    [11, 12]
+    """
+
+    def one(item: Any) -> Any:
+        with float64():
+            return on_host(function(item, *shared))
+
+    if not items:
+        return []
+    program = hash((function, _shapes((items[0], shared))))
+    if program not in _COMPILED:
+        # The first alone, so that threads do not compile one program side by side.
+        first, rest = [one(items[0])], items[1:]
+        _COMPILED.add(program)
+    else:
+        first, rest = [], items
+    if len(rest) < 2 or CORES < 2:
+        return [*first, *map(one, rest)]
+    with ThreadPoolExecutor(CORES) as threads:
+        return [*first, *threads.map(one, rest)]
+
+
+_COMPILED: set[int] = set()
+
+
+def _shapes(tree: Any) -> tuple[Any, ...]:
+    leaves, structure = jax.tree.flatten(tree)
+    return (structure, *((np.shape(leaf), str(leaf.dtype)) if hasattr(leaf, "dtype") else leaf for leaf in leaves))
 
 
 def single_blas_thread() -> AbstractContextManager[Any]:
