@@ -8,12 +8,13 @@ directions. Smooth activations have the same ``c`` on both sides; ReLU and leaky
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from nucleate.devices import in_float64
 from nucleate.errors import ArchitectureError
 
 
@@ -37,6 +38,10 @@ class Activation:
         Whether ``s(-z)`` is ``-s(z)``, ``s(z)`` or neither: decides whether opposite directions do the same work.
     lipschitz : float
         A bound of ``|s'|``, for bounds that hold everywhere; infinite where none is known.
+    onnx : callable or None
+        The function as nodes of an ONNX graph: ``onnx(graph, z)`` adds them by ``graph.add(kind, *inputs)`` and
+        ``graph.number(value)``, which return names, and returns the name of the result. Without it, networks can only
+        be exported as safetensors.
 
     Examples
     --------
@@ -54,13 +59,23 @@ class Activation:
     value: float = 0.0
     parity: Literal["odd", "even", "none"] = "none"
     lipschitz: float = math.inf
+    onnx: Callable[[Any, str], str] | None = field(default=None, repr=False)
 
+    def __post_init__(self) -> None:
+        if self.multiplicity < 1:
+            raise ArchitectureError(
+                f"Activation {self.name!r} has multiplicity {self.multiplicity}; it must be 1 or more."
+            )
+
+    @in_float64
     def __call__(self, z: Float[Array, "..."]) -> Float[Array, "..."]:
         return self.function(z)
 
-    def __reduce__(self) -> tuple[Callable[[str], "Activation"], tuple[str]]:
-        # Pickled by name: functions of one's own need not be picklable, and what is loaded is what is registered.
-        return get_activation, (self.name,)
+    def __reduce__(self) -> Any:
+        # The package's own go by name, since some of their functions cannot be pickled.
+        if _BUILT_IN.get(self.name) is self:
+            return get_activation, (self.name,)
+        return object.__reduce__(self)
 
     @property
     def slope(self) -> float | None:
@@ -69,6 +84,7 @@ class Activation:
             return 0.0
         return self.right if self.right == self.left else None
 
+    @in_float64
     def leading(self, z: Float[Array, "..."]) -> Float[Array, "..."]:
         """The leading homogeneous part ``c z^p``, of the same shape and dtype as ``z``."""
         coefficient = self.right if self.right == self.left else jnp.where(z > 0, self.right, self.left)
@@ -103,16 +119,81 @@ def _gelu(z: Float[Array, "..."]) -> Float[Array, "..."]:
     return jax.nn.gelu(z, approximate=False)
 
 
-_REGISTRY: dict[str, Activation] = {}
+def _gelu_nodes(graph: Any, z: str) -> str:
+    error = graph.add("Erf", graph.add("Mul", z, graph.number(0.5**0.5)))
+    return str(graph.add("Mul", graph.add("Mul", z, graph.number(0.5)), graph.add("Add", error, graph.number(1.0))))
+
+
+def _sigmoid_shifted_nodes(graph: Any, z: str) -> str:
+    return str(graph.add("Mul", graph.add("Tanh", graph.add("Mul", z, graph.number(0.5))), graph.number(0.5)))
+
+
+def _softplus_shifted_nodes(graph: Any, z: str) -> str:
+    return str(graph.add("Sub", graph.add("Softplus", z), graph.number(math.log(2.0))))
+
+
+_BUILT_IN = {
+    activation.name: activation
+    for activation in (
+        Activation("linear", _linear, 1, 1.0, 1.0, parity="odd", lipschitz=1.0, onnx=lambda graph, z: z),
+        Activation(
+            "tanh", jnp.tanh, 1, 1.0, 1.0, parity="odd", lipschitz=1.0, onnx=lambda graph, z: graph.add("Tanh", z)
+        ),
+        Activation("relu", jax.nn.relu, 1, 1.0, 0.0, lipschitz=1.0, onnx=lambda graph, z: graph.add("Relu", z)),
+        Activation(
+            "leaky_relu",
+            _leaky_relu,
+            1,
+            1.0,
+            0.01,
+            lipschitz=1.0,
+            onnx=lambda graph, z: graph.add("LeakyRelu", z, alpha=0.01),
+        ),
+        Activation(
+            "xtanh",
+            _xtanh,
+            2,
+            1.0,
+            1.0,
+            parity="even",
+            lipschitz=1.1996786403,
+            onnx=lambda graph, z: graph.add("Mul", z, graph.add("Tanh", z)),
+        ),
+        Activation(
+            "sigmoid_shifted",
+            _sigmoid_shifted,
+            1,
+            0.25,
+            0.25,
+            parity="odd",
+            lipschitz=0.25,
+            onnx=_sigmoid_shifted_nodes,
+        ),
+        Activation("softplus_shifted", _softplus_shifted, 1, 0.5, 0.5, lipschitz=1.0, onnx=_softplus_shifted_nodes),
+        Activation("gelu", _gelu, 1, 0.5, 0.5, lipschitz=1.1289041452, onnx=_gelu_nodes),
+        Activation(
+            "silu",
+            jax.nn.silu,
+            1,
+            0.5,
+            0.5,
+            lipschitz=1.0998393202,
+            onnx=lambda graph, z: graph.add("Mul", z, graph.add("Sigmoid", z)),
+        ),
+    )
+}
+_REGISTERED: dict[str, Activation] = {}
 
 
 def register_activation(activation: Activation) -> Activation:
-    """Make an activation of one's own known by its name, so that networks with it can be saved, loaded and swept.
+    """Make an activation of one's own known by its name, so that networks with it can be loaded and swept by name.
+
+    Registered again by the same definition, as a notebook cell that is run again does, the new one takes its place.
 
     Raises
     ------
     ArchitectureError
-        If another activation already has that name, or the multiplicity is below 1.
+        If the name is one of the package's own, or belongs to an activation that was defined elsewhere.
 
     Examples
     --------
@@ -120,15 +201,17 @@ def register_activation(activation: Activation) -> Activation:
     >>> get_activation("z^2 tanh z") is cubic
     True
     """
-    known = _REGISTRY.get(activation.name)
-    if known is not None and known != activation:
+    known = _BUILT_IN.get(activation.name) or _REGISTERED.get(activation.name)
+    if known is not None and known != activation and _origin(known) != _origin(activation):
         raise ArchitectureError(f"An activation named {activation.name!r} is already registered; choose another name.")
-    if activation.multiplicity < 1:
-        raise ArchitectureError(
-            f"Activation {activation.name!r} has multiplicity {activation.multiplicity}; it must be 1 or more."
-        )
-    _REGISTRY[activation.name] = activation
+    if activation.name not in _BUILT_IN:
+        _REGISTERED[activation.name] = activation
     return activation
+
+
+def _origin(activation: Activation) -> tuple[str | None, str | None]:
+    """Where an activation's function was defined: a cell that is run again defines it in the same place."""
+    return tuple(getattr(activation.function, name, None) for name in ("__module__", "__qualname__"))  # type: ignore[return-value]
 
 
 def get_activation(name: str) -> Activation:
@@ -139,25 +222,12 @@ def get_activation(name: str) -> Activation:
     ArchitectureError
         If there is none, with the names there are.
     """
-    if name not in _REGISTRY:
-        raise ArchitectureError(f"There is no activation {name!r}; choose one of {', '.join(_REGISTRY)}.")
-    return _REGISTRY[name]
+    known = _BUILT_IN | _REGISTERED
+    if name not in known:
+        raise ArchitectureError(f"There is no activation {name!r}; choose one of {', '.join(known)}.")
+    return known[name]
 
 
 def activation_names() -> tuple[str, ...]:
     """The names of all registered activations, the package's own first."""
-    return tuple(_REGISTRY)
-
-
-for _activation in (
-    Activation("linear", _linear, 1, 1.0, 1.0, parity="odd", lipschitz=1.0),
-    Activation("tanh", jnp.tanh, 1, 1.0, 1.0, parity="odd", lipschitz=1.0),
-    Activation("relu", jax.nn.relu, 1, 1.0, 0.0, lipschitz=1.0),
-    Activation("leaky_relu", _leaky_relu, 1, 1.0, 0.01, lipschitz=1.0),
-    Activation("xtanh", _xtanh, 2, 1.0, 1.0, parity="even", lipschitz=1.1996786403),
-    Activation("sigmoid_shifted", _sigmoid_shifted, 1, 0.25, 0.25, parity="odd", lipschitz=0.25),
-    Activation("softplus_shifted", _softplus_shifted, 1, 0.5, 0.5, lipschitz=1.0),
-    Activation("gelu", _gelu, 1, 0.5, 0.5, lipschitz=1.1289041452),
-    Activation("silu", jax.nn.silu, 1, 0.5, 0.5, lipschitz=1.0998393202),
-):
-    register_activation(_activation)
+    return tuple(_BUILT_IN | _REGISTERED)

@@ -12,14 +12,14 @@ from typing import Any, TypeVar
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from nucleate._files import write_atomically
 from nucleate._wording import card
 from nucleate.activations import Activation, get_activation
-from nucleate.devices import MEMORY
+from nucleate.devices import MEMORY, in_float64
 from nucleate.errors import ArchitectureError
 from nucleate.init_scale import InitScale
 
@@ -39,6 +39,8 @@ class Network:
     biases : tuple of arrays of shape (m_l,), or None for a layer without bias
     activation : Activation
         Applied after every layer but the last.
+
+    Networks that this package makes hold NumPy arrays, whose dtype does not depend on JAX's settings.
 
     Examples
     --------
@@ -118,15 +120,12 @@ class Network:
                     f"The scale is {entry!r}; give an InitScale, such as InitScale('epsilon', 0.01)."
                 )
 
-        key = jax.random.key(seed)
         weights, biases = [], []
         for layer, (fan_in, fan_out) in enumerate(itertools.pairwise(widths)):
             std = scales[layer].std(fan_in, fan_out, output_layer=layer == layers - 1)
-            key_weight, key_bias = jax.random.split(jax.random.fold_in(key, layer))
-            draw = std * jax.random.normal(key_weight, (fan_out, fan_in), jnp.float64)
-            weights.append(draw.astype(dtype))
-            draw = std * jax.random.normal(key_bias, (fan_out,), jnp.float64)
-            biases.append(draw.astype(dtype) if with_bias[layer] else None)
+            weight, bias_draw = _standard_normal(np.int64(seed), np.int64(layer), fan_out, fan_in)
+            weights.append((std * weight).astype(dtype))
+            biases.append((std * bias_draw).astype(dtype) if with_bias[layer] else None)
         if isinstance(activation, str):
             activation = get_activation(activation)
         return cls(tuple(weights), tuple(biases), activation)
@@ -167,23 +166,26 @@ class Network:
         }
         return card("Network", rows)
 
-    def __call__(self, x: Float[Array | np.ndarray, "n d"]) -> Float[Array, "n c"]:
-        """The outputs for the rows of ``x``.
+    def __call__(self, x: Float[Array | np.ndarray, "n d"]) -> Float[np.ndarray, "n c"]:
+        """The outputs for the rows of ``x``, as a NumPy array of the network's dtype; while JAX traces, as a tracer.
 
         Raises
         ------
         ArchitectureError
             If ``x`` does not have the network's number of columns.
         """
-        x = jnp.asarray(x, self.dtype)
+        if not isinstance(x, jax.Array):
+            x = np.asarray(x)
         if x.ndim != 2 or x.shape[1] != self.widths[0]:
             raise ArchitectureError(f"The input has shape {x.shape}; expected (rows, {self.widths[0]}).")
-        return self.on_columns(x.T).T
+        return _outputs(self, x.astype(self.dtype))
 
+    @in_float64
     def on_columns(self, x: Float[Array, "d n"]) -> Float[Array, "c n"]:
         """The outputs for the columns of ``x``: the layout in which training is fastest."""
         return self._affine(self.depth - 1, self.activation(self.pre_activations(x)[-1]))
 
+    @in_float64
     def pre_activations(self, x: Float[Array, "d n"]) -> tuple[Float[Array, "m n"], ...]:
         """What enters the activation in each hidden layer, for the columns of ``x``; shapes (m_l, n)."""
         entering = [self._affine(0, x)]
@@ -196,6 +198,7 @@ class Network:
         bias = self.biases[layer]
         return product if bias is None else product + bias[:, None]
 
+    @in_float64
     def astype(self, dtype: str) -> "Network":
         """The same network in another dtype."""
         cast: Network = jax.tree.map(lambda leaf: leaf.astype(dtype), self)
@@ -263,8 +266,23 @@ class Network:
             raise ArchitectureError(
                 f"The network file {path} holds weights of shapes {shapes} for widths {widths}; save the network again."
             )
-        on_device = [None if bias is None else jnp.asarray(bias) for bias in biases]
-        return cls(tuple(map(jnp.asarray, weights)), tuple(on_device), activation)
+        return cls(tuple(weights), tuple(biases), activation)
+
+
+@in_float64
+@partial(jax.jit, static_argnames=("fan_out", "fan_in"))
+def _standard_normal(
+    seed: Int[Array, ""], layer: Int[Array, ""], fan_out: int, fan_in: int
+) -> tuple[Float[Array, "fan_out fan_in"], Float[Array, " fan_out"]]:
+    key = jax.random.fold_in(jax.random.key(seed, impl="threefry2x32"), layer)
+    weight, bias = jax.random.split(key)
+    return jax.random.normal(weight, (fan_out, fan_in), jnp.float64), jax.random.normal(bias, (fan_out,), jnp.float64)
+
+
+@in_float64
+@jax.jit
+def _outputs(network: Network, x: Float[Array, "n d"]) -> Float[Array, "n c"]:
+    return network.on_columns(x.T).T
 
 
 def read_metadata(path: str | Path) -> dict[str, Any]:

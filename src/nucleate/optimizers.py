@@ -1,51 +1,156 @@
-"""The optimisers runs may use, by name; each is optax's."""
+"""Optimizers: optax transformations by name, and what each does where gradients are small."""
 
-from typing import Literal, get_args
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
 
+import jax
+import numpy as np
 import optax
 from jaxtyping import Array, Float
 
+from nucleate.devices import float64
 from nucleate.errors import SpecError
 
-OptimizerName = Literal["gd", "momentum", "adam"]
-
-ADAM_EPSILON = 1e-8
-"""Adam divides by sqrt(v) + this: gradients far below it do not move as Adam's do (optax's and PyTorch's default)."""
+_PROBE_STEPS = 4
 
 
-def make_optimizer(
-    name: OptimizerName, learning_rate: float | Float[Array, ""], momentum: float = 0.9
-) -> optax.GradientTransformation:
-    """The optax transformation.
+@dataclass(frozen=True, init=False)
+class Optimizer:
+    """An optax transformation as a function of the learning rate.
 
     Parameters
     ----------
-    name : {"gd", "momentum", "adam"}
-        ``gd``: theta -= lr g. ``momentum``: heavy ball, m = momentum m + g, theta -= lr m. ``adam``: Kingma and Ba
-        2015, arXiv 1412.6980, with beta = (0.9, 0.999).
-    learning_rate : float or traced scalar
-    momentum : float
-        Read by ``momentum`` alone.
+    name : str
+        What tables, pages and files call it.
+    make : callable
+        ``make(learning_rate, **parameters)`` gives the optax transformation.
+    **parameters
+        Its other arguments, numbers or texts: they are kept with a study.
+
+    Examples
+    --------
+    >>> lion = Optimizer("lion", optax.lion, weight_decay=0.0)
+    >>> lion, lion.follows_gradient
+    (Optimizer(lion, weight_decay=0.0), False)
+    >>> GD.follows_gradient, Optimizer("decayed", optax.adamw, weight_decay=0.1).follows_gradient
+    (True, None)
+    """
+
+    name: str
+    make: Callable[..., optax.GradientTransformation] | None = field(repr=False)
+    parameters: tuple[tuple[str, Any], ...]
+
+    def __init__(self, name: str, make: Callable[..., optax.GradientTransformation] | None, **parameters: Any) -> None:
+        object.__setattr__(self, "name", name)
+        object.__setattr__(self, "make", make)
+        object.__setattr__(self, "parameters", tuple(sorted(parameters.items())))
+
+    def __repr__(self) -> str:
+        return f"Optimizer({', '.join([self.name, *(f'{name}={value}' for name, value in self.parameters)])})"
+
+    def transformation(self, learning_rate: float | Float[Array, ""]) -> optax.GradientTransformation:
+        """The optax transformation at a learning rate, a number or a traced scalar.
+
+        Raises
+        ------
+        SpecError
+            If the optimizer is known by its name alone, as one of your own read from a study folder is.
+        """
+        if self.make is None:
+            raise SpecError(
+                f"The optimizer {self.name!r} is not one of {', '.join(OPTIMIZERS)}; pass it as an Optimizer object."
+            )
+        return self.make(learning_rate, **dict(self.parameters))
+
+    @property
+    def follows_gradient(self) -> bool | None:
+        """Whether its steps shrink in proportion to small gradients, as those of gradient descent do.
+
+        False if they do not depend on the gradient's size (Adam, signs); None if they do neither, as with weight decay.
+        It is measured: it is given gradients a hundred times smaller, and none, and the steps are compared.
+        """
+        return _follows_gradient(self)
+
+    @property
+    def epsilon(self) -> float:
+        """The gradient below which a scale-free optimizer damps its steps: its parameter ``eps``, else 0."""
+        return float(dict(self.parameters).get("eps", 0.0))
+
+    def to_json(self) -> str | dict[str, Any]:
+        """Its name, or name and parameters: what `get_optimizer` turns back into it."""
+        return {"name": self.name, **dict(self.parameters)} if self.parameters else self.name
+
+
+def _heavy_ball(learning_rate: float | Float[Array, ""], momentum: float) -> optax.GradientTransformation:
+    if not 0 <= momentum < 1:
+        raise SpecError(f"The momentum is {momentum}; it must be at least 0 and below 1.")
+    return optax.sgd(learning_rate, momentum=momentum)
+
+
+GD = Optimizer("gd", optax.sgd)
+"""Gradient descent, ``theta -= lr g``."""
+MOMENTUM = Optimizer("momentum", _heavy_ball, momentum=0.9)
+"""The heavy ball, ``m = momentum m + g``, ``theta -= lr m``."""
+ADAM = Optimizer("adam", optax.adam, eps=1e-8)
+"""Kingma and Ba 2015, arXiv 1412.6980, with beta = (0.9, 0.999)."""
+OPTIMIZERS = {optimizer.name: optimizer for optimizer in (GD, MOMENTUM, ADAM)}
+
+
+def get_optimizer(given: Any, *, known: bool = True) -> Optimizer:
+    """The optimizer of that name, or with parameters of its own; an `Optimizer` is returned as it is.
+
+    Parameters
+    ----------
+    given : str, mapping with a ``name`` and parameters, or Optimizer
+    known : bool
+        Whether the name must be one of `OPTIMIZERS`; otherwise another gives one that cannot train, but can be named.
 
     Raises
     ------
     SpecError
-        For another name.
+        For another name, or something else.
 
     Examples
     --------
-    >>> import jax.numpy as jnp
-    >>> gd = make_optimizer("gd", 0.1)
-    >>> updates, _ = gd.update(jnp.array([2.0]), gd.init(jnp.array([1.0])))
-    >>> float(updates[0])
-    -0.2
+    >>> get_optimizer({"name": "momentum", "momentum": 0.5})
+    Optimizer(momentum, momentum=0.5)
     """
-    match name:
-        case "gd":
-            return optax.sgd(learning_rate)
-        case "momentum":
-            return optax.sgd(learning_rate, momentum=momentum)
-        case "adam":
-            return optax.adam(learning_rate, eps=ADAM_EPSILON)
-        case _:
-            raise SpecError(f"There is no optimizer {name!r}; choose one of {', '.join(get_args(OptimizerName))}.")
+    if isinstance(given, Optimizer):
+        return given
+    name, parameters = given, {}
+    if isinstance(given, Mapping):
+        parameters = {key: value for key, value in given.items() if key != "name"}
+        name = given.get("name")
+    if isinstance(name, str) and name in OPTIMIZERS:
+        own = OPTIMIZERS[name]
+        return Optimizer(name, own.make, **(dict(own.parameters) | parameters))
+    if isinstance(name, str) and not known:
+        return Optimizer(name, None, **parameters)
+    raise SpecError(
+        f"There is no optimizer {name!r}; choose one of {', '.join(OPTIMIZERS)}, or in Python pass an Optimizer of any "
+        "optax transformation."
+    )
+
+
+@cache
+def _follows_gradient(optimizer: Optimizer) -> bool | None:
+    large, small, none = (_steps(optimizer, size) for size in (1e-2, 1e-4, 0.0))
+    if none.any():
+        return None
+    if np.allclose(small, 1e-2 * large, rtol=1e-2, atol=0):
+        return True
+    return False if np.allclose(small, large, rtol=1e-2, atol=0) else None
+
+
+def _steps(optimizer: Optimizer, size: float) -> Float[np.ndarray, "steps 2"]:
+    """The first updates at gradients of that size, of a start that weight decay would move."""
+    with float64():
+        transformation = optimizer.transformation(0.1)
+        parameters, gradient = np.array([1.0, -2.0]), size * np.array([1.0, 0.5])
+        state, updates = transformation.init(parameters), []
+        for _ in range(_PROBE_STEPS):
+            update, state = transformation.update(gradient, state, parameters)
+            updates.append(np.asarray(update))
+    return np.array(jax.device_get(updates))

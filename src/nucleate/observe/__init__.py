@@ -9,15 +9,18 @@ from nucleate.observe.directions import (
     directions,
     leading_order,
 )
-from nucleate.observe.layers import amplitudes, contributions, effective_neurons, neurons
-from nucleate.observe.measures import measure
+from nucleate.observe.layers import Layer, amplitudes, contributions, effective_neurons, layers_of, neurons
+from nucleate.observe.measures import MEASURES, Measure, evaluation_rows, measure, measure_layers
 from nucleate.observe.ranks import effective_rank, numerical_rank, relative_distance, stable_rank
 from nucleate.observe.snapshots import Snapshot, snapshot
 
 __all__ = [
     "AHEAD",
     "FLAT",
+    "MEASURES",
     "Directions",
+    "Layer",
+    "Measure",
     "Snapshot",
     "Stages",
     "alignment",
@@ -28,8 +31,11 @@ __all__ = [
     "directions",
     "effective_neurons",
     "effective_rank",
+    "evaluation_rows",
+    "layers_of",
     "leading_order",
     "measure",
+    "measure_layers",
     "neurons",
     "numerical_rank",
     "relative_distance",

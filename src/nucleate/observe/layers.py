@@ -1,15 +1,135 @@
-"""The size of each neuron: what it could add to the next layer, and what it adds on data."""
+"""A layer as measures see it: its units' incoming and outgoing vectors, and what they do on data.
 
-from typing import NamedTuple
+`nucleate.Network` is one maker of such layers; a model of another kind gives its own by a method ``layers(x)``.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import jax
 import numpy as np
 from jaxtyping import Array, Float
 
+from nucleate.devices import in_float64
 from nucleate.errors import ArchitectureError
 from nucleate.network import Network
 from nucleate.observe.directions import THRESHOLD, cluster, cosine_similarity
 from nucleate.observe.norms import effective_number, row_norms
+from nucleate.observe.ranks import Ranks, ranks
+
+
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """One layer of m units, in float64.
+
+    Parameters
+    ----------
+    name : str
+        Columns of tables carry it: ``effective_neurons_<name>``.
+    incoming : array of shape (m, k)
+        What each unit reads, its bias included.
+    weights : array of shape (m, fan_in)
+        The matrix whose ranks are measured: the incoming weights without biases.
+    outgoing : array of shape (m, t)
+        What each unit adds to the next layer.
+    entering, leaving : arrays of shape (m, n)
+        Before and behind the activation, on n rows of data.
+    opposites_are_one : bool
+        Whether opposite incoming vectors do the same work, as for an odd or even activation.
+
+    Examples
+    --------
+    >>> twins = Layer("1", *(np.ones((2, 3)) for _ in range(5)), opposites_are_one=True)
+    >>> twins.width, twins.effective_neurons
+    (2, 1.0)
+    """
+
+    name: str
+    incoming: Float[np.ndarray, "m k"]
+    weights: Float[np.ndarray, "m fan_in"]
+    outgoing: Float[np.ndarray, "m t"]
+    entering: Float[np.ndarray, "m n"]
+    leaving: Float[np.ndarray, "m n"]
+    opposites_are_one: bool
+
+    @property
+    def width(self) -> int:
+        """The number m of units."""
+        return len(self.incoming)
+
+    @cached_property
+    def cosine(self) -> Float[np.ndarray, "m m"]:
+        """`nucleate.observe.cosine_similarity` of the incoming vectors."""
+        return cosine_similarity(self.incoming)
+
+    @cached_property
+    def weight_ranks(self) -> Ranks:
+        """The ranks of the weight matrix."""
+        return ranks(self.weights)
+
+    @cached_property
+    def activation_ranks(self) -> Ranks:
+        """The ranks of the activations on the data."""
+        return ranks(self.leaving)
+
+    @cached_property
+    def amplitudes(self) -> Float[np.ndarray, " m"]:
+        """``|incoming| |outgoing|`` of each unit."""
+        return row_norms(self.incoming) * row_norms(self.outgoing)
+
+    @cached_property
+    def contributions(self) -> Float[np.ndarray, " m"]:
+        """What each unit adds to the next layer: the root mean square of its activation times ``|outgoing|``."""
+        return row_norms(self.leaving) / self.leaving.shape[1] ** 0.5 * row_norms(self.outgoing)
+
+    @property
+    def directions(self) -> int:
+        """How many directions the incoming vectors take."""
+        return int(cluster(self.cosine, signed=not self.opposites_are_one, threshold=THRESHOLD).max(initial=-1) + 1)
+
+    @property
+    def effective_neurons(self) -> float:
+        """`nucleate.observe.effective_neurons` of what enters the units, by their contributions."""
+        return effective_neurons(self.entering, self.contributions, signed=not self.opposites_are_one)
+
+
+def layers_of(model: Any, x: Float[np.ndarray, "n d"]) -> tuple[Layer, ...]:
+    """The layers of a model on rows of ``x``: a network's hidden ones, or what the model's method ``layers(x)`` gives.
+
+    A model of another kind without that method has none, and nothing of it is measured but its losses.
+
+    Examples
+    --------
+    >>> from nucleate import InitScale
+    >>> network = Network.create(5, [50, 40], 1, scale=InitScale("gain", 0.1), bias=[True, False, False])
+    >>> [(layer.name, layer.incoming.shape, layer.leaving.shape) for layer in layers_of(network, np.eye(5))]
+    [('1', (50, 6), (50, 5)), ('2', (40, 50), (40, 5))]
+    """
+    if not isinstance(model, Network):
+        return tuple(model.layers(x)) if hasattr(model, "layers") else ()
+    # NumPy widens: XLA would flush float32's denormal numbers to zero.
+    wide = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), model)
+    entering, leaving = _activity(wide, np.asarray(x, np.float64).T)
+    return tuple(
+        Layer(
+            name=str(layer),
+            incoming=neurons(wide, layer),
+            weights=wide.weights[layer - 1],
+            outgoing=wide.weights[layer].T,
+            entering=entering[layer - 1],
+            leaving=leaving[layer - 1],
+            opposites_are_one=model.activation.parity != "none",
+        )
+        for layer in range(1, model.depth)
+    )
+
+
+@in_float64
+@jax.jit
+def _activity(network: Network, x: Float[Array, "d n"]) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
+    entering = network.pre_activations(x)
+    return entering, tuple(map(network.activation, entering))
 
 
 def neurons(network: Network, layer: int) -> Float[np.ndarray, "m fan_in_and_bias"]:
@@ -42,27 +162,6 @@ def neurons(network: Network, layer: int) -> Float[np.ndarray, "m fan_in_and_bia
     return vectors if bias is None else np.column_stack([vectors, np.asarray(bias, np.float64)])
 
 
-class Activity(NamedTuple):
-    """What enters and what leaves the activation, a hidden layer each, a neuron a row; shapes (m_l, n)."""
-
-    entering: tuple[Float[np.ndarray, "m n"], ...]
-    leaving: tuple[Float[np.ndarray, "m n"], ...]
-
-
-def forward(network: Network, x: Float[np.ndarray, "n d"]) -> Activity:
-    """The activity of every hidden layer on the rows of ``x``."""
-    # NumPy widens: XLA would flush float32's denormal numbers to zero.
-    wide = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), network)
-    entering, leaving = _activity(wide, np.asarray(x, np.float64).T)
-    return Activity(tuple(map(np.asarray, entering)), tuple(map(np.asarray, leaving)))
-
-
-@jax.jit
-def _activity(network: Network, x: Float[Array, "d n"]) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
-    entering = network.pre_activations(x)
-    return entering, tuple(map(network.activation, entering))
-
-
 def amplitudes(network: Network) -> tuple[Float[np.ndarray, " m"], ...]:
     """``|input weights, with bias| |output weights|`` of each neuron, a hidden layer each.
 
@@ -75,7 +174,10 @@ def amplitudes(network: Network) -> tuple[Float[np.ndarray, " m"], ...]:
     >>> [amplitude.shape for amplitude in amplitudes(network)]
     [(4,), (3,)]
     """
-    return tuple(row_norms(neurons(network, layer)) * outgoing(network, layer) for layer in range(1, network.depth))
+    return tuple(
+        row_norms(neurons(network, layer)) * row_norms(np.asarray(network.weights[layer]).T)
+        for layer in range(1, network.depth)
+    )
 
 
 def contributions(network: Network, x: Float[np.ndarray, "n d"]) -> tuple[Float[np.ndarray, " m"], ...]:
@@ -90,19 +192,7 @@ def contributions(network: Network, x: Float[np.ndarray, "n d"]) -> tuple[Float[
     >>> [contribution.shape for contribution in contributions(network, np.ones((8, 5)))]
     [(4,), (3,)]
     """
-    leaving = forward(network, x).leaving
-    return tuple(root_mean_square(leaving[layer - 1]) * outgoing(network, layer) for layer in range(1, network.depth))
-
-
-def outgoing(network: Network, layer: int) -> Float[np.ndarray, " m"]:
-    """The norm of each neuron's outgoing weights in hidden layer ``layer``."""
-    return row_norms(np.asarray(network.weights[layer]).T)
-
-
-def root_mean_square(rows: Float[np.ndarray, "m n"]) -> Float[np.ndarray, " m"]:
-    """The root mean square of each row."""
-    sizes: np.ndarray = row_norms(rows) / rows.shape[1] ** 0.5
-    return sizes
+    return tuple(layer.contributions for layer in layers_of(network, x))
 
 
 def effective_neurons(

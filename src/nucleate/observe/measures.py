@@ -1,47 +1,72 @@
-"""All measures of a snapshot of a run at once, as one flat row."""
+"""Measures of a model's layers, and all of them at once as one flat row."""
 
 import math
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
 from nucleate.devices import single_blas_thread
-from nucleate.network import Network
-from nucleate.observe.directions import THRESHOLD, alignment, cluster, cosine_similarity, share_of_pairs
-from nucleate.observe.layers import effective_neurons, forward, neurons, outgoing, root_mean_square
-from nucleate.observe.norms import norm, row_norms
-from nucleate.observe.ranks import ranks, relative_distance
+from nucleate.observe.directions import alignment, share_of_pairs
+from nucleate.observe.layers import Layer, layers_of, neurons
+from nucleate.observe.norms import norm
+from nucleate.observe.ranks import relative_distance
 
 MAX_ROWS = 512
 _LARGEST = 1e100
 
 
-class _LayerMeasures(NamedTuple):
-    effective_neurons: float
-    directions: float
-    condensed_pairs: float
-    stable_rank: float
-    effective_rank: float
-    numerical_rank: float
-    activation_rank: float
-    activation_stable_rank: float
-    activation_numerical_rank: float
-    relative_distance: float
-    amplitude: float
+@dataclass(frozen=True)
+class Measure:
+    """A number for each layer of a model.
+
+    Parameters
+    ----------
+    name : str
+        Columns of tables carry it and the layer's: ``<name>_<layer>``.
+    value : callable
+        From a `Layer` and the same layer at the start of the run to the number.
+
+    Examples
+    --------
+    >>> widest = Measure("largest_amplitude", lambda layer, start: float(layer.amplitudes.max()))
+    >>> from nucleate import InitScale, Network
+    >>> network = Network.create(2, [3], 1, scale=InitScale("gain", 1.0))
+    >>> list(measure(network, network, np.eye(2), measures=[widest]))
+    ['largest_amplitude_1']
+    """
+
+    name: str
+    value: Callable[[Layer, Layer], float] = field(repr=False)
 
 
-_DIVERGED_LAYER = _LayerMeasures(*[math.nan] * len(_LayerMeasures._fields))
+MEASURES = (
+    Measure("effective_neurons", lambda layer, start: layer.effective_neurons),
+    Measure("directions", lambda layer, start: float(layer.directions)),
+    Measure("condensed_pairs", lambda layer, start: share_of_pairs(layer.cosine, 0.9)),
+    Measure("stable_rank", lambda layer, start: layer.weight_ranks.stable),
+    Measure("effective_rank", lambda layer, start: layer.weight_ranks.effective),
+    Measure("numerical_rank", lambda layer, start: float(layer.weight_ranks.numerical)),
+    Measure("activation_rank", lambda layer, start: layer.activation_ranks.effective),
+    Measure("activation_stable_rank", lambda layer, start: layer.activation_ranks.stable),
+    Measure("activation_numerical_rank", lambda layer, start: float(layer.activation_ranks.numerical)),
+    Measure("relative_distance", lambda layer, start: relative_distance(layer.incoming, start.incoming)),
+    Measure("amplitude", lambda layer, start: norm(layer.amplitudes) / layer.width**0.5),
+)
+"""What is measured when nothing else is said; see `measure`."""
 
 
 def measure(
-    network: Network,
-    start: Network,
+    model: Any,
+    start: Any,
     x: Float[np.ndarray, "n d"],
     *,
+    measures: Sequence[Measure] = MEASURES,
     targets: Float[np.ndarray, "... k"] | None = None,
 ) -> dict[str, float]:
-    """The measures of every hidden layer ``l``, as ``{"effective_neurons_1": ..., "effective_neurons_2": ..., ...}``.
+    """The measures of every layer ``l``, as ``{"effective_neurons_1": ..., "effective_neurons_2": ..., ...}``.
 
     - ``effective_neurons_l``: from the contributions and the pre-activations on the data, so what the neurons do.
     - ``directions_l``: number of directions of the input weights.
@@ -58,68 +83,51 @@ def measure(
 
     Parameters
     ----------
-    network, start : Network
-        The snapshot, and the network at the start of the run.
+    model, start : model
+        As it is now, and at the start of the run; a `Network`, or any model with a method ``layers(x)``.
     x : array, shape (n, d)
         The data. Of more than 512 rows, 512 evenly spaced ones are used.
+    measures : sequence of Measure
     targets : array, shape (k,) or (count, k), optional
-        The direction, or directions, which neurons of the first layer are to take, bias included where there is one.
-        Of several, the nearest to a neuron counts.
+        For a `Network`: the direction, or directions, which neurons of the first layer are to take, bias included where
+        there is one. Of several, the nearest to a neuron counts.
 
     Examples
     --------
-    >>> from nucleate import InitScale
+    >>> from nucleate import InitScale, Network
     >>> network = Network.create(5, [50, 50], 1, scale=InitScale("gain", 0.1))
     >>> row = measure(network, network, np.eye(5), targets=np.ones(5))
     >>> row["relative_distance_1"], row["directions_2"], len(row)
     (0.0, 50.0, 23)
     """
-    x = np.asarray(x)
-    if len(x) > MAX_ROWS:
-        x = x[np.linspace(0, len(x) - 1, MAX_ROWS).astype(int)]
-    activity = forward(network, x)
-    with single_blas_thread():
-        layers = [
-            _measure_layer(network, start, layer, *signals)
-            for layer, signals in enumerate(zip(*activity, strict=True), start=1)
-        ]
-    row = {
-        f"{family}_{layer}": value
-        for family, values in zip(_LayerMeasures._fields, zip(*layers, strict=True), strict=True)
-        for layer, value in enumerate(values, start=1)
-    }
+    x = evaluation_rows(x)
+    row = measure_layers(layers_of(model, x), layers_of(start, x), measures)
     if targets is not None:
-        row["alignment_1"] = _nearest_alignment(neurons(network, 1), np.atleast_2d(targets))
+        row["alignment_1"] = _nearest_alignment(neurons(model, 1), np.atleast_2d(targets))
     return row
 
 
-def _measure_layer(
-    network: Network,
-    start: Network,
-    layer: int,
-    entering: Float[np.ndarray, "m n"],
-    leaving: Float[np.ndarray, "m n"],
-) -> _LayerMeasures:
-    vectors, following = neurons(network, layer), np.asarray(network.weights[layer], np.float64)
-    if not _usable(vectors, following, entering, leaving):
-        return _DIVERGED_LAYER
-    signed = network.activation.parity == "none"
-    out = outgoing(network, layer)
-    cosine = cosine_similarity(vectors)
-    weight_ranks, activation_ranks = ranks(np.asarray(network.weights[layer - 1])), ranks(leaving)
-    return _LayerMeasures(
-        effective_neurons=effective_neurons(entering, root_mean_square(leaving) * out, signed=signed),
-        directions=float(cluster(cosine, signed=signed, threshold=THRESHOLD).max() + 1),
-        condensed_pairs=share_of_pairs(cosine, 0.9),
-        stable_rank=weight_ranks.stable,
-        effective_rank=weight_ranks.effective,
-        numerical_rank=float(weight_ranks.numerical),
-        activation_rank=activation_ranks.effective,
-        activation_stable_rank=activation_ranks.stable,
-        activation_numerical_rank=float(activation_ranks.numerical),
-        relative_distance=relative_distance(vectors, neurons(start, layer)),
-        amplitude=norm(row_norms(vectors) * out) / len(vectors) ** 0.5,
-    )
+def evaluation_rows(x: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "rows d"]:
+    """The rows on which layers are looked at: all, or 512 evenly spaced ones."""
+    x = np.asarray(x)
+    return x[np.linspace(0, len(x) - 1, MAX_ROWS).astype(int)] if len(x) > MAX_ROWS else x
+
+
+def measure_layers(layers: Sequence[Layer], start: Sequence[Layer], measures: Sequence[Measure]) -> dict[str, float]:
+    """`measure` of layers that are known already, and were at the start."""
+    with single_blas_thread():
+        rows = [_measure_layer(layer, first, measures) for layer, first in zip(layers, start, strict=True)]
+    return {
+        f"{one.name}_{layer.name}": row[index]
+        for index, one in enumerate(measures)
+        for layer, row in zip(layers, rows, strict=True)
+    }
+
+
+def _measure_layer(layer: Layer, start: Layer, measures: Sequence[Measure]) -> list[float]:
+    if not _usable(layer.incoming, layer.outgoing, layer.entering, layer.leaving):
+        return [math.nan] * len(measures)
+    return [one.value(layer, start) for one in measures]
 
 
 def _usable(*arrays: np.ndarray) -> bool:

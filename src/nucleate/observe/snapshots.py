@@ -1,13 +1,13 @@
-"""A network at one moment, small enough to keep many of a run: what pictures of its neurons over time need."""
+"""A model at one step, small enough to keep many of a run: what pictures of its neurons over time need."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from nucleate.devices import single_blas_thread
-from nucleate.network import Network
-from nucleate.observe.layers import amplitudes, neurons
+from nucleate.observe.layers import Layer
 from nucleate.observe.norms import scaled, unit_rows
 
 MOST_NEURONS = 48
@@ -15,7 +15,7 @@ MOST_SINGULAR_VALUES = 12
 
 
 class Snapshot(NamedTuple):
-    """One moment of a run; each tuple has an entry a hidden layer.
+    """A run at one step; each tuple has an entry a layer.
 
     Parameters
     ----------
@@ -34,27 +34,27 @@ class Snapshot(NamedTuple):
     singular_values: tuple[Float[np.ndarray, " values"], ...]
 
 
-def snapshot(network: Network, step: int) -> Snapshot:
-    """Take a snapshot of a network.
+def snapshot(layers: Sequence[Layer], step: int) -> Snapshot:
+    """Take a snapshot of a model's layers.
 
     Examples
     --------
-    >>> from nucleate import InitScale
-    >>> taken = snapshot(Network.create(5, [100, 20], 1, scale=InitScale("gain", 0.1)), step=0)
+    >>> from nucleate import InitScale, Network
+    >>> from nucleate.observe import layers_of
+    >>> network = Network.create(5, [100, 20], 1, scale=InitScale("gain", 0.1))
+    >>> taken = snapshot(layers_of(network, np.eye(5)), step=0)
     >>> [part.shape for part in taken.directions], [part.shape for part in taken.singular_values]
     ([(48, 5), (20, 100)], [(5,), (12,)])
     """
-    shown = [spaced(width) for width in network.hidden]
+    shown = [spaced(layer.width) for layer in layers]
     with single_blas_thread():
-        values = [_singular_values(np.asarray(weight)) for weight in network.weights[:-1]]
+        values = [_singular_values(layer.weights) for layer in layers]
     return Snapshot(
         step=np.array(step, np.int64),
         directions=tuple(
-            unit_rows(neurons(network, layer)[rows]).astype(np.float16) for layer, rows in enumerate(shown, start=1)
+            unit_rows(layer.incoming[rows]).astype(np.float16) for layer, rows in zip(layers, shown, strict=True)
         ),
-        amplitudes=tuple(
-            sizes[rows].astype(np.float32) for sizes, rows in zip(amplitudes(network), shown, strict=True)
-        ),
+        amplitudes=tuple(layer.amplitudes[rows].astype(np.float32) for layer, rows in zip(layers, shown, strict=True)),
         singular_values=tuple(value.astype(np.float32) for value in values),
     )
 

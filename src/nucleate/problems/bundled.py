@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 from jaxtyping import Float
 
+from nucleate.problems.losses import Loss
 from nucleate.problems.problem import Problem, assemble
 from nucleate.problems.reading import table_from_array, table_from_arrays, table_hash
 from nucleate.problems.splitting import seeded
@@ -73,8 +74,8 @@ class Synthetic(NamedTuple):
     training: Callable[[np.random.Generator], Float[np.ndarray, "n d"]]
 
 
-def load_synthetic(name: str, split_seed: int, *, standardize: bool) -> Problem:
-    """The synthetic problem of that name, drawn by the seed."""
+def load_synthetic(name: str, split_seed: int, loss: Loss, *, standardize: bool) -> Problem:
+    """The synthetic problem of that name, drawn by the seed, under a loss for amounts."""
     law, rng = SYNTHETIC[name], seeded(split_seed, FIRST_DRAW)
     drawn = (law.training(rng), law.draw(rng, EVALUATION_ROWS), law.draw(rng, EVALUATION_ROWS))
     parts = [table_from_arrays(x, law.function(x))[0] for x in drawn]
@@ -84,6 +85,7 @@ def load_synthetic(name: str, split_seed: int, *, standardize: bool) -> Problem:
         parts,
         dict.fromkeys(inputs, "numeric"),
         {target: "numeric"},
+        loss,
         standardize=standardize,
         data_hash=table_hash(*parts),
     )

@@ -10,7 +10,7 @@ import polars as pl
 from nucleate._wording import did_you_mean
 from nucleate.errors import DataError
 from nucleate.problems.bundled import BUNDLED, SYNTHETIC, load_synthetic
-from nucleate.problems.losses import Task
+from nucleate.problems.losses import SQUARED, Loss
 from nucleate.problems.preprocessing import Preprocessing
 from nucleate.problems.problem import Problem
 from nucleate.problems.reading import read_table
@@ -20,7 +20,7 @@ class ProblemInfo(NamedTuple):
     """A line of the catalogue; rows are those of all three parts, inputs and outputs those of a network."""
 
     name: str
-    task: Task
+    task: str
     rows: int
     inputs: int
     outputs: int
@@ -83,7 +83,8 @@ def load_problem(
     data: str | PathLike[str] | pl.DataFrame,
     *,
     target: str | Sequence[str] | None = None,
-    task: Task | None = None,
+    task: str | None = None,
+    loss: Loss | None = None,
     split_seed: int = 0,
     validation: float = 0.2,
     test: float = 0.2,
@@ -98,7 +99,7 @@ def load_problem(
     data : str, path or polars DataFrame
         One of `problem_names`, a path to a .csv, .tsv, .parquet or .npz file, or a table. An npz file holds x, of shape
         (rows, columns), and y.
-    target, task, split_seed, validation, test, drop_missing
+    target, task, loss, split_seed, validation, test, drop_missing
         As in `Problem.from_table`; a named set and an npz file know their target themselves. A synthetic set is drawn
         anew for every split seed, with validation and test parts of 500 points whatever the fractions.
     standardize : bool, optional
@@ -117,14 +118,16 @@ def load_problem(
         If there are no such data or they cannot be used so, with the cause and its mend.
     """
     if isinstance(data, str) and data in SYNTHETIC:
-        if target is not None or task not in (None, "regression"):
+        chosen = loss or SQUARED
+        if target is not None or task not in (None, SQUARED.link.task) or chosen.link.task != SQUARED.link.task:
             raise DataError(f"{data} is a synthetic regression problem; leave the target and the task out.")
-        return load_synthetic(data, split_seed, standardize=bool(standardize))
+        return load_synthetic(data, split_seed, chosen, standardize=bool(standardize))
     name, table, known_target = _table(data)
     return Problem.from_table(
         table,
         target=known_target if target is None else target,
         task=task,
+        loss=loss,
         name=name,
         split_seed=split_seed,
         validation=validation,

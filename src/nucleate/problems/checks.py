@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 import polars as pl
@@ -10,7 +10,7 @@ from jaxtyping import Bool
 
 from nucleate._wording import count, did_you_mean, name_columns, name_rows
 from nucleate.errors import DataError
-from nucleate.problems.losses import Task
+from nucleate.problems.losses import CROSS_ENTROPY, DEFAULT_LOSSES, SQUARED, Loss
 
 Kind = Literal["numeric", "categorical", "constant"]
 
@@ -167,40 +167,55 @@ def choose_targets(columns: Sequence[str], target: str | Sequence[str] | None) -
     return tuple(chosen)
 
 
-def infer_task(targets: pl.DataFrame) -> tuple[Task, list[str]]:
-    """The task that suits the target, and a note if another might.
+def infer_loss(targets: pl.DataFrame) -> tuple[Loss, list[str]]:
+    """The loss that suits the target, and a note if another might.
 
-    Classification suits one target of text or truth values, or of whole numbers of which at most 20 are different, each
-    in 10 rows or more on average; regression suits all others.
+    Cross-entropy suits one target of text or truth values, or of whole numbers of which at most 20 are different, each
+    in 10 rows or more on average; squared errors suit all others.
     """
     raw, values = targets.to_series(), targets.to_series().n_unique()
     if targets.width > 1:
-        return "regression", []
+        return SQUARED, []
     if kind_of(raw) == "categorical":
-        return "classification", []
+        return CROSS_ENTROPY, []
     if values > MAX_CLASSES or values * ROWS_PER_CLASS > len(raw) or (raw != raw.floor()).any():
-        return "regression", []
+        return SQUARED, []
     note = (
         f"The target's {values} different whole numbers were taken as classes; set the task to regression for amounts."
     )
-    return "classification", [note]
+    return CROSS_ENTROPY, [note]
 
 
-def target_kinds(targets: pl.DataFrame, task: Task) -> Mapping[str, Kind]:
-    """The kind of each target column under the task.
+def choose_loss(targets: pl.DataFrame, task: str | None, loss: Loss | None) -> tuple[Loss, list[str]]:
+    """The loss that was asked for, by itself or by the name of a task, or else the one that suits.
 
     Raises
     ------
     DataError
-        If the task has another name, or the target is constant or does not suit it.
+        If the task has another name, or the loss is not for such a task.
     """
-    if task not in get_args(Task):
-        raise DataError(f"There is no task {task!r}; choose regression or classification.")
+    if task is not None and task not in DEFAULT_LOSSES:
+        raise DataError(f"There is no task {task!r}; choose {' or '.join(DEFAULT_LOSSES)}.")
+    if loss is not None:
+        if task not in (None, loss.link.task):
+            raise DataError(f"The loss {loss.name!r} is for {loss.link.task}, not for {task}; leave one of them out.")
+        return loss, []
+    return infer_loss(targets) if task is None else (DEFAULT_LOSSES[task], [])
+
+
+def target_kinds(targets: pl.DataFrame, loss: Loss) -> Mapping[str, Kind]:
+    """The kind of each target column under the loss.
+
+    Raises
+    ------
+    DataError
+        If the target is constant or does not suit the loss.
+    """
     kinds = {raw.name: kind_of(raw) for raw in targets}
     for raw in targets:
         if raw.n_unique() == 1:
             raise DataError(f"Target column {raw.name!r} is {raw[0]!r} in every row; name a target that varies.")
-    if task == "classification":
+    if loss.link.target_kind == "categorical":
         _refuse_as_classes(targets)
         return {targets.columns[0]: "categorical"}
     for raw in targets:

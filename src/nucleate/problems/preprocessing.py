@@ -10,7 +10,6 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from nucleate._wording import did_you_mean
 from nucleate.errors import DataError
 from nucleate.problems.checks import Kind, kind_of, refuse_infinite, refuse_missing
-from nucleate.problems.losses import Task
 from nucleate.problems.reading import table_from_array
 
 
@@ -80,7 +79,7 @@ class Preprocessing(BaseModel):
            [3., 0., 0.]])
     >>> fitted.encoded_inputs
     ('rooms', 'town=Apia', 'town=Bern')
-    >>> fitted.inverse_target(np.array([[0.5]]))
+    >>> fitted.decode(np.array([[0.5]]))
     array([[250.]])
     """
 
@@ -97,16 +96,26 @@ class Preprocessing(BaseModel):
         targets: Mapping[str, Kind],
         *,
         standardize: bool = True,
+        standardize_targets: bool = True,
     ) -> "Preprocessing":
         """Fit to the training rows, for columns of the given kinds."""
         return cls(
             inputs=tuple(Column.fit(train[name], kind, standardize=standardize) for name, kind in inputs.items()),
-            targets=tuple(Column.fit(train[name], kind, standardize=standardize) for name, kind in targets.items()),
+            targets=tuple(
+                Column.fit(train[name], kind, standardize=standardize and standardize_targets)
+                for name, kind in targets.items()
+            ),
         )
 
     @property
-    def task(self) -> Task:
-        return "classification" if self.targets[0].kind == "categorical" else "regression"
+    def labels(self) -> tuple[bool | int | float | str, ...]:
+        """The classes of the target, an output each; empty where the targets are amounts."""
+        return self.targets[0].categories
+
+    @property
+    def units(self) -> Float[np.ndarray, " c"]:
+        """What one unit of each output is in the targets' own units; 1 for a class."""
+        return np.array([column.std for column in self.targets for _ in column.categories or (None,)])
 
     def transform(self, raw: pl.DataFrame | Shaped[np.ndarray, "n columns"]) -> Float[np.ndarray, "n d"]:
         """A network's inputs for raw rows.
@@ -180,12 +189,15 @@ class Preprocessing(BaseModel):
                 )
         return np.hstack([column.encode(raw[column.name]) for column in self.targets])
 
-    def inverse_target(self, outputs: Float[np.ndarray, "n c"]) -> Shaped[np.ndarray, "n ..."]:
-        """The values that outputs stand for: (n, c) in the targets' own units, or the n likeliest labels."""
-        outputs = np.asarray(outputs, np.float64)
-        if self.task == "classification":
-            return np.array(self.targets[0].categories)[outputs.argmax(axis=1)]
-        return outputs * [column.std for column in self.targets] + [column.mean for column in self.targets]
+    def in_units(self, predictions: Float[np.ndarray, "n c"]) -> Float[np.ndarray, "n c"]:
+        """Predictions in the targets' own units; class probabilities as they are."""
+        means = np.array([column.mean for column in self.targets for _ in column.categories or (None,)])
+        return np.asarray(predictions, np.float64) * self.units + means
+
+    def decode(self, predictions: Float[np.ndarray, "n c"]) -> Shaped[np.ndarray, "n ..."]:
+        """The values that predictions stand for: (n, c) in the targets' own units, or the n likeliest labels."""
+        values = self.in_units(predictions)
+        return np.array(self.labels)[values.argmax(axis=1)] if self.labels else values
 
     def to_json(self) -> str:
         """A text that `from_json` turns back into the same preprocessing, bit for bit."""

@@ -2,25 +2,25 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
-from jaxtyping import Array, Float, Shaped
+from jaxtyping import Float, Shaped
 
 from nucleate._wording import count, name_columns
-from nucleate.errors import DataError
+from nucleate.errors import DataError, SpecError
 from nucleate.problems.checks import (
     Kind,
+    choose_loss,
     choose_targets,
     complete_rows,
-    infer_task,
     input_kinds,
     refuse_infinite,
     refuse_missing,
     target_kinds,
 )
-from nucleate.problems.losses import Task, cross_entropy, residual, squared_error
+from nucleate.problems.losses import CROSS_ENTROPY, SQUARED, Loss
 from nucleate.problems.preprocessing import Preprocessing
 from nucleate.problems.reading import table_from_arrays, table_hash
 from nucleate.problems.splitting import part_sizes, split_rows
@@ -48,7 +48,8 @@ class Problem:
     Parameters
     ----------
     name : str
-    task : {"regression", "classification"}
+    loss : Loss
+        What is made small, what outputs predict, and the metric that predictions are judged by.
     train, validation, test : Split
     preprocessing : Preprocessing
         Fitted on the training part; kept with a model.
@@ -70,7 +71,7 @@ class Problem:
     """
 
     name: str
-    task: Task
+    loss: Loss
     train: Split
     validation: Split
     test: Split
@@ -84,7 +85,8 @@ class Problem:
         x: Shaped[np.ndarray, "n d"],
         y: Shaped[np.ndarray, "n ..."],
         *,
-        task: Task | None = None,
+        task: str | None = None,
+        loss: Loss | None = None,
         name: str = "arrays",
         split_seed: int = 0,
         validation: float = 0.2,
@@ -98,6 +100,7 @@ class Problem:
             table,
             target=targets,
             task=task,
+            loss=loss,
             name=name,
             split_seed=split_seed,
             validation=validation,
@@ -112,7 +115,8 @@ class Problem:
         table: pl.DataFrame,
         *,
         target: str | Sequence[str] | None = None,
-        task: Task | None = None,
+        task: str | None = None,
+        loss: Loss | None = None,
         name: str = "table",
         split_seed: int = 0,
         validation: float = 0.2,
@@ -134,6 +138,8 @@ class Problem:
         task : {"regression", "classification"}, optional
             By default classification for a target of text or truth values, or of whole numbers of which at most 20 are
             different, each in 10 rows or more on average; else regression.
+        loss : Loss, optional
+            By default squared errors for regression and cross-entropy for classification.
         name : str
         split_seed : int
         validation, test : float
@@ -152,7 +158,9 @@ class Problem:
         """
         data_hash = table_hash(table)
         if preprocessing is not None:
-            target, task = [column.name for column in preprocessing.targets], preprocessing.task
+            target = [column.name for column in preprocessing.targets]
+            if loss is None:
+                task = (CROSS_ENTROPY if preprocessing.labels else SQUARED).link.task
             table = preprocessing.select(table)
         targets = choose_targets(table.columns, target)
         notes = [] if target is not None else [f"No target was named, so {name_columns(targets)} was taken."]
@@ -163,13 +171,14 @@ class Problem:
         else:
             _refuse_gaps(table, targets)
         sizes = part_sizes(len(table), validation, test)
-        checked = _check(table, targets, task)
-        labels = np.array(table[targets[0]].to_list()) if checked.task == "classification" else None
+        checked = _check(table, targets, task, loss)
+        labels = np.array(table[targets[0]].to_list()) if "categorical" in checked.targets.values() else None
         return assemble(
             name,
             [table[rows] for rows in split_rows(sizes, split_seed, labels)],
             checked.inputs,
             checked.targets,
+            checked.loss,
             standardize=standardize,
             data_hash=data_hash,
             notes=[*notes, *checked.notes],
@@ -184,7 +193,8 @@ class Problem:
         test: pl.DataFrame,
         *,
         target: str | Sequence[str],
-        task: Task | None = None,
+        task: str | None = None,
+        loss: Loss | None = None,
         name: str = "parts",
         standardize: bool = True,
     ) -> "Problem":
@@ -212,12 +222,13 @@ class Problem:
         targets = choose_targets(table.columns, target)
         refuse_infinite(table)
         _refuse_gaps(table, targets)
-        checked = _check(table, targets, task)
+        checked = _check(table, targets, task, loss)
         return assemble(
             name,
             [table[: len(train)], table[len(train) : -len(test)], table[-len(test) :]],
             checked.inputs,
             checked.targets,
+            checked.loss,
             standardize=standardize,
             data_hash=table_hash(*parts),
             notes=checked.notes,
@@ -239,32 +250,37 @@ class Problem:
         return self.train.y.shape[1]
 
     @property
-    def metric_name(self) -> Literal["rmse", "accuracy"]:
-        return "rmse" if self.task == "regression" else "accuracy"
+    def task(self) -> str:
+        """What people call it: regression or classification."""
+        return self.loss.link.task
 
-    def loss(self, outputs: Float[Array, "n c"], y: Float[Array | np.ndarray, "n c"]) -> Float[Array, ""]:
-        """`squared_error` for regression, `cross_entropy` for classification."""
-        return squared_error(outputs, y) if self.task == "regression" else cross_entropy(outputs, y)
+    @property
+    def metric_name(self) -> str:
+        """The name of the loss's metric."""
+        return self.loss.metric.name
 
-    def residual(self, outputs: Float[Array, "n c"], y: Float[Array | np.ndarray, "n c"]) -> Float[Array, "n c"]:
-        """``-n`` times the loss's gradient by the outputs; at outputs 0 the targets, or the labels minus uniform."""
-        return residual(self.task, outputs, y)
+    def predict(self, outputs: Float[np.ndarray, "n c"]) -> Float[np.ndarray, "n c"]:
+        """What outputs predict, in the targets' own units, or class probabilities."""
+        return self.preprocessing.in_units(self.loss.link(np.asarray(outputs, np.float64)))
 
     def metric(self, outputs: Float[np.ndarray, "n c"], y: Float[np.ndarray, "n c"]) -> float:
-        """The root mean squared error over rows and targets, in the targets' own units, or the share of right labels.
+        """The loss's metric of a network's outputs against the targets of a part.
 
-        Outputs that are not finite count as wrong labels.
+        Raises
+        ------
+        SpecError
+            If the loss is known by its name alone.
         """
-        predicted, true = (self.preprocessing.inverse_target(values) for values in (outputs, y))
-        if self.task == "regression":
-            return float(np.sqrt(np.mean((predicted - true) ** 2)))
-        return float(np.mean((predicted == true) & np.isfinite(outputs).all(axis=1)))
+        value = self.loss.metric.value
+        if value is None:
+            raise SpecError(f"The metric {self.metric_name!r} is known by its name alone; pass the Loss it belongs to.")
+        return value(self.predict(outputs), self.preprocessing.in_units(y))
 
 
 class _Checked(NamedTuple):
     """What the columns of a usable table are."""
 
-    task: Task
+    loss: Loss
     inputs: Mapping[str, Kind]
     targets: Mapping[str, Kind]
     notes: list[str]
@@ -276,16 +292,14 @@ def _refuse_gaps(table: pl.DataFrame, targets: Sequence[str]) -> None:
     refuse_missing(table.drop(targets), "Input", advice)
 
 
-def _check(table: pl.DataFrame, targets: Sequence[str], task: Task | None) -> _Checked:
-    notes: list[str] = []
-    if task is None:
-        task, notes = infer_task(table.select(targets))
-    kinds_of_targets = target_kinds(table.select(targets), task)
+def _check(table: pl.DataFrame, targets: Sequence[str], task: str | None, loss: Loss | None) -> _Checked:
+    loss, notes = choose_loss(table.select(targets), task, loss)
+    kinds_of_targets = target_kinds(table.select(targets), loss)
     kinds_of_inputs = input_kinds(table.drop(targets))
     constant = [column for column, kind in kinds_of_inputs.items() if kind == "constant"]
     if constant:
         notes.append(f"Left out constant input {name_columns(constant)}.")
-    return _Checked(task, kinds_of_inputs, kinds_of_targets, notes)
+    return _Checked(loss, kinds_of_inputs, kinds_of_targets, notes)
 
 
 def assemble(
@@ -293,6 +307,7 @@ def assemble(
     parts: Sequence[pl.DataFrame],
     inputs: Mapping[str, Kind],
     targets: Mapping[str, Kind],
+    loss: Loss,
     *,
     standardize: bool,
     data_hash: str,
@@ -301,7 +316,9 @@ def assemble(
 ) -> Problem:
     """The problem of raw training, validation and test parts whose columns have the given kinds."""
     if preprocessing is None:
-        preprocessing = Preprocessing.fit(parts[0], inputs, targets, standardize=standardize)
+        preprocessing = Preprocessing.fit(
+            parts[0], inputs, targets, standardize=standardize, standardize_targets=loss.link.standardized
+        )
     splits = (Split(preprocessing.transform(part), preprocessing.transform_target(part)) for part in parts)
     train, validation, test = splits
-    return Problem(name, preprocessing.task, train, validation, test, preprocessing, data_hash, tuple(notes))
+    return Problem(name, loss, train, validation, test, preprocessing, data_hash, tuple(notes))

@@ -1,24 +1,23 @@
 """The batched engine: train one network or many, record what happens to neurons, end each run on its own grounds."""
 
-from nucleate.optimizers import OptimizerName, make_optimizer
 from nucleate.training.batch import Batch
-from nucleate.training.checks import check_batch_size, check_runs
+from nucleate.training.checks import check_batch_size, check_fit, check_runs
 from nucleate.training.loop import train, train_many
 from nucleate.training.run import Run
-from nucleate.training.settings import Settings, make_settings, record_steps, spec_error
+from nucleate.training.settings import Settings, evaluation_steps, make_settings, spec_error
 from nucleate.training.stopping import Status
 
 __all__ = [
+    "READING",
     "Batch",
-    "OptimizerName",
     "Run",
     "Settings",
     "Status",
     "check_batch_size",
+    "check_fit",
     "check_runs",
-    "make_optimizer",
+    "evaluation_steps",
     "make_settings",
-    "record_steps",
     "spec_error",
     "train",
     "train_many",

@@ -2,50 +2,82 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
+import jax
 import numpy as np
 
-from nucleate import devices as devices
-from nucleate.devices import MEMORY
+from nucleate.devices import CORES, MEMORY
 from nucleate.errors import SpecError
+from nucleate.models import count_parameters, describe, dtype_of, outputs_of_columns, take_apart
 from nucleate.network import Network
 from nucleate.problems import Problem
 
 
-def check_runs(problem: Problem, networks: Sequence[Network], learning_rates: Sequence[float]) -> None:
-    """Refuse networks that do not fit the problem, each other, their learning rates or the memory.
+def check_runs(problem: Problem, models: Sequence[Any], learning_rates: Sequence[float]) -> None:
+    """Refuse models that do not fit the problem, each other, their learning rates or the memory.
 
     Raises
     ------
     SpecError
         With what does not fit.
+    ArchitectureError
+        For what is not a model, see `nucleate.models`.
     """
-    if not len(networks) == len(learning_rates) > 0:
+    if not len(models) == len(learning_rates) > 0:
         raise SpecError(
-            f"There are {len(networks)} networks and {len(learning_rates)} learning rates; give one of each for every "
+            f"There are {len(models)} networks and {len(learning_rates)} learning rates; give one of each for every "
             "run."
         )
-    shape = (problem.inputs, problem.outputs)
-    for network in networks:
-        if (network.widths[0], network.widths[-1]) != shape:
+    for number, model in enumerate(models):
+        if number == 0 or isinstance(model, Network):
+            check_fit(model, problem)
+        if describe(model) != describe(models[0]):
             raise SpecError(
-                f"The network goes from {network.widths[0]} inputs to {network.widths[-1]} outputs, but problem "
-                f"{problem.name!r} from {shape[0]} to {shape[1]}; make the network with these numbers."
-            )
-        # A network's repr is its architecture.
-        if repr(network) != repr(networks[0]):
-            raise SpecError(
-                f"The networks of one batch must have one architecture, but there are {networks[0]} and {network}; "
-                "train them in batches of their own."
+                f"The networks of one batch must have one architecture, but there are {describe(models[0])} and "
+                f"{describe(model)}; train them in batches of their own."
             )
     for rate in learning_rates:
         if not 0 < rate < np.inf:
             raise SpecError(f"The learning rate is {rate}; it must be a positive number.")
-    need = _memory_needed(networks[0], len(networks), len(problem.train.x))
+    need = _memory_needed(models[0], len(models), len(problem.train.x))
     if need > MEMORY:
         raise SpecError(
-            f"{len(networks)} x {networks[0]} together need about {need / 1e9:.3g} GB, and this machine has "
+            f"{len(models)} x {describe(models[0])} together need about {need / 1e9:.3g} GB, and this machine has "
             f"{MEMORY / 1e9:.3g}; make the hidden widths smaller, or train fewer at once."
+        )
+
+
+def check_fit(model: Any, problem: Problem) -> None:
+    """Refuse a model whose inputs and outputs are not those of the problem.
+
+    Raises
+    ------
+    SpecError
+        With both shapes.
+    """
+    shape = (problem.inputs, problem.outputs)
+    if isinstance(model, Network):
+        if (model.widths[0], model.widths[-1]) != shape:
+            raise SpecError(
+                f"The network goes from {model.widths[0]} inputs to {model.widths[-1]} outputs, but problem "
+                f"{problem.name!r} from {shape[0]} to {shape[1]}; make the network with these numbers."
+            )
+        return
+    parameters, frame = take_apart(model)
+    x = jax.ShapeDtypeStruct((problem.inputs, 3), dtype_of(model))
+    try:
+        outputs = jax.eval_shape(lambda given, x: outputs_of_columns(frame(given), x), parameters, x)
+    except Exception as error:
+        reason = str(error).split("\n", 1)[0]
+        raise SpecError(
+            f"The model {describe(model)} cannot be called with rows of {problem.inputs} inputs ({reason}); it takes x "
+            "of shape (n, d) and gives outputs of shape (n, c)."
+        ) from error
+    if outputs.shape != (problem.outputs, 3):
+        raise SpecError(
+            f"The model {describe(model)} makes outputs of shape {outputs.shape[::-1]} for 3 rows; problem "
+            f"{problem.name!r} needs (3, {problem.outputs})."
         )
 
 
@@ -64,11 +96,10 @@ def check_batch_size(problem: Problem, batch_size: int | None) -> None:
         )
 
 
-def _memory_needed(network: Network, runs: int, rows: int) -> float:
+def _memory_needed(model: Any, runs: int, rows: int) -> float:
     """Bytes, from below: parameters in training and as kept, activations of a run a core, cosines of one layer."""
-    number = np.dtype(network.dtype).itemsize
-    parameters = sum(weight.size for weight in network.weights)
-    kept = 6 * runs * parameters * number
-    activations = 2 * devices.CORES * rows * sum(network.hidden) * number
-    cosines = 2 * max(network.hidden) ** 2 * 8
-    return math.fsum([kept, activations, cosines])
+    number = np.dtype(dtype_of(model)).itemsize
+    kept = 6 * runs * count_parameters(model) * number
+    widths = model.hidden if isinstance(model, Network) else (0,)
+    activations = 2 * CORES * rows * sum(widths) * number
+    return math.fsum([kept, activations, 2 * max(widths) ** 2 * 8])

@@ -1,11 +1,11 @@
-"""Many runs of one architecture in one XLA program.
+"""One run in one XLA program: it steps until it is told to stop, or diverges.
 
-Runs are spread over the devices (one CPU device a core); a device walks through its runs one after another, so that
-a network's parameters stay in the core's cache for all the steps of a call, and a run that has ended costs nothing.
-On a GPU the runs of a device step together instead (vmap). What a run computes does not depend on the runs beside it
-nor on where a call's last step lies.
+Runs of one architecture share the program. They are spread over threads, one a core, so that a model's parameters stay
+in the core's cache for all the steps of a call; on a GPU they step together (see `nucleate.devices.for_each`). What a
+run computes does not depend on the runs beside it, nor on where a call's last step lies.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
@@ -14,19 +14,20 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jax.sharding import Mesh, NamedSharding
-from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Bool, Float, Int, Shaped
 
-from nucleate.network import Network
-from nucleate.optimizers import ADAM_EPSILON, OptimizerName, make_optimizer
-from nucleate.problems import Split, Task, cross_entropy, squared_error
+from nucleate.devices import float64, for_each, on_host
+from nucleate.models import Frame, dtype_of, outputs_of_columns, take_apart
+from nucleate.optimizers import Optimizer
+from nucleate.problems import Loss, Split
 
 DROPS = (0.01, 0.1, 0.3)
 """The falls of the training loss, as shares of its start, whose first steps are noted."""
 
 DIVERGED = 1e4
 """A run has diverged when its loss exceeds this many times its start."""
+
+_RANDOM = "threefry2x32"
 
 
 class Data(NamedTuple):
@@ -38,10 +39,10 @@ class Data(NamedTuple):
     y_validation: Float[Array, "n_validation c"]
 
 
-class State(NamedTuple):
-    """Everything a run needs to go on; in a batch every leaf has a leading axis of runs."""
+class RunState(NamedTuple):
+    """Everything a run needs to go on."""
 
-    network: Network
+    parameters: Any
     optimizer: optax.OptState
     learning_rate: Float[Array, ""]
     key: Shaped[Array, "2"]
@@ -57,8 +58,8 @@ class Reading(NamedTuple):
     """What is read off a run between steps.
 
     Of the parameters with a gradient that is not exactly zero, ``lost`` is the share that one more step on all the data
-    would leave unchanged by rounding, ``damped`` the share whose gradient is below Adam's epsilon; both are NaN when
-    every gradient is exactly zero.
+    would leave unchanged by rounding, ``damped`` the share whose gradient is below the optimizer's epsilon; both are
+    NaN when every gradient is exactly zero.
     """
 
     train_loss: Float[Array, ""]
@@ -69,80 +70,103 @@ class Reading(NamedTuple):
 
 @dataclass(frozen=True)
 class Program:
-    """What is compiled in: all that runs of one call have in common beside the architecture."""
+    """What is compiled in: all that runs have in common beside the shapes of their parameters.
 
-    task: Task
-    optimizer: OptimizerName
-    momentum: float
-    batch_size: int | None
+    Parameters
+    ----------
+    frame : Frame
+        What of the models is not a parameter.
+    loss : Loss
+    optimizer : Optimizer
+    batch_size : int or None
+    """
 
-    def loss(self, network: Network, x: Float[Array, "d n"], y: Float[Array, "n c"]) -> Float[Array, ""]:
-        outputs = network.on_columns(x).T
-        return squared_error(outputs, y) if self.task == "regression" else cross_entropy(outputs, y)
+    frame: Frame
+    loss: Loss
+    optimizer: Optimizer
+    batch_size: int | None = None
 
-    def transformation(self, learning_rate: Float[Array, ""]) -> optax.GradientTransformation:
-        return make_optimizer(self.optimizer, learning_rate, self.momentum)
+    def cost(self, parameters: Any, x: Float[Array, "d n"], y: Float[Array, "n c"]) -> Float[Array, ""]:
+        """The mean loss on the columns of ``x``."""
+        return jnp.mean(self.loss.rows(outputs_of_columns(self.frame(parameters), x).T, y))
 
 
 def place_data(train: Split, validation: Split, dtype: str) -> Data:
-    """Training and validation data on every device."""
-    parts = (train.x.T, train.y, validation.x.T, validation.y)
-    return Data(*(jax.device_put(np.ascontiguousarray(part, dtype), NamedSharding(_mesh(), P())) for part in parts))
+    """Training and validation data on the device."""
+    with float64():
+        parts = (train.x.T, train.y, validation.x.T, validation.y)
+        return Data(*(jax.device_put(np.ascontiguousarray(part, dtype)) for part in parts))
 
 
-def start(program: Program, networks: list[Network], learning_rates: list[float], seeds: list[int], n: int) -> State:
-    """The batch of runs before its first step; its size is rounded up to a multiple of the devices by ended runs."""
-    padding = -len(networks) % jax.device_count()
-    networks = networks + networks[-1:] * padding
-    dtype = networks[0].dtype
-    rates = jnp.asarray(learning_rates + learning_rates[-1:] * padding, dtype)
-    keys = [jax.random.key_data(jax.random.key(seed)) for seed in seeds + seeds[-1:] * padding]
-    optimizers = [program.transformation(rates[0]).init(network) for network in networks]
-    runs = len(networks)
-    state = State(
-        network=_stack(networks),
-        optimizer=_stack(optimizers),
-        learning_rate=rates,
-        key=jnp.stack(keys),
-        order=jnp.tile(jnp.arange(n, dtype=jnp.int32), (runs, 1)),
-        step=jnp.zeros(runs, jnp.int32),
-        running=jnp.arange(runs) < runs - padding,
-        loss=jnp.zeros(runs, dtype),
-        start_loss=jnp.full(runs, jnp.nan, dtype),
-        drop_steps=jnp.full((runs, len(DROPS)), -1, jnp.int32),
+def start(
+    program: Program, models: Sequence[Any], learning_rates: Sequence[float], seeds: Sequence[int], n: int
+) -> list[RunState]:
+    """The runs before their first step; the seed orders the n rows where there are mini-batches."""
+    return [_start(program, *run, n) for run in zip(models, learning_rates, seeds, strict=True)]
+
+
+def _start(program: Program, model: Any, learning_rate: float, seed: int, n: int) -> RunState:
+    parameters, dtype = take_apart(model)[0], dtype_of(model)
+    rate = np.asarray(learning_rate, dtype)
+    with float64():
+        optimizer = on_host(program.optimizer.transformation(rate).init(parameters))
+        key = np.asarray(jax.random.key_data(jax.random.key(seed, impl=_RANDOM)))
+    return RunState(
+        parameters=parameters,
+        optimizer=optimizer,
+        learning_rate=rate,
+        key=key,
+        order=np.arange(n, dtype=np.int32),
+        step=np.int32(0),
+        running=np.bool_(True),
+        loss=np.zeros((), dtype),
+        start_loss=np.asarray(np.nan, dtype),
+        drop_steps=np.full(len(DROPS), -1, np.int32),
     )
-    return place_state(state)
 
 
-def place_state(state: State) -> State:
-    """Spread the runs of a batch over the devices."""
-    return jax.device_put(state, NamedSharding(_mesh(), P("runs")))
+def advance(
+    program: Program, runs: Sequence[RunState], data: Data, until: Sequence[int], push: Sequence[Any] | None = None
+) -> list[RunState]:
+    """Take every run that is still running up to its step ``until``, or to the step at which it diverges.
+
+    Parameters
+    ----------
+    program : Program
+    runs : sequence of RunState
+    data : Data
+    until : sequence of int
+        One for each run.
+    push : sequence of pytrees, optional
+        For each run what is added to its first gradient; to those that follow, as much of their size.
+    """
+    pushes = [None] * len(runs) if push is None else push
+    items = [(run, np.int32(step), more) for run, step, more in zip(runs, until, pushes, strict=True)]
+    return for_each(_advance, items, program, data)
 
 
-@partial(jax.jit, static_argnames="program")
-def advance(program: Program, state: State, data: Data, until: Int[Array, " runs"]) -> State:
-    """Take every run that is still running up to its step ``until``, or to the step at which it diverges."""
-    return for_each_run(partial(_advance_run, program), (state, until), data)
-
-
-@partial(jax.jit, static_argnames="program")
-def read(program: Program, state: State, data: Data) -> Reading:
+def read(program: Program, runs: Sequence[RunState], data: Data) -> list[Reading]:
     """The losses of every run on all the data, and what rounding leaves of its next step."""
-    return for_each_run(partial(_read_run, program), state, data)
+    return for_each(_read, runs, program, data)
 
 
-def _advance_run(program: Program, data: Data, run_until: tuple[State, Int[Array, ""]]) -> State:
-    run, until = run_until
-    transformation = program.transformation(run.learning_rate)
+@partial(jax.jit, static_argnames="program")
+def _advance(item: tuple[RunState, Int[Array, ""], Any], program: Program, data: Data) -> RunState:
+    run, until, push = item
+    transformation = program.optimizer.transformation(run.learning_rate)
+    first = None if push is None else _norm(jax.grad(program.cost)(run.parameters, data.x, data.y))
 
-    def one_step(run: State) -> State:
+    def one_step(run: RunState) -> RunState:
         order, x, y = _batch(program, run, data)
-        loss, gradient = jax.value_and_grad(program.loss)(run.network, x, y)
-        updates, optimizer = transformation.update(gradient, run.optimizer, run.network)
+        loss, gradient = jax.value_and_grad(program.cost)(run.parameters, x, y)
+        if push is not None:
+            grown = jnp.where(first > 0, _norm(gradient) / first, 0.0)
+            gradient = jax.tree.map(lambda g, more: g + (grown * more).astype(g.dtype), gradient, push)
+        updates, optimizer = transformation.update(gradient, run.optimizer, run.parameters)
         start_loss = jnp.where(run.step == 0, loss, run.start_loss)
         fallen = loss <= start_loss * (1 - jnp.asarray(DROPS, loss.dtype))
         return run._replace(
-            network=optax.apply_updates(run.network, updates),
+            parameters=optax.apply_updates(run.parameters, updates),
             optimizer=optimizer,
             order=order,
             step=run.step + 1,
@@ -157,7 +181,7 @@ def _advance_run(program: Program, data: Data, run_until: tuple[State, Int[Array
 
 
 def _batch(
-    program: Program, run: State, data: Data
+    program: Program, run: RunState, data: Data
 ) -> tuple[Int[Array, " n"], Float[Array, "d batch"], Float[Array, "batch c"]]:
     """The step's rows; an epoch visits them in a new order and leaves out what does not fill a batch."""
     size, n = program.batch_size, data.x.shape[1]
@@ -165,7 +189,7 @@ def _batch(
         return run.order, data.x, data.y
     steps_an_epoch = n // size
     epoch, position = run.step // steps_an_epoch, run.step % steps_an_epoch
-    key = jax.random.fold_in(jax.random.wrap_key_data(run.key), epoch)
+    key = jax.random.fold_in(jax.random.wrap_key_data(run.key, impl=_RANDOM), epoch)
     order = jax.lax.cond(
         position == 0, lambda: jax.random.permutation(key, jnp.arange(n, dtype=jnp.int32)), lambda: run.order
     )
@@ -173,35 +197,23 @@ def _batch(
     return order, data.x[:, rows], data.y[rows]
 
 
-def _read_run(program: Program, data: Data, run: State) -> Reading:
-    loss, gradient = jax.value_and_grad(program.loss)(run.network, data.x, data.y)
-    updates, _ = program.transformation(run.learning_rate).update(gradient, run.optimizer, run.network)
+@partial(jax.jit, static_argnames="program")
+def _read(run: RunState, program: Program, data: Data) -> Reading:
+    loss, gradient = jax.value_and_grad(program.cost)(run.parameters, data.x, data.y)
+    transformation = program.optimizer.transformation(run.learning_rate)
+    updates, _ = transformation.update(gradient, run.optimizer, run.parameters)
     slopes, parameters, steps = (
-        jnp.concatenate([leaf.ravel() for leaf in jax.tree.leaves(tree)]) for tree in (gradient, run.network, updates)
+        jnp.concatenate([leaf.ravel() for leaf in jax.tree.leaves(tree)])
+        for tree in (gradient, run.parameters, updates)
     )
     live = slopes != 0
     return Reading(
         train_loss=loss,
-        validation_loss=program.loss(run.network, data.x_validation, data.y_validation),
+        validation_loss=program.cost(run.parameters, data.x_validation, data.y_validation),
         lost=jnp.mean(parameters + steps == parameters, where=live),
-        damped=jnp.mean(jnp.abs(slopes) < ADAM_EPSILON, where=live),
+        damped=jnp.mean(jnp.abs(slopes) < program.optimizer.epsilon, where=live),
     )
 
 
-def for_each_run(function: Any, runs: Any, data: Any) -> Any:
-    """``function`` of the data and each run, with a leading axis of runs; to be called from compiled code."""
-
-    def walk(runs: Any, data: Any) -> Any:
-        one_run = partial(function, data)
-        return jax.lax.map(one_run, runs) if jax.default_backend() == "cpu" else jax.vmap(one_run)(runs)
-
-    specs = (P("runs"), P())
-    return jax.shard_map(walk, mesh=_mesh(), in_specs=specs, out_specs=P("runs"), check_vma=False)(runs, data)
-
-
-def _mesh() -> Mesh:
-    return Mesh(np.array(jax.devices()), ("runs",))
-
-
-def _stack(trees: list[Any]) -> Any:
-    return jax.tree.map(lambda *leaves: np.stack([np.asarray(leaf) for leaf in leaves]), *trees)
+def _norm(tree: Any) -> Float[Array, ""]:
+    return jnp.sqrt(sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(tree)))

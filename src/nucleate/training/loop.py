@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from nucleate.errors import SpecError
-from nucleate.network import Network
+from nucleate.observe import MEASURES, Measure
 from nucleate.problems import Problem
 from nucleate.training.batch import Batch
 from nucleate.training.run import Run
@@ -12,28 +12,32 @@ from nucleate.training.settings import make_settings
 
 
 def train_many(
-    networks: Sequence[Network],
+    models: Sequence[Any],
     problem: Problem,
     *,
     learning_rates: Sequence[float],
     seeds: Sequence[int] | None = None,
-    on_record: Callable[[Batch], None] | None = None,
+    measures: Sequence[Measure] = MEASURES,
+    on_evaluation: Callable[[Batch], None] | None = None,
     **settings: Any,
 ) -> list[Run]:
-    """Train networks of one architecture in one program, spread over the cores.
+    """Train models of one architecture with one program, spread over the cores.
 
     Parameters
     ----------
-    networks : sequence of Network
+    models : sequence of models
+        Networks, or other JAX pytrees, see `nucleate.models`.
     problem : Problem
     learning_rates : sequence of float
-        One for each network.
+        One for each model.
     seeds : sequence of int, optional
-        One for each network, for the order of the rows; 0 where not given.
-    on_record : callable, optional
-        Called after every recorded step.
+        One for each model, for the order of the rows; 0 where not given.
+    measures : sequence of Measure
+        What is measured of every layer at every evaluation.
+    on_evaluation : callable, optional
+        Called with the `Batch` after every evaluation.
     **settings
-        The fields of `Settings`.
+        The fields of `Settings`: ``optimizer``, ``steps``, ``batch_size``, ``evaluations``, ``early_stopping``.
 
     Raises
     ------
@@ -42,38 +46,39 @@ def train_many(
 
     Examples
     --------
-    >>> from nucleate import InitScale
+    >>> from nucleate import InitScale, Network
     >>> from nucleate.problems import load_problem
     >>> networks = [Network.create(5, [20], 1, scale=InitScale("gain", gain)) for gain in (1.0, 0.1)]
     >>> runs = train_many(networks, load_problem("sine-5d"), learning_rates=[0.01, 0.01], steps=50)
     >>> [run.status for run in runs]
     ['finished', 'finished']
     """
-    seeds = [0] * len(networks) if seeds is None else seeds
-    if len(networks) != len(seeds):
-        raise SpecError(f"There are {len(networks)} networks and {len(seeds)} seeds; give one of each for every run.")
-    batch = Batch(problem, networks, learning_rates, seeds, make_settings(**settings))
+    seeds = [0] * len(models) if seeds is None else seeds
+    if len(models) != len(seeds):
+        raise SpecError(f"There are {len(models)} networks and {len(seeds)} seeds; give one of each for every run.")
+    batch = Batch(problem, models, learning_rates, seeds, make_settings(**settings), measures=measures)
     while not batch.done:
         batch.advance()
-        if on_record is not None:
-            on_record(batch)
+        if on_evaluation is not None:
+            on_evaluation(batch)
     return batch.runs()
 
 
 def train(
-    network: Network,
+    model: Any,
     problem: Problem,
     *,
     learning_rate: float = 0.05,
     seed: int = 0,
-    on_record: Callable[[Batch], None] | None = None,
+    measures: Sequence[Measure] = MEASURES,
+    on_evaluation: Callable[[Batch], None] | None = None,
     **settings: Any,
 ) -> Run:
-    """Train one network; see `train_many` for the parameters, errors and settings.
+    """Train one network, or another model; see `train_many` for the parameters, errors and settings.
 
     Examples
     --------
-    >>> from nucleate import InitScale
+    >>> from nucleate import InitScale, Network
     >>> from nucleate.problems import load_problem
     >>> network = Network.create(5, [20], 1, scale=InitScale("gain", 0.1), bias=[True, False])
     >>> run = train(network, load_problem("sine-5d"), learning_rate=0.01, steps=50)
@@ -81,5 +86,11 @@ def train(
     ['step', 'train_loss', 'validation_loss', 'effective_neurons_1']
     """
     return train_many(
-        [network], problem, learning_rates=[learning_rate], seeds=[seed], on_record=on_record, **settings
+        [model],
+        problem,
+        learning_rates=[learning_rate],
+        seeds=[seed],
+        measures=measures,
+        on_evaluation=on_evaluation,
+        **settings,
     )[0]

@@ -1,11 +1,11 @@
 """What is kept of a training run."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import polars as pl
 
-from nucleate.network import Network
 from nucleate.observe import Snapshot, Stages, stages
 from nucleate.training.stopping import Status
 
@@ -18,29 +18,29 @@ class Run:
     ----------
     status : str
         ``finished``; ``early_stopped`` (validation got no better); ``diverged`` (the loss exceeded 10,000 times its
-        start); ``nan`` (the loss is no number); ``underflow`` (rounding holds the run where it started); ``dead`` (a
+        start); ``nan`` (the loss is NaN); ``underflow`` (rounding holds the run where it started); ``dead`` (a
         layer of ReLUs is off on all the data).
     steps : int
         Steps taken.
     trajectory : polars.DataFrame
-        One row a recorded step: ``step``, ``train_loss``, ``validation_loss`` and the measures of `observe.measure`.
-    initial, final, best : Network
-        At the start, at the last recorded step, and at the recorded step with the lowest validation loss.
+        One row an evaluation: ``step``, ``train_loss``, ``validation_loss`` and the measures of `observe.measure`.
+    initial, final, best : model
+        At the start, at the last evaluation, and at the evaluation with the lowest validation loss.
     drop_steps : dict of float to (int or None)
         For 0.01, 0.1 and 0.3: the first step at which the training loss had fallen by that share of its start.
     learning_rate, seed : float, int
     notes : tuple of str
         What happened that the reader of the numbers must know.
     snapshots : tuple of Snapshot
-        Of some of the recorded steps, for a run that was watched.
+        Of some of the evaluations, for a run that was watched.
     """
 
     status: Status
     steps: int
     trajectory: pl.DataFrame
-    initial: Network
-    final: Network
-    best: Network
+    initial: Any
+    final: Any
+    best: Any
     drop_steps: dict[float, int | None]
     learning_rate: float
     seed: int
@@ -49,7 +49,7 @@ class Run:
 
     @property
     def best_step(self) -> int:
-        """The recorded step with the lowest validation loss."""
+        """The step of the evaluation with the lowest validation loss."""
         return int(self.trajectory["step"][int(np.argmin(self.trajectory["validation_loss"]))])
 
     @property

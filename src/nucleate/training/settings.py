@@ -1,13 +1,30 @@
 """How runs are trained, checked at the door."""
 
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from jaxtyping import Int
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError, ValidationInfo
 
 from nucleate.errors import SpecError
-from nucleate.optimizers import OptimizerName
+from nucleate.optimizers import GD, Optimizer, get_optimizer
+
+
+def _optimizer(given: Any, info: ValidationInfo) -> Optimizer:
+    """Reading what was kept, an optimizer of one's own is known by its name."""
+    try:
+        optimizer = get_optimizer(given, known=info.context != READING)
+        if optimizer.make is not None:
+            optimizer.transformation(0.1)
+    except (SpecError, TypeError, ValueError) as error:
+        raise ValueError(str(error).rstrip(".")) from None
+    return optimizer
+
+
+READING = "reading"
+"""The context in which settings are validated that were kept, not given."""
+
+AnyOptimizer = Annotated[Optimizer, BeforeValidator(_optimizer), PlainSerializer(Optimizer.to_json)]
 
 
 class Settings(BaseModel):
@@ -15,26 +32,24 @@ class Settings(BaseModel):
 
     Parameters
     ----------
-    optimizer : {"gd", "momentum", "adam"}
-    momentum : float
-        Read by ``momentum`` alone.
+    optimizer : Optimizer, or its name
+        One of `nucleate.optimizers.OPTIMIZERS` by name, a mapping of a name and parameters, or an `Optimizer`.
     steps : int
         The most steps a run may take.
     batch_size : int or None
         Rows a step; None takes all of them.
-    records : int
-        About how many times a run is looked at.
+    evaluations : int
+        About how many times a run is evaluated.
     early_stopping : bool
         Whether a run ends once validation has got no better for as long as the stage of its loss curve asks.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
 
-    optimizer: OptimizerName = "gd"
-    momentum: float = Field(default=0.9, ge=0, lt=1)
+    optimizer: AnyOptimizer = GD
     steps: int = Field(default=5000, ge=1, le=2**31 - 2)
     batch_size: int | None = Field(default=None, ge=1)
-    records: int = Field(default=80, ge=4, le=100_000)
+    evaluations: int = Field(default=80, ge=4, le=100_000)
     early_stopping: bool = False
 
 
@@ -67,30 +82,30 @@ def spec_error(error: ValidationError) -> SpecError:
 
 
 SNAPSHOTS = 22
-"""Of how many recorded steps a watched run keeps a snapshot."""
+"""Of how many evaluated steps a watched run keeps a snapshot."""
 
 
-def snapshot_looks(records: int) -> frozenset[int]:
-    """Which of the looks at a run are kept as snapshots: evenly spaced ones, the first and the last among them.
+def snapshot_evaluations(evaluations: int) -> frozenset[int]:
+    """Which of the evaluations of a run are kept as snapshots: evenly spaced ones, the first and the last among them.
 
     Examples
     --------
-    >>> sorted(snapshot_looks(5)), len(snapshot_looks(80))
+    >>> sorted(snapshot_evaluations(5)), len(snapshot_evaluations(80))
     ([0, 1, 2, 3, 4], 22)
     """
-    return frozenset(np.linspace(0, records - 1, min(records, SNAPSHOTS)).round().astype(int).tolist())
+    return frozenset(np.linspace(0, evaluations - 1, min(evaluations, SNAPSHOTS)).round().astype(int).tolist())
 
 
-def record_steps(steps: int, records: int) -> Int[np.ndarray, " records"]:
-    """About ``records`` steps from 0 to ``steps``, half of them evenly spaced and half evenly in the logarithm.
+def evaluation_steps(steps: int, evaluations: int) -> Int[np.ndarray, " evaluations"]:
+    """About ``evaluations`` steps from 0 to ``steps``, half of them evenly spaced and half evenly in the logarithm.
 
     Plateaus last from a few steps to nearly all of them, so neither spacing alone would show every run.
 
     Examples
     --------
-    >>> record_steps(100, 10)
+    >>> evaluation_steps(100, 10)
     array([  0,   1,   3,  10,  25,  32,  50,  75, 100])
     """
-    even = np.linspace(0, steps, max(records // 2, 2))
-    logarithmic = np.geomspace(1, max(steps, 1), max(records - even.size, 2))
+    even = np.linspace(0, steps, max(evaluations // 2, 2))
+    logarithmic = np.geomspace(1, max(steps, 1), max(evaluations - even.size, 2))
     return np.unique(np.concatenate([even, logarithmic]).round().astype(np.int64))

@@ -1,13 +1,12 @@
 """What ends a run before its last step, judged from what has been recorded of it."""
 
+from collections.abc import Sequence
 from typing import Literal
 
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
-from nucleate.network import Network
-from nucleate.observe import AHEAD, FLAT, Stages, stages
+from nucleate.observe import AHEAD, FLAT, Layer, Stages, stages
 
 Status = Literal["running", "finished", "early_stopped", "diverged", "nan", "underflow", "dead"]
 
@@ -70,9 +69,8 @@ def has_vanished(train_loss: Float[np.ndarray, " t"], lost: float) -> bool:
     return bool(on_plateau and train_loss[-1] > 0 and not lost <= LOST)
 
 
-def is_dead(network: Network, x: Float[np.ndarray, "n d"]) -> bool:
-    """Whether some hidden layer is silent on all the data because nothing that enters it is positive (as in ReLU)."""
+def is_dead(layers: Sequence[Layer]) -> bool:
+    """Whether some layer is silent on all the data because nothing that enters it is positive (as in ReLU)."""
     return any(
-        not np.any(network.activation(entering)) and not np.any(np.asarray(entering) > 0) and bool(np.any(entering))
-        for entering in network.pre_activations(jnp.asarray(x.T, network.dtype))
+        not layer.leaving.any() and not (layer.entering > 0).any() and bool(layer.entering.any()) for layer in layers
     )

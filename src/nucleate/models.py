@@ -1,0 +1,169 @@
+"""What can be trained: any JAX pytree with a forward pass. `nucleate.Network` is one; your own need not know of us.
+
+A model is a pytree whose floating-point arrays are its parameters, all of one dtype, and which is called with rows of
+inputs, ``model(x)`` with ``x`` of shape (n, d), for outputs of shape (n, c). Other leaves (functions, numbers) stay as
+they are. Equinox modules, registered dataclasses and named tuples with a ``__call__`` are such models.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
+
+from nucleate._files import write_atomically
+from nucleate.devices import in_float64, on_host
+from nucleate.errors import ArchitectureError
+from nucleate.network import Network
+
+_FORMAT = "nucleate model 1"
+
+
+@dataclass(frozen=True)
+class Frame:
+    """What of a model is not a parameter: its structure and its other leaves. It is hashable, to be compiled in."""
+
+    structure: Any
+    leaves: tuple[Any, ...]
+
+    def __call__(self, parameters: Any) -> Any:
+        """The model with these parameters."""
+        return eqx.combine(parameters, jax.tree.unflatten(self.structure, self.leaves))
+
+
+def take_apart(model: Any) -> tuple[Any, Frame]:
+    """The parameters of a model, with None in the place of other leaves, and the frame they belong in.
+
+    Raises
+    ------
+    ArchitectureError
+        If it has no parameters, parameters of several dtypes, or another leaf that cannot be hashed.
+
+    Examples
+    --------
+    >>> from nucleate import InitScale
+    >>> network = Network.create(2, [3], 1, scale=InitScale("gain", 1.0))
+    >>> parameters, frame = take_apart(network)
+    >>> frame(parameters)
+    Network(2-3-1, tanh, no biases, float32)
+    """
+    parameters, rest = eqx.partition(model, eqx.is_inexact_array)
+    dtypes = {str(leaf.dtype) for leaf in jax.tree.leaves(parameters)}
+    if len(dtypes) != 1 or not dtypes <= {"float32", "float64"}:
+        raise ArchitectureError(
+            f"The model {_name(model)} has parameters of dtype {', '.join(sorted(dtypes)) or 'none'}; make all its "
+            "arrays float32, or all float64."
+        )
+    leaves, structure = jax.tree.flatten(rest)
+    frame = Frame(structure, tuple(leaves))
+    try:
+        hash(frame)
+    except TypeError:
+        raise ArchitectureError(
+            f"The model {_name(model)} holds something that is neither a floating-point array nor can be hashed; make "
+            "whole-number arrays tuples, or keep them out of the pytree."
+        ) from None
+    return on_host(parameters), frame
+
+
+def dtype_of(model: Any) -> str:
+    """``"float32"`` or ``"float64"``: the dtype of a model's parameters."""
+    return str(next(leaf.dtype for leaf in jax.tree.leaves(model) if eqx.is_inexact_array(leaf)))
+
+
+def outputs_of_columns(model: Any, x: Float[Array, "d n"]) -> Float[Array, "c n"]:
+    """The outputs for the columns of ``x``, for compiled code: the layout in which networks are fastest."""
+    return model.on_columns(x) if isinstance(model, Network) else model(x.T).T
+
+
+@in_float64
+def outputs_of(model: Any, x: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n c"]:
+    """The outputs for rows, in the model's own dtype, as float64."""
+    parameters, frame = take_apart(model)
+    outputs: Any = np.asarray(_outputs(frame, parameters, jnp.asarray(x, dtype_of(model))), np.float64)
+    return outputs
+
+
+@eqx.filter_jit
+def _outputs(frame: Frame, parameters: Any, x: Float[Array, "n d"]) -> Float[Array, "n c"]:
+    return outputs_of_columns(frame(parameters), x.T).T
+
+
+def describe(model: Any) -> str:
+    """The architecture in a line, the same for models that can be trained together."""
+    if isinstance(model, Network):
+        return repr(model)
+    shapes = [f"{jax.tree_util.keystr(path)} {tuple(leaf.shape)}" for path, leaf in _parameters(model)]
+    return f"{_name(model)}({', '.join(shapes)}, {dtype_of(model)})"
+
+
+def count_parameters(model: Any) -> int:
+    """How many numbers a model learns.
+
+    Examples
+    --------
+    >>> from nucleate import InitScale
+    >>> count_parameters(Network.create(10, [3, 2], 1, scale=InitScale("gain", 1.0), bias=True))
+    44
+    """
+    return sum(int(np.size(leaf)) for _, leaf in _parameters(model))
+
+
+def model_to_bytes(model: Any, metadata: Mapping[str, str] | None = None) -> bytes:
+    """A safetensors file's bytes: a network's as `Network.to_bytes`, any other model's parameters by their place."""
+    if isinstance(model, Network):
+        return model.to_bytes(metadata)
+    tensors = {jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in _parameters(model)}
+    content = {**(metadata or {}), "format": _FORMAT, "model": describe(model)}
+    return save(tensors, {"nucleate": json.dumps(content, ensure_ascii=False)})
+
+
+def save_model(model: Any, path: str | Path, metadata: Mapping[str, str] | None = None) -> None:
+    """Write `model_to_bytes` to ``path``, which appears whole or not at all; raises `NucleateError` if it cannot."""
+    write_atomically(Path(path), model_to_bytes(model, metadata))
+
+
+def load_model(path: str | Path, like: Any = None) -> Any:
+    """The model that `save_model` wrote, bit for bit.
+
+    Parameters
+    ----------
+    path : path
+    like : model, optional
+        One of the same architecture, for models that are no `Network`: files hold parameters and no code.
+
+    Raises
+    ------
+    ArchitectureError
+        If the file is missing, damaged, or holds parameters of another architecture.
+    """
+    if like is None or isinstance(like, Network):
+        return Network.load(path)
+    try:
+        tensors = load(Path(path).read_bytes())
+    except FileNotFoundError:
+        raise ArchitectureError(f"There is no model file {path}; check the path.") from None
+    except (SafetensorError, OSError) as error:
+        raise ArchitectureError(f"{path} is not a readable safetensors file ({error}); save the model again.") from None
+    expected = {jax.tree_util.keystr(place): leaf.shape for place, leaf in _parameters(like)}
+    if {name: tensor.shape for name, tensor in tensors.items()} != expected:
+        raise ArchitectureError(f"The file {path} holds parameters of another model than {describe(like)}.")
+    parameters, frame = take_apart(like)
+    return frame(jax.tree_util.tree_map_with_path(lambda place, _: tensors[jax.tree_util.keystr(place)], parameters))
+
+
+def _parameters(model: Any) -> list[tuple[Any, Any]]:
+    leaves: list[tuple[Any, Any]] = jax.tree_util.tree_leaves_with_path(model)
+    return [(path, leaf) for path, leaf in leaves if eqx.is_inexact_array(leaf)]
+
+
+def _name(model: Any) -> str:
+    return type(model).__name__
