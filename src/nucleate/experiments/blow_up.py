@@ -8,8 +8,8 @@ import numpy as np
 from jaxtyping import Float
 from matplotlib.figure import Figure
 
-from nucleate.experiments.drawing import BLUE, GREY, ORANGE, legend, panels
-from nucleate.experiments.experiment import Criterion, Experiment, Measurement, Progress
+from nucleate.figures import BLUE, GREY, ORANGE, legend, panels
+from nucleate.experiments.experiment import Criterion, Experiment, Measurement, ShareDone
 from nucleate.theory import State, blowup_time, energy, states_at_fractions, states_at_times
 
 # Fractions of the blow-up time, dense towards it.
@@ -37,7 +37,7 @@ class _Way(NamedTuple):
         return np.diff(np.cbrt(1 / self.energy[positive])) / np.diff(self.remaining[positive])
 
 
-def measure(size: Size, progress: Progress) -> Measurement:
+def measure(size: Size, progress: ShareDone) -> Measurement:
     rng = np.random.default_rng(0)
     m, count = size.width, size.states
     ensemble = [rng.standard_normal(shape) for shape in ((count, m), (count, m, m), (count, m))]

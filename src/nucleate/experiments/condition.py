@@ -6,8 +6,8 @@ import numpy as np
 from jaxtyping import Bool, Float
 from matplotlib.figure import Figure
 
-from nucleate.experiments.drawing import BLUE, ORANGE, legend, panels
-from nucleate.experiments.experiment import Criterion, Experiment, Measurement, Progress
+from nucleate.figures import BLUE, ORANGE, legend, panels
+from nucleate.experiments.experiment import Criterion, Experiment, Measurement, ShareDone
 from nucleate.theory import Conditions, condensation, states_at_times
 
 LABELS = Conditions("S1b: inputs grow", "S1: all grow", "F: balance", "S2: signs")
@@ -31,7 +31,7 @@ class _Followed(NamedTuple):
     condensed: Bool[np.ndarray, "states 1"]
 
 
-def measure(size: Size, progress: Progress) -> Measurement:
+def measure(size: Size, progress: ShareDone) -> Measurement:
     rng, m = np.random.default_rng(0), size.width
     rows = []
     for state in range(size.states):

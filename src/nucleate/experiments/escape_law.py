@@ -6,8 +6,8 @@ import numpy as np
 from jaxtyping import Float
 from matplotlib.figure import Figure
 
-from nucleate.experiments.drawing import colors, legend, panels
-from nucleate.experiments.experiment import Criterion, Experiment, Measurement, Progress
+from nucleate.figures import colors, legend, panels
+from nucleate.experiments.experiment import Criterion, Experiment, Measurement, ShareDone
 from nucleate.init_scale import InitScale
 from nucleate.network import Network
 from nucleate.problems import Problem, load_problem
@@ -42,7 +42,7 @@ class Size(NamedTuple):
         return tuple(scale * (20 / self.width) ** 0.5 for scale in PLANS[depth].scales)
 
 
-def measure(size: Size, progress: Progress) -> Measurement:
+def measure(size: Size, progress: ShareDone) -> Measurement:
     problem = load_problem("diabetes", validation=0.4, test=0.4)
     steps = {}
     for done, depth in enumerate(PLANS, start=1):

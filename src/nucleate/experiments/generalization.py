@@ -7,8 +7,8 @@ import numpy as np
 from jaxtyping import Float
 from matplotlib.figure import Figure
 
-from nucleate.experiments.drawing import BLUE, ORANGE, panels
-from nucleate.experiments.experiment import Criterion, Experiment, Measurement, Progress
+from nucleate.figures import BLUE, ORANGE, panels
+from nucleate.experiments.experiment import Criterion, Experiment, Measurement, ShareDone
 from nucleate.init_scale import InitScale
 from nucleate.network import Network
 from nucleate.problems import Problem, Split, load_problem
@@ -30,7 +30,7 @@ class Size(NamedTuple):
 Errors = Float[np.ndarray, "seeds gains moments"]
 
 
-def measure(size: Size, progress: Progress) -> Measurement:
+def measure(size: Size, progress: ShareDone) -> Measurement:
     errors: dict[tuple[str, int], Errors] = {}
     cells = [(data, rows) for data in DATA for rows in ROWS]
     for done, (data, rows) in enumerate(cells):

@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 
 from nucleate import devices
 from nucleate.errors import SpecError
-from nucleate.experiments.drawing import colors, legend, panels
-from nucleate.experiments.experiment import Criterion, Experiment, Measurement, Progress
+from nucleate.figures import colors, legend, panels
+from nucleate.experiments.experiment import Criterion, Experiment, Measurement, ShareDone
 from nucleate.observe import effective_rank
 from nucleate.theory import Factors, MatrixLoss, completion_loss, draw_factors, end_to_end
 
@@ -61,7 +61,7 @@ class _Completion(NamedTuple):
     hidden_loss: float
 
 
-def measure(size: Size, progress: Progress) -> Measurement:
+def measure(size: Size, progress: ShareDone) -> Measurement:
     tables, descents = [], []
     for seed in range(size.seeds):
         task = _draw_task(size, seed)

@@ -8,8 +8,8 @@ from jaxtyping import Array, Float
 from matplotlib.figure import Figure
 
 from nucleate.activations import Activation, get_activation, register_activation
-from nucleate.experiments.drawing import colors, legend, panels
-from nucleate.experiments.experiment import Criterion, Experiment, Measurement, Progress
+from nucleate.figures import colors, legend, panels
+from nucleate.experiments.experiment import Criterion, Experiment, Measurement, ShareDone
 from nucleate.init_scale import InitScale
 from nucleate.network import Network
 from nucleate.observe import contributions, effective_neurons, neurons
@@ -57,7 +57,7 @@ class _Course(NamedTuple):
         return float(initial.min(axis=0).max())
 
 
-def measure_descent(size: Size, progress: Progress) -> Measurement:
+def measure_descent(size: Size, progress: ShareDone) -> Measurement:
     """Under gradient descent, also the directions that attract a neuron: the ends of the axes of theory."""
     used, figure = measure(size, progress)
     attracting = tuple(float(np.max([2 * _axes(load_problem(data), name) for data in DATA])) for name in ACTIVATIONS)
@@ -69,7 +69,7 @@ def _axes(problem: Problem, activation: str) -> int:
     return len(target_directions(network, problem.train.x, problem.train.y).directions)
 
 
-def measure(size: Size, progress: Progress) -> Measurement:
+def measure(size: Size, progress: ShareDone) -> Measurement:
     courses = {}
     cells = [(name, data) for name in ACTIVATIONS for data in DATA]
     for done, (name, data) in enumerate(cells):

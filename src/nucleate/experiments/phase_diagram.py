@@ -10,8 +10,8 @@ import numpy as np
 from jaxtyping import Float
 from matplotlib.figure import Figure
 
-from nucleate.experiments.drawing import colors, panels
-from nucleate.experiments.experiment import Criterion, Experiment, Measurement, Progress
+from nucleate.figures import colors, panels
+from nucleate.experiments.experiment import Criterion, Experiment, Measurement, ShareDone
 from nucleate.init_scale import InitScale
 from nucleate.network import Network
 from nucleate.problems import Problem, Split, load_problem
@@ -38,7 +38,7 @@ class _Diagram(NamedTuple):
     slopes: Float[np.ndarray, "gammas_2 gammas_3 layers"]
 
 
-def measure(size: Size, progress: Progress) -> Measurement:
+def measure(size: Size, progress: ShareDone) -> Measurement:
     problem = _four_points()
     points = list(product(size.gammas_2, size.gammas_3))
     by_width, unfitted = [], []

@@ -7,8 +7,8 @@ import numpy as np
 from jaxtyping import Array, Float
 from matplotlib.figure import Figure
 
-from nucleate.experiments.drawing import GREY, colors, legend, panels
-from nucleate.experiments.experiment import Criterion, Experiment, Measurement, Progress
+from nucleate.figures import GREY, colors, legend, panels
+from nucleate.experiments.experiment import Criterion, Experiment, Measurement, ShareDone
 from nucleate.init_scale import InitScale
 from nucleate.network import Network
 from nucleate.problems import load_problem
@@ -32,7 +32,7 @@ class _Outcome(NamedTuple):
     condition: Float[np.ndarray, "scales seeds"]
 
 
-def measure(size: Size, progress: Progress) -> Measurement:
+def measure(size: Size, progress: ShareDone) -> Measurement:
     problem = load_problem("diabetes")
     starts = [(epsilon, seed) for epsilon in size.epsilons for seed in range(size.seeds)]
     networks = [

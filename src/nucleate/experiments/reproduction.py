@@ -102,7 +102,7 @@ def _run(experiments: Sequence[Experiment[Any]], out: Path, *, quick: bool, prog
     return verdicts
 
 
-def _measured(experiment: Experiment[Any], out: Path, progress: Progress, *, quick: bool) -> Verdict:
+def _measured(experiment: Experiment[Any], out: Path, progress: ShareDone, *, quick: bool) -> Verdict:
     progress(0.0)
     numbers, figure = experiment.measure(experiment.size(quick=quick), progress)
     verdict = Verdict.of(experiment, numbers, out, quick=quick)

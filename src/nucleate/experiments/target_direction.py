@@ -7,8 +7,8 @@ import numpy as np
 from jaxtyping import Float
 from matplotlib.figure import Figure
 
-from nucleate.experiments.drawing import BLUE, ORANGE, colors, legend, panels
-from nucleate.experiments.experiment import Criterion, Experiment, Measurement, Progress
+from nucleate.figures import BLUE, ORANGE, colors, legend, panels
+from nucleate.experiments.experiment import Criterion, Experiment, Measurement, ShareDone
 from nucleate.init_scale import InitScale
 from nucleate.network import Network
 from nucleate.observe import alignment, neurons
@@ -59,7 +59,7 @@ class _Turn(NamedTuple):
 Turns = dict[tuple[str, float], list[_Turn]]
 
 
-def measure(size: Size, progress: Progress) -> Measurement:
+def measure(size: Size, progress: ShareDone) -> Measurement:
     turns: Turns = {}
     cells = list(product(PLANS, size.gammas))
     work = np.cumsum([size.width**gamma for _, gamma in cells])
