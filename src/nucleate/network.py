@@ -51,8 +51,8 @@ class Network:
     (80, 1)
     """
 
-    weights: tuple[Float[Array, "fan_out fan_in"], ...]
-    biases: tuple[Float[Array, " fan_out"] | None, ...]
+    weights: tuple[Float[Array | np.ndarray, "fan_out fan_in"], ...]
+    biases: tuple[Float[Array | np.ndarray, " fan_out"] | None, ...]
     activation: Activation
 
     @classmethod
@@ -194,7 +194,7 @@ class Network:
         return tuple(entering)
 
     def _affine(self, layer: int, x: Float[Array, "fan_in n"]) -> Float[Array, "fan_out n"]:
-        product = self.weights[layer] @ x
+        product: Array = self.weights[layer] @ x
         bias = self.biases[layer]
         return product if bias is None else product + bias[:, None]
 
