@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 
 from nucleate import devices
 from nucleate.errors import SpecError
-from nucleate.figures import colors, legend, panels
 from nucleate.experiments.experiment import Criterion, Experiment, Measurement, ShareDone
+from nucleate.figures import colors, legend, panels
 from nucleate.observe import effective_rank
 from nucleate.theory import Factors, MatrixLoss, completion_loss, draw_factors, end_to_end
 
@@ -168,10 +168,10 @@ def _second_when_first_is_half(descent: Descent) -> float:
 
 def _draw(by: dict[tuple[int, float], list[_Completion]], descents: list[Descent]) -> Figure:
     figure, (rank, error, first, deep) = panels(4, width=2.9)
-    for depth, colour in zip(DEPTHS, colors(len(DEPTHS)), strict=True):
+    for depth, color in zip(DEPTHS, colors(len(DEPTHS)), strict=True):
         for panel, quantity in ((rank, "effective_rank"), (error, "hidden_loss")):
             medians = [np.median([getattr(row, quantity) for row in by[depth, gain]]) for gain in GAINS]
-            panel.plot(GAINS, medians, "o-", color=colour, ms=4, label=f"depth {depth}")
+            panel.plot(GAINS, medians, "o-", color=color, ms=4, label=f"depth {depth}")
             panel.set(xlabel="init scale (gain)", xscale="log")
             panel.set_xticks(GAINS, [f"{gain:g}" for gain in GAINS])
             panel.minorticks_off()
@@ -181,8 +181,8 @@ def _draw(by: dict[tuple[int, float], list[_Completion]], descents: list[Descent
     legend(rank)
     for panel, descent, depth in ((first, descents[0], 1), (deep, descents[1], DEEP)):
         values = descent.singular_values
-        for index, colour in enumerate(colors(3)):
-            panel.plot(descent.steps + 1, values[:, index], color=colour, label=f"$\\sigma_{index + 1}$")
+        for index, color in enumerate(colors(3)):
+            panel.plot(descent.steps + 1, values[:, index], color=color, label=f"$\\sigma_{index + 1}$")
         panel.set(xlabel="step + 1", xscale="log", title=f"Factorisation: depth {depth}")
     first.set_ylabel("singular values")
     legend(first)

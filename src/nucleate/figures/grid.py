@@ -60,7 +60,8 @@ def loss_by_scale(study: Study) -> Figure:
 def cosine_heat_maps(study: Study, lr: float | None = None) -> Figure:
     """Cosine similarity of the neurons of each layer, at start and end, for the smallest and the largest scale.
 
-    They are those of the first and the last snapshot, at most 48 of a layer, ordered by the leading eigenvector, each map by its own.
+    They are those of the first and the last snapshot, at most 48 of a layer, each map ordered by its leading
+    eigenvector.
 
     Parameters
     ----------

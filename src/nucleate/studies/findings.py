@@ -142,9 +142,7 @@ class Findings:
     @cached_property
     def recommended_run(self) -> int:
         """Of its runs, the best validated one."""
-        runs = self.study.results.filter(
-            pl.col("run").is_in(self.recommended.runs) & pl.col("status").is_in(TRAINED)
-        )
+        runs = self.study.results.filter(pl.col("run").is_in(self.recommended.runs) & pl.col("status").is_in(TRAINED))
         return int(runs.sort("best_validation_loss")["run"][0])
 
     @cached_property
