@@ -25,7 +25,7 @@ def few_compiled_programs():
 
 
 EVIL = "<script>alert('x')</script>"
-GRID = {"gains": [1.0, 0.1, 0.01], "lrs": [0.1, 0.05], "seeds": 2, "hidden": [12, 9], "steps": 60, "records": 10}
+GRID = {"gains": [1.0, 0.1, 0.01], "lrs": [0.1, 0.05], "seeds": 2, "hidden": [12, 9], "steps": 60, "evaluations": 10}
 
 
 @pytest.fixture(scope="session")

@@ -97,11 +97,11 @@ def test_measured_stands_against_forecast(study):
 def test_a_picture_that_cannot_be_is_one_sentence(study, tmp_path):
     with pytest.raises(StudyError, match="has no finished run 99; its runs are 0 to 11"):
         figures.trajectory(study, 99)
-    with pytest.raises(StudyError, match="keeps no moments of run 1: they are kept of the first seed"):
+    with pytest.raises(StudyError, match="keeps no snapshots of run 1: they are kept of the first seed"):
         figures.neuron_directions(study, 1)
     with pytest.raises(NucleateError, match=r"has no ending that is known; give it .pdf, .png or .svg"):
         figures.save(figures.phase_map(study), tmp_path / "picture.docx")
-    grid = {"gains": [0.1], "hidden": [4], "steps": 9, "records": 4, "batch_size": 8}
+    grid = {"gains": [0.1], "hidden": [4], "steps": 9, "evaluations": 4, "batch_size": 8}
     batches = sweep("sine-5d", out=tmp_path / "study", progress=False, **grid)
     with pytest.raises(StudyError, match="holds no forecasts: of mini-batches there are none"):
         figures.forecast_against_measured(batches)

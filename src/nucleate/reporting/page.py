@@ -1,4 +1,4 @@
-"""The verb: one self-contained page about a study, for someone who will not read code."""
+"""One self-contained page about a study, for someone who will not read code."""
 
 from functools import partial
 from importlib.metadata import version
@@ -12,15 +12,15 @@ from plotly.offline import get_plotlyjs
 
 from nucleate._files import write_atomically
 from nucleate.errors import StudyError
+from nucleate.models import count_parameters
 from nucleate.network import read_metadata
 from nucleate.problems import Preprocessing
-from nucleate.reduction import FOLDER, Reduction, count_parameters, load_reduction
+from nucleate.reduction import FOLDER, Reduction, load_reduction
 from nucleate.reporting import sentences
 from nucleate.reporting.payload import payload
 from nucleate.reporting.phase_map import phase_maps
 from nucleate.reporting.sentences import load_texts
-from nucleate.studies import Study
-from nucleate.studies.findings import Findings, find
+from nucleate.studies import Findings, Study, study_findings
 
 
 def report(study: Study | str | Path, lang: str = "en", out: str | Path = "report.html") -> Path:
@@ -44,7 +44,7 @@ def report(study: Study | str | Path, lang: str = "en", out: str | Path = "repor
     Raises
     ------
     StudyError
-        If the folder is no study or is damaged.
+        If the folder is no study or is damaged, or its model has no measured layers.
     NucleateError
         For an unknown language, or if the page cannot be written.
 
@@ -81,7 +81,7 @@ def _page(study: Study, lang: str, texts: dict[str, dict[str, str]]) -> str:
         study=study,
         spec=study.spec,
         name=sentences.data_name(study),
-        settings={name: value for name, value in study.spec.model_dump().items() if value not in (None, ())},
+        settings={name: sentences.say_setting(value) for name, value in study.spec.model_dump().items() if value not in (None, ())},
         version=version("nucleate"),
         css=(page / "page.css").read_text("utf-8"),
         js=(page / "page.js").read_text("utf-8"),
@@ -96,12 +96,12 @@ def _page(study: Study, lang: str, texts: dict[str, dict[str, str]]) -> str:
 
 
 def _contents(study: Study, texts: dict[str, dict[str, str]]) -> dict[str, Any]:
-    findings = find(study)
+    findings = study_findings(study)
     if findings is None:
         return {"findings": None}
     first = findings.cells[0].runs[0]
     metadata = read_metadata(study.path / "weights" / f"run-{first:05d}-initial.safetensors")
-    network = study.network(first, "initial")
+    network = study.network(first, at="initial")
     targets = [column.name for column in Preprocessing.from_json(metadata["preprocessing"]).targets]
     contents = {
         "findings": findings,
@@ -111,7 +111,7 @@ def _contents(study: Study, texts: dict[str, dict[str, str]]) -> dict[str, Any]:
         "maps": phase_maps(findings, texts),
         "runs": _runs(findings),
         "data": payload(findings, texts),
-        "metric": texts["metric"][findings.metric],
+        "metric": sentences.name_metric(findings.metric, texts),
         "say_metric": partial(sentences.say_metric, findings.metric),
         "statuses": sentences.say_statuses(study.results, texts),
     }
@@ -145,7 +145,6 @@ def _runs(findings: Findings) -> list[list[dict[str, Any]]]:
     rows = study.results
     if not study.forecasts.is_empty():
         rows = rows.join(study.forecasts.select("run", forecast_end="drop_1_percent"), on="run", how="left")
-    layers = range(1, len(study.spec.hidden) + 1)
-    rows = rows.with_columns(neurons=pl.concat_list(f"effective_neurons_{layer}" for layer in layers))
+    rows = rows.with_columns(neurons=pl.concat_list(f"effective_neurons_{layer}" for layer in findings.layers))
     by_run = {row["run"]: row for row in rows.iter_rows(named=True)}
     return [[by_run[run] for run in cell.runs] for cell in findings.cells]
