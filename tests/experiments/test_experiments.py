@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
+from nucleate import activation_names
 from nucleate.experiments import EXPERIMENTS, get_experiment
 from nucleate.experiments.blow_up import Way
-from nucleate.experiments.multiplicity import Plan
+from nucleate.experiments.multiplicity import ACTIVATIONS, Plan
 from nucleate.experiments.phase_diagram import apart
 from nucleate.experiments.target_direction import Turn
 from nucleate.figures import panels
@@ -61,6 +62,11 @@ def test_at_full_size_a_start_is_no_larger_for_its_width_than_at_the_quick_one()
     turn = get_experiment("target-direction")
     quick, full = (size.width ** -max(size.gammas) for size in (turn.quick, turn.full))
     assert full <= quick
+
+
+def test_an_activation_of_an_experiment_is_passed_and_not_registered():
+    used = {activation.name for activation in ACTIVATIONS.values()}
+    assert used - set(activation_names()) == {"x2tanh"}
 
 
 def test_names_are_distinct():

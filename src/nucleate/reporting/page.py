@@ -81,7 +81,11 @@ def _page(study: Study, lang: str, texts: dict[str, dict[str, str]]) -> str:
         study=study,
         spec=study.spec,
         name=sentences.data_name(study),
-        settings={name: sentences.say_setting(value) for name, value in study.spec.model_dump().items() if value not in (None, ())},
+        settings={
+            name: sentences.say_setting(value)
+            for name, value in study.spec.model_dump().items()
+            if value not in (None, ())
+        },
         version=version("nucleate"),
         css=(page / "page.css").read_text("utf-8"),
         js=(page / "page.js").read_text("utf-8"),

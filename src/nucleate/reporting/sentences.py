@@ -269,7 +269,7 @@ def about(study: Study, names: Sequence[str], inputs: int, texts: Texts) -> list
         "target": ", ".join(names),
         "inputs": inputs,
         "widths": say_widths(study.widths),
-        "activation": spec.activation,
+        "made_of": say_architecture(study, texts),
         "convention": spec.convention,
         "scales": len(spec.scales),
         "scale_list": ", ".join(f"{scale:g}" for scale in spec.scales),
@@ -282,6 +282,13 @@ def about(study: Study, names: Sequence[str], inputs: int, texts: Texts) -> list
     }
     keys = ["question", "grid", *(["rows"] if study.rows else [])]
     return [asked[key].format(**fields) for key in keys]
+
+
+def say_architecture(study: Study, texts: Texts) -> str:
+    """The networks' activation, or the name of another model."""
+    settings = study.spec.model_dump()
+    key = "activation" if settings.get("model") is None else "model"
+    return texts["asked"][key].format(name=say_setting(settings[key]))
 
 
 def terms(findings: Findings, texts: Texts) -> list[str]:
