@@ -23,7 +23,7 @@ SINGULAR_VALUES = (10.0, 4.0)
 # The loss is a mean over the known entries: with a rate in proportion to their number it has the same speed for all.
 RATE_AN_ENTRY = 0.005
 # At that rate both singular values are learnt within the first thousand steps, whatever the side.
-FACTORISATION_STEPS, LOOK_EVERY = 2000, 2
+FACTORIZATION_STEPS, RECORD_EVERY = 2000, 2
 
 
 class Size(NamedTuple):
@@ -106,7 +106,7 @@ def _complete(task: _Task, size: Size, seed: int) -> list[_Completion]:
 def _factorize(task: _Task, size: Size, depth: int, seed: int) -> Descent:
     loss = task.loss(np.ones_like(task.shown))
     factors = draw_factors((size.side, size.side), depth, SMALL / size.side**0.5, seed)
-    return descend(loss, factors, RATE_AN_ENTRY * task.truth.size, FACTORISATION_STEPS, LOOK_EVERY)
+    return descend(loss, factors, RATE_AN_ENTRY * task.truth.size, FACTORIZATION_STEPS, RECORD_EVERY)
 
 
 @devices.in_float64
@@ -195,7 +195,7 @@ EXPERIMENT = Experiment(
     "the smaller: singular values are learnt one after the other.",
     source="Chen and Luo 2024, arXiv 2402.15958; Arora et al. 2019, arXiv 1905.13655",
     setting="{side} x {side} matrices of singular values 10 and 4, a share {known} of the entries shown for completion "
-    f"and all for factorisation; gradient descent for {{steps}} and {FACTORISATION_STEPS} steps; "
+    f"and all for factorisation; gradient descent for {{steps}} and {FACTORIZATION_STEPS} steps; "
     "{seeds} seeds from 0, medians; depths 1 to 4, gains 1, 0.5, 0.2 and 0.1; small: gain 0.1, large: gain 1, deep: "
     "depth 3",
     criteria=(
