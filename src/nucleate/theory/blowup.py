@@ -227,14 +227,14 @@ def _of_ensemble(make: Callable[..., Flow], chain: tuple[Float[np.ndarray, "stat
 
 
 @eqx.filter_jit
-def _by_two_runs(make: Callable[..., Flow], *start: Any) -> tuple[BlowupTime, Bool[Array, ""]]:
+def _by_two_runs(make: Callable[..., Flow], *start: Any) -> tuple[BlowupTime, Bool[AnyArray, ""]]:
     return _enclose(make(*start))
 
 
 @eqx.filter_jit
 def _by_two_runs_each(
     chain: tuple[Float[Array, "states ..."], ...], make: Callable[..., Flow]
-) -> tuple[BlowupTime, Bool[Array, " states"]]:
+) -> tuple[BlowupTime, Bool[AnyArray, " states"]]:
     return jax.lax.map(lambda state: _enclose(make(state)), chain, batch_size=AT_A_TIME)
 
 
@@ -243,10 +243,10 @@ def _with_care(make: Callable[..., Flow], *start: Any) -> BlowupTime:
     return _enclose_with_care(make(*start))
 
 
-def _enclose(flow: Flow) -> tuple[BlowupTime, Bool[Array, ""]]:
+def _enclose(flow: Flow) -> tuple[BlowupTime, Bool[AnyArray, ""]]:
     """The enclosure from two runs, and whether it may be kept: they blow up at very nearly the same time."""
 
-    def closed(s: Any, point: Any, args: Any, **_: Any) -> Bool[Array, ""]:
+    def closed(s: Any, point: Any, args: Any, **_: Any) -> Bool[AnyArray, ""]:
         lower, upper = flow.ends(flow.mark(point))
         return upper - lower < CLOSED * lower
 
