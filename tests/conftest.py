@@ -5,6 +5,7 @@ import pytest
 from hypothesis import settings
 
 from nucleate import InitScale, Network, load_problem, sweep
+from nucleate.problems import RMSE
 from nucleate.reduction import Baseline, BeforeAfter, Certificate, Reduction, groups
 
 # One profile everywhere: no deadline (a slow machine must not fail a test), the same examples at every run.
@@ -48,7 +49,7 @@ def reduction():
         data_hash=problem.data_hash,
         method="select",
         tolerance=0.01,
-        metric_name="rmse",
+        metric=RMSE,
         original=original,
         network=network,
         preprocessing=problem.preprocessing,
