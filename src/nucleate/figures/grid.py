@@ -11,7 +11,7 @@ from nucleate.figures.planes import unit_vectors
 from nucleate.figures.run import snapshots_of
 from nucleate.figures.style import colors, for_print, panels
 from nucleate.observe import cosine_similarity, leading_order
-from nucleate.studies import Study, finished_runs, measured_layers, summarize
+from nucleate.studies import Study, finished_runs, measured_layers, summarize, tables
 
 
 @for_print
@@ -126,6 +126,7 @@ def phase_map(study: Study) -> Figure:
         If no run is finished, or the study's model has no measured layers.
     """
     spec, layers = study.spec, measured_layers(study)
+    finished_runs(study)
     summary = summarize(study)
     figure = Figure(
         figsize=(0.6 + 0.48 * len(spec.scales) * len(layers) + 0.7, 0.9 + 0.35 * len(spec.lrs)), layout="constrained"
@@ -137,7 +138,7 @@ def phase_map(study: Study) -> Figure:
         counts = np.full((len(rates), len(scales)), np.nan)
         for cell in summary.iter_rows(named=True):
             row, column = rates.index(cell["lr"]), scales.index(cell[spec.convention])
-            value = cell[f"fewest_effective_neurons_{layer}"]
+            value = cell[tables.fewest_effective_neurons(layer)]
             if value is None:
                 panel.add_patch(_hatched(row, column))
                 panel.text(column, row, cell["status"].split()[-1], ha="center", va="center", fontsize=6)

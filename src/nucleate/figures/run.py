@@ -11,7 +11,7 @@ from nucleate.errors import StudyError
 from nucleate.figures.planes import in_plane
 from nucleate.figures.style import BLUE, GREEN, GREY, ORANGE, colors, for_print, legend, panels
 from nucleate.observe import Snapshot
-from nucleate.studies import Study, finished_runs, measured_layers, study_findings
+from nucleate.studies import Study, finished_runs, measured_layers, study_findings, tables
 
 
 @for_print
@@ -47,8 +47,8 @@ def trajectory(study: Study, run: int | None = None) -> Figure:
     loss.set(yscale="log", ylabel="loss")
     legend(loss)
     for layer, color in zip(layers, colors(len(layers)), strict=True):
-        neurons.plot(steps, course[f"effective_neurons_{layer}"], color=color, label=f"layer {layer}")
-        rank.plot(steps, course[f"stable_rank_{layer}"], color=color)
+        neurons.plot(steps, course[tables.effective_neurons(layer)], color=color, label=f"layer {layer}")
+        rank.plot(steps, course[tables.measured("stable_rank", layer)], color=color)
     neurons.set(yscale="log", ylabel="effective neurons")
     legend(neurons)
     rank.set(ylabel="stable rank of the weights")

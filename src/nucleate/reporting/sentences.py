@@ -261,13 +261,13 @@ def data_name(study: Study) -> str:
     return Path(study.spec.data).name
 
 
-def about(study: Study, names: Sequence[str], inputs: int, texts: Texts) -> list[str]:
+def about(study: Study, texts: Texts) -> list[str]:
     """What was asked, of what data and on which grid."""
-    spec, asked = study.spec, texts["asked"]
+    spec, asked, preprocessing = study.spec, texts["asked"], study.preprocessing
     fields = {
         "data": data_name(study),
-        "target": ", ".join(names),
-        "inputs": inputs,
+        "target": ", ".join(column.name for column in preprocessing.targets),
+        "inputs": len(preprocessing.encoded_inputs),
         "widths": say_widths(study.widths),
         "made_of": say_architecture(study, texts),
         "convention": spec.convention,
@@ -280,8 +280,7 @@ def about(study: Study, names: Sequence[str], inputs: int, texts: Texts) -> list
         "steps": f"{spec.steps:,}",
         **study.rows,
     }
-    keys = ["question", "grid", *(["rows"] if study.rows else [])]
-    return [asked[key].format(**fields) for key in keys]
+    return [asked[key].format(**fields) for key in ("question", "grid", "rows")]
 
 
 def say_architecture(study: Study, texts: Texts) -> str:
@@ -289,6 +288,14 @@ def say_architecture(study: Study, texts: Texts) -> str:
     settings = study.spec.model_dump()
     key = "activation" if settings.get("model") is None else "model"
     return texts["asked"][key].format(name=say_setting(settings[key]))
+
+
+def describe_model(study: Study, texts: Texts) -> str:
+    """The model's architecture and how many numbers it learns."""
+    widths = f"{len(study.preprocessing.encoded_inputs)} - {' - '.join(map(str, study.widths))}"
+    return texts["methods"]["parameters"].format(
+        widths=widths, made_of=say_architecture(study, texts), count=f"{study.parameters:,}"
+    )
 
 
 def terms(findings: Findings, texts: Texts) -> list[str]:

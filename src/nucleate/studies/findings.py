@@ -9,6 +9,7 @@ import polars as pl
 
 from nucleate.errors import StudyError
 from nucleate.problems import Metric
+from nucleate.studies import tables
 from nucleate.studies.folder import Study
 from nucleate.studies.summary import measured_layers, summarize
 from nucleate.training import TRAINED
@@ -229,10 +230,11 @@ def _cell(study: Study, results: pl.DataFrame, layers: dict[str, int], row: dict
     runs = results.filter((pl.col(spec.convention) == row[spec.convention]) & (pl.col("lr") == row["lr"]))
     trained = runs.filter(pl.col("status").is_in(TRAINED))
     fewest, final = (
-        tuple(_number(row[f"{kind}_neurons_{layer}"]) for layer in layers) for kind in ("fewest_effective", "effective")
+        tuple(_number(row[column(layer)]) for layer in layers)
+        for column in (tables.fewest_effective_neurons, tables.effective_neurons)
     )
     left = row["stage"] != "initial plateau"
-    validation = trained[f"validation_{metric.name}"]
+    validation = trained[tables.metric_on_validation(metric.name)]
     return Cell(
         scale=row[spec.convention],
         lr=row["lr"],
@@ -245,7 +247,7 @@ def _cell(study: Study, results: pl.DataFrame, layers: dict[str, int], row: dict
         ends_condensed=left and _few(final, layers),
         validation=_number(validation.median()),
         worst_validation=_number(validation.min() if metric.larger_is_better else validation.max()),
-        test=_number(row[f"test_{metric.name}"]),
+        test=_number(row[tables.metric_on_test(metric.name)]),
         plateau_end=_number(row["plateau_end"]),
         stage=row["stage"] or "",
         status=row["status"],

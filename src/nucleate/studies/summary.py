@@ -6,8 +6,6 @@ from nucleate.errors import StudyError
 from nucleate.studies.folder import Study
 from nucleate.training import TRAINED
 
-_FEWEST = "fewest_effective_neurons_"
-
 
 def finished_runs(study: Study) -> pl.DataFrame:
     """The results of a study, of one run at least.
@@ -33,7 +31,7 @@ def finished_runs(study: Study) -> pl.DataFrame:
 
 
 def measured_layers(study: Study) -> dict[str, int]:
-    """The width of every measured layer, by the name that columns of the tables carry.
+    """The width of every measured layer, by its name, which columns of the tables carry.
 
     Parameters
     ----------
@@ -47,16 +45,14 @@ def measured_layers(study: Study) -> dict[str, int]:
     Raises
     ------
     StudyError
-        If no run is finished, or the study's model has no measured layers.
+        If the study's model has no measured layers.
     """
-    columns = finished_runs(study).columns
-    names = [name.removeprefix(_FEWEST) for name in columns if name.startswith(_FEWEST)]
-    if not names:
+    if not study.layers:
         raise StudyError(
             f"The model of {study.path} has no measured layers, so nothing is known of its neurons; give its class a "
             "method layers(x) and sweep into a new folder."
         )
-    return dict(zip(names, study.widths, strict=True))
+    return dict(zip(study.layers, study.widths, strict=True))
 
 
 def summarize(study: Study) -> pl.DataFrame:
