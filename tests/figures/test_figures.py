@@ -9,6 +9,7 @@ import pytest
 from matplotlib.text import Text
 
 from nucleate import NucleateError, Study, StudyError, figures, sweep
+from tests.reporting.planted import gated, straight
 
 
 def drawn(figure, path):
@@ -92,6 +93,22 @@ def test_measured_stands_against_forecast(study):
     )
     shown = sorted(tuple(point) for container in points for point in np.column_stack(container.lines[0].get_data()))
     assert shown == sorted(both.select("drop_10_percent_forecast", "drop_10_percent").iter_rows())
+
+
+def test_of_a_model_without_measured_layers_the_losses_are_drawn_and_the_rest_is_one_sentence(tmp_path):
+    grid = {"gains": [1.0], "steps": 20, "evaluations": 4}
+    without = sweep("sine-5d", model=straight, out=tmp_path / "study", progress=False, **grid)
+    drawn(figures.loss_by_scale(without), tmp_path / "picture.svg")
+    for picture in (figures.phase_map, figures.cosine_heat_maps, figures.trajectory, figures.singular_values):
+        with pytest.raises(StudyError, match="has no measured layers, so nothing is known of its neurons"):
+            picture(without)
+
+
+def test_of_a_model_that_is_no_network_every_picture_of_layers_is_drawn_from_the_folder_alone(tmp_path):
+    grid = {"gains": [1.0, 0.1], "steps": 20, "evaluations": 4}
+    path = sweep("sine-5d", model=gated, out=tmp_path / "study", progress=False, **grid).path
+    for picture in (figures.phase_map, figures.cosine_heat_maps, figures.trajectory, figures.neuron_directions):
+        drawn(picture(Study.load(path)), tmp_path / "picture.svg")
 
 
 def test_a_picture_that_cannot_be_is_one_sentence(study, tmp_path):

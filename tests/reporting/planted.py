@@ -1,8 +1,12 @@
-"""Studies with results by hand."""
+"""Studies with results by hand, and a model that is no network."""
 
+import equinox as eqx
+import jax
+import numpy as np
 import polars as pl
 
 from nucleate import Study
+from nucleate.observe import Layer
 from nucleate.problems import RMSE
 from nucleate.studies import make_spec
 
@@ -29,3 +33,43 @@ def study_of(monkeypatch, cells, convention="gain", metric=RMSE, seeds=1, foreca
     monkeypatch.setattr(Study, "results", pl.DataFrame(rows))
     monkeypatch.setattr(Study, "forecasts", pl.DataFrame(forecasts or []))
     return Study(None, spec, "", "", {}, {})
+
+
+class Gated(eqx.Module):
+    """A layer of units that are each a product of a gate and a value."""
+
+    gate: np.ndarray
+    value: np.ndarray
+    out: np.ndarray
+
+    def __call__(self, x):
+        return (jax.nn.sigmoid(x @ self.gate.T) * (x @ self.value.T)) @ self.out.T
+
+    def layers(self, x):
+        gate, value, out = (np.asarray(part, float) for part in (self.gate, self.value, self.out))
+        entering = value @ x.T
+        leaving = entering / (1 + np.exp(-gate @ x.T))
+        incoming = np.column_stack([gate, value])
+        return [Layer("gated", incoming, value, out.T, entering, leaving, opposites_are_one=False)]
+
+
+def gated(inputs, outputs, scale, seed):
+    """Six gated units."""
+    draw = np.random.default_rng(seed).standard_normal
+    std = scale.std(inputs, 6, output_layer=False)
+    shapes = ((6, inputs), (6, inputs), (outputs, 6))
+    return Gated(*((std * draw(shape)).astype(np.float32) for shape in shapes))
+
+
+class Straight(eqx.Module):
+    """A linear model, of which nothing is measured but its losses."""
+
+    weight: np.ndarray
+
+    def __call__(self, x):
+        return x @ self.weight.T
+
+
+def straight(inputs, outputs, scale, seed):
+    """A linear model drawn small."""
+    return Straight(scale.value * np.random.default_rng(seed).standard_normal((outputs, inputs)).astype(np.float32))

@@ -7,19 +7,24 @@ from base64 import b64decode
 from dataclasses import replace
 from html.parser import HTMLParser
 
+import jax.numpy as jnp
 import numpy as np
+import optax
 import polars as pl
 import pytest
 
 import nucleate
 from nucleate import NucleateError, Study, StudyError, report, sweep
 from nucleate.observe import cosine_similarity
+from nucleate.optimizers import Optimizer
+from nucleate.problems import Loss, Metric
 from nucleate.reduction import save_reduction
 from nucleate.reporting import LANGUAGES
 from nucleate.reporting.payload import payload
 from nucleate.reporting.sentences import load_texts
 from nucleate.studies import make_spec, study_findings
 from tests.conftest import EVIL, GRID
+from tests.reporting.planted import gated, straight
 
 
 class Reader(HTMLParser):
@@ -253,6 +258,38 @@ def test_the_page_of_500_runs_stays_under_10_megabytes(tmp_path):
     data = Reader(page.read_text("utf-8")).data
     assert len(data["cells"]) == 100
     assert all(cell["snapshots"] for cell in data["cells"])
+
+
+BRIEF = {"gains": [1.0, 0.1], "steps": 30, "evaluations": 8, "progress": False}
+
+
+def test_a_model_that_is_no_network_has_a_page_with_its_layers_by_name(tmp_path):
+    path = sweep("sine-5d", model=gated, **BRIEF, out=tmp_path / "study").path
+    page = Reader(report(path, out=tmp_path / "page.html").read_text("utf-8"))
+    assert "Networks with 6 hidden neurons (model gated) learn" in page.text
+    assert "Hidden layer gated, 6 neurons" in page.text
+    assert page.data["names"] == ["gated"]
+    assert all(cell["snapshots"] for cell in page.data["cells"])
+
+
+def test_a_model_without_measured_layers_is_one_sentence(tmp_path):
+    study = sweep("sine-5d", model=straight, **BRIEF, out=tmp_path / "study")
+    with pytest.raises(StudyError, match="has no measured layers, so nothing is known of its neurons; give its class"):
+        report(study, out=tmp_path / "page.html")
+
+
+def test_a_loss_an_optimizer_and_a_metric_of_ones_own_are_called_by_their_names(tmp_path):
+    def pseudo_huber(outputs, y):
+        return jnp.sum(jnp.sqrt(1 + (outputs - y) ** 2) - 1, axis=1)
+
+    wrong = Metric("wrong signs", lambda predicted, true: float(np.mean(predicted * true < 0)), is_share=True)
+    own = {"loss": Loss("pseudo-huber", pseudo_huber, metric=wrong), "optimizer": Optimizer("lion", optax.lion)}
+    path = sweep("sine-5d", hidden=[6], lrs=[0.001], **own, **BRIEF, out=tmp_path / "study").path
+    page = Reader(report(path, out=tmp_path / "page.html").read_text("utf-8"))
+    assert "loss pseudo-huber" in page.text
+    assert "optimizer lion" in page.text
+    assert re.search(r"on the test rows its wrong signs is [\d.]+ %", page.text)
+    assert "test wrong signs" in page.text
 
 
 def test_what_cannot_be_reported_is_one_sentence(study, tmp_path):

@@ -42,6 +42,7 @@ def payload(findings: Findings, texts: Texts) -> dict[str, Any]:
         "last": spec.steps,
         "selected": findings.cells.index(findings.recommended) if findings.trained else 0,
         "layers": [name.format(layer=layer, width=width) for layer, width in findings.layers.items()],
+        "names": list(findings.layers),
         "cells": cells,
     }
 

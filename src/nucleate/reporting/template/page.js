@@ -118,7 +118,7 @@
       margin: { l: 34, r: 34, t: 28, b: 28 },
     }), options);
     element("directions-said").textContent = part.polar ? words.directions_polar : words.directions;
-    element("directions").setAttribute("aria-label", say(words.directions_alt, { count: n, layer: layer + 1, step }));
+    element("directions").setAttribute("aria-label", say(words.directions_alt, { count: n, layer: data.names[layer], step }));
 
     const cosine = matrix(part, snapshot);
     Plotly.react("heat", [{
@@ -133,7 +133,7 @@
     let alike = 0;
     for (let k = 0; k < n; k++) for (let j = k + 1; j < n; j++) alike += Math.abs(cosine[k][j]) > 0.9;
     const share = n > 1 ? Math.round(200 * alike / (n * (n - 1))) : 100;
-    element("heat").setAttribute("aria-label", say(words.heat_alt, { count: n, layer: layer + 1, step, share }));
+    element("heat").setAttribute("aria-label", say(words.heat_alt, { count: n, layer: data.names[layer], step, share }));
 
     const values = Array.from(part.singular.subarray(snapshot * part.values, (snapshot + 1) * part.values));
     Plotly.react("singular", [{
@@ -143,7 +143,7 @@
       yaxis: { title: { text: words.singular }, range: [0, 1.03], fixedrange: true },
     }), options);
     const ratio = values.length > 1 ? Math.round(100 * values[1]) : 0;
-    element("singular").setAttribute("aria-label", say(words.singular_alt, { layer: layer + 1, step, ratio }));
+    element("singular").setAttribute("aria-label", say(words.singular_alt, { layer: data.names[layer], step, ratio }));
   }
 
   // The most telling snapshot to begin with: where the layer's neurons are most alike.
