@@ -221,7 +221,9 @@ class Verdict:
             claim=experiment.claim,
             source=experiment.source,
             setting=experiment.describe(quick=quick),
-            findings=tuple(Finding(*pair) for pair in zip(experiment.criteria, numbers, strict=True)),
+            findings=tuple(
+                Finding(one, float(number)) for one, number in zip(experiment.criteria, numbers, strict=True)
+            ),
             quick=quick,
             version=version("nucleate"),
             figure=out / f"{experiment.name}.svg",
