@@ -80,6 +80,10 @@ def _softmax(outputs: Float[Array, "n c"]) -> Float[Array, "n c"]:
     return jax.nn.softmax(outputs, axis=1)
 
 
+def _same_node(graph: Any, signal: str) -> str:
+    return signal
+
+
 def _root_mean_squared_error(predicted: Float[np.ndarray, "n c"], true: Float[np.ndarray, "n c"]) -> float:
     return float(np.sqrt(np.mean((predicted - true) ** 2)))
 
@@ -90,7 +94,7 @@ def _accuracy(predicted: Float[np.ndarray, "n c"], true: Float[np.ndarray, "n c"
     return float(np.mean(right & np.isfinite(predicted).all(axis=1)))
 
 
-IDENTITY = Link("identity", _same, onnx=lambda graph, signal: signal)
+IDENTITY = Link("identity", _same, onnx=_same_node)
 SOFTMAX = Link("softmax", _softmax, "categorical", "classification")
 
 RMSE = Metric("rmse", _root_mean_squared_error)
