@@ -174,8 +174,8 @@ class Network:
         ArchitectureError
             If ``x`` does not have the network's number of columns.
         """
-        if not isinstance(x, jax.Array):
-            x = np.asarray(x)
+        if not isinstance(x, jax.core.Tracer):
+            x = np.asarray(x, self.dtype)
         if x.ndim != 2 or x.shape[1] != self.widths[0]:
             raise ArchitectureError(f"The input has shape {x.shape}; expected (rows, {self.widths[0]}).")
         return _outputs(self, x.astype(self.dtype))
@@ -194,7 +194,7 @@ class Network:
         return tuple(entering)
 
     def _affine(self, layer: int, x: Float[Array, "fan_in n"]) -> Float[Array, "fan_out n"]:
-        product: Array = self.weights[layer] @ x
+        product: Any = self.weights[layer] @ x
         bias = self.biases[layer]
         return product if bias is None else product + bias[:, None]
 
