@@ -32,7 +32,7 @@ def study_of(monkeypatch, cells, convention="gain", metric=RMSE, seeds=1, foreca
     )
     monkeypatch.setattr(Study, "results", pl.DataFrame(rows))
     monkeypatch.setattr(Study, "forecasts", pl.DataFrame(forecasts or []))
-    return Study(None, spec, "", "", {}, {})
+    return Study(None, spec, "", "", {}, {}, widths=(20,), metric=metric)
 
 
 class Gated(eqx.Module):

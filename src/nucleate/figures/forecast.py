@@ -30,7 +30,7 @@ def forecast_against_measured(study: Study) -> Figure:
     """
     spec, forecasts = study.spec, study.forecasts
     if forecasts.is_empty():
-        raise StudyError(f"{study.path} holds no forecasts: {study.no_forecast or 'no chunk was begun'}.")
+        raise StudyError(f"{study.path} holds no forecasts. {study.no_forecast or 'Their files are gone.'}")
     names = {"forecast": "drop_10_percent", "lower": "lower_10", "upper": "upper_10"}
     expected = forecasts.select("run", "in_regime", **{name: pl.col(column) for name, column in names.items()})
     results = finished_runs(study).select("run", spec.convention, measured="drop_10_percent")
