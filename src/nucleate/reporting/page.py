@@ -95,10 +95,10 @@ def _page(study: Study, lang: str, texts: dict[str, dict[str, str]]) -> str:
 
 def _settings(study: Study) -> dict[str, str]:
     """What the spec says, and the loss where it leaves that to the target."""
-    labels = study.preprocessing is not None and study.preprocessing.labels
-    loss = study.spec.loss or (CROSS_ENTROPY if labels else SQUARED)
-    settings = study.spec.model_dump() | {"loss": loss.name}
-    return {name: sentences.say_setting(value) for name, value in settings.items() if value not in (None, ())}
+    spec, labels = study.spec, study.preprocessing is not None and study.preprocessing.labels
+    settings = spec.model_dump() | {"loss": (spec.loss or (CROSS_ENTROPY if labels else SQUARED)).name}
+    given = {name for name in settings if name == "loss" or getattr(spec, name) not in (None, ())}
+    return {name: sentences.say_setting(value) for name, value in settings.items() if name in given}
 
 
 def _contents(study: Study, texts: dict[str, dict[str, str]]) -> dict[str, Any]:

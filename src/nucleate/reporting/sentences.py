@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 
-from nucleate.errors import NucleateError
+from nucleate.errors import NucleateError, StudyError
 from nucleate.problems import Metric
 from nucleate.reduction import Reduction
 from nucleate.studies import AS_GOOD, Cell, Findings, Study
@@ -263,11 +263,12 @@ def data_name(study: Study) -> str:
 
 def about(study: Study, texts: Texts) -> list[str]:
     """What was asked, of what data and on which grid."""
-    spec, asked, preprocessing = study.spec, texts["asked"], study.preprocessing
+    spec, asked = study.spec, texts["asked"]
+    inputs, targets = _columns(study)
     fields = {
         "data": data_name(study),
-        "target": ", ".join(column.name for column in preprocessing.targets),
-        "inputs": len(preprocessing.encoded_inputs),
+        "target": ", ".join(targets),
+        "inputs": inputs,
         "widths": say_widths(study.widths),
         "made_of": say_architecture(study, texts),
         "convention": spec.convention,
@@ -285,17 +286,25 @@ def about(study: Study, texts: Texts) -> list[str]:
 
 def say_architecture(study: Study, texts: Texts) -> str:
     """The networks' activation, or the name of another model."""
-    settings = study.spec.model_dump()
-    key = "activation" if settings.get("model") is None else "model"
-    return texts["asked"][key].format(name=say_setting(settings[key]))
+    key = "activation" if study.spec.model is None else "model"
+    return texts["asked"][key].format(name=say_setting(study.spec.model_dump()[key]))
 
 
 def describe_model(study: Study, texts: Texts) -> str:
     """The model's architecture and how many numbers it learns."""
-    widths = f"{len(study.preprocessing.encoded_inputs)} - {' - '.join(map(str, study.widths))}"
     return texts["methods"]["parameters"].format(
-        widths=widths, made_of=say_architecture(study, texts), count=f"{study.parameters:,}"
+        inputs=_columns(study)[0],
+        widths=say_widths(study.widths),
+        made_of=say_architecture(study, texts),
+        count=f"{study.parameters:,}",
     )
+
+
+def _columns(study: Study) -> tuple[int, list[str]]:
+    """How many inputs the models read, and the names of the targets."""
+    if study.preprocessing is None:
+        raise StudyError(f"{study.path} does not say which columns its models read; sweep into a new folder.")
+    return len(study.preprocessing.encoded_inputs), [column.name for column in study.preprocessing.targets]
 
 
 def terms(findings: Findings, texts: Texts) -> list[str]:
