@@ -150,7 +150,7 @@ def load_model(path: str | Path, like: Any = None) -> Any:
         If the file is missing, damaged, or holds parameters of another architecture.
     """
     if like is None or isinstance(like, Network):
-        return Network.load(path)
+        return Network.load(path, None if like is None else like.activation)
     try:
         tensors = load(Path(path).read_bytes())
     except FileNotFoundError:

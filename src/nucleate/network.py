@@ -235,8 +235,14 @@ class Network:
         write_atomically(Path(path), self.to_bytes(metadata))
 
     @classmethod
-    def load(cls, path: str | Path) -> "Network":
+    def load(cls, path: str | Path, activation: Activation | None = None) -> "Network":
         """The network that `save` wrote, bit for bit.
+
+        Parameters
+        ----------
+        path : path
+        activation : Activation, optional
+            Its activation, where that is one of your own and not registered.
 
         Raises
         ------
@@ -255,7 +261,8 @@ class Network:
         metadata = read_metadata(path)
         try:
             widths, with_bias = metadata["widths"], metadata["biases"]
-            activation = get_activation(metadata["activation"])
+            if activation is None or activation.name != metadata["activation"]:
+                activation = get_activation(metadata["activation"])
             with safe_open(path, framework="numpy") as file:
                 weights = [file.get_tensor(f"weights.{layer}") for layer in range(len(widths) - 1)]
                 biases = [file.get_tensor(f"biases.{layer}") if has else None for layer, has in enumerate(with_bias)]

@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 
 from nucleate import devices
 from nucleate.errors import SpecError
-from nucleate.experiments.drawing import colors, legend, panels
-from nucleate.experiments.experiment import Criterion, Experiment, Measurement, Progress
+from nucleate.experiments.experiment import Criterion, Experiment, Measurement, ShareDone
+from nucleate.figures import colors, legend, panels
 from nucleate.observe import effective_rank
 from nucleate.theory import Factors, MatrixLoss, completion_loss, draw_factors, end_to_end
 
@@ -23,7 +23,7 @@ SINGULAR_VALUES = (10.0, 4.0)
 # The loss is a mean over the known entries: with a rate in proportion to their number it has the same speed for all.
 RATE_AN_ENTRY = 0.005
 # At that rate both singular values are learnt within the first thousand steps, whatever the side.
-FACTORISATION_STEPS, LOOK_EVERY = 2000, 2
+FACTORIZATION_STEPS, RECORD_EVERY = 2000, 2
 
 
 class Size(NamedTuple):
@@ -61,7 +61,7 @@ class _Completion(NamedTuple):
     hidden_loss: float
 
 
-def measure(size: Size, progress: Progress) -> Measurement:
+def measure(size: Size, progress: ShareDone) -> Measurement:
     tables, descents = [], []
     for seed in range(size.seeds):
         task = _draw_task(size, seed)
@@ -106,7 +106,7 @@ def _complete(task: _Task, size: Size, seed: int) -> list[_Completion]:
 def _factorize(task: _Task, size: Size, depth: int, seed: int) -> Descent:
     loss = task.loss(np.ones_like(task.shown))
     factors = draw_factors((size.side, size.side), depth, SMALL / size.side**0.5, seed)
-    return descend(loss, factors, RATE_AN_ENTRY * task.truth.size, FACTORISATION_STEPS, LOOK_EVERY)
+    return descend(loss, factors, RATE_AN_ENTRY * task.truth.size, FACTORIZATION_STEPS, RECORD_EVERY)
 
 
 @devices.in_float64
@@ -168,10 +168,10 @@ def _second_when_first_is_half(descent: Descent) -> float:
 
 def _draw(by: dict[tuple[int, float], list[_Completion]], descents: list[Descent]) -> Figure:
     figure, (rank, error, first, deep) = panels(4, width=2.9)
-    for depth, colour in zip(DEPTHS, colors(len(DEPTHS)), strict=True):
+    for depth, color in zip(DEPTHS, colors(len(DEPTHS)), strict=True):
         for panel, quantity in ((rank, "effective_rank"), (error, "hidden_loss")):
             medians = [np.median([getattr(row, quantity) for row in by[depth, gain]]) for gain in GAINS]
-            panel.plot(GAINS, medians, "o-", color=colour, ms=4, label=f"depth {depth}")
+            panel.plot(GAINS, medians, "o-", color=color, ms=4, label=f"depth {depth}")
             panel.set(xlabel="init scale (gain)", xscale="log")
             panel.set_xticks(GAINS, [f"{gain:g}" for gain in GAINS])
             panel.minorticks_off()
@@ -181,8 +181,8 @@ def _draw(by: dict[tuple[int, float], list[_Completion]], descents: list[Descent
     legend(rank)
     for panel, descent, depth in ((first, descents[0], 1), (deep, descents[1], DEEP)):
         values = descent.singular_values
-        for index, colour in enumerate(colors(3)):
-            panel.plot(descent.steps + 1, values[:, index], color=colour, label=f"$\\sigma_{index + 1}$")
+        for index, color in enumerate(colors(3)):
+            panel.plot(descent.steps + 1, values[:, index], color=color, label=f"$\\sigma_{index + 1}$")
         panel.set(xlabel="step + 1", xscale="log", title=f"Factorisation: depth {depth}")
     first.set_ylabel("singular values")
     legend(first)
@@ -195,7 +195,7 @@ EXPERIMENT = Experiment(
     "the smaller: singular values are learnt one after the other.",
     source="Chen and Luo 2024, arXiv 2402.15958; Arora et al. 2019, arXiv 1905.13655",
     setting="{side} x {side} matrices of singular values 10 and 4, a share {known} of the entries shown for completion "
-    f"and all for factorisation; gradient descent for {{steps}} and {FACTORISATION_STEPS} steps; "
+    f"and all for factorisation; gradient descent for {{steps}} and {FACTORIZATION_STEPS} steps; "
     "{seeds} seeds from 0, medians; depths 1 to 4, gains 1, 0.5, 0.2 and 0.1; small: gain 0.1, large: gain 1, deep: "
     "depth 3",
     criteria=(

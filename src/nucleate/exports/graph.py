@@ -2,7 +2,8 @@
 
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -12,27 +13,31 @@ import polars as pl
 from jaxtyping import Float
 from onnx import TensorProto, helper, numpy_helper
 
-from nucleate.activations import Activation
 from nucleate.errors import ArchitectureError
 from nucleate.network import Network
-from nucleate.problems import Column, Preprocessing
-from nucleate.reduction.layers import Affine, layers_of
+from nucleate.problems import IDENTITY, SOFTMAX, Column, Loss, Preprocessing
 
 NUMBERS, TEXTS = "numbers", "texts"
 _ML = "ai.onnx.ml"
 _OPSET, _ML_OPSET, _IR_VERSION = 17, 3, 8
 _TIMED_CALLS = 30
 _FEW_WEIGHTS, _FAR = 512, 1e6
-"""Up to so many first weights on numbers one product in double costs less than standardising the rows before it; it is
+"""Up to so many first weights on numbers one product in double costs less than standardizing the rows before it; it is
 exact enough where no column's mean exceeds so many of its standard deviations."""
 
 
+@dataclass(frozen=True)
 class _Graph:
-    """Nodes and constants in the order in which they are added."""
+    """Nodes and constants in the order in which they are added; numbers have the graph's dtype."""
 
-    def __init__(self) -> None:
-        self.nodes: list[onnx.NodeProto] = []
-        self.constants: list[onnx.TensorProto] = []
+    dtype: type[np.floating[Any]] = np.float32
+    nodes: list[onnx.NodeProto] = field(default_factory=list)
+    constants: list[onnx.TensorProto] = field(default_factory=list)
+
+    @property
+    def in_double(self) -> "_Graph":
+        """The same graph, to which numbers are added in double precision."""
+        return replace(self, dtype=np.float64)
 
     def add(self, kind: str, *inputs: str, outputs: Sequence[str] = (), domain: str = "", **attributes: Any) -> str:
         """A node; returns the name of its first output."""
@@ -41,69 +46,79 @@ class _Graph:
         return outputs[0]
 
     def constant(self, value: Any) -> str:
+        """A constant as it is; returns its name."""
         name = f"constant_{len(self.constants)}"
         self.constants.append(numpy_helper.from_array(np.asarray(value), name))
         return name
 
-    def number(self, value: float) -> str:
-        return self.constant(np.float32(value))
+    def number(self, value: Any) -> str:
+        """A number, or an array of them; returns its name."""
+        return self.constant(np.asarray(value, self.dtype))
+
+    def affine(self, signal: str, layer: "_Affine", outputs: Sequence[str] = ()) -> str:
+        """``W h + b`` for each row; returns its name."""
+        weights, bias = layer
+        biases = [self.number(bias)] if bias.any() else []
+        return self.add("Gemm", signal, self.number(weights), *biases, transB=1, outputs=outputs)
 
 
-def _silu(graph: _Graph, z: str) -> str:
-    return graph.add("Mul", z, graph.add("Sigmoid", z))
+_Affine = tuple[Float[np.ndarray, "fan_out fan_in"], Float[np.ndarray, " fan_out"]]
 
 
-def _gelu(graph: _Graph, z: str) -> str:
-    error = graph.add("Erf", graph.add("Mul", z, graph.number(0.5**0.5)))
-    return graph.add("Mul", graph.add("Mul", z, graph.number(0.5)), graph.add("Add", error, graph.number(1.0)))
+def has_onnx_form(network: Network, loss: Loss) -> bool:
+    """Whether a network trained with this loss can be an ONNX file: its activation and the loss's link have a form.
+
+    Examples
+    --------
+    >>> from nucleate import InitScale
+    >>> from nucleate.problems import CROSS_ENTROPY
+    >>> has_onnx_form(Network.create(2, [3], 2, scale=InitScale("gain", 1.0)), CROSS_ENTROPY)
+    True
+    """
+    return network.activation.onnx is not None and (loss.link == SOFTMAX or loss.link.onnx is not None)
 
 
-def _sigmoid_shifted(graph: _Graph, z: str) -> str:
-    return graph.add("Mul", graph.add("Tanh", graph.add("Mul", z, graph.number(0.5))), graph.number(0.5))
-
-
-_ACTIVATIONS: dict[str, Callable[[_Graph, str], str]] = {
-    "linear": lambda graph, z: z,
-    "tanh": lambda graph, z: graph.add("Tanh", z),
-    "relu": lambda graph, z: graph.add("Relu", z),
-    "leaky_relu": lambda graph, z: graph.add("LeakyRelu", z, alpha=0.01),
-    "xtanh": lambda graph, z: graph.add("Mul", z, graph.add("Tanh", z)),
-    "sigmoid_shifted": _sigmoid_shifted,
-    "softplus_shifted": lambda graph, z: graph.add("Sub", graph.add("Softplus", z), graph.number(np.log(2.0))),
-    "gelu": _gelu,
-    "silu": _silu,
-}
-
-
-def has_onnx_form(activation: Activation) -> bool:
-    """Whether networks with this activation can be exported to ONNX."""
-    return activation.name in _ACTIVATIONS
-
-
-def onnx_bytes(network: Network, preprocessing: Preprocessing, metadata: Mapping[str, str]) -> bytes:
+def onnx_bytes(
+    network: Network, preprocessing: Preprocessing, loss: Loss, metadata: Mapping[str, str] | None = None
+) -> bytes:
     """An ONNX file's bytes, in float32 but where raw numbers come in and the target's own units go out.
 
     Its inputs are ``numbers`` (rows, k) in double and ``texts`` (rows, j), of the raw columns that the metadata name in
     that order (either may be missing; truth values are the texts "True" and "False"); its outputs ``prediction`` for
-    regression, ``label`` and ``probabilities`` for classification.
+    amounts, ``label`` and ``probabilities`` for classes.
+
+    Parameters
+    ----------
+    network : Network
+    preprocessing : Preprocessing
+        Becomes part of the graph.
+    loss : Loss
+        Its link becomes part of the graph.
+    metadata : mapping of str to str, optional
+        Kept in the file.
+
+    Returns
+    -------
+    bytes
 
     Raises
     ------
     ArchitectureError
-        For an activation that has no ONNX form here.
+        For an activation or a link without an ONNX form.
     """
-    if not has_onnx_form(network.activation):
+    activate = network.activation.onnx
+    if activate is None or not has_onnx_form(network, loss):
+        without = f"activation {network.activation.name!r}" if activate is None else f"link {loss.link.name!r}"
         raise ArchitectureError(
-            f"The activation {network.activation.name!r} has no ONNX form here; export to a .safetensors file instead."
+            f"The {without} has no ONNX form; give its definition one (onnx=), or export to a .safetensors file."
         )
     graph = _Graph()
     numeric, texts = _read(preprocessing, "numeric"), _read(preprocessing, "categorical")
-    first, *between, last = layers_of(network)
-    activate = _ACTIVATIONS[network.activation.name]
+    first, *between, last = _layers(network)
     signal = activate(graph, _first(graph, first, preprocessing))
     for layer in between:
-        signal = activate(graph, _gemm(graph, signal, layer, np.float32))
-    outputs = _answers(graph, signal, last, preprocessing)
+        signal = activate(graph, graph.affine(signal, layer))
+    outputs = (_classes if preprocessing.labels else _amounts)(graph, signal, last, preprocessing, loss)
     inputs = [
         helper.make_tensor_value_info(name, kind, ["rows", len(columns)])
         for name, kind, columns in ((NUMBERS, TensorProto.DOUBLE, numeric), (TEXTS, TensorProto.STRING, texts))
@@ -116,14 +131,20 @@ def onnx_bytes(network: Network, preprocessing: Preprocessing, metadata: Mapping
         producer_name="nucleate",
     )
     named = {NUMBERS: json.dumps([c.name for c in numeric]), TEXTS: json.dumps([c.name for c in texts])}
-    helper.set_model_props(model, {**metadata, **named})
+    helper.set_model_props(model, {**(metadata or {}), **named})
     onnx.checker.check_model(model, full_check=True)
     content: bytes = model.SerializeToString()
     return content
 
 
 class Session:
-    """An ONNX file run by onnxruntime on one thread."""
+    """An ONNX file run by onnxruntime on one thread.
+
+    Parameters
+    ----------
+    content : bytes
+        The file's, as by `onnx_bytes`.
+    """
 
     def __init__(self, content: bytes) -> None:
         options = onnxruntime.SessionOptions()
@@ -141,6 +162,10 @@ class Session:
         """The graph's outputs for raw rows, by name."""
         names = [output.name for output in self._session.get_outputs()]
         return dict(zip(names, self._session.run(names, self.feeds(rows)), strict=True))
+
+    def predictions(self, rows: pl.DataFrame) -> Float[np.ndarray, "n c"]:
+        """The predictions for raw rows, in the targets' own units, or class probabilities: the graph's last output."""
+        return list(self(rows).values())[-1]
 
     def feeds(self, rows: pl.DataFrame) -> dict[str, np.ndarray]:
         """Raw rows as the graph's inputs."""
@@ -198,32 +223,35 @@ def _places(preprocessing: Preprocessing) -> tuple[list[int], list[int]]:
     return places["numeric"], places["categorical"]
 
 
-def _gemm(graph: _Graph, signal: str, layer: Affine, dtype: type[np.floating[Any]], outputs: Sequence[str] = ()) -> str:
-    biases = [graph.constant(layer.bias.astype(dtype))] if layer.bias.any() else []
-    return graph.add("Gemm", signal, graph.constant(layer.weights.astype(dtype)), *biases, transB=1, outputs=outputs)
+def _layers(network: Network) -> list[_Affine]:
+    """Weights and biases in float64, a missing bias being zero."""
+    return [
+        (np.asarray(weights, np.float64), np.zeros(len(weights)) if bias is None else np.asarray(bias, np.float64))
+        for weights, bias in zip(network.weights, network.biases, strict=True)
+    ]
 
 
-def _first(graph: _Graph, layer: Affine, preprocessing: Preprocessing) -> str:
+def _first(graph: _Graph, layer: _Affine, preprocessing: Preprocessing) -> str:
     """What enters the first hidden layer, for raw rows."""
     numbers, categories = _places(preprocessing)
-    bias, parts = layer.bias, []
+    (weights, bias), parts = layer, []
     if numbers:
-        parts.append(_of_numbers(graph, Affine(layer.weights[:, numbers], bias), _read(preprocessing, "numeric")))
+        parts.append(_of_numbers(graph, (weights[:, numbers], bias), _read(preprocessing, "numeric")))
         bias = np.zeros_like(bias)
     if categories:
         encoded = _encoded(graph, _read(preprocessing, "categorical"))
-        parts.append(_gemm(graph, encoded, Affine(layer.weights[:, categories], bias), np.float32))
+        parts.append(graph.affine(encoded, (weights[:, categories], bias)))
     return graph.add("Add", *parts) if len(parts) == 2 else parts[0]
 
 
-def _of_numbers(graph: _Graph, layer: Affine, columns: Sequence[Column]) -> str:
+def _of_numbers(graph: _Graph, layer: _Affine, columns: Sequence[Column]) -> str:
+    weights, bias = layer
     mean, std = (np.array([getattr(column, name) for column in columns]) for name in ("mean", "std"))
-    if layer.weights.size <= _FEW_WEIGHTS and (np.abs(mean) <= _FAR * std).all():
-        weights = layer.weights / std
-        folded = Affine(weights, layer.bias - weights @ mean)
-        return graph.add("Cast", _gemm(graph, NUMBERS, folded, np.float64), to=TensorProto.FLOAT)
+    if weights.size <= _FEW_WEIGHTS and (np.abs(mean) <= _FAR * std).all():
+        folded = weights / std, bias - weights / std @ mean
+        return graph.add("Cast", graph.in_double.affine(NUMBERS, folded), to=TensorProto.FLOAT)
     scaled = graph.add("Div", graph.add("Sub", NUMBERS, graph.constant(mean)), graph.constant(std))
-    return _gemm(graph, graph.add("Cast", scaled, to=TensorProto.FLOAT), layer, np.float32)
+    return graph.affine(graph.add("Cast", scaled, to=TensorProto.FLOAT), layer)
 
 
 def _encoded(graph: _Graph, texts: Sequence[Column]) -> str:
@@ -236,30 +264,49 @@ def _encoded(graph: _Graph, texts: Sequence[Column]) -> str:
     return graph.add("Concat", *parts, axis=1) if len(parts) > 1 else parts[0]
 
 
-def _answers(graph: _Graph, signal: str, layer: Affine, preprocessing: Preprocessing) -> list[onnx.ValueInfoProto]:
-    targets = preprocessing.targets
-    if preprocessing.task == "regression":
-        mean, std = (np.array([getattr(column, name) for column in targets]) for name in ("mean", "std"))
-        in_units = Affine(layer.weights * std[:, None], layer.bias * std + mean)
-        wide = graph.add("Cast", signal, to=TensorProto.DOUBLE)
-        _gemm(graph, wide, in_units, np.float64, ["prediction"])
-        return [helper.make_tensor_value_info("prediction", TensorProto.DOUBLE, ["rows", len(targets)])]
-    labels = np.array(targets[0].categories)
+def _amounts(
+    graph: _Graph, signal: str, layer: _Affine, preprocessing: Preprocessing, loss: Loss
+) -> list[onnx.ValueInfoProto]:
+    """The answers in the targets' own units."""
+    (weights, bias), double, link = layer, graph.in_double, loss.link
+    units, means = preprocessing.units, np.array([column.mean for column in preprocessing.targets])
+    wide = graph.add("Cast", signal, to=TensorProto.DOUBLE)
+    if link == IDENTITY:
+        double.affine(wide, (weights * units[:, None], bias * units + means), ["prediction"])
+    else:
+        assert link.onnx is not None
+        predicted = graph.add("Mul", link.onnx(double, double.affine(wide, layer)), double.number(units))
+        graph.add("Add", predicted, double.number(means), outputs=["prediction"])
+    return [helper.make_tensor_value_info("prediction", TensorProto.DOUBLE, ["rows", len(units)])]
+
+
+def _classes(
+    graph: _Graph, signal: str, layer: _Affine, preprocessing: Preprocessing, loss: Loss
+) -> list[onnx.ValueInfoProto]:
+    """The likeliest label and the probabilities."""
+    labels, (weights, bias), link = np.array(preprocessing.labels), layer, loss.link
     texts = labels.dtype.kind == "U"
-    kind = TensorProto.STRING if texts else helper.np_dtype_to_tensor_dtype(labels.dtype)
-    known = {"classlabels_strings": labels.tolist()} if texts else {"classlabels_ints": list(range(len(labels)))}
-    likeliest = graph.add(
-        "LinearClassifier",
-        signal,
-        outputs=["label" if texts else "likeliest", "probabilities"],
-        domain=_ML,
-        coefficients=layer.weights.ravel().tolist(),
-        intercepts=layer.bias.tolist(),
-        post_transform="SOFTMAX",
-        **known,
-    )
-    if not texts:
+    if link == SOFTMAX:
+        # One node for all, which is faster than several.
+        known = {"classlabels_strings": labels.tolist()} if texts else {"classlabels_ints": list(range(len(labels)))}
+        likeliest = graph.add(
+            "LinearClassifier",
+            signal,
+            outputs=["label" if texts else "likeliest", "probabilities"],
+            domain=_ML,
+            coefficients=weights.ravel().tolist(),
+            intercepts=bias.tolist(),
+            post_transform="SOFTMAX",
+            **known,
+        )
+    else:
+        assert link.onnx is not None
+        predicted = link.onnx(graph, graph.affine(signal, layer))
+        graph.add("Identity", predicted, outputs=["probabilities"])
+        likeliest = graph.add("ArgMax", predicted, axis=1, keepdims=0)
+    if likeliest != "label":
         graph.add("Gather", graph.constant(labels), likeliest, outputs=["label"])
+    kind = TensorProto.STRING if texts else helper.np_dtype_to_tensor_dtype(labels.dtype)
     return [
         helper.make_tensor_value_info("label", kind, ["rows"]),
         helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["rows", len(labels)]),

@@ -1,19 +1,26 @@
 """After training: the smaller network that does the same work, and how sure that is."""
 
 from nucleate.reduction.baselines import Baseline, linear_model, narrow_network
-from nucleate.reduction.bound import Ball, Box
+from nucleate.reduction.bound import MERGE, Ball, Box
 from nucleate.reduction.certificate import FEWEST_ROWS, Certificate
+from nucleate.reduction.interpolation import INTERPOLATE
+from nucleate.reduction.layers import Affine, Bound, Method, Narrow, NarrowLayer, WideLayer, keep_neurons
 from nucleate.reduction.merging import Groups, groups
 from nucleate.reduction.of_study import FOLDER, best_run, reduce_study
-from nucleate.reduction.reducing import reduce
-from nucleate.reduction.reduction import BeforeAfter, Bound, Reduction
+from nucleate.reduction.reducing import METHODS, get_method, reduce
+from nucleate.reduction.reduction import BeforeAfter, Reduction, guarantee
 from nucleate.reduction.saved import load_reduction, save_reduction
-from nucleate.reduction.search import count_parameters
+from nucleate.reduction.selection import SELECT
 from nucleate.reduction.tolerance import check_tolerance
 
 __all__ = [
     "FEWEST_ROWS",
     "FOLDER",
+    "INTERPOLATE",
+    "MERGE",
+    "METHODS",
+    "SELECT",
+    "Affine",
     "Ball",
     "Baseline",
     "BeforeAfter",
@@ -21,11 +28,17 @@ __all__ = [
     "Box",
     "Certificate",
     "Groups",
+    "Method",
+    "Narrow",
+    "NarrowLayer",
     "Reduction",
+    "WideLayer",
     "best_run",
     "check_tolerance",
-    "count_parameters",
+    "get_method",
     "groups",
+    "guarantee",
+    "keep_neurons",
     "linear_model",
     "load_reduction",
     "narrow_network",

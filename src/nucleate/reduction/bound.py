@@ -18,15 +18,27 @@ import numpy as np
 from jaxtyping import Float
 
 from nucleate.activations import Activation
-from nucleate.reduction.layers import Affine, activate
-from nucleate.reduction.merging import Merging
+from nucleate.network import Network
+from nucleate.reduction.layers import Affine, Bound, Method, activate, affine_layers
+from nucleate.reduction.merging import Merging, merge
 
 _GRID = 2001
 
 
 @dataclass(frozen=True, eq=False)
 class Box:
-    """All points between two corners."""
+    """All points between two corners.
+
+    Parameters
+    ----------
+    low, high : arrays of shape (d,)
+
+    Examples
+    --------
+    >>> middle, radius = Box(np.array([-1.0, 0.0]), np.array([1.0, 2.0])).reach(Affine(np.eye(2), np.zeros(2)))
+    >>> middle, radius
+    (array([0., 1.]), array([1., 1.]))
+    """
 
     low: Float[np.ndarray, " d"]
     high: Float[np.ndarray, " d"]
@@ -39,7 +51,13 @@ class Box:
 
 @dataclass(frozen=True, eq=False)
 class Ball:
-    """All points within a distance of a centre."""
+    """All points within a distance of a centre.
+
+    Parameters
+    ----------
+    centre : array of shape (d,)
+    radius : float
+    """
 
     centre: Float[np.ndarray, " d"]
     radius: float
@@ -63,6 +81,10 @@ def merge_bound(
     activation : Activation
         Infinite bounds come out where its ``lipschitz`` is not known.
     domain : Box or Ball
+
+    Returns
+    -------
+    array of shape (c,)
     """
     changes = np.zeros(layers[0].weights.shape[1])
     reached: Box | Ball = domain
@@ -98,3 +120,13 @@ def _curvature(
     between = np.where((inner == 1) & (outer == 1), 0.0, slope * far / (_GRID - 1))
     bound: np.ndarray = gaps + between
     return bound
+
+
+def _bound(network: Network, traces: Sequence[Merging], x: Float[np.ndarray, "n d"]) -> Bound:
+    box = Box(x.min(axis=0), x.max(axis=0))
+    changed = merge_bound(affine_layers(network), traces, network.activation, box)
+    return Bound(float(changed.max()), "largest over the box of the training inputs")
+
+
+MERGE = Method("merge", merge, _bound)
+"""Lets neurons of one direction act as one, without data."""

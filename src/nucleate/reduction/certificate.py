@@ -1,13 +1,14 @@
-"""What rows that nobody looked at say of the reduced network."""
+"""What held-out rows say of the reduced network."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
 from nucleate.errors import DataError
+from nucleate.models import outputs_of
 from nucleate.network import Network
 from nucleate.problems import Problem
-from nucleate.reduction.tolerance import changes, labels_change, outputs_of
+from nucleate.reduction.tolerance import changes, root_mean_square, yardstick
 
 FEWEST_ROWS = 19
 """With fewer rows the chance that a new one deviates further than all of them exceeds 1 in 20."""
@@ -17,9 +18,10 @@ FEWEST_ROWS = 19
 class Certificate:
     """How far the outputs moved on rows that neither training nor the reduction saw.
 
-    If a new row comes from where these came from, each of the ``rows + 1`` is as likely as any other to be the one that
-    deviates most; so the chance that it is the new one is at most ``1 / (rows + 1)``. The chance is over these rows and
-    the new one together, and is gone if the data drift.
+    If a new row is exchangeable with these, each of the ``rows + 1`` is as likely as any other to be the one that
+    deviates most; so the chance that it is the new one is at most ``1 / (rows + 1)``, as in conformal prediction (Vovk,
+    Gammerman and Shafer 2005, doi:10.1007/b106715). The chance is over these rows and the new one together, and is gone
+    if the data drift.
 
     Parameters
     ----------
@@ -27,9 +29,9 @@ class Certificate:
     largest_deviation, rms_deviation : float
         Over rows and outputs, in the target's own units, or in class probabilities.
     relative_deviation : float or None
-        For regression, the root mean square deviation over the original's root mean squared error on these rows.
+        For amounts, the root mean square deviation over the original's root mean squared error on these rows.
     labels_changed : int or None
-        For classification, on how many of these rows the likeliest class is another.
+        For classes, on how many of these rows the likeliest one is another.
     """
 
     rows: int
@@ -50,7 +52,7 @@ class Certificate:
     def __str__(self) -> str:
         unit = "in probability" if self.relative_deviation is None else "in the target's unit"
         text = (
-            f"On {self.rows} rows that nobody looked at, outputs move by {self.rms_deviation:.3g} (root mean square) "
+            f"On {self.rows} held-out rows, outputs move by {self.rms_deviation:.3g} (root mean square) "
             f"and at most {self.largest_deviation:.3g}, {unit}; a new row of the same kind moves further with a chance "
             f"of at most 1 in {self.rows + 1}."
         )
@@ -69,12 +71,12 @@ def check_rows(problem: Problem) -> None:
 
 
 def certify(original: Network, reduced: Network, problem: Problem) -> Certificate:
-    """Compare the two networks on the test rows; no labels but for the original's error."""
-    before, after = (outputs_of(network, problem.test) for network in (original, reduced))
+    """Compare the two networks on the test rows; labels are needed for the original's error alone."""
+    before, after = (outputs_of(network, problem.test.x) for network in (original, reduced))
     moved = changes(problem, before, after)
-    rms = float(np.sqrt(np.mean(np.square(moved))))
-    largest = float(np.abs(moved).max())
-    if problem.task == "classification":
-        return Certificate(len(moved), largest, rms, labels_changed=int(labels_change(before, after).sum()))
-    error = problem.metric(before, problem.test.y)
-    return Certificate(len(moved), largest, rms, relative_deviation=rms / error if error > 0 else np.inf)
+    return Certificate(
+        rows=len(moved),
+        largest_deviation=float(np.abs(moved).max()),
+        rms_deviation=root_mean_square(moved),
+        **yardstick(problem).details(before, after, problem.test.y),
+    )

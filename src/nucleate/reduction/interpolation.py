@@ -11,14 +11,24 @@ import numpy as np
 from jaxtyping import Float
 from scipy.linalg import qr, solve_triangular
 
-from nucleate.reduction.layers import Affine, Layer, Narrow, Narrowed, keep
+from nucleate.network import Network
+from nucleate.reduction.layers import (
+    Affine,
+    Bound,
+    Method,
+    Narrow,
+    NarrowLayer,
+    WideLayer,
+    affine_layers,
+    keep_neurons,
+)
 
 
-def interpolate(layer: Layer) -> Narrow:
+def interpolate(layer: WideLayer) -> Narrow:
     """The method; see the module."""
     triangle, order = _pivoted(layer.features)
 
-    def narrow(width: int) -> Narrowed:
+    def narrow(width: int) -> NarrowLayer:
         kept = order[:width]
         # Behind the rank there is nothing to divide by.
         rank = min(width, int(np.count_nonzero(np.abs(triangle.diagonal()) > 1e-13 * abs(triangle[0, 0]))))
@@ -29,7 +39,7 @@ def interpolate(layer: Layer) -> Narrow:
         ascending = np.argsort(kept)
         outgoing = Affine(weights[:, ascending], layer.outgoing.bias)
         lost = float(np.linalg.norm(triangle[width:, width:]) / len(layer.features) ** 0.5)
-        return keep(layer, kept[ascending], outgoing, lost)
+        return keep_neurons(layer, kept[ascending], outgoing, lost)
 
     return narrow
 
@@ -39,7 +49,7 @@ def interpolation_bound(errors: Sequence[float], layers: Sequence[Affine], lipsc
 
     What is lost in hidden layer l (of its activations, as a root mean square over the rows, in ``errors``) grows by at
     most ``|W|_2`` in each layer after it and ``lipschitz`` in each activation between; layers are reduced from the
-    first to the last, so the changes add up.
+    first to the last, so the changes add up. Derived here.
     """
     total = 0.0
     for layer, error in enumerate(errors, start=1):
@@ -55,3 +65,12 @@ def _pivoted(features: Float[np.ndarray, "n m"]) -> tuple[Float[np.ndarray, "r m
     square = np.zeros((m, m))
     square[: min(len(triangle), m)] = triangle[:m]
     return square, order
+
+
+def _bound(network: Network, traces: Sequence[float], x: Float[np.ndarray, "n d"]) -> Bound:
+    value = interpolation_bound(traces, affine_layers(network), network.activation.lipschitz)
+    return Bound(value, "root mean square on the calibration rows")
+
+
+INTERPOLATE = Method("interpolate", interpolate, _bound)
+"""Keeps the neurons from which the others can be interpolated."""

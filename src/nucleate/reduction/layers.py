@@ -1,15 +1,16 @@
 """A network in NumPy and float64, layer by layer: what the methods of reduction take apart and put together."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from functools import cache, partial
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
 from nucleate.activations import Activation
+from nucleate.devices import in_float64
 from nucleate.network import Network
 
 _PIECE = 1 << 16
@@ -26,7 +27,7 @@ class Affine(NamedTuple):
         return product + self.bias
 
 
-def layers_of(network: Network) -> tuple[Affine, ...]:
+def affine_layers(network: Network) -> tuple[Affine, ...]:
     """The layers in float64, a missing bias being zero."""
     layers = []
     for weights, bias in zip(network.weights, network.biases, strict=True):
@@ -37,14 +38,14 @@ def layers_of(network: Network) -> tuple[Affine, ...]:
 
 def network_of(layers: Sequence[Affine], activation: Activation, dtype: str) -> Network:
     """The network of these layers; one whose biases are all zero has none."""
-    weights = tuple(jnp.asarray(layer.weights, dtype) for layer in layers)
-    biases = tuple(jnp.asarray(layer.bias, dtype) if layer.bias.any() else None for layer in layers)
+    weights = tuple(layer.weights.astype(dtype) for layer in layers)
+    biases = tuple(layer.bias.astype(dtype) if layer.bias.any() else None for layer in layers)
     return Network(weights, biases, activation)
 
 
 def activate(activation: Activation, z: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
     """``s(z)`` for each entry."""
-    return _in_pieces(activation, z)
+    return _in_pieces(activation.function, z)
 
 
 def slope(activation: Activation, z: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
@@ -57,7 +58,7 @@ def _in_pieces(function: Callable[[Any], Any], z: Float[np.ndarray, "..."]) -> F
     flat = np.ravel(z)
     padded = np.zeros(-(-flat.size // _PIECE) * _PIECE)
     padded[: flat.size] = flat
-    pieces = [np.asarray(_of_piece(function, piece)) for piece in padded.reshape(-1, _PIECE)]
+    pieces = [_of_piece(function, piece) for piece in padded.reshape(-1, _PIECE)]
     done: np.ndarray = np.concatenate(pieces)[: flat.size].reshape(z.shape)
     return done
 
@@ -67,17 +68,26 @@ def _derivative(activation: Activation) -> Callable[[Any], Any]:
     return jax.vmap(jax.grad(activation.function))
 
 
+@in_float64
 @partial(jax.jit, static_argnames="function")
 def _of_piece(function: Callable[[Any], Any], piece: Float[Array, " piece"]) -> Float[Array, " piece"]:
     return function(piece)
 
 
-class Layer(NamedTuple):
+class WideLayer(NamedTuple):
     """A hidden layer whose predecessors may already be reduced.
 
-    ``features`` are its neurons' activations on the calibration rows, ``target`` what the ORIGINAL network makes of
-    them: the next layer's pre-activations, or the outputs; ``importance`` is how much each of these matters for the
-    outputs. ``outgoing`` is the next layer as the original network has it.
+    Parameters
+    ----------
+    activation : Activation
+    incoming, outgoing : Affine
+        What makes the layer's pre-activations, and the next layer as the original network has it.
+    features : array of shape (n, m)
+        Its neurons' activations on the calibration rows.
+    target : array of shape (n, t)
+        What the ORIGINAL network makes of them: the next layer's pre-activations, or the outputs.
+    importance : array of shape (t,)
+        How much each of these matters for the outputs.
     """
 
     activation: Activation
@@ -88,7 +98,7 @@ class Layer(NamedTuple):
     importance: Float[np.ndarray, " t"]
 
 
-class Narrowed(NamedTuple):
+class NarrowLayer(NamedTuple):
     """The layer with fewer neurons, the next one as it then reads them, and what the method knows of the loss."""
 
     incoming: Affine
@@ -96,13 +106,44 @@ class Narrowed(NamedTuple):
     trace: Any = None
 
 
-Narrow = Callable[[int], Narrowed]
-"""From a width, at most the layer's, to the narrowed layer."""
-
-Method = Callable[[Layer], Narrow]
-"""Prepares a layer once, for any width."""
+Narrow = Callable[[int], NarrowLayer]
+"""From a width, at most the layer's, to the narrow layer."""
 
 
-def keep(layer: Layer, neurons: np.ndarray, outgoing: Affine, trace: Any = None) -> Narrowed:
+@dataclass(frozen=True)
+class Bound:
+    """What the method itself guarantees, without looking at fresh rows.
+
+    Parameters
+    ----------
+    value : float
+        In standardized outputs.
+    kind : {"largest over the box of the training inputs", "root mean square on the calibration rows"}
+    """
+
+    value: float
+    kind: Literal["largest over the box of the training inputs", "root mean square on the calibration rows"]
+
+
+@dataclass(frozen=True)
+class Method:
+    """How a layer gets fewer neurons.
+
+    Parameters
+    ----------
+    name : str
+    prepare : callable
+        From a `WideLayer` to its `Narrow`: what any width has in common is computed once.
+    bound : callable or None
+        From the original network, the traces of the narrow layers from the first to the last, and the training inputs
+        to the `Bound` of the outputs' change, for methods that have one.
+    """
+
+    name: str
+    prepare: Callable[[WideLayer], Narrow] = field(repr=False)
+    bound: Callable[[Network, Sequence[Any], Float[np.ndarray, "n d"]], Bound] | None = field(default=None, repr=False)
+
+
+def keep_neurons(layer: WideLayer, neurons: np.ndarray, outgoing: Affine, trace: Any = None) -> NarrowLayer:
     """The layer with some of its neurons as they are."""
-    return Narrowed(Affine(layer.incoming.weights[neurons], layer.incoming.bias[neurons]), outgoing, trace)
+    return NarrowLayer(Affine(layer.incoming.weights[neurons], layer.incoming.bias[neurons]), outgoing, trace)

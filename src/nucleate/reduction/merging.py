@@ -6,20 +6,16 @@ one (Zhou et al. 2022, arXiv 2105.11686; Chen and Luo 2024, arXiv 2402.15958).
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial.distance import squareform
 
 from nucleate.activations import Activation
-from nucleate.network import Network
-from nucleate.observe import cosine_similarity, directions
-from nucleate.reduction.layers import Affine, Layer, Narrow, Narrowed
-
-_MOST_ROWS = 512
+from nucleate.observe import cosine_similarity, directions, evaluation_rows, layers_of
+from nucleate.reduction.layers import Affine, Narrow, NarrowLayer, WideLayer
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,41 +73,43 @@ class Merging(NamedTuple):
         return Affine(weights, outgoing.bias)
 
 
-def groups(network: Network, x: Float[np.ndarray, "n d"]) -> tuple[Groups, ...]:
-    """The groups of each hidden layer's neurons by what enters them on rows of ``x``, evenly spaced and at most 512.
+def groups(model: Any, x: Float[np.ndarray, "n d"]) -> tuple[Groups, ...]:
+    """The groups of each layer's neurons by what enters them on rows of ``x``, evenly spaced and at most 512.
 
     Input weights mislead behind a condensed layer, whose equal neurons make different weights do the same.
 
+    Parameters
+    ----------
+    model : model
+        A `nucleate.Network`, or any model with layers, see `nucleate.observe.layers_of`.
+    x : array of shape (n, d)
+
+    Returns
+    -------
+    tuple of Groups
+
     Examples
     --------
-    >>> from nucleate import InitScale
+    >>> from nucleate import InitScale, Network
     >>> network = Network.create(2, [5, 4], 1, scale=InitScale("gain", 1.0))
     >>> [found.labels.shape for found in groups(network, np.eye(2))]
     [(5,), (4,)]
     """
-    signed = network.activation.parity == "none"
-    rows = x[np.linspace(0, len(x) - 1, min(len(x), _MOST_ROWS)).astype(np.int64)]
-    entering = network.pre_activations(jnp.asarray(rows.T, network.dtype))
     return tuple(
-        Groups(layer, directions(np.asarray(vectors, np.float64), signed=signed).labels)
-        for layer, vectors in enumerate(entering, start=1)
+        Groups(number, directions(layer.entering, signed=not layer.opposites_are_one).labels)
+        for number, layer in enumerate(layers_of(model, evaluation_rows(x)), start=1)
     )
 
 
-def merge(layer: Layer) -> Narrow:
+def merge(layer: WideLayer) -> Narrow:
     """The method; see the module."""
     tree = _tree(layer.incoming, layer.activation)
 
-    def narrow(width: int) -> Narrowed:
+    def narrow(width: int) -> NarrowLayer:
         merging = _merge_to(tree, width, layer.incoming, layer.outgoing, layer.activation)
-        return Narrowed(merging.merged, merging.gather(layer.outgoing), merging)
+        return NarrowLayer(merging.merged, merging.gather(layer.outgoing), merging)
 
     return narrow
-
-
-def merge_layer(width: int, incoming: Affine, outgoing: Affine, activation: Activation) -> Merging:
-    """Gather a layer's neurons into at most ``width`` groups and replace each by one neuron."""
-    return _merge_to(_tree(incoming, activation), width, incoming, outgoing, activation)
 
 
 def _tree(incoming: Affine, activation: Activation) -> Float[np.ndarray, "merges 4"]:

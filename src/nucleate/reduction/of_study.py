@@ -6,11 +6,11 @@ from typing import Any
 import polars as pl
 
 from nucleate.errors import StudyError
-from nucleate.exports.files import export, time_inference
-from nucleate.exports.graph import has_onnx_form
+from nucleate.exports import has_onnx_form, time_inference
 from nucleate.problems import Problem
+from nucleate.reduction.layers import Method
 from nucleate.reduction.reducing import reduce
-from nucleate.reduction.reduction import MethodName, Reduction
+from nucleate.reduction.reduction import BeforeAfter, Reduction
 from nucleate.reduction.saved import save_reduction
 from nucleate.studies import Study
 
@@ -19,9 +19,9 @@ FOLDER = "reduction"
 
 def reduce_study(
     study: Study,
-    problem: Problem,
+    problem: Problem | None = None,
     tolerance: float = 0.01,
-    method: MethodName = "select",
+    method: str | Method = "select",
     *,
     run: int | None = None,
     **options: Any,
@@ -29,41 +29,61 @@ def reduce_study(
     """Reduce a run of a study at its best validated step, and keep the result in the study's folder.
 
     By default it is the run with the lowest validation loss: being the best over all scales and rates, it is the
-    network to be held against. Kept are the `Reduction`, to be read
-    by `load_reduction`, and ``network.onnx`` where the activation has an ONNX form.
+    network to be held against. Kept are the `Reduction`, to be read by `load_reduction`, and ``network.onnx`` where the
+    activation and the loss have an ONNX form.
 
     Parameters
     ----------
     study : Study
         Finished or not; what is finished counts.
-    problem : Problem
-        The study's own, as by ``study.spec.load_problem()``.
+    problem : Problem, optional
+        The study's own; by default ``study.load_problem()``.
+    tolerance, method
+        As in `nucleate.reduce`.
     run : int, optional
         The number of another run.
-    tolerance, method, **options
-        As in `nucleate.reduce`.
+    **options
+        Of `nucleate.reduce`.
+
+    Returns
+    -------
+    Reduction
 
     Raises
     ------
     StudyError
         If no run of the study, or not that one, has trained, or the problem is not the study's.
+    SpecError, DataError
+        As `nucleate.reduce`.
     """
+    problem = study.load_problem() if problem is None else problem
     if problem.data_hash != study.data_hash:
         raise StudyError(f"The data are not those of {study.path}; give those it was trained on, or leave them out.")
     run = best_run(study) if run is None else _trained_run(study, run)
     reduction = reduce(study.network(run, "best"), problem, tolerance, method, **options)
-    folder = study.path / FOLDER
-    reduction = replace(reduction, run=run)
-    if has_onnx_form(reduction.network.activation):
-        reduction = time_inference(reduction, problem)
-    save_reduction(reduction, folder)
-    if reduction.inference is not None:
-        export(reduction, problem, folder / "network.onnx")
+    exported = has_onnx_form(reduction.network, problem.loss)
+    seconds = (
+        BeforeAfter(*(time_inference(network, problem) for network in (reduction.original, reduction.network)))
+        if exported
+        else None
+    )
+    reduction = replace(reduction, run=run, inference=seconds)
+    save_reduction(reduction, study.path / FOLDER)
+    if exported:
+        reduction.export(problem, study.path / FOLDER / "network.onnx")
     return reduction
 
 
 def best_run(study: Study) -> int:
     """The number of the run with the lowest validation loss.
+
+    Parameters
+    ----------
+    study : Study
+
+    Returns
+    -------
+    int
 
     Raises
     ------

@@ -1,33 +1,36 @@
-"""The verb: find the smaller network, then say how sure it is."""
+"""The verb: find the smaller network, train it a little further if asked to, then say how sure it is."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
 
 from nucleate.errors import SpecError
+from nucleate.models import outputs_of
 from nucleate.network import Network
-from nucleate.problems import Problem
+from nucleate.optimizers import ADAM
+from nucleate.problems import Problem, Split
 from nucleate.reduction.baselines import linear_model, narrow_network
-from nucleate.reduction.bound import Box, merge_bound
+from nucleate.reduction.bound import MERGE
 from nucleate.reduction.certificate import certify, check_rows
-from nucleate.reduction.interpolation import interpolate, interpolation_bound
-from nucleate.reduction.layers import Method, layers_of, network_of
-from nucleate.reduction.merging import groups, merge
-from nucleate.reduction.reduction import BeforeAfter, Bound, MethodName, Reduction
+from nucleate.reduction.interpolation import INTERPOLATE
+from nucleate.reduction.layers import Method, network_of
+from nucleate.reduction.merging import groups
+from nucleate.reduction.reduction import BeforeAfter, Reduction
 from nucleate.reduction.search import Search, calibration_rows
-from nucleate.reduction.selection import select
-from nucleate.reduction.tolerance import Tolerance, outputs_of
-from nucleate.reduction.tuning import taught_by, tune
+from nucleate.reduction.selection import SELECT
+from nucleate.reduction.tolerance import Tolerance
+from nucleate.training import check_fit, train_many
 
-METHODS: dict[MethodName, Method] = {"select": select, "interpolate": interpolate, "merge": merge}
+METHODS = {method.name: method for method in (SELECT, INTERPOLATE, MERGE)}
+_RATES = (0.01, 0.003, 0.001)
 
 
 def reduce(
     network: Network,
     problem: Problem,
     tolerance: float = 0.01,
-    method: MethodName = "select",
+    method: str | Method = "select",
     *,
     fine_tune: int = 0,
     distill: int = 0,
@@ -37,8 +40,8 @@ def reduce(
     """The smallest network found that does the work of ``network`` within the tolerance.
 
     Layers are narrowed from the first to the last over a grid of unequal widths, on the training inputs and others like
-    them; labels are looked at on the validation rows alone, and the test rows, which certify the result, only at the
-    end. Where no smaller network is within the tolerance the original comes back.
+    them; labels are needed on the validation rows alone, and the test rows, which certify the result, only at the end.
+    Where no smaller network is within the tolerance the original comes back.
 
     Parameters
     ----------
@@ -48,7 +51,7 @@ def reduce(
     tolerance : float
         The relative change of the metric that is allowed on validation, and of the outputs what explains it; see
         docs/reduce.md.
-    method : {"select", "interpolate", "merge"}
+    method : {"select", "interpolate", "merge"} or Method
         ``select`` keeps the neurons that explain most and refits what reads them; ``interpolate`` keeps those from
         which the others can be interpolated; ``merge`` lets neurons of one direction act as one, without data.
     fine_tune, distill : int
@@ -58,10 +61,15 @@ def reduce(
     seed : int
         Of the calibration rows.
 
+    Returns
+    -------
+    Reduction
+
     Raises
     ------
     SpecError
-        For a tolerance, a method or a number of steps out of range, or a network that does not fit the problem.
+        For a tolerance, a method or a number of steps out of range, a model that is not a `Network`, or a network that
+        does not fit the problem or has diverged.
     DataError
         If there are too few test rows to certify anything.
 
@@ -74,32 +82,31 @@ def reduce(
     >>> small.share_kept < 0.1
     True
     """
-    _check(network, problem, method, fine_tune, distill)
+    method = get_method(method)
+    _check(network, problem, fine_tune, distill)
     fits = Tolerance(problem, network, tolerance)
     rows = calibration_rows(problem.train.x, seed)
-    found = Search(network, METHODS[method], rows, problem.validation.x, fits).cheapest()
+    found = Search(network, method, rows, problem.validation.x, fits).cheapest()
     small = network_of(found.layers, network.activation, network.dtype)
     if distill:
         small = tune(small, taught_by(network, problem), distill)
     if fine_tune:
         small = tune(small, problem, fine_tune)
-    metrics = {
-        part: BeforeAfter(*(problem.metric(outputs_of(net, split), split.y) for net in (network, small)))
-        for part, split in (("validation", problem.validation), ("test", problem.test))
-    }
+    # Bounds are of what the method left, and hold wherever the activation is Lipschitz.
+    has_bound = found.traces and not (distill or fine_tune) and np.isfinite(network.activation.lipschitz)
     return Reduction(
         problem=problem.name,
         data_hash=problem.data_hash,
-        method=method,
+        method=method.name,
         tolerance=tolerance,
-        metric_name=problem.metric_name,
+        metric=problem.loss.metric,
         original=network,
         network=small,
         preprocessing=problem.preprocessing,
-        validation=metrics["validation"],
-        test=metrics["test"],
+        validation=_metrics(network, small, problem, problem.validation),
+        test=_metrics(network, small, problem, problem.test),
         certificate=certify(network, small, problem),
-        bound=None if distill or fine_tune else _bound(method, network, found.traces, problem.train.x),
+        bound=method.bound(network, found.traces, problem.train.x) if method.bound and has_bound else None,
         groups=groups(network, problem.train.x),
         baselines=(linear_model(problem), narrow_network(problem, small.hidden, network.activation))
         if baselines
@@ -107,35 +114,67 @@ def reduce(
     )
 
 
-def _check(network: Network, problem: Problem, method: str, fine_tune: int, distill: int) -> None:
-    if method not in METHODS:
-        raise SpecError(f"There is no method {method!r}; choose one of {', '.join(METHODS)}.")
+def get_method(given: Any) -> Method:
+    """The method of that name; a `Method` is returned as it is.
+
+    Raises
+    ------
+    SpecError
+        For another name, or something else.
+
+    Examples
+    --------
+    >>> get_method("merge").name
+    'merge'
+    """
+    if isinstance(given, Method):
+        return given
+    if isinstance(given, str) and given in METHODS:
+        return METHODS[given]
+    raise SpecError(f"There is no method {given!r}; choose one of {', '.join(METHODS)}.")
+
+
+def tune(network: Network, problem: Problem, steps: int) -> Network:
+    """Adam on the problem at three rates; the best on validation, the network as it was included."""
+    runs = train_many(
+        [network] * len(_RATES),
+        problem,
+        learning_rates=_RATES,
+        measures=(),
+        optimizer=ADAM,
+        steps=steps,
+        evaluations=max(4, steps // 2),
+    )
+    candidates = [network, *(run.best for run in runs)]
+    x, y = problem.validation.x, problem.validation.y
+    return candidates[int(np.argmin([problem.loss(outputs_of(candidate, x), y) for candidate in candidates]))]
+
+
+def taught_by(teacher: Network, problem: Problem) -> Problem:
+    """The same problem with what the teacher's outputs predict as targets of training and validation."""
+
+    def taught(part: Split) -> Split:
+        return Split(part.x, problem.loss.link(outputs_of(teacher, part.x)))
+
+    return replace(problem, train=taught(problem.train), validation=taught(problem.validation))
+
+
+def _metrics(network: Network, small: Network, problem: Problem, part: Split) -> BeforeAfter[float]:
+    return BeforeAfter(*(problem.metric(outputs_of(model, part.x), part.y) for model in (network, small)))
+
+
+def _check(network: Network, problem: Problem, fine_tune: int, distill: int) -> None:
+    if not isinstance(network, Network):
+        raise SpecError(
+            f"A {type(network).__name__} cannot be reduced, for reductions are of fully connected networks; give a "
+            "nucleate.Network."
+        )
     if fine_tune < 0 or distill < 0:
         raise SpecError(f"The steps are {fine_tune} to fine-tune and {distill} to distill; they must be 0 or more.")
-    shape = (network.widths[0], network.widths[-1])
-    if shape != (problem.inputs, problem.outputs):
-        raise SpecError(
-            f"The network goes from {shape[0]} inputs to {shape[1]} outputs, but problem {problem.name!r} from "
-            f"{problem.inputs} to {problem.outputs}; give the data it was trained on."
-        )
+    check_fit(network, problem)
     for part in (problem.train, problem.validation, problem.test):
-        if not np.isfinite(outputs_of(network, part)).all():
+        if not np.isfinite(outputs_of(network, part.x)).all():
             raise SpecError(
                 "The network's outputs are not finite on these data; its run has diverged, so give another."
             )
     check_rows(problem)
-
-
-def _bound(method: MethodName, network: Network, traces: tuple[Any, ...], x: Float[np.ndarray, "n d"]) -> Bound | None:
-    layers, activation = layers_of(network), network.activation
-    if not (traces and np.isfinite(activation.lipschitz)):
-        return None
-    match method:
-        case "merge":
-            changed = merge_bound(layers, traces, activation, Box(x.min(axis=0), x.max(axis=0)))
-            return Bound(float(changed.max()), "largest over the box of the training inputs")
-        case "interpolate":
-            value = interpolation_bound(traces, layers, activation.lipschitz)
-            return Bound(value, "root mean square on the calibration rows")
-        case _:
-            return None

@@ -1,41 +1,34 @@
 """What a reduction is, whoever made it."""
 
+import json
 from dataclasses import dataclass
-from typing import Generic, Literal, TypeVar
+from pathlib import Path
+from typing import Generic, TypeVar
 
 from nucleate._wording import card
+from nucleate.exports import Export, export
+from nucleate.models import count_parameters
 from nucleate.network import Network
-from nucleate.problems import Preprocessing
+from nucleate.problems import Metric, Preprocessing, Problem
 from nucleate.reduction.baselines import Baseline
 from nucleate.reduction.certificate import Certificate
+from nucleate.reduction.layers import Bound
 from nucleate.reduction.merging import Groups
-from nucleate.reduction.search import count_parameters
 
 T = TypeVar("T")
-MethodName = Literal["select", "interpolate", "merge"]
 
 
 @dataclass(frozen=True)
 class BeforeAfter(Generic[T]):
-    """A quantity of the original network and of the reduced one."""
-
-    before: T
-    after: T
-
-
-@dataclass(frozen=True)
-class Bound:
-    """What the method itself guarantees, without looking at fresh rows.
+    """A quantity of the original network and of the reduced one.
 
     Parameters
     ----------
-    value : float
-        In standardized outputs.
-    kind : {"largest over the box of the training inputs", "root mean square on the calibration rows"}
+    before, after
     """
 
-    value: float
-    kind: Literal["largest over the box of the training inputs", "root mean square on the calibration rows"]
+    before: T
+    after: T
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,10 +39,12 @@ class Reduction:
     ----------
     problem, data_hash : str
         The data's name and hash.
-    method : {"select", "interpolate", "merge"}
+    method : str
+        The name of the `Method`.
     tolerance : float
         The relative change of the metric that was allowed on validation.
-    metric_name : {"rmse", "accuracy"}
+    metric : Metric
+        What networks were judged by; of a reduction that was read from a folder without its function.
     original, network : Network
     preprocessing : Preprocessing
     validation, test : BeforeAfter of float
@@ -70,9 +65,9 @@ class Reduction:
 
     problem: str
     data_hash: str
-    method: MethodName
+    method: str
     tolerance: float
-    metric_name: Literal["rmse", "accuracy"]
+    metric: Metric
     original: Network
     network: Network
     preprocessing: Preprocessing
@@ -84,6 +79,11 @@ class Reduction:
     baselines: tuple[Baseline, ...] = ()
     run: int | None = None
     inference: BeforeAfter[float] | None = None
+
+    @property
+    def metric_name(self) -> str:
+        """The name of the metric."""
+        return self.metric.name
 
     @property
     def hidden(self) -> BeforeAfter[tuple[int, ...]]:
@@ -99,6 +99,27 @@ class Reduction:
     def share_kept(self) -> float:
         """The share of the parameters that is left."""
         return self.parameters.after / self.parameters.before
+
+    def export(self, problem: Problem, path: str | Path) -> Export:
+        """Write the reduced network to a file that says what was guaranteed: `nucleate.export` with `guarantee`.
+
+        Parameters
+        ----------
+        problem : Problem
+            What it was reduced on.
+        path : path
+            Of a .onnx or a .safetensors file.
+
+        Returns
+        -------
+        Export
+
+        Raises
+        ------
+        NucleateError
+            As `nucleate.export`.
+        """
+        return export(self.network, problem, path, guarantee(self))
 
     def _repr_html_(self) -> str:
         rows = {
@@ -138,6 +159,26 @@ class Reduction:
             )
         lines.append(f"Seen as what they do, {'; '.join(map(str, self.groups))}.")
         return "\n".join(lines)
+
+
+def guarantee(reduction: Reduction) -> dict[str, str]:
+    """What is kept with a file of the reduced network: where it comes from, and how sure it is.
+
+    Returns
+    -------
+    dict of str to str
+        To be the metadata of `nucleate.export`.
+    """
+    return {
+        "problem": reduction.problem,
+        "data_hash": reduction.data_hash,
+        "method": reduction.method,
+        "tolerance": f"{reduction.tolerance:g}",
+        "hidden": json.dumps({"before": reduction.hidden.before, "after": reduction.hidden.after}),
+        f"test_{reduction.metric_name}": json.dumps({"before": reduction.test.before, "after": reduction.test.after}),
+        "certificate": str(reduction.certificate),
+        "bound": "" if reduction.bound is None else f"{reduction.bound.value:.6g}, {reduction.bound.kind}",
+    }
 
 
 def _joined(widths: tuple[int, ...]) -> str:

@@ -9,20 +9,27 @@ import numpy as np
 
 from nucleate._files import write_atomically
 from nucleate.errors import ArchitectureError, StudyError
-from nucleate.exports.files import guarantee
 from nucleate.network import Network
-from nucleate.problems import Preprocessing
+from nucleate.problems import Metric, Preprocessing
 from nucleate.reduction.baselines import Baseline
 from nucleate.reduction.certificate import Certificate
+from nucleate.reduction.layers import Bound
 from nucleate.reduction.merging import Groups
-from nucleate.reduction.reduction import BeforeAfter, Bound, Reduction
+from nucleate.reduction.reduction import BeforeAfter, Reduction, guarantee
 
-_FORMAT = "nucleate reduction 1"
+_FORMAT = "nucleate reduction 2"
 _PAIRS = ("validation", "test", "inference")
+_OF_METRIC = ("name", "larger_is_better", "is_share")
 
 
 def save_reduction(reduction: Reduction, folder: str | Path) -> None:
     """Keep a reduction in ``folder``: original.safetensors, network.safetensors and, last, reduction.json.
+
+    Parameters
+    ----------
+    reduction : Reduction
+    folder : path
+        Made where it does not exist.
 
     Raises
     ------
@@ -37,10 +44,11 @@ def save_reduction(reduction: Reduction, folder: str | Path) -> None:
     preprocessing = {"preprocessing": reduction.preprocessing.to_json()}
     reduction.original.save(folder / "original.safetensors", preprocessing)
     reduction.network.save(folder / "network.safetensors", guarantee(reduction) | preprocessing)
-    plain = ("problem", "data_hash", "method", "tolerance", "metric_name", "run")
+    plain = ("problem", "data_hash", "method", "tolerance", "run")
     content = {
         "format": _FORMAT,
         **{name: getattr(reduction, name) for name in plain},
+        "metric": {name: getattr(reduction.metric, name) for name in _OF_METRIC},
         **{name: pair and asdict(pair) for name in _PAIRS for pair in [getattr(reduction, name)]},
         "certificate": asdict(reduction.certificate),
         "bound": reduction.bound and asdict(reduction.bound),
@@ -54,16 +62,27 @@ def save_reduction(reduction: Reduction, folder: str | Path) -> None:
 def load_reduction(folder: str | Path) -> Reduction:
     """The reduction that `save_reduction` kept.
 
+    Parameters
+    ----------
+    folder : path
+
+    Returns
+    -------
+    Reduction
+
     Raises
     ------
     StudyError
-        If there is none, or it is damaged.
+        If there is none, it is damaged, or another version wrote it in another format.
     """
     file = Path(folder) / "reduction.json"
     try:
         content = json.loads(file.read_text("utf-8"))
-        if content.pop("format") != _FORMAT:
-            raise KeyError("format")
+        if (written := content.pop("format")) != _FORMAT:
+            raise StudyError(
+                f"The reduction in {folder} was written in the format {written!r}, and this version reads {_FORMAT!r}; "
+                "reduce again."
+            )
         return _from_json(content, file.parent)
     except (FileNotFoundError, NotADirectoryError):
         raise StudyError(f"There is no reduction in {folder}; make one with `nucleate reduce STUDY`.") from None
@@ -75,6 +94,7 @@ def load_reduction(folder: str | Path) -> Reduction:
 
 def _from_json(content: dict[str, Any], folder: Path) -> Reduction:
     content |= {name: content[name] and BeforeAfter(**content[name]) for name in _PAIRS}
+    content["metric"] = Metric(value=None, **content["metric"])
     content["certificate"] = Certificate(**content["certificate"])
     content["bound"] = content["bound"] and Bound(**content["bound"])
     content["baselines"] = tuple(

@@ -5,12 +5,12 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 from jaxtyping import Float
 
+from nucleate.models import count_parameters
 from nucleate.network import Network
-from nucleate.reduction.layers import Affine, Layer, Method, Narrow, Narrowed, activate, layers_of, slope
+from nucleate.reduction.layers import Affine, Method, Narrow, NarrowLayer, WideLayer, activate, affine_layers, slope
 
 MOST_ROWS = 2000
 JITTER = 0.1
@@ -48,7 +48,7 @@ _MOST_WIDTHS, _MOST_TRIALS = 32, 400
 """How many widths of a layer, and how many combinations of all layers but the last, are tried at most."""
 
 
-class Partly(NamedTuple):
+class PartialNetwork(NamedTuple):
     """A network whose first layers are narrowed.
 
     ``features`` are the activations of the last of them on all rows (the inputs, where there is none yet), ``incoming``
@@ -61,7 +61,7 @@ class Partly(NamedTuple):
     incoming: Affine
 
 
-class Found(NamedTuple):
+class SearchResult(NamedTuple):
     """A network's layers, and the method's trace for each hidden one; no traces if nothing was narrowed."""
 
     layers: tuple[Affine, ...]
@@ -88,30 +88,30 @@ class Search:
         fits: Fits,
     ) -> None:
         self._network, self._method, self._fits = network, method, fits
-        self._layers = layers_of(network)
+        self._layers = affine_layers(network)
         self._rows = np.vstack([calibration, validation])
         self._n = len(calibration)
         self._targets, self._importance = _original(network, self._layers, self._rows[: self._n])
-        self._best = Found(self._layers, ())
+        self._best = SearchResult(self._layers, ())
         self._cost = count_parameters(network)
 
-    def cheapest(self) -> Found:
+    def cheapest(self) -> SearchResult:
         """The cheapest network that fits, on a grid of widths; the original where no smaller one does."""
         self._descend(self.start())
         return self._best
 
-    def start(self) -> Partly:
+    def start(self) -> PartialNetwork:
         """The network with all its neurons."""
-        return Partly((), (), self._rows, self._layers[0])
+        return PartialNetwork((), (), self._rows, self._layers[0])
 
-    def prepare(self, partly: Partly) -> Narrow:
+    def prepare(self, partial: PartialNetwork) -> Narrow:
         """The method, prepared for the first layer that still has all its neurons."""
-        at = len(partly.done)
-        features = activate(self._network.activation, partly.incoming(partly.features[: self._n]))
-        return self._method(
-            Layer(
+        at = len(partial.done)
+        features = activate(self._network.activation, partial.incoming(partial.features[: self._n]))
+        return self._method.prepare(
+            WideLayer(
                 activation=self._network.activation,
-                incoming=partly.incoming,
+                incoming=partial.incoming,
                 outgoing=self._layers[at + 1],
                 features=features,
                 target=self._targets[at],
@@ -119,33 +119,33 @@ class Search:
             )
         )
 
-    def narrowed(self, partly: Partly, narrowed: Narrowed) -> Partly:
+    def extend(self, partial: PartialNetwork, layer: NarrowLayer) -> PartialNetwork:
         """With one more layer narrowed."""
-        incoming, outgoing, trace = narrowed
-        features = activate(self._network.activation, incoming(partly.features))
-        return Partly((*partly.done, incoming), (*partly.traces, trace), features, outgoing)
+        incoming, outgoing, trace = layer
+        features = activate(self._network.activation, incoming(partial.features))
+        return PartialNetwork((*partial.done, incoming), (*partial.traces, trace), features, outgoing)
 
-    def _descend(self, partly: Partly) -> None:
-        narrow = self.prepare(partly)
-        full = len(partly.incoming.weights)
-        if len(partly.done) == len(self._layers) - 2:
-            self._last(partly, narrow, full)
+    def _descend(self, partial: PartialNetwork) -> None:
+        narrow = self.prepare(partial)
+        full = len(partial.incoming.weights)
+        if len(partial.done) == len(self._layers) - 2:
+            self._last(partial, narrow, full)
             return
         points = min(_MOST_WIDTHS, math.ceil(_MOST_TRIALS ** (1 / (len(self._layers) - 2))))
         for width in _grid(full, points):
-            if self._cost_of(partly, width) >= self._cost:
+            if self._cost_of(partial, width) >= self._cost:
                 return
-            self._descend(self.narrowed(partly, narrow(width)))
+            self._descend(self.extend(partial, narrow(width)))
 
-    def _last(self, partly: Partly, narrow: Narrow, full: int) -> None:
+    def _last(self, partial: PartialNetwork, narrow: Narrow, full: int) -> None:
         """The narrowest last hidden layer that fits, if it is cheaper than the best so far."""
         most = full
-        while most and self._cost_of(partly, most) >= self._cost:
+        while most and self._cost_of(partial, most) >= self._cost:
             most -= 1
-        tried: dict[int, Partly] = {}
+        tried: dict[int, PartialNetwork] = {}
 
         def fits(width: int) -> bool:
-            tried[width] = self.narrowed(partly, narrow(width))
+            tried[width] = self.extend(partial, narrow(width))
             return self._fits(tried[width].incoming(tried[width].features[self._n :]))
 
         if not most or not fits(most):
@@ -156,27 +156,15 @@ class Search:
         while high - low > 1:
             middle = (low + high) // 2
             low, high = (low, middle) if fits(middle) else (middle, high)
-        self._cost = self._cost_of(partly, high)
-        self._best = Found((*tried[high].done, tried[high].incoming), tried[high].traces)
+        self._cost = self._cost_of(partial, high)
+        self._best = SearchResult((*tried[high].done, tried[high].incoming), tried[high].traces)
 
-    def _cost_of(self, partly: Partly, width: int) -> int:
+    def _cost_of(self, partial: PartialNetwork, width: int) -> int:
         """The parameters of the network if this layer has ``width`` neurons and those after it one."""
-        widths = [self._rows.shape[1], *(len(layer.weights) for layer in partly.done), width]
+        widths = [self._rows.shape[1], *(len(layer.weights) for layer in partial.done), width]
         widths += [1] * (len(self._layers) - len(widths))
         widths += [len(self._layers[-1].weights)]
         return sum((fan_in + 1) * fan_out for fan_in, fan_out in itertools.pairwise(widths))
-
-
-def count_parameters(network: Network) -> int:
-    """How many weights and biases a network has.
-
-    Examples
-    --------
-    >>> from nucleate import InitScale
-    >>> count_parameters(Network.create(10, [3, 2], 1, scale=InitScale("gain", 1.0), bias=True))
-    44
-    """
-    return sum(leaf.size for leaf in jax.tree.leaves(network))
 
 
 def _original(

@@ -10,21 +10,26 @@ import numpy as np
 from jaxtyping import Float
 from scipy.linalg import cholesky, solve_triangular
 
-from nucleate.reduction.layers import Affine, Layer, Narrow, Narrowed, keep
+from nucleate.reduction.layers import Affine, Method, Narrow, NarrowLayer, WideLayer, keep_neurons
 
 RIDGE = 1e-4
 """The ridge, in units of the strongest neuron's standard deviation: below it neurons are not told apart."""
 
 
-def select(layer: Layer) -> Narrow:
+def select(layer: WideLayer) -> Narrow:
     """The method; see the module."""
     path = GreedyPath(layer.features, layer.target, layer.importance)
 
-    def narrow(width: int) -> Narrowed:
+    def narrow(width: int) -> NarrowLayer:
         chosen, outgoing = path.first(width)
-        return keep(layer, chosen, outgoing)
+        return keep_neurons(layer, chosen, outgoing)
 
     return narrow
+
+
+SELECT = Method("select", select)
+"""Keeps the neurons that explain most and refits what reads them; has no bound, as the refit may change more than it
+undoes."""
 
 
 class GreedyPath:

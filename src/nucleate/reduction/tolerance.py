@@ -1,24 +1,106 @@
 """When a smaller network does the same work: what it may lose of the metric, and how far its outputs may move."""
 
+from dataclasses import dataclass
 from numbers import Real
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
-from jaxtyping import Bool, Float
-from scipy.special import softmax
+from jaxtyping import Float
 
 from nucleate.errors import SpecError
+from nucleate.models import outputs_of
 from nucleate.network import Network
-from nucleate.problems import Problem, Split
+from nucleate.problems import Problem
+
+
+def changes(
+    problem: Problem, before: Float[np.ndarray, "n c"], after: Float[np.ndarray, "n c"]
+) -> Float[np.ndarray, "n c"]:
+    """How far predictions move, row by row: in the targets' own units, or in class probabilities."""
+    link = problem.loss.link
+    return (link(after) - link(before)) * problem.preprocessing.units
+
+
+def root_mean_square(values: np.ndarray) -> float:
+    """Over all entries."""
+    return float(np.sqrt(np.mean(np.square(values))))
+
+
+class Yardstick(Protocol):
+    """By what the change of outputs is judged, for targets of one kind."""
+
+    def deviation(self, before: Float[np.ndarray, "n c"], after: Float[np.ndarray, "n c"]) -> float:
+        """How far the outputs moved."""
+
+    def allowed(self, before: Float[np.ndarray, "n c"], y: Float[np.ndarray, "n c"], tolerance: float) -> float:
+        """How far they may move at a relative change of the metric."""
+
+    def details(
+        self, before: Float[np.ndarray, "n c"], after: Float[np.ndarray, "n c"], y: Float[np.ndarray, "n c"]
+    ) -> dict[str, Any]:
+        """What a `nucleate.reduction.Certificate` says beside the deviations."""
+
+
+@dataclass(frozen=True)
+class OfAmounts:
+    """The root mean square of the changes, in the targets' own units.
+
+    Deviations that know nothing of the residuals add to them as squares, so a relative change t of the root mean
+    squared error answers to a root mean square deviation of ``sqrt((1 + t)^2 - 1)`` times it: 0.14 for 1 %. Derived
+    here. It is taken of the original's root mean squared error whatever the loss and its metric are.
+    """
+
+    problem: Problem
+
+    def deviation(self, before: Float[np.ndarray, "n c"], after: Float[np.ndarray, "n c"]) -> float:
+        return root_mean_square(changes(self.problem, before, after))
+
+    def allowed(self, before: Float[np.ndarray, "n c"], y: Float[np.ndarray, "n c"], tolerance: float) -> float:
+        return self._error(before, y) * float(np.sqrt((1 + tolerance) ** 2 - 1))
+
+    def details(
+        self, before: Float[np.ndarray, "n c"], after: Float[np.ndarray, "n c"], y: Float[np.ndarray, "n c"]
+    ) -> dict[str, Any]:
+        error = self._error(before, y)
+        return {"relative_deviation": self.deviation(before, after) / error if error > 0 else np.inf}
+
+    def _error(self, outputs: Float[np.ndarray, "n c"], y: Float[np.ndarray, "n c"]) -> float:
+        return root_mean_square(self.problem.predict(outputs) - self.problem.preprocessing.in_units(y))
+
+
+@dataclass(frozen=True)
+class OfClasses:
+    """The share of rows whose likeliest class is another; the tolerance itself is allowed."""
+
+    problem: Problem
+
+    def deviation(self, before: Float[np.ndarray, "n c"], after: Float[np.ndarray, "n c"]) -> float:
+        return self._changed(before, after) / len(before)
+
+    def allowed(self, before: Float[np.ndarray, "n c"], y: Float[np.ndarray, "n c"], tolerance: float) -> float:
+        return tolerance
+
+    def details(
+        self, before: Float[np.ndarray, "n c"], after: Float[np.ndarray, "n c"], y: Float[np.ndarray, "n c"]
+    ) -> dict[str, Any]:
+        return {"labels_changed": self._changed(before, after)}
+
+    def _changed(self, before: Float[np.ndarray, "n c"], after: Float[np.ndarray, "n c"]) -> int:
+        link = self.problem.loss.link
+        return int(np.count_nonzero(link(before).argmax(axis=1) != link(after).argmax(axis=1)))
+
+
+def yardstick(problem: Problem) -> Yardstick:
+    """The one for the problem's kind of targets."""
+    yardsticks: dict[str, type[OfAmounts] | type[OfClasses]] = {"numeric": OfAmounts, "categorical": OfClasses}
+    return yardsticks[problem.loss.link.target_kind](problem)
 
 
 class Tolerance:
     """A relative change of the metric, and the change of the outputs that would explain it.
 
-    Deviations that know nothing of the residuals add to them as squares, so a relative change t of the root mean
-    squared error answers to a root mean square deviation of ``sqrt((1 + t)^2 - 1)`` times it: 0.14 for 1 %. For labels
-    it is the share that changes. Both are asked for: with the metric alone, the best of many small networks is one that
-    was lucky on the validation rows.
+    Both are asked for: with the metric alone, the best of many small networks is one that was lucky on the validation
+    rows.
 
     Parameters
     ----------
@@ -36,44 +118,25 @@ class Tolerance:
 
     def __init__(self, problem: Problem, network: Network, tolerance: float) -> None:
         check_tolerance(tolerance)
-        self._problem, self._tolerance = problem, tolerance
-        self._outputs = outputs_of(network, problem.validation)
-        self._metric = problem.metric(self._outputs, problem.validation.y)
+        self._problem, self._yardstick = problem, yardstick(problem)
+        self._outputs = outputs_of(network, problem.validation.x)
+        self._deviation = self._yardstick.allowed(self._outputs, problem.validation.y, tolerance)
+        cost = self._cost(self._outputs)
+        self._most = (1 + np.copysign(tolerance, cost)) * cost
 
     def __call__(self, outputs: Float[np.ndarray, "v c"]) -> bool:
         """Whether these outputs on the validation rows are within the tolerance."""
         if not np.isfinite(outputs).all():
             return False
-        metric = self._problem.metric(outputs, self._problem.validation.y)
-        if self._problem.task == "classification":
-            changed = np.mean(labels_change(self._outputs, outputs))
-            return bool(changed <= self._tolerance and metric >= (1 - self._tolerance) * self._metric)
-        deviation = np.sqrt(np.mean(np.square(changes(self._problem, self._outputs, outputs))))
-        allowed = self._metric * np.sqrt((1 + self._tolerance) ** 2 - 1)
-        return bool(deviation <= allowed and metric <= (1 + self._tolerance) * self._metric)
+        moved = self._yardstick.deviation(self._outputs, outputs)
+        return bool(moved <= self._deviation and self._cost(outputs) <= self._most)
+
+    def _cost(self, outputs: Float[np.ndarray, "v c"]) -> float:
+        """The metric, turned so that smaller is better."""
+        return self._problem.loss.metric.cost(self._problem.metric(outputs, self._problem.validation.y))
 
 
 def check_tolerance(tolerance: Any) -> None:
     """Raise `SpecError` for a tolerance that is not between 0 and 1."""
     if not (isinstance(tolerance, Real) and 0 < float(tolerance) < 1):
         raise SpecError(f"The tolerance is {tolerance}; it must be between 0 and 1, such as 0.01 for 1 %.")
-
-
-def outputs_of(network: Network, part: Split) -> Float[np.ndarray, "n c"]:
-    """The outputs of the network itself, in its own dtype, as float64."""
-    return np.asarray(network(part.x), np.float64)
-
-
-def changes(
-    problem: Problem, before: Float[np.ndarray, "n c"], after: Float[np.ndarray, "n c"]
-) -> Float[np.ndarray, "n c"]:
-    """How far outputs move, row by row: in the targets' own units, or in class probabilities."""
-    if problem.task == "classification":
-        return np.asarray(softmax(after, axis=1) - softmax(before, axis=1))
-    return np.asarray((after - before) * [column.std for column in problem.preprocessing.targets])
-
-
-def labels_change(before: Float[np.ndarray, "n c"], after: Float[np.ndarray, "n c"]) -> Bool[np.ndarray, " n"]:
-    """Where the likeliest class is another one."""
-    changed: np.ndarray = before.argmax(axis=1) != after.argmax(axis=1)
-    return changed
