@@ -56,13 +56,16 @@ def read_problem(file: Path, loss: Loss | None) -> Problem:
         loss = get_loss(told["loss"], known=False) if loss is None else loss
         if told["loss"] != loss.name:
             raise StudyError(f"{file} was kept under the loss {told['loss']!r}, not {loss.name!r}; give that one.")
+        train, validation, test = (Split(tensors[f"{part}.x"], tensors[f"{part}.y"]) for part in PARTS)
         return Problem(
-            told["name"],
-            loss,
-            *(Split(tensors[f"{part}.x"], tensors[f"{part}.y"]) for part in PARTS),
-            Preprocessing.from_json(told["preprocessing"]),
-            told["data_hash"],
-            tuple(told["notes"]),
+            name=told["name"],
+            loss=loss,
+            train=train,
+            validation=validation,
+            test=test,
+            preprocessing=Preprocessing.from_json(told["preprocessing"]),
+            data_hash=told["data_hash"],
+            notes=tuple(told["notes"]),
         )
     except (SafetensorError, OSError, ValueError, KeyError, DataError) as error:
         raise StudyError(f"{file} is damaged ({error}); pass the problem again, as at first.") from None

@@ -139,7 +139,7 @@ def _result(plan: Plan, chunk: Chunk, runs: list[Run], problem: Problem) -> Chun
         "data": spec.data,
         "split_seed": str(spec.split_seed),
     }
-    files = {}
+    files: dict[str, bytes] = {}
     for planned, run in zip(chunk.runs, runs, strict=True):
         models: dict[At, Any] = {"initial": run.initial, "final": run.final, "best": run.best}
         files |= {model_file(planned.number, at): model_to_bytes(model, metadata) for at, model in models.items()}
@@ -155,7 +155,7 @@ def _result(plan: Plan, chunk: Chunk, runs: list[Run], problem: Problem) -> Chun
     ]
     return ChunkResult(
         results=pl.DataFrame(rows, schema=results),
-        trajectories=pl.concat(table.cast(dict(evaluations)) for table in trajectories),
+        trajectories=pl.concat(table.cast(evaluations) for table in trajectories),
         files=files,
     )
 

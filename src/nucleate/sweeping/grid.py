@@ -67,11 +67,13 @@ def sweep(
     if isinstance(data, Problem):
         spec, problem = _spec_of(data, fields), data
     elif isinstance(data, Study):
-        spec, problem = (data.spec.changed(**fields) if fields else data.spec), data.load_problem(fields.get("loss"))
+        spec, problem = data.spec.changed(**fields) if fields else data.spec, data.load_problem(fields.get("loss"))
         out = data.path if out is None else out
     else:
-        whole = isinstance(data, StudySpec)
-        spec = (data.changed(**fields) if fields else data) if whole else make_spec(data=str(data), **fields)
+        if not isinstance(data, StudySpec):
+            spec = make_spec(data=str(data), **fields)
+        else:
+            spec = data.changed(**fields) if fields else data
         problem = spec.load_problem()
     out = study_folder(spec) if out is None else out
     with_problem = isinstance(data, Problem)

@@ -1,4 +1,4 @@
-"""`nucleate demo`."""
+"""`nucleate demo`, `nucleate reproduce` and `nucleate problems`."""
 
 import sys
 from pathlib import Path
@@ -7,9 +7,17 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from nucleate.cli._flags import Json
-from nucleate.cli._output import print_json, print_plateaus, print_study, say_interrupted
-from nucleate.cli._reduce import as_json
+from nucleate.cli.after_commands import as_json
+from nucleate.cli.flags import Json
+from nucleate.cli.output import (
+    print_experiments,
+    print_json,
+    print_plateaus,
+    print_problems,
+    print_study,
+    print_verdicts,
+    say_interrupted,
+)
 
 
 def demo(
@@ -61,3 +69,44 @@ def _demo(out: Path, json: bool) -> None:
 
 def _say(stage: int, verb: str, what: str) -> None:
     print(f"{stage}/4 {verb}: {what}", file=sys.stderr, flush=True)
+
+
+def reproduce(
+    name: Annotated[str, typer.Argument(help="An experiment's name, or `all` of them; `list` names them.")],
+    out: Annotated[Path, typer.Option(help="Where verdicts and figures go.")] = Path("nucleate-reproduce"),
+    quick: Annotated[bool, typer.Option("--quick", help="The size of seconds instead of the size of minutes.")] = False,
+    json: Json = False,
+) -> None:
+    """Is the paper right? Named experiments with a claim, a measured verdict and a figure."""
+    from nucleate.experiments import EXPERIMENTS, reproduce_all
+    from nucleate.experiments import reproduce as run_experiment
+
+    if name == "list":
+        if json:
+            print_json({"experiments": [one.to_dict() for one in EXPERIMENTS]})
+        else:
+            print_experiments(EXPERIMENTS)
+        return
+    try:
+        if name == "all":
+            verdicts, files = reproduce_all(out=out, quick=quick), [out / "index.html"]
+        else:
+            verdicts = [run_experiment(name, out=out, quick=quick)]
+            files = [verdict.figure for verdict in verdicts]
+    except KeyboardInterrupt:
+        raise typer.Exit(say_interrupted(out)) from None
+    if json:
+        print_json({"verdicts": [verdict.to_dict() for verdict in verdicts], "files": [str(file) for file in files]})
+    else:
+        print_verdicts(verdicts, files)
+
+
+def problems(json: Json = False) -> None:
+    """The bundled data sets and synthetic problems, by name."""
+    from nucleate.problems import describe_problems
+
+    rows = [problem._asdict() for problem in describe_problems()]
+    if json:
+        print_json({"problems": rows})
+    else:
+        print_problems(rows)

@@ -36,20 +36,21 @@ def print_problems(rows: Iterable[Mapping[str, Any]]) -> None:
 
 def print_study(study: "Study", by_cell: bool = False) -> None:
     """A study's runs, or where they are many (or ``by_cell``) medians over the seeds."""
-    from nucleate.studies import summarize
+    from nucleate.studies import summarize, tables
 
-    results = study.results
+    results, metric = study.results, study.metric.name
+    fewest = [tables.fewest_effective_neurons(layer) for layer in study.layers]
+    aside = [tables.BEST_VALIDATION_LOSS, tables.PLATEAU_END, *fewest]
     if by_cell or len(results) > _MOST_ROWS:
         table, title = summarize(study), f"medians over {len(study.spec.seeds)} seed(s)"
-        table = table.drop("best_validation_loss", "plateau_end", *_starting(table, ("fewest_", "test_")))
+        aside += [tables.metric_on_test(metric)]
     else:
-        table, title = results.drop("run", "stage", *_starting(results, ("drop_", "fewest_", "descent_"))), "runs"
-        table = table.drop(
-            "best_validation_loss", "best_step", "plateau_end", *_starting(table, ("validation_r", "validation_a"))
-        )
-        table = table.drop("notes") if not (table["notes"] != "").any() else table
-    _print_frame(f"{study.spec.data}: {title}", table)
-    for note in results["notes"].unique(maintain_order=True):
+        table, title = results, "runs"
+        aside += [tables.RUN, tables.STAGE, tables.DESCENT_END, tables.BEST_STEP, tables.metric_on_validation(metric)]
+        aside += [tables.drop(share) for share in tables.DROPS]
+        aside += [] if (table[tables.NOTES] != "").any() else [tables.NOTES]
+    _print_frame(f"{study.spec.data}: {title}", table.drop(aside))
+    for note in results[tables.NOTES].unique(maintain_order=True):
         if note and by_cell:
             print(f"Note: {note}.")
     print(study.path)
@@ -57,21 +58,22 @@ def print_study(study: "Study", by_cell: bool = False) -> None:
 
 def print_trajectory(study: "Study", rows: int = 16) -> None:
     """The time course of a study's only run."""
-    trajectory, result = study.trajectories, study.results.row(0, named=True)
+    from nucleate.studies import tables
+
+    spec, trajectory, result = study.spec, study.trajectories, study.results.row(0, named=True)
     chosen = sorted({round(index * (len(trajectory) - 1) / (rows - 1)) for index in range(rows)})
-    families = ("effective_neurons_", "directions_", "condensed_pairs_", "stable_rank_")
-    table = trajectory.select("step", "train_loss", "validation_loss", *_starting(trajectory, families))[chosen]
-    _print_frame(
-        f"{study.spec.data}: {study.spec.convention} {study.spec.scales[0]:g}, lr {study.spec.lrs[0]:g}", table
-    )
+    shown = ("effective_neurons", "directions", "condensed_pairs", "stable_rank", *(one.name for one in spec.measures))
+    columns = [tables.measured(measure, layer) for measure in shown for layer in study.layers]
+    table = trajectory.select(tables.STEP, tables.TRAIN_LOSS, tables.VALIDATION_LOSS, *columns)[chosen]
+    _print_frame(f"{spec.data}: {spec.convention} {spec.scales[0]:g}, lr {spec.lrs[0]:g}", table)
     print(
-        f"{result['status']} after {result['steps']} steps, in the {result['stage']}; initial plateau until step "
-        f"{_say(result['plateau_end'])}, descent until {_say(result['descent_end'])}."
+        f"{result[tables.STATUS]} after {result[tables.STEPS]} steps, in the {result[tables.STAGE]}; initial plateau "
+        f"until step {_say(result[tables.PLATEAU_END])}, descent until {_say(result[tables.DESCENT_END])}."
     )
-    test = next(name for name in result if name.startswith("test_"))
-    print(f"{test} {_say(result[test])} at the best validated step {result['best_step']}.")
-    if result["notes"]:
-        print(f"Note: {result['notes']}.")
+    on_test = tables.metric_on_test(study.metric.name)
+    print(f"{on_test} {_say(result[on_test])} at the best validated step {result[tables.BEST_STEP]}.")
+    if result[tables.NOTES]:
+        print(f"Note: {result[tables.NOTES]}.")
     print(study.path)
 
 
@@ -84,8 +86,11 @@ def print_forecast(
     horizon: int,
 ) -> None:
     """The forecast of every run, where its neurons turn to, and the scale it recommends."""
-    _print_frame(f"{spec.data}: forecast for {spec.optimizer}, training loss down by 1, 10 and 30 % at step", table)
-    if any(table[column].null_count() for column in _starting(table, ("drop_",))):
+    from nucleate.studies import tables
+
+    title = f"{spec.data}: forecast for {spec.optimizer.name}, training loss down by 1, 10 and 30 % at step"
+    _print_frame(title, table.drop(tables.RUN))
+    if any(table[tables.drop(share)].null_count() for share in tables.DROPS):
         print(f"—: not within {horizon} steps, not in the first descent, or not before the leading part diverges.")
     strongest = sorted(directions[0].items(), key=lambda component: -abs(component[1]))
     named = ", ".join(f"{weight:+.2f} {name}" for name, weight in strongest[:_MOST_COMPONENTS])
@@ -93,7 +98,7 @@ def print_forecast(
     which = "the target direction or its opposite," if len(directions) == 1 else several
     rest = f" and {len(strongest) - _MOST_COMPONENTS} more" if len(strongest) > _MOST_COMPONENTS else ""
     print(f"Neurons of the first layer turn to {which} {named}{rest}.")
-    outside = len(table) - table["in_regime"].sum()
+    outside = len(table) - table[tables.IN_REGIME].sum()
     if outside:
         print(f"{outside} of {len(table)} runs are outside the theory's regime: their steps are orders of magnitude.")
     _print_recommendation(spec, recommendation, budget)
@@ -168,10 +173,6 @@ def _print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str
     for row in rows:
         table.add_row(*row)
     console.print(table)
-
-
-def _starting(frame: "pl.DataFrame", prefixes: tuple[str, ...]) -> list[str]:
-    return [column for column in frame.columns if column.startswith(prefixes)]
 
 
 def _say(value: Any) -> str:
