@@ -313,7 +313,8 @@ class CondensedClassifier(ClassifierMixin, _Condensed):
         -------
         array of shape (n,)
         """
-        return self.classes_[self._predictions(X).argmax(axis=1)]
+        likeliest = self._predictions(X).argmax(axis=1)
+        return self.classes_[likeliest]
 
 
 def _scales(given: Any) -> tuple[float, ...]:
