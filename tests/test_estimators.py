@@ -3,6 +3,7 @@
 import pickle
 
 import numpy as np
+import optax
 import polars as pl
 import pytest
 from sklearn.base import clone
@@ -15,6 +16,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from nucleate import CondensedClassifier, CondensedRegressor, SpecError
 from nucleate.observe import measure
+from nucleate.optimizers import Optimizer
 
 SMALL = {"hidden": (12, 12), "scale": 0.3, "steps": 200}
 
@@ -63,6 +65,14 @@ def test_auto_tries_four_scales_and_takes_the_best_on_validation(diabetes):
     chosen = CondensedRegressor(**settings, scale=auto.scale_).fit(*diabetes)
     assert auto.scale_ in (1.0, 0.3, 0.1, 0.03)
     np.testing.assert_array_equal(auto.predict(diabetes[0]), chosen.predict(diabetes[0]))
+
+
+def test_an_optimizer_of_ones_own_is_kept_as_it_is_given(diabetes):
+    signs = Optimizer("signs", optax.sign_sgd)
+    model = clone(CondensedRegressor(**SMALL | {"optimizer": signs, "learning_rate": 0.003}, reduce=False))
+    assert model.get_params()["optimizer"] == signs
+    assert model.fit(*diabetes).score(*diabetes) > 0.3
+    assert model.optimizer == signs
 
 
 def test_patience_outlasts_the_plateau(diabetes):

@@ -8,7 +8,6 @@ from typing import Any, Literal, Self
 import numpy as np
 import polars as pl
 from jaxtyping import Float, Shaped
-from scipy.special import softmax
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
@@ -16,12 +15,14 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from nucleate.errors import SpecError
 from nucleate.init_scale import InitScale
+from nucleate.models import outputs_of
 from nucleate.network import Network
-from nucleate.observe import measure
-from nucleate.problems import Problem, Sizes, Task, split_rows
+from nucleate.observe import evaluation_rows, layers_of
+from nucleate.optimizers import Optimizer
+from nucleate.problems import CROSS_ENTROPY, SQUARED, Loss, Problem, Sizes, split_rows
 from nucleate.reduction import FEWEST_ROWS, check_tolerance
 from nucleate.reduction import reduce as reduce_network
-from nucleate.training import OptimizerName, Run, train_many
+from nucleate.training import Run, train_many
 
 GAINS = (1.0, 0.3, 0.1, 0.03)
 """The scales that ``scale="auto"`` tries."""
@@ -33,7 +34,7 @@ _PART, _FEWEST_FOR_PARTS = 5, 20
 class _Condensed(BaseEstimator):
     """What the regressor and the classifier have in common: everything but the target."""
 
-    _task: Task
+    _loss: Loss
 
     def __init__(
         self,
@@ -41,7 +42,7 @@ class _Condensed(BaseEstimator):
         *,
         scale: float | Literal["auto"] = "auto",
         activation: str = "tanh",
-        optimizer: OptimizerName = "adam",
+        optimizer: str | Optimizer = "adam",
         learning_rate: float = 0.01,
         steps: int = 3000,
         batch_size: int | None = None,
@@ -78,10 +79,8 @@ class _Condensed(BaseEstimator):
         trained = best.best
         self.scale_ = chosen
         self.preprocessing_ = problem.preprocessing
-        measures = measure(trained, best.initial, problem.train.x)
-        self.n_effective_neurons_ = tuple(
-            measures[f"effective_neurons_{layer}"] for layer in range(1, len(trained.hidden) + 1)
-        )
+        layers = layers_of(trained, evaluation_rows(problem.train.x))
+        self.n_effective_neurons_ = tuple(layer.effective_neurons for layer in layers)
         self.reduction_ = (
             reduce_network(trained, problem, self.tolerance, baselines=False, seed=seed) if certified else None
         )
@@ -100,10 +99,10 @@ class _Condensed(BaseEstimator):
         share = len(x) // _PART
         validation, certification = share * (len(x) >= _FEWEST_FOR_PARTS), share * certified
         sizes = Sizes(len(x) - validation - certification, validation, certification)
-        rows = split_rows(sizes, seed, y if self._task == "classification" else None)
+        rows = split_rows(sizes, seed, y if self._loss.link.target_kind == "categorical" else None)
         # What has no rows of its own takes those of training; without rows to certify on nothing is reduced.
         parts = [table[part if len(part) else rows.train] for part in rows]
-        return Problem.from_parts(*parts, target=targets, task=self._task, name=type(self).__name__)
+        return Problem.from_parts(*parts, target=targets, loss=self._loss, name=type(self).__name__)
 
     def _train(self, problem: Problem, scales: Sequence[InitScale], seed: int) -> list[Run]:
         networks = [
@@ -123,17 +122,20 @@ class _Condensed(BaseEstimator):
             problem,
             learning_rates=[self.learning_rate] * len(networks),
             seeds=[seed] * len(networks),
+            measures=(),
             optimizer=self.optimizer,
             steps=self.steps,
             batch_size=self.batch_size,
             early_stopping=True,
         )
 
-    def _outputs(self, X: Any) -> Float[np.ndarray, "n c"]:
+    def _predictions(self, X: Any) -> Float[np.ndarray, "n c"]:
+        """In the targets' own units, or the probabilities of the classes."""
         check_is_fitted(self)
         x = self.preprocessing_.transform(validate_data(self, X, dtype=np.float64, reset=False))
         # In float64, so that a row's prediction does not depend on the rows beside it.
-        return np.asarray(self.network_.astype("float64")(x))
+        outputs = outputs_of(self.network_.astype("float64"), x)
+        return self.preprocessing_.in_units(self._loss.link(outputs))
 
 
 class CondensedRegressor(RegressorMixin, _Condensed):
@@ -148,11 +150,12 @@ class CondensedRegressor(RegressorMixin, _Condensed):
     hidden : sequence of int
         The hidden widths before reduction.
     scale : float or "auto"
-        The gain of the initial parameters, a factor on the usual 1/sqrt(fan_in); "auto" trains from 1, 0.3, 0.1 and
+        The gain of the initial parameters, a factor on the standard 1/sqrt(fan_in); "auto" trains from 1, 0.3, 0.1 and
         0.03 and takes the best on validation.
     activation : str
         One of `nucleate.activation_names`.
-    optimizer : {"gd", "momentum", "adam"}
+    optimizer : str or Optimizer
+        One of `nucleate.optimizers.OPTIMIZERS` by name, or an `nucleate.optimizers.Optimizer` of your own.
     learning_rate : float
     steps : int
         The most steps of training.
@@ -189,7 +192,7 @@ class CondensedRegressor(RegressorMixin, _Condensed):
     (True, True)
     """
 
-    _task = "regression"
+    _loss = SQUARED
 
     def fit(self, X: Any, y: Any) -> Self:
         """Train, choose and reduce.
@@ -198,6 +201,11 @@ class CondensedRegressor(RegressorMixin, _Condensed):
         ----------
         X : array-like of shape (n, d)
         y : array-like of shape (n,) or (n, c)
+
+        Returns
+        -------
+        CondensedRegressor
+            Itself.
 
         Raises
         ------
@@ -209,9 +217,22 @@ class CondensedRegressor(RegressorMixin, _Condensed):
         return self._fit(X, np.asarray(y, np.float64))
 
     def predict(self, X: Any) -> Float[np.ndarray, "n ..."]:
-        """The target's values for rows of ``X``, in the shape of the ``y`` that was fitted."""
-        outputs = self._outputs(X)
-        values = self.preprocessing_.inverse_target(outputs)
+        """The target's values for rows of ``X``, in the shape of the ``y`` that was fitted.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, d)
+
+        Returns
+        -------
+        array of shape (n,) or (n, c)
+
+        Raises
+        ------
+        NotFittedError, ValueError
+            As everywhere in scikit-learn.
+        """
+        values = self._predictions(X)
         return values[:, 0] if self._flat else values
 
     def __sklearn_tags__(self) -> Any:
@@ -238,7 +259,7 @@ class CondensedClassifier(ClassifierMixin, _Condensed):
     (True, (5, 3))
     """
 
-    _task = "classification"
+    _loss = CROSS_ENTROPY
 
     def fit(self, X: Any, y: Any) -> Self:
         """Train, choose and reduce.
@@ -248,6 +269,11 @@ class CondensedClassifier(ClassifierMixin, _Condensed):
         X : array-like of shape (n, d)
         y : array-like of shape (n,)
             Labels: numbers, truth values or texts, of two classes or more.
+
+        Returns
+        -------
+        CondensedClassifier
+            Itself.
 
         Raises
         ------
@@ -264,12 +290,30 @@ class CondensedClassifier(ClassifierMixin, _Condensed):
         return self._fit(X, y)
 
     def predict_proba(self, X: Any) -> Float[np.ndarray, "n c"]:
-        """The probability of each class of ``classes_`` for rows of ``X``."""
-        return np.asarray(softmax(self._outputs(X), axis=1))
+        """The probability of each class of ``classes_`` for rows of ``X``.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, d)
+
+        Returns
+        -------
+        array of shape (n, c)
+        """
+        return self._predictions(X)
 
     def predict(self, X: Any) -> Shaped[np.ndarray, " n"]:
-        """The likeliest class for rows of ``X``."""
-        likeliest = self._outputs(X).argmax(axis=1)
+        """The likeliest class for rows of ``X``.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, d)
+
+        Returns
+        -------
+        array of shape (n,)
+        """
+        likeliest = self._predictions(X).argmax(axis=1)
         return self.classes_[likeliest]
 
 

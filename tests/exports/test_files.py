@@ -1,7 +1,8 @@
-"""Exported files answer as the network does, on raw rows, and say what was guaranteed."""
+"""Exported files answer as the network does, on raw rows, and say what they are told."""
 
 from dataclasses import replace
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import onnxruntime
@@ -11,20 +12,19 @@ from scipy.special import softmax
 
 import nucleate
 from nucleate import InitScale, Network, Problem
-from nucleate.activations import activation_names
-from nucleate.exports import export
-from nucleate.exports.graph import Session, onnx_bytes, raw_rows
+from nucleate.activations import activation_names, get_activation
+from nucleate.exports import Session, export, has_onnx_form, onnx_bytes, raw_rows, time_inference
+from nucleate.problems import CROSS_ENTROPY, SQUARED, Link, Loss
 from tests.reduction.networks import drawn, regression
 
 
 @pytest.fixture(scope="module")
-def reduced():
+def case():
     rng = np.random.default_rng(0)
     network = drawn((3, 6, 6, 1), dtype="float32")
     x = rng.standard_normal((200, 3))
     y = 1000 + 50 * np.asarray(network(x)) + rng.standard_normal((200, 1))
-    problem = Problem.from_arrays(x, y, task="regression")
-    return nucleate.reduce(network, problem, 0.1, baselines=False), problem
+    return network, Problem.from_arrays(x, y, task="regression")
 
 
 def mixed_table(rows=120):
@@ -36,18 +36,12 @@ def mixed_table(rows=120):
     return pl.DataFrame(columns)
 
 
-@pytest.mark.parametrize(
-    "name",
-    sorted(
-        set(activation_names())
-        & {"linear", "tanh", "relu", "leaky_relu", "xtanh", "sigmoid_shifted", "softplus_shifted", "gelu", "silu"}
-    ),
-)
+@pytest.mark.parametrize("name", [name for name in activation_names() if get_activation(name).onnx is not None])
 def test_every_activation_is_the_same_function_in_the_file(name):
     network = drawn((3, 8, 1), activation=name, gain=2.0, dtype="float32")
     problem = regression(np.random.default_rng(0), network)
     rows = raw_rows(problem.preprocessing, problem.test.x)
-    got = Session(onnx_bytes(network, problem.preprocessing, {}))(rows)["prediction"]
+    got = Session(onnx_bytes(network, problem.preprocessing, problem.loss)).predictions(rows)
     np.testing.assert_allclose(got, network(problem.test.x), rtol=1e-4, atol=1e-5)
 
 
@@ -56,12 +50,12 @@ def test_a_file_takes_raw_rows_with_texts_truth_values_and_unknown_categories(wi
     table = mixed_table()
     problem = Problem.from_table(table, target="price", task="regression")
     network = Network.create(problem.inputs, [width], 1, scale=InitScale("gain", 1.0), bias=True)
-    session = Session(onnx_bytes(network, problem.preprocessing, {}))
+    session = Session(onnx_bytes(network, problem.preprocessing, problem.loss))
     assert session.feeds(table)["numbers"].flags.c_contiguous
     fresh = pl.DataFrame(
         {"size": [4000.0, 6000.5], "town": ["Rome", "Lomé"], "garden": [True, False], "planet": ["Mars"] * 2}
     )
-    expected = problem.preprocessing.inverse_target(network(problem.preprocessing.transform(fresh)))
+    expected = problem.preprocessing.decode(network(problem.preprocessing.transform(fresh)))
     np.testing.assert_allclose(session(fresh)["prediction"], expected, rtol=1e-6)
 
 
@@ -71,9 +65,9 @@ def test_labels_are_those_of_the_data(labels):
     table = pl.DataFrame({"x": rng.standard_normal(90), "z": rng.standard_normal(90), "kind": (labels * 45)[:90]})
     problem = Problem.from_table(table, target="kind", task="classification")
     network = Network.create(2, [4, 3], len(labels), scale=InitScale("gain", 1.0), bias=True)
-    answers = Session(onnx_bytes(network, problem.preprocessing, {}))(table)
+    answers = Session(onnx_bytes(network, problem.preprocessing, problem.loss))(table)
     outputs = network(problem.preprocessing.transform(table))
-    assert answers["label"].tolist() == problem.preprocessing.inverse_target(outputs).tolist()
+    assert answers["label"].tolist() == problem.preprocessing.decode(outputs).tolist()
     np.testing.assert_allclose(answers["probabilities"], softmax(outputs, axis=1), rtol=1e-5)
 
 
@@ -91,57 +85,117 @@ def test_numbers_of_any_level_and_spread_keep_their_digits(level, spread, width)
     x = spread * (level + np.random.default_rng(0).standard_normal((100, 1)))
     problem = Problem.from_arrays(x, x[:, 0])
     network = drawn((1, width, 1), dtype="float32")
-    got = Session(onnx_bytes(network, problem.preprocessing, {}))(raw_rows(problem.preprocessing, problem.test.x))
-    expected = problem.preprocessing.inverse_target(network(problem.test.x))
+    got = Session(onnx_bytes(network, problem.preprocessing, problem.loss))(
+        raw_rows(problem.preprocessing, problem.test.x)
+    )
+    expected = problem.preprocessing.decode(network(problem.test.x))
     np.testing.assert_allclose(got["prediction"], expected, atol=1e-5 * x.std(), rtol=1e-7)
 
 
+def poisson(outputs, y):
+    counts = jnp.where(y > 0, y, 1.0)
+    return jnp.sum(jnp.exp(outputs) - y - y * outputs + y * jnp.log(counts), axis=1)
+
+
+LOG = Link("log", jnp.exp, standardized=False, onnx=lambda graph, z: graph.add("Exp", z))
+
+
+def test_the_link_of_a_loss_of_ones_own_is_in_the_file(tmp_path):
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((100, 3))
+    loss = Loss("poisson", poisson, LOG)
+    problem = Problem.from_arrays(x, rng.poisson(np.exp(5 + x[:, 0])).astype(float), loss=loss)
+    network = drawn((3, 8, 1), gain=2.0, dtype="float32")
+    # Links that numbers in double precision are computed with.
+    doubled = replace(LOG, onnx=lambda graph, z: graph.add("Exp", graph.add("Mul", graph.number(2.0), z)))
+    twice = replace(loss, link=replace(doubled, function=lambda outputs: jnp.exp(2.0 * outputs)))
+    for one in (problem, replace(problem, loss=twice)):
+        done = export(network, one, tmp_path / "network.onnx")
+        assert done.largest_difference < 1e-4 * one.predict(network(one.test.x)).std()
+
+
+def test_a_link_to_classes_of_ones_own_is_in_the_file():
+    def sharp(outputs):
+        return jax.nn.softmax(3.0 * outputs, axis=1)
+
+    def nodes(graph, z):
+        return graph.add("Softmax", graph.add("Mul", graph.number(3.0), z), axis=1)
+
+    link = Link("sharp", sharp, "categorical", "classification", onnx=nodes)
+    loss = replace(CROSS_ENTROPY, name="sharp", link=link)
+    problem = replace(nucleate.load_problem("iris"), loss=loss)
+    network = drawn((4, 5, 3), dtype="float32")
+    session = Session(onnx_bytes(network, problem.preprocessing, loss))
+    rows = raw_rows(problem.preprocessing, problem.test.x)
+    predicted = problem.predict(network(problem.test.x))
+    np.testing.assert_allclose(session.predictions(rows), predicted, rtol=1e-5)
+    assert session(rows)["label"].tolist() == problem.preprocessing.decode(predicted).tolist()
+
+
 @pytest.mark.parametrize("ending", ["onnx", "safetensors"])
-def test_an_export_is_run_and_the_difference_reported(reduced, tmp_path, ending):
-    reduction, problem = reduced
-    done = export(reduction, problem, tmp_path / f"small.{ending}")
+def test_an_export_is_run_and_the_difference_reported(case, tmp_path, ending):
+    done = export(*case, tmp_path / f"small.{ending}")
     assert done.path.exists()
-    assert done.rows == len(problem.test.x)
+    assert done.rows == 40
     assert done.largest_difference < 1e-3
     assert "answers as the network does on 40 rows" in str(done)
 
 
-def test_the_difference_is_of_the_file_and_not_taken_for_granted(reduced, tmp_path, monkeypatch):
-    reduction, problem = reduced
-
-    def wrong(network, preprocessing, metadata):
-        weights = (network.weights[0] + jnp.float32(0.1), *network.weights[1:])
-        return onnx_bytes(replace(network, weights=weights), preprocessing, metadata)
+def test_the_difference_is_of_the_file_and_not_taken_for_granted(case, tmp_path, monkeypatch):
+    def wrong(network, *others):
+        weights = (network.weights[0] + np.float32(0.1), *network.weights[1:])
+        return onnx_bytes(replace(network, weights=weights), *others)
 
     monkeypatch.setattr("nucleate.exports.files.onnx_bytes", wrong)
     with pytest.raises(nucleate.NucleateError, match="departs from the network by"):
-        export(reduction, problem, tmp_path / "small.onnx")
+        export(*case, tmp_path / "small.onnx")
     assert not (tmp_path / "small.onnx").exists()
 
 
-def test_the_file_says_what_was_guaranteed(reduced, tmp_path):
-    reduction, problem = reduced
-    export(reduction, problem, tmp_path / "small.onnx")
+def test_the_file_says_what_it_is_told_and_how_to_read_it(case, tmp_path):
+    network, problem = case
+    export(network, problem, tmp_path / "small.onnx", {"certificate": "none"})
     says = onnxruntime.InferenceSession(tmp_path / "small.onnx").get_modelmeta().custom_metadata_map
-    assert says["certificate"] == str(reduction.certificate)
+    assert says["certificate"] == "none"
     assert says["numbers"] == '["x1", "x2", "x3"]'
-    export(reduction, problem, tmp_path / "small.safetensors")
+    export(network, problem, tmp_path / "small.safetensors", {"certificate": "none"})
     kept = nucleate.network.read_metadata(tmp_path / "small.safetensors")
-    assert kept["certificate"] == says["certificate"]
+    assert kept["certificate"] == "none"
+    assert kept["loss"] == "squared"
     assert kept["preprocessing"] == problem.preprocessing.to_json()
+
+
+def test_more_neurons_take_longer():
+    problem = nucleate.load_problem("diabetes")
+    wide, narrow = (drawn((10, width, width, 1), dtype="float32") for width in (512, 4))
+    assert time_inference(wide, problem) > time_inference(narrow, problem) > 0
 
 
 @pytest.mark.parametrize(
     ("path", "says"),
     [("small.pt", "ends in '.pt'; expected .onnx or .safetensors"), ("no/small.onnx", "does not exist; make it")],
 )
-def test_a_path_where_nothing_can_go_is_refused(reduced, tmp_path, path, says):
+def test_a_path_where_nothing_can_go_is_refused(case, tmp_path, path, says):
     with pytest.raises(nucleate.SpecError, match=says):
-        export(*reduced, tmp_path / path)
+        export(*case, tmp_path / path)
 
 
-def test_an_activation_of_ones_own_has_no_onnx_form_and_the_message_says_what_has(reduced, tmp_path):
-    reduction, problem = reduced
-    own = nucleate.Activation("sine", jnp.sin, 1, 1.0, 1.0, parity="odd")
-    with pytest.raises(nucleate.ArchitectureError, match=r"'sine' has no ONNX form here; export to a .safetensors"):
-        export(replace(reduction, network=replace(reduction.network, activation=own)), problem, tmp_path / "small.onnx")
+def test_what_is_no_network_or_not_of_these_data_is_refused_in_a_sentence(case, tmp_path):
+    _, problem = case
+    with pytest.raises(nucleate.SpecError, match="A tuple cannot be exported, for files are of fully connected"):
+        export((np.ones((3, 1)),), problem, tmp_path / "small.onnx")
+    with pytest.raises(nucleate.SpecError, match="from 2 inputs to 1 outputs"):
+        export(drawn((2, 3, 1)), problem, tmp_path / "small.onnx")
+
+
+def test_without_an_onnx_form_the_message_says_what_has_one(case, tmp_path):
+    network, problem = case
+    sine = nucleate.Activation("sine", jnp.sin, 1, 1.0, 1.0, parity="odd")
+    odd = replace(network, activation=sine)
+    with pytest.raises(nucleate.ArchitectureError, match=r"activation 'sine' has no ONNX form; .* a .safetensors"):
+        export(odd, problem, tmp_path / "small.onnx")
+    cubic = replace(SQUARED, link=Link("cubic", lambda outputs: outputs**3))
+    with pytest.raises(nucleate.ArchitectureError, match="link 'cubic' has no ONNX form"):
+        export(network, replace(problem, loss=cubic), tmp_path / "small.onnx")
+    assert not has_onnx_form(odd, SQUARED)
+    assert has_onnx_form(replace(network, activation=replace(sine, onnx=lambda graph, z: graph.add("Sin", z))), SQUARED)

@@ -1,6 +1,5 @@
 """Networks and problems small enough to see through."""
 
-import jax.numpy as jnp
 import numpy as np
 
 from nucleate import InitScale, Network, Problem
@@ -35,7 +34,7 @@ def with_copies(network, copies, rng, *, resize):
         weights[layer] = sizes[:, None] * weights[layer][source]
         biases[layer] = sizes * biases[layer][source]
         weights[layer + 1] = weights[layer + 1][:, source] * shares / sizes
-    return Network(tuple(map(jnp.asarray, weights)), tuple(map(jnp.asarray, biases)), network.activation)
+    return Network(tuple(weights), tuple(biases), network.activation)
 
 
 def regression(rng, network, rows=100, noise=0.1):

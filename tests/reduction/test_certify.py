@@ -15,8 +15,7 @@ def test_its_numbers_are_those_of_the_test_rows():
     x = rng.standard_normal((200, 3))
     problem = nucleate.Problem.from_arrays(x, 5 * np.asarray(original(x)) + rng.standard_normal((200, 2)))
     certificate = certify(original, other, problem)
-    spread = [column.std for column in problem.preprocessing.targets]
-    moved = np.asarray(other(problem.test.x) - original(problem.test.x)) * spread
+    moved = np.asarray(other(problem.test.x) - original(problem.test.x)) * problem.preprocessing.units
     assert certificate.rows == 40
     assert certificate.largest_deviation == pytest.approx(np.abs(moved).max())
     assert certificate.rms_deviation == pytest.approx(np.sqrt(np.mean(moved**2)))

@@ -5,8 +5,9 @@ import scipy.linalg.interpolative
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nucleate.reduction import Affine, WideLayer
 from nucleate.reduction.interpolation import interpolate, interpolation_bound
-from nucleate.reduction.layers import Affine, Layer, activate, layers_of
+from nucleate.reduction.layers import activate, affine_layers
 
 from .networks import drawn
 
@@ -14,13 +15,13 @@ seeds = st.integers(0, 2**32 - 1)
 
 
 def layer_of(network, x, at=0):
-    layers = layers_of(network)
+    layers = affine_layers(network)
     signal = x
     for before in layers[:at]:
         signal = activate(network.activation, before(signal))
     features = activate(network.activation, layers[at](signal))
     target = layers[at + 1](features)
-    return Layer(network.activation, layers[at], layers[at + 1], features, target, np.ones(target.shape[1]))
+    return WideLayer(network.activation, layers[at], layers[at + 1], features, target, np.ones(target.shape[1]))
 
 
 @settings(max_examples=20, deadline=None)
@@ -52,14 +53,14 @@ def test_it_is_scipys_decomposition():
 def test_outputs_move_by_no_more_than_the_bound(seed, first, second, activation):
     rng = np.random.default_rng(seed)
     network = drawn((3, 7, 7, 2), activation=activation, seed=seed % 1000, gain=1.5)
-    layers, x = layers_of(network), rng.standard_normal((40, 3))
+    layers, x = affine_layers(network), rng.standard_normal((40, 3))
     signal, errors, incoming = x, [], layers[0]
     for at, width in enumerate((first, second)):
         features = activate(network.activation, incoming(signal))
-        layer = Layer(network.activation, incoming, layers[at + 1], features, features, np.ones(7))
-        narrowed = interpolate(layer)(width)
-        signal, incoming = activate(network.activation, narrowed.incoming(signal)), narrowed.outgoing
-        errors.append(narrowed.trace)
+        layer = WideLayer(network.activation, incoming, layers[at + 1], features, features, np.ones(7))
+        narrow = interpolate(layer)(width)
+        signal, incoming = activate(network.activation, narrow.incoming(signal)), narrow.outgoing
+        errors.append(narrow.trace)
     moved = np.linalg.norm(incoming(signal) - np.asarray(network(x))) / len(x) ** 0.5
     assert moved <= interpolation_bound(errors, layers, network.activation.lipschitz) * (1 + 1e-9) + 1e-12
 

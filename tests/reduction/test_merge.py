@@ -1,29 +1,30 @@
 """Merging by direction: exact where neurons really are copies, and told what cannot be merged."""
 
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nucleate.network import Network
-from nucleate.reduction import Groups, groups
-from nucleate.reduction.layers import Layer, activate, layers_of
-from nucleate.reduction.merging import merge, merge_layer
+from nucleate.reduction import MERGE, Groups, WideLayer, groups
+from nucleate.reduction.layers import activate, affine_layers
 
 from .networks import drawn, with_copies
 
 seeds = st.integers(0, 2**32 - 1)
 
 
+def wide_layer(network, incoming, outgoing):
+    return WideLayer(network.activation, incoming, outgoing, np.empty((0, 0)), np.empty((0, 0)), np.empty(0))
+
+
 def merged(network, hidden):
-    layers, done = layers_of(network), []
+    layers, done = affine_layers(network), []
     incoming = layers[0]
     for width, outgoing in zip(hidden, layers[1:], strict=True):
-        layer = Layer(network.activation, incoming, outgoing, np.empty((0, 0)), np.empty((0, 0)), np.empty(0))
-        narrowed = merge(layer)(width)
-        done.append(narrowed.incoming)
-        incoming = narrowed.outgoing
+        narrow = MERGE.prepare(wide_layer(network, incoming, outgoing))(width)
+        done.append(narrow.incoming)
+        incoming = narrow.outgoing
     return [*done, incoming]
 
 
@@ -59,7 +60,7 @@ def test_copies_of_any_neuron_merge_exactly_up_to_a_sign_that_the_activation_doe
         for at, sign in enumerate(signs):
             weights[at], biases[at] = weights[at] * sign[:, None], biases[at] * sign
             weights[at + 1] = weights[at + 1] * (sign if parity == "odd" else 1.0)
-        wide = Network(tuple(map(jnp.asarray, weights)), tuple(map(jnp.asarray, biases)), wide.activation)
+        wide = Network(tuple(weights), tuple(biases), wide.activation)
     small = merged(wide, (4, 3))
     x = rng.standard_normal((30, 3))
     np.testing.assert_allclose(apply(small, network.activation, x), network(x), rtol=1e-6, atol=1e-9)
@@ -67,7 +68,7 @@ def test_copies_of_any_neuron_merge_exactly_up_to_a_sign_that_the_activation_doe
 
 def test_opposite_relus_stay_apart():
     network = Network(
-        (jnp.array([[1.0, 0.0], [-1.0, 0.0]]), jnp.array([[1.0, 1.0]])),
+        (np.array([[1.0, 0.0], [-1.0, 0.0]]), np.array([[1.0, 1.0]])),
         (None, None),
         drawn((1, 1, 1), activation="relu").activation,
     )
@@ -79,12 +80,12 @@ def test_opposite_relus_stay_apart():
 @pytest.mark.parametrize("activation", ["tanh", "relu", "xtanh"])
 def test_dead_neurons_and_a_single_one_are_no_trouble(activation):
     network = drawn((2, 3, 1), activation=activation, bias=False)
-    weights = (network.weights[0].at[1].set(0.0), network.weights[1])
-    incoming, outgoing = layers_of(Network(weights, network.biases, network.activation))
+    weights = (network.weights[0] * [[1.0], [0.0], [1.0]], network.weights[1])
+    incoming, outgoing = affine_layers(Network(weights, network.biases, network.activation))
     for width in (1, 2, 3):
-        merging = merge_layer(width, incoming, outgoing, network.activation)
-        assert len(merging.merged.weights) <= width
-        assert np.isfinite(merging.gather(outgoing).weights).all()
+        narrow = MERGE.prepare(wide_layer(network, incoming, outgoing))(width)
+        assert len(narrow.incoming.weights) <= width
+        assert np.isfinite(narrow.outgoing.weights).all()
 
 
 def test_groups_are_of_what_neurons_do_and_say_so():

@@ -8,6 +8,7 @@ import pytest
 
 import nucleate
 from nucleate import InitScale, Network
+from nucleate.models import count_parameters
 
 from .networks import drawn, regression, with_copies
 
@@ -16,7 +17,7 @@ from .networks import drawn, regression, with_copies
 def trained():
     problem = nucleate.load_problem("diabetes")
     network = Network.create(10, [24, 24], 1, scale=InitScale("gain", 0.1), bias=[True, False, False])
-    return nucleate.train(network, problem, learning_rate=0.1, steps=400, records=20).best, problem
+    return nucleate.train(network, problem, learning_rate=0.1, steps=400, evaluations=20).best, problem
 
 
 @pytest.mark.parametrize("method", ["select", "interpolate", "merge"])
@@ -26,7 +27,7 @@ def test_a_condensed_network_becomes_a_small_one_that_does_the_same(trained, met
     assert small.share_kept < 0.5
     assert small.validation.after <= 1.02 * small.validation.before
     assert small.certificate.relative_deviation < 0.4
-    assert small.parameters.after == nucleate.reduction.count_parameters(small.network)
+    assert small.parameters.after == count_parameters(small.network)
     assert small.network.dtype == network.dtype
     assert small.hidden.before == (24, 24)
     if small.bound is not None:
@@ -39,7 +40,7 @@ def test_it_says_what_it_did(trained):
     assert "hidden widths 24,24 become" in text
     assert "linear model of 11 parameters" in text
     assert "narrow network of" in text
-    assert "rows that nobody looked at" in text
+    assert "held-out rows" in text
     assert "layer 2: 21 neurons act as one, 3 alone" in text
 
 
@@ -70,7 +71,7 @@ def test_fine_tuning_never_loses_on_validation(trained):
     tuned = nucleate.reduce(network, problem, fine_tune=20, baselines=False)
 
     def loss(reduction):
-        return float(problem.loss(reduction.network(problem.validation.x), problem.validation.y))
+        return problem.loss(reduction.network(problem.validation.x), problem.validation.y)
 
     assert loss(tuned) <= loss(plain)
 

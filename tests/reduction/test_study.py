@@ -17,7 +17,7 @@ def study(tmp_path_factory):
         lrs=[0.1],
         hidden=[16, 16],
         steps=300,
-        records=10,
+        evaluations=10,
         out=tmp_path_factory.mktemp("study") / "study",
         progress=False,
     )
@@ -25,7 +25,7 @@ def study(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def reduction(study):
-    return reduce_study(study, study.spec.load_problem(), 0.02, baselines=False)
+    return reduce_study(study, tolerance=0.02, baselines=False)
 
 
 def test_the_best_validated_run_is_reduced(study, reduction):
@@ -37,11 +37,11 @@ def test_the_best_validated_run_is_reduced(study, reduction):
 def test_another_run_is_reduced_where_asked_for(study, tmp_path):
     copy = nucleate.Study.load(shutil.copytree(study.path, tmp_path / "study"))
     (other,) = {0, 1} - {best_run(study)}
-    reduction = reduce_study(copy, study.spec.load_problem(), 0.02, "merge", run=other, baselines=False)
+    reduction = reduce_study(copy, tolerance=0.02, method="merge", run=other, baselines=False)
     assert reduction.run == load_reduction(copy.path / "reduction").run == other
     assert np.array_equal(reduction.original.weights[0], study.network(other, "best").weights[0])
     with pytest.raises(nucleate.StudyError, match=r"No run 2 of .* has trained to its end; its runs are 0 to 1"):
-        reduce_study(copy, study.spec.load_problem(), run=2)
+        reduce_study(copy, run=2)
 
 
 def test_it_is_kept_whole(study, reduction):
@@ -78,7 +78,7 @@ def test_a_folder_without_a_reduction_or_with_a_damaged_one_says_so(tmp_path, st
 
 def test_a_study_in_which_nothing_has_trained_is_refused(tmp_path):
     study = nucleate.sweep(
-        "diabetes", gains=[1.0], lrs=[1e5], hidden=[4], steps=20, records=4, out=tmp_path / "study", progress=False
+        "diabetes", gains=[1.0], lrs=[1e5], hidden=[4], steps=20, evaluations=4, out=tmp_path / "study", progress=False
     )
     with pytest.raises(nucleate.StudyError, match=r"No run of .* has trained to its end"):
-        reduce_study(study, study.spec.load_problem())
+        reduce_study(study)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from nucleate.reduction.tuning import taught_by, tune
+from nucleate.reduction.reducing import taught_by, tune
 
 from .networks import drawn, regression
 
@@ -16,7 +16,7 @@ def case():
 
 
 def loss(network, problem):
-    return float(problem.loss(network(problem.validation.x), problem.validation.y))
+    return problem.loss(network(problem.validation.x), problem.validation.y)
 
 
 def test_it_learns_from_labels(case):

@@ -69,8 +69,9 @@ def linear_model(problem: Problem) -> Baseline:
     15
     """
 
+    fits = fit_linear(problem.loss, problem.train, STRENGTHS)
     parameters = (problem.inputs + 1) * problem.outputs
-    return _best(problem, "linear model", (), parameters, fit_linear(problem.loss, problem.train, STRENGTHS))
+    return _best(problem, "linear model", (), parameters, (fit.__call__ for fit in fits))
 
 
 def narrow_network(problem: Problem, hidden: tuple[int, ...], activation: Activation) -> Baseline:

@@ -38,8 +38,8 @@ def affine_layers(network: Network) -> tuple[Affine, ...]:
 
 def network_of(layers: Sequence[Affine], activation: Activation, dtype: str) -> Network:
     """The network of these layers; one whose biases are all zero has none."""
-    weights = tuple(layer.weights.astype(dtype) for layer in layers)
-    biases = tuple(layer.bias.astype(dtype) if layer.bias.any() else None for layer in layers)
+    weights: tuple[Any, ...] = tuple(layer.weights.astype(dtype) for layer in layers)
+    biases: tuple[Any, ...] = tuple(layer.bias.astype(dtype) if layer.bias.any() else None for layer in layers)
     return Network(weights, biases, activation)
 
 
