@@ -10,7 +10,7 @@ from nucleate.errors import StudyError
 from nucleate.figures.planes import unit_vectors
 from nucleate.figures.run import snapshots_of
 from nucleate.figures.style import colors, for_print, panels
-from nucleate.observe import cosine_similarity, leading_order
+from nucleate.observe import cosine_similarity, leading_order, neurons
 from nucleate.studies import Study, finished_runs, measured_layers, summarize, tables
 
 
@@ -60,8 +60,8 @@ def loss_by_scale(study: Study) -> Figure:
 def cosine_heat_maps(study: Study, lr: float | None = None) -> Figure:
     """Cosine similarity of the neurons of each layer, at start and end, for the smallest and the largest scale.
 
-    They are those of the first and the last snapshot, at most 48 of a layer, each map ordered by its leading
-    eigenvector.
+    All neurons of a network are shown; of another model those of the first and the last snapshot, at most 48 a layer.
+    Each map is ordered by its leading eigenvector.
 
     Parameters
     ----------
@@ -89,11 +89,11 @@ def cosine_heat_maps(study: Study, lr: float | None = None) -> Figure:
     figure = Figure(figsize=(3.1 * len(layers) + 0.7, 3.5), layout="constrained")
     axes = figure.subplots(2, 2 * len(layers), squeeze=False)
     for row, run in zip(axes, (runs[0], runs[-1]), strict=True):
-        taken = snapshots_of(study, run["run"])
+        start, end = _incoming(study, run["run"])
         maps = [
-            (f"layer {layer}, {when}", unit_vectors([snapshot], index)[0])
+            (f"layer {layer}, {when}", vectors[index])
             for index, layer in enumerate(layers)
-            for when, snapshot in (("start", taken[0]), ("end", taken[-1]))
+            for when, vectors in (("start", start), ("end", end))
         ]
         for panel, (title, vectors) in zip(row, maps, strict=True):
             cosine = cosine_similarity(vectors)
@@ -154,6 +154,22 @@ def phase_map(study: Study) -> Figure:
     axes[0].set_ylabel("learning rate")
     figure.colorbar(image, ax=axes, label="fewest effective neurons")
     return figure
+
+
+def _incoming(study: Study, run: int) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """The incoming vectors of a run's layers at its start and its end."""
+    if study.spec.model is None:
+        first, last = (study.network(run, at) for at in ("initial", "final"))
+        start, end = (
+            [neurons(network, layer + 1) for layer in range(len(network.hidden))] for network in (first, last)
+        )
+        return start, end
+    taken = snapshots_of(study, run)
+    start, end = (
+        [unit_vectors([snapshot], layer)[0] for layer in range(len(snapshot.directions))]
+        for snapshot in (taken[0], taken[-1])
+    )
+    return start, end
 
 
 def _best_rate(study: Study) -> float:
