@@ -16,23 +16,22 @@ from nucleate.devices import float64, for_each, in_float64
 IMPORT_ALL = """
 import importlib, pkgutil, jax
 from jax._src import xla_bridge
-before = {name: getattr(jax.config, name) for name in SETTINGS}
+before = dict(jax.config.values)
 import nucleate
 for module in pkgutil.walk_packages(nucleate.__path__, "nucleate."):
     if not module.name.endswith("__main__"):
         importlib.import_module(module.name)
 assert not xla_bridge._backends, "importing started a backend"
-assert before == {name: getattr(jax.config, name) for name in SETTINGS}
+assert before == dict(jax.config.values)
 assert nucleate.activation_names() == NAMES, nucleate.activation_names()
 """
-SETTINGS = ("jax_enable_x64", "jax_num_cpu_devices", "jax_cpu_enable_async_dispatch", "jax_platforms")
 NAMES = ("linear", "tanh", "relu", "leaky_relu", "xtanh", "sigmoid_shifted", "softplus_shifted", "gelu", "silu")
 VERBS = """
 import tempfile, warnings
 warnings.simplefilter("error")
 import jax
 import numpy as np
-before = {name: getattr(jax.config, name) for name in SETTINGS}
+before = dict(jax.config.values)
 import nucleate
 problem = nucleate.load_problem("diabetes")
 network = nucleate.Network.create(10, [12, 12], 1, scale=nucleate.InitScale("epsilon", 0.01), dtype="float64")
@@ -46,13 +45,13 @@ with tempfile.TemporaryDirectory() as folder:
     study = nucleate.sweep("diabetes", gains=[0.3], hidden=[8], steps=30, evaluations=5, out=folder, progress=False)
     nucleate.reduce_study(study, baselines=False)
     nucleate.report(study, out=folder + "/report.html")
-assert before == {name: getattr(jax.config, name) for name in SETTINGS}
+assert before == dict(jax.config.values)
 assert len(jax.devices()) == 1
 """
 
 
 def run(code, **environment):
-    code = f"SETTINGS, NAMES = {SETTINGS}, {NAMES}\n{code}"
+    code = f"NAMES = {NAMES}\n{code}"
     return subprocess.run(
         [sys.executable, "-c", code], check=True, capture_output=True, text=True, env={**os.environ, **environment}
     )

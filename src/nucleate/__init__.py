@@ -7,33 +7,37 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from nucleate import figures, observe, problems, theory
+    from nucleate import figures, models, observe, optimizers, problems, theory
     from nucleate.activations import Activation, activation_names, get_activation, register_activation
     from nucleate.errors import ArchitectureError, DataError, NucleateError, SpecError, StudyError
     from nucleate.estimators import CondensedClassifier, CondensedRegressor
-    from nucleate.experiments import Experiment, Verdict, reproduce
+    from nucleate.experiments import Criterion, Experiment, Measurement, Verdict, reproduce
     from nucleate.exports import export
     from nucleate.forecasting import Forecast, forecast, forecast_many
     from nucleate.init_scale import InitScale
     from nucleate.network import Network
-    from nucleate.problems import Problem, load_problem
+    from nucleate.observe import Layer, Measure
+    from nucleate.optimizers import Optimizer
+    from nucleate.problems import Loss, Metric, Problem, load_problem
     from nucleate.reduction import Reduction, load_reduction, reduce, reduce_study, save_reduction
     from nucleate.reporting import report
     from nucleate.studies import Study, StudySpec, summarize
     from nucleate.sweeping import forecast_study, recommend_scale, sweep
     from nucleate.training import Run, train, train_many
 
-_ROOMS = ("figures", "observe", "problems", "theory")
+_ROOMS = ("figures", "models", "observe", "optimizers", "problems", "theory")
 _HOMES = {
     "activations": ("Activation", "activation_names", "get_activation", "register_activation"),
     "errors": ("ArchitectureError", "DataError", "NucleateError", "SpecError", "StudyError"),
     "estimators": ("CondensedClassifier", "CondensedRegressor"),
-    "experiments": ("Experiment", "Verdict", "reproduce"),
+    "experiments": ("Criterion", "Experiment", "Measurement", "Verdict", "reproduce"),
     "exports": ("export",),
     "forecasting": ("Forecast", "forecast", "forecast_many"),
     "init_scale": ("InitScale",),
     "network": ("Network",),
-    "problems": ("Problem", "load_problem"),
+    "observe": ("Layer", "Measure"),
+    "optimizers": ("Optimizer",),
+    "problems": ("Loss", "Metric", "Problem", "load_problem"),
     "reduction": ("Reduction", "load_reduction", "reduce", "reduce_study", "save_reduction"),
     "reporting": ("report",),
     "studies": ("Study", "StudySpec", "summarize"),
@@ -47,12 +51,19 @@ __all__ = [
     "ArchitectureError",
     "CondensedClassifier",
     "CondensedRegressor",
+    "Criterion",
     "DataError",
     "Experiment",
     "Forecast",
     "InitScale",
+    "Layer",
+    "Loss",
+    "Measure",
+    "Measurement",
+    "Metric",
     "Network",
     "NucleateError",
+    "Optimizer",
     "Problem",
     "Reduction",
     "Run",
@@ -70,7 +81,9 @@ __all__ = [
     "get_activation",
     "load_problem",
     "load_reduction",
+    "models",
     "observe",
+    "optimizers",
     "problems",
     "recommend_scale",
     "reduce",

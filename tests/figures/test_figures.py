@@ -120,5 +120,5 @@ def test_a_picture_that_cannot_be_is_one_sentence(study, tmp_path):
         figures.save(figures.phase_map(study), tmp_path / "picture.docx")
     grid = {"gains": [0.1], "hidden": [4], "steps": 9, "evaluations": 4, "batch_size": 8}
     batches = sweep("sine-5d", out=tmp_path / "study", progress=False, **grid)
-    with pytest.raises(StudyError, match="holds no forecasts. Forecasts are of full-batch training"):
+    with pytest.raises(StudyError, match=r"holds no forecasts\. Forecasts are of full-batch training"):
         figures.forecast_against_measured(batches)

@@ -52,6 +52,7 @@ def leading_part(network: Network, x: Float[AnyArray, "n d"]) -> Float[AnyArray,
     True
     """
     lead = network.activation.leading
+    varying: Any
     (W1, *weights), (b1, *biases) = network.weights, network.biases
     columns = jnp.asarray(x, float).T
     varying = W1 @ columns if b1 is None else W1 @ columns + b1[:, None]
