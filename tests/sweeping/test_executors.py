@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import signal
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 
@@ -121,3 +122,25 @@ def test_a_folder_has_one_owner_and_any_number_of_readers(here, tmp_path):
     assert (nosy.folder / "results" / ".torn.part").exists()
     sweep("sine-5d", out=nosy.folder, progress=False, **GRID)
     assert contents(nosy.folder) == contents(here.path)
+
+
+class Interrupted:
+    """Its calls never end, and somebody presses Ctrl-C."""
+
+    def __init__(self):
+        self.futures = []
+
+    def submit(self, function, *arguments):
+        self.futures.append(Future())
+        if len(self.futures) == 4:
+            signal.raise_signal(signal.SIGINT)
+        return self.futures[-1]
+
+
+def test_an_interrupt_calls_off_what_an_executor_still_has(tmp_path):
+    executor = Interrupted()
+    with pytest.raises(KeyboardInterrupt):
+        sweep("sine-5d", out=tmp_path / "study", progress=False, executor=executor, **GRID)
+    assert all(future.cancelled() for future in executor.futures)
+    assert Study.load(tmp_path / "study").missing == 18
+    assert not (tmp_path / "study" / ".owner.json").exists()

@@ -13,6 +13,7 @@ from nucleate import Activation, ArchitectureError, SpecError, StudyError, sweep
 from nucleate.observe import MEASURES, Layer, Measure
 from nucleate.optimizers import Optimizer
 from nucleate.problems import Loss, Metric, Problem
+from nucleate.reduction import reduce_study
 from nucleate.studies import Study, summarize
 
 GRID = {"gains": [1.0, 0.1], "lrs": [0.05], "steps": 30, "evaluations": 6, "progress": False}
@@ -196,3 +197,13 @@ def test_a_damaged_problem_is_one_sentence_and_what_it_has_decided_cannot_be_ask
         study.load_problem()
     with pytest.raises(SpecError, match="'arrays' has its split and its loss already; leave out split_seed"):
         sweep(problem, out=tmp_path / "study", split_seed=1, **GRID)
+
+
+def test_a_study_of_a_problem_made_in_python_is_reduced_from_its_folder_alone(tmp_path):
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((160, 3))
+    grid = GRID | {"gains": [0.5], "steps": 200}
+    study = sweep(Problem.from_arrays(x, np.tanh(x[:, 0])), out=tmp_path / "study", hidden=[8], **grid)
+    reduction = reduce_study(Study.load(study.path), tolerance=0.5, baselines=False)
+    assert reduction.problem == "arrays"
+    assert reduction.network.hidden[0] < 8

@@ -3,11 +3,14 @@
 import inspect
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from nucleate.errors import SpecError
+
+if TYPE_CHECKING:
+    from nucleate.studies import StudySpec
 
 
 def floats(text: str) -> list[float]:
@@ -120,8 +123,8 @@ def takes(flags: Mapping[str, Any]) -> Callable[[Callable[..., None]], Callable[
     return decorate
 
 
-def spec_from(given: dict[str, Any], *, gains: list[float]) -> Any:
-    """The `nucleate.StudySpec` of the flags that were given, with these gains where no init scale is.
+def spec_from(given: dict[str, Any], *, gains: list[float]) -> "StudySpec":
+    """The spec of the flags that were given, with these gains where no init scale is.
 
     Raises
     ------

@@ -121,7 +121,18 @@ class Study:
 
     @classmethod
     def from_json(cls, path: Path, saved: Mapping[str, Any]) -> "Study":
-        """The study of what `to_json` gave, in a folder."""
+        """The study of what `to_json` gave, in a folder.
+
+        Parameters
+        ----------
+        path : Path
+        saved : mapping
+
+        Raises
+        ------
+        StudyError
+            If it has another format.
+        """
         if saved["format"] == _FIRST_FORMAT:
             raise StudyError(f"{path} was written by nucleate 0.1, which this version does not read; sweep again.")
         if saved["format"] != FORMAT:

@@ -72,7 +72,13 @@ def read_problem(file: Path, loss: Loss | None) -> Problem:
 
 
 def snapshots_to_bytes(snapshots: Sequence[Snapshot]) -> bytes:
-    """A tensor of all steps for each family and layer: ``directions.1``, ``amplitudes.1``, ..."""
+    """A safetensors file's bytes, with a tensor of all steps for each family and layer: ``directions.1``, ...
+
+    Parameters
+    ----------
+    snapshots : sequence of Snapshot
+        Of one run.
+    """
     tensors = {"steps": np.stack([taken.step for taken in snapshots])}
     for family in _FAMILIES:
         for layer, values in enumerate(zip(*(getattr(taken, family) for taken in snapshots), strict=True), start=1):

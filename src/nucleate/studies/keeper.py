@@ -62,9 +62,12 @@ class ChunkResult:
 class Keeper:
     """What writes into a study folder; `keep` gives one to the process that owns the folder.
 
+    Its methods take a `Chunk` of the study's plan, and all of them but the questions write files whole or not at all.
+
     Parameters
     ----------
     study : Study
+        It is replaced where the keeper learns why there are no forecasts.
     """
 
     def __init__(self, study: Study) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import polars as pl
 
 from nucleate.errors import StudyError
+from nucleate.training import engine
 
 RUN, LR, SEED = "run", "lr", "seed"
 """Of every table but the trajectories', which have the first alone; the init scale's column is its convention."""
@@ -26,13 +27,22 @@ MEASURED_CONDENSED_SHARE, SAME_SIDES = "measured_condensed_share", "same_sides"
 LOWER, UPPER = "lower_10", "upper_10"
 """The interval in which the loss is forecast to be down by 10 %."""
 
-DROPS = (0.01, 0.1, 0.3)
+DROPS = engine.DROPS
 """The falls of the training loss, as shares of its start, whose steps are forecast and noted."""
 
 
 def measured(measure: str, layer: str | int) -> str:
     """The column of a measure of a layer, as `nucleate.observe.measure` calls it.
 
+    Parameters
+    ----------
+    measure : str
+        Its name.
+    layer : str or int
+        Its name.
+
+    Examples
+    --------
     >>> measured("stable_rank", 2)
     'stable_rank_2'
     """
@@ -57,6 +67,13 @@ def directions(layer: str | int) -> str:
 def drop(share: float) -> str:
     """The column of the step at which the loss is down by a share: measured in the results, expected in the forecasts.
 
+    Parameters
+    ----------
+    share : float
+        One of `DROPS`.
+
+    Examples
+    --------
     >>> drop(0.1)
     'drop_10_percent'
     """
@@ -136,7 +153,15 @@ def trajectories_schema(layers: Sequence[str], measures: Sequence[str]) -> pl.Sc
 
 
 def forecasts_schema(convention: str, *, with_outcomes: bool = False) -> pl.Schema:
-    """One row a run: what was forecast before it was trained, and beside it, where that was measured, what came."""
+    """One row a run: what was forecast before it was trained.
+
+    Parameters
+    ----------
+    convention : str
+        Of the init scale.
+    with_outcomes : bool
+        Whether what was measured stands beside it.
+    """
     outcomes = {
         **{measured_drop(share): pl.Int64() for share in DROPS},
         MEASURED_CONDENSED_SHARE: pl.Float64(),

@@ -44,7 +44,13 @@ class Progress:
 
 @contextmanager
 def show_progress() -> Iterator[Callable[[Progress], None]]:
-    """A live bar with the time left, the loss and the effective neurons; gives the function that moves it."""
+    """A live bar with the time left, the loss and the effective neurons, for the length of a block.
+
+    Yields
+    ------
+    callable
+        Called with a `Progress`, it moves the bar.
+    """
     columns = (
         BarColumn(bar_width=20),
         TextColumn("{task.fields[runs]}"),
