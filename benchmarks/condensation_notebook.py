@@ -12,16 +12,17 @@ import torch
 
 from nucleate import InitScale, Network
 from nucleate.observe import condensed_pairs, neurons
+from nucleate.optimizers import ADAM
 from nucleate.problems import Problem, load_problem
-from nucleate.training import Settings, train
+from nucleate.training import train
 
 EPOCHS = (0, 20, 50, 100, 200, 500, 1000)
 
 
 def ours(start: Network, problem: Problem) -> list[float]:
-    # Every epoch is recorded: the looks of interest are then among them.
-    settings = Settings(optimizer="adam", steps=EPOCHS[-1], records=2 * EPOCHS[-1] + 4).model_dump()
-    course = train(start, problem, learning_rate=1e-3, **settings).trajectory
+    # Evaluated at every epoch, so that those of interest are among them.
+    run = train(start, problem, learning_rate=1e-3, optimizer=ADAM, steps=EPOCHS[-1], evaluations=2 * EPOCHS[-1] + 4)
+    course = run.trajectory
     return [course["condensed_pairs_1"][epoch] for epoch in EPOCHS]
 
 

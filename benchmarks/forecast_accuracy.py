@@ -14,14 +14,14 @@ import statistics
 import time
 from pathlib import Path
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 from matplotlib.figure import Figure
 
 from nucleate import InitScale, Network, Problem, load_problem
 from nucleate.figures import png
-from nucleate.forecasting import check_forecasts, forecast_many
+from nucleate.forecasting import forecast_many, measure_outcomes
+from nucleate.models import take_apart
+from nucleate.optimizers import GD
 from nucleate.training import engine
 
 # Learning rates at which gradient descent is stable after the first descent too.
@@ -44,7 +44,7 @@ def rows(problem: Problem, width: int, rate: float) -> list[dict[str, float]]:
     for scale in SCALES:
         networks = [start(problem, width, scale, seed) for seed in range(SEEDS)]
         forecasts = forecast_many(networks, problem, learning_rates=[rate] * SEEDS)
-        for expected, found in zip(forecasts, check_forecasts(networks, problem, forecasts), strict=True):
+        for expected, found in zip(forecasts, measure_outcomes(networks, problem, forecasts), strict=True):
             step, measured = expected.drop_steps[DROP], found.drop_steps[DROP]
             nothing = step is None or measured is None
             result.append(
@@ -94,7 +94,7 @@ def print_scaling() -> None:
     for layers in (2, 3):
         networks = [start(problem, 50, scale, 0, layers) for scale in scales]
         forecasts = forecast_many(networks, problem, learning_rates=[0.05] * len(scales))
-        outcomes = check_forecasts(networks, problem, forecasts)
+        outcomes = measure_outcomes(networks, problem, forecasts)
         steps = np.array([outcome.drop_steps[DROP] for outcome in outcomes], float)
         if layers == 2:
             law, slope = "a + b log(1/eps)", np.diff(steps)
@@ -111,7 +111,6 @@ def print_cost(n: int = 10_000, runs: int = 24, timed_steps: int = 10) -> None:
     noisy = np.tanh(x[:, :3]).sum(axis=1) + 0.1 * rng.standard_normal(len(x))
     share = 20 / len(x)
     problem = Problem.from_arrays(x, noisy, task="regression", validation=share, test=share)
-    program = engine.Program(problem.task, "gd", 0.9, None)
     data = engine.place_data(problem.train, problem.validation, "float32")
     print(
         f"\n| width | n | step of the 10 % drop | {runs} forecasts, s | training them to that step, s | times cheaper |"
@@ -119,14 +118,14 @@ def print_cost(n: int = 10_000, runs: int = 24, timed_steps: int = 10) -> None:
     print("|---|---|---|---|---|---|")
     for width in WIDTHS:
         networks = [start(problem, width, 0.02, seed) for seed in range(runs)]
-        state = engine.start(program, networks, [0.05] * runs, [0] * runs, n)
+        program = engine.Program(take_apart(networks[0])[1], problem.loss, GD)
+        states = engine.start(program, networks, [0.05] * runs, [0] * runs, len(problem.train.x))
         forecasts, times = [], {"forecast": [], "training": []}
         for repetition in range(6):
             began = time.perf_counter()
             forecasts = forecast_many(networks, problem, learning_rates=[0.05] * runs)
             middle = time.perf_counter()
-            until = jnp.full(runs, (repetition + 1) * timed_steps, jnp.int32)
-            state = jax.block_until_ready(engine.advance(program, state, data, until))
+            states = engine.advance(program, states, data, [(repetition + 1) * timed_steps] * runs)
             times["forecast"].append(middle - began)
             times["training"].append((time.perf_counter() - middle) / timed_steps)
         # The first repetition compiles.
@@ -143,13 +142,13 @@ def draw(cells: dict[tuple[str, int], list[dict[str, float]]], path: Path) -> No
     rng = np.random.default_rng(0)
     for panel, name in zip(panels, PROBLEMS, strict=True):
         panel.axhspan(0.98, 1.02, color="0.88", zorder=0)
-        for width, colour in zip(WIDTHS, ("#0072b2", "#d55e00"), strict=True):
-            for inside, face in ((True, colour), (False, "none")):
+        for width, color in zip(WIDTHS, ("#0072b2", "#d55e00"), strict=True):
+            for inside, face in ((True, color), (False, "none")):
                 chosen = [row for row in cells[name, width] if row["in_regime"] == inside]
                 at = [row["scale"] * np.exp(0.08 * rng.standard_normal()) for row in chosen]
                 label = f"width {width}, {'in' if inside else 'outside'} the regime"
                 panel.scatter(
-                    at, [row["ratio"] for row in chosen], 16, facecolor=face, edgecolor=colour, lw=0.8, label=label
+                    at, [row["ratio"] for row in chosen], 16, facecolor=face, edgecolor=color, lw=0.8, label=label
                 )
         panel.set(xscale="log", yscale="log", ylim=(0.45, 2.2), title=name, xlabel="init scale g")
         panel.set_yticks([0.5, 0.8, 1, 1.25, 2], ["0.5", "0.8", "1", "1.25", "2"])

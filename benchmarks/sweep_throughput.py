@@ -3,12 +3,12 @@
     make bench
 
 A net-step is one full-batch gradient descent step of one three-layer tanh network (d = 5, n = 80, float32, no biases,
-squared error). The rivals are a PyTorch module trained in a loop, one network after another, and torch.func.vmap over
-eight networks, each with one thread and with all, the better of the two counting. Every contender has a process of its
-own, so that none finds the other's threads on its cores, and they take turns within each round, so that a machine whose
-speed drifts treats them alike. The table shows medians over the rounds, ratios being medians of the rounds' ratios. The
-last column is the floating-point rate of nucleate's steps against that of one large matrix product on all cores (the
-better of PyTorch's and JAX's).
+squared error). The baselines are a PyTorch module trained in a loop, one network after another, and torch.func.vmap
+over eight networks, each with one thread and with all, the better of the two counting. Every contender has a process of
+its own, so that none finds the other's threads on its cores, and they take turns within each round, so that a machine
+whose speed drifts treats them alike. The table shows medians over the rounds, ratios being medians of the rounds'
+ratios. The last column is the floating-point rate of nucleate's steps against that of one large matrix product on all
+cores (the better of PyTorch's and JAX's).
 """
 
 import argparse
@@ -25,7 +25,9 @@ import torch
 
 from nucleate import InitScale, Network
 from nucleate.devices import CORES
+from nucleate.models import take_apart
 from nucleate.observe import measure as measure_network
+from nucleate.optimizers import GD
 from nucleate.problems import load_problem
 from nucleate.training import engine
 
@@ -82,16 +84,16 @@ def torch_vmap(width: int) -> Callable[[int], None]:
 
 def nucleate_engine(width: int) -> Callable[[int], None]:
     problem = load_problem("sine-5d")
-    program = engine.Program(problem.task, "gd", 0.9, None)
     networks = [Network.create(5, [width, width], 1, scale=InitScale("gain", 0.5), seed=k) for k in range(NETWORKS)]
+    program = engine.Program(take_apart(networks[0])[1], problem.loss, GD)
     data = engine.place_data(problem.train, problem.validation, "float32")
-    state = engine.start(program, networks, [LEARNING_RATE] * NETWORKS, list(range(NETWORKS)), len(problem.train.x))
+    states = engine.start(program, networks, [LEARNING_RATE] * NETWORKS, list(range(NETWORKS)), len(problem.train.x))
     at = 0
 
     def steps(count: int) -> None:
-        nonlocal state, at
+        nonlocal states, at
         at += count
-        state = jax.block_until_ready(engine.advance(program, state, data, jnp.full(NETWORKS, at, jnp.int32)))
+        states = engine.advance(program, states, data, [at] * NETWORKS)
 
     return steps
 
@@ -154,14 +156,14 @@ def measure(width: int, rounds: int) -> list[dict[str, float]]:
     """Seconds a net-step of every contender, and of one large product, for each round."""
     steps, size = STEPS.get(width, 200), 2048
     fewer = max(steps // 8, 3)
-    baselines = {f"{name} {n}": (make, n) for name, make in RIVALS.items() for n in {1, CORES}}
+    baselines = {f"{name} {n}": (make, n) for name, make in BASELINES.items() for n in {1, CORES}}
     contenders = {name: Contender(make, width, threads) for name, (make, threads) in baselines.items()}
     ours = Contender(nucleate_engine, width)
     products = [Contender(torch_gemm, size, CORES), Contender(jax_gemm, size)]
     results = []
     for _ in range(rounds + 1):
         times = {name: contender.seconds(fewer) for name, contender in contenders.items()}
-        loop, vmap = (min(seconds for key, seconds in times.items() if key.startswith(name)) for name in RIVALS)
+        loop, vmap = (min(seconds for key, seconds in times.items() if key.startswith(name)) for name in BASELINES)
         gemm = min(product.seconds(4) for product in products) / (2 * size**3)
         results.append({"loop": loop, "vmap": vmap / NETWORKS, "ours": ours.seconds(steps) / NETWORKS, "gemm": gemm})
     for contender in (*contenders.values(), ours, *products):
@@ -169,12 +171,12 @@ def measure(width: int, rounds: int) -> list[dict[str, float]]:
     return results[1:]  # the first round warms up
 
 
-def look_milliseconds(width: int, looks: int = 20) -> float:
-    """What all measures of one look at a run cost, on 300 rows."""
+def evaluation_milliseconds(width: int, evaluations: int = 20) -> float:
+    """What all measures of one evaluation of a run cost, on 300 rows."""
     network = Network.create(10, [width, width], 1, scale=InitScale("gain", 0.3))
     rows = np.random.default_rng(0).standard_normal((300, 10))
     times = []
-    for _ in range(looks):
+    for _ in range(evaluations):
         start = time.perf_counter()
         measure_network(network, network, rows)
         times.append(time.perf_counter() - start)
@@ -198,11 +200,11 @@ def main() -> None:
         share = statistics.median(step_operations(width) / times["ours"] * times["gemm"] for times in rounds)
         cells = [f"{width}", *(f"{value:.1f}" for value in micro), f"{loop:.1f}", f"{vmap:.1f}", f"{share:.0%}"]
         print("| " + " | ".join(cells) + " |", flush=True)
-    looks = ", ".join(f"{look_milliseconds(width):.1f} ms at widths {width}, {width}" for width in (50, 128))
-    print(f"\nLooking at a run once, all measures on 300 rows, takes {looks}.")
+    costs = ", ".join(f"{evaluation_milliseconds(width):.1f} ms at widths {width}, {width}" for width in (50, 128))
+    print(f"\nOne evaluation of a run, all measures on 300 rows, takes {costs}.")
 
 
-RIVALS = {"loop": torch_loop, "vmap": torch_vmap}
+BASELINES = {"loop": torch_loop, "vmap": torch_vmap}
 
 if __name__ == "__main__":
     main()

@@ -10,17 +10,16 @@ import jax.numpy as jnp
 import numpy as np
 from matplotlib.figure import Figure
 
-from nucleate import Activation, InitScale, Network, Problem, forecast, observe, register_activation, train
+from nucleate import Activation, InitScale, Network, Problem, forecast, observe, train
 
 RATE = 0.1
 
-register_activation(
-    Activation("z2tanh", lambda z: z**2 * jnp.tanh(z), multiplicity=3, right=1.0, left=1.0, parity="odd")
-)
+# To sweep over it, or load a network with it, by its name: nucleate.register_activation(cubic).
+cubic = Activation("z2tanh", lambda z: z**2 * jnp.tanh(z), multiplicity=3, right=1.0, left=1.0, parity="odd")
 
 turn = np.random.default_rng(0).uniform(0, 2 * np.pi, 500)
 problem = Problem.from_arrays(np.column_stack([np.cos(turn), np.sin(turn)]), np.sin(3 * turn), name="three waves")
-network = Network.create(2, [100], 1, scale=InitScale("epsilon", 0.03), activation="z2tanh")
+network = Network.create(2, [100], 1, scale=InitScale("epsilon", 0.03), activation=cubic)
 
 expected = forecast(network, problem, learning_rate=RATE)
 run = train(network, problem, learning_rate=RATE, steps=4000)

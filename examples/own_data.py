@@ -27,7 +27,7 @@ else:
     columns.with_columns(pl.Series(target, data.target)).write_csv(table)
 
 spec = nucleate.StudySpec(
-    data=table, target=[target], hidden=[20, 20], gains=GAINS, lrs=[RATE], steps=STEPS, records=30
+    data=table, target=[target], hidden=[20, 20], gains=GAINS, lrs=[RATE], steps=STEPS, evaluations=30
 )
 problem = spec.load_problem()
 print(problem)
@@ -43,7 +43,7 @@ gain = affordable.scale if affordable else max(GAINS)
 condensed = study.results.filter(pl.col("gain") == gain).sort("best_validation_loss")["run"][0]
 reduction = nucleate.reduce(study.network(condensed, "best"), problem, tolerance=0.01)
 print(reduction)
-print(nucleate.export(reduction, problem, out / "small.onnx"))
+print(reduction.export(problem, out / "small.onnx"))
 
 # Kept in the study, it is on the page too.
 nucleate.save_reduction(replace(reduction, run=condensed), study.path / "reduction")

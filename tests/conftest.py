@@ -5,6 +5,7 @@ import pytest
 from hypothesis import settings
 
 from nucleate import InitScale, Network, load_problem, sweep
+from nucleate.problems import RMSE
 from nucleate.reduction import Baseline, BeforeAfter, Certificate, Reduction, groups
 
 # One profile everywhere: no deadline (a slow machine must not fail a test), the same examples at every run.
@@ -25,7 +26,7 @@ def few_compiled_programs():
 
 
 EVIL = "<script>alert('x')</script>"
-GRID = {"gains": [1.0, 0.1, 0.01], "lrs": [0.1, 0.05], "seeds": 2, "hidden": [12, 9], "steps": 60, "records": 10}
+GRID = {"gains": [1.0, 0.1, 0.01], "lrs": [0.1, 0.05], "seeds": 2, "hidden": [12, 9], "steps": 60, "evaluations": 10}
 
 
 @pytest.fixture(scope="session")
@@ -48,7 +49,7 @@ def reduction():
         data_hash=problem.data_hash,
         method="select",
         tolerance=0.01,
-        metric_name="rmse",
+        metric=RMSE,
         original=original,
         network=network,
         preprocessing=problem.preprocessing,

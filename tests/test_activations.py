@@ -27,6 +27,10 @@ EXACT = {
 OWN = tuple(EXACT)
 
 
+def sine(z):
+    return jnp.sin(z)
+
+
 def test_every_activation_has_an_exact_counterpart():
     assert set(OWN) <= set(activation_names())
 
@@ -37,7 +41,7 @@ def test_value_is_accurate_relatively_even_at_tiny_arguments(name, dtype, tolera
     sizes = np.concatenate([np.logspace(-12, 0, 25), [3.0, 8.0, 20.0]])
     z = np.concatenate([-sizes, sizes]).astype(dtype)
     exact = np.array([float(EXACT[name](mpmath.mpf(float(v)))) for v in z])
-    got = np.asarray(get_activation(name)(jnp.asarray(z)), float)
+    got = np.asarray(get_activation(name)(z), float)
     # GELU's left tail loses digits in erfc's argument: absolute accuracy is what counts there.
     allowed = tolerance * np.where(np.abs(z) > 2, np.abs(exact) + 1e-3, np.abs(exact))
     assert np.all(np.abs(got - exact) <= allowed)
@@ -49,7 +53,7 @@ def test_leading_part_is_the_limit_at_zero(name):
     for z in (mpmath.mpf("1e-20"), mpmath.mpf("-1e-20")):
         coefficient = (EXACT[name](z) - mpmath.mpf(activation.value)) / z**activation.multiplicity
         assert float(coefficient) == pytest.approx(activation.right if z > 0 else activation.left, rel=1e-15, abs=1e-15)
-        assert float(activation.leading(jnp.asarray(float(z)))) == pytest.approx(float(EXACT[name](z)), rel=1e-12)
+        assert float(activation.leading(np.asarray(float(z)))) == pytest.approx(float(EXACT[name](z)), rel=1e-12)
 
 
 @pytest.mark.parametrize("name", OWN)
@@ -58,15 +62,15 @@ def test_slope_is_the_derivative_at_zero_where_there_is_one(name):
     if activation.slope is None:
         assert activation.right != activation.left
     else:
-        assert float(jax.grad(activation.function)(0.0)) == pytest.approx(activation.slope, abs=1e-15)
+        assert float(jax.grad(activation.function)(0.0)) == pytest.approx(activation.slope, abs=1e-7)
 
 
 @pytest.mark.parametrize("name", OWN)
 def test_parity_is_what_the_table_says(name):
     activation = get_activation(name)
-    z = jnp.linspace(0.1, 3.0, 30)
+    z = np.linspace(0.1, 3.0, 30)
     mirrored, same = activation(-z), activation(z)
-    is_odd, is_even = bool(jnp.allclose(mirrored, -same)), bool(jnp.allclose(mirrored, same))
+    is_odd, is_even = np.allclose(mirrored, -same), np.allclose(mirrored, same)
     assert activation.parity == ("odd" if is_odd else "even" if is_even else "none")
 
 
@@ -82,6 +86,21 @@ def test_a_name_cannot_be_taken_twice_and_multiplicity_is_positive():
         nucleate.register_activation(nucleate.Activation("step", jnp.sign, 0, 1.0, -1.0))
 
 
-@pytest.mark.parametrize("name", activation_names())
+def test_a_definition_that_is_run_again_takes_the_place_of_what_it_defined_before():
+    cell = "sine = Activation('cell sine', lambda z: {}, 1, 1.0, 1.0, parity='odd')\nregister_activation(sine)"
+    names = {"__name__": "__main__", "Activation": nucleate.Activation, "jnp": jnp}
+    names["register_activation"] = nucleate.register_activation
+    exec(cell.format("jnp.sin(z)"), names)
+    exec(cell.format("jnp.sin(z) + z**3"), names)
+    assert get_activation("cell sine") is names["sine"]
+    assert get_activation("cell sine")(np.array([1.0])) == pytest.approx(np.sin(1) + 1)
+
+
+def test_one_of_your_own_is_pickled_by_its_parts():
+    own = nucleate.Activation("own sine", sine, 1, 1.0, 1.0)
+    assert pickle.loads(pickle.dumps(own)) == own
+
+
+@pytest.mark.parametrize("name", OWN)
 def test_an_activation_is_pickled_by_its_name(name):
     assert pickle.loads(pickle.dumps(get_activation(name))) is get_activation(name)

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 
 from nucleate import InitScale, Network
+from nucleate.optimizers import ADAM
 from nucleate.problems import load_problem
 from nucleate.training import train
 
 SINE = load_problem("sine-5d")
-SETTING = {"optimizer": "adam", "learning_rate": 1e-3}
+SETTING = {"optimizer": ADAM, "learning_rate": 1e-3}
 
 
 def notebook_network(hidden, gamma):
@@ -38,7 +39,7 @@ def test_small_init_condenses_onto_one_direction_and_splits_again(hidden):
 
 
 @pytest.mark.parametrize("hidden", [[50], [50, 50]])
-def test_usual_init_does_not_condense(hidden):
+def test_a_large_init_does_not_condense(hidden):
     _, pairs, directions = course(hidden, 0.5, 100)
     assert pairs.max() < 0.03
     assert directions.min() > 40

@@ -12,7 +12,7 @@ from nucleate._files import write_atomically
 from nucleate.errors import StudyError
 from nucleate.reduction import FOLDER, Reduction, load_reduction, reduce_study
 from nucleate.reporting import LANGUAGES, report
-from nucleate.studies import Study, StudySpec, make_spec, recommended_run
+from nucleate.studies import Study, StudySpec, make_spec, recommended_run, tables
 from nucleate.sweeping import Recommendation, forecast_study, recommend_scale, tabulate_forecasts
 
 
@@ -25,7 +25,7 @@ def demo_spec() -> StudySpec:
         lrs=[0.2, 0.1, 0.05],
         seeds=3,
         steps=6000,
-        records=60,
+        evaluations=60,
     )
 
 
@@ -41,9 +41,11 @@ def forecast_plateaus(spec: StudySpec) -> tuple[pl.DataFrame, Recommendation | N
         The smallest init scale that leaves its plateau within the steps of the spec.
     """
     forecasts = forecast_study(spec, spec.load_problem(), horizon=spec.steps)
-    ends = pl.when(pl.col("in_regime").all()).then(pl.col("drop_1_percent").median())
-    cells = tabulate_forecasts(spec, forecasts).group_by(spec.convention, "lr", maintain_order=True).agg(end=ends)
-    return cells.pivot("lr", index=spec.convention, values="end"), recommend_scale(spec, forecasts, budget=spec.steps)
+    ends = pl.when(pl.col(tables.IN_REGIME).all()).then(pl.col(tables.drop(0.01)).median())
+    table = tabulate_forecasts(spec, forecasts)
+    cells = table.group_by(spec.convention, tables.LR, maintain_order=True).agg(end=ends)
+    plateaus = cells.pivot(tables.LR, index=spec.convention, values="end")
+    return plateaus, recommend_scale(spec, forecasts, budget=spec.steps)
 
 
 def reduce_recommended(study: Study) -> Reduction:
@@ -55,7 +57,7 @@ def reduce_recommended(study: Study) -> Reduction:
         kept = None
     if kept is not None and (kept.run, kept.data_hash) == (run, study.data_hash):
         return kept
-    return reduce_study(study, study.spec.load_problem(), run=run)
+    return reduce_study(study, study.load_problem(), run=run)
 
 
 def draw(study: Study, out: Path) -> list[Path]:

@@ -29,14 +29,18 @@ _FORMAT = "nucleate model 1"
 
 @dataclass(frozen=True)
 class Frame:
-    """What of a model is not a parameter: its structure and its other leaves. It is hashable, to be compiled in."""
+    """What of a model is not a parameter: its structure, and its other leaves, with ``...`` for each parameter.
+
+    It can be hashed, so that JAX can compile it in.
+    """
 
     structure: Any
     leaves: tuple[Any, ...]
 
     def __call__(self, parameters: Any) -> Any:
-        """The model with these parameters."""
-        return eqx.combine(parameters, jax.tree.unflatten(self.structure, self.leaves))
+        """The model with these parameters, taken in order."""
+        given = iter(jax.tree.leaves(parameters))
+        return jax.tree.unflatten(self.structure, [next(given) if leaf is ... else leaf for leaf in self.leaves])
 
 
 def take_apart(model: Any) -> tuple[Any, Frame]:
@@ -55,15 +59,15 @@ def take_apart(model: Any) -> tuple[Any, Frame]:
     >>> frame(parameters)
     Network(2-3-1, tanh, no biases, float32)
     """
-    parameters, rest = eqx.partition(model, eqx.is_inexact_array)
+    parameters = eqx.filter(model, eqx.is_inexact_array)
     dtypes = {str(leaf.dtype) for leaf in jax.tree.leaves(parameters)}
     if len(dtypes) != 1 or not dtypes <= {"float32", "float64"}:
         raise ArchitectureError(
             f"The model {_name(model)} has parameters of dtype {', '.join(sorted(dtypes)) or 'none'}; make all its "
             "arrays float32, or all float64."
         )
-    leaves, structure = jax.tree.flatten(rest)
-    frame = Frame(structure, tuple(leaves))
+    leaves, structure = jax.tree.flatten(model)
+    frame = Frame(structure, tuple(... if eqx.is_inexact_array(leaf) else leaf for leaf in leaves))
     try:
         hash(frame)
     except TypeError:
@@ -146,7 +150,7 @@ def load_model(path: str | Path, like: Any = None) -> Any:
         If the file is missing, damaged, or holds parameters of another architecture.
     """
     if like is None or isinstance(like, Network):
-        return Network.load(path)
+        return Network.load(path, None if like is None else like.activation)
     try:
         tensors = load(Path(path).read_bytes())
     except FileNotFoundError:

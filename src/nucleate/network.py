@@ -51,8 +51,8 @@ class Network:
     (80, 1)
     """
 
-    weights: tuple[Float[Array, "fan_out fan_in"], ...]
-    biases: tuple[Float[Array, " fan_out"] | None, ...]
+    weights: tuple[Float[Array | np.ndarray, "fan_out fan_in"], ...]
+    biases: tuple[Float[Array | np.ndarray, " fan_out"] | None, ...]
     activation: Activation
 
     @classmethod
@@ -174,8 +174,8 @@ class Network:
         ArchitectureError
             If ``x`` does not have the network's number of columns.
         """
-        if not isinstance(x, jax.Array):
-            x = np.asarray(x)
+        if not isinstance(x, jax.core.Tracer):
+            x = np.asarray(x, self.dtype)
         if x.ndim != 2 or x.shape[1] != self.widths[0]:
             raise ArchitectureError(f"The input has shape {x.shape}; expected (rows, {self.widths[0]}).")
         return _outputs(self, x.astype(self.dtype))
@@ -194,7 +194,7 @@ class Network:
         return tuple(entering)
 
     def _affine(self, layer: int, x: Float[Array, "fan_in n"]) -> Float[Array, "fan_out n"]:
-        product = self.weights[layer] @ x
+        product: Any = self.weights[layer] @ x
         bias = self.biases[layer]
         return product if bias is None else product + bias[:, None]
 
@@ -235,8 +235,14 @@ class Network:
         write_atomically(Path(path), self.to_bytes(metadata))
 
     @classmethod
-    def load(cls, path: str | Path) -> "Network":
+    def load(cls, path: str | Path, activation: Activation | None = None) -> "Network":
         """The network that `save` wrote, bit for bit.
+
+        Parameters
+        ----------
+        path : path
+        activation : Activation, optional
+            Its activation, where that is one of your own and not registered.
 
         Raises
         ------
@@ -255,7 +261,8 @@ class Network:
         metadata = read_metadata(path)
         try:
             widths, with_bias = metadata["widths"], metadata["biases"]
-            activation = get_activation(metadata["activation"])
+            if activation is None or activation.name != metadata["activation"]:
+                activation = get_activation(metadata["activation"])
             with safe_open(path, framework="numpy") as file:
                 weights = [file.get_tensor(f"weights.{layer}") for layer in range(len(widths) - 1)]
                 biases = [file.get_tensor(f"biases.{layer}") if has else None for layer, has in enumerate(with_bias)]

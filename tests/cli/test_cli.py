@@ -7,7 +7,10 @@ import sys
 import polars as pl
 import pytest
 
-SMALL = ["--hidden", "8,8", "--steps", "30", "--records", "5"]
+from nucleate.cli.flags import SWEEP_FLAGS, TRAIN_FLAGS
+from nucleate.studies import StudySpec
+
+SMALL = ["--hidden", "8,8", "--steps", "30", "--evaluations", "5"]
 
 
 def nucleate(*arguments, cwd=None):
@@ -70,11 +73,26 @@ def test_sweep_prints_the_table_as_text_and_as_json(tmp_path):
 
 def test_sweep_takes_a_toml_spec_and_flags_change_it(tmp_path):
     (tmp_path / "study.toml").write_text(
-        'data = "sine-5d"\ngains = [1.0, 0.1]\nhidden = [8, 8]\nsteps = 30\nrecords = 5\n'
+        'data = "sine-5d"\ngains = [1.0, 0.1]\nhidden = [8, 8]\nsteps = 30\nevaluations = 5\n'
     )
     result = nucleate("sweep", "--spec", "study.toml", "--seeds", "2", "--json", cwd=tmp_path)
     assert len(json.loads(result.stdout)["results"]) == 4
     assert len(list((tmp_path / "nucleate-studies").iterdir())) == 1
+
+
+def test_every_field_of_a_spec_that_is_no_python_object_has_its_flag():
+    fields = set(StudySpec.model_fields) - {"model", "measures"}
+    assert set(SWEEP_FLAGS) == fields | {"momentum", "spec"}
+    once = {"gains": "gain", "epsilons": "epsilon", "gammas": "gamma", "lrs": "lr", "seeds": "seed"}
+    assert set(TRAIN_FLAGS) == {once.get(field, field) for field in SWEEP_FLAGS}
+
+
+def test_the_momentum_and_the_loss_reach_the_study(tmp_path):
+    flags = ["--optimizer", "momentum", "--momentum", "0.5", "--loss", "cross_entropy", "--gain", "1"]
+    result = nucleate("train", "wine", *SMALL, *flags, "--out", "run", "--json", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    spec = json.loads((tmp_path / "run" / "spec.json").read_text())["spec"]
+    assert (spec["optimizer"], spec["loss"]) == ({"name": "momentum", "momentum": 0.5}, "cross_entropy")
 
 
 def test_own_data_with_a_target_column(tmp_path):
@@ -99,12 +117,24 @@ def test_problems_lists_what_is_bundled():
         (["sweep", "own.csv", "--target", "prise"], "price"),
         (["sweep", "diabetes", "--gains", "0"], "init scale gain is 0.0; it must be positive"),
         (["sweep", "diabetes", "--gains", "1", "--gammas", "2"], "Give exactly one of gains, epsilons and gammas"),
-        (["sweep", "diabetes", "--gains", "1,x"], "'1,x' is no list of numbers such as 1,0.3,0.1"),
-        (["sweep", "diabetes", "--hidden", "8.5"], "'8.5' is no list of whole numbers such as 128,128"),
+        (["sweep", "diabetes", "--gains", "1,x"], "'1,x' is not a list of numbers such as 1,0.3,0.1"),
+        (["sweep", "diabetes", "--hidden", "8.5"], "'8.5' is not a list of whole numbers such as 128,128"),
         (["forecast", "diabetes", "--budget", "0"], "Invalid value for '--budget'"),
         (["forecast", "diabetes", "--nope"], "No such option: --nope"),
         (["smelt"], "No such command 'smelt'"),
-        (["sweep", "diabetes", "--optimizer", "sgd"], "'optimizer' is 'sgd', but should be 'gd', 'momentum' or 'adam'"),
+        (
+            ["sweep", "diabetes", "--optimizer", "sgd"],
+            "but there is no optimizer 'sgd'; choose one of gd",
+        ),
+        (
+            ["sweep", "diabetes", "--momentum", "0.5"],
+            "--momentum is a parameter of --optimizer momentum",
+        ),
+        (
+            ["sweep", "diabetes", "--optimizer", "momentum", "--momentum", "1"],
+            "the momentum is 1.0; it must be",
+        ),
+        (["sweep", "diabetes", "--loss", "hinge"], "there is no loss 'hinge'; choose one of squared"),
         (["train", "diabetes", "--batch-size", "9999"], "The batch size is 9999, but there are"),
         (["train", "diabetes", "--activation", "sine"], "there is no activation 'sine'; choose one of linear, tanh"),
         (["train", "--spec", "absent.toml"], "The spec absent.toml cannot be read"),

@@ -7,11 +7,11 @@ import pytest
 from typer.testing import CliRunner
 
 from nucleate import demo
-from nucleate.cli._app import app
+from nucleate.cli.app import app
 from nucleate.reduction import load_reduction
 from nucleate.studies import Study, make_spec, recommended_run
 
-SMALL = make_spec(data="diabetes", hidden=[12, 12], gains=[1.0, 0.03], lrs=[0.2], seeds=2, steps=200, records=8)
+SMALL = make_spec(data="diabetes", hidden=[12, 12], gains=[1.0, 0.03], lrs=[0.2], seeds=2, steps=200, evaluations=8)
 
 
 @pytest.fixture(scope="module")

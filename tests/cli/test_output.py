@@ -3,7 +3,7 @@
 import pytest
 import typer
 
-from nucleate.cli._output import say_interrupted, working
+from nucleate.cli.output import say_interrupted, working
 
 
 def test_an_interrupted_forecast_says_that_nothing_is_kept(capsys):

@@ -10,7 +10,7 @@ from nucleate.cli import main
 
 from .test_cli import nucleate
 
-SWEEP = ["--hidden", "12,12", "--gains", "0.1", "--lrs", "0.1", "--steps", "200", "--records", "6"]
+SWEEP = ["--hidden", "12,12", "--gains", "0.1", "--lrs", "0.1", "--steps", "200", "--evaluations", "6"]
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +53,7 @@ NETWORK = "study/weights/run-00000-best.safetensors"
     ("arguments", "says"),
     [
         (["gone.safetensors", "--data", "data.csv"], "There is no network file gone.safetensors"),
-        (["data.csv", "--data", "data.csv"], "no readable safetensors file"),
+        (["data.csv", "--data", "data.csv"], "readable safetensors file"),
         (["."], "holds no study"),
         ([NETWORK], "No data are named for the network"),
         ([NETWORK, "--data", "other.csv"], "no column 'a', which the model reads"),

@@ -7,7 +7,7 @@ import pytest
 
 from nucleate import sweep
 from nucleate.cli import main
-from nucleate.cli._plot import Kind
+from nucleate.cli.after_commands import PICTURES
 from nucleate.reduction import reduce_study
 
 STARTS = {"pdf": b"%PDF", "png": b"\x89PNG", "svg": b"<?xml"}
@@ -17,9 +17,9 @@ STARTS = {"pdf": b"%PDF", "png": b"\x89PNG", "svg": b"<?xml"}
 def folder(tmp_path_factory):
     """Holds a small study, reduced."""
     folder = tmp_path_factory.mktemp("report")
-    grid = {"gains": [1.0, 0.05], "lrs": [0.2], "hidden": [8, 8], "steps": 150, "records": 8}
+    grid = {"gains": [1.0, 0.05], "lrs": [0.2], "hidden": [8, 8], "steps": 150, "evaluations": 8}
     study = sweep("diabetes", **grid, out=folder / "study", progress=False)
-    reduce_study(study, study.spec.load_problem(), method="merge")
+    reduce_study(study, study.load_problem(), method="merge")
     return folder
 
 
@@ -48,9 +48,9 @@ def test_report_as_json_is_one_object(command, folder):
     assert answer == {"report": "report.html", "bytes": (folder / "report.html").stat().st_size}
 
 
-@pytest.mark.parametrize("kind", Kind)
+@pytest.mark.parametrize("kind", PICTURES)
 def test_plot_draws_every_kind(command, folder, kind):
-    ending = list(STARTS)[list(Kind).index(kind) % 3]
+    ending = list(STARTS)[list(PICTURES).index(kind) % 3]
     _, said, _ = command("plot", "study", "--kind", kind, "--out", f"picture.{ending}", "--json")
     assert json.loads(said) == {"figure": f"picture.{ending}"}
     assert (folder / f"picture.{ending}").read_bytes().startswith(STARTS[ending])

@@ -5,7 +5,7 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from nucleate.cli._app import app
+from nucleate.cli.app import app
 from nucleate.experiments import EXPERIMENTS
 from nucleate.experiments import reproduction as verb
 from tests.cli.test_cli import refusal

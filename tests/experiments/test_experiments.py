@@ -8,10 +8,14 @@ import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
+from nucleate import activation_names
 from nucleate.experiments import EXPERIMENTS, get_experiment
-from nucleate.experiments.drawing import panels
-from nucleate.experiments.multiplicity import Plan
-from nucleate.experiments.phase_diagram import _apart
+from nucleate.experiments.blow_up import Way
+from nucleate.experiments.multiplicity import ACTIVATIONS, Plan
+from nucleate.experiments.phase_diagram import apart
+from nucleate.experiments.target_direction import Turn
+from nucleate.figures import panels
+from nucleate.optimizers import ADAM
 
 TINY = {
     "target-direction": {"width": 4, "seeds": 1, "gammas": (0.5, 1.0)},
@@ -20,12 +24,12 @@ TINY = {
         "epsilons": (0.01, 0.005),
         "seeds": 1,
         "steps": 40,
-        "records": 10,
+        "evaluations": 10,
         "learning_rate": 0.1,
     },
     "condition": {"states": 2, "width": 2, "threshold": 0.9},
     "low-rank": {"side": 4, "known": 0.7, "steps": 1000, "seeds": 1},
-    "multiplicity-adam": {"optimizer": "adam", "width": 4, "seeds": 1, "plans": (Plan(0.1, (0.01, 0.01), 10),) * 3},
+    "multiplicity-adam": {"optimizer": ADAM, "width": 4, "seeds": 1, "plans": (Plan(0.1, (0.01, 0.01), 10),) * 3},
     "phase-diagram": {
         "gammas_2": (0.0,),
         "gammas_3": (1.0, 2.0),
@@ -34,7 +38,7 @@ TINY = {
         "steps": 10,
         "dtype": "float64",
     },
-    "generalisation": {"width": 4, "seeds": 2, "steps": 20, "learning_rate": 0.05},
+    "generalization": {"width": 4, "seeds": 2, "steps": 20, "learning_rate": 0.05},
 }
 
 
@@ -58,6 +62,11 @@ def test_at_full_size_a_start_is_no_larger_for_its_width_than_at_the_quick_one()
     turn = get_experiment("target-direction")
     quick, full = (size.width ** -max(size.gammas) for size in (turn.quick, turn.full))
     assert full <= quick
+
+
+def test_an_activation_of_an_experiment_is_passed_and_not_registered():
+    used = {activation.name for activation in ACTIVATIONS.values()}
+    assert used - set(activation_names()) == {"x2tanh"}
 
 
 def test_names_are_distinct():
@@ -108,8 +117,8 @@ def test_a_figure_whose_names_do_not_fit_is_found_out():
 
 def test_neurons_are_not_said_to_have_turned_at_a_drop_that_never_came():
     turned = np.ones((1, 3))
-    assert _target_direction._Turn(True, np.zeros(1), turned, turned[0]).share == 1.0
-    assert math.isnan(_target_direction._Turn(False, np.zeros(1), turned, turned[0]).share)
+    assert Turn(True, np.zeros(1), turned, turned[0]).share == 1.0
+    assert math.isnan(Turn(False, np.zeros(1), turned, turned[0]).share)
 
 
 @pytest.mark.parametrize(("energy", "slowest"), [(1.0, 1.0), (1.1, 1.1 ** (-1 / 3))])
@@ -117,14 +126,14 @@ def test_an_energy_beyond_its_bound_falls_too_slowly(energy, slowest):
     left = np.geomspace(1, 1e-4, 60)
     grown = energy * left**-3.0
     # A state that begins below zero is not judged there.
-    way = _blow_up._Way(left, np.where(left > 0.9, -1.0, grown), left)
+    way = Way(left, np.where(left > 0.9, -1.0, grown), left)
     assert way.fall() == pytest.approx(slowest)
     bound = get_experiment("blow-up").criteria[1]
     assert bound.met_by(float(way.fall().min())) is (energy == 1.0)
 
 
 @pytest.mark.parametrize(
-    ("slopes", "apart"),
+    ("slopes", "expected"),
     [
         ([[[0.3, -1.1], [0.5, 0.6]]], 0.3),
         ([[[0.01, -2.0]]], 0.01),
@@ -132,5 +141,5 @@ def test_an_energy_beyond_its_bound_falls_too_slowly(energy, slowest):
         ([[[math.nan, 1.0]]], 0.0),
     ],
 )
-def test_layers_are_in_different_regimes_only_as_far_as_both_are_in_theirs(slopes, apart):
-    assert _apart(np.array(slopes)) == apart
+def test_layers_are_in_different_regimes_only_as_far_as_both_are_in_theirs(slopes, expected):
+    assert apart(np.array(slopes)) == expected

@@ -1,13 +1,12 @@
-"""The verb: what is measured, what is taken from the folder, and the page that shows it."""
+"""What is measured, what is taken from the folder, and the page that shows it."""
 
 import json
 from pathlib import Path
 
 import pytest
 
-from nucleate import NucleateError, SpecError
-from nucleate.experiments import reproduce, reproduce_all
-from nucleate.experiments import reproduction as verb
+from nucleate import NucleateError, SpecError, reproduce
+from nucleate.experiments import reproduce_all, reproduction
 from tests.experiments.planted import Planted
 
 
@@ -15,7 +14,7 @@ from tests.experiments.planted import Planted
 def planted(monkeypatch):
     """Two experiments in place of the real ones: the first holds, the second does not."""
     both = [Planted(1.0, 0.5, name="true"), Planted(0.25, 0.5, name="false")]
-    monkeypatch.setattr(verb, "EXPERIMENTS", tuple(one.experiment for one in both))
+    monkeypatch.setattr(reproduction, "EXPERIMENTS", tuple(one.experiment for one in both))
     return both
 
 

@@ -5,8 +5,9 @@ import math
 
 import pytest
 
-from nucleate.experiments import Criterion
-from nucleate.experiments.experiment import FORMATS, Verdict, find, keep
+from nucleate import SpecError
+from nucleate.experiments import Criterion, Verdict, load_verdict, save_verdict
+from nucleate.figures import FORMATS
 from tests.experiments.planted import Planted
 
 
@@ -29,13 +30,13 @@ def test_a_claim_holds_only_if_every_number_meets_its_threshold(tmp_path, number
 
 
 def test_a_number_for_each_criterion_or_none():
-    with pytest.raises(ValueError, match="zip"):
+    with pytest.raises(SpecError, match="'planted' measured 1 numbers for 2 criteria; return one for each"):
         Verdict.of(Planted().experiment, (1.0,), None, quick=True)
 
 
 def kept(planted, out, numbers=(1.0, 0.5), quick=True):
     verdict = Verdict.of(planted.experiment, numbers, out, quick=quick)
-    keep(verdict, planted.measure(planted.experiment.quick, lambda share: None).figure)
+    save_verdict(verdict, planted.measure(planted.experiment.quick, lambda share: None).figure)
     return verdict
 
 
@@ -43,7 +44,7 @@ def kept(planted, out, numbers=(1.0, 0.5), quick=True):
 def test_a_kept_verdict_is_found_again(tmp_path, numbers):
     planted = Planted(*numbers)
     verdict = kept(planted, tmp_path, numbers)
-    found = find(planted.experiment, tmp_path, quick=True)
+    found = load_verdict(planted.experiment, tmp_path, quick=True)
     assert repr(found) == repr(verdict)
     assert "NaN" not in (tmp_path / "planted.json").read_text()
     assert {path.name for path in tmp_path.iterdir()} == {f"planted.{ending}" for ending in ("json", *FORMATS)}
@@ -62,8 +63,8 @@ def test_what_is_of_another_size_version_or_setting_or_damaged_is_not_found(tmp_
     planted = Planted(1.0, 0.5)
     kept(planted, tmp_path)
     file = tmp_path / "planted.json"
-    assert find(planted.experiment, tmp_path, quick=False) is None
-    assert find(Planted(1.0, 0.4).experiment, tmp_path, quick=True) is None
+    assert load_verdict(planted.experiment, tmp_path, quick=False) is None
+    assert load_verdict(Planted(1.0, 0.4).experiment, tmp_path, quick=True) is None
     good = file.read_text()
     for bad in (
         json.dumps(json.loads(good) | {"version": "0.0.0"}),
@@ -72,11 +73,11 @@ def test_what_is_of_another_size_version_or_setting_or_damaged_is_not_found(tmp_
         good.replace("at least", "at most"),
     ):
         file.write_text(bad)
-        assert find(planted.experiment, tmp_path, quick=True) is None
+        assert load_verdict(planted.experiment, tmp_path, quick=True) is None
     file.write_text(good)
-    assert find(planted.experiment, tmp_path, quick=True) is not None
+    assert load_verdict(planted.experiment, tmp_path, quick=True) is not None
     file.with_suffix(".svg").unlink()
-    assert find(planted.experiment, tmp_path, quick=True) is None
+    assert load_verdict(planted.experiment, tmp_path, quick=True) is None
 
 
 def test_no_claim_holds_at_nan():

@@ -9,6 +9,7 @@ import pytest
 from matplotlib.text import Text
 
 from nucleate import NucleateError, Study, StudyError, figures, sweep
+from tests.reporting.planted import gated, straight
 
 
 def drawn(figure, path):
@@ -94,14 +95,30 @@ def test_measured_stands_against_forecast(study):
     assert shown == sorted(both.select("drop_10_percent_forecast", "drop_10_percent").iter_rows())
 
 
+def test_of_a_model_without_measured_layers_the_losses_are_drawn_and_the_rest_is_one_sentence(tmp_path):
+    grid = {"gains": [1.0], "steps": 20, "evaluations": 4}
+    without = sweep("sine-5d", model=straight, out=tmp_path / "study", progress=False, **grid)
+    drawn(figures.loss_by_scale(without), tmp_path / "picture.svg")
+    for picture in (figures.phase_map, figures.cosine_heat_maps, figures.trajectory, figures.singular_values):
+        with pytest.raises(StudyError, match="has no measured layers, so nothing is known of its neurons"):
+            picture(without)
+
+
+def test_of_a_model_that_is_no_network_every_picture_of_layers_is_drawn_from_the_folder_alone(tmp_path):
+    grid = {"gains": [1.0, 0.1], "steps": 20, "evaluations": 4}
+    path = sweep("sine-5d", model=gated, out=tmp_path / "study", progress=False, **grid).path
+    for picture in (figures.phase_map, figures.cosine_heat_maps, figures.trajectory, figures.neuron_directions):
+        drawn(picture(Study.load(path)), tmp_path / "picture.svg")
+
+
 def test_a_picture_that_cannot_be_is_one_sentence(study, tmp_path):
     with pytest.raises(StudyError, match="has no finished run 99; its runs are 0 to 11"):
         figures.trajectory(study, 99)
-    with pytest.raises(StudyError, match="keeps no moments of run 1: they are kept of the first seed"):
+    with pytest.raises(StudyError, match="keeps no snapshots of run 1: they are kept of the first seed"):
         figures.neuron_directions(study, 1)
     with pytest.raises(NucleateError, match=r"has no ending that is known; give it .pdf, .png or .svg"):
         figures.save(figures.phase_map(study), tmp_path / "picture.docx")
-    grid = {"gains": [0.1], "hidden": [4], "steps": 9, "records": 4, "batch_size": 8}
+    grid = {"gains": [0.1], "hidden": [4], "steps": 9, "evaluations": 4, "batch_size": 8}
     batches = sweep("sine-5d", out=tmp_path / "study", progress=False, **grid)
-    with pytest.raises(StudyError, match="holds no forecasts: of mini-batches there are none"):
+    with pytest.raises(StudyError, match="holds no forecasts. Forecasts are of full-batch training"):
         figures.forecast_against_measured(batches)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from nucleate import InitScale, Network, Problem, forecast, load_problem
-from nucleate.forecasting import check_forecasts, forecast_many
+from nucleate.forecasting import forecast_many, measure_outcomes
 from nucleate.observe import alignment, neurons
 from nucleate.training import train
 
@@ -31,7 +31,7 @@ def forecast_and_outcome(name, epsilon, rate, *, optimizer="gd", **options):
     problem = load_problem(name)
     networks = starts(problem, epsilon, **options)
     forecasts = forecast_many(networks, problem, learning_rates=[rate] * len(networks), optimizer=optimizer)
-    return forecasts, check_forecasts(networks, problem, forecasts)
+    return forecasts, measure_outcomes(networks, problem, forecasts)
 
 
 CASES = [
@@ -74,7 +74,7 @@ def test_under_adam_the_share_knows_of_weights_that_move_beyond_the_leading_orde
         assert found.same_sides(expected) > 0.95
 
 
-def test_at_a_usual_start_the_forecast_says_that_it_is_out_of_its_regime():
+def test_at_a_standard_initialization_the_forecast_says_that_it_is_out_of_its_regime():
     for expected in forecast_and_outcome("diabetes", 0.2, 0.1)[0]:
         assert not expected.in_regime
 
@@ -87,7 +87,7 @@ def test_rare_extreme_rows_are_seen_and_their_saturation_is_in_the_interval(rare
     problem = Problem.from_arrays(x, x.sum(axis=1))
     networks = starts(problem, 0.03, seeds=2, hidden=(20, 20))
     forecasts = forecast_many(networks, problem, learning_rates=[0.05] * 2)
-    for expected, found in zip(forecasts, check_forecasts(networks, problem, forecasts), strict=True):
+    for expected, found in zip(forecasts, measure_outcomes(networks, problem, forecasts), strict=True):
         assert not expected.in_regime
         step = expected.drop_steps[0.1]
         assert step.lower <= found.drop_steps[0.1] <= step.upper
@@ -108,7 +108,7 @@ def test_fitting_the_mean_by_the_output_bias_does_not_end_the_plateau(name, seed
     scale = InitScale("epsilon", 0.01)
     network = Network.create(problem.inputs, (40, 40), problem.outputs, scale=scale, bias=True, seed=seed)
     expected = forecast(network, problem, learning_rate=0.1)
-    (found,) = check_forecasts([network], problem, [expected])
+    (found,) = measure_outcomes([network], problem, [expected])
     # The bias alone brings the 1 % drop, long before the others.
     assert 3 * found.drop_steps[0.01] < found.drop_steps[0.1]
     assert expected.in_regime
@@ -135,8 +135,8 @@ def test_a_missing_forecast_is_checked_as_far_as_asked():
     assert set(short.drop_steps.values()) == {None}
     # The same blank forecast, of a longer horizon: nothing known, all to be found out.
     blank = replace(short, horizon=1000)
-    assert None not in check_forecasts([network], problem, [blank])[0].drop_steps.values()
-    assert set(check_forecasts([network], problem, [blank], steps=50)[0].drop_steps.values()) == {None}
+    assert None not in measure_outcomes([network], problem, [blank])[0].drop_steps.values()
+    assert set(measure_outcomes([network], problem, [blank], steps=50)[0].drop_steps.values()) == {None}
 
 
 def test_in_the_regime_a_drop_that_the_network_reaches_late_has_a_wide_interval_that_holds():
@@ -144,7 +144,7 @@ def test_in_the_regime_a_drop_that_the_network_reaches_late_has_a_wide_interval_
     scale = InitScale("epsilon", 0.01)
     network = Network.create(problem.inputs, (40, 40), problem.outputs, scale=scale, bias=True, activation="xtanh")
     expected = forecast(network, problem, "adam", 0.001)
-    (found,) = check_forecasts([network], problem, [expected])
+    (found,) = measure_outcomes([network], problem, [expected])
     assert expected.in_regime
     step = expected.drop_steps[0.3]
     assert step.lower <= found.drop_steps[0.3] <= step.upper
@@ -156,7 +156,7 @@ def test_heavy_tails_have_every_drop_that_training_brings_forecast():
     problem = Problem.from_arrays(x, x.sum(axis=1))
     networks = starts(problem, 0.003, seeds=2, hidden=(20, 20))
     forecasts = forecast_many(networks, problem, learning_rates=[0.1] * 2)
-    for expected, found in zip(forecasts, check_forecasts(networks, problem, forecasts), strict=True):
+    for expected, found in zip(forecasts, measure_outcomes(networks, problem, forecasts), strict=True):
         assert expected.in_regime
         for share, step in expected.drop_steps.items():
             assert step.lower <= found.drop_steps[share] <= step.upper
@@ -170,7 +170,7 @@ def test_where_the_leading_part_diverges_nothing_is_said_of_directions():
     assert expected.condensed_share is None
     assert expected.sides is None
     assert not expected.in_regime
-    (found,) = check_forecasts([network], problem, [expected], steps=100)
+    (found,) = measure_outcomes([network], problem, [expected], steps=100)
     assert None not in found.drop_steps.values()
     assert found.same_sides(expected) is None
     assert "—" in expected._repr_html_()
@@ -206,7 +206,7 @@ def test_the_forecast_curve_is_the_training_curve():
     problem = load_problem("diabetes")
     (network,) = starts(problem, 0.003, seeds=1)
     expected = forecast(network, problem, learning_rate=0.1)
-    run = train(network, problem, learning_rate=0.1, steps=int(expected.steps[-1]), records=60)
+    run = train(network, problem, learning_rate=0.1, steps=int(expected.steps[-1]), evaluations=60)
     steps, loss = run.trajectory["step"].to_numpy(), run.trajectory["train_loss"].to_numpy()
     # Across a cliff a shift of one step is a large difference, so steps are allowed a hundredth.
     low, high = (np.interp(steps * factor, expected.steps, expected.loss) for factor in (1.01, 0.99))

@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -16,11 +15,11 @@ seeds = st.integers(0, 2**31 - 1)
 
 def network_of(*weights, biases=None, activation="tanh"):
     biases = biases or (None,) * len(weights)
-    return Network(tuple(map(jnp.asarray, weights)), biases, get_activation(activation))
+    return Network(tuple(map(np.asarray, weights)), biases, get_activation(activation))
 
 
 def test_amplitude_is_the_product_of_what_comes_in_and_what_goes_out():
-    network = network_of([[3.0], [0.0]], [[1.0, 2.0]], [[5.0], [12.0]], biases=(jnp.array([4.0, 1.0]), None, None))
+    network = network_of([[3.0], [0.0]], [[1.0, 2.0]], [[5.0], [12.0]], biases=(np.array([4.0, 1.0]), None, None))
     first, second = amplitudes(network)
     np.testing.assert_allclose(first, [5 * 1, 1 * 2])
     np.testing.assert_allclose(second, [np.sqrt(5) * 13])

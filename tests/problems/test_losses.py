@@ -1,4 +1,4 @@
-"""The losses against closed forms written in NumPy and SciPy, the residual against automatic differentiation."""
+"""Losses against closed forms written in NumPy and SciPy, residuals against automatic differentiation."""
 
 import jax
 import jax.numpy as jnp
@@ -6,51 +6,100 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.special import log_softmax
+from scipy.optimize import minimize_scalar
+from scipy.special import log_softmax, softmax
 
-from nucleate.problems import cross_entropy, residual, squared_error
+from nucleate import SpecError
+from nucleate.devices import float64
+from nucleate.problems import ACCURACY, CROSS_ENTROPY, LOSSES, RMSE, SQUARED, Loss, get_loss
 
 seeds = st.integers(0, 2**31 - 1)
-LOSSES = {"regression": squared_error, "classification": cross_entropy}
 
 
-def draw(task, seed, scale=3.0):
+def absolute(outputs, y):
+    return jnp.sum(jnp.abs(outputs - y), axis=1)
+
+
+def draw(loss, seed, scale=3.0):
     rng = np.random.default_rng(seed)
     n, c = rng.choice([(1, 2), (4, 3), (7, 2)])
-    y = rng.standard_normal((n, c)) if task == "regression" else np.eye(c)[rng.integers(0, c, n)]
+    y = np.eye(c)[rng.integers(0, c, n)] if loss is CROSS_ENTROPY else rng.standard_normal((n, c))
     return scale * rng.standard_normal((n, c)), y
 
 
 @given(seeds)
 def test_squared_error_is_half_the_mean_squared_distance(seed):
-    outputs, y = draw("regression", seed)
+    outputs, y = draw(SQUARED, seed)
     expected = sum(np.linalg.norm(f - t) ** 2 for f, t in zip(outputs, y, strict=True)) / (2 * len(y))
-    assert float(squared_error(outputs, y)) == pytest.approx(expected, rel=1e-13)
+    assert SQUARED(outputs, y) == pytest.approx(expected, rel=1e-13)
 
 
 @given(seeds, st.floats(1e-3, 1e3))
 def test_cross_entropy_is_the_mean_negative_log_probability_of_the_label(seed, scale):
-    outputs, y = draw("classification", seed, scale)
+    outputs, y = draw(CROSS_ENTROPY, seed, scale)
     expected = -np.mean(log_softmax(outputs, axis=1)[np.arange(len(y)), y.argmax(axis=1)])
-    assert float(cross_entropy(outputs, y)) == pytest.approx(expected, rel=1e-12, abs=1e-14)
-
-
-@pytest.mark.parametrize("task", LOSSES)
-@given(seeds)
-def test_the_residual_is_minus_n_times_the_gradient(task, seed):
-    outputs, y = draw(task, seed)
-    gradient = jax.grad(LOSSES[task])(jnp.asarray(outputs), y)
-    np.testing.assert_allclose(residual(task, outputs, y), -len(y) * gradient, rtol=1e-12, atol=1e-14)
-
-
-@given(seeds)
-def test_at_zero_the_residual_is_the_target_or_the_label_minus_uniform(seed):
-    outputs, y = draw("regression", seed)
-    np.testing.assert_array_equal(residual("regression", 0 * outputs, y), y)
-    outputs, y = draw("classification", seed)
-    np.testing.assert_allclose(residual("classification", 0 * outputs, y), y - 1 / y.shape[1], atol=1e-15)
+    assert CROSS_ENTROPY(outputs, y) == pytest.approx(expected, rel=1e-12, abs=1e-14)
 
 
 @pytest.mark.parametrize("loss", LOSSES.values())
-def test_single_precision_stays_single(loss):
-    assert loss(jnp.zeros((3, 2), "float32"), jnp.ones((3, 2), "float32")).dtype == jnp.float32
+@given(seeds)
+def test_the_residual_is_minus_n_times_the_gradient_and_truth_less_prediction(loss, seed):
+    outputs, y = draw(loss, seed)
+    with float64():
+        gradient = np.asarray(jax.grad(loss)(jnp.asarray(outputs), y))
+    np.testing.assert_allclose(loss.residual(outputs, y), -len(y) * gradient, rtol=1e-12, atol=1e-14)
+    np.testing.assert_allclose(loss.residual(outputs, y), y - loss.link(outputs), rtol=1e-12, atol=1e-14)
+
+
+@given(seeds)
+def test_links_predict_amounts_as_they_are_and_classes_by_softmax(seed):
+    outputs, _ = draw(SQUARED, seed)
+    np.testing.assert_array_equal(SQUARED.link(outputs), outputs)
+    np.testing.assert_allclose(CROSS_ENTROPY.link(outputs), softmax(outputs, axis=1), rtol=1e-13)
+
+
+@pytest.mark.parametrize("loss", LOSSES.values())
+@given(seeds)
+def test_no_other_constant_outputs_have_a_smaller_loss(loss, seed):
+    outputs, y = draw(loss, seed)
+    best = loss.constant_loss(y)
+    # Found anew without the closed form, and from around it.
+    numerical = Loss("again", loss.value, loss.link, loss.metric)
+    assert numerical.constant_loss(y) == pytest.approx(best, rel=1e-4, abs=1e-3)
+    assert all(loss(np.broadcast_to(row, y.shape), y) >= best - 1e-12 for row in outputs)
+
+
+def test_the_best_constant_of_a_loss_of_ones_own_is_found_numerically():
+    def cost(outputs, y):
+        return jnp.sum(jnp.logaddexp(outputs - y, y - outputs), axis=1)
+
+    y = np.array([[0.0], [1.0], [5.0]])
+    exact = minimize_scalar(lambda c: np.logaddexp(c - y, y - c).mean(), tol=1e-10)
+    own = Loss("log-cosh", cost)
+    np.testing.assert_allclose(own.constant_outputs(y), [exact.x], atol=1e-5)
+    assert own.constant_loss(y) == pytest.approx(exact.fun, rel=1e-9)
+
+
+@pytest.mark.parametrize("loss", LOSSES.values())
+def test_single_precision_stays_single_in_compiled_code(loss):
+    rows = jax.jit(loss.rows)(jnp.zeros((3, 2), "float32"), jnp.ones((3, 2), "float32"))
+    assert rows.dtype == jnp.float32
+
+
+def test_metrics_are_turned_so_that_smaller_is_better():
+    truth = np.eye(2)[[0, 1, 1]]
+    assert ACCURACY.value(np.array([[2.0, 1.0], [0.0, np.nan], [3.0, 4.0]]), truth) == pytest.approx(2 / 3)
+    assert RMSE.value(np.zeros((2, 1)), np.array([[3.0], [4.0]])) == pytest.approx(np.sqrt(12.5))
+    assert (ACCURACY.cost(0.9), RMSE.cost(0.9)) == (-0.9, 0.9)
+
+
+def test_losses_are_known_by_name_and_others_only_named():
+    assert get_loss("squared") is SQUARED
+    own = Loss("absolute", absolute)
+    assert get_loss(own) is own
+    with pytest.raises(SpecError, match="There is no loss 'absolute'; choose one of squared, cross_entropy"):
+        get_loss("absolute")
+    named = get_loss("absolute", known=False)
+    assert named.name == "absolute"
+    with pytest.raises(SpecError, match="'absolute' is not one of squared, cross_entropy; pass it as a Loss object"):
+        named(np.zeros((1, 1)), np.zeros((1, 1)))

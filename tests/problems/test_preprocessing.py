@@ -42,7 +42,7 @@ def test_numeric_columns_have_mean_zero_and_deviation_one_on_the_training_rows(s
     for values in (fitted.transform(table), fitted.transform_target(table)):
         np.testing.assert_allclose(values.mean(axis=0), 0, atol=1e-12)
         np.testing.assert_allclose(values.std(axis=0), 1, rtol=1e-12)
-    np.testing.assert_allclose(fitted.inverse_target(fitted.transform_target(table))[:, 0], x[:, 2], rtol=1e-12)
+    np.testing.assert_allclose(fitted.decode(fitted.transform_target(table))[:, 0], x[:, 2], rtol=1e-12)
 
 
 def test_categories_and_truth_values_are_one_hot_and_constant_columns_vanish():
@@ -84,15 +84,15 @@ def test_without_standardization_numbers_stay_as_they_are():
 
 
 def test_outputs_are_turned_back_into_labels():
-    assert CLASSES.task == "classification"
-    np.testing.assert_array_equal(CLASSES.inverse_target(CLASSES.transform_target(TABLE)), TABLE["town"])
+    assert CLASSES.labels
+    np.testing.assert_array_equal(CLASSES.decode(CLASSES.transform_target(TABLE)), TABLE["town"])
 
 
 @pytest.mark.parametrize("values", [[1, 2, 3], [0.5, 1.0, 2.0], [True, False, True], ["b", "a", "c"]])
 def test_labels_keep_their_type_through_json(values):
     table = pl.DataFrame({"a": [1.0, 2.0, 3.0], "y": values})
     fitted = Preprocessing.fit(table, {"a": "numeric"}, {"y": "categorical"})
-    back = Preprocessing.from_json(fitted.to_json()).inverse_target(fitted.transform_target(table)).tolist()
+    back = Preprocessing.from_json(fitted.to_json()).decode(fitted.transform_target(table)).tolist()
     assert back == values
     assert [type(value) for value in back] == [type(value) for value in values]
 

@@ -2,7 +2,6 @@
 
 import dataclasses
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import polars as pl
@@ -11,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nucleate import DataError
-from nucleate.problems import Preprocessing, Problem
+from nucleate.problems import CROSS_ENTROPY, SQUARED, Loss, Preprocessing, Problem
 
 seeds = st.integers(0, 2**31 - 1)
 
@@ -53,7 +52,7 @@ def test_the_parts_hold_every_row_once_and_training_is_standardized(seed, split_
     for part in parts(problem):
         part_rows = rows[start : start + len(part.x)]
         np.testing.assert_array_equal(later.transform(table[part_rows]), part.x)
-        np.testing.assert_allclose(later.inverse_target(part.y)[:, 0], part_rows, atol=1e-9)
+        np.testing.assert_allclose(later.decode(part.y)[:, 0], part_rows, atol=1e-9)
         start += len(part.x)
 
 
@@ -120,14 +119,17 @@ def test_the_metric_of_a_classification_is_the_share_of_right_labels():
     assert problem.metric(np.full_like(y, np.nan), y) == 0
 
 
-@pytest.mark.parametrize("target", ["price", "town"])
-def test_loss_and_residual_are_those_of_the_task(target):
+@pytest.mark.parametrize(("target", "loss", "start"), [("price", SQUARED, 0.5), ("town", CROSS_ENTROPY, np.log(3))])
+def test_the_loss_is_that_of_the_task(target, loss, start):
     problem = Problem.from_table(houses(), target=target)
-    y, outputs = problem.train.y, jnp.full(problem.train.y.shape, 0.3)
-    gradient = jax.grad(problem.loss)(outputs, y)
-    np.testing.assert_allclose(problem.residual(outputs, y), -len(y) * gradient, rtol=1e-12, atol=1e-14)
-    start = 0.5 if target == "price" else np.log(3)
-    assert float(problem.loss(jnp.zeros(y.shape), y)) == pytest.approx(start)
+    assert problem.loss is loss
+    assert problem.loss(np.zeros(problem.train.y.shape), problem.train.y) == pytest.approx(start)
+
+
+def test_a_loss_of_ones_own_is_carried_by_the_problem():
+    robust = Loss("absolute", lambda outputs, y: jnp.sum(jnp.abs(outputs - y), axis=1))
+    problem = Problem.from_table(houses(), target="price", loss=robust)
+    assert (problem.loss, problem.task, problem.metric_name) == (robust, "regression", "rmse")
 
 
 def test_the_hash_is_of_the_data_and_not_of_the_split():
@@ -197,7 +199,7 @@ def test_parts_that_are_split_already_stay_as_they_are():
     problem = Problem.from_parts(table[:25], table[25:30], table[30:], target="y")
     assert [len(part.x) for part in (problem.train, problem.validation, problem.test)] == [25, 5, 10]
     assert problem.preprocessing.inputs[0].mean == 12.0
-    np.testing.assert_allclose(problem.preprocessing.inverse_target(problem.test.y)[:, 0], np.arange(30.0, 40) ** 2)
+    np.testing.assert_allclose(problem.preprocessing.decode(problem.test.y)[:, 0], np.arange(30.0, 40) ** 2)
     assert problem.notes == ("Left out constant input column 'b'.",)
 
 

@@ -1,11 +1,12 @@
-"""Which column is the target, and which task it sets."""
+"""Which column is the target, and which loss suits it."""
 
 import numpy as np
 import polars as pl
 import pytest
 
 from nucleate import DataError
-from nucleate.problems.checks import choose_targets, infer_task, target_kinds
+from nucleate.problems import CROSS_ENTROPY, SQUARED
+from nucleate.problems.checks import choose_loss, choose_targets, infer_loss, target_kinds
 
 
 @pytest.mark.parametrize(
@@ -57,16 +58,16 @@ def test_data_without_columns_are_refused():
     ],
 )
 def test_the_task_is_inferred_from_the_target(values, task):
-    assert infer_task(pl.DataFrame({"y": values}))[0] == task
+    assert infer_loss(pl.DataFrame({"y": values}))[0].link.task == task
 
 
 def test_numbers_taken_as_classes_are_noted():
-    assert infer_task(pl.DataFrame({"y": ["a", "b"] * 20}))[1] == []
-    assert "2 different whole numbers were taken as classes" in infer_task(pl.DataFrame({"y": [0, 1] * 20}))[1][0]
+    assert infer_loss(pl.DataFrame({"y": ["a", "b"] * 20}))[1] == []
+    assert "2 different whole numbers were taken as classes" in infer_loss(pl.DataFrame({"y": [0, 1] * 20}))[1][0]
 
 
 def test_several_targets_are_a_regression():
-    assert infer_task(pl.DataFrame({"y1": [0, 1] * 20, "y2": [0, 1] * 20}))[0] == "regression"
+    assert infer_loss(pl.DataFrame({"y1": [0, 1] * 20, "y2": [0, 1] * 20}))[0] is SQUARED
 
 
 @pytest.mark.parametrize(
@@ -92,4 +93,12 @@ def test_several_targets_are_a_regression():
 )
 def test_a_target_that_does_not_suit_the_task_is_refused(table, task, sentence):
     with pytest.raises(DataError, match=sentence):
-        target_kinds(pl.DataFrame(table), task)
+        target_kinds(pl.DataFrame(table), choose_loss(pl.DataFrame(table), task, None)[0])
+
+
+def test_a_loss_decides_the_task_and_may_not_contradict_it():
+    targets = pl.DataFrame({"y": [0, 1] * 20})
+    assert choose_loss(targets, None, SQUARED) == (SQUARED, [])
+    assert choose_loss(targets, "classification", None)[0] is CROSS_ENTROPY
+    with pytest.raises(DataError, match="The loss 'squared' is for regression, not for classification"):
+        choose_loss(targets, "classification", SQUARED)

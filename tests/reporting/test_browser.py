@@ -57,7 +57,7 @@ def page(request, browser, pages):
 
 
 def drawn(page):
-    """What the three pictures of a moment show now."""
+    """What the three pictures of a step show now."""
     return page.execute_script(
         "return ['directions', 'heat', 'singular'].map(id => JSON.stringify([...document.getElementById(id).data].map("
         "trace => [trace.r, trace.theta, trace.z, trace.y])))"
@@ -83,13 +83,13 @@ def test_all_four_pictures_are_drawn_and_described(page):
 
 
 def test_the_slider_moves_three_pictures_by_keyboard(page):
-    slider = page.find_element(By.ID, "moment")
+    slider = page.find_element(By.ID, "snapshot")
     slider.send_keys(Keys.HOME)
-    before, said = drawn(page), page.find_element(By.ID, "moment-said").text
+    before, said = drawn(page), page.find_element(By.ID, "snapshot-said").text
     slider.send_keys(Keys.END)
     after = drawn(page)
     assert all(first != last for first, last in zip(before, after, strict=True))
-    assert page.find_element(By.ID, "moment-said").text != said
+    assert page.find_element(By.ID, "snapshot-said").text != said
     assert "60" in slider.get_attribute("aria-valuetext")
 
 

@@ -7,20 +7,24 @@ from base64 import b64decode
 from dataclasses import replace
 from html.parser import HTMLParser
 
+import jax.numpy as jnp
 import numpy as np
+import optax
 import polars as pl
 import pytest
 
 import nucleate
 from nucleate import NucleateError, Study, StudyError, report, sweep
 from nucleate.observe import cosine_similarity
+from nucleate.optimizers import Optimizer
+from nucleate.problems import Loss, Metric
 from nucleate.reduction import save_reduction
 from nucleate.reporting import LANGUAGES
 from nucleate.reporting.payload import payload
 from nucleate.reporting.sentences import load_texts
-from nucleate.studies import make_spec
-from nucleate.studies.findings import find
+from nucleate.studies import make_spec, study_findings
 from tests.conftest import EVIL, GRID
+from tests.reporting.planted import gated, straight
 
 
 class Reader(HTMLParser):
@@ -105,11 +109,11 @@ def test_every_cell_can_be_chosen_and_every_run_is_in_the_table(study, pages):
 
 
 def test_the_pictures_are_those_of_the_snapshots(study):
-    data = payload(find(study), load_texts("en"))
+    data = payload(study_findings(study), load_texts("en"))
     taken = study.snapshots(0)
-    moments = data["cells"][0]["moments"]
-    assert moments["steps"] == [int(moment.step) for moment in taken]
-    part, last = moments["layers"][0], taken[-1]
+    snapshots = data["cells"][0]["snapshots"]
+    assert snapshots["steps"] == [int(snapshot.step) for snapshot in taken]
+    part, last = snapshots["layers"][0], taken[-1]
     n = part["neurons"]
     assert n == 12
     cosines = np.frombuffer(b64decode(part["cosine"]), np.int8).reshape(len(taken), -1)[-1] / 127
@@ -126,9 +130,9 @@ def test_the_pictures_are_those_of_the_snapshots(study):
 def test_two_input_weights_are_shown_as_they_are_with_their_strength_as_radius(tmp_path):
     x = np.random.default_rng(0).standard_normal((60, 2))
     np.savez(tmp_path / "plane.npz", x=x, y=x[:, 0])
-    grid = {"gains": [0.5], "hidden": [6, 5], "bias": "none", "steps": 20, "records": 4}
+    grid = {"gains": [0.5], "hidden": [6, 5], "bias": "none", "steps": 20, "evaluations": 4}
     study = sweep(tmp_path / "plane.npz", **grid, out=tmp_path / "study", progress=False)
-    first, second = payload(find(study), load_texts("en"))["cells"][0]["moments"]["layers"]
+    first, second = payload(study_findings(study), load_texts("en"))["cells"][0]["snapshots"]["layers"]
     assert (first["polar"], second["polar"]) == (True, False)
     points = np.frombuffer(b64decode(first["points"]), np.int8).reshape(-1, 6, 2)[-1] / 127
     taken = study.snapshots(0)[-1]
@@ -155,7 +159,7 @@ def test_a_study_without_forecasts_and_snapshots_still_makes_a_page(study, tmp_p
     shutil.rmtree(folder / "snapshots")
     page = Reader(report(folder, out=tmp_path / "page.html").read_text("utf-8"))
     assert load_texts("en")["runs"]["forecast_none"] in page.text
-    assert all(cell["moments"] is None for cell in page.data["cells"])
+    assert all(cell["snapshots"] is None for cell in page.data["cells"])
 
 
 def kept_with(folder, reduction, **changes):
@@ -179,7 +183,7 @@ def test_the_reduction_kept_in_the_folder_is_shown_before_and_after(study, reduc
 
 
 def test_a_reduction_of_another_start_than_the_recommended_one_says_how_to_make_that(study, reduction, tmp_path):
-    findings = find(study)
+    findings = study_findings(study)
     recommended = findings.recommended_run
     other = next(run for run in study.results["run"] if run not in findings.recommended.runs)
     folder = copied(study, tmp_path)
@@ -231,7 +235,7 @@ def test_where_every_run_diverged_the_page_says_so(tmp_path):
 
 
 def test_the_page_of_500_runs_stays_under_10_megabytes(tmp_path):
-    one = {"hidden": [60, 60], "gains": [0.1], "lrs": [0.05], "steps": 300, "records": 80}
+    one = {"hidden": [60, 60], "gains": [0.1], "lrs": [0.05], "steps": 300, "evaluations": 80}
     study = sweep("sine-5d", **one, out=tmp_path / "study", progress=False)
     grid = one | {"gains": [1 / k for k in range(1, 11)], "lrs": [0.1 / k for k in range(1, 11)], "seeds": 5}
     saved = json.loads((study.path / "spec.json").read_text())
@@ -253,7 +257,39 @@ def test_the_page_of_500_runs_stays_under_10_megabytes(tmp_path):
     assert page.stat().st_size < 10_000_000
     data = Reader(page.read_text("utf-8")).data
     assert len(data["cells"]) == 100
-    assert all(cell["moments"] for cell in data["cells"])
+    assert all(cell["snapshots"] for cell in data["cells"])
+
+
+BRIEF = {"gains": [1.0, 0.1], "steps": 30, "evaluations": 8, "progress": False}
+
+
+def test_a_model_that_is_no_network_has_a_page_with_its_layers_by_name(tmp_path):
+    path = sweep("sine-5d", model=gated, **BRIEF, out=tmp_path / "study").path
+    page = Reader(report(path, out=tmp_path / "page.html").read_text("utf-8"))
+    assert "Networks with 6 hidden neurons (model gated) learn" in page.text
+    assert "Hidden layer gated, 6 neurons" in page.text
+    assert page.data["names"] == ["gated"]
+    assert all(cell["snapshots"] for cell in page.data["cells"])
+
+
+def test_a_model_without_measured_layers_is_one_sentence(tmp_path):
+    study = sweep("sine-5d", model=straight, **BRIEF, out=tmp_path / "study")
+    with pytest.raises(StudyError, match="has no measured layers, so nothing is known of its neurons; give its class"):
+        report(study, out=tmp_path / "page.html")
+
+
+def test_a_loss_an_optimizer_and_a_metric_of_ones_own_are_called_by_their_names(tmp_path):
+    def pseudo_huber(outputs, y):
+        return jnp.sum(jnp.sqrt(1 + (outputs - y) ** 2) - 1, axis=1)
+
+    wrong = Metric("wrong signs", lambda predicted, true: float(np.mean(predicted * true < 0)), is_share=True)
+    own = {"loss": Loss("pseudo-huber", pseudo_huber, metric=wrong), "optimizer": Optimizer("lion", optax.lion)}
+    path = sweep("sine-5d", hidden=[6], lrs=[0.001], **own, **BRIEF, out=tmp_path / "study").path
+    page = Reader(report(path, out=tmp_path / "page.html").read_text("utf-8"))
+    assert "loss pseudo-huber" in page.text
+    assert "optimizer lion" in page.text
+    assert re.search(r"on the test rows its wrong signs is [\d.]+ %", page.text)
+    assert "test wrong signs" in page.text
 
 
 def test_what_cannot_be_reported_is_one_sentence(study, tmp_path):

@@ -1,12 +1,14 @@
 """All languages say the same things, with the same numbers in them."""
 
 from string import Formatter
+from typing import get_args
 
 import pytest
 
 from nucleate import NucleateError
 from nucleate.reporting import LANGUAGES
 from nucleate.reporting.sentences import load_texts
+from nucleate.training import Status
 
 
 def fields(lang):
@@ -24,10 +26,6 @@ def test_every_language_has_the_same_keys_with_the_same_fields(lang):
 
 @pytest.mark.parametrize("lang", LANGUAGES)
 def test_every_end_of_a_run_has_its_words(lang):
-    from typing import get_args
-
-    from nucleate.training import Status
-
     assert set(load_texts(lang)["status"]) == set(get_args(Status))
 
 

@@ -9,12 +9,12 @@ import pytest
 
 from nucleate import ArchitectureError, NucleateError, StudyError, sweep
 from nucleate.network import read_metadata
-from nucleate.observe import snapshot
+from nucleate.observe import evaluation_rows, layers_of, snapshot
 from nucleate.problems import Preprocessing, Problem, load_problem
-from nucleate.studies import Study, make_spec, summarize
+from nucleate.studies import Study, keep, make_spec, summarize, tables
 
-GRID = {"gains": [1.0, 0.1], "lrs": [0.05, 1e3], "seeds": 2, "hidden": [8, 6], "steps": 40, "records": 6}
-TWO_CHUNKS = {"epsilons": [1e-4, 0.5], "seeds": 16, "hidden": [4], "steps": 10, "records": 4}
+GRID = {"gains": [1.0, 0.1], "lrs": [0.05, 1e3], "seeds": 2, "hidden": [8, 6], "steps": 40, "evaluations": 6}
+TWO_CHUNKS = {"epsilons": [1e-4, 0.5], "seeds": 16, "hidden": [4], "steps": 10, "evaluations": 4}
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +38,7 @@ def test_a_row_is_what_its_networks_and_trajectory_say(study):
     problem = load_problem("sine-5d")
     row = study.results.row(0, named=True)
     course = study.trajectories.filter(pl.col("run") == 0)
-    final, best = study.network(0), study.network(0, "best")
+    final, best = study.network(0, "final"), study.network(0)
     assert row["train_loss"] == pytest.approx(float(problem.loss(final(problem.train.x), problem.train.y)), rel=1e-5)
     assert row["best_validation_loss"] == course["validation_loss"].min()
     assert row["test_rmse"] == pytest.approx(problem.metric(np.asarray(best(problem.test.x)), problem.test.y))
@@ -50,6 +50,8 @@ def test_the_folder_is_read_without_this_package(study):
     spec = json.loads((study.path / "spec.json").read_text())
     assert spec["spec"]["gains"] == [1.0, 0.1]
     assert {"jax", "numpy", "python"} <= spec["versions"].keys()
+    assert (spec["rows"]["train"], spec["layers"], spec["parameters"]) == (80, {"1": 8, "2": 6}, 102)
+    assert spec["metric"] == {"name": "rmse", "larger_is_better": False, "is_share": False}
     assert len(spec["data_hash"]) == 64
     assert sorted(file.name for file in (study.path / "results").iterdir()) == ["chunk-00000.parquet"]
     assert not list((study.path / "checkpoints").iterdir())
@@ -89,32 +91,50 @@ def test_of_mini_batches_nothing_is_forecast(tmp_path):
     grid = GRID | {"gains": [1.0], "lrs": [0.05], "seeds": 1, "batch_size": 8}
     study = sweep("sine-5d", out=tmp_path / "study", progress=False, **grid)
     assert study.forecasts.is_empty()
+    assert "full-batch" in study.no_forecast
+    assert Study.load(study.path).no_forecast == study.no_forecast
     assert study.missing == 0
 
 
 def test_the_first_seed_of_every_cell_is_kept_over_time(study):
     assert [bool(study.snapshots(run)) for run in range(8)] == [True, False] * 4
     taken = study.snapshots(0)
-    assert [int(moment.step) for moment in taken] == study.trajectories.filter(pl.col("run") == 0)["step"].to_list()
-    for got, wanted in zip(taken[-1][1:], snapshot(study.network(0), 40)[1:], strict=True):
+    assert [int(one.step) for one in taken] == study.trajectories.filter(pl.col("run") == 0)["step"].to_list()
+    last = snapshot(layers_of(study.network(0, "final"), evaluation_rows(load_problem("sine-5d").train.x)), 40)
+    for got, wanted in zip(taken[-1][1:], last[1:], strict=True):
         for layer, other in zip(got, wanted, strict=True):
             np.testing.assert_array_equal(layer, other)
     assert taken[0].directions[1].shape == (6, 8)
-    weight = np.asarray(study.network(0).weights[1])
+    weight = study.network(0, "final").weights[1]
     np.testing.assert_allclose(taken[-1].singular_values[1], np.linalg.svd(weight, compute_uv=False), rtol=1e-6)
 
 
-def test_a_folder_of_the_first_version_still_loads(study, tmp_path):
-    folder = tmp_path / "old"
+def test_a_folder_of_the_first_version_is_refused(study, tmp_path):
+    shutil.copytree(study.path, tmp_path / "old")
+    saved = json.loads((study.path / "spec.json").read_text())
+    (tmp_path / "old" / "spec.json").write_text(json.dumps(saved | {"format": "nucleate study 1"}))
+    with pytest.raises(StudyError, match=r"written by nucleate 0\.1, which this version does not read; sweep again"):
+        Study.load(tmp_path / "old")
+
+
+def test_tables_are_read_again_only_where_files_have_changed(study, tmp_path, monkeypatch):
+    folder = tmp_path / "copy"
     shutil.copytree(study.path, folder)
-    shutil.rmtree(folder / "snapshots")
-    shutil.rmtree(folder / "forecasts")
-    saved = json.loads((folder / "spec.json").read_text())
-    del saved["rows"]
-    (folder / "spec.json").write_text(json.dumps(saved))
-    old = Study.load(folder)
-    assert (old.snapshots(0), old.forecasts.is_empty(), old.rows) == ([], True, {})
-    assert sweep("sine-5d", out=folder, progress=False, **GRID).results.equals(study.results)
+    copy, reads = Study.load(folder), []
+    read_parquet = pl.read_parquet
+    monkeypatch.setattr(pl, "read_parquet", lambda file: reads.append(file) or read_parquet(file))
+    copy.results.insert_column(0, pl.Series("mine", range(8)))
+    assert copy.results.equals(study.results)
+    assert len([file for file in reads if folder in file.parents]) == 1
+    (folder / "results" / "chunk-00000.parquet").write_bytes(tables.table_to_bytes(copy.results[:3]))
+    assert len(copy.results) == 3
+
+
+def test_of_a_study_without_files_the_tables_have_their_columns(study):
+    unbegun = Study(study.path / "absent", study.spec, "", "", {}, {}, widths=(8, 6))
+    for table in ("results", "trajectories", "forecasts"):
+        assert getattr(unbegun, table).schema == getattr(study, table).schema
+        assert getattr(unbegun, table).is_empty()
 
 
 def test_the_summary_takes_seeds_together_and_counts_how_runs_ended(study):
@@ -160,8 +180,9 @@ def test_files_of_a_study_without_its_spec_are_refused_and_the_traces_of_a_kill_
         sweep("sine-5d", out=folder, progress=False, **GRID | {"steps": 50})
     for file in (file for file in folder.rglob("*") if file.is_file()):
         file.rename(file.with_name(f".{file.name}.part"))
-    Study.open(folder, study.spec, load_problem("sine-5d"))
-    assert [file.name for file in folder.rglob("*") if file.is_file()] == ["spec.json"]
+    with keep(folder, study.spec, load_problem("sine-5d")):
+        pass
+    assert sorted(file.name for file in folder.rglob("*") if file.is_file()) == [".lock", "spec.json"]
 
 
 @pytest.mark.parametrize(
@@ -187,11 +208,11 @@ def test_a_grid_that_does_not_fit_into_memory_together_leaves_none_either(tmp_pa
 def test_what_is_no_study_or_damaged_is_one_sentence(study, tmp_path):
     with pytest.raises(StudyError, match=r"holds no study \(there is no spec.json\)"):
         Study.load(tmp_path / "absent")
-    (tmp_path / "spec.json").write_text('{"format": "nucleate study 1", "spec"')
+    (tmp_path / "spec.json").write_text('{"format": "nucleate study 2", "spec"')
     with pytest.raises(StudyError, match=r"spec.json is damaged \(JSONDecodeError\)"):
         Study.load(tmp_path)
     (tmp_path / "spec.json").write_text('{"format": "nucleate study 9"}')
-    with pytest.raises(StudyError, match="format 'nucleate study 9'; this version reads 'nucleate study 1'"):
+    with pytest.raises(StudyError, match="format 'nucleate study 9'; this version reads 'nucleate study 2'"):
         Study.load(tmp_path)
     (tmp_path / "spec.json").write_text((study.path / "spec.json").read_text())
     (tmp_path / "results").mkdir()
@@ -206,11 +227,15 @@ def test_what_is_no_study_or_damaged_is_one_sentence(study, tmp_path):
         Study.load(tmp_path).trajectories  # noqa: B018
     with pytest.raises(ArchitectureError, match="There is no network file"):
         study.network(99)
+    with pytest.raises(StudyError, match="no model at 'last' of a run; choose one of initial, final, best"):
+        study.network(0, "last")
 
 
 def test_a_loaded_study_is_the_study(study):
     loaded = Study.load(study.path)
     assert loaded == study
+    assert (loaded.widths, loaded.layers, loaded.metric.name, loaded.no_forecast) == ((8, 6), ("1", "2"), "rmse", None)
+    assert loaded.preprocessing == load_problem("sine-5d").preprocessing
     assert loaded.missing == 0
     assert loaded.spec == make_spec(data="sine-5d", **GRID)
     assert repr(loaded).endswith("8 of 8 runs)")

@@ -1,21 +1,28 @@
 """A spec from arguments or TOML, and one sentence for each way it can be wrong."""
 
+import jax.numpy as jnp
+import optax
 import pytest
 
-from nucleate import SpecError
-from nucleate.studies import make_spec, plan_runs, read_spec
+from nucleate import Activation, SpecError
+from nucleate.observe import MEASURES, Measure
+from nucleate.optimizers import GD, Optimizer
+from nucleate.problems import SQUARED, Loss
+from nucleate.studies import Plan, StudySpec, make_spec, read_spec
+from nucleate.training import READING
 
 
 def test_the_grid_is_scales_by_rates_by_seeds_in_that_order():
     spec = make_spec(data="diabetes", gammas=[4, 0.5], lrs=[0.1, 0.01], seeds=2)
-    cells = [(run.number, run.scale, run.learning_rate, run.seed) for run in plan_runs(spec)]
+    cells = [(run.number, run.scale, run.learning_rate, run.seed) for run in Plan(spec).runs]
     assert cells[:3] == [(0, 4.0, 0.1, 0), (1, 4.0, 0.1, 1), (2, 4.0, 0.01, 0)]
     assert len(cells) == 8
 
 
 def test_one_seed_starts_from_one_draw_at_every_scale():
     spec = make_spec(data="sine-5d", epsilons=[0.5, 0.25], seeds=[7], hidden=[4, 3])
-    first, second = (run.network(spec, spec.load_problem()) for run in plan_runs(spec))
+    plan = Plan(spec)
+    first, second = (plan.start(run, 5, 1) for run in plan.runs)
     assert (first.weights[1] == 2 * second.weights[1]).all()
     assert [bias is not None for bias in first.biases] == [True, False, False]
 
@@ -47,10 +54,21 @@ def test_a_single_value_stands_for_a_list_of_one_and_commas_separate_targets():
         ({"gains": [1], "seeds": [-1]}, "seeds must be from 0"),
         ({"gains": [1], "steps": 0}, "'steps' is 0, but should be greater than or equal to 1"),
         ({"gains": [1], "activation": "tahn"}, "there is no activation 'tahn'"),
-        ({"gains": [1], "optimizer": "sgd"}, "'optimizer' is 'sgd', but should be 'gd', 'momentum' or 'adam'"),
+        (
+            {"gains": [1], "optimizer": "sgd"},
+            "'optimizer' is 'sgd', but there is no optimizer 'sgd'; choose one of gd, momentum, adam",
+        ),
         ({"gains": [1], "learning_rate": 1}, "There is no setting 'learning_rate'; check its spelling"),
         ({"gains": "abc"}, "'gains' is 'abc', but should be a list"),
-        ({"gains": [1], "records": 10**9}, "'records' is 1000000000, but should be less than or equal to 100000"),
+        ({"gains": [1], "loss": "hinge"}, "'loss' is 'hinge', but there is no loss 'hinge'; choose one of squared"),
+        ({"gains": [1], "model": "gated"}, "'model' is 'gated', but a model is made by a function"),
+        ({"gains": [1], "model": lambda *given: None, "hidden": [4]}, "its own architecture; leave out hidden"),
+        ({"gains": [1], "measures": [Measure("directions", lambda *layers: 1.0)]}, "nor be that of one of"),
+        ({"gains": [1], "records": 80}, "There is no setting 'records'; check its spelling"),
+        (
+            {"gains": [1], "evaluations": 10**9},
+            "'evaluations' is 1000000000, but should be less than or equal to 100000",
+        ),
     ],
 )
 def test_a_wrong_field_is_one_sentence(fields, message):
@@ -62,8 +80,71 @@ def test_a_spec_file_that_cannot_be_read_is_one_sentence(tmp_path):
     with pytest.raises(SpecError, match=r"absent\.toml cannot be read \(No such file or directory\); check the path"):
         read_spec(tmp_path / "absent.toml")
     (tmp_path / "bad.toml").write_text("gains = [1,")
-    with pytest.raises(SpecError, match=r"bad\.toml is no TOML"):
+    with pytest.raises(SpecError, match=r"bad\.toml is not valid TOML"):
         read_spec(tmp_path / "bad.toml")
     (tmp_path / "nothing.toml").write_text("gains = [1]")
     with pytest.raises(SpecError, match="'data' is missing"):
         read_spec(tmp_path / "nothing.toml")
+
+
+def one_gate(inputs, outputs, scale, seed):
+    """Only its name counts here."""
+
+
+OWN = {
+    "optimizer": Optimizer("lion", optax.lion, b1=0.8),
+    "loss": Loss("cubed", lambda outputs, y: jnp.sum(jnp.abs(outputs - y) ** 3, axis=1)),
+    "activation": Activation("sine", jnp.sin, 1, 1.0, 1.0, parity="odd"),
+    "measures": [Measure("largest", lambda layer, start: float(layer.amplitudes.max()))],
+}
+
+
+def test_objects_of_ones_own_go_into_json_by_name_and_come_out_as_names():
+    spec = make_spec(data="diabetes", gains=[1.0], **OWN)
+    assert (spec.activation.slope, spec.loss.value, spec.optimizer.make) == (1.0, OWN["loss"].value, optax.lion)
+    saved = spec.model_dump(mode="json", exclude_none=True)
+    assert saved["optimizer"] == {"name": "lion", "b1": 0.8}
+    assert (saved["loss"], saved["activation"], saved["measures"]) == ("cubed", "sine", ["largest"])
+    read = StudySpec.model_validate(saved, context=READING)
+    assert read.model_dump(mode="json", exclude_none=True) == saved
+    assert read.digest == spec.digest
+    for use in (
+        lambda: read.optimizer.transformation(0.1),
+        lambda: read.loss(jnp.zeros((1, 1)), jnp.zeros((1, 1))),
+        lambda: read.activation(jnp.zeros(1)),
+        lambda: read.measures[0].value(None, None),
+        lambda: read.load_problem(),
+    ):
+        with pytest.raises(SpecError, match=r"pass it|by its name alone"):
+            use()
+
+
+def test_a_model_of_ones_own_takes_the_place_of_what_makes_networks():
+    spec = make_spec(data="diabetes", gains=[1.0], model=one_gate)
+    saved = spec.model_dump(mode="json", exclude_none=True)
+    assert saved["model"] == "one_gate"
+    assert not {"hidden", "activation", "bias", "dtype"} & saved.keys()
+    read = StudySpec.model_validate(saved, context=READING)
+    with pytest.raises(SpecError, match="The model 'one_gate' is known by its name alone"):
+        Plan(read).start(Plan(read).runs[0], 10, 1)
+
+
+def test_built_in_objects_are_found_by_name_again():
+    spec = make_spec(data="diabetes", gains=[1.0], loss="squared", measures=MEASURES)
+    assert spec.measures == ()
+    read = StudySpec.model_validate(spec.model_dump(mode="json", exclude_none=True), context=READING)
+    assert (read, read.loss, read.optimizer) == (spec, SQUARED, GD)
+
+
+def test_a_changed_spec_is_checked_and_has_one_convention():
+    spec = make_spec(data="diabetes", gains=[1.0], **OWN)
+    changed = spec.changed(gammas=[2.0], steps=7)
+    assert (changed.convention, changed.steps, changed.optimizer) == ("gamma", 7, OWN["optimizer"])
+    with pytest.raises(SpecError, match="'steps' is 0"):
+        spec.changed(steps=0)
+
+
+def test_the_digest_tells_specs_apart_by_what_differs_from_the_defaults():
+    spec = make_spec(data="diabetes", gains=[1.0])
+    assert spec.digest == make_spec(data="diabetes", gains=[1.0], steps=5000, optimizer="gd").digest
+    assert spec.digest != spec.changed(steps=4999).digest

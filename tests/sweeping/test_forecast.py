@@ -3,8 +3,8 @@
 import pytest
 
 from nucleate import SpecError
-from nucleate.studies import make_spec, plan_runs
-from nucleate.sweeping import check_study, forecast_study, recommend_scale, tabulate_forecasts
+from nucleate.studies import Plan, make_spec
+from nucleate.sweeping import forecast_chunk, forecast_study, measure_study, recommend_scale, tabulate_forecasts
 
 SPEC = make_spec(data="diabetes", hidden=[30, 30], epsilons=[0.01, 0.005], lrs=[0.1, 0.05], seeds=2)
 PROBLEM = SPEC.load_problem()
@@ -16,14 +16,19 @@ def forecasts():
 
 
 def test_every_run_of_the_plan_is_forecast_and_tabled(forecasts):
-    assert [run for run, _ in forecasts] == plan_runs(SPEC)
+    assert [run for run, _ in forecasts] == list(Plan(SPEC).runs)
     table = tabulate_forecasts(SPEC, forecasts)
     assert table.select("epsilon", "lr", "seed").rows()[:3] == [(0.01, 0.1, 0), (0.01, 0.1, 1), (0.01, 0.05, 0)]
     assert "measured_10_percent" not in table.columns
 
 
-def test_checking_puts_the_outcome_beside(forecasts):
-    table = tabulate_forecasts(SPEC, forecasts, check_study(SPEC, PROBLEM, forecasts))
+def test_a_chunk_is_forecast_to_the_same_rows_in_a_table_of_its_own(forecasts):
+    plan = Plan(SPEC.changed(steps=20_000))
+    assert forecast_chunk(plan, plan.chunks[0], PROBLEM).equals(tabulate_forecasts(SPEC, forecasts))
+
+
+def test_measuring_puts_the_outcome_beside(forecasts):
+    table = tabulate_forecasts(SPEC, forecasts, measure_study(SPEC, PROBLEM, forecasts))
     for row in table.iter_rows(named=True):
         assert row["lower_10"] <= row["measured_10_percent"] <= row["upper_10"]
 

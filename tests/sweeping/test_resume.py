@@ -10,14 +10,13 @@ import pytest
 
 from nucleate import StudyError, sweep
 from nucleate.problems import load_problem
-from nucleate.studies import Study, make_spec
-from nucleate.studies.plan import plan_chunks
-from nucleate.training import Batch
+from nucleate.studies import Plan, Study, keep, make_spec
+from nucleate.sweeping import train_chunk
 
-GRID = {"gains": [0.7, 0.3], "lrs": [0.05, 0.02], "seeds": 9, "hidden": [20, 20], "steps": 3000, "records": 12}
+GRID = {"gains": [0.7, 0.3], "lrs": [0.05, 0.02], "seeds": 9, "hidden": [20, 20], "steps": 3000, "evaluations": 12}
 COMMAND = [
     *(sys.executable, "-m", "nucleate.cli", "sweep", "sine-5d", "--gains", "0.7,0.3", "--lrs", "0.05,0.02"),
-    *("--seeds", "9", "--hidden", "20,20", "--steps", "3000", "--records", "12", "--out"),
+    *("--seeds", "9", "--hidden", "20,20", "--steps", "3000", "--evaluations", "12", "--out"),
 ]
 
 
@@ -60,7 +59,7 @@ def test_the_same_command_ends_with_the_bits_of_an_uninterrupted_one(uninterrupt
 
 
 def test_a_finished_study_is_not_trained_again(uninterrupted, monkeypatch):
-    monkeypatch.setattr(Batch, "advance", None)
+    monkeypatch.setattr("nucleate.sweeping.runner.train_chunk", None)
     assert sweep("sine-5d", out=uninterrupted.path, progress=False, **GRID) == uninterrupted
 
 
@@ -81,33 +80,31 @@ def test_what_somebody_deleted_is_made_again(uninterrupted, lost):
 
 
 @pytest.mark.parametrize("options", [{}, {"optimizer": "adam", "batch_size": 7}, {"early_stopping": True}])
-def test_a_batch_taken_up_from_a_checkpoint_goes_on_to_the_same_bits(options):
-    spec = make_spec(data="sine-5d", **GRID | {"seeds": 2, "steps": 60} | options)
-    problem = load_problem("sine-5d")
-
-    def new_batch():
-        (chunk,) = plan_chunks(spec)
-        networks = [run.network(spec, problem) for run in chunk]
-        rates = [run.learning_rate for run in chunk]
-        return Batch(problem, networks, rates, [0] * 8, spec.settings, watched=[0, 3])
-
-    whole, half, rest = new_batch(), new_batch(), new_batch()
-    while not whole.done:
-        whole.advance()
-    for _ in range(5):
-        half.advance()
-    looks = iter([False, True])
-    half._stride = 1
-    half.advance(stop=lambda: next(looks))  # left between two looks
-    rest.resume(half.checkpoint())
-    while not rest.done:
-        rest.advance()
-    assert rest.checkpoint() == whole.checkpoint()
-    assert [len(run.snapshots) > 2 for run in rest.runs()] == [index in (0, 3) for index in range(8)]
+def test_a_chunk_taken_up_from_its_checkpoint_comes_to_the_same_bits(options):
+    plan = Plan(make_spec(data="sine-5d", **GRID | {"seeds": 2, "steps": 60} | options))
+    problem, (chunk,) = load_problem("sine-5d"), plan.chunks
+    whole = train_chunk(plan, chunk, problem)
+    asked = iter(5 * [False] + [True] * 2)
+    checkpoint = train_chunk(plan, chunk, problem, stop=lambda: next(asked))
+    assert isinstance(checkpoint, bytes)
+    between, checkpoints = [], []
+    rest = train_chunk(
+        plan,
+        chunk,
+        problem,
+        checkpoint,
+        on_evaluation=lambda batch: (between.append(batch.step), checkpoints.append(batch.checkpoint())),
+    )
+    for one in (rest, train_chunk(plan, chunk, problem, checkpoints[-1])):
+        assert one.files == whole.files
+        assert one.results.equals(whole.results)
+        assert one.trajectories.equals(whole.trajectories)
+    assert between[-1] == whole.trajectories["step"].max()
+    assert [f"snapshots/run-{run:05d}.safetensors" in whole.files for run in range(4)] == [True, False, True, False]
 
 
 def test_a_damaged_checkpoint_is_named_and_says_how_to_go_on(uninterrupted, tmp_path):
-    study = Study.open(tmp_path / "study", uninterrupted.spec, load_problem("sine-5d"))
-    study.write_checkpoint(0, b"torn")
+    with keep(tmp_path / "study", uninterrupted.spec, load_problem("sine-5d")) as keeper:
+        keeper.keep_checkpoint(Plan(uninterrupted.spec).chunks[0], b"torn")
     with pytest.raises(StudyError, match=r"chunk-00000.safetensors is damaged .*; delete it, and its runs start again"):
-        sweep("sine-5d", out=study.path, progress=False, **GRID)
+        sweep("sine-5d", out=tmp_path / "study", progress=False, **GRID)

@@ -1,7 +1,5 @@
 """The conditions for condensation: two of them are certificates, which are attacked here."""
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
@@ -11,48 +9,47 @@ from scipy.optimize import brentq
 
 from nucleate import ArchitectureError, SpecError
 from nucleate.theory import State, blowup_time, condensation, conditions, split_first_layer, states_at_times
-from nucleate.theory.condition import _GRID, _watch
+from nucleate.theory.condition import GRID, read
 from tests.theory.states import gaussian, states
 
 
-def watched_until_the_end(layers):
-    watched = _watch(tuple(map(jnp.asarray, layers)), _GRID)
-    log_b = np.log(np.abs(watched.b)) + np.asarray(watched.log_size)[:, None]
-    return watched, log_b
+def read_until_the_end(layers):
+    reading = read(layers, GRID)
+    return reading, np.log(np.abs(reading.b)) + reading.log_size[:, None]
 
 
 @settings(max_examples=30)
 @given(states(m2=3, m1=4))
 @pytest.mark.parametrize("certificate", ["certified_by_balance", "certified_by_signs"])
 def test_a_certificate_stays_true_and_every_neuron_grows_without_bound(certificate, layers):
-    watched, log_b = watched_until_the_end(layers)
-    holds = np.asarray(getattr(watched.margins, certificate)) > 0
+    reading, log_b = read_until_the_end(layers)
+    holds = getattr(reading.margins, certificate) > 0
     assert holds.any()
     first = holds.argmax()
     assert holds[first:].all()
     assert (np.diff(log_b[first:], axis=0) > -1e-9).all()
-    assert (np.diff(np.sign(watched.b[first:]), axis=0) == 0).all()
+    assert (np.diff(np.sign(reading.b[first:]), axis=0) == 0).all()
     # At least like (T* - t)^-0.618, while R grows like (T* - t)^-1.
-    grown, R = log_b[-1] - log_b[-251], watched.log_size[-1] - watched.log_size[-251]
+    grown, R = log_b[-1] - log_b[-251], reading.log_size[-1] - reading.log_size[-251]
     assert (grown > 0.6 * R).all()
 
 
 @given(st.integers(0, 2**31 - 1))
 def test_balance_implies_that_every_input_weight_speeds_up(seed):
     # The step of the proof: where F holds, (W2^T a)_k' has the sign of b_k.
-    a, W2, b = map(jnp.asarray, gaussian(seed, 3, 4))
-    b = 4 * jnp.abs(b) * jnp.sign(a @ W2)
+    a, W2, b = gaussian(seed, 3, 4)
+    b = 4 * np.abs(b) * np.sign(a @ W2)
     assume(conditions(State(a, W2, b)).certified_by_balance)
     acceleration = (a @ a) * b + W2.T @ W2 @ b
-    assert (acceleration * jnp.sign(b) >= (a @ a) * jnp.abs(b)).all()
+    assert (acceleration * np.sign(b) >= (a @ a) * np.abs(b)).all()
 
 
 def test_growth_alone_is_no_certificate():
     # S1b, true at the start, is lost on the way from one of these states at least.
     lost = 0
     for seed in range(40):
-        watched, _ = watched_until_the_end(gaussian(seed, 3, 4))
-        holds = np.asarray(watched.margins.inputs_grow) > 0
+        reading, _ = read_until_the_end(gaussian(seed, 3, 4))
+        holds = reading.margins.inputs_grow > 0
         lost += not holds[holds.argmax() :].all()
     assert lost > 0
 
@@ -66,7 +63,7 @@ def test_stronger_conditions_hold_later():
 
 
 @pytest.mark.parametrize(("seed", "scale"), [(0, 1.0), (1, 1e-3), (4, 1e3)])
-def test_every_moment_is_that_of_an_independent_integration_in_plain_time(seed, scale):
+def test_every_time_is_that_of_an_independent_integration_in_plain_time(seed, scale):
     m2, m1 = 3, 4
     a, W2, b = (scale * layer for layer in gaussian(seed, m2, m1))
     orthogonal = scale * np.geomspace(0.1, 3.0, m1)
@@ -91,8 +88,8 @@ def test_every_moment_is_that_of_an_independent_integration_in_plain_time(seed, 
     way = solve_ivp(field, (0, reached), start, **tight).sol
     times = end - np.geomspace(end, end - reached, 1000)
     holds = np.array([margins(t) for t in times]) > 0
-    moments = [*(float(first.remaining) for first in found.first), *found.aligned.remaining]
-    for which, (remaining, held) in enumerate(zip(moments, holds.T, strict=True)):
+    times_left = [*(float(first.remaining) for first in found.first), *found.aligned.remaining]
+    for which, (remaining, held) in enumerate(zip(times_left, holds.T, strict=True)):
         if not held.any():
             assert remaining < 1e-4 * end
             continue
@@ -127,9 +124,9 @@ def test_about_a_fifth_of_the_neurons_change_side():
 
 
 def test_the_first_layer_splits_into_its_part_along_the_direction_and_the_rest():
-    W1, v = jax.random.normal(jax.random.key(0), (6, 4)), jnp.array([0.0, 0.6, 0.8, 0.0])
+    W1, v = np.random.default_rng(0).standard_normal((6, 4)), np.array([0.0, 0.6, 0.8, 0.0])
     b, orthogonal = split_first_layer(W1, v)
-    np.testing.assert_allclose(jnp.sum(W1**2, axis=1), b**2 + orthogonal**2)
+    np.testing.assert_allclose((W1**2).sum(axis=1), b**2 + orthogonal**2)
     np.testing.assert_allclose(b, W1 @ v)
 
 

@@ -1,6 +1,5 @@
 """Target directions: known in closed form for linear leading parts and quadratic forms, kinks and all for ReLU."""
 
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -60,7 +59,7 @@ def test_relu_directions_are_maxima_and_scarce():
 
 
 def test_the_direction_of_one_data_point_is_that_point():
-    x = jnp.array([[3.0, 0.0, 4.0, 0.0]])
+    x = np.array([[3.0, 0.0, 4.0, 0.0]])
     for activation in ("tanh", "relu", "xtanh"):
         found = target_directions(network_of(activation, 1), x, [[2.0]])
         np.testing.assert_allclose(np.abs(found.directions), [[0.6, 0.0, 0.8, 0.0]], atol=1e-6)

@@ -39,8 +39,14 @@ def test_networks_beyond_this_machines_memory_are_refused_before_they_are_traine
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [
-        ({"optimizer": "sgd"}, "'optimizer' is 'sgd', but should be 'gd', 'momentum' or 'adam'"),
-        ({"optimizer": "momentum", "momentum": 2.0}, "'momentum' is 2.0, but should be less than 1"),
+        (
+            {"optimizer": "sgd"},
+            "'optimizer' is 'sgd', but there is no optimizer 'sgd'; choose one of gd, momentum, adam",
+        ),
+        (
+            {"optimizer": {"name": "momentum", "momentum": 2.0}},
+            "the momentum is 2.0; it must be at least 0 and below 1",
+        ),
         ({"horizon": 0}, "The horizon is 0 steps; it must be from 1"),
         ({"horizon": 2**40}, "The horizon is 1099511627776 steps"),
     ],

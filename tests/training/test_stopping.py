@@ -49,7 +49,7 @@ def test_relu_layers_off_on_all_data_are_dead_not_underflow():
 def test_adams_epsilon_above_the_gradients_is_said_and_does_not_end_the_run():
     run = train(network(1e-6), SINE, optimizer="adam", learning_rate=1e-3, steps=30)
     assert run.status == "finished"
-    assert "Adam's epsilon (1e-8) exceeds most gradients" in run.notes[0]
+    assert "the epsilon of adam (1e-08) exceeds most gradients" in run.notes[0]
 
 
 def plateau_then_fit(length):

@@ -6,16 +6,10 @@ from typing import Any, NoReturn
 
 import typer
 
-from nucleate.cli._app import app, debugging
-from nucleate.cli._demo import demo
-from nucleate.cli._forecast import forecast
-from nucleate.cli._plot import plot
-from nucleate.cli._problems import problems
-from nucleate.cli._reduce import reduce
-from nucleate.cli._report import report
-from nucleate.cli._reproduce import reproduce
-from nucleate.cli._sweep import sweep
-from nucleate.cli._train import train
+from nucleate.cli.after_commands import plot, reduce, report
+from nucleate.cli.app import app, debugging
+from nucleate.cli.other_commands import demo, problems, reproduce
+from nucleate.cli.study_commands import forecast, sweep, train
 from nucleate.errors import NucleateError
 
 __all__ = ["main"]

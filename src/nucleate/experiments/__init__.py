@@ -1,6 +1,15 @@
 """The claims of the literature, each measured, with a verdict and a figure."""
 
-from nucleate.experiments.experiment import Criterion, Experiment, Finding, Measurement, Verdict
+from nucleate.experiments.experiment import (
+    Criterion,
+    Experiment,
+    Finding,
+    Measurement,
+    ShareDone,
+    Verdict,
+    load_verdict,
+    save_verdict,
+)
 from nucleate.experiments.registry import EXPERIMENTS, get_experiment
 from nucleate.experiments.reproduction import reproduce, reproduce_all
 
@@ -10,8 +19,11 @@ __all__ = [
     "Experiment",
     "Finding",
     "Measurement",
+    "ShareDone",
     "Verdict",
     "get_experiment",
+    "load_verdict",
     "reproduce",
     "reproduce_all",
+    "save_verdict",
 ]

@@ -1,15 +1,14 @@
 """Three layers blow up in finite time, two do not."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 from matplotlib.figure import Figure
 
-from nucleate.experiments.drawing import BLUE, GREY, ORANGE, legend, panels
-from nucleate.experiments.experiment import Criterion, Experiment, Measurement, Progress
+from nucleate.experiments.experiment import Criterion, Experiment, Measurement, ShareDone
+from nucleate.figures import BLUE, GREY, ORANGE, legend, panels
 from nucleate.theory import State, blowup_time, energy, states_at_fractions, states_at_times
 
 # Fractions of the blow-up time, dense towards it.
@@ -23,8 +22,8 @@ class Size(NamedTuple):
     trajectories: int
 
 
-class _Way(NamedTuple):
-    """One state on its way to the blow-up."""
+class Way(NamedTuple):
+    """A state on its way to the blow-up."""
 
     size: Float[np.ndarray, " t"]
     energy: Float[np.ndarray, " t"]
@@ -37,7 +36,7 @@ class _Way(NamedTuple):
         return np.diff(np.cbrt(1 / self.energy[positive])) / np.diff(self.remaining[positive])
 
 
-def measure(size: Size, progress: Progress) -> Measurement:
+def measure(size: Size, progress: ShareDone) -> Measurement:
     rng = np.random.default_rng(0)
     m, count = size.width, size.states
     ensemble = [rng.standard_normal(shape) for shape in ((count, m), (count, m, m), (count, m))]
@@ -46,31 +45,30 @@ def measure(size: Size, progress: Progress) -> Measurement:
 
     ways = []
     for index in range(size.trajectories):
-        ways.append(_way([layer[index] for layer in ensemble]))
+        ways.append(_follow([layer[index] for layer in ensemble]))
         progress(0.3 + 0.7 * (index + 1) / size.trajectories)
     fall = min(float(way.fall().min()) for way in ways)
 
     two = states_at_times([ensemble[0][0], ensemble[2][0]], TWO_LAYER_TIMES)
-    two_size = np.sqrt(sum(np.square(layer).sum(axis=1) for layer in map(np.asarray, two.layers)))
+    two_size = _length(two.layers)
     rate = float(np.diff(np.log(two_size))[-1] / np.diff(TWO_LAYER_TIMES)[-1])
 
     numbers = (float(np.isfinite(blowup.upper).mean()), fall, abs(rate - 1))
     return Measurement(numbers, _draw(ways, two_size))
 
 
-def _way(layers: list[Float[np.ndarray, "..."]]) -> _Way:
+def _follow(layers: list[Float[np.ndarray, "..."]]) -> Way:
     blowup = float(blowup_time(*layers).estimate)
     trajectory = states_at_fractions(layers, FRACTIONS)
-    states = State(*trajectory.layers)
-    return _Way(_length(states), np.asarray(jax.vmap(energy)(states)), blowup - np.asarray(trajectory.times))
+    energies = np.array([energy(State(*state)) for state in zip(*trajectory.layers, strict=True)])
+    return Way(_length(trajectory.layers), energies, blowup - trajectory.times)
 
 
-def _length(state: State) -> Float[np.ndarray, " t"]:
-    squares = [jnp.sum(leaf.reshape(len(leaf), -1) ** 2, axis=1) for leaf in state]
-    return np.sqrt(np.asarray(sum(squares)))
+def _length(layers: Sequence[Float[np.ndarray, "t ..."]]) -> Float[np.ndarray, " t"]:
+    return np.sqrt([sum(np.sum(layer**2) for layer in state) for state in zip(*layers, strict=True)])
 
 
-def _draw(ways: list[_Way], two_size: Float[np.ndarray, " t"]) -> Figure:
+def _draw(ways: list[Way], two_size: Float[np.ndarray, " t"]) -> Figure:
     figure, (growth, bound, contrast) = panels(3)
     for way in ways:
         share = 1 - way.remaining / way.remaining[0]

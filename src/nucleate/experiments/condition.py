@@ -6,14 +6,14 @@ import numpy as np
 from jaxtyping import Bool, Float
 from matplotlib.figure import Figure
 
-from nucleate.experiments.drawing import BLUE, ORANGE, legend, panels
-from nucleate.experiments.experiment import Criterion, Experiment, Measurement, Progress
+from nucleate.experiments.experiment import Criterion, Experiment, Measurement, ShareDone
+from nucleate.figures import BLUE, ORANGE, legend, panels
 from nucleate.theory import Conditions, condensation, states_at_times
 
 LABELS = Conditions("S1b: inputs grow", "S1: all grow", "F: balance", "S2: signs")
 CERTIFICATES = tuple(map(LABELS._fields.index, ("certified_by_balance", "certified_by_signs")))
-# A state that meets a condition just there, but for rounding, meets it a moment later.
-MOMENT = 1e-3
+# A state that meets a condition just there, but for rounding, meets it when this share of the time left has passed.
+LATER = 1e-3
 
 
 class Size(NamedTuple):
@@ -31,7 +31,7 @@ class _Followed(NamedTuple):
     condensed: Bool[np.ndarray, "states 1"]
 
 
-def measure(size: Size, progress: Progress) -> Measurement:
+def measure(size: Size, progress: ShareDone) -> Measurement:
     rng, m = np.random.default_rng(0), size.width
     rows = []
     for state in range(size.states):
@@ -52,10 +52,10 @@ def _follow(layers: list[Float[np.ndarray, "..."]], orthogonal: Float[np.ndarray
     a, W2, b = layers
     found = condensation(a, W2, b, orthogonal, threshold=threshold)
     blowup = float(found.blowup.estimate)
-    remaining = np.array([float(moments.remaining) for moments in found.first])
+    remaining = np.array([float(times.remaining) for times in found.first])
     met = np.isfinite(remaining)
-    times = blowup - np.where(met, remaining, blowup) * (1 - MOMENT)
-    b = np.asarray(states_at_times(layers, np.minimum(times, blowup * (1 - 1e-8))).layers[2])
+    times = blowup - np.where(met, remaining, blowup) * (1 - LATER)
+    b = states_at_times(layers, np.minimum(times, blowup * (1 - 1e-8))).layers[2]
     return _Followed(
         met,
         remaining / blowup,
@@ -67,9 +67,9 @@ def _follow(layers: list[Float[np.ndarray, "..."]], orthogonal: Float[np.ndarray
 def _draw(followed: _Followed) -> Figure:
     figure, (when, what) = panels(2, width=4.0)
     styles = [(BLUE if which in CERTIFICATES else ORANGE, "-" if which % 2 else "--") for which in range(len(LABELS))]
-    for which, (label, (colour, line)) in enumerate(zip(LABELS, styles, strict=True)):
+    for which, (label, (color, line)) in enumerate(zip(LABELS, styles, strict=True)):
         left = np.sort(followed.remaining[followed.met[:, which], which])
-        when.plot(left, 1 - np.arange(len(left)) / len(left), color=colour, ls=line, label=label)
+        when.plot(left, 1 - np.arange(len(left)) / len(left), color=color, ls=line, label=label)
     when.set(xlabel="share of the time left until the blow-up", ylabel="share of the states that meet it", xscale="log")
     when.set_title("When each condition is first met")
     when.invert_xaxis()
@@ -77,7 +77,7 @@ def _draw(followed: _Followed) -> Figure:
 
     broken = [float((~followed.kept_sides[followed.met[:, which], which]).mean()) for which in range(len(LABELS))]
     names = [label.replace(": ", "\n") for label in LABELS]
-    bars = what.bar(names, np.multiply(broken, 100), color=[colour for colour, _ in styles])
+    bars = what.bar(names, np.multiply(broken, 100), color=[color for color, _ in styles])
     what.bar_label(bars, fmt="{:.1f} %", padding=2)
     what.set(ylabel="% of the states", ylim=(0, 120 * max([*broken, 0.01])), title="A neuron changes side afterwards")
     what.grid(axis="x", visible=False)

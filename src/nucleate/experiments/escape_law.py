@@ -6,8 +6,8 @@ import numpy as np
 from jaxtyping import Float
 from matplotlib.figure import Figure
 
-from nucleate.experiments.drawing import colors, legend, panels
-from nucleate.experiments.experiment import Criterion, Experiment, Measurement, Progress
+from nucleate.experiments.experiment import Criterion, Experiment, Measurement, ShareDone
+from nucleate.figures import colors, legend, panels
 from nucleate.init_scale import InitScale
 from nucleate.network import Network
 from nucleate.problems import Problem, load_problem
@@ -42,7 +42,7 @@ class Size(NamedTuple):
         return tuple(scale * (20 / self.width) ** 0.5 for scale in PLANS[depth].scales)
 
 
-def measure(size: Size, progress: Progress) -> Measurement:
+def measure(size: Size, progress: ShareDone) -> Measurement:
     problem = load_problem("diabetes", validation=0.4, test=0.4)
     steps = {}
     for done, depth in enumerate(PLANS, start=1):
@@ -75,7 +75,7 @@ def _escape_steps(size: Size, problem: Problem, depth: int) -> Float[np.ndarray,
     starts = [(scale, seed) for seed in range(size.seeds) for scale in size.scales(depth)]
     networks = [_network(size, problem, depth, *start) for start in starts]
     rates = [plan.learning_rate] * len(networks)
-    runs = train_many(networks, problem, learning_rates=rates, steps=plan.steps, records=4)
+    runs = train_many(networks, problem, learning_rates=rates, steps=plan.steps, evaluations=4)
     steps = [run.drop_steps[DROP] for run in runs]
     return np.array([np.nan if step is None else step for step in steps]).reshape(size.seeds, -1)
 
@@ -92,12 +92,12 @@ def _draw(
     size: Size, steps: dict[int, Float[np.ndarray, "seeds scales"]], slopes: dict[int, Float[np.ndarray, " seeds"]]
 ) -> Figure:
     figure, (powers, logarithm) = panels(2, width=3.8)
-    for (depth, found), colour in zip(steps.items(), colors(len(steps)), strict=True):
+    for (depth, found), color in zip(steps.items(), colors(len(steps)), strict=True):
         panel = logarithm if depth == 2 else powers
         inverse = 1 / np.array(size.scales(depth))
-        panel.plot(inverse, found.T, "o", color=colour, ms=3, alpha=0.6)
+        panel.plot(inverse, found.T, "o", color=color, ms=3, alpha=0.6)
         label = f"{depth} layers" + ("" if depth == 2 else f", exponent {np.median(slopes[depth]):.3f}")
-        panel.plot(inverse, np.median(found, axis=0), color=colour, label=label)
+        panel.plot(inverse, np.median(found, axis=0), color=color, label=label)
         panel.set(xlabel=r"$1/\varepsilon$", ylabel="step of the 10 % drop", xscale="log")
         legend(panel)
     powers.set(yscale="log", title=r"$\varepsilon^{-(L-2)}$")

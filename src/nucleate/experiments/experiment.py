@@ -1,25 +1,32 @@
-"""What is kept of an experiment: the verdict, as a JSON file beside the figure."""
+"""A claim, the measurement that decides it, and the verdict, kept as a JSON file beside the figure."""
 
 import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
-from io import BytesIO
 from pathlib import Path
 from typing import Any, Generic, Literal, NamedTuple, Protocol, Self, TypeVar
 
-import matplotlib
 from matplotlib.figure import Figure
 
 from nucleate._files import write_atomically
+from nucleate.errors import SpecError
+from nucleate.figures import FORMATS, save
 
-Progress = Callable[[float], None]
+ShareDone = Callable[[float], None]
 """Told the share of an experiment that is done."""
 
 
 class Criterion(NamedTuple):
     """One number that the claim bounds.
+
+    Parameters
+    ----------
+    quantity : str
+        What is measured.
+    relation : {"at least", "at most"}
+    threshold : float
 
     Examples
     --------
@@ -38,7 +45,15 @@ class Criterion(NamedTuple):
 
 
 class Measurement(NamedTuple):
-    """What an experiment found: a number for each of its criteria, in their order, and a figure that shows why."""
+    """What an experiment found.
+
+    Parameters
+    ----------
+    numbers : tuple of float
+        One for each criterion, in their order.
+    figure : matplotlib Figure
+        That shows why.
+    """
 
     numbers: tuple[float, ...]
     figure: Figure
@@ -72,6 +87,30 @@ class Experiment(Generic[S]):
         The numbers of the setting at both sizes.
     measure : callable
         From a size, and a function that is told the share done, to a `Measurement`; the same numbers at every call.
+
+    Examples
+    --------
+    >>> from nucleate.figures import panels
+    >>> class Size(NamedTuple):
+    ...     throws: int
+    >>> def measure(size, progress):
+    ...     sixes = sum(throw % 6 == 0 for throw in range(size.throws))
+    ...     progress(1.0)
+    ...     figure, (panel,) = panels(1)
+    ...     panel.bar(["six", "other"], [sixes, size.throws - sixes])
+    ...     return Measurement((sixes / size.throws,), figure)
+    >>> fair = Experiment(
+    ...     name="fair-die",
+    ...     claim="A die shows a six in one of six throws.",
+    ...     source="folklore",
+    ...     setting="{throws} throws",
+    ...     criteria=(Criterion("share of sixes", "at most", 0.17),),
+    ...     quick=Size(60),
+    ...     full=Size(60_000),
+    ...     measure=measure,
+    ... )
+    >>> fair.describe(quick=True)
+    '60 throws'
     """
 
     name: str
@@ -81,7 +120,7 @@ class Experiment(Generic[S]):
     criteria: tuple[Criterion, ...]
     quick: S
     full: S
-    measure: Callable[[S, Progress], Measurement] = field(repr=False)
+    measure: Callable[[S, ShareDone], Measurement] = field(repr=False)
 
     def size(self, *, quick: bool) -> S:
         """The numbers of the setting."""
@@ -101,9 +140,6 @@ class Experiment(Generic[S]):
             "full": self.describe(quick=False),
             "criteria": [criterion._asdict() for criterion in self.criteria],
         }
-
-
-FORMATS = ("svg", "pdf", "png")
 
 
 class Finding(NamedTuple):
@@ -168,44 +204,48 @@ class Verdict:
 
     @classmethod
     def of(cls, experiment: Experiment[Any], numbers: tuple[float, ...], out: Path, *, quick: bool) -> Self:
-        """The verdict on these numbers."""
+        """The verdict on these numbers.
+
+        Raises
+        ------
+        SpecError
+            If there is not one for each criterion.
+        """
+        if len(numbers) != len(experiment.criteria):
+            raise SpecError(
+                f"The experiment {experiment.name!r} measured {len(numbers)} numbers for {len(experiment.criteria)} "
+                "criteria; return one for each."
+            )
         return cls(
             name=experiment.name,
             claim=experiment.claim,
             source=experiment.source,
             setting=experiment.describe(quick=quick),
-            findings=tuple(Finding(*pair) for pair in zip(experiment.criteria, numbers, strict=True)),
+            findings=tuple(
+                Finding(one, float(number)) for one, number in zip(experiment.criteria, numbers, strict=True)
+            ),
             quick=quick,
             version=version("nucleate"),
             figure=out / f"{experiment.name}.svg",
         )
 
 
-def keep(verdict: Verdict, figure: Figure) -> None:
+def save_verdict(verdict: Verdict, figure: Figure) -> None:
     """Write the figure in all formats, and last the verdict: where it is, the experiment is finished."""
     for format in FORMATS:
-        write_atomically(verdict.figure.with_suffix(f".{format}"), _drawn(figure, format))
+        save(figure, verdict.figure.with_suffix(f".{format}"))
     text = json.dumps(verdict.to_dict(), indent=2, ensure_ascii=False)
     write_atomically(verdict.figure.with_suffix(".json"), text.encode())
 
 
-def find(experiment: Experiment[Any], out: Path, *, quick: bool) -> Verdict | None:
+def load_verdict(experiment: Experiment[Any], out: Path, *, quick: bool) -> Verdict | None:
     """The verdict kept in ``out`` for this very experiment, size and version, if there is one."""
     try:
         kept = json.loads((out / f"{experiment.name}.json").read_text("utf-8"))
         found = [finding["number"] for finding in kept["findings"]]
         numbers = tuple(math.nan if number is None else float(number) for number in found)
         verdict = Verdict.of(experiment, numbers, out, quick=quick)
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, SpecError):
         return None
     figures = all(verdict.figure.with_suffix(f".{format}").exists() for format in FORMATS)
     return verdict if figures and json.dumps(kept) == json.dumps(verdict.to_dict()) else None
-
-
-def _drawn(figure: Figure, format: str) -> bytes:
-    buffer = BytesIO()
-    # Without the date, and with fixed ids, equal figures are equal files.
-    metadata = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {}}[format]
-    with matplotlib.rc_context({"svg.hashsalt": "nucleate", "pdf.fonttype": 42}):
-        figure.savefig(buffer, format=format, dpi=200, metadata=metadata)
-    return buffer.getvalue()

@@ -1,4 +1,4 @@
-"""With few samples a small start generalises better."""
+"""With few samples a small start generalizes better."""
 
 from dataclasses import replace
 from typing import Literal, NamedTuple
@@ -7,16 +7,16 @@ import numpy as np
 from jaxtyping import Float
 from matplotlib.figure import Figure
 
-from nucleate.experiments.drawing import BLUE, ORANGE, panels
-from nucleate.experiments.experiment import Criterion, Experiment, Measurement, Progress
+from nucleate.experiments.experiment import Criterion, Experiment, Measurement, ShareDone
+from nucleate.figures import BLUE, ORANGE, panels
 from nucleate.init_scale import InitScale
 from nucleate.network import Network
 from nucleate.problems import Problem, Split, load_problem
 from nucleate.training import train_many
 
 DATA, ROWS = ("teacher-3", "diabetes"), (50, 100)
-GAINS = {"small, gain 0.05": 0.05, "usual, gain 1": 1.0}
-MOMENTS: tuple[Literal["best", "final"], ...] = ("best", "final")
+GAINS = {"small, gain 0.05": 0.05, "standard, gain 1": 1.0}
+EVALUATIONS: tuple[Literal["best", "final"], ...] = ("best", "final")
 DIABETES_ROWS, VALIDATION = 442, 0.2
 
 
@@ -27,10 +27,10 @@ class Size(NamedTuple):
     learning_rate: float
 
 
-Errors = Float[np.ndarray, "seeds gains moments"]
+Errors = Float[np.ndarray, "seeds gains evaluations"]
 
 
-def measure(size: Size, progress: Progress) -> Measurement:
+def measure(size: Size, progress: ShareDone) -> Measurement:
     errors: dict[tuple[str, int], Errors] = {}
     cells = [(data, rows) for data in DATA for rows in ROWS]
     for done, (data, rows) in enumerate(cells):
@@ -51,7 +51,7 @@ def _few_rows(data: str, rows: int, seed: int) -> Problem:
     return replace(problem, train=Split(problem.train.x[:rows], problem.train.y[:rows]))
 
 
-def _test_errors(problem: Problem, size: Size, seed: int) -> Float[np.ndarray, "gains moments"]:
+def _test_errors(problem: Problem, size: Size, seed: int) -> Float[np.ndarray, "gains evaluations"]:
     """Root mean squared test errors, of the network that was best on validation and of the last one."""
     hidden, bias = [size.width] * 2, [True, False, False]
     networks = [
@@ -59,9 +59,9 @@ def _test_errors(problem: Problem, size: Size, seed: int) -> Float[np.ndarray, "
         for gain in GAINS.values()
     ]
     rates = [size.learning_rate] * len(networks)
-    runs = train_many(networks, problem, learning_rates=rates, steps=size.steps, records=60)
+    runs = train_many(networks, problem, learning_rates=rates, steps=size.steps, evaluations=60)
     x, y = problem.test.x, problem.test.y
-    return np.array([[problem.metric(np.asarray(getattr(run, moment)(x)), y) for moment in MOMENTS] for run in runs])
+    return np.array([[problem.metric(getattr(run, evaluation)(x), y) for evaluation in EVALUATIONS] for run in runs])
 
 
 def _upper(errors: Errors) -> float:
@@ -78,12 +78,12 @@ def _standard_error(values: Float[np.ndarray, "seeds ..."]) -> Float[np.ndarray,
 def _draw(errors: dict[tuple[str, int], Errors]) -> Figure:
     figure, axes = panels(2 * len(DATA), width=2.9, height=3.3)
     for data, levels, pairs in zip(DATA, axes[::2], axes[1::2], strict=True):
-        for gain, (label, colour) in enumerate(zip(GAINS, (BLUE, ORANGE), strict=True)):
-            for moment, line in enumerate(("-", ":")):
-                cells = [errors[data, rows][:, gain, moment] for rows in ROWS]
+        for gain, (label, color) in enumerate(zip(GAINS, (BLUE, ORANGE), strict=True)):
+            for evaluation, line in enumerate(("-", ":")):
+                cells = [errors[data, rows][:, gain, evaluation] for rows in ROWS]
                 means, bars = ([function(cell) for cell in cells] for function in (np.mean, _standard_error))
-                name = label if moment == 0 else f"{label}, at the end"
-                levels.errorbar(ROWS, means, bars, color=colour, ls=line, marker="o", ms=4, capsize=2, label=name)
+                name = label if evaluation == 0 else f"{label}, at the end"
+                levels.errorbar(ROWS, means, bars, color=color, ls=line, marker="o", ms=4, capsize=2, label=name)
         levels.set(xlabel="training rows", ylabel="test error (RMSE)", title=data, xticks=ROWS)
         for place, rows in enumerate(ROWS):
             change = 100 * (errors[data, rows][:, 0, 0] / errors[data, rows][:, 1, 0] - 1)
@@ -91,16 +91,16 @@ def _draw(errors: dict[tuple[str, int], Errors]) -> Figure:
             pairs.plot(place + spread, change, "o", ms=3, color="0.6")
             pairs.errorbar([place], change.mean(), 2 * _standard_error(change), color="black", marker="D", capsize=4)
         pairs.axhline(0, color="0.3", lw=0.8)
-        pairs.set(xlabel="training rows", ylabel="error, small against usual, %", title=data, xlim=(-0.5, 1.5))
+        pairs.set(xlabel="training rows", ylabel="error, small against standard, %", title=data, xlim=(-0.5, 1.5))
         pairs.set_xticks(range(len(ROWS)), [str(rows) for rows in ROWS])
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
     return figure
 
 
 EXPERIMENT = Experiment(
-    name="generalisation",
-    claim="With few samples a small start generalises better than the usual one, on the data of a narrow teacher and "
-    "on a real set.",
+    name="generalization",
+    claim="With few samples a small start generalizes better than the standard initialization, on the data of a narrow "
+    "teacher and on a real set.",
     source="Zhou et al. 2022, arXiv 2105.11686, and Luo et al. 2021, arXiv 2007.07497, for the idea",
     setting="two hidden layers of {width}, tanh, first-layer bias, gradient descent at rate {learning_rate} for "
     "{steps} steps, the network best on validation; gain 0.05 against gain 1 from the same draws and the same split, "

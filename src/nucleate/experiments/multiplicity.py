@@ -1,19 +1,19 @@
-"""How many directions the first layer condenses onto, by the activation's multiplicity; and by the optimiser."""
+"""How many directions the first layer condenses onto, by the activation's multiplicity; and by the optimizer."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 from matplotlib.figure import Figure
 
-from nucleate.activations import Activation, get_activation, register_activation
-from nucleate.experiments.drawing import colors, legend, panels
-from nucleate.experiments.experiment import Criterion, Experiment, Measurement, Progress
+from nucleate.activations import Activation, get_activation
+from nucleate.experiments.experiment import Criterion, Experiment, Measurement, ShareDone
+from nucleate.figures import colors, legend, panels
 from nucleate.init_scale import InitScale
 from nucleate.network import Network
 from nucleate.observe import contributions, effective_neurons, neurons
-from nucleate.optimizers import OptimizerName
+from nucleate.optimizers import ADAM, GD, Optimizer
 from nucleate.problems import Problem, load_problem
 from nucleate.theory import target_directions
 from nucleate.training import Batch, train_many
@@ -26,8 +26,12 @@ def _x2tanh(z: Float[Array, "..."]) -> Float[Array, "..."]:
     return z * z * jnp.tanh(z)
 
 
-register_activation(Activation("x2tanh", _x2tanh, 3, 1.0, 1.0, parity="odd"))
-ACTIVATIONS = {"tanh": "tanh", "xtanh": "x tanh x", "x2tanh": r"$x^2$ tanh x"}
+ACTIVATIONS = {
+    "tanh": get_activation("tanh"),
+    "x tanh x": get_activation("xtanh"),
+    r"$x^2$ tanh x": Activation("x2tanh", _x2tanh, 3, 1.0, 1.0, parity="odd"),
+}
+"""By what figures call them, in the order of their multiplicity."""
 
 
 class Plan(NamedTuple):
@@ -39,7 +43,7 @@ class Plan(NamedTuple):
 
 
 class Size(NamedTuple):
-    optimizer: OptimizerName
+    optimizer: Optimizer
     width: int
     seeds: int
     plans: tuple[Plan, Plan, Plan]
@@ -57,19 +61,22 @@ class _Course(NamedTuple):
         return float(initial.min(axis=0).max())
 
 
-def measure_descent(size: Size, progress: Progress) -> Measurement:
+def measure_descent(size: Size, progress: ShareDone) -> Measurement:
     """Under gradient descent, also the directions that attract a neuron: the ends of the axes of theory."""
     used, figure = measure(size, progress)
-    attracting = tuple(float(np.max([2 * _axes(load_problem(data), name) for data in DATA])) for name in ACTIVATIONS)
+    attracting = tuple(
+        float(np.max([2 * _axes(load_problem(data), activation) for data in DATA]))
+        for activation in ACTIVATIONS.values()
+    )
     return Measurement(used + attracting, figure)
 
 
-def _axes(problem: Problem, activation: str) -> int:
+def _axes(problem: Problem, activation: Activation) -> int:
     network = _network(problem, activation, 1, 1.0, 0)
     return len(target_directions(network, problem.train.x, problem.train.y).directions)
 
 
-def measure(size: Size, progress: Progress) -> Measurement:
+def measure(size: Size, progress: ShareDone) -> Measurement:
     courses = {}
     cells = [(name, data) for name in ACTIVATIONS for data in DATA]
     for done, (name, data) in enumerate(cells):
@@ -82,20 +89,27 @@ def measure(size: Size, progress: Progress) -> Measurement:
 def _course(name: str, data: str, size: Size) -> _Course:
     problem, plan = load_problem(data), size.plans[list(ACTIVATIONS).index(name)]
     rate = plan.learning_rates[DATA.index(data)]
-    networks = [_network(problem, name, size.width, plan.epsilon, seed) for seed in range(size.seeds)]
+    networks = [_network(problem, ACTIVATIONS[name], size.width, plan.epsilon, seed) for seed in range(size.seeds)]
     steps, found, losses = [], [], []
 
-    def look(batch: Batch) -> None:
+    def note(batch: Batch) -> None:
         steps.append(batch.step)
         found.append([_directions_in_use(network, problem) for network in batch.final])
         losses.append([rows[-1]["train_loss"] / rows[0]["train_loss"] for rows in batch.rows])
 
-    settings: dict[str, Any] = {"optimizer": size.optimizer, "steps": plan.steps, "records": 80}
-    train_many(networks, problem, learning_rates=[rate] * size.seeds, on_record=look, **settings)
+    train_many(
+        networks,
+        problem,
+        learning_rates=[rate] * size.seeds,
+        optimizer=size.optimizer,
+        steps=plan.steps,
+        evaluations=80,
+        on_evaluation=note,
+    )
     return _Course(np.array(steps), np.array(found), 1 - np.array(losses))
 
 
-def _network(problem: Problem, activation: str, width: int, epsilon: float, seed: int) -> Network:
+def _network(problem: Problem, activation: Activation, width: int, epsilon: float, seed: int) -> Network:
     scale = InitScale("epsilon", epsilon)
     return Network.create(problem.inputs, [width], 1, scale=scale, activation=activation, bias=[True, False], seed=seed)
 
@@ -108,11 +122,11 @@ def _directions_in_use(network: Network, problem: Problem) -> float:
 def _draw(courses: dict[tuple[str, str], _Course]) -> Figure:
     figure, axes = panels(len(DATA), width=3.8)
     for data, panel in zip(DATA, axes, strict=True):
-        for (name, label), colour in zip(ACTIVATIONS.items(), colors(len(ACTIVATIONS)), strict=True):
-            course, p = courses[name, data], get_activation(name).multiplicity
+        for (name, activation), color in zip(ACTIVATIONS.items(), colors(len(ACTIVATIONS)), strict=True):
+            course, p = courses[name, data], activation.multiplicity
             for seed, (fallen, directions) in enumerate(zip(course.fallen.T, course.directions.T, strict=True)):
-                panel.plot(fallen, directions, color=colour, lw=1, label=None if seed else f"{label}, p = {p}")
-            panel.axhline(2 * p, color=colour, ls=":", lw=1)
+                panel.plot(fallen, directions, color=color, lw=1, label=None if seed else f"{name}, p = {p}")
+            panel.axhline(2 * p, color=color, ls=":", lw=1)
         panel.axvspan(0, FALLEN, color="0.93", zorder=0)
         panel.set(xlabel="share by which the loss has fallen", ylabel="directions in use", yscale="log", title=data)
         panel.set(xlim=(-0.02, None))
@@ -143,10 +157,10 @@ ATTRACTING = tuple(
     for p in (1, 2, 3)
 )
 SOURCE = "Zhou et al. 2022, arXiv 2105.11686"
-DESCENT = (Plan(1e-4, (0.1, 0.003), 4000), Plan(1e-2, (0.1, 0.003), 4000), Plan(1e-2, (0.3, 0.003), 20_000))
+UNDER_GD = (Plan(1e-4, (0.1, 0.003), 4000), Plan(1e-2, (0.1, 0.003), 4000), Plan(1e-2, (0.3, 0.003), 20_000))
 # The wider the layer, the more neurons are still turning when the first of them has grown: a start has to be smaller.
-DESCENT_WIDE = (DESCENT[0], Plan(1e-3, (0.1, 0.003), 40_000), DESCENT[2])
-ADAM = (Plan(1e-3, (1e-3, 1e-3), 200),) * 3
+UNDER_GD_WIDE = (UNDER_GD[0], Plan(1e-3, (0.1, 0.003), 40_000), UNDER_GD[2])
+UNDER_ADAM = (Plan(1e-3, (1e-3, 1e-3), 200),) * 3
 
 EXPERIMENT = Experiment(
     name="multiplicity",
@@ -155,8 +169,8 @@ EXPERIMENT = Experiment(
     setting=f"{SETTING}; gradient descent, under which a neuron on the plateau follows the gradient of the one-neuron "
     "correlation to one of its maxima",
     criteria=(*CRITERIA, *ATTRACTING),
-    quick=Size("gd", 50, 3, DESCENT),
-    full=Size("gd", 200, 10, DESCENT_WIDE),
+    quick=Size(GD, 50, 3, UNDER_GD),
+    full=Size(GD, 200, 10, UNDER_GD_WIDE),
     measure=measure_descent,
 )
 EXPERIMENT_ADAM = Experiment(
@@ -165,7 +179,7 @@ EXPERIMENT_ADAM = Experiment(
     source=SOURCE,
     setting=f"{SETTING}; Adam at rate 0.001",
     criteria=CRITERIA,
-    quick=Size("adam", 50, 3, ADAM),
-    full=Size("adam", 200, 10, ADAM),
+    quick=Size(ADAM, 50, 3, UNDER_ADAM),
+    full=Size(ADAM, 200, 10, UNDER_ADAM),
     measure=measure,
 )

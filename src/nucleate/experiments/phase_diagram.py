@@ -5,13 +5,12 @@ from dataclasses import replace
 from itertools import product
 from typing import Literal, NamedTuple
 
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 from matplotlib.figure import Figure
 
-from nucleate.experiments.drawing import colors, panels
-from nucleate.experiments.experiment import Criterion, Experiment, Measurement, Progress
+from nucleate.experiments.experiment import Criterion, Experiment, Measurement, ShareDone
+from nucleate.figures import colors, panels
 from nucleate.init_scale import InitScale
 from nucleate.network import Network
 from nucleate.problems import Problem, Split, load_problem
@@ -38,7 +37,7 @@ class _Diagram(NamedTuple):
     slopes: Float[np.ndarray, "gammas_2 gammas_3 layers"]
 
 
-def measure(size: Size, progress: Progress) -> Measurement:
+def measure(size: Size, progress: ShareDone) -> Measurement:
     problem = _four_points()
     points = list(product(size.gammas_2, size.gammas_3))
     by_width, unfitted = [], []
@@ -50,15 +49,15 @@ def measure(size: Size, progress: Progress) -> Measurement:
         progress(sum(w**2 for w in size.widths[: done + 1]) / sum(w**2 for w in size.widths))
     distances = np.stack(by_width, axis=1).reshape(len(size.gammas_2), len(size.gammas_3), len(size.widths), -1)
     log_widths = np.log(size.widths)
-    centred = log_widths - log_widths.mean()
-    slopes = np.einsum("w,abwl->abl", centred, np.log(distances)) / np.sum(centred**2)
+    centered = log_widths - log_widths.mean()
+    slopes = np.einsum("w,abwl->abl", centered, np.log(distances)) / np.sum(centered**2)
 
     at = {point: slopes[size.gammas_2.index(point[0]), size.gammas_3.index(point[1])] for point in (LINEAR, CONDENSED)}
-    numbers = (float(np.max(unfitted)), float(at[LINEAR][0]), float(at[CONDENSED][0]), _apart(slopes))
+    numbers = (float(np.max(unfitted)), float(at[LINEAR][0]), float(at[CONDENSED][0]), apart(slopes))
     return Measurement(numbers, _draw(size, _Diagram(distances, slopes)))
 
 
-def _apart(slopes: Float[np.ndarray, "gammas_2 gammas_3 layers"]) -> float:
+def apart(slopes: Float[np.ndarray, "gammas_2 gammas_3 layers"]) -> float:
     """How far at once one layer is condensed and the other linear, in the network in which that is most."""
     opposite = slopes[..., 0] * slopes[..., 1] < 0
     return float(np.where(opposite, np.abs(slopes).min(axis=-1), 0.0).max())
@@ -81,10 +80,10 @@ def _train(
         for seed in range(size.seeds):
             networks.append(_network(width, scales, seed, size.dtype))
             rates.append(_stable_rate(width, outer, inner))
-    runs = train_many(networks, problem, learning_rates=rates, steps=size.steps, records=4)
+    runs = train_many(networks, problem, learning_rates=rates, steps=size.steps, evaluations=4)
     moved = [[run.trajectory[f"relative_distance_{layer}"][-1] for layer in LAYERS] for run in runs]
     medians: np.ndarray = np.median(np.reshape(moved, (-1, size.seeds, len(LAYERS))), axis=1)
-    zero = float(problem.loss(jnp.zeros(problem.train.y.shape), problem.train.y))
+    zero = problem.loss(np.zeros(problem.train.y.shape), problem.train.y)
     return medians, np.array([run.trajectory["train_loss"][-1] for run in runs]) / zero
 
 
@@ -115,8 +114,8 @@ def _draw(size: Size, diagram: _Diagram) -> Figure:
         slopes = diagram.slopes[..., layer - 1].T
         image = panel.imshow(slopes, vmin=-1, vmax=1, cmap="RdBu_r", origin="lower", aspect="auto")
         for (line, column), slope in np.ndenumerate(slopes):
-            colour = "white" if abs(slope) > 0.6 else "black"
-            panel.text(column, line, f"{slope:.2f}", ha="center", va="center", fontsize=7, color=colour)
+            color = "white" if abs(slope) > 0.6 else "black"
+            panel.text(column, line, f"{slope:.2f}", ha="center", va="center", fontsize=7, color=color)
         panel.set_xticks(range(len(size.gammas_2)), [f"{gamma:g}" for gamma in size.gammas_2])
         panel.set_yticks(range(len(size.gammas_3)), [f"{gamma:g}" for gamma in size.gammas_3])
         panel.set(xlabel=r"$\gamma_2$", ylabel=r"$\gamma_3$", title=f"layer {layer}")

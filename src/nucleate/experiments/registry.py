@@ -34,6 +34,14 @@ EXPERIMENTS: tuple[Experiment[Any], ...] = (
 def get_experiment(name: str) -> Experiment[Any]:
     """The experiment of that name.
 
+    Parameters
+    ----------
+    name : str
+
+    Returns
+    -------
+    Experiment
+
     Raises
     ------
     SpecError

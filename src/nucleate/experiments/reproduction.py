@@ -1,4 +1,4 @@
-"""The verb: run an experiment, or all, and keep verdicts and figures in a folder."""
+"""Run an experiment, or all, and keep verdicts and figures in a folder."""
 
 import base64
 from collections.abc import Iterator, Sequence
@@ -9,12 +9,11 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from rich.console import Console
-from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
-from rich.progress import Progress as Bar
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from nucleate._files import write_atomically
 from nucleate.errors import NucleateError
-from nucleate.experiments.experiment import Experiment, Progress, Verdict, find, keep
+from nucleate.experiments.experiment import Experiment, ShareDone, Verdict, load_verdict, save_verdict
 from nucleate.experiments.registry import EXPERIMENTS, get_experiment
 
 
@@ -49,10 +48,14 @@ def reproduce(
     progress : bool
         Whether to show on standard error how far it is.
 
+    Returns
+    -------
+    Verdict
+
     Raises
     ------
     SpecError
-        For an unknown name.
+        For an unknown name, or an experiment that does not measure a number for each of its criteria.
     NucleateError
         If the folder cannot be written.
 
@@ -85,7 +88,20 @@ def reproduce(
 def reproduce_all(*, out: str | Path, quick: bool = False, progress: bool = True) -> list[Verdict]:
     """Run every experiment that ``out`` lacks, and write the page ``index.html`` there that shows them all.
 
-    Parameters and errors are those of `reproduce`.
+    Parameters
+    ----------
+    out, quick, progress
+        As of `reproduce`.
+
+    Returns
+    -------
+    list of Verdict
+        In the order of `EXPERIMENTS`.
+
+    Raises
+    ------
+    NucleateError
+        If the folder cannot be written.
     """
     folder = _made(out)
     verdicts = _run(EXPERIMENTS, folder, quick=quick, progress=progress)
@@ -97,16 +113,16 @@ def _run(experiments: Sequence[Experiment[Any]], out: Path, *, quick: bool, prog
     verdicts = []
     with _show_progress(shown=progress) as show:
         for done, experiment in enumerate(experiments):
-            kept = find(experiment, out, quick=quick)
+            kept = load_verdict(experiment, out, quick=quick)
             verdicts.append(kept or _measured(experiment, out, show(experiment, done, len(experiments)), quick=quick))
     return verdicts
 
 
-def _measured(experiment: Experiment[Any], out: Path, progress: Progress, *, quick: bool) -> Verdict:
+def _measured(experiment: Experiment[Any], out: Path, progress: ShareDone, *, quick: bool) -> Verdict:
     progress(0.0)
     numbers, figure = experiment.measure(experiment.size(quick=quick), progress)
     verdict = Verdict.of(experiment, numbers, out, quick=quick)
-    keep(verdict, figure)
+    save_verdict(verdict, figure)
     return verdict
 
 
@@ -126,12 +142,12 @@ def _made(out: str | Path) -> Path:
 
 @contextmanager
 def _show_progress(*, shown: bool) -> Iterator[Any]:
-    """Gives the function that gives an experiment its `Progress`."""
+    """Gives the function that gives an experiment its `ShareDone`."""
     columns = (BarColumn(), TextColumn("{task.fields[at]}"), TimeElapsedColumn())
-    with Bar(*columns, console=Console(stderr=True), disable=not shown) as bar:
+    with Progress(*columns, console=Console(stderr=True), disable=not shown) as bar:
         task = bar.add_task("", total=1.0, at="")
 
-        def progress_of(experiment: Experiment[Any], done: int, count: int) -> Progress:
+        def progress_of(experiment: Experiment[Any], done: int, count: int) -> ShareDone:
             def show(share: float) -> None:
                 at = f"{done + 1}/{count} {experiment.name}"
                 bar.update(task, completed=(done + share) / count, at=at)

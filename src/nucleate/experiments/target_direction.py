@@ -7,8 +7,8 @@ import numpy as np
 from jaxtyping import Float
 from matplotlib.figure import Figure
 
-from nucleate.experiments.drawing import BLUE, ORANGE, colors, legend, panels
-from nucleate.experiments.experiment import Criterion, Experiment, Measurement, Progress
+from nucleate.experiments.experiment import Criterion, Experiment, Measurement, ShareDone
+from nucleate.figures import BLUE, ORANGE, colors, legend, panels
 from nucleate.init_scale import InitScale
 from nucleate.network import Network
 from nucleate.observe import alignment, neurons
@@ -37,7 +37,7 @@ class Size(NamedTuple):
     gammas: tuple[float, ...]
 
 
-class _Turn(NamedTuple):
+class Turn(NamedTuple):
     """The neurons' |cos| to the target direction, from the start to the 10 % drop, and at the end of training."""
 
     dropped: bool
@@ -56,10 +56,10 @@ class _Turn(NamedTuple):
         return float((self.trained > TURNED).mean())
 
 
-Turns = dict[tuple[str, float], list[_Turn]]
+Turns = dict[tuple[str, float], list[Turn]]
 
 
-def measure(size: Size, progress: Progress) -> Measurement:
+def measure(size: Size, progress: ShareDone) -> Measurement:
     turns: Turns = {}
     cells = list(product(PLANS, size.gammas))
     work = np.cumsum([size.width**gamma for _, gamma in cells])
@@ -78,27 +78,27 @@ def measure(size: Size, progress: Progress) -> Measurement:
     return Measurement(numbers, _draw(turns, size))
 
 
-def _turns(problem: Problem, plan: Plan, gamma: float, size: Size) -> list[_Turn]:
-    """Each run is trained once to find the step of the drop, and once more to look at it until there."""
+def _turns(problem: Problem, plan: Plan, gamma: float, size: Size) -> list[Turn]:
+    """Each run is trained once to find the step of the drop, and once more to evaluate it until there."""
     scale, shape = InitScale("gamma", gamma), (problem.inputs, [size.width] * 2, 1)
     networks = [Network.create(*shape, scale=scale, seed=seed) for seed in range(size.seeds)]
     target = target_directions(networks[0], problem.train.x, problem.train.y).directions[0]
     rates = [plan.learning_rate] * size.seeds
     steps = BEYOND + round(plan.pace * size.width**gamma)
-    runs = train_many(networks, problem, learning_rates=rates, steps=steps, records=4)
+    runs = train_many(networks, problem, learning_rates=rates, steps=steps, evaluations=4)
     return [_turn(run, problem, plan.learning_rate, target) for run in runs]
 
 
-def _turn(run: Run, problem: Problem, learning_rate: float, target: Float[np.ndarray, " d"]) -> _Turn:
+def _turn(run: Run, problem: Problem, learning_rate: float, target: Float[np.ndarray, " d"]) -> Turn:
     steps, cosines, drop = [], [], run.drop_steps[DROP]
 
-    def look(batch: Batch) -> None:
+    def note(batch: Batch) -> None:
         steps.append(batch.step)
         cosines.append(_cosines(batch.final[0], target))
 
     until = run.steps if drop is None else drop
-    train(run.initial, problem, learning_rate=learning_rate, steps=until, records=40, on_record=look)
-    return _Turn(drop is not None, np.array(steps), np.array(cosines), _cosines(run.final, target))
+    train(run.initial, problem, learning_rate=learning_rate, steps=until, evaluations=40, on_evaluation=note)
+    return Turn(drop is not None, np.array(steps), np.array(cosines), _cosines(run.final, target))
 
 
 def _cosines(network: Network, target: Float[np.ndarray, " d"]) -> Float[np.ndarray, " m"]:
@@ -121,7 +121,7 @@ def _draw(turns: Turns, size: Size) -> Figure:
     over_time.plot(small.steps, small.cosines, color=BLUE, lw=0.6, alpha=0.6)
     over_time.set(xlabel="step", ylabel=r"$|\cos|$ to the target direction", title="Each neuron, small start")
     for data, panel in zip(PLANS, spreads, strict=True):
-        for gamma, colour, label in (
+        for gamma, color, label in (
             (max(size.gammas), BLUE, "small, plateau"),
             (min(size.gammas), ORANGE, "large, trained"),
         ):
@@ -129,7 +129,7 @@ def _draw(turns: Turns, size: Size) -> Figure:
             small_start = gamma == max(size.gammas)
             ends = np.concatenate([turn.cosines[-1] if small_start else turn.trained for turn in turns[data, gamma]])
             weights = np.full(ends.size, 1 / ends.size)
-            panel.hist(ends, bins=20, range=(0, 1), weights=weights, color=colour, alpha=0.7, label=label)
+            panel.hist(ends, bins=20, range=(0, 1), weights=weights, color=color, alpha=0.7, label=label)
         panel.set(xlabel=r"$|\cos|$ to the target direction", ylabel="share of the neurons", title=data)
     legend(spreads[0], loc="upper left")
     return figure

@@ -2,19 +2,30 @@
 
 from nucleate.figures.forecast import forecast_against_measured
 from nucleate.figures.grid import cosine_heat_maps, loss_by_scale, phase_map
+from nucleate.figures.planes import in_plane, unit_vectors
 from nucleate.figures.reduction import before_and_after
 from nucleate.figures.run import neuron_directions, singular_values, trajectory
-from nucleate.figures.style import png, save
+from nucleate.figures.style import BLUE, FORMATS, GREEN, GREY, ORANGE, colors, legend, panels, png, save
 
 __all__ = [
+    "BLUE",
+    "FORMATS",
+    "GREEN",
+    "GREY",
+    "ORANGE",
     "before_and_after",
+    "colors",
     "cosine_heat_maps",
     "forecast_against_measured",
+    "in_plane",
+    "legend",
     "loss_by_scale",
     "neuron_directions",
+    "panels",
     "phase_map",
     "png",
     "save",
     "singular_values",
     "trajectory",
+    "unit_vectors",
 ]

@@ -5,8 +5,8 @@ import polars as pl
 from matplotlib.figure import Figure
 
 from nucleate.errors import StudyError
-from nucleate.figures.style import colors, finished_runs, for_print, quiet
-from nucleate.studies import Study
+from nucleate.figures.style import colors, for_print, panels
+from nucleate.studies import Study, finished_runs
 
 
 @for_print
@@ -15,14 +15,22 @@ def forecast_against_measured(study: Study) -> Figure:
 
     Filled points are runs in the theory's regime.
 
+    Parameters
+    ----------
+    study : Study
+
+    Returns
+    -------
+    matplotlib Figure
+
     Raises
     ------
     StudyError
-        If the study has no forecasts, or none came to pass yet.
+        If the study has no forecasts, with the reason, or none came to pass yet.
     """
     spec, forecasts = study.spec, study.forecasts
     if forecasts.is_empty():
-        raise StudyError(f"{study.path} holds no forecasts: of mini-batches there are none.")
+        raise StudyError(f"{study.path} holds no forecasts. {study.no_forecast or 'Their files are gone.'}")
     names = {"forecast": "drop_10_percent", "lower": "lower_10", "upper": "upper_10"}
     expected = forecasts.select("run", "in_regime", **{name: pl.col(column) for name, column in names.items()})
     results = finished_runs(study).select("run", spec.convention, measured="drop_10_percent")
@@ -31,11 +39,10 @@ def forecast_against_measured(study: Study) -> Figure:
         raise StudyError(
             f"{study.path} has no run whose loss fell by 10 % as forecast; train longer or with less noise."
         )
-    figure = Figure(figsize=(3.5, 2.7), layout="constrained")
-    panel = figure.subplots()
+    figure, (panel,) = panels(1, width=3.5, height=2.7)
     scales = sorted(spec.scales)
     inner = set(runs.filter("in_regime")[spec.convention])
-    for scale, colour in zip(scales, colors(len(scales)), strict=True):
+    for scale, color in zip(scales, colors(len(scales)), strict=True):
         for inside in (True, False):
             some = runs.filter((pl.col(spec.convention) == scale) & (pl.col("in_regime") == inside))
             if some.is_empty():
@@ -46,8 +53,8 @@ def forecast_against_measured(study: Study) -> Figure:
                 some["measured"],
                 xerr=np.abs(some.select("lower", "upper").to_numpy().T - expected_steps),
                 fmt="o",
-                color=colour,
-                markerfacecolor=colour if inside else "none",
+                color=color,
+                markerfacecolor=color if inside else "none",
                 ms=3.5,
                 lw=0.8,
                 label=f"{scale:g}" if inside or scale not in inner else None,
@@ -56,7 +63,6 @@ def forecast_against_measured(study: Study) -> Figure:
     ends = [max(1, int(steps.min())), int(steps.max())]
     panel.plot(ends, ends, color="0.5", lw=0.8, zorder=0)
     panel.set(xscale="log", yscale="log", xlabel="step forecast", ylabel="step measured", title="Loss down by 10 %")
-    quiet(panel)
     if not runs["in_regime"].all():
         panel.errorbar(
             [], [], xerr=[], fmt="o", color="0.4", markerfacecolor="none", ms=3.5, label="outside\nthe regime"

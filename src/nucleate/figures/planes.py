@@ -10,8 +10,8 @@ from nucleate.observe import Snapshot
 
 def in_plane(
     snapshots: Sequence[Snapshot], layer: int
-) -> tuple[Float[np.ndarray, "moments k 2"], Float[np.ndarray, "moments k"]]:
-    """The unit vectors of a layer's neurons in the plane of their two principal directions over all moments.
+) -> tuple[Float[np.ndarray, "snapshots k 2"], Float[np.ndarray, "snapshots k"]]:
+    """The unit vectors of a layer's neurons in the plane of their two principal directions over all snapshots.
 
     Where they have two entries they are themselves, and the distance from the middle shows the amplitude.
 
@@ -23,10 +23,10 @@ def in_plane(
 
     Returns
     -------
-    points : array of shape (moments, k, 2)
+    points : array of shape (snapshots, k, 2)
         Inside the unit circle.
-    sizes : array of shape (moments, k)
-        Amplitudes relative to the largest of the moment.
+    sizes : array of shape (snapshots, k)
+        Amplitudes relative to the largest of the snapshot.
     """
     unit = unit_vectors(snapshots, layer)
     sizes = np.stack([taken.amplitudes[layer] for taken in snapshots]).astype(np.float64)
@@ -40,6 +40,6 @@ def in_plane(
     return unit @ np.linalg.svd(weighted, full_matrices=False).Vh[:2].T, sizes
 
 
-def unit_vectors(snapshots: Sequence[Snapshot], layer: int) -> Float[np.ndarray, "moments k fan_in"]:
-    """The directions of a layer, from 0, at all moments in float64."""
+def unit_vectors(snapshots: Sequence[Snapshot], layer: int) -> Float[np.ndarray, "snapshots k fan_in"]:
+    """The directions of a layer, from 0, in all snapshots, in float64."""
     return np.stack([taken.directions[layer] for taken in snapshots]).astype(np.float64)

@@ -1,5 +1,7 @@
 """Pictures of one run over time: measures, singular values, directions."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import polars as pl
 from matplotlib.figure import Figure
@@ -7,10 +9,9 @@ from matplotlib.patches import Circle
 
 from nucleate.errors import StudyError
 from nucleate.figures.planes import in_plane
-from nucleate.figures.style import BLUE, GREEN, GREY, ORANGE, colors, finished_runs, for_print, quiet
+from nucleate.figures.style import BLUE, GREEN, GREY, ORANGE, colors, for_print, legend, panels
 from nucleate.observe import Snapshot
-from nucleate.studies import Study
-from nucleate.studies.findings import find
+from nucleate.studies import Study, finished_runs, measured_layers, study_findings, tables
 
 
 @for_print
@@ -23,17 +24,20 @@ def trajectory(study: Study, run: int | None = None) -> Figure:
     run : int, optional
         Its number; by default the first run of the cell that the report recommends.
 
+    Returns
+    -------
+    matplotlib Figure
+
     Raises
     ------
     StudyError
-        If that run is not finished.
+        If that run is not finished, or the study's model has no measured layers.
     """
+    layers = measured_layers(study)
     run, name = _chosen(study, run)
     course = study.trajectories.filter(pl.col("run") == run)
     steps = course["step"] + 1
-    layers = range(1, len(study.spec.hidden) + 1)
-    figure = Figure(figsize=(7.0, 2.3), layout="constrained")
-    loss, neurons, rank = figure.subplots(1, 3)
+    figure, (loss, neurons, rank) = panels(3, width=7 / 3, height=2.3)
     loss.plot(steps, course["train_loss"], color=BLUE, label="training")
     loss.plot(steps, course["validation_loss"], color=ORANGE, ls=":", label="validation")
     forecasts = study.forecasts
@@ -41,35 +45,49 @@ def trajectory(study: Study, run: int | None = None) -> Figure:
         for step in forecasts.filter(pl.col("run") == run)["drop_1_percent"].drop_nulls().to_list():
             loss.axvline(step + 1, color=GREEN, ls="--", lw=1, label="forecast end\nof plateau")
     loss.set(yscale="log", ylabel="loss")
-    loss.legend(frameon=False, fontsize="small")
-    for layer, colour in zip(layers, colors(len(layers)), strict=True):
-        neurons.plot(steps, course[f"effective_neurons_{layer}"], color=colour, label=f"layer {layer}")
-        rank.plot(steps, course[f"stable_rank_{layer}"], color=colour)
+    legend(loss)
+    for layer, color in zip(layers, colors(len(layers)), strict=True):
+        neurons.plot(steps, course[tables.effective_neurons(layer)], color=color, label=f"layer {layer}")
+        rank.plot(steps, course[tables.measured("stable_rank", layer)], color=color)
     neurons.set(yscale="log", ylabel="effective neurons")
-    neurons.legend(frameon=False, fontsize="small")
+    legend(neurons)
     rank.set(ylabel="stable rank of the weights")
     for panel in (loss, neurons, rank):
         panel.set(xscale="log", xlabel="step + 1")
-        quiet(panel)
     figure.suptitle(name)
     return figure
 
 
 @for_print
 def singular_values(study: Study, run: int | None = None) -> Figure:
-    """The largest singular values of each hidden layer's weights over time; see `trajectory` for ``run``."""
+    """The largest singular values of each measured layer's weights over time.
+
+    Parameters
+    ----------
+    study : Study
+    run : int, optional
+        As of `trajectory`.
+
+    Returns
+    -------
+    matplotlib Figure
+
+    Raises
+    ------
+    StudyError
+        As `trajectory`, and if no snapshots of that run are kept.
+    """
+    layers = measured_layers(study)
     run, name = _chosen(study, run)
-    taken = _snapshots(study, run)
-    steps = np.array([int(moment.step) for moment in taken]) + 1
-    layers = len(taken[0].singular_values)
-    figure = Figure(figsize=(2.9 * layers + 0.5, 2.3), layout="constrained")
-    for layer, panel in enumerate(figure.subplots(1, layers, squeeze=False)[0]):
-        values = np.stack([moment.singular_values[layer] for moment in taken])
-        for column, colour in zip(values.T, colors(values.shape[1]), strict=True):
-            panel.plot(steps, column, color=colour, lw=1.2)
-        panel.set(xscale="log", yscale="log", xlabel="step + 1", title=f"hidden layer {layer + 1}")
-        quiet(panel)
-        if layer == 0:
+    taken = snapshots_of(study, run)
+    steps = np.array([int(snapshot.step) for snapshot in taken]) + 1
+    figure, axes = panels(len(layers), width=2.9, height=2.3, beside=0.5)
+    for index, (layer, panel) in enumerate(zip(layers, axes, strict=True)):
+        values = np.stack([snapshot.singular_values[index] for snapshot in taken])
+        for column, color in zip(values.T, colors(values.shape[1]), strict=True):
+            panel.plot(steps, column, color=color, lw=1.2)
+        panel.set(xscale="log", yscale="log", xlabel="step + 1", title=f"hidden layer {layer}")
+        if index == 0:
             panel.set_ylabel(f"{values.shape[1]} largest singular values")
     figure.suptitle(name)
     return figure
@@ -77,39 +95,67 @@ def singular_values(study: Study, run: int | None = None) -> Figure:
 
 @for_print
 def neuron_directions(study: Study, run: int | None = None) -> Figure:
-    """The directions of the neurons, a row a hidden layer, at four moments; see `trajectory` for ``run``.
+    """The directions of the neurons, a row a measured layer, at four steps.
 
     Unit vectors in the plane of their two principal directions over the run; the dots grow with the amplitude.
+
+    Parameters
+    ----------
+    study : Study
+    run : int, optional
+        As of `trajectory`.
+
+    Returns
+    -------
+    matplotlib Figure
+
+    Raises
+    ------
+    StudyError
+        As `trajectory`, and if no snapshots of that run are kept.
     """
+    layers = measured_layers(study)
     run, name = _chosen(study, run)
-    taken = _snapshots(study, run)
-    moments = np.unique(np.linspace(0, len(taken) - 1, 4).round().astype(int))
-    layers = len(taken[0].directions)
-    figure = Figure(figsize=(1.7 * len(moments) + 0.2, 1.8 * layers + 0.3), layout="constrained")
-    grid = figure.subplots(layers, len(moments), squeeze=False, subplot_kw={"aspect": "equal"})
-    for layer, row in enumerate(grid):
-        points, sizes = in_plane(taken, layer)
-        for panel, moment in zip(row, moments, strict=True):
-            panel.add_patch(_circle())
-            panel.scatter(*points[moment].T, s=2 + 26 * sizes[moment], color=BLUE, alpha=0.5, lw=0)
+    taken = snapshots_of(study, run)
+    shown = np.unique(np.linspace(0, len(taken) - 1, 4).round().astype(int))
+    figure = Figure(figsize=(1.7 * len(shown) + 0.2, 1.8 * len(layers) + 0.3), layout="constrained")
+    grid = figure.subplots(len(layers), len(shown), squeeze=False, subplot_kw={"aspect": "equal"})
+    for index, (layer, row) in enumerate(zip(layers, grid, strict=True)):
+        points, sizes = in_plane(taken, index)
+        for panel, number in zip(row, shown, strict=True):
+            panel.add_patch(Circle((0, 0), 1, fill=False, color=GREY, lw=0.6))
+            panel.scatter(*points[number].T, s=2 + 26 * sizes[number], color=BLUE, alpha=0.5, lw=0)
             panel.set(xlim=(-1.1, 1.1), ylim=(-1.1, 1.1), xticks=[], yticks=[])
             panel.spines[:].set_visible(False)
-            if layer == 0:
-                panel.set_title(f"step {int(taken[moment].step)}", fontsize="medium")
-        row[0].set_ylabel(f"layer {layer + 1}")
+            if index == 0:
+                panel.set_title(f"step {int(taken[number].step)}", fontsize="medium")
+        row[0].set_ylabel(f"layer {layer}")
     figure.suptitle(name)
     return figure
 
 
-def _circle() -> Circle:
-    return Circle((0, 0), 1, fill=False, color=GREY, lw=0.6)
+def snapshots_of(study: Study, run: int) -> Sequence[Snapshot]:
+    """A run's snapshots, one at least.
+
+    Raises
+    ------
+    StudyError
+        If there is none.
+    """
+    taken = study.snapshots(run)
+    if not taken:
+        raise StudyError(
+            f"{study.path} keeps no snapshots of run {run}: they are kept of the first seed of every init scale and "
+            "learning rate."
+        )
+    return taken
 
 
 def _chosen(study: Study, run: int | None) -> tuple[int, str]:
-    """The run's number and its name."""
+    """The number of a run, or else of the first one of the recommended cell, and its name."""
     results = finished_runs(study)
     if run is None:
-        findings = find(study)
+        findings = study_findings(study)
         run = findings.recommended.runs[0] if findings and findings.trained else int(results["run"][0])
     row = results.filter(pl.col("run") == run)
     if row.is_empty():
@@ -117,13 +163,3 @@ def _chosen(study: Study, run: int | None) -> tuple[int, str]:
     cell = row.row(0, named=True)
     convention = study.spec.convention
     return run, f"{convention} {cell[convention]:g}, learning rate {cell['lr']:g}, seed {cell['seed']}"
-
-
-def _snapshots(study: Study, run: int) -> list[Snapshot]:
-    taken = study.snapshots(run)
-    if not taken:
-        raise StudyError(
-            f"{study.path} keeps no moments of run {run}: they are kept of the first seed of every init scale and "
-            "learning rate."
-        )
-    return taken

@@ -4,25 +4,25 @@ from collections.abc import Callable, Sequence
 from functools import wraps
 from io import BytesIO
 from pathlib import Path
-from typing import ParamSpec
+from typing import Any, ParamSpec
 
 import matplotlib
 import numpy as np
-import polars as pl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from nucleate._files import write_atomically
-from nucleate.errors import NucleateError, StudyError
-from nucleate.studies import Study
+from nucleate.errors import NucleateError
 
 FORMATS = ("pdf", "png", "svg")
-BLUE, ORANGE, GREEN, GREY = "#0072b2", "#d55e00", "#009e73", "#55606b"
 
+# Okabe and Ito's colors, told apart by the color-blind too.
+BLUE, ORANGE, GREEN, GREY = "#0072b2", "#d55e00", "#009e73", "#55606b"
 
 TEXT = 8.0
 """Points: what a paper's figure has when it is printed as wide as it is."""
 _DPI = 220
+_UNDATED: dict[str, dict[str, None]] = {"pdf": {"CreationDate": None}, "png": {}, "svg": {"Date": None}}
 _Arguments = ParamSpec("_Arguments")
 
 
@@ -41,15 +41,75 @@ def for_print(draw: Callable[_Arguments, Figure]) -> Callable[_Arguments, Figure
     return drawn
 
 
+def panels(
+    count: int, *, width: float = 3.3, height: float = 2.9, beside: float = 0.0, **options: Any
+) -> tuple[Figure, Sequence[Axes]]:
+    """A figure of panels side by side, without what is not data.
+
+    Parameters
+    ----------
+    count : int
+    width, height : float
+        Of each panel, in inches.
+    beside : float
+        Room on the right for what belongs to all panels.
+    **options
+        As of `matplotlib.figure.Figure.subplots`.
+
+    Returns
+    -------
+    figure : matplotlib Figure
+        Not pyplot's: nothing of it stays behind.
+    axes : sequence of matplotlib Axes
+
+    Examples
+    --------
+    >>> figure, (left, right) = panels(2, sharey=True)
+    >>> figure.get_size_inches().round(1)
+    array([6.6, 2.9])
+    """
+    figure = Figure(figsize=(width * count + beside, height), layout="constrained")
+    axes = figure.subplots(1, count, squeeze=False, **options)[0]
+    for panel in axes:
+        quiet(panel)
+    return figure, axes
+
+
+def quiet(panel: Axes) -> None:
+    """Leave out what is not data."""
+    panel.spines[["top", "right"]].set_visible(False)
+    panel.grid(alpha=0.25, lw=0.5)
+
+
+def legend(panel: Axes, **options: Any) -> None:
+    """A legend without a frame; ``options`` as of `matplotlib.axes.Axes.legend`."""
+    panel.legend(**{"frameon": False, "fontsize": "small"} | options)
+
+
+def colors(count: int) -> Sequence[tuple[float, float, float, float]]:
+    """Colors for an ordered family, from dark to light, told apart by the color-blind and in grey.
+
+    Examples
+    --------
+    >>> [round(float(red), 2) for red, *_ in colors(2)]
+    [0.27, 0.74]
+    """
+    # The map's lightest tenth is hard to see on white.
+    return [matplotlib.colormaps["viridis"](share) for share in np.linspace(0, 0.9, count)]
+
+
 def png(figure: Figure) -> bytes:
     """The figure as a PNG file's bytes, at 220 dots an inch."""
-    buffer = BytesIO()
-    figure.savefig(buffer, format="png", dpi=_DPI)
-    return buffer.getvalue()
+    return _to_bytes(figure, "png")
 
 
 def save(figure: Figure, path: str | Path) -> None:
     """Write the figure to a .pdf, .png or .svg file, which appears whole or not at all.
+
+    Parameters
+    ----------
+    figure : matplotlib Figure
+    path : path
 
     Raises
     ------
@@ -60,34 +120,13 @@ def save(figure: Figure, path: str | Path) -> None:
     ending = path.suffix.removeprefix(".").lower()
     if ending not in FORMATS:
         raise NucleateError(f"The figure {path} has no ending that is known; give it .pdf, .png or .svg.")
+    write_atomically(path, _to_bytes(figure, ending))
+
+
+def _to_bytes(figure: Figure, format: str) -> bytes:
+    """Equal figures are equal bytes: without a date, and with fixed ids."""
     buffer = BytesIO()
     # Type 42 is what journals take; matplotlib's own default, type 3, many refuse.
-    with matplotlib.rc_context({"pdf.fonttype": 42}):
-        figure.savefig(buffer, format=ending, dpi=_DPI)
-    write_atomically(path, buffer.getvalue())
-
-
-def colors(count: int) -> Sequence[tuple[float, float, float, float]]:
-    """Colours for an ordered family, told apart by the colour-blind and in grey."""
-    # The map's lightest tenth is hard to see on white.
-    return [matplotlib.colormaps["viridis"](share) for share in np.linspace(0, 0.9, count)]
-
-
-def quiet(panel: Axes) -> None:
-    """Leave out what is not data."""
-    panel.spines[["top", "right"]].set_visible(False)
-    panel.grid(alpha=0.25, lw=0.5)
-
-
-def finished_runs(study: Study) -> pl.DataFrame:
-    """The results of a study, of one run at least.
-
-    Raises
-    ------
-    StudyError
-        If none is finished.
-    """
-    results = study.results
-    if results.is_empty():
-        raise StudyError(f"{study.path} has no finished run yet; the same sweep command goes on.")
-    return results
+    with matplotlib.rc_context({"pdf.fonttype": 42, "svg.hashsalt": "nucleate"}):
+        figure.savefig(buffer, format=format, dpi=_DPI, metadata=_UNDATED[format])
+    return buffer.getvalue()

@@ -5,33 +5,39 @@ To first order training follows the path at ``s`` times the speed, so its clock 
 is the network's own at the points of the path. What lies across is what this cannot know, and widens the interval.
 """
 
+from collections.abc import Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from nucleate.activations import Activation
+from nucleate.devices import for_each
+from nucleate.models import outputs_of_columns, take_apart
 from nucleate.network import Network
 from nucleate.training import engine
 
 
 class Departure(NamedTuple):
-    """At one point of the path, for each run; ``excess`` is the network's loss less its leading part's."""
+    """At one point of the path; ``excess`` is the network's loss less its leading part's.
 
-    excess: Float[np.ndarray, " runs"]
-    speed: Float[np.ndarray, " runs"]
-    across: Float[np.ndarray, " runs"]
+    ``more`` is what the network's own gradient has more than the leading part's.
+    """
+
+    excess: Float[Array | np.ndarray, ""]
+    speed: Float[Array | np.ndarray, ""]
+    across: Float[Array | np.ndarray, ""]
+    more: Any
 
 
-class Rows(NamedTuple):
+class WeightedRows(NamedTuple):
     """Data as the engine takes them, inputs as columns, and what each row counts for."""
 
-    x: Float[Array, "d n"]
-    y: Float[Array, "n c"]
-    weights: Float[Array, " n"]
+    x: Float[np.ndarray, "d n"]
+    y: Float[np.ndarray, "n c"]
+    weights: Float[np.ndarray, " n"]
 
 
 def restore(lead: Network, own: Network) -> Network:
@@ -48,46 +54,47 @@ def unrestore(own: Network, lead: Network) -> Network:
     """A network, or a gradient of it, in the form of the leading network that stands for it."""
     weights, biases = own.weights, own.biases
     if biases[0] is not None and lead.biases[0] is None:
-        first = jnp.concatenate([weights[0], biases[0][..., None]], axis=-1)
+        first = np.concatenate([weights[0], np.asarray(biases[0])[..., None]], axis=-1)
         weights, biases = (first, *weights[1:]), (None, *biases[1:])
     return Network(weights, biases, lead.activation)
 
 
-def departure(
-    program: engine.Program, lead: Activation, networks: Network, own_data: Rows, lead_data: Rows
-) -> tuple[Departure, Network]:
-    """Of stacked networks with the activation of training, on the data given for it and for the leading part.
+def departures(
+    own: engine.Program,
+    lead: engine.Program,
+    networks: Sequence[Network],
+    own_rows: WeightedRows,
+    lead_rows: WeightedRows,
+) -> list[Departure]:
+    """How each network departs from its leading part.
 
-    Beside it what the networks' own gradients have more than the leading part's.
+    Parameters
+    ----------
+    own, lead : engine.Program
+        Of the network, and of its leading part in the same form.
+    networks : sequence of Network
+        In float64, with the activation of training.
+    own_rows, lead_rows : WeightedRows
+        The data given for the network and for the leading part.
     """
-    runs, devices = len(networks.weights[0]), jax.device_count()
-    # Every device takes as many, the last ones over again where they do not come out even.
-    filled = np.minimum(np.arange(-(-runs // devices) * devices), runs - 1)
-    spread = jax.tree.map(lambda leaf: np.asarray(leaf)[filled], networks)
-    found = jax.device_get(_depart(program, lead, spread, (own_data, lead_data)))
-    departed, more = jax.tree.map(lambda leaf: leaf[:runs], found)
-    return Departure(*departed), more
+    parameters = [take_apart(network)[0] for network in networks]
+    return for_each(_depart, parameters, own, lead, own_rows, lead_rows)
 
 
-@partial(jax.jit, static_argnames=("program", "lead"))
+@partial(jax.jit, static_argnames=("own", "lead"))
 def _depart(
-    program: engine.Program, lead: Activation, networks: Network, own_and_lead: tuple[Rows, Rows]
-) -> tuple[tuple[Float[Array, " runs"], ...], Network]:
-    def loss(network: Network, data: Rows) -> Float[Array, ""]:
-        each: Array = jax.vmap(lambda x, y: program.loss(network, x[:, None], y[None]), in_axes=(1, 0))(data.x, data.y)
-        return data.weights @ each
+    parameters: Any, own: engine.Program, lead: engine.Program, own_rows: WeightedRows, lead_rows: WeightedRows
+) -> Departure:
+    def loss(parameters: Any, program: engine.Program, rows: WeightedRows) -> Float[Array, ""]:
+        x, y, weights = map(jnp.asarray, rows)
+        return weights @ program.loss.rows(outputs_of_columns(program.frame(parameters), x).T, y)
 
-    def of_one(data: tuple[Rows, Rows], network: Network) -> tuple[tuple[Float[Array, ""], ...], Network]:
-        own_data, lead_data = data
-        own_loss, own = jax.value_and_grad(loss)(network, own_data)
-        followed = Network(network.weights, network.biases, lead)
-        leading_loss, leading = jax.value_and_grad(loss)(followed, lead_data)
-        more = jax.tree.map(jnp.subtract, own, Network(leading.weights, leading.biases, own.activation))
-        own, leading = (jnp.concatenate([leaf.ravel() for leaf in jax.tree.leaves(tree)]) for tree in (own, leading))
-        speed = own @ leading / (leading @ leading)
-        across = jnp.linalg.norm(own - speed * leading) / jnp.linalg.norm(leading)
-        return (own_loss - leading_loss, speed, across), more
-
-    departed: tuple[tuple[Float[Array, " runs"], ...], Network]
-    departed = engine.for_each_run(of_one, networks, own_and_lead)
-    return departed
+    own_loss, own_gradient = jax.value_and_grad(loss)(parameters, own, own_rows)
+    leading_loss, leading_gradient = jax.value_and_grad(loss)(parameters, lead, lead_rows)
+    more = jax.tree.map(jnp.subtract, own_gradient, leading_gradient)
+    full, leading = (
+        jnp.concatenate([leaf.ravel() for leaf in jax.tree.leaves(tree)]) for tree in (own_gradient, leading_gradient)
+    )
+    speed = full @ leading / (leading @ leading)
+    across = jnp.linalg.norm(full - speed * leading) / jnp.linalg.norm(leading)
+    return Departure(own_loss - leading_loss, speed, across, more)

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from nucleate._wording import card
-from nucleate.optimizers import OptimizerName
+from nucleate.optimizers import Optimizer
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Forecast:
 
     Parameters
     ----------
-    optimizer, learning_rate : str, float
+    optimizer, learning_rate : Optimizer, float
         What it holds for.
     drop_steps : dict of float to (StepForecast or None)
         For 0.01, 0.1 and 0.3: when the training loss will have fallen by that share of its start. None: the leading
@@ -56,7 +56,7 @@ class Forecast:
     horizon : int
     """
 
-    optimizer: OptimizerName
+    optimizer: Optimizer
     learning_rate: float
     drop_steps: dict[float, StepForecast | None]
     left_by: int | None
@@ -81,4 +81,4 @@ class Forecast:
             "directions": len(self.target_directions),
             "in the theory's regime": "yes" if self.in_regime else "no: orders of magnitude only",
         }
-        return card(f"Forecast for {self.optimizer}, learning rate {self.learning_rate:g}", rows)
+        return card(f"Forecast for {self.optimizer.name}, learning rate {self.learning_rate:g}", rows)

@@ -1,22 +1,22 @@
 """The verb: when the plateau will end, which way the neurons will turn, and whether to believe it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
 from nucleate.errors import SpecError
-from nucleate.forecasting.departure import Departure, Rows, departure, restore, unrestore
+from nucleate.forecasting.departure import WeightedRows, departures, restore, unrestore
 from nucleate.forecasting.expected import Forecast
-from nucleate.forecasting.judgement import BETWEEN, Seen, judge, point_of_drop, points_between, points_to_see
+from nucleate.forecasting.judgement import BETWEEN, PathReading, judge, point_of_drop, points_between, points_to_read
 from nucleate.forecasting.leading import MOST_ROWS, leading, spaced_rows
 from nucleate.forecasting.simulation import Simulation
+from nucleate.models import describe, take_apart
 from nucleate.network import Network
 from nucleate.observe import alignment, neurons
-from nucleate.optimizers import OptimizerName
+from nucleate.optimizers import GD, Optimizer
 from nucleate.problems import Problem
 from nucleate.theory import target_directions
 from nucleate.training import check_runs, engine, make_settings
@@ -29,10 +29,9 @@ CONDENSED = 0.9
 def forecast(
     network: Network,
     problem: Problem,
-    optimizer: OptimizerName = "gd",
+    optimizer: Optimizer | str = GD,
     learning_rate: float = 0.05,
     *,
-    momentum: float = 0.9,
     horizon: int = HORIZON,
 ) -> Forecast:
     """Forecast one full-batch training run; see `forecast_many`.
@@ -46,14 +45,7 @@ def forecast(
     >>> print(expected.drop_steps[0.1], expected.in_regime)
     109 [106, 110] True
     """
-    return forecast_many(
-        [network],
-        problem,
-        learning_rates=[learning_rate],
-        optimizer=optimizer,
-        momentum=momentum,
-        horizon=horizon,
-    )[0]
+    return forecast_many([network], problem, learning_rates=[learning_rate], optimizer=optimizer, horizon=horizon)[0]
 
 
 def forecast_many(
@@ -61,82 +53,94 @@ def forecast_many(
     problem: Problem,
     *,
     learning_rates: Sequence[float],
-    optimizer: OptimizerName = "gd",
-    momentum: float = 0.9,
+    optimizer: Optimizer | str = GD,
     horizon: int = HORIZON,
 ) -> list[Forecast]:
     """Forecast full-batch training runs of one architecture, before any training.
 
-    The networks' leading parts are stepped under the optimiser itself, on data compressed to d + c rows where the
-    activation is smooth and the loss squared error (so that the cost does not grow with the data), else on at most 1024
-    rows. At a dozen points of that path the network itself is looked at, which corrects the clock and the loss to first
-    order and measures how far the theory's regime holds (derived in docs/theory.md).
+    The networks' leading parts are stepped under the optimizer itself, on data compressed to d + c rows where the
+    activation is smooth and the loss quadratic (so that the cost does not grow with the data), else on at most 1024
+    rows. At a dozen points of that path the network itself is read, which corrects the clock and the loss to first
+    order and measures how far the theory's regime holds (derived here, in docs/theory.md).
 
     Parameters
     ----------
     networks : sequence of Network
         Of one architecture; each run's start.
     problem : Problem
+        Under any loss.
     learning_rates : sequence of float
         One for each network.
-    optimizer, momentum
-        As in `nucleate.train`.
+    optimizer : Optimizer or str
+        One that follows the gradient, or whose steps do not depend on its size.
     horizon : int
         Runs still on their plateau at this step are not followed further.
+
+    Returns
+    -------
+    list of Forecast
+        One for each network.
 
     Raises
     ------
     SpecError
-        For an optimiser, a momentum, a learning rate or a horizon out of range, or networks that do not fit the
-        problem or each other.
+        For a model that is not a `Network`, an optimizer of which no honest forecast can be made, a learning rate or a
+        horizon out of range, or networks that do not fit the problem or each other.
     """
+    optimizer = make_settings(optimizer=optimizer).optimizer
+    _refuse_unforecast(networks, optimizer)
     check_runs(problem, networks, learning_rates)
-    make_settings(optimizer=optimizer, momentum=momentum)
     if not 1 <= horizon < 2**31:
         raise SpecError(f"The horizon is {horizon} steps; it must be from 1 to 2147483647.")
-    program = engine.Program(problem.task, optimizer, momentum, None)
+    keeps_pace = not optimizer.follows_gradient
     leads = leading(networks, problem)
+    program = engine.Program(take_apart(leads.networks[0])[1], problem.loss, optimizer)
     simulation = Simulation(program, leads.networks, leads.x, leads.y, learning_rates)
     drops, left_at = simulation.first_descent(horizon)
-    points = np.stack([points_to_see(run, int(end)) for run, end in zip(drops, left_at, strict=True)])
+    points = np.stack([points_to_read(run, int(end)) for run, end in zip(drops, left_at, strict=True)])
 
-    lead = leads.networks[0].activation
     x, y = problem.train.x, problem.train.y
-    data = [Rows(jnp.asarray(x[s.rows].T), jnp.asarray(y[s.rows]), jnp.asarray(s.weights)) for s in leads[-2:]]
-    stacked, losses, departures = [], [], []
-    for state, loss in simulation.states_at(points):
-        stacked.append(restore(state, networks[0]).astype("float64"))
+    rows = [WeightedRows(np.ascontiguousarray(x[s.rows].T), y[s.rows], s.weights) for s in (leads.own, leads.lead)]
+    own_form = replace(networks[0], activation=leads.networks[0].activation)
+    own = replace(program, frame=take_apart(networks[0])[1])
+    lead = replace(program, frame=take_apart(own_form)[1])
+
+    def restored(states: Sequence[Network]) -> list[Network]:
+        return [restore(state, networks[0]).astype("float64") for state in states]
+
+    followed, losses, departed = [], [], []
+    for states, loss in simulation.states_at(points):
+        followed.append(restored(states))
         losses.append(loss)
-        departures.append(departure(program, lead, stacked[-1], *data)[0])
-    leading_loss, departed = np.array(losses), Departure(*map(np.array, zip(*departures, strict=True)))
+        departed.append(departures(own, lead, followed[-1], *rows))
+    leading_loss = np.array(losses)
+    excess, speed, across = (
+        np.array([[getattr(run, name) for run in at] for at in departed]) for name in ("excess", "speed", "across")
+    )
+    if keeps_pace:
 
-    followed = stacked
-    if optimizer == "adam":
+        def rest(states: list[Network]) -> list[Any]:
+            at = departures(own, lead, restored(states), *rows)
+            return [unrestore(run.more, leads.networks[0]) for run in at]
 
-        def rest(state: Network) -> Network:
-            more = departure(program, lead, restore(state, networks[0]).astype("float64"), *data)[1]
-            return unrestore(more, leads.networks[0])
-
-        # Adam moves every weight by a full step, however small its gradient: where the leading part's vanishes, as that
-        # of a first-layer bias does for targets of mean zero, the rest of the gradient decides which way.
+        # Such an optimizer moves every weight by a full step, however small its gradient: where the leading part's
+        # vanishes, as that of a first-layer bias does for targets of mean zero, the rest of the gradient decides.
         finely = simulation.states_pushed(points_between(points), rest)
-        followed = [restore(state, networks[0]) for state in finely][::BETWEEN]
+        followed = [restored(states) for states in finely][::BETWEEN]
     targets = _targets(networks[0], problem)
     forecasts = []
     for run, rate in enumerate(learning_rates):
-        seen = Seen(
-            points[run], (leading_loss + departed.excess)[:, run], departed.speed[:, run], departed.across[:, run]
-        )
+        reading = PathReading(points[run], (leading_loss + excess)[:, run], speed[:, run], across[:, run])
         judgement = judge(
-            seen,
+            reading,
             drops[run],
             float(simulation.plateau_loss[run] / simulation.start_loss[run]),
-            keeps_pace=optimizer == "adam",
+            keeps_pace=keeps_pace,
         )
         turned, sides, share = point_of_drop(drops[run]), None, None
         # Where the leading part has jumped away instead, its directions say nothing of the network's.
         if leading_loss[turned, run] <= (1 + engine.DROPS[0]) * simulation.start_loss[run]:
-            sides, share = condensed(jax.tree.map(lambda leaf, run=run: leaf[run], followed[turned]), targets)
+            sides, share = condensed(followed[turned][run], targets)
         forecasts.append(
             Forecast(
                 optimizer=optimizer,
@@ -151,6 +155,20 @@ def forecast_many(
     return forecasts
 
 
+def _refuse_unforecast(networks: Sequence[Any], optimizer: Optimizer) -> None:
+    for network in networks:
+        if not isinstance(network, Network):
+            raise SpecError(
+                f"Forecasts are of fully connected networks (nucleate.Network); {describe(network)} has no known "
+                "leading part, so train it to see."
+            )
+    if optimizer.follows_gradient is None:
+        raise SpecError(
+            f"No forecast can be made under {optimizer!r}: its steps neither shrink with the gradient, as gradient "
+            "descent's do, nor are independent of its size, as Adam's are (weight decay does so); train to see."
+        )
+
+
 def condensed(network: Network, targets: Float[np.ndarray, "k d"]) -> tuple[Int[np.ndarray, " m_1"], float]:
     """For the first layer's neurons the side of their nearest target direction, and the share that has condensed."""
     # A run that diverged on the way leaves NaN, which has no direction.
@@ -161,15 +179,16 @@ def condensed(network: Network, targets: Float[np.ndarray, "k d"]) -> tuple[Int[
 
 
 def _targets(network: Network, problem: Problem) -> Float[np.ndarray, "k d"]:
-    """From the residuals at zero output, less their mean where a bias beyond the first layer takes that up at once."""
+    """From the residuals at output zero, or at the best constant where a bias beyond the first layer fits it."""
     x, y = problem.train.x, problem.train.y
     if not network.activation.slope:
         # Their search walks over the data thousands of times.
         rows = spaced_rows(len(x), MOST_ROWS)
         x, y = x[rows], y[rows]
-    residuals = np.asarray(problem.residual(jnp.zeros_like(jnp.asarray(y)), y))
+    outputs = np.zeros_like(y)
     if any(bias is not None for bias in network.biases[1:]):
-        residuals = residuals - residuals.mean(axis=0)
+        outputs = np.broadcast_to(problem.loss.constant_outputs(y), y.shape)
+    residuals = problem.loss.residual(outputs, y)
     return target_directions(network, x, residuals).directions
 
 
@@ -190,28 +209,35 @@ class Outcome:
         return None if forecast.sides is None else float(np.mean(self.sides == forecast.sides))
 
 
-def check_forecasts(
-    networks: Sequence[Network],
-    problem: Problem,
-    forecasts: Sequence[Forecast],
-    *,
-    momentum: float = 0.9,
-    steps: int | None = None,
+def measure_outcomes(
+    networks: Sequence[Network], problem: Problem, forecasts: Sequence[Forecast], *, steps: int | None = None
 ) -> list[Outcome]:
     """Train the networks through their first descent as the forecasts suppose, and say what came of it.
 
     Training ends with the 30 % drop, or at twice the latest step forecast; where a drop has no forecast, not before
     ``steps`` either, by default the forecasts' horizon.
+
+    Parameters
+    ----------
+    networks : sequence of Network
+    problem : Problem
+    forecasts : sequence of Forecast
+        One for each network.
+    steps : int, optional
+
+    Returns
+    -------
+    list of Outcome
+        One for each network.
     """
-    program = engine.Program(problem.task, forecasts[0].optimizer, momentum, None)
+    program = engine.Program(take_apart(networks[0])[1], problem.loss, forecasts[0].optimizer)
     rates = [forecast.learning_rate for forecast in forecasts]
     training = Simulation(program, networks, problem.train.x, problem.train.y, rates)
     drops, left_at = training.first_descent(_longest(forecasts, steps), through_flats=True)
     ends = np.where(drops[:, 1] >= 0, drops[:, 1], left_at)
-    ((stacked, _),) = training.states_at(ends[:, None])
+    ((reached, _),) = training.states_at(ends[:, None])
     outcomes = []
-    for run, forecast in enumerate(forecasts):
-        network = jax.tree.map(lambda leaf, run=run: leaf[run], stacked)
+    for run, (network, forecast) in enumerate(zip(reached, forecasts, strict=True)):
         sides, share = condensed(network, forecast.target_directions)
         found = {
             amount: int(step) if step >= 0 else None for amount, step in zip(engine.DROPS, drops[run], strict=True)

@@ -14,12 +14,12 @@ SHORTEST_PLATEAU = 20
 LARGEST_CORRECTION, LARGEST_ACROSS = 0.05, 0.1
 """The theory's regime: the departure from the leading part changes the time by less, and bends the path by less."""
 BETWEEN = 3
-"""Where the network is looked at on its own way, it is so many times from one of these points to the next."""
+"""Where the network is read on its own way, it is so many times from one of these points to the next."""
 _FRACTIONS = (0.3, 0.6, 0.8, 0.9, 1.0)
 _BEYOND = (0.15, 0.5, 1.0)
 
 
-class Seen(NamedTuple):
+class PathReading(NamedTuple):
     """What was seen of a run at some steps of its leading part's path."""
 
     points: Int[np.ndarray, " points"]
@@ -40,8 +40,8 @@ class Judgement(NamedTuple):
     loss: Float[np.ndarray, " t"]
 
 
-def points_to_see(drops: Int[np.ndarray, " drops"], end: int) -> Int[np.ndarray, " points"]:
-    """Steps at which the network is looked at: on the plateau, between the drops, and beyond the last as far again."""
+def points_to_read(drops: Int[np.ndarray, " drops"], end: int) -> Int[np.ndarray, " points"]:
+    """Steps at which the network is read: on the plateau, between the drops, and beyond the last as far again."""
     first, second, third = (int(step) if step >= 0 else end for step in drops)
     between = np.array([1 / 3, 2 / 3, 1.0])
     points = np.concatenate(
@@ -68,18 +68,18 @@ def point_of_drop(drops: Int[np.ndarray, " drops"]) -> int:
     return len(_FRACTIONS) + (3 if drops[1] >= 0 else 6)
 
 
-def judge(seen: Seen, drops: Int[np.ndarray, " drops"], plateau: float, *, keeps_pace: bool) -> Judgement:
+def judge(seen: PathReading, drops: Int[np.ndarray, " drops"], plateau: float, *, keeps_pace: bool) -> Judgement:
     """Correct the drops of the leading part by what was seen, and say how far to trust them.
 
     Parameters
     ----------
-    seen : Seen
+    seen : PathReading
     drops : array of int
         The steps of the leading part's drops, -1 where there is none.
     plateau : float
         The loss on the plateau, as a share of that at the start.
     keeps_pace : bool
-        Whether the optimiser's steps do not depend on the gradient's size.
+        Whether the optimizer's steps do not depend on the gradient's size.
     """
     clock = seen.points.astype(float) if keeps_pace else _clock(seen)
     steps, loss = _curve(clock, seen.loss)
@@ -115,7 +115,7 @@ def judge(seen: Seen, drops: Int[np.ndarray, " drops"], plateau: float, *, keeps
     return Judgement(drop_steps, left_by, in_regime, correction, across, steps, loss)
 
 
-def _clock(seen: Seen) -> Float[np.ndarray, " points"]:
+def _clock(seen: PathReading) -> Float[np.ndarray, " points"]:
     """The integral of dt / s along the path."""
     # Where the path is left altogether the speed means nothing, or is NaN; the bounds keep the clock running.
     pace = 1 / np.clip(np.nan_to_num(seen.speed), 0.2, 5.0)

@@ -1,6 +1,6 @@
 """What is simulated in place of training: the network's leading part, on as little data as tell it all.
 
-For a smooth activation of multiplicity 1 the leading part is a linear network, and its squared error depends on the
+For a smooth activation of multiplicity 1 the leading part is a linear network, and a quadratic loss depends on the
 data through second moments alone. A QR factorisation of inputs and targets side by side keeps these to the last digit
 in d + c rows, however many there were, as in least squares.
 """
@@ -8,7 +8,6 @@ in d + c rows, however many there were, as in least squares.
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
@@ -46,14 +45,14 @@ def leading(networks: Sequence[Network], problem: Problem) -> Leading:
     """The leading parts in the runs' own dtype: parameters as they are, the activation replaced by its leading part.
 
     Where the data are compressed a first-layer bias becomes the last column of the weights and 1 the last input, so
-    that every optimiser moves it as it would the bias.
+    that every optimizer moves it as it would the bias.
     """
     own, biases = networks[0].activation, networks[0].biases
     lead = Activation(
         f"leading part of {own.name}", own.leading, own.multiplicity, own.right, own.left, parity=own.parity
     )
     x, y = problem.train.x, problem.train.y
-    if problem.task == "regression" and own.slope and not any(bias is not None for bias in biases[1:]):
+    if problem.loss.is_quadratic and own.slope and not any(bias is not None for bias in biases[1:]):
         linear = tuple(Network(_with_bias_column(network), (None,) * network.depth, lead) for network in networks)
         inputs = x if biases[0] is None else np.column_stack([x, np.ones(len(x))])
         few = large_and_small_rows(inputs, y, COMPARED_ROWS)
@@ -64,10 +63,10 @@ def leading(networks: Sequence[Network], problem: Problem) -> Leading:
     return Leading(same, x[rows], y[rows], _equally(np.arange(len(x))), _equally(rows))
 
 
-def _with_bias_column(network: Network) -> tuple[Float[Array, "fan_out fan_in"], ...]:
+def _with_bias_column(network: Network) -> tuple[Float[Array | np.ndarray, "fan_out fan_in"], ...]:
     first, *others = network.weights
     bias = network.biases[0]
-    return (first if bias is None else jnp.column_stack([first, bias]), *others)
+    return (first if bias is None else np.column_stack([first, bias]), *others)
 
 
 def spaced_rows(n: int, most: int) -> Int[np.ndarray, " rows"]:

@@ -21,7 +21,7 @@ from nucleate.observe.ranks import Ranks, ranks
 
 @dataclass(frozen=True, eq=False)
 class Layer:
-    """One layer of m units, in float64.
+    """One layer of m units; arrays of any kind are kept as NumPy's in float64.
 
     Parameters
     ----------
@@ -52,6 +52,10 @@ class Layer:
     entering: Float[np.ndarray, "m n"]
     leaving: Float[np.ndarray, "m n"]
     opposites_are_one: bool
+
+    def __post_init__(self) -> None:
+        for array in ("incoming", "weights", "outgoing", "entering", "leaving"):
+            object.__setattr__(self, array, np.asarray(getattr(self, array), np.float64))
 
     @property
     def width(self) -> int:

@@ -76,6 +76,10 @@ def _same(outputs: Float[Array, "n c"]) -> Float[Array, "n c"]:
     return outputs
 
 
+def _same_signal(graph: Any, signal: str) -> str:
+    return signal
+
+
 def _softmax(outputs: Float[Array, "n c"]) -> Float[Array, "n c"]:
     return jax.nn.softmax(outputs, axis=1)
 
@@ -90,7 +94,7 @@ def _accuracy(predicted: Float[np.ndarray, "n c"], true: Float[np.ndarray, "n c"
     return float(np.mean(right & np.isfinite(predicted).all(axis=1)))
 
 
-IDENTITY = Link("identity", _same, onnx=lambda graph, signal: signal)
+IDENTITY = Link("identity", _same, onnx=_same_signal)
 SOFTMAX = Link("softmax", _softmax, "categorical", "classification")
 
 RMSE = Metric("rmse", _root_mean_squared_error)
@@ -150,9 +154,10 @@ class Loss:
             raise SpecError(f"The loss {self.name!r} is not one of {', '.join(LOSSES)}; pass it as a Loss object.")
         return self.value(outputs, y)
 
-    def __call__(self, outputs: Float[Array | np.ndarray, "n c"], y: Float[Array | np.ndarray, "n c"]) -> float:
-        """The mean over rows."""
-        return float(_mean(self, outputs, y))
+    def __call__(self, outputs: Float[Array | np.ndarray, "n c"], y: Float[Array | np.ndarray, "n c"]) -> Any:
+        """The mean over rows: a number, or while JAX traces, a tracer."""
+        mean = _mean(self, outputs, y)
+        return mean if isinstance(mean, jax.core.Tracer) else float(mean)
 
     @in_float64
     def residual(

@@ -1,4 +1,4 @@
-"""The verb: one self-contained page about a study, for someone who will not read code."""
+"""One self-contained page about a study, for someone who will not read code."""
 
 from functools import partial
 from importlib.metadata import version
@@ -12,15 +12,13 @@ from plotly.offline import get_plotlyjs
 
 from nucleate._files import write_atomically
 from nucleate.errors import StudyError
-from nucleate.network import read_metadata
-from nucleate.problems import Preprocessing
-from nucleate.reduction import FOLDER, Reduction, count_parameters, load_reduction
+from nucleate.problems import CROSS_ENTROPY, SQUARED
+from nucleate.reduction import FOLDER, Reduction, load_reduction
 from nucleate.reporting import sentences
 from nucleate.reporting.payload import payload
 from nucleate.reporting.phase_map import phase_maps
 from nucleate.reporting.sentences import load_texts
-from nucleate.studies import Study
-from nucleate.studies.findings import Findings, find
+from nucleate.studies import Findings, Study, study_findings, tables
 
 
 def report(study: Study | str | Path, lang: str = "en", out: str | Path = "report.html") -> Path:
@@ -44,7 +42,7 @@ def report(study: Study | str | Path, lang: str = "en", out: str | Path = "repor
     Raises
     ------
     StudyError
-        If the folder is no study or is damaged.
+        If the folder is no study or is damaged, or its model has no measured layers.
     NucleateError
         For an unknown language, or if the page cannot be written.
 
@@ -81,7 +79,7 @@ def _page(study: Study, lang: str, texts: dict[str, dict[str, str]]) -> str:
         study=study,
         spec=study.spec,
         name=sentences.data_name(study),
-        settings={name: value for name, value in study.spec.model_dump().items() if value not in (None, ())},
+        settings=_settings(study),
         version=version("nucleate"),
         css=(page / "page.css").read_text("utf-8"),
         js=(page / "page.js").read_text("utf-8"),
@@ -95,23 +93,27 @@ def _page(study: Study, lang: str, texts: dict[str, dict[str, str]]) -> str:
     )
 
 
+def _settings(study: Study) -> dict[str, str]:
+    """What the spec says, and the loss where it leaves that to the target."""
+    spec, labels = study.spec, study.preprocessing is not None and study.preprocessing.labels
+    settings = spec.model_dump() | {"loss": (spec.loss or (CROSS_ENTROPY if labels else SQUARED)).name}
+    given = {name for name in settings if name == "loss" or getattr(spec, name) not in (None, ())}
+    return {name: sentences.say_setting(value) for name, value in settings.items() if name in given}
+
+
 def _contents(study: Study, texts: dict[str, dict[str, str]]) -> dict[str, Any]:
-    findings = find(study)
+    findings = study_findings(study)
     if findings is None:
         return {"findings": None}
-    first = findings.cells[0].runs[0]
-    metadata = read_metadata(study.path / "weights" / f"run-{first:05d}-initial.safetensors")
-    network = study.network(first, "initial")
-    targets = [column.name for column in Preprocessing.from_json(metadata["preprocessing"]).targets]
     contents = {
         "findings": findings,
-        "about": sentences.about(study, targets, network.widths[0], texts),
+        "about": sentences.about(study, texts),
         "terms": sentences.terms(findings, texts),
-        "network": texts["methods"]["parameters"].format(network=network, count=f"{count_parameters(network):,}"),
+        "network": sentences.describe_model(study, texts),
         "maps": phase_maps(findings, texts),
         "runs": _runs(findings),
         "data": payload(findings, texts),
-        "metric": texts["metric"][findings.metric],
+        "metric": sentences.name_metric(findings.metric, texts),
         "say_metric": partial(sentences.say_metric, findings.metric),
         "statuses": sentences.say_statuses(study.results, texts),
     }
@@ -145,7 +147,6 @@ def _runs(findings: Findings) -> list[list[dict[str, Any]]]:
     rows = study.results
     if not study.forecasts.is_empty():
         rows = rows.join(study.forecasts.select("run", forecast_end="drop_1_percent"), on="run", how="left")
-    layers = range(1, len(study.spec.hidden) + 1)
-    rows = rows.with_columns(neurons=pl.concat_list(f"effective_neurons_{layer}" for layer in layers))
+    rows = rows.with_columns(neurons=pl.concat_list(tables.effective_neurons(layer) for layer in findings.layers))
     by_run = {row["run"]: row for row in rows.iter_rows(named=True)}
     return [[by_run[run] for run in cell.runs] for cell in findings.cells]

@@ -1,4 +1,4 @@
-"""What the page's script draws: loss curves and moments of the neurons, small enough to travel inside the page."""
+"""What the page's script draws: loss curves and snapshots of the neurons, small enough to travel inside the page."""
 
 from base64 import b64encode
 from collections.abc import Sequence
@@ -8,24 +8,23 @@ import numpy as np
 import polars as pl
 
 from nucleate.devices import single_blas_thread
-from nucleate.figures.planes import in_plane, unit_vectors
+from nucleate.figures import in_plane, unit_vectors
 from nucleate.observe import Snapshot, cosine_similarity, leading_order
 from nucleate.reporting.sentences import Texts, name_cell
-from nucleate.studies.findings import Cell, Findings
-from nucleate.training import record_steps
+from nucleate.studies import Cell, Findings
+from nucleate.training import evaluation_steps
 
 SNAPSHOT_CHARACTERS = 2_500_000
-"""About how much of the page the moments of all cells may take; it decides how many neurons are shown."""
+"""About how much of the page the snapshots of all cells may take; it decides how many neurons are shown."""
 MOST_NEURONS, FEWEST_NEURONS = 48, 8
 
 
 def payload(findings: Findings, texts: Texts) -> dict[str, Any]:
-    """The curves of every run and the moments of every cell's first seed, for the page's script."""
+    """The curves of every run and the snapshots of every cell's first seed, for the page's script."""
     study, spec = findings.study, findings.study.spec
     curves = study.trajectories.partition_by("run", as_dict=True)
     taken = [study.snapshots(cell.runs[0]) for cell in findings.cells]
-    moments = sum(len(snapshots) for snapshots in taken)
-    neurons = _neurons_shown(moments * len(spec.hidden))
+    neurons = _neurons_shown(sum(map(len, taken)) * len(findings.layers))
     forecasts, name = study.forecasts, texts["runs"]["layer_option"]
     with single_blas_thread():
         cells = [
@@ -33,23 +32,24 @@ def payload(findings: Findings, texts: Texts) -> dict[str, Any]:
                 "name": name_cell(spec.convention, cell, texts),
                 "curves": [_curve(curves[run,]) for run in cell.runs],
                 "forecast": _forecast(forecasts, cell),
-                "moments": _moments(snapshots, neurons) if snapshots else None,
+                "snapshots": _snapshots(snapshots, neurons) if snapshots else None,
             }
             for cell, snapshots in zip(findings.cells, taken, strict=True)
         ]
     return {
         "texts": {**texts["script"], **{name: texts["runs"][name] for name in ("directions", "directions_polar")}},
-        "steps": record_steps(spec.steps, spec.records).tolist(),
+        "steps": evaluation_steps(spec.steps, spec.evaluations).tolist(),
         "last": spec.steps,
         "selected": findings.cells.index(findings.recommended) if findings.trained else 0,
-        "layers": [name.format(layer=layer, width=width) for layer, width in enumerate(spec.hidden, start=1)],
+        "layers": [name.format(layer=layer, width=width) for layer, width in findings.layers.items()],
+        "names": list(findings.layers),
         "cells": cells,
     }
 
 
-def _neurons_shown(layers_and_moments: int) -> int:
+def _neurons_shown(layers_and_snapshots: int) -> int:
     """As many neurons as the characters allow, each three numbers and a cosine with every other."""
-    bytes_each = 0.75 * SNAPSHOT_CHARACTERS / max(layers_and_moments, 1)
+    bytes_each = 0.75 * SNAPSHOT_CHARACTERS / max(layers_and_snapshots, 1)
     return int(np.clip((2 * bytes_each + 6.25) ** 0.5 - 2.5, FEWEST_NEURONS, MOST_NEURONS))
 
 
@@ -72,7 +72,7 @@ def _forecast(forecasts: pl.DataFrame, cell: Cell) -> dict[str, Any] | None:
     }
 
 
-def _moments(snapshots: Sequence[Snapshot], neurons: int) -> dict[str, Any]:
+def _snapshots(snapshots: Sequence[Snapshot], neurons: int) -> dict[str, Any]:
     layers = range(len(snapshots[0].directions))
     return {
         "steps": [int(taken.step) for taken in snapshots],
@@ -81,10 +81,10 @@ def _moments(snapshots: Sequence[Snapshot], neurons: int) -> dict[str, Any]:
 
 
 def _layer(snapshots: Sequence[Snapshot], layer: int, neurons: int) -> dict[str, Any]:
-    """One layer over time; whole numbers of a byte each, a moment after the other.
+    """One layer over time; whole numbers of a byte each, a snapshot after the other.
 
     ``cosine``: the upper triangle without its diagonal, row by row, in units of 1/127. ``points``: two coordinates of
-    each neuron, in the same units. ``sizes``: amplitudes relative to the moment's largest, in units of 1/255.
+    each neuron, in the same units. ``sizes``: amplitudes relative to the snapshot's largest, in units of 1/255.
     ``singular`` values are relative to the largest, in float32.
     """
     width = len(snapshots[0].directions[layer])

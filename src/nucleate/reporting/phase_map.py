@@ -6,7 +6,7 @@ import matplotlib
 from matplotlib.colors import LogNorm, to_hex
 
 from nucleate.reporting.sentences import Texts
-from nucleate.studies.findings import Cell, Findings
+from nucleate.studies import Cell, Findings
 
 
 class Field(NamedTuple):
@@ -16,13 +16,13 @@ class Field(NamedTuple):
     text: str
     label: str
     background: str
-    colour: str
+    color: str
     on_plateau: bool
     recommended: bool
 
 
 class Map(NamedTuple):
-    """One hidden layer: ``rows`` of fields by learning rate, largest first, along the init scales."""
+    """One layer: ``rows`` of fields by learning rate, largest first, along the init scales."""
 
     caption: str
     scales: list[str]
@@ -31,13 +31,13 @@ class Map(NamedTuple):
 
 
 def phase_maps(findings: Findings, texts: Texts) -> list[Map]:
-    """A map for every hidden layer."""
+    """A map for every measured layer."""
     spec = findings.study.spec
     index = {(cell.scale, cell.lr): number for number, cell in enumerate(findings.cells)}
     scales, rates = sorted(spec.scales), sorted(spec.lrs, reverse=True)
-    norm = LogNorm(1, max(*spec.hidden, 2))
+    norm = LogNorm(1, max(*findings.layers.values(), 2))
     maps = []
-    for layer, width in enumerate(spec.hidden, start=1):
+    for layer, width in findings.layers.items():
         rows = [
             (
                 f"{rate:g}",
@@ -58,7 +58,7 @@ def phase_maps(findings: Findings, texts: Texts) -> list[Map]:
 
 
 def _field(
-    findings: Findings, index: int | None, scale: float, rate: float, layer: int, norm: LogNorm, texts: Texts
+    findings: Findings, index: int | None, scale: float, rate: float, layer: str, norm: LogNorm, texts: Texts
 ) -> Field:
     spec = findings.study.spec
     fields = {"convention": spec.convention, "scale": f"{scale:g}", "lr": f"{rate:g}"}
@@ -69,8 +69,8 @@ def _field(
         status = texts["status"][cell.status.split(",")[0].split()[-1]]
         label = texts["map"]["failed_cell"].format(**fields, status=status)
         return Field(index, "×", label, "#f2f2f2", "#555555", False, False)
-    count = cell.fewest[layer - 1]
-    fields |= {"neurons": f"{count:.1f}", "width": str(spec.hidden[layer - 1]), "layer": str(layer)}
+    count = cell.fewest[list(findings.layers).index(layer)]
+    fields |= {"neurons": f"{count:.1f}", "width": str(findings.layers[layer]), "layer": layer}
     on_plateau = cell.stage == "initial plateau"
     recommended = cell is findings.recommended
     label = texts["map"]["cell"].format(**fields)

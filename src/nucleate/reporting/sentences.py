@@ -9,16 +9,27 @@ from typing import Any
 
 import polars as pl
 
-from nucleate.errors import NucleateError
+from nucleate.errors import NucleateError, StudyError
+from nucleate.problems import Metric
 from nucleate.reduction import Reduction
-from nucleate.studies import Study
-from nucleate.studies.findings import AS_GOOD, Cell, Findings
+from nucleate.studies import AS_GOOD, Cell, Findings, Study
+from nucleate.training import TRAINED
 
 LANGUAGES = ("en", "ja")
+Texts = Mapping[str, Mapping[str, str]]
 
 
 def load_texts(lang: str) -> dict[str, dict[str, str]]:
     """The texts of a language, by section and name, with the fields to fill in braces.
+
+    Parameters
+    ----------
+    lang : str
+        One of `LANGUAGES`.
+
+    Returns
+    -------
+    dict of dict of str
 
     Raises
     ------
@@ -34,9 +45,6 @@ def load_texts(lang: str) -> dict[str, dict[str, str]]:
         raise NucleateError(f"There is no language {lang!r}; choose one of {', '.join(LANGUAGES)}.")
     texts: dict[str, Any] = tomllib.loads((files("nucleate.reporting") / "texts" / f"{lang}.toml").read_text("utf-8"))
     return texts
-
-
-Texts = Mapping[str, Mapping[str, str]]
 
 
 def say(value: float) -> str:
@@ -73,11 +81,34 @@ def say_times(ratio: float) -> str:
     return f"{ratio:.1f}" if ratio < 9.95 else f"{ratio:,.0f}"
 
 
-def say_metric(metric: str, value: float) -> str:
-    """An error as it is, an accuracy as a percentage."""
+def say_metric(metric: Metric, value: float) -> str:
+    """A share as a percentage, another metric as it is."""
     if not math.isfinite(value):
         return "—"
-    return f"{100 * value:.1f} %" if metric == "accuracy" else f"{value:#.4g}".rstrip(".")
+    return f"{100 * value:.1f} %" if metric.is_share else f"{value:#.4g}".rstrip(".")
+
+
+def name_metric(metric: Metric, texts: Texts) -> str:
+    """The words for a metric, or its own name where there are none."""
+    return texts["metric"].get(metric.name, metric.name)
+
+
+def say_setting(value: Any) -> str:
+    """A setting of a spec: an object by its name, with its parameters; several values with commas.
+
+    Examples
+    --------
+    >>> say_setting({"name": "momentum", "momentum": 0.9}), say_setting((50, 50)), say_setting(None)
+    ('momentum (momentum 0.9)', '50, 50', '—')
+    """
+    if value is None or value == ():
+        return "—"
+    if isinstance(value, Mapping):
+        parameters = ", ".join(f"{name} {said}" for name, said in value.items() if name != "name")
+        return f"{value['name']} ({parameters})"
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return ", ".join(map(say_setting, value))
+    return str(getattr(value, "name", value))
 
 
 def answer(findings: Findings, reduction: Reduction | None, texts: Texts) -> list[str]:
@@ -98,7 +129,10 @@ def _where(findings: Findings, texts: Texts) -> str:
         return texts["answer"]["does_not_yet" if stuck else "does_not"].format(**fields, steps=f"{spec.steps:,}")
     if len(spec.scales) == 1:
         return texts["answer"]["condenses_alone"].format(**fields)
-    fields |= {"usual_neurons": say_neurons(findings.usual.fewest), "boundary": f"{findings.boundary.scale:g}"}
+    fields |= {
+        "largest_neurons": say_neurons(findings.largest_scale.fewest),
+        "boundary": f"{findings.boundary.scale:g}",
+    }
     return texts["answer"]["condenses"].format(**fields)
 
 
@@ -110,7 +144,7 @@ def _size(findings: Findings, reduction: Reduction | None, texts: Texts) -> str:
     fields = _fields(findings, origin, texts) | {
         "after": say_widths(reduction.hidden.after),
         "tolerance": say_share(reduction.tolerance),
-        "metric": texts["metric"][findings.metric],
+        "metric": name_metric(findings.metric, texts),
         "test_before": say_metric(findings.metric, reduction.test.before),
         "test_after": say_metric(findings.metric, reduction.test.after),
         "parameters_before": f"{reduction.parameters.before:,}",
@@ -127,19 +161,19 @@ def _size(findings: Findings, reduction: Reduction | None, texts: Texts) -> str:
 
 
 def _error(findings: Findings, texts: Texts) -> str:
-    usual, chosen, metric = findings.usual, findings.recommended, findings.metric
+    largest, chosen, metric = findings.largest_scale, findings.recommended, findings.metric
     fields = _fields(findings, chosen, texts) | {
-        "metric": texts["metric"][metric],
+        "metric": name_metric(metric, texts),
         "test": say_metric(metric, chosen.test),
         "validation": say_metric(metric, chosen.validation),
-        "usual_test": say_metric(metric, usual.test),
-        "usual_validation": say_metric(metric, usual.validation),
+        "largest_test": say_metric(metric, largest.test),
+        "largest_validation": say_metric(metric, largest.validation),
     }
     if len(findings.study.spec.scales) == 1:
         key = "error_alone"
-    elif chosen is usual:
-        key = "error_usual"
-    elif findings.is_worse(usual, chosen):
+    elif chosen is largest:
+        key = "error_largest"
+    elif findings.is_worse(largest, chosen):
         key = "error_better" if findings.is_confirmed else "error_unconfirmed"
     else:
         key = "error_same"
@@ -152,9 +186,9 @@ def recommendation(findings: Findings, reduction: Reduction | None, texts: Texts
     fields = _fields(findings, chosen, texts) | {"neurons": say_neurons(chosen.final)}
     if len(findings.study.spec.scales) == 1:
         key = "alone"
-    elif chosen is findings.usual:
-        key = "same" if len({cell.scale for cell in findings.good}) > 1 else "usual"
-    elif findings.is_worse(findings.usual, chosen):
+    elif chosen is findings.largest_scale:
+        key = "same" if len({cell.scale for cell in findings.good}) > 1 else "largest"
+    elif findings.is_worse(findings.largest_scale, chosen):
         key = "better_condensed" if chosen.ends_condensed else "better"
     else:
         key = "same_condensed"
@@ -164,9 +198,11 @@ def recommendation(findings: Findings, reduction: Reduction | None, texts: Texts
 def _baselines(reduction: Reduction | None, texts: Texts) -> list[str]:
     if reduction is None or not reduction.baselines:
         return []
-    sign = 1 if reduction.metric_name == "rmse" else -1
-    ours = sign * reduction.validation.after
-    as_good = [baseline for baseline in reduction.baselines if sign * baseline.validation <= ours + AS_GOOD * abs(ours)]
+    metric = reduction.metric
+    ours = metric.cost(reduction.validation.after)
+    as_good = [
+        baseline for baseline in reduction.baselines if metric.cost(baseline.validation) <= ours + AS_GOOD * abs(ours)
+    ]
     if not as_good:
         return [texts["recommendation"]["baselines_worse"]]
     smallest = min(as_good, key=lambda baseline: baseline.parameters)
@@ -177,9 +213,9 @@ def _baselines(reduction: Reduction | None, texts: Texts) -> list[str]:
         texts["recommendation"][key].format(
             baseline=texts["baseline"].get(smallest.name.replace(" ", "_"), smallest.name),
             parameters=f"{smallest.parameters:,}",
-            metric=texts["metric"][reduction.metric_name],
-            validation=say_metric(reduction.metric_name, smallest.validation),
-            test=say_metric(reduction.metric_name, smallest.test),
+            metric=name_metric(metric, texts),
+            validation=say_metric(metric, smallest.validation),
+            test=say_metric(metric, smallest.test),
         )
     ]
 
@@ -188,7 +224,7 @@ def limits(findings: Findings, texts: Texts) -> list[str]:
     """What the recommendation does not know."""
     study, chosen = findings.study, findings.recommended
     spec, sentences = study.spec, texts["recommendation"]
-    ended = study.results.filter(~pl.col("status").is_in(["finished", "early_stopped"]))
+    ended = study.results.filter(~pl.col("status").is_in(TRAINED))
     fields = {
         "seeds": len(spec.seeds),
         "steps": f"{spec.steps:,}",
@@ -201,7 +237,7 @@ def limits(findings: Findings, texts: Texts) -> list[str]:
     several = len(spec.scales) > 1
     apply = {
         "limit_missing": study.missing > 0,
-        "limit_unconfirmed": not findings.is_confirmed and findings.is_worse(findings.usual, chosen),
+        "limit_unconfirmed": not findings.is_confirmed and findings.is_worse(findings.largest_scale, chosen),
         "limit_seeds": len(spec.seeds) > 1,
         "limit_seed": len(spec.seeds) == 1,
         "limit_choice": len(findings.cells) > 1,
@@ -225,15 +261,16 @@ def data_name(study: Study) -> str:
     return Path(study.spec.data).name
 
 
-def about(study: Study, names: Sequence[str], inputs: int, texts: Texts) -> list[str]:
+def about(study: Study, texts: Texts) -> list[str]:
     """What was asked, of what data and on which grid."""
     spec, asked = study.spec, texts["asked"]
+    inputs, targets = _columns(study)
     fields = {
         "data": data_name(study),
-        "target": ", ".join(names),
+        "target": ", ".join(targets),
         "inputs": inputs,
-        "widths": say_widths(spec.hidden),
-        "activation": spec.activation,
+        "widths": say_widths(study.widths),
+        "made_of": say_architecture(study, texts),
         "convention": spec.convention,
         "scales": len(spec.scales),
         "scale_list": ", ".join(f"{scale:g}" for scale in spec.scales),
@@ -244,8 +281,30 @@ def about(study: Study, names: Sequence[str], inputs: int, texts: Texts) -> list
         "steps": f"{spec.steps:,}",
         **study.rows,
     }
-    keys = ["question", "grid", *(["rows"] if study.rows else [])]
-    return [asked[key].format(**fields) for key in keys]
+    return [asked[key].format(**fields) for key in ("question", "grid", "rows")]
+
+
+def say_architecture(study: Study, texts: Texts) -> str:
+    """The networks' activation, or the name of another model."""
+    key = "activation" if study.spec.model is None else "model"
+    return texts["asked"][key].format(name=say_setting(study.spec.model_dump()[key]))
+
+
+def describe_model(study: Study, texts: Texts) -> str:
+    """The model's architecture and how many numbers it learns."""
+    return texts["methods"]["parameters"].format(
+        inputs=_columns(study)[0],
+        widths=say_widths(study.widths),
+        made_of=say_architecture(study, texts),
+        count=f"{study.parameters:,}",
+    )
+
+
+def _columns(study: Study) -> tuple[int, list[str]]:
+    """How many inputs the models read, and the names of the targets."""
+    if study.preprocessing is None:
+        raise StudyError(f"{study.path} does not say which columns its models read; sweep into a new folder.")
+    return len(study.preprocessing.encoded_inputs), [column.name for column in study.preprocessing.targets]
 
 
 def terms(findings: Findings, texts: Texts) -> list[str]:
@@ -253,7 +312,7 @@ def terms(findings: Findings, texts: Texts) -> list[str]:
     asked, convention = texts["asked"], findings.study.spec.convention
     words = [asked["condensation"], asked["effective"], asked[convention]]
     if findings.trained:
-        words.append(asked["usual"].format(**_fields(findings, findings.usual, texts)))
+        words.append(asked["largest"].format(**_fields(findings, findings.largest_scale, texts)))
     return words
 
 
@@ -269,9 +328,9 @@ def _fields(findings: Findings, cell: Cell, texts: Texts) -> dict[str, str]:
         "convention": spec.convention,
         "scale": f"{cell.scale:g}",
         "lr": f"{cell.lr:g}",
-        "widths": say_widths(spec.hidden),
-        "usual_scale": f"{findings.usual.scale:g}",
-        "usual_lr": f"{findings.usual.lr:g}",
+        "widths": say_widths(findings.study.widths),
+        "largest_scale": f"{findings.largest_scale.scale:g}",
+        "largest_lr": f"{findings.largest_scale.lr:g}",
         "more": texts["margin"][f"more{alone}"],
         "no_more": texts["margin"][f"no_more{alone}"],
     }

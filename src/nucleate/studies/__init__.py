@@ -1,19 +1,37 @@
 """What a study is: spec, plan, folder, tables, summary and findings; whoever reads one needs no runner."""
 
-from nucleate.studies.findings import recommended_run
-from nucleate.studies.folder import Study
-from nucleate.studies.plan import PlannedRun, plan_chunks, plan_runs
+from nucleate.studies import tables
+from nucleate.studies.findings import AS_GOOD, Cell, Findings, recommended_run, study_findings
+from nucleate.studies.folder import At, Study, checkpoint_file, model_file, snapshots_file
+from nucleate.studies.formats import snapshots_to_bytes
+from nucleate.studies.keeper import ChunkResult, Keeper, keep
+from nucleate.studies.plan import Chunk, Plan, PlannedRun
 from nucleate.studies.spec import StudySpec, make_spec, read_spec
-from nucleate.studies.summary import summarize
+from nucleate.studies.summary import finished_runs, measured_layers, summarize
 
 __all__ = [
+    "AS_GOOD",
+    "At",
+    "Cell",
+    "Chunk",
+    "ChunkResult",
+    "Findings",
+    "Keeper",
+    "Plan",
     "PlannedRun",
     "Study",
     "StudySpec",
+    "checkpoint_file",
+    "finished_runs",
+    "keep",
     "make_spec",
-    "plan_chunks",
-    "plan_runs",
+    "measured_layers",
+    "model_file",
     "read_spec",
     "recommended_run",
+    "snapshots_file",
+    "snapshots_to_bytes",
+    "study_findings",
     "summarize",
+    "tables",
 ]

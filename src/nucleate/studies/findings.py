@@ -8,8 +8,11 @@ from typing import Any
 import polars as pl
 
 from nucleate.errors import StudyError
+from nucleate.problems import Metric
+from nucleate.studies import tables
 from nucleate.studies.folder import Study
-from nucleate.studies.summary import summarize
+from nucleate.studies.summary import measured_layers, summarize
+from nucleate.training import TRAINED
 
 CONDENSED_SHARE, CONDENSED_COUNT = 0.1, 2.0
 """A layer has condensed when it works as a tenth of its neurons, or as two of them."""
@@ -27,15 +30,15 @@ class Cell:
     runs : tuple of int
         The finished ones.
     trained : int
-        How many of them neither diverged nor died.
+        How many of them trained to their end.
     fewest, final : tuple of float
-        Effective neurons of each hidden layer: at the layer's most condensed moment, and at the end.
+        Effective neurons of each measured layer: where the layer is most condensed, and at the end.
     fewest_few : bool
-        Whether all hidden layers work as few neurons at their most condensed moment.
+        Whether all layers work as few neurons where they are most condensed.
     condensed, ends_condensed : bool
         Whether they do so and the run left its plateau; and whether it is so at the end.
     validation, worst_validation, test : float
-        Of the metric, at each run's best validated step; the second of the worst seed.
+        Of the metric, at each run's best validated evaluation; the second of the worst seed.
     plateau_end : float
         NaN where the plateau lasts.
     stage, status : str
@@ -70,12 +73,27 @@ class ForecastCheck:
 
 @dataclass(frozen=True, eq=False)
 class Findings:
-    """What a study found. The best cell is chosen on validation; the test rows only say how good it is."""
+    """What a study found. The best cell is chosen on validation; the test rows only say how good it is.
+
+    Parameters
+    ----------
+    study : Study
+    layers : dict of str to int
+        The width of every measured layer, by its name.
+    cells : tuple of Cell
+    forecast : ForecastCheck or None
+        None of a study without forecasts.
+    """
 
     study: Study
+    layers: dict[str, int]
     cells: tuple[Cell, ...]
-    metric: str
     forecast: ForecastCheck | None
+
+    @property
+    def metric(self) -> Metric:
+        """What predictions are judged by."""
+        return self.study.metric
 
     @cached_property
     def trained(self) -> tuple[Cell, ...]:
@@ -86,23 +104,19 @@ class Findings:
         """Grows as the init scale gets smaller: a larger gamma is a smaller scale."""
         return cell.scale if self.study.spec.convention == "gamma" else -cell.scale
 
-    def loss(self, value: float) -> float:
-        """The metric, turned so that smaller is better."""
-        return value if self.metric == "rmse" else -value
-
     @cached_property
-    def usual(self) -> Cell:
-        """The best validated cell of the largest init scale that trained: what one would have done anyway."""
+    def largest_scale(self) -> Cell:
+        """Of the largest init scale that trained, the best validated cell: what small starts are held against."""
         largest = min(map(self.smallness, self.trained))
-        return min(
-            (cell for cell in self.trained if self.smallness(cell) == largest),
-            key=lambda cell: self.loss(cell.validation),
-        )
+        return min((cell for cell in self.trained if self.smallness(cell) == largest), key=self._cost)
+
+    def _cost(self, cell: Cell) -> float:
+        return self.metric.cost(cell.validation)
 
     @cached_property
     def best(self) -> Cell:
         """The best validated cell."""
-        return min(self.trained, key=lambda cell: self.loss(cell.validation))
+        return min(self.trained, key=self._cost)
 
     @cached_property
     def condensed(self) -> tuple[Cell, ...]:
@@ -116,44 +130,42 @@ class Findings:
 
     @cached_property
     def recommended(self) -> Cell:
-        """Of the good cells better than the usual one, or else that end condensed, that of the fewest neurons.
+        """Of the good cells better than `largest_scale`, or else that end condensed, that of the fewest neurons.
 
-        Where there is neither, it is the usual one.
+        Where there is neither, it is `largest_scale`.
         """
-        usual = self.usual
-        better = [cell for cell in self.good if self.is_worse(usual, cell)]
-        smaller = [cell for cell in self.good if cell.scale != usual.scale and cell.ends_condensed]
-        smaller = [cell for cell in smaller if self.size(cell.final) < self.size(usual.final)]
-        return min(better or smaller or [usual], key=lambda cell: self.size(cell.final))
+        largest = self.largest_scale
+        better = [cell for cell in self.good if self.is_worse(largest, cell)]
+        smaller = [cell for cell in self.good if cell.scale != largest.scale and cell.ends_condensed]
+        smaller = [cell for cell in smaller if self.size(cell.final) < self.size(largest.final)]
+        return min(better or smaller or [largest], key=lambda cell: self.size(cell.final))
 
     @cached_property
     def recommended_run(self) -> int:
         """Of its runs, the best validated one."""
-        runs = self.study.results.filter(
-            pl.col("run").is_in(self.recommended.runs) & pl.col("status").is_in(["finished", "early_stopped"])
-        )
+        runs = self.study.results.filter(pl.col("run").is_in(self.recommended.runs) & pl.col("status").is_in(TRAINED))
         return int(runs.sort("best_validation_loss")["run"][0])
 
     @cached_property
     def good(self) -> tuple[Cell, ...]:
         """The cells as good as the best on validation."""
-        best = self.loss(self.best.validation)
-        return tuple(cell for cell in self.trained if self.loss(cell.validation) <= best + AS_GOOD * abs(best))
+        best = self._cost(self.best)
+        return tuple(cell for cell in self.trained if self._cost(cell) <= best + AS_GOOD * abs(best))
 
     @property
     def is_confirmed(self) -> bool:
-        """Whether on the test rows too the recommended cell is better than the usual one."""
-        return self.loss(self.recommended.test) < self.loss(self.usual.test)
+        """Whether on the test rows too the recommended cell is better than `largest_scale`."""
+        return self.metric.cost(self.recommended.test) < self.metric.cost(self.largest_scale.test)
 
     def is_worse(self, cell: Cell, than: Cell) -> bool:
         """Whether a cell's median on validation is worse than the other's worst seed and by more than `AS_GOOD`."""
-        theirs = self.loss(than.validation)
-        return self.loss(cell.validation) > max(self.loss(than.worst_validation), theirs + AS_GOOD * abs(theirs))
+        theirs, worst = self._cost(than), self.metric.cost(than.worst_validation)
+        return self._cost(cell) > max(worst, theirs + AS_GOOD * abs(theirs))
 
     def size(self, neurons: tuple[float, ...]) -> float:
         """Effective neurons as a share of the width, averaged over the layers."""
-        hidden = self.study.spec.hidden
-        return sum(count / width for count, width in zip(neurons, hidden, strict=True)) / len(hidden)
+        widths = self.layers.values()
+        return sum(count / width for count, width in zip(neurons, widths, strict=True)) / len(widths)
 
     @cached_property
     def stuck(self) -> int:
@@ -162,44 +174,67 @@ class Findings:
 
     @cached_property
     def failed(self) -> int:
-        """How many runs ended by themselves: diverged, no number, underflow, dead."""
-        return self.study.results.filter(~pl.col("status").is_in(["finished", "early_stopped"])).height
+        """How many runs ended without having trained: diverged, NaN, underflow, dead."""
+        return self.study.results.filter(~pl.col("status").is_in(TRAINED)).height
 
 
-def find(study: Study) -> Findings | None:
-    """The findings of a study; None while no run is finished."""
+def study_findings(study: Study) -> Findings | None:
+    """The findings of a study; None while no run is finished.
+
+    Parameters
+    ----------
+    study : Study
+        Finished or not; what is finished counts.
+
+    Returns
+    -------
+    Findings or None
+
+    Raises
+    ------
+    StudyError
+        If the study's model has no measured layers.
+    """
     results = study.results
     if results.is_empty():
         return None
-    metric = next(name.removeprefix("test_") for name in results.columns if name.startswith("test_"))
-    cells = tuple(_cell(study, results, row, metric) for row in summarize(study).iter_rows(named=True))
-    return Findings(study, cells, metric, _check_forecast(study, results))
+    layers = measured_layers(study)
+    cells = tuple(_cell(study, results, layers, row) for row in summarize(study).iter_rows(named=True))
+    return Findings(study, layers, cells, _check_forecast(study, results))
 
 
 def recommended_run(study: Study) -> int:
     """The number of the run that the page recommends: of the recommended init scale and rate, the best validated seed.
 
+    Parameters
+    ----------
+    study : Study
+
+    Returns
+    -------
+    int
+
     Raises
     ------
     StudyError
-        If no run of the study has trained.
+        If no run of the study has trained, or its model has no measured layers.
     """
-    findings = find(study)
+    findings = study_findings(study)
     if findings is None or not findings.trained:
         raise StudyError(f"No run of {study.path} has trained to its end; sweep into the folder first.")
     return findings.recommended_run
 
 
-def _cell(study: Study, results: pl.DataFrame, row: dict[str, Any], metric: str) -> Cell:
-    spec = study.spec
+def _cell(study: Study, results: pl.DataFrame, layers: dict[str, int], row: dict[str, Any]) -> Cell:
+    spec, metric = study.spec, study.metric
     runs = results.filter((pl.col(spec.convention) == row[spec.convention]) & (pl.col("lr") == row["lr"]))
-    trained = runs.filter(pl.col("status").is_in(["finished", "early_stopped"]))
-    layers = range(1, len(spec.hidden) + 1)
+    trained = runs.filter(pl.col("status").is_in(TRAINED))
     fewest, final = (
-        tuple(_number(row[f"{kind}_neurons_{layer}"]) for layer in layers) for kind in ("fewest_effective", "effective")
+        tuple(_number(row[column(layer)]) for layer in layers)
+        for column in (tables.fewest_effective_neurons, tables.effective_neurons)
     )
     left = row["stage"] != "initial plateau"
-    validation = trained[f"validation_{metric}"]
+    validation = trained[tables.metric_on_validation(metric.name)]
     return Cell(
         scale=row[spec.convention],
         lr=row["lr"],
@@ -207,21 +242,22 @@ def _cell(study: Study, results: pl.DataFrame, row: dict[str, Any], metric: str)
         trained=len(trained),
         fewest=fewest,
         final=final,
-        fewest_few=_few(fewest, spec.hidden),
-        condensed=left and _few(fewest, spec.hidden),
-        ends_condensed=left and _few(final, spec.hidden),
+        fewest_few=_few(fewest, layers),
+        condensed=left and _few(fewest, layers),
+        ends_condensed=left and _few(final, layers),
         validation=_number(validation.median()),
-        worst_validation=_number(validation.max() if metric == "rmse" else validation.min()),
-        test=_number(row[f"test_{metric}"]),
+        worst_validation=_number(validation.min() if metric.larger_is_better else validation.max()),
+        test=_number(row[tables.metric_on_test(metric.name)]),
         plateau_end=_number(row["plateau_end"]),
         stage=row["stage"] or "",
         status=row["status"],
     )
 
 
-def _few(neurons: tuple[float, ...], hidden: tuple[int, ...]) -> bool:
+def _few(neurons: tuple[float, ...], layers: dict[str, int]) -> bool:
     return all(
-        count <= max(CONDENSED_SHARE * width, CONDENSED_COUNT) for count, width in zip(neurons, hidden, strict=True)
+        count <= max(CONDENSED_SHARE * width, CONDENSED_COUNT)
+        for count, width in zip(neurons, layers.values(), strict=True)
     )
 
 

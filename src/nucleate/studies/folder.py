@@ -1,75 +1,38 @@
-"""The study folder: a spec, results and trajectories as Parquet, networks as safetensors; readable without us.
+"""The study folder as its readers see it: a spec, tables as Parquet, models as safetensors; readable without us.
 
-A chunk's results file appears last of its files, and whole. So a process may die at any moment: what the next one finds
-is finished, or is done again from the chunk's checkpoint or its start; and so is what somebody deleted.
+Reading needs no lock and no runner, and what is read may be unfinished: a chunk's results file appears last of its
+files, and whole.
 """
 
-import hashlib
 import json
-import platform
-import warnings
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from importlib.metadata import version
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
-import numpy as np
 import polars as pl
 from pydantic import ValidationError
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save
+from safetensors.numpy import load_file
 
-from nucleate._files import PARTIAL, write_atomically
 from nucleate._wording import card
-from nucleate.errors import StudyError
+from nucleate.errors import DataError, StudyError
+from nucleate.models import load_model
 from nucleate.network import Network
 from nucleate.observe import Snapshot
-from nucleate.problems import Problem
-from nucleate.studies.plan import PlannedRun, plan_runs
-from nucleate.studies.spec import StudySpec
-from nucleate.studies.tables import read_tables, tabulate_results, write_table
-from nucleate.training import Run
+from nucleate.problems import Loss, Metric, Preprocessing, Problem
+from nucleate.studies import tables
+from nucleate.studies.formats import read_problem, snapshots_from
+from nucleate.studies.plan import Plan
+from nucleate.studies.spec import NameOnly, StudySpec
+from nucleate.training import READING
 
-
-def versions() -> dict[str, str]:
-    """The versions on which the bits of a run depend."""
-    packages = ("nucleate", "jax", "jaxlib", "numpy", "optax", "scipy")
-    return {"python": platform.python_version(), **{name: version(name) for name in packages}}
-
-
-def split_hash(problem: Problem) -> str:
-    """The SHA-256 of the data as the networks see them."""
-    digest = hashlib.sha256()
-    for part in (problem.train, problem.validation, problem.test):
-        digest.update(part.x.tobytes() + part.y.tobytes())
-    return digest.hexdigest()
-
-
-_FAMILIES = ("directions", "amplitudes", "singular_values")
-
-
-def snapshots_to_bytes(snapshots: Sequence[Snapshot]) -> bytes:
-    """A tensor of all steps for each family and layer: ``directions.1``, ``amplitudes.1``, ..."""
-    tensors = {"steps": np.stack([taken.step for taken in snapshots])}
-    for family in _FAMILIES:
-        for layer, values in enumerate(zip(*(getattr(taken, family) for taken in snapshots), strict=True), start=1):
-            tensors[f"{family}.{layer}"] = np.stack(values)
-    return save(tensors)
-
-
-def snapshots_from(tensors: Mapping[str, np.ndarray]) -> list[Snapshot]:
-    """The snapshots of these tensors, in the order of the steps."""
-    layers = range(1, 1 + sum(name.startswith("directions.") for name in tensors))
-    return [
-        Snapshot(step, *(tuple(tensors[f"{family}.{layer}"][index] for layer in layers) for family in _FAMILIES))
-        for index, step in enumerate(tensors["steps"])
-    ]
-
-
-_FORMAT = "nucleate study 1"
-_FOLDERS = ("results", "trajectories", "forecasts", "weights", "snapshots", "checkpoints")
-Moment = Literal["initial", "final", "best"]
+FORMAT = "nucleate study 2"
+_FIRST_FORMAT = "nucleate study 1"
+FOLDERS = ("results", "trajectories", "forecasts", "weights", "snapshots", "checkpoints")
+SPEC, PROBLEM = "spec.json", "problem.safetensors"
+At = Literal["initial", "final", "best"]
+"""When in a run: at its start, at its last evaluation, and at the one with the lowest validation loss."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +43,7 @@ class Study:
     ----------
     path : Path
     spec : StudySpec
+        Of definitions of one's own, a study that was loaded knows the names.
     data_hash : str
         Of the data as they were read, see `nucleate.problems.Problem`.
     split_hash : str
@@ -88,6 +52,28 @@ class Study:
         Of what first wrote the folder.
     rows : dict of str to int
         How many rows are for training, validation and test.
+    widths : tuple of int
+        Of the measured layers; empty for models that have none.
+    layers : tuple of str
+        The names of these layers, which columns of tables carry; 1, 2, ... where none are given.
+    metric : Metric
+        What predictions are judged by; of a study that was loaded its value is None.
+    preprocessing : Preprocessing or None
+        From raw columns to inputs, and from outputs to the target's units or labels.
+    parameters : int
+        How many numbers a model learns.
+    no_forecast : str or None
+        Why there are no forecasts, if there are none.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from nucleate import sweep
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = sweep("sine-5d", gains=[0.1], hidden=[6], steps=20, out=f"{folder}/study", progress=False).path
+    ...     study = Study.load(path)
+    ...     study.metric.name, study.widths, study.results["status"].to_list(), study.network(0)
+    ('rmse', (6,), ['finished'], Network(5-6-1, tanh, biases in layers 1, float32))
     """
 
     path: Path
@@ -96,10 +82,25 @@ class Study:
     split_hash: str
     versions: dict[str, str]
     rows: dict[str, int]
+    widths: tuple[int, ...] = ()
+    layers: tuple[str, ...] = ()
+    metric: Metric = field(default=Metric("rmse", None), compare=False)
+    preprocessing: Preprocessing | None = None
+    parameters: int = 0
+    no_forecast: str | None = None
+    _read: dict[str, tuple[Any, pl.DataFrame]] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if not self.layers:
+            object.__setattr__(self, "layers", tuple(str(layer) for layer in range(1, len(self.widths) + 1)))
 
     @classmethod
     def load(cls, path: str | Path) -> "Study":
         """The study in a folder.
+
+        Parameters
+        ----------
+        path : path
 
         Raises
         ------
@@ -108,147 +109,80 @@ class Study:
         """
         path = Path(path)
         try:
-            saved = json.loads((path / "spec.json").read_text("utf-8"))
-            if saved["format"] != _FORMAT:
-                raise StudyError(
-                    f"{path} was written in the format {saved['format']!r}; this version reads {_FORMAT!r}."
-                )
-            spec = StudySpec(**saved["spec"])
-            # Folders begun by the first version do not say how many rows there were.
-            rows = saved.get("rows", {})
-            return cls(path, spec, saved["data_hash"], saved["split_hash"], saved["versions"], rows)
+            return cls.from_json(path, json.loads((path / SPEC).read_text("utf-8")))
         except (FileNotFoundError, NotADirectoryError):
-            raise StudyError(f"{path} holds no study (there is no spec.json); give the folder a sweep wrote.") from None
+            raise StudyError(f"{path} holds no study (there is no {SPEC}); give the folder a sweep wrote.") from None
         except OSError as error:
-            raise StudyError(f"{path / 'spec.json'} cannot be read ({error.strerror}); check its rights.") from None
-        except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, ValidationError) as error:
+            raise StudyError(f"{path / SPEC} cannot be read ({error.strerror}); check its rights.") from None
+        except (json.JSONDecodeError, UnicodeDecodeError, LookupError, TypeError, ValidationError, DataError) as error:
             raise StudyError(
-                f"{path / 'spec.json'} is damaged ({type(error).__name__}); move the folder away and sweep again."
+                f"{path / SPEC} is damaged ({type(error).__name__}); move the folder away and sweep again."
             ) from None
 
     @classmethod
-    def open(cls, path: str | Path, spec: StudySpec, problem: Problem) -> "Study":
-        """The study of this spec in a folder, begun there if the folder is new or empty.
+    def from_json(cls, path: Path, saved: Mapping[str, Any]) -> "Study":
+        """The study of what `to_json` gave, in a folder."""
+        if saved["format"] == _FIRST_FORMAT:
+            raise StudyError(f"{path} was written by nucleate 0.1, which this version does not read; sweep again.")
+        if saved["format"] != FORMAT:
+            raise StudyError(f"{path} was written in the format {saved['format']!r}; this version reads {FORMAT!r}.")
+        return cls(
+            path=path,
+            spec=StudySpec.model_validate(saved["spec"], context=READING),
+            data_hash=saved["data_hash"],
+            split_hash=saved["split_hash"],
+            versions=saved["versions"],
+            rows=saved["rows"],
+            widths=tuple(saved["layers"].values()),
+            layers=tuple(saved["layers"]),
+            metric=Metric(value=None, **saved["metric"]),
+            preprocessing=Preprocessing.model_validate(saved["preprocessing"]),
+            parameters=saved["parameters"],
+            no_forecast=saved["no_forecast"],
+        )
 
-        Raises
-        ------
-        StudyError
-            If the folder holds a study of another spec or other data, with the difference named; or other files.
-        """
-        path = Path(path)
-        rows = {part: len(getattr(problem, part).x) for part in ("train", "validation", "test")}
-        wanted = study = cls(path, spec, problem.data_hash, split_hash(problem), versions(), rows)
-        if (path / "spec.json").exists():
-            study = cls.load(path)
-            study._refuse_another(wanted)
-        elif path.exists() and (not path.is_dir() or any(_foreign(entry) for entry in path.iterdir())):
-            raise StudyError(f"{path} exists and is no study; choose another folder with --out.")
-        elif any(not file.name.endswith(PARTIAL) for folder in _FOLDERS for file in (path / folder).glob("*")):
-            raise StudyError(
-                f"{path} holds files of a study, but no spec.json says which; put that back, or choose another folder "
-                "with --out."
-            )
-        try:
-            for folder in _FOLDERS:
-                (path / folder).mkdir(parents=True, exist_ok=True)
-                for partial in (path / folder).glob(f".*{PARTIAL}"):
-                    partial.unlink(missing_ok=True)
-        except OSError as error:
-            raise StudyError(
-                f"The folder {path} cannot be made ({error.strerror}); choose another with --out."
-            ) from None
-        if not (path / "spec.json").exists():
-            saved = {"format": _FORMAT, "spec": spec.model_dump(mode="json", exclude_none=True)}
-            saved |= {"data_hash": study.data_hash, "split_hash": study.split_hash, "rows": study.rows}
-            saved |= {"versions": study.versions}
-            write_atomically(path / "spec.json", json.dumps(saved, indent=2, ensure_ascii=False).encode())
-        return study
-
-    def _refuse_another(self, wanted: "Study") -> None:
-        ours, theirs = self.spec.model_dump(mode="json"), wanted.spec.model_dump(mode="json")
-        different = [f"{name} {ours[name]} there, {theirs[name]} here" for name in ours if ours[name] != theirs[name]]
-        if self.data_hash != wanted.data_hash and not different:
-            different = [f"the data of {self.spec.data!r} have changed since"]
-        elif self.split_hash != wanted.split_hash and not different:
-            different = [f"the data of {self.spec.data!r} were split or standardized otherwise"]
-        if self.versions != wanted.versions and not different and self.missing:
-            changed = [name for name in wanted.versions if wanted.versions[name] != self.versions.get(name)]
-            warnings.warn(
-                f"{self.path} was begun with other versions of {', '.join(changed)}; the runs still to do may differ "
-                "in their last bits from what those would have given.",
-                stacklevel=4,
-            )
-        if different:
-            raise StudyError(
-                f"{self.path} holds a study of another spec ({'; '.join(different)}). "
-                "Choose another folder with --out, or give the spec of that one."
-            )
-
-    # -- writing -----------------------------------------------------------------------------------------------------
-
-    def is_finished(self, chunk: int, planned: list[PlannedRun]) -> bool:
-        """Whether all runs of a chunk are stored, with their courses and networks."""
-        tables = [self._chunk_file(table, chunk) for table in ("results", "trajectories")]
-        networks = [self._network_file(plan.number, moment) for plan in planned for moment in get_args(Moment)]
-        return all(file.exists() for file in tables + networks)
-
-    def is_forecast(self, chunk: int) -> bool:
-        """Whether the forecasts of a chunk are stored."""
-        return self._chunk_file("forecasts", chunk).exists()
-
-    def write_forecasts(self, chunk: int, planned: list[PlannedRun], forecasts: pl.DataFrame) -> None:
-        """Store the forecasts of a chunk, one row a run."""
-        numbers = pl.Series("run", [plan.number for plan in planned], pl.Int64)
-        write_table(self._chunk_file("forecasts", chunk), forecasts.insert_column(0, numbers))
-
-    def write_checkpoint(self, chunk: int, checkpoint: bytes) -> None:
-        """Keep an unfinished chunk's state."""
-        write_atomically(self._checkpoint_file(chunk), checkpoint)
-
-    def read_checkpoint(self, chunk: int) -> bytes | None:
-        """An unfinished chunk's state, if one was kept."""
-        try:
-            return self._checkpoint_file(chunk).read_bytes()
-        except FileNotFoundError:
-            return None
-
-    def write_chunk(self, chunk: int, planned: list[PlannedRun], runs: list[Run], problem: Problem) -> None:
-        """Store the finished runs of a chunk, the results last."""
-        metadata = {
-            "preprocessing": problem.preprocessing.to_json(),
-            "task": problem.task,
-            "data": self.spec.data,
-            "split_seed": str(self.spec.split_seed),
+    def to_json(self) -> dict[str, Any]:
+        """What is kept of the study in ``spec.json``."""
+        preprocessing = self.preprocessing
+        return {
+            "format": FORMAT,
+            "spec": self.spec.model_dump(mode="json", exclude_none=True),
+            "data_hash": self.data_hash,
+            "split_hash": self.split_hash,
+            "rows": self.rows,
+            "layers": dict(zip(self.layers, self.widths, strict=True)),
+            "metric": {name: getattr(self.metric, name) for name in ("name", "larger_is_better", "is_share")},
+            "preprocessing": None if preprocessing is None else preprocessing.model_dump(mode="json"),
+            "parameters": self.parameters,
+            "no_forecast": self.no_forecast,
+            "versions": self.versions,
         }
-        for plan, run in zip(planned, runs, strict=True):
-            networks: dict[Moment, Network] = {"initial": run.initial, "final": run.final, "best": run.best}
-            for moment, network in networks.items():
-                network.save(self._network_file(plan.number, moment), metadata)
-            if run.snapshots:
-                write_atomically(self._snapshots_file(plan.number), snapshots_to_bytes(run.snapshots))
-        trajectories = [
-            run.trajectory.with_columns(run=pl.lit(plan.number)).select("run", pl.exclude("run"))
-            for plan, run in zip(planned, runs, strict=True)
-        ]
-        write_table(self._chunk_file("trajectories", chunk), pl.concat(trajectories))
-        write_table(self._chunk_file("results", chunk), tabulate_results(self.spec, planned, runs, problem))
-        self._checkpoint_file(chunk).unlink(missing_ok=True)
 
-    # -- reading -----------------------------------------------------------------------------------------------------
+    @property
+    def plan(self) -> Plan:
+        """The runs the spec asks for, and their chunks."""
+        return Plan(self.spec)
 
     @property
     def planned(self) -> int:
         """How many runs the spec asks for."""
-        return len(plan_runs(self.spec))
+        return len(self.plan.runs)
+
+    @property
+    def missing(self) -> int:
+        """How many runs are still to do."""
+        return self.planned - len(self.results)
 
     @property
     def results(self) -> pl.DataFrame:
-        """One row a finished run, in the order of the plan."""
-        return read_tables(self.path / "results")
+        """One row a finished run, in the order of the plan; see `nucleate.studies.tables` for the columns."""
+        measures = [one.name for one in self.spec.measures]
+        schema = tables.results_schema(self.spec.convention, self.layers, self.metric.name, measures)
+        return self._table("results", schema)
 
     @property
     def trajectories(self) -> pl.DataFrame:
-        """One row a recorded step of a finished run.
+        """One row an evaluation of a finished run.
 
         Raises
         ------
@@ -259,41 +193,116 @@ class Study:
             file = self.path / "trajectories" / results.name
             if not file.exists():
                 raise StudyError(f"{file} is missing; sweep again into the folder, and it is made again.")
-        return read_tables(self.path / "trajectories")
+        schema = tables.trajectories_schema(self.layers, [one.name for one in self.plan.measures])
+        return self._table("trajectories", schema)
 
     @property
     def forecasts(self) -> pl.DataFrame:
-        """One row a run: what was forecast before it was trained; empty for mini-batches."""
-        return read_tables(self.path / "forecasts")
+        """One row a run: what was forecast before it was trained; `no_forecast` says why it is empty."""
+        return self._table("forecasts", tables.forecasts_schema(self.spec.convention))
 
-    @property
-    def missing(self) -> int:
-        """How many runs are still to do."""
-        return self.planned - len(self.results)
+    def network(self, run: int, at: At = "best", *, like: Any = None) -> Any:
+        """A run's network, or other model.
 
-    def network(self, run: int, moment: Moment = "final") -> Network:
-        """A run's network at its start, at its end, or where validation was best.
+        Parameters
+        ----------
+        run : int
+            Its number.
+        at : {"best", "initial", "final"}
+            At the evaluation with the lowest validation loss, at the start, or at the last evaluation.
+        like : model, optional
+            One of the same architecture. It is needed for models that are no `nucleate.Network`, of a study that was
+            loaded: files hold parameters and no code.
+
+        Returns
+        -------
+        Network or other model
 
         Raises
         ------
         ArchitectureError
-            If that run is not stored.
+            If that run is not stored, or ``like`` has another architecture.
+        StudyError
+            For another moment, or without ``like`` where it is needed.
         """
-        return Network.load(self._network_file(run, moment))
+        if at not in get_args(At):
+            raise StudyError(f"There is no model at {at!r} of a run; choose one of {', '.join(get_args(At))}.")
+        file, spec = self.path / model_file(run, at), self.spec
+        if like is None and spec.model is None:
+            return Network.load(file, spec.activation)
+        if like is None and isinstance(spec.model, NameOnly):
+            raise StudyError(
+                f"The models of {self.path} are made by {spec.model.name!r}, of which only the name is kept; pass one "
+                "of the same architecture: network(run, like=model)."
+            )
+        if like is None:
+            inputs, outputs = self._shape
+            like = self.plan.start(self.plan.runs[0], inputs, outputs)
+        return load_model(file, like)
+
+    def load_problem(self, loss: Loss | None = None) -> Problem:
+        """The data that the study is about, split as it was.
+
+        Parameters
+        ----------
+        loss : Loss, optional
+            The study's, which is needed where it is one of your own and the study was loaded.
+
+        Returns
+        -------
+        Problem
+            From the folder, where it was made in Python and so is kept there, or else as the spec says.
+
+        Raises
+        ------
+        StudyError
+            If the problem that is kept is damaged or has another loss.
+        SpecError, DataError
+            As `StudySpec.load_problem`.
+        """
+        file = self.path / PROBLEM
+        if not file.exists():
+            return self.spec.load_problem(loss)
+        problem = read_problem(file, self.spec.loss if loss is None else loss)
+        if problem.loss.value is not None:
+            return problem
+        return replace(problem, loss=replace(problem.loss, metric=self.metric))
 
     def snapshots(self, run: int) -> list[Snapshot]:
         """A run over time, in the order of the steps; kept of the first seed of every scale and learning rate.
+
+        Parameters
+        ----------
+        run : int
+            Its number.
 
         Raises
         ------
         StudyError
             If the file is damaged.
         """
-        file = self._snapshots_file(run)
+        file = self.path / snapshots_file(run)
         try:
             return snapshots_from(load_file(file)) if file.exists() else []
         except (SafetensorError, KeyError, OSError) as error:
             raise StudyError(f"{file} is damaged ({error}); delete it to do without it.") from None
+
+    @property
+    def _shape(self) -> tuple[int, int]:
+        """Inputs and outputs of the models."""
+        if self.preprocessing is None:
+            raise StudyError(f"{self.path} does not say how many inputs its models have; sweep again.")
+        return len(self.preprocessing.encoded_inputs), len(self.preprocessing.units)
+
+    def _table(self, name: str, schema: pl.Schema) -> pl.DataFrame:
+        """A table, read again only where its files have changed."""
+        files = sorted((self.path / name).glob("chunk-*.parquet"))
+        if not files:
+            return pl.DataFrame(schema=schema)
+        stamp = [(file.name, file.stat().st_mtime_ns, file.stat().st_size) for file in files]
+        if name not in self._read or self._read[name][0] != stamp:
+            self._read[name] = stamp, tables.read_tables(files)
+        return self._read[name][1].clone()
 
     def _repr_html_(self) -> str:
         spec = self.spec
@@ -302,7 +311,7 @@ class Study:
             spec.convention: ", ".join(f"{scale:g}" for scale in spec.scales),
             "learning rates": ", ".join(f"{rate:g}" for rate in spec.lrs),
             "seeds": len(spec.seeds),
-            "hidden": " - ".join(map(str, spec.hidden)),
+            "layers": " - ".join(map(str, self.widths)) or "none measured",
             "folder": self.path,
         }
         return card(f"Study of {spec.data}", rows)
@@ -310,18 +319,22 @@ class Study:
     def __repr__(self) -> str:
         return f"Study({str(self.path)!r}, {self.planned - self.missing} of {self.planned} runs)"
 
-    def _chunk_file(self, table: str, chunk: int) -> Path:
-        return self.path / table / f"chunk-{chunk:05d}.parquet"
 
-    def _checkpoint_file(self, chunk: int) -> Path:
-        return self.path / "checkpoints" / f"chunk-{chunk:05d}.safetensors"
-
-    def _snapshots_file(self, run: int) -> Path:
-        return self.path / "snapshots" / f"run-{run:05d}.safetensors"
-
-    def _network_file(self, run: int, moment: Moment) -> Path:
-        return self.path / "weights" / f"run-{run:05d}-{moment}.safetensors"
+def chunk_file(table: str, chunk: int) -> str:
+    """Where in the folder a chunk's rows of a table are."""
+    return f"{table}/chunk-{chunk:05d}.parquet"
 
 
-def _foreign(entry: Path) -> bool:
-    return entry.name not in _FOLDERS and not entry.name.endswith(PARTIAL)
+def checkpoint_file(chunk: int) -> str:
+    """Where in the folder the state of an unfinished chunk is."""
+    return f"checkpoints/chunk-{chunk:05d}.safetensors"
+
+
+def snapshots_file(run: int) -> str:
+    """Where in the folder a run's snapshots are."""
+    return f"snapshots/run-{run:05d}.safetensors"
+
+
+def model_file(run: int, at: At) -> str:
+    """Where in the folder a run's model is."""
+    return f"weights/run-{run:05d}-{at}.safetensors"

@@ -1,10 +1,12 @@
 """From a grid to runs, and from runs to the chunks in which they are trained and stored."""
 
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 from nucleate.init_scale import InitScale
 from nucleate.network import Network
-from nucleate.problems import Problem
+from nucleate.observe import MEASURES, Measure
 from nucleate.studies.spec import StudySpec
 
 CHUNK = 16
@@ -20,35 +22,74 @@ class PlannedRun:
     learning_rate: float
     seed: int
 
-    def network(self, spec: StudySpec, problem: Problem) -> Network:
-        """The network the run starts from."""
-        layers = len(spec.hidden) + 1
-        return Network.create(
-            problem.inputs,
-            spec.hidden,
-            problem.outputs,
-            scale=InitScale(spec.convention, self.scale),
-            activation=spec.activation,
-            bias=[spec.bias == "all" or (spec.bias == "first" and layer == 0) for layer in range(layers)],
-            seed=self.seed,
-            dtype=spec.dtype,
-        )
+
+@dataclass(frozen=True)
+class Chunk:
+    """Consecutive runs that are trained together and stored in one file."""
+
+    number: int
+    runs: tuple[PlannedRun, ...]
 
 
-def plan_runs(spec: StudySpec) -> list[PlannedRun]:
-    """The runs of a study in their order: scales, within them learning rates, within them seeds."""
-    cells = ((scale, rate, seed) for scale in spec.scales for rate in spec.lrs for seed in spec.seeds)
-    return [PlannedRun(number, *cell) for number, cell in enumerate(cells)]
+@dataclass(frozen=True)
+class Plan:
+    """What is to be computed for a spec, and by nothing but the spec.
 
-
-def plan_chunks(spec: StudySpec) -> list[list[PlannedRun]]:
-    """The runs in consecutive chunks of at most `CHUNK`.
+    Parameters
+    ----------
+    spec : StudySpec
 
     Examples
     --------
-    >>> spec = StudySpec(data="diabetes", gains=[1.0, 0.1], lrs=[0.1, 0.01], seeds=10)
-    >>> [len(chunk) for chunk in plan_chunks(spec)]
+    >>> plan = Plan(StudySpec(data="diabetes", gains=[1.0, 0.1], lrs=[0.1, 0.01], seeds=10))
+    >>> [len(chunk.runs) for chunk in plan.chunks]
     [16, 16, 8]
     """
-    runs = plan_runs(spec)
-    return [runs[start : start + CHUNK] for start in range(0, len(runs), CHUNK)]
+
+    spec: StudySpec
+
+    @cached_property
+    def runs(self) -> tuple[PlannedRun, ...]:
+        """The runs in their order: scales, within them learning rates, within them seeds."""
+        spec = self.spec
+        cells = ((scale, rate, seed) for scale in spec.scales for rate in spec.lrs for seed in spec.seeds)
+        return tuple(PlannedRun(number, *cell) for number, cell in enumerate(cells))
+
+    @cached_property
+    def chunks(self) -> tuple[Chunk, ...]:
+        """The runs in consecutive chunks of at most `CHUNK`."""
+        starts = range(0, len(self.runs), CHUNK)
+        return tuple(Chunk(number, self.runs[start : start + CHUNK]) for number, start in enumerate(starts))
+
+    @property
+    def measures(self) -> tuple[Measure, ...]:
+        """What is measured of every layer: the package's measures, then the spec's own."""
+        return (*MEASURES, *self.spec.measures)
+
+    def start(self, run: PlannedRun, inputs: int, outputs: int) -> Any:
+        """The model a run starts from.
+
+        Parameters
+        ----------
+        run : PlannedRun
+        inputs, outputs : int
+            Of the problem.
+
+        Raises
+        ------
+        SpecError
+            If the spec's model is known by its name alone.
+        """
+        spec, scale = self.spec, InitScale(self.spec.convention, run.scale)
+        if spec.model is not None:
+            return spec.model(inputs, outputs, scale, run.seed)
+        return Network.create(
+            inputs,
+            spec.hidden,
+            outputs,
+            scale=scale,
+            activation=spec.activation,
+            bias=[spec.bias == "all" or (spec.bias == "first" and layer == 0) for layer in range(len(spec.hidden) + 1)],
+            seed=run.seed,
+            dtype=spec.dtype,
+        )

@@ -3,26 +3,110 @@
 import hashlib
 import json
 import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    InstanceOf,
+    PlainSerializer,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
-from nucleate.activations import get_activation
-from nucleate.errors import ArchitectureError, SpecError
+from nucleate.activations import Activation, get_activation
+from nucleate.errors import ArchitectureError, NucleateError, SpecError
 from nucleate.init_scale import Convention, InitScale
-from nucleate.problems import Problem, Task, load_problem
-from nucleate.training import Settings, spec_error
+from nucleate.observe import MEASURES, Measure
+from nucleate.problems import Loss, Problem, get_loss, load_problem
+from nucleate.training import READING, Settings, spec_error
 
 _SCALES: dict[Convention, str] = {"gain": "gains", "epsilon": "epsilons", "gamma": "gammas"}
+_OF_NETWORKS = ("hidden", "activation", "bias", "dtype")
+"""The fields that make networks, and that another model does without."""
+
+
+@dataclass(frozen=True)
+class NameOnly:
+    """Something of one's own of which only the name is known, as of what is read from a study folder.
+
+    Parameters
+    ----------
+    kind, name : str
+        What it is, such as an activation, and what it is called.
+    """
+
+    kind: str
+    name: str
+
+    def __call__(self, *_: Any, **__: Any) -> Any:
+        raise SpecError(f"The {self.kind} {self.name!r} is known by its name alone; pass it as an object again.")
+
+
+def _loss(given: Any, info: ValidationInfo) -> Loss:
+    return _said(get_loss, given, known=info.context != READING)
+
+
+def _activation(given: Any, info: ValidationInfo) -> Activation:
+    if isinstance(given, Activation):
+        return given
+    try:
+        return get_activation(given)
+    except (ArchitectureError, TypeError) as error:
+        if info.context == READING and isinstance(given, str):
+            return Activation(given, NameOnly("activation", given), 1, 1.0, 1.0)
+        raise ValueError(str(error).rstrip(".")) from None
+
+
+def _model(given: Any, info: ValidationInfo) -> Any:
+    if callable(given) or given is None:
+        return given
+    if info.context == READING:
+        return NameOnly("model", given)
+    raise ValueError("a model is made by a function make(inputs, outputs, scale, seed); pass it in Python")
+
+
+def _measure(given: Any, info: ValidationInfo) -> Measure:
+    if isinstance(given, Measure):
+        return given
+    if info.context == READING:
+        return Measure(given, NameOnly("measure", given))
+    raise ValueError("a measure is a nucleate.observe.Measure; pass it in Python")
+
+
+def _said(check: Any, *given: Any, **options: Any) -> Any:
+    """What a check returns; what it refuses is said as pydantic wants to hear it."""
+    try:
+        return check(*given, **options)
+    except NucleateError as error:
+        raise ValueError(str(error).rstrip(".")) from None
+
+
+def _name(one: Any) -> str:
+    """What an object of one's own is called in files."""
+    return str(getattr(one, "name", None) or getattr(one, "__name__", None) or type(one).__name__)
+
+
+ByName = PlainSerializer(_name, return_type=str)
+AnyLoss = Annotated[InstanceOf[Loss], BeforeValidator(_loss), ByName]
+AnyActivation = Annotated[InstanceOf[Activation], BeforeValidator(_activation), ByName]
+AnyModel = Annotated[Any, BeforeValidator(_model), ByName]
+AnyMeasure = Annotated[InstanceOf[Measure], BeforeValidator(_measure), ByName]
 
 
 class StudySpec(Settings):
     """A grid of init scales, learning rates and seeds for one architecture on one data set.
 
     The names are those of the command line's flags and of a TOML spec; exactly one of ``gains``, ``epsilons`` and
-    ``gammas`` is given. The fields of `Settings` belong to it too. A single value may stand for a tuple of one, and for
-    the target a text with commas.
+    ``gammas`` is given. The fields of `nucleate.training.Settings` belong to it too. A single value may stand for a
+    tuple of one, and for the target a text with commas.
 
     Parameters
     ----------
@@ -32,15 +116,29 @@ class StudySpec(Settings):
         Target columns of one's own file; empty takes the column named ``target`` or ``y``, else the last.
     task : {"regression", "classification"} or None
         None infers it from the target.
+    loss : Loss, its name, or None
+        None takes the task's own.
+    drop_missing : bool
+        Whether rows with missing values are left out.
     hidden : tuple of int
-    activation : str
+    activation : Activation, or its name
+        One of one's own need not be registered.
     bias : {"none", "first", "all"}
         Which layers have biases.
+    model : callable or None
+        None trains networks made of ``hidden``, ``activation``, ``bias`` and ``dtype``. Otherwise
+        ``model(inputs, outputs, scale, seed)``, with ``scale`` a `nucleate.InitScale`, makes the model that a run
+        starts from: any JAX pytree, see `nucleate.models`. Files keep its ``__name__``.
+    gains, epsilons, gammas : tuple of float or None
+        The init scales, in one of the conventions of `nucleate.InitScale`.
     lrs : tuple of float
     seeds : tuple of int
         A single number N stands for seeds 0 to N-1. A seed draws the initial parameters and orders mini-batches.
     split_seed : int
         Draws the train / validation / test split, the same for all runs.
+    dtype : {"float32", "float64"}
+    measures : tuple of Measure
+        What is measured of every layer beside `nucleate.observe.MEASURES`.
 
     Examples
     --------
@@ -51,11 +149,13 @@ class StudySpec(Settings):
 
     data: str
     target: tuple[str, ...] = ()
-    task: Task | None = None
+    task: Literal["regression", "classification"] | None = None
+    loss: AnyLoss | None = None
     drop_missing: bool = False
     hidden: tuple[int, ...] = (128, 128)
-    activation: str = "tanh"
+    activation: AnyActivation = get_activation("tanh")
     bias: Literal["none", "first", "all"] = "first"
+    model: AnyModel = None
     gains: tuple[float, ...] | None = None
     epsilons: tuple[float, ...] | None = None
     gammas: tuple[float, ...] | None = None
@@ -63,6 +163,7 @@ class StudySpec(Settings):
     seeds: tuple[int, ...] = (0,)
     split_seed: int = Field(default=0, ge=0)
     dtype: Literal["float32", "float64"] = "float32"
+    measures: tuple[AnyMeasure, ...] = ()
 
     @field_validator("hidden", "gains", "epsilons", "gammas", "lrs", mode="before")
     @classmethod
@@ -118,13 +219,21 @@ class StudySpec(Settings):
             raise ValueError("learning rates must be positive and below 1e6")
         return given
 
-    @field_validator("activation")
+    @field_validator("measures")
     @classmethod
-    def _known_activation(cls, given: str) -> str:
-        try:
-            return get_activation(given).name
-        except ArchitectureError as error:
-            raise ValueError(f"{error}".rstrip(".")) from None
+    def _more_measures(cls, given: tuple[Measure, ...]) -> tuple[Measure, ...]:
+        more = tuple(one for one in given if one not in MEASURES)
+        names = [one.name for one in (*MEASURES, *more)]
+        if len(set(names)) < len(names):
+            raise ValueError("no name may stand there twice, nor be that of one of nucleate.observe.MEASURES")
+        return more
+
+    @model_validator(mode="after")
+    def _one_architecture(self) -> Self:
+        given = [name for name in _OF_NETWORKS if name in self.model_fields_set]
+        if self.model is not None and given:
+            raise ValueError(f"the model {_name(self.model)!r} makes its own architecture; leave out {given[0]}")
+        return self
 
     @model_validator(mode="after")
     def _one_convention(self) -> Self:
@@ -132,12 +241,14 @@ class StudySpec(Settings):
         if len(given) != 1:
             said = " and ".join(given) if given else "none of them"
             raise ValueError(f"give exactly one of gains, epsilons and gammas; there is {said}")
-        try:
-            for value in self.scales:
-                InitScale(self.convention, value)
-        except ArchitectureError as error:
-            raise ValueError(str(error).rstrip(".")) from None
+        for value in self.scales:
+            _said(InitScale, self.convention, value)
         return self
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_not_used(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        unused = () if self.model is None else _OF_NETWORKS
+        return {name: value for name, value in dump(self).items() if name not in unused}
 
     @property
     def convention(self) -> Convention:
@@ -157,15 +268,53 @@ class StudySpec(Settings):
 
     @property
     def digest(self) -> str:
-        """Eight hexadecimal digits that tell this spec from others."""
-        return hashlib.sha256(json.dumps(self.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()[:8]
+        """Eight hexadecimal digits that tell this spec from others; a field that has its default does not count."""
+        told = json.dumps(self.model_dump(mode="json", exclude_defaults=True), sort_keys=True)
+        return hashlib.sha256(told.encode()).hexdigest()[:8]
 
-    def load_problem(self) -> Problem:
-        """The data as the spec asks for them; raises `DataError` as `nucleate.problems.load_problem` does."""
+    def changed(self, **changes: Any) -> "StudySpec":
+        """This spec with some fields changed, checked again; new init scales replace those there were.
+
+        Parameters
+        ----------
+        **changes
+            Fields by name.
+
+        Raises
+        ------
+        SpecError
+            One sentence on the first field that is wrong.
+
+        Examples
+        --------
+        >>> StudySpec(data="diabetes", gains=[1.0]).changed(epsilons=[0.1]).scales
+        (0.1,)
+        """
+        return make_spec(**_replaced({name: getattr(self, name) for name in self.model_fields_set}, changes))
+
+    def load_problem(self, loss: Loss | None = None) -> Problem:
+        """The data as the spec asks for them.
+
+        Parameters
+        ----------
+        loss : Loss, optional
+            In the place of the spec's.
+
+        Raises
+        ------
+        SpecError
+            If the spec's loss is known by its name alone: what a loss needs of the data is not known then.
+        DataError
+            As `nucleate.problems.load_problem`.
+        """
+        loss = self.loss if loss is None else loss
+        if loss is not None and loss.value is None:
+            raise SpecError(f"The loss {loss.name!r} is known by its name alone; pass it: load_problem(loss=...).")
         return load_problem(
             self.data,
             target=list(self.target) or None,
             task=self.task,
+            loss=loss,
             split_seed=self.split_seed,
             drop_missing=self.drop_missing,
         )
@@ -173,6 +322,11 @@ class StudySpec(Settings):
 
 def make_spec(**fields: Any) -> StudySpec:
     """A checked `StudySpec`.
+
+    Parameters
+    ----------
+    **fields
+        Those of `StudySpec`.
 
     Raises
     ------
@@ -188,17 +342,26 @@ def make_spec(**fields: Any) -> StudySpec:
 def read_spec(path: str | Path, **changes: Any) -> StudySpec:
     """The spec in a TOML file whose keys are the names of `StudySpec`, with some fields changed.
 
+    Parameters
+    ----------
+    path : path
+    **changes
+        Fields by name; new init scales replace those of the file.
+
     Raises
     ------
     SpecError
-        If the file is missing, no TOML, or holds a wrong field.
+        If the file is missing, is not valid TOML, or holds a wrong field.
     """
     try:
         fields = tomllib.loads(Path(path).read_text("utf-8"))
     except OSError as error:
         raise SpecError(f"The spec {path} cannot be read ({error.strerror}); check the path.") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SpecError(f"The spec {path} is no TOML ({error}); mend it there.") from None
-    if any(name in changes for name in _SCALES.values()):
-        fields = {name: value for name, value in fields.items() if name not in _SCALES.values()}
-    return make_spec(**fields | changes)
+        raise SpecError(f"The spec {path} is not valid TOML ({error}); correct it there.") from None
+    return make_spec(**_replaced(fields, changes))
+
+
+def _replaced(fields: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    scales = _SCALES.values() if any(name in changes for name in _SCALES.values()) else ()
+    return {name: value for name, value in fields.items() if name not in scales} | dict(changes)

@@ -1,31 +1,174 @@
-"""The results table: a row a run."""
+"""The three tables of a study: what their columns are called, and which types they have.
+
+Whoever reads or writes a column takes its name from here. A table's schema depends on the study alone, never on what
+its runs reached, so that the files of all chunks are one data set.
+"""
 
 from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import polars as pl
 
-from nucleate._files import write_atomically
 from nucleate.errors import StudyError
-from nucleate.network import Network
-from nucleate.problems import Problem, Split
-from nucleate.studies.plan import PlannedRun
-from nucleate.studies.spec import StudySpec
-from nucleate.training import Run
+
+RUN, LR, SEED = "run", "lr", "seed"
+"""Of every table but the trajectories', which have the first alone; the init scale's column is its convention."""
+
+STATUS, STAGE, STEPS, NOTES = "status", "stage", "steps", "notes"
+TRAIN_LOSS, VALIDATION_LOSS = "train_loss", "validation_loss"
+BEST_VALIDATION_LOSS, BEST_STEP = "best_validation_loss", "best_step"
+PLATEAU_END, DESCENT_END = "plateau_end", "descent_end"
+STEP = "step"
+
+IN_REGIME, CONDENSED_SHARE = "in_regime", "condensed_share"
+MEASURED_CONDENSED_SHARE, SAME_SIDES = "measured_condensed_share", "same_sides"
+LOWER, UPPER = "lower_10", "upper_10"
+"""The interval in which the loss is forecast to be down by 10 %."""
+
+DROPS = (0.01, 0.1, 0.3)
+"""The falls of the training loss, as shares of its start, whose steps are forecast and noted."""
 
 
-def write_table(file: Path, rows: pl.DataFrame) -> None:
-    """Store a chunk's rows, whole or not at all."""
+def measured(measure: str, layer: str | int) -> str:
+    """The column of a measure of a layer, as `nucleate.observe.measure` calls it.
+
+    >>> measured("stable_rank", 2)
+    'stable_rank_2'
+    """
+    return f"{measure}_{layer}"
+
+
+def effective_neurons(layer: str | int) -> str:
+    """The column of a layer's effective neurons: in the results those at the end."""
+    return measured("effective_neurons", layer)
+
+
+def fewest_effective_neurons(layer: str | int) -> str:
+    """The column of the fewest effective neurons that a layer had over training."""
+    return measured("fewest_effective_neurons", layer)
+
+
+def directions(layer: str | int) -> str:
+    """The column of the number of a layer's directions: in the results those at the end."""
+    return measured("directions", layer)
+
+
+def drop(share: float) -> str:
+    """The column of the step at which the loss is down by a share: measured in the results, expected in the forecasts.
+
+    >>> drop(0.1)
+    'drop_10_percent'
+    """
+    return f"drop_{share * 100:g}_percent"
+
+
+def measured_drop(share: float) -> str:
+    """The column of the step that was measured, where it stands beside the one forecast."""
+    return f"measured_{share * 100:g}_percent"
+
+
+def metric_on_validation(metric: str) -> str:
+    """The column of the metric on the validation rows, at the best validated evaluation."""
+    return f"validation_{metric}"
+
+
+def metric_on_test(metric: str) -> str:
+    """The column of the metric on the test rows, at the best validated evaluation."""
+    return f"test_{metric}"
+
+
+def results_schema(convention: str, layers: Sequence[str], metric: str, measures: Sequence[str] = ()) -> pl.Schema:
+    """One row a finished run.
+
+    Parameters
+    ----------
+    convention : str
+        Of the init scale.
+    layers : sequence of str
+        The names of the measured layers.
+    metric : str
+    measures : sequence of str
+        The names of the measures that are the study's own.
+    """
+    families = ("effective_neurons", "fewest_effective_neurons", "directions", *measures)
+    return pl.Schema(
+        {
+            RUN: pl.Int64(),
+            convention: pl.Float64(),
+            LR: pl.Float64(),
+            SEED: pl.Int64(),
+            STATUS: pl.String(),
+            **{measured(family, layer): pl.Float64() for family in families for layer in layers},
+            TRAIN_LOSS: pl.Float64(),
+            VALIDATION_LOSS: pl.Float64(),
+            BEST_VALIDATION_LOSS: pl.Float64(),
+            BEST_STEP: pl.Int64(),
+            metric_on_validation(metric): pl.Float64(),
+            metric_on_test(metric): pl.Float64(),
+            STEPS: pl.Int64(),
+            STAGE: pl.String(),
+            PLATEAU_END: pl.Float64(),
+            DESCENT_END: pl.Float64(),
+            **{drop(share): pl.Int64() for share in DROPS},
+            NOTES: pl.String(),
+        }
+    )
+
+
+def trajectories_schema(layers: Sequence[str], measures: Sequence[str]) -> pl.Schema:
+    """One row an evaluation of a finished run.
+
+    Parameters
+    ----------
+    layers, measures : sequences of str
+        The names of the measured layers, and of all measures.
+    """
+    return pl.Schema(
+        {
+            RUN: pl.Int64(),
+            STEP: pl.Int64(),
+            TRAIN_LOSS: pl.Float64(),
+            VALIDATION_LOSS: pl.Float64(),
+            **{measured(measure, layer): pl.Float64() for measure in measures for layer in layers},
+        }
+    )
+
+
+def forecasts_schema(convention: str, *, with_outcomes: bool = False) -> pl.Schema:
+    """One row a run: what was forecast before it was trained, and beside it, where that was measured, what came."""
+    outcomes = {
+        **{measured_drop(share): pl.Int64() for share in DROPS},
+        MEASURED_CONDENSED_SHARE: pl.Float64(),
+        SAME_SIDES: pl.Float64(),
+    }
+    return pl.Schema(
+        {
+            RUN: pl.Int64(),
+            convention: pl.Float64(),
+            LR: pl.Float64(),
+            SEED: pl.Int64(),
+            IN_REGIME: pl.Boolean(),
+            drop(0.01): pl.Int64(),
+            drop(0.1): pl.Int64(),
+            LOWER: pl.Int64(),
+            UPPER: pl.Int64(),
+            drop(0.3): pl.Int64(),
+            CONDENSED_SHARE: pl.Float64(),
+            **(outcomes if with_outcomes else {}),
+        }
+    )
+
+
+def table_to_bytes(table: pl.DataFrame) -> bytes:
+    """A Parquet file's bytes."""
     buffer = BytesIO()
-    rows.write_parquet(buffer)
-    write_atomically(file, buffer.getvalue())
+    table.write_parquet(buffer)
+    return buffer.getvalue()
 
 
-def read_tables(folder: Path) -> pl.DataFrame:
-    """The rows of all chunks in their order.
+def read_tables(files: Sequence[Path]) -> pl.DataFrame:
+    """The rows of all chunks in their order; without files, a table without columns.
 
     Raises
     ------
@@ -33,61 +176,9 @@ def read_tables(folder: Path) -> pl.DataFrame:
         If a file is damaged.
     """
     frames = []
-    for file in sorted(folder.glob("chunk-*.parquet")):
+    for file in files:
         try:
             frames.append(pl.read_parquet(file))
         except (pl.exceptions.PolarsError, OSError) as error:
             raise StudyError(f"{file} is damaged ({error}); delete it and sweep again into the folder.") from None
-    # Folders of the first version have columns without a type where a chunk had no value.
-    return pl.concat(frames, how="diagonal_relaxed") if frames else pl.DataFrame()
-
-
-# What a run may not reach; without its type, a chunk in which none does would not fit those of the others.
-_REACHED = {
-    "plateau_end": pl.Float64,
-    "descent_end": pl.Float64,
-    "drop_1_percent": pl.Int64,
-    "drop_10_percent": pl.Int64,
-    "drop_30_percent": pl.Int64,
-}
-
-
-def tabulate_results(
-    spec: StudySpec, planned: Sequence[PlannedRun], runs: Sequence[Run], problem: Problem
-) -> pl.DataFrame:
-    """The rows of some runs; the test part is looked at here and nowhere before."""
-    rows = [_row(spec, plan, run, problem) for plan, run in zip(planned, runs, strict=True)]
-    return pl.DataFrame(rows, schema_overrides=_REACHED, infer_schema_length=None)
-
-
-def _row(spec: StudySpec, plan: PlannedRun, run: Run, problem: Problem) -> dict[str, Any]:
-    last = run.trajectory.row(-1, named=True)
-    layers = range(1, len(spec.hidden) + 1)
-    fewest = run.trajectory.select(pl.col(f"effective_neurons_{layer}").min() for layer in layers).row(0)
-    stages = run.stages
-    return {
-        "run": plan.number,
-        spec.convention: plan.scale,
-        "lr": plan.learning_rate,
-        "seed": plan.seed,
-        "status": run.status,
-        **{f"effective_neurons_{layer}": last[f"effective_neurons_{layer}"] for layer in layers},
-        **{f"fewest_effective_neurons_{layer}": fewest[layer - 1] for layer in layers},
-        **{f"directions_{layer}": last[f"directions_{layer}"] for layer in layers},
-        "train_loss": last["train_loss"],
-        "validation_loss": last["validation_loss"],
-        "best_validation_loss": run.trajectory["validation_loss"].min(),
-        "best_step": run.best_step,
-        f"validation_{problem.metric_name}": _metric(problem, run.best, problem.validation),
-        f"test_{problem.metric_name}": _metric(problem, run.best, problem.test),
-        "steps": run.steps,
-        "stage": stages.current,
-        "plateau_end": stages.plateau_end,
-        "descent_end": stages.descent_end,
-        **{f"drop_{share:.0%}".removesuffix("%") + "_percent": step for share, step in run.drop_steps.items()},
-        "notes": "; ".join(run.notes),
-    }
-
-
-def _metric(problem: Problem, network: Network, part: Split) -> float:
-    return problem.metric(np.asarray(network(part.x)), part.y)
+    return pl.concat(frames) if frames else pl.DataFrame()

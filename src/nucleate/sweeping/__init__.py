@@ -1,25 +1,32 @@
 """Many runs: a grid of init scales, learning rates and seeds, kept in a folder that survives any interruption."""
 
+from nucleate.sweeping.chunks import forecast_chunk, train_chunk
 from nucleate.sweeping.forecasts import (
     Recommendation,
-    check_study,
     forecast_study,
+    measure_study,
     name_directions,
     recommend_scale,
     tabulate_forecasts,
 )
 from nucleate.sweeping.grid import study_folder, sweep
-from nucleate.sweeping.runner import Progress, run_study
+from nucleate.sweeping.progress import Progress, show_progress
+from nucleate.sweeping.runner import Executor, Future, run_study
 
 __all__ = [
+    "Executor",
+    "Future",
     "Progress",
     "Recommendation",
-    "check_study",
+    "forecast_chunk",
     "forecast_study",
+    "measure_study",
     "name_directions",
     "recommend_scale",
     "run_study",
+    "show_progress",
     "study_folder",
     "sweep",
     "tabulate_forecasts",
+    "train_chunk",
 ]

@@ -6,19 +6,9 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from nucleate.errors import SpecError
-from nucleate.forecasting import Forecast, Outcome, check_forecasts, forecast_many
+from nucleate.forecasting import Forecast, Outcome, forecast_many, measure_outcomes
 from nucleate.problems import Problem
-from nucleate.studies.plan import PlannedRun, plan_runs
-from nucleate.studies.spec import StudySpec
-
-# What may not be reached; without its type, a chunk in which nothing is would not fit those of the others.
-_REACHED = dict.fromkeys(
-    [
-        *(f"{told}_{share}_percent" for told in ("drop", "measured") for share in (1, 10, 30)),
-        *("lower_10", "upper_10"),
-    ],
-    pl.Int64,
-)
+from nucleate.studies import Plan, PlannedRun, StudySpec, tables
 
 
 class Recommendation(NamedTuple):
@@ -30,76 +20,108 @@ class Recommendation(NamedTuple):
 
 
 def forecast_study(spec: StudySpec, problem: Problem, *, horizon: int) -> list[tuple[PlannedRun, Forecast]]:
-    """A forecast for every run of the study; see `forecast_runs`."""
-    return forecast_runs(spec, problem, plan_runs(spec), horizon=horizon)
+    """A forecast for every run of a study; see `nucleate.forecast_many`.
 
+    Parameters
+    ----------
+    spec : StudySpec
+    problem : Problem
+    horizon : int
+        Runs still on their plateau at this step are not followed further.
 
-def forecast_runs(
-    spec: StudySpec, problem: Problem, runs: Sequence[PlannedRun], *, horizon: int
-) -> list[tuple[PlannedRun, Forecast]]:
-    """A forecast for each of these runs; see `nucleate.forecast_many`.
+    Returns
+    -------
+    list of (PlannedRun, Forecast)
 
     Raises
     ------
     SpecError
-        For mini-batches: the theory is of the full gradient.
+        For mini-batches, since the theory is of the full gradient; and as `nucleate.forecast_many`.
     """
     if spec.batch_size is not None:
         raise SpecError("Forecasts are of full-batch training; leave out the batch size.")
+    runs = Plan(spec).runs
     forecasts = forecast_many(
-        [run.network(spec, problem) for run in runs],
+        _models(spec, problem, runs),
         problem,
         learning_rates=[run.learning_rate for run in runs],
         optimizer=spec.optimizer,
-        momentum=spec.momentum,
         horizon=horizon,
     )
     return list(zip(runs, forecasts, strict=True))
 
 
-def check_study(
+def measure_study(
     spec: StudySpec, problem: Problem, forecasts: Sequence[tuple[PlannedRun, Forecast]], *, steps: int | None = None
 ) -> list[Outcome]:
-    """Train every run through its first descent, for comparison; see `nucleate.forecasting.check_forecasts`."""
-    networks = [run.network(spec, problem) for run, _ in forecasts]
-    expected = [forecast for _, forecast in forecasts]
-    return check_forecasts(networks, problem, expected, momentum=spec.momentum, steps=steps)
+    """Train every run through its first descent, for comparison; see `nucleate.forecasting.measure_outcomes`.
+
+    Parameters
+    ----------
+    spec : StudySpec
+    problem : Problem
+    forecasts : sequence of (PlannedRun, Forecast)
+        As `forecast_study` gave them.
+    steps : int, optional
+        How long a run is trained at least whose drops have no forecast; by default the forecasts' horizon.
+
+    Returns
+    -------
+    list of Outcome
+        One for each forecast.
+    """
+    models = _models(spec, problem, [run for run, _ in forecasts])
+    return measure_outcomes(models, problem, [forecast for _, forecast in forecasts], steps=steps)
 
 
 def tabulate_forecasts(
     spec: StudySpec, forecasts: Sequence[tuple[PlannedRun, Forecast]], outcomes: Sequence[Outcome] = ()
 ) -> pl.DataFrame:
-    """One row a run: the steps forecast with the interval of the 10 % drop, and beside them what was measured."""
+    """One row a run: the steps forecast with the interval of the 10 % drop, and beside them what was measured.
+
+    Parameters
+    ----------
+    spec : StudySpec
+    forecasts : sequence of (PlannedRun, Forecast)
+    outcomes : sequence of Outcome
+        One for each forecast, or none.
+
+    Returns
+    -------
+    polars DataFrame
+        See `nucleate.studies.tables.forecasts_schema`.
+    """
     rows = []
     for index, (run, forecast) in enumerate(forecasts):
-        first, middle, last = (forecast.drop_steps[share] for share in (0.01, 0.1, 0.3))
+        main = forecast.drop_steps[0.1]
         row: dict[str, Any] = {
+            tables.RUN: run.number,
             spec.convention: run.scale,
-            "lr": run.learning_rate,
-            "seed": run.seed,
-            "in_regime": forecast.in_regime,
-            "drop_1_percent": first and first.estimate,
-            "drop_10_percent": middle and middle.estimate,
-            "lower_10": middle and middle.lower,
-            "upper_10": middle and middle.upper,
-            "drop_30_percent": last and last.estimate,
-            "condensed_share": forecast.condensed_share,
+            tables.LR: run.learning_rate,
+            tables.SEED: run.seed,
+            tables.IN_REGIME: forecast.in_regime,
+            **{tables.drop(share): step and step.estimate for share, step in forecast.drop_steps.items()},
+            tables.LOWER: main and main.lower,
+            tables.UPPER: main and main.upper,
+            tables.CONDENSED_SHARE: forecast.condensed_share,
         }
         if outcomes:
             outcome = outcomes[index]
-            row |= {
-                "measured_1_percent": outcome.drop_steps[0.01],
-                "measured_10_percent": outcome.drop_steps[0.1],
-                "measured_30_percent": outcome.drop_steps[0.3],
-                "measured_condensed_share": outcome.condensed_share,
-                "same_sides": outcome.same_sides(forecast),
-            }
+            row |= {tables.measured_drop(share): step for share, step in outcome.drop_steps.items()}
+            row |= {tables.MEASURED_CONDENSED_SHARE: outcome.condensed_share}
+            row |= {tables.SAME_SIDES: outcome.same_sides(forecast)}
         rows.append(row)
-    return pl.DataFrame(rows, schema_overrides=_REACHED, infer_schema_length=None)
+    return pl.DataFrame(rows, schema=tables.forecasts_schema(spec.convention, with_outcomes=bool(outcomes)))
 
 
 def name_directions(problem: Problem, forecasts: Sequence[tuple[PlannedRun, Forecast]]) -> list[dict[str, float]]:
-    """The target directions, the same for all runs, strongest first: their components by the inputs' names."""
+    """The target directions, the same for all runs, strongest first: their components by the inputs' names.
+
+    Parameters
+    ----------
+    problem : Problem
+    forecasts : sequence of (PlannedRun, Forecast)
+    """
     directions = forecasts[0][1].target_directions
     names = [*problem.preprocessing.encoded_inputs, "bias"]
     return [dict(zip(names, direction.tolist(), strict=False)) for direction in directions]
@@ -111,7 +133,19 @@ def recommend_scale(
     """The smallest scale at which every seed leaves its plateau within the budget, by the intervals' upper ends.
 
     Having left it is having lost 30 % of the loss, or what of 10 % and 1 % the first descent brings, and more than the
-    best constant output does. None where no scale of the study does so.
+    best constant output does.
+
+    Parameters
+    ----------
+    spec : StudySpec
+    forecasts : sequence of (PlannedRun, Forecast)
+    budget : int
+        In steps.
+
+    Returns
+    -------
+    Recommendation or None
+        None where no scale of the study does so.
     """
     fitting = []
     for scale in spec.scales:
@@ -124,3 +158,8 @@ def recommend_scale(
     # A larger gamma is a smaller scale; of equal scales the faster learning rate.
     sign = -1 if spec.convention == "gamma" else 1
     return min(fitting, key=lambda cell: (sign * cell.scale, cell.latest_step), default=None)
+
+
+def _models(spec: StudySpec, problem: Problem, runs: Sequence[PlannedRun]) -> list[Any]:
+    plan = Plan(spec)
+    return [plan.start(run, problem.inputs, problem.outputs) for run in runs]

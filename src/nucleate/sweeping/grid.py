@@ -4,15 +4,22 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from nucleate.errors import SpecError
 from nucleate.problems import Problem
-from nucleate.studies.folder import Study
-from nucleate.studies.spec import StudySpec, make_spec
+from nucleate.studies import Study, StudySpec, make_spec
 from nucleate.sweeping.progress import show_progress
-from nucleate.sweeping.runner import run_study
+from nucleate.sweeping.runner import Executor, run_study
+
+_OF_DATA = ("target", "task", "loss", "drop_missing", "split_seed")
 
 
 def sweep(
-    data: str | Path | Problem | StudySpec, *, out: str | Path | None = None, progress: bool = True, **fields: Any
+    data: str | Path | Problem | StudySpec | Study,
+    *,
+    out: str | Path | None = None,
+    progress: bool = True,
+    executor: Executor | None = None,
+    **fields: Any,
 ) -> Study:
     """Train every cell of a grid of init scales, learning rates and seeds, and keep it all in a study folder.
 
@@ -21,14 +28,22 @@ def sweep(
 
     Parameters
     ----------
-    data : str, Path, Problem or StudySpec
-        The name of a bundled set, a path, a problem made in Python, or a whole spec.
+    data : str, Path, Problem, StudySpec or Study
+        The name of a bundled set, a path, a problem made in Python (whose split the folder then keeps), a whole spec,
+        or a study to go on with.
     out : path, optional
         The study folder; by default one named after the data and the spec under ``nucleate-studies``.
     progress : bool
         Whether to show on standard error how far it is.
+    executor : Executor, optional
+        Where the chunks of 16 runs are computed, such as a `concurrent.futures.ProcessPoolExecutor` with the start
+        method ``spawn``; by default here, one after another.
     **fields
-        The fields of `StudySpec`, such as ``gains=[1, 0.1]``, ``lrs=[0.05]``, ``seeds=3``.
+        The fields of `StudySpec`, such as ``gains=[1, 0.1]``, ``lrs=[0.05]``, ``seeds=3``, ``optimizer="adam"``.
+
+    Returns
+    -------
+    Study
 
     Raises
     ------
@@ -37,32 +52,52 @@ def sweep(
     DataError
         For data that cannot be used.
     StudyError
-        If the folder holds something else.
+        If the folder holds something else, or another process is writing into it.
 
     Examples
     --------
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     study = sweep(
-    ...         "sine-5d", gains=[1, 0.1], hidden=[10, 10], steps=20, records=4, out=folder, progress=False
+    ...         "sine-5d", gains=[1, 0.1], hidden=[10, 10], steps=20, evaluations=4, out=folder, progress=False
     ...     )
     ...     study.results["status"].to_list()
     ['finished', 'finished']
     """
-    if isinstance(data, StudySpec):
-        spec = make_spec(**data.model_dump(exclude_none=True) | fields) if fields else data
+    if isinstance(data, Problem):
+        spec, problem = _spec_of(data, fields), data
+    elif isinstance(data, Study):
+        spec, problem = data.spec.changed(**fields) if fields else data.spec, data.load_problem(fields.get("loss"))
+        out = data.path if out is None else out
     else:
-        spec = make_spec(data=data.name if isinstance(data, Problem) else str(data), **fields)
-    problem = data if isinstance(data, Problem) else spec.load_problem()
+        if not isinstance(data, StudySpec):
+            spec = make_spec(data=str(data), **fields)
+        else:
+            spec = data.changed(**fields) if fields else data
+        problem = spec.load_problem()
     out = study_folder(spec) if out is None else out
+    with_problem = isinstance(data, Problem)
     if not progress:
-        return run_study(spec, problem, out)
+        return run_study(spec, problem, out, executor=executor, with_problem=with_problem)
     for note in problem.notes:
         print(f"Note: {note}", file=sys.stderr)
     with show_progress() as show:
-        return run_study(spec, problem, out, show)
+        return run_study(spec, problem, out, executor=executor, on_progress=show, with_problem=with_problem)
 
 
 def study_folder(spec: StudySpec) -> Path:
-    """Where a study goes when nobody says: the same spec finds its folder again, another spec gets another."""
+    """Where a study goes when nobody says: the same spec finds its folder again, another spec gets another.
+
+    Parameters
+    ----------
+    spec : StudySpec
+    """
     return Path("nucleate-studies") / f"{Path(spec.data).stem}-{spec.digest}"
+
+
+def _spec_of(problem: Problem, fields: dict[str, Any]) -> StudySpec:
+    """The spec of a study of a problem made in Python, which has decided already what is to be done with its data."""
+    decided = [name for name in _OF_DATA if name in fields]
+    if decided:
+        raise SpecError(f"The problem {problem.name!r} has its split and its loss already; leave out {decided[0]}.")
+    return make_spec(data=problem.name, loss=problem.loss, **fields)

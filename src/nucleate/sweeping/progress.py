@@ -3,14 +3,43 @@
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from dataclasses import dataclass
 
 from rich.console import Console
-from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 from rich.table import Column
 
-from nucleate.sweeping.runner import Progress
+_PACE_SECONDS = 600.0
+"""The time left is judged by the pace of so long: over less, it would leap with every evaluation."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a study stands, for a person who waits.
+
+    Parameters
+    ----------
+    runs_finished, runs : int
+    share : float
+        Of all steps of all runs.
+    loss : float or None
+        The median over the runs last evaluated; None before this process has trained any.
+    effective_neurons : tuple of float
+        Of each measured layer, likewise.
+    """
+
+    runs_finished: int
+    runs: int
+    share: float
+    loss: float | None = None
+    effective_neurons: tuple[float, ...] = ()
+
+    def __str__(self) -> str:
+        if self.loss is None:
+            return "finished already" if self.runs_finished == self.runs else "compiling"
+        neurons = " / ".join(f"{count:.1f}" for count in self.effective_neurons)
+        return f"loss {self.loss:.3g}" + (f", effective neurons {neurons}" if neurons else "")
 
 
 @contextmanager
@@ -20,31 +49,18 @@ def show_progress() -> Iterator[Callable[[Progress], None]]:
         BarColumn(bar_width=20),
         TextColumn("{task.fields[runs]}"),
         TimeElapsedColumn(),
-        TextColumn("{task.fields[left]}"),
+        TimeRemainingColumn(),
+        TextColumn("left"),
         # Of all columns this one breaks where the terminal is narrow.
         TextColumn("{task.fields[state]}", table_column=Column()),
     )
     # A pipe has no width; a terminal's own is kept.
     console = Console(stderr=True, width=None if sys.stderr.isatty() else 220)
-    with Bar(*columns, console=console) as bar:
-        task = bar.add_task("", visible=False, total=1.0, runs="", left="", state="")
+    with Bar(*columns, console=console, speed_estimate_period=_PACE_SECONDS) as bar:
+        task = bar.add_task("", visible=False, total=1.0, runs="", state="")
 
         def show(progress: Progress) -> None:
-            left = progress.seconds_left
-            bar.update(
-                task,
-                visible=True,
-                completed=progress.share,
-                runs=f"{progress.runs_finished}/{progress.runs} runs",
-                left=f"{timedelta(seconds=round(left))} left" if left else "",
-                state=_say_state(progress),
-            )
+            runs = f"{progress.runs_finished}/{progress.runs} runs"
+            bar.update(task, visible=True, completed=progress.share, runs=runs, state=str(progress))
 
         yield show
-
-
-def _say_state(progress: Progress) -> str:
-    if progress.loss is None:
-        return "finished already" if progress.runs_finished == progress.runs else "compiling"
-    neurons = " / ".join(f"{count:.1f}" for count in progress.effective_neurons)
-    return f"loss {progress.loss:.3g}, effective neurons {neurons}"

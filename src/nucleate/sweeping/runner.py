@@ -1,152 +1,204 @@
-"""Run what a study still lacks, on this machine."""
+"""Who computes the chunks of a study, and where: this process one after another, or an executor in any order.
+
+Either way one process, this one, owns the folder and writes what comes.
+"""
 
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
+from typing import Any, NamedTuple, Protocol
 
-import numpy as np
+import polars as pl
 
-from nucleate.errors import StudyError
 from nucleate.problems import Problem
-from nucleate.studies.folder import Study
-from nucleate.studies.plan import PlannedRun, plan_chunks
-from nucleate.studies.spec import StudySpec
-from nucleate.sweeping.forecasts import forecast_runs, tabulate_forecasts
-from nucleate.sweeping.pace import Pace
-from nucleate.training import Batch, check_batch_size, check_runs, record_steps
+from nucleate.studies import Chunk, ChunkResult, Keeper, Plan, Study, StudySpec, keep, tables
+from nucleate.sweeping.chunks import forecast_chunk, train_chunk
+from nucleate.sweeping.progress import Progress
+from nucleate.training import Batch, check_batch_size, check_runs
 
 _CHECKPOINT_SECONDS = 10.0
+_POLL_SECONDS = 0.02
 
 
-@dataclass(frozen=True)
-class Progress:
-    """Where a study stands, for a person who waits.
+class Future(Protocol):
+    """What `Executor.submit` returns: a result to come, as by `concurrent.futures.Future`."""
 
-    ``share`` is of all steps of all runs; ``loss`` and ``effective_neurons`` (of each hidden layer) are medians over
-    the runs being trained, None and empty before this process has trained any. ``seconds_left`` is None while too
-    little is known, and does not know of runs that will end early.
+    def done(self) -> bool:
+        """Whether `result` returns, or raises, without waiting."""
+
+    def result(self) -> Any:
+        """What the call returned, or raised."""
+
+
+class Executor(Protocol):
+    """What runs calls elsewhere, such as an executor of `concurrent.futures`, of dask or of a cluster.
+
+    The functions and arguments that it is given can be pickled if the study's own definitions (loss, optimizer,
+    activation, model, measures) can.
     """
 
-    runs_finished: int
-    runs: int
-    share: float
-    loss: float | None = None
-    effective_neurons: tuple[float, ...] = ()
-    seconds_left: float | None = None
+    def submit(self, function: Callable[..., Any], /, *arguments: Any) -> Future:
+        """Begin the call ``function(*arguments)``, or line it up."""
 
 
 def run_study(
-    spec: StudySpec, problem: Problem, out: str | Path, on_progress: Callable[[Progress], None] | None = None
+    spec: StudySpec,
+    problem: Problem,
+    out: str | Path,
+    *,
+    executor: Executor | None = None,
+    on_progress: Callable[[Progress], None] = lambda progress: None,
+    with_problem: bool = False,
 ) -> Study:
     """Finish the study of this spec in the folder ``out``, beginning or going on where it stands.
 
-    On Ctrl-C or SIGTERM the chunk in hand is put away and KeyboardInterrupt raised; the next call goes on from there
-    and ends with the rows of an uninterrupted study, bit for bit.
+    Parameters
+    ----------
+    spec : StudySpec
+    problem : Problem
+    out : path
+    executor : Executor, optional
+        Where chunks are computed; by default in this process, one after another.
+    on_progress : callable
+        Called with a `Progress` at the beginning, and whenever something is known anew.
+    with_problem : bool
+        Whether the problem was made in Python, so that the folder must keep it.
+
+    Returns
+    -------
+    Study
 
     Raises
     ------
     SpecError
         For runs that do not fit the data or the memory.
     StudyError
-        If the folder holds something else, see `Study.open`.
+        If the folder holds something else, or another process is at it, see `nucleate.studies.keep`.
     KeyboardInterrupt
-        After the chunk in hand was put away.
+        On Ctrl-C or SIGTERM, after the chunk in hand was put away (what an executor has in hand is lost). The next call
+        goes on from there and ends with the rows of an uninterrupted study, bit for bit.
     """
-    chunks = plan_chunks(spec)
+    plan = Plan(spec)
     if not (Path(out) / "spec.json").exists():
-        _check(spec, problem, chunks[0])
-    study = Study.open(out, spec, problem)
-    total = study.planned
-    missing = {number for number, chunk in enumerate(chunks) if not study.is_finished(number, chunk)}
-    finished = sum(len(chunk) for number, chunk in enumerate(chunks) if number not in missing)
-    if on_progress is not None:
-        on_progress(Progress(finished, total, finished / total))
-    pace = Pace()
-    with _interrupts_noticed() as interrupted:
-        for number, chunk in enumerate(chunks):
-            _forecast(study, number, chunk, problem)
-            if number not in missing:
-                continue
-            batch = Batch(
-                problem,
-                [run.network(spec, problem) for run in chunk],
-                [run.learning_rate for run in chunk],
-                [run.seed for run in chunk],
-                spec.settings,
-                watched=[index for index, run in enumerate(chunk) if run.seed == spec.seeds[0]],
-            )
-            _take_up(batch, study, number)
-            kept = time.monotonic()
-            compiling = True
-            while not batch.done:
-                started, step, running = time.monotonic(), batch.step, batch.statuses.count("running")
-                batch.advance(stop=interrupted.is_set)
-                if not compiling:
-                    pace.took(time.monotonic() - started, steps=running * (batch.step - step), looks=running)
-                compiling = False
-                if interrupted.is_set():
-                    study.write_checkpoint(number, batch.checkpoint())
-                    raise KeyboardInterrupt
-                if time.monotonic() - kept > _CHECKPOINT_SECONDS:
-                    study.write_checkpoint(number, batch.checkpoint())
-                    kept = time.monotonic()
-                if on_progress is not None:
-                    on_progress(_progress(batch, len(chunk), finished, total, pace))
-            study.write_chunk(number, chunk, batch.runs(), problem)
-            finished += len(chunk)
-    return study
+        _check(plan, problem)
+    with keep(out, spec, problem, with_problem=with_problem) as keeper, _interrupts_noticed() as interrupted:
+        work = _Work(plan, problem, keeper, on_progress, interrupted.is_set)
+        work.here() if executor is None else work.by(executor)
+        return keeper.study
 
 
-def _check(spec: StudySpec, problem: Problem, chunk: list[PlannedRun]) -> None:
+def _check(plan: Plan, problem: Problem) -> None:
     """Refuse what cannot be trained before there is a folder that would then refuse the mended spec."""
-    network = chunk[0].network(spec, problem)
-    check_runs(problem, [network] * len(chunk), [run.learning_rate for run in chunk])
-    check_batch_size(problem, spec.batch_size)
+    runs = plan.chunks[0].runs
+    model = plan.start(runs[0], problem.inputs, problem.outputs)
+    check_runs(problem, [model] * len(runs), [run.learning_rate for run in runs])
+    check_batch_size(problem, plan.spec.batch_size)
 
 
-def _forecast(study: Study, number: int, chunk: list[PlannedRun], problem: Problem) -> None:
-    """Keep what is expected of a chunk's runs, before they are trained; of mini-batches nothing is."""
-    if study.spec.batch_size is not None or study.is_forecast(number):
-        return
-    forecasts = forecast_runs(study.spec, problem, chunk, horizon=study.spec.steps)
-    study.write_forecasts(number, chunk, tabulate_forecasts(study.spec, forecasts))
+class _Task(NamedTuple):
+    """A call that an executor was given, and what is to be done with its result."""
+
+    future: Future
+    keep: Callable[[Chunk, Any], None]
+    chunk: Chunk
 
 
-def _take_up(batch: Batch, study: Study, number: int) -> None:
-    checkpoint = study.read_checkpoint(number)
-    if checkpoint is None:
-        return
-    try:
-        batch.resume(checkpoint)
-    except Exception as error:
-        file = study.path / "checkpoints" / f"chunk-{number:05d}.safetensors"
-        raise StudyError(f"{file} is damaged ({error}); delete it, and its runs start again.") from error
+class _Work:
+    """What a study still lacks, and how far it is done."""
 
+    def __init__(
+        self,
+        plan: Plan,
+        problem: Problem,
+        keeper: Keeper,
+        tell: Callable[[Progress], None],
+        interrupted: Callable[[], bool],
+    ) -> None:
+        self._plan, self._problem, self._keeper = plan, problem, keeper
+        self._tell, self._interrupted = tell, interrupted
+        self._missing = [chunk for chunk in plan.chunks if not keeper.is_finished(chunk)]
+        self._total = len(plan.runs)
+        self._finished = self._total - sum(len(chunk.runs) for chunk in self._missing)
+        tell(Progress(self._finished, self._total, self._finished / self._total))
 
-def _progress(batch: Batch, size: int, finished: int, total: int, pace: Pace) -> Progress:
-    running, waiting = batch.statuses.count("running"), total - finished - size
-    steps, looks = batch.settings.steps, record_steps(batch.settings.steps, batch.settings.records)
-    last = [rows[-1] for rows in batch.rows]
-    layers = len(batch.initial[0].hidden)
-    share_of_chunk = 1.0 if batch.done else batch.step / steps
-    return Progress(
-        runs_finished=finished + size - running,
-        runs=total,
-        share=(finished + size * share_of_chunk) / total,
-        loss=float(np.median([row["train_loss"] for row in last])),
-        effective_neurons=tuple(
-            float(np.median([row[f"effective_neurons_{layer}"] for row in last])) for layer in range(1, layers + 1)
-        ),
-        seconds_left=pace.left(
-            steps=running * (steps - batch.step) + waiting * steps,
-            looks=running * int((looks > batch.step).sum()) + waiting * len(looks),
-        ),
-    )
+    def here(self) -> None:
+        """Compute it in this process: a chunk's forecasts, and then its runs."""
+        for chunk in self._plan.chunks:
+            if self._keeper.lacks_forecasts(chunk):
+                self._keeper.keep_forecasts(chunk, forecast_chunk(self._plan, chunk, self._problem))
+            if chunk not in self._missing:
+                continue
+            result = train_chunk(
+                self._plan,
+                chunk,
+                self._problem,
+                self._keeper.checkpoint(chunk),
+                on_evaluation=self._watch(chunk),
+                stop=self._interrupted,
+            )
+            if isinstance(result, bytes):
+                self._keeper.keep_checkpoint(chunk, result)
+                raise KeyboardInterrupt
+            self._keep_result(chunk, result)
+
+    def by(self, executor: Executor) -> None:
+        """Have an executor compute it, and keep what comes in the order it comes."""
+        tasks = []
+        for chunk in self._plan.chunks:
+            given = (self._plan, chunk, self._problem)
+            if self._keeper.lacks_forecasts(chunk):
+                tasks.append(_Task(executor.submit(forecast_chunk, *given), self._keeper.keep_forecasts, chunk))
+            if chunk in self._missing:
+                future = executor.submit(train_chunk, *given, self._keeper.checkpoint(chunk))
+                tasks.append(_Task(future, self._keep_and_tell, chunk))
+        try:
+            while tasks:
+                if self._interrupted():
+                    raise KeyboardInterrupt
+                done = [task for task in tasks if task.future.done()]
+                for task in done:
+                    tasks.remove(task)
+                    task.keep(task.chunk, task.future.result())
+                if not done:
+                    time.sleep(_POLL_SECONDS)
+        finally:
+            for task in tasks:
+                # Not every future can be called off.
+                getattr(task.future, "cancel", lambda: None)()
+
+    def _keep_result(self, chunk: Chunk, result: ChunkResult) -> None:
+        self._keeper.keep_result(chunk, result)
+        self._finished += len(chunk.runs)
+
+    def _keep_and_tell(self, chunk: Chunk, result: ChunkResult) -> None:
+        self._keep_result(chunk, result)
+        self._tell_of(result.results, self._finished, self._finished)
+
+    def _watch(self, chunk: Chunk) -> Callable[[Batch], None]:
+        """What is done between evaluations: the chunk's state is kept now and then, and its progress told."""
+        kept = time.monotonic()
+
+        def watch(batch: Batch) -> None:
+            nonlocal kept
+            if time.monotonic() - kept > _CHECKPOINT_SECONDS:
+                self._keeper.keep_checkpoint(chunk, batch.checkpoint())
+                kept = time.monotonic()
+            ended = len(chunk.runs) - batch.statuses.count("running")
+            share = 1.0 if batch.done else batch.step / batch.settings.steps
+            last = pl.DataFrame([rows[-1] for rows in batch.rows])
+            self._tell_of(last, self._finished + ended, self._finished + share * len(chunk.runs))
+
+        return watch
+
+    def _tell_of(self, rows: pl.DataFrame, finished: int, done: float) -> None:
+        """Tell of some runs' medians, how many runs have ended, and to how many the steps taken amount."""
+        columns = [tables.effective_neurons(layer) for layer in self._keeper.study.layers]
+        loss, *neurons = rows.select(pl.col(tables.TRAIN_LOSS, *columns).median()).row(0)
+        self._tell(Progress(finished, self._total, done / self._total, loss, tuple(neurons)))
 
 
 @contextmanager

@@ -1,7 +1,13 @@
-"""The theory of initial condensation: effective dynamics, blow-up, conditions, the general form, factorisation."""
+"""The theory of initial condensation: effective dynamics, blow-up, conditions, the general form, factorization."""
 
-from nucleate.theory.blowup import blowup_time, linear_blowup_time, potential_blowup_time
-from nucleate.theory.condition import Condensation, Conditions, Moments, condensation, conditions, split_first_layer
+from nucleate.theory.blowup import (
+    BlowupKind,
+    BlowupTime,
+    blowup_time,
+    linear_blowup_time,
+    potential_blowup_time,
+)
+from nucleate.theory.condition import Condensation, Conditions, Times, condensation, conditions, split_first_layer
 from nucleate.theory.correlation import (
     correlation,
     correlation_blowup_time,
@@ -12,38 +18,36 @@ from nucleate.theory.correlation import (
 )
 from nucleate.theory.directions import TargetDirections, target_directions
 from nucleate.theory.effective import FirstIntegrals, State, energy, first_integrals, vector_field
-from nucleate.theory.enclosure import BlowupTime, Outcome
 from nucleate.theory.factorization import (
-    Comparison,
-    Descent,
     FactorizationForecast,
-    compare,
+    Factors,
+    MatrixLoss,
     completion_loss,
-    descend,
     draw_factors,
+    end_to_end,
     escape_time,
     forecast_factorization,
+    leading_moment,
     sensing_loss,
 )
 from nucleate.theory.linear import chain_potential, linear_potential, two_layer_solution
 from nucleate.theory.trajectory import Trajectory, states_at_fractions, states_at_times
 
 __all__ = [
+    "BlowupKind",
     "BlowupTime",
-    "Comparison",
     "Condensation",
     "Conditions",
-    "Descent",
     "FactorizationForecast",
+    "Factors",
     "FirstIntegrals",
-    "Moments",
-    "Outcome",
+    "MatrixLoss",
     "State",
     "TargetDirections",
+    "Times",
     "Trajectory",
     "blowup_time",
     "chain_potential",
-    "compare",
     "completion_loss",
     "condensation",
     "conditions",
@@ -51,12 +55,13 @@ __all__ = [
     "correlation_blowup_time",
     "correlation_potential",
     "degree",
-    "descend",
     "draw_factors",
+    "end_to_end",
     "energy",
     "escape_time",
     "first_integrals",
     "forecast_factorization",
+    "leading_moment",
     "leading_part",
     "linear_blowup_time",
     "linear_potential",

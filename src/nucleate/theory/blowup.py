@@ -1,12 +1,12 @@
 """When the flow blows up: an enclosure of the time ``T*`` that closes as one integrates.
 
-From a point of desingularised time with ``t``, ``R`` and growth ``e = C(u) > 0``,
+That three layers blow up in finite time is due to Chen and Luo, arXiv 2402.15958; the enclosure is derived here, in
+docs/theory.md. From a point of desingularized time with ``t``, ``R`` and growth ``e = C(u) > 0``,
 
     t + R^-(D-2) / ((D-2) sup C)  <=  T*  <=  t + R^-(D-2) / ((D-2) e),
 
 ``sup C`` over the sphere ``N = D`` (infinite where unknown), because ``e`` never decreases. For three layers ``sup C
-= 1``, and ``E' >= 3 E^(4/3)`` gives the sharper ``T* <= t + E^(-1/3) = t + 1 / (R e^(1/3))``. Derived in
-docs/theory.md.
+= 1``, and ``E' >= 3 E^(4/3)`` gives the sharper ``T* <= t + E^(-1/3) = t + 1 / (R e^(1/3))``.
 
 What is guaranteed. The two ends hold for the exact state at ``t``. The integration is done twice, the second time at
 ten times the tolerance and from a state moved by more than its rounding, and both ends are moved outwards by the whole
@@ -18,33 +18,69 @@ does not amplify rounding, which it does where layers differ by many powers of t
 """
 
 from collections.abc import Callable, Sequence
-from functools import partial
-from typing import Any
+from enum import IntEnum
+from typing import Any, NamedTuple
 
+import diffrax
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh, PartitionSpec
 from jax.tree_util import Partial
-from jaxtyping import Array, ArrayLike, Bool, Float, PyTree
+from jaxtyping import Array, ArrayLike, Bool, Float, Int, PyTree
 
+from nucleate import devices
 from nucleate.theory import checks
-from nucleate.theory.enclosure import BlowupTime, Flow, Outcome, enclose, enclose_with_care
-from nucleate.theory.flow import Potential
-from nucleate.theory.followed import (
-    Ascent,
-    ascent_flow,
-    at_size_one,
-    chain_flow,
-    in_modes,
-    modes_flow,
-    three_layers_flow,
-)
-from nucleate.theory.linear import linear_potential
-from nucleate.theory.modes import frames
+from nucleate.theory.effective import AnyArray
+from nucleate.theory.flow import HORIZON, Ascent, Flow, Mark, Perturbation, Potential
+from nucleate.theory.linear import chain_potential, linear_potential
+from nucleate.theory.modes import ThreeLayers
+
+# The enclosure has closed when this is its relative width, before widening by the error of integration.
+CLOSED = 1e-12
+TOLERANCE, LOOSER, CAREFUL = 1e-11, 1e-10, 1e-13
+ROUNDING = 256 * 2.0**-53
+# Where two runs differ by more of the time, rounding is amplified, and is looked at from more sides.
+AMPLIFIED = 1e-9
+SIDES = 4
+# Runs that differ by more, of the time or of the size, do not agree.
+APART = 1e-3
+GRID = np.linspace(0.0, HORIZON, 1201)
+# States of an ensemble at a time: enough to fill vector instructions, few enough to stay in cache.
+AT_A_TIME = 16
 
 
+class BlowupKind(IntEnum):
+    """Whether a state blows up, and if not, why (the distinction is made here, docs/theory.md)."""
+
+    BLOWS_UP = 0
+    """The energy is positive or becomes so: infinite in finite time."""
+    RESTS = 1
+    """The gradient is zero, as in the zero state: it never moves."""
+    SETTLES = 2
+    """Up to the time ``lower`` the energy is not known to turn positive; if it never does, there is no blow-up."""
+    GROWS_FOREVER = 3
+    """The potential has degree two (or one): exponential (or linear) growth, and no blow-up from any state."""
+
+
+class BlowupTime(NamedTuple):
+    """The blow-up time and what it is known to lie between; scalars, or one entry a state.
+
+    Attributes
+    ----------
+    estimate, lower, upper : arrays of float64
+        Infinite where there is no blow-up.
+    kind : array of int
+        A `BlowupKind`.
+    """
+
+    estimate: Float[AnyArray, "*batch"]
+    lower: Float[AnyArray, "*batch"]
+    upper: Float[AnyArray, "*batch"]
+    kind: Int[AnyArray, "*batch"]
+
+
+@devices.in_float64
 def blowup_time(*layers: ArrayLike) -> BlowupTime:
     """The blow-up time of the effective dynamics from ``a, W2, b``, in units of ``1 / kappa``.
 
@@ -52,8 +88,13 @@ def blowup_time(*layers: ArrayLike) -> BlowupTime:
 
     Parameters
     ----------
-    a, W2, b : arrays of shape (m2,), (m2, m1), (m1,)
-        Or all with one more leading axis: an ensemble of states.
+    *layers : arrays of shape (m2,), (m2, m1), (m1,)
+        ``a, W2, b``, or more; or all with one more leading axis: an ensemble of states.
+
+    Returns
+    -------
+    BlowupTime
+        Of scalars, or of arrays with one entry a state.
 
     Raises
     ------
@@ -63,32 +104,39 @@ def blowup_time(*layers: ArrayLike) -> BlowupTime:
     Notes
     -----
     The dynamics and its blow-up: Chen and Luo, arXiv 2402.15958. The enclosure, and the reduction to modes with which
-    three layers are integrated: derived in docs/theory.md.
+    three layers are integrated: derived here, in docs/theory.md.
 
     Examples
     --------
     >>> time = blowup_time([2.0], [[2.0]], [2.0])
     >>> round(float(time.estimate), 10), bool(time.upper - time.lower < 1e-10)
     (0.5, True)
-    >>> Outcome(int(blowup_time([1.0, 0.0], [1.0, 1.0]).outcome)).name
+    >>> BlowupKind(int(blowup_time([1.0, 0.0], [1.0, 1.0]).kind)).name
     'GROWS_FOREVER'
     """
     chain = checks.chain(layers)
+    batch = chain[0].shape[:-1]
     if len(chain) == 2:
-        return _never(chain[0].shape[:-1])
-    single = chain[0].ndim == 1
-    if len(chain) == 3:
-        prepare = _one if single else _many
-        state = prepare(at_size_one, chain)
-        parts = prepare(in_modes, (chain, state, frames(state)))
-        enclosed = (_one if single else _ensemble)(Partial(_by_two_runs, modes_flow), parts)
-        return _careful(enclosed, three_layers_flow, chain, single)
-    enclosed = (_one if single else _ensemble)(Partial(_by_two_runs, chain_flow), chain)
-    return _careful(enclosed, chain_flow, chain, single)
+        return _never(batch)
+    make = ThreeLayers if len(chain) == 3 else _chain_flow
+    return _of_ensemble(make, chain) if batch else _of_state(make, _chain_flow, chain)
 
 
+@devices.in_float64
 def linear_blowup_time(weights: Sequence[ArrayLike], moment: ArrayLike) -> BlowupTime:
-    """The blow-up time of gradient ascent on ``<W_L ... W_1, M>``, for weights ``W_1, ..., W_L``.
+    """The blow-up time of gradient ascent on ``<W_L ... W_1, M>`` (derived here, docs/theory.md).
+
+    Parameters
+    ----------
+    weights : sequence of arrays of shape (m_1, d), (m_2, m_1), ..., (c, m_{L-1})
+        ``W_1, ..., W_L``.
+    moment : array of shape (c, d)
+        ``M``.
+
+    Returns
+    -------
+    BlowupTime
+        Of scalars.
 
     Raises
     ------
@@ -97,87 +145,160 @@ def linear_blowup_time(weights: Sequence[ArrayLike], moment: ArrayLike) -> Blowu
 
     Examples
     --------
-    >>> ones = [jnp.ones((1, 1))] * 4
-    >>> round(float(linear_blowup_time(ones, [[2.0]]).estimate), 10)
+    >>> round(float(linear_blowup_time([[[1.0]]] * 4, [[2.0]]).estimate), 10)
     0.25
     """
     arrays, matrix = checks.weights_and_moment(weights, moment)
-    supremum = jnp.asarray(np.linalg.norm(np.asarray(matrix), 2))
-    return potential_blowup_time(Partial(linear_potential, moment=matrix), arrays, len(arrays), supremum)
+    potential = Partial(linear_potential, moment=matrix)
+    return potential_blowup_time(potential, arrays, len(arrays), float(np.linalg.norm(matrix, 2)))
 
 
+@devices.in_float64
 def potential_blowup_time(
-    potential: Potential,
-    state: PyTree[Float[Array, "..."]],
-    degree: int,
-    supremum: float | Float[Array, ""] = jnp.inf,
+    potential: Potential, state: PyTree[ArrayLike], degree: int, supremum: ArrayLike = np.inf
 ) -> BlowupTime:
-    """The blow-up time of gradient ascent from ``state`` on any positively homogeneous potential (docs/theory.md).
+    """The blow-up time of gradient ascent on any positively homogeneous potential (derived here, docs/theory.md).
 
     Parameters
     ----------
-    potential : function of a state, with arrays bound by jax.tree_util.Partial
+    potential : callable
+        From a state to a scalar, in operations that JAX can differentiate; arrays it needs are bound by
+        ``jax.tree_util.Partial``.
+    state : pytree of arrays
+        Where the flow starts.
     degree : int
-        Its degree D.
+        The potential's degree ``D``. Of degree 1 or 2 nothing blows up.
     supremum : float
-        An upper bound of it on the sphere ``N = D``; infinite where none is known.
+        An upper bound of the potential on the sphere ``|state|^2 = D``; infinite where none is known.
+
+    Returns
+    -------
+    BlowupTime
+        Of scalars.
+
+    Raises
+    ------
+    ArchitectureError
+        For a state that holds NaN, infinity or no numbers.
+    SpecError
+        For a degree below 1.
+
+    Examples
+    --------
+    >>> round(float(potential_blowup_time(lambda state: state[0] * state[1] ** 2, [1.0, 2.0**0.5], 3).estimate), 8)
+    0.5
     """
+    start = checks.state(state, degree)
     if degree <= 2:
         return _never(())
-    flow, ascent = Partial(ascent_flow, degree), Ascent(potential, state, jnp.asarray(supremum))
-    return _careful(_one(Partial(_by_two_runs, flow), ascent), flow, ascent, single=True)
+    return _of_state(Ascent, Ascent, potential, start, degree, np.asarray(supremum, np.float64))
 
 
 def _never(batch: tuple[int, ...]) -> BlowupTime:
-    forever = jnp.full(batch, jnp.inf)
-    return BlowupTime(forever, forever, forever, jnp.full(batch, Outcome.GROWS_FOREVER))
+    forever = np.full(batch, np.inf)
+    return BlowupTime(forever, forever, forever, np.full(batch, int(BlowupKind.GROWS_FOREVER)))
 
 
-def _careful(
-    enclosed: tuple[BlowupTime, Bool[Array, "*batch"]], flow: Callable[[Any], Flow], states: Any, single: bool
-) -> BlowupTime:
-    """States for which two runs are not enough, as a rule none, are followed again, one after another."""
-    times, kept = enclosed
-    if single:
-        return times if kept else _one(Partial(_with_care, flow), states)
-    columns = [np.array(column) for column in times]
-    for index in np.flatnonzero(~np.asarray(kept)):
-        again = _one(Partial(_with_care, flow), jax.tree.map(lambda leaf, index=index: leaf[index], states))
-        for column, value in zip(columns, again, strict=True):
+def _chain_flow(chain: tuple[Float[Array, "..."], ...]) -> Ascent:
+    """A chain without the reduction to modes: slower, and amplifying no more rounding than the flow itself."""
+    return Ascent(chain_potential, chain, len(chain), 1.0, power=1 / 3 if len(chain) == 3 else 1.0)
+
+
+def _of_state(make: Callable[..., Flow], make_again: Callable[..., Flow], *start: Any) -> BlowupTime:
+    """From two runs; a state for which they are not enough, as a rule none, is followed again."""
+    time, kept = _by_two_runs(make, *start)
+    return time if kept else _with_care(make_again, *start)
+
+
+def _of_ensemble(make: Callable[..., Flow], chain: tuple[Float[np.ndarray, "states ..."], ...]) -> BlowupTime:
+    states = len(chain[0])
+    share = -(-states // devices.CORES)
+    begins = range(0, states, share)
+    # Equal shares are one program: the last begins early enough to be as long, and what it repeats is left out.
+    shares = [tuple(layer[min(begin, states - share) :][:share] for layer in chain) for begin in begins]
+    repeated = share * len(shares) - states
+    solved = devices.for_each(_by_two_runs_each, shares, make)
+    times, kept = jax.tree.map(lambda *parts: np.concatenate([*parts[:-1], parts[-1][repeated:]]), *solved)
+    for index in np.flatnonzero(~kept):
+        again = _with_care(_chain_flow, tuple(layer[index] for layer in chain))
+        for column, value in zip(times, again, strict=True):
             column[index] = value
-    return BlowupTime(*map(jnp.asarray, columns))
-
-
-def _by_two_runs(flow: Callable[[Any], Flow], prepared: Any) -> Any:
-    return enclose(flow(prepared))
-
-
-def _with_care(flow: Callable[[Any], Flow], prepared: Any) -> BlowupTime:
-    return enclose_with_care(flow(prepared))
+    return times
 
 
 @eqx.filter_jit
-def _one(function: Callable[[Any], Any], argument: Any) -> Any:
-    return function(argument)
+def _by_two_runs(make: Callable[..., Flow], *start: Any) -> tuple[BlowupTime, Bool[AnyArray, ""]]:
+    return _enclose(make(*start))
 
 
 @eqx.filter_jit
-def _many(function: Callable[[Any], Any], arguments: Any) -> Any:
-    return jax.vmap(function)(arguments)
-
-
-def _ensemble(solve: Callable[[Any], Any], prepared: Any) -> Any:
-    """Every device takes an equal share of the states, filled up by starting over with the first."""
-    states, devices = len(jax.tree.leaves(prepared)[0]), jax.device_count()
-    filled = np.arange(-(-states // devices) * devices) % states
-    # Gathered on the host: operations on arrays spread over CPU devices can wait for each other for ever.
-    solved = jax.device_get(_spread(solve, jax.tree.map(lambda leaf: leaf[filled], prepared)))
-    return jax.tree.map(lambda leaf: leaf[:states], solved)
+def _by_two_runs_each(
+    chain: tuple[Float[Array, "states ..."], ...], make: Callable[..., Flow]
+) -> tuple[BlowupTime, Bool[AnyArray, " states"]]:
+    return jax.lax.map(lambda state: _enclose(make(state)), chain, batch_size=AT_A_TIME)
 
 
 @eqx.filter_jit
-def _spread(solve: Callable[[Any], Any], prepared: Any) -> Any:
-    mesh, states = Mesh(jax.devices(), ("states",)), PartitionSpec("states")
-    # Some states at a time: enough to fill vector instructions, few enough to stay in cache.
-    share = partial(jax.lax.map, solve, batch_size=16)
-    return jax.shard_map(share, mesh=mesh, in_specs=states, out_specs=states, check_vma=False)(prepared)
+def _with_care(make: Callable[..., Flow], *start: Any) -> BlowupTime:
+    return _enclose_with_care(make(*start))
+
+
+def _enclose(flow: Flow) -> tuple[BlowupTime, Bool[AnyArray, ""]]:
+    """The enclosure from two runs, and whether it may be kept: they blow up at very nearly the same time."""
+
+    def closed(s: Any, point: Any, args: Any, **_: Any) -> Bool[AnyArray, ""]:
+        lower, upper = flow.ends(flow.mark(point))
+        return upper - lower < CLOSED * lower
+
+    def at(perturbation: Perturbation, rtol: Float[Array, ""]) -> tuple[Float[AnyArray, ""], Float[AnyArray, ""]]:
+        saveat = diffrax.SaveAt(t1=True, fn=lambda s, point, args: flow.mark(point))
+        solution = flow.follow(perturbation, rtol, saveat, diffrax.Event(closed))
+        return flow.ends(jax.tree.map(lambda leaf: leaf[-1], solution.ys))
+
+    lower, upper = jax.vmap(at)(*_runs(2, TOLERANCE))
+    estimate, error = upper[0], jnp.abs(upper[0] - upper[1]) + ROUNDING * upper[0]
+    kept = jnp.isfinite(upper).all() & (error < AMPLIFIED * estimate)
+    enclosed = BlowupTime(
+        jnp.where(flow.moves, flow.unit * estimate, jnp.inf),
+        jnp.where(flow.moves, flow.unit * (lower[0] - error), jnp.inf),
+        jnp.where(flow.moves, flow.unit * (estimate + error), jnp.inf),
+        jnp.where(flow.moves, BlowupKind.BLOWS_UP, BlowupKind.RESTS),
+    )
+    return enclosed, kept | ~flow.moves
+
+
+def _enclose_with_care(flow: Flow) -> BlowupTime:
+    """The enclosure from the points up to which all runs agree; without an upper end where none has known growth."""
+
+    def along(perturbation: Perturbation, rtol: Float[Array, ""]) -> Any:
+        saveat = diffrax.SaveAt(ts=jnp.asarray(GRID), fn=lambda s, point, args: flow.mark(point))
+        return flow.follow(perturbation, rtol, saveat).ys
+
+    runs = jax.vmap(along)(*_runs(1 + SIDES, CAREFUL))
+    here = Mark(*(run[0] for run in runs))
+    apart = Mark(*(jnp.max(jnp.abs(run[1:] - run[0]), axis=0) for run in runs))
+    lower, upper = flow.ends(here)
+    estimate = jnp.nan_to_num(upper[-1], nan=jnp.inf)
+    near = (apart.time < APART * lower) & (apart.log_size < APART) & (apart.growth < APART)
+    agreed = jnp.cumprod(near) > 0
+    lower = flow.ends(Mark(here.time - apart.time, here.log_size + apart.log_size, here.growth))[0]
+    upper = flow.ends(Mark(here.time + apart.time, here.log_size - apart.log_size, here.growth - apart.growth))[1]
+    highest = jnp.max(jnp.where(agreed, lower, 0.0)) * (1 - ROUNDING)
+    lowest = jnp.min(jnp.where(agreed, upper, jnp.inf)) * (1 + ROUNDING)
+    known = jnp.isfinite(lowest)
+    return BlowupTime(
+        jnp.where(known, flow.unit * jnp.clip(estimate, highest, lowest), jnp.inf),
+        flow.unit * highest,
+        flow.unit * lowest,
+        jnp.where(known, BlowupKind.BLOWS_UP, BlowupKind.SETTLES),
+    )
+
+
+def _runs(count: int, first: float) -> tuple[Perturbation, Float[Array, " runs"]]:
+    """The perturbations and tolerances of the first run and of the looser ones that it is compared with.
+
+    All but the first start from a state moved by more than rounding, so that what the flow makes of either error is
+    seen in their difference.
+    """
+    run = jnp.arange(count)
+    return Perturbation(jnp.where(run > 0, ROUNDING, 0.0), run), jnp.where(run > 0, LOOSER, first)

@@ -1,17 +1,32 @@
-"""What may enter the room: arrays of finite numbers whose shapes fit together."""
+"""The door of the room: arrays of finite numbers, in float64, whose shapes fit together."""
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
-import jax.numpy as jnp
+import jax
 import numpy as np
-from jaxtyping import Array, ArrayLike, Float
+from jaxtyping import ArrayLike, Float, PyTree
 
-from nucleate.errors import ArchitectureError
+from nucleate.errors import ArchitectureError, SpecError
+
+FloatArray = Float[np.ndarray, "..."]
 
 
-def finite(name: str, values: ArrayLike, *, rank: int) -> Float[Array, "..."]:
-    """``values`` in float64.
+def finite(name: str, values: ArrayLike, *, rank: int | None = None) -> FloatArray:
+    """The values as a NumPy array in float64.
+
+    Parameters
+    ----------
+    name : str
+        How an error calls them.
+    values : array_like
+    rank : int, optional
+        The number of axes they must have.
+
+    Returns
+    -------
+    array of float64
 
     Raises
     ------
@@ -22,20 +37,57 @@ def finite(name: str, values: ArrayLike, *, rank: int) -> Float[Array, "..."]:
         array = np.asarray(values, np.float64)
     except (TypeError, ValueError) as error:
         raise ArchitectureError(f"{name} is no array of real numbers ({error}); give one.") from None
-    if array.ndim != rank:
+    if rank is not None and array.ndim != rank:
         raise ArchitectureError(f"{name} has {array.ndim} axes; expected {rank}.")
     if not np.isfinite(array).all():
         raise ArchitectureError(f"{name} holds NaN or infinity; give finite numbers.")
-    return jnp.asarray(array)
+    return array
 
 
-def chain(layers: Sequence[ArrayLike]) -> tuple[Float[Array, "..."], ...]:
-    """The layers ``a, W_{L-1}, ..., W_2, b``, single states or ensembles along a leading axis, in float64.
+def state(values: PyTree[ArrayLike], degree: int) -> PyTree[FloatArray]:
+    """The state of a homogeneous potential in float64.
+
+    Parameters
+    ----------
+    values : pytree of arrays
+    degree : int
+        The potential's degree.
+
+    Returns
+    -------
+    pytree of arrays of float64
 
     Raises
     ------
     ArchitectureError
-        If there are fewer than two, or neighbours do not fit.
+        If the state has no arrays, or an array holds NaN, infinity or no numbers.
+    SpecError
+        If the degree is below 1.
+    """
+    if degree < 1:
+        raise SpecError(f"The degree is {degree}; it must be 1 or more.")
+    if not jax.tree.leaves(values):
+        raise ArchitectureError("The state holds no arrays; give a list, a tuple or another pytree of arrays.")
+    checked: Any = jax.tree.map(lambda leaf: finite("The state", leaf), values)
+    return checked
+
+
+def chain(layers: Sequence[ArrayLike]) -> tuple[FloatArray, ...]:
+    """The layers ``a, W_{L-1}, ..., W_2, b``, single states or ensembles along a leading axis, in float64.
+
+    Parameters
+    ----------
+    layers : sequence of arrays of shape (m_L,), (m_L, m_{L-1}), ..., (m_2,)
+        Or all with one more leading axis.
+
+    Returns
+    -------
+    tuple of arrays of float64
+
+    Raises
+    ------
+    ArchitectureError
+        If there are fewer than two, or neighbors do not fit.
     """
     if len(layers) < 2:
         raise ArchitectureError(
@@ -60,13 +112,23 @@ def chain(layers: Sequence[ArrayLike]) -> tuple[Float[Array, "..."], ...]:
 
 def weights_and_moment(
     weights: Sequence[ArrayLike], moment: ArrayLike
-) -> tuple[tuple[Float[Array, "fan_out fan_in"], ...], Float[Array, "c d"]]:
+) -> tuple[tuple[Float[np.ndarray, "fan_out fan_in"], ...], Float[np.ndarray, "c d"]]:
     """The weights ``W_1, ..., W_L`` of a deep linear network and the moment ``M``, in float64.
+
+    Parameters
+    ----------
+    weights : sequence of arrays of shape (m_1, d), (m_2, m_1), ..., (c, m_{L-1})
+    moment : array of shape (c, d)
+
+    Returns
+    -------
+    weights : tuple of arrays of float64
+    moment : array of float64, shape (c, d)
 
     Raises
     ------
     ArchitectureError
-        If there are no weights, or neighbours or the moment do not fit.
+        If there are no weights, or neighbors or the moment do not fit.
     """
     arrays = tuple(finite(f"W{layer}", weight, rank=2) for layer, weight in enumerate(weights, 1))
     matrix = finite("The moment", moment, rank=2)

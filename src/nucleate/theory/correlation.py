@@ -6,8 +6,8 @@ To leading order at small parameters the loss falls along
 
 ``r_i`` the residual that the loss sees at ``f = 0`` (``y_i`` for squared error, label minus uniform for cross-entropy)
 and ``f_lead`` the lowest-degree part of the network that depends on ``x``. ``C`` is positively homogeneous, of the
-degree that `degree` gives, so the flow of `nucleate.theory.flow` and its blow-up time hold for it. Derived in
-docs/theory.md; three layers and one output are Chen and Luo, arXiv 2402.15958.
+degree that `degree` gives, so the flow of `nucleate.theory.flow` and its blow-up time hold for it. Derived here, in
+docs/theory.md; three layers and one output are due to Chen and Luo, arXiv 2402.15958.
 """
 
 from typing import Any
@@ -16,38 +16,51 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import Partial
-from jaxtyping import Array, ArrayLike, Float
+from jaxtyping import ArrayLike, Float
 
+from nucleate import devices
 from nucleate.errors import ArchitectureError
 from nucleate.network import Network
 from nucleate.theory import checks
-from nucleate.theory.blowup import potential_blowup_time
-from nucleate.theory.enclosure import BlowupTime
+from nucleate.theory.blowup import BlowupTime, potential_blowup_time
+from nucleate.theory.effective import AnyArray
 
 
-def leading_part(network: Network, x: Float[Array, "n d"]) -> Float[Array, "n c"]:
+@devices.in_float64
+def leading_part(network: Network, x: Float[AnyArray, "n d"]) -> Float[AnyArray, "n c"]:
     """``f_lead``: the activation's leading part ``c z^p`` in place of the activation.
 
-    A bias beyond the first layer is of lower degree than what ``W h`` adds to it, so that layer is linearised around
-    its bias, and what does not depend on ``x`` is left out (derived in docs/theory.md).
+    A bias beyond the first layer is of lower degree than what ``W h`` adds to it, so that layer is linearized around
+    its bias, and what does not depend on ``x`` is left out (derived here, docs/theory.md).
+
+    Parameters
+    ----------
+    network : Network
+        Its parameters may be traced by JAX.
+    x : array of shape (n, d)
+
+    Returns
+    -------
+    array of float64, shape (n, c)
 
     Examples
     --------
     >>> from nucleate import InitScale
     >>> network = Network.create(2, [3, 3], 1, scale=InitScale("epsilon", 1e-3), dtype="float64")
-    >>> x = jnp.ones((1, 2))
+    >>> x = np.ones((1, 2))
     >>> bool(abs(leading_part(network, x) / network(x) - 1).max() < 1e-4)
     True
     """
     lead = network.activation.leading
     (W1, *weights), (b1, *biases) = network.weights, network.biases
-    varying = W1 @ x.T if b1 is None else W1 @ x.T + b1[:, None]
+    columns = jnp.asarray(x, float).T
+    varying = W1 @ columns if b1 is None else W1 @ columns + b1[:, None]
     constant = None
     for weight, bias in zip(weights, biases, strict=True):
         if constant is None:
             varying = weight @ lead(varying)
         else:
-            around = jnp.broadcast_to(constant, varying.shape)
+            around = jnp.broadcast_to(constant, varying.shape).astype(varying.dtype)
             constant, varying = (weight @ part for part in jax.jvp(lead, (around,), (varying,)))
         if bias is not None:
             constant = bias[:, None]
@@ -55,7 +68,17 @@ def leading_part(network: Network, x: Float[Array, "n d"]) -> Float[Array, "n c"
 
 
 def degree(network: Network) -> int:
-    """The degree of `leading_part` in the parameters: the depth for ``p = 1``, ``1 + p + p^2`` for three layers.
+    """The degree of `leading_part` in the parameters (derived here, docs/theory.md).
+
+    Without biases beyond the first layer it is the depth for ``p = 1``, and ``1 + p + p^2`` for three layers.
+
+    Parameters
+    ----------
+    network : Network
+
+    Returns
+    -------
+    int
 
     Examples
     --------
@@ -73,13 +96,42 @@ def degree(network: Network) -> int:
     return varying
 
 
-def correlation(network: Network, x: Float[Array, "n d"], residuals: Float[Array, "n c"]) -> Float[Array, ""]:
-    """``C(theta)``, to be differentiated by ``theta`` (derived in docs/theory.md)."""
+@devices.in_float64
+def correlation(network: Network, x: Float[AnyArray, "n d"], residuals: Float[AnyArray, "n c"]) -> Float[AnyArray, ""]:
+    """``C(theta)``, to be differentiated by ``theta`` (derived here, docs/theory.md).
+
+    Parameters
+    ----------
+    network : Network
+        ``theta``; its parameters may be traced by JAX.
+    x : array of shape (n, d)
+    residuals : array of shape (n, c)
+
+    Returns
+    -------
+    scalar of float64
+    """
     return jnp.sum(residuals * leading_part(network, x)) / len(x)
 
 
+@devices.in_float64
 def correlation_potential(network: Network, x: ArrayLike, residuals: ArrayLike) -> tuple[Any, Network, int]:
-    """``C``, the network's parameters and the degree: what `potential_blowup_time` and the flow take.
+    """``C``, the network's parameters and the degree: what `potential_blowup_time` takes (here, docs/theory.md).
+
+    Parameters
+    ----------
+    network : Network
+    x : array of shape (n, d)
+    residuals : array of shape (n, c)
+        Minus the derivative of each row's loss by the outputs, at outputs of zero.
+
+    Returns
+    -------
+    potential : callable
+        `correlation` as a function of the network alone.
+    network : Network
+        In float64.
+    degree : int
 
     Raises
     ------
@@ -95,6 +147,19 @@ def correlation_potential(network: Network, x: ArrayLike, residuals: ArrayLike) 
 def correlation_blowup_time(network: Network, x: ArrayLike, residuals: ArrayLike) -> BlowupTime:
     """The blow-up time of gradient ascent on ``C``; in the time of training, with nothing rescaled.
 
+    Derived here, docs/theory.md.
+
+    Parameters
+    ----------
+    network : Network
+    x : array of shape (n, d)
+    residuals : array of shape (n, c)
+
+    Returns
+    -------
+    BlowupTime
+        Of scalars.
+
     Raises
     ------
     ArchitectureError
@@ -103,13 +168,25 @@ def correlation_blowup_time(network: Network, x: ArrayLike, residuals: ArrayLike
     return potential_blowup_time(*correlation_potential(network, x, residuals))
 
 
+@devices.in_float64
 def moment_form(
     network: Network, x: ArrayLike, residuals: ArrayLike
-) -> tuple[tuple[Float[Array, "fan_out fan_in"], ...], Float[Array, "c d"]]:
+) -> tuple[tuple[Float[np.ndarray, "fan_out fan_in"], ...], Float[np.ndarray, "c d"]]:
     """Weights and ``M`` such that ``C = <W_L ... W_1, M>``, for smooth activations of multiplicity 1.
 
     Such a network asks no more of the data than ``M = s'(0)^(L-1) (1/n) sum_i r_i x_i^T``. A bias in
-    the first layer is one more column of ``W_1``, for ``x`` with a 1 appended.
+    the first layer is one more column of ``W_1``, for ``x`` with a 1 appended. Derived here, docs/theory.md.
+
+    Parameters
+    ----------
+    network : Network
+    x : array of shape (n, d)
+    residuals : array of shape (n, c)
+
+    Returns
+    -------
+    weights : tuple of arrays of float64, shape (m_1, d), (m_2, m_1), ..., (c, m_{L-1})
+    moment : array of float64, shape (c, d)
 
     Raises
     ------
@@ -122,19 +199,21 @@ def moment_form(
         raise ArchitectureError(
             f"{network.activation.name} has no slope at zero, so its flow is not that of a linear network."
         )
-    first, *weights = network.astype("float64").weights
+    first, *weights = (np.asarray(weight, np.float64) for weight in network.weights)
     if network.biases[0] is not None:
-        first = jnp.column_stack([first, jnp.asarray(network.biases[0], jnp.float64)])
+        first = np.column_stack([first, network.biases[0]])
     M = slope ** (network.depth - 1) * outputs.T @ first_inputs(network, inputs) / len(inputs)
     return (first, *weights), M
 
 
-def first_inputs(network: Network, x: Float[Array, "n d"]) -> Float[Array, "n d+1"]:
+def first_inputs(network: Network, x: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n d+1"]:
     """What the first layer's parameters multiply: ``x``, with a 1 appended where the layer has a bias."""
-    return x if network.biases[0] is None else jnp.column_stack([x, jnp.ones(len(x))])
+    return x if network.biases[0] is None else np.column_stack([x, np.ones(len(x))])
 
 
-def _checked(network: Network, x: ArrayLike, residuals: ArrayLike) -> tuple[Float[Array, "n d"], Float[Array, "n c"]]:
+def _checked(
+    network: Network, x: ArrayLike, residuals: ArrayLike
+) -> tuple[Float[np.ndarray, "n d"], Float[np.ndarray, "n c"]]:
     inputs = checks.finite("The input", x, rank=2)
     outputs = checks.finite("The residuals", residuals, rank=2)
     d, *_, c = network.widths
@@ -146,9 +225,9 @@ def _checked(network: Network, x: ArrayLike, residuals: ArrayLike) -> tuple[Floa
         raise ArchitectureError(
             f"{network.activation.name} is {network.activation.value} at zero; subtract that from it."
         )
-    offset = np.abs(np.asarray(outputs).mean(axis=0)).max()
+    offset = np.abs(outputs.mean(axis=0)).max()
     later_bias = any(bias is not None for bias in network.biases[1:])
-    if later_bias and offset > 1e-9 * np.abs(np.asarray(outputs)).max():
+    if later_bias and offset > 1e-9 * np.abs(outputs).max():
         raise ArchitectureError(
             f"The residuals have mean {offset:.3g} and the network has a bias beyond its first layer, which fits the "
             "mean before anything condenses; subtract the mean."

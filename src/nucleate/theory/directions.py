@@ -1,7 +1,7 @@
 """The directions onto which the first layer condenses.
 
 A smooth activation of multiplicity 1 has one, up to sign: ``u / |u|`` with ``u = (1/n) sum_i y_i x_i`` (Chen and Luo,
-arXiv 2402.15958), for several outputs the top right singular vector of ``M`` (derived in docs/theory.md). Other
+arXiv 2402.15958), for several outputs the top right singular vector of ``M`` (derived here, docs/theory.md). Other
 activations condense onto the local maxima over the unit sphere of the one-neuron correlation ``|(1/n) sum_i r_i l(w .
 x_i)|``, ``l`` the activation's leading part, applied once a hidden layer: for multiplicity p at most 2 p of them
 (Zhou et al., arXiv 2105.11686, in their settings), that is p up to sign.
@@ -15,9 +15,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
+from nucleate import devices
 from nucleate.activations import Activation
 from nucleate.network import Network
 from nucleate.theory.correlation import correlation_potential, first_inputs, moment_form
+from nucleate.theory.effective import AnyArray
 
 # The ascent: random starts, steps, the first step's length in radians, and by what each is shorter than the last.
 STARTS, STEPS, FIRST_STEP, SHRINK = 64, 2000, 0.3, 0.992
@@ -29,14 +31,35 @@ class TargetDirections(NamedTuple):
     """Unit vectors, strongest first, and their correlation: the rate of a neuron's growth along each.
 
     Where opposite directions do the same work (leading coefficients equal up to sign), one of each pair is given.
+
+    Attributes
+    ----------
+    directions : array of float64, shape (k, d)
+        Or (k, d + 1) with a bias in the first layer, which is the last coordinate.
+    values : array of float64, shape (k,)
     """
 
     directions: Float[np.ndarray, "k d"]
     values: Float[np.ndarray, " k"]
 
 
+@devices.in_float64
 def target_directions(network: Network, x: ArrayLike, residuals: ArrayLike) -> TargetDirections:
     """Where the neurons of a network's first layer turn to; a bias of that layer is the last coordinate.
+
+    One output and a smooth activation: Chen and Luo, arXiv 2402.15958. The general form: here, docs/theory.md.
+
+    Parameters
+    ----------
+    network : Network
+        Its architecture and activation count, its parameters do not.
+    x : array of shape (n, d)
+    residuals : array of shape (n, c)
+        Minus the derivative of each row's loss by the outputs, at outputs of zero.
+
+    Returns
+    -------
+    TargetDirections
 
     Raises
     ------
@@ -51,7 +74,7 @@ def target_directions(network: Network, x: ArrayLike, residuals: ArrayLike) -> T
     TargetDirections(directions=array([[0.6, 0.8]]), values=array([5.]))
     """
     if network.activation.slope:
-        return _of_moment(np.asarray(moment_form(network, x, residuals)[1]))
+        return _of_moment(moment_form(network, x, residuals)[1])
     potential = correlation_potential(network, x, residuals)[0]
     inputs, outputs = first_inputs(network, potential.keywords["x"]), potential.keywords["residuals"]
     # Beyond a biased layer everything is linear in what enters it.
@@ -69,15 +92,19 @@ def _of_moment(moment: Float[np.ndarray, "c d"]) -> TargetDirections:
     return TargetDirections(sign * right[:1], values[:1])
 
 
-def _starts(d: int) -> Float[Array, "starts d"]:
-    drawn = jnp.asarray(np.random.default_rng(0).standard_normal((STARTS, d)))
-    return drawn / jnp.linalg.norm(drawn, axis=1, keepdims=True)
+def _starts(d: int) -> Float[np.ndarray, "starts d"]:
+    drawn = np.random.default_rng(0).standard_normal((STARTS, d))
+    return drawn / np.linalg.norm(drawn, axis=1, keepdims=True)
 
 
 def _one_neuron(
-    w: Float[Array, " d"], activation: Activation, times: int, x: Float[Array, "n d"], residuals: Float[Array, "n c"]
+    w: Float[Array, " d"],
+    activation: Activation,
+    times: int,
+    x: Float[AnyArray, "n d"],
+    residuals: Float[AnyArray, "n c"],
 ) -> Float[Array, ""]:
-    response = x @ w
+    response: Any = x @ w
     for _ in range(times):
         response = activation.leading(response)
     square = jnp.sum((response @ residuals / len(x)) ** 2)
@@ -87,11 +114,11 @@ def _one_neuron(
 
 @eqx.filter_jit
 def _ascend(
-    starts: Float[Array, "starts d"],
+    starts: Float[AnyArray, "starts d"],
     activation: Activation,
     times: int,
-    x: Float[Array, "n d"],
-    residuals: Float[Array, "n c"],
+    x: Float[AnyArray, "n d"],
+    residuals: Float[AnyArray, "n c"],
 ) -> tuple[Float[Array, "starts d"], Float[Array, " starts"]]:
     """Steps of fixed, geometrically shrinking length: they also settle at the kinks where ReLU has its maxima."""
 

@@ -1,15 +1,16 @@
-"""Gradient ascent on a homogeneous potential, in a time in which nothing blows up.
+"""A flow as its blow-up time asks for it, and the general one: gradient ascent on a homogeneous potential.
 
 Let ``C`` be positively homogeneous of degree ``D`` and ``theta' = grad C(theta)``. With the size ``R = sqrt(N / D)``,
-``N = |theta|^2``, the direction ``u = theta / R`` and the desingularised time ``ds = R^(D - 2) dt``,
+``N = |theta|^2``, the direction ``u = theta / R`` and the desingularized time ``ds = R^(D - 2) dt``,
 
     du/ds = grad C(u) - C(u) u,    d(log R)/ds = C(u),    dt/ds = R^-(D - 2).
 
 ``|u|^2 = D`` stays put, ``C(u)`` never decreases, and a blow-up of ``theta`` at ``t = T*`` is ``s`` to infinity.
-Derived in docs/theory.md. Size and time are kept in units of the start: ``log R = 0`` there, whatever the scale of
-the state.
+Derived here, in docs/theory.md. Size and time are kept in units of the start: ``log R = 0`` there, whatever the scale
+of the state.
 """
 
+from abc import abstractmethod
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -18,26 +19,221 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax.tree_util import Partial
-from jaxtyping import Array, Float, PyTree
+from jaxtyping import Array, Bool, Float, Int, PyTree
 
-Potential = Callable[[Any], Float[Array, ""]]
+from nucleate.theory.effective import AnyArray
+
+Potential = Callable[[Any], Float[AnyArray, ""]]
 """A homogeneous function of a state. It passes into compiled code, so parameters are bound by jax.tree_util.Partial."""
 
 # An explicit method of high order: tight tolerances at smooth fields are all this room asks for.
 SOLVER = diffrax.Dopri8()
 LAST = diffrax.SaveAt(t1=True)
+# Beyond this desingularized time R has grown by e^60 wherever it grows, or the state has not left its equilibrium.
+HORIZON = 60.0
 
 
 class Point(NamedTuple):
-    """Where the flow is: ``u``, ``log R`` and ``t``, the last two in units of the start."""
+    """Where a flow is: ``u``, ``log R`` and ``t``, the last two in units of the start."""
 
     direction: PyTree[Float[Array, "..."]]
     log_size: Float[Array, ""]
     time: Float[Array, ""]
 
 
+class Mark(NamedTuple):
+    """How far a run has come: ``t``, ``log R`` and the growth ``e = C(u)``."""
+
+    time: Float[AnyArray, "..."]
+    log_size: Float[AnyArray, "..."]
+    growth: Float[AnyArray, "..."]
+
+
+class Perturbation(NamedTuple):
+    """By how much of itself a state is moved before it is followed, and the seed of the direction."""
+
+    size: Float[Array, ""]
+    seed: Int[Array, ""]
+
+
+class Flow(eqx.Module):
+    """One state of a flow that may blow up, and how it is followed there. A pytree, made inside compiled code.
+
+    Attributes
+    ----------
+    moves : scalar bool
+        Whether the state is no equilibrium.
+    unit : scalar
+        The unit of the times that `ends` gives, in the time of the state itself.
+    """
+
+    moves: eqx.AbstractVar[Bool[Array, ""]]
+    unit: eqx.AbstractVar[Float[Array, ""]]
+
+    @abstractmethod
+    def follow(
+        self,
+        perturbation: Perturbation,
+        rtol: Float[Array, ""],
+        saveat: diffrax.SaveAt,
+        event: diffrax.Event | None = None,
+    ) -> diffrax.Solution:
+        """Integrate in desingularized time, up to `HORIZON`.
+
+        Parameters
+        ----------
+        perturbation : Perturbation
+            What moves the start; the same one moves it in the same way. Of the size of rounding, it is to do to the
+            flow what rounding does.
+        rtol : scalar
+            The relative tolerance of a step.
+        saveat : diffrax.SaveAt
+            Its function is called with points that `mark` takes.
+        event : diffrax.Event, optional
+            Ends the run; its condition is called with such points too.
+
+        Returns
+        -------
+        diffrax.Solution
+            Also if a step could not be taken; then what was to be saved later is infinite.
+        """
+
+    @abstractmethod
+    def mark(self, point: Any) -> Mark:
+        """How far the run is at a point. The growth never decreases along the exact flow.
+
+        Parameters
+        ----------
+        point : pytree
+            As `follow` hands to ``saveat`` and ``event``.
+
+        Returns
+        -------
+        Mark
+        """
+
+    @abstractmethod
+    def ends(self, mark: Mark) -> tuple[Float[AnyArray, "..."], Float[AnyArray, "..."]]:
+        """What a mark encloses: were it exact, the blow-up would lie between the two, in units of `unit`.
+
+        Parameters
+        ----------
+        mark : Mark
+            Of arrays of one shape.
+
+        Returns
+        -------
+        lower, upper : arrays of that shape
+            The upper one is infinite where the growth is not positive. Both tend to the blow-up time along the flow.
+        """
+
+
+class Ascent(Flow):
+    """Gradient ascent on a homogeneous potential (derived here, docs/theory.md).
+
+    Parameters
+    ----------
+    potential : callable
+    state : pytree of arrays
+    degree : int
+        Of the potential, above 2.
+    supremum : scalar
+        An upper bound of the potential on the sphere ``N = D``; infinite where none is known.
+    power : float
+        Of the growth in the upper end: 1 for every potential, 1/3 for three layers.
+    """
+
+    potential: Potential
+    state: PyTree[Float[Array, "..."]]
+    supremum: Float[Array, ""]
+    moves: Bool[Array, ""]
+    unit: Float[Array, ""]
+    degree: int = eqx.field(static=True)
+    power: float = eqx.field(static=True)
+
+    def __init__(
+        self,
+        potential: Potential,
+        state: PyTree[Float[Array, "..."]],
+        degree: int,
+        supremum: float | Float[Array, ""],
+        power: float = 1.0,
+    ) -> None:
+        # In a time in which the potential grows at a rate of about one, or slower than it will.
+        slope = size(jax.grad(potential)(start(state, degree).direction), degree)
+        rate = jnp.where(jnp.isfinite(supremum), supremum, slope)
+        rate = jnp.where(rate > 0, rate, 1.0)
+        self.potential, self.state, self.degree, self.power = (
+            Partial(_scaled, potential, 1 / rate),
+            state,
+            degree,
+            power,
+        )
+        self.supremum, self.moves = supremum / rate, slope > 0
+        self.unit = unit_of_time(size(state, degree), degree) / rate
+
+    def follow(
+        self,
+        perturbation: Perturbation,
+        rtol: Float[Array, ""],
+        saveat: diffrax.SaveAt,
+        event: diffrax.Event | None = None,
+    ) -> diffrax.Solution:
+        """As `Flow.follow`; every layer is moved by its own size times the perturbation's, in a random direction."""
+        key = jax.random.key(perturbation.seed)
+        moved = jax.tree.map(
+            lambda leaf: leaf + perturbation.size * jnp.linalg.norm(leaf) * jax.random.normal(key, leaf.shape),
+            self.state,
+        )
+        return integrate(self.potential, moved, self.degree, until=HORIZON, rtol=rtol, saveat=saveat, event=event)
+
+    def mark(self, point: Point) -> Mark:
+        """As `Flow.mark`."""
+        return Mark(point.time, point.log_size, self.potential(point.direction))
+
+    def ends(self, mark: Mark) -> tuple[Float[AnyArray, "..."], Float[AnyArray, "..."]]:
+        """As `Flow.ends`."""
+        return enclosing_ends(mark, self.degree, self.supremum, self.power)
+
+
+def enclosing_ends(
+    mark: Mark, degree: int, supremum: float | Float[Array, ""], power: float
+) -> tuple[Float[AnyArray, "..."], Float[AnyArray, "..."]]:
+    """``t + tail / sup C <= T* <= t + tail / e^power`` with ``tail = R^-(D-2) / (D-2)``; see `nucleate.theory.blowup`.
+
+    Parameters
+    ----------
+    mark : Mark
+    degree : int
+    supremum : scalar
+    power : float
+
+    Returns
+    -------
+    lower, upper : arrays
+    """
+    tail = jnp.exp(-(degree - 2) * mark.log_size) / (degree - 2)
+    growing = mark.growth > 0
+    growth = jnp.where(growing, mark.growth, 1.0) ** power
+    return mark.time + tail / supremum, mark.time + jnp.where(growing, tail / growth, jnp.inf)
+
+
+def _scaled(potential: Potential, by: Float[AnyArray, ""], state: Any) -> Float[AnyArray, ""]:
+    """``by`` times the potential: its flow takes ``1 / by`` of the time."""
+    return by * potential(state)
+
+
 def size(state: PyTree[Float[Array, "..."]], degree: int) -> Float[Array, ""]:
     """``R = sqrt(N / D)``.
+
+    Parameters
+    ----------
+    state : pytree of arrays
+    degree : int
+
+    Returns
+    -------
+    scalar
 
     Examples
     --------
@@ -63,27 +259,6 @@ def unit_of_time(scale: Float[Array, ""], degree: int) -> Float[Array, ""]:
     return jnp.where(scale > 0, scale, 1.0) ** -(degree - 2)
 
 
-def scaled(potential: Potential, by: Float[Array, ""]) -> Potential:
-    """``by`` times the potential: its flow takes ``1 / by`` of the time."""
-    scaled_potential: Potential = Partial(_scaled, potential, by)
-    return scaled_potential
-
-
-def _scaled(potential: Potential, by: Float[Array, ""], state: Any) -> Float[Array, ""]:
-    return by * potential(state)
-
-
-def desingularised(potential: Potential, degree: int) -> Callable[[Any, Point, Any], Point]:
-    """The field of the desingularised flow at a point (see the module)."""
-
-    def field(_: Any, point: Point, __: Any) -> Point:
-        growth, gradient = jax.value_and_grad(potential)(point.direction)
-        turning = jax.tree.map(lambda g, u: g - growth * u, gradient, point.direction)
-        return Point(turning, growth, jnp.exp(-(degree - 2) * point.log_size))
-
-    return field
-
-
 @eqx.filter_jit
 def integrate(
     potential: Potential,
@@ -96,13 +271,34 @@ def integrate(
     event: diffrax.Event | None = None,
     max_steps: int = 16_384,
 ) -> diffrax.Solution:
-    """Follow the flow from ``state`` to desingularised time ``until``, or to the first step at which ``event`` is true.
+    """Follow gradient ascent from ``state`` to desingularized time ``until``, or to the first step that ends it.
 
-    The solution's ``ys`` are Points, or what ``saveat`` makes of them. Functions given in ``saveat`` and ``event`` are
-    compiled in: pass the same function again, not a new lambda.
+    Parameters
+    ----------
+    potential : callable
+        Homogeneous of degree ``degree``.
+    state : pytree of arrays
+    degree : int
+    until, rtol : scalar
+    saveat : diffrax.SaveAt
+    event : diffrax.Event, optional
+        Ends the run. Functions given in ``saveat`` and ``event`` are compiled in: pass the same one again, not a new
+        lambda.
+    max_steps : int
+
+    Returns
+    -------
+    diffrax.Solution
+        Its ``ys`` are Points, or what ``saveat`` makes of them.
     """
+
+    def field(_: Any, point: Point, __: Any) -> Point:
+        growth, gradient = jax.value_and_grad(potential)(point.direction)
+        turning = jax.tree.map(lambda g, u: g - growth * u, gradient, point.direction)
+        return Point(turning, growth, jnp.exp(-(degree - 2) * point.log_size))
+
     return diffrax.diffeqsolve(
-        diffrax.ODETerm(desingularised(potential, degree)),
+        diffrax.ODETerm(field),
         SOLVER,
         t0=0.0,
         t1=until,

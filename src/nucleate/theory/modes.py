@@ -6,17 +6,19 @@ With the first integrals ``A = a a^T - W2 W2^T`` and ``C = W2^T W2 - b b^T``, di
     a'' = (|a|^2 + |b|^2) a - A a,    b'' = (|a|^2 + |b|^2) b + C b.
 
 In the eigenvectors of ``A`` and ``C`` every coordinate ``x_i`` of ``(a, b)`` obeys ``x_i'' = (|x|^2 + k_i) x_i`` with a
-constant ``k_i``: coupled oscillators in a quartic potential. A step costs O(m1 + m2). Derived in docs/theory.md.
+constant ``k_i``: coupled oscillators in a quartic potential. A step costs O(m1 + m2). The dynamics are those of Chen
+and Luo (arXiv 2402.15958); their modes are derived here, in docs/theory.md.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import diffrax
 import jax
 import jax.numpy as jnp
-import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
-from nucleate.theory.effective import State, first_integrals, vector_field
+from nucleate.theory.effective import AnyArray, State, first_integrals, vector_field
+from nucleate.theory.flow import HORIZON, SOLVER, Flow, Mark, Perturbation, Point, enclosing_ends, size, unit_of_time
 
 
 class Modes(NamedTuple):
@@ -26,42 +28,35 @@ class Modes(NamedTuple):
     velocity: Float[Array, " m1+m2"]
 
 
-class Frames(NamedTuple):
-    """The eigenvalues of the first integrals ``A`` and ``C``, ascending, and their eigenvectors as columns."""
+def in_modes(state: State) -> tuple[Modes, Float[Array, " m1+m2"]]:
+    """A state's modes and their stiffness (derived here, docs/theory.md).
 
-    outer_values: Float[Array, "*batch m2"]
-    outer_vectors: Float[Array, "*batch m2 m2"]
-    inner_values: Float[Array, "*batch m1"]
-    inner_vectors: Float[Array, "*batch m1 m1"]
+    Parameters
+    ----------
+    state : State
 
-
-def frames(state: State) -> Frames:
-    """The frames of a state, or of each of an ensemble.
-
-    By NumPy: JAX's own batched LAPACK calls have been seen to wait for ever where the CPU is several devices.
-    """
-    conserved = first_integrals if state.a.ndim == 1 else jax.vmap(first_integrals)
-    outer, inner = (np.linalg.eigh(np.asarray(matrix)) for matrix in conserved(state))
-    return Frames(*map(jnp.asarray, (*outer, *inner)))
-
-
-def modes(state: State, frames: Frames) -> tuple[Modes, Float[Array, " m1+m2"]]:
-    """The coordinates of ``(a, b)`` and ``(a', b')``, and the stiffness ``k_i`` of each mode.
+    Returns
+    -------
+    modes : Modes
+        The coordinates of ``(a, b)`` and of ``(a', b')``.
+    stiffness : array of shape (m1 + m2,)
+        ``k_i`` of each mode.
 
     Examples
     --------
-    >>> state = State(jnp.array([2.0]), jnp.array([[3.0]]), jnp.array([5.0]))
-    >>> modes(state, frames(state))[1]
-    Array([  5., -16.], dtype=float64)
+    >>> modes, stiffness = in_modes(State(jnp.array([2.0]), jnp.array([[3.0]]), jnp.array([5.0])))
+    >>> stiffness.tolist()
+    [5.0, -16.0]
     """
-    moving = vector_field(state)
-    position = jnp.concatenate([state.a @ frames.outer_vectors, state.b @ frames.inner_vectors])
-    velocity = jnp.concatenate([moving.a @ frames.outer_vectors, moving.b @ frames.inner_vectors])
-    return Modes(position, velocity), jnp.concatenate([-frames.outer_values, frames.inner_values])
+    moving, conserved = vector_field(state), first_integrals(state)
+    (outer_values, outer_vectors), (inner_values, inner_vectors) = map(jnp.linalg.eigh, conserved)
+    position = jnp.concatenate([state.a @ outer_vectors, state.b @ inner_vectors])
+    velocity = jnp.concatenate([moving.a @ outer_vectors, moving.b @ inner_vectors])
+    return Modes(position, velocity), jnp.concatenate([-outer_values, inner_values])
 
 
 def modes_vector_field(modes: Modes, stiffness: Float[Array, " m1+m2"]) -> Modes:
-    """``x_i'' = (|x|^2 + k_i) x_i`` as a first-order system (derived in docs/theory.md)."""
+    """``x_i'' = (|x|^2 + k_i) x_i`` as a first-order system (derived here, docs/theory.md)."""
     position, velocity = modes
     return Modes(velocity, (position @ position + stiffness) * position)
 
@@ -69,3 +64,75 @@ def modes_vector_field(modes: Modes, stiffness: Float[Array, " m1+m2"]) -> Modes
 def modes_energy(modes: Modes) -> Float[Array, ""]:
     """``E = a . a' = b . b'``, here as the mean of the two."""
     return modes.position @ modes.velocity / 2
+
+
+class ThreeLayers(Flow):
+    """The effective dynamics in modes: ``x = R X``, ``x' = R^2 Y``, and the stiffness shrinks with ``R^-2``.
+
+    Parameters
+    ----------
+    chain : tuple of arrays of shape (m2,), (m2, m1), (m1,)
+    """
+
+    modes: Modes
+    stiffness: Float[Array, " m1+m2"]
+    rounding: Modes
+    """What rounds the modes, and below the stiffness, in units of the relative rounding of a number."""
+    stiffness_rounding: Float[Array, " m1+m2"]
+    moves: Bool[Array, ""]
+    unit: Float[Array, ""]
+
+    def __init__(self, chain: tuple[Float[Array, "..."], ...]) -> None:
+        self.unit = unit_of_time(size(chain, 3), 3)
+        state = State(*(layer * self.unit for layer in chain))
+        a, W2, b = (jnp.linalg.norm(layer) for layer in state)
+
+        def each(outer: Float[Array, ""], inner: Float[Array, ""]) -> Float[Array, " m1+m2"]:
+            return jnp.concatenate([jnp.full(state.a.shape, outer), jnp.full(state.b.shape, inner)])
+
+        self.modes, self.stiffness = in_modes(state)
+        # Rounding is of the size of the factors, however small the sum: that is where digits are lost.
+        self.rounding = Modes(each(a, b), each(W2 * b, W2 * a))
+        self.stiffness_rounding = each(jnp.maximum(a, W2) ** 2, jnp.maximum(b, W2) ** 2)
+        self.moves = size(vector_field(state), 3) > 0
+
+    def follow(
+        self,
+        perturbation: Perturbation,
+        rtol: Float[Array, ""],
+        saveat: diffrax.SaveAt,
+        event: diffrax.Event | None = None,
+    ) -> diffrax.Solution:
+        """As `Flow.follow`; every mode is moved by what rounds it times the perturbation's size."""
+        # One sign a mode: its position and velocity must not make up for each other.
+        move = perturbation.size * jax.random.rademacher(jax.random.key(perturbation.seed), self.stiffness.shape)
+        start = jax.tree.map(lambda value, rounding: value + move * rounding, self.modes, self.rounding)
+        stiffness = self.stiffness + move * self.stiffness_rounding
+
+        def field(_: Any, point: Point, __: Any) -> Point:
+            position, velocity = point.direction
+            growth, shrinking = modes_energy(point.direction), jnp.exp(-point.log_size)
+            fast, faster = modes_vector_field(point.direction, stiffness * shrinking**2)
+            turning = Modes(fast - growth * position, faster - 2 * growth * velocity)
+            return Point(turning, growth, shrinking)
+
+        return diffrax.diffeqsolve(
+            diffrax.ODETerm(field),
+            SOLVER,
+            t0=0.0,
+            t1=HORIZON,
+            dt0=None,
+            y0=Point(start, jnp.zeros(()), jnp.zeros(())),
+            stepsize_controller=diffrax.PIDController(rtol=rtol, atol=1e-6 * rtol),
+            saveat=saveat,
+            event=event,
+            throw=False,
+        )
+
+    def mark(self, point: Point) -> Mark:
+        """As `Flow.mark`."""
+        return Mark(point.time, point.log_size, modes_energy(point.direction))
+
+    def ends(self, mark: Mark) -> tuple[Float[AnyArray, "..."], Float[AnyArray, "..."]]:
+        """As `Flow.ends`."""
+        return enclosing_ends(mark, degree=3, supremum=1.0, power=1 / 3)

@@ -1,6 +1,6 @@
 """States on the way to the blow-up, at requested times or at fractions of the blow-up time.
 
-The flow is followed in desingularised time ``s`` (see `nucleate.theory.flow`). A first pass notes when each step is
+The flow is followed in desingularized time ``s`` (see `nucleate.theory.flow`). A first pass notes when each step is
 taken; there ``s`` is a smooth function of ``-log(T* - t)``, and its cubic interpolation says at which ``s`` a time is
 reached, to about 1e-4 of the time that remains. A second pass keeps the states there, and one Runge-Kutta step in plain
 time covers what is left.
@@ -17,14 +17,15 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 from scipy.interpolate import CubicHermiteSpline
 
+from nucleate import devices
 from nucleate.errors import ArchitectureError, SpecError
 from nucleate.theory import checks
-from nucleate.theory.blowup import blowup_time
-from nucleate.theory.enclosure import BlowupTime
+from nucleate.theory.blowup import BlowupTime, blowup_time
+from nucleate.theory.effective import AnyArray
 from nucleate.theory.flow import Point, integrate, size, unit_of_time
 from nucleate.theory.linear import chain_potential
 
-Layers = tuple[Float[Array, "..."], ...]
+Layers = tuple[Float[AnyArray, "..."], ...]
 # The first integrals are to hold to 1e-9, and the last digits go to the interpolation between steps.
 _RTOL = 1e-14
 _STEPS = 4096
@@ -32,14 +33,35 @@ _FOREVER = 1e9
 
 
 class Trajectory(NamedTuple):
-    """Layers ``a, W_{L-1}, ..., W_2, b`` along a leading axis of times, in the order of ``times``."""
+    """Layers ``a, W_{L-1}, ..., W_2, b`` along a leading axis of times, in the order of ``times``.
 
-    times: Float[Array, " k"]
-    layers: Layers
+    Attributes
+    ----------
+    times : array of float64, shape (k,)
+    layers : tuple of arrays of float64, shape (k, m_L), (k, m_L, m_{L-1}), ..., (k, m_2)
+    """
+
+    times: Float[np.ndarray, " k"]
+    layers: tuple[Float[np.ndarray, "k ..."], ...]
 
 
+@devices.in_float64
 def states_at_fractions(layers: Sequence[ArrayLike], fractions: ArrayLike) -> Trajectory:
-    """The states at fractions of the blow-up time, each at least 0 and below 1 - 1e-9.
+    """The states of the effective dynamics at fractions of the blow-up time, each at least 0 and below 1 - 1e-9.
+
+    The dynamics of three layers, and that it blows up: Chen and Luo, arXiv 2402.15958. Other depths: here,
+    docs/theory.md.
+
+    Parameters
+    ----------
+    layers : sequence of arrays of shape (m_L,), (m_L, m_{L-1}), ..., (m_2,)
+        ``a, W_{L-1}, ..., W_2, b`` at time zero.
+    fractions : array of shape (k,)
+        In any order.
+
+    Returns
+    -------
+    Trajectory
 
     Raises
     ------
@@ -63,8 +85,23 @@ def states_at_fractions(layers: Sequence[ArrayLike], fractions: ArrayLike) -> Tr
     return _states_at(layers, wanted * float(end.estimate), end)
 
 
+@devices.in_float64
 def states_at_times(layers: Sequence[ArrayLike], times: ArrayLike) -> Trajectory:
-    """The states at ``times``, in units of ``1 / kappa``, each at least 0 and below the blow-up time.
+    """The states of the effective dynamics at ``times``, each at least 0 and below the blow-up time.
+
+    In units of ``1 / kappa``. The dynamics of two and three layers: Chen and Luo, arXiv 2402.15958. Other depths:
+    here, docs/theory.md.
+
+    Parameters
+    ----------
+    layers : sequence of arrays of shape (m_L,), (m_L, m_{L-1}), ..., (m_2,)
+        ``a, W_{L-1}, ..., W_2, b`` at time zero.
+    times : array of shape (k,)
+        In any order.
+
+    Returns
+    -------
+    Trajectory
 
     Raises
     ------
@@ -102,9 +139,8 @@ def _states_at(layers: Sequence[ArrayLike], times: Float[np.ndarray, " k"], end:
     s, t, rate = (np.asarray(values) for values in _clock(chain, ascending[-1]))
     taken = np.isfinite(s)
     at = _when(s[taken], t[taken], rate[taken], ascending, blowup)
-    kept = _pass_by(chain, jnp.asarray(at), jnp.asarray(ascending))
     back = np.argsort(order)
-    return Trajectory(jnp.asarray(times), jax.tree.map(lambda leaf: leaf[back], kept))
+    return Trajectory(times, tuple(np.asarray(layer)[back] for layer in _pass_by(chain, at, ascending)))
 
 
 @eqx.filter_jit
@@ -140,13 +176,13 @@ def _when(
 
 
 @eqx.filter_jit
-def _pass_by(chain: Layers, at: Float[Array, " k"], times: Float[Array, " k"]) -> Layers:
+def _pass_by(chain: Layers, at: Float[AnyArray, " k"], times: Float[AnyArray, " k"]) -> Layers:
     """The states at ``times``, given where on the way they are."""
     saveat = diffrax.SaveAt(ts=jnp.maximum(at, 0.0))
     solution = integrate(chain_potential, chain, len(chain), until=at[-1], rtol=_RTOL, saveat=saveat)
     scale = size(chain, len(chain))
 
-    def state(point: Point, time: Float[Array, ""]) -> Layers:
+    def state(point: Point, time: Any) -> Layers:
         nearby = jax.tree.map(lambda leaf: jnp.exp(point.log_size) * leaf, point.direction)
         exact = _step(nearby, time - point.time)
         return jax.tree.map(lambda leaf: scale * leaf, exact)

@@ -4,11 +4,12 @@ from nucleate.training.batch import Batch
 from nucleate.training.checks import check_batch_size, check_fit, check_runs
 from nucleate.training.loop import train, train_many
 from nucleate.training.run import Run
-from nucleate.training.settings import Settings, evaluation_steps, make_settings, spec_error
-from nucleate.training.stopping import Status
+from nucleate.training.settings import READING, Settings, evaluation_steps, make_settings, spec_error
+from nucleate.training.stopping import TRAINED, Status
 
 __all__ = [
     "READING",
+    "TRAINED",
     "Batch",
     "Run",
     "Settings",

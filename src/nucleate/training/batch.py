@@ -171,8 +171,8 @@ class Batch:
         optimizer = self.settings.optimizer
         if damped > 0.5 and train_loss[-1] > 0.99 * train_loss[0]:
             self._notes[run]["damped"] = (
-                f"on the initial plateau the epsilon of {optimizer.name} ({optimizer.epsilon:g}) exceeds most gradients, "
-                "so its steps are shorter than the learning rate"
+                f"on the initial plateau the epsilon of {optimizer.name} ({optimizer.epsilon:g}) exceeds most "
+                "gradients, so its steps are shorter than the learning rate"
             )
         if steps[-1] == self.settings.steps:
             return "finished"

@@ -107,22 +107,23 @@ def start(
 
 def _start(program: Program, model: Any, learning_rate: float, seed: int, n: int) -> RunState:
     parameters, dtype = take_apart(model)[0], dtype_of(model)
-    rate = np.asarray(learning_rate, dtype)
+    rate: Any = np.asarray(learning_rate, dtype)
     with float64():
         optimizer = on_host(program.optimizer.transformation(rate).init(parameters))
         key = np.asarray(jax.random.key_data(jax.random.key(seed, impl=_RANDOM)))
-    return RunState(
-        parameters=parameters,
-        optimizer=optimizer,
-        learning_rate=rate,
-        key=key,
-        order=np.arange(n, dtype=np.int32),
-        step=np.int32(0),
-        running=np.bool_(True),
-        loss=np.zeros((), dtype),
-        start_loss=np.asarray(np.nan, dtype),
-        drop_steps=np.full(len(DROPS), -1, np.int32),
-    )
+    fields: dict[str, Any] = {
+        "parameters": parameters,
+        "optimizer": optimizer,
+        "learning_rate": rate,
+        "key": key,
+        "order": np.arange(n, dtype=np.int32),
+        "step": np.int32(0),
+        "running": np.bool_(True),
+        "loss": np.zeros((), dtype),
+        "start_loss": np.asarray(np.nan, dtype),
+        "drop_steps": np.full(len(DROPS), -1, np.int32),
+    }
+    return RunState(**fields)
 
 
 def advance(
@@ -154,7 +155,7 @@ def read(program: Program, runs: Sequence[RunState], data: Data) -> list[Reading
 def _advance(item: tuple[RunState, Int[Array, ""], Any], program: Program, data: Data) -> RunState:
     run, until, push = item
     transformation = program.optimizer.transformation(run.learning_rate)
-    first = None if push is None else _norm(jax.grad(program.cost)(run.parameters, data.x, data.y))
+    first = _norm(jax.grad(program.cost)(run.parameters, data.x, data.y)) if push is not None else jnp.zeros(())
 
     def one_step(run: RunState) -> RunState:
         order, x, y = _batch(program, run, data)

@@ -10,6 +10,8 @@ from nucleate.observe import AHEAD, FLAT, Layer, Stages, stages
 
 Status = Literal["running", "finished", "early_stopped", "diverged", "nan", "underflow", "dead"]
 
+TRAINED = ("finished", "early_stopped")
+
 LOST = 0.5
 """A run underflows when, on its initial plateau, rounding loses the step of more than this share of its parameters."""
 

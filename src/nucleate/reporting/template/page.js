@@ -1,11 +1,11 @@
 "use strict";
-// Draws the chosen runs: their losses, and three pictures of one moment of the first of them.
+// Draws the chosen runs: their losses, and three pictures of one snapshot of the first of them.
 (() => {
   const data = JSON.parse(document.getElementById("data").textContent);
   const words = data.texts;
   const blue = "#0072b2", orange = "#d55e00", grey = "#55606b";
-  // ColorBrewer's red and blue, alike on both sides and told apart by the colour-blind.
-  const likeness = ["#053061", "#4393c3", "#f7f7f7", "#d6604d", "#67001f"].map((colour, k) => [k / 4, colour]);
+  // ColorBrewer's red and blue, alike on both sides and told apart by the color-blind.
+  const likeness = ["#053061", "#4393c3", "#f7f7f7", "#d6604d", "#67001f"].map((color, k) => [k / 4, color]);
   const element = (id) => document.getElementById(id);
   const options = { displayModeBar: false, responsive: true, staticPlot: false };
   const say = (text, fields) => text.replace(/\{(\w+)\}/g, (_, name) => fields[name]);
@@ -21,8 +21,8 @@
 
   const bytes = (text) => Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
   const decoded = new Map();
-  function moments(index) {
-    const packed = data.cells[index].moments;
+  function snapshots(index) {
+    const packed = data.cells[index].snapshots;
     if (packed && !decoded.has(index)) {
       decoded.set(index, {
         steps: packed.steps,
@@ -40,10 +40,10 @@
     return decoded.get(index);
   }
 
-  function matrix(part, moment) {
+  function matrix(part, snapshot) {
     const n = part.neurons;
     const rows = Array.from({ length: n }, (_, k) => Array.from({ length: n }, (_, j) => (j === k ? 1 : 0)));
-    let at = moment * (n * (n - 1)) / 2;
+    let at = snapshot * (n * (n - 1)) / 2;
     for (let k = 0; k < n; k++) for (let j = k + 1; j < n; j++) rows[k][j] = rows[j][k] = part.cosine[at++] / 127;
     return rows;
   }
@@ -75,8 +75,8 @@
       line(sure ? words.forecast : words.forecast_rough, end + 1, "#007a59", "dash");
     }
     const drawnLosses = chosen.curves.flat(2), decades = Math.log10(Math.max(...drawnLosses) / Math.min(...drawnLosses));
-    const shown = moments(cell);
-    if (shown) line(words.now, shown.steps[Number(element("moment").value)] + 1, grey, "solid");
+    const shown = snapshots(cell);
+    if (shown) line(words.now, shown.steps[Number(element("snapshot").value)] + 1, grey, "solid");
     Plotly.react("loss", traces, layout({
       shapes,
       hovermode: "closest",
@@ -89,23 +89,23 @@
     element("loss").setAttribute("aria-label", say(words.loss_alt, { cell: chosen.name, start: round(first[0]), end: round(first[first.length - 1]) }));
   }
 
-  function drawMoment() {
-    const shown = moments(cell);
-    element("moments").hidden = !shown;
-    element("no-moments").hidden = Boolean(shown);
+  function drawSnapshot() {
+    const shown = snapshots(cell);
+    element("snapshots").hidden = !shown;
+    element("no-snapshots").hidden = Boolean(shown);
     if (!shown) return;
-    const moment = Number(element("moment").value), part = shown.layers[layer], n = part.neurons;
-    const step = shown.steps[moment].toLocaleString(document.documentElement.lang);
-    const said = say(words.moment, { step, last: data.last.toLocaleString(document.documentElement.lang) });
-    element("moment-said").textContent = said;
-    element("moment").setAttribute("aria-valuetext", said);
+    const snapshot = Number(element("snapshot").value), part = shown.layers[layer], n = part.neurons;
+    const step = shown.steps[snapshot].toLocaleString(document.documentElement.lang);
+    const said = say(words.snapshot, { step, last: data.last.toLocaleString(document.documentElement.lang) });
+    element("snapshot-said").textContent = said;
+    element("snapshot").setAttribute("aria-valuetext", said);
 
     const radius = [], angle = [], size = [];
     for (let k = 0; k < n; k++) {
-      const x = part.points[2 * (moment * n + k)] / 127, y = part.points[2 * (moment * n + k) + 1] / 127;
+      const x = part.points[2 * (snapshot * n + k)] / 127, y = part.points[2 * (snapshot * n + k) + 1] / 127;
       radius.push(Math.hypot(x, y));
       angle.push(Math.atan2(y, x) * 180 / Math.PI);
-      size.push(4 + 12 * Math.sqrt(part.sizes[moment * n + k] / 255));
+      size.push(4 + 12 * Math.sqrt(part.sizes[snapshot * n + k] / 255));
     }
     Plotly.react("directions", [{
       type: "scatterpolar", mode: "markers", r: radius, theta: angle,
@@ -118,9 +118,9 @@
       margin: { l: 34, r: 34, t: 28, b: 28 },
     }), options);
     element("directions-said").textContent = part.polar ? words.directions_polar : words.directions;
-    element("directions").setAttribute("aria-label", say(words.directions_alt, { count: n, layer: layer + 1, step }));
+    element("directions").setAttribute("aria-label", say(words.directions_alt, { count: n, layer: data.names[layer], step }));
 
-    const cosine = matrix(part, moment);
+    const cosine = matrix(part, snapshot);
     Plotly.react("heat", [{
       type: "heatmap", z: cosine, zmin: -1, zmax: 1, colorscale: likeness,
       colorbar: { title: { text: words.cosine, side: "right" }, thickness: 10, tickvals: [-1, 0, 1], outlinewidth: 0 },
@@ -133,9 +133,9 @@
     let alike = 0;
     for (let k = 0; k < n; k++) for (let j = k + 1; j < n; j++) alike += Math.abs(cosine[k][j]) > 0.9;
     const share = n > 1 ? Math.round(200 * alike / (n * (n - 1))) : 100;
-    element("heat").setAttribute("aria-label", say(words.heat_alt, { count: n, layer: layer + 1, step, share }));
+    element("heat").setAttribute("aria-label", say(words.heat_alt, { count: n, layer: data.names[layer], step, share }));
 
-    const values = Array.from(part.singular.subarray(moment * part.values, (moment + 1) * part.values));
+    const values = Array.from(part.singular.subarray(snapshot * part.values, (snapshot + 1) * part.values));
     Plotly.react("singular", [{
       type: "bar", x: values.map((_, k) => k + 1), y: values, marker: { color: blue }, hovertemplate: "%{y:.2f}<extra></extra>",
     }], layout({
@@ -143,27 +143,27 @@
       yaxis: { title: { text: words.singular }, range: [0, 1.03], fixedrange: true },
     }), options);
     const ratio = values.length > 1 ? Math.round(100 * values[1]) : 0;
-    element("singular").setAttribute("aria-label", say(words.singular_alt, { layer: layer + 1, step, ratio }));
+    element("singular").setAttribute("aria-label", say(words.singular_alt, { layer: data.names[layer], step, ratio }));
   }
 
-  // The most telling moment to begin with: where the layer's neurons are most alike.
+  // The most telling snapshot to begin with: where the layer's neurons are most alike.
   function mostAlike(shown) {
     const part = shown.layers[layer], pairs = part.cosine.length / shown.steps.length;
-    const alike = shown.steps.map((_, moment) => part.cosine.subarray(moment * pairs, (moment + 1) * pairs).reduce((sum, value) => sum + Math.abs(value), 0));
+    const alike = shown.steps.map((_, snapshot) => part.cosine.subarray(snapshot * pairs, (snapshot + 1) * pairs).reduce((sum, value) => sum + Math.abs(value), 0));
     return alike.indexOf(Math.max(...alike));
   }
 
   function choose(index) {
     cell = index;
-    const shown = moments(cell);
+    const shown = snapshots(cell);
     if (shown) {
-      element("moment").max = shown.steps.length - 1;
-      element("moment").value = mostAlike(shown);
+      element("snapshot").max = shown.steps.length - 1;
+      element("snapshot").value = mostAlike(shown);
     }
     element("cell").value = String(cell);
     document.querySelectorAll("[data-cell]").forEach((button) => button.setAttribute("aria-pressed", String(Number(button.dataset.cell) === cell)));
     document.querySelectorAll("[data-runs]").forEach((rows) => { rows.hidden = Number(rows.dataset.runs) !== cell; });
-    drawMoment();
+    drawSnapshot();
     drawLoss();
   }
 
@@ -189,8 +189,8 @@
     });
   });
   element("cell").addEventListener("change", (event) => choose(Number(event.target.value)));
-  element("moment").addEventListener("input", () => { drawMoment(); drawLoss(); });
-  element("layer").addEventListener("change", (event) => { layer = Number(event.target.value); drawMoment(); });
+  element("snapshot").addEventListener("input", () => { drawSnapshot(); drawLoss(); });
+  element("layer").addEventListener("change", (event) => { layer = Number(event.target.value); drawSnapshot(); });
   // Paper has a width of its own, which is not known before it is too late to draw again.
   const plots = [["loss", 660, 280], ["directions", 212, 212], ["heat", 230, 212], ["singular", 212, 212]];
   const drawn = () => plots.filter(([name]) => element(name).data);

@@ -1,0 +1,162 @@
+"""`nucleate reduce`, `nucleate report` and `nucleate plot`: what comes after training."""
+
+from collections.abc import Callable
+from dataclasses import asdict
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+
+from nucleate.cli.flags import DATA_FLAGS, Json, StudyArgument, takes
+from nucleate.cli.output import print_json
+from nucleate.errors import SpecError
+
+if TYPE_CHECKING:
+    from nucleate.exports import Export
+    from nucleate.problems import Problem
+    from nucleate.reduction import Reduction
+
+
+@takes(DATA_FLAGS)
+def reduce(
+    given: dict[str, Any],
+    model: Annotated[Path, typer.Argument(help="A study folder, or a saved network (.safetensors).")],
+    data: Annotated[
+        str | None, typer.Option(help="The data the network was trained on; a study knows its own.")
+    ] = None,
+    run: Annotated[int | None, typer.Option(help="Which run of a study [default: the best validated].")] = None,
+    tolerance: Annotated[float, typer.Option(help="The relative change of the metric that is allowed.")] = 0.01,
+    method: Annotated[str, typer.Option(help="select, interpolate or merge.")] = "select",
+    fine_tune: Annotated[int, typer.Option(help="Steps of Adam afterwards, on the labels.")] = 0,
+    distill: Annotated[int, typer.Option(help="Steps of Adam afterwards, on what the original says.")] = 0,
+    out: Annotated[
+        Path | None, typer.Option(help="A .onnx or .safetensors file; a study keeps its reduction in any case.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """After training: the smaller network that does the same work, and how sure that is."""
+    from nucleate.exports import check_export_path
+    from nucleate.reduction import FOLDER
+
+    if out is not None:
+        check_export_path(out)
+    given |= {} if data is None else {"data": data}
+    options: dict[str, Any] = {"tolerance": tolerance, "method": method, "fine_tune": fine_tune, "distill": distill}
+    with Console(stderr=True).status("narrowing layers, and training a narrow network to compare with"):
+        if model.is_dir():
+            (reduction, problem), kept = _of_study(model, given, options | {"run": run}), [model / FOLDER]
+        elif run is not None:
+            raise SpecError(f"{model} is one network and has no runs; leave out --run, or give a study folder.")
+        else:
+            (reduction, problem), kept = _of_network(model, given, options), []
+        exports = [] if out is None else [reduction.export(problem, out)]
+    if json:
+        print_json(as_json(reduction, kept, exports))
+    else:
+        print(reduction)
+        for line in (*kept, *exports):
+            print(line)
+
+
+def _of_study(folder: Path, given: dict[str, Any], options: dict[str, Any]) -> tuple["Reduction", "Problem"]:
+    from nucleate.reduction import reduce_study
+    from nucleate.studies import Study
+
+    study = Study.load(folder)
+    if given.keys() - {"data"}:
+        raise SpecError(f"The study {folder} knows its target, loss and split; leave these flags out.")
+    problem = study.spec.changed(**given).load_problem() if given else study.load_problem()
+    return reduce_study(study, problem, **options), problem
+
+
+def _of_network(path: Path, given: dict[str, Any], options: dict[str, Any]) -> tuple["Reduction", "Problem"]:
+    from nucleate.network import Network, read_metadata
+    from nucleate.problems import Preprocessing, get_loss, load_problem
+    from nucleate.reduction import reduce as reduce_network
+
+    network, metadata = Network.load(path), read_metadata(path)
+    if "data" not in given:
+        raise SpecError(f"No data are named for the network {path}; give those it was trained on with --data.")
+    if "preprocessing" in metadata:
+        known = {"split_seed": int(metadata.get("split_seed", 0))}
+        known |= {"loss": metadata["loss"]} if "loss" in metadata and "task" not in given else {}
+        given = known | given | {"preprocessing": Preprocessing.from_json(metadata["preprocessing"])}
+    problem = load_problem(**given | ({"loss": get_loss(given["loss"])} if "loss" in given else {}))
+    return reduce_network(network, problem, **options), problem
+
+
+def as_json(reduction: "Reduction", kept: list[Path], exports: list["Export"]) -> dict[str, Any]:
+    """A reduction, where it is kept and what it was exported to."""
+    plain = ("problem", "method", "tolerance", "metric_name", "run", "share_kept")
+    pairs = ("hidden", "parameters", "validation", "test")
+    return {
+        **{name: getattr(reduction, name) for name in plain},
+        **{name: asdict(getattr(reduction, name)) for name in pairs},
+        "inference": reduction.inference and asdict(reduction.inference),
+        "certificate": asdict(reduction.certificate) | {"probability": reduction.certificate.probability},
+        "bound": reduction.bound and asdict(reduction.bound),
+        "baselines": [asdict(baseline) for baseline in reduction.baselines],
+        "groups": [list(group.sizes) for group in reduction.groups],
+        "kept": [str(path) for path in kept],
+        "exports": [asdict(export) | {"path": str(export.path)} for export in exports],
+    }
+
+
+def report(
+    study: StudyArgument,
+    lang: Annotated[str, typer.Option(help="Language of the page: en or ja.")] = "en",
+    out: Annotated[Path, typer.Option(help="The HTML file to write.")] = Path("report.html"),
+    json: Json = False,
+) -> None:
+    """After a sweep: one self-contained page to show to someone who will not read code."""
+    from nucleate.reporting import report as write_report
+
+    page = write_report(study, lang=lang, out=out)
+    if json:
+        print_json({"report": str(page), "bytes": page.stat().st_size})
+    else:
+        print(page)
+
+
+PICTURES: dict[str, Callable[[Any, Any, int | None], Any]] = {
+    "loss": lambda figures, study, run: figures.loss_by_scale(study),
+    "cosine": lambda figures, study, run: figures.cosine_heat_maps(study),
+    "phase": lambda figures, study, run: figures.phase_map(study),
+    "forecast": lambda figures, study, run: figures.forecast_against_measured(study),
+    "trajectory": lambda figures, study, run: figures.trajectory(study, run),
+    "singular": lambda figures, study, run: figures.singular_values(study, run),
+    "directions": lambda figures, study, run: figures.neuron_directions(study, run),
+    "reduction": lambda figures, study, run: figures.before_and_after(_kept_reduction(study)),
+}
+"""From `nucleate.figures`, a study and the number of a run to the figure."""
+Kind = StrEnum("Kind", [(kind, kind) for kind in PICTURES])  # type: ignore[misc]
+_PHASE = Kind("phase")
+
+
+def plot(
+    study: StudyArgument,
+    kind: Annotated[Kind, typer.Option(help="Which picture.")] = _PHASE,
+    run: Annotated[
+        int | None, typer.Option(help="Of which run, for trajectory, singular and directions [default: recommended].")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="A .pdf, .png or .svg file [default: KIND.pdf].")] = None,
+    json: Json = False,
+) -> None:
+    """After a sweep: one picture of a study as a file for a paper."""
+    from nucleate import figures
+    from nucleate.studies import Study
+
+    out = out or Path(f"{kind}.pdf")
+    figures.save(PICTURES[kind](figures, Study.load(study), run), out)
+    if json:
+        print_json({"figure": str(out)})
+    else:
+        print(out)
+
+
+def _kept_reduction(study: Any) -> "Reduction":
+    from nucleate.reduction import FOLDER, load_reduction
+
+    return load_reduction(study.path / FOLDER)

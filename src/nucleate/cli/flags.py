@@ -1,0 +1,147 @@
+"""The flags, one line each, and how commands take them: a new field of a study's spec is a new line here."""
+
+import inspect
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from nucleate.errors import SpecError
+
+
+def floats(text: str) -> list[float]:
+    """``1,0.3,0.1`` as numbers."""
+    return _numbers(text, float, "numbers such as 1,0.3,0.1")
+
+
+def integers(text: str) -> list[int]:
+    """``128,128`` as whole numbers."""
+    return _numbers(text, int, "whole numbers such as 128,128")
+
+
+def names(text: str) -> list[str]:
+    """``price,rent`` as names."""
+    return [name.strip() for name in text.split(",")]
+
+
+def _numbers(text: str, kind: Callable[[str], Any], expected: str) -> list[Any]:
+    try:
+        return [kind(part) for part in text.split(",")]
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is not a list of {expected}") from None
+
+
+def _flag(kind: Any, help: str, *declarations: str, **options: Any) -> Any:
+    return Annotated[kind | None, typer.Option(*declarations, help=help, **options)]
+
+
+def _list(parser: Callable[[str], list[Any]], metavar: str, help: str) -> Any:
+    # What a parser returns for a flag of type str arrives as it is; for a list it would be wrapped in another.
+    return _flag(str, help, parser=parser, metavar=metavar)
+
+
+DATA_HELP = "A bundled set (see `nucleate problems`) or a .csv, .parquet or .npz file."
+DATA_FLAGS: dict[str, Any] = {
+    "target": _list(names, "COLUMN", "Target column of your file, or several with commas."),
+    "task": _flag(str, "regression or classification; inferred where not given."),
+    "loss": _flag(str, "squared or cross_entropy [default: the task's own]."),
+    "drop_missing": _flag(bool, "Leave out rows with missing values.", "--drop-missing"),
+    "split_seed": _flag(int, "Seed of the train / validation / test split [default: 0]."),
+}
+_NETWORK_FLAGS = {
+    "hidden": _list(integers, "WIDTHS", "Hidden widths [default: 128,128]."),
+    "activation": _flag(str, "Activation [default: tanh]."),
+    "bias": _flag(str, "Layers with biases: none, first or all [default: first]."),
+    "dtype": _flag(str, "float32 or float64 [default: float32]."),
+}
+_GRID_FLAGS = {
+    "gains": _list(floats, "G,G,...", "Init scales: std = gain / sqrt(fan_in)."),
+    "epsilons": _list(floats, "E,E,...", "Init scales: std = epsilon."),
+    "gammas": _list(floats, "G,G,...", "Init scales: std = width^-gamma."),
+    "lrs": _list(floats, "R,R,...", "Learning rates [default: 0.05]."),
+    "seeds": _flag(int, "How many seeds [default: 1]."),
+}
+_OPTIMIZER_FLAGS = {
+    "optimizer": _flag(str, "gd, momentum or adam [default: gd]."),
+    "momentum": _flag(float, "For --optimizer momentum [default: 0.9]."),
+}
+_TRAINING_FLAGS = {
+    "steps": _flag(int, "The most steps a run may take [default: 5000]."),
+    "batch_size": _flag(int, "Rows a step; all of them where not given."),
+    "evaluations": _flag(int, "About how many times a run is evaluated [default: 80]."),
+    "early_stopping": _flag(
+        bool, "End a run when validation has long got no better.", "--early-stopping/--no-early-stopping"
+    ),
+}
+_SPEC_FILE = {"spec": _flag(Path, "A TOML file of these settings; flags change single ones.")}
+_ONE_RUN_FLAGS = {
+    "gain": _flag(float, "Init scale: std = gain / sqrt(fan_in) [default: 0.1]."),
+    "epsilon": _flag(float, "Init scale: std = epsilon."),
+    "gamma": _flag(float, "Init scale: std = width^-gamma."),
+    "lr": _flag(float, "Learning rate [default: 0.05]."),
+    "seed": _flag(int, "Seed of the initial parameters [default: 0]."),
+}
+_DATA = {"data": Annotated[str | None, typer.Argument(help=DATA_HELP)]}
+
+FORECAST_FLAGS = _DATA | DATA_FLAGS | _NETWORK_FLAGS | _GRID_FLAGS | _OPTIMIZER_FLAGS | _SPEC_FILE
+SWEEP_FLAGS = _DATA | DATA_FLAGS | _NETWORK_FLAGS | _GRID_FLAGS | _OPTIMIZER_FLAGS | _TRAINING_FLAGS | _SPEC_FILE
+TRAIN_FLAGS = _DATA | DATA_FLAGS | _NETWORK_FLAGS | _ONE_RUN_FLAGS | _OPTIMIZER_FLAGS | _TRAINING_FLAGS | _SPEC_FILE
+
+StudyArgument = Annotated[Path, typer.Argument(metavar="STUDY", help="The study folder a sweep wrote.")]
+Out = Annotated[
+    Path | None, typer.Option(help="The study folder [default: one named after data and spec in nucleate-studies].")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output, and nothing else there.")]
+
+
+def takes(flags: Mapping[str, Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """A decorator: the command takes these flags too, and its first argument is a dict of those that were given."""
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        own = list(inspect.signature(command).parameters.values())[1:]
+        arguments = [one for one in own if one.default is inspect.Parameter.empty]
+        options = [one for one in own if one.default is not inspect.Parameter.empty]
+        kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+        added = [inspect.Parameter(name, kind, default=None, annotation=flag) for name, flag in flags.items()]
+
+        def run(**given: Any) -> None:
+            command(
+                {name: given[name] for name in flags if given[name] is not None},
+                **{one.name: given[one.name] for one in own},
+            )
+
+        parameters = [*arguments, *added, *options]
+        run.__name__, run.__doc__ = command.__name__, command.__doc__
+        run.__annotations__ = {one.name: one.annotation for one in parameters}
+        run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        return run
+
+    return decorate
+
+
+def spec_from(given: dict[str, Any], *, gains: list[float]) -> Any:
+    """The `nucleate.StudySpec` of the flags that were given, with these gains where no init scale is.
+
+    Raises
+    ------
+    SpecError
+        One sentence on what is wrong.
+    """
+    from nucleate.studies import make_spec, read_spec
+
+    fields = dict(given)
+    file = fields.pop("spec", None)
+    for field, one in {"gains": "gain", "epsilons": "epsilon", "gammas": "gamma", "lrs": "lr", "seeds": "seed"}.items():
+        if one in fields:
+            fields[field] = [fields.pop(one)]
+    momentum = fields.pop("momentum", None)
+    if momentum is not None:
+        if fields.get("optimizer") != "momentum":
+            raise SpecError("--momentum is a parameter of --optimizer momentum; give that too.")
+        fields["optimizer"] = {"name": "momentum", "momentum": momentum}
+    if file is not None:
+        return read_spec(file, **fields)
+    if "data" not in fields:
+        raise SpecError("No data are named; give a bundled set such as diabetes (see `nucleate problems`) or a file.")
+    return make_spec(**({"gains": gains} if not {"gains", "epsilons", "gammas"} & fields.keys() else {}) | fields)

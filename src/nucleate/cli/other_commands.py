@@ -1,0 +1,112 @@
+"""`nucleate demo`, `nucleate reproduce` and `nucleate problems`."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from nucleate.cli.after_commands import as_json
+from nucleate.cli.flags import Json
+from nucleate.cli.output import (
+    print_experiments,
+    print_json,
+    print_plateaus,
+    print_problems,
+    print_study,
+    print_verdicts,
+    say_interrupted,
+)
+
+
+def demo(
+    out: Annotated[Path, typer.Option(help="Where the study, the figures and the page go.")] = Path("nucleate-demo"),
+    json: Json = False,
+) -> None:
+    """The whole story on a real data set: forecast, sweep, reduce, report. Two minutes or so."""
+    try:
+        _demo(out, json)
+    except KeyboardInterrupt:
+        raise typer.Exit(say_interrupted(out)) from None
+
+
+def _demo(out: Path, json: bool) -> None:
+    from nucleate.demo import demo_spec, draw, forecast_plateaus, reduce_recommended, write_pages
+    from nucleate.reduction import FOLDER
+    from nucleate.studies import summarize
+    from nucleate.sweeping import sweep
+
+    spec, waiting = demo_spec(), Console(stderr=True).status
+    _say(1, "forecast", "when will each network leave its plateau? Nothing is trained yet.")
+    with waiting("simulating the first descents"):
+        plateaus, recommendation = forecast_plateaus(spec)
+    if not json:
+        print_plateaus(spec, plateaus, recommendation)
+    _say(2, "sweep", "train them all, and look at every neuron on the way.")
+    study = sweep(spec, out=out / "study")
+    if not json:
+        print_study(study, by_cell=True)
+    _say(3, "reduce", "the smaller network that does the work of the one recommended.")
+    with waiting("narrowing layers, and training a narrow network to compare with"):
+        reduction = reduce_recommended(study)
+    if not json:
+        print(reduction)
+    _say(4, "report", "a page to show to someone who will not read code.")
+    with waiting("drawing"):
+        figures, pages = draw(study, out), write_pages(study, out)
+    if json:
+        content: dict[str, Any] = {"forecast": plateaus.to_dicts()}
+        content |= {"recommendation": recommendation and recommendation._asdict()}
+        content |= {"study": str(study.path), "table": summarize(study).to_dicts()}
+        content |= {"reduction": as_json(reduction, [study.path / FOLDER], [])}
+        content |= {"figures": [str(path) for path in figures], "report": str(pages.pop("en"))}
+        print_json(content | {"translations": {lang: str(page) for lang, page in pages.items()}})
+    else:
+        for file in (*figures, *reversed(pages.values())):
+            print(file)
+
+
+def _say(stage: int, verb: str, what: str) -> None:
+    print(f"{stage}/4 {verb}: {what}", file=sys.stderr, flush=True)
+
+
+def reproduce(
+    name: Annotated[str, typer.Argument(help="An experiment's name, or `all` of them; `list` names them.")],
+    out: Annotated[Path, typer.Option(help="Where verdicts and figures go.")] = Path("nucleate-reproduce"),
+    quick: Annotated[bool, typer.Option("--quick", help="The size of seconds instead of the size of minutes.")] = False,
+    json: Json = False,
+) -> None:
+    """Is the paper right? Named experiments with a claim, a measured verdict and a figure."""
+    from nucleate.experiments import EXPERIMENTS, reproduce_all
+    from nucleate.experiments import reproduce as run_experiment
+
+    if name == "list":
+        if json:
+            print_json({"experiments": [one.to_dict() for one in EXPERIMENTS]})
+        else:
+            print_experiments(EXPERIMENTS)
+        return
+    try:
+        if name == "all":
+            verdicts, files = reproduce_all(out=out, quick=quick), [out / "index.html"]
+        else:
+            verdicts = [run_experiment(name, out=out, quick=quick)]
+            files = [verdict.figure for verdict in verdicts]
+    except KeyboardInterrupt:
+        raise typer.Exit(say_interrupted(out)) from None
+    if json:
+        print_json({"verdicts": [verdict.to_dict() for verdict in verdicts], "files": [str(file) for file in files]})
+    else:
+        print_verdicts(verdicts, files)
+
+
+def problems(json: Json = False) -> None:
+    """The bundled data sets and synthetic problems, by name."""
+    from nucleate.problems import describe_problems
+
+    rows = [problem._asdict() for problem in describe_problems()]
+    if json:
+        print_json({"problems": rows})
+    else:
+        print_problems(rows)

@@ -1,0 +1,194 @@
+"""What is computed of a chunk, without side effects: values go in and values come out, on any machine."""
+
+from collections.abc import Callable
+from typing import Any
+
+import polars as pl
+
+from nucleate.errors import SpecError, StudyError
+from nucleate.forecasting import forecast_many
+from nucleate.models import model_to_bytes, outputs_of
+from nucleate.observe import layers_of
+from nucleate.problems import Problem
+from nucleate.studies import (
+    At,
+    Chunk,
+    ChunkResult,
+    Plan,
+    PlannedRun,
+    checkpoint_file,
+    model_file,
+    snapshots_file,
+    snapshots_to_bytes,
+    tables,
+)
+from nucleate.sweeping.forecasts import tabulate_forecasts
+from nucleate.training import Batch, Run
+
+
+def forecast_chunk(plan: Plan, chunk: Chunk, problem: Problem) -> pl.DataFrame | str:
+    """What is expected of a chunk's runs before they are trained.
+
+    Parameters
+    ----------
+    plan : Plan
+    chunk : Chunk
+    problem : Problem
+
+    Returns
+    -------
+    polars DataFrame or str
+        The chunk's rows of the table of forecasts, or the sentence that says why there can be none.
+    """
+    spec = plan.spec
+    if spec.batch_size is not None:
+        return "Forecasts are of full-batch training, and these runs take mini-batches."
+    try:
+        forecasts = forecast_many(
+            [plan.start(run, problem.inputs, problem.outputs) for run in chunk.runs],
+            problem,
+            learning_rates=[run.learning_rate for run in chunk.runs],
+            optimizer=spec.optimizer,
+            horizon=spec.steps,
+        )
+    except SpecError as error:
+        return str(error)
+    return tabulate_forecasts(spec, list(zip(chunk.runs, forecasts, strict=True)))
+
+
+def train_chunk(
+    plan: Plan,
+    chunk: Chunk,
+    problem: Problem,
+    checkpoint: bytes | None = None,
+    *,
+    on_evaluation: Callable[[Batch], None] | None = None,
+    stop: Callable[[], bool] = lambda: False,
+) -> ChunkResult | bytes:
+    """Train the runs of a chunk.
+
+    Parameters
+    ----------
+    plan : Plan
+    chunk : Chunk
+    problem : Problem
+    checkpoint : bytes, optional
+        What an earlier call returned that was stopped, or what `Batch.checkpoint` gave: training goes on from there, to
+        the bits of a chunk that never stopped.
+    on_evaluation : callable, optional
+        Called with the `Batch` after every evaluation.
+    stop : callable
+        Asked again and again whether to stop.
+
+    Returns
+    -------
+    ChunkResult or bytes
+        The latter is a checkpoint, where ``stop`` said so.
+
+    Raises
+    ------
+    SpecError
+        If the models do not fit the problem or the memory.
+    StudyError
+        If the checkpoint is damaged.
+
+    Examples
+    --------
+    >>> from nucleate import load_problem
+    >>> from nucleate.studies import Plan, make_spec
+    >>> plan = Plan(make_spec(data="sine-5d", gains=[1.0], hidden=[6], steps=20))
+    >>> train_chunk(plan, plan.chunks[0], load_problem("sine-5d")).results["status"].to_list()
+    ['finished']
+    """
+    first_seed = plan.spec.seeds[0]
+    batch = Batch(
+        problem,
+        [plan.start(run, problem.inputs, problem.outputs) for run in chunk.runs],
+        [run.learning_rate for run in chunk.runs],
+        [run.seed for run in chunk.runs],
+        plan.spec.settings,
+        measures=plan.measures,
+        watched=[index for index, run in enumerate(chunk.runs) if run.seed == first_seed],
+    )
+    if checkpoint is not None:
+        _resume(batch, checkpoint, chunk)
+    while not batch.done:
+        batch.advance(stop=stop)
+        if stop():
+            return batch.checkpoint()
+        if on_evaluation is not None:
+            on_evaluation(batch)
+    return _result(plan, chunk, batch.runs(), problem)
+
+
+def _resume(batch: Batch, checkpoint: bytes, chunk: Chunk) -> None:
+    try:
+        batch.resume(checkpoint)
+    except Exception as error:
+        raise StudyError(
+            f"The study's {checkpoint_file(chunk.number)} is damaged ({error}); delete it, and its runs start again."
+        ) from error
+
+
+def _result(plan: Plan, chunk: Chunk, runs: list[Run], problem: Problem) -> ChunkResult:
+    spec, layers = plan.spec, [layer.name for layer in layers_of(runs[0].initial, problem.train.x[:2])]
+    metadata = {
+        "preprocessing": problem.preprocessing.to_json(),
+        "task": problem.task,
+        "loss": problem.loss.name,
+        "data": spec.data,
+        "split_seed": str(spec.split_seed),
+    }
+    files: dict[str, bytes] = {}
+    for planned, run in zip(chunk.runs, runs, strict=True):
+        models: dict[At, Any] = {"initial": run.initial, "final": run.final, "best": run.best}
+        files |= {model_file(planned.number, at): model_to_bytes(model, metadata) for at, model in models.items()}
+        if run.snapshots:
+            files[snapshots_file(planned.number)] = snapshots_to_bytes(run.snapshots)
+    own = [measure.name for measure in spec.measures]
+    rows = [_row(plan, planned, run, problem, layers) for planned, run in zip(chunk.runs, runs, strict=True)]
+    results = tables.results_schema(spec.convention, layers, problem.metric_name, own)
+    evaluations = tables.trajectories_schema(layers, [measure.name for measure in plan.measures])
+    trajectories = [
+        run.trajectory.select(pl.lit(planned.number).alias(tables.RUN), pl.all()).select(evaluations.names())
+        for planned, run in zip(chunk.runs, runs, strict=True)
+    ]
+    return ChunkResult(
+        results=pl.DataFrame(rows, schema=results),
+        trajectories=pl.concat(table.cast(evaluations) for table in trajectories),
+        files=files,
+    )
+
+
+def _row(plan: Plan, planned: PlannedRun, run: Run, problem: Problem, layers: list[str]) -> dict[str, Any]:
+    """A run's row of the results; the test part is looked at here and nowhere before."""
+    last, stages, metric = run.trajectory.row(-1, named=True), run.stages, problem.metric_name
+    on_validation, on_test = (
+        problem.metric(outputs_of(run.best, part.x), part.y) for part in (problem.validation, problem.test)
+    )
+    at_the_end = ("effective_neurons", "directions", *(measure.name for measure in plan.spec.measures))
+    columns = [tables.measured(measure, layer) for measure in at_the_end for layer in layers]
+    return {
+        tables.RUN: planned.number,
+        plan.spec.convention: planned.scale,
+        tables.LR: planned.learning_rate,
+        tables.SEED: planned.seed,
+        tables.STATUS: run.status,
+        **{column: float(last[column]) for column in columns},
+        **{
+            tables.fewest_effective_neurons(layer): run.trajectory[tables.effective_neurons(layer)].min()
+            for layer in layers
+        },
+        tables.TRAIN_LOSS: last[tables.TRAIN_LOSS],
+        tables.VALIDATION_LOSS: last[tables.VALIDATION_LOSS],
+        tables.BEST_VALIDATION_LOSS: run.trajectory[tables.VALIDATION_LOSS].min(),
+        tables.BEST_STEP: run.best_step,
+        tables.metric_on_validation(metric): on_validation,
+        tables.metric_on_test(metric): on_test,
+        tables.STEPS: run.steps,
+        tables.STAGE: stages.current,
+        tables.PLATEAU_END: stages.plateau_end,
+        tables.DESCENT_END: stages.descent_end,
+        **{tables.drop(share): step for share, step in run.drop_steps.items()},
+        tables.NOTES: "; ".join(run.notes),
+    }

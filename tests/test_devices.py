@@ -1,0 +1,116 @@
+"""Nothing that the package does changes the process it runs in, and float64 asked for is float64 got."""
+
+import os
+import pkgutil
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import nucleate
+from nucleate.devices import float64, for_each, in_float64
+
+IMPORT_ALL = """
+import importlib, pkgutil, jax
+from jax._src import xla_bridge
+before = {name: getattr(jax.config, name) for name in SETTINGS}
+import nucleate
+for module in pkgutil.walk_packages(nucleate.__path__, "nucleate."):
+    if not module.name.endswith("__main__"):
+        importlib.import_module(module.name)
+assert not xla_bridge._backends, "importing started a backend"
+assert before == {name: getattr(jax.config, name) for name in SETTINGS}
+assert nucleate.activation_names() == NAMES, nucleate.activation_names()
+"""
+SETTINGS = ("jax_enable_x64", "jax_num_cpu_devices", "jax_cpu_enable_async_dispatch", "jax_platforms")
+NAMES = ("linear", "tanh", "relu", "leaky_relu", "xtanh", "sigmoid_shifted", "softplus_shifted", "gelu", "silu")
+VERBS = """
+import tempfile, warnings
+warnings.simplefilter("error")
+import jax
+import numpy as np
+before = {name: getattr(jax.config, name) for name in SETTINGS}
+import nucleate
+problem = nucleate.load_problem("diabetes")
+network = nucleate.Network.create(10, [12, 12], 1, scale=nucleate.InitScale("epsilon", 0.01), dtype="float64")
+assert network.weights[0].dtype == np.float64 and network(problem.test.x).dtype == np.float64
+run = nucleate.train(network, problem, learning_rate=0.1, steps=30)
+assert run.final.dtype == "float64"
+nucleate.forecast(network, problem, learning_rate=0.1, horizon=500)
+time = nucleate.theory.blowup_time([2.0], [[2.0]], [2.0])
+assert time.estimate.dtype == np.float64 and abs(float(time.estimate) - 0.5) < 1e-12
+with tempfile.TemporaryDirectory() as folder:
+    study = nucleate.sweep("diabetes", gains=[0.3], hidden=[8], steps=30, evaluations=5, out=folder, progress=False)
+    nucleate.reduce_study(study, baselines=False)
+    nucleate.report(study, out=folder + "/report.html")
+assert before == {name: getattr(jax.config, name) for name in SETTINGS}
+assert len(jax.devices()) == 1
+"""
+
+
+def run(code, **environment):
+    code = f"SETTINGS, NAMES = {SETTINGS}, {NAMES}\n{code}"
+    return subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True, env={**os.environ, **environment}
+    )
+
+
+def test_importing_every_module_starts_no_backend_registers_nothing_and_changes_no_setting():
+    run(IMPORT_ALL)
+
+
+@pytest.mark.parametrize("x64", ["0", "1"])
+def test_every_verb_leaves_jaxs_settings_alone_and_computes_in_the_precision_asked_for(x64):
+    run(VERBS, JAX_ENABLE_X64=x64)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_a_child_forked_after_the_import_trains():
+    run(
+        IMPORT_ALL
+        + """
+import os, warnings
+warnings.simplefilter("ignore")
+child = os.fork()
+if child == 0:
+    network = nucleate.Network.create(5, [4], 1, scale=nucleate.InitScale("gain", 1.0))
+    nucleate.train(network, nucleate.load_problem("sine-5d"), steps=3, learning_rate=0.01)
+    os._exit(0)
+assert os.waitpid(child, 0)[1] == 0
+"""
+    )
+
+
+def test_modules_are_all_walked():
+    assert len([module for module in pkgutil.walk_packages(nucleate.__path__, "nucleate.")]) > 50
+
+
+def test_in_float64_computes_wide_outside_of_a_trace_and_as_traced_inside():
+    sine = in_float64(jnp.sin)
+    wide = sine(np.array([0.1]))
+    assert isinstance(wide, np.ndarray)
+    assert wide.dtype == np.float64
+    assert wide[0] == np.sin(0.1)
+    assert jax.jit(sine)(np.array([0.1], np.float32)).dtype == np.float32
+    assert not jax.config.jax_enable_x64
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 7])
+def test_for_each_keeps_the_order_and_computes_wide(count):
+    square = jax.jit(lambda item, shift: item["x"] ** 2 + shift)
+    items = [{"x": np.array([1e-200 * k])} for k in range(count)]
+    found = for_each(square, items, np.array(0.0))
+    assert [float(value[0]) for value in found] == [0.0] * count
+    with float64():
+        assert jnp.zeros(1).dtype == np.float64
+
+
+def test_an_error_in_one_thread_is_raised():
+    def fail(item):
+        raise ValueError(f"item {item}")
+
+    with pytest.raises(ValueError, match="item"):
+        for_each(fail, [1, 2, 3])

@@ -1,0 +1,76 @@
+"""Optimizers: which optax transformation a name is, and what each does at small gradients."""
+
+import json
+import pickle
+
+import jax
+import numpy as np
+import optax
+import pytest
+
+from nucleate import InitScale, Network, SpecError, forecast, load_problem, train
+from nucleate.optimizers import ADAM, GD, MOMENTUM, Optimizer, get_optimizer
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "follows"),
+    [
+        (GD, True),
+        (MOMENTUM, True),
+        (ADAM, False),
+        (Optimizer("sign", optax.sign_sgd), False),
+        # Its epsilon stands inside the root, and is larger than the square of small gradients.
+        (Optimizer("rmsprop", optax.rmsprop), None),
+        (Optimizer("clipped", lambda rate: optax.chain(optax.clip_by_global_norm(1.0), optax.sgd(rate))), True),
+        (Optimizer("decayed", lambda rate: optax.chain(optax.add_decayed_weights(0.1), optax.sgd(rate))), None),
+        (Optimizer("adamw", optax.adamw, weight_decay=0.1), None),
+        (
+            Optimizer(
+                "root", lambda rate: optax.stateless(lambda g, _: jax.tree.map(lambda x: -rate * abs(x) ** 0.5, g))
+            ),
+            None,
+        ),
+    ],
+    ids=lambda value: getattr(value, "name", None),
+)
+def test_what_an_optimizer_does_at_small_gradients_is_measured(optimizer, follows):
+    assert optimizer.follows_gradient is follows
+
+
+def test_parameters_are_part_of_what_an_optimizer_is():
+    half = get_optimizer({"name": "momentum", "momentum": 0.5})
+    assert half != MOMENTUM
+    assert half == get_optimizer({"name": "momentum", "momentum": 0.5})
+    assert hash(half) != hash(MOMENTUM)
+    assert get_optimizer("momentum") == MOMENTUM
+
+
+@pytest.mark.parametrize("optimizer", [GD, MOMENTUM, ADAM, get_optimizer({"name": "adam", "b1": 0.8})])
+def test_json_and_pickles_give_the_same_optimizer_back(optimizer):
+    assert get_optimizer(json.loads(json.dumps(optimizer.to_json()))) == optimizer
+    assert pickle.loads(pickle.dumps(optimizer)) == optimizer
+
+
+def test_an_unknown_name_is_answered_with_the_names_there_are():
+    with pytest.raises(SpecError, match="There is no optimizer 'sgd'; choose one of gd, momentum, adam, or in Python"):
+        get_optimizer("sgd")
+    named = get_optimizer("lion", known=False)
+    with pytest.raises(
+        SpecError, match="The optimizer 'lion' is not one of gd, momentum, adam; pass it as an Optimizer"
+    ):
+        named.transformation(0.1)
+
+
+def test_any_optax_transformation_trains_as_optax_says():
+    problem = load_problem("sine-5d")
+    network = Network.create(5, [6], 1, scale=InitScale("gain", 0.5), dtype="float64")
+    run = train(network, problem, optimizer=Optimizer("sign", optax.sign_sgd), learning_rate=2.0**-10, steps=1)
+    for start, end in zip(jax.tree.leaves(network), jax.tree.leaves(run.final), strict=True):
+        np.testing.assert_allclose(np.abs(end - start), 2.0**-10, rtol=1e-12)
+
+
+def test_a_forecast_is_refused_where_none_can_be_honest():
+    network = Network.create(10, [6], 1, scale=InitScale("epsilon", 0.01))
+    decayed = Optimizer("adamw", optax.adamw, weight_decay=0.1)
+    with pytest.raises(SpecError, match=r"No forecast can be made under Optimizer\(adamw, weight_decay=0.1\)"):
+        forecast(network, load_problem("diabetes"), decayed)
