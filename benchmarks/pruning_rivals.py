@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from copy import deepcopy
 
-import jax.numpy as jnp
 import numpy as np
 import torch
 import torch_pruning
@@ -33,8 +32,8 @@ def to_torch(network: Network) -> nn.Sequential:
 
 def from_torch(module: nn.Sequential, like: Network) -> Network:
     layers = _linear(module)
-    weights = tuple(jnp.asarray(layer.weight.detach().numpy()) for layer in layers)
-    biases = tuple(jnp.asarray(layer.bias.detach().numpy()) for layer in layers)
+    weights = tuple(layer.weight.detach().numpy() for layer in layers)
+    biases = tuple(layer.bias.detach().numpy() for layer in layers)
     return Network(weights, biases, like.activation)
 
 
@@ -109,10 +108,15 @@ def with_weight_decay(network: Network, problem: Problem, rate: float, decay: fl
     return from_torch(best, network)
 
 
+LOSSES: dict[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = {
+    "squared": lambda outputs, y: 0.5 * (outputs - y).square().sum(dim=1).mean(),
+    "cross_entropy": nn.functional.cross_entropy,
+}
+"""Those of `nucleate.problems`, in PyTorch."""
+
+
 def loss_of(problem: Problem, outputs: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-    if problem.task == "regression":
-        return 0.5 * (outputs - y).square().sum(dim=1).mean()
-    return nn.functional.cross_entropy(outputs, y)
+    return LOSSES[problem.loss.name](outputs, y)
 
 
 def _pruned(module: nn.Sequential, widths: list[int], kind: str, problem: Problem) -> nn.Sequential:

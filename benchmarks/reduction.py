@@ -9,9 +9,9 @@ is the one with the fewest parameters that is within 1 % of that best network's 
 gain. The baselines prune the network that it was made from to the same widths; all are fine-tuned alike. Test rows are
 looked at once, at the end.
 
-A second table holds the network of the scale chosen on validation against the usual scale, and against the usual scale
-with the weight decay chosen on validation, by the number of training rows; the standardization is that of all training
-rows in every arm.
+A second table holds the network of the scale chosen on validation against that of the standard scale, without and with
+the weight decay chosen on validation, by the number of training rows; the standardization is that of all training rows
+in every arm.
 
 Finished cells are kept in the folder ``reduction-benchmark``; the same command goes on where it stood. Names of sets as
 arguments restrict it to these.
@@ -55,11 +55,11 @@ CURVE_HIDDEN, CURVE_STEPS, DECAYS = (64, 64), 1000, (0.01, 0.1, 1.0)
 
 def worse(problem: Problem, metric: float, than: float) -> float:
     """By how much of itself a metric is worse than another."""
-    return metric / than - 1 if problem.task == "regression" else 1 - metric / than
+    return 1 - metric / than if problem.loss.metric.larger_is_better else metric / than - 1
 
 
 def metric_on(problem: Problem, network: Network, part: Split) -> float:
-    return problem.metric(np.asarray(network(part.x)), part.y)
+    return problem.metric(network(part.x), part.y)
 
 
 def train_scales(
@@ -78,7 +78,7 @@ def train_scales(
         for gain in GAINS
     ]
     return train_many(
-        networks, problem, learning_rates=[rate] * len(GAINS), optimizer=optimizer, steps=steps, records=60
+        networks, problem, learning_rates=[rate] * len(GAINS), optimizer=optimizer, steps=steps, evaluations=60
     )
 
 
@@ -149,16 +149,16 @@ def run_narrow(name: str, activation: str, seed: int) -> dict[str, Any]:
 
 
 def run_curve(name: str, rows: int | None, split: int) -> dict[str, Any]:
-    """The test metric of the usual scale, of the one chosen on validation, and of weight decay, from so many rows."""
+    """The test metric of the standard scale, of that chosen on validation, and of weight decay, from so many rows."""
     full = load_problem(name, split_seed=split)
     taken = np.random.default_rng(split).permutation(len(full.train.x))[:rows]
     problem = replace(full, train=Split(full.train.x[taken], full.train.y[taken]))
     runs = train_scales(problem, CURVE_HIDDEN, "tanh", "adam", ADAM_RATE, CURVE_STEPS, split)
-    usual = runs[0]
-    decayed = [with_weight_decay(usual.initial, problem, ADAM_RATE, decay, CURVE_STEPS) for decay in DECAYS]
+    standard = runs[0]
+    decayed = [with_weight_decay(standard.initial, problem, ADAM_RATE, decay, CURVE_STEPS) for decay in DECAYS]
     return {
         "rows": len(taken),
-        "usual scale": metric_on(problem, usual.best, problem.test),
+        "standard scale": metric_on(problem, standard.best, problem.test),
         "scale chosen": metric_on(problem, best_on_validation(problem, [run.best for run in runs]), problem.test),
         "weight decay chosen": metric_on(problem, best_on_validation(problem, decayed), problem.test),
     }
@@ -166,7 +166,7 @@ def run_curve(name: str, rows: int | None, split: int) -> dict[str, Any]:
 
 def best_on_validation(problem: Problem, networks: Sequence[Network]) -> Network:
     part = problem.validation
-    return min(networks, key=lambda network: float(problem.loss(network(part.x), part.y)))
+    return min(networks, key=lambda network: problem.loss(network(part.x), part.y))
 
 
 def cell_name(*parts: object) -> str:
@@ -206,10 +206,10 @@ def _times_faster(reduction: Reduction, problem: Problem) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         for network in (reduction.original, reduction.network):
             path = Path(folder) / "network.onnx"
-            export(replace(reduction, network=network), problem, path)
+            export(network, problem, path)
             sessions.append(onnxruntime.InferenceSession(path, options))
     rows = np.random.default_rng(0).standard_normal((1024, sessions[0].get_inputs()[0].shape[1]))
-    numbers = ["prediction" if problem.task == "regression" else "probabilities"]
+    numbers = [sessions[0].get_outputs()[-1].name]
     return {
         "faster_1": _ratio(sessions, rows[:1], numbers),
         "faster_1024": _ratio(sessions, rows, numbers),
@@ -333,7 +333,7 @@ def print_pruning(
 
 
 def print_curves(names: Sequence[str]) -> None:
-    arms = ("usual scale", "scale chosen", "weight decay chosen")
+    arms = ("standard scale", "scale chosen", "weight decay chosen")
     print(f"\nTest metric by rows to train on, mean ± standard error over {CURVE_SPLITS} splits:")
     rows = []
     for name, count in itertools.product(names, (*CURVE_ROWS, None)):
@@ -344,8 +344,8 @@ def print_curves(names: Sequence[str]) -> None:
             continue
         row: dict[str, Any] = {"set, metric": f"{name}, {load_problem(name).metric_name}", "rows": splits[0]["rows"]}
         row |= {arm: say([split[arm] for split in splits]) for arm in arms}
-        gained = [split["scale chosen"] - split["usual scale"] for split in splits]
-        row["chosen less usual"] = say(gained)
+        gained = [split["scale chosen"] - split["standard scale"] for split in splits]
+        row["chosen less standard"] = say(gained)
         rows.append(row)
     print_table(rows)
 

@@ -27,7 +27,7 @@ def draw_problem() -> Problem:
 
 def trained(problem: Problem, hidden: tuple[int, ...], gain: float) -> Network:
     network = Network.create(INPUTS, hidden, 1, scale=InitScale("gain", gain), bias=[True, False, False])
-    return nucleate.train(network, problem, optimizer="adam", learning_rate=0.001, steps=STEPS, records=10).best
+    return nucleate.train(network, problem, optimizer="adam", learning_rate=0.001, steps=STEPS, evaluations=10).best
 
 
 def main() -> None:

@@ -14,8 +14,8 @@ import nucleate
 from nucleate import InitScale, Network, Problem
 from nucleate.activations import activation_names, get_activation
 from nucleate.exports import Session, export, has_onnx_form, onnx_bytes, raw_rows, time_inference
-from nucleate.problems import CROSS_ENTROPY, SQUARED, Link, Loss
-from tests.reduction.networks import drawn, regression
+from nucleate.problems import CROSS_ENTROPY, SQUARED, Link
+from tests.reduction.networks import LOG, counts, drawn, regression
 
 
 @pytest.fixture(scope="module")
@@ -92,23 +92,15 @@ def test_numbers_of_any_level_and_spread_keep_their_digits(level, spread, width)
     np.testing.assert_allclose(got["prediction"], expected, atol=1e-5 * x.std(), rtol=1e-7)
 
 
-def poisson(outputs, y):
-    counts = jnp.where(y > 0, y, 1.0)
-    return jnp.sum(jnp.exp(outputs) - y - y * outputs + y * jnp.log(counts), axis=1)
-
-
-LOG = Link("log", jnp.exp, standardized=False, onnx=lambda graph, z: graph.add("Exp", z))
-
-
 def test_the_link_of_a_loss_of_ones_own_is_in_the_file(tmp_path):
-    rng = np.random.default_rng(0)
-    x = rng.standard_normal((100, 3))
-    loss = Loss("poisson", poisson, LOG)
-    problem = Problem.from_arrays(x, rng.poisson(np.exp(5 + x[:, 0])).astype(float), loss=loss)
+    problem = counts(np.random.default_rng(0), lambda x: np.exp(5 + x[:, 0]), rows=100)
     network = drawn((3, 8, 1), gain=2.0, dtype="float32")
-    # Links that numbers in double precision are computed with.
-    doubled = replace(LOG, onnx=lambda graph, z: graph.add("Exp", graph.add("Mul", graph.number(2.0), z)))
-    twice = replace(loss, link=replace(doubled, function=lambda outputs: jnp.exp(2.0 * outputs)))
+    doubled = replace(
+        LOG,
+        function=lambda outputs: jnp.exp(2.0 * outputs),
+        onnx=lambda graph, z: graph.add("Exp", graph.add("Mul", graph.number(2.0), z)),
+    )
+    twice = replace(problem.loss, link=doubled)
     for one in (problem, replace(problem, loss=twice)):
         done = export(network, one, tmp_path / "network.onnx")
         assert done.largest_difference < 1e-4 * one.predict(network(one.test.x)).std()

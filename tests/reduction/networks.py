@@ -1,8 +1,29 @@
-"""Networks and problems small enough to see through."""
+"""Networks and problems small enough to see through, and a loss that the package does not have."""
 
+import jax.numpy as jnp
 import numpy as np
 
 from nucleate import InitScale, Network, Problem
+from nucleate.problems import Link, Loss, Metric
+
+
+def deviance(outputs, y):
+    """Of Poisson counts, halved: zero where the rate is the count."""
+    return jnp.sum(jnp.exp(outputs) - y - y * (outputs - jnp.log(jnp.where(y > 0, y, 1.0))), axis=1)
+
+
+def mean_absolute_error(predicted, true):
+    return float(np.abs(predicted - true).mean())
+
+
+LOG = Link("log", jnp.exp, standardized=False, onnx=lambda graph, z: graph.add("Exp", z))
+POISSON = Loss("poisson", deviance, LOG, Metric("mean error", mean_absolute_error))
+
+
+def counts(rng, rate, rows=300):
+    """Poisson counts whose rate is this function of three normal inputs."""
+    x = rng.standard_normal((rows, 3))
+    return Problem.from_arrays(x, rng.poisson(rate(x)).astype(float), loss=POISSON)
 
 
 def drawn(widths, *, activation="tanh", seed=0, gain=1.0, bias=True, dtype="float64"):

@@ -1,17 +1,15 @@
 """What a reduction is held against."""
 
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression, PoissonRegressor, Ridge
 
 import nucleate
 from nucleate.activations import get_activation
-from nucleate.problems import Link, Loss, Metric, Problem
 from nucleate.reduction import linear_model, narrow_network
 from nucleate.reduction.baselines import STRENGTHS, fit_linear
 
-from .networks import drawn, regression
+from .networks import counts, drawn, mean_absolute_error, regression
 
 
 def test_the_linear_model_learns_what_is_linear():
@@ -55,35 +53,14 @@ def test_of_two_classes_it_is_logistic_regression_with_half_the_penalty():
     np.testing.assert_allclose(problem.loss.link(fit(x)), expected.predict_proba(x), atol=1e-5)
 
 
-def deviance(outputs, y):
-    """Of Poisson counts, halved: zero where the rate is the count."""
-    counts = jnp.where(y > 0, y, 1.0)
-    return jnp.sum(jnp.exp(outputs) - y - y * outputs + y * jnp.log(counts), axis=1)
-
-
-def mean_absolute_error(predicted, true):
-    return float(np.abs(predicted - true).mean())
-
-
-POISSON = Loss("poisson", deviance, Link("log", jnp.exp, standardized=False), Metric("mae", mean_absolute_error))
-
-
-@pytest.fixture(scope="module")
-def counts():
-    rng = np.random.default_rng(0)
-    x = rng.standard_normal((300, 3))
-    return Problem.from_arrays(x, rng.poisson(np.exp(x @ [0.5, -1.0, 0.2])).astype(float), loss=POISSON)
-
-
-def test_a_loss_of_ones_own_has_a_linear_model_too(counts):
-    x, y = counts.train.x, counts.train.y[:, 0]
-    for strength, fit in zip(STRENGTHS, fit_linear(POISSON, counts.train, STRENGTHS), strict=True):
+def test_a_loss_of_ones_own_has_a_linear_model_too():
+    problem = counts(np.random.default_rng(0), lambda x: np.exp(x @ [0.5, -1.0, 0.2]))
+    x, y = problem.train.x, problem.train.y[:, 0]
+    for strength, fit in zip(STRENGTHS, fit_linear(problem.loss, problem.train, STRENGTHS), strict=True):
         # scikit-learn's penalty is alpha/2 |w|^2.
         expected = PoissonRegressor(alpha=strength / len(x), max_iter=10_000, tol=1e-10).fit(x, y)
         np.testing.assert_allclose(np.exp(fit(x)[:, 0]), expected.predict(x), rtol=1e-4, atol=1e-5)
-    baseline = linear_model(counts)
-    constant = mean_absolute_error(y.mean(), counts.test.y)
-    assert baseline.test < 0.8 * constant
+    assert linear_model(problem).test < 0.8 * mean_absolute_error(y.mean(), problem.test.y)
 
 
 def test_the_narrow_network_has_the_widths_asked_for_and_learns():

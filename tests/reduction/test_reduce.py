@@ -9,8 +9,9 @@ import pytest
 import nucleate
 from nucleate import InitScale, Network
 from nucleate.models import count_parameters
+from nucleate.reduction import Affine, Method, keep_neurons
 
-from .networks import drawn, regression, with_copies
+from .networks import counts, drawn, regression, with_copies
 
 
 @pytest.fixture(scope="module")
@@ -76,12 +77,38 @@ def test_fine_tuning_never_loses_on_validation(trained):
     assert loss(tuned) <= loss(plain)
 
 
+def test_a_loss_of_ones_own_is_reduced_within_its_metric(tmp_path):
+    """The outputs may move by a share of the root mean squared error, whatever the metric; see docs/reduce.md."""
+    problem = counts(np.random.default_rng(0), lambda x: np.exp(1 + np.tanh(x[:, 0])), rows=500)
+    start = drawn((3, 16, 1), gain=0.3, dtype="float32")
+    network = nucleate.train(start, problem, learning_rate=0.05, steps=500, evaluations=10).best
+    small = nucleate.reduce(network, problem, 0.05, fine_tune=4, distill=4)
+    assert small.hidden.after < (16,)
+    assert small.metric_name == "mean error"
+    assert 0 < small.certificate.relative_deviation < 0.5
+    assert [baseline.name for baseline in small.baselines] == ["linear model", "narrow network"]
+    assert small.export(problem, tmp_path / "small.onnx").largest_difference < 1e-4
+
+
+def test_a_method_of_ones_own_is_one_definition(trained):
+    def first_neurons(layer):
+        return lambda width: keep_neurons(
+            layer, np.arange(width), Affine(layer.outgoing.weights[:, :width], layer.outgoing.bias)
+        )
+
+    small = nucleate.reduce(*trained, method=Method("first", first_neurons), baselines=False)
+    assert small.method == "first"
+    assert small.bound is None
+    assert small.validation.after <= 1.01 * small.validation.before
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [
         ({"method": "prune"}, "There is no method 'prune'; choose one of select, interpolate, merge."),
         ({"tolerance": 2.0}, "The tolerance is 2.0; it must be between 0 and 1"),
         ({"fine_tune": -1}, "they must be 0 or more"),
+        ({"network": lambda x: x}, "A function cannot be reduced, for reductions are of fully connected networks"),
         ({"network": drawn((3, 4, 1))}, "goes from 3 inputs to 1 outputs, but problem 'diabetes' from 10 to 1"),
     ],
 )

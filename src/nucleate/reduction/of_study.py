@@ -13,6 +13,7 @@ from nucleate.reduction.reducing import reduce
 from nucleate.reduction.reduction import BeforeAfter, Reduction
 from nucleate.reduction.saved import save_reduction
 from nucleate.studies import Study
+from nucleate.training import TRAINED
 
 FOLDER = "reduction"
 
@@ -108,4 +109,4 @@ def _trained_run(study: Study, run: int) -> int:
 
 def _trained(study: Study) -> pl.DataFrame:
     results = study.results
-    return results.filter(pl.col("status").is_in(["finished", "early_stopped"])) if len(results) else results
+    return results.filter(pl.col("status").is_in(TRAINED)) if len(results) else results
