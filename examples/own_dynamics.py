@@ -11,15 +11,16 @@ import jax.numpy as jnp
 import numpy as np
 from matplotlib.figure import Figure
 
+from nucleate import devices
 from nucleate.theory import potential_blowup_time
 
 RATE, WIDTH, SCALES = 0.1, 20, (0.1, 0.03, 0.01, 0.003)
 
 rng = np.random.default_rng(1)
-x = jnp.asarray(rng.standard_normal((300, 5)))
+x = rng.standard_normal((300, 5))
 y = x[:, 0] * x[:, 1]  # an interaction, which no linear model sees
-moment = jnp.einsum("i,id,ie->de", y, x, x) / (2 * len(x))
-start = [jnp.asarray(rng.standard_normal(shape)) for shape in (WIDTH, (WIDTH, 5), (WIDTH, 5))]
+moment = np.einsum("i,id,ie->de", y, x, x) / (2 * len(x))
+start = [rng.standard_normal(shape) for shape in (WIDTH, (WIDTH, 5), (WIDTH, 5))]
 
 
 def potential(theta):
@@ -32,6 +33,7 @@ def loss(theta):
     return jnp.mean(((x @ w.T * jax.nn.silu(x @ g.T)) @ a - y) ** 2) / 2
 
 
+@devices.in_float64
 @jax.jit
 def train_until_the_loss_is_down_by_a_tenth(theta):
     def step(state):
@@ -43,9 +45,9 @@ def train_until_the_loss_is_down_by_a_tenth(theta):
 rows = []
 for scale in SCALES:
     theta = [scale * part for part in start]
-    blowup = potential_blowup_time(jax.tree_util.Partial(potential), theta, 3, jnp.linalg.norm(moment, 2))
+    blowup = potential_blowup_time(potential, theta, 3, np.linalg.norm(moment, 2))
     step, (a, w, g) = train_until_the_loss_is_down_by_a_tenth(theta)
-    size = jnp.abs(a) * jnp.linalg.norm(w, axis=1) * jnp.linalg.norm(g, axis=1)
+    size = np.abs(a) * np.linalg.norm(w, axis=1) * np.linalg.norm(g, axis=1)
     rows.append((scale, float(blowup.estimate) / RATE, int(step), float(size.max() / size.sum())))
     print("scale {:g}: blow-up at step {:.0f}, loss down by 10 % at {}, largest neuron has {:.0%}".format(*rows[-1]))
 

@@ -7,7 +7,7 @@ from hypothesis import given
 
 from nucleate import devices
 from nucleate.theory import State, energy, first_integrals, vector_field
-from nucleate.theory.modes import in_modes, modes_energy, modes_vector_field
+from nucleate.theory.modes import Frames, frames, in_modes, modes_energy, modes_vector_field
 from tests.theory.states import gaussian, states
 
 
@@ -61,14 +61,16 @@ def test_the_modes_move_as_the_state_does(layers):
     state = State(*layers)
     field = vector_field(state)
     _, acceleration = jax.jvp(vector_field, (state,), (field,))
-    start, stiffness = in_modes(state)
+    size = np.sqrt(square_norm(state) / 3)
+    outer, outer_vectors, inner, inner_vectors = frames(layers)
+    start, stiffness = in_modes(state, Frames(size**2 * outer, outer_vectors, size**2 * inner, inner_vectors))
     moving = modes_vector_field(start, stiffness)
-    size = float(square_norm(state))
-    np.testing.assert_allclose(modes_energy(start), energy(state), atol=1e-13 * size**1.5)
+    N = float(square_norm(state))
+    np.testing.assert_allclose(modes_energy(start), energy(state), atol=1e-13 * N**1.5)
     assert np.isclose(jnp.sum(moving.position**2), jnp.sum(field.a**2) + jnp.sum(field.b**2), rtol=1e-10)
     by_layer = (moving.velocity[:2], moving.velocity[2:])
     for as_modes, directly in zip(by_layer, (acceleration.a, acceleration.b), strict=True):
-        np.testing.assert_allclose(jnp.linalg.norm(as_modes), jnp.linalg.norm(directly), atol=1e-12 * size**1.5)
+        np.testing.assert_allclose(jnp.linalg.norm(as_modes), jnp.linalg.norm(directly), atol=1e-12 * N**1.5)
 
 
 @devices.in_float64

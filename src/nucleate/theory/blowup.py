@@ -34,7 +34,7 @@ from nucleate.theory import checks
 from nucleate.theory.effective import AnyArray
 from nucleate.theory.flow import HORIZON, Ascent, Flow, Mark, Perturbation, Potential
 from nucleate.theory.linear import chain_potential, linear_potential
-from nucleate.theory.modes import ThreeLayers
+from nucleate.theory.modes import ThreeLayers, frames
 
 # The enclosure has closed when this is its relative width, before widening by the error of integration.
 CLOSED = 1e-12
@@ -118,8 +118,11 @@ def blowup_time(*layers: ArrayLike) -> BlowupTime:
     batch = chain[0].shape[:-1]
     if len(chain) == 2:
         return _never(batch)
-    make = ThreeLayers if len(chain) == 3 else _chain_flow
-    return _of_ensemble(make, chain) if batch else _of_state(make, _chain_flow, chain)
+    make, start = (ThreeLayers, (chain, frames(chain))) if len(chain) == 3 else (_chain_flow, (chain,))
+    if batch:
+        return _of_ensemble(make, start)
+    time, kept = _by_two_runs(make, *start)
+    return time if kept else _with_care(_chain_flow, chain)
 
 
 @devices.in_float64
@@ -188,10 +191,11 @@ def potential_blowup_time(
     >>> round(float(potential_blowup_time(lambda state: state[0] * state[1] ** 2, [1.0, 2.0**0.5], 3).estimate), 8)
     0.5
     """
-    start = checks.state(state, degree)
+    start = potential, checks.state(state, degree), degree, np.asarray(supremum, np.float64)
     if degree <= 2:
         return _never(())
-    return _of_state(Ascent, Ascent, potential, start, degree, np.asarray(supremum, np.float64))
+    time, kept = _by_two_runs(Ascent, *start)
+    return time if kept else _with_care(Ascent, *start)
 
 
 def _never(batch: tuple[int, ...]) -> BlowupTime:
@@ -204,21 +208,21 @@ def _chain_flow(chain: tuple[Float[Array, "..."], ...]) -> Ascent:
     return Ascent(chain_potential, chain, len(chain), 1.0, power=1 / 3 if len(chain) == 3 else 1.0)
 
 
-def _of_state(make: Callable[..., Flow], make_again: Callable[..., Flow], *start: Any) -> BlowupTime:
-    """From two runs; a state for which they are not enough, as a rule none, is followed again."""
-    time, kept = _by_two_runs(make, *start)
-    return time if kept else _with_care(make_again, *start)
-
-
-def _of_ensemble(make: Callable[..., Flow], chain: tuple[Float[np.ndarray, "states ..."], ...]) -> BlowupTime:
+def _of_ensemble(make: Callable[..., Flow], start: tuple[Any, ...]) -> BlowupTime:
+    """Every core takes a share of the states, which ``start`` holds along its arrays' leading axes."""
+    chain = start[0]
     states = len(chain[0])
-    share = -(-states // devices.CORES)
-    begins = range(0, states, share)
+    length = -(-states // devices.CORES)
+    begins = range(0, states, length)
+
+    def share(begin: int) -> Any:
+        return jax.tree.map(lambda leaf: leaf[min(begin, states - length) :][:length], start)
+
+    solved = devices.for_each(_by_two_runs_each, [share(begin) for begin in begins], make)
     # Equal shares are one program: the last begins early enough to be as long, and what it repeats is left out.
-    shares = [tuple(layer[min(begin, states - share) :][:share] for layer in chain) for begin in begins]
-    repeated = share * len(shares) - states
-    solved = devices.for_each(_by_two_runs_each, shares, make)
+    repeated = length * len(begins) - states
     times, kept = jax.tree.map(lambda *parts: np.concatenate([*parts[:-1], parts[-1][repeated:]]), *solved)
+    # Where two runs are not enough, as a rule nowhere, a state is followed again.
     for index in np.flatnonzero(~kept):
         again = _with_care(_chain_flow, tuple(layer[index] for layer in chain))
         for column, value in zip(times, again, strict=True):
@@ -233,9 +237,9 @@ def _by_two_runs(make: Callable[..., Flow], *start: Any) -> tuple[BlowupTime, Bo
 
 @eqx.filter_jit
 def _by_two_runs_each(
-    chain: tuple[Float[Array, "states ..."], ...], make: Callable[..., Flow]
+    starts: tuple[Any, ...], make: Callable[..., Flow]
 ) -> tuple[BlowupTime, Bool[AnyArray, " states"]]:
-    return jax.lax.map(lambda state: _enclose(make(state)), chain, batch_size=AT_A_TIME)
+    return jax.lax.map(lambda start: _enclose(make(*start)), starts, batch_size=AT_A_TIME)
 
 
 @eqx.filter_jit

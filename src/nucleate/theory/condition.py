@@ -172,12 +172,6 @@ def condensation(
         For arrays that do not fit.
     SpecError
         For a threshold out of range, or a state that does not blow up.
-
-    Examples
-    --------
-    >>> found = condensation([1.0], [[1.0]], [-0.1], [0.5])
-    >>> found.sides, found.changed
-    (array([1.]), array([ True]))
     """
     chain = checks.chain((a, W2, b))
     constant = checks.finite("orthogonal", orthogonal, rank=1)

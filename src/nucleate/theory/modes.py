@@ -10,14 +10,16 @@ constant ``k_i``: coupled oscillators in a quartic potential. A step costs O(m1 
 and Luo (arXiv 2402.15958); their modes are derived here, in docs/theory.md.
 """
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import diffrax
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from nucleate.theory.effective import AnyArray, State, first_integrals, vector_field
+from nucleate.theory.effective import AnyArray, FirstIntegrals, State, first_integrals, vector_field
 from nucleate.theory.flow import HORIZON, SOLVER, Flow, Mark, Perturbation, Point, enclosing_ends, size, unit_of_time
 
 
@@ -28,12 +30,53 @@ class Modes(NamedTuple):
     velocity: Float[Array, " m1+m2"]
 
 
-def in_modes(state: State) -> tuple[Modes, Float[Array, " m1+m2"]]:
+class Frames(NamedTuple):
+    """The eigenvalues of the first integrals ``A`` and ``C``, ascending, and their eigenvectors as columns."""
+
+    outer_values: Float[AnyArray, "*batch m2"]
+    outer_vectors: Float[AnyArray, "*batch m2 m2"]
+    inner_values: Float[AnyArray, "*batch m1"]
+    inner_vectors: Float[AnyArray, "*batch m1 m1"]
+
+
+def frames(chain: tuple[Float[AnyArray, "..."], ...]) -> Frames:
+    """The frames of a state scaled to size one, or of each state of an ensemble.
+
+    By NumPy: batched LAPACK calls within compiled programs wait for ever where two threads run such programs.
+
+    Parameters
+    ----------
+    chain : tuple of arrays of shape (m2,), (m2, m1), (m1,)
+        Or all with one more leading axis.
+
+    Returns
+    -------
+    Frames
+        Of arrays of float64.
+    """
+    outer, inner = (np.linalg.eigh(np.asarray(matrix)) for matrix in _conserved_at_size_one(*chain))
+    return Frames(*outer, *inner)
+
+
+@jax.jit
+@partial(jnp.vectorize, signature="(i),(i,j),(j)->(i,i),(j,j)")
+def _conserved_at_size_one(*chain: Float[Array, "..."]) -> FirstIntegrals:
+    return first_integrals(_at_size_one(chain))
+
+
+def _at_size_one(chain: tuple[Float[Array, "..."], ...]) -> State:
+    unit = unit_of_time(size(chain, 3), 3)
+    return State(*(layer * unit for layer in chain))
+
+
+def in_modes(state: State, frames: Frames) -> tuple[Modes, Float[Array, " m1+m2"]]:
     """A state's modes and their stiffness (derived here, docs/theory.md).
 
     Parameters
     ----------
     state : State
+    frames : Frames
+        Of the same state.
 
     Returns
     -------
@@ -44,15 +87,16 @@ def in_modes(state: State) -> tuple[Modes, Float[Array, " m1+m2"]]:
 
     Examples
     --------
-    >>> modes, stiffness = in_modes(State(jnp.array([2.0]), jnp.array([[3.0]]), jnp.array([5.0])))
+    >>> one, frame = np.ones(1), np.eye(1)
+    >>> state = State(2 * one, 3 * frame, 5 * one)
+    >>> modes, stiffness = in_modes(state, Frames(-5 * one, frame, -16 * one, frame))
     >>> stiffness.tolist()
     [5.0, -16.0]
     """
-    moving, conserved = vector_field(state), first_integrals(state)
-    (outer_values, outer_vectors), (inner_values, inner_vectors) = map(jnp.linalg.eigh, conserved)
-    position = jnp.concatenate([state.a @ outer_vectors, state.b @ inner_vectors])
-    velocity = jnp.concatenate([moving.a @ outer_vectors, moving.b @ inner_vectors])
-    return Modes(position, velocity), jnp.concatenate([-outer_values, inner_values])
+    moving = vector_field(state)
+    position = jnp.concatenate([state.a @ frames.outer_vectors, state.b @ frames.inner_vectors])
+    velocity = jnp.concatenate([moving.a @ frames.outer_vectors, moving.b @ frames.inner_vectors])
+    return Modes(position, velocity), jnp.concatenate([-frames.outer_values, frames.inner_values])
 
 
 def modes_vector_field(modes: Modes, stiffness: Float[Array, " m1+m2"]) -> Modes:
@@ -72,6 +116,8 @@ class ThreeLayers(Flow):
     Parameters
     ----------
     chain : tuple of arrays of shape (m2,), (m2, m1), (m1,)
+    frames : Frames
+        From `frames`.
     """
 
     modes: Modes
@@ -82,19 +128,19 @@ class ThreeLayers(Flow):
     moves: Bool[Array, ""]
     unit: Float[Array, ""]
 
-    def __init__(self, chain: tuple[Float[Array, "..."], ...]) -> None:
-        self.unit = unit_of_time(size(chain, 3), 3)
-        state = State(*(layer * self.unit for layer in chain))
+    def __init__(self, chain: tuple[Float[Array, "..."], ...], frames: Frames) -> None:
+        state = _at_size_one(chain)
         a, W2, b = (jnp.linalg.norm(layer) for layer in state)
 
         def each(outer: Float[Array, ""], inner: Float[Array, ""]) -> Float[Array, " m1+m2"]:
             return jnp.concatenate([jnp.full(state.a.shape, outer), jnp.full(state.b.shape, inner)])
 
-        self.modes, self.stiffness = in_modes(state)
+        self.modes, self.stiffness = in_modes(state, frames)
         # Rounding is of the size of the factors, however small the sum: that is where digits are lost.
         self.rounding = Modes(each(a, b), each(W2 * b, W2 * a))
         self.stiffness_rounding = each(jnp.maximum(a, W2) ** 2, jnp.maximum(b, W2) ** 2)
         self.moves = size(vector_field(state), 3) > 0
+        self.unit = unit_of_time(size(chain, 3), 3)
 
     def follow(
         self,
