@@ -57,7 +57,6 @@ def everything():
         "one": theory.blowup_time(*layers),
         "ensemble": theory.blowup_time(*(np.stack([layer, layer]) for layer in layers)),
         "two": theory.blowup_time(a, a),
-        "four": theory.blowup_time(a, W2, W2.T, a),
         "linear": theory.linear_blowup_time(factors, np.eye(2)),
         "potential": theory.potential_blowup_time(theory.chain_potential, layers, 3),
         "chain": theory.chain_potential(layers),
