@@ -11,7 +11,6 @@ import jax.numpy as jnp
 import numpy as np
 from matplotlib.figure import Figure
 
-from nucleate import devices
 from nucleate.theory import potential_blowup_time
 
 RATE, WIDTH, SCALES = 0.1, 20, (0.1, 0.03, 0.01, 0.003)
@@ -33,7 +32,6 @@ def loss(theta):
     return jnp.mean(((x @ w.T * jax.nn.silu(x @ g.T)) @ a - y) ** 2) / 2
 
 
-@devices.in_float64
 @jax.jit
 def train_until_the_loss_is_down_by_a_tenth(theta):
     def step(state):

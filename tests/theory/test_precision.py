@@ -1,5 +1,6 @@
 """In a fresh process and with JAX as it comes: float64 is what is given, and nothing of JAX's is set or started."""
 
+import os
 import subprocess
 import sys
 import textwrap
@@ -38,7 +39,9 @@ FLOAT64 = """
 
 
 def in_a_fresh_process(code):
-    subprocess.run([sys.executable, "-W", "error", "-c", textwrap.dedent(code)], check=True)
+    # Without the settings of the shell that runs the tests.
+    env = {name: value for name, value in os.environ.items() if not name.startswith("JAX_")}
+    subprocess.run([sys.executable, "-W", "error", "-c", textwrap.dedent(code)], check=True, env=env)
 
 
 def test_importing_every_module_sets_nothing_of_jax_and_starts_no_backend():
