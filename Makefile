@@ -1,19 +1,32 @@
 # `make demo` and `make test` are the two commands of the README; each makes .venv when there is none.
+# `make check` is for whoever changes the code: lint, types, and the tests that take no more than a second or two.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: demo test docs bench clean
+.PHONY: demo test check docs bench clean
 
 demo: $(VENV)/.installed
 	$(BIN)/nucleate demo
+
+# What JAX compiles is kept for the other processes of a run, and for the next run.
+test check: export JAX_COMPILATION_CACHE_DIR := $(CURDIR)/.cache/jax
+test check: export JAX_COMPILATION_CACHE_MAX_SIZE := 2000000000
+test check: export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS := 0
+test check: export JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES := -1
 
 test: $(VENV)/.installed-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/pytest
+
+check: $(VENV)/.installed-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/pytest -m "not slow"
 
 # The theme announces its successor at every build.
 docs: $(VENV)/.installed-docs
@@ -47,4 +60,4 @@ $(VENV)/.installed-bench: $(VENV)/.installed
 	@touch $@
 
 clean:
-	rm -rf $(VENV) build dist site
+	rm -rf $(VENV) .cache build dist site

@@ -50,10 +50,15 @@ assert len(jax.devices()) == 1
 """
 
 
-def run(code, **environment):
+def run(code, timeout=600, **environment):
     code = f"NAMES = {NAMES}\n{code}"
     return subprocess.run(
-        [sys.executable, "-c", code], check=True, capture_output=True, text=True, env={**os.environ, **environment}
+        [sys.executable, "-c", code],
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        env={**os.environ, **environment},
     )
 
 
@@ -113,3 +118,18 @@ def test_an_error_in_one_thread_is_raised():
 
     with pytest.raises(ValueError, match="item"):
         for_each(fail, [1, 2, 3])
+
+
+def test_programs_that_call_lapack_do_not_wait_for_each_other():
+    # In a process of its own, which can be killed: side by side they wait for ever.
+    run(
+        """
+import jax, jax.numpy as jnp, numpy as np
+from nucleate.devices import for_each
+largest = jax.jit(lambda matrix: jnp.linalg.eigh(matrix + matrix.T)[0][-1])
+matrices = list(np.random.default_rng(0).standard_normal((60, 100, 100)))
+found = for_each(largest, matrices)
+np.testing.assert_allclose(found, [np.linalg.eigvalsh(matrix + matrix.T)[-1] for matrix in matrices], rtol=1e-10)
+""",
+        timeout=120,
+    )

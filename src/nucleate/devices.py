@@ -111,19 +111,21 @@ def for_each(function: Callable[..., Any], items: Sequence[Any], *shared: Any) -
             done = on_host(_together(function, stacked, shared))
         return [jax.tree.map(lambda leaf, index=index: leaf[index], done) for index in range(len(items))]
     program = hash((function, _shapes((items[0], shared))))
-    if program not in _COMPILED:
+    first: list[Any] = []
+    rest = items
+    if program not in _CALLS_LAPACK:
+        with float64():
+            lowered = function.lower(items[0], *shared).as_text() if hasattr(function, "lower") else ""
+        _CALLS_LAPACK[program] = "lapack" in lowered
         # The first alone, so that threads do not compile one program side by side.
         first, rest = [one(items[0])], items[1:]
-        _COMPILED.add(program)
-    else:
-        first, rest = [], items
-    if len(rest) < 2 or CORES < 2:
+    if len(rest) < 2 or CORES < 2 or _CALLS_LAPACK[program]:
         return [*first, *map(one, rest)]
     with ThreadPoolExecutor(CORES) as threads:
         return [*first, *threads.map(one, rest)]
 
 
-_COMPILED: set[int] = set()
+_CALLS_LAPACK: dict[int, bool] = {}
 
 
 def steps_together() -> bool:
