@@ -128,7 +128,7 @@ def test_a_folder_that_does_not_exist_is_named(tmp_path):
         ({"dtype": "float16"}, "must be float32 or float64"),
         ({"bias": [True]}, "bias has 1 entries for 2 layers"),
         ({"scale": [GAIN] * 3}, "scale has 3 entries for 2 layers"),
-        ({"activation": "sine"}, "no activation 'sine'"),
+        ({"activation": "cosh"}, "no activation 'cosh'"),
     ],
 )
 def test_what_cannot_be_a_network_is_refused(changes, message):

@@ -17,7 +17,14 @@ from nucleate.errors import NucleateError
 FORMATS = ("pdf", "png", "svg")
 
 # Okabe and Ito's colors, told apart by the color-blind too.
-BLUE, ORANGE, GREEN, GREY = "#0072b2", "#d55e00", "#009e73", "#55606b"
+BLUE = "#0072b2"
+"""Okabe and Ito's blue; their colors are told apart by the color-blind too."""
+ORANGE = "#d55e00"
+"""Okabe and Ito's vermilion."""
+GREEN = "#009e73"
+"""Okabe and Ito's bluish green."""
+GREY = "#55606b"
+"""A dark grey."""
 
 TEXT = 8.0
 """Points: what a paper's figure has when it is printed as wide as it is."""
