@@ -104,3 +104,36 @@ def test_one_of_your_own_is_pickled_by_its_parts():
 @pytest.mark.parametrize("name", OWN)
 def test_an_activation_is_pickled_by_its_name(name):
     assert pickle.loads(pickle.dumps(get_activation(name))) is get_activation(name)
+
+
+@pytest.mark.parametrize(
+    ("claims", "sentence"),
+    [
+        (
+            {"right": 5.0, "left": 5.0},
+            r"says that it is 0 \+ 5 z\^1 near zero for z > 0, but there its coefficient is 1",
+        ),
+        ({"parity": "even"}, "says that its parity is 'even', but it is not"),
+        ({"parity": "Odd"}, "the choices are odd, even and none"),
+        ({"function": lambda z: z[0]}, "gives an array of shape"),
+        ({"function": np.sum}, "gives an array of shape|cannot be computed"),
+    ],
+)
+def test_what_an_activation_says_of_itself_must_be_so(claims, sentence):
+    own = {
+        "name": "claimed",
+        "function": jnp.sin,
+        "multiplicity": 1,
+        "right": 1.0,
+        "left": 1.0,
+        "parity": "odd",
+    } | claims
+    with pytest.raises(nucleate.ArchitectureError, match=sentence):
+        nucleate.register_activation(nucleate.Activation(**own))
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_the_packages_own_are_what_they_say(name):
+    from dataclasses import replace
+
+    replace(get_activation(name), name="again").check()

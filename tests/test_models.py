@@ -8,7 +8,7 @@ import pytest
 
 from nucleate import ArchitectureError, InitScale, Network, SpecError, load_problem, train, train_many
 from nucleate.models import count_parameters, describe, dtype_of, load_model, outputs_of, save_model, take_apart
-from nucleate.observe import Layer, layers_of, measure
+from nucleate.observe import Layer, Measure, layers_of, measure
 
 PROBLEM = load_problem("sine-5d")
 
@@ -108,7 +108,7 @@ def test_a_saved_model_comes_back_bit_for_bit_into_one_like_it(tmp_path):
 
 
 def test_what_cannot_be_trained_is_refused_in_a_sentence():
-    with pytest.raises(ArchitectureError, match="has parameters of dtype none"):
+    with pytest.raises(ArchitectureError, match="has no floating-point arrays among its leaves"):
         take_apart({"steps": 3})
     with pytest.raises(ArchitectureError, match="dtype float32, float64; make all its arrays float32"):
         take_apart([np.ones(2), np.ones(2, np.float32)])
@@ -122,3 +122,61 @@ def test_a_network_is_described_counted_and_computed_as_what_it_is():
     network = Network.create(5, [4], 2, scale=InitScale("gain", 1.0), bias=True)
     assert (describe(network), count_parameters(network), dtype_of(network)) == (repr(network), 34, "float32")
     np.testing.assert_array_equal(outputs_of(network, PROBLEM.test.x), network(PROBLEM.test.x))
+
+
+@pytest.mark.parametrize(
+    ("layers", "sentence"),
+    [
+        (lambda x: [layer_of(1), layer_of(1)], "are called gated, gated; give each its own name"),
+        (lambda x: layer_of(1), "cannot be read"),
+        (lambda x: [3], r"must give a list of nucleate\.Layer"),
+        (lambda x: [Layer("a", *(np.ones((2, 3)),) * 4, np.ones((3, 2)), opposites_are_one=True)], "have shapes"),
+        (lambda x: 1 / 0, "ZeroDivisionError"),
+    ],
+)
+def test_layers_that_cannot_be_measured_are_refused(layers, sentence):
+    class Model(Gated):
+        def layers(self, x):
+            return layers(x)
+
+    weights = gated()
+    with pytest.raises(ArchitectureError, match=sentence):
+        layers_of(Model(weights.W, weights.G, weights.v), PROBLEM.train.x)
+
+
+def layer_of(value):
+    return Layer("gated", *(np.full((2, 3), value),) * 5, opposites_are_one=True)
+
+
+@pytest.mark.parametrize(
+    ("measures", "sentence"),
+    [
+        ([Measure("own", lambda layer, start: layer.leaving)], "The measure 'own' fails on layer '1'"),
+        ([Measure("own", lambda layer, start: None)], "The measure 'own' fails"),
+        ([Measure("own", lambda layer, start: 1 / 0)], "The measure 'own' fails .*division by zero"),
+        ([Measure("own", lambda layer, start: 1.0)] * 2, "are called own, own; give each its own name"),
+        (["directions"], r"give a list of nucleate\.Measure"),
+    ],
+)
+def test_what_is_no_measure_is_refused(measures, sentence):
+    network = Network.create(5, [4], 1, scale=InitScale("gain", 1.0))
+    with pytest.raises(SpecError, match=sentence):
+        train(network, PROBLEM, steps=3, measures=measures)
+
+
+def test_a_measure_cannot_change_what_the_next_one_sees():
+    def spoil(layer, start):
+        layer.incoming[:] = 0
+        return 0.0
+
+    network = Network.create(5, [4], 1, scale=InitScale("gain", 1.0))
+    with pytest.raises(SpecError, match="read-only"):
+        train(network, PROBLEM, steps=3, measures=[Measure("spoil", spoil)])
+
+
+def test_a_name_is_not_a_problem_and_a_text_not_a_rate():
+    network = Network.create(5, [4], 1, scale=InitScale("gain", 1.0))
+    with pytest.raises(SpecError, match=r"The problem is 'sine-5d'; make it one first, as by nucleate\.load_problem"):
+        train(network, "sine-5d")
+    with pytest.raises(SpecError, match=r"The learning rate is '0\.1'; it must be a positive number"):
+        train(network, PROBLEM, learning_rate="0.1")

@@ -8,10 +8,12 @@ directions. Smooth activations have the same ``c`` on both sides; ReLU and leaky
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from nucleate.devices import in_float64
@@ -71,6 +73,17 @@ class Activation:
     def __call__(self, z: Float[Array, "..."]) -> Float[Array, "..."]:
         return self.function(z)
 
+    def check(self) -> None:
+        """Refuse an activation of one's own that is not what it says of itself, as far as some values tell.
+
+        Raises
+        ------
+        ArchitectureError
+            With the claim that does not hold.
+        """
+        if _BUILT_IN.get(self.name) is not self:
+            _check(self)
+
     def __reduce__(self) -> Any:
         # The package's own go by name, since some of their functions cannot be pickled.
         if _BUILT_IN.get(self.name) is self:
@@ -89,6 +102,47 @@ class Activation:
         """The leading homogeneous part ``c z^p``, of the same shape and dtype as ``z``."""
         coefficient = self.right if self.right == self.left else jnp.where(z > 0, self.right, self.left)
         return jnp.asarray(coefficient, z.dtype) * z**self.multiplicity
+
+
+@cache
+def _check(activation: Activation) -> None:
+    p, claims = activation.multiplicity, {1.0: activation.right, -1.0: activation.left}
+    try:
+        values, (near, mirrored) = (
+            _values_at(activation, [s * z for s in claims for z in _NEAR]),
+            (_values_at(activation, [sign * z for z in _FAR]) for sign in (1.0, -1.0)),
+        )
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}".split("\n", 1)[0]
+        raise ArchitectureError(
+            f"Activation {activation.name!r} cannot be computed ({reason}); its function takes an array and gives one "
+            "of the same shape, by jax.numpy."
+        ) from error
+    for (side, claim), found in zip(claims.items(), values.reshape(2, len(_NEAR)), strict=True):
+        leading = (found - activation.value) / (side * np.array(_NEAR)) ** p
+        # Near enough at one of the points: how soon the leading term leads differs.
+        if not np.isclose(leading, claim, rtol=0.02, atol=1e-6).any():
+            raise ArchitectureError(
+                f"Activation {activation.name!r} says that it is {activation.value:g} + {claim:g} z^{p} near zero for "
+                f"z {'>' if side > 0 else '<'} 0, but there its coefficient is {leading[-1]:.4g}; correct what it says."
+            )
+    holds = {"odd": np.allclose(mirrored, -near), "even": np.allclose(mirrored, near), "none": True}
+    if not holds.get(activation.parity, False):
+        raise ArchitectureError(
+            f"Activation {activation.name!r} says that its parity is {activation.parity!r}, but it is not; the "
+            "choices are odd, even and none."
+        )
+
+
+_NEAR, _FAR = (1e-2, 1e-3, 1e-4), (0.3, 1.0, 2.0)
+
+
+def _values_at(activation: Activation, z: list[float]) -> Float[np.ndarray, " n"]:
+    points: Any = np.array(z)
+    values = np.asarray(activation(points), np.float64)
+    if values.shape != (len(z),):
+        raise ValueError(f"it gives an array of shape {values.shape} for one of shape ({len(z)},)")
+    return values
 
 
 def _linear(z: Float[Array, "..."]) -> Float[Array, "..."]:
@@ -193,7 +247,8 @@ def register_activation(activation: Activation) -> Activation:
     Raises
     ------
     ArchitectureError
-        If the name is one of the package's own, or belongs to an activation that was defined elsewhere.
+        If the name is one of the package's own, or belongs to an activation that was defined elsewhere; or as
+        `Activation.check`.
 
     Examples
     --------
@@ -201,6 +256,7 @@ def register_activation(activation: Activation) -> Activation:
     >>> get_activation("z^2 tanh z") is cubic
     True
     """
+    activation.check()
     known = _BUILT_IN.get(activation.name) or _REGISTERED.get(activation.name)
     if known is not None and known != activation and _origin(known) != _origin(activation):
         raise ArchitectureError(f"An activation named {activation.name!r} is already registered; choose another name.")

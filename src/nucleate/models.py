@@ -61,10 +61,15 @@ def take_apart(model: Any) -> tuple[Any, Frame]:
     """
     parameters = eqx.filter(model, eqx.is_inexact_array)
     dtypes = {str(leaf.dtype) for leaf in jax.tree.leaves(parameters)}
+    if not dtypes:
+        raise ArchitectureError(
+            f"The model {_name(model)} has no floating-point arrays among its leaves, so nothing can be trained; give "
+            "an object of a class that JAX knows as a pytree, such as an equinox.Module, with parameters as arrays."
+        )
     if len(dtypes) != 1 or not dtypes <= {"float32", "float64"}:
         raise ArchitectureError(
-            f"The model {_name(model)} has parameters of dtype {', '.join(sorted(dtypes)) or 'none'}; make all its "
-            "arrays float32, or all float64."
+            f"The model {_name(model)} has parameters of dtype {', '.join(sorted(dtypes))}; make all its arrays "
+            "float32, or all float64."
         )
     leaves, structure = jax.tree.flatten(model)
     frame = Frame(structure, tuple(... if eqx.is_inexact_array(leaf) else leaf for leaf in leaves))

@@ -128,6 +128,7 @@ class Network:
             biases.append((std * bias_draw).astype(dtype) if with_bias[layer] else None)
         if isinstance(activation, str):
             activation = get_activation(activation)
+        activation.check()
         return cls(tuple(weights), tuple(biases), activation)
 
     @property

@@ -103,3 +103,24 @@ def test_losses_are_known_by_name_and_others_only_named():
     assert named.name == "absolute"
     with pytest.raises(SpecError, match="'absolute' is not one of squared, cross_entropy; pass it as a Loss object"):
         named(np.zeros((1, 1)), np.zeros((1, 1)))
+
+
+@pytest.mark.parametrize(
+    ("value", "sentence"),
+    [
+        (lambda f, y: jnp.sum((f - y) ** 2), r"gives an array of shape \(\) for 5 rows; it must give one number a row"),
+        (lambda f, y: (f - y.ravel()) ** 2, r"gives an array of shape \(5, 5\)"),
+        (lambda f, y: jnp.sum((f - y) ** 2, axis=1) - 9, r"is -9 for a row; no cost may be negative"),
+        (lambda f, y: jnp.sqrt(jnp.sum(f - y, axis=1)), "its gradient is NaN or infinite where outputs are zero"),
+        (lambda f: f, "cannot be computed .* takes outputs and targets of shape"),
+        (lambda f, y: None, "cannot be computed"),
+    ],
+)
+def test_what_is_no_cost_of_each_row_is_refused(value, sentence):
+    y = np.linspace(0, 1, 5)[:, None]
+    with pytest.raises(SpecError, match=f"The loss 'own' .*{sentence}|The loss 'own' {sentence}"):
+        Loss("own", value).check(y)
+
+
+def test_a_proper_loss_passes():
+    Loss("absolute", absolute).check(np.ones((4, 2)))

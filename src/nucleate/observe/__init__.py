@@ -10,7 +10,7 @@ from nucleate.observe.directions import (
     leading_order,
 )
 from nucleate.observe.layers import Layer, amplitudes, contributions, effective_neurons, layers_of, neurons
-from nucleate.observe.measures import MEASURES, Measure, evaluation_rows, measure, measure_layers
+from nucleate.observe.measures import MEASURES, Measure, check_measures, evaluation_rows, measure, measure_layers
 from nucleate.observe.ranks import effective_rank, numerical_rank, relative_distance, stable_rank
 from nucleate.observe.snapshots import Snapshot, snapshot
 
@@ -25,6 +25,7 @@ __all__ = [
     "Stages",
     "alignment",
     "amplitudes",
+    "check_measures",
     "condensed_pairs",
     "contributions",
     "cosine_similarity",

@@ -18,6 +18,8 @@ from nucleate.observe.directions import THRESHOLD, cluster, cosine_similarity
 from nucleate.observe.norms import effective_number, row_norms
 from nucleate.observe.ranks import Ranks, ranks
 
+_ARRAYS = ("incoming", "weights", "outgoing", "entering", "leaving")
+
 
 @dataclass(frozen=True, eq=False)
 class Layer:
@@ -54,8 +56,19 @@ class Layer:
     opposites_are_one: bool
 
     def __post_init__(self) -> None:
-        for array in ("incoming", "weights", "outgoing", "entering", "leaving"):
-            object.__setattr__(self, array, np.asarray(getattr(self, array), np.float64))
+        for array in _ARRAYS:
+            kept = np.asarray(getattr(self, array), np.float64).view()
+            # No measure may change what the next one sees.
+            kept.flags.writeable = False
+            object.__setattr__(self, array, kept)
+        shapes = {array: getattr(self, array).shape for array in _ARRAYS}
+        units, rows = {shape[0] for shape in shapes.values() if shape}, shapes["entering"][1:]
+        if any(len(shape) != 2 for shape in shapes.values()) or len(units) != 1 or shapes["leaving"][1:] != rows:
+            told = ", ".join(f"{array} {shape}" for array, shape in shapes.items())
+            raise ArchitectureError(
+                f"The arrays of layer {self.name!r} have shapes {told}; each needs a row for every unit, and entering "
+                "and leaving a column for every row of data."
+            )
 
     @property
     def width(self) -> int:
@@ -103,6 +116,11 @@ def layers_of(model: Any, x: Float[np.ndarray, "n d"]) -> tuple[Layer, ...]:
 
     A model of another kind without that method has none, and nothing of it is measured but its losses.
 
+    Raises
+    ------
+    ArchitectureError
+        If the model's own method fails, or gives something else.
+
     Examples
     --------
     >>> from nucleate import InitScale
@@ -111,7 +129,7 @@ def layers_of(model: Any, x: Float[np.ndarray, "n d"]) -> tuple[Layer, ...]:
     [('1', (50, 6), (50, 5)), ('2', (40, 50), (40, 5))]
     """
     if not isinstance(model, Network):
-        return tuple(model.layers(x)) if hasattr(model, "layers") else ()
+        return _own_layers(model, x) if hasattr(model, "layers") else ()
     # NumPy widens: XLA would flush float32's denormal numbers to zero.
     wide = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), model)
     entering, leaving = _activity(wide, np.asarray(x, np.float64).T)
@@ -127,6 +145,25 @@ def layers_of(model: Any, x: Float[np.ndarray, "n d"]) -> tuple[Layer, ...]:
         )
         for layer in range(1, model.depth)
     )
+
+
+def _own_layers(model: Any, x: Float[np.ndarray, "n d"]) -> tuple[Layer, ...]:
+    name = type(model).__name__
+    try:
+        layers = tuple(model.layers(x))
+    except ArchitectureError:
+        raise
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}".split("\n", 1)[0]
+        raise ArchitectureError(f"The layers of the model {name} cannot be read ({reason}); mend layers(x).") from error
+    if not all(isinstance(layer, Layer) for layer in layers):
+        raise ArchitectureError(f"layers(x) of the model {name} must give a list of nucleate.Layer.")
+    names = [layer.name for layer in layers]
+    if len(set(names)) < len(names):
+        raise ArchitectureError(
+            f"The layers of the model {name} are called {', '.join(names)}; give each its own name."
+        )
+    return layers
 
 
 @in_float64

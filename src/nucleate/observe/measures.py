@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from nucleate.devices import single_blas_thread
+from nucleate.errors import SpecError
 from nucleate.observe.directions import alignment, share_of_pairs
 from nucleate.observe.layers import Layer, layers_of, neurons
 from nucleate.observe.norms import norm
@@ -101,7 +102,7 @@ def measure(
     (0.0, 50.0, 23)
     """
     x = evaluation_rows(x)
-    row = measure_layers(layers_of(model, x), layers_of(start, x), measures)
+    row = measure_layers(layers_of(model, x), layers_of(start, x), check_measures(measures))
     if targets is not None:
         row["alignment_1"] = _nearest_alignment(neurons(model, 1), np.atleast_2d(targets))
     return row
@@ -127,7 +128,39 @@ def measure_layers(layers: Sequence[Layer], start: Sequence[Layer], measures: Se
 def _measure_layer(layer: Layer, start: Layer, measures: Sequence[Measure]) -> list[float]:
     if not _usable(layer.incoming, layer.outgoing, layer.entering, layer.leaving):
         return [math.nan] * len(measures)
-    return [one.value(layer, start) for one in measures]
+    return [_number(one, layer, start) for one in measures]
+
+
+def _number(measure: Measure, layer: Layer, start: Layer) -> float:
+    try:
+        value: Any = measure.value(layer, start)
+        if isinstance(value, str) or np.ndim(value) or np.iscomplexobj(value):
+            raise TypeError(f"it gave {value!r:.60}")
+        return float(value)
+    except SpecError:
+        raise
+    except Exception as error:
+        raise SpecError(
+            f"The measure {measure.name!r} fails on layer {layer.name!r} ({error}); it takes the layer as it is and as "
+            "it was at the start, and gives a number."
+        ) from error
+
+
+def check_measures(measures: Sequence[Measure]) -> tuple[Measure, ...]:
+    """The measures, if that is what they are.
+
+    Raises
+    ------
+    SpecError
+        For something else, or two of one name.
+    """
+    given = tuple(measures) if isinstance(measures, (list, tuple)) else (measures,)
+    if not all(isinstance(one, Measure) for one in given):
+        raise SpecError(f"The measures are {measures!r:.100}; give a list of nucleate.Measure.")
+    names = [one.name for one in given]
+    if len(set(names)) < len(names):
+        raise SpecError(f"The measures are called {', '.join(names)}; give each its own name.")
+    return given
 
 
 def _usable(*arrays: np.ndarray) -> bool:

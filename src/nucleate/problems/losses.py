@@ -168,6 +168,22 @@ class Loss:
         gradient: Any = -jax.grad(lambda at: jnp.sum(self.rows(at, y)))(jnp.asarray(outputs))
         return gradient
 
+    def check(self, y: Float[np.ndarray, "n c"]) -> None:
+        """Refuse a loss that is not one number for each row, none of them negative.
+
+        Parameters
+        ----------
+        y : array of shape (n, c)
+            Targets, for which outputs of zero are tried.
+
+        Raises
+        ------
+        SpecError
+            With what it gives instead.
+        """
+        if self.value is not None and LOSSES.get(self.name) != self:
+            _check(self, y)
+
     def constant_outputs(self, y: Float[np.ndarray, "n c"]) -> Float[np.ndarray, " c"]:
         """The outputs with the least loss that do not depend on the inputs."""
         if self.best_constant is not None:
@@ -182,6 +198,32 @@ class Loss:
     def constant_loss(self, y: Float[np.ndarray, "n c"]) -> float:
         """The loss of `constant_outputs`: what is left to learn for whoever knows the targets' distribution alone."""
         return self(np.broadcast_to(self.constant_outputs(y), y.shape), y)
+
+
+def _check(loss: Loss, y: Float[np.ndarray, "n c"]) -> None:
+    try:
+        rows = np.asarray(in_float64(loss.rows)(jnp.zeros(y.shape), jnp.asarray(y)))
+        residual = loss.residual(np.zeros(y.shape), y)
+    except SpecError:
+        raise
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}".split("\n", 1)[0]
+        raise SpecError(
+            f"The loss {loss.name!r} cannot be computed ({reason}); it takes outputs and targets of shape (n, c), and "
+            "gives the cost of each row by jax.numpy."
+        ) from error
+    if rows.shape != y.shape[:1]:
+        raise SpecError(
+            f"The loss {loss.name!r} gives an array of shape {rows.shape} for {len(y)} rows; it must give one number a "
+            f"row, of shape ({len(y)},): sum over axis 1, and leave the mean over rows to training."
+        )
+    if not (np.isfinite(rows).all() and np.isfinite(residual).all()):
+        raise SpecError(f"The loss {loss.name!r} or its gradient is NaN or infinite where outputs are zero; mend that.")
+    if rows.min() < 0:
+        raise SpecError(
+            f"The loss {loss.name!r} is {rows.min():.4g} for a row; no cost may be negative, so that a share of the "
+            "loss means a share of what can be learned. Add what brings its smallest value to zero."
+        )
 
 
 @in_float64
@@ -213,6 +255,7 @@ SQUARED = Loss("squared", _squared_error, is_quadratic=True, best_constant=_mean
 """``1/(2n) sum_i |f_i - y_i|^2``, the empirical risk of Chen and Luo, arXiv 2402.15958."""
 CROSS_ENTROPY = Loss("cross_entropy", _cross_entropy, SOFTMAX, ACCURACY, best_constant=_log_frequencies)
 """``-1/n sum_i y_i . log softmax(f_i)`` with the softmax over columns and one-hot rows ``y_i``."""
+METRICS = {metric.name: metric for metric in (RMSE, ACCURACY)}
 LOSSES = {loss.name: loss for loss in (SQUARED, CROSS_ENTROPY)}
 DEFAULT_LOSSES = {loss.link.task: loss for loss in (SQUARED, CROSS_ENTROPY)}
 """By the name that people give the task."""

@@ -16,6 +16,7 @@ from nucleate.observe import (
     Layer,
     Measure,
     Snapshot,
+    check_measures,
     evaluation_rows,
     layers_of,
     measure_layers,
@@ -74,7 +75,7 @@ class Batch:
         self._data = engine.place_data(problem.train, problem.validation, dtype_of(models[0]))
         self._runs = engine.start(self._program, models, learning_rates, seeds, len(problem.train.x))
         self._rows = evaluation_rows(problem.train.x)
-        self._measures = tuple(measures)
+        self._measures = check_measures(measures)
         self._learning_rates, self._seeds = list(learning_rates), list(seeds)
         self._schedule = evaluation_steps(settings.steps, settings.evaluations)
         self._watched, self._snapshots_at = frozenset(watched), snapshot_evaluations(len(self._schedule))

@@ -2,7 +2,8 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from numbers import Real
+from typing import Any, cast
 
 import jax
 import numpy as np
@@ -24,6 +25,9 @@ def check_runs(problem: Problem, models: Sequence[Any], learning_rates: Sequence
     ArchitectureError
         For what is not a model, see `nucleate.models`.
     """
+    if not isinstance(problem, Problem):
+        raise SpecError(f"The problem is {problem!r:.100}; make it one first, as by nucleate.load_problem.")
+    problem.loss.check(problem.train.y)
     if not len(models) == len(learning_rates) > 0:
         raise SpecError(
             f"There are {len(models)} networks and {len(learning_rates)} learning rates; give one of each for every "
@@ -38,8 +42,8 @@ def check_runs(problem: Problem, models: Sequence[Any], learning_rates: Sequence
                 f"{describe(model)}; train them in batches of their own."
             )
     for rate in learning_rates:
-        if not 0 < rate < np.inf:
-            raise SpecError(f"The learning rate is {rate}; it must be a positive number.")
+        if not (isinstance(cast(Any, rate), Real) and 0 < rate < np.inf):
+            raise SpecError(f"The learning rate is {rate!r}; it must be a positive number.")
     need = _memory_needed(models[0], len(models), len(problem.train.x))
     if need > MEMORY:
         raise SpecError(
