@@ -47,7 +47,7 @@ class _Condensed(BaseEstimator):
         steps: int = 3000,
         batch_size: int | None = None,
         tolerance: float = 0.01,
-        reduce: bool = True,
+        reduce: bool = False,
         random_state: Any = 0,
     ) -> None:
         self.hidden = hidden
