@@ -64,7 +64,8 @@ class Certificate:
     docs/reduce.md).
 
     The chance is over the held-out rows and the new one together. It is gone if the data drift, and grows if a network
-    or a reduction was chosen by what these rows say, see `probability_among`.
+    or a reduction was chosen by what these rows say, see `probability_among`. The kinds of columns, the task and the
+    classes are read off all rows, the held-out ones included; everything that is fitted is fitted to training rows.
 
     Parameters
     ----------
@@ -178,7 +179,7 @@ def _classes(problem: Problem, moved: Float[np.ndarray, "n c"]) -> tuple[OfClass
 
 
 def _of_any_class(classes: Sequence[OfClass]) -> float:
-    """The bound for a new row of any class; its derivation is in docs/reduce.md.
+    """The bound for a new row of any class, derived in docs/reduce.md.
 
     A class counts with the rows that would be held out if it had one row fewer, as if the new row had been dealt out
     with the others. So what is not held out stands for the classes that these data lack (Good 1953,
