@@ -41,7 +41,8 @@ def test_for_classes_it_is_of_probabilities_and_labels():
     moved = np.abs(problem.predict(original(problem.test.x)) - problem.predict(other(problem.test.x))).max(axis=1)
     for k, of_class in enumerate(certificate.classes):
         members = problem.test.y[:, k] == 1
-        assert of_class[:3] == (problem.preprocessing.labels[k], 50, members.sum())
+        said = (of_class.label, of_class.seen, of_class.held_out)
+        assert said == (problem.preprocessing.labels[k], 50, members.sum())
         assert of_class.largest_deviation == pytest.approx(moved[members].max(), rel=1e-5)
     # Each class makes a third, and without one of its rows it would still have 10 held out.
     assert certificate.probability == pytest.approx(1 / 31)
@@ -158,6 +159,8 @@ def test_the_best_of_several_is_exceeded_at_most_as_often_as_stated():
     certificate = Certificate(rows, 0.0, 0.0, relative_deviation=0.1)
     assert 2 * certificate.probability < exceeded < certificate.probability_among(compared) == pytest.approx(0.2)
     assert "chosen by what these rows say, the chance is up to k times that" in str(certificate)
+    with pytest.raises(nucleate.SpecError, match="compared is 0; it must be 1 or more"):
+        certificate.probability_among(0)
 
 
 def test_too_few_rows_to_certify_are_refused():

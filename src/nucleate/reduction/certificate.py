@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
 from nucleate._wording import count
-from nucleate.errors import DataError
+from nucleate.errors import DataError, SpecError
 from nucleate.models import outputs_of
 from nucleate.network import Network
 from nucleate.problems import Problem
@@ -21,7 +21,8 @@ _MOST_NAMED = 5
 """So many classes are told one by one."""
 
 
-class OfClass(NamedTuple):
+@dataclass(frozen=True)
+class OfClass:
     """What a `Certificate` says of one class.
 
     Parameters
@@ -88,8 +89,7 @@ class Certificate:
     classes: tuple[OfClass, ...] = ()
 
     def __post_init__(self) -> None:
-        # JSON knows lists alone.
-        object.__setattr__(self, "classes", tuple(OfClass(*entry) for entry in self.classes))
+        object.__setattr__(self, "classes", tuple(map(_from_json, self.classes)))
 
     @property
     def probability(self) -> float:
@@ -113,9 +113,20 @@ class Certificate:
         compared : int
             How many reductions were looked at, or how many networks whose test metrics were; 1 or more.
 
+        Raises
+        ------
+        SpecError
+            For a smaller number.
+
+        Examples
+        --------
         >>> Certificate(99, 0.5, 0.1).probability_among(20)
         0.2
         """
+        if compared < 1:
+            raise SpecError(
+                f"The number of what was compared is {compared}; it must be 1 or more, the chosen included."
+            )
         return min(1.0, compared * self.probability)
 
     def __str__(self) -> str:
@@ -196,6 +207,11 @@ def _of_any_class(classes: Sequence[OfClass]) -> float:
     together = np.cumsum(shares)
     alone = np.append(np.cumsum((shares / (left + 1))[::-1])[::-1][1:], 0)
     return float(min(1.0, (together / (together * left / shares + 1) + alone).min()))
+
+
+def _from_json(entry: OfClass | dict[str, Any]) -> OfClass:
+    """A class as it is, or as it was kept."""
+    return entry if isinstance(entry, OfClass) else OfClass(**entry)
 
 
 def _by_class(classes: Sequence[OfClass]) -> str:
