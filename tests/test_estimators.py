@@ -18,12 +18,13 @@ from nucleate import CondensedClassifier, CondensedRegressor, SpecError
 from nucleate.observe import measure
 from nucleate.optimizers import Optimizer
 
-SMALL = {"hidden": (12, 12), "scale": 0.3, "steps": 200}
+SMALL = {"hidden": (12, 12), "scale": 0.3, "steps": 200, "reduce": True}
+PLAIN = SMALL | {"reduce": False}
 
 
 # The checks' data are often too few to certify a reduction, which is said; pandas is not among our requirements.
 @pytest.mark.filterwarnings("ignore:There are .* rows, and 95 are needed", "ignore::sklearn.exceptions.SkipTestWarning")
-@parametrize_with_checks([CondensedRegressor(**SMALL), CondensedClassifier(**SMALL)])
+@parametrize_with_checks([CondensedRegressor(**SMALL), CondensedClassifier(**SMALL), CondensedRegressor(**PLAIN)])
 def test_scikit_learns_own_checks_pass(estimator, check):
     check(estimator)
 
@@ -49,7 +50,7 @@ def test_what_is_fitted_says_what_it_found(fitted):
 
 
 def test_without_reduction_the_trained_network_predicts(diabetes, fitted):
-    plain = CondensedRegressor(**SMALL, reduce=False).fit(*diabetes)
+    plain = CondensedRegressor(**PLAIN).fit(*diabetes)
     assert plain.reduction_ is None
     assert plain.network_.hidden == (12, 12)
     row = measure(plain.network_, plain.network_, plain.preprocessing_.transform(diabetes[0]))
@@ -59,8 +60,32 @@ def test_without_reduction_the_trained_network_predicts(diabetes, fitted):
     assert plain.score(*diabetes) == pytest.approx(fitted.score(*diabetes), abs=0.1)
 
 
+def test_by_default_no_row_is_set_aside_to_certify():
+    """On these few rows a fifth of them is what a network misses."""
+    rng = np.random.default_rng(0)
+    x, new = rng.standard_normal((100, 12)), rng.standard_normal((2000, 12))
+    weights = rng.standard_normal(12)
+    y, settings = x @ weights + 2 * rng.standard_normal(100), {k: v for k, v in SMALL.items() if k != "reduce"}
+    default, reduced = (CondensedRegressor(**settings | change).fit(x, y) for change in ({}, {"reduce": True}))
+    assert default.reduction_ is None
+    assert reduced.reduction_.certificate.rows == 20
+    # Standardized by the rows that were trained on: 80 of them, and 60 where 20 certify.
+    means = [[column.mean for column in model.preprocessing_.inputs] for model in (default, reduced)]
+    assert min(np.abs(np.subtract(*means))) > 0
+    assert default.score(new, new @ weights) > reduced.score(new, new @ weights)
+
+
+def test_of_classes_the_certificate_is_class_by_class():
+    x, y = load_wine(return_X_y=True)
+    certificate = CondensedClassifier(**SMALL).fit(x, y).reduction_.certificate
+    assert [entry.label for entry in certificate.classes] == [0, 1, 2]
+    assert sum(entry.seen for entry in certificate.classes) == 178
+    assert sum(entry.held_out for entry in certificate.classes) == certificate.rows == 35
+    assert 1 / 36 < certificate.probability < 1 / 28
+
+
 def test_auto_tries_four_scales_and_takes_the_best_on_validation(diabetes):
-    settings = {"hidden": (12, 12), "steps": 60, "reduce": False}
+    settings = {"hidden": (12, 12), "steps": 60}
     auto = CondensedRegressor(**settings).fit(*diabetes)
     chosen = CondensedRegressor(**settings, scale=auto.scale_).fit(*diabetes)
     assert auto.scale_ in (1.0, 0.3, 0.1, 0.03)
@@ -69,7 +94,7 @@ def test_auto_tries_four_scales_and_takes_the_best_on_validation(diabetes):
 
 def test_an_optimizer_of_ones_own_is_kept_as_it_is_given(diabetes):
     signs = Optimizer("signs", optax.sign_sgd)
-    model = clone(CondensedRegressor(**SMALL | {"optimizer": signs, "learning_rate": 0.003}, reduce=False))
+    model = clone(CondensedRegressor(**PLAIN | {"optimizer": signs, "learning_rate": 0.003}))
     assert model.get_params()["optimizer"] == signs
     assert model.fit(*diabetes).score(*diabetes) > 0.3
     assert model.optimizer == signs
@@ -77,7 +102,7 @@ def test_an_optimizer_of_ones_own_is_kept_as_it_is_given(diabetes):
 
 def test_patience_outlasts_the_plateau(diabetes):
     """From gain 0.01 gradient descent shows nothing for hundreds of steps, and then learns."""
-    slow = CondensedRegressor(hidden=(12, 12), scale=0.01, optimizer="gd", learning_rate=0.05, steps=6000, reduce=False)
+    slow = CondensedRegressor(hidden=(12, 12), scale=0.01, optimizer="gd", learning_rate=0.05, steps=6000)
     assert slow.fit(*diabetes).score(*diabetes) > 0.45
 
 
@@ -85,7 +110,7 @@ def test_the_same_random_state_gives_the_same_bits_and_none_does_not(diabetes, f
     x, y = diabetes
     again = clone(fitted).fit(x, y)
     np.testing.assert_array_equal(again.predict(x), fitted.predict(x))
-    other = CondensedRegressor(**SMALL, reduce=False, random_state=1).fit(x, y)
+    other = CondensedRegressor(**PLAIN, random_state=1).fit(x, y)
     assert not np.array_equal(other.predict(x), fitted.predict(x))
 
 
@@ -101,7 +126,7 @@ def test_a_row_is_predicted_alike_alone_and_among_others(diabetes, fitted):
 
 
 def test_it_works_in_a_pipeline_and_in_a_grid_search(diabetes):
-    model = make_pipeline(PolynomialFeatures(1), CondensedRegressor(**SMALL, reduce=False))
+    model = make_pipeline(PolynomialFeatures(1), CondensedRegressor(**PLAIN))
     search = GridSearchCV(model, {"condensedregressor__scale": [0.1, 0.3]}, cv=2, error_score="raise")
     search.fit(*diabetes)
     assert search.best_score_ > 0.3
@@ -122,7 +147,7 @@ def test_labels_may_be_texts_and_probabilities_add_up():
 
 def test_several_targets_keep_their_shape_and_their_units(diabetes):
     x, y = diabetes
-    model = CondensedRegressor(**SMALL, reduce=False).fit(x, np.column_stack([y, 1000 - 2 * y]))
+    model = CondensedRegressor(**PLAIN).fit(x, np.column_stack([y, 1000 - 2 * y]))
     predicted = model.predict(x)
     assert predicted.shape == (442, 2)
     assert np.sqrt(np.mean((1000 - 2 * predicted[:, 0] - predicted[:, 1]) ** 2)) < 0.2 * (2 * y).std()
@@ -132,7 +157,7 @@ def test_columns_with_names_are_known_by_them(diabetes):
     x, y = diabetes
     # A column may have the name that a target without one is given.
     table = pl.DataFrame(x[:, :3], schema=["age", "y", "bmi"])
-    model = CondensedRegressor(**SMALL, reduce=False).fit(table, y)
+    model = CondensedRegressor(**PLAIN).fit(table, y)
     assert [column.name for column in model.preprocessing_.inputs] == ["age", "y", "bmi"]
     with pytest.raises(ValueError, match=r"(?s)feature names.*bmi"):
         model.predict(table.rename({"bmi": "weight"}))

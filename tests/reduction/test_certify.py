@@ -1,9 +1,14 @@
 """The certificate: its numbers, and its chance by simulation."""
 
+import json
+from dataclasses import asdict
+
 import numpy as np
 import pytest
 
 import nucleate
+from nucleate.problems import Sizes, split_rows
+from nucleate.reduction import Certificate, OfClass
 from nucleate.reduction.certificate import certify
 
 from .networks import drawn, regression
@@ -33,6 +38,15 @@ def test_for_classes_it_is_of_probabilities_and_labels():
         np.argmax(original(problem.test.x), axis=1) != np.argmax(other(problem.test.x), axis=1)
     )
     assert "labels change" in str(certificate)
+    moved = np.abs(problem.predict(original(problem.test.x)) - problem.predict(other(problem.test.x))).max(axis=1)
+    for k, of_class in enumerate(certificate.classes):
+        members = problem.test.y[:, k] == 1
+        said = (of_class.label, of_class.seen, of_class.held_out)
+        assert said == (problem.preprocessing.labels[k], 50, members.sum())
+        assert of_class.largest_deviation == pytest.approx(moved[members].max(), rel=1e-5)
+    # Each class makes a third, and without one of its rows it would still have 10 held out.
+    assert certificate.probability == pytest.approx(1 / 31)
+    assert "where classes come as often as in these data. Within a class it is at most 1 in 11 for" in str(certificate)
 
 
 def test_a_new_row_deviates_more_than_the_largest_seen_as_seldom_as_stated():
@@ -44,6 +58,109 @@ def test_a_new_row_deviates_more_than_the_largest_seen_as_seldom_as_stated():
     moved = np.abs(np.asarray(original(x) - other(x))).reshape(trials, rows + 1)
     exceeded = np.mean(moved[:, -1] > moved[:, :-1].max(axis=1))
     assert exceeded == pytest.approx(1 / (rows + 1), abs=4 * np.sqrt(0.05 * 0.95 / trials))
+
+
+LONG_TAIL, LARGE_TAIL = [0.8] + [0.005] * 40, np.array([1.0] + [1e6] * 40)
+
+
+@pytest.mark.parametrize(
+    ("labels", "sizes", "plain_is_wrong"),
+    [
+        (lambda rng: rng.choice(41, 101, p=LONG_TAIL), LARGE_TAIL, True),
+        (lambda rng: rng.choice(41, 301, p=LONG_TAIL), LARGE_TAIL, False),
+        (lambda rng: of_counts(rng, [320] + [2] * 40), LARGE_TAIL, True),
+        (lambda rng: of_counts(rng, [480] + [3] * 40), LARGE_TAIL, False),
+        (lambda rng: rng.choice(3, 101), np.array([1, 1, 1e6]), False),
+        (lambda rng: rng.choice(2, 101, p=[0.95, 0.05]), np.array([1, 1e6]), False),
+    ],
+    ids=["40 rare", "40 rare, more rows", "40 of 2 rows", "40 of 3 rows", "3 alike", "one rare"],
+)
+def test_of_classes_a_new_row_deviates_more_at_most_as_often_as_stated(labels, sizes, plain_is_wrong):
+    """The split is stratified; a class that is not held out, or that the data lack, may be the new row's."""
+    rng, trials = np.random.default_rng(1), 800
+    exceeded, stated, surplus_by_class = [], [], []
+    for trial in range(trials):
+        classes = labels(rng)
+        rows, moved = len(classes) - 1, sizes[classes] * np.abs(rng.standard_cauchy(len(classes)))
+        part = rows // 5
+        try:
+            held_out = split_rows(Sizes(rows - 2 * part, part, part), trial, classes[:-1]).test
+        except nucleate.DataError:  # No row of some class was left for training.
+            continue
+        certificate = certificate_of(classes[:-1], held_out, moved)
+        exceeded.append(moved[-1] > certificate.largest_deviation)
+        stated.append(certificate.probability)
+        own = [entry for entry in certificate.classes if entry.label == classes[-1] and entry.held_out]
+        surplus_by_class += [(moved[-1] > entry.largest_deviation) - entry.probability for entry in own]
+    assert len(exceeded) > 0.9 * trials
+    spread = np.sqrt(np.mean(stated) * (1 - np.mean(stated)) / len(stated))
+    assert np.mean(exceeded) < np.mean(stated) + 3 * spread
+    assert plain_is_wrong == (np.mean(exceeded) > 1 / (part + 1) + 6 * spread)
+    # Within a class the bound is exact.
+    assert abs(np.mean(surplus_by_class)) < 4 * np.std(surplus_by_class) / np.sqrt(len(surplus_by_class))
+
+
+def of_counts(rng, counts):
+    """Rows of classes of these sizes, and one more that is like any of them."""
+    classes = np.repeat(np.arange(len(counts)), counts)
+    return np.append(classes, rng.choice(classes))
+
+
+def certificate_of(classes, held_out, moved):
+    entries = []
+    for label in np.unique(classes).tolist():
+        its = moved[held_out[classes[held_out] == label]]
+        entries.append(OfClass(label, int((classes == label).sum()), len(its), its.max() if len(its) else None))
+    return Certificate(len(held_out), moved[held_out].max(), 0.0, labels_changed=0, classes=tuple(entries))
+
+
+def test_classes_without_a_held_out_row_are_named_and_nothing_is_said_of_them():
+    rng = np.random.default_rng(0)
+    kinds = np.array(["common"] * 150 + ["other"] * 44 + ["rare"] * 3 + ["odd"] * 3)
+    problem = nucleate.Problem.from_arrays(rng.standard_normal((len(kinds), 3)), kinds, test=0.1)
+    certificate = certify(drawn((3, 4, 4)), drawn((3, 4, 4), seed=1), problem)
+    assert {entry.label: (entry.seen, entry.held_out) for entry in certificate.classes} == {
+        "common": (150, 15),
+        "odd": (3, 0),
+        "other": (44, 5),
+        "rare": (3, 0),
+    }
+    assert [entry.probability for entry in certificate.classes] == [1 / 16, 1, 1 / 6, 1]
+    # 6 of 200 rows are of classes without a held-out row; of the others, one row fewer would leave 15 and 4.
+    assert certificate.probability == pytest.approx(0.03 + 0.97 / (0.97 * 4 / 0.22 + 1))
+    said = str(certificate)
+    assert "Within a class it is at most 1 in 16 for 'common', 1 in 6 for 'other'." in said
+    assert "Nothing is guaranteed within 'odd', 'rare', of which no row is held out." in said
+    assert "1 in 21" not in said
+
+
+def test_many_classes_are_told_in_a_line():
+    classes = [OfClass(k, 20 + k, 4 + k % 2, 0.1) for k in range(30)] + [OfClass(k, 1, 0, None) for k in range(30, 38)]
+    said = str(Certificate(135, 0.1, 0.01, labels_changed=0, classes=tuple(classes)))
+    assert (
+        "Within a class it is at most 1 in 5 to 1 in 6. Nothing is guaranteed within 30, 31, 32, 33, 34 and 3 others,"
+        in said
+    )
+
+
+def test_what_is_kept_as_json_comes_back():
+    classes = (OfClass("a", 50, 10, 0.25), OfClass(True, 2, 0, None))
+    certificate = Certificate(10, 0.25, 0.1, labels_changed=1, classes=classes)
+    assert Certificate(**json.loads(json.dumps(asdict(certificate)))) == certificate
+
+
+def test_the_best_of_several_is_exceeded_at_most_as_often_as_stated():
+    rng = np.random.default_rng(0)
+    compared, rows, trials = 20, 99, 2000
+    moved = np.abs(rng.standard_cauchy((trials, compared, rows + 1)))
+    largest = moved[:, :, :-1].max(axis=2)
+    chosen = largest.argmin(axis=1)
+    exceeded = np.mean(moved[np.arange(trials), chosen, -1] > largest.min(axis=1))
+    certificate = Certificate(rows, 0.0, 0.0, relative_deviation=0.1)
+    assert 2 * certificate.probability < exceeded < certificate.probability_among(compared) == pytest.approx(0.2)
+    assert "chosen by what these rows say, the chance is up to k times that" in str(certificate)
+    with pytest.raises(nucleate.SpecError, match="compared is 0; it must be 1 or more"):
+        certificate.probability_among(0)
 
 
 def test_too_few_rows_to_certify_are_refused():

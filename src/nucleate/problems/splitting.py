@@ -65,7 +65,8 @@ def split_rows(sizes: Sizes, seed: int, labels: Shaped[np.ndarray, " n"] | None 
     """Deal rows out at random, the same on every machine.
 
     With labels the split is stratified: row r of a class's n_c shuffled rows stands at (r + 1/2) / n_c, and the parts
-    are cut from all rows in the order of their standing, so that each takes its share of every class.
+    are cut from all rows in the order of their standing, so that each takes its share of every class. Only within a
+    class is it chance which rows a part has, and the test part may have none of a class of few rows.
 
     Examples
     --------

@@ -2,7 +2,7 @@
 
 from nucleate.reduction.baselines import Baseline, linear_model, narrow_network
 from nucleate.reduction.bound import MERGE, Ball, Box
-from nucleate.reduction.certificate import FEWEST_ROWS, Certificate
+from nucleate.reduction.certificate import FEWEST_ROWS, Certificate, OfClass
 from nucleate.reduction.interpolation import INTERPOLATE
 from nucleate.reduction.layers import Affine, Bound, Method, Narrow, NarrowLayer, WideLayer, keep_neurons
 from nucleate.reduction.merging import Groups, groups
@@ -31,6 +31,7 @@ __all__ = [
     "Method",
     "Narrow",
     "NarrowLayer",
+    "OfClass",
     "Reduction",
     "WideLayer",
     "best_run",

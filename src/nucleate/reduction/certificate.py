@@ -1,10 +1,14 @@
 """What held-out rows say of the reduced network."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 
-from nucleate.errors import DataError
+from nucleate._wording import count
+from nucleate.errors import DataError, SpecError
 from nucleate.models import outputs_of
 from nucleate.network import Network
 from nucleate.problems import Problem
@@ -13,15 +17,56 @@ from nucleate.reduction.tolerance import changes, root_mean_square, yardstick
 FEWEST_ROWS = 19
 """With fewer rows the chance that a new one deviates further than all of them exceeds 1 in 20."""
 
+_MOST_NAMED = 5
+"""So many classes are told one by one."""
+
+
+@dataclass(frozen=True)
+class OfClass:
+    """What a `Certificate` says of one class.
+
+    Parameters
+    ----------
+    label : str, bool, int or float
+    seen : int
+        The rows of the class in all three parts.
+    held_out : int
+        Those that are held out.
+    largest_deviation : float or None
+        Over the held-out rows and outputs; None where there is no such row.
+    """
+
+    label: bool | int | float | str
+    seen: int
+    held_out: int
+    largest_deviation: float | None
+
+    @property
+    def probability(self) -> float:
+        """The bound of the chance that a new row of this class deviates more than its largest seen.
+
+        >>> OfClass("rare", seen=4, held_out=1, largest_deviation=0.1).probability
+        0.5
+        """
+        return 1 / (self.held_out + 1)
+
 
 @dataclass(frozen=True)
 class Certificate:
     """How far the outputs moved on rows that neither training nor the reduction saw.
 
-    If a new row is exchangeable with these, each of the ``rows + 1`` is as likely as any other to be the one that
-    deviates most; so the chance that it is the new one is at most ``1 / (rows + 1)``, as in conformal prediction (Vovk,
-    Gammerman and Shafer 2005, doi:10.1007/b106715). The chance is over these rows and the new one together, and is gone
-    if the data drift.
+    Amounts are split at random. If a new row is exchangeable with the held-out ones, each of the ``rows + 1`` is as
+    likely as any other to be the one that deviates most; so the chance that it is the new one is at most
+    ``1 / (rows + 1)``, as in conformal prediction (Vovk, Gammerman and Shafer 2005, doi:10.1007/b106715).
+
+    Classes are split one by one, and only within a class is it chance which rows are held out. So the same holds class
+    by class (Mondrian conformal prediction, same book), and for a class without held-out rows nothing does.
+    `probability` is for a new row of any class, where classes come as often as in these data (derived in
+    docs/reduce.md).
+
+    The chance is over the held-out rows and the new one together. It is gone if the data drift, and grows if a network
+    or a reduction was chosen by what these rows say, see `probability_among`. The kinds of columns, the task and the
+    classes are read off all rows, the held-out ones included; everything that is fitted is fitted to training rows.
 
     Parameters
     ----------
@@ -32,6 +77,8 @@ class Certificate:
         For amounts, the root mean square deviation over the original's root mean squared error on these rows.
     labels_changed : int or None
         For classes, on how many of these rows the likeliest one is another.
+    classes : tuple of OfClass
+        Empty for amounts.
     """
 
     rows: int
@@ -39,6 +86,10 @@ class Certificate:
     rms_deviation: float
     relative_deviation: float | None = None
     labels_changed: int | None = None
+    classes: tuple[OfClass, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "classes", tuple(map(_from_json, self.classes)))
 
     @property
     def probability(self) -> float:
@@ -46,19 +97,60 @@ class Certificate:
 
         >>> Certificate(99, 0.5, 0.1).probability
         0.01
+        >>> common, rare = OfClass("common", 490, 98, 0.5), OfClass("rare", 2, 0, None)
+        >>> round(Certificate(98, 0.5, 0.1, classes=(common, rare)).probability, 3)
+        0.014
         """
-        return 1 / (self.rows + 1)
+        return _of_any_class(self.classes) if self.classes else 1 / (self.rows + 1)
+
+    def probability_among(self, compared: int) -> float:
+        """The same bound for one that was chosen among several by what the held-out rows say.
+
+        The chance that the chosen one is exceeded is at most the sum of all their chances.
+
+        Parameters
+        ----------
+        compared : int
+            How many reductions were looked at, or how many networks whose test metrics were; 1 or more.
+
+        Raises
+        ------
+        SpecError
+            For a smaller number.
+
+        Examples
+        --------
+        >>> Certificate(99, 0.5, 0.1).probability_among(20)
+        0.2
+        """
+        if compared < 1:
+            raise SpecError(
+                f"The number of what was compared is {compared}; it must be 1 or more, the chosen included."
+            )
+        return min(1.0, compared * self.probability)
 
     def __str__(self) -> str:
         unit = "in probability" if self.relative_deviation is None else "in the target's unit"
-        text = (
+        moved = (
             f"On {self.rows} held-out rows, outputs move by {self.rms_deviation:.3g} (root mean square) "
-            f"and at most {self.largest_deviation:.3g}, {unit}; a new row of the same kind moves further with a chance "
-            f"of at most 1 in {self.rows + 1}."
+            f"and at most {self.largest_deviation:.3g}, {unit}"
         )
-        if self.relative_deviation is not None:
-            return f"{text} The root mean square is {self.relative_deviation:.2g} of the original's error."
-        return f"{text} {self.labels_changed} of the {self.rows} labels change."
+        chosen = (
+            "If one of k reductions or networks was chosen by what these rows say, the chance is up to k times that."
+        )
+        changed = (
+            f"{self.labels_changed} of the {self.rows} labels change."
+            if self.relative_deviation is None
+            else f"The root mean square is {self.relative_deviation:.2g} of the original's error."
+        )
+        if self.classes:
+            further = (
+                "a new row moves further with a chance of at most "
+                f"{self.probability:.2g}, where classes come as often as in these data. {_by_class(self.classes)}"
+            )
+        else:
+            further = f"a new row of the same kind moves further with a chance of at most 1 in {self.rows + 1}."
+        return f"{moved}; {further} {chosen} {changed}"
 
 
 def check_rows(problem: Problem) -> None:
@@ -71,12 +163,69 @@ def check_rows(problem: Problem) -> None:
 
 
 def certify(original: Network, reduced: Network, problem: Problem) -> Certificate:
-    """Compare the two networks on the test rows; labels are needed for the original's error alone."""
+    """Compare the two networks on the test rows; labels are needed for the original's error and the classes alone."""
     before, after = (outputs_of(network, problem.test.x) for network in (original, reduced))
     moved = changes(problem, before, after)
     return Certificate(
         rows=len(moved),
         largest_deviation=float(np.abs(moved).max()),
         rms_deviation=root_mean_square(moved),
+        classes=_classes(problem, moved),
         **yardstick(problem).details(before, after, problem.test.y),
     )
+
+
+def _classes(problem: Problem, moved: Float[np.ndarray, "n c"]) -> tuple[OfClass, ...]:
+    furthest, members = np.abs(moved).max(axis=1), problem.test.y.argmax(axis=1)
+    seen = sum(part.y.sum(axis=0) for part in (problem.train, problem.validation, problem.test))
+    return tuple(
+        OfClass(
+            label,
+            int(seen[k]),
+            int(np.count_nonzero(members == k)),
+            float(furthest[members == k].max()) if k in members else None,
+        )
+        for k, label in enumerate(problem.preprocessing.labels)
+    )
+
+
+def _of_any_class(classes: Sequence[OfClass]) -> float:
+    """The bound for a new row of any class, derived in docs/reduce.md.
+
+    A class counts with the rows that would be held out if it had one row fewer, as if the new row had been dealt out
+    with the others. So what is not held out stands for the classes that these data lack (Good 1953,
+    doi:10.1093/biomet/40.3-4.237).
+    """
+    seen, held_out = (
+        np.array(numbers)
+        for numbers in zip(*((entry.seen, entry.held_out) for entry in classes if entry.seen), strict=True)
+    )
+    shares = seen / seen.sum()
+    left = np.clip(np.ceil((seen - 1) * held_out.sum() / seen.sum() - 0.5), 0, held_out)
+    order = np.argsort(-left / shares, kind="stable")
+    shares, left = shares[order], left[order]
+    together = np.cumsum(shares)
+    alone = np.append(np.cumsum((shares / (left + 1))[::-1])[::-1][1:], 0)
+    return float(min(1.0, (together / (together * left / shares + 1) + alone).min()))
+
+
+def _from_json(entry: OfClass | dict[str, Any]) -> OfClass:
+    """A class as it is, or as it was kept."""
+    return entry if isinstance(entry, OfClass) else OfClass(**entry)
+
+
+def _by_class(classes: Sequence[OfClass]) -> str:
+    """The chances for each class, and those without one."""
+    held = [entry for entry in classes if entry.held_out]
+    without = [repr(entry.label) for entry in classes if not entry.held_out]
+    if len(held) <= _MOST_NAMED:
+        each = ", ".join(f"1 in {entry.held_out + 1} for {entry.label!r}" for entry in held)
+    else:
+        counts = [entry.held_out + 1 for entry in held]
+        each = f"1 in {min(counts)} to 1 in {max(counts)}"
+    text = f"Within a class it is at most {each}."
+    if not without:
+        return text
+    others = len(without) - _MOST_NAMED
+    named = ", ".join(without[:_MOST_NAMED]) + (f" and {count(others, 'other')}" if others > 0 else "")
+    return f"{text} Nothing is guaranteed within {named}, of which no row is held out."
