@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float, Int
 
-StageName = Literal["initial plateau", "descent", "secondary plateau", "risen"]
+StageName = Literal["initial plateau", "descent", "secondary plateau", "rise"]
 
 LEFT = 0.01
 """The initial plateau ends when the loss has fallen by this share of the plateau's."""
@@ -58,7 +58,7 @@ class Stages:
         if not self.boundaries:
             return "initial plateau"
         if self.risen:
-            return "risen"
+            return "rise"
         return "descent" if len(self.boundaries) % 2 else "secondary plateau"
 
     @property

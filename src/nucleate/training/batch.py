@@ -167,7 +167,7 @@ class Batch:
         if layers and run in self._watched and self._evaluations - 1 in self._snapshots_at:
             self._snapshots[run].append(snapshot(layers, step))
         rows.append(row | measure_layers(layers, self._initial_layers[run], self._measures))
-        dead = self._dead_layer(model, layers)
+        dead = self._on_all_rows(dead_layer, model, layers)
         self.statuses[run] = self._judge(run, dead, before, float(reading.lost))
         if reading.damped > 0.5 and self.statuses[run] != "underflow" and self._stage(run) == "initial plateau":
             optimizer = self.settings.optimizer
@@ -176,7 +176,7 @@ class Batch:
                 "gradients, so its steps are shorter than the learning rate"
             )
         if self.statuses[run] != "running":
-            self._note_how_it_ends(run, dead, saturated_layer(layers))
+            self._note_how_it_ends(run, dead, self._on_all_rows(saturated_layer, model, layers))
 
     def _curves(self, run: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         steps, train_loss, validation_loss = (
@@ -206,10 +206,12 @@ class Batch:
         ended = status != "running" or (before is not None and stands_still(dead, layers_of(before, self._rows)))
         return "dead" if ended else "running"
 
-    def _dead_layer(self, model: Any, layers: Sequence[Layer]) -> Layer | None:
-        """A layer without a live unit on all training rows, not only those that are looked at."""
-        dead = dead_layer(layers)
-        return None if dead is None or dead_layer(layers_of(model, self._inputs)) is None else dead
+    def _on_all_rows(
+        self, find: Callable[[Sequence[Layer]], Layer | None], model: Any, layers: Sequence[Layer]
+    ) -> Layer | None:
+        """What is found of the layers on some rows, if it is found on all training rows too."""
+        found = find(layers)
+        return None if found is None or find(layers_of(model, self._inputs)) is None else found
 
     def _stage(self, run: int) -> StageName:
         steps, train_loss, _ = self._curves(run)
@@ -228,12 +230,12 @@ class Batch:
                 f"layer {saturated.name} is saturated: each unit is at a bound on all training rows, so what lies "
                 "before it learns no more; use a smaller init scale or learning rate"
             )
-        elif stage != "initial plateau" and has_constant_outputs(outputs_of(self.final[run], self._rows)):
+        elif stage != "initial plateau" and has_constant_outputs(outputs_of(self.final[run], self._inputs)):
             notes["constant"] = (
                 "the outputs are the same on all training rows, so nothing of the inputs is used; use another seed, a "
                 "smaller learning rate or more steps"
             )
-        if stage == "risen":
+        if stage == "rise":
             notes["risen"] = (
                 f"the training loss fell and has risen again, from {train_loss.min():.4g} to {train_loss[-1]:.4g}; "
                 f"the best network is that of step {int(steps[np.argmin(validation_loss)])}"
