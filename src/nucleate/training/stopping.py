@@ -113,15 +113,16 @@ def saturated_layer(layers: Sequence[Layer]) -> Layer | None:
 
 def _is_off(layer: Layer) -> Bool[np.ndarray, " m"]:
     """Silent on all rows because nothing that enters is positive, as in ReLU."""
-    is_off: np.ndarray = ~(layer.leaving.any(axis=1) | (layer.entering > 0).any(axis=1))
+    is_off: np.ndarray = ~np.any((layer.leaving != 0) | (layer.entering > 0), axis=1)
     return is_off
 
 
 def _is_flat(layer: Layer, leaving: Float[np.ndarray, "m n"] | None = None) -> Bool[np.ndarray, " m"]:
     """Out where the activation is flat: what enters is not small and varies, what leaves does not."""
     given = np.ptp(layer.leaving if leaving is None else leaving, axis=1)
-    flat: np.ndarray = given < SATURATED * np.ptp(layer.entering, axis=1)
-    return flat & (np.abs(layer.entering).max(axis=1) >= 1)
+    is_large = np.abs(layer.entering).max(axis=1) >= 1
+    is_flat: np.ndarray = is_large & (given < SATURATED * np.ptp(layer.entering, axis=1))
+    return is_flat
 
 
 def has_constant_outputs(outputs: Float[np.ndarray, "n c"]) -> bool:
