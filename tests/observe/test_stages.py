@@ -63,3 +63,29 @@ def test_a_slow_creep_is_a_plateau_not_many_descents(slope):
     steps = np.unique(np.geomspace(1, 1e6, 300).astype(int))
     curve = np.where(steps < 100, 2.0, 1.0) * steps**-slope
     assert len(stages(np.append(0, steps), np.append(2.0, curve)).boundaries) == 2
+
+
+def test_the_plateau_is_measured_from_the_best_constant_where_one_can_be_learned():
+    steps = np.arange(0, 1001, 10)
+    to_the_constant = 0.54 + 0.15 * np.exp(-steps / 30)
+    assert stages(steps, to_the_constant).plateau_end < 10
+    assert stages(steps, to_the_constant, 0.54) == Stages()
+    below = np.interp(steps, [0, 100, 600, 800, 1000], [0.69, 0.54, 0.54, 0.34, 0.34])
+    assert stages(steps, below, 0.54).plateau_end == pytest.approx(605.4)
+    assert stages(steps, below, 2.0) == stages(steps, below)
+
+
+@pytest.mark.parametrize("start", [0.0, 5e-324])
+def test_a_curve_without_anything_to_fall_by_stays_on_its_plateau(start):
+    assert stages(np.arange(50), np.full(50, start)) == Stages()
+    assert stages(np.arange(50), np.linspace(1, 0, 50), 0.0) == Stages()
+
+
+@pytest.mark.parametrize(("end", "stage"), [(1.5, "rise"), (1.0, "rise"), (0.6, "rise"), (0.5, "secondary plateau")])
+def test_a_curve_that_rises_again_is_in_its_rise_once_half_its_fall_is_undone(end, stage):
+    steps = np.arange(0, 2001, 10)
+    curve = np.interp(steps, [0, 100, 200, 400, 450], [1.0, 1.0, 0.1, 0.1, end])
+    found = stages(steps, curve)
+    assert found.current == stage
+    assert 100 < found.plateau_end < 110
+    assert stages(steps[:40], curve[:40]).current == "secondary plateau"

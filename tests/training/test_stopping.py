@@ -1,12 +1,16 @@
 """Each way in which a run ends, by a run that ends so."""
 
+import equinox as eqx
 import jax
 import numpy as np
+import optax
 import pytest
 from scipy.special import expit
 
 from nucleate import InitScale, Network
+from nucleate.models import outputs_of
 from nucleate.observe import stages
+from nucleate.optimizers import Optimizer
 from nucleate.problems import Problem, load_problem
 from nucleate.training import train, train_many
 from nucleate.training.stopping import has_converged
@@ -44,6 +48,103 @@ def test_relu_layers_off_on_all_data_are_dead_not_underflow():
         start.weights, (start.biases[0] - 1e3, None, None), start.activation
     )
     assert train(off, SINE, steps=50).status == "dead"
+
+
+def bits():
+    """Whether two bits are equal, for regression: 0 or 1."""
+    x = np.random.default_rng(0).integers(0, 2, (120, 2)).astype(float)
+    return Problem.from_arrays(x, (x[:, 0] == x[:, 1]).astype(float), task="regression")
+
+
+def test_relu_networks_that_die_after_they_have_learned_are_dead_and_keep_their_best():
+    problem = bits()
+    starts = [
+        Network.create(2, [5, 10, 5], 1, scale=InitScale("gain", 1.0), activation="relu", bias=True, seed=seed)
+        for seed in range(6)
+    ]
+    runs = train_many(starts, problem, learning_rates=[0.3] * 6, optimizer="adam", steps=300)
+    constant = [np.ptp(outputs_of(run.final, problem.train.x)) < 1e-6 for run in runs]
+    assert 0 < sum(constant) < 6
+    assert [run.status == "dead" for run in runs] == constant
+    dead = [run for run in runs if run.status == "dead"]
+    for run in dead:
+        assert "has no live unit" in run.notes[0]
+        assert min(run.trajectory.row(-1, named=True)[f"effective_neurons_{layer}"] for layer in (1, 2, 3)) == 0
+        assert run.steps < 300
+    assert max(np.ptp(outputs_of(run.best, problem.train.x)) for run in dead) > 0.01
+
+
+class Shift(eqx.Module):
+    b: jax.Array
+
+    def __call__(self, x):
+        return 0 * x[:, :1] + self.b
+
+
+class Slope(eqx.Module):
+    w: jax.Array
+
+    def __call__(self, x):
+        return x * self.w
+
+
+def shifted(start, layer, by):
+    biases = [bias if number != layer else bias + np.float32(by) for number, bias in enumerate(start.biases)]
+    return Network(start.weights, tuple(biases), start.activation)
+
+
+@pytest.mark.parametrize("activation", ["relu", "tanh", "gelu"])
+def test_a_layer_that_gives_the_same_on_all_rows_is_dead_though_the_output_bias_learns(activation):
+    start = network(1.0, activation=activation, bias=True)
+    run = train(shifted(start, 1, -1e3), SINE, steps=50)
+    assert (run.status, run.stages.current) == ("dead", "initial plateau")
+    assert "layer 2 has no live unit" in run.notes[0]
+    assert train(shifted(start, 2, 5.0), SINE, learning_rate=1e-3, steps=50).status == "finished"
+
+
+def test_a_unit_that_is_on_for_one_row_of_thousands_is_alive():
+    x = np.random.default_rng(0).standard_normal((4000, 5))
+    problem = Problem.from_arrays(x, x[:, 0], task="regression")
+    start = network(1.0, activation="relu", bias=True)
+    entering = np.sort(problem.train.x @ start.weights[0].T + start.biases[0], axis=0)
+    lowered = start.biases[0] - entering[-2:].mean(axis=0).astype(np.float32)
+    start = Network(start.weights, (lowered, *start.biases[1:]), start.activation)
+    assert train(start, problem, learning_rate=1e-3, steps=5).status == "finished"
+
+
+def test_units_at_both_bounds_are_saturated_not_dead():
+    start = network(1.0)
+    run = train(Network((1e4 * start.weights[0], *start.weights[1:]), start.biases, start.activation), SINE, steps=30)
+    assert run.status == "finished"
+    assert "layer 1 is saturated" in run.notes[0]
+
+
+def test_noise_is_not_past_its_plateau_once_the_class_frequencies_are_learned():
+    rng = np.random.default_rng(0)
+    noise = Problem.from_arrays(rng.standard_normal((150, 6)), rng.random(150) < 0.75, task="classification")
+    start = Network.create(6, [12, 12], 2, scale=InitScale("gain", 0.01), bias=True)
+    run = train(start, noise, learning_rate=0.1, steps=600)
+    assert run.trajectory["train_loss"][-1] < 0.85 * run.trajectory["train_loss"][0]
+    assert run.stages.current == "initial plateau"
+    assert run.stages.plateau_end is None
+
+
+def test_a_model_of_another_kind_is_past_its_plateau_only_below_every_constant():
+    y = SINE.train.y
+    run = train(Shift(np.full(1, 3.0, np.float32)), SINE, learning_rate=0.5, steps=50)
+    assert run.trajectory["train_loss"][-1] == pytest.approx(0.5 * y.var(), rel=1e-3)
+    assert run.stages.current == "initial plateau"
+
+
+def test_a_loss_that_rises_again_is_noted_with_the_step_of_the_best_network():
+    x = np.linspace(-1, 1, 40)[:, None]
+    problem = Problem.from_arrays(x, x[:, 0], task="regression")
+    swings = Optimizer("heavy", optax.sgd, momentum=0.99)
+    run = train(Slope(np.zeros(1, np.float32)), problem, optimizer=swings, learning_rate=0.1, steps=10)
+    best = run.best_step
+    assert 2 < best < 10
+    assert run.stages.current == "rise"
+    assert f"the best network is that of step {best}" in run.notes[0]
 
 
 def test_adams_epsilon_above_the_gradients_is_said_and_does_not_end_the_run():

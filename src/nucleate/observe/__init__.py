@@ -1,6 +1,6 @@
 """Measures of a network: directions, clusters, effective neurons, ranks, distances. All in float64, at any scale."""
 
-from nucleate.observe.curve import AHEAD, FLAT, Stages, stages
+from nucleate.observe.curve import AHEAD, FLAT, StageName, Stages, stages
 from nucleate.observe.directions import (
     Directions,
     alignment,
@@ -22,6 +22,7 @@ __all__ = [
     "Layer",
     "Measure",
     "Snapshot",
+    "StageName",
     "Stages",
     "alignment",
     "amplitudes",

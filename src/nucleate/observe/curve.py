@@ -10,10 +10,12 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float, Int
 
-StageName = Literal["initial plateau", "descent", "secondary plateau"]
+StageName = Literal["initial plateau", "descent", "secondary plateau", "rise"]
 
 LEFT = 0.01
-"""The initial plateau ends when the loss has fallen by this share of its start."""
+"""The initial plateau ends when the loss has fallen by this share of the plateau's."""
+RISEN = 0.5
+"""The loss has risen when it has won back more than this share of its deepest fall below the plateau."""
 RESUMED = 0.1
 """A later plateau ends when the loss has fallen by this share of where it began, and is falling still."""
 AHEAD = 1.5
@@ -33,13 +35,16 @@ class Stages:
     boundaries : tuple of float
         The steps at which an initial plateau, a descent, a secondary plateau, a further descent, a further plateau and
         so on end, as far as the curve is known; the first is interpolated.
+    risen : bool
+        Whether the curve ends with most of its fall undone.
     """
 
     boundaries: tuple[float, ...] = ()
+    risen: bool = False
 
     @property
     def plateau_end(self) -> float | None:
-        """The step at which the loss has fallen by 1 %; None while it has not."""
+        """The step at which the loss is 1 % below its plateau's; None while it has not been."""
         return self.boundaries[0] if self.boundaries else None
 
     @property
@@ -52,6 +57,8 @@ class Stages:
         """The stage in which the curve ends."""
         if not self.boundaries:
             return "initial plateau"
+        if self.risen:
+            return "rise"
         return "descent" if len(self.boundaries) % 2 else "secondary plateau"
 
     @property
@@ -60,30 +67,47 @@ class Stages:
         return self.boundaries[-1] if self.boundaries else 0.0
 
 
-def stages(steps: Int[np.ndarray, " t"], loss: Float[np.ndarray, " t"]) -> Stages:
+def stages(steps: Int[np.ndarray, " t"], loss: Float[np.ndarray, " t"], plateau_loss: float | None = None) -> Stages:
     """The stages of a loss curve known at some increasing steps, the first of them 0.
 
     It never looks beyond the last step, so it may be asked while the run goes on, and more of the curve does not move
-    a boundary that was found.
+    a boundary that was found; a curve that has risen may fall again. A curve that starts at zero has nothing to fall
+    by and stays on its plateau.
+
+    The limit: the curve is taken for free of noise, as the loss on all training rows is under full batches. Where it
+    fluctuates by a percent, its first dip counts as the end of the plateau. Smooth such a curve before.
+
+    Parameters
+    ----------
+    steps, loss : arrays of shape (t,)
+    plateau_loss : float, optional
+        The loss of the best constant output, where the model can learn one: falling to it is not yet learning from the
+        inputs, so the plateau ends below it. The loss at the start where that is smaller, or nothing is given.
 
     Examples
     --------
     A sigmoid descent from 1 to 1/2 around step 1000:
 
     >>> steps = np.arange(0, 3000, 10)
-    >>> stages(steps, 1 - 0.5 / (1 + np.exp((1000 - steps) / 50)))
-    Stages(boundaries=(805.1..., 1160.0))
+    >>> curve = 1 - 0.5 / (1 + np.exp((1000 - steps) / 50))
+    >>> stages(steps, curve)
+    Stages(boundaries=(805.1..., 1160.0), risen=False)
+    >>> stages(steps, curve, plateau_loss=0.5).current
+    'initial plateau'
     """
-    left = np.flatnonzero(loss <= (1 - LEFT) * loss[0])
-    if left.size == 0:
+    plateau = loss[0] if plateau_loss is None else min(loss[0], plateau_loss)
+    # The second condition is for zero, and for numbers so small that 99 % of them are rounded up again.
+    below = np.flatnonzero((loss <= (1 - LEFT) * plateau) & (loss < plateau))
+    if below.size == 0:
         return Stages()
-    at = int(left[0])
-    share = (loss[at - 1] - (1 - LEFT) * loss[0]) / (loss[at - 1] - loss[at])
+    at = int(below[0])
+    share = (loss[at - 1] - (1 - LEFT) * plateau) / (loss[at - 1] - loss[at])
     boundaries = [float(steps[at - 1] + share * (steps[at] - steps[at - 1]))]
+    risen = bool(plateau - loss[-1] < (1 - RISEN) * (plateau - loss.min()))
 
     judged = int(np.searchsorted(AHEAD * steps, steps[-1], side="right"))
     fall = loss[:judged] - np.interp(AHEAD * steps[:judged], steps, loss)
-    top, origin = loss[0], at
+    top, origin = plateau, at
     while True:
         here, ahead = loss[origin:judged], fall[origin:judged]
         if len(boundaries) % 2:
@@ -91,7 +115,7 @@ def stages(steps: Int[np.ndarray, " t"], loss: Float[np.ndarray, " t"]) -> Stage
         else:
             ends = (ahead >= FLAT * here) & (here <= (1 - RESUMED) * top)
         if not ends.any():
-            return Stages(tuple(boundaries))
+            return Stages(tuple(boundaries), risen)
         origin += int(np.flatnonzero(ends)[0])
         top = loss[origin]
         boundaries.append(float(steps[origin]))

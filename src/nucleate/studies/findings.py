@@ -11,11 +11,9 @@ from nucleate.errors import StudyError
 from nucleate.problems import Metric
 from nucleate.studies import tables
 from nucleate.studies.folder import Study
-from nucleate.studies.summary import measured_layers, summarize
+from nucleate.studies.summary import measured_layers, summarize, works_as_few
 from nucleate.training import TRAINED
 
-CONDENSED_SHARE, CONDENSED_COUNT = 0.1, 2.0
-"""A layer has condensed when it works as a tenth of its neurons, or as two of them."""
 AS_GOOD = 0.01
 """A cell is as good as the best if its median is worse by no more than this share."""
 
@@ -255,10 +253,7 @@ def _cell(study: Study, results: pl.DataFrame, layers: dict[str, int], row: dict
 
 
 def _few(neurons: tuple[float, ...], layers: dict[str, int]) -> bool:
-    return all(
-        count <= max(CONDENSED_SHARE * width, CONDENSED_COUNT)
-        for count, width in zip(neurons, layers.values(), strict=True)
-    )
+    return works_as_few(neurons, tuple(layers.values()))
 
 
 def _check_forecast(study: Study, results: pl.DataFrame) -> ForecastCheck | None:

@@ -1,10 +1,33 @@
 """What readers take from a study's results: finished runs, measured layers, and seeds taken together."""
 
+from collections.abc import Sequence
+
 import polars as pl
 
 from nucleate.errors import StudyError
 from nucleate.studies.folder import Study
 from nucleate.training import TRAINED
+
+CONDENSED_SHARE, CONDENSED_COUNT = 0.1, 2.0
+"""A layer has condensed when it works as a tenth of its neurons, or as two of them."""
+
+
+def works_as_few(neurons: Sequence[float], widths: Sequence[int]) -> bool:
+    """Whether every layer that is wide enough to condense has done so.
+
+    A layer of one or two neurons is few from the start and says nothing; one without a live neuron does no work.
+
+    Examples
+    --------
+    >>> works_as_few([1.5, 2.0], [50, 2]), works_as_few([1.5, 0.0], [50, 50]), works_as_few([1.0, 1.0], [2, 1])
+    (True, False, False)
+    """
+    told = [
+        count <= max(CONDENSED_SHARE * width, CONDENSED_COUNT)
+        for count, width in zip(neurons, widths, strict=True)
+        if width > CONDENSED_COUNT
+    ]
+    return bool(told) and all(told) and min(neurons) > 0
 
 
 def finished_runs(study: Study) -> pl.DataFrame:

@@ -176,7 +176,7 @@ def _row(plan: Plan, planned: PlannedRun, run: Run, problem: Problem, layers: li
         tables.STATUS: run.status,
         **{column: float(last[column]) for column in columns},
         **{
-            tables.fewest_effective_neurons(layer): run.trajectory[tables.effective_neurons(layer)].min()
+            tables.fewest_effective_neurons(layer): _fewest(run.trajectory[tables.effective_neurons(layer)])
             for layer in layers
         },
         tables.TRAIN_LOSS: last[tables.TRAIN_LOSS],
@@ -192,3 +192,8 @@ def _row(plan: Plan, planned: PlannedRun, run: Run, problem: Problem, layers: li
         **{tables.drop(share): step for share, step in run.drop_steps.items()},
         tables.NOTES: "; ".join(run.notes),
     }
+
+
+def _fewest(neurons: pl.Series) -> Any:
+    """The fewest while anything was alive: a layer that is off for a while has not condensed."""
+    return neurons.filter(neurons > 0).min() if (neurons > 0).any() else neurons.min()

@@ -10,24 +10,36 @@ import numpy as np
 import polars as pl
 from safetensors.numpy import load, save
 
-from nucleate.models import dtype_of, take_apart
+from nucleate.models import dtype_of, outputs_of, take_apart
+from nucleate.network import Network
 from nucleate.observe import (
     MEASURES,
     Layer,
     Measure,
     Snapshot,
+    StageName,
     check_measures,
     evaluation_rows,
     layers_of,
     measure_layers,
     snapshot,
+    stages,
 )
 from nucleate.problems import Problem
 from nucleate.training import engine
 from nucleate.training.checks import check_batch_size, check_runs
 from nucleate.training.run import Run
 from nucleate.training.settings import Settings, evaluation_steps, snapshot_evaluations
-from nucleate.training.stopping import Status, has_converged, has_vanished, is_dead
+from nucleate.training.stopping import (
+    Status,
+    dead_layer,
+    has_constant_outputs,
+    has_converged,
+    has_vanished,
+    plateau_loss,
+    saturated_layer,
+    stands_still,
+)
 
 _PATIENCE_SECONDS = 0.5
 """A call into XLA cannot be interrupted, so each is kept to about this long."""
@@ -74,7 +86,8 @@ class Batch:
         self._program = engine.Program(self._frame, problem.loss, settings.optimizer, settings.batch_size)
         self._data = engine.place_data(problem.train, problem.validation, dtype_of(models[0]))
         self._runs = engine.start(self._program, models, learning_rates, seeds, len(problem.train.x))
-        self._rows = evaluation_rows(problem.train.x)
+        self._inputs, self._rows = problem.train.x, evaluation_rows(problem.train.x)
+        self._plateau_loss = plateau_loss(models[0], problem)
         self._measures = check_measures(measures)
         self._learning_rates, self._seeds = list(learning_rates), list(seeds)
         self._schedule = evaluation_steps(settings.steps, settings.evaluations)
@@ -150,36 +163,84 @@ class Batch:
             return
         if not rows or row["validation_loss"] < min(past["validation_loss"] for past in rows):
             self.best[run] = model
-        self.final[run] = model
+        before, self.final[run] = self.final[run] if rows else None, model
         layers = layers_of(model, self._rows)
         if layers and run in self._watched and self._evaluations - 1 in self._snapshots_at:
             self._snapshots[run].append(snapshot(layers, step))
         rows.append(row | measure_layers(layers, self._initial_layers[run], self._measures))
-        self.statuses[run] = self._judge(run, layers, float(reading.lost), float(reading.damped))
+        dead = self._on_all_rows(dead_layer, model, layers)
+        self.statuses[run] = self._judge(run, dead, before, float(reading.lost))
+        if reading.damped > 0.5 and self.statuses[run] != "underflow" and self._stage(run) == "initial plateau":
+            optimizer = self.settings.optimizer
+            self._notes[run]["damped"] = (
+                f"on the initial plateau the epsilon of {optimizer.name} ({optimizer.epsilon:g}) exceeds most "
+                "gradients, so its steps are shorter than the learning rate"
+            )
+        if self.statuses[run] != "running":
+            self._note_how_it_ends(run, dead, self._on_all_rows(saturated_layer, model, layers))
 
-    def _judge(self, run: int, layers: Sequence[Layer], lost: float, damped: float) -> Status:
+    def _curves(self, run: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         steps, train_loss, validation_loss = (
             np.array([row[name] for row in self.rows[run]]) for name in ("step", "train_loss", "validation_loss")
         )
+        return steps, train_loss, validation_loss
+
+    def _judge(self, run: int, dead: Layer | None, before: Any, lost: float) -> Status:
+        steps, train_loss, validation_loss = self._curves(run)
         if has_vanished(train_loss, lost):
-            if np.isnan(lost) and is_dead(layers):
+            if np.isnan(lost) and dead is not None:
                 return "dead"
             self._notes[run]["underflow"] = (
                 f"{dtype_of(self.final[run])} rounds the steps of most parameters away at this scale; "
                 "use float64, a larger init scale or a larger learning rate"
             )
             return "underflow"
-        optimizer = self.settings.optimizer
-        if damped > 0.5 and train_loss[-1] > 0.99 * train_loss[0]:
-            self._notes[run]["damped"] = (
-                f"on the initial plateau the epsilon of {optimizer.name} ({optimizer.epsilon:g}) exceeds most "
-                "gradients, so its steps are shorter than the learning rate"
-            )
+        status: Status = "running"
         if steps[-1] == self.settings.steps:
-            return "finished"
-        if self.settings.early_stopping and has_converged(steps, train_loss, validation_loss):
-            return "early_stopped"
-        return "running"
+            status = "finished"
+        elif self.settings.early_stopping and has_converged(steps, train_loss, validation_loss, self._plateau_loss):
+            status = "early_stopped"
+        # In a model of another kind the signal may go round a dead layer.
+        if dead is None or not isinstance(self.final[run], Network):
+            return status
+        # What the optimizer remembers may bring a dead layer back, so one that still moves may go on.
+        ended = status != "running" or (before is not None and stands_still(dead, layers_of(before, self._rows)))
+        return "dead" if ended else "running"
+
+    def _on_all_rows(
+        self, find: Callable[[Sequence[Layer]], Layer | None], model: Any, layers: Sequence[Layer]
+    ) -> Layer | None:
+        """What is found of the layers on some rows, if it is found on all training rows too."""
+        found = find(layers)
+        return None if found is None or find(layers_of(model, self._inputs)) is None else found
+
+    def _stage(self, run: int) -> StageName:
+        steps, train_loss, _ = self._curves(run)
+        return stages(steps, train_loss, self._plateau_loss).current
+
+    def _note_how_it_ends(self, run: int, dead: Layer | None, saturated: Layer | None) -> None:
+        steps, train_loss, validation_loss = self._curves(run)
+        notes, stage = self._notes[run], self._stage(run)
+        if dead is not None:
+            notes["dead"] = (
+                f"layer {dead.name} has no live unit: each gives the same on all training rows; "
+                "use a smaller learning rate, another seed or another activation"
+            )
+        elif saturated is not None:
+            notes["saturated"] = (
+                f"layer {saturated.name} is saturated: each unit is at a bound on all training rows, so what lies "
+                "before it learns no more; use a smaller init scale or learning rate"
+            )
+        elif stage != "initial plateau" and has_constant_outputs(outputs_of(self.final[run], self._inputs)):
+            notes["constant"] = (
+                "the outputs are the same on all training rows, so nothing of the inputs is used; use another seed, a "
+                "smaller learning rate or more steps"
+            )
+        if stage == "rise":
+            notes["risen"] = (
+                f"the training loss fell and has risen again, from {train_loss.min():.4g} to {train_loss[-1]:.4g}; "
+                f"the best network is that of step {int(steps[np.argmin(validation_loss)])}"
+            )
 
     def runs(self) -> list[Run]:
         """The runs as they stand."""
@@ -197,6 +258,7 @@ class Batch:
                 },
                 learning_rate=self._learning_rates[run],
                 seed=self._seeds[run],
+                plateau_loss=self._plateau_loss,
                 notes=tuple(self._notes[run].values()),
                 snapshots=tuple(self._snapshots[run]),
             )

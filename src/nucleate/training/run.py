@@ -19,7 +19,7 @@ class Run:
     status : str
         ``finished``; ``early_stopped`` (validation got no better); ``diverged`` (the loss exceeded 10,000 times its
         start); ``nan`` (the loss is NaN); ``underflow`` (rounding holds the run where it started); ``dead`` (a
-        layer of ReLUs is off on all the data).
+        layer of a network has no live unit: each gives the same on all training rows, as ReLUs that are off do).
     steps : int
         Steps taken.
     trajectory : polars.DataFrame
@@ -29,6 +29,8 @@ class Run:
     drop_steps : dict of float to (int or None)
         For 0.01, 0.1 and 0.3: the first step at which the training loss had fallen by that share of its start.
     learning_rate, seed : float, int
+    plateau_loss : float or None
+        That of the best constant output, where the model may learn one: see `nucleate.observe.stages`.
     notes : tuple of str
         What happened that the reader of the numbers must know.
     snapshots : tuple of Snapshot
@@ -44,6 +46,7 @@ class Run:
     drop_steps: dict[float, int | None]
     learning_rate: float
     seed: int
+    plateau_loss: float | None = None
     notes: tuple[str, ...] = ()
     snapshots: tuple[Snapshot, ...] = field(default=(), repr=False)
 
@@ -55,7 +58,8 @@ class Run:
     @property
     def stages(self) -> Stages:
         """Where the run's plateaus and its descent meet."""
-        return stages(self.trajectory["step"].to_numpy(), self.trajectory["train_loss"].to_numpy())
+        steps, train_loss = (self.trajectory[name].to_numpy() for name in ("step", "train_loss"))
+        return stages(steps, train_loss, self.plateau_loss)
 
     def __repr__(self) -> str:
         last = self.trajectory.row(-1, named=True)

@@ -1,12 +1,14 @@
 """What ends a run before its last step, judged from what has been recorded of it."""
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
+from nucleate.network import Network
 from nucleate.observe import AHEAD, FLAT, Layer, Stages, stages
+from nucleate.problems import Problem
 
 Status = Literal["running", "finished", "early_stopped", "diverged", "nan", "underflow", "dead"]
 
@@ -19,9 +21,26 @@ LOST = 0.5
 PATIENCE = 10.0
 """A secondary plateau that seems to end is waited for until this many times the step of its beginning."""
 
+SATURATED = 1e-6
+"""A unit is saturated when what leaves it varies over the rows by less than this share of what enters it."""
+
+
+def plateau_loss(model: Any, problem: Problem) -> float | None:
+    """The loss of the best constant output where the model may learn one; None where it cannot.
+
+    A network can by a bias beyond the first layer. Of a model of another kind it is not known, and it has learned
+    from the inputs only what no constant reaches; so its plateau is measured from the constant too.
+    """
+    if isinstance(model, Network) and not any(bias is not None for bias in model.biases[1:]):
+        return None
+    return problem.loss.constant_loss(problem.train.y)
+
 
 def has_converged(
-    steps: Int[np.ndarray, " t"], train_loss: Float[np.ndarray, " t"], validation_loss: Float[np.ndarray, " t"]
+    steps: Int[np.ndarray, " t"],
+    train_loss: Float[np.ndarray, " t"],
+    validation_loss: Float[np.ndarray, " t"],
+    plateau_loss: float | None = None,
 ) -> bool:
     """Early stopping with a patience taken from the stage of the loss curve.
 
@@ -35,6 +54,12 @@ def has_converged(
     The limit: a plateau that shows no end by 3.4 times its beginning is taken for the last. That is where a first
     plateau was short, as with one hidden layer, and the next is long.
 
+    Parameters
+    ----------
+    steps, train_loss, validation_loss : arrays of shape (t,)
+    plateau_loss : float, optional
+        As in `nucleate.observe.stages`.
+
     Examples
     --------
     >>> steps = np.arange(0, 1001, 50)
@@ -44,7 +69,7 @@ def has_converged(
     >>> has_converged(steps, np.ones(21), np.ones(21) + 1e-3 * steps)
     False
     """
-    stage = stages(steps, train_loss)
+    stage = stages(steps, train_loss, plateau_loss)
     if stage.current == "initial plateau":
         return False
     best = float(steps[np.argmin(validation_loss)])
@@ -67,12 +92,39 @@ def has_vanished(train_loss: Float[np.ndarray, " t"], lost: float) -> bool:
 
     ``lost`` is the engine's reading: NaN means that every gradient is exactly zero.
     """
-    on_plateau = train_loss[-1] > 0.99 * train_loss[0]
+    on_plateau = (train_loss > 0.99 * train_loss[0]).all()
     return bool(on_plateau and train_loss[-1] > 0 and not lost <= LOST)
 
 
-def is_dead(layers: Sequence[Layer]) -> bool:
-    """Whether some layer is silent on all the data because nothing that enters it is positive (as in ReLU)."""
-    return any(
-        not layer.leaving.any() and not (layer.entering > 0).any() and bool(layer.entering.any()) for layer in layers
-    )
+def dead_layer(layers: Sequence[Layer]) -> Layer | None:
+    """The first layer without a live unit, one that gives something else on one row than on another; None without."""
+    return next((layer for layer in layers if layer.entering.any() and (_is_off(layer) | _is_flat(layer)).all()), None)
+
+
+def stands_still(layer: Layer, before: Sequence[Layer]) -> bool:
+    """Whether what enters a layer is, to the last bit, what it was before: a dead layer that does so stays dead."""
+    return any(layer.name == past.name and np.array_equal(layer.entering, past.entering) for past in before)
+
+
+def saturated_layer(layers: Sequence[Layer]) -> Layer | None:
+    """The first layer whose units are all at a bound on all rows, be it the upper or the lower; None without."""
+    return next((layer for layer in layers if _is_flat(layer, np.abs(layer.leaving)).all()), None)
+
+
+def _is_off(layer: Layer) -> Bool[np.ndarray, " m"]:
+    """Silent on all rows because nothing that enters is positive, as in ReLU."""
+    is_off: np.ndarray = ~np.any((layer.leaving != 0) | (layer.entering > 0), axis=1)
+    return is_off
+
+
+def _is_flat(layer: Layer, leaving: Float[np.ndarray, "m n"] | None = None) -> Bool[np.ndarray, " m"]:
+    """Out where the activation is flat: what enters is not small and varies, what leaves does not."""
+    given = np.ptp(layer.leaving if leaving is None else leaving, axis=1)
+    is_large = np.abs(layer.entering).max(axis=1) >= 1
+    is_flat: np.ndarray = is_large & (given < SATURATED * np.ptp(layer.entering, axis=1))
+    return is_flat
+
+
+def has_constant_outputs(outputs: Float[np.ndarray, "n c"]) -> bool:
+    """Whether the outputs are the same on all rows, to a millionth of their size."""
+    return bool((np.ptp(outputs, axis=0) <= 1e-6 * np.abs(outputs).max()).all())
