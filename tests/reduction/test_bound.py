@@ -124,10 +124,15 @@ def test_rounding_is_in_the_bound_where_nothing_else_is(hidden):
     bound = merge_bound(affine_layers(network), mergings, network.activation, domain)
     rng = np.random.default_rng(0)
     seen = 0.0
+
+    @in_float64
+    def apart(x):
+        return np.abs(np.asarray(network(x[None])) - np.asarray(small(x[None])))
+
     for x in rng.uniform(-1, 1, (20, 2)):
         before, after = (exact(affine_layers(one), x) for one in (network, small))
         seen = max(seen, *(float(abs(a - b)) for a, b in zip(before, after, strict=True)))
-        computed = in_float64(lambda: np.abs(np.asarray(network(x[None])) - np.asarray(small(x[None]))))()
+        computed = apart(x)
         seen = max(seen, float(computed.max()))
     assert 0 < seen <= bound.max()
 
@@ -136,6 +141,8 @@ def test_a_network_of_equal_neurons_has_a_bound_of_a_few_roundings():
     network = drawn((2, 1, 1), seed=3)
     _, mergings = merged(network, (1,))
     layers, domain = affine_layers(network), Box(-np.ones(2), np.ones(2))
-    narrow, wide = (merge_bound(layers, mergings, network.activation, domain, dtype) for dtype in ("float64", "float32"))
+    narrow, wide = (
+        merge_bound(layers, mergings, network.activation, domain, dtype) for dtype in ("float64", "float32")
+    )
     assert 0 < narrow.max() < 0.1
     assert wide.max() > narrow.max() + 1e-8

@@ -9,7 +9,6 @@ from jaxtyping import Float, Int
 from nucleate._wording import card
 from nucleate.optimizers import Optimizer
 
-
 CLEAR, NEAR = 0.5, 0.8
 """Second singular values of at most the first share of the first leave a clear gap; from the second on they are near.
 

@@ -55,7 +55,9 @@ def forecast(
     109 [106, 110] True
     """
     rates = [learning_rate]
-    return forecast_many([network], problem, learning_rates=rates, optimizer=optimizer, horizon=horizon, budget=budget)[0]
+    return forecast_many([network], problem, learning_rates=rates, optimizer=optimizer, horizon=horizon, budget=budget)[
+        0
+    ]
 
 
 def forecast_many(
@@ -235,9 +237,7 @@ def condensed(network: Network, axes: Float[np.ndarray, "k d"]) -> tuple[Int[np.
     return np.sign(nearest).astype(np.int64), float(np.mean(np.abs(nearest) > CONDENSED))
 
 
-def _targets(
-    network: Network, problem: Problem
-) -> tuple[Float[np.ndarray, "k d"], Float[np.ndarray, " k"] | None]:
+def _targets(network: Network, problem: Problem) -> tuple[Float[np.ndarray, "k d"], Float[np.ndarray, " k"] | None]:
     """From the residuals at output zero, or at the best constant where a bias beyond the first layer fits it.
 
     The target directions; or all singular directions with their values, of which the first is the target direction.

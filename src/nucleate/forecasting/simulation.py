@@ -83,7 +83,9 @@ class Simulation:
         self._left = runs
         return np.array([run.drop_steps for run in runs]), np.array([run.step for run in runs])
 
-    def follow_on(self, which: Sequence[int], until: int) -> list[tuple[Float[np.ndarray, " s"], Float[np.ndarray, " s"]]]:
+    def follow_on(
+        self, which: Sequence[int], until: int
+    ) -> list[tuple[Float[np.ndarray, " s"], Float[np.ndarray, " s"]]]:
         """Steps and losses of some of the runs from where `first_descent` left them to ``until``; NaN once diverged."""
         runs = [self._left[run] for run in which]
         curves = [([int(run.step) - 1], [float(run.loss)]) for run in runs]

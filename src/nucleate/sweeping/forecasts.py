@@ -13,7 +13,6 @@ from nucleate.forecasting import Forecast, Outcome, forecast_many, measure_outco
 from nucleate.problems import Problem
 from nucleate.studies import Plan, PlannedRun, StudySpec, tables
 
-
 AMONG_THE_LOWEST = 0.1
 """A loss is among the lowest if it exceeds the lowest by at most this share of it."""
 LEARNED = 0.001

@@ -6,6 +6,7 @@ linear, in time units of the third's size: for a large b, ``a' = p``, ``p' = a``
 ``sigma_i``. Logarithms of sizes are kept, so nothing underflows. Derived here, in docs/theory.md.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -33,7 +34,7 @@ def head_start(layers: Layers) -> HeadStart | None:
     """The state at which two tiny layers have grown; None where there are none, or they do not grow."""
     a, W2, b = layers
     largest = [float(np.abs(layer).max()) for layer in layers]
-    if min(largest[0], largest[2]) > TINY * max(largest) or sorted(largest)[1] in (0.0,):
+    if sorted(largest)[1] > TINY * max(largest):
         return None
     if max(largest) == largest[0] > largest[1]:
         turned = head_start((b, W2.T, a))
@@ -58,7 +59,8 @@ def _vector_dominates(
         grown = [(outer * (1 + s * falling) + inner * (1 - s * falling)) / 2 for s in (1, -1)]
         return grown[0], np.outer(grown[1], along) + rest * np.exp(-time)
 
-    return _until_grown(at, np.ones(1), np.array([np.linalg.norm(outer + inner)]), size, small, lambda x, y: (x, y, along))
+    amplitude = np.array([np.linalg.norm(outer + inner)])
+    return _until_grown(at, np.ones(1), amplitude, size, small, lambda x, y: (x, y, along))
 
 
 def _matrix_dominates(
@@ -83,7 +85,15 @@ def _matrix_dominates(
     return _until_grown(at, values, np.abs(along + across), size, small, lambda x, y: (x, matrix, y))
 
 
-def _until_grown(at, rates, amplitudes, size, small, join) -> HeadStart | None:  # type: ignore[no-untyped-def]
+def _until_grown(
+    at: Callable[[float], tuple[np.ndarray, np.ndarray]],
+    rates: Float[np.ndarray, " k"],
+    amplitudes: Float[np.ndarray, " k"],
+    size: float,
+    small: float,
+    join: Callable[[np.ndarray, np.ndarray], Layers],
+) -> HeadStart | None:
+    """Where the pair, ``at`` a time without its growth at the first rate, has come to `TINY` of the third layer."""
     aim = np.log(TINY) + np.log(size) - np.log(small)
 
     def beyond(time: float) -> float:

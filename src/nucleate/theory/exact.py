@@ -40,5 +40,7 @@ def _integers(array: Float[np.ndarray, "..."]) -> Any:
     """The array times a power of two that makes integers of its entries."""
     mantissas, exponents = np.frexp(array)
     shifts = exponents - exponents.min()
-    digits = [int(mantissa * 2.0**53) << int(shift) for mantissa, shift in zip(mantissas.flat, shifts.flat, strict=True)]
+    digits = [
+        int(mantissa * 2.0**53) << int(shift) for mantissa, shift in zip(mantissas.flat, shifts.flat, strict=True)
+    ]
     return np.array(digits, dtype=object).reshape(array.shape)
