@@ -144,9 +144,7 @@ def _print_gap(forecasts: Sequence["Forecast"]) -> None:
             f"({spread}). Condensed shares count the neurons on that axis."
         )
     else:
-        print(
-            f"{near}: the starts' own axes have {spread}. Condensed shares count the neurons on the target direction."
-        )
+        print(f"{near}: the starts' own axes have {spread}. Condensed shares count neurons on the target direction.")
 
 
 def print_plateaus(spec: "StudySpec", plateaus: "pl.DataFrame", recommendation: "Recommendation | None") -> None:

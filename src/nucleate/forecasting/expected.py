@@ -95,7 +95,7 @@ class Forecast:
 
     @property
     def counts_against(self) -> Literal["target directions", "axis of this start"]:
-        """What ``condensed_share`` and ``sides`` are about: where two singular values are near, the start's own axis."""
+        """What ``condensed_share`` and ``sides`` count: where two singular values are near, the start's own axis."""
         own = self.gap is not None and self.gap >= NEAR and self.axis is not None
         return "axis of this start" if own else "target directions"
 

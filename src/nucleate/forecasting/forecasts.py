@@ -144,7 +144,7 @@ def forecast_many(
         followed = [restored(states) for states in finely][::BETWEEN]
     targets, values = _targets(networks[0], problem)
     judgements = []
-    for run, rate in enumerate(learning_rates):
+    for run in range(len(networks)):
         reading = PathReading(points[run], (leading_loss + excess)[:, run], speed[:, run], across[:, run])
         judgements.append(
             judge(

@@ -8,7 +8,7 @@ Derived here. Neuron k, ``s(z_k)``, is replaced by ``g_k s(v)`` with what enters
 What enters neuron k is ``z_k = w_k . h + b_k`` with the original activations h; these are the merged ones, spread out,
 up to the changes before. So ``z_k - c_k v`` is affine in the merged activations, whose box interval arithmetic gives,
 plus ``w_k`` times these changes. Both networks are computed with numbers of finite precision: what a layer of k inputs
-rounds is at most ``(k + 3) u`` of the sum of its terms' sizes, u half the spacing of the numbers, and is added for both.
+rounds is at most ``(k + 3) u`` of the sum of its terms' sizes, u half the numbers' spacing, and is added for both.
 The second term is a function of one number, bounded on a grid and by S between its
 points. The outputs move by at most ``|W_L|`` times the last hidden layer's changes.
 """

@@ -203,7 +203,8 @@ def _loss_by(forecast: Forecast, budget: int) -> float:
     loss = forecast.loss_by(budget)
     if loss is None:
         raise SpecError(
-            f"The forecasts do not reach to a budget of {budget} steps; make them with budget={budget}, or ask for less."
+            f"The forecasts do not reach to a budget of {budget} steps; make them with budget={budget}, "
+            "or ask for less."
         )
     return loss
 
