@@ -239,7 +239,7 @@ def planted(second):
     return replace(Problem.from_arrays(x, y), train=Split(x, y))
 
 
-@pytest.mark.parametrize(("second", "counted"), [(0.3, "target directions"), (0.92, "axis of this start")])
+@pytest.mark.parametrize(("second", "counted"), [(0.3, "target directions"), (1.05, "axis of this start")])
 def test_neurons_turn_to_the_axis_that_is_forecast_and_it_is_said_whether_that_is_the_target(second, counted):
     problem = planted(second)
     networks = [
