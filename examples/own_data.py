@@ -34,7 +34,7 @@ print(problem)
 
 forecasts = nucleate.forecast_study(spec, problem, horizon=STEPS)
 affordable = nucleate.recommend_scale(spec, forecasts, budget=STEPS)
-print(f"smallest start whose plateau ends within {STEPS} steps:", affordable)
+print(f"smallest start that {STEPS} steps are enough for:", affordable)
 
 study = nucleate.sweep(spec, out=out / "study")
 print(nucleate.summarize(study).select("gain", "effective_neurons_1", "effective_neurons_2", "status"))

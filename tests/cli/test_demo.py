@@ -33,7 +33,7 @@ def test_it_tells_the_four_stages_in_their_order_and_ends_with_the_page(told):
     stages = re.findall(r"^\d/4 \w+(?=:)", result.stderr, flags=re.M)
     assert stages == ["1/4 forecast", "2/4 sweep", "3/4 reduce", "4/4 report"]
     said = result.stdout
-    order = ["forecast to end", "The smallest scale whose plateau ends within 200 steps: gain 0.03", "validation rmse"]
+    order = ["forecast to end", "The smallest scale that 200 steps are enough for: gain 0.03", "validation rmse"]
     order += ["hidden widths 12,12 become", "times as fast", "loss.png", "phase_map.png", "report-ja.html"]
     places = [said.index(part) for part in order]
     assert places == sorted(places)

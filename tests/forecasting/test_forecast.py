@@ -8,6 +8,7 @@ import pytest
 from nucleate import InitScale, Network, Problem, forecast, load_problem
 from nucleate.forecasting import forecast_many, measure_outcomes
 from nucleate.observe import alignment, neurons
+from nucleate.problems import Split
 from nucleate.training import train
 
 
@@ -229,3 +230,49 @@ def test_the_plateau_scales_with_the_start_as_the_depth_says(hidden, law):
     else:
         slope = -np.polyfit(np.log(scales), np.log(times), 1)[0]
         assert slope == pytest.approx(int(law[-1]), rel=0.05)
+
+
+def planted(second):
+    """A linear target of two outputs whose moment has the singular values 1.1 and ``second``."""
+    x = np.linalg.qr(np.random.default_rng(0).standard_normal((200, 5)))[0] * 200**0.5
+    y = x[:, :2] * [1.1, second]
+    return replace(Problem.from_arrays(x, y), train=Split(x, y))
+
+
+@pytest.mark.parametrize(("second", "counted"), [(0.3, "target directions"), (1.05, "axis of this start")])
+def test_neurons_turn_to_the_axis_that_is_forecast_and_it_is_said_whether_that_is_the_target(second, counted):
+    problem = planted(second)
+    networks = [
+        Network.create(5, (30, 30), 2, scale=InitScale("epsilon", 0.003), bias=False, seed=seed) for seed in range(4)
+    ]
+    forecasts = forecast_many(networks, problem, learning_rates=[0.1] * 4)
+    for network, expected, found in zip(
+        networks, forecasts, measure_outcomes(networks, problem, forecasts), strict=True
+    ):
+        assert expected.gap == pytest.approx(second / 1.1)
+        assert expected.counts_against == counted
+        np.testing.assert_allclose(np.abs(expected.target_directions), [[1, 0, 0, 0, 0]], atol=1e-12)
+        np.testing.assert_allclose(
+            np.abs(expected.candidates), np.eye(5)[: 1 + (counted != "target directions")], atol=1e-12
+        )
+        run = train(network, problem, learning_rate=0.1, steps=found.drop_steps[0.1])
+        weights = np.asarray(run.final.weights[0], np.float64)
+        assert abs(np.linalg.svd(weights)[2][0] @ expected.axis) > 0.98
+        on_axis = np.abs(alignment(weights, expected.axes[0])) > 0.9
+        assert expected.condensed_share == pytest.approx(on_axis.mean(), abs=0.1)
+        assert expected.condensed_share > 0.5
+        assert found.same_sides(expected) > 0.95
+    cosines = [expected.axis_cosine for expected in forecasts]
+    # Near-equal values leave some starts off the target direction; a clear gap none.
+    assert (min(cosines) < 0.9) == (counted == "axis of this start")
+
+
+def test_the_loss_at_a_budget_is_no_better_than_training_and_near_it():
+    problem = load_problem("diabetes")
+    (network,) = starts(problem, 0.01, seeds=1)
+    expected = forecast(network, problem, learning_rate=0.1, budget=400)
+    for budget in (expected.left_by, 400):
+        run = train(network, problem, learning_rate=0.1, steps=budget)
+        assert expected.loss_by(budget) == pytest.approx(run.trajectory["train_loss"][-1], rel=0.15)
+    assert expected.loss_by(401 + expected.left_by) is None
+    assert forecast(network, problem, learning_rate=0.1).loss_by(400) is None

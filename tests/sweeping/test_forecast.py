@@ -1,10 +1,12 @@
 """A study's forecast and the scale it recommends."""
 
+import numpy as np
 import pytest
 
-from nucleate import SpecError
+from nucleate import Problem, SpecError
 from nucleate.studies import Plan, make_spec
 from nucleate.sweeping import forecast_chunk, forecast_study, measure_study, recommend_scale, tabulate_forecasts
+from nucleate.training import train
 
 SPEC = make_spec(data="diabetes", hidden=[30, 30], epsilons=[0.01, 0.005], lrs=[0.1, 0.05], seeds=2)
 PROBLEM = SPEC.load_problem()
@@ -42,9 +44,41 @@ def test_the_smallest_scale_within_the_budget_is_recommended_with_its_fastest_ra
         )
         for run, _ in forecasts
     }
-    assert recommend_scale(SPEC, forecasts, budget=10**6) == (0.005, 0.1, latest[0.005, 0.1])
-    assert recommend_scale(SPEC, forecasts, budget=latest[0.005, 0.1] - 1) == (0.01, 0.1, latest[0.01, 0.1])
+    assert recommend_scale(SPEC, forecasts, budget=20_000)[:3] == (0.005, 0.1, latest[0.005, 0.1])
+    assert recommend_scale(SPEC, forecasts, budget=latest[0.005, 0.1] - 1)[:3] == (0.01, 0.1, latest[0.01, 0.1])
     assert recommend_scale(SPEC, forecasts, budget=5) is None
+
+
+def test_a_budget_that_the_forecasts_do_not_reach_is_refused(forecasts):
+    with pytest.raises(SpecError, match="do not reach to a budget of 20001 steps; make them with budget=20001"):
+        recommend_scale(SPEC, forecasts, budget=20_001)
+
+
+def staircase():
+    """Three outputs learned one after another: singular values 1, 0.5 and 0.25."""
+    rng = np.random.default_rng(0)
+    left, right = (np.linalg.qr(rng.standard_normal((n, 3)))[0] for n in (3, 5))
+    x = rng.standard_normal((200, 5))
+    return Problem.from_arrays(x, x @ (right * [1, 0.5, 0.25]) @ left.T)
+
+
+@pytest.mark.parametrize("problem", [PROBLEM, staircase()], ids=["diabetes", "staircase"])
+def test_within_every_budget_the_recommended_scale_trains_to_a_loss_among_the_lowest(problem):
+    spec = make_spec(data="diabetes", hidden=[30, 30], epsilons=[0.03, 0.01, 0.005], lrs=[0.1, 0.05])
+    forecasts = forecast_study(spec, problem, horizon=900)
+    recommended = set()
+    for budget in (75, 170, 230, 350, 900):
+        found = recommend_scale(spec, forecasts, budget=budget)
+        trained = {}
+        for run, _ in forecasts:
+            start = Plan(spec).start(run, problem.inputs, problem.outputs)
+            training = train(start, problem, learning_rate=run.learning_rate, steps=budget, evaluations=2)
+            trained[run.scale, run.learning_rate] = training.trajectory["train_loss"][-1]
+        assert trained[found.scale, found.lr] <= 1.15 * min(trained.values())
+        assert trained[found.scale, found.lr] <= 1.05 * found.loss
+        recommended.add(found.scale)
+    # The room for the descent is no reason to stay with the largest scale.
+    assert recommended == set(spec.scales)
 
 
 def test_mini_batches_are_refused():

@@ -8,8 +8,11 @@ BITS = 140
 ONE = 1 << BITS
 
 
-def blowup_time(a, W2, b, *, width=1e-15):
-    """``(lower, upper)`` from theory.md's enclosure, after Taylor steps in plain time until it is that narrow."""
+def blowup_time(a, W2, b, *, width=1e-15, each_layer=False):
+    """``(lower, upper)`` from theory.md's enclosure, after Taylor steps in plain time until it is that narrow.
+
+    A step's error counts against the size of the state, or of ``each_layer``, which matters where some are tiny.
+    """
     with mpmath.workprec(BITS):
         # By a power of two, so that nothing is rounded: the size becomes about one, and time scales inversely.
         unit = mpmath.mpf(2) ** int(np.floor(np.log2(np.sqrt(sum((layer**2).sum() for layer in (a, W2, b)) / 3))))
@@ -25,6 +28,10 @@ def blowup_time(a, W2, b, *, width=1e-15):
             series = _series(a, W2, b)
             last = mpmath.mpf(max(abs(int(x)) for layer in series for x in layer[-1].flat)) / ONE
             step = mpmath.root(size * mpmath.mpf(10) ** -26 / last, ORDER)
+            if each_layer:
+                tails = [(int(abs(layer[0]).max()), int(abs(layer[-1]).max())) for layer in series]
+                steps = [mpmath.root(mpmath.mpf(n) / t * mpmath.mpf(10) ** -26, ORDER) for n, t in tails if t]
+                step = min(step, *steps)
             dt = int(step * ONE)
             a, W2, b = (_at(layer, dt) for layer in series)
             time += mpmath.mpf(dt) / ONE

@@ -216,3 +216,49 @@ def test_a_potential_wants_a_state_of_finite_numbers_and_a_degree():
             potential_blowup_time(chain_potential, state, 3)
     with pytest.raises(SpecError, match="1 or more"):
         potential_blowup_time(chain_potential, gaussian(0, 2, 3), 0)
+
+
+@pytest.mark.parametrize(
+    "tiny", [(1e-80, 1e-80, 1), (1, 1e-80, 1e-80), (1e-80, 1, 1e-80), (1e-60, 1e-90, 1), (1e-9, 1, 1e-9)]
+)
+def test_two_layers_far_below_the_third_have_the_blow_up_of_700_bit_arithmetic(tiny, monkeypatch):
+    monkeypatch.setattr(taylor, "BITS", 700)
+    monkeypatch.setattr(taylor, "ONE", 1 << 700)
+    layers = tuple(factor * layer for factor, layer in zip(tiny, gaussian(0, 2, 3), strict=True))
+    time = blowup_time(*layers)
+    lower, upper = taylor.blowup_time(*layers, width=1e-12, each_layer=True)
+    assert time.kind == BlowupKind.BLOWS_UP
+    assert float(time.lower) <= lower
+    assert upper <= float(time.upper)
+    assert time.upper - time.lower < 1e-6 * time.estimate
+
+
+def test_a_smaller_pair_takes_the_logarithm_longer_also_where_energies_underflow():
+    # A pair of rate |b| grows by a factor of 1e20 in log(1e20) / |b|, at any size.
+    a, W2, b = gaussian(0, 2, 3)
+    times = [float(blowup_time(size * a, size * W2, b).estimate) for size in (1e-160, 1e-180, 1e-200)]
+    np.testing.assert_allclose(np.diff(times), np.log(1e20) / np.linalg.norm(b), rtol=1e-6)
+
+
+def test_an_enclosure_that_does_not_close_is_named():
+    # Four layers, two of them tiny: far beyond the horizon of the integration.
+    a, W2, b = gaussian(0, 2, 2)
+    time = blowup_time(1e-80 * a, W2, W2, 1e-80 * b)
+    assert time.kind in (BlowupKind.WIDE, BlowupKind.SETTLES)
+    assert time.lower < time.upper
+
+
+@pytest.mark.parametrize(
+    "layers",
+    [
+        ([0.0, 0.0], [[0.1, -0.3], [0.2, -0.6]], [0.3, 0.1]),
+        ([0.0], [[3.0, -1.0, -2.0]], [0.7, 0.7, 0.7]),
+        ([0.3, 0.1], [[0.1, 0.2], [-0.3, -0.6]], [0.0, 0.0]),
+        ([0.0], [[0.1, -0.3]], [[0.3, 0.0], [0.1, 0.0]], [0.0, 0.7]),
+    ],
+)
+def test_exact_equilibria_rest_though_their_gradients_round_to_something(layers):
+    assert blowup_time(*layers).kind == BlowupKind.RESTS
+    moved = [np.asarray(layer) for layer in layers]
+    moved[0] = moved[0] + 1e-3
+    assert blowup_time(*moved).kind != BlowupKind.RESTS

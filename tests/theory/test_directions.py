@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.integrate import solve_ivp
 
 from nucleate import InitScale, Network
 from nucleate.theory import target_directions
@@ -63,3 +64,62 @@ def test_the_direction_of_one_data_point_is_that_point():
     for activation in ("tanh", "relu", "xtanh"):
         found = target_directions(network_of(activation, 1), x, [[2.0]])
         np.testing.assert_allclose(np.abs(found.directions), [[0.6, 0.0, 0.8, 0.0]], atol=1e-6)
+
+
+def near_a_ray(depth, pair, epsilon, off):
+    """A balanced rank-one start along one pair of singular vectors, with a share ``off`` of the other."""
+    ends = np.where(np.arange(2) == pair, 1.0, off)
+    hidden = np.array([0.6, 0.8])
+    first, last = np.outer(hidden, ends), np.outer(ends, hidden)
+    return [epsilon * layer for layer in (first, *[np.outer(hidden, hidden)] * (depth - 2), last)]
+
+
+def grown(weights, moment):
+    """Plain gradient ascent on <W_L ... W_1, M> in NumPy until the first layer has size 1."""
+    shapes = [weight.shape for weight in weights]
+
+    def unpack(flat):
+        return [part.reshape(2, 2) for part in flat.reshape(len(shapes), -1)]
+
+    def field(_, flat):
+        layers, slopes = unpack(flat), []
+        for at in range(len(layers)):
+            product = moment
+            for after in layers[:at:-1]:
+                product = after.T @ product
+            for before in layers[:at]:
+                product = product @ before.T
+            slopes.append(product)
+        slopes = np.array(slopes)
+        # Time is rescaled so that the size grows exponentially at every depth.
+        return (slopes / np.linalg.norm(layers[0]) ** (len(layers) - 2)).ravel()
+
+    def done(_, flat):
+        return np.linalg.norm(unpack(flat)[0]) - 1
+
+    done.terminal = True
+    start = np.array(weights).ravel()
+    solution = solve_ivp(field, (0, 100), start, method="DOP853", events=done, rtol=1e-11, atol=1e-16)
+    return unpack(solution.y[:, -1])[0]
+
+
+@pytest.mark.parametrize("depth", [2, 3, 4])
+@pytest.mark.parametrize("second", [0.5, 0.84])
+def test_near_the_second_pair_the_first_gains_epsilon_to_the_power_one_less_the_ratio(depth, second):
+    scales, moment = np.array([1e-2, 1e-3, 1e-4]), np.diag([1.0, second])
+    gains = []
+    for epsilon in scales:
+        first = grown(near_a_ray(depth, 1, epsilon, 1e-9), moment)
+        gains.append(np.linalg.norm(first[:, 0]) / np.linalg.norm(first[:, 1]) / 1e-9)
+    slope = -np.polyfit(np.log(scales), np.log(gains), 1)[0]
+    assert slope == pytest.approx(1 / second - 1, rel=0.02)
+
+
+@pytest.mark.parametrize("depth", [2, 3, 4])
+def test_near_the_first_pair_the_second_loses_epsilon_to_the_power_one_less_the_inverse_ratio(depth):
+    scales, moment = np.array([1e-2, 1e-3, 1e-4]), np.diag([1.0, 0.84])
+    left = []
+    for epsilon in scales:
+        first = grown(near_a_ray(depth, 0, epsilon, 1e-6), moment)
+        left.append(np.linalg.norm(first[:, 1]) / np.linalg.norm(first[:, 0]))
+    assert np.polyfit(np.log(scales), np.log(left), 1)[0] == pytest.approx(1 - 0.84, rel=0.02)

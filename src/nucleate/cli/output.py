@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from nucleate.experiments import Experiment, Verdict
+    from nucleate.forecasting import Forecast
     from nucleate.studies import Study, StudySpec
     from nucleate.sweeping import Recommendation
 
@@ -80,6 +81,7 @@ def print_trajectory(study: "Study", rows: int = 16) -> None:
 def print_forecast(
     spec: "StudySpec",
     table: "pl.DataFrame",
+    forecasts: Sequence["Forecast"],
     directions: Sequence[Mapping[str, float]],
     recommendation: "Recommendation | None",
     budget: int,
@@ -89,7 +91,8 @@ def print_forecast(
     from nucleate.studies import tables
 
     title = f"{spec.data}: forecast for {spec.optimizer.name}, training loss down by 1, 10 and 30 % at step"
-    _print_frame(title, table.drop(tables.RUN))
+    aside = [tables.RUN, tables.GAP, *([] if forecasts[0].gap else [tables.AXIS_COSINE])]
+    _print_frame(title, table.drop(aside))
     if any(table[tables.drop(share)].null_count() for share in tables.DROPS):
         print(f"—: not within {horizon} steps, not in the first descent, or not before the leading part diverges.")
     strongest = sorted(directions[0].items(), key=lambda component: -abs(component[1]))
@@ -97,11 +100,51 @@ def print_forecast(
     several = f"one of {len(directions)} target directions, the strongest"
     which = "the target direction or its opposite," if len(directions) == 1 else several
     rest = f" and {len(strongest) - _MOST_COMPONENTS} more" if len(strongest) > _MOST_COMPONENTS else ""
-    print(f"Neurons of the first layer turn to {which} {named}{rest}.")
+    if _all_turn_to_target(forecasts):
+        print(f"Neurons of the first layer turn to {which} {named}{rest}.")
+    else:
+        print(f"The target direction is {named}{rest}, but not every start turns to it.")
+    _print_gap(forecasts)
     outside = len(table) - table[tables.IN_REGIME].sum()
     if outside:
         print(f"{outside} of {len(table)} runs are outside the theory's regime: their steps are orders of magnitude.")
     _print_recommendation(spec, recommendation, budget)
+
+
+def _all_turn_to_target(forecasts: Sequence["Forecast"]) -> bool:
+    """Whether the theory says so: the singular values leave a clear gap, or all axes are near the target direction."""
+    from nucleate.forecasting import CLEAR, CONDENSED
+
+    gap, cosines = forecasts[0].gap, _cosines(forecasts)
+    return gap is None or gap <= CLEAR or (len(cosines) > 0 and min(cosines) > CONDENSED)
+
+
+def _cosines(forecasts: Sequence["Forecast"]) -> list[float]:
+    return [one.axis_cosine for one in forecasts if one.axis_cosine is not None]
+
+
+def _print_gap(forecasts: Sequence["Forecast"]) -> None:
+    """How near the second singular value is to the first, and what follows for the directions."""
+    from nucleate.forecasting import CLEAR
+
+    gap, candidates, cosines = forecasts[0].gap, len(forecasts[0].candidates), _cosines(forecasts)
+    if not gap:
+        return
+    near = f"The second singular value is {gap:.2f} of the first"
+    if gap <= CLEAR:
+        print(f"{near}: a clear gap.")
+        return
+    if not cosines:
+        print(f"{near}, so the neurons need not turn to the target direction.")
+        return
+    spread = f"|cos| to the target direction {min(cosines):.2f} to {max(cosines):.2f}"
+    if candidates > 1:
+        print(
+            f"{near}: each start turns to an axis of its own in the space of {candidates} candidate directions "
+            f"({spread}). Condensed shares count the neurons on that axis."
+        )
+    else:
+        print(f"{near}: the starts' own axes have {spread}. Condensed shares count neurons on the target direction.")
 
 
 def print_plateaus(spec: "StudySpec", plateaus: "pl.DataFrame", recommendation: "Recommendation | None") -> None:
@@ -120,8 +163,10 @@ def _print_recommendation(spec: "StudySpec", recommendation: "Recommendation | N
         print(f"At none of these scales is the plateau certain to end within {budget} steps.")
     else:
         print(
-            f"The smallest scale whose plateau ends within {budget} steps: {spec.convention} {recommendation.scale:g} "
-            f"with learning rate {recommendation.lr:g}, by step {recommendation.latest_step}."
+            f"The smallest scale that {budget} steps are enough for: {spec.convention} {recommendation.scale:g} "
+            f"with learning rate {recommendation.lr:g}. Its plateau ends by step {recommendation.latest_step}, and after "
+            f"{budget} steps its loss is forecast at {recommendation.loss:.3g} at most; the lowest forecast of all is "
+            f"{recommendation.lowest_loss:.3g}."
         )
 
 

@@ -30,18 +30,22 @@ def forecast(
     # Twenty budgets: beyond that a plateau is of no use to anyone who has one.
     horizon = 20 * budget
     with working("simulating the first descent"):
-        forecasts = forecast_study(spec, problem, horizon=horizon)
+        forecasts = forecast_study(spec, problem, horizon=horizon, budget=budget)
     with working("training through the first descent"):
         outcomes = measure_study(spec, problem, forecasts, steps=budget) if check else []
     table = tabulate_forecasts(spec, forecasts, outcomes)
     recommendation = recommend_scale(spec, forecasts, budget=budget)
-    directions = name_directions(problem, forecasts)
+    first = forecasts[0][1]
+    directions = name_directions(problem, first.target_directions)
     if not json:
-        print_forecast(spec, table, directions, recommendation, budget, horizon)
+        runs = [expected for _, expected in forecasts]
+        print_forecast(spec, table, runs, directions, recommendation, budget, horizon)
         return
     curves = [
         {
             "sides": None if expected.sides is None else expected.sides.tolist(),
+            "axis": None if expected.axis is None else name_directions(problem, expected.axis[None])[0],
+            "counts_against": expected.counts_against,
             "loss_curve": {"steps": expected.steps.tolist(), "loss": expected.loss.tolist()},
         }
         for _, expected in forecasts
@@ -50,6 +54,8 @@ def forecast(
         {
             "forecasts": [row | curve for row, curve in zip(table.to_dicts(), curves, strict=True)],
             "target_directions": directions,
+            "gap": first.gap,
+            "candidates": name_directions(problem, first.candidates),
             "budget": budget,
             "recommendation": recommendation and recommendation._asdict(),
         }

@@ -1,9 +1,12 @@
 """Before training: how long the plateau will last, which way the neurons will turn, and whether they all will."""
 
-from nucleate.forecasting.expected import Forecast, StepForecast
-from nucleate.forecasting.forecasts import Outcome, forecast, forecast_many, measure_outcomes
+from nucleate.forecasting.expected import CLEAR, NEAR, Forecast, StepForecast
+from nucleate.forecasting.forecasts import CONDENSED, Outcome, forecast, forecast_many, measure_outcomes
 
 __all__ = [
+    "CLEAR",
+    "CONDENSED",
+    "NEAR",
     "Forecast",
     "Outcome",
     "StepForecast",

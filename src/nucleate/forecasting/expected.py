@@ -1,12 +1,19 @@
 """What a forecast says."""
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from nucleate._wording import card
 from nucleate.optimizers import Optimizer
+
+CLEAR, NEAR = 0.5, 0.8
+"""Second singular values of at most the first share of the first leave a clear gap; from the second on they are near.
+
+In between the axis of a start may be off the target direction, or not (docs/theory.md).
+"""
 
 
 @dataclass(frozen=True)
@@ -46,13 +53,24 @@ class Forecast:
         part, and the mean share of its gradient that points off the path.
     steps, loss : arrays of shape (t,)
         The loss curve through the first descent.
+    late_steps, late_loss : arrays of shape (s,)
+        The leading part's loss from there to the steps of training asked for, as late as the interval of ``left_by``
+        allows; empty where no budget was given or the plateau is not left within it.
     target_directions : array of shape (k, d), or (k, d + 1) with a first-layer bias
         Unit vectors onto which neurons of the first layer turn, strongest first, opposite ones given once.
+    gap : float or None
+        The second singular value of the moment M as a share of the first: 0 for one output. Near 1 neurons need not
+        turn to the target direction. None for activations whose directions are maxima of the one-neuron correlation.
+    candidates : array of shape (k, d), or (k, d + 1)
+        The right singular vectors whose value is at least 0.8 of the first; all directions where ``gap`` is None.
+    axis : array of shape (d,) or (d + 1,), or None
+        The neurons' common axis from this start, where the condensed share is counted: their leading right singular
+        vector in the leading flow. None where ``gap`` is, and where the leading part diverges.
     condensed_share : float or None
-        The share of these neurons with ``|cos| > 0.9`` to one of them when the loss has fallen by 10 %, or where it
-        does not, at the end of what was followed; None where the leading part diverges.
+        The share of the first layer's neurons with ``|cos| > 0.9`` to one of the `axes` when the loss has fallen by
+        10 %, or where it does not, at the end of what was followed; None where the leading part diverges.
     sides : array of shape (m_1,), or None
-        The sign of each neuron's cosine with its nearest target direction at that time.
+        The sign of each neuron's cosine with the nearest of the `axes` at that time.
     horizon : int
     """
 
@@ -65,10 +83,44 @@ class Forecast:
     across: float
     steps: Float[np.ndarray, " t"] = field(repr=False)
     loss: Float[np.ndarray, " t"] = field(repr=False)
+    late_steps: Float[np.ndarray, " s"] = field(repr=False)
+    late_loss: Float[np.ndarray, " s"] = field(repr=False)
     target_directions: Float[np.ndarray, "k d"] = field(repr=False)
+    gap: float | None
+    candidates: Float[np.ndarray, "k d"] = field(repr=False)
+    axis: Float[np.ndarray, " d"] | None = field(repr=False)
     condensed_share: float | None
     sides: Int[np.ndarray, " m_1"] | None = field(repr=False)
     horizon: int
+
+    @property
+    def counts_against(self) -> Literal["target directions", "axis of this start"]:
+        """What ``condensed_share`` and ``sides`` count: where two singular values are near, the start's own axis."""
+        own = self.gap is not None and self.gap >= NEAR and self.axis is not None
+        return "axis of this start" if own else "target directions"
+
+    @property
+    def axes(self) -> Float[np.ndarray, "k d"]:
+        """The directions that they are about."""
+        if self.axis is None or self.counts_against == "target directions":
+            return self.target_directions
+        return self.axis[None]
+
+    @property
+    def axis_cosine(self) -> float | None:
+        """How near this start's axis is to the target direction, as ``|cos|``; None where there is no axis."""
+        return None if self.axis is None else float(abs(self.target_directions[0] @ self.axis))
+
+    def loss_by(self, step: int) -> float | None:
+        """The training loss expected at a step at the latest; None where it was not followed so far.
+
+        Parameters
+        ----------
+        step : int
+        """
+        if not len(self.late_steps) or not self.late_steps[0] <= step <= self.late_steps[-1]:
+            return None
+        return float(np.interp(step, self.late_steps, self.late_loss))
 
     def _repr_html_(self) -> str:
         rows: dict[str, object] = {
@@ -76,9 +128,12 @@ class Forecast:
         }
         rows |= {
             "neurons that condense": (
-                "—" if self.condensed_share is None else f"{self.condensed_share:.0%} of the first layer"
+                "—"
+                if self.condensed_share is None
+                else f"{self.condensed_share:.0%} of the first layer, onto the {self.counts_against}"
             ),
             "directions": len(self.target_directions),
+            "second singular value": "—" if self.gap is None else f"{self.gap:.2f} of the first",
             "in the theory's regime": "yes" if self.in_regime else "no: orders of magnitude only",
         }
         return card(f"Forecast for {self.optimizer.name}, learning rate {self.learning_rate:g}", rows)

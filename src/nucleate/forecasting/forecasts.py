@@ -9,8 +9,16 @@ from jaxtyping import Float, Int
 
 from nucleate.errors import SpecError
 from nucleate.forecasting.departure import WeightedRows, departures, restore, unrestore
-from nucleate.forecasting.expected import Forecast
-from nucleate.forecasting.judgement import BETWEEN, PathReading, judge, point_of_drop, points_between, points_to_read
+from nucleate.forecasting.expected import NEAR, Forecast
+from nucleate.forecasting.judgement import (
+    BETWEEN,
+    Judgement,
+    PathReading,
+    judge,
+    point_of_drop,
+    points_between,
+    points_to_read,
+)
 from nucleate.forecasting.leading import MOST_ROWS, leading, spaced_rows
 from nucleate.forecasting.simulation import Simulation
 from nucleate.models import describe, take_apart
@@ -18,12 +26,12 @@ from nucleate.network import Network
 from nucleate.observe import alignment, neurons
 from nucleate.optimizers import GD, Optimizer
 from nucleate.problems import Problem
-from nucleate.theory import target_directions
+from nucleate.theory import singular_directions, target_directions
 from nucleate.training import check_runs, engine, make_settings
 
 HORIZON = 100_000
 CONDENSED = 0.9
-"""A neuron has condensed when its cosine with a target direction exceeds this, in size."""
+"""A neuron has condensed when its cosine with one of the forecast's axes exceeds this, in size."""
 
 
 def forecast(
@@ -33,6 +41,7 @@ def forecast(
     learning_rate: float = 0.05,
     *,
     horizon: int = HORIZON,
+    budget: int | None = None,
 ) -> Forecast:
     """Forecast one full-batch training run; see `forecast_many`.
 
@@ -45,7 +54,10 @@ def forecast(
     >>> print(expected.drop_steps[0.1], expected.in_regime)
     109 [106, 110] True
     """
-    return forecast_many([network], problem, learning_rates=[learning_rate], optimizer=optimizer, horizon=horizon)[0]
+    rates = [learning_rate]
+    return forecast_many([network], problem, learning_rates=rates, optimizer=optimizer, horizon=horizon, budget=budget)[
+        0
+    ]
 
 
 def forecast_many(
@@ -55,6 +67,7 @@ def forecast_many(
     learning_rates: Sequence[float],
     optimizer: Optimizer | str = GD,
     horizon: int = HORIZON,
+    budget: int | None = None,
 ) -> list[Forecast]:
     """Forecast full-batch training runs of one architecture, before any training.
 
@@ -75,6 +88,8 @@ def forecast_many(
         One that follows the gradient, or whose steps do not depend on its size.
     horizon : int
         Runs still on their plateau at this step are not followed further.
+    budget : int, optional
+        The steps of training for which the loss is asked: runs that leave their plateau before are followed so far.
 
     Returns
     -------
@@ -127,32 +142,76 @@ def forecast_many(
         # vanishes, as that of a first-layer bias does for targets of mean zero, the rest of the gradient decides.
         finely = simulation.states_pushed(points_between(points), rest)
         followed = [restored(states) for states in finely][::BETWEEN]
-    targets = _targets(networks[0], problem)
-    forecasts = []
-    for run, rate in enumerate(learning_rates):
+    targets, values = _targets(networks[0], problem)
+    judgements = []
+    for run in range(len(networks)):
         reading = PathReading(points[run], (leading_loss + excess)[:, run], speed[:, run], across[:, run])
-        judgement = judge(
-            reading,
-            drops[run],
-            float(simulation.plateau_loss[run] / simulation.start_loss[run]),
-            keeps_pace=keeps_pace,
-        )
-        turned, sides, share = point_of_drop(drops[run]), None, None
-        # Where the leading part has jumped away instead, its directions say nothing of the network's.
-        if leading_loss[turned, run] <= (1 + engine.DROPS[0]) * simulation.start_loss[run]:
-            sides, share = condensed(followed[turned][run], targets)
-        forecasts.append(
-            Forecast(
-                optimizer=optimizer,
-                learning_rate=rate,
-                target_directions=targets,
-                condensed_share=share,
-                sides=sides,
-                horizon=horizon,
-                **judgement._asdict(),
+        judgements.append(
+            judge(
+                reading,
+                drops[run],
+                float(simulation.plateau_loss[run] / simulation.start_loss[run]),
+                keeps_pace=keeps_pace,
             )
         )
+    late = _follow_on(simulation, judgements, drops, 0 if budget is None else budget)
+    forecasts = []
+    for run, (rate, judgement) in enumerate(zip(learning_rates, judgements, strict=True)):
+        turned, axis = point_of_drop(drops[run]), None
+        # Where the leading part has jumped away instead, its directions say nothing of the network's.
+        told = leading_loss[turned, run] <= (1 + engine.DROPS[0]) * simulation.start_loss[run]
+        if told and values is not None:
+            axis = _common_axis(followed[turned][run], targets[0])
+        expected = Forecast(
+            optimizer=optimizer,
+            learning_rate=rate,
+            late_steps=late[run][0],
+            late_loss=late[run][1],
+            target_directions=targets if values is None else targets[:1],
+            gap=None if values is None else _gap(values),
+            candidates=targets if values is None else targets[values >= NEAR * values[0]],
+            axis=axis,
+            condensed_share=None,
+            sides=None,
+            horizon=horizon,
+            **judgement._asdict(),
+        )
+        if told:
+            sides, share = condensed(followed[turned][run], expected.axes)
+            expected = replace(expected, sides=sides, condensed_share=share)
+        forecasts.append(expected)
     return forecasts
+
+
+def _follow_on(
+    simulation: Simulation, judgements: Sequence[Judgement], drops: Int[np.ndarray, "runs drops"], budget: int
+) -> list[tuple[Float[np.ndarray, " s"], Float[np.ndarray, " s"]]]:
+    """The late curve of every run; only those that leave their plateau before the budget are followed."""
+    late = [(np.empty(0), np.empty(0))] * len(judgements)
+    which, lags = [], []
+    for run, judgement in enumerate(judgements):
+        if judgement.left_by is not None and judgement.left_by <= budget:
+            which.append(run)
+            lags.append(judgement.left_by - int(drops[run].max()))
+    for run, lag, (steps, losses) in zip(which, lags, simulation.follow_on(which, budget), strict=True):
+        reached = int(drops[run].argmax())
+        fallen = drops[run][reached], (1 - engine.DROPS[reached]) * simulation.start_loss[run]
+        late[run] = np.append(fallen[0], steps) + lag, np.append(fallen[1], losses)
+    return late
+
+
+def _gap(values: Float[np.ndarray, " k"]) -> float:
+    """The second singular value as a share of the first; a moment of zero tells no direction from another."""
+    if len(values) == 1:
+        return 0.0
+    return float(values[1] / values[0]) if values[0] > 0 else 1.0
+
+
+def _common_axis(network: Network, target: Float[np.ndarray, " d"]) -> Float[np.ndarray, " d"]:
+    """The leading right singular vector of the first layer's neurons, on the target direction's side."""
+    axis = np.linalg.svd(np.nan_to_num(neurons(network, 1)), full_matrices=False)[2][0]
+    oriented: np.ndarray = axis * (-1.0 if axis @ target < 0 else 1.0)
+    return oriented
 
 
 def _refuse_unforecast(networks: Sequence[Any], optimizer: Optimizer) -> None:
@@ -169,17 +228,20 @@ def _refuse_unforecast(networks: Sequence[Any], optimizer: Optimizer) -> None:
         )
 
 
-def condensed(network: Network, targets: Float[np.ndarray, "k d"]) -> tuple[Int[np.ndarray, " m_1"], float]:
-    """For the first layer's neurons the side of their nearest target direction, and the share that has condensed."""
+def condensed(network: Network, axes: Float[np.ndarray, "k d"]) -> tuple[Int[np.ndarray, " m_1"], float]:
+    """For the first layer's neurons the side of their nearest axis, and the share that has condensed."""
     # A run that diverged on the way leaves NaN, which has no direction.
     vectors = np.nan_to_num(neurons(network, 1))
-    cosines = np.stack([alignment(vectors, target) for target in targets])
+    cosines = np.stack([alignment(vectors, axis) for axis in axes])
     nearest = np.take_along_axis(cosines, np.abs(cosines).argmax(axis=0)[None], axis=0)[0]
     return np.sign(nearest).astype(np.int64), float(np.mean(np.abs(nearest) > CONDENSED))
 
 
-def _targets(network: Network, problem: Problem) -> Float[np.ndarray, "k d"]:
-    """From the residuals at output zero, or at the best constant where a bias beyond the first layer fits it."""
+def _targets(network: Network, problem: Problem) -> tuple[Float[np.ndarray, "k d"], Float[np.ndarray, " k"] | None]:
+    """From the residuals at output zero, or at the best constant where a bias beyond the first layer fits it.
+
+    The target directions; or all singular directions with their values, of which the first is the target direction.
+    """
     x, y = problem.train.x, problem.train.y
     if not network.activation.slope:
         # Their search walks over the data thousands of times.
@@ -189,7 +251,9 @@ def _targets(network: Network, problem: Problem) -> Float[np.ndarray, "k d"]:
     if any(bias is not None for bias in network.biases[1:]):
         outputs = np.broadcast_to(problem.loss.constant_outputs(y), y.shape)
     residuals = problem.loss.residual(outputs, y)
-    return target_directions(network, x, residuals).directions
+    if network.activation.slope:
+        return tuple(singular_directions(network, x, residuals))
+    return target_directions(network, x, residuals).directions, None
 
 
 @dataclass(frozen=True)
@@ -238,7 +302,7 @@ def measure_outcomes(
     ((reached, _),) = training.states_at(ends[:, None])
     outcomes = []
     for run, (network, forecast) in enumerate(zip(reached, forecasts, strict=True)):
-        sides, share = condensed(network, forecast.target_directions)
+        sides, share = condensed(network, forecast.axes)
         found = {
             amount: int(step) if step >= 0 else None for amount, step in zip(engine.DROPS, drops[run], strict=True)
         }

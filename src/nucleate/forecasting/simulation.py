@@ -13,6 +13,8 @@ from nucleate.training import engine
 
 _RATIO = 1.2
 """From one evaluation's step to the next's."""
+_FINER = 1.05
+"""The same where the loss itself is asked for."""
 
 
 class Simulation:
@@ -46,6 +48,7 @@ class Simulation:
         self._program = program
         self._data = engine.place_data(data, data, networks[0].dtype)
         self._start = engine.start(program, networks, learning_rates, [0] * len(networks), len(x))
+        self._left = self._start
         self.start_loss = self._losses(self._start)
         self.plateau_loss = self.start_loss
         if any(bias is not None for bias in networks[0].biases[1:]):
@@ -77,7 +80,25 @@ class Simulation:
                 if not state.running or fallen or (left_plateau and _is_flat(steps, losses[run])):
                     left.append(run)
             alive = [run for run in alive if run not in left]
+        self._left = runs
         return np.array([run.drop_steps for run in runs]), np.array([run.step for run in runs])
+
+    def follow_on(
+        self, which: Sequence[int], until: int
+    ) -> list[tuple[Float[np.ndarray, " s"], Float[np.ndarray, " s"]]]:
+        """Steps and losses of some of the runs from where `first_descent` left them to ``until``; NaN once diverged."""
+        runs = [self._left[run] for run in which]
+        curves = [([int(run.step) - 1], [float(run.loss)]) for run in runs]
+        at = min((steps[0] for steps, _ in curves), default=until)
+        while at < until:
+            at = min(max(at + 1, int(at * _FINER)), until)
+            # The loss a step carries is that before its update.
+            runs = engine.advance(self._program, runs, self._data, [at + 1] * len(runs))
+            for (steps, losses), run in zip(curves, runs, strict=True):
+                if steps[-1] < at:
+                    steps.append(at)
+                    losses.append(float(run.loss) if run.running else np.nan)
+        return [(np.array(steps, float), np.array(losses)) for steps, losses in curves]
 
     def states_at(
         self, points: Int[np.ndarray, "runs points"]

@@ -7,7 +7,9 @@ Derived here. Neuron k, ``s(z_k)``, is replaced by ``g_k s(v)`` with what enters
 
 What enters neuron k is ``z_k = w_k . h + b_k`` with the original activations h; these are the merged ones, spread out,
 up to the changes before. So ``z_k - c_k v`` is affine in the merged activations, whose box interval arithmetic gives,
-plus ``w_k`` times these changes. The second term is a function of one number, bounded on a grid and by S between its
+plus ``w_k`` times these changes. Both networks are computed with numbers of finite precision: what a layer of k inputs
+rounds is at most ``(k + 3) u`` of the sum of its terms' sizes, u half the numbers' spacing, and is added for both.
+The second term is a function of one number, bounded on a grid and by S between its
 points. The outputs move by at most ``|W_L|`` times the last hidden layer's changes.
 """
 
@@ -68,7 +70,11 @@ class Ball:
 
 
 def merge_bound(
-    layers: Sequence[Affine], mergings: Sequence[Merging], activation: Activation, domain: Box | Ball
+    layers: Sequence[Affine],
+    mergings: Sequence[Merging],
+    activation: Activation,
+    domain: Box | Ball,
+    dtype: str = "float64",
 ) -> Float[np.ndarray, " c"]:
     """For each output, a bound of its change by the mergings over all inputs in the domain.
 
@@ -81,6 +87,8 @@ def merge_bound(
     activation : Activation
         Infinite bounds come out where its ``lipschitz`` is not known.
     domain : Box or Ball
+    dtype : str
+        In which both networks are computed; their rounding counts.
 
     Returns
     -------
@@ -100,8 +108,33 @@ def merge_bound(
         level = activate(activation, middle)
         reached = Box(level - activation.lipschitz * radius, level + activation.lipschitz * radius)
         gathered = merging.gather(following)
+    narrow = [*(merging.merged for merging in mergings), gathered]
+    unit = float(np.finfo(dtype).eps) / 2
     bound: np.ndarray = np.abs(layers[-1].weights) @ changes
+    for network in (layers, narrow):
+        bound = bound + _rounding(network, activation, domain, unit)
     return bound
+
+
+def _rounding(
+    layers: Sequence[Affine], activation: Activation, domain: Box | Ball, unit: float
+) -> Float[np.ndarray, " c"]:
+    """How far outputs computed with relative rounding ``unit`` are from the exact ones, at most, to first order."""
+    inputs = layers[0].weights.shape[1]
+    sizes = _largest(*domain.reach(Affine(np.eye(inputs), np.zeros(inputs))))
+    error, reached = np.zeros(inputs), domain
+    for place, layer in enumerate(layers):
+        weights = np.abs(layer.weights)
+        terms = weights @ sizes + np.abs(layer.bias)
+        error = weights @ error + (layer.weights.shape[1] + 3) * unit * terms
+        if place + 1 < len(layers):
+            middle, radius = reached.reach(layer)
+            level = activate(activation, middle)
+            reached = Box(level - activation.lipschitz * radius, level + activation.lipschitz * radius)
+            sizes = _largest(level, activation.lipschitz * radius)
+            # Activations are computed to a few units in the last place.
+            error = activation.lipschitz * error + 8 * unit * sizes
+    return error
 
 
 def _largest(middle: Float[np.ndarray, " m"], radius: Float[np.ndarray, " m"]) -> Float[np.ndarray, " m"]:
@@ -124,7 +157,7 @@ def _curvature(
 
 def _bound(network: Network, traces: Sequence[Merging], x: Float[np.ndarray, "n d"]) -> Bound:
     box = Box(x.min(axis=0), x.max(axis=0))
-    changed = merge_bound(affine_layers(network), traces, network.activation, box)
+    changed = merge_bound(affine_layers(network), traces, network.activation, box, str(np.dtype(network.dtype)))
     return Bound(float(changed.max()), "largest over the box of the training inputs")
 
 

@@ -23,6 +23,8 @@ PLATEAU_END, DESCENT_END = "plateau_end", "descent_end"
 STEP = "step"
 
 IN_REGIME, CONDENSED_SHARE = "in_regime", "condensed_share"
+GAP, AXIS_COSINE = "gap", "axis_cosine"
+"""The second singular value as a share of the first; how near a start's axis is to the target direction."""
 MEASURED_CONDENSED_SHARE, SAME_SIDES = "measured_condensed_share", "same_sides"
 LOWER, UPPER = "lower_10", "upper_10"
 """The interval in which the loss is forecast to be down by 10 %."""
@@ -180,6 +182,8 @@ def forecasts_schema(convention: str, *, with_outcomes: bool = False) -> pl.Sche
             UPPER: pl.Int64(),
             drop(0.3): pl.Int64(),
             CONDENSED_SHARE: pl.Float64(),
+            GAP: pl.Float64(),
+            AXIS_COSINE: pl.Float64(),
             **(outcomes if with_outcomes else {}),
         }
     )

@@ -1,25 +1,46 @@
 """The forecast of a whole study, before any of its runs is trained."""
 
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 import polars as pl
+from jaxtyping import Float
 
 from nucleate.errors import SpecError
 from nucleate.forecasting import Forecast, Outcome, forecast_many, measure_outcomes
 from nucleate.problems import Problem
 from nucleate.studies import Plan, PlannedRun, StudySpec, tables
 
+AMONG_THE_LOWEST = 0.1
+"""A loss is among the lowest if it exceeds the lowest by at most this share of it."""
+LEARNED = 0.001
+"""Losses below this share of the start are not told apart."""
+
 
 class Recommendation(NamedTuple):
-    """The smallest init scale that leaves its plateau within a budget of steps, and the learning rate that does it."""
+    """The smallest init scale that a budget of steps is enough for, and its learning rate.
+
+    Attributes
+    ----------
+    scale, lr : float
+    latest_step : int
+        By which the plateau of every seed has ended.
+    loss, lowest_loss : float
+        Forecast at the budget's end: of its worst seed, and of the scale and rate where that is lowest.
+    """
 
     scale: float
     lr: float
     latest_step: int
+    loss: float
+    lowest_loss: float
 
 
-def forecast_study(spec: StudySpec, problem: Problem, *, horizon: int) -> list[tuple[PlannedRun, Forecast]]:
+def forecast_study(
+    spec: StudySpec, problem: Problem, *, horizon: int, budget: int | None = None
+) -> list[tuple[PlannedRun, Forecast]]:
     """A forecast for every run of a study; see `nucleate.forecast_many`.
 
     Parameters
@@ -28,6 +49,8 @@ def forecast_study(spec: StudySpec, problem: Problem, *, horizon: int) -> list[t
     problem : Problem
     horizon : int
         Runs still on their plateau at this step are not followed further.
+    budget : int, optional
+        The most steps for which `recommend_scale` will be asked; by default the horizon.
 
     Returns
     -------
@@ -47,6 +70,7 @@ def forecast_study(spec: StudySpec, problem: Problem, *, horizon: int) -> list[t
         learning_rates=[run.learning_rate for run in runs],
         optimizer=spec.optimizer,
         horizon=horizon,
+        budget=horizon if budget is None else budget,
     )
     return list(zip(runs, forecasts, strict=True))
 
@@ -104,6 +128,8 @@ def tabulate_forecasts(
             tables.LOWER: main and main.lower,
             tables.UPPER: main and main.upper,
             tables.CONDENSED_SHARE: forecast.condensed_share,
+            tables.GAP: forecast.gap,
+            tables.AXIS_COSINE: forecast.axis_cosine,
         }
         if outcomes:
             outcome = outcomes[index]
@@ -114,15 +140,14 @@ def tabulate_forecasts(
     return pl.DataFrame(rows, schema=tables.forecasts_schema(spec.convention, with_outcomes=bool(outcomes)))
 
 
-def name_directions(problem: Problem, forecasts: Sequence[tuple[PlannedRun, Forecast]]) -> list[dict[str, float]]:
-    """The target directions, the same for all runs, strongest first: their components by the inputs' names.
+def name_directions(problem: Problem, directions: Float[np.ndarray, "k d"]) -> list[dict[str, float]]:
+    """The components of directions, such as a forecast's target directions, candidates or axes, by the inputs' names.
 
     Parameters
     ----------
     problem : Problem
-    forecasts : sequence of (PlannedRun, Forecast)
+    directions : array of shape (k, d), or (k, d + 1) with a first-layer bias
     """
-    directions = forecasts[0][1].target_directions
     names = [*problem.preprocessing.encoded_inputs, "bias"]
     return [dict(zip(names, direction.tolist(), strict=False)) for direction in directions]
 
@@ -130,34 +155,58 @@ def name_directions(problem: Problem, forecasts: Sequence[tuple[PlannedRun, Fore
 def recommend_scale(
     spec: StudySpec, forecasts: Sequence[tuple[PlannedRun, Forecast]], *, budget: int
 ) -> Recommendation | None:
-    """The smallest scale at which every seed leaves its plateau within the budget, by the intervals' upper ends.
+    """The smallest scale at which every seed has left its plateau and learned as much as any by the end of the budget.
 
-    Having left it is having lost 30 % of the loss, or what of 10 % and 1 % the first descent brings, and more than the
-    best constant output does.
+    Having left the plateau is having lost 30 % of the loss, or what of 10 % and 1 % the first descent brings, and more
+    than the best constant output does, by the upper end of the interval. Having learned as much is that the loss
+    forecast for the budget's end, as late as that interval allows, is at most a tenth above the lowest that is
+    forecast for any scale and rate; losses below a thousandth of the start are not told apart.
 
     Parameters
     ----------
     spec : StudySpec
     forecasts : sequence of (PlannedRun, Forecast)
     budget : int
-        In steps.
+        In steps; at most that for which the forecasts were made.
 
     Returns
     -------
     Recommendation or None
-        None where no scale of the study does so.
+        None where no scale of the study leaves its plateau within the budget.
+
+    Raises
+    ------
+    SpecError
+        For a budget beyond that for which the forecasts were made.
     """
-    fitting = []
+    left = []
     for scale in spec.scales:
         for lr in spec.lrs:
             cell = [forecast for run, forecast in forecasts if (run.scale, run.learning_rate) == (scale, lr)]
-            latest = [forecast.left_by for forecast in cell]
-            known = [step for step in latest if step is not None]
-            if len(known) == len(cell) and max(known) <= budget:
-                fitting.append(Recommendation(scale, lr, max(known)))
+            steps = [forecast.left_by for forecast in cell]
+            known = [step for step in steps if step is not None and step <= budget]
+            losses = [_loss_by(forecast, budget) for forecast in cell] if len(known) == len(cell) else [math.nan]
+            # The leading part may also diverge behind its first descent.
+            if all(map(math.isfinite, losses)):
+                left.append(Recommendation(scale, lr, max(known), max(losses), math.nan))
+    if not left:
+        return None
+    lowest = min(cell.loss for cell in left)
+    enough = max((1 + AMONG_THE_LOWEST) * lowest, LEARNED * min(forecast.loss[0] for _, forecast in forecasts))
     # A larger gamma is a smaller scale; of equal scales the faster learning rate.
     sign = -1 if spec.convention == "gamma" else 1
-    return min(fitting, key=lambda cell: (sign * cell.scale, cell.latest_step), default=None)
+    fitting = [cell._replace(lowest_loss=lowest) for cell in left if cell.loss <= enough]
+    return min(fitting, key=lambda cell: (sign * cell.scale, cell.latest_step))
+
+
+def _loss_by(forecast: Forecast, budget: int) -> float:
+    loss = forecast.loss_by(budget)
+    if loss is None:
+        raise SpecError(
+            f"The forecasts do not reach to a budget of {budget} steps; make them with budget={budget}, "
+            "or ask for less."
+        )
+    return loss
 
 
 def _models(spec: StudySpec, problem: Problem, runs: Sequence[PlannedRun]) -> list[Any]:

@@ -16,7 +16,7 @@ from nucleate.theory.correlation import (
     leading_part,
     moment_form,
 )
-from nucleate.theory.directions import TargetDirections, target_directions
+from nucleate.theory.directions import TargetDirections, singular_directions, target_directions
 from nucleate.theory.effective import FirstIntegrals, State, energy, first_integrals, vector_field
 from nucleate.theory.factorization import (
     FactorizationForecast,
@@ -68,6 +68,7 @@ __all__ = [
     "moment_form",
     "potential_blowup_time",
     "sensing_loss",
+    "singular_directions",
     "split_first_layer",
     "states_at_fractions",
     "states_at_times",

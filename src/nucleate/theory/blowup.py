@@ -31,7 +31,9 @@ from jaxtyping import Array, ArrayLike, Bool, Float, Int, PyTree
 
 from nucleate import devices
 from nucleate.theory import checks
+from nucleate.theory.ahead import HeadStart, head_start
 from nucleate.theory.effective import AnyArray
+from nucleate.theory.exact import rests
 from nucleate.theory.flow import HORIZON, Ascent, Flow, Mark, Perturbation, Potential
 from nucleate.theory.linear import chain_potential, linear_potential
 from nucleate.theory.modes import ThreeLayers, frames
@@ -61,6 +63,8 @@ class BlowupKind(IntEnum):
     """Up to the time ``lower`` the energy is not known to turn positive; if it never does, there is no blow-up."""
     GROWS_FOREVER = 3
     """The potential has degree two (or one): exponential (or linear) growth, and no blow-up from any state."""
+    WIDE = 4
+    """It blows up between ``lower`` and ``upper``, which rounding or the horizon keeps more than a thousandth apart."""
 
 
 class BlowupTime(NamedTuple):
@@ -69,7 +73,7 @@ class BlowupTime(NamedTuple):
     Attributes
     ----------
     estimate, lower, upper : arrays of float64
-        Infinite where there is no blow-up.
+        Infinite where there is no blow-up. Of kind ``WIDE`` the estimate is but one time between the ends.
     kind : array of int
         A `BlowupKind`.
     """
@@ -116,13 +120,51 @@ def blowup_time(*layers: ArrayLike) -> BlowupTime:
     """
     chain = checks.chain(layers)
     batch = chain[0].shape[:-1]
+    states = [tuple(layer[index] for layer in chain) for index in np.ndindex(batch)]
     if len(chain) == 2:
-        return _never(batch)
-    make, start = (ThreeLayers, (chain, frames(chain))) if len(chain) == 3 else (_chain_flow, (chain,))
-    if batch:
+        times = _never(batch)
+    elif len(chain) == 3:
+        ahead = [head_start(state) for state in states]
+        begun = [state if start is None else start.layers for state, start in zip(states, ahead, strict=True)]
+        chain = tuple(np.stack(layers).reshape(batch + layers[0].shape) for layers in zip(*begun, strict=True))
+        times = _from_start(ThreeLayers, chain, frames(chain))
+        times = BlowupTime(*map(np.array, times))
+        for index, start in zip(np.ndindex(batch), ahead, strict=True):
+            if start is not None:
+                _shift(times, index, start)
+    else:
+        times = _from_start(_chain_flow, chain)
+    times = BlowupTime(*map(np.array, times))
+    for index, state in zip(np.ndindex(batch), states, strict=True):
+        if times.kind[index] != BlowupKind.BLOWS_UP:
+            outer, *matrices, inner = state
+            _judge_rest(times, index, rests([inner[:, None], *matrices[::-1], outer[None]], np.ones((1, 1))))
+    return times
+
+
+def _from_start(make: Callable[..., Flow], *start: Any) -> BlowupTime:
+    """Of a state or an ensemble; ``start`` is the chain and what else the flow is made of."""
+    if start[0][0].ndim > 1:
         return _of_ensemble(make, start)
     time, kept = _by_two_runs(make, *start)
-    return time if kept else _with_care(_chain_flow, chain)
+    return time if kept else _with_care(_chain_flow, start[0])
+
+
+def _shift(times: BlowupTime, index: tuple[int, ...], start: HeadStart) -> None:
+    """From the time of a state that was followed in closed form to that of its start."""
+    times.estimate[index] = (times.estimate[index] + start.time) / start.rate
+    times.lower[index] = max((times.lower[index] + start.time - start.error) / start.rate, 0.0)
+    times.upper[index] = (times.upper[index] + start.time + start.error) / start.rate
+
+
+def _judge_rest(times: BlowupTime, index: tuple[int, ...], exactly: bool) -> None:
+    """Whether a state rests is decided by its numbers as they are given, not by rounded gradients."""
+    if exactly:
+        for ends in times[:3]:
+            ends[index] = np.inf
+        times.kind[index] = BlowupKind.RESTS
+    elif times.kind[index] == BlowupKind.RESTS:
+        times.lower[index], times.kind[index] = 0.0, BlowupKind.SETTLES
 
 
 @devices.in_float64
@@ -153,7 +195,11 @@ def linear_blowup_time(weights: Sequence[ArrayLike], moment: ArrayLike) -> Blowu
     """
     arrays, matrix = checks.weights_and_moment(weights, moment)
     potential = Partial(linear_potential, moment=matrix)
-    return potential_blowup_time(potential, arrays, len(arrays), float(np.linalg.norm(matrix, 2)))
+    found = potential_blowup_time(potential, arrays, len(arrays), float(np.linalg.norm(matrix, 2)))
+    time = BlowupTime(*map(np.array, found))
+    if time.kind != BlowupKind.BLOWS_UP:
+        _judge_rest(time, (), rests(arrays, matrix))
+    return time
 
 
 @devices.in_float64
@@ -261,7 +307,8 @@ def _enclose(flow: Flow) -> tuple[BlowupTime, Bool[AnyArray, ""]]:
 
     lower, upper = jax.vmap(at)(*_runs(2, TOLERANCE))
     estimate, error = upper[0], jnp.abs(upper[0] - upper[1]) + ROUNDING * upper[0]
-    kept = jnp.isfinite(upper).all() & (error < AMPLIFIED * estimate)
+    closed_enough = (upper[0] - lower[0] < AMPLIFIED * estimate) & (error < AMPLIFIED * estimate)
+    kept = jnp.isfinite(upper).all() & closed_enough
     enclosed = BlowupTime(
         jnp.where(flow.moves, flow.unit * estimate, jnp.inf),
         jnp.where(flow.moves, flow.unit * (lower[0] - error), jnp.inf),
@@ -290,11 +337,12 @@ def _enclose_with_care(flow: Flow) -> BlowupTime:
     highest = jnp.max(jnp.where(agreed, lower, 0.0)) * (1 - ROUNDING)
     lowest = jnp.min(jnp.where(agreed, upper, jnp.inf)) * (1 + ROUNDING)
     known = jnp.isfinite(lowest)
+    blows_up = jnp.where(lowest - highest > APART * highest, BlowupKind.WIDE, BlowupKind.BLOWS_UP)
     return BlowupTime(
         jnp.where(known, flow.unit * jnp.clip(estimate, highest, lowest), jnp.inf),
         flow.unit * highest,
         flow.unit * lowest,
-        jnp.where(known, BlowupKind.BLOWS_UP, BlowupKind.SETTLES),
+        jnp.where(known, blows_up, BlowupKind.SETTLES),
     )
 
 

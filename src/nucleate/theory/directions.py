@@ -74,7 +74,8 @@ def target_directions(network: Network, x: ArrayLike, residuals: ArrayLike) -> T
     TargetDirections(directions=array([[0.6, 0.8]]), values=array([5.]))
     """
     if network.activation.slope:
-        return _of_moment(moment_form(network, x, residuals)[1])
+        found = singular_directions(network, x, residuals)
+        return TargetDirections(found.directions[:1], found.values[:1])
     potential = correlation_potential(network, x, residuals)[0]
     inputs, outputs = first_inputs(network, potential.keywords["x"]), potential.keywords["residuals"]
     # Beyond a biased layer everything is linear in what enters it.
@@ -85,11 +86,38 @@ def target_directions(network: Network, x: ArrayLike, residuals: ArrayLike) -> T
     return _distinct(np.asarray(ends), np.asarray(values), both_signs=both_signs)
 
 
-def _of_moment(moment: Float[np.ndarray, "c d"]) -> TargetDirections:
-    """The top right singular vector, with the sign that a single output gives it: ``u / |u|``."""
-    left, values, right = np.linalg.svd(moment)
-    sign = np.sign(left[np.abs(left[:, 0]).argmax(), 0])
-    return TargetDirections(sign * right[:1], values[:1])
+def singular_directions(network: Network, x: ArrayLike, residuals: ArrayLike) -> TargetDirections:
+    """All right singular vectors of ``M`` with their singular values, for a smooth activation of multiplicity 1.
+
+    The first is the target direction. Neurons turn to it as ``epsilon^-(sigma_1 / sigma_2 - 1)`` grows, so where the
+    second value is near the first they may end anywhere in the plane of both (derived here, docs/theory.md).
+
+    Parameters
+    ----------
+    network : Network
+    x : array of shape (n, d)
+    residuals : array of shape (n, c)
+
+    Returns
+    -------
+    TargetDirections
+        As many as M has rows or columns, whichever are fewer; each with the sign that a single output gives it.
+
+    Raises
+    ------
+    ArchitectureError
+        As `nucleate.theory.correlation.moment_form`.
+
+    Examples
+    --------
+    >>> from nucleate import InitScale
+    >>> network = Network.create(2, [3, 3], 2, scale=InitScale("epsilon", 1e-3))
+    >>> singular_directions(network, [[3.0, 0.0], [0.0, 4.0]], [[2.0, 0.0], [0.0, 2.0]]).values
+    array([4., 3.])
+    """
+    left, values, right = np.linalg.svd(moment_form(network, x, residuals)[1], full_matrices=False)
+    signs = np.sign(np.take_along_axis(left, np.abs(left).argmax(axis=0)[None], axis=0)[0])
+    return TargetDirections(signs[:, None] * right, values)
 
 
 def _starts(d: int) -> Float[np.ndarray, "starts d"]:
