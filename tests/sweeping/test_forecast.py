@@ -50,8 +50,8 @@ def test_the_smallest_scale_within_the_budget_is_recommended_with_its_fastest_ra
 
 
 def test_a_budget_that_the_forecasts_do_not_reach_is_refused(forecasts):
-    with pytest.raises(SpecError, match="do not reach to a budget of 20001 steps; make them with budget=20001"):
-        recommend_scale(SPEC, forecasts, budget=20_001)
+    with pytest.raises(SpecError, match="do not reach to a budget of 30000 steps; make them with budget=30000"):
+        recommend_scale(SPEC, forecasts, budget=30_000)
 
 
 def staircase():
@@ -72,10 +72,10 @@ def test_within_every_budget_the_recommended_scale_trains_to_a_loss_among_the_lo
         trained = {}
         for run, _ in forecasts:
             start = Plan(spec).start(run, problem.inputs, problem.outputs)
-            training = train(start, problem, learning_rate=run.learning_rate, steps=budget, evaluations=2)
+            training = train(start, problem, learning_rate=run.learning_rate, steps=budget, evaluations=4)
             trained[run.scale, run.learning_rate] = training.trajectory["train_loss"][-1]
         assert trained[found.scale, found.lr] <= 1.15 * min(trained.values())
-        assert trained[found.scale, found.lr] <= 1.05 * found.loss
+        assert trained[found.scale, found.lr] <= 1.1 * found.loss
         recommended.add(found.scale)
     # The room for the descent is no reason to stay with the largest scale.
     assert recommended == set(spec.scales)

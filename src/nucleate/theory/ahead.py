@@ -34,7 +34,7 @@ def head_start(layers: Layers) -> HeadStart | None:
     """The state at which two tiny layers have grown; None where there are none, or they do not grow."""
     a, W2, b = layers
     largest = [float(np.abs(layer).max()) for layer in layers]
-    if sorted(largest)[1] > TINY * max(largest):
+    if not 0 < sorted(largest)[1] <= TINY * max(largest):
         return None
     if max(largest) == largest[0] > largest[1]:
         turned = head_start((b, W2.T, a))
