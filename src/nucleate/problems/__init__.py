@@ -1,6 +1,7 @@
 """Data as problems: bundled sets, files, tables and arrays, split, standardized and ready for a network."""
 
 from nucleate.problems.catalogue import ProblemInfo, describe_problems, load_problem, problem_names
+from nucleate.problems.form import READING, Form
 from nucleate.problems.losses import (
     ACCURACY,
     CROSS_ENTROPY,
@@ -23,10 +24,12 @@ __all__ = [
     "CROSS_ENTROPY",
     "IDENTITY",
     "LOSSES",
+    "READING",
     "RMSE",
     "SOFTMAX",
     "SQUARED",
     "Column",
+    "Form",
     "Link",
     "Loss",
     "Metric",
