@@ -8,20 +8,21 @@ import polars as pl
 from nucleate._wording import count, name_rows
 from nucleate.errors import DataError
 from nucleate.problems.dates import DATE, dates_in
-from nucleate.problems.numbers import OTHER, SPACES, Mark, Marks, Written, narrowest, parse
 from nucleate.problems.form import Form
+from nucleate.problems.numbers import OTHER, SPACES, Mark, Marks, Written, narrowest, parse
 
 MISSING = ("", "NA", "N/A", "NaN", "nan", "null", "NULL", "?")
 """What stands for no value in every column of a text file."""
 
-AMONG_NUMBERS = frozenset(
-    "- -- --- — – ― ー − ~ . .. ... … * x none n/a na nan nil null #n/a #na #null! #div/0! #value! #ref! #name? #num! "
-    "欠測 欠損 欠測値 欠損値 なし 無し 無 不明 未測定 測定不能 該当なし 未入力 未回答 データなし missing unknown".split()
+_NO_VALUE = (
+    "n/a #n/a #na #null! #div/0! #value! #ref! #name? #num! 欠測 欠損 欠測値 欠損値",
+    "- -- --- — – ― ー − ~ . .. ... … * x none na nan nil null missing unknown",
+    "なし 無し 無 不明 未測定 測定不能 該当なし 未入力 未回答 データなし",
 )
+NEVER_A_CATEGORY = frozenset(_NO_VALUE[0].split())
+"""What stands for no value, in lower case, in every column."""
+AMONG_NUMBERS = frozenset(" ".join(_NO_VALUE).split())
 """What stands for no value, in lower case, where the rest of a column are numbers or dates."""
-
-NEVER_A_CATEGORY = frozenset("n/a #n/a #na #null! #div/0! #value! #ref! #name? #num! 欠測 欠損 欠測値 欠損値".split())
-"""What stands for no value, in lower case, in columns of text too."""
 
 _FEW = 0.1
 """Up to so large a share of cells that are no numbers is called odd; a column with more of them is text."""
@@ -68,7 +69,7 @@ def typed_columns(cells: pl.DataFrame, source: object, separator: str, form: For
     DataError
         If numbers read in several ways, or a column of numbers has a few cells that are none.
     """
-    read = Columns(decimal=form.decimal or (OTHER[form.thousands] if form.thousands in OTHER else None))
+    read = Columns(decimal=form.decimal or OTHER.get(form.thousands or ""))
     plain = {column.name: narrowest(column) for column in cells}
     late = {name for name, numbers in plain.items() if numbers.null_count() > cells[name].null_count()}
     # Only commas between digits, or another mark asked for, make a dot anything but a decimal mark.

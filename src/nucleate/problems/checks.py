@@ -180,7 +180,12 @@ def infer_loss(targets: pl.DataFrame) -> tuple[Loss, list[str]]:
         return SQUARED, []
     if kind_of(raw) == "categorical":
         return CROSS_ENTROPY, []
-    if raw.dtype.is_temporal() or values > MAX_CLASSES or values * ROWS_PER_CLASS > len(raw) or (raw != raw.floor()).any():
+    if (
+        raw.dtype.is_temporal()
+        or values > MAX_CLASSES
+        or values * ROWS_PER_CLASS > len(raw)
+        or (raw != raw.floor()).any()
+    ):
         return SQUARED, []
     note = (
         f"The target's {values} different whole numbers were taken as classes; set the task to regression for amounts."

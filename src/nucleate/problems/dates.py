@@ -18,8 +18,11 @@ _ERAS |= dict(zip("MTSHR", _ERAS.values(), strict=True))
 DATE = (
     r"^(?:(?:明治|大正|昭和|平成|令和|[MTSHR])(?:\d{1,2}|元)|\d{4})\s*[-/.年]\s*\d{1,2}(?:\s*[-/.月]\s*\d{1,2}\s*日?|月)"
     rf"{_WEEKDAY}{_TIME.replace('?P<hour>', '').replace('?P<minute>', '').replace('?P<second>', '')}$"
-    rf"|{_YEAR_LAST.replace('?P<first>', '').replace('?P<second_part>', '').replace('?P<year>', '')}"
-    .replace("?P<hour>", "").replace("?P<minute>", "").replace("?P<second>", "")
+    rf"|{_YEAR_LAST.replace('?P<first>', '').replace('?P<second_part>', '').replace('?P<year>', '')}".replace(
+        "?P<hour>", ""
+    )
+    .replace("?P<minute>", "")
+    .replace("?P<second>", "")
 )
 """What a date looks like."""
 
@@ -52,14 +55,17 @@ def dates_in(cells: pl.Series, source: object) -> pl.Series:
         }
     )
     text = parts.select(
-        pl.format(
-            "{}-{}-{} {}:{}:{}", *(pl.col(name).fill_null(0).cast(pl.Int64) for name in parts.columns)
-        ).alias(cells.name)
+        pl.format("{}-{}-{} {}:{}:{}", *(pl.col(name).fill_null(0).cast(pl.Int64) for name in parts.columns)).alias(
+            cells.name
+        )
     ).to_series()
     text = text.set(parts["month"].is_null(), None)
-    moments = text.str.to_datetime("%Y-%m-%d %H:%M:%S", strict=False) + pl.select(
-        pl.duration(milliseconds=((parts["second"].fill_null(0) % 1) * 1000).round().cast(pl.Int64))
-    ).to_series()
+    moments = (
+        text.str.to_datetime("%Y-%m-%d %H:%M:%S", strict=False)
+        + pl.select(
+            pl.duration(milliseconds=((parts["second"].fill_null(0) % 1) * 1000).round().cast(pl.Int64))
+        ).to_series()
+    )
     return moments if parts["hour"].is_not_null().any() else moments.cast(pl.Date)
 
 

@@ -5,8 +5,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-
-READING = ("decimal", "thousands", "missing", "encoding", "sheet")
+FORM_FIELDS = ("decimal", "thousands", "missing", "encoding", "sheet")
 """What the user of a file may say of it."""
 
 

@@ -22,8 +22,8 @@ class Column(BaseModel):
     ----------
     name : str
     kind : {"numeric", "categorical", "constant"}
-        A numeric column becomes ``(value - mean) / std``, dates being days since 1970; a categorical one a 0 or 1 for each of its categories, all 0
-        for a category that training did not have; a constant one nothing.
+        A numeric column becomes ``(value - mean) / std``, dates being days since 1970; a categorical one
+        a 0 or 1 for each of its categories, all 0 for one that training did not have; a constant one nothing.
     categories : tuple of str, bool, int or float
     mean, std : float
     """
@@ -106,7 +106,9 @@ class Preprocessing(BaseModel):
     ) -> "Preprocessing":
         """Fit to the training rows, for columns of the given kinds; spaces around input texts do not count."""
         return cls(
-            inputs=tuple(Column.fit(_stripped(train[name]), kind, standardize=standardize) for name, kind in inputs.items()),
+            inputs=tuple(
+                Column.fit(_stripped(train[name]), kind, standardize=standardize) for name, kind in inputs.items()
+            ),
             targets=tuple(
                 Column.fit(train[name], kind, standardize=standardize and standardize_targets)
                 for name, kind in targets.items()

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -311,7 +311,8 @@ class _Checked(NamedTuple):
 
 def _refuse_gaps(table: pl.DataFrame, targets: Sequence[str], gaps: Mapping[str, str] | None = None) -> None:
     advice = "Drop or fill them, or pass --drop-missing (in Python drop_missing=True)."
-    for role, part in (("Target", table.select(targets)), ("Input", table.drop(targets))):
+    parts: tuple[tuple[Literal["Input", "Target"], pl.DataFrame], ...] = ("Target", table.select(targets)), ("Input", table.drop(targets)))
+    for role, part in parts:
         said = [sentence for name, sentence in (gaps or {}).items() if name in part.columns]
         refuse_missing(part, role, " ".join([advice, *said[:3]]))
 

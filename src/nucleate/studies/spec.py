@@ -25,7 +25,7 @@ from nucleate.activations import Activation, get_activation
 from nucleate.errors import ArchitectureError, NucleateError, SpecError
 from nucleate.init_scale import Convention, InitScale
 from nucleate.observe import MEASURES, Measure
-from nucleate.problems import READING, Loss, Problem, get_loss, load_problem
+from nucleate.problems import FORM_FIELDS, Loss, Problem, get_loss, load_problem
 from nucleate.training import READING, Settings, spec_error
 
 _SCALES: dict[Convention, str] = {"gain": "gains", "epsilon": "epsilons", "gamma": "gammas"}
@@ -324,7 +324,7 @@ class StudySpec(Settings):
             loss=loss,
             split_seed=self.split_seed,
             drop_missing=self.drop_missing,
-            **{name: value for name in READING if (value := getattr(self, name))},
+            **{name: value for name in FORM_FIELDS if (value := getattr(self, name))},
         )
 
 
