@@ -65,7 +65,7 @@ def test_what_training_did_not_have_is_refused(folder):
         predict(at / "model.onnx", at / "bare.csv")
     assert predict(at / "model.onnx", at / "bare.csv", drop_missing=True).table["row"].to_list() == [1]
     (at / "yen.csv").write_text("share;grade;amount;member\n5%;B;¥1,234;true\n")
-    with pytest.raises(nucleate.DataError, match="'amount' of .* is in ¥, but it was without a sign in training"):
+    with pytest.raises(nucleate.DataError, match=r"'amount' of .* is in ¥, but it was without a sign in training"):
         predict(at / "model.onnx", at / "yen.csv")
 
 

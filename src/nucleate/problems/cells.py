@@ -16,7 +16,7 @@ MISSING = ("", "NA", "N/A", "NaN", "nan", "null", "NULL", "?")
 
 _NO_VALUE = (
     "n/a #n/a #na #null! #div/0! #value! #ref! #name? #num! 欠測 欠損 欠測値 欠損値",
-    "- -- --- — – ― ー − ~ . .. ... … * x none na nan nil null missing unknown",
+    "- -- --- — – ― ー − ~ . .. ... … * none na nan nil null missing unknown",
     "なし 無し 無 不明 未測定 測定不能 該当なし 未入力 未回答 データなし",
 )
 NEVER_A_CATEGORY = frozenset(_NO_VALUE[0].split())
@@ -212,11 +212,11 @@ class _Column:
         return self.cells.is_not_null() & ~fits.fill_null(False) & ~self.cells.str.to_lowercase().is_in(AMONG_NUMBERS)
 
     def _refuse_odd(self, odd: pl.Series, what: str) -> None:
-        cells = self.cells.filter(odd)
+        cells, where = self.cells.filter(odd), name_rows(odd.to_numpy())
         raise DataError(
-            f"Column {self.name!r} of {self.source} holds {what} but for {_quoted(cells)} ({name_rows(odd.to_numpy())})."
-            f" Correct {'it' if len(cells) == 1 else 'them'}, or pass --missing {_shell(cells[0])} to read such cells "
-            f"as missing (in Python missing=[{cells[0]!r}])."
+            f"Column {self.name!r} of {self.source} holds {what} but for {_quoted(cells)} ({where}). Correct "
+            f"{'it' if len(cells) == 1 else 'them'}, or pass --missing {_shell(cells[0])} to read such cells as missing "
+            f"(in Python missing=[{cells[0]!r}])."
         )
 
     def _name_gaps(self, values: pl.Series) -> None:

@@ -60,12 +60,8 @@ def dates_in(cells: pl.Series, source: object) -> pl.Series:
         )
     ).to_series()
     text = text.set(parts["month"].is_null(), None)
-    moments = (
-        text.str.to_datetime("%Y-%m-%d %H:%M:%S", strict=False)
-        + pl.select(
-            pl.duration(milliseconds=((parts["second"].fill_null(0) % 1) * 1000).round().cast(pl.Int64))
-        ).to_series()
-    )
+    milliseconds = ((parts["second"].fill_null(0) % 1) * 1000).round().cast(pl.Int64)
+    moments = text.str.to_datetime("%Y-%m-%d %H:%M:%S", strict=False) + milliseconds.cast(pl.Duration("ms"))
     return moments if parts["hour"].is_not_null().any() else moments.cast(pl.Date)
 
 

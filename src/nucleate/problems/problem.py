@@ -311,7 +311,10 @@ class _Checked(NamedTuple):
 
 def _refuse_gaps(table: pl.DataFrame, targets: Sequence[str], gaps: Mapping[str, str] | None = None) -> None:
     advice = "Drop or fill them, or pass --drop-missing (in Python drop_missing=True)."
-    parts: tuple[tuple[Literal["Input", "Target"], pl.DataFrame], ...] = ("Target", table.select(targets)), ("Input", table.drop(targets)))
+    parts: tuple[tuple[Literal["Input", "Target"], pl.DataFrame], ...] = (
+        ("Target", table.select(targets)),
+        ("Input", table.drop(targets)),
+    )
     for role, part in parts:
         said = [sentence for name, sentence in (gaps or {}).items() if name in part.columns]
         refuse_missing(part, role, " ".join([advice, *said[:3]]))
