@@ -215,8 +215,8 @@ class _Column:
         cells, where = self.cells.filter(odd), name_rows(odd.to_numpy())
         raise DataError(
             f"Column {self.name!r} of {self.source} holds {what} but for {_quoted(cells)} ({where}). Correct "
-            f"{'it' if len(cells) == 1 else 'them'}, or pass --missing {_shell(cells[0])} to read such cells as missing "
-            f"(in Python missing=[{cells[0]!r}])."
+            f"{'it' if len(cells) == 1 else 'them'}, or pass --missing {_shell(cells[0])} to read such cells as "
+            f"missing (in Python missing=[{cells[0]!r}])."
         )
 
     def _name_gaps(self, values: pl.Series) -> None:
