@@ -9,6 +9,7 @@ import typer
 from nucleate.cli.after_commands import plot, reduce, report
 from nucleate.cli.app import app, debugging
 from nucleate.cli.other_commands import demo, problems, reproduce
+from nucleate.cli.predict_command import predict
 from nucleate.cli.study_commands import forecast, sweep, train
 from nucleate.errors import NucleateError
 
@@ -17,7 +18,7 @@ __all__ = ["main"]
 # What parsing refuses. Typer exports this class by its subclass alone.
 _UsageError: Any = typer.BadParameter.__mro__[1]
 
-for command in (forecast, train, sweep, reduce, report, plot, reproduce, demo, problems):
+for command in (forecast, train, sweep, reduce, predict, report, plot, reproduce, demo, problems):
     app.command()(command)
 
 

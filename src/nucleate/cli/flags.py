@@ -44,12 +44,17 @@ def _list(parser: Callable[[str], list[Any]], metavar: str, help: str) -> Any:
     return _flag(str, help, parser=parser, metavar=metavar)
 
 
-DATA_HELP = "A bundled set (see `nucleate problems`) or a .csv, .parquet or .npz file."
+DATA_HELP = "A bundled set (see `nucleate problems`) or a file: .csv, .tsv, .txt, .xlsx, .parquet or .npz."
 DATA_FLAGS: dict[str, Any] = {
     "target": _list(names, "COLUMN", "Target column of your file, or several with commas."),
     "task": _flag(str, "regression or classification; inferred where not given."),
     "loss": _flag(str, "squared or cross_entropy [default: the task's own]."),
     "drop_missing": _flag(bool, "Leave out rows with missing values.", "--drop-missing"),
+    "decimal": _flag(str, "The decimal mark of your file: . or , [default: told from the file]."),
+    "thousands": _flag(str, "What separates thousands in your file, such as , or ."),
+    "missing": _list(names, "TEXT,...", "What stands for no value in your file, beside NA, - and the like."),
+    "encoding": _flag(str, "The encoding of your file, such as cp932 [default: told from the file]."),
+    "sheet": _flag(str, "The sheet of an .xlsx file [default: the first]."),
     "split_seed": _flag(int, "Seed of the train / validation / test split [default: 0]."),
 }
 _NETWORK_FLAGS = {

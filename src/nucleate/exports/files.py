@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 
 from nucleate._files import write_atomically
 from nucleate.errors import NucleateError, SpecError
@@ -100,7 +101,7 @@ def export(network: Network, problem: Problem, path: str | Path, metadata: Mappi
     expected = problem.predict(outputs_of(network, problem.test.x))
     if path.suffix == ".onnx":
         write_atomically(path, onnx_bytes(network, preprocessing, loss, metadata))
-        answers = Session(path.read_bytes()).predictions(raw_rows(preprocessing, problem.test.x))
+        answers = Session(path.read_bytes()).predictions(_test_rows(problem))
     else:
         network.save(path, {**(metadata or {}), "preprocessing": preprocessing.to_json(), "loss": loss.name})
         answers = problem.predict(outputs_of(Network.load(path), problem.test.x))
@@ -112,6 +113,11 @@ def export(network: Network, problem: Problem, path: str | Path, metadata: Mappi
             f"The file {path} departs from the network by {difference:.2g}, so it was deleted; please report this."
         )
     return Export(path, len(expected), difference)
+
+
+def _test_rows(problem: Problem) -> pl.DataFrame:
+    """The test rows as they stood in the file, or, where these are not kept, rows that encode to the same."""
+    return raw_rows(problem.preprocessing, problem.test.x) if problem.test_rows is None else problem.test_rows
 
 
 def time_inference(network: Network, problem: Problem) -> float:

@@ -16,10 +16,16 @@ from onnx import TensorProto, helper, numpy_helper
 from nucleate.errors import ArchitectureError
 from nucleate.network import Network
 from nucleate.problems import IDENTITY, SOFTMAX, Column, Loss, Preprocessing
+from nucleate.problems.checks import refuse_missing
+from nucleate.problems.preprocessing import numbers_of
 
 NUMBERS, TEXTS = "numbers", "texts"
 _ML = "ai.onnx.ml"
 _OPSET, _ML_OPSET, _IR_VERSION = 17, 3, 8
+_TEXT_OPSET, _TEXT_IR_VERSION = 20, 9
+"""The first that match texts with patterns."""
+_SPACES = r"[\x{9}-\x{d}\x{85}\pZ]*"
+"""What the reader strips."""
 _TIMED_CALLS = 30
 _FEW_WEIGHTS, _FAR = 512, 1e6
 """Up to so many first weights on numbers one product in double costs less than standardizing the rows before it; it is
@@ -85,7 +91,8 @@ def onnx_bytes(
 
     Its inputs are ``numbers`` (rows, k) in double and ``texts`` (rows, j), of the raw columns that the metadata name in
     that order (either may be missing; truth values are the texts "True" and "False"); its outputs ``prediction`` for
-    amounts, ``label`` and ``probabilities`` for classes.
+    amounts, ``label`` and ``probabilities`` for classes, and where there are texts ``unknown``: how many of a row's
+    texts are missing or were not in training. As when a file is read, spaces around a text do not count.
 
     Parameters
     ----------
@@ -119,6 +126,7 @@ def onnx_bytes(
     for layer in between:
         signal = activate(graph, graph.affine(signal, layer))
     outputs = (_classes if preprocessing.labels else _amounts)(graph, signal, last, preprocessing, loss)
+    outputs += [_unknown(graph, len(texts))] if texts else []
     inputs = [
         helper.make_tensor_value_info(name, kind, ["rows", len(columns)])
         for name, kind, columns in ((NUMBERS, TensorProto.DOUBLE, numeric), (TEXTS, TensorProto.STRING, texts))
@@ -126,12 +134,13 @@ def onnx_bytes(
     ]
     model = helper.make_model(
         helper.make_graph(graph.nodes, "nucleate", inputs, outputs, graph.constants),
-        opset_imports=[helper.make_opsetid("", _OPSET), helper.make_opsetid(_ML, _ML_OPSET)],
-        ir_version=_IR_VERSION,
+        opset_imports=[helper.make_opsetid("", _TEXT_OPSET if texts else _OPSET), helper.make_opsetid(_ML, _ML_OPSET)],
+        ir_version=_TEXT_IR_VERSION if texts else _IR_VERSION,
         producer_name="nucleate",
     )
     named = {NUMBERS: json.dumps([c.name for c in numeric]), TEXTS: json.dumps([c.name for c in texts])}
-    helper.set_model_props(model, {**(metadata or {}), **named})
+    kept = {"preprocessing": preprocessing.to_json(), "loss": loss.name}
+    helper.set_model_props(model, {**(metadata or {}), **kept, **named})
     onnx.checker.check_model(model, full_check=True)
     content: bytes = model.SerializeToString()
     return content
@@ -164,16 +173,24 @@ class Session:
         return dict(zip(names, self._session.run(names, self.feeds(rows)), strict=True))
 
     def predictions(self, rows: pl.DataFrame) -> Float[np.ndarray, "n c"]:
-        """The predictions for raw rows, in the targets' own units, or class probabilities: the graph's last output."""
-        return list(self(rows).values())[-1]
+        """The predictions for raw rows, in the targets' own units, or class probabilities."""
+        answers = self(rows)
+        return answers["probabilities" if "probabilities" in answers else "prediction"]
 
     def feeds(self, rows: pl.DataFrame) -> dict[str, np.ndarray]:
-        """Raw rows as the graph's inputs."""
+        """Raw rows as the graph's inputs.
+
+        Raises
+        ------
+        DataError
+            If a value is missing.
+        """
         numbers, texts = (rows.select(json.loads(self.metadata[name])) for name in (NUMBERS, TEXTS))
+        refuse_missing(rows.select(*numbers.columns, *texts.columns), "Input")
         feeds: dict[str, np.ndarray] = {}
         if numbers.width:
             # Row by row in memory: columns would be copied in every call.
-            feeds[NUMBERS] = np.ascontiguousarray(numbers.cast(pl.Float64).to_numpy())
+            feeds[NUMBERS] = np.ascontiguousarray(np.column_stack([numbers_of(column) for column in numbers]))
         if texts.width:
             feeds[TEXTS] = np.array([[str(value) for value in row] for row in texts.iter_rows()], object)
         return feeds
@@ -257,11 +274,23 @@ def _of_numbers(graph: _Graph, layer: _Affine, columns: Sequence[Column]) -> str
 def _encoded(graph: _Graph, texts: Sequence[Column]) -> str:
     parts = []
     for place, column in enumerate(texts):
-        cells = graph.add("Gather", TEXTS, graph.constant(np.array(place)), axis=1)
-        categories = [str(category) for category in column.categories]
-        # A category that training did not have becomes all zeros.
-        parts.append(graph.add("OneHotEncoder", cells, domain=_ML, cats_strings=categories, zeros=1))
-    return graph.add("Concat", *parts, axis=1) if len(parts) > 1 else parts[0]
+        cells = graph.add("Gather", TEXTS, graph.constant(np.array([place])), axis=1)
+        for category in column.categories:
+            text = "".join(one if one.isalnum() else rf"\x{{{ord(one):x}}}" for one in str(category))
+            # A file's true, TRUE and True are one.
+            pattern = f"(?i:{text})" if isinstance(category, bool) else text
+            matches = graph.add("RegexFullMatch", cells, pattern=_SPACES + pattern + _SPACES)
+            parts.append(graph.add("Cast", matches, to=TensorProto.FLOAT))
+    # A category that training did not have is all zeros.
+    return graph.add("Concat", *parts, axis=1, outputs=["encoded"])
+
+
+def _unknown(graph: _Graph, columns: int) -> onnx.ValueInfoProto:
+    """How many of a row's texts are no category of training."""
+    known = graph.add("ReduceSum", "encoded", graph.constant(np.array([1])), keepdims=0)
+    count = graph.add("Sub", graph.number(columns), known)
+    graph.add("Cast", count, to=TensorProto.INT64, outputs=["unknown"])
+    return helper.make_tensor_value_info("unknown", TensorProto.INT64, ["rows"])
 
 
 def _amounts(

@@ -1,6 +1,7 @@
 """Data as problems: bundled sets, files, tables and arrays, split, standardized and ready for a network."""
 
 from nucleate.problems.catalogue import ProblemInfo, describe_problems, load_problem, problem_names
+from nucleate.problems.form import FORM_FIELDS, Form
 from nucleate.problems.losses import (
     ACCURACY,
     CROSS_ENTROPY,
@@ -22,6 +23,7 @@ from nucleate.problems.splitting import Rows, Sizes, split_rows
 __all__ = [
     "ACCURACY",
     "CROSS_ENTROPY",
+    "FORM_FIELDS",
     "IDENTITY",
     "LOSSES",
     "METRICS",
@@ -29,6 +31,7 @@ __all__ = [
     "SOFTMAX",
     "SQUARED",
     "Column",
+    "Form",
     "Link",
     "Loss",
     "Metric",

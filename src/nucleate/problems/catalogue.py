@@ -3,17 +3,19 @@
 from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import polars as pl
+from pydantic import ValidationError
 
 from nucleate._wording import did_you_mean
 from nucleate.errors import DataError
 from nucleate.problems.bundled import BUNDLED, SYNTHETIC, load_synthetic
+from nucleate.problems.form import Form
 from nucleate.problems.losses import SQUARED, Loss
 from nucleate.problems.preprocessing import Preprocessing
 from nucleate.problems.problem import Problem
-from nucleate.problems.reading import read_table
+from nucleate.problems.reading import ENDINGS, Read, read_table
 
 
 class ProblemInfo(NamedTuple):
@@ -91,14 +93,15 @@ def load_problem(
     drop_missing: bool = False,
     standardize: bool | None = None,
     preprocessing: Preprocessing | None = None,
+    **form: Any,
 ) -> Problem:
     """The problem of that name, or in that file or table.
 
     Parameters
     ----------
     data : str, path or polars DataFrame
-        One of `problem_names`, a path to a .csv, .tsv, .parquet or .npz file, or a table. An npz file holds x, of shape
-        (rows, columns), and y.
+        One of `problem_names`, a path to a text file (.csv, .tsv or .txt, also packed as .gz), a spreadsheet (.xlsx), a
+        .parquet or .npz file, or a table. An npz file holds x, of shape (rows, columns), and y.
     target, task, loss, split_seed, validation, test, drop_missing
         As in `Problem.from_table`; a named set and an npz file know their target themselves. A synthetic set is drawn
         anew for every split seed, with validation and test parts of 500 points whatever the fractions.
@@ -106,6 +109,9 @@ def load_problem(
         By default True for real data, and False for the synthetic sets, which the literature uses as they are.
     preprocessing : Preprocessing, optional
         That of a model, as in `Problem.from_table`; a synthetic set has its own.
+    **form
+        How a text file or spreadsheet is to be read, where that is not told from the file: the arguments ``decimal``,
+        ``thousands``, ``missing``, ``encoding`` and ``sheet`` of `Form`.
 
     Examples
     --------
@@ -117,15 +123,17 @@ def load_problem(
     DataError
         If there are no such data or they cannot be used so, with the cause and its mend.
     """
+    if form and (isinstance(data, pl.DataFrame) or data in problem_names()):
+        raise DataError(f"{next(iter(form))} says how a file is read, and these data are none; leave it out.")
     if isinstance(data, str) and data in SYNTHETIC:
         chosen = loss or SQUARED
         if target is not None or task not in (None, SQUARED.link.task) or chosen.link.task != SQUARED.link.task:
             raise DataError(f"{data} is a synthetic regression problem; leave the target and the task out.")
         return load_synthetic(data, split_seed, chosen, standardize=bool(standardize))
-    name, table, known_target = _table(data)
+    name, read = _read(data, make_form(preprocessing.reading if preprocessing else Form(), **form))
     return Problem.from_table(
-        table,
-        target=known_target if target is None else target,
+        read.table,
+        target=read.targets if target is None else target,
         task=task,
         loss=loss,
         name=name,
@@ -135,24 +143,43 @@ def load_problem(
         drop_missing=drop_missing,
         standardize=standardize is not False,
         preprocessing=preprocessing,
+        read=read,
     )
 
 
-def _table(data: str | PathLike[str] | pl.DataFrame) -> tuple[str, pl.DataFrame, tuple[str, ...] | None]:
-    """The data's name, their table, and its target columns where these are known."""
+def make_form(known: Form, **given: Any) -> Form:
+    """How a file is read: as is known, but for what is given.
+
+    Raises
+    ------
+    DataError
+        If what is given is not possible.
+    """
+    if isinstance(given.get("missing"), str):
+        given["missing"] = (given["missing"],)
+    try:
+        return Form(**known.model_dump() | {name: value for name, value in given.items() if value})
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = first["loc"][0] if first["loc"] else "decimal and thousands"
+        raise DataError(f"{where} cannot be {first['input']!r}: {first['msg']}.") from None
+
+
+def _read(data: str | PathLike[str] | pl.DataFrame, form: Form) -> tuple[str, Read]:
+    """The data's name, and what they hold."""
     if isinstance(data, pl.DataFrame):
-        return "table", data, None
+        return "table", Read(data)
     if isinstance(data, str) and data in BUNDLED:
-        return data, *BUNDLED[data]()
+        return data, Read(*BUNDLED[data]())
     if not isinstance(data, str | PathLike):
         raise DataError(
             f"The data are of type {type(data).__name__}; expected a name, a path or a polars DataFrame, or use "
             "Problem.from_arrays for arrays."
         )
     path = Path(data)
-    if isinstance(data, str) and not path.suffix and not path.exists():
+    if isinstance(data, str) and not path.suffix and data != "-" and not path.exists():
         raise DataError(
             f"There is no problem named {data!r}{did_you_mean(data, problem_names()) or '.'} "
-            "`nucleate problems` lists all; a file needs its ending .csv, .tsv, .parquet or .npz."
+            f"`nucleate problems` lists all; a file needs its ending {ENDINGS}."
         )
-    return path.stem, *read_table(path)
+    return path.name.removesuffix(".gz").rsplit(".", 1)[0], read_table(path, form)

@@ -21,13 +21,15 @@ _DATE = r"^\s*\d{1,4}[-/]\d{1,2}[-/]\d{1,4}"
 
 
 def kind_of(raw: pl.Series) -> Kind:
-    """Whether a column holds numbers, or categories (text and truth values).
+    """Whether a column holds numbers and dates, or categories (text and truth values).
 
     Raises
     ------
     DataError
-        If it holds dates, also those written as text, or anything else.
+        If it holds times of day, dates written as text, or anything else.
     """
+    if raw.dtype in (pl.Date, pl.Datetime):
+        return "numeric"
     if raw.dtype.is_temporal() or _is_text_of_dates(raw):
         raise DataError(
             f"Column {raw.name!r} holds dates or times. Turn it into numbers, such as days since the first date, or "
@@ -178,7 +180,12 @@ def infer_loss(targets: pl.DataFrame) -> tuple[Loss, list[str]]:
         return SQUARED, []
     if kind_of(raw) == "categorical":
         return CROSS_ENTROPY, []
-    if values > MAX_CLASSES or values * ROWS_PER_CLASS > len(raw) or (raw != raw.floor()).any():
+    if (
+        raw.dtype.is_temporal()
+        or values > MAX_CLASSES
+        or values * ROWS_PER_CLASS > len(raw)
+        or (raw != raw.floor()).any()
+    ):
         return SQUARED, []
     note = (
         f"The target's {values} different whole numbers were taken as classes; set the task to regression for amounts."
@@ -212,6 +219,9 @@ def target_kinds(targets: pl.DataFrame, loss: Loss) -> Mapping[str, Kind]:
         If the target is constant or does not suit the loss.
     """
     kinds = {raw.name: kind_of(raw) for raw in targets}
+    for raw in targets:
+        if raw.dtype.is_temporal():
+            raise DataError(f"Target column {raw.name!r} holds dates; name a target of amounts or of classes.")
     for raw in targets:
         if raw.n_unique() == 1:
             raise DataError(f"Target column {raw.name!r} is {raw[0]!r} in every row; name a target that varies.")

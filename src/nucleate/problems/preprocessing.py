@@ -1,6 +1,7 @@
 """What is done to raw columns before a network sees them: fitted on the training part, kept with the model."""
 
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import numpy as np
 import polars as pl
@@ -10,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from nucleate._wording import did_you_mean
 from nucleate.errors import DataError
 from nucleate.problems.checks import Kind, kind_of, refuse_infinite, refuse_missing
+from nucleate.problems.form import Form
 from nucleate.problems.reading import table_from_array
 
 
@@ -20,8 +22,8 @@ class Column(BaseModel):
     ----------
     name : str
     kind : {"numeric", "categorical", "constant"}
-        A numeric column becomes ``(value - mean) / std``; a categorical one a 0 or 1 for each of its categories, all 0
-        for a category that training did not have; a constant one nothing.
+        A numeric column becomes ``(value - mean) / std``, dates being days since 1970; a categorical one
+        a 0 or 1 for each of its categories, all 0 for one that training did not have; a constant one nothing.
     categories : tuple of str, bool, int or float
     mean, std : float
     """
@@ -41,7 +43,7 @@ class Column(BaseModel):
             return cls(name=raw.name, kind=kind, categories=tuple(sorted(set(raw.to_list()))))
         if kind == "constant" or not standardize:
             return cls(name=raw.name, kind=kind)
-        values = _numbers(raw)
+        values = numbers_of(raw)
         if values.min() == values.max():
             return cls(name=raw.name, kind=kind, mean=float(values[0]))
         # A spread too small to square has a std of 0.
@@ -51,7 +53,7 @@ class Column(BaseModel):
         """The network's columns for this raw one."""
         match self.kind:
             case "numeric":
-                return ((_numbers(raw) - self.mean) / self.std)[:, None]
+                return ((numbers_of(raw) - self.mean) / self.std)[:, None]
             case "categorical":
                 place = {category: k for k, category in enumerate(self.categories)}
                 places = np.array([place.get(value, -1) for value in raw.to_list()])
@@ -69,6 +71,8 @@ class Preprocessing(BaseModel):
         In the order of the data, constant ones included.
     targets : tuple of Column
         Numeric for regression; for classification one categorical column, whose categories are the labels.
+    form : Form
+        How the file of the training data was read.
 
     Examples
     --------
@@ -87,6 +91,7 @@ class Preprocessing(BaseModel):
 
     inputs: tuple[Column, ...]
     targets: tuple[Column, ...]
+    form: Form = Form()
 
     @classmethod
     def fit(
@@ -97,14 +102,36 @@ class Preprocessing(BaseModel):
         *,
         standardize: bool = True,
         standardize_targets: bool = True,
+        form: Form | None = None,
     ) -> "Preprocessing":
-        """Fit to the training rows, for columns of the given kinds."""
+        """Fit to the training rows, for columns of the given kinds; spaces around input texts do not count."""
         return cls(
-            inputs=tuple(Column.fit(train[name], kind, standardize=standardize) for name, kind in inputs.items()),
+            inputs=tuple(
+                Column.fit(_stripped(train[name]), kind, standardize=standardize) for name, kind in inputs.items()
+            ),
             targets=tuple(
                 Column.fit(train[name], kind, standardize=standardize and standardize_targets)
                 for name, kind in targets.items()
             ),
+            form=form or Form(),
+        )
+
+    @property
+    def reading(self) -> Form:
+        """How to read another file as that of the training data was read, each column as it was."""
+        kinds = {column.name: _written_as(column) for column in (*self.inputs, *self.targets)}
+        return self.form.model_copy(
+            update={"kinds": {name: kind for name, kind in kinds.items() if kind}, "encoding": None, "sheet": None}
+        )
+
+    def unknown(self, raw: pl.DataFrame) -> pl.DataFrame:
+        """Where a row has a category that training did not have, a column for each categorical input."""
+        return pl.DataFrame(
+            [
+                pl.Series(column.name, [value not in column.categories for value in _stripped(raw[column.name])])
+                for column in self._read
+                if column.kind == "categorical"
+            ]
         )
 
     @property
@@ -143,7 +170,7 @@ class Preprocessing(BaseModel):
                     "give it as the training data had it."
                 )
         refuse_infinite(raw)
-        return np.hstack([column.encode(raw[column.name]) for column in read])
+        return np.hstack([column.encode(_stripped(raw[column.name])) for column in read])
 
     def select(self, table: pl.DataFrame) -> pl.DataFrame:
         """The columns of a table that the model reads, and its targets.
@@ -229,5 +256,19 @@ def _named(table: pl.DataFrame, columns: Sequence[Column]) -> pl.DataFrame:
     return table.select(column.name for column in columns)
 
 
-def _numbers(raw: pl.Series) -> Float[np.ndarray, " n"]:
+def _written_as(column: Column) -> Literal["number", "text", "truth"] | None:
+    if column.kind == "constant":
+        return None
+    kinds = {type(category) for category in column.categories}
+    return "truth" if kinds == {bool} else "text" if kinds == {str} else "number"
+
+
+def _stripped(raw: pl.Series) -> pl.Series:
+    return raw.str.strip_chars() if raw.dtype == pl.String else raw
+
+
+def numbers_of(raw: pl.Series) -> Float[np.ndarray, " n"]:
+    """Numbers as they are, and dates as days since 1970."""
+    if raw.dtype in (pl.Date, pl.Datetime):
+        return raw.cast(pl.Datetime("us")).dt.epoch("us").cast(pl.Float64).to_numpy() / 86_400e6
     return raw.cast(pl.Float64).to_numpy()

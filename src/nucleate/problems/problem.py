@@ -1,8 +1,8 @@
 """A supervised problem: its data split and standardized, and the loss and the metric it is judged by."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import dataclass, replace
+from typing import Literal, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -16,13 +16,15 @@ from nucleate.problems.checks import (
     choose_targets,
     complete_rows,
     input_kinds,
+    missing,
     refuse_infinite,
     refuse_missing,
     target_kinds,
 )
+from nucleate.problems.form import Form
 from nucleate.problems.losses import CROSS_ENTROPY, SQUARED, Loss
 from nucleate.problems.preprocessing import Preprocessing
-from nucleate.problems.reading import table_from_arrays, table_hash
+from nucleate.problems.reading import Read, table_from_arrays, table_hash
 from nucleate.problems.splitting import part_sizes, split_rows
 
 
@@ -58,6 +60,8 @@ class Problem:
         but for the synthetic sets, which are drawn anew for every split seed.
     notes : tuple of str
         What was decided or left out on the way, a sentence each.
+    test_rows : DataFrame or None
+        The test rows before any of this, their texts as they stood in the file; None where they are not known.
 
     Examples
     --------
@@ -78,6 +82,7 @@ class Problem:
     preprocessing: Preprocessing
     data_hash: str
     notes: tuple[str, ...] = ()
+    test_rows: pl.DataFrame | None = None
 
     @classmethod
     def from_arrays(
@@ -124,6 +129,7 @@ class Problem:
         drop_missing: bool = False,
         standardize: bool = True,
         preprocessing: Preprocessing | None = None,
+        read: Read | None = None,
     ) -> "Problem":
         """The problem of learning one or more columns of a table from all the others.
 
@@ -150,6 +156,8 @@ class Problem:
             Give numeric inputs and targets mean 0 and standard deviation 1 on the training part.
         preprocessing : Preprocessing, optional
             That of a model, which then names the columns, the target and the task, instead of one fitted here.
+        read : Read, optional
+            How the table was read from a file.
 
         Raises
         ------
@@ -163,19 +171,31 @@ class Problem:
                 task = (CROSS_ENTROPY if preprocessing.labels else SQUARED).link.task
             table = preprocessing.select(table)
         targets = choose_targets(table.columns, target)
-        notes = [] if target is not None else [f"No target was named, so {name_columns(targets)} was taken."]
+        read = read or Read(table)
+        notes = list(read.notes)
+        notes += [] if target is not None else [f"No target was named, so {name_columns(targets)} was taken."]
+        texts = [] if read.texts is None else [one for one in read.texts if one.name in table.columns]
+        raw = table.with_columns(texts)
+        empty = [column.name for column in table.drop(targets) if column.null_count() == len(column)]
+        if empty and preprocessing is None:
+            table = table.drop(empty)
+            notes.append(f"Left out empty {name_columns(empty)}.")
+        dates = [column.name for column in table.drop(targets) if column.dtype in (pl.Date, pl.Datetime)]
+        notes += [f"Input {name_columns(dates)} became days since 1970-01-01."] if dates else []
         refuse_infinite(table)
+        raw = raw.filter(~np.any(missing(table), axis=1))
         if drop_missing:
             table, dropped = complete_rows(table)
             notes += dropped
         else:
-            _refuse_gaps(table, targets)
+            _refuse_gaps(table, targets, read.gaps)
         sizes = part_sizes(len(table), validation, test)
         checked = _check(table, targets, task, loss)
         labels = np.array(table[targets[0]].to_list()) if "categorical" in checked.targets.values() else None
-        return assemble(
+        parts = split_rows(sizes, split_seed, labels)
+        problem = assemble(
             name,
-            [table[rows] for rows in split_rows(sizes, split_seed, labels)],
+            [table[rows] for rows in parts],
             checked.inputs,
             checked.targets,
             checked.loss,
@@ -183,7 +203,9 @@ class Problem:
             data_hash=data_hash,
             notes=[*notes, *checked.notes],
             preprocessing=preprocessing,
+            form=read.form,
         )
+        return replace(problem, test_rows=raw[list(parts)[2]])
 
     @classmethod
     def from_parts(
@@ -232,6 +254,7 @@ class Problem:
             standardize=standardize,
             data_hash=table_hash(*parts),
             notes=checked.notes,
+            test_rows=test,
         )
 
     def __repr__(self) -> str:
@@ -286,10 +309,15 @@ class _Checked(NamedTuple):
     notes: list[str]
 
 
-def _refuse_gaps(table: pl.DataFrame, targets: Sequence[str]) -> None:
+def _refuse_gaps(table: pl.DataFrame, targets: Sequence[str], gaps: Mapping[str, str] | None = None) -> None:
     advice = "Drop or fill them, or pass --drop-missing (in Python drop_missing=True)."
-    refuse_missing(table.select(targets), "Target", advice)
-    refuse_missing(table.drop(targets), "Input", advice)
+    parts: tuple[tuple[Literal["Input", "Target"], pl.DataFrame], ...] = (
+        ("Target", table.select(targets)),
+        ("Input", table.drop(targets)),
+    )
+    for role, part in parts:
+        said = [sentence for name, sentence in (gaps or {}).items() if name in part.columns]
+        refuse_missing(part, role, " ".join([advice, *said[:3]]))
 
 
 def _check(table: pl.DataFrame, targets: Sequence[str], task: str | None, loss: Loss | None) -> _Checked:
@@ -313,12 +341,14 @@ def assemble(
     data_hash: str,
     notes: Sequence[str] = (),
     preprocessing: Preprocessing | None = None,
+    form: Form | None = None,
+    test_rows: pl.DataFrame | None = None,
 ) -> Problem:
     """The problem of raw training, validation and test parts whose columns have the given kinds."""
     if preprocessing is None:
         preprocessing = Preprocessing.fit(
-            parts[0], inputs, targets, standardize=standardize, standardize_targets=loss.link.standardized
+            parts[0], inputs, targets, standardize=standardize, standardize_targets=loss.link.standardized, form=form
         )
     splits = (Split(preprocessing.transform(part), preprocessing.transform_target(part)) for part in parts)
     train, validation, test = splits
-    return Problem(name, loss, train, validation, test, preprocessing, data_hash, tuple(notes))
+    return Problem(name, loss, train, validation, test, preprocessing, data_hash, tuple(notes), test_rows)

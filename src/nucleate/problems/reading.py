@@ -1,20 +1,25 @@
-"""Tables from files: CSV, TSV, Parquet, and NumPy's npz."""
+"""Tables from files: text, spreadsheets, Parquet, and NumPy's npz."""
 
+import gzip
 import hashlib
 import io
 import json
-import re
+import sys
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
 from jaxtyping import Shaped
 
-from nucleate._wording import name_columns
 from nucleate.errors import DataError
+from nucleate.problems.cells import typed_columns, without_missing
+from nucleate.problems.form import Form
+from nucleate.problems.text import Cells, cells_of_text, with_header
 
 
 def table_from_array(x: Shaped[np.ndarray, "n columns"], names: Sequence[str] | None = None) -> pl.DataFrame:
@@ -79,47 +84,130 @@ def _series(name: str, column: Shaped[np.ndarray, " n"]) -> pl.Series:
     return pl.Series(name, column.tolist() if column.dtype == object else column, strict=False)
 
 
-MISSING = ("", "NA", "N/A", "NaN", "nan", "null", "NULL", "?")
-"""What stands for no value in a text file."""
+TEXT = (".csv", ".tsv", ".txt")
+ENDINGS = f"{', '.join(TEXT)} (also with .gz), .xlsx, .parquet or .npz"
 
 
-def read_table(path: Path) -> tuple[pl.DataFrame, tuple[str, ...] | None]:
-    """The table in a file, and its target columns where the file tells them.
+class Read(NamedTuple):
+    """What a file holds.
 
-    An npz file has arrays x (or X) and y (or Y), the others tell none. A text file is in UTF-8, has a header line, and
-    is separated by tabs (.tsv) or by commas or semicolons, whichever its header has more of; with semicolons, numbers
-    may have decimal commas.
+    Parameters
+    ----------
+    table : DataFrame
+    targets : tuple of str or None
+        Its target columns, where the file tells them.
+    notes : tuple of str
+        What was decided, a sentence each.
+    form : Form
+        How it was read, to read other files of its kind alike.
+    texts : DataFrame or None
+        The columns of text as they stood in the file, spaces and all.
+    gaps : dict of str to str
+        What was read as missing, a sentence for each such column.
+    """
+
+    table: pl.DataFrame
+    targets: tuple[str, ...] | None = None
+    notes: tuple[str, ...] = ()
+    form: Form = Form()
+    texts: pl.DataFrame | None = None
+    gaps: Mapping[str, str] = MappingProxyType({})
+
+
+def read_table(path: Path, form: Form | None = None) -> Read:
+    """The table in a file, or with the path ``-`` in the text on standard input.
+
+    An npz file has arrays x (or X) and y (or Y). A text file or a spreadsheet has a header line. Its encoding, what
+    separates its columns, and its decimal marks are told from the file where the form does not give them.
+
+    Parameters
+    ----------
+    path : Path
+    form : Form, optional
 
     Raises
     ------
     DataError
-        If the file is missing, of no known type, empty or unreadable, or its columns have no names of their own.
+        If the file is missing, of no known type, empty or unreadable, its columns have no names of their own, or its
+        numbers read in several ways.
     """
-    suffix = path.suffix.lower()
-    if suffix not in (".csv", ".tsv", ".parquet", ".npz"):
-        raise DataError(f"{path} is no file of a known type; expected .csv, .tsv, .parquet or .npz.")
+    form = form or Form()
+    kind = ".csv" if str(path) == "-" else path.suffix.lower()
+    packed = kind == ".gz"
+    if packed:
+        kind = Path(path.stem).suffix.lower()
+    if kind not in TEXT and (packed or kind not in (".xlsx", ".parquet", ".npz")):
+        raise DataError(f"{path} is no file of a known type; expected {ENDINGS}.")
+    content = _content(path, packed)
+    if not content.strip():
+        raise DataError(f"The file {path} is empty; expected columns with a target among them.")
+    match kind:
+        case ".npz":
+            table, targets = _read_npz(path, content)
+            read = Read(table, targets)
+        case ".parquet":
+            try:
+                read = Read(pl.read_parquet(io.BytesIO(content)))
+            except pl.exceptions.PolarsError as error:
+                raise _unreadable(path, "Parquet", error) from error
+        case ".xlsx":
+            read = _read_cells(path, _cells_of_sheet(path, content, form.sheet), form)
+        case _:
+            try:
+                cells = cells_of_text(path, content, form.encoding)
+            except pl.exceptions.PolarsError as error:
+                raise _unreadable(path, "CSV", error) from error
+            read = _read_cells(path, cells, form)
+    if read.table.is_empty():
+        raise DataError(f"The file {path} has columns but no rows; add data.")
+    return read
+
+
+def _content(path: Path, packed: bool) -> bytes:
+    if str(path) == "-":
+        return sys.stdin.buffer.read()
     try:
         content = path.read_bytes()
     except FileNotFoundError:
         raise DataError(f"There is no file {path}; check the path.") from None
     except OSError as error:
         raise DataError(f"The file {path} cannot be read ({error.strerror}); check the path and its rights.") from error
-    if not content.strip():
-        raise DataError(f"The file {path} is empty; expected columns with a target among them.")
-    targets = None
-    match suffix:
-        case ".npz":
-            table, targets = _read_npz(path, content)
-        case ".parquet":
-            try:
-                table = pl.read_parquet(io.BytesIO(content))
-            except pl.exceptions.PolarsError as error:
-                raise _unreadable(path, "Parquet", error) from error
-        case _:
-            table = _read_text(path, content)
-    if table.is_empty():
-        raise DataError(f"The file {path} has columns but no rows; add data.")
-    return table, targets
+    try:
+        return gzip.decompress(content) if packed and content else content
+    except (OSError, EOFError, zlib.error) as error:
+        raise _unreadable(path, "gzip", error) from error
+
+
+def _read_cells(path: Path, cells: Cells, form: Form) -> Read:
+    """Typed columns of cells whose first row has the names."""
+    table, notes = with_header(path, cells.rows)
+    values = without_missing(table, form.missing)
+    written = ~values.select(pl.all_horizontal(pl.all().is_null())).to_series()
+    values, table = values.filter(written), table.filter(written)
+    read = typed_columns(values, path, cells.separator, form)
+    typed = pl.DataFrame(read.columns)
+    texts = table.select(column.name for column in typed if column.dtype in (pl.String, pl.Boolean))
+    kept = form.model_copy(update={"decimal": read.decimal, "units": read.units})
+    return Read(typed, None, (*cells.notes, *notes, *read.notes), kept, texts, read.gaps)
+
+
+def _cells_of_sheet(path: Path, content: bytes, sheet: str | None) -> Cells:
+    import fastexcel
+
+    try:
+        book = fastexcel.read_excel(content)
+        if sheet is not None and sheet not in book.sheet_names:
+            raise DataError(f"{path} has no sheet {sheet!r}; its sheets are {', '.join(map(repr, book.sheet_names))}.")
+        name = book.sheet_names[0] if sheet is None else sheet
+        rows = pl.DataFrame(book.load_sheet(name, header_row=None, dtypes="string"))
+    except fastexcel.FastExcelError as error:
+        raise _unreadable(path, "xlsx", error) from error
+    if rows.is_empty():
+        raise DataError(f"The sheet {name!r} of {path} is empty; name another with --sheet.")
+    others = len(book.sheet_names) - 1
+    first = [f"The first of {others + 1} sheets, {name!r}, was read; --sheet names another."]
+    # A spreadsheet has numbers as such; only what is text there can be unclear.
+    return Cells(rows, ",", first if others and sheet is None else [])
 
 
 def _read_npz(path: Path, content: bytes) -> tuple[pl.DataFrame, tuple[str, ...]]:
@@ -142,55 +230,6 @@ def _read_npz(path: Path, content: bytes) -> tuple[pl.DataFrame, tuple[str, ...]
             "and y, as written by np.savez(path, x=x, y=y)."
         )
     return table_from_arrays(arrays["x"], arrays["y"])
-
-
-def _read_text(path: Path, content: bytes) -> pl.DataFrame:
-    try:
-        text = content.decode("utf-8-sig").lstrip("\r\n")
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"The file {path} is no UTF-8 text (at byte {error.start + 1}); save it as CSV UTF-8."
-        ) from error
-    header = re.sub('"[^"]*"', "", text.split("\n", 1)[0])
-    separator = "\t" if path.suffix.lower() == ".tsv" else max(",;", key=header.count)
-    try:
-        # The header is read as a row, because polars renames columns of the same name without a word.
-        cells = pl.read_csv(text.encode(), has_header=False, infer_schema=False, separator=separator)
-    except pl.exceptions.PolarsError as error:
-        raise _unreadable(path, "CSV", error) from error
-    names = [(name or "").strip() for name in cells.row(0)]
-    _check_names(path, names)
-    stripped = cells.slice(1).select(pl.all().str.strip_chars())
-    values = stripped.select(pl.when(pl.all().is_in(MISSING)).then(None).otherwise(pl.all()).name.keep())
-    values = values.filter(~pl.all_horizontal(pl.all().is_null()))
-    return pl.DataFrame([_typed(column.alias(name), separator) for name, column in zip(names, values, strict=True)])
-
-
-def _check_names(path: Path, names: list[str]) -> None:
-    if "" in names:
-        raise DataError(
-            f"Column {names.index('') + 1} of {path} has no name. Name it in the header line, or delete it if it only "
-            "numbers the rows."
-        )
-    repeated = dict.fromkeys(name for name in names if names.count(name) > 1)
-    if repeated:
-        raise DataError(f"The file {path} has {name_columns(repeated)} more than once; give each column its own name.")
-    number = next((name for name in names if re.fullmatch(r"[-+]?\d*\.\d+", name)), None)
-    if number:
-        raise DataError(
-            f"The first line of {path} holds the number {number}; add a header line that names the columns."
-        )
-
-
-def _typed(text: pl.Series, separator: str) -> pl.Series:
-    """The column as whole numbers, numbers or truth values where all of its text is, else as it is."""
-    number = text.str.replace(",", ".", literal=True) if separator == ";" else text
-    for dtype in (pl.Int64, pl.Float64):
-        typed = number.cast(dtype, strict=False)
-        if typed.null_count() == text.null_count():
-            return typed
-    lower = text.str.to_lowercase()
-    return lower == "true" if lower.is_in(["true", "false"]).all() else text
 
 
 def _unreadable(path: Path, kind: str, error: Exception) -> DataError:

@@ -25,7 +25,7 @@ from nucleate.activations import Activation, get_activation
 from nucleate.errors import ArchitectureError, NucleateError, SpecError
 from nucleate.init_scale import Convention, InitScale
 from nucleate.observe import MEASURES, Measure
-from nucleate.problems import Loss, Problem, get_loss, load_problem
+from nucleate.problems import FORM_FIELDS, Loss, Problem, get_loss, load_problem
 from nucleate.training import READING, Settings, spec_error
 
 _SCALES: dict[Convention, str] = {"gain": "gains", "epsilon": "epsilons", "gamma": "gammas"}
@@ -120,6 +120,8 @@ class StudySpec(Settings):
         None takes the task's own.
     drop_missing : bool
         Whether rows with missing values are left out.
+    decimal, thousands, missing, encoding, sheet
+        How the file is read, where that is not told from it: `nucleate.problems.Form`.
     hidden : tuple of int
     activation : Activation, or its name
         One of one's own need not be registered.
@@ -152,6 +154,11 @@ class StudySpec(Settings):
     task: Literal["regression", "classification"] | None = None
     loss: AnyLoss | None = None
     drop_missing: bool = False
+    decimal: Literal[".", ","] | None = None
+    thousands: Literal[",", ".", " ", "'"] | None = None
+    missing: tuple[str, ...] = ()
+    encoding: str | None = None
+    sheet: str | None = None
     hidden: tuple[int, ...] = (128, 128)
     activation: AnyActivation = get_activation("tanh")
     bias: Literal["none", "first", "all"] = "first"
@@ -317,6 +324,7 @@ class StudySpec(Settings):
             loss=loss,
             split_seed=self.split_seed,
             drop_missing=self.drop_missing,
+            **{name: value for name in FORM_FIELDS if (value := getattr(self, name))},
         )
 
 

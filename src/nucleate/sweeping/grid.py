@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Any
 
 from nucleate.errors import SpecError
-from nucleate.problems import Problem
+from nucleate.problems import FORM_FIELDS, Problem
 from nucleate.studies import Study, StudySpec, make_spec
 from nucleate.sweeping.progress import show_progress
 from nucleate.sweeping.runner import Executor, run_study
 
-_OF_DATA = ("target", "task", "loss", "drop_missing", "split_seed")
+_OF_DATA = ("target", "task", "loss", "drop_missing", "split_seed", *FORM_FIELDS)
 
 
 def sweep(

@@ -1,0 +1,136 @@
+"""What a saved network says of the rows of a new file, read as that of its training was."""
+
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from nucleate._wording import name_rows
+from nucleate.errors import ArchitectureError, DataError
+from nucleate.exports.graph import Session
+from nucleate.models import outputs_of
+from nucleate.network import Network, read_metadata
+from nucleate.problems import CROSS_ENTROPY, SQUARED, Preprocessing, get_loss
+from nucleate.problems.catalogue import make_form
+from nucleate.problems.checks import missing
+from nucleate.problems.reading import read_table
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """A row for each row of a file.
+
+    Parameters
+    ----------
+    table : DataFrame
+        The row's number, the prediction of each target (for classes the likeliest and the probability of each), the
+        certificate's deviation where the model has one, and, where the model reads texts, how many of the row's were
+        not in training.
+    certificate : str
+        What the model says of its deviation; empty where it says nothing.
+    notes : tuple of str
+    """
+
+    table: pl.DataFrame
+    certificate: str
+    notes: tuple[str, ...]
+
+
+def predict(
+    model: str | PathLike[str], data: str | PathLike[str] | pl.DataFrame, *, drop_missing: bool = False, **form: Any
+) -> Predictions:
+    """The predictions of a saved network for the rows of a file.
+
+    Parameters
+    ----------
+    model : path
+        Of an .onnx or a .safetensors file that this package wrote.
+    data : path or polars DataFrame
+        With the columns that the model reads, by name; the target need not be there.
+    drop_missing : bool
+        Leave out rows where a value that the model reads is missing; otherwise they are refused.
+    **form
+        As in `nucleate.load_problem`; what is not given is as in training.
+
+    Raises
+    ------
+    DataError
+        If the data do not suit the model.
+    ArchitectureError
+        If the file holds no model, or none that says how its data are read.
+    """
+    answer, preprocessing, says = _model(Path(model))
+    notes: tuple[str, ...] = ()
+    texts: pl.DataFrame | None = None
+    if isinstance(data, pl.DataFrame):
+        table = data
+    else:
+        table, _, notes, _, texts, _ = read_table(Path(data), make_form(preprocessing.reading, **form))
+    names = [column.name for column in preprocessing.inputs if column.kind != "constant"]
+    present = table.select(name for name in names if name in table.columns)
+    gaps = np.any(missing(present), axis=1) if present.width else np.zeros(len(table), bool)
+    numbers = np.flatnonzero(~gaps) if drop_missing else np.arange(len(table))
+    if not len(numbers):
+        raise DataError("Every row has a missing value; fill them.")
+    if drop_missing and gaps.any():
+        notes = (*notes, f"Left out {name_rows(gaps)} with missing values.")
+    table = table[numbers]
+    x = preprocessing.transform(table)
+    shown = table if texts is None else table.with_columns(texts[numbers].select(set(texts.columns) & {*names}))
+    predicted = answer(x, shown)
+    columns: dict[str, Any] = {"row": numbers + 1}
+    targets = [column.name for column in preprocessing.targets]
+    if preprocessing.labels:
+        columns[targets[0]] = np.array(preprocessing.labels)[predicted.argmax(axis=1)]
+        columns |= {f"probability of {label}": predicted[:, k] for k, label in enumerate(preprocessing.labels)}
+    else:
+        columns |= {name: predicted[:, k] for k, name in enumerate(targets)}
+    if "deviation" in says:
+        columns["deviation"] = np.full(len(numbers), float(says["deviation"]))
+    unknown = preprocessing.unknown(table)
+    if unknown.width:
+        columns["unknown"] = unknown.to_numpy().sum(axis=1)
+    for column in unknown:
+        if column.any():
+            where = np.zeros(numbers.max() + 1, bool)
+            where[numbers[column.to_numpy()]] = True
+            value = table[column.name].filter(column)[0]
+            notes = (
+                *notes,
+                f"Column {column.name!r} has {value!r}, or others that training did not have ({name_rows(where)}); "
+                "such a row is predicted as of no known category.",
+            )
+    return Predictions(pl.DataFrame(columns), says.get("certificate", ""), tuple(notes))
+
+
+def _model(path: Path) -> tuple[Any, Preprocessing, dict[str, str]]:
+    """What answers rows, how it reads them, and what the file says of itself."""
+    if path.suffix == ".onnx":
+        try:
+            session = Session(path.read_bytes())
+        except OSError as error:
+            raise ArchitectureError(f"The model {path} cannot be read ({error.strerror}); check the path.") from None
+        except Exception as error:
+            # onnxruntime's own errors have no common class of their own.
+            first = str(error).splitlines()[0]
+            raise ArchitectureError(f"{path} is no readable ONNX file ({first}); export it again.") from error
+        return (lambda x, rows: session.predictions(rows)), _kept(path, session.metadata), session.metadata
+    if path.suffix != ".safetensors":
+        raise ArchitectureError(f"The model {path} ends in {path.suffix!r}; expected .onnx or .safetensors.")
+    network, says = Network.load(path), read_metadata(path)
+    preprocessing = _kept(path, says)
+    loss = get_loss(says["loss"]) if "loss" in says else CROSS_ENTROPY if preprocessing.labels else SQUARED
+    return (
+        lambda x, rows: preprocessing.in_units(loss.link(np.asarray(outputs_of(network, x), np.float64))),
+        preprocessing,
+        says,
+    )
+
+
+def _kept(path: Path, says: dict[str, Any]) -> Preprocessing:
+    if "preprocessing" not in says:
+        raise ArchitectureError(f"{path} does not say how its data are read; export it again with nucleate.")
+    return Preprocessing.from_json(says["preprocessing"])

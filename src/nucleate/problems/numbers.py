@@ -1,0 +1,169 @@
+"""Numbers as people write them: decimal and thousands separators, signs of money and percent, full-width digits."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import polars as pl
+
+Mark = Literal[".", ","]
+"""What stands before the decimals."""
+
+OTHER: dict[str, Mark] = {".": ",", ",": "."}
+SPACES = " '’"
+"""What may separate thousands whatever the decimal mark."""
+
+_EXPONENT = r"(?:[eE][-+]?\d+)?"
+_UNITS = {"円": "¥", "JPY": "¥", "USD": "$", "EUR": "€", "GBP": "£"}
+_UNIT = r"[¥$€£₩%‰]|円|JPY|USD|EUR|GBP"
+
+
+def _patterns(mark: Mark) -> tuple[str, str, str]:
+    """Numbers with this decimal mark for certain, those with thousands for certain, and what may be either."""
+    point, group = rf"\{mark}", rf"\{OTHER[mark]}"
+    decimals = rf"^[-+]?\d*{point}\d*{_EXPONENT}$"
+    western = rf"[1-9]\d{{0,2}}(?:{group}\d{{3}})"
+    indian = rf"[1-9]\d?(?:{group}\d{{2}})+{group}\d{{3}}"
+    grouped = rf"^[-+]?(?:{western}{{2,}}(?:{point}\d*)?|{western}+{point}\d*|{indian}(?:{point}\d*)?)$"
+    return decimals, grouped, rf"^[-+]?[1-9]\d{{0,2}}{point}\d{{3}}$"
+
+
+@dataclass(frozen=True)
+class Marks:
+    """What the cells of a column, or of a file, say about decimal marks.
+
+    Parameters
+    ----------
+    dot, comma : bool
+        Some cell shows for certain that this is the decimal mark.
+    grouped : bool
+        Some cell has thousands for certain.
+    unclear_dot, unclear_comma : bool
+        Some cell reads either way, such as 1,234.
+    whole : bool
+        Some cell has no mark at all.
+    """
+
+    dot: bool = False
+    comma: bool = False
+    grouped: bool = False
+    unclear_dot: bool = False
+    unclear_comma: bool = False
+    whole: bool = False
+
+    @classmethod
+    def of(cls, cells: pl.Series) -> "Marks":
+        """What these cells say.
+
+        >>> Marks.of(pl.Series(["1,234", "0,5"]))
+        Marks(dot=False, comma=True, grouped=False, unclear_dot=False, unclear_comma=True, whole=False)
+        """
+        has_dot = cells.filter(cells.str.contains(".", literal=True))
+        has_comma = cells.filter(cells.str.contains(",", literal=True))
+        dots, dot_groups, unclear_dot = _patterns(".")
+        commas, comma_groups, unclear_comma = _patterns(",")
+        dotted, comma_ed = has_dot.str.contains(unclear_dot), has_comma.str.contains(unclear_comma)
+        grouped_for_dot = bool(has_comma.str.contains(dot_groups).any())
+        grouped_for_comma = bool(has_dot.str.contains(comma_groups).any())
+        return cls(
+            dot=grouped_for_dot or bool((has_dot.str.contains(dots) & ~dotted).any()),
+            comma=grouped_for_comma or bool((has_comma.str.contains(commas) & ~comma_ed).any()),
+            grouped=grouped_for_dot or grouped_for_comma,
+            unclear_dot=bool(dotted.any()),
+            unclear_comma=bool(comma_ed.any()),
+            whole=bool(cells.str.contains(r"^[-+]?\d+$").any()),
+        )
+
+    @property
+    def unclear(self) -> bool:
+        """Whether some cell reads either way."""
+        return self.unclear_dot or self.unclear_comma
+
+    @property
+    def mark(self) -> Mark | None:
+        """The only decimal mark that is certain."""
+        if self.dot == self.comma:
+            return None
+        return "." if self.dot else ","
+
+
+@dataclass(frozen=True)
+class Written:
+    """The cells of a column without what surrounds the number.
+
+    Parameters
+    ----------
+    bodies : Series of str
+    units : Series of str
+        The sign of money or percent of each cell, or nothing.
+    """
+
+    bodies: pl.Series
+    units: pl.Series
+
+    @classmethod
+    def of(cls, cells: pl.Series) -> "Written":
+        """Full-width characters become their narrow forms; (5), △5 and ▲5 are -5.
+
+        >>> Written.of(pl.Series(["￥１，２００", "▲5%", "(3)"])).bodies.to_list()
+        ['1,200', '-5', '-3']
+        """
+        # NFKC would also turn ½ and ² into digits.
+        plain = cells.str.replace_many(_WIDE, _NARROW).str.strip_chars()
+        plain = plain.str.replace(r"^\(([^()]*\d[^()]*)\)$", "-${1}").str.replace(r"^[△▲−]\s*", "-")
+        units = plain.str.extract(rf"^[-+]?\s*({_UNIT})\s*[-+]?\s*[\d.,]", 1).fill_null(
+            plain.str.extract(rf"[\d.,]\s*({_UNIT})$", 1).fill_null("")
+        )
+        bodies = plain.str.replace(rf"^([-+]?)\s*(?:{_UNIT})\s*([-+]?\s*[\d.,].*)$", "${1}${2}")
+        bodies = bodies.str.replace(rf"^(.*[\d.,])\s*(?:{_UNIT})$", "${1}").str.replace(r"^([-+])\s+", "${1}")
+        return cls(bodies, units.replace(_UNITS))
+
+
+_WIDE = [*map(chr, range(0xFF10, 0xFF1A)), *"，．－＋％￥＄（）　\u00a0\u202f"]
+_NARROW = [*"0123456789", *",.-+%¥$()", " ", " ", " "]
+
+
+def parse(bodies: pl.Series, decimal: Mark | None, groups: str) -> pl.Series:
+    """The cells as whole numbers where all are, else as numbers; what is none becomes null.
+
+    Parameters
+    ----------
+    bodies : Series of str
+    decimal : {".", ","} or None
+        None takes both for decimal marks.
+    groups : str
+        The characters that may separate thousands, and Indian hundreds.
+
+    Examples
+    --------
+    >>> parse(pl.Series(["1,234", "56"]), ".", ",").to_list()
+    [1234, 56]
+    >>> parse(pl.Series(["1.234,5", "12.34"]), ",", ".").to_list()
+    [1234.5, None]
+    """
+    number = bodies
+    if groups:
+        which = "[" + "".join(rf"\{group}" if group in ".'" else group for group in groups) + "]"
+        end = rf"(?:\{decimal or '.'}\d*)?{_EXPONENT}$"
+        valid = rf"^[-+]?(?:[1-9]\d{{0,2}}(?:{which}\d{{3}})+|[1-9]\d?(?:{which}\d{{2}})+{which}\d{{3}}){end}"
+        number = _where(bodies.str.contains(valid), bodies.str.replace_all(which, ""), bodies)
+    if decimal != ".":
+        if decimal == ",":
+            number = _where(number.str.contains(".", literal=True), None, number)
+        number = number.str.replace(",", ".", literal=True)
+    return narrowest(number)
+
+
+def narrowest(number: pl.Series) -> pl.Series:
+    """Texts as whole numbers where all of them are, else as numbers, null where one is none."""
+    whole = number.cast(pl.Int64, strict=False)
+    return whole if whole.null_count() == number.null_count() else number.cast(pl.Float64, strict=False)
+
+
+def _where(condition: pl.Series, then: pl.Series | None, otherwise: pl.Series) -> pl.Series:
+    return pl.select(pl.when(condition).then(pl.lit(then)).otherwise(otherwise)).to_series().alias(otherwise.name)
+
+
+def first_rows(mask: pl.Series) -> Sequence[int]:
+    """The numbers, from 1, of the rows where it is true."""
+    return (mask.fill_null(False).arg_true() + 1).to_list()

@@ -1,0 +1,85 @@
+"""`nucleate predict` as its users meet it: a file read as training read its own, and predictions of the same model."""
+
+import csv
+import io
+import json
+
+import numpy as np
+import polars as pl
+import pytest
+
+import nucleate
+from nucleate import InitScale, Network
+from nucleate.exports import export, predict
+
+from .test_cli import nucleate as command
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A model of a file with padded texts, thousands separators and percent signs."""
+    folder = tmp_path_factory.mktemp("predict")
+    rng = np.random.default_rng(0)
+    rows = [
+        f"{grade};{amount:,};{share:.2f}%;{'TRUE' if k % 3 else 'false'};{amount / 1000 + share:.4f}"
+        for k, (grade, amount, share) in enumerate(
+            zip(rng.choice(["A", " B ", "C　"], 120), rng.integers(100, 5000, 120), rng.uniform(0, 9, 120), strict=True)
+        )
+    ]
+    (folder / "train.csv").write_text("\n".join(["grade;amount;share;member;y", *rows]))
+    problem = nucleate.load_problem(folder / "train.csv", thousands=",")
+    network = Network.create(problem.inputs, [8], 1, scale=InitScale("gain", 1.0), bias=True)
+    for ending in ("onnx", "safetensors"):
+        done = export(
+            network, problem, folder / f"model.{ending}", {"certificate": "Moves by 0.5.", "deviation": "0.5"}
+        )
+        assert done.largest_difference < 1e-4
+    return folder, problem, network
+
+
+def test_the_export_is_checked_on_rows_as_they_stood_in_the_file(folder):
+    _, problem, _ = folder
+    assert {" B ", "C　", "A"} == set(problem.test_rows["grade"].to_list())
+    assert set(problem.test_rows["member"].to_list()) == {"TRUE", "false"}
+
+
+@pytest.mark.parametrize("ending", ["onnx", "safetensors"])
+def test_a_new_file_is_read_as_training_read_its_own(folder, ending):
+    at, problem, network = folder
+    (at / "new.csv").write_text("share;grade;amount;member\n5.00%;B;1,234;true\n2.50%; A;999;FALSE\n3.10%;D;10;true\n")
+    done = predict(at / f"model.{ending}", at / "new.csv")
+    rows = pl.DataFrame(
+        {"grade": ["B", "A", "D"], "amount": [1234, 999, 10], "share": [5.0, 2.5, 3.1], "member": [True, False, True]}
+    )
+    expected = problem.predict(network(problem.preprocessing.transform(rows)))
+    np.testing.assert_allclose(done.table["y"], expected[:, 0], rtol=1e-5)
+    assert done.table["unknown"].to_list() == [0, 0, 1]
+    assert done.table["deviation"].to_list() == [0.5] * 3
+    assert any("'grade' has 'D'" in note and "row 3" in note for note in done.notes)
+
+
+def test_what_training_did_not_have_is_refused(folder):
+    at, _, _ = folder
+    (at / "bare.csv").write_text("share;grade;amount;member\n5;B;1,234;true\n-;A;5;true\n")
+    with pytest.raises(nucleate.DataError, match=r"'share' has 1 missing value \(row 2\)"):
+        predict(at / "model.onnx", at / "bare.csv")
+    assert predict(at / "model.onnx", at / "bare.csv", drop_missing=True).table["row"].to_list() == [1]
+    (at / "yen.csv").write_text("share;grade;amount;member\n5%;B;¥1,234;true\n")
+    with pytest.raises(nucleate.DataError, match=r"'amount' of .* is in ¥, but it was without a sign in training"):
+        predict(at / "model.onnx", at / "yen.csv")
+
+
+def test_the_command_writes_a_table_or_one_object(folder):
+    at, _, _ = folder
+    (at / "new.csv").write_text("share;grade;amount;member\n5.00%;B;1,234;true\n")
+    result = command("predict", "model.onnx", "new.csv", cwd=at)
+    assert result.returncode == 0, result.stderr
+    (row,) = csv.DictReader(io.StringIO(result.stdout))
+    assert row["deviation"] == "0.5"
+    assert "Moves by 0.5." in result.stderr
+    answer = json.loads(command("predict", "model.safetensors", "new.csv", "--json", "--out", "p.csv", cwd=at).stdout)
+    assert answer["predictions"][0]["y"] == pytest.approx(float(row["y"]), rel=1e-5)
+    assert (at / "p.csv").read_bytes().startswith(b"\xef\xbb\xbfrow,")
+    refused = command("predict", "new.csv", "new.csv", cwd=at)
+    assert refused.returncode == 2
+    assert "expected .onnx or .safetensors" in refused.stderr
