@@ -252,7 +252,8 @@ def _targets(network: Network, problem: Problem) -> tuple[Float[np.ndarray, "k d
         outputs = np.broadcast_to(problem.loss.constant_outputs(y), y.shape)
     residuals = problem.loss.residual(outputs, y)
     if network.activation.slope:
-        return tuple(singular_directions(network, x, residuals))
+        directions, values = singular_directions(network, x, residuals)
+        return directions, values
     return target_directions(network, x, residuals).directions, None
 
 

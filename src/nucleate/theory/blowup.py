@@ -120,7 +120,7 @@ def blowup_time(*layers: ArrayLike) -> BlowupTime:
     """
     chain = checks.chain(layers)
     batch = chain[0].shape[:-1]
-    states = [tuple(layer[index] for layer in chain) for index in np.ndindex(batch)]
+    states: list[Any] = [tuple(layer[index] for layer in chain) for index in np.ndindex(batch)]
     if len(chain) == 2:
         times = _never(batch)
     elif len(chain) == 3:
