@@ -12,8 +12,7 @@ import polars as pl
 from nucleate.errors import NucleateError, StudyError
 from nucleate.problems import Metric
 from nucleate.reduction import Reduction
-from nucleate.studies import AS_GOOD, Cell, Findings, Study
-from nucleate.training import TRAINED
+from nucleate.studies import FAILED, Cell, Findings, Study
 
 LANGUAGES = ("en", "ja")
 Texts = Mapping[str, Mapping[str, str]]
@@ -121,19 +120,39 @@ def answer(findings: Findings, reduction: Reduction | None, texts: Texts) -> lis
 
 
 def _where(findings: Findings, texts: Texts) -> str:
-    spec = findings.study.spec
-    cell = (findings.condensed or sorted(findings.trained, key=lambda cell: findings.size(cell.fewest)))[0]
-    fields = _fields(findings, cell, texts) | {"neurons": say_neurons(cell.fewest)}
-    if not findings.condensed:
-        stuck = cell.fewest_few and cell.stage == "initial plateau"
-        return texts["answer"]["does_not_yet" if stuck else "does_not"].format(**fields, steps=f"{spec.steps:,}")
-    if len(spec.scales) == 1:
-        return texts["answer"]["condenses_alone"].format(**fields)
-    fields |= {
+    spec, judged = findings.study.spec, findings.judged
+    stuck = [cell for cell in findings.trained if cell.on_plateau and cell.fewest_few]
+    in_some = [cell for cell in judged if cell.condensed_runs]
+    if findings.condensed:
+        key, cells = "condenses" if len(spec.scales) > 1 else "condenses_alone", list(findings.condensed)
+    elif in_some:
+        key, cells = "condenses_in_some", in_some
+    else:
+        key, cells = ("does_not_yet", stuck) if stuck else ("does_not", list(judged))
+    cell = min(cells, key=lambda cell: findings.size(cell.fewest))
+    fields = _fields(findings, cell, texts) | {
+        "neurons": say_neurons(cell.fewest),
+        "steps": f"{spec.steps:,}",
+        "condensed": str(cell.condensed_runs),
+        "learned": str(cell.learned),
         "largest_neurons": say_neurons(findings.largest_scale.fewest),
-        "boundary": f"{findings.boundary.scale:g}",
     }
-    return texts["answer"]["condenses"].format(**fields)
+    fields |= {"boundary": f"{findings.boundary.scale:g}"} if findings.condensed else {}
+    sentences = [texts["answer"][key].format(**fields)]
+    if cell.condensed and cell.condensed_runs < cell.learned:
+        sentences.append(texts["answer"]["mostly"].format(**fields))
+    return " ".join(sentences + _of_runs(findings, cell, texts, texts["answer"]))
+
+
+def _of_runs(findings: Findings, cell: Cell, texts: Texts, sentences: Mapping[str, str]) -> list[str]:
+    """How many of a cell's runs left their plateau, where some did and others did not."""
+    if not 0 < cell.learned < len(cell.runs):
+        return []
+    failed = findings.study.results.filter(pl.col("run").is_in(cell.runs) & FAILED)
+    others = [texts["answer"]["stuck"].format(count=cell.stuck)] * bool(cell.stuck)
+    others += [say_statuses(failed, texts)] * bool(cell.failed)
+    key = "of_runs_one" if cell.learned == 1 else "of_runs"
+    return [sentences[key].format(learned=cell.learned, runs=len(cell.runs), others=", ".join(others))]
 
 
 def _size(findings: Findings, reduction: Reduction | None, texts: Texts) -> str:
@@ -169,10 +188,12 @@ def _error(findings: Findings, texts: Texts) -> str:
         "largest_test": say_metric(metric, largest.test),
         "largest_validation": say_metric(metric, largest.validation),
     }
-    if len(findings.study.spec.scales) == 1:
+    if not findings.has_learned:
+        key = "error_nothing"
+    elif len(findings.study.spec.scales) == 1:
         key = "error_alone"
     elif chosen is largest:
-        key = "error_largest"
+        key = "error_stuck" if findings.smaller_are_stuck else "error_largest"
     elif findings.is_worse(largest, chosen):
         key = "error_better" if findings.is_confirmed else "error_unconfirmed"
     else:
@@ -182,17 +203,25 @@ def _error(findings: Findings, texts: Texts) -> str:
 
 def recommendation(findings: Findings, reduction: Reduction | None, texts: Texts) -> list[str]:
     """What to do and why."""
-    chosen = findings.recommended
-    fields = _fields(findings, chosen, texts) | {"neurons": say_neurons(chosen.final)}
-    if len(findings.study.spec.scales) == 1:
+    chosen, spec = findings.recommended, findings.study.spec
+    fields = _fields(findings, chosen, texts) | {"neurons": say_neurons(chosen.final), "steps": f"{spec.steps:,}"}
+    if not findings.has_learned:
+        return [texts["recommendation"]["nothing"].format(**fields)]
+    if len(spec.scales) == 1:
         key = "alone"
+    elif chosen is findings.largest_scale and findings.smaller_are_stuck:
+        key = "largest_stuck"
     elif chosen is findings.largest_scale:
         key = "same" if len({cell.scale for cell in findings.good}) > 1 else "largest"
     elif findings.is_worse(findings.largest_scale, chosen):
         key = "better_condensed" if chosen.ends_condensed else "better"
     else:
         key = "same_condensed"
-    return [texts["recommendation"][key].format(**fields), *_baselines(reduction, texts)]
+    return [
+        texts["recommendation"][key].format(**fields),
+        *_of_runs(findings, chosen, texts, texts["recommendation"]),
+        *_baselines(reduction, texts),
+    ]
 
 
 def _baselines(reduction: Reduction | None, texts: Texts) -> list[str]:
@@ -224,7 +253,7 @@ def limits(findings: Findings, texts: Texts) -> list[str]:
     """What the recommendation does not know."""
     study, chosen = findings.study, findings.recommended
     spec, sentences = study.spec, texts["recommendation"]
-    ended = study.results.filter(~pl.col("status").is_in(TRAINED))
+    ended = study.results.filter(FAILED)
     fields = {
         "seeds": len(spec.seeds),
         "steps": f"{spec.steps:,}",
@@ -240,11 +269,11 @@ def limits(findings: Findings, texts: Texts) -> list[str]:
         "limit_unconfirmed": not findings.is_confirmed and findings.is_worse(findings.largest_scale, chosen),
         "limit_seeds": len(spec.seeds) > 1,
         "limit_seed": len(spec.seeds) == 1,
-        "limit_choice": len(findings.cells) > 1,
+        "limit_choice": len(findings.cells) > 1 and findings.has_learned,
         "limit_stuck": findings.stuck > 0,
         "limit_failed": findings.failed > 0,
-        "limit_smallest": several and findings.smallness(chosen) == smallest,
-        "limit_rate": len(spec.lrs) > 1 and chosen.lr in (min(spec.lrs), max(spec.lrs)),
+        "limit_smallest": several and findings.has_learned and findings.smallness(chosen) == smallest,
+        "limit_rate": len(spec.lrs) > 1 and findings.has_learned and chosen.lr in (min(spec.lrs), max(spec.lrs)),
         "limit_split": bool(findings.condensed),
     }
     return [sentences[key].format(**fields) for key, applies in apply.items() if applies]
@@ -252,7 +281,7 @@ def limits(findings: Findings, texts: Texts) -> list[str]:
 
 def say_statuses(runs: pl.DataFrame, texts: Texts) -> str:
     """How runs ended, and how many so."""
-    counts = runs["status"].value_counts(sort=True).iter_rows()
+    counts = sorted(runs["status"].value_counts().iter_rows(), key=lambda pair: (-pair[1], pair[0]))
     return ", ".join(f"{texts['status'][status]} {count}" for status, count in counts)
 
 
@@ -323,7 +352,7 @@ def name_cell(convention: str, cell: Cell, texts: Texts) -> str:
 
 def _fields(findings: Findings, cell: Cell, texts: Texts) -> dict[str, str]:
     spec = findings.study.spec
-    alone = "_alone" if len(spec.seeds) == 1 else ""
+    alone = "_alone" if (findings.recommended.learned or findings.recommended.stuck) == 1 else ""
     return {
         "convention": spec.convention,
         "scale": f"{cell.scale:g}",
