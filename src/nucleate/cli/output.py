@@ -42,7 +42,10 @@ def print_study(study: "Study", by_cell: bool = False) -> None:
     fewest = [tables.fewest_effective_neurons(layer) for layer in study.layers]
     aside = [tables.BEST_VALIDATION_LOSS, tables.PLATEAU_END, *fewest]
     if by_cell or len(results) > _MOST_ROWS:
-        table, title = summarize(study), "medians over the runs that left their plateau, or where none did, over those stuck on it"
+        table, title = (
+            summarize(study),
+            "medians over the runs that left their plateau, or where none did, over those stuck on it",
+        )
         aside += [tables.metric_on_test(metric)]
     else:
         table, title = results, "runs"

@@ -88,6 +88,7 @@ def _page(study: Study, lang: str, texts: dict[str, dict[str, str]]) -> str:
         say_neurons=sentences.say_neurons,
         say_widths=sentences.say_widths,
         say_share=sentences.say_share,
+        name_baseline=sentences.name_baseline,
         say_milliseconds=sentences.say_milliseconds,
         **_contents(study, texts),
     )

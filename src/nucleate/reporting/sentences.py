@@ -11,7 +11,7 @@ import polars as pl
 
 from nucleate.errors import NucleateError, StudyError
 from nucleate.problems import Metric
-from nucleate.reduction import Reduction
+from nucleate.reduction import Baseline, Comparison, Reduction
 from nucleate.studies import FAILED, Cell, Findings, Study
 
 LANGUAGES = ("en", "ja")
@@ -141,7 +141,7 @@ def _where(findings: Findings, texts: Texts) -> str:
     sentences = [texts["answer"][key].format(**fields)]
     if cell.condensed and cell.condensed_runs < cell.learned:
         sentences.append(texts["answer"]["mostly"].format(**fields))
-    return " ".join(sentences + _of_runs(findings, cell, texts, texts["answer"]))
+    return "".join(sentences + _of_runs(findings, cell, texts, texts["answer"]))
 
 
 def _of_runs(findings: Findings, cell: Cell, texts: Texts, sentences: Mapping[str, str]) -> list[str]:
@@ -225,28 +225,61 @@ def recommendation(findings: Findings, reduction: Reduction | None, texts: Texts
 
 
 def _baselines(reduction: Reduction | None, texts: Texts) -> list[str]:
-    if reduction is None or not reduction.baselines:
-        return []
-    metric = reduction.metric
-    ours = metric.cost(reduction.validation.after)
-    as_good = [
-        baseline for baseline in reduction.baselines if metric.cost(baseline.validation) <= ours + AS_GOOD * abs(ours)
-    ]
-    if not as_good:
-        return [texts["recommendation"]["baselines_worse"]]
-    smallest = min(as_good, key=lambda baseline: baseline.parameters)
+    """Each baseline held against the reduced network, and what follows."""
+    if reduction is None:
+        return [texts["recommendation"]["no_baselines"]]
+    compared = [(baseline, baseline.comparison) for baseline in reduction.baselines if baseline.comparison]
+    if not compared:
+        return [texts["recommendation"]["no_baselines"]]
+    said = [_compared(baseline, comparison, reduction.metric, texts) for baseline, comparison in compared]
+    return [*said, *_what_follows(reduction, compared, texts)]
+
+
+def _compared(baseline: Baseline, comparison: Comparison, metric: Metric, texts: Texts) -> str:
+    low, high = comparison.interval
+    alike = comparison.verdict == "alike"
+    return texts["recommendation"][f"baseline_{comparison.verdict}"].format(
+        baseline=name_baseline(baseline, texts),
+        parameters=f"{baseline.parameters:,}",
+        rows=f"{comparison.rows:,}",
+        metric=name_metric(metric, texts),
+        theirs=say_metric(metric, comparison.other),
+        ours=say_metric(metric, comparison.network),
+        difference=say_difference(metric, comparison.difference, texts),
+        low=say_difference(metric, max(-low, 0.0) if alike else low, texts),
+        high=say_difference(metric, max(high, 0.0), texts),
+    )
+
+
+def _what_follows(reduction: Reduction, compared: Sequence[tuple[Baseline, Comparison]], texts: Texts) -> list[str]:
+    """The weightiest conclusion from the baselines, one at most."""
+    sentences = texts["recommendation"]
+    verdicts = {baseline.name: comparison.verdict for baseline, comparison in compared}
+    if verdicts.get("constant", "worse") != "worse":
+        return [sentences["nothing_shown"]]
+    for name, key in (("linear model", "linear_is_better"), ("narrow network", "narrow_is_better")):
+        if verdicts.get(name) == "better":
+            return [sentences[key]]
+    if set(verdicts.values()) == {"worse"}:
+        return [sentences["baselines_worse"]]
+    alike = [baseline for baseline, _ in compared if verdicts[baseline.name] == "alike"]
+    smallest = min(alike, key=lambda baseline: baseline.parameters)
     if smallest.parameters > reduction.parameters.after:
         return []
-    key = "baseline_same" if smallest.parameters == reduction.parameters.after else "baseline_good"
-    return [
-        texts["recommendation"][key].format(
-            baseline=texts["baseline"].get(smallest.name.replace(" ", "_"), smallest.name),
-            parameters=f"{smallest.parameters:,}",
-            metric=name_metric(metric, texts),
-            validation=say_metric(metric, smallest.validation),
-            test=say_metric(metric, smallest.test),
-        )
-    ]
+    key = "same_size_is_alike" if smallest.parameters == reduction.parameters.after else "smaller_is_alike"
+    return [sentences[key].format(baseline=name_baseline(smallest, texts))]
+
+
+def name_baseline(baseline: Baseline, texts: Texts) -> str:
+    """The words for a baseline, or its own name where there are none."""
+    return texts["baseline"].get(baseline.name.replace(" ", "_"), baseline.name)
+
+
+def say_difference(metric: Metric, difference: float, texts: Texts) -> str:
+    """How far apart two values of a metric are: of shares in percentage points."""
+    return (
+        texts["metric"]["points"].format(points=f"{100 * difference:.1f}") if metric.is_share else f"{difference:.3g}"
+    )
 
 
 def limits(findings: Findings, texts: Texts) -> list[str]:

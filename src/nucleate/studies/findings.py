@@ -123,7 +123,7 @@ class Findings:
 
     @cached_property
     def judged(self) -> tuple[Cell, ...]:
-        """What there is to choose from: the cells in which a run left its plateau, or if there are none, all trained."""
+        """What there is to choose from: the cells in which a run left its plateau, or if none did, all that trained."""
         return tuple(cell for cell in self.trained if cell.learned) or self.trained
 
     def smallness(self, cell: Cell) -> float:
@@ -278,7 +278,9 @@ def _cell(study: Study, results: pl.DataFrame, layers: dict[str, int], row: dict
         runs=tuple(runs["run"]),
         learned=row["learned"],
         stuck=row["stuck"],
-        condensed_runs=sum(_few(tuple(map(_number, run)), widths) for run in learned.select(fewest_columns).iter_rows()),
+        condensed_runs=sum(
+            _few(tuple(map(_number, run)), widths) for run in learned.select(fewest_columns).iter_rows()
+        ),
         fewest=fewest,
         final=final,
         fewest_few=_few(fewest, widths),
