@@ -3,9 +3,13 @@
 from nucleate.problems.catalogue import ProblemInfo, describe_problems, load_problem, problem_names
 from nucleate.problems.losses import (
     ACCURACY,
+    BALANCED_ACCURACY,
     CROSS_ENTROPY,
     IDENTITY,
+    LOG_LOSS,
     LOSSES,
+    MAE,
+    R2,
     RMSE,
     SOFTMAX,
     SQUARED,
@@ -20,9 +24,13 @@ from nucleate.problems.splitting import Rows, Sizes, split_rows
 
 __all__ = [
     "ACCURACY",
+    "BALANCED_ACCURACY",
     "CROSS_ENTROPY",
     "IDENTITY",
+    "LOG_LOSS",
     "LOSSES",
+    "MAE",
+    "R2",
     "RMSE",
     "SOFTMAX",
     "SQUARED",
