@@ -181,7 +181,7 @@ def test_the_reduction_kept_in_the_folder_is_shown_before_and_after(study, reduc
     assert "differ by 0.5 at most and by 0.125 on average" in page.text
     assert "linear model — 6 3.000 3.100 2.4" in page.text
     assert "best constant (mean, or most frequent class) — 1 4.000 4.100 3.2" in page.text
-    assert "test mean absolute error" in page.text
+    assert "test MAE" in page.text
 
 
 def test_a_reduction_of_another_start_than_the_recommended_one_says_how_to_make_that(study, reduction, tmp_path):

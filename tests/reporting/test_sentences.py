@@ -6,6 +6,7 @@ import polars as pl
 import pytest
 
 from nucleate import Study
+from nucleate.problems import ACCURACY
 from nucleate.reduction import Baseline, Comparison
 from nucleate.reporting.sentences import answer, limits, load_texts, recommendation, say_times
 from nucleate.studies import study_findings
@@ -123,6 +124,15 @@ def test_a_network_no_better_than_a_constant_has_learned_nothing(monkeypatch, re
     constant = baseline("constant", 1, -0.1, 0.1)
     advice = advised(monkeypatch, reduction, constant, baseline("linear model", 7, 0.1, 0.3))
     assert EN["recommendation"]["nothing_shown"] in advice
+
+
+def test_what_chance_does_to_an_accuracy_on_few_rows_is_said(monkeypatch):
+    study = study_of(monkeypatch, {LARGE: (19.0, 0.7, 0.7), SMALL: (1.0, 0.75, 0.8)}, metric=ACCURACY)
+    said = limits(study_findings(replace(study, rows={"train": 180, "validation": 60, "test": 60})), EN)
+    # sqrt(0.75 * 0.25 / 60) is 0.0559.
+    assert any(
+        "On 60 validation rows the accuracy of 75.0 % has a standard error of 5.6 percentage" in one for one in said
+    )
 
 
 def test_without_baselines_that_is_said(monkeypatch, reduction):

@@ -107,4 +107,4 @@ def _from_json(content: dict[str, Any], folder: Path) -> Reduction:
 
 
 def _baseline(widths: list[int], comparison: dict[str, Any] | None, **plain: Any) -> Baseline:
-    return Baseline(widths=tuple(widths), comparison=comparison and Comparison(**comparison), **plain)
+    return Baseline(widths=tuple(widths), comparison=None if comparison is None else Comparison(**comparison), **plain)

@@ -295,6 +295,15 @@ def limits(findings: Findings, texts: Texts) -> list[str]:
         "statuses": say_statuses(ended, texts),
         "missing": study.missing,
     }
+    rows, share = study.rows.get("validation", 0), chosen.validation
+    has_noise = findings.metric.is_share and 0 <= share <= 1 and rows > 0
+    if has_noise:
+        fields |= {
+            "rows": f"{rows:,}",
+            "metric": name_metric(findings.metric, texts),
+            "validation": say_metric(findings.metric, share),
+            "noise": say_difference(findings.metric, math.sqrt(share * (1 - share) / rows), texts),
+        }
     smallest = max(map(findings.smallness, findings.cells))
     several = len(spec.scales) > 1
     apply = {
@@ -302,6 +311,7 @@ def limits(findings: Findings, texts: Texts) -> list[str]:
         "limit_unconfirmed": not findings.is_confirmed and findings.is_worse(findings.largest_scale, chosen),
         "limit_seeds": len(spec.seeds) > 1,
         "limit_seed": len(spec.seeds) == 1,
+        "limit_rows": has_noise and len(findings.cells) > 1,
         "limit_choice": len(findings.cells) > 1 and findings.has_learned,
         "limit_stuck": findings.stuck > 0,
         "limit_failed": findings.failed > 0,
