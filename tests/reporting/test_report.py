@@ -290,7 +290,7 @@ def test_a_loss_an_optimizer_and_a_metric_of_ones_own_are_called_by_their_names(
     page = Reader(report(path, out=tmp_path / "page.html").read_text("utf-8"))
     assert "loss pseudo-huber" in page.text
     assert "optimizer lion" in page.text
-    assert re.search(r"on the test rows its wrong signs is [\d.]+ %", page.text)
+    assert re.search(r"the wrong signs is [\d.]+ % on validation", page.text)
     assert "test wrong signs" in page.text
 
 
