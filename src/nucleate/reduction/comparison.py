@@ -55,16 +55,19 @@ class Comparison:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """The 95 % interval of the difference, in the direction of the verdict."""
-        return (-self.upper, -self.lower) if self.verdict == "better" else (self.lower, self.upper)
+        """The 95 % interval of the difference, by its verdict; if alike, how much better and how much worse.
+
+        >>> Comparison(80, 0.5, 0.1, -0.5, -0.3).interval, Comparison(80, 0.5, 0.5, 0.0, 0.1).interval
+        ((0.3, 0.5), (0.0, 0.1))
+        """
+        if self.verdict == "better":
+            return -self.upper, -self.lower
+        return (self.lower, self.upper) if self.verdict == "worse" else (abs(self.lower), self.upper)
 
     def __str__(self) -> str:
-        if self.verdict == "alike":
-            return (
-                f"cannot be told apart on {self.rows} rows (from {max(-self.lower, 0.0):.3g} better to "
-                f"{max(self.upper, 0.0):.3g} worse)"
-            )
         low, high = self.interval
+        if self.verdict == "alike":
+            return f"cannot be told apart on {self.rows} rows (from {low:.3g} better to {high:.3g} worse)"
         return f"{self.verdict} by {self.difference:.3g} ({low:.3g} to {high:.3g}) on {self.rows} rows"
 
 

@@ -237,7 +237,6 @@ def _baselines(reduction: Reduction | None, texts: Texts) -> list[str]:
 
 def _compared(baseline: Baseline, comparison: Comparison, metric: Metric, texts: Texts) -> str:
     low, high = comparison.interval
-    alike = comparison.verdict == "alike"
     return texts["recommendation"][f"baseline_{comparison.verdict}"].format(
         baseline=name_baseline(baseline, texts),
         parameters=f"{baseline.parameters:,}",
@@ -246,8 +245,8 @@ def _compared(baseline: Baseline, comparison: Comparison, metric: Metric, texts:
         theirs=say_metric(metric, comparison.other),
         ours=say_metric(metric, comparison.network),
         difference=say_difference(metric, comparison.difference, texts),
-        low=say_difference(metric, max(-low, 0.0) if alike else low, texts),
-        high=say_difference(metric, max(high, 0.0), texts),
+        low=say_difference(metric, low, texts),
+        high=say_difference(metric, high, texts),
     )
 
 
