@@ -6,7 +6,7 @@ from hypothesis import settings
 
 from nucleate import InitScale, Network, load_problem, sweep
 from nucleate.problems import RMSE
-from nucleate.reduction import Baseline, BeforeAfter, Certificate, Reduction, groups
+from nucleate.reduction import Baseline, BeforeAfter, Certificate, Comparison, Reduction, groups
 
 # One profile everywhere: no deadline (a slow machine must not fail a test), the same examples at every run.
 settings.register_profile("nucleate", deadline=None, derandomize=True, max_examples=40)
@@ -58,7 +58,12 @@ def reduction():
         certificate=Certificate(rows=99, largest_deviation=0.5, rms_deviation=0.125, relative_deviation=0.05),
         bound=None,
         groups=groups(original, problem.train.x),
-        baselines=(Baseline("linear model", (), 6, 3.0, 3.1), Baseline("narrow network", (3, 2), 23, 2.02, 2.3)),
+        baselines=(
+            Baseline("constant", (), 1, 4.0, 4.1, {"mae": 3.2}, Comparison(40, 2.1, 4.05, 1.5, 2.5)),
+            Baseline("linear model", (), 6, 3.0, 3.1, {"mae": 2.4}, Comparison(40, 2.1, 3.05, 0.5, 1.5)),
+            Baseline("narrow network", (3, 2), 23, 2.02, 2.3, {"mae": 1.7}, Comparison(40, 2.1, 2.15, -0.1, 0.2)),
+        ),
+        further=BeforeAfter({"mae": 1.5}, {"mae": 1.6}),
         run=0,
         inference=BeforeAfter(0.004, 0.001),
     )

@@ -43,7 +43,15 @@ def test_a_network_with_its_data_as_json(table):
     assert answer["hidden"]["before"] == [12, 12]
     assert answer["certificate"]["probability"] == pytest.approx(1 / 31)
     assert answer["bound"]["kind"] == "largest over the box of the training inputs"
-    assert {baseline["name"] for baseline in answer["baselines"]} == {"linear model", "narrow network"}
+    assert {baseline["name"] for baseline in answer["baselines"]} == {
+        "constant",
+        "linear model",
+        "narrow network",
+    }
+    constant = answer["baselines"][0]
+    assert constant["comparison"]["verdict"] == "worse"
+    assert constant["comparison"]["rows"] == 60
+    assert set(constant["further"]) == set(answer["further"]["after"]) == {"mae", "r2"}
 
 
 NETWORK = "study/weights/run-00000-best.safetensors"

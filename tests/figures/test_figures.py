@@ -72,7 +72,11 @@ def test_before_and_after_shows_widths_and_simpler_models(reduction, tmp_path):
     figure = figures.before_and_after(reduction)
     drawn(figure, tmp_path / "picture.pdf")
     assert [bar.get_height() for bar in figure.axes[0].patches] == [12, 3, 9, 2]
-    assert [label.get_text() for label in figure.axes[2].get_yticklabels()][2:] == ["linear model", "narrow network"]
+    assert [label.get_text() for label in figure.axes[2].get_yticklabels()][2:] == [
+        "constant",
+        "linear model",
+        "narrow network",
+    ]
 
 
 def test_a_trajectory_is_the_run_asked_for_with_its_forecast(study):

@@ -8,10 +8,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
+from sklearn.metrics import balanced_accuracy_score, log_loss, mean_absolute_error, r2_score
 
 from nucleate import SpecError
 from nucleate.devices import float64
-from nucleate.problems import ACCURACY, CROSS_ENTROPY, LOSSES, RMSE, SQUARED, Loss, get_loss
+from nucleate.problems import (
+    ACCURACY,
+    BALANCED_ACCURACY,
+    CROSS_ENTROPY,
+    LOG_LOSS,
+    LOSSES,
+    MAE,
+    R2,
+    RMSE,
+    SQUARED,
+    Loss,
+    get_loss,
+)
 
 seeds = st.integers(0, 2**31 - 1)
 
@@ -124,3 +137,18 @@ def test_what_is_no_cost_of_each_row_is_refused(value, sentence):
 
 def test_a_proper_loss_passes():
     Loss("absolute", absolute).check(np.ones((4, 2)))
+
+
+def test_further_metrics_are_those_of_scikit_learn():
+    rng = np.random.default_rng(0)
+    true, predicted = rng.standard_normal((2, 30, 2))
+    assert MAE.value(predicted, true) == pytest.approx(mean_absolute_error(true, predicted))
+    assert R2.value(predicted, true) == pytest.approx(r2_score(true, predicted))
+    labels, chances = rng.choice(3, 40, p=[0.8, 0.1, 0.1]), rng.dirichlet(np.ones(3), 40)
+    known = balanced_accuracy_score(labels, chances.argmax(axis=1))
+    assert BALANCED_ACCURACY.value(chances, np.eye(3)[labels]) == pytest.approx(known)
+    assert LOG_LOSS.value(chances, np.eye(3)[labels]) == pytest.approx(log_loss(labels, chances))
+
+
+def test_the_share_of_variance_explained_of_one_value_is_not_known():
+    assert np.isnan(R2.value(np.zeros((5, 1)), np.ones((5, 1))))

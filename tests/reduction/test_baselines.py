@@ -6,8 +6,10 @@ from sklearn.linear_model import LogisticRegression, PoissonRegressor, Ridge
 
 import nucleate
 from nucleate.activations import get_activation
-from nucleate.reduction import linear_model, narrow_network
+from nucleate.problems import Problem
+from nucleate.reduction import best_constant, compare, linear_model, narrow_network
 from nucleate.reduction.baselines import STRENGTHS, fit_linear
+from nucleate.reduction.comparison import held_out
 
 from .networks import counts, drawn, mean_absolute_error, regression
 
@@ -72,3 +74,52 @@ def test_the_narrow_network_has_the_widths_asked_for_and_learns():
         4 * 3 + 3 + 3 * 2 + 2 + 2 * 3 + 3,
     )
     assert baseline.validation > 0.9
+
+
+def test_the_best_constant_is_the_mean_or_the_commonest_class():
+    numbers, classes = nucleate.load_problem("diabetes"), nucleate.load_problem("breast_cancer")
+    y = numbers.preprocessing.in_units(numbers.test.y)
+    mean = numbers.preprocessing.in_units(numbers.train.y).mean()
+    assert best_constant(numbers).test == pytest.approx(np.sqrt(np.mean((y - mean) ** 2)))
+    commonest = classes.train.y.mean(axis=0).argmax()
+    constant = best_constant(classes)
+    assert constant.test == pytest.approx(classes.test.y[:, commonest].mean())
+    assert constant.further["balanced_accuracy"] == 0.5
+
+
+def noisy(seed, rows=100):
+    rng = np.random.default_rng(seed)
+    return Problem.from_arrays(rng.standard_normal((rows, 2)), rng.standard_normal(rows))
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "verdict"), [(0.5, 0.1, "better"), (0.1, 0.5, "worse"), (0.5, 0.5, "alike")]
+)
+def test_models_are_compared_in_both_directions(ours, theirs, verdict):
+    problem = noisy(0)
+    _, true = held_out(problem)
+    rng = np.random.default_rng(1)
+    network, other = (true + size * rng.standard_normal(true.shape) for size in (ours, theirs))
+    comparison = compare(problem, network, [other])
+    assert (comparison.rows, comparison.verdict) == (40, verdict)
+    assert comparison.lower <= comparison.other - comparison.network <= comparison.upper
+
+
+def test_two_models_that_are_equally_good_are_seldom_told_apart():
+    """Of 100 pairs of equal models a 95 % interval may call 5 different; 12 or more have a chance below 1 %."""
+    told = 0
+    for seed in range(100):
+        problem, rng = noisy(seed), np.random.default_rng(1000 + seed)
+        _, true = held_out(problem)
+        network, other = (true + rng.standard_normal(true.shape) for _ in range(2))
+        told += compare(problem, network, [other]).verdict != "alike"
+    assert told < 12
+
+
+def test_the_noise_of_seeds_counts():
+    problem = noisy(0)
+    _, true = held_out(problem)
+    rng = np.random.default_rng(1)
+    network, lucky, unlucky = (true + size * rng.standard_normal(true.shape) for size in (0.5, 0.1, 2.0))
+    assert compare(problem, network, [lucky]).verdict == "better"
+    assert compare(problem, network, [lucky, unlucky, unlucky]).verdict == "alike"

@@ -7,7 +7,8 @@ import pytest
 
 import nucleate
 from nucleate.exports import Session, raw_rows
-from nucleate.reduction import FOLDER, best_run, load_reduction, reduce_study
+from nucleate.reduction import FOLDER, load_reduction, reduce_study
+from nucleate.studies import recommended_run, study_findings
 
 
 @pytest.fixture(scope="module")
@@ -29,15 +30,15 @@ def reduction(study):
     return reduce_study(study, tolerance=0.02, baselines=False)
 
 
-def test_the_best_validated_run_is_reduced(study, reduction):
-    best = study.results.sort("best_validation_loss")["run"][0]
-    assert reduction.run == best_run(study) == best
-    assert np.array_equal(reduction.original.weights[0], study.network(best, "best").weights[0])
+def test_the_run_that_the_page_recommends_is_reduced(study, reduction):
+    recommended = study_findings(study).recommended_run
+    assert reduction.run == recommended_run(study) == recommended
+    assert np.array_equal(reduction.original.weights[0], study.network(recommended, "best").weights[0])
 
 
 def test_another_run_is_reduced_where_asked_for(study, tmp_path):
     copy = nucleate.Study.load(shutil.copytree(study.path, tmp_path / "study"))
-    (other,) = {0, 1} - {best_run(study)}
+    (other,) = {0, 1} - {recommended_run(study)}
     reduction = reduce_study(copy, tolerance=0.02, method="merge", run=other, baselines=False)
     assert reduction.run == load_reduction(copy.path / FOLDER).run == other
     assert np.array_equal(reduction.original.weights[0], study.network(other, "best").weights[0])

@@ -179,7 +179,9 @@ def test_the_reduction_kept_in_the_folder_is_shown_before_and_after(study, reduc
     assert "hidden neurons 12 + 9 3 + 2 parameters 177 23 (13 %)" in page.text
     assert "time for 1,024 rows, one thread 4 ms 1 ms validation error (RMSE) 2.000 2.010" in page.text
     assert "differ by 0.5 at most and by 0.125 on average" in page.text
-    assert "linear model — 6 3.000 3.100" in page.text
+    assert "linear model — 6 3.000 3.100 2.4" in page.text
+    assert "best constant (mean, or most frequent class) — 1 4.000 4.100 3.2" in page.text
+    assert "test MAE" in page.text
 
 
 def test_a_reduction_of_another_start_than_the_recommended_one_says_how_to_make_that(study, reduction, tmp_path):
@@ -288,7 +290,7 @@ def test_a_loss_an_optimizer_and_a_metric_of_ones_own_are_called_by_their_names(
     page = Reader(report(path, out=tmp_path / "page.html").read_text("utf-8"))
     assert "loss pseudo-huber" in page.text
     assert "optimizer lion" in page.text
-    assert re.search(r"on the test rows its wrong signs is [\d.]+ %", page.text)
+    assert re.search(r"the wrong signs is [\d.]+ % on validation", page.text)
     assert "test wrong signs" in page.text
 
 

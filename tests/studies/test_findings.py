@@ -7,8 +7,8 @@ import pytest
 
 from nucleate import Study
 from nucleate.problems import ACCURACY
-from nucleate.studies import make_spec, study_findings
-from tests.reporting.planted import study_of
+from nucleate.studies import make_spec, recommended_run, study_findings, summarize
+from tests.reporting.planted import STUCK, study_of
 
 
 def test_best_largest_and_recommended(monkeypatch):
@@ -47,7 +47,51 @@ def test_runs_that_diverged_or_never_left_the_plateau_do_not_count_as_condensed(
     stuck = study.results.with_columns(stage=pl.lit("initial plateau"))
     monkeypatch.setattr(Study, "results", stuck)
     assert study_findings(study).condensed == ()
-    assert study_findings(study).stuck == 2
+    assert (study_findings(study).stuck, study_findings(study).failed) == (1, 1)
+
+
+def test_stuck_dead_and_trained_runs_are_taken_apart(monkeypatch):
+    outcomes = [STUCK, (1.0, 0.9, 0.8), "dead", STUCK]
+    study = study_of(monkeypatch, {(1.0, 0.1): [(19.0, 1.0, 1.0)] * 4, (0.01, 0.1): outcomes}, seeds=4)
+    row = summarize(study).row(1, named=True)
+    assert [row[name] for name in ("learned", "stuck", "failed")] == [1, 2, 1]
+    assert (row["effective_neurons_1"], row["validation_rmse"], row["test_rmse"]) == (1.0, 0.9, 0.8)
+    assert row["status"] == "3 finished, 1 dead"
+    assert row["stage"] == "2 initial plateau, 1 descent"
+    findings = study_findings(study)
+    assert findings.boundary.scale == findings.recommended.scale == 0.01
+    assert findings.recommended_run == 5
+    assert (findings.stuck, findings.failed) == (2, 1)
+
+
+def test_a_cell_that_learned_nothing_is_not_the_best(monkeypatch):
+    cells = {(1.0, 0.1): (19.0, 1.2, 1.2), (0.01, 0.1): STUCK}
+    findings = study_findings(study_of(monkeypatch, cells))
+    assert findings.best.scale == findings.recommended.scale == 1.0
+    assert findings.smaller_are_stuck
+
+
+@pytest.mark.parametrize(("condensed", "answer"), [(1, False), (2, False), (3, True), (4, True)])
+def test_a_cell_has_condensed_where_most_of_its_runs_have(monkeypatch, condensed, answer):
+    outcomes = [(1.0, 1.0, 1.0)] * condensed + [(15.0, 1.0, 1.0)] * (4 - condensed) + [STUCK]
+    (cell,) = study_findings(study_of(monkeypatch, {(0.1, 0.1): outcomes}, seeds=5)).cells
+    assert (cell.condensed_runs, cell.condensed) == (condensed, answer)
+
+
+@pytest.mark.parametrize(
+    ("width", "neurons", "condensed"),
+    [(1, 1.0, False), (2, 2.0, False), (2, 1.0, True), (3, 2.0, False), (4, 2.0, True), (20, 0.0, False)],
+)
+def test_no_layer_is_condensed_by_being_small_or_dead(monkeypatch, width, neurons, condensed):
+    study = study_of(monkeypatch, {(0.1, 0.1): (neurons, 1.0, 1.0)}, width=width)
+    assert bool(study_findings(study).condensed) == condensed
+
+
+def test_of_the_recommended_cell_the_run_is_best_by_the_metric_that_chose_the_cell(monkeypatch):
+    study = study_of(monkeypatch, {(1.0, 0.1): [(19.0, 0.9, 0.9), (19.0, 0.8, 0.8)]}, seeds=2, metric=ACCURACY)
+    losses = study.results.with_columns(best_validation_loss=pl.Series([0.2, 0.1]))
+    monkeypatch.setattr(Study, "results", losses)
+    assert recommended_run(study) == 0
 
 
 @pytest.mark.parametrize(("upper", "inside"), [(110, 1), (99, 0)])

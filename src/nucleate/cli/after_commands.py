@@ -26,7 +26,9 @@ def reduce(
     data: Annotated[
         str | None, typer.Option(help="The data the network was trained on; a study knows its own.")
     ] = None,
-    run: Annotated[int | None, typer.Option(help="Which run of a study [default: the best validated].")] = None,
+    run: Annotated[
+        int | None, typer.Option(help="Which run of a study [default: the one the page recommends].")
+    ] = None,
     tolerance: Annotated[float, typer.Option(help="The relative change of the metric that is allowed.")] = 0.01,
     method: Annotated[str, typer.Option(help="select, interpolate or merge.")] = "select",
     fine_tune: Annotated[int, typer.Option(help="Steps of Adam afterwards, on the labels.")] = 0,
@@ -44,7 +46,7 @@ def reduce(
         check_export_path(out)
     given |= {} if data is None else {"data": data}
     options: dict[str, Any] = {"tolerance": tolerance, "method": method, "fine_tune": fine_tune, "distill": distill}
-    with Console(stderr=True).status("narrowing layers, and training a narrow network to compare with"):
+    with Console(stderr=True).status("narrowing layers, and training simpler models to compare with"):
         if model.is_dir():
             (reduction, problem), kept = _of_study(model, given, options | {"run": run}), [model / FOLDER]
         elif run is not None:
@@ -97,7 +99,15 @@ def as_json(reduction: "Reduction", kept: list[Path], exports: list["Export"]) -
         "inference": reduction.inference and asdict(reduction.inference),
         "certificate": asdict(reduction.certificate) | {"probability": reduction.certificate.probability},
         "bound": reduction.bound and asdict(reduction.bound),
-        "baselines": [asdict(baseline) for baseline in reduction.baselines],
+        "further": asdict(reduction.further),
+        "baselines": [
+            asdict(baseline)
+            | {
+                "comparison": baseline.comparison
+                and asdict(baseline.comparison) | {"verdict": baseline.comparison.verdict}
+            }
+            for baseline in reduction.baselines
+        ],
         "groups": [list(group.sizes) for group in reduction.groups],
         "kept": [str(path) for path in kept],
         "exports": [asdict(export) | {"path": str(export.path)} for export in exports],

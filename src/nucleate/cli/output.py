@@ -36,14 +36,17 @@ def print_problems(rows: Iterable[Mapping[str, Any]]) -> None:
 
 
 def print_study(study: "Study", by_cell: bool = False) -> None:
-    """A study's runs, or where they are many (or ``by_cell``) medians over the seeds."""
+    """A study's runs, or where they are many (or ``by_cell``) medians over those that left their plateau."""
     from nucleate.studies import summarize, tables
 
     results, metric = study.results, study.metric.name
     fewest = [tables.fewest_effective_neurons(layer) for layer in study.layers]
     aside = [tables.BEST_VALIDATION_LOSS, tables.PLATEAU_END, *fewest]
     if by_cell or len(results) > _MOST_ROWS:
-        table, title = summarize(study), f"medians over {len(study.spec.seeds)} seed(s)"
+        table, title = (
+            summarize(study),
+            "medians over the runs that left their plateau, or where none did, over those stuck on it",
+        )
         aside += [tables.metric_on_test(metric)]
     else:
         table, title = results, "runs"

@@ -4,10 +4,14 @@ from nucleate.problems.catalogue import ProblemInfo, describe_problems, load_pro
 from nucleate.problems.form import FORM_FIELDS, Form
 from nucleate.problems.losses import (
     ACCURACY,
+    BALANCED_ACCURACY,
     CROSS_ENTROPY,
     IDENTITY,
+    LOG_LOSS,
     LOSSES,
+    MAE,
     METRICS,
+    R2,
     RMSE,
     SOFTMAX,
     SQUARED,
@@ -22,11 +26,15 @@ from nucleate.problems.splitting import Rows, Sizes, split_rows
 
 __all__ = [
     "ACCURACY",
+    "BALANCED_ACCURACY",
     "CROSS_ENTROPY",
     "FORM_FIELDS",
     "IDENTITY",
+    "LOG_LOSS",
     "LOSSES",
+    "MAE",
     "METRICS",
+    "R2",
     "RMSE",
     "SOFTMAX",
     "SQUARED",

@@ -1,5 +1,6 @@
 """Losses, what outputs predict under them, and the metrics that people read."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -94,13 +95,45 @@ def _accuracy(predicted: Float[np.ndarray, "n c"], true: Float[np.ndarray, "n c"
     return float(np.mean(right & np.isfinite(predicted).all(axis=1)))
 
 
+def _mean_absolute_error(predicted: Float[np.ndarray, "n c"], true: Float[np.ndarray, "n c"]) -> float:
+    return float(np.mean(np.abs(predicted - true)))
+
+
+def _explained(predicted: Float[np.ndarray, "n c"], true: Float[np.ndarray, "n c"]) -> float:
+    """NaN where a target has one value on all the rows."""
+    spread = ((true - true.mean(axis=0)) ** 2).sum(axis=0)
+    if not spread.all():
+        return math.nan
+    return float(np.mean(1 - ((predicted - true) ** 2).sum(axis=0) / spread))
+
+
+def _balanced_accuracy(predicted: Float[np.ndarray, "n c"], true: Float[np.ndarray, "n c"]) -> float:
+    """Over the classes that have rows; predictions that are not finite count as wrong."""
+    labels = true.argmax(axis=1)
+    right = (predicted.argmax(axis=1) == labels) & np.isfinite(predicted).all(axis=1)
+    return float(np.mean([right[labels == label].mean() for label in np.unique(labels)]))
+
+
+def _log_loss(predicted: Float[np.ndarray, "n c"], true: Float[np.ndarray, "n c"]) -> float:
+    given = np.take_along_axis(predicted, true.argmax(axis=1)[:, None], axis=1)
+    return float(-np.mean(np.log(np.maximum(given, np.finfo(np.float64).tiny))))
+
+
 IDENTITY = Link("identity", _same, onnx=_same_signal)
 SOFTMAX = Link("softmax", _softmax, "categorical", "classification")
 
 RMSE = Metric("rmse", _root_mean_squared_error)
 """The root mean squared error over rows and targets, in the targets' own units."""
+MAE = Metric("mae", _mean_absolute_error)
+"""The mean absolute error over rows and targets, in the targets' own units."""
+R2 = Metric("r2", _explained, larger_is_better=True)
+"""The share of the targets' variance that is explained, averaged over targets: 1 is perfect, 0 is their mean."""
 ACCURACY = Metric("accuracy", _accuracy, larger_is_better=True, is_share=True)
 """The share of right labels."""
+BALANCED_ACCURACY = Metric("balanced_accuracy", _balanced_accuracy, larger_is_better=True, is_share=True)
+"""The share of right labels in each class, averaged over the classes: 1/c where always the commonest of c is said."""
+LOG_LOSS = Metric("log_loss", _log_loss)
+"""Minus the logarithm of the probability that the true class was given, on average."""
 
 
 @dataclass(frozen=True)
@@ -120,6 +153,8 @@ class Loss:
     best_constant : callable or None
         From targets (n, c) to the outputs (c,) with the least loss that do not depend on the inputs; where it is not
         given they are found numerically.
+    further : tuple of Metric
+        What people want to see beside ``metric``.
 
     Examples
     --------
@@ -141,6 +176,7 @@ class Loss:
     best_constant: Callable[[Float[np.ndarray, "n c"]], Float[np.ndarray, " c"]] | None = field(
         default=None, repr=False
     )
+    further: tuple[Metric, ...] = ()
 
     def rows(self, outputs: Float[Array, "n c"], y: Float[Array, "n c"]) -> Float[Array, " n"]:
         """The cost of each row, for compiled code.
@@ -251,9 +287,16 @@ def _log_frequencies(y: Float[np.ndarray, "n c"]) -> Float[np.ndarray, " c"]:
     return np.log(np.maximum(y.mean(axis=0), np.finfo(np.float64).tiny))
 
 
-SQUARED = Loss("squared", _squared_error, is_quadratic=True, best_constant=_mean_of_targets)
+SQUARED = Loss("squared", _squared_error, further=(MAE, R2), is_quadratic=True, best_constant=_mean_of_targets)
 """``1/(2n) sum_i |f_i - y_i|^2``, the empirical risk of Chen and Luo, arXiv 2402.15958."""
-CROSS_ENTROPY = Loss("cross_entropy", _cross_entropy, SOFTMAX, ACCURACY, best_constant=_log_frequencies)
+CROSS_ENTROPY = Loss(
+    "cross_entropy",
+    _cross_entropy,
+    SOFTMAX,
+    ACCURACY,
+    further=(BALANCED_ACCURACY, LOG_LOSS),
+    best_constant=_log_frequencies,
+)
 """``-1/n sum_i y_i . log softmax(f_i)`` with the softmax over columns and one-hot rows ``y_i``."""
 METRICS = {metric.name: metric for metric in (RMSE, ACCURACY)}
 LOSSES = {loss.name: loss for loss in (SQUARED, CROSS_ENTROPY)}

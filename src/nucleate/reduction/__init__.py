@@ -1,12 +1,13 @@
 """After training: the smaller network that does the same work, and how sure that is."""
 
-from nucleate.reduction.baselines import Baseline, linear_model, narrow_network
+from nucleate.reduction.baselines import Baseline, best_constant, linear_model, narrow_network
 from nucleate.reduction.bound import MERGE, Ball, Box
 from nucleate.reduction.certificate import FEWEST_ROWS, Certificate, OfClass
+from nucleate.reduction.comparison import Comparison, compare
 from nucleate.reduction.interpolation import INTERPOLATE
 from nucleate.reduction.layers import Affine, Bound, Method, Narrow, NarrowLayer, WideLayer, keep_neurons
 from nucleate.reduction.merging import Groups, groups
-from nucleate.reduction.of_study import FOLDER, best_run, reduce_study
+from nucleate.reduction.of_study import FOLDER, reduce_study
 from nucleate.reduction.reducing import METHODS, get_method, reduce
 from nucleate.reduction.reduction import BeforeAfter, Reduction, guarantee
 from nucleate.reduction.saved import load_reduction, save_reduction
@@ -27,6 +28,7 @@ __all__ = [
     "Bound",
     "Box",
     "Certificate",
+    "Comparison",
     "Groups",
     "Method",
     "Narrow",
@@ -34,8 +36,9 @@ __all__ = [
     "OfClass",
     "Reduction",
     "WideLayer",
-    "best_run",
+    "best_constant",
     "check_tolerance",
+    "compare",
     "get_method",
     "groups",
     "guarantee",

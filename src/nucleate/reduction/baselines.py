@@ -1,7 +1,7 @@
-"""What a reduced network is to be held against: a linear model, and a network of its size trained from the start."""
+"""What a network is to be held against: a constant, a linear model, and a network of its size trained directly."""
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from functools import partial
 
 import jax
@@ -17,6 +17,7 @@ from nucleate.models import count_parameters, outputs_of
 from nucleate.network import Network
 from nucleate.optimizers import ADAM
 from nucleate.problems import Loss, Problem, Split
+from nucleate.reduction.comparison import Comparison, compare, held_out
 from nucleate.reduction.layers import Affine
 from nucleate.training import train_many
 
@@ -39,6 +40,10 @@ class Baseline:
         Hidden ones.
     parameters : int
     validation, test : float
+    further : dict of str to float
+        The loss's further metrics on the test rows.
+    comparison : Comparison or None
+        With the network that it stands beside, where there is one.
     """
 
     name: str
@@ -46,6 +51,69 @@ class Baseline:
     parameters: int
     validation: float
     test: float
+    further: dict[str, float] = field(default_factory=dict)
+    comparison: Comparison | None = None
+
+
+Outputs = Callable[[Float[np.ndarray, "n d"]], Float[np.ndarray, "n c"]]
+"""A fitted model, as its outputs for rows."""
+
+
+@dataclass(frozen=True)
+class _Contender:
+    """A kind of model, fitted: ``seeds`` has the one chosen on validation first, then the best of every other seed."""
+
+    name: str
+    widths: tuple[int, ...]
+    parameters: int
+    seeds: tuple[Outputs, ...]
+
+    def baseline(self, problem: Problem, network: Network | None = None) -> Baseline:
+        validation, test = (
+            problem.metric(self.seeds[0](part.x), part.y) for part in (problem.validation, problem.test)
+        )
+        further = further_metrics(problem, self.seeds[0](problem.test.x), problem.test.y)
+        comparison = None
+        if network is not None:
+            x, _ = held_out(problem)
+            comparison = compare(problem, outputs_of(network, x), [outputs(x) for outputs in self.seeds])
+        return Baseline(self.name, self.widths, self.parameters, validation, test, further, comparison)
+
+
+def baselines(problem: Problem, network: Network) -> tuple[Baseline, ...]:
+    """The best constant, the linear model and a narrow network of the same widths, held against a network.
+
+    Parameters
+    ----------
+    problem : Problem
+    network : Network
+
+    Returns
+    -------
+    tuple of Baseline
+    """
+    contenders = (_constant(problem), _linear(problem), _narrow(problem, network.hidden, network.activation))
+    return tuple(contender.baseline(problem, network) for contender in contenders)
+
+
+def best_constant(problem: Problem) -> Baseline:
+    """The outputs that do not depend on the inputs: the mean of amounts, the frequencies of classes.
+
+    Parameters
+    ----------
+    problem : Problem
+
+    Returns
+    -------
+    Baseline
+
+    Examples
+    --------
+    >>> from nucleate import load_problem
+    >>> round(best_constant(load_problem("iris")).test, 2)
+    0.33
+    """
+    return _constant(problem).baseline(problem)
 
 
 def linear_model(problem: Problem) -> Baseline:
@@ -68,10 +136,7 @@ def linear_model(problem: Problem) -> Baseline:
     >>> linear_model(load_problem("iris")).parameters
     15
     """
-
-    fits = fit_linear(problem.loss, problem.train, STRENGTHS)
-    parameters = (problem.inputs + 1) * problem.outputs
-    return _best(problem, "linear model", (), parameters, (fit.__call__ for fit in fits))
+    return _linear(problem).baseline(problem)
 
 
 def narrow_network(problem: Problem, hidden: tuple[int, ...], activation: Activation) -> Baseline:
@@ -87,6 +152,29 @@ def narrow_network(problem: Problem, hidden: tuple[int, ...], activation: Activa
     -------
     Baseline
     """
+    return _narrow(problem, hidden, activation).baseline(problem)
+
+
+def further_metrics(
+    problem: Problem, outputs: Float[np.ndarray, "n c"], y: Float[np.ndarray, "n c"]
+) -> dict[str, float]:
+    """The loss's further metrics, by their names."""
+    predicted, true = problem.predict(outputs), problem.preprocessing.in_units(y)
+    return {metric.name: metric.value(predicted, true) for metric in problem.loss.further if metric.value is not None}
+
+
+def _constant(problem: Problem) -> _Contender:
+    outputs = problem.loss.constant_outputs(problem.train.y)
+    return _Contender("constant", (), problem.outputs, (lambda x: np.broadcast_to(outputs, (len(x), len(outputs))),))
+
+
+def _linear(problem: Problem) -> _Contender:
+    fits: list[Outputs] = [fit.__call__ for fit in fit_linear(problem.loss, problem.train, STRENGTHS)]
+    best = min(fits, key=partial(_cost, problem))
+    return _Contender("linear model", (), (problem.inputs + 1) * problem.outputs, (best,))
+
+
+def _narrow(problem: Problem, hidden: tuple[int, ...], activation: Activation) -> _Contender:
     networks = [
         Network.create(
             problem.inputs,
@@ -111,22 +199,15 @@ def narrow_network(problem: Problem, hidden: tuple[int, ...], activation: Activa
         early_stopping=True,
         evaluations=30,
     )
+    trained: list[Outputs] = [partial(outputs_of, run.best) for run in runs]
+    cost = partial(_cost, problem)
+    seeds = sorted((min(trained[seed::_SEEDS], key=cost) for seed in range(_SEEDS)), key=cost)
+    return _Contender("narrow network", hidden, count_parameters(networks[0]), tuple(seeds))
 
-    outputs = [partial(outputs_of, run.best) for run in runs]
-    return _best(problem, "narrow network", hidden, count_parameters(networks[0]), outputs)
 
-
-def _best(
-    problem: Problem,
-    name: str,
-    widths: tuple[int, ...],
-    parameters: int,
-    candidates: Iterable[Callable[[Float[np.ndarray, "n d"]], Float[np.ndarray, "n c"]]],
-) -> Baseline:
-    """The candidate that is best on validation, the first of equals; each is given by its outputs for rows."""
-    judged = [(problem.metric(outputs(problem.validation.x), problem.validation.y), outputs) for outputs in candidates]
-    validation, best = min(judged, key=lambda pair: problem.loss.metric.cost(pair[0]))
-    return Baseline(name, widths, parameters, validation, problem.metric(best(problem.test.x), problem.test.y))
+def _cost(problem: Problem, outputs: Outputs) -> float:
+    """On validation; of equals the first is taken."""
+    return problem.loss.metric.cost(problem.metric(outputs(problem.validation.x), problem.validation.y))
 
 
 def fit_linear(loss: Loss, part: Split, strengths: tuple[float, ...]) -> Iterator[Affine]:

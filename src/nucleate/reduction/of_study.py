@@ -1,4 +1,4 @@
-"""The best validated run of a study, reduced, and kept with it."""
+"""The recommended run of a study, reduced, and kept with it."""
 
 from dataclasses import replace
 from typing import Any
@@ -12,8 +12,7 @@ from nucleate.reduction.layers import Method
 from nucleate.reduction.reducing import reduce
 from nucleate.reduction.reduction import BeforeAfter, Reduction
 from nucleate.reduction.saved import save_reduction
-from nucleate.studies import Study
-from nucleate.training import TRAINED
+from nucleate.studies import FAILED, Study, recommended_run
 
 FOLDER = "reduction"
 
@@ -29,9 +28,9 @@ def reduce_study(
 ) -> Reduction:
     """Reduce a run of a study at its best validated step, and keep the result in the study's folder.
 
-    By default it is the run with the lowest validation loss: being the best over all scales and rates, it is the
-    network to be held against. Kept are the `Reduction`, to be read by `load_reduction`, and ``network.onnx`` where the
-    activation and the loss have an ONNX form.
+    By default it is the run that the page recommends, `nucleate.studies.recommended_run`. Kept are the
+    `Reduction`, to be read by `load_reduction`, and ``network.onnx`` where the activation and the loss have an ONNX
+    form.
 
     Parameters
     ----------
@@ -60,7 +59,7 @@ def reduce_study(
     problem = study.load_problem() if problem is None else problem
     if problem.data_hash != study.data_hash:
         raise StudyError(f"The data are not those of {study.path}; give those it was trained on, or leave them out.")
-    run = best_run(study) if run is None else _trained_run(study, run)
+    run = recommended_run(study) if run is None else _trained_run(study, run)
     reduction = reduce(study.network(run, "best"), problem, tolerance, method, **options)
     exported = has_onnx_form(reduction.network, problem.loss)
     seconds = (
@@ -75,28 +74,6 @@ def reduce_study(
     return reduction
 
 
-def best_run(study: Study) -> int:
-    """The number of the run with the lowest validation loss.
-
-    Parameters
-    ----------
-    study : Study
-
-    Returns
-    -------
-    int
-
-    Raises
-    ------
-    StudyError
-        If none has trained.
-    """
-    trained = _trained(study)
-    if trained.is_empty():
-        raise StudyError(f"No run of {study.path} has trained to its end; sweep into the folder first.")
-    return int(trained.sort("best_validation_loss")["run"][0])
-
-
 def _trained_run(study: Study, run: int) -> int:
     trained = _trained(study)
     if trained.is_empty() or run not in trained["run"]:
@@ -109,4 +86,4 @@ def _trained_run(study: Study, run: int) -> int:
 
 def _trained(study: Study) -> pl.DataFrame:
     results = study.results
-    return results.filter(pl.col("status").is_in(TRAINED)) if len(results) else results
+    return results.filter(~FAILED) if len(results) else results

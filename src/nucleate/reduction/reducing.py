@@ -10,7 +10,8 @@ from nucleate.models import outputs_of
 from nucleate.network import Network
 from nucleate.optimizers import ADAM
 from nucleate.problems import Problem, Split
-from nucleate.reduction.baselines import linear_model, narrow_network
+from nucleate.reduction.baselines import baselines as hold_against
+from nucleate.reduction.baselines import further_metrics
 from nucleate.reduction.bound import MERGE
 from nucleate.reduction.certificate import certify, check_rows
 from nucleate.reduction.interpolation import INTERPOLATE
@@ -57,7 +58,7 @@ def reduce(
     fine_tune, distill : int
         Steps of Adam afterwards, on the labels, or on what the original says.
     baselines : bool
-        Whether to fit a linear model and train a narrow network beside.
+        Whether to hold the result against the best constant, a linear model and a narrow network.
     seed : int
         Of the calibration rows.
 
@@ -108,9 +109,10 @@ def reduce(
         certificate=certify(network, small, problem),
         bound=method.bound(network, found.traces, problem.train.x) if method.bound and has_bound else None,
         groups=groups(network, problem.train.x),
-        baselines=(linear_model(problem), narrow_network(problem, small.hidden, network.activation))
-        if baselines
-        else (),
+        baselines=hold_against(problem, small) if baselines else (),
+        further=BeforeAfter(
+            *(further_metrics(problem, outputs_of(model, problem.test.x), problem.test.y) for model in (network, small))
+        ),
     )
 
 

@@ -56,7 +56,9 @@ class Reduction:
     groups : tuple of Groups
         The original's neurons by what they do on the training inputs: which of them act as one.
     baselines : tuple of Baseline
-        A linear model and a narrow network of the same widths.
+        The best constant, a linear model and a narrow network of the same widths, each held against ``network``.
+    further : BeforeAfter of dict of str to float
+        The loss's further metrics on the test rows, by their names.
     run : int or None
         Of the study it was made from.
     inference : BeforeAfter of float, or None
@@ -77,6 +79,7 @@ class Reduction:
     bound: Bound | None
     groups: tuple[Groups, ...]
     baselines: tuple[Baseline, ...] = ()
+    further: BeforeAfter[dict[str, float]] = BeforeAfter({}, {})
     run: int | None = None
     inference: BeforeAfter[float] | None = None
 
@@ -144,8 +147,16 @@ class Reduction:
                 for baseline in self.baselines
             )
             + ".",
-            str(self.certificate),
         ]
+        for name, value in self.further.after.items():
+            beside = "".join(f"; {baseline.name} {baseline.further[name]:.5g}" for baseline in self.baselines)
+            lines.append(f"Test {name}: {self.further.before[name]:.5g} before, {value:.5g} after{beside}.")
+        compared = [f"the {baseline.name} {baseline.comparison}" for baseline in self.baselines if baseline.comparison]
+        if compared:
+            lines.append(
+                f"Against the reduced network, by {self.metric_name} on validation and test: {'; '.join(compared)}."
+            )
+        lines.append(str(self.certificate))
         if self.bound is not None:
             lines.append(
                 f"By the method itself, standardized outputs move by at most {self.bound.value:.3g} "

@@ -13,12 +13,13 @@ from nucleate.network import Network
 from nucleate.problems import Metric, Preprocessing
 from nucleate.reduction.baselines import Baseline
 from nucleate.reduction.certificate import Certificate
+from nucleate.reduction.comparison import Comparison
 from nucleate.reduction.layers import Bound
 from nucleate.reduction.merging import Groups
 from nucleate.reduction.reduction import BeforeAfter, Reduction, guarantee
 
-_FORMAT = "nucleate reduction 2"
-_PAIRS = ("validation", "test", "inference")
+_FORMAT = "nucleate reduction 3"
+_PAIRS = ("validation", "test", "further", "inference")
 _OF_METRIC = ("name", "larger_is_better", "is_share")
 
 
@@ -97,11 +98,13 @@ def _from_json(content: dict[str, Any], folder: Path) -> Reduction:
     content["metric"] = Metric(value=None, **content["metric"])
     content["certificate"] = Certificate(**content["certificate"])
     content["bound"] = content["bound"] and Bound(**content["bound"])
-    content["baselines"] = tuple(
-        Baseline(**baseline | {"widths": tuple(baseline["widths"])}) for baseline in content["baselines"]
-    )
+    content["baselines"] = tuple(_baseline(**baseline) for baseline in content["baselines"])
     content["groups"] = tuple(Groups(group["layer"], np.array(group["labels"])) for group in content["groups"])
     content["preprocessing"] = Preprocessing.from_json(json.dumps(content["preprocessing"]))
     for name in ("original", "network"):
         content[name] = Network.load(folder / f"{name}.safetensors")
     return Reduction(**content)
+
+
+def _baseline(widths: list[int], comparison: dict[str, Any] | None, **plain: Any) -> Baseline:
+    return Baseline(widths=tuple(widths), comparison=None if comparison is None else Comparison(**comparison), **plain)

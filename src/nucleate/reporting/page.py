@@ -88,6 +88,7 @@ def _page(study: Study, lang: str, texts: dict[str, dict[str, str]]) -> str:
         say_neurons=sentences.say_neurons,
         say_widths=sentences.say_widths,
         say_share=sentences.say_share,
+        name_baseline=sentences.name_baseline,
         say_milliseconds=sentences.say_milliseconds,
         **_contents(study, texts),
     )
@@ -111,6 +112,10 @@ def _contents(study: Study, texts: dict[str, dict[str, str]]) -> dict[str, Any]:
         "terms": sentences.terms(findings, texts),
         "network": sentences.describe_model(study, texts),
         "maps": phase_maps(findings, texts),
+        "marks": {
+            "on_plateau": any(cell.on_plateau for cell in findings.cells),
+            "some": any(0 < cell.learned < len(cell.runs) for cell in findings.cells),
+        },
         "runs": _runs(findings),
         "data": payload(findings, texts),
         "metric": sentences.name_metric(findings.metric, texts),

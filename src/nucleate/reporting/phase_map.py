@@ -3,10 +3,14 @@
 from typing import NamedTuple
 
 import matplotlib
+import polars as pl
 from matplotlib.colors import LogNorm, to_hex
 
-from nucleate.reporting.sentences import Texts
+from nucleate.reporting.sentences import Texts, say_statuses
 from nucleate.studies import Cell, Findings
+
+ON_PLATEAU, SOME = "▪", "▫"
+"""Marks of fields in which no run left its plateau, and in which some did and others did not or failed."""
 
 
 class Field(NamedTuple):
@@ -17,7 +21,7 @@ class Field(NamedTuple):
     label: str
     background: str
     color: str
-    on_plateau: bool
+    mark: str
     recommended: bool
 
 
@@ -63,20 +67,22 @@ def _field(
     spec = findings.study.spec
     fields = {"convention": spec.convention, "scale": f"{scale:g}", "lr": f"{rate:g}"}
     if index is None:
-        return Field(None, "·", texts["map"]["missing_cell"].format(**fields), "#f2f2f2", "#555555", False, False)
+        return Field(None, "·", texts["map"]["missing_cell"].format(**fields), "#f2f2f2", "#555555", "", False)
     cell: Cell = findings.cells[index]
     if not cell.trained:
-        status = texts["status"][cell.status.split(",")[0].split()[-1]]
-        label = texts["map"]["failed_cell"].format(**fields, status=status)
-        return Field(index, "×", label, "#f2f2f2", "#555555", False, False)
+        runs = findings.study.results.filter(pl.col("run").is_in(cell.runs))
+        label = texts["map"]["failed_cell"].format(**fields, status=say_statuses(runs, texts))
+        return Field(index, "×", label, "#f2f2f2", "#555555", "", False)
     count = cell.fewest[list(findings.layers).index(layer)]
     fields |= {"neurons": f"{count:.1f}", "width": str(findings.layers[layer]), "layer": layer}
-    on_plateau = cell.stage == "initial plateau"
-    recommended = cell is findings.recommended
+    some = 0 < cell.learned < len(cell.runs)
+    recommended = cell is findings.recommended and findings.has_learned
     label = texts["map"]["cell"].format(**fields)
-    label += texts["map"]["plateau"] * on_plateau + texts["map"]["recommended"] * recommended
+    label += texts["map"]["plateau"] * cell.on_plateau
+    label += texts["map"]["some"].format(learned=cell.learned, runs=len(cell.runs)) * some
+    label += texts["map"]["recommended"] * recommended
     text = f"{count:.1f}" if count < 99.95 else f"{count:.0f}"
-    return Field(index, text, label, *_colors(count, norm), on_plateau, recommended)
+    return Field(index, text, label, *_colors(count, norm), ON_PLATEAU * cell.on_plateau + SOME * some, recommended)
 
 
 def _colors(count: float, norm: LogNorm) -> tuple[str, str]:

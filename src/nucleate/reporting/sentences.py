@@ -11,9 +11,8 @@ import polars as pl
 
 from nucleate.errors import NucleateError, StudyError
 from nucleate.problems import Metric
-from nucleate.reduction import Reduction
-from nucleate.studies import AS_GOOD, Cell, Findings, Study
-from nucleate.training import TRAINED
+from nucleate.reduction import Baseline, Comparison, Reduction
+from nucleate.studies import FAILED, Cell, Findings, Study
 
 LANGUAGES = ("en", "ja")
 Texts = Mapping[str, Mapping[str, str]]
@@ -121,19 +120,39 @@ def answer(findings: Findings, reduction: Reduction | None, texts: Texts) -> lis
 
 
 def _where(findings: Findings, texts: Texts) -> str:
-    spec = findings.study.spec
-    cell = (findings.condensed or sorted(findings.trained, key=lambda cell: findings.size(cell.fewest)))[0]
-    fields = _fields(findings, cell, texts) | {"neurons": say_neurons(cell.fewest)}
-    if not findings.condensed:
-        stuck = cell.fewest_few and cell.stage == "initial plateau"
-        return texts["answer"]["does_not_yet" if stuck else "does_not"].format(**fields, steps=f"{spec.steps:,}")
-    if len(spec.scales) == 1:
-        return texts["answer"]["condenses_alone"].format(**fields)
-    fields |= {
+    spec, judged = findings.study.spec, findings.judged
+    stuck = [cell for cell in findings.trained if cell.on_plateau and cell.fewest_few]
+    in_some = [cell for cell in judged if cell.condensed_runs]
+    if findings.condensed:
+        key, cells = "condenses" if len(spec.scales) > 1 else "condenses_alone", list(findings.condensed)
+    elif in_some:
+        key, cells = "condenses_in_some", in_some
+    else:
+        key, cells = ("does_not_yet", stuck) if stuck else ("does_not", list(judged))
+    cell = min(cells, key=lambda cell: findings.size(cell.fewest))
+    fields = _fields(findings, cell, texts) | {
+        "neurons": say_neurons(cell.fewest),
+        "steps": f"{spec.steps:,}",
+        "condensed": str(cell.condensed_runs),
+        "learned": str(cell.learned),
         "largest_neurons": say_neurons(findings.largest_scale.fewest),
-        "boundary": f"{findings.boundary.scale:g}",
     }
-    return texts["answer"]["condenses"].format(**fields)
+    fields |= {"boundary": f"{findings.boundary.scale:g}"} if findings.condensed else {}
+    sentences = [texts["answer"][key].format(**fields)]
+    if cell.condensed and cell.condensed_runs < cell.learned:
+        sentences.append(texts["answer"]["mostly"].format(**fields))
+    return "".join(sentences + _of_runs(findings, cell, texts, texts["answer"]))
+
+
+def _of_runs(findings: Findings, cell: Cell, texts: Texts, sentences: Mapping[str, str]) -> list[str]:
+    """How many of a cell's runs left their plateau, where some did and others did not."""
+    if not 0 < cell.learned < len(cell.runs):
+        return []
+    failed = findings.study.results.filter(pl.col("run").is_in(cell.runs) & FAILED)
+    others = [texts["answer"]["stuck"].format(count=cell.stuck)] * bool(cell.stuck)
+    others += [say_statuses(failed, texts)] * bool(cell.failed)
+    key = "of_runs_one" if cell.learned == 1 else "of_runs"
+    return [sentences[key].format(learned=cell.learned, runs=len(cell.runs), others=", ".join(others))]
 
 
 def _size(findings: Findings, reduction: Reduction | None, texts: Texts) -> str:
@@ -169,10 +188,12 @@ def _error(findings: Findings, texts: Texts) -> str:
         "largest_test": say_metric(metric, largest.test),
         "largest_validation": say_metric(metric, largest.validation),
     }
-    if len(findings.study.spec.scales) == 1:
+    if not findings.has_learned:
+        key = "error_nothing"
+    elif len(findings.study.spec.scales) == 1:
         key = "error_alone"
     elif chosen is largest:
-        key = "error_largest"
+        key = "error_stuck" if findings.smaller_are_stuck else "error_largest"
     elif findings.is_worse(largest, chosen):
         key = "error_better" if findings.is_confirmed else "error_unconfirmed"
     else:
@@ -182,49 +203,89 @@ def _error(findings: Findings, texts: Texts) -> str:
 
 def recommendation(findings: Findings, reduction: Reduction | None, texts: Texts) -> list[str]:
     """What to do and why."""
-    chosen = findings.recommended
-    fields = _fields(findings, chosen, texts) | {"neurons": say_neurons(chosen.final)}
-    if len(findings.study.spec.scales) == 1:
+    chosen, spec = findings.recommended, findings.study.spec
+    fields = _fields(findings, chosen, texts) | {"neurons": say_neurons(chosen.final), "steps": f"{spec.steps:,}"}
+    if not findings.has_learned:
+        return [texts["recommendation"]["nothing"].format(**fields)]
+    if len(spec.scales) == 1:
         key = "alone"
+    elif chosen is findings.largest_scale and findings.smaller_are_stuck:
+        key = "largest_stuck"
     elif chosen is findings.largest_scale:
         key = "same" if len({cell.scale for cell in findings.good}) > 1 else "largest"
     elif findings.is_worse(findings.largest_scale, chosen):
         key = "better_condensed" if chosen.ends_condensed else "better"
     else:
         key = "same_condensed"
-    return [texts["recommendation"][key].format(**fields), *_baselines(reduction, texts)]
+    return [
+        texts["recommendation"][key].format(**fields),
+        *_of_runs(findings, chosen, texts, texts["recommendation"]),
+        *_baselines(reduction, texts),
+    ]
 
 
 def _baselines(reduction: Reduction | None, texts: Texts) -> list[str]:
-    if reduction is None or not reduction.baselines:
-        return []
-    metric = reduction.metric
-    ours = metric.cost(reduction.validation.after)
-    as_good = [
-        baseline for baseline in reduction.baselines if metric.cost(baseline.validation) <= ours + AS_GOOD * abs(ours)
-    ]
-    if not as_good:
-        return [texts["recommendation"]["baselines_worse"]]
-    smallest = min(as_good, key=lambda baseline: baseline.parameters)
+    """Each baseline held against the reduced network, and what follows."""
+    if reduction is None:
+        return [texts["recommendation"]["no_baselines"]]
+    compared = [(baseline, baseline.comparison) for baseline in reduction.baselines if baseline.comparison]
+    if not compared:
+        return [texts["recommendation"]["no_baselines"]]
+    said = [_compared(baseline, comparison, reduction.metric, texts) for baseline, comparison in compared]
+    return [*said, *_what_follows(reduction, compared, texts)]
+
+
+def _compared(baseline: Baseline, comparison: Comparison, metric: Metric, texts: Texts) -> str:
+    low, high = comparison.interval
+    return texts["recommendation"][f"baseline_{comparison.verdict}"].format(
+        baseline=name_baseline(baseline, texts),
+        parameters=f"{baseline.parameters:,}",
+        rows=f"{comparison.rows:,}",
+        metric=name_metric(metric, texts),
+        theirs=say_metric(metric, comparison.other),
+        ours=say_metric(metric, comparison.network),
+        difference=say_difference(metric, comparison.difference, texts),
+        low=say_difference(metric, low, texts),
+        high=say_difference(metric, high, texts),
+    )
+
+
+def _what_follows(reduction: Reduction, compared: Sequence[tuple[Baseline, Comparison]], texts: Texts) -> list[str]:
+    """The weightiest conclusion from the baselines, one at most."""
+    sentences = texts["recommendation"]
+    verdicts = {baseline.name: comparison.verdict for baseline, comparison in compared}
+    if verdicts.get("constant", "worse") != "worse":
+        return [sentences["nothing_shown"]]
+    for name, key in (("linear model", "linear_is_better"), ("narrow network", "narrow_is_better")):
+        if verdicts.get(name) == "better":
+            return [sentences[key]]
+    if set(verdicts.values()) == {"worse"}:
+        return [sentences["baselines_worse"]]
+    alike = [baseline for baseline, _ in compared if verdicts[baseline.name] == "alike"]
+    smallest = min(alike, key=lambda baseline: baseline.parameters)
     if smallest.parameters > reduction.parameters.after:
         return []
-    key = "baseline_same" if smallest.parameters == reduction.parameters.after else "baseline_good"
-    return [
-        texts["recommendation"][key].format(
-            baseline=texts["baseline"].get(smallest.name.replace(" ", "_"), smallest.name),
-            parameters=f"{smallest.parameters:,}",
-            metric=name_metric(metric, texts),
-            validation=say_metric(metric, smallest.validation),
-            test=say_metric(metric, smallest.test),
-        )
-    ]
+    key = "same_size_is_alike" if smallest.parameters == reduction.parameters.after else "smaller_is_alike"
+    return [sentences[key].format(baseline=name_baseline(smallest, texts))]
+
+
+def name_baseline(baseline: Baseline, texts: Texts) -> str:
+    """The words for a baseline, or its own name where there are none."""
+    return texts["baseline"].get(baseline.name.replace(" ", "_"), baseline.name)
+
+
+def say_difference(metric: Metric, difference: float, texts: Texts) -> str:
+    """How far apart two values of a metric are: of shares in percentage points."""
+    return (
+        texts["metric"]["points"].format(points=f"{100 * difference:.1f}") if metric.is_share else f"{difference:.3g}"
+    )
 
 
 def limits(findings: Findings, texts: Texts) -> list[str]:
     """What the recommendation does not know."""
     study, chosen = findings.study, findings.recommended
     spec, sentences = study.spec, texts["recommendation"]
-    ended = study.results.filter(~pl.col("status").is_in(TRAINED))
+    ended = study.results.filter(FAILED)
     fields = {
         "seeds": len(spec.seeds),
         "steps": f"{spec.steps:,}",
@@ -233,6 +294,15 @@ def limits(findings: Findings, texts: Texts) -> list[str]:
         "statuses": say_statuses(ended, texts),
         "missing": study.missing,
     }
+    rows, share = study.rows.get("validation", 0), chosen.validation
+    has_noise = findings.metric.is_share and 0 <= share <= 1 and rows > 0
+    if has_noise:
+        fields |= {
+            "rows": f"{rows:,}",
+            "metric": name_metric(findings.metric, texts),
+            "validation": say_metric(findings.metric, share),
+            "noise": say_difference(findings.metric, math.sqrt(share * (1 - share) / rows), texts),
+        }
     smallest = max(map(findings.smallness, findings.cells))
     several = len(spec.scales) > 1
     apply = {
@@ -240,11 +310,12 @@ def limits(findings: Findings, texts: Texts) -> list[str]:
         "limit_unconfirmed": not findings.is_confirmed and findings.is_worse(findings.largest_scale, chosen),
         "limit_seeds": len(spec.seeds) > 1,
         "limit_seed": len(spec.seeds) == 1,
-        "limit_choice": len(findings.cells) > 1,
+        "limit_rows": has_noise and len(findings.cells) > 1,
+        "limit_choice": len(findings.cells) > 1 and findings.has_learned,
         "limit_stuck": findings.stuck > 0,
         "limit_failed": findings.failed > 0,
-        "limit_smallest": several and findings.smallness(chosen) == smallest,
-        "limit_rate": len(spec.lrs) > 1 and chosen.lr in (min(spec.lrs), max(spec.lrs)),
+        "limit_smallest": several and findings.has_learned and findings.smallness(chosen) == smallest,
+        "limit_rate": len(spec.lrs) > 1 and findings.has_learned and chosen.lr in (min(spec.lrs), max(spec.lrs)),
         "limit_split": bool(findings.condensed),
     }
     return [sentences[key].format(**fields) for key, applies in apply.items() if applies]
@@ -252,7 +323,7 @@ def limits(findings: Findings, texts: Texts) -> list[str]:
 
 def say_statuses(runs: pl.DataFrame, texts: Texts) -> str:
     """How runs ended, and how many so."""
-    counts = runs["status"].value_counts(sort=True).iter_rows()
+    counts = sorted(runs["status"].value_counts().iter_rows(), key=lambda pair: (-pair[1], pair[0]))
     return ", ".join(f"{texts['status'][status]} {count}" for status, count in counts)
 
 
@@ -323,7 +394,7 @@ def name_cell(convention: str, cell: Cell, texts: Texts) -> str:
 
 def _fields(findings: Findings, cell: Cell, texts: Texts) -> dict[str, str]:
     spec = findings.study.spec
-    alone = "_alone" if len(spec.seeds) == 1 else ""
+    alone = "_alone" if (findings.recommended.learned or findings.recommended.stuck) == 1 else ""
     return {
         "convention": spec.convention,
         "scale": f"{cell.scale:g}",

@@ -7,10 +7,13 @@ from nucleate.studies.formats import snapshots_to_bytes
 from nucleate.studies.keeper import ChunkResult, Keeper, keep
 from nucleate.studies.plan import Chunk, Plan, PlannedRun
 from nucleate.studies.spec import StudySpec, make_spec, read_spec
-from nucleate.studies.summary import finished_runs, measured_layers, summarize
+from nucleate.studies.summary import FAILED, LEARNED, STUCK, finished_runs, measured_layers, summarize
 
 __all__ = [
     "AS_GOOD",
+    "FAILED",
+    "LEARNED",
+    "STUCK",
     "At",
     "Cell",
     "Chunk",

@@ -11,52 +11,75 @@ from nucleate.errors import StudyError
 from nucleate.problems import Metric
 from nucleate.studies import tables
 from nucleate.studies.folder import Study
-from nucleate.studies.summary import measured_layers, summarize, works_as_few
-from nucleate.training import TRAINED
+from nucleate.studies.summary import FAILED, LEARNED, STUCK, measured_layers, summarize
 
+CONDENSED_SHARE, CONDENSED_COUNT = 0.1, 2.0
+"""A layer has condensed when it works as a tenth of its neurons, or as two of them if that is no more than half."""
 AS_GOOD = 0.01
 """A cell is as good as the best if its median is worse by no more than this share."""
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One (init scale, learning rate): medians over the seeds that trained; NaN where none did.
+    """One (init scale, learning rate): medians over the runs that left their plateau.
+
+    Where none did, the medians are of those stuck on it, and where no run trained they are NaN.
 
     Parameters
     ----------
     scale, lr : float
     runs : tuple of int
         The finished ones.
-    trained : int
-        How many of them trained to their end.
+    learned, stuck : int
+        How many of them trained and left their plateau; and how many trained and did not.
+    condensed_runs : int
+        In how many of those that left their plateau all layers worked as few neurons at some time.
     fewest, final : tuple of float
         Effective neurons of each measured layer: where the layer is most condensed, and at the end.
     fewest_few : bool
-        Whether all layers work as few neurons where they are most condensed.
-    condensed, ends_condensed : bool
-        Whether they do so and the run left its plateau; and whether it is so at the end.
+        Whether by the medians all layers work as few neurons where they are most condensed.
+    ends_condensed : bool
+        Whether they do so at the end, in runs that left their plateau.
     validation, worst_validation, test : float
         Of the metric, at each run's best validated evaluation; the second of the worst seed.
     plateau_end : float
         NaN where the plateau lasts.
-    stage, status : str
     """
 
     scale: float
     lr: float
     runs: tuple[int, ...]
-    trained: int
+    learned: int
+    stuck: int
+    condensed_runs: int
     fewest: tuple[float, ...]
     final: tuple[float, ...]
     fewest_few: bool
-    condensed: bool
     ends_condensed: bool
     validation: float
     worst_validation: float
     test: float
     plateau_end: float
-    stage: str
-    status: str
+
+    @property
+    def trained(self) -> int:
+        """How many runs trained to their end."""
+        return self.learned + self.stuck
+
+    @property
+    def failed(self) -> int:
+        """How many runs ended without having trained."""
+        return len(self.runs) - self.trained
+
+    @property
+    def on_plateau(self) -> bool:
+        """Whether runs trained and none left its plateau."""
+        return self.trained > 0 and self.learned == 0
+
+    @property
+    def condensed(self) -> bool:
+        """Whether most of the runs that left their plateau condensed."""
+        return 2 * self.condensed_runs > self.learned
 
 
 @dataclass(frozen=True)
@@ -98,23 +121,39 @@ class Findings:
         """The cells in which some seed trained."""
         return tuple(cell for cell in self.cells if cell.trained)
 
+    @cached_property
+    def judged(self) -> tuple[Cell, ...]:
+        """What there is to choose from: the cells in which a run left its plateau, or if none did, all that trained."""
+        return tuple(cell for cell in self.trained if cell.learned) or self.trained
+
     def smallness(self, cell: Cell) -> float:
         """Grows as the init scale gets smaller: a larger gamma is a smaller scale."""
         return cell.scale if self.study.spec.convention == "gamma" else -cell.scale
 
     @cached_property
     def largest_scale(self) -> Cell:
-        """Of the largest init scale that trained, the best validated cell: what small starts are held against."""
-        largest = min(map(self.smallness, self.trained))
-        return min((cell for cell in self.trained if self.smallness(cell) == largest), key=self._cost)
+        """Of the largest init scale that learned, the best validated cell: what small starts are held against."""
+        largest = min(map(self.smallness, self.judged))
+        return min((cell for cell in self.judged if self.smallness(cell) == largest), key=self._cost)
 
     def _cost(self, cell: Cell) -> float:
         return self.metric.cost(cell.validation)
 
+    @property
+    def has_learned(self) -> bool:
+        """Whether any run left its plateau."""
+        return any(cell.learned for cell in self.cells)
+
+    @property
+    def smaller_are_stuck(self) -> bool:
+        """Whether smaller starts than `largest_scale` trained, and none of them left its plateau."""
+        smaller = [cell for cell in self.trained if cell.scale != self.largest_scale.scale]
+        return bool(smaller) and not any(cell.learned for cell in smaller)
+
     @cached_property
     def best(self) -> Cell:
         """The best validated cell."""
-        return min(self.trained, key=self._cost)
+        return min(self.judged, key=self._cost)
 
     @cached_property
     def condensed(self) -> tuple[Cell, ...]:
@@ -140,15 +179,17 @@ class Findings:
 
     @cached_property
     def recommended_run(self) -> int:
-        """Of its runs, the best validated one."""
-        runs = self.study.results.filter(pl.col("run").is_in(self.recommended.runs) & pl.col("status").is_in(TRAINED))
-        return int(runs.sort("best_validation_loss")["run"][0])
+        """Of its runs that left their plateau (or trained, if none did), the best validated, of equals by the loss."""
+        chosen, metric = self.recommended, self.metric
+        runs = self.study.results.filter(pl.col("run").is_in(chosen.runs) & (LEARNED if chosen.learned else STUCK))
+        cost = runs[tables.metric_on_validation(metric.name)] * (-1 if metric.larger_is_better else 1)
+        return int(runs.with_columns(cost=cost).sort("cost", "best_validation_loss", "run")["run"][0])
 
     @cached_property
     def good(self) -> tuple[Cell, ...]:
         """The cells as good as the best on validation."""
         best = self._cost(self.best)
-        return tuple(cell for cell in self.trained if self._cost(cell) <= best + AS_GOOD * abs(best))
+        return tuple(cell for cell in self.judged if self._cost(cell) <= best + AS_GOOD * abs(best))
 
     @property
     def is_confirmed(self) -> bool:
@@ -167,13 +208,13 @@ class Findings:
 
     @cached_property
     def stuck(self) -> int:
-        """How many runs ended on their initial plateau."""
-        return self.study.results.filter(pl.col("stage") == "initial plateau").height
+        """How many runs took their steps and never left their initial plateau."""
+        return self.study.results.filter(STUCK).height
 
     @cached_property
     def failed(self) -> int:
         """How many runs ended without having trained: diverged, NaN, underflow, dead."""
-        return self.study.results.filter(~pl.col("status").is_in(TRAINED)).height
+        return self.study.results.filter(FAILED).height
 
 
 def study_findings(study: Study) -> Findings | None:
@@ -224,36 +265,44 @@ def recommended_run(study: Study) -> int:
 
 
 def _cell(study: Study, results: pl.DataFrame, layers: dict[str, int], row: dict[str, Any]) -> Cell:
-    spec, metric = study.spec, study.metric
+    spec, metric, widths = study.spec, study.metric, tuple(layers.values())
     runs = results.filter((pl.col(spec.convention) == row[spec.convention]) & (pl.col("lr") == row["lr"]))
-    trained = runs.filter(pl.col("status").is_in(TRAINED))
-    fewest, final = (
-        tuple(_number(row[column(layer)]) for layer in layers)
-        for column in (tables.fewest_effective_neurons, tables.effective_neurons)
-    )
-    left = row["stage"] != "initial plateau"
-    validation = trained[tables.metric_on_validation(metric.name)]
+    learned = runs.filter(LEARNED)
+    fewest_columns = [tables.fewest_effective_neurons(layer) for layer in layers]
+    fewest = tuple(_number(row[column]) for column in fewest_columns)
+    final = tuple(_number(row[tables.effective_neurons(layer)]) for layer in layers)
+    validation = (runs.filter(STUCK) if learned.is_empty() else learned)[tables.metric_on_validation(metric.name)]
     return Cell(
         scale=row[spec.convention],
         lr=row["lr"],
         runs=tuple(runs["run"]),
-        trained=len(trained),
+        learned=row["learned"],
+        stuck=row["stuck"],
+        condensed_runs=sum(
+            _few(tuple(map(_number, run)), widths) for run in learned.select(fewest_columns).iter_rows()
+        ),
         fewest=fewest,
         final=final,
-        fewest_few=_few(fewest, layers),
-        condensed=left and _few(fewest, layers),
-        ends_condensed=left and _few(final, layers),
+        fewest_few=_few(fewest, widths),
+        ends_condensed=row["learned"] > 0 and _few(final, widths),
         validation=_number(validation.median()),
         worst_validation=_number(validation.min() if metric.larger_is_better else validation.max()),
         test=_number(row[tables.metric_on_test(metric.name)]),
         plateau_end=_number(row["plateau_end"]),
-        stage=row["stage"] or "",
-        status=row["status"],
     )
 
 
-def _few(neurons: tuple[float, ...], layers: dict[str, int]) -> bool:
-    return works_as_few(neurons, tuple(layers.values()))
+def _few(neurons: tuple[float, ...], widths: tuple[int, ...]) -> bool:
+    """Whether the layers have condensed: those of more than two neurons, or if there are none, all.
+
+    A layer of one or two is not condensed by being small, and beside wider ones it does not speak. One that works as no
+    neuron at all is dead, not condensed.
+    """
+    told = [(count, width) for count, width in zip(neurons, widths, strict=True) if width > CONDENSED_COUNT]
+    return all(
+        0 < count <= max(CONDENSED_SHARE * width, min(CONDENSED_COUNT, width / 2))
+        for count, width in told or zip(neurons, widths, strict=True)
+    ) and all(count > 0 for count in neurons)
 
 
 def _check_forecast(study: Study, results: pl.DataFrame) -> ForecastCheck | None:

@@ -1,6 +1,6 @@
 """What readers take from a study's results: finished runs, measured layers, and seeds taken together."""
 
-from collections.abc import Sequence
+from collections import Counter
 
 import polars as pl
 
@@ -8,26 +8,13 @@ from nucleate.errors import StudyError
 from nucleate.studies.folder import Study
 from nucleate.training import TRAINED
 
-CONDENSED_SHARE, CONDENSED_COUNT = 0.1, 2.0
-"""A layer has condensed when it works as a tenth of its neurons, or as two of them."""
-
-
-def works_as_few(neurons: Sequence[float], widths: Sequence[int]) -> bool:
-    """Whether every layer that is wide enough to condense has done so.
-
-    A layer of one or two neurons is few from the start and says nothing; one without a live neuron does no work.
-
-    Examples
-    --------
-    >>> works_as_few([1.5, 2.0], [50, 2]), works_as_few([1.5, 0.0], [50, 50]), works_as_few([1.0, 1.0], [2, 1])
-    (True, False, False)
-    """
-    told = [
-        count <= max(CONDENSED_SHARE * width, CONDENSED_COUNT)
-        for count, width in zip(neurons, widths, strict=True)
-        if width > CONDENSED_COUNT
-    ]
-    return bool(told) and all(told) and min(neurons) > 0
+_ON_PLATEAU = pl.col("stage") == "initial plateau"
+LEARNED = pl.col("status").is_in(TRAINED) & ~_ON_PLATEAU
+"""Of the results: the runs that trained to their end and left their initial plateau."""
+STUCK = pl.col("status").is_in(TRAINED) & _ON_PLATEAU
+"""Of the results: the runs that took their steps and never left their initial plateau."""
+FAILED = ~pl.col("status").is_in(TRAINED)
+"""Of the results: the runs that ended without having trained: diverged, NaN, underflow, dead."""
 
 
 def finished_runs(study: Study) -> pl.DataFrame:
@@ -79,7 +66,10 @@ def measured_layers(study: Study) -> dict[str, int]:
 
 
 def summarize(study: Study) -> pl.DataFrame:
-    """Medians over the seeds that trained, and how many runs ended how.
+    """Medians over the seeds that left their plateau, and how many runs did so, are stuck on it, or failed.
+
+    A run that never left its plateau has learned nothing, so it has no part in the medians of those that did. Where
+    none of an init scale and learning rate did, the medians are of those stuck; where none trained, there are none.
 
     Parameters
     ----------
@@ -88,34 +78,44 @@ def summarize(study: Study) -> pl.DataFrame:
     Returns
     -------
     polars DataFrame
-        One row an init scale and learning rate. Columns: the init scale's convention, ``lr``, ``effective_neurons_l``,
-        ``fewest_effective_neurons_l``, ``directions_l``, ``best_validation_loss``, ``validation_<metric>``,
-        ``test_<metric>``, ``plateau_end``, the commonest ``stage`` at the end, ``status``.
+        One row an init scale and learning rate. Columns: the init scale's convention, ``lr``; ``learned``, ``stuck``
+        and ``failed``, the numbers of runs; the medians ``effective_neurons_l``, ``fewest_effective_neurons_l``,
+        ``directions_l``, ``best_validation_loss``, ``validation_<metric>``, ``test_<metric>``, ``plateau_end``;
+        ``stage``, in which those that trained ended, and ``status``, both counted.
 
     Examples
     --------
     >>> import tempfile
     >>> from nucleate import sweep
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     grid = {"gains": [1, 0.1], "seeds": 2, "hidden": [6], "steps": 20}
+    ...     grid = {"gains": [1, 0.01], "seeds": 2, "hidden": [6, 6], "steps": 20}
     ...     summary = summarize(sweep("sine-5d", **grid, out=f"{folder}/study", progress=False))
-    >>> summary.select("gain", "lr", "status").rows()
-    [(1.0, 0.05, '2 finished'), (0.1, 0.05, '2 finished')]
+    >>> summary.select("gain", "lr", "learned", "stuck", "status").rows()
+    [(1.0, 0.05, 2, 0, '2 finished'), (0.01, 0.05, 0, 2, '2 finished')]
     """
     results = study.results
     kept = ("effective_", "fewest_", "directions_", "best_validation_loss", "validation_", "test_", "plateau_end")
     measures = [name for name in results.columns if name.startswith(kept) and name != "validation_loss"]
-    trained = pl.col("status").is_in(TRAINED)
     return (
         results.group_by(study.spec.convention, "lr", maintain_order=True)
         .agg(
-            *(pl.col(name).filter(trained).median() for name in measures),
-            pl.col("stage").filter(trained).mode().sort().first(),
-            pl.col("status").sort().value_counts(sort=True),
+            learned=LEARNED.sum().cast(pl.Int64),
+            stuck=STUCK.sum().cast(pl.Int64),
+            failed=FAILED.sum().cast(pl.Int64),
+            **{
+                name: pl.when(LEARNED.any())
+                .then(pl.col(name).filter(LEARNED).median())
+                .otherwise(pl.col(name).filter(STUCK).median())
+                for name in measures
+            },
+            stage=pl.col("stage").filter(~FAILED),
+            status=pl.col("status"),
         )
-        .with_columns(status=pl.col("status").map_elements(_say_counts, return_dtype=pl.String))
+        .with_columns(pl.col("stage", "status").map_elements(_say_counts, return_dtype=pl.String))
     )
 
 
-def _say_counts(counts: pl.Series) -> str:
-    return ", ".join(f"{row['count']} {row['status']}" for row in counts)
+def _say_counts(values: pl.Series) -> str:
+    """``2 finished, 1 dead``: the commonest first, and of equals the first by the alphabet, for all are told."""
+    counts = sorted(Counter(values).items(), key=lambda pair: (-pair[1], pair[0]))
+    return ", ".join(f"{count} {value}" for value, count in counts)
