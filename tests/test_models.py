@@ -180,3 +180,10 @@ def test_a_name_is_not_a_problem_and_a_text_not_a_rate():
         train(network, "sine-5d")
     with pytest.raises(SpecError, match=r"The learning rate is '0\.1'; it must be a positive number"):
         train(network, PROBLEM, learning_rate="0.1")
+
+
+def test_a_loss_that_is_nan_before_the_first_step_is_refused():
+    model = gated()
+    spoiled = Gated(model.W, model.G, np.full_like(model.v, np.nan))
+    with pytest.raises(SpecError, match="The loss of run 1 is NaN or infinite before its first step"):
+        train_many([model, spoiled], PROBLEM, learning_rates=[0.1, 0.1], steps=5)

@@ -22,7 +22,7 @@ from nucleate.optimizers import Optimizer
 from nucleate.problems import CROSS_ENTROPY, SQUARED, Loss, Problem, Sizes, split_rows
 from nucleate.reduction import FEWEST_ROWS, check_tolerance
 from nucleate.reduction import reduce as reduce_network
-from nucleate.training import Run, train_many
+from nucleate.training import BLOWN_UP, Run, train_many
 
 GAINS = (1.0, 0.3, 0.1, 0.03)
 """The scales that ``scale="auto"`` tries."""
@@ -331,7 +331,7 @@ def _scales(given: Any) -> tuple[float, ...]:
 
 def _best(scales: Sequence[float], runs: Sequence[Run], learning_rate: float) -> tuple[float, Run]:
     """The run with the lowest validation loss, and its scale."""
-    usable = [pair for pair in zip(scales, runs, strict=True) if pair[1].status not in ("diverged", "nan")]
+    usable = [pair for pair in zip(scales, runs, strict=True) if pair[1].status not in BLOWN_UP]
     if not usable:
         raise SpecError(f"Training diverged from every scale at learning rate {learning_rate}; make it smaller.")
     return min(usable, key=lambda pair: pair[1].trajectory["validation_loss"].to_numpy().min())

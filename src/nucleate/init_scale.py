@@ -49,6 +49,11 @@ class InitScale:
             bound = "between -64 and 1e6" if self.convention == "gamma" else "positive and below 1e6"
             raise ArchitectureError(f"The init scale {self.convention} is {self.value}; it must be {bound}.")
 
+    @property
+    def smallness(self) -> float:
+        """Grows as the scale gets smaller: a larger gamma is a smaller scale."""
+        return self.value if self.convention == "gamma" else -self.value
+
     def std(self, fan_in: int, fan_out: int, *, output_layer: bool) -> float:
         """The standard deviation for a layer that reads ``fan_in`` numbers and makes ``fan_out``."""
         match self.convention:

@@ -86,7 +86,7 @@ def test_a_loss_of_ones_own_is_reduced_within_its_metric(tmp_path):
     assert small.hidden.after < (16,)
     assert small.metric_name == "mean error"
     assert 0 < small.certificate.relative_deviation < 0.5
-    assert [baseline.name for baseline in small.baselines] == ["linear model", "narrow network"]
+    assert [baseline.name for baseline in small.baselines] == ["constant", "linear model", "narrow network"]
     assert small.export(problem, tmp_path / "small.onnx").largest_difference < 1e-4
 
 

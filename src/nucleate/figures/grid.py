@@ -10,8 +10,10 @@ from nucleate.errors import StudyError
 from nucleate.figures.planes import unit_vectors
 from nucleate.figures.run import snapshots_of
 from nucleate.figures.style import colors, for_print, panels
+from nucleate.init_scale import InitScale
 from nucleate.observe import cosine_similarity, leading_order, neurons
 from nucleate.studies import Study, finished_runs, measured_layers, summarize, tables
+from nucleate.training import BLOWN_UP
 
 
 @for_print
@@ -37,7 +39,7 @@ def loss_by_scale(study: Study) -> Figure:
     runs = (
         finished_runs(study)
         .select("run", spec.convention, "lr", "status")
-        .filter(~pl.col("status").is_in(["diverged", "nan"]))
+        .filter(~pl.col(tables.STATUS).is_in(BLOWN_UP))
     )
     curves = study.trajectories.join(runs, on="run")
     figure, axes = panels(len(spec.lrs), width=2.1, height=2.3, beside=0.9, sharey=True)
@@ -83,7 +85,7 @@ def cosine_heat_maps(study: Study, lr: float | None = None) -> Figure:
     spec, layers = study.spec, measured_layers(study)
     lr = _best_rate(study) if lr is None else lr
     first = finished_runs(study).filter((pl.col("lr") == lr) & (pl.col("seed") == spec.seeds[0]))
-    runs = first.sort(spec.convention, descending=spec.convention == "gamma").rows(named=True)
+    runs = sorted(first.rows(named=True), key=lambda run: -InitScale(spec.convention, run[spec.convention]).smallness)
     if not runs:
         raise StudyError(f"{study.path} has no finished run of learning rate {lr:g} and the first seed.")
     figure = Figure(figsize=(3.1 * len(layers) + 0.7, 3.5), layout="constrained")

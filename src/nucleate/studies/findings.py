@@ -8,6 +8,7 @@ from typing import Any
 import polars as pl
 
 from nucleate.errors import StudyError
+from nucleate.init_scale import InitScale
 from nucleate.problems import Metric
 from nucleate.studies import tables
 from nucleate.studies.folder import Study
@@ -128,7 +129,7 @@ class Findings:
 
     def smallness(self, cell: Cell) -> float:
         """Grows as the init scale gets smaller: a larger gamma is a smaller scale."""
-        return cell.scale if self.study.spec.convention == "gamma" else -cell.scale
+        return InitScale(self.study.spec.convention, cell.scale).smallness
 
     @cached_property
     def largest_scale(self) -> Cell:

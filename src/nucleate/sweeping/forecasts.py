@@ -10,6 +10,7 @@ from jaxtyping import Float
 
 from nucleate.errors import SpecError
 from nucleate.forecasting import Forecast, Outcome, forecast_many, measure_outcomes
+from nucleate.init_scale import InitScale
 from nucleate.problems import Problem
 from nucleate.studies import Plan, PlannedRun, StudySpec, tables
 
@@ -193,10 +194,9 @@ def recommend_scale(
         return None
     lowest = min(cell.loss for cell in left)
     enough = max((1 + AMONG_THE_LOWEST) * lowest, LEARNED * min(forecast.loss[0] for _, forecast in forecasts))
-    # A larger gamma is a smaller scale; of equal scales the faster learning rate.
-    sign = -1 if spec.convention == "gamma" else 1
     fitting = [cell._replace(lowest_loss=lowest) for cell in left if cell.loss <= enough]
-    return min(fitting, key=lambda cell: (sign * cell.scale, cell.latest_step))
+    # Of equal scales the faster learning rate.
+    return min(fitting, key=lambda cell: (-InitScale(spec.convention, cell.scale).smallness, cell.latest_step))
 
 
 def _loss_by(forecast: Forecast, budget: int) -> float:

@@ -5,9 +5,10 @@ from nucleate.training.checks import check_batch_size, check_fit, check_runs
 from nucleate.training.loop import train, train_many
 from nucleate.training.run import Run
 from nucleate.training.settings import READING, Settings, evaluation_steps, make_settings, spec_error
-from nucleate.training.stopping import TRAINED, Status
+from nucleate.training.stopping import BLOWN_UP, TRAINED, Status
 
 __all__ = [
+    "BLOWN_UP",
     "READING",
     "TRAINED",
     "Batch",

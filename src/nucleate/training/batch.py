@@ -10,7 +10,8 @@ import numpy as np
 import polars as pl
 from safetensors.numpy import load, save
 
-from nucleate.models import dtype_of, outputs_of, take_apart
+from nucleate.errors import SpecError
+from nucleate.models import describe, dtype_of, outputs_of, take_apart
 from nucleate.network import Network
 from nucleate.observe import (
     MEASURES,
@@ -65,7 +66,7 @@ class Batch:
     ------
     SpecError
         If the models do not share an architecture that fits the problem or do not fit into memory, a learning rate is
-        not positive, or a batch has more rows than there are.
+        not positive, a batch has more rows than there are, or a loss is NaN or infinite before the first step.
     """
 
     def __init__(
@@ -102,6 +103,12 @@ class Batch:
         self._notes: list[dict[str, str]] = [{} for _ in models]
         self._snapshots: list[list[Snapshot]] = [[] for _ in models]
         self._evaluate()
+        for run, rows in enumerate(self.rows):
+            if not rows:
+                raise SpecError(
+                    f"The loss of run {run} is NaN or infinite before its first step; give {describe(models[run])} finite "
+                    "parameters, or make its init scale smaller."
+                )
 
     @property
     def done(self) -> bool:

@@ -13,6 +13,9 @@ from nucleate.problems import Problem
 Status = Literal["running", "finished", "early_stopped", "diverged", "nan", "underflow", "dead"]
 
 TRAINED = ("finished", "early_stopped")
+"""How runs end that trained as far as was asked."""
+BLOWN_UP = ("diverged", "nan")
+"""How runs end whose loss left all bounds."""
 
 LOST = 0.5
 """A run underflows when, on its initial plateau, rounding loses the step of more than this share of its parameters."""
