@@ -106,8 +106,8 @@ class Batch:
         for run, rows in enumerate(self.rows):
             if not rows:
                 raise SpecError(
-                    f"The loss of run {run} is NaN or infinite before its first step; give {describe(models[run])} finite "
-                    "parameters, or make its init scale smaller."
+                    f"The loss of run {run} is NaN or infinite before its first step; give {describe(models[run])} "
+                    "finite parameters, or make its init scale smaller."
                 )
 
     @property
