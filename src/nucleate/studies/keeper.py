@@ -20,6 +20,7 @@ import polars as pl
 from filelock import FileLock, Timeout
 
 from nucleate._files import PARTIAL, write_atomically
+from nucleate._fingerprints import VERSIONED
 from nucleate.errors import StudyError
 from nucleate.models import count_parameters
 from nucleate.observe import layers_of
@@ -134,8 +135,8 @@ def keep(path: str | Path, spec: StudySpec, problem: Problem, *, with_problem: b
     Raises
     ------
     StudyError
-        If the folder holds a study of another spec or other data, with the difference named, or other files; or if
-        another process owns it, with its name.
+        If the folder holds a study of another spec, other data or another definition of the same name, with the
+        difference named, or other files; or if another process owns it, with its name.
     """
     path = Path(path)
     wanted = _study_of(path, spec, problem)
@@ -167,19 +168,19 @@ def _study_of(path: Path, spec: StudySpec, problem: Problem) -> Study:
     plan = Plan(spec)
     model = plan.start(plan.runs[0], problem.inputs, problem.outputs)
     layers = layers_of(model, problem.train.x[:2])
-    packages = ("nucleate", "jax", "jaxlib", "numpy", "optax", "scipy")
     return Study(
         path=path,
         spec=spec,
         data_hash=problem.data_hash,
         split_hash=split_hash(problem),
-        versions={"python": platform.python_version(), **{name: version(name) for name in packages}},
+        versions={"python": platform.python_version(), **{name: version(name) for name in VERSIONED}},
         rows={part: len(getattr(problem, part).x) for part in PARTS},
         widths=tuple(layer.width for layer in layers),
         layers=tuple(layer.name for layer in layers),
         metric=problem.loss.metric,
         preprocessing=problem.preprocessing,
         parameters=count_parameters(model),
+        definitions=spec.definitions,
     )
 
 
@@ -219,6 +220,7 @@ def _refuse_another(begun: Study, wanted: Study) -> None:
             f"{begun.path} holds a study of another spec ({'; '.join(different)}). "
             "Choose another folder with --out, or give the spec of that one."
         )
+    _refuse_redefined(begun, wanted)
     if begun.versions != wanted.versions and begun.missing:
         changed = [name for name in wanted.versions if wanted.versions[name] != begun.versions.get(name)]
         warnings.warn(
@@ -226,6 +228,29 @@ def _refuse_another(begun: Study, wanted: Study) -> None:
             "in their last bits from what those would have given.",
             stacklevel=2,
         )
+
+
+def _refuse_redefined(begun: Study, wanted: Study) -> None:
+    """Refuse a definition of one's own that does something else by now than what is in the folder was made by."""
+    redefined = [name for name, ours in wanted.definitions.items() if begun.definitions.get(name) != ours]
+    if not redefined:
+        return
+    if _minor(begun) != _minor(wanted):
+        warnings.warn(
+            f"{begun.path} was begun with Python {_minor(begun)}, and this is {_minor(wanted)}; so it cannot be seen "
+            f"whether it was made by the same {' and '.join(redefined)}.",
+            stacklevel=2,
+        )
+        return
+    raise StudyError(
+        f"{begun.path} was made by another definition of the {' and the '.join(redefined)} than the one given now; "
+        "give the changed one another name, choose another folder with --out, or give the definition of that study."
+    )
+
+
+def _minor(study: Study) -> str:
+    """The minor version of Python; another compiles functions to other code."""
+    return ".".join(study.versions["python"].split(".")[:2])
 
 
 @contextmanager

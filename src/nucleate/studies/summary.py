@@ -1,5 +1,7 @@
 """What readers take from a study's results: finished runs, measured layers, and seeds taken together."""
 
+from pathlib import Path
+
 import polars as pl
 
 from nucleate.errors import StudyError
@@ -55,12 +57,13 @@ def measured_layers(study: Study) -> dict[str, int]:
     return dict(zip(study.layers, study.widths, strict=True))
 
 
-def summarize(study: Study) -> pl.DataFrame:
+def summarize(study: Study | str | Path) -> pl.DataFrame:
     """Medians over the seeds that trained, and how many runs ended how.
 
     Parameters
     ----------
-    study : Study
+    study : Study or path
+        A study, or its folder.
 
     Returns
     -------
@@ -79,6 +82,7 @@ def summarize(study: Study) -> pl.DataFrame:
     >>> summary.select("gain", "lr", "status").rows()
     [(1.0, 0.05, '2 finished'), (0.1, 0.05, '2 finished')]
     """
+    study = study if isinstance(study, Study) else Study.load(study)
     results = study.results
     kept = ("effective_", "fewest_", "directions_", "best_validation_loss", "validation_", "test_", "plateau_end")
     measures = [name for name in results.columns if name.startswith(kept) and name != "validation_loss"]
