@@ -92,7 +92,7 @@ class _Teller:
         return self._object(one)
 
     def _array(self, one: Any) -> list[str | bytes]:
-        is_key = isinstance(one, jax.Array) and jax.dtypes.issubdtype(one.dtype, jax.dtypes.prng_key)
+        is_key = isinstance(one, jax.Array) and jax.numpy.issubdtype(one.dtype, jax.dtypes.prng_key)
         array = np.asarray(jax.random.key_data(one) if is_key else one)
         content = self.hash(array.tolist()) if array.dtype.hasobject else array.tobytes()
         return ["array", str(array.dtype), str(array.shape), content]

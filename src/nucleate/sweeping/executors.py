@@ -2,7 +2,7 @@
 
 import pickle
 from collections.abc import Callable
-from concurrent.futures import BrokenExecutor, CancelledError
+from concurrent.futures import BrokenExecutor
 from typing import Any, Protocol
 
 import polars as pl
@@ -76,8 +76,8 @@ class Task:
             raise self._failed(error) from error
         if not all(callable(getattr(self._future, method, None)) for method in ("done", "result")):
             raise SpecError(
-                f"The method submit of {type(executor).__name__} returned {type(self._future).__name__}; it must return "
-                "a future with the methods done() and result(), as those of concurrent.futures do."
+                f"The method submit of {type(executor).__name__} returned {type(self._future).__name__}; it must "
+                "return a future with the methods done() and result(), as those of concurrent.futures do."
             )
 
     def done(self) -> bool:
@@ -94,7 +94,7 @@ class Task:
         """
         try:
             result = self._future.result()
-        except (Exception, CancelledError) as error:
+        except Exception as error:
             raise self._failed(error) from error
         if not self._is_right(self.chunk, result):
             raise StudyError(
@@ -128,10 +128,11 @@ class Task:
             return f"the {names} cannot be pickled for another process; {_TOP_OF_A_MODULE}"
         if isinstance(error, BrokenExecutor):
             return (
-                "a worker died; it was killed, perhaps for memory, or could not begin. In a script, put the sweep under "
-                f'`if __name__ == "__main__":`; and whatever is one\'s own, {_TOP_OF_A_MODULE}; and use a new executor'
+                "a worker died; it was killed, perhaps for memory, or could not begin. Use a new executor; in a "
+                'script, put the sweep under `if __name__ == "__main__":`; and if a definition is one\'s own, '
+                f"{_TOP_OF_A_MODULE}"
             )
-        if isinstance(error, CancelledError) or type(error).__name__ == "CancelledError":
+        if type(error).__name__ == "CancelledError":
             return "the call was canceled; use an executor that stays open until sweep returns"
         if isinstance(error, RuntimeError) and "shutdown" in said:
             return "the executor is shut down; use a new one that stays open until sweep returns"
