@@ -13,7 +13,7 @@ from types import FrameType
 
 import polars as pl
 
-from nucleate.errors import StudyError
+from nucleate.errors import SpecError, StudyError
 from nucleate.problems import Problem
 from nucleate.studies import Chunk, ChunkResult, Keeper, Plan, Study, StudySpec, keep, tables
 from nucleate.sweeping.chunks import forecast_chunk, train_chunk
@@ -130,7 +130,7 @@ class _Work:
                     time.sleep(_POLL_SECONDS)
                 if self._interrupted():
                     raise KeyboardInterrupt
-        except StudyError:
+        except (StudyError, SpecError):
             # Whatever failed, what else has come by now is kept.
             while self._keep_what_is_done(tasks, failures=False):
                 pass
