@@ -207,3 +207,19 @@ def test_what_another_python_compiled_cannot_be_compared_and_that_is_said(study)
             sweep(**GRID, **loss(huber(2.0)), **activation(jnp.sin), hidden=[3], out=study.path, progress=False)
     finally:
         file.write_text(kept)
+
+
+def test_a_definition_that_failed_may_be_corrected_in_its_folder(tmp_path):
+    def failing(layer, start):
+        raise ValueError("not yet")
+
+    own = {"hidden": [3], "out": tmp_path / "study", "progress": False}
+    with pytest.raises(ValueError, match="not yet"):
+        sweep(**GRID, **own, measures=[Measure("mine", failing)])
+    right = Measure("mine", lambda layer, start: 4.0)
+    study = sweep(**GRID, **own, measures=[right])
+    assert study.results["mine_1"].to_list() == [4.0]
+    assert study.forecasts["run"].to_list() == [0]
+    assert sweep(Study.load(study.path), measures=[right], progress=False).missing == 0
+    with pytest.raises(StudyError, match="another definition of the measure 'mine'"):
+        sweep(**GRID, **own, measures=[Measure("mine", failing)])

@@ -150,8 +150,14 @@ def keep(path: str | Path, spec: StudySpec, problem: Problem, *, with_problem: b
         if (path / SPEC).exists():
             begun = Study.load(path)
             _refuse_another(begun, wanted)
-            # What is known of the spec and the metric here is more than their names.
-            study = replace(begun, spec=spec, metric=wanted.metric)
+            if _redefined(begun, wanted) and not _has_runs(path):
+                # A definition was corrected before anything came of it.
+                for file in [*(path / "forecasts").iterdir(), path / SPEC]:
+                    file.unlink()
+            else:
+                _refuse_redefined(begun, wanted)
+                # What is known of the spec and the metric here is more than their names.
+                study = replace(begun, spec=spec, metric=wanted.metric)
         for folder in (path, *(path / folder for folder in FOLDERS)):
             folder.mkdir(exist_ok=True)
             for partial in folder.glob(f".*{PARTIAL}"):
@@ -220,7 +226,6 @@ def _refuse_another(begun: Study, wanted: Study) -> None:
             f"{begun.path} holds a study of another spec ({'; '.join(different)}). "
             "Choose another folder with --out, or give the spec of that one."
         )
-    _refuse_redefined(begun, wanted)
     if begun.versions != wanted.versions and begun.missing:
         changed = [name for name in wanted.versions if wanted.versions[name] != begun.versions.get(name)]
         warnings.warn(
@@ -230,9 +235,19 @@ def _refuse_another(begun: Study, wanted: Study) -> None:
         )
 
 
+def _redefined(begun: Study, wanted: Study) -> list[str]:
+    """The definitions of one's own that are others by now than those the folder was begun with."""
+    return [name for name, ours in wanted.definitions.items() if begun.definitions.get(name) != ours]
+
+
+def _has_runs(path: Path) -> bool:
+    """Whether something of a run is stored, be it unfinished."""
+    return any(next((path / folder).glob("*"), None) for folder in FOLDERS if folder != "forecasts")
+
+
 def _refuse_redefined(begun: Study, wanted: Study) -> None:
-    """Refuse a definition of one's own that does something else by now than what is in the folder was made by."""
-    redefined = [name for name, ours in wanted.definitions.items() if begun.definitions.get(name) != ours]
+    """Refuse a definition that does something else by now than the one by which the runs in the folder were made."""
+    redefined = _redefined(begun, wanted)
     if not redefined:
         return
     if _minor(begun) != _minor(wanted):
