@@ -49,6 +49,16 @@ def did_you_mean(word: str, choices: Iterable[str]) -> str:
     return f"; did you mean {' or '.join(repr(by_lower[match]) for match in close)}?" if close else ""
 
 
+def say_error(error: BaseException) -> str:
+    """What happened, in one line.
+
+    >>> say_error(KeyError("price")), say_error(MemoryError()), say_error(ValueError("two\\nlines"))
+    ("KeyError: 'price'", 'MemoryError', 'ValueError: two lines')
+    """
+    said = " ".join(str(error).split())
+    return f"{type(error).__name__}: {said}" if said else type(error).__name__
+
+
 def _listed(items: Iterable[str]) -> str:
     first = list(items)
     more = f" and {len(first) - _SHOWN} more" if len(first) > _SHOWN else ""

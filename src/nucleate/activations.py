@@ -86,9 +86,14 @@ class Activation:
 
     def __reduce__(self) -> Any:
         # The package's own go by name, since some of their functions cannot be pickled.
-        if _BUILT_IN.get(self.name) is self:
+        if self.is_built_in:
             return get_activation, (self.name,)
         return object.__reduce__(self)
+
+    @property
+    def is_built_in(self) -> bool:
+        """Whether it is one of the package's own."""
+        return _BUILT_IN.get(self.name) is self
 
     @property
     def slope(self) -> float | None:

@@ -15,7 +15,16 @@ class Planted:
     """Gives an experiment that counts how often it is measured."""
 
     def __init__(self, *numbers, name="planted"):
-        self.measured = 0
+        def measure(size, progress):
+            # Counted on the function itself: what it closes over would make it another measurement.
+            measure.measured += 1
+            progress(1.0)
+            figure = Figure()
+            figure.subplots().plot(size.numbers)
+            return Measurement(size.numbers, figure)
+
+        measure.measured = 0
+        self.measure = measure
         self.experiment = Experiment(
             name=name,
             claim="<b>Bold</b> claims & others",
@@ -24,12 +33,9 @@ class Planted:
             criteria=(Criterion("first", "at least", 1.0), Criterion("second", "at most", 0.5)),
             quick=Size(numbers),
             full=Size(numbers[::-1]),
-            measure=self.measure,
+            measure=measure,
         )
 
-    def measure(self, size, progress):
-        self.measured += 1
-        progress(1.0)
-        figure = Figure()
-        figure.subplots().plot(size.numbers)
-        return Measurement(size.numbers, figure)
+    @property
+    def measured(self):
+        return self.measure.measured

@@ -1,12 +1,14 @@
 """What is measured, what is taken from the folder, and the page that shows it."""
 
+import dataclasses
 import json
 from pathlib import Path
 
 import pytest
+from matplotlib.figure import Figure
 
 from nucleate import NucleateError, SpecError, reproduce
-from nucleate.experiments import reproduce_all, reproduction
+from nucleate.experiments import Criterion, Measurement, reproduce_all, reproduction
 from tests.experiments.planted import Planted
 
 
@@ -82,3 +84,71 @@ def test_a_folder_that_cannot_be_written_is_refused_before_anything_is_measured(
     with pytest.raises(NucleateError, match=r"/proc/self cannot be written"):
         reproduce_all(out="/proc/self", quick=True)
     assert [one.measured for one in planted] == [0, 0]
+
+
+def changed(experiment, **fields):
+    return dataclasses.replace(experiment, **fields)
+
+
+def test_another_measurement_of_the_same_name_is_measured_again(tmp_path):
+    def measuring(number):
+        return lambda size, progress: Measurement((number, 0.0), Figure())
+
+    own = [changed(Planted(1.0, 0.5, name="own").experiment, measure=measuring(number)) for number in (1.0, 0.25, 0.25)]
+    numbers = [reproduce(one, out=tmp_path, quick=True, progress=False).findings[0].number for one in own]
+    assert numbers == [1.0, 0.25, 0.25]
+    stamp = (tmp_path / "own.json").stat().st_mtime_ns
+    assert reproduce(own[2], out=tmp_path, quick=True, progress=False).findings[0].number == 0.25
+    assert (tmp_path / "own.json").stat().st_mtime_ns == stamp
+
+
+@pytest.mark.parametrize(
+    ("fields", "sentence"),
+    [
+        ({"criteria": ()}, "The experiment 'planted' has no criteria, so nothing decides it; give it one"),
+        ({"criteria": ("rank",)}, "criteria of the experiment 'planted' must be a tuple of Criterion objects"),
+        ({"name": "my/own"}, "An experiment's name is 'my/own', but files are named by it; use letters"),
+        ({"name": ".."}, "An experiment's name is '..', but"),
+        ({"name": ""}, "An experiment's name is '', but"),
+        ({"measure": 3.0}, "What the experiment 'planted' measures is 3.0; give measure"),
+        (
+            {"setting": "{rows} rows"},
+            r"The setting '{rows} rows' .* cannot be filled in from .*KeyError: 'rows'\); give",
+        ),
+        ({"quick": 3}, r"cannot be filled in from 3 .*; give sizes that are NamedTuples with its fields"),
+    ],
+)
+def test_an_experiment_is_checked_where_it_is_made(fields, sentence):
+    with pytest.raises(SpecError, match=sentence):
+        changed(Planted(1.0, 0.5).experiment, **fields)
+
+
+@pytest.mark.parametrize("relation", ["at leats", "<", "", None])
+def test_a_criterion_has_one_of_two_relations(relation):
+    with pytest.raises(
+        SpecError, match=r"The criterion 'rank' has the relation .*; it must be 'at least' or 'at most'\."
+    ):
+        Criterion("rank", relation, 1.0)
+
+
+@pytest.mark.parametrize("threshold", [float("nan"), "1", None])
+def test_a_threshold_is_a_number(threshold):
+    with pytest.raises(SpecError, match=r"The criterion 'rank' has the threshold .*; it must be a number, not NaN\."):
+        Criterion("rank", "at most", threshold)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (None, "returned NoneType"),
+        ((1.0, 0.5), "returned tuple"),
+        (Measurement((1.0, 0.5), None), "returned NoneType as its figure"),
+        (Measurement(1.0, Figure()), r"returned 1\.0 as its numbers"),
+        (Measurement(("a", 0.5), Figure()), r"returned \('a', 0\.5\) as its numbers"),
+    ],
+)
+def test_what_is_no_measurement_is_one_sentence(given, said, tmp_path):
+    own = changed(Planted(1.0, 0.5, name="own").experiment, measure=lambda size, progress: given)
+    with pytest.raises(SpecError, match=rf"The measure of the experiment 'own' {said}; return Measurement\("):
+        reproduce(own, out=tmp_path, quick=True, progress=False)
+    assert not list(tmp_path.iterdir())

@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from nucleate import ArchitectureError, NucleateError, StudyError, sweep
+from nucleate import ArchitectureError, NucleateError, SpecError, StudyError, sweep
 from nucleate.network import read_metadata
 from nucleate.observe import evaluation_rows, layers_of, snapshot
 from nucleate.problems import Preprocessing, Problem, load_problem
@@ -161,6 +161,15 @@ def test_other_data_or_another_split_of_one_name_are_refused(tmp_path):
         sweep(Problem.from_arrays(x, x[:, 1]), out=tmp_path / "study", progress=False, **grid)
     with pytest.raises(StudyError, match="the data of 'arrays' were split or standardized otherwise"):
         sweep(Problem.from_arrays(x, x[:, 0], split_seed=1), out=tmp_path / "study", progress=False, **grid)
+
+
+def test_the_folder_of_a_study_is_no_data(study):
+    with pytest.raises(
+        SpecError, match=r"is the folder of a study, not data; sweep\(Study\.load\(.*\)\) goes on with it"
+    ):
+        sweep(study.path, progress=False, **GRID)
+    assert summarize(study.path).equals(summarize(str(study.path)))
+    assert summarize(study.path).equals(summarize(study))
 
 
 def test_a_folder_with_other_files_is_refused_and_left_alone(tmp_path):

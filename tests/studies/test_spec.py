@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import optax
 import pytest
 
-from nucleate import Activation, SpecError
+from nucleate import Activation, InitScale, Network, SpecError
 from nucleate.observe import MEASURES, Measure
 from nucleate.optimizers import GD, Optimizer
 from nucleate.problems import SQUARED, Loss
@@ -62,6 +62,15 @@ def test_a_single_value_stands_for_a_list_of_one_and_commas_separate_targets():
         ({"gains": "abc"}, "'gains' is 'abc', but should be a list"),
         ({"gains": [1], "loss": "hinge"}, "'loss' is 'hinge', but there is no loss 'hinge'; choose one of squared"),
         ({"gains": [1], "model": "gated"}, "'model' is 'gated', but a model is made by a function"),
+        (
+            {"gains": [1], "model": Network.create(10, [3], 1, scale=InitScale("gain", 1.0))},
+            r"made by a function make\(inputs, outputs, scale, seed\), and Network is one model already; pass such a",
+        ),
+        (
+            {"gains": [1], "model": lambda inputs, scale: None},
+            r"seed\), and <lambda> takes \(inputs, scale\); pass such",
+        ),
+        ({"gains": [1], "model": Network}, r"and Network takes \(.*\).*; pass such a function"),
         ({"gains": [1], "model": lambda *given: None, "hidden": [4]}, "its own architecture; leave out hidden"),
         ({"gains": [1], "measures": [Measure("directions", lambda *layers: 1.0)]}, "nor be that of one of"),
         ({"gains": [1], "records": 80}, "There is no setting 'records'; check its spelling"),
@@ -74,6 +83,22 @@ def test_a_single_value_stands_for_a_list_of_one_and_commas_separate_targets():
 def test_a_wrong_field_is_one_sentence(fields, message):
     with pytest.raises(SpecError, match=message):
         make_spec(data="diabetes", **fields)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (
+            lambda *given: 1 / 0,
+            r"The model '<lambda>' could not be made of 10 inputs, 1 outputs, .* and the seed 0 \(Zero",
+        ),
+        (lambda *given: None, r"The model '<lambda>' makes NoneType, which cannot be called; return a JAX pytree"),
+    ],
+)
+def test_a_function_that_makes_no_model_is_one_sentence(make, message):
+    plan = Plan(make_spec(data="diabetes", gains=[1.0], model=make))
+    with pytest.raises(SpecError, match=message):
+        plan.start(plan.runs[0], 10, 1)
 
 
 def test_a_spec_file_that_cannot_be_read_is_one_sentence(tmp_path):

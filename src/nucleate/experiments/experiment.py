@@ -2,23 +2,29 @@
 
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
+from numbers import Real
 from pathlib import Path
-from typing import Any, Generic, Literal, NamedTuple, Protocol, Self, TypeVar
+from typing import Any, Generic, Literal, NamedTuple, Protocol, Self, TypeVar, get_args
 
 from matplotlib.figure import Figure
 
 from nucleate._files import write_atomically
+from nucleate._fingerprints import fingerprint
+from nucleate._wording import say_error
 from nucleate.errors import SpecError
 from nucleate.figures import FORMATS, save
 
+Relation = Literal["at least", "at most"]
+"""Of a measured number to a threshold."""
 ShareDone = Callable[[float], None]
 """Told the share of an experiment that is done."""
 
 
-class Criterion(NamedTuple):
+@dataclass(frozen=True)
+class Criterion:
     """One number that the claim bounds.
 
     Parameters
@@ -36,8 +42,20 @@ class Criterion(NamedTuple):
     """
 
     quantity: str
-    relation: Literal["at least", "at most"]
+    relation: Relation
     threshold: float
+
+    def __post_init__(self) -> None:
+        if self.relation not in get_args(Relation):
+            raise SpecError(
+                f"The criterion {self.quantity!r} has the relation {self.relation!r}; it must be 'at least' or "
+                "'at most'."
+            )
+        threshold: Any = self.threshold
+        if isinstance(threshold, bool) or not isinstance(threshold, Real) or math.isnan(threshold):
+            raise SpecError(
+                f"The criterion {self.quantity!r} has the threshold {self.threshold!r}; it must be a number, not NaN."
+            )
 
     def met_by(self, number: float) -> bool:
         """Whether the claim holds at this number; no claim holds at NaN."""
@@ -122,6 +140,27 @@ class Experiment(Generic[S]):
     full: S
     measure: Callable[[S, ShareDone], Measurement] = field(repr=False)
 
+    def __post_init__(self) -> None:
+        name = self.name
+        if not isinstance(name, str) or not name.strip(".") or set(name) & {"/", "\\", "\0"}:
+            raise SpecError(
+                f"An experiment's name is {name!r}, but files are named by it; use letters, digits, - and _."
+            )
+        if not isinstance(self.criteria, Sequence) or not all(isinstance(one, Criterion) for one in self.criteria):
+            raise SpecError(f"The criteria of the experiment {name!r} must be a tuple of Criterion objects.")
+        if not self.criteria:
+            raise SpecError(f"The experiment {name!r} has no criteria, so nothing decides it; give it one Criterion.")
+        if not callable(self.measure):
+            raise SpecError(f"What the experiment {name!r} measures is {self.measure!r}; give measure(size, progress).")
+        for size in (self.quick, self.full):
+            try:
+                self.setting.format(**size._asdict())
+            except (AttributeError, LookupError, ValueError, TypeError) as error:
+                raise SpecError(
+                    f"The setting {self.setting!r} of the experiment {name!r} cannot be filled in from {size!r} "
+                    f"({say_error(error)}); give sizes that are NamedTuples with its fields."
+                ) from None
+
     def size(self, *, quick: bool) -> S:
         """The numbers of the setting."""
         return self.quick if quick else self.full
@@ -138,7 +177,7 @@ class Experiment(Generic[S]):
             "source": self.source,
             "quick": self.describe(quick=True),
             "full": self.describe(quick=False),
-            "criteria": [criterion._asdict() for criterion in self.criteria],
+            "criteria": [asdict(criterion) for criterion in self.criteria],
         }
 
 
@@ -154,9 +193,8 @@ class Finding(NamedTuple):
         return self.criterion.met_by(self.number)
 
     def __str__(self) -> str:
-        quantity, relation, threshold = self.criterion
-        met = "met" if self.holds else "not met"
-        return f"{quantity}: {self.number:.4g} ({relation} {threshold:g}: {met})"
+        one, met = self.criterion, "met" if self.holds else "not met"
+        return f"{one.quantity}: {self.number:.4g} ({one.relation} {one.threshold:g}: {met})"
 
 
 @dataclass(frozen=True)
@@ -172,6 +210,8 @@ class Verdict:
         Whether it was measured at the quick size.
     version : str
         Of the package that measured it.
+    definition : str
+        A fingerprint of what measured it, so that a verdict is not taken for that of another measurement.
     figure : Path
         The figure as SVG; as PDF and PNG it is beside.
     """
@@ -183,6 +223,7 @@ class Verdict:
     findings: tuple[Finding, ...]
     quick: bool
     version: str
+    definition: str
     figure: Path
 
     @property
@@ -193,7 +234,7 @@ class Verdict:
     def to_dict(self) -> dict[str, Any]:
         """For JSON, which has no NaN: None stands for it."""
         findings = [
-            {**criterion._asdict(), "number": None if math.isnan(number) else number, "holds": criterion.met_by(number)}
+            {**asdict(criterion), "number": None if math.isnan(number) else number, "holds": criterion.met_by(number)}
             for criterion, number in self.findings
         ]
         return {**asdict(self), "holds": self.holds, "findings": findings, "figure": self.figure.name}
@@ -226,6 +267,7 @@ class Verdict:
             ),
             quick=quick,
             version=version("nucleate"),
+            definition=fingerprint(experiment.measure),
             figure=out / f"{experiment.name}.svg",
         )
 
@@ -239,7 +281,7 @@ def save_verdict(verdict: Verdict, figure: Figure) -> None:
 
 
 def load_verdict(experiment: Experiment[Any], out: Path, *, quick: bool) -> Verdict | None:
-    """The verdict kept in ``out`` for this very experiment, size and version, if there is one."""
+    """The verdict kept in ``out`` for this very experiment, measurement, size and version, if there is one."""
     try:
         kept = json.loads((out / f"{experiment.name}.json").read_text("utf-8"))
         found = [finding["number"] for finding in kept["findings"]]

@@ -5,15 +5,17 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import Any
+from typing import Any, cast
 
+import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from matplotlib.figure import Figure
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from nucleate._files import write_atomically
-from nucleate.errors import NucleateError
-from nucleate.experiments.experiment import Experiment, ShareDone, Verdict, load_verdict, save_verdict
+from nucleate.errors import NucleateError, SpecError
+from nucleate.experiments.experiment import Experiment, Measurement, ShareDone, Verdict, load_verdict, save_verdict
 from nucleate.experiments.registry import EXPERIMENTS, get_experiment
 
 
@@ -42,7 +44,7 @@ def reproduce(
         The name of one of `EXPERIMENTS`, or one of your own.
     out : path
         A folder; gets ``<name>.json`` with the verdict and ``<name>.svg``, ``.pdf`` and ``.png`` with the figure. A
-        verdict that is there already, of the same version and size, is not measured again.
+        verdict that is there already, of the same measurement, version and size, is not measured again.
     quick : bool
         Whether to measure at the size of seconds instead of the size of minutes.
     progress : bool
@@ -55,7 +57,7 @@ def reproduce(
     Raises
     ------
     SpecError
-        For an unknown name, or an experiment that does not measure a number for each of its criteria.
+        For an unknown name, or an experiment that does not return a `Measurement` with a number for each criterion.
     NucleateError
         If the folder cannot be written.
 
@@ -120,10 +122,33 @@ def _run(experiments: Sequence[Experiment[Any]], out: Path, *, quick: bool, prog
 
 def _measured(experiment: Experiment[Any], out: Path, progress: ShareDone, *, quick: bool) -> Verdict:
     progress(0.0)
-    numbers, figure = experiment.measure(experiment.size(quick=quick), progress)
-    verdict = Verdict.of(experiment, numbers, out, quick=quick)
-    save_verdict(verdict, figure)
+    measurement = _checked(experiment, experiment.measure(experiment.size(quick=quick), progress))
+    verdict = Verdict.of(experiment, measurement.numbers, out, quick=quick)
+    save_verdict(verdict, measurement.figure)
     return verdict
+
+
+def _checked(experiment: Experiment[Any], given: Any) -> Measurement:
+    """What an experiment measured, or one sentence on what it returned instead."""
+    said = ""
+    if not isinstance(given, Measurement):
+        said = f"returned {type(given).__name__}"
+    else:
+        numbers, figure = cast(tuple[Any, Any], given)
+        if not isinstance(figure, Figure):
+            said = f"returned {type(figure).__name__} as its figure"
+        elif not isinstance(numbers, (tuple, list, np.ndarray)) or not all(map(_is_number, numbers)):
+            said = f"returned {numbers!r} as its numbers"
+    if said:
+        raise SpecError(
+            f"The measure of the experiment {experiment.name!r} {said}; return "
+            "Measurement((number for each criterion, ...), figure), with a matplotlib Figure."
+        )
+    return cast(Measurement, given)
+
+
+def _is_number(given: Any) -> bool:
+    return hasattr(given, "__float__") and getattr(given, "shape", ()) == ()
 
 
 def _made(out: str | Path) -> Path:

@@ -10,7 +10,7 @@ import numpy as np
 from nucleate._files import write_atomically
 from nucleate.errors import ArchitectureError, StudyError
 from nucleate.network import Network
-from nucleate.problems import Metric, Preprocessing
+from nucleate.problems import METRICS, Metric, Preprocessing
 from nucleate.reduction.baselines import Baseline
 from nucleate.reduction.certificate import Certificate
 from nucleate.reduction.comparison import Comparison
@@ -95,7 +95,7 @@ def load_reduction(folder: str | Path) -> Reduction:
 
 def _from_json(content: dict[str, Any], folder: Path) -> Reduction:
     content |= {name: content[name] and BeforeAfter(**content[name]) for name in _PAIRS}
-    content["metric"] = Metric(value=None, **content["metric"])
+    content["metric"] = METRICS.get(content["metric"]["name"]) or Metric(value=None, **content["metric"])
     content["certificate"] = Certificate(**content["certificate"])
     content["bound"] = content["bound"] and Bound(**content["bound"])
     content["baselines"] = tuple(_baseline(**baseline) for baseline in content["baselines"])

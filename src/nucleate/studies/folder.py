@@ -20,7 +20,7 @@ from nucleate.errors import DataError, StudyError
 from nucleate.models import load_model
 from nucleate.network import Network
 from nucleate.observe import Snapshot
-from nucleate.problems import Loss, Metric, Preprocessing, Problem
+from nucleate.problems import METRICS, Loss, Metric, Preprocessing, Problem
 from nucleate.studies import tables
 from nucleate.studies.formats import read_problem, snapshots_from
 from nucleate.studies.plan import Plan
@@ -64,6 +64,8 @@ class Study:
         How many numbers a model learns.
     no_forecast : str or None
         Why there are no forecasts, if there are none.
+    definitions : dict of str to str
+        A fingerprint of each definition of one's own that the runs were trained by, see `StudySpec.definitions`.
 
     Examples
     --------
@@ -88,6 +90,7 @@ class Study:
     preprocessing: Preprocessing | None = None
     parameters: int = 0
     no_forecast: str | None = None
+    definitions: dict[str, str] = field(default_factory=dict)
     _read: dict[str, tuple[Any, pl.DataFrame]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -146,10 +149,11 @@ class Study:
             rows=saved["rows"],
             widths=tuple(saved["layers"].values()),
             layers=tuple(saved["layers"]),
-            metric=Metric(value=None, **saved["metric"]),
+            metric=METRICS.get(saved["metric"]["name"]) or Metric(value=None, **saved["metric"]),
             preprocessing=Preprocessing.model_validate(saved["preprocessing"]),
             parameters=saved["parameters"],
             no_forecast=saved["no_forecast"],
+            definitions=saved.get("definitions", {}),
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -166,6 +170,7 @@ class Study:
             "preprocessing": None if preprocessing is None else preprocessing.model_dump(mode="json"),
             "parameters": self.parameters,
             "no_forecast": self.no_forecast,
+            "definitions": self.definitions,
             "versions": self.versions,
         }
 

@@ -20,6 +20,7 @@ import polars as pl
 from filelock import FileLock, Timeout
 
 from nucleate._files import PARTIAL, write_atomically
+from nucleate._fingerprints import VERSIONED
 from nucleate.errors import StudyError
 from nucleate.models import count_parameters
 from nucleate.observe import layers_of
@@ -134,8 +135,8 @@ def keep(path: str | Path, spec: StudySpec, problem: Problem, *, with_problem: b
     Raises
     ------
     StudyError
-        If the folder holds a study of another spec or other data, with the difference named, or other files; or if
-        another process owns it, with its name.
+        If the folder holds a study of another spec, other data or another definition of the same name, with the
+        difference named, or other files; or if another process owns it, with its name.
     """
     path = Path(path)
     wanted = _study_of(path, spec, problem)
@@ -149,8 +150,14 @@ def keep(path: str | Path, spec: StudySpec, problem: Problem, *, with_problem: b
         if (path / SPEC).exists():
             begun = Study.load(path)
             _refuse_another(begun, wanted)
-            # What is known of the spec and the metric here is more than their names.
-            study = replace(begun, spec=spec, metric=wanted.metric)
+            if _redefined(begun, wanted) and not _has_runs(path):
+                # A definition was corrected before anything came of it.
+                for file in [*(path / "forecasts").iterdir(), path / SPEC]:
+                    file.unlink()
+            else:
+                _refuse_redefined(begun, wanted)
+                # What is known of the spec and the metric here is more than their names.
+                study = replace(begun, spec=spec, metric=wanted.metric)
         for folder in (path, *(path / folder for folder in FOLDERS)):
             folder.mkdir(exist_ok=True)
             for partial in folder.glob(f".*{PARTIAL}"):
@@ -167,19 +174,19 @@ def _study_of(path: Path, spec: StudySpec, problem: Problem) -> Study:
     plan = Plan(spec)
     model = plan.start(plan.runs[0], problem.inputs, problem.outputs)
     layers = layers_of(model, problem.train.x[:2])
-    packages = ("nucleate", "jax", "jaxlib", "numpy", "optax", "scipy")
     return Study(
         path=path,
         spec=spec,
         data_hash=problem.data_hash,
         split_hash=split_hash(problem),
-        versions={"python": platform.python_version(), **{name: version(name) for name in packages}},
+        versions={"python": platform.python_version(), **{name: version(name) for name in VERSIONED}},
         rows={part: len(getattr(problem, part).x) for part in PARTS},
         widths=tuple(layer.width for layer in layers),
         layers=tuple(layer.name for layer in layers),
         metric=problem.loss.metric,
         preprocessing=problem.preprocessing,
         parameters=count_parameters(model),
+        definitions=spec.definitions,
     )
 
 
@@ -226,6 +233,39 @@ def _refuse_another(begun: Study, wanted: Study) -> None:
             "in their last bits from what those would have given.",
             stacklevel=2,
         )
+
+
+def _redefined(begun: Study, wanted: Study) -> list[str]:
+    """The definitions of one's own that are others by now than those the folder was begun with."""
+    return [name for name, ours in wanted.definitions.items() if begun.definitions.get(name) != ours]
+
+
+def _has_runs(path: Path) -> bool:
+    """Whether something of a run is stored, be it unfinished."""
+    return any(next((path / folder).glob("*"), None) for folder in FOLDERS if folder != "forecasts")
+
+
+def _refuse_redefined(begun: Study, wanted: Study) -> None:
+    """Refuse a definition that does something else by now than the one by which the runs in the folder were made."""
+    redefined = _redefined(begun, wanted)
+    if not redefined:
+        return
+    if _minor(begun) != _minor(wanted):
+        warnings.warn(
+            f"{begun.path} was begun with Python {_minor(begun)}, and this is {_minor(wanted)}; so it cannot be seen "
+            f"whether it was made by the same {' and '.join(redefined)}.",
+            stacklevel=2,
+        )
+        return
+    raise StudyError(
+        f"{begun.path} was made by another definition of the {' and the '.join(redefined)} than the one given now; "
+        "give the changed one another name, choose another folder with --out, or give the definition of that study."
+    )
+
+
+def _minor(study: Study) -> str:
+    """The minor version of Python; another compiles functions to other code."""
+    return ".".join(study.versions["python"].split(".")[:2])
 
 
 @contextmanager

@@ -78,11 +78,11 @@ class Plan:
         Raises
         ------
         SpecError
-            If the spec's model is known by its name alone.
+            As `StudySpec.make_model`.
         """
         spec, scale = self.spec, InitScale(self.spec.convention, run.scale)
         if spec.model is not None:
-            return spec.model(inputs, outputs, scale, run.seed)
+            return spec.make_model(inputs, outputs, scale, run.seed)
         return Network.create(
             inputs,
             spec.hidden,

@@ -1,6 +1,7 @@
 """What a study is: everything that decides its numbers, checked at the door."""
 
 import hashlib
+import inspect
 import json
 import tomllib
 from collections.abc import Mapping
@@ -21,11 +22,14 @@ from pydantic import (
     model_validator,
 )
 
+from nucleate._fingerprints import fingerprint
+from nucleate._wording import say_error
 from nucleate.activations import Activation, get_activation
 from nucleate.errors import ArchitectureError, NucleateError, SpecError
 from nucleate.init_scale import Convention, InitScale
 from nucleate.observe import MEASURES, Measure
-from nucleate.problems import FORM_FIELDS, Loss, Problem, get_loss, load_problem
+from nucleate.optimizers import OPTIMIZERS
+from nucleate.problems import FORM_FIELDS, LOSSES, Loss, Problem, get_loss, load_problem
 from nucleate.training import READING, Settings, spec_error
 
 _SCALES: dict[Convention, str] = {"gain": "gains", "epsilon": "epsilons", "gamma": "gammas"}
@@ -66,11 +70,28 @@ def _activation(given: Any, info: ValidationInfo) -> Activation:
 
 
 def _model(given: Any, info: ValidationInfo) -> Any:
-    if callable(given) or given is None:
+    if given is None:
         return given
-    if info.context == READING:
+    if info.context == READING and isinstance(given, str):
         return NameOnly("model", given)
-    raise ValueError("a model is made by a function make(inputs, outputs, scale, seed); pass it in Python")
+    if not callable(given):
+        raise ValueError("a model is made by a function make(inputs, outputs, scale, seed); pass it in Python")
+    try:
+        inspect.signature(given).bind(1, 1, InitScale("gain", 1.0), 0)
+    except TypeError:
+        takes = (
+            "is one model already"
+            if not inspect.isroutine(given) and not isinstance(given, type)
+            else (f"takes {inspect.signature(given)}")
+        )
+        raise ValueError(
+            f"the models of a study are made by a function make(inputs, outputs, scale, seed), and {_name(given)} "
+            f"{takes}; pass such a function"
+        ) from None
+    except ValueError:
+        # Of some built-in callables it is not known what they take.
+        pass
+    return given
 
 
 def _measure(given: Any, info: ValidationInfo) -> Measure:
@@ -279,6 +300,64 @@ class StudySpec(Settings):
         told = json.dumps(self.model_dump(mode="json", exclude_defaults=True), sort_keys=True)
         return hashlib.sha256(told.encode()).hexdigest()[:8]
 
+    @property
+    def definitions(self) -> dict[str, str]:
+        """A fingerprint of every definition of one's own, by what it is and its name: ``{"loss 'huber'": ...}``.
+
+        Files keep these definitions by name, and the fingerprint tells whether a name still means the same. What is
+        known by its name alone has none.
+        """
+        loss, optimizer, activation = self.loss, self.optimizer, self.activation
+        own: dict[str, tuple[Any, ...]] = {}
+        if loss is not None and loss.value is not None and LOSSES.get(loss.name) != loss:
+            link, metric = loss.link, loss.metric
+            of_link = (link.function, link.target_kind, link.standardized)
+            of_metric = (metric.value, metric.larger_is_better)
+            own[f"loss {loss.name!r}"] = (loss.value, loss.is_quadratic, loss.best_constant, of_link, of_metric)
+        known = OPTIMIZERS.get(optimizer.name)
+        if optimizer.make is not None and (known is None or known.make is not optimizer.make):
+            own[f"optimizer {optimizer.name!r}"] = (optimizer.make,)
+        if self.model is None and not activation.is_built_in and not isinstance(activation.function, NameOnly):
+            leading = (activation.multiplicity, activation.right, activation.left, activation.value, activation.parity)
+            own[f"activation {activation.name!r}"] = (activation.function, leading)
+        if self.model is not None and not isinstance(self.model, NameOnly):
+            own[f"model {_name(self.model)!r}"] = (self.model,)
+        for measure in self.measures:
+            if not isinstance(measure.value, NameOnly):
+                own[f"measure {measure.name!r}"] = (measure.value,)
+        return {name: fingerprint(*parts) for name, parts in own.items()}
+
+    def make_model(self, inputs: int, outputs: int, scale: InitScale, seed: int) -> Any:
+        """What the spec's own function ``model`` makes.
+
+        Parameters
+        ----------
+        inputs, outputs : int
+        scale : InitScale
+        seed : int
+
+        Raises
+        ------
+        SpecError
+            If that function raises, or makes what cannot be called with inputs, or is known by its name alone.
+        """
+        called = f"The model {_name(self.model)!r}"
+        try:
+            model = self.model(inputs, outputs, scale, seed)
+        except NucleateError:
+            raise
+        except Exception as error:
+            raise SpecError(
+                f"{called} could not be made of {inputs} inputs, {outputs} outputs, {scale} and the seed {seed} "
+                f"({say_error(error)}); correct the function make(inputs, outputs, scale, seed)."
+            ) from error
+        if not callable(model):
+            raise SpecError(
+                f"{called} makes {type(model).__name__}, which cannot be called; return a JAX pytree that gives "
+                "outputs for inputs, model(x)."
+            )
+        return model
+
     def changed(self, **changes: Any) -> "StudySpec":
         """This spec with some fields changed, checked again; new init scales replace those there were.
 
@@ -314,6 +393,11 @@ class StudySpec(Settings):
         DataError
             As `nucleate.problems.load_problem`.
         """
+        if (Path(self.data) / "spec.json").is_file():
+            raise SpecError(
+                f"{self.data} is the folder of a study, not data; sweep(Study.load({self.data!r})) goes on with it, "
+                f"and Study.load({self.data!r}).load_problem() gives its data."
+            )
         loss = self.loss if loss is None else loss
         if loss is not None and loss.value is None:
             raise SpecError(f"The loss {loss.name!r} is known by its name alone; pass it: load_problem(loss=...).")

@@ -1,6 +1,7 @@
 """What readers take from a study's results: finished runs, measured layers, and seeds taken together."""
 
 from collections import Counter
+from pathlib import Path
 
 import polars as pl
 
@@ -65,7 +66,7 @@ def measured_layers(study: Study) -> dict[str, int]:
     return dict(zip(study.layers, study.widths, strict=True))
 
 
-def summarize(study: Study) -> pl.DataFrame:
+def summarize(study: Study | str | Path) -> pl.DataFrame:
     """Medians over the seeds that left their plateau, and how many runs did so, are stuck on it, or failed.
 
     A run that never left its plateau has learned nothing, so it has no part in the medians of those that did. Where
@@ -73,7 +74,8 @@ def summarize(study: Study) -> pl.DataFrame:
 
     Parameters
     ----------
-    study : Study
+    study : Study or path
+        A study, or its folder.
 
     Returns
     -------
@@ -93,6 +95,7 @@ def summarize(study: Study) -> pl.DataFrame:
     >>> summary.select("gain", "lr", "learned", "stuck", "status").rows()
     [(1.0, 0.05, 2, 0, '2 finished'), (0.01, 0.05, 0, 2, '2 finished')]
     """
+    study = study if isinstance(study, Study) else Study.load(study)
     results = study.results
     kept = ("effective_", "fewest_", "directions_", "best_validation_loss", "validation_", "test_", "plateau_end")
     measures = [name for name in results.columns if name.startswith(kept) and name != "validation_loss"]

@@ -1,6 +1,7 @@
 """Many runs: a grid of init scales, learning rates and seeds, kept in a folder that survives any interruption."""
 
 from nucleate.sweeping.chunks import forecast_chunk, train_chunk
+from nucleate.sweeping.executors import Executor, Future
 from nucleate.sweeping.forecasts import (
     Recommendation,
     forecast_study,
@@ -11,7 +12,7 @@ from nucleate.sweeping.forecasts import (
 )
 from nucleate.sweeping.grid import study_folder, sweep
 from nucleate.sweeping.progress import Progress, show_progress
-from nucleate.sweeping.runner import Executor, Future, run_study
+from nucleate.sweeping.runner import run_study
 
 __all__ = [
     "Executor",

@@ -7,8 +7,9 @@ from typing import Any
 from nucleate.errors import SpecError
 from nucleate.problems import FORM_FIELDS, Problem
 from nucleate.studies import Study, StudySpec, make_spec
+from nucleate.sweeping.executors import Executor
 from nucleate.sweeping.progress import show_progress
-from nucleate.sweeping.runner import Executor, run_study
+from nucleate.sweeping.runner import run_study
 
 _OF_DATA = ("target", "task", "loss", "drop_missing", "split_seed", *FORM_FIELDS)
 
@@ -52,7 +53,8 @@ def sweep(
     DataError
         For data that cannot be used.
     StudyError
-        If the folder holds something else, or another process is writing into it.
+        If the folder holds something else, or what was made by another definition of the same name; if another process
+        is writing into it; or if the executor fails at a chunk.
 
     Examples
     --------

@@ -10,39 +10,19 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Any, NamedTuple, Protocol
 
 import polars as pl
 
+from nucleate.errors import SpecError, StudyError
 from nucleate.problems import Problem
 from nucleate.studies import Chunk, ChunkResult, Keeper, Plan, Study, StudySpec, keep, tables
 from nucleate.sweeping.chunks import forecast_chunk, train_chunk
+from nucleate.sweeping.executors import Executor, Task, check_executor, is_forecast, is_result
 from nucleate.sweeping.progress import Progress
 from nucleate.training import Batch, check_batch_size, check_runs
 
 _CHECKPOINT_SECONDS = 10.0
 _POLL_SECONDS = 0.02
-
-
-class Future(Protocol):
-    """What `Executor.submit` returns: a result to come, as by `concurrent.futures.Future`."""
-
-    def done(self) -> bool:
-        """Whether `result` returns, or raises, without waiting."""
-
-    def result(self) -> Any:
-        """What the call returned, or raised."""
-
-
-class Executor(Protocol):
-    """What runs calls elsewhere, such as an executor of `concurrent.futures`, of dask or of a cluster.
-
-    The functions and arguments that it is given can be pickled if the study's own definitions (loss, optimizer,
-    activation, model, measures) can.
-    """
-
-    def submit(self, function: Callable[..., Any], /, *arguments: Any) -> Future:
-        """Begin the call ``function(*arguments)``, or line it up."""
 
 
 def run_study(
@@ -75,13 +55,16 @@ def run_study(
     Raises
     ------
     SpecError
-        For runs that do not fit the data or the memory.
+        For runs that do not fit the data or the memory, or an executor that is none.
     StudyError
-        If the folder holds something else, or another process is at it, see `nucleate.studies.keep`.
+        If the folder holds something else, or another process is at it, see `nucleate.studies.keep`; or if an executor
+        fails at a chunk: what it has finished by then is kept, and the same call goes on.
     KeyboardInterrupt
         On Ctrl-C or SIGTERM, after the chunk in hand was put away (what an executor has in hand is lost). The next call
         goes on from there and ends with the rows of an uninterrupted study, bit for bit.
     """
+    if executor is not None:
+        check_executor(executor)
     plan = Plan(spec)
     if not (Path(out) / "spec.json").exists():
         _check(plan, problem)
@@ -97,14 +80,6 @@ def _check(plan: Plan, problem: Problem) -> None:
     model = plan.start(runs[0], problem.inputs, problem.outputs)
     check_runs(problem, [model] * len(runs), [run.learning_rate for run in runs])
     check_batch_size(problem, plan.spec.batch_size)
-
-
-class _Task(NamedTuple):
-    """A call that an executor was given, and what is to be done with its result."""
-
-    future: Future
-    keep: Callable[[Chunk, Any], None]
-    chunk: Chunk
 
 
 class _Work:
@@ -147,28 +122,49 @@ class _Work:
 
     def by(self, executor: Executor) -> None:
         """Have an executor compute it, and keep what comes in the order it comes."""
-        tasks = []
+        tasks: list[Task] = []
+        try:
+            self._hand_out(executor, tasks)
+            while tasks:
+                if not self._keep_what_is_done(tasks):
+                    time.sleep(_POLL_SECONDS)
+                if self._interrupted():
+                    raise KeyboardInterrupt
+        except (StudyError, SpecError):
+            # Whatever failed, what else has come by now is kept.
+            while self._keep_what_is_done(tasks, failures=False):
+                pass
+            raise
+        finally:
+            for task in tasks:
+                task.call_off()
+
+    def _hand_out(self, executor: Executor, tasks: list[Task]) -> None:
+        """Give an executor all that is missing, and add it to the tasks as it is taken."""
         for chunk in self._plan.chunks:
             given = (self._plan, chunk, self._problem)
             if self._keeper.lacks_forecasts(chunk):
-                tasks.append(_Task(executor.submit(forecast_chunk, *given), self._keeper.keep_forecasts, chunk))
+                tasks.append(Task(executor, self._keeper.keep_forecasts, is_forecast, forecast_chunk, *given))
             if chunk in self._missing:
-                future = executor.submit(train_chunk, *given, self._keeper.checkpoint(chunk))
-                tasks.append(_Task(future, self._keep_and_tell, chunk))
-        try:
-            while tasks:
-                if self._interrupted():
-                    raise KeyboardInterrupt
-                done = [task for task in tasks if task.future.done()]
-                for task in done:
-                    tasks.remove(task)
-                    task.keep(task.chunk, task.future.result())
-                if not done:
-                    time.sleep(_POLL_SECONDS)
-        finally:
-            for task in tasks:
-                # Not every future can be called off.
-                getattr(task.future, "cancel", lambda: None)()
+                checkpoint = self._keeper.checkpoint(chunk)
+                tasks.append(Task(executor, self._keep_and_tell, is_result, train_chunk, *given, checkpoint))
+
+    def _keep_what_is_done(self, tasks: list[Task], *, failures: bool = True) -> bool:
+        """Keep the results there are, and then raise the first failure; says whether there was any result."""
+        failed: list[StudyError] = []
+        kept = False
+        for task in [task for task in tasks if task.done()]:
+            tasks.remove(task)
+            try:
+                result = task.result()
+            except StudyError as error:
+                failed.append(error)
+                continue
+            task.keep(task.chunk, result)
+            kept = True
+        if failed and failures:
+            raise failed[0]
+        return kept
 
     def _keep_result(self, chunk: Chunk, result: ChunkResult) -> None:
         self._keeper.keep_result(chunk, result)

@@ -1,0 +1,197 @@
+"""What computes chunks elsewhere, and one sentence for each way in which it can fail."""
+
+import pickle
+from collections.abc import Callable
+from concurrent.futures import BrokenExecutor
+from typing import Any, Protocol
+
+import polars as pl
+
+from nucleate._wording import say_error
+from nucleate.errors import SpecError, StudyError
+from nucleate.problems import Problem
+from nucleate.studies import Chunk, ChunkResult, Plan, tables
+
+_TOP_OF_A_MODULE = "define it by def or class at the top of a module that the workers can import"
+
+
+class Future(Protocol):
+    """What `Executor.submit` returns: a result to come, as by `concurrent.futures.Future`."""
+
+    def done(self) -> bool:
+        """Whether `result` returns, or raises, without waiting."""
+
+    def result(self) -> Any:
+        """What the call returned, or raised."""
+
+
+class Executor(Protocol):
+    """What runs calls elsewhere, such as an executor of `concurrent.futures`, of dask or of a cluster.
+
+    The functions and arguments that it is given can be pickled if the study's own definitions (loss, optimizer,
+    activation, model, measures) can.
+    """
+
+    def submit(self, function: Callable[..., Any], /, *arguments: Any) -> Future:
+        """Begin the call ``function(*arguments)``, or line it up."""
+
+
+class Task:
+    """A call that an executor was given for a chunk, and what is to be done with its result.
+
+    Parameters
+    ----------
+    executor : Executor
+    keep : callable
+        ``keep(chunk, result)``, for whoever has the result.
+    is_right : callable
+        ``is_right(chunk, result)``, whether that is a result of this call.
+    function, plan, chunk, problem, *more
+        The call.
+
+    Raises
+    ------
+    SpecError
+        If the executor has no ``submit``, or that gives no future.
+    StudyError
+        If it does not take the call.
+    """
+
+    def __init__(
+        self,
+        executor: Executor,
+        keep: Callable[[Chunk, Any], None],
+        is_right: Callable[[Chunk, Any], bool],
+        function: Callable[..., Any],
+        plan: Plan,
+        chunk: Chunk,
+        problem: Problem,
+        *more: Any,
+    ) -> None:
+        self.keep, self.chunk = keep, chunk
+        self._is_right, self._plan, self._asked = is_right, plan, function.__name__
+        try:
+            self._future = executor.submit(function, plan, chunk, problem, *more)
+        except Exception as error:
+            raise self._failed(error) from error
+        if not all(callable(getattr(self._future, method, None)) for method in ("done", "result")):
+            raise SpecError(
+                f"The method submit of {type(executor).__name__} returned {type(self._future).__name__}; it must "
+                "return a future with the methods done() and result(), as those of concurrent.futures do."
+            )
+
+    def done(self) -> bool:
+        """Whether `result` returns, or raises, without waiting."""
+        return self._future.done()
+
+    def result(self) -> Any:
+        """What the call returned.
+
+        Raises
+        ------
+        StudyError
+            If it failed, or returned something else.
+        """
+        try:
+            result = self._future.result()
+        except Exception as error:
+            raise self._failed(error) from error
+        if not self._is_right(self.chunk, result):
+            raise StudyError(
+                f"{self._where} the executor gave {_say(result)}, which is not what {self._asked} returns for it; let "
+                "submit(function, *arguments) give what function(*arguments) returns. What is finished is kept."
+            )
+        return result
+
+    def call_off(self) -> None:
+        """Do without the result, where the executor can still be told so."""
+        getattr(self._future, "cancel", lambda: None)()
+
+    @property
+    def _where(self) -> str:
+        first, last = self.chunk.runs[0].number, self.chunk.runs[-1].number
+        return f"Of chunk {self.chunk.number} (runs {first} to {last})"
+
+    def _failed(self, error: BaseException) -> StudyError:
+        return StudyError(
+            f"{self._where} nothing came ({say_error(error)}): {self._cause(error)}. What is finished is kept, and the "
+            "same call goes on from there."
+        )
+
+    def _cause(self, error: BaseException) -> str:
+        """Why a call failed, and what can be done."""
+        said = str(error).lower()
+        if "bootstrapping phase" in said:
+            return 'the script starts processes where it is imported; put the sweep under `if __name__ == "__main__":`'
+        if isinstance(error, pickle.PicklingError) or "pickle" in said or "can't get attribute" in said:
+            names = " and the ".join(_cannot_travel(self._plan)) or "function or an argument"
+            return f"the {names} cannot be pickled for another process; {_TOP_OF_A_MODULE}"
+        if isinstance(error, BrokenExecutor):
+            return (
+                "a worker died; it was killed, perhaps for memory, or could not begin. Use a new executor; in a "
+                'script, put the sweep under `if __name__ == "__main__":`; and if a definition is one\'s own, '
+                f"{_TOP_OF_A_MODULE}"
+            )
+        if type(error).__name__ == "CancelledError":
+            return "the call was canceled; use an executor that stays open until sweep returns"
+        if isinstance(error, RuntimeError) and "shutdown" in said:
+            return "the executor is shut down; use a new one that stays open until sweep returns"
+        if isinstance(error, MemoryError):
+            return "the machine has too little memory; use fewer workers"
+        return "the call failed where the executor made it; mend the cause, or leave out executor= to compute it here"
+
+
+def check_executor(executor: Executor) -> None:
+    """Refuse what cannot be given calls.
+
+    Raises
+    ------
+    SpecError
+        If it has no method ``submit``.
+    """
+    if isinstance(executor, type) or not callable(getattr(executor, "submit", None)):
+        said = f"the class {executor.__name__}" if isinstance(executor, type) else f"{type(executor).__name__}"
+        raise SpecError(
+            f"The executor is {said}, which takes no calls; give an object with a method submit, such as "
+            "concurrent.futures.ProcessPoolExecutor(2)."
+        )
+
+
+def is_forecast(chunk: Chunk, given: Any) -> bool:
+    """Whether this can be what `forecast_chunk` returned for the chunk."""
+    return isinstance(given, str) or _has_rows_of(chunk, given)
+
+
+def is_result(chunk: Chunk, given: Any) -> bool:
+    """Whether this can be what `train_chunk` returned for the chunk."""
+    return isinstance(given, ChunkResult) and _has_rows_of(chunk, given.results)
+
+
+def _has_rows_of(chunk: Chunk, table: Any) -> bool:
+    runs = [run.number for run in chunk.runs]
+    return isinstance(table, pl.DataFrame) and tables.RUN in table.columns and table[tables.RUN].to_list() == runs
+
+
+def _say(given: Any) -> str:
+    return "the results of another chunk" if isinstance(given, (ChunkResult, pl.DataFrame)) else type(given).__name__
+
+
+def _cannot_travel(plan: Plan) -> list[str]:
+    """What of a study is one's own and cannot be pickled."""
+    spec = plan.spec
+    own = {
+        "loss": spec.loss,
+        "optimizer": spec.optimizer,
+        "activation": spec.activation,
+        "model": spec.model,
+        **{f"measure {measure.name!r}": measure for measure in spec.measures},
+    }
+    return [name for name, one in own.items() if not _travels(one)]
+
+
+def _travels(one: Any) -> bool:
+    try:
+        pickle.dumps(one)
+    except Exception:
+        return False
+    return True
