@@ -18,6 +18,8 @@ from nucleate import CondensedClassifier, CondensedRegressor, SpecError
 from nucleate.observe import measure
 from nucleate.optimizers import Optimizer
 
+pytestmark = pytest.mark.slow
+
 SMALL = {"hidden": (12, 12), "scale": 0.3, "steps": 200, "reduce": True}
 PLAIN = SMALL | {"reduce": False}
 

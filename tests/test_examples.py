@@ -8,6 +8,8 @@ from pathlib import Path
 import onnxruntime
 import pytest
 
+pytestmark = pytest.mark.slow
+
 EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.py"))
 
 

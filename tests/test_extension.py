@@ -13,6 +13,8 @@ from matplotlib.figure import Figure
 
 import nucleate
 
+pytestmark = pytest.mark.slow
+
 GRID = {"gains": [1.0, 0.1], "hidden": [8, 6], "steps": 120, "evaluations": 8, "progress": False}
 
 

@@ -13,6 +13,8 @@ from nucleate.optimizers import ADAM
 from nucleate.problems import load_problem
 from nucleate.training import train
 
+pytestmark = pytest.mark.slow
+
 SINE = load_problem("sine-5d")
 SETTING = {"optimizer": ADAM, "learning_rate": 1e-3}
 

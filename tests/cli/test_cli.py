@@ -3,10 +3,15 @@
 import json
 import subprocess
 import sys
+import warnings
+from contextlib import chdir, redirect_stderr, redirect_stdout
+from io import StringIO
+from unittest.mock import patch
 
 import polars as pl
 import pytest
 
+from nucleate.cli import main
 from nucleate.cli.flags import SWEEP_FLAGS, TRAIN_FLAGS
 from nucleate.studies import StudySpec
 
@@ -18,13 +23,32 @@ def nucleate(*arguments, cwd=None):
     return subprocess.run(command, capture_output=True, text=True, cwd=cwd, check=False)
 
 
-def refusal(*arguments, cwd=None):
-    """What a command says that refuses: one line on standard error, nothing on standard output, exit code 2."""
-    result = nucleate(*arguments, cwd=cwd)
-    assert result.returncode == 2, result.stderr
-    assert result.stdout == ""
-    assert "Traceback" not in result.stderr
-    return result.stderr
+def refusal(*arguments, cwd="."):
+    """What a command says that refuses: one line on standard error, nothing on standard output, exit code 2.
+
+    It is asked in this process, which has imported everything already.
+    """
+    said, printed = StringIO(), StringIO()
+    command = patch.object(sys, "argv", ["nucleate", *map(str, arguments)])
+    with (
+        command,
+        patch.object(warnings, "showwarning"),
+        chdir(cwd),
+        redirect_stderr(said),
+        redirect_stdout(printed),
+        pytest.raises(SystemExit) as ended,
+    ):
+        main()
+    assert ended.value.code == 2, said.getvalue()
+    assert printed.getvalue() == ""
+    assert "Traceback" not in said.getvalue()
+    return said.getvalue()
+
+
+def test_a_process_that_refuses_ends_with_one_line_and_exit_code_2():
+    result = nucleate("sweep", "absent.csv")
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr == "nucleate: There is no file absent.csv; check the path.\n"
 
 
 def test_help_does_not_import_jax():

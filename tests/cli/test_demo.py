@@ -11,6 +11,8 @@ from nucleate.cli.app import app
 from nucleate.reduction import load_reduction
 from nucleate.studies import Study, make_spec, recommended_run
 
+pytestmark = pytest.mark.slow
+
 SMALL = make_spec(data="diabetes", hidden=[12, 12], gains=[1.0, 0.03], lrs=[0.2], seeds=2, steps=200, evaluations=8)
 
 

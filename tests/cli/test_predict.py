@@ -14,6 +14,8 @@ from nucleate.exports import export, predict
 
 from .test_cli import nucleate as command
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):

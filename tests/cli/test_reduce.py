@@ -10,6 +10,8 @@ from nucleate.cli import main
 
 from .test_cli import nucleate
 
+pytestmark = pytest.mark.slow
+
 SWEEP = ["--hidden", "12,12", "--gains", "0.1", "--lrs", "0.1", "--steps", "200", "--evaluations", "6"]
 
 

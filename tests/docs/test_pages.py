@@ -8,6 +8,8 @@ import pytest
 from nucleate.experiments import EXPERIMENTS
 from tests.docs.blocks import PAGES, ROOT, run_blocks, same
 
+pytestmark = pytest.mark.slow
+
 TEXTS = [*PAGES, ROOT / "README.ja.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]
 TEST = re.compile(r"(tests/[\w/]+\.py)::(\w+)")
 FILE = re.compile(r"`((?:src|tests|benchmarks|examples|docs)/[\w./-]*\w)`")

@@ -12,6 +12,8 @@ from mkdocstrings import Inventory
 
 from tests.docs.blocks import ROOT
 
+pytestmark = pytest.mark.slow
+
 ROOMS = [
     "problems",
     "observe",

@@ -17,6 +17,8 @@ from nucleate.experiments.target_direction import Turn
 from nucleate.figures import panels
 from nucleate.optimizers import ADAM
 
+pytestmark = pytest.mark.slow
+
 TINY = {
     "target-direction": {"width": 4, "seeds": 1, "gammas": (0.5, 1.0)},
     "plateau-end": {

@@ -17,6 +17,8 @@ from nucleate.theory import (
     sensing_loss,
 )
 
+pytestmark = pytest.mark.slow
+
 SIZE = 8
 RNG = np.random.default_rng(5)
 LEFT, _ = np.linalg.qr(RNG.standard_normal((SIZE, 2)))

@@ -11,6 +11,8 @@ from matplotlib.text import Text
 from nucleate import NucleateError, Study, StudyError, figures, sweep
 from tests.reporting.planted import gated, straight
 
+pytestmark = pytest.mark.slow
+
 
 def drawn(figure, path):
     """That the figure draws without complaint, as the file that ``path`` names."""

@@ -11,6 +11,8 @@ from nucleate.observe import alignment, neurons
 from nucleate.problems import Split
 from nucleate.training import train
 
+pytestmark = pytest.mark.slow
+
 
 def starts(problem, epsilon, *, seeds=3, hidden=(40, 40), **options):
     bias = [True] + [False] * len(hidden)

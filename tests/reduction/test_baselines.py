@@ -13,6 +13,8 @@ from nucleate.reduction.comparison import held_out
 
 from .networks import counts, drawn, mean_absolute_error, regression
 
+pytestmark = pytest.mark.slow
+
 
 def test_the_linear_model_learns_what_is_linear():
     rng = np.random.default_rng(0)

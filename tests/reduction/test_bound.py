@@ -15,6 +15,8 @@ from nucleate.reduction.layers import WideLayer, activate, affine_layers, networ
 
 from .networks import drawn, with_copies
 
+pytestmark = pytest.mark.slow
+
 ACTIVATIONS = ["tanh", "relu", "leaky_relu", "xtanh", "gelu", "softplus_shifted"]
 
 

@@ -13,6 +13,8 @@ from nucleate.reduction.certificate import certify
 
 from .networks import drawn, regression
 
+pytestmark = pytest.mark.slow
+
 
 def test_its_numbers_are_those_of_the_test_rows():
     rng = np.random.default_rng(0)

@@ -13,6 +13,8 @@ from nucleate.reduction import Affine, Method, keep_neurons
 
 from .networks import counts, drawn, regression, with_copies
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def trained():

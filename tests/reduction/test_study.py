@@ -10,6 +10,8 @@ from nucleate.exports import Session, raw_rows
 from nucleate.reduction import FOLDER, load_reduction, reduce_study
 from nucleate.studies import recommended_run, study_findings
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory):

@@ -26,6 +26,8 @@ from nucleate.studies import make_spec, study_findings
 from tests.conftest import EVIL, GRID
 from tests.reporting.planted import gated, straight
 
+pytestmark = pytest.mark.slow
+
 
 class Reader(HTMLParser):
     """The elements of a page, its text outside scripts and styles, and the embedded data."""

@@ -10,6 +10,8 @@ from nucleate.problems import ACCURACY
 from nucleate.studies import make_spec, recommended_run, study_findings, summarize
 from tests.reporting.planted import STUCK, study_of
 
+pytestmark = pytest.mark.slow
+
 
 def test_best_largest_and_recommended(monkeypatch):
     cells = {(1.0, 0.1): (19.0, 1.02, 1.0), (0.1, 0.1): (5.0, 1.0, 0.9), (0.01, 0.1): (1.0, 1.005, 2.0)}

@@ -11,6 +11,8 @@ import pytest
 from nucleate import StudyError, sweep
 from nucleate.studies import Study
 
+pytestmark = pytest.mark.slow
+
 GRID = {"gains": [0.7, 0.3], "seeds": 9, "hidden": [6, 5], "steps": 40, "evaluations": 6, "optimizer": "momentum"}
 
 

@@ -11,6 +11,8 @@ from nucleate import SpecError, StudyError, sweep
 from nucleate.problems import Loss
 from nucleate.studies import Study
 
+pytestmark = pytest.mark.slow
+
 GRID = {"gains": [0.5], "seeds": 17, "hidden": [3], "steps": 10, "evaluations": 4, "progress": False}
 GOES_ON = r"What is finished is kept, and the same call goes on from there\.$"
 

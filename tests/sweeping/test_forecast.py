@@ -8,6 +8,8 @@ from nucleate.studies import Plan, make_spec
 from nucleate.sweeping import forecast_chunk, forecast_study, measure_study, recommend_scale, tabulate_forecasts
 from nucleate.training import train
 
+pytestmark = pytest.mark.slow
+
 SPEC = make_spec(data="diabetes", hidden=[30, 30], epsilons=[0.01, 0.005], lrs=[0.1, 0.05], seeds=2)
 PROBLEM = SPEC.load_problem()
 

@@ -16,6 +16,8 @@ from nucleate.problems import Loss, Metric, Problem
 from nucleate.reduction import reduce_study
 from nucleate.studies import Study, summarize
 
+pytestmark = pytest.mark.slow
+
 GRID = {"gains": [1.0, 0.1], "lrs": [0.05], "steps": 30, "evaluations": 6, "progress": False}
 
 

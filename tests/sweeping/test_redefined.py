@@ -20,6 +20,8 @@ from nucleate.optimizers import Optimizer
 from nucleate.problems import Loss, Metric
 from nucleate.studies import Study, make_spec
 
+pytestmark = pytest.mark.slow
+
 GRID = {"data": "sine-5d", "gains": [0.5], "steps": 10, "evaluations": 4}
 WIDTH = 1.0
 

@@ -13,6 +13,8 @@ from nucleate.problems import load_problem
 from nucleate.studies import Plan, Study, keep, make_spec
 from nucleate.sweeping import train_chunk
 
+pytestmark = pytest.mark.slow
+
 GRID = {"gains": [0.7, 0.3], "lrs": [0.05, 0.02], "seeds": 9, "hidden": [20, 20], "steps": 3000, "evaluations": 12}
 COMMAND = [
     *(sys.executable, "-m", "nucleate.cli", "sweep", "sine-5d", "--gains", "0.7,0.3", "--lrs", "0.05,0.02"),

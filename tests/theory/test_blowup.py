@@ -11,6 +11,8 @@ from nucleate.theory import BlowupKind, blowup_time, chain_potential, linear_blo
 from tests.theory import taylor
 from tests.theory.states import gaussian, states
 
+pytestmark = pytest.mark.slow
+
 # 30-digit arithmetic, enclosure width 1e-28; of seed 2 the energy is negative at the start.
 REFERENCE = np.array(
     [

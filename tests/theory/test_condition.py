@@ -12,6 +12,8 @@ from nucleate.theory import State, blowup_time, condensation, conditions, split_
 from nucleate.theory.condition import GRID, read
 from tests.theory.states import gaussian, states
 
+pytestmark = pytest.mark.slow
+
 
 def read_until_the_end(layers):
     reading = read(layers, GRID)

@@ -23,6 +23,8 @@ from nucleate.theory import (
     moment_form,
 )
 
+pytestmark = pytest.mark.slow
+
 BIASES = {"no bias": False, "first bias": [True, False, False], "all biases": True}
 KINDS = ("tanh", "relu", "xtanh")
 every_activation_and_bias = pytest.mark.parametrize(

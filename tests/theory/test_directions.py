@@ -7,6 +7,8 @@ from scipy.integrate import solve_ivp
 from nucleate import InitScale, Network
 from nucleate.theory import target_directions
 
+pytestmark = pytest.mark.slow
+
 SCALE = InitScale("epsilon", 1e-3)
 RNG = np.random.default_rng(0)
 X, Y = RNG.standard_normal((30, 4)), RNG.standard_normal((30, 3))

@@ -8,6 +8,8 @@ from nucleate import ArchitectureError, SpecError
 from nucleate.theory import State, blowup_time, first_integrals, states_at_fractions, states_at_times
 from tests.theory.states import gaussian
 
+pytestmark = pytest.mark.slow
+
 FRACTIONS = [0.9, 0.0, 0.3, 0.6, 0.99, 0.9999, 1 - 1e-7]
 
 

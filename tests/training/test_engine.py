@@ -11,6 +11,8 @@ from nucleate.optimizers import get_optimizer
 from nucleate.problems import load_problem
 from nucleate.training import train, train_many
 
+pytestmark = pytest.mark.slow
+
 PROBLEM = load_problem("sine-5d")
 
 

@@ -15,6 +15,8 @@ from nucleate.problems import Problem, load_problem
 from nucleate.training import train, train_many
 from nucleate.training.stopping import has_converged
 
+pytestmark = pytest.mark.slow
+
 SINE = load_problem("sine-5d")
 
 
