@@ -152,7 +152,7 @@ def keep(path: str | Path, spec: StudySpec, problem: Problem, *, with_problem: b
             _refuse_another(begun, wanted)
             if _redefined(begun, wanted) and not _has_runs(path):
                 # A definition was corrected before anything came of it.
-                for file in [*(path / "forecasts").iterdir(), path / SPEC]:
+                for file in [*(path / "forecasts").glob("*"), path / SPEC]:
                     file.unlink()
             else:
                 _refuse_redefined(begun, wanted)

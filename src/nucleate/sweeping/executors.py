@@ -3,6 +3,7 @@
 import pickle
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor
+from contextlib import suppress
 from typing import Any, Protocol
 
 import polars as pl
@@ -105,7 +106,8 @@ class Task:
 
     def call_off(self) -> None:
         """Do without the result, where the executor can still be told so."""
-        getattr(self._future, "cancel", lambda: None)()
+        with suppress(Exception):
+            self._future.cancel()  # type: ignore[attr-defined]
 
     @property
     def _where(self) -> str:
