@@ -249,6 +249,15 @@ def register_activation(activation: Activation) -> Activation:
 
     Registered again by the same definition, as a notebook cell that is run again does, the new one takes its place.
 
+    Parameters
+    ----------
+    activation : Activation
+
+    Returns
+    -------
+    Activation
+        The same.
+
     Raises
     ------
     ArchitectureError
@@ -277,6 +286,15 @@ def _origin(activation: Activation) -> tuple[str | None, str | None]:
 
 def get_activation(name: str) -> Activation:
     """The activation of that name.
+
+    Parameters
+    ----------
+    name : str
+        One of `activation_names`.
+
+    Returns
+    -------
+    Activation
 
     Raises
     ------

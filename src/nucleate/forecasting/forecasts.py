@@ -45,6 +45,25 @@ def forecast(
 ) -> Forecast:
     """Forecast one full-batch training run; see `forecast_many`.
 
+    Parameters
+    ----------
+    network : Network
+        The run's start.
+    problem : Problem
+    optimizer : Optimizer or str
+    learning_rate : float
+    horizon, budget : int
+        As in `forecast_many`.
+
+    Returns
+    -------
+    Forecast
+
+    Raises
+    ------
+    SpecError
+        As `forecast_many`.
+
     Examples
     --------
     >>> from nucleate import InitScale
@@ -54,10 +73,10 @@ def forecast(
     >>> print(expected.drop_steps[0.1], expected.in_regime)
     109 [106, 110] True
     """
-    rates = [learning_rate]
-    return forecast_many([network], problem, learning_rates=rates, optimizer=optimizer, horizon=horizon, budget=budget)[
-        0
-    ]
+    (expected,) = forecast_many(
+        [network], problem, learning_rates=[learning_rate], optimizer=optimizer, horizon=horizon, budget=budget
+    )
+    return expected
 
 
 def forecast_many(

@@ -74,7 +74,31 @@ def train(
     on_evaluation: Callable[[Batch], None] | None = None,
     **settings: Any,
 ) -> Run:
-    """Train one network, or another model; see `train_many` for the parameters, errors and settings.
+    """Train one network, or another model; see `train_many`.
+
+    Parameters
+    ----------
+    model : model
+        A `Network`, or another JAX pytree, see `nucleate.models`.
+    problem : Problem
+    learning_rate : float
+    seed : int
+        Of the order of the rows, where there are mini-batches.
+    measures : sequence of Measure
+        What is measured of every layer at every evaluation.
+    on_evaluation : callable, optional
+        Called with the `Batch` after every evaluation.
+    **settings
+        The fields of `Settings`: ``optimizer``, ``steps``, ``batch_size``, ``evaluations``, ``early_stopping``.
+
+    Returns
+    -------
+    Run
+
+    Raises
+    ------
+    SpecError
+        For a setting out of range, or a model that does not fit the problem.
 
     Examples
     --------
