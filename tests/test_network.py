@@ -97,7 +97,7 @@ def test_an_unreadable_file_is_one_clear_sentence(tmp_path):
         Network.load(good)
     Network.create(3, [4], 1, scale=GAIN).save(good)
     bad.write_bytes(good.read_bytes()[:-8])
-    with pytest.raises(ArchitectureError, match="is no readable safetensors file"):
+    with pytest.raises(ArchitectureError, match="is not a readable safetensors file"):
         Network.load(bad)
     save_file({"weights.0": np.ones((2, 2))}, bad)
     with pytest.raises(ArchitectureError, match="holds no nucleate network"):

@@ -1,11 +1,11 @@
-"""What nucleate raises when its user can mend the cause: one sentence that names the cause and the mend.
+"""What nucleate raises when its user can remove the cause: one sentence that names the cause and the remedy.
 
 What is wrong with an argument is a ValueError too, as elsewhere in Python.
 """
 
 
 class NucleateError(Exception):
-    """Base of every error a user can mend; the command line prints it and leaves with exit code 2."""
+    """Base of every error a user can correct; the command line prints it and leaves with exit code 2."""
 
 
 class DataError(NucleateError, ValueError):

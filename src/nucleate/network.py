@@ -307,7 +307,9 @@ def read_metadata(path: str | Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise ArchitectureError(f"There is no network file {path}; check the path.") from None
     except (SafetensorError, OSError, json.JSONDecodeError) as error:
-        raise ArchitectureError(f"{path} is no readable safetensors file ({error}); save the network again.") from error
+        raise ArchitectureError(
+            f"{path} is not a readable safetensors file ({error}); save the network again."
+        ) from error
     if metadata.get("format") != _FORMAT:
         raise ArchitectureError(
             f"{path} is a safetensors file that holds no nucleate network; save one with Network.save."

@@ -163,7 +163,7 @@ def test_problems_lists_what_is_bundled():
         (["train", "diabetes", "--activation", "sine"], "there is no activation 'sine'; choose one of linear, tanh"),
         (["train", "--spec", "absent.toml"], "The spec absent.toml cannot be read"),
         (["train", "--spec", "grid.toml"], "asks for 2 runs; train takes one, so use nucleate sweep"),
-        (["train", "sine-5d", "--out", "own.csv"], "own.csv exists and is no study"),
+        (["train", "sine-5d", "--out", "own.csv"], "own.csv exists and is not a study"),
         (["train", "sine-5d", "--out", "own.csv/run"], "cannot be made (Not a directory)"),
     ],
 )

@@ -99,5 +99,5 @@ def test_a_column_of_identifiers_is_refused():
 
 
 def test_the_value_that_keeps_a_column_from_being_numeric_is_named():
-    with pytest.raises(DataError, match="different values in 30 rows, of which 'unknown' is no number"):
+    with pytest.raises(DataError, match="different values in 30 rows, of which 'unknown' is not a number"):
         input_kinds(pl.DataFrame({"a": [str(k) for k in range(29)] + ["unknown"]}))

@@ -82,7 +82,7 @@ def test_a_missing_file_is_refused(tmp_path):
 
 @pytest.mark.parametrize("name", ["data.docx", "data", "data.gz"])
 def test_an_unknown_type_is_refused(read, name):
-    with pytest.raises(DataError, match=r"is no file of a known type; expected \.csv, \.tsv, \.txt .*or \.npz"):
+    with pytest.raises(DataError, match=r"is not a file of a known type; expected \.csv, \.tsv, \.txt .*or \.npz"):
         read("a,b\n1,2\n", name)
 
 
@@ -107,7 +107,7 @@ def test_a_file_without_rows_is_refused(read):
 @pytest.mark.parametrize("name", ["data.parquet", "data.npz"])
 @pytest.mark.parametrize("content", [b"junk", b"PK\x03\x04 junk", b"PAR1 junk PAR1", b"\x93NUMPY junk"])
 def test_a_file_that_is_not_what_its_name_says_is_refused(read, name, content):
-    with pytest.raises(DataError, match=r"is no readable (Parquet|npz) file \(.*\); write it again"):
+    with pytest.raises(DataError, match=r"is not a readable (Parquet|npz) file \(.*\); write it again"):
         read(content, name)
 
 
@@ -117,7 +117,7 @@ def test_a_truncated_file_is_refused(read, tmp_path):
     for name in ("whole.npz", "whole.parquet"):
         content = (tmp_path / name).read_bytes()
         for end in (5, len(content) // 2, len(content) - 1):
-            with pytest.raises(DataError, match="is no readable"):
+            with pytest.raises(DataError, match="is not a readable"):
                 read(content[:end], name)
 
 
@@ -125,7 +125,7 @@ def test_a_damaged_npz_is_refused(read, tmp_path):
     np.savez_compressed(tmp_path / "whole.npz", x=np.random.default_rng(0).random((50, 3)), y=np.arange(50))
     content = bytearray((tmp_path / "whole.npz").read_bytes())
     content[200:260] = bytes(60)
-    with pytest.raises(DataError, match="is no readable npz file"):
+    with pytest.raises(DataError, match="is not a readable npz file"):
         read(bytes(content), "damaged.npz")
 
 
@@ -139,7 +139,7 @@ def test_pickles_and_single_arrays_are_no_npz(read, tmp_path):
     np.savez(tmp_path / "texts.npz", x=x.astype(str), y=np.zeros(2))
     assert read_table(tmp_path / "texts.npz")[0]["x1"].to_list() == ["left", "right"]
     np.save(tmp_path / "single.npy", np.eye(2))
-    with pytest.raises(DataError, match="is no readable npz file"):
+    with pytest.raises(DataError, match="is not a readable npz file"):
         read((tmp_path / "single.npy").read_bytes(), "single.npz")
 
 
@@ -156,12 +156,12 @@ def test_an_npz_whose_shapes_do_not_fit_is_refused(tmp_path):
 
 
 def test_text_that_is_not_utf_8_is_refused(read):
-    with pytest.raises(DataError, match=r"is no UTF-8 text \(at byte 7\); save it as CSV UTF-8"):
+    with pytest.raises(DataError, match=r"is not UTF-8 text \(at byte 7\); save it as CSV UTF-8"):
         read("a,b\n1,é\n".encode("latin-1"))
 
 
 def test_rows_longer_than_the_header_are_refused(read):
-    with pytest.raises(DataError, match=r"is no readable CSV file \(found more fields"):
+    with pytest.raises(DataError, match=r"is not a readable CSV file \(found more fields"):
         read("a,b\n1,2\n1,2,3\n")
 
 

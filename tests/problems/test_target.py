@@ -87,7 +87,7 @@ def test_several_targets_are_a_regression():
         (
             {"y": [str(k) for k in range(9)] + ["N.V."]},
             "classification",
-            r"among its 10 classes, of which 'N.V.' is no number\. Merge or delete rare classes",
+            r"among its 10 classes, of which 'N.V.' is not a number\. Merge or delete rare classes",
         ),
     ],
 )

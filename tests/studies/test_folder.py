@@ -174,10 +174,10 @@ def test_the_folder_of_a_study_is_no_data(study):
 
 def test_a_folder_with_other_files_is_refused_and_left_alone(tmp_path):
     (tmp_path / "thesis.tex").write_text("mine")
-    with pytest.raises(StudyError, match="exists and is no study; choose another folder"):
+    with pytest.raises(StudyError, match="exists and is not a study; choose another folder"):
         sweep("sine-5d", out=tmp_path, progress=False, **GRID)
     assert [entry.name for entry in tmp_path.iterdir()] == ["thesis.tex"]
-    with pytest.raises(StudyError, match="exists and is no study"):
+    with pytest.raises(StudyError, match="exists and is not a study"):
         sweep("sine-5d", out=tmp_path / "thesis.tex", progress=False, **GRID)
 
 

@@ -199,8 +199,8 @@ def test_enclosures_from_a_state_are_sharpened_not_moved_by_integration(seed, ex
     [
         (([1.0], [[1.0, 2.0]], [1.0]), "do not fit"),
         (([1.0], [[np.nan]], [1.0]), "NaN"),
-        (([1j], [[1.0]], [1.0]), "a is no array of real numbers"),
-        (([1.0, 2.0], [[1.0], [1.0, 2.0]], [1.0]), "W2 is no array of real numbers"),
+        (([1j], [[1.0]], [1.0]), "a is not an array of real numbers"),
+        (([1.0, 2.0], [[1.0], [1.0, 2.0]], [1.0]), "W2 is not an array of real numbers"),
         (([1.0],), "at least two"),
         (([1.0], [1.0], [1.0]), "axes"),
         ((np.ones((2, 1)), np.ones((3, 1, 1)), np.ones((2, 1))), "do not fit"),

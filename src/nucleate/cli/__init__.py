@@ -23,7 +23,7 @@ for command in (forecast, train, sweep, reduce, predict, report, plot, reproduce
 
 
 def main() -> None:
-    """Run the command; what its user can mend is one line on standard error and exit code 2."""
+    """Run the command; what its user can correct is one line on standard error and exit code 2."""
     warnings.showwarning = _say_warning
     try:
         sys.exit(app(standalone_mode=False))

@@ -116,7 +116,7 @@ def _model(path: Path) -> tuple[Any, Preprocessing, dict[str, str]]:
         except Exception as error:
             # onnxruntime's own errors have no common class of their own.
             first = str(error).splitlines()[0]
-            raise ArchitectureError(f"{path} is no readable ONNX file ({first}); export it again.") from error
+            raise ArchitectureError(f"{path} is not a readable ONNX file ({first}); export it again.") from error
         return (lambda x, rows: session.predictions(rows)), _kept(path, session.metadata), session.metadata
     if path.suffix != ".safetensors":
         raise ArchitectureError(f"The model {path} ends in {path.suffix!r}; expected .onnx or .safetensors.")

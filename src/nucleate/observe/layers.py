@@ -155,7 +155,9 @@ def _own_layers(model: Any, x: Float[np.ndarray, "n d"]) -> tuple[Layer, ...]:
         raise
     except Exception as error:
         reason = f"{type(error).__name__}: {error}".split("\n", 1)[0]
-        raise ArchitectureError(f"The layers of the model {name} cannot be read ({reason}); mend layers(x).") from error
+        raise ArchitectureError(
+            f"The layers of the model {name} cannot be read ({reason}); correct layers(x)."
+        ) from error
     if not all(isinstance(layer, Layer) for layer in layers):
         raise ArchitectureError(f"layers(x) of the model {name} must give a list of nucleate.Layer.")
     names = [layer.name for layer in layers]

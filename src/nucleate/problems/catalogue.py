@@ -121,7 +121,7 @@ def load_problem(
     Raises
     ------
     DataError
-        If there are no such data or they cannot be used so, with the cause and its mend.
+        If there are no such data or they cannot be used so, with the cause and the remedy.
     """
     if form and (isinstance(data, pl.DataFrame) or data in problem_names()):
         raise DataError(f"{next(iter(form))} says how a file is read, and these data are none; leave it out.")

@@ -261,7 +261,7 @@ class _Column:
         if 2 * is_number.sum() > self.cells.count() and odd.any():
             self.read.notes.append(
                 f"Column {self.name!r} was read as text, for {_quoted(self.cells.filter(odd))} in "
-                f"{name_rows(odd.to_numpy())} is no number; --missing reads such cells as missing."
+                f"{name_rows(odd.to_numpy())} is not a number; --missing reads such cells as missing."
             )
 
     def _text(self) -> pl.Series:

@@ -124,7 +124,7 @@ def _is_text_of_dates(raw: pl.Series) -> bool:
 def odd_one_out(raw: pl.Series) -> str:
     """A clause to append with a value that keeps a column made mostly of numbers from being numeric."""
     no_number = raw.filter(raw.cast(pl.String).cast(pl.Float64, strict=False).is_null())
-    return f", of which {no_number[0]!r} is no number" if 0 < len(no_number) < len(raw) / 2 else ""
+    return f", of which {no_number[0]!r} is not a number" if 0 < len(no_number) < len(raw) / 2 else ""
 
 
 MAX_CLASSES = 20

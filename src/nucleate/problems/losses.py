@@ -254,7 +254,9 @@ def _check(loss: Loss, y: Float[np.ndarray, "n c"]) -> None:
             f"row, of shape ({len(y)},): sum over axis 1, and leave the mean over rows to training."
         )
     if not (np.isfinite(rows).all() and np.isfinite(residual).all()):
-        raise SpecError(f"The loss {loss.name!r} or its gradient is NaN or infinite where outputs are zero; mend that.")
+        raise SpecError(
+            f"The loss {loss.name!r} or its gradient is NaN or infinite where outputs are zero; correct it."
+        )
     if rows.min() < 0:
         raise SpecError(
             f"The loss {loss.name!r} is {rows.min():.4g} for a row; no cost may be negative, so that a share of the "

@@ -162,7 +162,7 @@ class Problem:
         Raises
         ------
         DataError
-            If the data cannot be used so, with the cause and its mend.
+            If the data cannot be used so, with the cause and the remedy.
         """
         data_hash = table_hash(table)
         if preprocessing is not None:

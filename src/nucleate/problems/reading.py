@@ -137,7 +137,7 @@ def read_table(path: Path, form: Form | None = None) -> Read:
     if packed:
         kind = Path(path.stem).suffix.lower()
     if kind not in TEXT and (packed or kind not in (".xlsx", ".parquet", ".npz")):
-        raise DataError(f"{path} is no file of a known type; expected {ENDINGS}.")
+        raise DataError(f"{path} is not a file of a known type; expected {ENDINGS}.")
     content = _content(path, packed)
     if not content.strip():
         raise DataError(f"The file {path} is empty; expected columns with a target among them.")
@@ -234,4 +234,4 @@ def _read_npz(path: Path, content: bytes) -> tuple[pl.DataFrame, tuple[str, ...]
 
 def _unreadable(path: Path, kind: str, error: Exception) -> DataError:
     first_line = str(error).split("\n", 1)[0]
-    return DataError(f"The file {path} is no readable {kind} file ({first_line}); write it again.")
+    return DataError(f"The file {path} is not a readable {kind} file ({first_line}); write it again.")

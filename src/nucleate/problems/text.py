@@ -75,7 +75,7 @@ def _decoded(path: Path, content: bytes, encoding: str | None) -> tuple[str, lis
     texts = {name: text for name in ("cp932", "euc_jp") if (text := _japanese(content, name)) is not None}
     if not texts:
         raise DataError(
-            f"The file {path} is no UTF-8 text (at byte {at}); save it as CSV UTF-8, or name its --encoding, such as "
+            f"The file {path} is not UTF-8 text (at byte {at}); save it as CSV UTF-8, or name its --encoding, such as "
             "cp932 or cp1252."
         )
     # Read as cp932, EUC-JP looks like half-width kana.

@@ -42,7 +42,7 @@ def report(study: Study | str | Path, lang: str = "en", out: str | Path = "repor
     Raises
     ------
     StudyError
-        If the folder is no study or is damaged, or its model has no measured layers.
+        If the folder is not a study or is damaged, or its model has no measured layers.
     NucleateError
         For an unknown language, or if the page cannot be written.
 

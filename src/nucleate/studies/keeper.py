@@ -201,7 +201,7 @@ def _refuse_foreign(path: Path) -> None:
     if not path.is_dir() or any(
         entry.name not in ours and not entry.name.endswith(PARTIAL) for entry in path.iterdir()
     ):
-        raise StudyError(f"{path} exists and is no study; choose another folder with --out.")
+        raise StudyError(f"{path} exists and is not a study; choose another folder with --out.")
     if any(not file.name.endswith(PARTIAL) for folder in FOLDERS for file in (path / folder).glob("*")):
         raise StudyError(
             f"{path} holds files of a study, but no {SPEC} says which; put that back, or choose another folder "

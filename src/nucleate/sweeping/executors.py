@@ -140,7 +140,7 @@ class Task:
             return "the executor is shut down; use a new one that stays open until sweep returns"
         if isinstance(error, MemoryError):
             return "the machine has too little memory; use fewer workers"
-        return "the call failed where the executor made it; mend the cause, or leave out executor= to compute it here"
+        return "the call failed where the executor made it; remove the cause, or leave out executor= to compute it here"
 
 
 def check_executor(executor: Executor) -> None:

@@ -36,7 +36,7 @@ def finite(name: str, values: ArrayLike, *, rank: int | None = None) -> FloatArr
     try:
         array = np.asarray(values, np.float64)
     except (TypeError, ValueError) as error:
-        raise ArchitectureError(f"{name} is no array of real numbers ({error}); give one.") from None
+        raise ArchitectureError(f"{name} is not an array of real numbers ({error}); give one.") from None
     if rank is not None and array.ndim != rank:
         raise ArchitectureError(f"{name} has {array.ndim} axes; expected {rank}.")
     if not np.isfinite(array).all():
