@@ -209,3 +209,11 @@ def test_forecast_tells_steps_and_recommends_a_scale_and_check_confirms(tmp_path
     assert "not within 60 steps" in text.stdout
     assert "turn to the target direction or its opposite, +0.50 bmi" in text.stdout
     assert not list(tmp_path.iterdir())
+
+
+def test_what_was_left_out_of_the_data_is_said_before_a_forecast_too(tmp_path):
+    table = pl.DataFrame({"a": range(40), "same": [1] * 40, "y": [k % 7 for k in range(40)]})
+    table.write_csv(tmp_path / "own.csv")
+    result = nucleate("forecast", "own.csv", "--hidden", "4", "--epsilons", "0.1", "--json", cwd=tmp_path)
+    assert "Note: Left out constant input column 'same'." in result.stderr
+    assert "Left out constant input column 'same'." in json.loads(result.stdout)["notes"]

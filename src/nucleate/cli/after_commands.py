@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 
 from nucleate.cli.flags import DATA_FLAGS, Json, StudyArgument, takes
-from nucleate.cli.output import print_json
+from nucleate.cli.output import print_json, say_notes
 from nucleate.errors import SpecError
 
 if TYPE_CHECKING:
@@ -86,6 +86,7 @@ def _of_network(path: Path, given: dict[str, Any], options: dict[str, Any]) -> t
         known |= {"loss": metadata["loss"]} if "loss" in metadata and "task" not in given else {}
         given = known | given | {"preprocessing": Preprocessing.from_json(metadata["preprocessing"])}
     problem = load_problem(**given | ({"loss": get_loss(given["loss"])} if "loss" in given else {}))
+    say_notes(problem.notes)
     return reduce_network(network, problem, **options), problem
 
 

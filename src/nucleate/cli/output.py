@@ -29,6 +29,12 @@ def print_json(content: Mapping[str, Any]) -> None:
     print(json.dumps(_finite(content), ensure_ascii=False, allow_nan=False))
 
 
+def say_notes(notes: Iterable[str]) -> None:
+    """What was decided or left out when data were read, on standard error."""
+    for note in notes:
+        print(f"Note: {note}", file=sys.stderr)
+
+
 def print_problems(rows: Iterable[Mapping[str, Any]]) -> None:
     """The table of bundled problems."""
     rows = list(rows)

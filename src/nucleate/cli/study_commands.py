@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from nucleate.cli.flags import FORECAST_FLAGS, SWEEP_FLAGS, TRAIN_FLAGS, Json, Out, spec_from, takes
-from nucleate.cli.output import print_forecast, print_json, print_study, print_trajectory, say_interrupted, working
+from nucleate.cli.output import (
+    print_forecast,
+    print_json,
+    print_study,
+    print_trajectory,
+    say_interrupted,
+    say_notes,
+    working,
+)
 from nucleate.errors import SpecError
 
 if TYPE_CHECKING:
@@ -27,6 +35,7 @@ def forecast(
 
     spec = spec_from(given, gains=_GAINS)
     problem = spec.load_problem()
+    say_notes(problem.notes)
     # Twenty budgets: beyond that a plateau is of no use to anyone who has one.
     horizon = 20 * budget
     with working("simulating the first descent"):
@@ -57,6 +66,7 @@ def forecast(
             "gap": first.gap,
             "candidates": name_directions(problem, first.candidates),
             "budget": budget,
+            "notes": list(problem.notes),
             "recommendation": recommendation and recommendation._asdict(),
         }
     )
