@@ -56,13 +56,15 @@ def print_study(study: "Study", by_cell: bool = False) -> None:
         aside += [tables.metric_on_test(metric)]
     else:
         table, title = results, "runs"
-        aside += [tables.RUN, tables.STAGE, tables.DESCENT_END, tables.BEST_STEP, tables.metric_on_validation(metric)]
+        aside += [tables.STAGE, tables.DESCENT_END, tables.BEST_STEP, tables.metric_on_validation(metric)]
         aside += [tables.drop(share) for share in tables.DROPS]
-        aside += [] if (table[tables.NOTES] != "").any() else [tables.NOTES]
+        aside += [tables.NOTES]
     _print_frame(f"{study.spec.data}: {title}", table.drop(aside))
-    for note in results[tables.NOTES].unique(maintain_order=True):
-        if note and by_cell:
-            print(f"Note: {note}.")
+    # A column of sentences would make a table of one word a line.
+    for (note,), noted in results.group_by(tables.NOTES, maintain_order=True):
+        if note:
+            runs = noted[tables.RUN].to_list()
+            print(f"Note on {'run' if len(runs) == 1 else 'runs'} {', '.join(map(str, runs))}: {note}.")
     print(study.path)
 
 
