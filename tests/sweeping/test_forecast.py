@@ -80,7 +80,7 @@ def test_within_every_budget_the_recommended_scale_trains_to_a_loss_among_the_lo
         assert trained[found.scale, found.lr] <= found.loss + 0.03 * start
         recommended.add(found.scale)
     # The room for the descent is no reason to stay with the largest scale.
-    assert recommended == set(spec.scales)
+    assert {min(spec.scales), max(spec.scales)} <= recommended
 
 
 def test_mini_batches_are_refused():
