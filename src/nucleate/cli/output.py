@@ -176,8 +176,8 @@ def _print_recommendation(spec: "StudySpec", recommendation: "Recommendation | N
         print(
             f"The smallest scale that {budget} steps are enough for: {spec.convention} {recommendation.scale:g} "
             f"with learning rate {recommendation.lr:g}. Its plateau ends by step {recommendation.latest_step}, and "
-            f"after {budget} steps its loss is forecast at {recommendation.loss:.3g}; the lowest forecast of "
-            f"all is {recommendation.lowest_loss:.3g}."
+            f"after {budget} steps the loss of its leading part is {recommendation.loss:.3g}; the lowest of all is "
+            f"{recommendation.lowest_loss:.3g}."
         )
 
 
