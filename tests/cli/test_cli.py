@@ -160,7 +160,7 @@ def test_problems_lists_what_is_bundled():
         ),
         (["sweep", "diabetes", "--loss", "hinge"], "there is no loss 'hinge'; choose one of squared"),
         (["train", "diabetes", "--batch-size", "9999"], "The batch size is 9999, but there are"),
-        (["train", "diabetes", "--activation", "sine"], "there is no activation 'sine'; choose one of linear, tanh"),
+        (["train", "diabetes", "--activation", "cosh"], "there is no activation 'cosh'; choose one of linear, tanh"),
         (["train", "--spec", "absent.toml"], "The spec absent.toml cannot be read"),
         (["train", "--spec", "grid.toml"], "asks for 2 runs; train takes one, so use nucleate sweep"),
         (["train", "sine-5d", "--out", "own.csv"], "own.csv exists and is not a study"),

@@ -9,11 +9,10 @@ from jaxtyping import Float, Int
 from nucleate._wording import card
 from nucleate.optimizers import Optimizer
 
-CLEAR, NEAR = 0.5, 0.8
-"""Second singular values of at most the first share of the first leave a clear gap; from the second on they are near.
-
-In between the axis of a start may be off the target direction, or not (docs/theory.md).
-"""
+CLEAR = 0.5
+"""With a second singular value of at most this share of the first, neurons turn to the target direction."""
+NEAR = 0.8
+"""From this share on the two are near; in between the axis of a start may be off the target direction, or not."""
 
 
 @dataclass(frozen=True)
