@@ -1,5 +1,5 @@
 # `make demo` and `make test` are the two commands of the README; each makes .venv when there is none.
-# `make check` is for whoever changes the code: lint, types, and the tests that take no more than a second or two.
+# `make check` is for whoever changes the code: lint, types, and the tests that are not marked slow.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin

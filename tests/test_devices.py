@@ -13,6 +13,8 @@ import pytest
 import nucleate
 from nucleate.devices import float64, for_each, in_float64
 
+pytestmark = pytest.mark.slow
+
 IMPORT_ALL = """
 import importlib, pkgutil, jax
 from jax._src import xla_bridge

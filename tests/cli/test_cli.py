@@ -15,6 +15,8 @@ from nucleate.cli import main
 from nucleate.cli.flags import SWEEP_FLAGS, TRAIN_FLAGS
 from nucleate.studies import StudySpec
 
+pytestmark = pytest.mark.slow
+
 SMALL = ["--hidden", "8,8", "--steps", "30", "--evaluations", "5"]
 
 
