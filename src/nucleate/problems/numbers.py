@@ -1,6 +1,5 @@
 """Numbers as people write them: decimal and thousands separators, signs of money and percent, full-width digits."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -162,8 +161,3 @@ def narrowest(number: pl.Series) -> pl.Series:
 
 def _where(condition: pl.Series, then: pl.Series | None, otherwise: pl.Series) -> pl.Series:
     return pl.select(pl.when(condition).then(pl.lit(then)).otherwise(otherwise)).to_series().alias(otherwise.name)
-
-
-def first_rows(mask: pl.Series) -> Sequence[int]:
-    """The numbers, from 1, of the rows where it is true."""
-    return (mask.fill_null(False).arg_true() + 1).to_list()
