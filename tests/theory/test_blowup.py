@@ -213,7 +213,7 @@ def test_layers_that_do_not_fit_are_refused(layers, message):
 
 
 def test_a_potential_wants_a_state_of_finite_numbers_and_a_degree():
-    for state, message in (([np.nan], "NaN"), (["a"], "no array of real numbers"), ([], "no arrays")):
+    for state, message in (([np.nan], "NaN"), (["a"], "not an array of real numbers"), ([], "no arrays")):
         with pytest.raises(ArchitectureError, match=message):
             potential_blowup_time(chain_potential, state, 3)
     with pytest.raises(SpecError, match="1 or more"):
