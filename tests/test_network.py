@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from safetensors.numpy import save_file
+from safetensors.numpy import save, save_file
 
 from nucleate import ArchitectureError, InitScale, Network
+from nucleate._files import seal_tensors
 from nucleate.network import read_metadata
 
 GAIN = InitScale("gain", 1.0)
@@ -97,15 +98,52 @@ def test_an_unreadable_file_is_one_clear_sentence(tmp_path):
         Network.load(good)
     Network.create(3, [4], 1, scale=GAIN).save(good)
     bad.write_bytes(good.read_bytes()[:-8])
-    with pytest.raises(ArchitectureError, match="is not a readable safetensors file"):
+    with pytest.raises(ArchitectureError, match=r"cannot be read \(its checksum is wrong\); save the network again"):
         Network.load(bad)
     save_file({"weights.0": np.ones((2, 2))}, bad)
+    with pytest.raises(ArchitectureError, match="it has no checksum of nucleate's"):
+        Network.load(bad)
+    bad.write_bytes(seal_tensors(bad.read_bytes()))
     with pytest.raises(ArchitectureError, match="holds no nucleate network"):
         Network.load(bad)
-    metadata = json.dumps({**read_metadata(good), "widths": [3, 5, 1]})
-    save_file({"weights.0": np.ones((4, 3)), "weights.1": np.ones((1, 4))}, bad, {"nucleate": metadata})
-    with pytest.raises(ArchitectureError, match=r"shapes \[\(4, 3\), \(1, 4\)\] for widths \[3, 5, 1\]"):
-        Network.load(bad)
+
+
+def test_every_flipped_bit_is_noticed(tmp_path):
+    file = tmp_path / "network.safetensors"
+    Network.create(1, [1], 1, scale=GAIN).save(file)
+    good = file.read_bytes()
+    for place in range(len(good)):
+        file.write_bytes(good[:place] + bytes([good[place] ^ 1]) + good[place + 1 :])
+        with pytest.raises(ArchitectureError, match=r"its checksum is wrong|it has no checksum"):
+            Network.load(file)
+
+
+WEIGHTS = {"weights.0": np.ones((4, 3), "f"), "weights.1": np.ones((1, 4), "f")}
+
+
+@pytest.mark.parametrize(
+    ("tensors", "changes", "sentence"),
+    [
+        (WEIGHTS, {"widths": [3, 5, 1]}, r"it holds .* for the widths \[3, 5, 1\]"),
+        (WEIGHTS, {"widths": None}, "its widths are None"),
+        (WEIGHTS, {"widths": [3, "4", 1]}, "its widths are"),
+        (WEIGHTS, {"biases": [True, False]}, "it holds"),
+        (WEIGHTS, {"biases": [False]}, "its biases are"),
+        (WEIGHTS, {"activation": "sigmund"}, "There is no activation 'sigmund'"),
+        (WEIGHTS, {"activation": None}, "There is no activation"),
+        (WEIGHTS | {"biases.0": np.ones((1, 4), "f")}, {"biases": [True, False]}, "it holds"),
+        (WEIGHTS | {"biases.0": np.ones(4)}, {"biases": [True, False]}, "its dtype is float32 and float64"),
+        ({name: one.astype("int32") for name, one in WEIGHTS.items()}, {}, "its dtype is int32"),
+        (WEIGHTS | {"more": np.ones(1, "f")}, {}, "it holds"),
+    ],
+)
+def test_a_forged_file_with_a_right_checksum_is_one_sentence(tmp_path, tensors, changes, sentence):
+    file = tmp_path / "network.safetensors"
+    Network.create(3, [4], 1, scale=GAIN).save(file)
+    told = json.dumps(read_metadata(file) | changes)
+    file.write_bytes(seal_tensors(save(tensors, {"nucleate": told})))
+    with pytest.raises(ArchitectureError, match=rf"is damaged \(.*{sentence}.*; save the network again"):
+        Network.load(file)
 
 
 def test_a_folder_that_does_not_exist_is_named(tmp_path):

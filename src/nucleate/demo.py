@@ -10,7 +10,7 @@ import polars as pl
 from nucleate import figures
 from nucleate._files import write_atomically
 from nucleate.errors import StudyError
-from nucleate.reduction import FOLDER, Reduction, load_reduction, reduce_study
+from nucleate.reduction import Reduction, kept_reduction, reduce_study
 from nucleate.reporting import LANGUAGES, report
 from nucleate.studies import Study, StudySpec, make_spec, recommended_run, tables
 from nucleate.sweeping import Recommendation, forecast_study, recommend_scale, tabulate_forecasts
@@ -52,7 +52,7 @@ def reduce_recommended(study: Study) -> Reduction:
     """The reduction of the run that the page recommends: the one that the study keeps, or else made and kept now."""
     run = recommended_run(study)
     try:
-        kept = load_reduction(study.path / FOLDER)
+        kept = kept_reduction(study)
     except StudyError:
         kept = None
     if kept is not None and (kept.run, kept.data_hash) == (run, study.data_hash):

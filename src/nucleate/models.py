@@ -16,10 +16,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
-from safetensors import SafetensorError
-from safetensors.numpy import load, save
+from safetensors.numpy import save
 
-from nucleate._files import write_atomically
+from nucleate._files import parse_tensors, read_sealed, seal_tensors, why_unreadable, write_atomically
 from nucleate.devices import in_float64, on_host
 from nucleate.errors import ArchitectureError
 from nucleate.network import Network
@@ -132,7 +131,7 @@ def model_to_bytes(model: Any, metadata: Mapping[str, str] | None = None) -> byt
         return model.to_bytes(metadata)
     tensors = {jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in _parameters(model)}
     content = {**(metadata or {}), "format": _FORMAT, "model": describe(model)}
-    return save(tensors, {"nucleate": json.dumps(content, ensure_ascii=False)})
+    return seal_tensors(save(tensors, {"nucleate": json.dumps(content, ensure_ascii=False)}))
 
 
 def save_model(model: Any, path: str | Path, metadata: Mapping[str, str] | None = None) -> None:
@@ -157,14 +156,44 @@ def load_model(path: str | Path, like: Any = None) -> Any:
     if like is None or isinstance(like, Network):
         return Network.load(path, None if like is None else like.activation)
     try:
-        tensors = load(Path(path).read_bytes())
+        content = read_sealed(path)
     except FileNotFoundError:
         raise ArchitectureError(f"There is no model file {path}; check the path.") from None
-    except (SafetensorError, OSError) as error:
-        raise ArchitectureError(f"{path} is not a readable safetensors file ({error}); save the model again.") from None
-    expected = {jax.tree_util.keystr(place): leaf.shape for place, leaf in _parameters(like)}
-    if {name: tensor.shape for name, tensor in tensors.items()} != expected:
-        raise ArchitectureError(f"The file {path} holds parameters of another model than {describe(like)}.")
+    except (OSError, ValueError) as error:
+        raise ArchitectureError(
+            f"The model file {path} cannot be read ({why_unreadable(error)}); save the model again."
+        ) from None
+    try:
+        return model_from_bytes(content, like)
+    except ValueError as error:
+        raise ArchitectureError(f"The model file {path} is of no use ({error}); save the model again.") from None
+
+
+def model_from_bytes(content: bytes, like: Any) -> Any:
+    """The model that `model_to_bytes` was given.
+
+    Parameters
+    ----------
+    content : bytes
+    like : model
+        One of the same architecture.
+
+    Raises
+    ------
+    ValueError
+        If these bytes are not those of such a model, with what is wrong.
+    """
+    if isinstance(like, Network):
+        network = Network.from_bytes(content, like.activation)
+        if describe(network) != describe(like):
+            raise ValueError(f"it holds {describe(network)}, not {describe(like)}")
+        return network
+    tensors = parse_tensors(content)[0]
+    expected = {jax.tree_util.keystr(place): leaf for place, leaf in _parameters(like)}
+    if {name: (one.shape, one.dtype) for name, one in tensors.items()} != {
+        name: (one.shape, one.dtype) for name, one in expected.items()
+    }:
+        raise ValueError(f"it holds parameters of another model than {describe(like)}")
     parameters, frame = take_apart(like)
     return frame(jax.tree_util.tree_map_with_path(lambda place, _: tensors[jax.tree_util.keystr(place)], parameters))
 

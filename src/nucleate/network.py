@@ -13,10 +13,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
-from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from nucleate._files import write_atomically
+from nucleate._files import parse_json, parse_tensors, read_sealed, seal_tensors, why_unreadable, write_atomically
 from nucleate._wording import card
 from nucleate.activations import Activation, get_activation
 from nucleate.devices import MEMORY, in_float64
@@ -206,7 +205,7 @@ class Network:
         return cast
 
     def to_bytes(self, metadata: Mapping[str, str] | None = None) -> bytes:
-        """A safetensors file's bytes: tensors ``weights.0``, ``biases.0``, ..., and the architecture in its metadata.
+        """A safetensors file's bytes: tensors ``weights.0``, ``biases.0``, ..., the architecture, and a checksum.
 
         Parameters
         ----------
@@ -222,8 +221,8 @@ class Network:
             "activation": self.activation.name,
             "dtype": self.dtype,
         }
-        # One entry: safetensors writes several in a random order, and equal networks shall be equal files.
-        return save(tensors, {"nucleate": json.dumps({**(metadata or {}), **architecture}, ensure_ascii=False)})
+        told = json.dumps({**(metadata or {}), **architecture}, ensure_ascii=False)
+        return seal_tensors(save(tensors, {"nucleate": told}))
 
     def save(self, path: str | Path, metadata: Mapping[str, str] | None = None) -> None:
         """Write `to_bytes` to ``path``, which appears whole or not at all.
@@ -248,7 +247,8 @@ class Network:
         Raises
         ------
         ArchitectureError
-            If the file is missing, no safetensors file, damaged, or holds no network of this package.
+            If the file is missing, no safetensors file, damaged, or holds no network of this package: its checksum is
+            compared, and every shape.
 
         Examples
         --------
@@ -259,22 +259,48 @@ class Network:
         ...     Network.load(Path(folder) / "network.safetensors")
         Network(2-3-1, tanh, biases in layers 1, 2, float32)
         """
-        metadata = read_metadata(path)
+        content = _read(path)
         try:
-            widths, with_bias = metadata["widths"], metadata["biases"]
-            if activation is None or activation.name != metadata["activation"]:
-                activation = get_activation(metadata["activation"])
-            with safe_open(path, framework="numpy") as file:
-                weights = [file.get_tensor(f"weights.{layer}") for layer in range(len(widths) - 1)]
-                biases = [file.get_tensor(f"biases.{layer}") if has else None for layer, has in enumerate(with_bias)]
-        except (SafetensorError, KeyError, TypeError) as error:
+            return cls.from_bytes(content, activation)
+        except ValueError as error:
             raise ArchitectureError(f"The network file {path} is damaged ({error}); save the network again.") from error
-        shapes = [weight.shape for weight in weights]
-        if shapes != list(zip(widths[1:], widths, strict=False)):
-            raise ArchitectureError(
-                f"The network file {path} holds weights of shapes {shapes} for widths {widths}; save the network again."
-            )
-        return cls(tuple(weights), tuple(biases), activation)
+
+    @classmethod
+    def from_bytes(cls, content: bytes, activation: Activation | None = None) -> "Network":
+        """The network that `to_bytes` was given.
+
+        Parameters
+        ----------
+        content : bytes
+        activation : Activation, optional
+            As of `load`.
+
+        Raises
+        ------
+        ValueError
+            If these bytes are not those of a network, with what is wrong.
+        """
+        tensors, told = parse_tensors(content)
+        metadata = _metadata(told)
+        widths, with_bias, name = (metadata.get(key) for key in ("widths", "biases", "activation"))
+        if not (isinstance(widths, list) and len(widths) > 2 and all(type(width) is int for width in widths)):
+            raise ValueError(f"its widths are {widths!r:.60}")
+        if not (isinstance(with_bias, list) and len(with_bias) == len(widths) - 1):
+            raise ValueError(f"its biases are {with_bias!r:.60}")
+        shapes: dict[str, tuple[int, ...]] = {
+            f"weights.{layer}": shape for layer, shape in enumerate(zip(widths[1:], widths, strict=False))
+        }
+        shapes |= {f"biases.{layer}": (widths[layer + 1],) for layer, has in enumerate(with_bias) if has}
+        found = {tensor: array.shape for tensor, array in tensors.items()}
+        if found != shapes:
+            raise ValueError(f"it holds {found!r:.200} for the widths {widths!r:.60}")
+        dtypes = {str(array.dtype) for array in tensors.values()}
+        if dtypes not in ({"float32"}, {"float64"}):
+            raise ValueError(f"its dtype is {' and '.join(sorted(dtypes))}")
+        if activation is None or activation.name != name:
+            activation = get_activation(str(name))
+        biases = tuple(tensors[f"biases.{layer}"] if has else None for layer, has in enumerate(with_bias))
+        return cls(tuple(tensors[f"weights.{layer}"] for layer in range(len(with_bias))), biases, activation)
 
 
 @in_float64
@@ -302,19 +328,27 @@ def read_metadata(path: str | Path) -> dict[str, Any]:
         If the file is missing, no safetensors file, or not written by this package.
     """
     try:
-        with safe_open(path, framework="numpy") as file:
-            metadata = json.loads((file.metadata() or {}).get("nucleate", "{}"))
+        return _metadata(parse_tensors(_read(path))[1])
+    except ValueError as error:
+        raise ArchitectureError(f"The network file {path} is damaged ({error}); save the network again.") from error
+
+
+def _metadata(told: Mapping[str, str]) -> dict[str, Any]:
+    metadata = parse_json(told.get("nucleate", "{}").encode())
+    if metadata.get("format") != _FORMAT:
+        raise ValueError("it holds no nucleate network, such as Network.save writes")
+    return metadata
+
+
+def _read(path: str | Path) -> bytes:
+    try:
+        return read_sealed(path)
     except FileNotFoundError:
         raise ArchitectureError(f"There is no network file {path}; check the path.") from None
-    except (SafetensorError, OSError, json.JSONDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise ArchitectureError(
-            f"{path} is not a readable safetensors file ({error}); save the network again."
+            f"The network file {path} cannot be read ({why_unreadable(error)}); save the network again."
         ) from error
-    if metadata.get("format") != _FORMAT:
-        raise ArchitectureError(
-            f"{path} is a safetensors file that holds no nucleate network; save one with Network.save."
-        )
-    return dict(metadata)
 
 
 def _one_for_each_layer(name: str, given: T | Sequence[T], layers: int) -> list[T]:

@@ -57,7 +57,7 @@ def test_a_folder_without_a_reduction_or_with_a_damaged_one_says_so(case, tmp_pa
         load_reduction(tmp_path)
     file.write_text(content, "utf-8")
     (tmp_path / "original.safetensors").unlink()
-    with pytest.raises(nucleate.StudyError, match=r"is damaged .*original.safetensors"):
+    with pytest.raises(nucleate.StudyError, match=r"lacks original.safetensors; reduce again"):
         load_reduction(tmp_path)
 
 

@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 from base64 import b64decode
+from contextlib import nullcontext
 from dataclasses import replace
 from html.parser import HTMLParser
 
@@ -15,6 +16,7 @@ import pytest
 
 import nucleate
 from nucleate import NucleateError, Study, StudyError, report, sweep
+from nucleate._files import seal_tensors, write_json
 from nucleate.observe import cosine_similarity
 from nucleate.optimizers import Optimizer
 from nucleate.problems import Loss, Metric
@@ -23,6 +25,7 @@ from nucleate.reporting import LANGUAGES
 from nucleate.reporting.payload import payload
 from nucleate.reporting.sentences import load_texts
 from nucleate.studies import make_spec, study_findings
+from nucleate.studies.tables import table_to_bytes
 from tests.conftest import EVIL, GRID
 from tests.reporting.planted import gated, straight
 
@@ -166,8 +169,9 @@ def test_a_study_without_forecasts_and_snapshots_still_makes_a_page(study, tmp_p
 
 def kept_with(folder, reduction, **changes):
     """A page of the study with this reduction in its folder."""
-    changes = {"data_hash": Study.load(folder).data_hash, "run": 2} | changes
-    save_reduction(replace(reduction, **changes), folder / "reduction")
+    study = Study.load(folder)
+    changes = {"data_hash": study.data_hash, "run": 2} | changes
+    save_reduction(replace(reduction, **changes), folder / "reduction", study.identity)
     return Reader(report(folder, out=folder / "page.html").read_text("utf-8"))
 
 
@@ -209,16 +213,21 @@ def test_a_network_that_could_not_be_made_smaller_is_not_praised(study, reductio
     assert "can be replaced" not in page.text
 
 
-@pytest.mark.parametrize("harm", ["other data", "other run", "cut off", "no network"])
+@pytest.mark.parametrize("harm", ["other data", "other run", "another study", "cut off", "no network"])
 def test_a_reduction_that_cannot_be_used_is_said_to_be_so_and_the_rest_is_shown(study, reduction, tmp_path, harm):
     folder = copied(study, tmp_path)
     kept_with(folder, reduction, **{"other data": {"data_hash": "0"}, "other run": {"run": 99}}.get(harm, {}))
     file = folder / "reduction" / "reduction.json"
+    if harm == "another study":
+        save_reduction(replace(reduction, run=2), folder / "reduction", "another")
     if harm == "cut off":
         file.write_bytes(file.read_bytes()[:100])
     if harm == "no network":
         (folder / "reduction" / "network.safetensors").unlink()
-    page = Reader(report(folder, out=tmp_path / "page.html").read_text("utf-8"))
+    said = nullcontext() if harm in ("other data", "other run") else pytest.warns(UserWarning, match="; reduce again")
+    with said:
+        report(folder, out=tmp_path / "page.html")
+    page = Reader((tmp_path / "page.html").read_text("utf-8"))
     texts = load_texts("en")
     assert texts["reduction"]["unreadable"] in page.text
     assert texts["recommendation"]["heading"] in page.text
@@ -228,7 +237,9 @@ def test_a_reduction_interrupted_before_its_end_is_none_yet(study, reduction, tm
     folder = copied(study, tmp_path)
     kept_with(folder, reduction)
     (folder / "reduction" / "reduction.json").unlink()
-    page = Reader(report(folder, out=tmp_path / "page.html").read_text("utf-8"))
+    with pytest.warns(UserWarning, match="does without a reduction: There is no reduction in"):
+        report(folder, out=tmp_path / "page.html")
+    page = Reader((tmp_path / "page.html").read_text("utf-8"))
     assert load_texts("en")["reduction"]["none"] in page.text
 
 
@@ -242,21 +253,24 @@ def test_the_page_of_500_runs_stays_under_10_megabytes(tmp_path):
     one = {"hidden": [60, 60], "gains": [0.1], "lrs": [0.05], "steps": 300, "evaluations": 80}
     study = sweep("sine-5d", **one, out=tmp_path / "study", progress=False)
     grid = one | {"gains": [1 / k for k in range(1, 11)], "lrs": [0.1 / k for k in range(1, 11)], "seeds": 5}
-    saved = json.loads((study.path / "spec.json").read_text())
-    saved["spec"] = make_spec(data="sine-5d", **grid).model_dump(mode="json", exclude_none=True)
-    (study.path / "spec.json").write_text(json.dumps(saved))
+    many = replace(study, spec=make_spec(data="sine-5d", **grid))
+    write_json(study.path / "spec.json", many.to_json(), "spec.json")
     cells = [(gain, lr, seed) for gain in grid["gains"] for lr in grid["lrs"] for seed in range(5)]
     for table in ("results", "forecasts", "trajectories"):
-        file = study.path / table / "chunk-00000.parquet"
-        row, copies = pl.read_parquet(file), []
+        file = f"{table}/chunk-00000.parquet"
+        row, copies = pl.read_parquet(study.path / file), []
         for run, (gain, lr, seed) in enumerate(cells):
             keys = {"run": run, "gain": gain, "lr": lr, "seed": seed}
             copies.append(row.with_columns(**{name: pl.lit(keys[name]) for name in keys if name in row.columns}))
-        pl.concat(copies).write_parquet(file)
-    for run in range(5, 500, 5):
-        (study.path / "snapshots" / f"run-{run:05d}.safetensors").hardlink_to(
-            study.path / "snapshots" / "run-00000.safetensors"
-        )
+        rows = pl.concat(copies)
+        for chunk in many.plan.chunks:
+            file = f"{table}/chunk-{chunk.number:05d}.parquet"
+            of_chunk = rows.filter(pl.col("run").is_in([run.number for run in chunk.runs]))
+            (study.path / file).write_bytes(table_to_bytes(of_chunk, many.place(file)))
+    snapshots = (study.path / "snapshots" / "run-00000.safetensors").read_bytes()
+    for run in range(0, 500, 5):
+        file = f"snapshots/run-{run:05d}.safetensors"
+        (study.path / file).write_bytes(seal_tensors(snapshots, many.place(file)))
     page = report(study.path, out=tmp_path / "page.html")
     assert page.stat().st_size < 10_000_000
     data = Reader(page.read_text("utf-8")).data

@@ -15,6 +15,7 @@ import optax
 import pytest
 
 from nucleate import Activation, Network, StudyError, sweep
+from nucleate._files import write_json
 from nucleate.observe import Measure
 from nucleate.optimizers import Optimizer
 from nucleate.problems import Loss, Metric
@@ -203,7 +204,7 @@ def test_what_another_python_compiled_cannot_be_compared_and_that_is_said(study)
     kept = file.read_text()
     saved = json.loads(kept)
     saved["versions"]["python"] = "3.99.1"
-    file.write_text(json.dumps(saved))
+    write_json(file, saved, "spec.json")
     try:
         with pytest.warns(UserWarning, match=r"begun with Python 3\.99, and this is .* the same loss 'mine'"):
             sweep(**GRID, **loss(huber(2.0)), **activation(jnp.sin), hidden=[3], out=study.path, progress=False)

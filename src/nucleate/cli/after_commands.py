@@ -160,6 +160,7 @@ def plot(
     from nucleate.studies import Study
 
     out = out or Path(f"{kind}.pdf")
+    figures.check_path(out)
     figures.save(PICTURES[kind](figures, Study.load(study), run), out)
     if json:
         print_json({"figure": str(out)})
@@ -168,6 +169,6 @@ def plot(
 
 
 def _kept_reduction(study: Any) -> "Reduction":
-    from nucleate.reduction import FOLDER, load_reduction
+    from nucleate.reduction import kept_reduction
 
-    return load_reduction(study.path / FOLDER)
+    return kept_reduction(study)

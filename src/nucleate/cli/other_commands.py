@@ -32,11 +32,13 @@ def demo(
 
 
 def _demo(out: Path, json: bool) -> None:
+    from nucleate._files import check_folder
     from nucleate.demo import demo_spec, draw, forecast_plateaus, reduce_recommended, write_pages
     from nucleate.reduction import FOLDER
     from nucleate.studies import summarize
     from nucleate.sweeping import sweep
 
+    check_folder(out)
     spec, waiting = demo_spec(), Console(stderr=True).status
     _say(1, "forecast", "when will each network leave its plateau? Nothing is trained yet.")
     with waiting("simulating the first descents"):

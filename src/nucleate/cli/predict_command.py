@@ -22,11 +22,13 @@ def predict(
     json: Json = False,
 ) -> None:
     """What a saved network says of new rows, and how far the certificate lets it deviate."""
-    from nucleate._files import write_atomically
+    from nucleate._files import check_file, write_atomically
     from nucleate.exports import predict as predict_rows
 
     if out is not None and (out.suffix != ".csv" or not out.parent.is_dir()):
         raise SpecError(f"The predictions cannot go to {out}; name a .csv file in a folder that exists.")
+    if out is not None:
+        check_file(out)
     done = predict_rows(model, file, **given)
     for note in done.notes:
         print(f"Note: {note}", file=sys.stderr)

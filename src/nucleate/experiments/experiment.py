@@ -11,7 +11,7 @@ from typing import Any, Generic, Literal, NamedTuple, Protocol, Self, TypeVar, g
 
 from matplotlib.figure import Figure
 
-from nucleate._files import write_atomically
+from nucleate._files import read_json, write_json
 from nucleate._fingerprints import fingerprint
 from nucleate._wording import say_error
 from nucleate.errors import SpecError
@@ -276,14 +276,13 @@ def save_verdict(verdict: Verdict, figure: Figure) -> None:
     """Write the figure in all formats, and last the verdict: where it is, the experiment is finished."""
     for format in FORMATS:
         save(figure, verdict.figure.with_suffix(f".{format}"))
-    text = json.dumps(verdict.to_dict(), indent=2, ensure_ascii=False)
-    write_atomically(verdict.figure.with_suffix(".json"), text.encode())
+    write_json(verdict.figure.with_suffix(".json"), verdict.to_dict())
 
 
 def load_verdict(experiment: Experiment[Any], out: Path, *, quick: bool) -> Verdict | None:
     """The verdict kept in ``out`` for this very experiment, measurement, size and version, if there is one."""
     try:
-        kept = json.loads((out / f"{experiment.name}.json").read_text("utf-8"))
+        kept = read_json(out / f"{experiment.name}.json")
         found = [finding["number"] for finding in kept["findings"]]
         numbers = tuple(math.nan if number is None else float(number) for number in found)
         verdict = Verdict.of(experiment, numbers, out, quick=quick)

@@ -4,7 +4,6 @@ import base64
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryFile
 from typing import Any, cast
 
 import numpy as np
@@ -13,8 +12,8 @@ from matplotlib.figure import Figure
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from nucleate._files import write_atomically
-from nucleate.errors import NucleateError, SpecError
+from nucleate._files import make_folder, write_atomically
+from nucleate.errors import SpecError
 from nucleate.experiments.experiment import Experiment, Measurement, ShareDone, Verdict, load_verdict, save_verdict
 from nucleate.experiments.registry import EXPERIMENTS, get_experiment
 
@@ -153,15 +152,8 @@ def _is_number(given: Any) -> bool:
 
 def _made(out: str | Path) -> Path:
     folder = Path(out)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise NucleateError(f"The folder {folder} cannot be made ({error.strerror}); choose another.") from None
     # Said before anything is measured, not after.
-    try:
-        TemporaryFile(dir=folder).close()
-    except OSError as error:
-        raise NucleateError(f"The folder {folder} cannot be written ({error.strerror}); choose another.") from None
+    make_folder(folder)
     return folder
 
 

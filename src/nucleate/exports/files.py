@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from nucleate._files import write_atomically
+from nucleate._files import check_file, write_atomically
 from nucleate.errors import NucleateError, SpecError
 from nucleate.exports.graph import Session, onnx_bytes, raw_rows
 from nucleate.models import outputs_of
@@ -48,12 +48,15 @@ def check_export_path(path: str | Path) -> Path:
     ------
     SpecError
         If it ends neither in .onnx nor in .safetensors, or its folder does not exist.
+    NucleateError
+        If it cannot be written, or is a folder or a device.
     """
     path = Path(path)
     if path.suffix not in (".onnx", ".safetensors"):
         raise SpecError(f"The file {path} ends in {path.suffix or 'nothing'!r}; expected .onnx or .safetensors.")
     if not path.parent.is_dir():
         raise SpecError(f"The folder {path.parent} for {path.name} does not exist; make it, or choose another.")
+    check_file(path)
     return path
 
 

@@ -13,6 +13,7 @@ import polars as pl
 from jaxtyping import Float
 from onnx import TensorProto, helper, numpy_helper
 
+from nucleate._files import CHECKSUM, mark, seal
 from nucleate.errors import ArchitectureError
 from nucleate.network import Network
 from nucleate.problems import IDENTITY, SOFTMAX, Column, Loss, Preprocessing
@@ -140,10 +141,9 @@ def onnx_bytes(
     )
     named = {NUMBERS: json.dumps([c.name for c in numeric]), TEXTS: json.dumps([c.name for c in texts])}
     kept = {"preprocessing": preprocessing.to_json(), "loss": loss.name}
-    helper.set_model_props(model, {**(metadata or {}), **kept, **named})
+    helper.set_model_props(model, {**(metadata or {}), **kept, **named, CHECKSUM: mark()})
     onnx.checker.check_model(model, full_check=True)
-    content: bytes = model.SerializeToString()
-    return content
+    return seal(model.SerializeToString())
 
 
 class Session:

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from nucleate._files import read_sealed, why_unreadable
 from nucleate._wording import name_rows
-from nucleate.errors import ArchitectureError, DataError
+from nucleate.errors import ArchitectureError, DataError, NucleateError
 from nucleate.exports.graph import Session
 from nucleate.models import outputs_of
 from nucleate.network import Network, read_metadata
@@ -80,7 +81,20 @@ def predict(
     table = table[numbers]
     x = preprocessing.transform(table)
     shown = table if texts is None else table.with_columns(texts[numbers].select(set(texts.columns) & {*names}))
-    predicted = answer(x, shown)
+    try:
+        predicted = answer(x, shown)
+    except NucleateError:
+        raise
+    except Exception as error:
+        # onnxruntime's own errors have no common class of their own.
+        raise ArchitectureError(f"The model {model} cannot answer ({_line(error)}); export it again.") from error
+    outputs = len(preprocessing.units)
+    if predicted.shape != (len(numbers), outputs):
+        raise ArchitectureError(f"The model {model} has other outputs than the {outputs} it names; export it again.")
+    if not np.isfinite(predicted).all():
+        raise ArchitectureError(
+            f"The model {model} predicts what is not finite, as after a run that diverged; give another."
+        )
     columns: dict[str, Any] = {"row": numbers + 1}
     targets = [column.name for column in preprocessing.targets]
     if preprocessing.labels:
@@ -110,13 +124,14 @@ def _model(path: Path) -> tuple[Any, Preprocessing, dict[str, str]]:
     """What answers rows, how it reads them, and what the file says of itself."""
     if path.suffix == ".onnx":
         try:
-            session = Session(path.read_bytes())
+            session = Session(read_sealed(path))
         except OSError as error:
-            raise ArchitectureError(f"The model {path} cannot be read ({error.strerror}); check the path.") from None
+            raise ArchitectureError(
+                f"The model {path} cannot be read ({why_unreadable(error)}); check the path."
+            ) from None
         except Exception as error:
             # onnxruntime's own errors have no common class of their own.
-            first = str(error).splitlines()[0]
-            raise ArchitectureError(f"{path} is not a readable ONNX file ({first}); export it again.") from error
+            raise ArchitectureError(f"{path} is not a readable ONNX file ({_line(error)}); export it again.") from error
         return (lambda x, rows: session.predictions(rows)), _kept(path, session.metadata), session.metadata
     if path.suffix != ".safetensors":
         raise ArchitectureError(f"The model {path} ends in {path.suffix!r}; expected .onnx or .safetensors.")
@@ -131,6 +146,15 @@ def _model(path: Path) -> tuple[Any, Preprocessing, dict[str, str]]:
 
 
 def _kept(path: Path, says: dict[str, Any]) -> Preprocessing:
-    if "preprocessing" not in says:
+    if not isinstance(says.get("preprocessing"), str):
         raise ArchitectureError(f"{path} does not say how its data are read; export it again with nucleate.")
+    try:
+        if not 0 <= float(says.get("deviation", 0)) < np.inf or not isinstance(says.get("certificate", ""), str):
+            raise ValueError
+    except (TypeError, ValueError):
+        raise ArchitectureError(f"{path} has no readable certificate; export it again with nucleate.") from None
     return Preprocessing.from_json(says["preprocessing"])
+
+
+def _line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

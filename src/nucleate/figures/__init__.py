@@ -5,7 +5,7 @@ from nucleate.figures.grid import cosine_heat_maps, loss_by_scale, phase_map
 from nucleate.figures.planes import in_plane, unit_vectors
 from nucleate.figures.reduction import before_and_after
 from nucleate.figures.run import neuron_directions, singular_values, trajectory
-from nucleate.figures.style import BLUE, FORMATS, GREEN, GREY, ORANGE, colors, legend, panels, png, save
+from nucleate.figures.style import BLUE, FORMATS, GREEN, GREY, ORANGE, check_path, colors, legend, panels, png, save
 
 __all__ = [
     "BLUE",
@@ -14,6 +14,7 @@ __all__ = [
     "GREY",
     "ORANGE",
     "before_and_after",
+    "check_path",
     "colors",
     "cosine_heat_maps",
     "forecast_against_measured",

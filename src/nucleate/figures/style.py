@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from nucleate._files import write_atomically
+from nucleate._files import check_file, write_atomically
 from nucleate.errors import NucleateError
 
 FORMATS = ("pdf", "png", "svg")
@@ -123,11 +123,19 @@ def save(figure: Figure, path: str | Path) -> None:
     NucleateError
         For another ending, or if the path cannot be written.
     """
-    path = Path(path)
-    ending = path.suffix.removeprefix(".").lower()
-    if ending not in FORMATS:
+    check_path(path)
+    write_atomically(Path(path), _to_bytes(figure, _ending(path)))
+
+
+def check_path(path: str | Path) -> None:
+    """Refuse, before anything is drawn, a path where no figure can be written; raises as `save` does."""
+    if _ending(path) not in FORMATS:
         raise NucleateError(f"The figure {path} has no ending that is known; give it .pdf, .png or .svg.")
-    write_atomically(path, _to_bytes(figure, ending))
+    check_file(path)
+
+
+def _ending(path: str | Path) -> str:
+    return Path(path).suffix.removeprefix(".").lower()
 
 
 def _to_bytes(figure: Figure, format: str) -> bytes:

@@ -6,7 +6,7 @@ from typing import Literal
 import numpy as np
 import polars as pl
 from jaxtyping import Float, Shaped
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from nucleate._wording import did_you_mean
 from nucleate.errors import DataError
@@ -90,7 +90,7 @@ class Preprocessing(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     inputs: tuple[Column, ...]
-    targets: tuple[Column, ...]
+    targets: tuple[Column, ...] = Field(min_length=1)
     form: Form = Form()
 
     @classmethod

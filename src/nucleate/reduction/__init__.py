@@ -7,7 +7,7 @@ from nucleate.reduction.comparison import Comparison, compare
 from nucleate.reduction.interpolation import INTERPOLATE
 from nucleate.reduction.layers import Affine, Bound, Method, Narrow, NarrowLayer, WideLayer, keep_neurons
 from nucleate.reduction.merging import Groups, groups
-from nucleate.reduction.of_study import FOLDER, reduce_study
+from nucleate.reduction.of_study import FOLDER, kept_reduction, reduce_study
 from nucleate.reduction.reducing import METHODS, get_method, reduce
 from nucleate.reduction.reduction import BeforeAfter, Reduction, guarantee
 from nucleate.reduction.saved import load_reduction, save_reduction
@@ -43,6 +43,7 @@ __all__ = [
     "groups",
     "guarantee",
     "keep_neurons",
+    "kept_reduction",
     "linear_model",
     "load_reduction",
     "narrow_network",

@@ -5,13 +5,14 @@ from typing import Any
 
 import polars as pl
 
+from nucleate._files import check_folder
 from nucleate.errors import StudyError
 from nucleate.exports import has_onnx_form, time_inference
 from nucleate.problems import Problem
 from nucleate.reduction.layers import Method
 from nucleate.reduction.reducing import reduce
 from nucleate.reduction.reduction import BeforeAfter, Reduction
-from nucleate.reduction.saved import save_reduction
+from nucleate.reduction.saved import load_reduction, save_reduction
 from nucleate.studies import FAILED, Study, recommended_run
 
 FOLDER = "reduction"
@@ -56,6 +57,7 @@ def reduce_study(
     SpecError, DataError
         As `nucleate.reduce`.
     """
+    check_folder(study.path / FOLDER)
     problem = study.load_problem() if problem is None else problem
     if problem.data_hash != study.data_hash:
         raise StudyError(f"The data are not those of {study.path}; give those it was trained on, or leave them out.")
@@ -68,10 +70,29 @@ def reduce_study(
         else None
     )
     reduction = replace(reduction, run=run, inference=seconds)
-    save_reduction(reduction, study.path / FOLDER)
+    save_reduction(reduction, study.path / FOLDER, study.identity)
     if exported:
         reduction.export(problem, study.path / FOLDER / "network.onnx")
     return reduction
+
+
+def kept_reduction(study: Study) -> Reduction:
+    """The reduction that `reduce_study` kept with the study.
+
+    Parameters
+    ----------
+    study : Study
+
+    Returns
+    -------
+    Reduction
+
+    Raises
+    ------
+    StudyError
+        As `load_reduction`, and if it is of another study.
+    """
+    return load_reduction(study.path / FOLDER, study.identity)
 
 
 def _trained_run(study: Study, run: int) -> int:

@@ -1,29 +1,29 @@
 """A reduction in a folder: networks as safetensors, everything else as JSON."""
 
+import hashlib
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import numpy as np
+from pydantic import TypeAdapter, ValidationError
 
-from nucleate._files import write_atomically
-from nucleate.errors import ArchitectureError, StudyError
+from nucleate._files import check_seal, make_folder, parse_json, read_file, read_sealed, why_unreadable, write_json
+from nucleate.errors import StudyError
 from nucleate.network import Network
 from nucleate.problems import METRICS, Metric, Preprocessing
-from nucleate.reduction.baselines import Baseline
-from nucleate.reduction.certificate import Certificate
-from nucleate.reduction.comparison import Comparison
-from nucleate.reduction.layers import Bound
 from nucleate.reduction.merging import Groups
-from nucleate.reduction.reduction import BeforeAfter, Reduction, guarantee
+from nucleate.reduction.reduction import Reduction, guarantee
 
-_FORMAT = "nucleate reduction 3"
+_FORMAT = "nucleate reduction 4"
 _PAIRS = ("validation", "test", "further", "inference")
 _OF_METRIC = ("name", "larger_is_better", "is_share")
+_NETWORKS = ("original", "network")
+_BY_HAND = (*_NETWORKS, "preprocessing", "metric", "groups")
 
 
-def save_reduction(reduction: Reduction, folder: str | Path) -> None:
+def save_reduction(reduction: Reduction, folder: str | Path, of: str = "") -> None:
     """Keep a reduction in ``folder``: original.safetensors, network.safetensors and, last, reduction.json.
 
     Parameters
@@ -31,6 +31,8 @@ def save_reduction(reduction: Reduction, folder: str | Path) -> None:
     reduction : Reduction
     folder : path
         Made where it does not exist.
+    of : str
+        The `nucleate.studies.Study.identity` of the study it belongs to.
 
     Raises
     ------
@@ -38,10 +40,7 @@ def save_reduction(reduction: Reduction, folder: str | Path) -> None:
         If the folder cannot be written.
     """
     folder = Path(folder)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StudyError(f"The folder {folder} cannot be made ({error.strerror}); choose another.") from None
+    make_folder(folder)
     preprocessing = {"preprocessing": reduction.preprocessing.to_json()}
     reduction.original.save(folder / "original.safetensors", preprocessing)
     reduction.network.save(folder / "network.safetensors", guarantee(reduction) | preprocessing)
@@ -56,16 +55,19 @@ def save_reduction(reduction: Reduction, folder: str | Path) -> None:
         "baselines": [asdict(baseline) for baseline in reduction.baselines],
         "groups": [{"layer": group.layer, "labels": group.labels.tolist()} for group in reduction.groups],
         "preprocessing": json.loads(reduction.preprocessing.to_json()),
+        "files": {name: _digest((folder / f"{name}.safetensors").read_bytes()) for name in _NETWORKS},
     }
-    write_atomically(folder / "reduction.json", json.dumps(content, indent=2, ensure_ascii=False).encode())
+    write_json(folder / "reduction.json", content, f"reduction.json@{of}")
 
 
-def load_reduction(folder: str | Path) -> Reduction:
+def load_reduction(folder: str | Path, of: str | None = None) -> Reduction:
     """The reduction that `save_reduction` kept.
 
     Parameters
     ----------
     folder : path
+    of : str, optional
+        As of `save_reduction`: of which study it must be.
 
     Returns
     -------
@@ -74,37 +76,74 @@ def load_reduction(folder: str | Path) -> Reduction:
     Raises
     ------
     StudyError
-        If there is none, it is damaged, or another version wrote it in another format.
+        If there is none, it is damaged or of another study, or another version wrote it in another format.
     """
     file = Path(folder) / "reduction.json"
     try:
-        content = json.loads(file.read_text("utf-8"))
-        if (written := content.pop("format")) != _FORMAT:
+        written = read_file(file)
+        content = parse_json(written)
+        if isinstance(format := content.pop("format", None), str) and format != _FORMAT:
             raise StudyError(
-                f"The reduction in {folder} was written in the format {written!r}, and this version reads {_FORMAT!r}; "
-                "reduce again."
+                f"The reduction in {folder} was written in the format {format!r:.60}, and this version reads "
+                f"{_FORMAT!r}; reduce again."
             )
+        check_seal(written, None if of is None else f"reduction.json@{of}")
         return _from_json(content, file.parent)
-    except (FileNotFoundError, NotADirectoryError):
+    except (FileNotFoundError, NotADirectoryError) as error:
+        if file.is_file():
+            raise StudyError(f"The reduction in {folder} lacks {Path(error.filename).name}; reduce again.") from None
         raise StudyError(f"There is no reduction in {folder}; make one with `nucleate reduce STUDY`.") from None
     except OSError as error:
-        raise StudyError(f"{file} cannot be read ({error.strerror}); check its rights.") from None
-    except (ValueError, KeyError, TypeError, AttributeError, ArchitectureError) as error:
+        raise StudyError(
+            f"The reduction in {folder} cannot be read ({why_unreadable(error)}); check its rights, or reduce again."
+        ) from None
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        entry = ".".join(map(str, (error.title, *first["loc"])))
+        raise StudyError(
+            f"The reduction in {folder} is damaged (its entry {entry} is {first['input']!r:.60}); reduce again."
+        ) from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise StudyError(f"The reduction in {folder} is damaged ({error}); reduce again.") from error
 
 
 def _from_json(content: dict[str, Any], folder: Path) -> Reduction:
-    content |= {name: content[name] and BeforeAfter(**content[name]) for name in _PAIRS}
-    content["metric"] = METRICS.get(content["metric"]["name"]) or Metric(value=None, **content["metric"])
-    content["certificate"] = Certificate(**content["certificate"])
-    content["bound"] = content["bound"] and Bound(**content["bound"])
-    content["baselines"] = tuple(_baseline(**baseline) for baseline in content["baselines"])
-    content["groups"] = tuple(Groups(group["layer"], np.array(group["labels"])) for group in content["groups"])
-    content["preprocessing"] = Preprocessing.from_json(json.dumps(content["preprocessing"]))
-    for name in ("original", "network"):
-        content[name] = Network.load(folder / f"{name}.safetensors")
-    return Reduction(**content)
+    read = {name: _network(folder / f"{name}.safetensors", content["files"][name]) for name in _NETWORKS}
+    original, network = read["original"], read["network"]
+    preprocessing = Preprocessing.from_json(json.dumps(content["preprocessing"]))
+    metric = METRICS.get(content["metric"]["name"]) or Metric(value=None, **content["metric"])
+    groups = tuple(_groups(original, **group) for group in content["groups"])
+    types = get_type_hints(Reduction)
+    plain = {name: types[name] for name in types if name in content and name not in _BY_HAND}
+    values = {name: TypeAdapter(type).validate_python(content[name]) for name, type in plain.items()}
+    reduction = Reduction(
+        original=original, network=network, preprocessing=preprocessing, metric=metric, groups=groups, **values
+    )
+    ends = (len(preprocessing.encoded_inputs), len(preprocessing.units))
+    if any((one.widths[0], one.widths[-1]) != ends for one in (original, network)):
+        raise ValueError(f"its networks do not have {ends[0]} inputs and {ends[1]} outputs")
+    told = (*asdict(reduction.validation).values(), *asdict(reduction.test).values(), reduction.tolerance)
+    if not np.isfinite((*told, reduction.certificate.largest_deviation)).all():
+        raise ValueError("a number is not finite")
+    if reduction.certificate.rows < 1:
+        raise ValueError("its certificate is of no rows")
+    return reduction
 
 
-def _baseline(widths: list[int], comparison: dict[str, Any] | None, **plain: Any) -> Baseline:
-    return Baseline(widths=tuple(widths), comparison=None if comparison is None else Comparison(**comparison), **plain)
+def _network(file: Path, digest: str) -> Network:
+    content = read_sealed(file)
+    if _digest(content) != digest:
+        raise ValueError(f"{file.name} is that of another reduction")
+    return Network.from_bytes(content)
+
+
+def _groups(original: Network, layer: int, labels: list[int]) -> Groups:
+    if layer not in range(1, original.depth) or len(labels) != original.hidden[layer - 1]:
+        raise ValueError(f"it groups {len(labels)} neurons of layer {layer}")
+    if not all(type(label) is int and -1 <= label < len(labels) for label in labels):
+        raise ValueError(f"it has groups beyond the {len(labels)} neurons of layer {layer}")
+    return Groups(layer, np.array(labels))
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

@@ -1,5 +1,6 @@
 """One self-contained page about a study, for someone who will not read code."""
 
+import warnings
 from functools import partial
 from importlib.metadata import version
 from importlib.resources import files
@@ -10,10 +11,10 @@ import jinja2
 import polars as pl
 from plotly.offline import get_plotlyjs
 
-from nucleate._files import write_atomically
+from nucleate._files import check_file, write_atomically
 from nucleate.errors import StudyError
 from nucleate.problems import CROSS_ENTROPY, SQUARED
-from nucleate.reduction import FOLDER, Reduction, load_reduction
+from nucleate.reduction import FOLDER, Reduction, kept_reduction
 from nucleate.reporting import sentences
 from nucleate.reporting.payload import payload
 from nucleate.reporting.phase_map import phase_maps
@@ -60,6 +61,7 @@ def report(study: Study | str | Path, lang: str = "en", out: str | Path = "repor
     if not isinstance(study, Study):
         study = Study.load(study)
     out = Path(out)
+    check_file(out)
     write_atomically(out, _page(study, lang, texts).encode())
     return out
 
@@ -136,12 +138,14 @@ def _contents(study: Study, texts: dict[str, dict[str, str]]) -> dict[str, Any]:
 def _reduction(study: Study) -> tuple[Reduction | None, bool]:
     """What `nucleate.reduce` kept with the study, and whether something is there that cannot be used."""
     folder = study.path / FOLDER
-    if not (folder / "reduction.json").exists():
+    if not folder.is_dir() or not any(folder.iterdir()):
         return None, False
     try:
-        reduction = load_reduction(folder)
-    except StudyError:
-        return None, True
+        reduction = kept_reduction(study)
+    except StudyError as error:
+        warnings.warn(f"The page does without a reduction: {error}", stacklevel=2)
+        # One that was interrupted before its end is none yet.
+        return None, (folder / "reduction.json").exists()
     usable = reduction.data_hash == study.data_hash and reduction.run in study.results["run"]
     return (reduction, False) if usable else (None, True)
 

@@ -2,7 +2,7 @@
 
 from nucleate.studies import tables
 from nucleate.studies.findings import AS_GOOD, Cell, Findings, recommended_run, study_findings
-from nucleate.studies.folder import At, Study, checkpoint_file, model_file, snapshots_file
+from nucleate.studies.folder import At, DamagedError, Study, checkpoint_file, model_file, snapshots_file
 from nucleate.studies.formats import snapshots_to_bytes
 from nucleate.studies.keeper import ChunkResult, Keeper, keep
 from nucleate.studies.plan import Chunk, Plan, PlannedRun
@@ -18,6 +18,7 @@ __all__ = [
     "Cell",
     "Chunk",
     "ChunkResult",
+    "DamagedError",
     "Findings",
     "Keeper",
     "Plan",

@@ -4,28 +4,30 @@ Reading needs no lock and no runner, and what is read may be unfinished: a chunk
 files, and whole.
 """
 
-import json
-from collections.abc import Mapping
+import hashlib
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 import polars as pl
-from pydantic import ValidationError
-from safetensors import SafetensorError
-from safetensors.numpy import load_file
+from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt, ValidationError
 
+from nucleate._files import check_seal, parse_json, read_file, read_sealed, why_unreadable
 from nucleate._wording import card
-from nucleate.errors import DataError, StudyError
-from nucleate.models import load_model
+from nucleate.errors import ArchitectureError, StudyError
+from nucleate.models import model_from_bytes
 from nucleate.network import Network
 from nucleate.observe import Snapshot
 from nucleate.problems import METRICS, Loss, Metric, Preprocessing, Problem
 from nucleate.studies import tables
-from nucleate.studies.formats import read_problem, snapshots_from
-from nucleate.studies.plan import Plan
+from nucleate.studies.formats import problem_from_bytes, snapshots_from_bytes, split_hash
+from nucleate.studies.plan import Chunk, Plan
 from nucleate.studies.spec import NameOnly, StudySpec
-from nucleate.training import READING
+from nucleate.studies.table_checks import check_table
+from nucleate.training import READING, evaluation_steps
 
 FORMAT = "nucleate study 2"
 _FIRST_FORMAT = "nucleate study 1"
@@ -33,6 +35,49 @@ FOLDERS = ("results", "trajectories", "forecasts", "weights", "snapshots", "chec
 SPEC, PROBLEM = "spec.json", "problem.safetensors"
 At = Literal["initial", "final", "best"]
 """When in a run: at its start, at its last evaluation, and at the one with the lowest validation loss."""
+
+
+class DamagedError(StudyError):
+    """A file of a study is not what was written there.
+
+    Parameters
+    ----------
+    file : Path
+    why : str
+        What is wrong with it.
+    remedy : str
+    """
+
+    def __init__(
+        self, file: Path, why: str, remedy: str = "run the same sweep again into the folder, and it is made again"
+    ) -> None:
+        super().__init__(f"{file} is damaged ({why}); {remedy}.")
+        self.file, self.why = file, why
+
+
+class _KeptMetric(BaseModel):
+    name: str
+    larger_is_better: bool
+    is_share: bool
+
+
+class _Kept(BaseModel):
+    """What ``spec.json`` holds."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    format: str
+    spec: dict[str, Any]
+    data_hash: str
+    split_hash: str
+    rows: dict[Literal["train", "validation", "test"], PositiveInt]
+    layers: dict[str, PositiveInt]
+    metric: _KeptMetric
+    preprocessing: Preprocessing | None
+    parameters: NonNegativeInt
+    no_forecast: str | None
+    definitions: dict[str, str]
+    versions: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -91,7 +136,7 @@ class Study:
     parameters: int = 0
     no_forecast: str | None = None
     definitions: dict[str, str] = field(default_factory=dict)
-    _read: dict[str, tuple[Any, pl.DataFrame]] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _tables: dict[str, tuple[Any, pl.DataFrame]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not self.layers:
@@ -108,19 +153,25 @@ class Study:
         Raises
         ------
         StudyError
-            If the folder is missing, holds no study, or its spec is damaged.
+            If the folder is missing, holds no study, or its spec is damaged or of another format.
         """
         path = Path(path)
         try:
-            return cls.from_json(path, json.loads((path / SPEC).read_text("utf-8")))
+            content = read_file(path / SPEC)
+            saved = parse_json(content)
+            _refuse_other_format(path, saved.get("format"), content)
+            check_seal(content, SPEC)
+            return cls.from_json(path, saved)
         except (FileNotFoundError, NotADirectoryError):
             raise StudyError(f"{path} holds no study (there is no {SPEC}); give the folder a sweep wrote.") from None
         except OSError as error:
-            raise StudyError(f"{path / SPEC} cannot be read ({error.strerror}); check its rights.") from None
-        except (json.JSONDecodeError, UnicodeDecodeError, LookupError, TypeError, ValidationError, DataError) as error:
-            raise StudyError(
-                f"{path / SPEC} is damaged ({type(error).__name__}); move the folder away and sweep again."
-            ) from None
+            raise StudyError(f"{path / SPEC} cannot be read ({why_unreadable(error)}); check its rights.") from None
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            entry = ".".join(map(str, first["loc"])) or "spec"
+            raise DamagedError(path / SPEC, f"its entry {entry} is {first['input']!r:.60}") from None
+        except ValueError as error:
+            raise DamagedError(path / SPEC, str(error)) from None
 
     @classmethod
     def from_json(cls, path: Path, saved: Mapping[str, Any]) -> "Study":
@@ -133,27 +184,30 @@ class Study:
 
         Raises
         ------
-        StudyError
-            If it has another format.
+        ValueError
+            If it is not what `to_json` gives.
         """
-        if saved["format"] == _FIRST_FORMAT:
-            raise StudyError(f"{path} was written by nucleate 0.1, which this version does not read; sweep again.")
-        if saved["format"] != FORMAT:
-            raise StudyError(f"{path} was written in the format {saved['format']!r}; this version reads {FORMAT!r}.")
+        kept = _Kept.model_validate(saved)
+        spec = StudySpec.model_validate(kept.spec, context=READING)
+        widths = tuple(kept.layers.values())
+        if spec.model is None and widths != spec.hidden:
+            raise ValueError(f"its layers are {widths}, its hidden widths {spec.hidden}")
+        if len(kept.rows) < len(get_args(Literal["train", "validation", "test"])) or "python" not in kept.versions:
+            raise ValueError("its rows or its versions are not all there")
         return cls(
             path=path,
-            spec=StudySpec.model_validate(saved["spec"], context=READING),
-            data_hash=saved["data_hash"],
-            split_hash=saved["split_hash"],
-            versions=saved["versions"],
-            rows=saved["rows"],
-            widths=tuple(saved["layers"].values()),
-            layers=tuple(saved["layers"]),
-            metric=METRICS.get(saved["metric"]["name"]) or Metric(value=None, **saved["metric"]),
-            preprocessing=Preprocessing.model_validate(saved["preprocessing"]),
-            parameters=saved["parameters"],
-            no_forecast=saved["no_forecast"],
-            definitions=saved.get("definitions", {}),
+            spec=spec,
+            data_hash=kept.data_hash,
+            split_hash=kept.split_hash,
+            versions=kept.versions,
+            rows=dict(kept.rows.items()),
+            widths=widths,
+            layers=tuple(kept.layers),
+            metric=METRICS.get(kept.metric.name) or Metric(value=None, **kept.metric.model_dump()),
+            preprocessing=kept.preprocessing,
+            parameters=kept.parameters,
+            no_forecast=kept.no_forecast,
+            definitions=kept.definitions,
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -174,7 +228,17 @@ class Study:
             "versions": self.versions,
         }
 
-    @property
+    @cached_property
+    def identity(self) -> str:
+        """What tells this study's files from another's: of its spec, its data and the definitions of one's own."""
+        told = "\n".join((self.spec.digest, self.split_hash, *sorted(map(str, self.definitions.items()))))
+        return hashlib.sha256(told.encode()).hexdigest()[:16]
+
+    def place(self, file: str) -> str:
+        """What a file in this folder is called in its checksum: its place and whose it is."""
+        return f"{file}@{self.identity}"
+
+    @cached_property
     def plan(self) -> Plan:
         """The runs the spec asks for, and their chunks."""
         return Plan(self.spec)
@@ -192,9 +256,7 @@ class Study:
     @property
     def results(self) -> pl.DataFrame:
         """One row a finished run, in the order of the plan; see `nucleate.studies.tables` for the columns."""
-        measures = [one.name for one in self.spec.measures]
-        schema = tables.results_schema(self.spec.convention, self.layers, self.metric.name, measures)
-        return self._table("results", schema)
+        return self._table("results")
 
     @property
     def trajectories(self) -> pl.DataFrame:
@@ -203,19 +265,25 @@ class Study:
         Raises
         ------
         StudyError
-            If those of a chunk with results are missing.
+            If those of a chunk with results are missing, or some are damaged.
         """
         for results in (self.path / "results").glob("chunk-*.parquet"):
-            file = self.path / "trajectories" / results.name
-            if not file.exists():
-                raise StudyError(f"{file} is missing; sweep again into the folder, and it is made again.")
-        schema = tables.trajectories_schema(self.layers, [one.name for one in self.plan.measures])
-        return self._table("trajectories", schema)
+            self._refuse_missing(f"trajectories/{results.name}")
+        return self._table("trajectories")
 
     @property
     def forecasts(self) -> pl.DataFrame:
-        """One row a run: what was forecast before it was trained; `no_forecast` says why it is empty."""
-        return self._table("forecasts", tables.forecasts_schema(self.spec.convention))
+        """One row a run: what was forecast before it was trained; `no_forecast` says why it is empty.
+
+        Raises
+        ------
+        StudyError
+            If some of a finished study are missing, or some are damaged.
+        """
+        if self.no_forecast is None and not self.missing:
+            for chunk in self.plan.chunks:
+                self._refuse_missing(chunk_file("forecasts", chunk.number))
+        return self._table("forecasts")
 
     def network(self, run: int, at: At = "best", *, like: Any = None) -> Any:
         """A run's network, or other model.
@@ -239,22 +307,46 @@ class Study:
         ArchitectureError
             If that run is not stored, or ``like`` has another architecture.
         StudyError
-            For another moment, or without ``like`` where it is needed.
+            For another moment, without ``like`` where it is needed, or if the file is damaged.
         """
         if at not in get_args(At):
             raise StudyError(f"There is no model at {at!r} of a run; choose one of {', '.join(get_args(At))}.")
-        file, spec = self.path / model_file(run, at), self.spec
-        if like is None and spec.model is None:
-            return Network.load(file, spec.activation)
+        file, spec = model_file(run, at), self.spec
         if like is None and isinstance(spec.model, NameOnly):
             raise StudyError(
                 f"The models of {self.path} are made by {spec.model.name!r}, of which only the name is kept; pass one "
                 "of the same architecture: network(run, like=model)."
             )
-        if like is None:
-            inputs, outputs = self._shape
-            like = self.plan.start(self.plan.runs[0], inputs, outputs)
-        return load_model(file, like)
+        try:
+            content = self._read(file)
+        except FileNotFoundError:
+            raise ArchitectureError(
+                f"There is no network file {self.path / file}; the runs are 0 to {self.planned - 1}, and the same "
+                "sweep makes what is missing of them."
+            ) from None
+        try:
+            if spec.model is None:
+                activation = like.activation if isinstance(like, Network) else spec.activation
+                return self._fitting(Network.from_bytes(content, activation))
+            return model_from_bytes(content, self._first if like is None else like)
+        except ValueError as error:
+            if like is not None:
+                raise ArchitectureError(f"{self.path / file} is of no use ({error}); give a model like it.") from None
+            raise DamagedError(self.path / file, str(error)) from None
+
+    def _fitting(self, network: Network) -> Network:
+        inputs, outputs = self._shape
+        spec, expected = self.spec, (inputs, *self.spec.hidden, outputs)
+        with_bias = [bias is not None for bias in network.biases]
+        found = (network.widths, network.activation.name, with_bias, network.dtype)
+        if found != (expected, spec.activation.name, self.plan.with_bias, spec.dtype):
+            raise ValueError(f"it holds {network}, which is not of this study")
+        return network
+
+    @cached_property
+    def _first(self) -> Any:
+        """The model that the first run starts from."""
+        return self.plan.start(self.plan.runs[0], *self._shape)
 
     def load_problem(self, loss: Loss | None = None) -> Problem:
         """The data that the study is about, split as it was.
@@ -272,14 +364,20 @@ class Study:
         Raises
         ------
         StudyError
-            If the problem that is kept is damaged or has another loss.
+            If the problem that is kept is damaged, has another loss, or is missing where there is no other.
         SpecError, DataError
             As `StudySpec.load_problem`.
         """
         file = self.path / PROBLEM
         if not file.exists():
             return self.spec.load_problem(loss)
-        problem = read_problem(file, self.spec.loss if loss is None else loss)
+        try:
+            content = self._read(PROBLEM, "pass the problem again, as at first")
+            problem = problem_from_bytes(content, self.spec.loss if loss is None else loss)
+            if split_hash(problem) != self.split_hash:
+                raise ValueError("it is not the problem of this study")
+        except ValueError as error:
+            raise DamagedError(file, str(error), "pass the problem again, as at first") from None
         if problem.loss.value is not None:
             return problem
         return replace(problem, loss=replace(problem.loss, metric=self.metric))
@@ -295,13 +393,91 @@ class Study:
         Raises
         ------
         StudyError
-            If the file is damaged.
+            If the file is damaged, or that of a finished run is missing.
         """
-        file = self.path / snapshots_file(run)
         try:
-            return snapshots_from(load_file(file)) if file.exists() else []
-        except (SafetensorError, KeyError, OSError) as error:
-            raise StudyError(f"{file} is damaged ({error}); delete it to do without it.") from None
+            return self._snapshots(run)
+        except FileNotFoundError:
+            if run in self.results[tables.RUN]:
+                self._refuse_missing(snapshots_file(run))
+            return []
+
+    def _snapshots(self, run: int) -> list[Snapshot]:
+        if run not in self.plan.watched or not self.layers:
+            return []
+        file = snapshots_file(run)
+        try:
+            return snapshots_from_bytes(self._read(file), self.widths)
+        except ValueError as error:
+            raise DamagedError(self.path / file, str(error)) from None
+
+    def check(self, chunk: Chunk) -> None:
+        """Read everything that is kept of a finished chunk but its forecasts.
+
+        Parameters
+        ----------
+        chunk : Chunk
+
+        Raises
+        ------
+        DamagedError
+            At the first file that is not what was written there.
+        StudyError
+            If there is something that cannot be read.
+        FileNotFoundError, ArchitectureError
+            If a file is missing.
+        """
+        for table in ("results", "trajectories"):
+            self.rows_of(table, [chunk])
+        for run in chunk.runs:
+            for at in get_args(At):
+                self.network(run.number, at)
+            self._snapshots(run.number)
+
+    def rows_of(self, table: str, chunks: Sequence[Chunk]) -> pl.DataFrame:
+        """The rows of a table that these chunks have, checked.
+
+        Parameters
+        ----------
+        table : {"results", "trajectories", "forecasts"}
+        chunks : sequence of Chunk
+            Each of one run at least.
+
+        Raises
+        ------
+        DamagedError
+            If a file is not what was written there.
+        FileNotFoundError
+            If there is none.
+        """
+        schema, frames = self._schemas[table], []
+        most = 1 if table != "trajectories" else len(evaluation_steps(self.spec.steps, self.spec.evaluations))
+        for chunk in chunks:
+            file = chunk_file(table, chunk.number)
+            try:
+                frames.append(tables.table_from_bytes(self._read(file), schema, most * len(chunk.runs)))
+            except ValueError as error:
+                raise DamagedError(self.path / file, str(error)) from None
+        rows = pl.concat(frames)
+        wrong = check_table(table, rows, [len(frame) for frame in frames], self.plan, chunks, self.layer_widths)
+        if wrong is not None:
+            place, why = wrong
+            raise DamagedError(self.path / chunk_file(table, chunks[place].number), why)
+        return rows
+
+    @property
+    def layer_widths(self) -> dict[str, int]:
+        """The width of every measured layer, by its name."""
+        return dict(zip(self.layers, self.widths, strict=True))
+
+    @cached_property
+    def _schemas(self) -> dict[str, pl.Schema]:
+        convention, measures = self.spec.convention, [one.name for one in self.spec.measures]
+        return {
+            "results": tables.results_schema(convention, self.layers, self.metric.name, measures),
+            "trajectories": tables.trajectories_schema(self.layers, [one.name for one in self.plan.measures]),
+            "forecasts": tables.forecasts_schema(convention),
+        }
 
     @property
     def _shape(self) -> tuple[int, int]:
@@ -310,15 +486,42 @@ class Study:
             raise StudyError(f"{self.path} does not say how many inputs its models have; sweep again.")
         return len(self.preprocessing.encoded_inputs), len(self.preprocessing.units)
 
-    def _table(self, name: str, schema: pl.Schema) -> pl.DataFrame:
+    def _table(self, name: str) -> pl.DataFrame:
         """A table, read again only where its files have changed."""
         files = sorted((self.path / name).glob("chunk-*.parquet"))
         if not files:
-            return pl.DataFrame(schema=schema)
+            return pl.DataFrame(schema=self._schemas[name])
         stamp = [(file.name, file.stat().st_mtime_ns, file.stat().st_size) for file in files]
-        if name not in self._read or self._read[name][0] != stamp:
-            self._read[name] = stamp, tables.read_tables(files)
-        return self._read[name][1].clone()
+        if name not in self._tables or self._tables[name][0] != stamp:
+            self._tables[name] = stamp, self.rows_of(name, list(self._chunks_of(files)))
+        return self._tables[name][1].clone()
+
+    def _chunks_of(self, files: Sequence[Path]) -> Iterator[Chunk]:
+        chunks = self.plan.chunks
+        for file in files:
+            number = re.fullmatch(r"chunk-(\d{5,9})", file.stem)
+            if number is None or int(number[1]) >= len(chunks):
+                raise DamagedError(file, f"the study has the chunks 0 to {len(chunks) - 1}", "move it away")
+            yield chunks[int(number[1])]
+
+    def _read(self, file: str, remedy: str | None = None) -> bytes:
+        """A file of this study, checked; FileNotFoundError if there is none."""
+        try:
+            return read_sealed(self.path / file, self.place(file))
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            raise StudyError(
+                f"{self.path / file} cannot be read ({why_unreadable(error)}); check its rights, or move it away."
+            ) from None
+        except ValueError as error:
+            raise DamagedError(self.path / file, str(error), *([remedy] if remedy else [])) from None
+
+    def _refuse_missing(self, file: str) -> None:
+        if not (self.path / file).exists():
+            raise StudyError(
+                f"{self.path / file} is missing; run the same sweep again into the folder, and it is made again."
+            )
 
     def _repr_html_(self) -> str:
         spec = self.spec
@@ -334,6 +537,16 @@ class Study:
 
     def __repr__(self) -> str:
         return f"Study({str(self.path)!r}, {self.planned - self.missing} of {self.planned} runs)"
+
+
+def _refuse_other_format(path: Path, written: Any, content: bytes) -> None:
+    if not isinstance(written, str) or written == FORMAT:
+        return
+    if b"sha256:" in content:
+        check_seal(content)
+    if written == _FIRST_FORMAT:
+        raise StudyError(f"{path} was written by nucleate 0.1, which this version does not read; sweep again.")
+    raise StudyError(f"{path} was written in the format {written!r:.60}; this version reads {FORMAT!r}.")
 
 
 def chunk_file(table: str, chunk: int) -> str:

@@ -2,14 +2,13 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
 import numpy as np
-from safetensors import SafetensorError
-from safetensors.numpy import load, save
+from safetensors.numpy import save
 
-from nucleate.errors import DataError, StudyError
+from nucleate._files import parse_json, parse_tensors
+from nucleate.errors import StudyError
 from nucleate.observe import Snapshot
 from nucleate.problems import Loss, Preprocessing, Problem, Split, get_loss
 
@@ -40,22 +39,22 @@ def problem_to_bytes(problem: Problem) -> bytes:
     return save(contiguous, {"nucleate": json.dumps(told, ensure_ascii=False)})
 
 
-def read_problem(file: Path, loss: Loss | None) -> Problem:
+def problem_from_bytes(content: bytes, loss: Loss | None) -> Problem:
     """The problem that `problem_to_bytes` was given, under this loss or the one of the name that is kept.
 
     Raises
     ------
     StudyError
-        If the file is damaged, or was kept under a loss of another name.
+        If it was kept under a loss of another name.
+    ValueError
+        If these bytes are not those of a problem.
     """
+    tensors, metadata = parse_tensors(content)
+    told = parse_json(metadata.get("nucleate", "{}").encode())
     try:
-        content = file.read_bytes()
-        tensors = load(content)
-        size = int.from_bytes(content[:8], "little")
-        told = json.loads(json.loads(content[8 : 8 + size])["__metadata__"]["nucleate"])
         loss = get_loss(told["loss"], known=False) if loss is None else loss
         if told["loss"] != loss.name:
-            raise StudyError(f"{file} was kept under the loss {told['loss']!r}, not {loss.name!r}; give that one.")
+            raise StudyError(f"The problem was kept under the loss {told['loss']!r}, not {loss.name!r}; give that one.")
         train, validation, test = (Split(tensors[f"{part}.x"], tensors[f"{part}.y"]) for part in PARTS)
         return Problem(
             name=told["name"],
@@ -67,8 +66,8 @@ def read_problem(file: Path, loss: Loss | None) -> Problem:
             data_hash=told["data_hash"],
             notes=tuple(told["notes"]),
         )
-    except (SafetensorError, OSError, ValueError, KeyError, DataError) as error:
-        raise StudyError(f"{file} is damaged ({error}); pass the problem again, as at first.") from None
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"what is told of the problem lacks {error}") from None
 
 
 def snapshots_to_bytes(snapshots: Sequence[Snapshot]) -> bytes:
@@ -86,9 +85,38 @@ def snapshots_to_bytes(snapshots: Sequence[Snapshot]) -> bytes:
     return save(tensors)
 
 
-def snapshots_from(tensors: Mapping[str, np.ndarray]) -> list[Snapshot]:
-    """The snapshots of these tensors, in the order of the steps."""
-    layers = range(1, 1 + sum(name.startswith("directions.") for name in tensors))
+def snapshots_from_bytes(content: bytes, widths: Sequence[int]) -> list[Snapshot]:
+    """The snapshots that `snapshots_to_bytes` was given, in the order of the steps.
+
+    Parameters
+    ----------
+    content : bytes
+    widths : sequence of int
+        Of the measured layers.
+
+    Raises
+    ------
+    ValueError
+        If these bytes are not those of snapshots of such layers, with what is wrong.
+    """
+    tensors = parse_tensors(content)[0]
+    layers = range(1, len(widths) + 1)
+    expected = {"steps": ("int64", 1), **{f"directions.{layer}": ("float16", 3) for layer in layers}}
+    expected |= {f"{family}.{layer}": ("float32", 2) for family in _FAMILIES[1:] for layer in layers}
+    found = {name: (str(tensor.dtype), tensor.ndim) for name, tensor in tensors.items()}
+    if found != expected:
+        raise ValueError("it holds other tensors than the snapshots of this study")
+    steps = tensors["steps"]
+    if not len(steps) or (steps < 0).any() or (np.diff(steps) <= 0).any():
+        raise ValueError("its steps do not ascend")
+    for layer, width in enumerate(widths, start=1):
+        shapes = [tensors[f"{family}.{layer}"].shape for family in _FAMILIES]
+        shown, values = shapes[1][1], shapes[2][1]
+        rows = [shape[:2] for shape in shapes]
+        if rows != [(len(steps), shown), (len(steps), shown), (len(steps), values)] or shown > width:
+            raise ValueError(f"its shapes are {shapes} for a layer of width {width}")
+        if not (shown and values and shapes[0][2]):
+            raise ValueError(f"its layer {layer} is empty")
     return [
         Snapshot(step, *(tuple(tensors[f"{family}.{layer}"][index] for layer in layers) for family in _FAMILIES))
         for index, step in enumerate(tensors["steps"])

@@ -4,7 +4,6 @@ Files appear by atomic rename, a chunk's results last of its files. So a process
 one finds is finished, or is done again from the chunk's checkpoint or its start; and so is what somebody deleted.
 """
 
-import json
 import os
 import platform
 import warnings
@@ -19,9 +18,20 @@ from typing import get_args
 import polars as pl
 from filelock import FileLock, Timeout
 
-from nucleate._files import PARTIAL, write_atomically
+from nucleate._files import (
+    PARTIAL,
+    check_seal,
+    make_folder,
+    parse_json,
+    read_file,
+    read_sealed,
+    seal_tensors,
+    why_unreadable,
+    write_atomically,
+    write_json,
+)
 from nucleate._fingerprints import VERSIONED
-from nucleate.errors import StudyError
+from nucleate.errors import ArchitectureError, StudyError
 from nucleate.models import count_parameters
 from nucleate.observe import layers_of
 from nucleate.problems import Problem
@@ -30,6 +40,7 @@ from nucleate.studies.folder import (
     PROBLEM,
     SPEC,
     At,
+    DamagedError,
     Study,
     checkpoint_file,
     chunk_file,
@@ -63,7 +74,8 @@ class ChunkResult:
 class Keeper:
     """What writes into a study folder; `keep` gives one to the process that owns the folder.
 
-    Its methods take a `Chunk` of the study's plan, and all of them but the questions write files whole or not at all.
+    Its methods take a `Chunk` of the study's plan, and all of them but the questions write files whole or not at all,
+    with a checksum. The questions read all that is stored: what is damaged is to be made again, and a warning names it.
 
     Parameters
     ----------
@@ -76,44 +88,71 @@ class Keeper:
 
     def is_finished(self, chunk: Chunk) -> bool:
         """Whether all runs of a chunk are stored, with their trajectories and models."""
-        tables = [chunk_file(table, chunk.number) for table in ("results", "trajectories")]
-        models = [model_file(run.number, at) for run in chunk.runs for at in get_args(At)]
-        return all((self.study.path / file).exists() for file in tables + models)
+        files = [chunk_file(table, chunk.number) for table in ("results", "trajectories")]
+        files += [model_file(run.number, at) for run in chunk.runs for at in get_args(At)]
+        if not all((self.study.path / file).exists() for file in files):
+            return False
+        try:
+            self.study.check(chunk)
+        except DamagedError as error:
+            first, last = chunk.runs[0].number, chunk.runs[-1].number
+            _say_again(error, f"the runs {first} to {last} are trained again")
+            return False
+        except (FileNotFoundError, ArchitectureError):
+            return False
+        return True
 
     def lacks_forecasts(self, chunk: Chunk) -> bool:
         """Whether a chunk's forecasts can be made and are not stored."""
-        file = self.study.path / chunk_file("forecasts", chunk.number)
-        return self.study.no_forecast is None and not file.exists()
+        if self.study.no_forecast is not None:
+            return False
+        try:
+            self.study.rows_of("forecasts", [chunk])
+        except DamagedError as error:
+            _say_again(error, "it is made again")
+            return True
+        except FileNotFoundError:
+            return True
+        return False
 
     def keep_forecasts(self, chunk: Chunk, forecasts: pl.DataFrame | str) -> None:
         """Store the forecasts of a chunk, one row a run, or the sentence that says why the study can have none."""
         if not isinstance(forecasts, str):
-            self._write(chunk_file("forecasts", chunk.number), table_to_bytes(forecasts))
+            self._write_table(chunk_file("forecasts", chunk.number), forecasts)
         elif self.study.no_forecast is None:
             self.study = replace(self.study, no_forecast=forecasts)
             _write_spec(self.study)
 
     def checkpoint(self, chunk: Chunk) -> bytes | None:
         """An unfinished chunk's state, if one is stored."""
+        file = checkpoint_file(chunk.number)
         try:
-            return (self.study.path / checkpoint_file(chunk.number)).read_bytes()
+            return read_sealed(self.study.path / file, self.study.place(file))
         except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise _in_the_way(self.study.path / file, error) from None
+        except ValueError as error:
+            _say_again(DamagedError(self.study.path / file, str(error)), "its runs start again")
             return None
 
     def keep_checkpoint(self, chunk: Chunk, checkpoint: bytes) -> None:
         """Store an unfinished chunk's state."""
-        self._write(checkpoint_file(chunk.number), checkpoint)
+        self._write_tensors(checkpoint_file(chunk.number), checkpoint)
 
     def keep_result(self, chunk: Chunk, result: ChunkResult) -> None:
         """Store what came of a chunk, its results last; its checkpoint is of no use then."""
         for file, content in result.files.items():
-            self._write(file, content)
-        self._write(chunk_file("trajectories", chunk.number), table_to_bytes(result.trajectories))
-        self._write(chunk_file("results", chunk.number), table_to_bytes(result.results))
+            self._write_tensors(file, content)
+        self._write_table(chunk_file("trajectories", chunk.number), result.trajectories)
+        self._write_table(chunk_file("results", chunk.number), result.results)
         (self.study.path / checkpoint_file(chunk.number)).unlink(missing_ok=True)
 
-    def _write(self, file: str, content: bytes) -> None:
-        write_atomically(self.study.path / file, content)
+    def _write_table(self, file: str, table: pl.DataFrame) -> None:
+        write_atomically(self.study.path / file, table_to_bytes(table, self.study.place(file)))
+
+    def _write_tensors(self, file: str, content: bytes) -> None:
+        write_atomically(self.study.path / file, seal_tensors(content, self.study.place(file)))
 
 
 @contextmanager
@@ -141,14 +180,10 @@ def keep(path: str | Path, spec: StudySpec, problem: Problem, *, with_problem: b
     path = Path(path)
     wanted = _study_of(path, spec, problem)
     _refuse_foreign(path)
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StudyError(f"The folder {path} cannot be made ({error.strerror}); choose another with --out.") from None
+    make_folder(path)
     with _owned(path):
-        study = wanted
-        if (path / SPEC).exists():
-            begun = Study.load(path)
+        study, begun = wanted, _begun(path, wanted)
+        if begun is not None:
             _refuse_another(begun, wanted)
             if _redefined(begun, wanted) and not _has_runs(path):
                 # A definition was corrected before anything came of it.
@@ -159,12 +194,13 @@ def keep(path: str | Path, spec: StudySpec, problem: Problem, *, with_problem: b
                 # What is known of the spec and the metric here is more than their names.
                 study = replace(begun, spec=spec, metric=wanted.metric)
         for folder in (path, *(path / folder for folder in FOLDERS)):
-            folder.mkdir(exist_ok=True)
+            make_folder(folder)
             for partial in folder.glob(f".*{PARTIAL}"):
                 partial.unlink(missing_ok=True)
-        if with_problem and not (path / PROBLEM).exists():
-            write_atomically(path / PROBLEM, problem_to_bytes(problem))
-        if not (path / SPEC).exists():
+        _refuse_what_is_in_the_way(study)
+        if with_problem and not _has_problem(study):
+            write_atomically(path / PROBLEM, seal_tensors(problem_to_bytes(problem), study.place(PROBLEM)))
+        if begun is None or not (path / SPEC).exists():
             _write_spec(study)
         yield Keeper(study)
 
@@ -191,7 +227,73 @@ def _study_of(path: Path, spec: StudySpec, problem: Problem) -> Study:
 
 
 def _write_spec(study: Study) -> None:
-    write_atomically(study.path / SPEC, json.dumps(study.to_json(), indent=2, ensure_ascii=False).encode())
+    write_json(study.path / SPEC, study.to_json(), SPEC)
+
+
+def _say_again(error: DamagedError, what: str) -> None:
+    warnings.warn(f"{error.file} is damaged ({error.why}); {what}.", stacklevel=3)
+
+
+def _in_the_way(file: Path, error: OSError) -> StudyError:
+    return StudyError(f"{file} cannot be read ({why_unreadable(error)}); check its rights, or move it away.")
+
+
+def _begun(path: Path, wanted: Study) -> Study | None:
+    """The study that the folder holds; None of one whose spec is damaged, if all that is there is of the one wanted."""
+    if not os.path.lexists(path / SPEC):
+        return None
+    try:
+        return Study.load(path)
+    except DamagedError as error:
+        for file in _files_in(path):
+            if not _is_of(file, wanted):
+                raise StudyError(
+                    f"{error.file} is damaged ({error.why}), and {file} is not of this sweep; put that spec back, or "
+                    "choose another folder with --out."
+                ) from None
+        _say_again(error, "all else there is of this sweep, so it is written again")
+        return None
+
+
+def _files_in(path: Path) -> Iterator[Path]:
+    for folder in FOLDERS:
+        yield from (file for file in sorted((path / folder).glob("*")) if not file.name.endswith(PARTIAL))
+
+
+def _is_of(file: Path, study: Study) -> bool:
+    """Whether a file is of this study, or too damaged to say."""
+    try:
+        content = read_file(file)
+        check_seal(content)
+    except OSError as error:
+        raise _in_the_way(file, error) from None
+    except ValueError:
+        return True
+    try:
+        check_seal(content, study.place(f"{file.parent.name}/{file.name}"))
+    except ValueError:
+        return False
+    return True
+
+
+def _has_problem(study: Study) -> bool:
+    if not (study.path / PROBLEM).exists():
+        return False
+    try:
+        study.load_problem()
+    except DamagedError as error:
+        _say_again(error, "it is written again")
+        return False
+    return True
+
+
+def _refuse_what_is_in_the_way(study: Study) -> None:
+    """Refuse, before anything is trained, folders, devices and the like where a file is to be written."""
+    for folder in FOLDERS:
+        with os.scandir(study.path / folder) as entries:
+            for entry in entries:
+                if entry.name.startswith(("chunk-", "run-")) and not entry.is_file():
+                    raise StudyError(f"{entry.path} is in the way, for it is not a file; move it away.")
 
 
 def _refuse_foreign(path: Path) -> None:
@@ -282,7 +384,7 @@ def _owned(path: Path) -> Iterator[None]:
         raise StudyError(f"The folder {path} cannot be locked ({error.strerror}); choose another with --out.") from None
     with lock:
         known = {"host": platform.node(), "pid": os.getpid(), "since": datetime.now().isoformat(" ", "seconds")}
-        write_atomically(owner, json.dumps(known).encode())
+        write_json(owner, known)
         try:
             yield
         finally:
@@ -291,7 +393,7 @@ def _owned(path: Path) -> Iterator[None]:
 
 def _read_owner(file: Path) -> str:
     try:
-        known = json.loads(file.read_text("utf-8"))
+        known = parse_json(read_file(file))
         return f"process {known['pid']} on {known['host']} since {known['since']}"
     except (OSError, ValueError, KeyError):
         return "another process"

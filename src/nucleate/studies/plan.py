@@ -4,9 +4,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import polars as pl
+
 from nucleate.init_scale import InitScale
 from nucleate.network import Network
 from nucleate.observe import MEASURES, Measure
+from nucleate.studies import tables
 from nucleate.studies.spec import StudySpec
 
 CHUNK = 16
@@ -61,6 +64,25 @@ class Plan:
         starts = range(0, len(self.runs), CHUNK)
         return tuple(Chunk(number, self.runs[start : start + CHUNK]) for number, start in enumerate(starts))
 
+    @cached_property
+    def watched(self) -> frozenset[int]:
+        """The numbers of the runs of which snapshots are kept: the first seed of every scale and learning rate."""
+        return frozenset(run.number for run in self.runs if run.seed == self.spec.seeds[0])
+
+    @cached_property
+    def table(self) -> pl.DataFrame:
+        """A row a run: its number, init scale, learning rate and seed."""
+        names = (tables.RUN, self.spec.convention, tables.LR, tables.SEED)
+        columns = zip(*((run.number, run.scale, run.learning_rate, run.seed) for run in self.runs), strict=True)
+        types = (pl.Int64(), pl.Float64(), pl.Float64(), pl.Int64())
+        return pl.DataFrame(dict(zip(names, columns, strict=True)), dict(zip(names, types, strict=True)))
+
+    @property
+    def with_bias(self) -> list[bool]:
+        """Which layers of the study's networks have biases."""
+        spec = self.spec
+        return [spec.bias == "all" or (spec.bias == "first" and layer == 0) for layer in range(len(spec.hidden) + 1)]
+
     @property
     def measures(self) -> tuple[Measure, ...]:
         """What is measured of every layer: the package's measures, then the spec's own."""
@@ -89,7 +111,7 @@ class Plan:
             outputs,
             scale=scale,
             activation=spec.activation,
-            bias=[spec.bias == "all" or (spec.bias == "first" and layer == 0) for layer in range(len(spec.hidden) + 1)],
+            bias=self.with_bias,
             seed=run.seed,
             dtype=spec.dtype,
         )

@@ -6,11 +6,10 @@ its runs reached, so that the files of all chunks are one data set.
 
 from collections.abc import Sequence
 from io import BytesIO
-from pathlib import Path
 
 import polars as pl
 
-from nucleate.errors import StudyError
+from nucleate._files import CHECKSUM, mark, seal
 from nucleate.training import engine
 
 RUN, LR, SEED = "run", "lr", "seed"
@@ -189,25 +188,43 @@ def forecasts_schema(convention: str, *, with_outcomes: bool = False) -> pl.Sche
     )
 
 
-def table_to_bytes(table: pl.DataFrame) -> bytes:
-    """A Parquet file's bytes."""
+def table_to_bytes(table: pl.DataFrame, place: str = "") -> bytes:
+    """A Parquet file's bytes, with a checksum among its metadata.
+
+    Parameters
+    ----------
+    table : polars DataFrame
+    place : str
+        Which file it is, see `nucleate.studies.Study.place`.
+    """
     buffer = BytesIO()
-    table.write_parquet(buffer)
-    return buffer.getvalue()
+    table.write_parquet(buffer, metadata={CHECKSUM: mark(place)})
+    return seal(buffer.getvalue(), place)
 
 
-def read_tables(files: Sequence[Path]) -> pl.DataFrame:
-    """The rows of all chunks in their order; without files, a table without columns.
+def table_from_bytes(content: bytes, schema: pl.Schema, rows: int) -> pl.DataFrame:
+    """A table of this schema and at most so many rows.
+
+    Parameters
+    ----------
+    content : bytes
+        Of a Parquet file.
+    schema : polars Schema
+    rows : int
 
     Raises
     ------
-    StudyError
-        If a file is damaged.
+    ValueError
+        If it is none, with what is wrong.
     """
-    frames = []
-    for file in files:
-        try:
-            frames.append(pl.read_parquet(file))
-        except (pl.exceptions.PolarsError, OSError) as error:
-            raise StudyError(f"{file} is damaged ({error}); delete it and sweep again into the folder.") from None
-    return pl.concat(frames) if frames else pl.DataFrame()
+    try:
+        # A small file can declare more rows than fit into memory.
+        table = pl.read_parquet(BytesIO(content), n_rows=rows + 1)
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, ValueError) as error:
+        raise ValueError(f"it is not readable Parquet: {' '.join(str(error).split())}") from None
+    if len(table) > rows:
+        raise ValueError(f"it has more than {rows} rows")
+    if table.schema != schema:
+        wrong = [name for name in {**schema, **table.schema} if schema.get(name) != table.schema.get(name)]
+        raise ValueError(f"its columns are others in {wrong[0]!r}" if wrong else "its columns are in another order")
+    return table

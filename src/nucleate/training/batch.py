@@ -3,13 +3,14 @@
 import json
 import time
 from collections.abc import Callable, Collection, Sequence
-from typing import Any
+from typing import Any, get_args
 
 import jax
 import numpy as np
 import polars as pl
-from safetensors.numpy import load, save
+from safetensors.numpy import save
 
+from nucleate._files import parse_json, parse_tensors
 from nucleate.errors import SpecError
 from nucleate.models import describe, dtype_of, outputs_of, take_apart
 from nucleate.network import Network
@@ -30,7 +31,7 @@ from nucleate.problems import Problem
 from nucleate.training import engine
 from nucleate.training.checks import check_batch_size, check_runs
 from nucleate.training.run import Run
-from nucleate.training.settings import Settings, evaluation_steps, snapshot_evaluations
+from nucleate.training.settings import SNAPSHOTS, Settings, evaluation_steps, snapshot_evaluations
 from nucleate.training.stopping import (
     Status,
     dead_layer,
@@ -281,13 +282,18 @@ class Batch:
 
     def resume(self, checkpoint: bytes) -> None:
         """Go on from a `checkpoint` of a batch of the same arguments, to the bits of an uninterrupted one."""
-        tensors = load(checkpoint)
-        size = int.from_bytes(checkpoint[:8], "little")
-        story = json.loads(json.loads(checkpoint[8 : 8 + size])["__metadata__"]["story"])
+        tensors, metadata = parse_tensors(checkpoint)
+        story = parse_json(metadata["story"].encode())
+        if not all(len(story[part]) == len(self.statuses) for part in ("rows", "statuses", "notes", "snapshots")):
+            raise ValueError("it is of other runs")
+        if not 0 < story["evaluations"] <= len(self._schedule) or not set(story["statuses"]) <= {*get_args(Status)}:
+            raise ValueError("its story is not that of a batch")
         taken = zip(self._initial_layers, story["snapshots"], strict=True)
-        self._snapshots = [[snapshot(layers, 0)] * count if count else [] for layers, count in taken]
-        structure: Any = jax.tree.structure(self._kept())
+        self._snapshots = [[snapshot(layers, 0)] * min(count, SNAPSHOTS) for layers, count in taken]
+        kept, structure = jax.tree.flatten(self._kept())
         leaves = [tensors[str(index)] for index in range(len(tensors))]
+        if [(leaf.shape, leaf.dtype) for leaf in leaves] != [(np.shape(leaf), leaf.dtype) for leaf in kept]:
+            raise ValueError("it is of other models")
         self._runs, final, best, self._snapshots = jax.tree.unflatten(structure, leaves)
         self.final, self.best = list(map(self._frame, final)), list(map(self._frame, best))
         self._evaluations, self.rows, self.statuses = story["evaluations"], story["rows"], story["statuses"]
