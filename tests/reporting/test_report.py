@@ -32,6 +32,9 @@ from tests.reporting.planted import gated, straight
 pytestmark = pytest.mark.slow
 
 
+BRIEF = {"gains": [1.0, 0.1], "steps": 30, "evaluations": 8, "progress": False}
+
+
 class Reader(HTMLParser):
     """The elements of a page, its text outside scripts and styles, and the embedded data."""
 
@@ -145,26 +148,23 @@ def test_two_input_weights_are_shown_as_they_are_with_their_strength_as_radius(t
     np.testing.assert_allclose(points, wanted, atol=0.005)
 
 
-def test_an_unfinished_study_says_what_is_missing_and_shows_the_rest(study, tmp_path):
-    folder = copied(study, tmp_path)
-    results = folder / "results" / "chunk-00000.parquet"
-    pl.read_parquet(results).head(5).write_parquet(results)
-    page = Reader(report(folder, out=tmp_path / "page.html").read_text("utf-8"))
-    assert "not finished: 7 of 12 runs are still to do" in page.text
+def test_an_unfinished_study_says_what_is_missing_and_shows_the_rest(tmp_path):
+    grid = BRIEF | {"seeds": 9, "hidden": [6, 6]}
+    study = sweep("sine-5d", out=tmp_path / "study", **grid)
+    (study.path / "results" / "chunk-00001.parquet").unlink()
+    page = Reader(report(study.path, out=tmp_path / "page.html").read_text("utf-8"))
+    assert "not finished: 2 of 18 runs are still to do" in page.text
     assert load_texts("en")["recommendation"]["heading"] in page.text
-    shutil.rmtree(folder / "results")
-    page = Reader(report(folder, out=tmp_path / "page.html").read_text("utf-8"))
-    assert "No run of this study is finished yet (12 are still to do)" in page.text
+    shutil.rmtree(study.path / "results")
+    page = Reader(report(study.path, out=tmp_path / "page.html").read_text("utf-8"))
+    assert "No run of this study is finished yet (18 are still to do)" in page.text
     assert study.data_hash in page.text
 
 
-def test_a_study_without_forecasts_and_snapshots_still_makes_a_page(study, tmp_path):
-    folder = copied(study, tmp_path)
-    shutil.rmtree(folder / "forecasts")
-    shutil.rmtree(folder / "snapshots")
-    page = Reader(report(folder, out=tmp_path / "page.html").read_text("utf-8"))
+def test_a_study_of_mini_batches_has_a_page_without_forecasts(tmp_path):
+    study = sweep("sine-5d", out=tmp_path / "study", **BRIEF, hidden=[6], batch_size=20)
+    page = Reader(report(study, out=tmp_path / "page.html").read_text("utf-8"))
     assert load_texts("en")["runs"]["forecast_none"] in page.text
-    assert all(cell["snapshots"] is None for cell in page.data["cells"])
 
 
 def kept_with(folder, reduction, **changes):
@@ -261,7 +261,9 @@ def test_the_page_of_500_runs_stays_under_10_megabytes(tmp_path):
         row, copies = pl.read_parquet(study.path / file), []
         for run, (gain, lr, seed) in enumerate(cells):
             keys = {"run": run, "gain": gain, "lr": lr, "seed": seed}
-            copies.append(row.with_columns(**{name: pl.lit(keys[name]) for name in keys if name in row.columns}))
+            copies.append(
+                row.with_columns(**{name: pl.lit(keys[name], row.schema[name]) for name in keys if name in row.columns})
+            )
         rows = pl.concat(copies)
         for chunk in many.plan.chunks:
             file = f"{table}/chunk-{chunk.number:05d}.parquet"
@@ -276,9 +278,6 @@ def test_the_page_of_500_runs_stays_under_10_megabytes(tmp_path):
     data = Reader(page.read_text("utf-8")).data
     assert len(data["cells"]) == 100
     assert all(cell["snapshots"] for cell in data["cells"])
-
-
-BRIEF = {"gains": [1.0, 0.1], "steps": 30, "evaluations": 8, "progress": False}
 
 
 def test_a_model_that_is_no_network_has_a_page_with_its_layers_by_name(tmp_path):
@@ -319,7 +318,7 @@ def test_what_cannot_be_reported_is_one_sentence(study, tmp_path):
         report(study, out=tmp_path / "absent" / "page.html")
     folder = copied(study, tmp_path)
     (folder / "trajectories" / "chunk-00000.parquet").unlink()
-    with pytest.raises(StudyError, match=r"chunk-00000.parquet is missing; sweep again into the folder"):
+    with pytest.raises(StudyError, match=r"chunk-00000.parquet is missing; run the same sweep again into the folder"):
         report(folder, out=tmp_path / "page.html")
 
 

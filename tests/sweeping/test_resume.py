@@ -31,6 +31,12 @@ def contents(folder):
     return {file.relative_to(folder): file.read_bytes() for file in Path(folder).rglob("*") if file.is_file()}
 
 
+def flip(file, place):
+    content = bytearray(file.read_bytes())
+    content[place] ^= 1
+    file.write_bytes(content)
+
+
 def wait_for(found, process):
     while not found():
         assert process.poll() is None, "the sweep ended before it could be interrupted"
@@ -72,6 +78,7 @@ def test_a_finished_study_is_not_trained_again(uninterrupted, monkeypatch):
         "trajectories/chunk-00001.parquet",
         "forecasts/chunk-00000.parquet",
         "weights/run-00020-best.safetensors",
+        "snapshots/run-00009.safetensors",
     ],
 )
 def test_what_somebody_deleted_is_made_again(uninterrupted, lost):
@@ -105,8 +112,37 @@ def test_a_chunk_taken_up_from_its_checkpoint_comes_to_the_same_bits(options):
     assert [f"snapshots/run-{run:05d}.safetensors" in whole.files for run in range(4)] == [True, False, True, False]
 
 
-def test_a_damaged_checkpoint_is_named_and_says_how_to_go_on(uninterrupted, tmp_path):
-    with keep(tmp_path / "study", uninterrupted.spec, load_problem("sine-5d")) as keeper:
-        keeper.keep_checkpoint(Plan(uninterrupted.spec).chunks[0], b"torn")
+def test_a_damaged_checkpoint_is_named_and_its_runs_start_again(uninterrupted, tmp_path):
+    plan, problem, folder = Plan(uninterrupted.spec), load_problem("sine-5d"), tmp_path / "study"
+    asked = iter(2 * (5 * [False] + [True] * 2))
+    others = Plan(uninterrupted.spec.changed(hidden=[20, 19]))
+    with keep(folder, uninterrupted.spec, problem) as keeper:
+        # The first has a right checksum, and is of other models.
+        for chunk, source in ((plan.chunks[0], others), (plan.chunks[1], plan)):
+            keeper.keep_checkpoint(chunk, train_chunk(source, chunk, problem, stop=lambda: next(asked)))
     with pytest.raises(StudyError, match=r"chunk-00000.safetensors is damaged .*; delete it, and its runs start again"):
-        sweep("sine-5d", out=tmp_path / "study", progress=False, **GRID)
+        sweep("sine-5d", out=folder, progress=False, **GRID)
+    (folder / "checkpoints" / "chunk-00000.safetensors").unlink()
+    flip(folder / "checkpoints" / "chunk-00001.safetensors", 5000)
+    with pytest.warns(UserWarning, match=r"chunk-00001.safetensors is damaged .*; its runs start again"):
+        sweep("sine-5d", out=folder, progress=False, **GRID)
+    assert contents(folder) == contents(uninterrupted.path)
+
+
+@pytest.mark.parametrize(
+    ("damaged", "again"),
+    [
+        ("results/chunk-00001.parquet", "the runs 16 to 31 are trained again"),
+        ("trajectories/chunk-00000.parquet", "the runs 0 to 15 are trained again"),
+        ("weights/run-00020-best.safetensors", "the runs 16 to 31 are trained again"),
+        ("snapshots/run-00000.safetensors", "the runs 0 to 15 are trained again"),
+        ("forecasts/chunk-00002.parquet", "it is made again"),
+        ("spec.json", "it is written again"),
+    ],
+)
+def test_what_is_damaged_is_named_and_made_again(uninterrupted, damaged, again):
+    before = contents(uninterrupted.path)
+    flip(uninterrupted.path / damaged, 500)
+    with pytest.warns(UserWarning, match=rf"{damaged} is damaged .*; .*{again}"):
+        sweep("sine-5d", out=uninterrupted.path, progress=False, **GRID)
+    assert contents(uninterrupted.path) == before

@@ -45,6 +45,7 @@ from nucleate.studies.folder import (
     checkpoint_file,
     chunk_file,
     model_file,
+    snapshots_file,
 )
 from nucleate.studies.formats import PARTS, problem_to_bytes, split_hash
 from nucleate.studies.plan import Chunk, Plan
@@ -90,6 +91,8 @@ class Keeper:
         """Whether all runs of a chunk are stored, with their trajectories and models."""
         files = [chunk_file(table, chunk.number) for table in ("results", "trajectories")]
         files += [model_file(run.number, at) for run in chunk.runs for at in get_args(At)]
+        if self.study.layers:
+            files += [snapshots_file(run.number) for run in chunk.runs if run.number in self.study.plan.watched]
         if not all((self.study.path / file).exists() for file in files):
             return False
         try:
