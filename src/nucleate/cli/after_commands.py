@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from nucleate.exports import Export
     from nucleate.problems import Problem
     from nucleate.reduction import Reduction
+    from nucleate.studies import Study
 
 
 @takes(DATA_FLAGS)
@@ -64,9 +65,8 @@ def reduce(
 
 def _of_study(folder: Path, given: dict[str, Any], options: dict[str, Any]) -> tuple["Reduction", "Problem"]:
     from nucleate.reduction import reduce_study
-    from nucleate.studies import Study
 
-    study = Study.load(folder)
+    study = _open(folder)
     if given.keys() - {"data"}:
         raise SpecError(f"The study {folder} knows its target, loss and split; leave these flags out.")
     problem = study.spec.changed(**given).load_problem() if given else study.load_problem()
@@ -124,7 +124,7 @@ def report(
     """After a sweep: one self-contained page to show to someone who will not read code."""
     from nucleate.reporting import report as write_report
 
-    page = write_report(study, lang=lang, out=out)
+    page = write_report(_open(study), lang=lang, out=out)
     if json:
         print_json({"report": str(page), "bytes": page.stat().st_size})
     else:
@@ -157,15 +157,23 @@ def plot(
 ) -> None:
     """After a sweep: one picture of a study as a file for a paper."""
     from nucleate import figures
-    from nucleate.studies import Study
 
     out = out or Path(f"{kind}.pdf")
     figures.check_path(out)
-    figures.save(PICTURES[kind](figures, Study.load(study), run), out)
+    figures.save(PICTURES[kind](figures, _open(study), run), out)
     if json:
         print_json({"figure": str(out)})
     else:
         print(out)
+
+
+def _open(folder: Path) -> "Study":
+    from nucleate.studies import Study
+
+    study = Study.load(folder)
+    if study.missing:
+        say_notes([f"{study.missing} of {study.planned} runs of {folder} are still to do; the same sweep goes on."])
+    return study
 
 
 def _kept_reduction(study: Any) -> "Reduction":

@@ -47,7 +47,7 @@ def loss_by_scale(study: Study) -> Figure:
     for panel, lr in zip(axes, spec.lrs, strict=True):
         for scale, color in zip(sorted(spec.scales), by_scale, strict=True):
             cell = curves.filter((pl.col("lr") == lr) & (pl.col(spec.convention) == scale))
-            for _, run in cell.group_by("run"):
+            for _, run in cell.group_by("run", maintain_order=True):
                 panel.plot(run["step"] + 1, run["train_loss"], color=color, lw=0.5, alpha=0.5)
             median = cell.group_by("step").agg(pl.col("train_loss").median()).sort("step")
             panel.plot(median["step"] + 1, median["train_loss"], color=color, lw=1.3, label=f"{scale:g}")

@@ -111,7 +111,10 @@ def _from_json(content: dict[str, Any], folder: Path) -> Reduction:
     read = {name: _network(folder / f"{name}.safetensors", content["files"][name]) for name in _NETWORKS}
     original, network = read["original"], read["network"]
     preprocessing = Preprocessing.from_json(json.dumps(content["preprocessing"]))
-    metric = METRICS.get(content["metric"]["name"]) or Metric(value=None, **content["metric"])
+    name, larger_is_better, is_share = (content["metric"][key] for key in _OF_METRIC)
+    if (type(name), type(larger_is_better), type(is_share)) != (str, bool, bool):
+        raise ValueError(f"its metric is {content['metric']!r:.60}")
+    metric = METRICS.get(name) or Metric(name, None, larger_is_better=larger_is_better, is_share=is_share)
     groups = tuple(_groups(original, **group) for group in content["groups"])
     types = get_type_hints(Reduction)
     plain = {name: types[name] for name in types if name in content and name not in _BY_HAND}

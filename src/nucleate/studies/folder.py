@@ -31,7 +31,8 @@ from nucleate.training import READING, evaluation_steps
 
 FORMAT = "nucleate study 2"
 _FIRST_FORMAT = "nucleate study 1"
-FOLDERS = ("results", "trajectories", "forecasts", "weights", "snapshots", "checkpoints")
+TABLES = ("results", "trajectories", "forecasts")
+FOLDERS = (*TABLES, "weights", "snapshots", "checkpoints")
 SPEC, PROBLEM = "spec.json", "problem.safetensors"
 At = Literal["initial", "final", "best"]
 """When in a run: at its start, at its last evaluation, and at the one with the lowest validation loss."""
@@ -192,6 +193,12 @@ class Study:
         widths = tuple(kept.layers.values())
         if spec.model is None and widths != spec.hidden:
             raise ValueError(f"its layers are {widths}, its hidden widths {spec.hidden}")
+        if spec.model is None and kept.preprocessing is not None:
+            inputs, outputs = _ends(kept.preprocessing)
+            ends, plan = (inputs, *spec.hidden, outputs), Plan(spec)
+            parameters = sum(m * (n + has) for n, m, has in zip(ends, ends[1:], plan.with_bias, strict=False))
+            if kept.parameters != parameters:
+                raise ValueError(f"its networks have {parameters} parameters, not {kept.parameters}")
         if len(kept.rows) < len(get_args(Literal["train", "validation", "test"])) or "python" not in kept.versions:
             raise ValueError("its rows or its versions are not all there")
         return cls(
@@ -484,7 +491,7 @@ class Study:
         """Inputs and outputs of the models."""
         if self.preprocessing is None:
             raise StudyError(f"{self.path} does not say how many inputs its models have; sweep again.")
-        return len(self.preprocessing.encoded_inputs), len(self.preprocessing.units)
+        return _ends(self.preprocessing)
 
     def _table(self, name: str) -> pl.DataFrame:
         """A table, read again only where its files have changed."""
@@ -537,6 +544,10 @@ class Study:
 
     def __repr__(self) -> str:
         return f"Study({str(self.path)!r}, {self.planned - self.missing} of {self.planned} runs)"
+
+
+def _ends(preprocessing: Preprocessing) -> tuple[int, int]:
+    return len(preprocessing.encoded_inputs), len(preprocessing.units)
 
 
 def _refuse_other_format(path: Path, written: Any, content: bytes) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import polars as pl
 from filelock import FileLock, Timeout
@@ -39,6 +39,7 @@ from nucleate.studies.folder import (
     FOLDERS,
     PROBLEM,
     SPEC,
+    TABLES,
     At,
     DamagedError,
     Study,
@@ -246,7 +247,12 @@ def _begun(path: Path, wanted: Study) -> Study | None:
     if not os.path.lexists(path / SPEC):
         return None
     try:
-        return Study.load(path)
+        begun = Study.load(path)
+        if begun.identity == wanted.identity:
+            for name in ("data_hash", "rows", "widths", "layers", "preprocessing", "parameters", "metric"):
+                if _told(begun, name) != _told(wanted, name):
+                    raise DamagedError(path / SPEC, f"its {name} is not that of the data and the spec")
+        return begun
     except DamagedError as error:
         for file in _files_in(path):
             if not _is_of(file, wanted):
@@ -256,6 +262,10 @@ def _begun(path: Path, wanted: Study) -> Study | None:
                 ) from None
         _say_again(error, "all else there is of this sweep, so it is written again")
         return None
+
+
+def _told(study: Study, name: str) -> Any:
+    return study.metric.name if name == "metric" else getattr(study, name)
 
 
 def _files_in(path: Path) -> Iterator[Path]:
@@ -292,11 +302,14 @@ def _has_problem(study: Study) -> bool:
 
 def _refuse_what_is_in_the_way(study: Study) -> None:
     """Refuse, before anything is trained, folders, devices and the like where a file is to be written."""
+    chunks = {chunk_file("", chunk.number).removeprefix("/") for chunk in study.plan.chunks}
     for folder in FOLDERS:
         with os.scandir(study.path / folder) as entries:
             for entry in entries:
                 if entry.name.startswith(("chunk-", "run-")) and not entry.is_file():
                     raise StudyError(f"{entry.path} is in the way, for it is not a file; move it away.")
+                if folder in TABLES and entry.name.startswith("chunk-") and entry.name not in chunks:
+                    raise StudyError(f"{entry.path} is in the way, for the study has no such chunk; move it away.")
 
 
 def _refuse_foreign(path: Path) -> None:
