@@ -170,7 +170,7 @@ def test_a_spec_edited_by_hand_is_named_and_the_sweep_that_made_it_writes_it_aga
 
 def test_what_is_missing_or_too_much_is_named(study):
     (study.path / "snapshots" / "run-00000.safetensors").unlink()
-    with pytest.raises(StudyError, match="run-00000.safetensors is missing; run the same sweep again"):
+    with pytest.raises(StudyError, match=r"run-00000.safetensors is missing; run the same sweep again"):
         study.snapshots(0)
     (study.path / FORECASTS).rename(study.path / "forecasts" / "chunk-00009.parquet")
     with pytest.raises(StudyError, match=r"chunk-00000.parquet is missing; run the same sweep again"):
