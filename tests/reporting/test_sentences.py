@@ -6,8 +6,8 @@ import polars as pl
 import pytest
 
 from nucleate import Study
+from nucleate.baselines import Baseline, Comparison
 from nucleate.problems import ACCURACY
-from nucleate.reduction import Baseline, Comparison
 from nucleate.reporting.sentences import answer, limits, load_texts, recommendation, say_times
 from nucleate.studies import study_findings
 from tests.reporting.planted import STUCK, study_of

@@ -8,12 +8,11 @@ from typing import Any
 import numpy as np
 
 from nucleate._files import write_atomically
+from nucleate.baselines import baseline_from_json
 from nucleate.errors import ArchitectureError, StudyError
 from nucleate.network import Network
 from nucleate.problems import METRICS, Metric, Preprocessing
-from nucleate.reduction.baselines import Baseline
 from nucleate.reduction.certificate import Certificate
-from nucleate.reduction.comparison import Comparison
 from nucleate.reduction.layers import Bound
 from nucleate.reduction.merging import Groups
 from nucleate.reduction.reduction import BeforeAfter, Reduction, guarantee
@@ -98,13 +97,9 @@ def _from_json(content: dict[str, Any], folder: Path) -> Reduction:
     content["metric"] = METRICS.get(content["metric"]["name"]) or Metric(value=None, **content["metric"])
     content["certificate"] = Certificate(**content["certificate"])
     content["bound"] = content["bound"] and Bound(**content["bound"])
-    content["baselines"] = tuple(_baseline(**baseline) for baseline in content["baselines"])
+    content["baselines"] = tuple(baseline_from_json(**baseline) for baseline in content["baselines"])
     content["groups"] = tuple(Groups(group["layer"], np.array(group["labels"])) for group in content["groups"])
     content["preprocessing"] = Preprocessing.from_json(json.dumps(content["preprocessing"]))
     for name in ("original", "network"):
         content[name] = Network.load(folder / f"{name}.safetensors")
     return Reduction(**content)
-
-
-def _baseline(widths: list[int], comparison: dict[str, Any] | None, **plain: Any) -> Baseline:
-    return Baseline(widths=tuple(widths), comparison=None if comparison is None else Comparison(**comparison), **plain)

@@ -9,9 +9,10 @@ from typing import Any
 
 import polars as pl
 
+from nucleate.baselines import Baseline, Comparison
 from nucleate.errors import NucleateError, StudyError
 from nucleate.problems import Metric
-from nucleate.reduction import Baseline, Comparison, Reduction
+from nucleate.reduction import Reduction
 from nucleate.studies import FAILED, Cell, Findings, Study
 
 LANGUAGES = ("en", "ja")
