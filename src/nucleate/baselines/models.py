@@ -65,8 +65,8 @@ def baseline_from_json(
     """The baseline of which `dataclasses.asdict` was kept."""
     return Baseline(
         widths=tuple(widths),
-        comparison=comparison and Comparison(**comparison),
-        on_test=on_test and Comparison(**on_test),
+        comparison=None if comparison is None else Comparison(**comparison),
+        on_test=None if on_test is None else Comparison(**on_test),
         **plain,
     )
 

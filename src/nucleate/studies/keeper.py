@@ -104,13 +104,17 @@ class Keeper:
         """Store an unfinished chunk's state."""
         self._write(checkpoint_file(chunk.number), checkpoint)
 
+    def drop_checkpoint(self, chunk: Chunk) -> None:
+        """Let go of a state that is of no use any more."""
+        (self.study.path / checkpoint_file(chunk.number)).unlink(missing_ok=True)
+
     def keep_result(self, chunk: Chunk, result: ChunkResult) -> None:
         """Store what came of a chunk, its results last; its checkpoint is of no use then."""
         for file, content in result.files.items():
             self._write(file, content)
         self._write(chunk_file("trajectories", chunk.number), table_to_bytes(result.trajectories))
         self._write(chunk_file("results", chunk.number), table_to_bytes(result.results))
-        (self.study.path / checkpoint_file(chunk.number)).unlink(missing_ok=True)
+        self.drop_checkpoint(chunk)
 
     def _write(self, file: str, content: bytes) -> None:
         write_atomically(self.study.path / file, content)
