@@ -5,7 +5,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import polars as pl
 
@@ -299,7 +299,9 @@ def unjudged_findings(study: Study) -> Findings:
 
 
 def judge_study(
-    findings: Findings, problem: Problem, narrow: Callable[[Findings], Contender | str] | None = None
+    findings: Findings,
+    problem: Problem,
+    narrow: Callable[[Findings], Contender | Literal["model", "plateau"]] | None = None,
 ) -> Judgement:
     """What the held-out rows say of a study.
 
@@ -310,7 +312,7 @@ def judge_study(
     problem : Problem
         The study's own.
     narrow : callable, optional
-        From findings to the narrow network beside them, or the sentence that says why there is none.
+        From findings to the narrow network beside them, or why there is none.
 
     Returns
     -------
@@ -324,13 +326,13 @@ def judge_study(
     study, judged = findings.study, findings.judged
     if not judged:
         baselines, _ = hold_against_baselines(study, problem, (), None)
-        return Judgement((None,) * len(findings.cells), baselines=baselines, lacks_narrow="No run has trained.")
+        return Judgement((None,) * len(findings.cells), baselines=baselines, lacks_narrow="trained")
     best, largest = judged.index(findings.best), judged.index(findings.largest_scale)
     compared = compare_cells(study, problem, [cell.told for cell in judged], best, largest)
     standings = dict(zip(judged, compared, strict=True))
     judgement = Judgement(tuple(map(standings.get, findings.cells)))
     findings = replace(findings, judgement=judgement)
-    beside = "It has not been trained; sweep again into the folder." if narrow is None else narrow(findings)
+    beside = "untrained" if narrow is None else narrow(findings)
     contender, lacks = (None, beside) if isinstance(beside, str) else (beside, None)
     run = findings.recommended_run
     baselines, further = hold_against_baselines(study, problem, findings.recommended.told, run, contender)

@@ -64,8 +64,9 @@ class Judgement:
         The loss's further metrics of that run, on the test rows.
     baselines : tuple of Baseline
         Each held against the seeds of the recommended cell.
-    lacks_narrow : str or None
-        Why no narrow network is among them.
+    lacks_narrow : {"untrained", "model", "plateau", "trained"} or None
+        Why no narrow network is among them: it is still to be trained; the model is not one of our networks; no run has
+        left its plateau; none has trained.
     """
 
     standings: tuple[Standing | None, ...]

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Literal
 
 import numpy as np
 
@@ -17,7 +18,7 @@ Trainer = Callable[[Batch], Sequence[Run]]
 """What trains a batch to its end."""
 
 
-def narrow_network(findings: Findings, problem: Problem, train: Trainer) -> Contender | str:
+def narrow_network(findings: Findings, problem: Problem, train: Trainer) -> Contender | Literal["model", "plateau"]:
     """The networks of a study, as narrow as the recommended cell works, and trained as it was.
 
     They start from the recommended scale, and, as a narrow network has no need of a small start, from the standard
@@ -32,15 +33,15 @@ def narrow_network(findings: Findings, problem: Problem, train: Trainer) -> Cont
 
     Returns
     -------
-    Contender or str
-        The latter says why there is none.
+    Contender or {"model", "plateau"}
+        The latter says why there is none: it is not one of our networks, or no run has left its plateau.
     """
     study, chosen = findings.study, findings.recommended
     spec = study.spec
     if spec.model is not None:
-        return "There is no narrow network beside a model of one's own."
+        return "model"
     if not chosen.learned:
-        return "There is no narrow network, for no run has left its plateau."
+        return "plateau"
     same = {"hidden": findings.narrow_widths, "lrs": (chosen.lr,)}
     plans = [
         Plan(spec.changed(**same, **{f"{scale.convention}s": (scale.value,)}))

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from types import FrameType
+from typing import Literal
 
 import polars as pl
 
@@ -165,7 +166,7 @@ class _Work:
         self._tell(Progress(self._finished, self._total, 1.0, doing="comparing with simpler models"))
         save_judgement(study, judge_study(unjudged_findings(study), self._problem, self._narrow))
 
-    def _narrow(self, findings: Findings) -> Contender | str:
+    def _narrow(self, findings: Findings) -> Contender | Literal["model", "plateau"]:
         # Beyond those of the study, so that its state is not taken for one of theirs.
         chunk = Chunk(len(self._plan.chunks), ())
         found = narrow_network(findings, self._problem, partial(self._train, chunk))
