@@ -122,6 +122,7 @@ def _contents(study: Study, texts: dict[str, dict[str, str]]) -> dict[str, Any]:
         "say_metric": partial(sentences.say_metric, findings.metric),
         "statuses": sentences.say_statuses(study.results, texts),
         "judgement": findings.judgement,
+        "recommended": None,
         "say_comparison": partial(sentences.say_comparison, metric=findings.metric, texts=texts),
     }
     reduction, unreadable = _reduction(study)

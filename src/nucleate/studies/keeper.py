@@ -36,6 +36,7 @@ from nucleate.studies.folder import (
     model_file,
 )
 from nucleate.studies.formats import PARTS, problem_to_bytes, split_hash
+from nucleate.studies.judgement import JUDGEMENT
 from nucleate.studies.plan import Chunk, Plan
 from nucleate.studies.spec import StudySpec
 from nucleate.studies.tables import table_to_bytes
@@ -201,7 +202,7 @@ def _write_spec(study: Study) -> None:
 def _refuse_foreign(path: Path) -> None:
     if (path / SPEC).exists() or not path.exists():
         return
-    ours = (*FOLDERS, PROBLEM, _LOCK, _OWNER)
+    ours = (*FOLDERS, PROBLEM, JUDGEMENT, _LOCK, _OWNER)
     if not path.is_dir() or any(
         entry.name not in ours and not entry.name.endswith(PARTIAL) for entry in path.iterdir()
     ):
