@@ -12,9 +12,9 @@ the difference to gain 1 on the same split.
 import numpy as np
 
 from nucleate import InitScale, Network, Run, get_activation, load_problem, train_many
+from nucleate.baselines import Baseline, linear_model, narrow_network
 from nucleate.models import count_parameters
 from nucleate.problems import Problem
-from nucleate.reduction import Baseline, linear_model, narrow_network
 
 # Learning rates at which all gains train.
 PROBLEMS = {"diabetes": 0.05, "breast_cancer": 0.2, "wine": 0.2, "digits": 0.5, "teacher-3": 0.1, "sine-5d": 0.01}

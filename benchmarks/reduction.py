@@ -34,9 +34,10 @@ from pruning_rivals import RIVALS, fine_tune, from_torch, to_torch, with_weight_
 
 import nucleate
 from nucleate import InitScale, Network, Reduction, Run, get_activation, load_problem, train_many
+from nucleate.baselines import linear_model, narrow_network
 from nucleate.exports import export
 from nucleate.problems import Problem, Split
-from nucleate.reduction import linear_model, load_reduction, narrow_network, save_reduction
+from nucleate.reduction import load_reduction, save_reduction
 
 # The learning rate of gradient descent at which all gains train.
 SETS = {"diabetes": 0.05, "breast_cancer": 0.2, "wine": 0.2, "digits": 0.5, "elevation": 0.1}

@@ -5,8 +5,9 @@ import pytest
 from hypothesis import settings
 
 from nucleate import InitScale, Network, load_problem, sweep
+from nucleate.baselines import Baseline, Comparison
 from nucleate.problems import RMSE
-from nucleate.reduction import Baseline, BeforeAfter, Certificate, Comparison, Reduction, groups
+from nucleate.reduction import BeforeAfter, Certificate, Reduction, groups
 
 # One profile everywhere: no deadline (a slow machine must not fail a test), the same examples at every run.
 settings.register_profile("nucleate", deadline=None, derandomize=True, max_examples=40)

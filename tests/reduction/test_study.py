@@ -48,6 +48,24 @@ def test_another_run_is_reduced_where_asked_for(study, tmp_path):
         reduce_study(copy, run=2)
 
 
+def test_the_reductions_of_a_study_are_counted(study, tmp_path):
+    """Whoever makes three and takes one is told three times the chance; the same once more is nothing to choose."""
+    copy = nucleate.Study.load(shutil.copytree(study.path, tmp_path / "study"))
+    shutil.rmtree(copy.path / FOLDER, ignore_errors=True)
+    (other,) = {0, 1} - {recommended_run(copy)}
+    tried = [{}, {"seed": 1}, {"seed": 0}, {"run": other}]
+    options = {"tolerance": 0.05, "method": "merge", "baselines": False}
+    made = [reduce_study(copy, **options, **settings).certificate for settings in tried]
+    assert [certificate.among for certificate in made] == [1, 2, 2, 3]
+    last = load_reduction(copy.path / FOLDER).certificate
+    assert last.among == 3
+    assert last.probability == pytest.approx(3 / (last.rows + 1))
+    assert f"a chance of at most 3 in {last.rows + 1}. This counts the 3 reductions made of this study." in str(last)
+    (copy.path / FOLDER / "made.json").write_text("[1", "utf-8")
+    with pytest.raises(nucleate.StudyError, match="it is not known how many reductions were made of the study"):
+        reduce_study(copy, **options)
+
+
 def test_it_is_kept_with_the_study_and_timed(study, reduction):
     again = load_reduction(study.path / FOLDER)
     assert str(again) == str(reduction)

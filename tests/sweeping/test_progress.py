@@ -40,7 +40,8 @@ def test_a_study_tells_where_it_stands_before_it_compiles_and_when_there_is_noth
     run_study(SPEC, load_problem("sine-5d"), tmp_path / "study", on_progress=told.append)
     assert told[0] == Progress(0, 2, 0.0)
     assert told[1].loss > 0
-    assert (told[-1].runs_finished, told[-1].share, len(told[-1].effective_neurons)) == (2, 1.0, 1)
+    assert (told[-2].runs_finished, told[-2].share, len(told[-2].effective_neurons)) == (2, 1.0, 1)
+    assert str(told[-1]) == "comparing with simpler models"
     again = []
     run_study(SPEC, load_problem("sine-5d"), tmp_path / "study", on_progress=again.append)
     assert again == [Progress(2, 2, 1.0)]

@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 
 from nucleate.cli.flags import DATA_FLAGS, Json, StudyArgument, takes
-from nucleate.cli.output import print_json, say_notes
+from nucleate.cli.output import baseline_as_json, print_json, say_notes
 from nucleate.errors import SpecError
 
 if TYPE_CHECKING:
@@ -101,14 +101,7 @@ def as_json(reduction: "Reduction", kept: list[Path], exports: list["Export"]) -
         "certificate": asdict(reduction.certificate) | {"probability": reduction.certificate.probability},
         "bound": reduction.bound and asdict(reduction.bound),
         "further": asdict(reduction.further),
-        "baselines": [
-            asdict(baseline)
-            | {
-                "comparison": baseline.comparison
-                and asdict(baseline.comparison) | {"verdict": baseline.comparison.verdict}
-            }
-            for baseline in reduction.baselines
-        ],
+        "baselines": [baseline_as_json(baseline) for baseline in reduction.baselines],
         "groups": [list(group.sizes) for group in reduction.groups],
         "kept": [str(path) for path in kept],
         "exports": [asdict(export) | {"path": str(export.path)} for export in exports],

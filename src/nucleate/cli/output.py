@@ -5,6 +5,7 @@ import math
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from rich.table import Table
 if TYPE_CHECKING:
     import polars as pl
 
+    from nucleate.baselines import Baseline, Comparison
     from nucleate.experiments import Experiment, Verdict
     from nucleate.forecasting import Forecast
     from nucleate.studies import Study, StudySpec
@@ -65,7 +67,81 @@ def print_study(study: "Study", by_cell: bool = False) -> None:
         if note:
             runs = noted[tables.RUN].to_list()
             print(f"Note on {'run' if len(runs) == 1 else 'runs'} {', '.join(map(str, runs))}: {note}.")
+    print_judgement(study)
     print(study.path)
+
+
+def print_judgement(study: "Study") -> None:
+    """The recommended run beside simpler models, and the page's advice."""
+    from nucleate.reporting import advise
+    from nucleate.studies import load_judgement, tables
+
+    judgement, metric = load_judgement(study), study.metric.name
+    if judgement is None:
+        return
+    further = list(judgement.further or judgement.baselines[0].further)
+    columns = ["model", "widths", "parameters", f"validation {metric}", f"test {metric}"]
+    rows = [_baseline_row(baseline, further) for baseline in judgement.baselines]
+    if judgement.run is not None:
+        run = study.results.row(study.results["run"].index_of(judgement.run), named=True)
+        metrics = [run[tables.metric_on_validation(metric)], run[tables.metric_on_test(metric)]]
+        metrics += [judgement.further[name] for name in further] if judgement.further else []
+        widths = ",".join(map(str, study.widths))
+        rows.insert(0, [f"run {judgement.run}", widths or "—", str(study.parameters), *map(_say, metrics), ""])
+    _print_table(
+        "beside simpler models, the best validated seed of each",
+        [*columns, *(f"test {name}" for name in further), "against the network, on validation and test"],
+        rows,
+    )
+    for sentence in advise(study):
+        print(sentence)
+
+
+def _baseline_row(baseline: "Baseline", further: Sequence[str]) -> list[str]:
+    metrics = [baseline.validation, baseline.test, *(baseline.further[name] for name in further)]
+    widths = ",".join(map(str, baseline.widths)) or "—"
+    compared = "" if baseline.comparison is None else str(baseline.comparison)
+    return [baseline.name, widths, str(baseline.parameters), *map(_say, metrics), compared]
+
+
+def judgement_as_json(study: "Study") -> dict[str, Any]:
+    """The recommended run, the baselines beside it, and how the cells compare; empty where nothing is kept."""
+    from nucleate.studies import load_judgement, unjudged_findings
+
+    judgement = load_judgement(study)
+    if judgement is None:
+        return {}
+    cells = [
+        {
+            study.spec.convention: cell.scale,
+            "lr": cell.lr,
+            **{name: getattr(cell, name) for name in ("learned", "stuck", "failed", "validation", "test")},
+            "compared": standing
+            and {
+                "with_best": comparison_as_json(standing.best),
+                "with_largest": comparison_as_json(standing.largest),
+                "with_largest_on_test": comparison_as_json(standing.largest_on_test),
+            },
+        }
+        for cell, standing in zip(unjudged_findings(study).cells, judgement.standings, strict=True)
+    ]
+    return {
+        "recommended_run": judgement.run,
+        "further": judgement.further,
+        "baselines": [baseline_as_json(baseline) for baseline in judgement.baselines],
+        "cells": cells,
+    }
+
+
+def baseline_as_json(baseline: "Baseline") -> dict[str, Any]:
+    """A baseline with the verdicts of its comparisons."""
+    told = {name: comparison_as_json(getattr(baseline, name)) for name in ("comparison", "on_test")}
+    return asdict(baseline) | told
+
+
+def comparison_as_json(comparison: "Comparison | None") -> dict[str, Any] | None:
+    """A comparison with its verdict."""
+    return None if comparison is None else asdict(comparison) | {"verdict": comparison.verdict}
 
 
 def print_trajectory(study: "Study", rows: int = 16) -> None:
@@ -86,6 +162,7 @@ def print_trajectory(study: "Study", rows: int = 16) -> None:
     print(f"{on_test} {_say(result[on_test])} at the best validated step {result[tables.BEST_STEP]}.")
     if result[tables.NOTES]:
         print(f"Note: {result[tables.NOTES]}.")
+    print_judgement(study)
     print(study.path)
 
 

@@ -7,6 +7,7 @@ import typer
 
 from nucleate.cli.flags import FORECAST_FLAGS, SWEEP_FLAGS, TRAIN_FLAGS, Json, Out, spec_from, takes
 from nucleate.cli.output import (
+    judgement_as_json,
     print_forecast,
     print_json,
     print_study,
@@ -77,7 +78,7 @@ def sweep(given: dict[str, Any], out: Out = None, json: Json = False) -> None:
     """Many runs: at which init scale and learning rate does it condense? Default scales: gains 1, 0.3, 0.1, 0.03."""
     study = _run(spec_from(given, gains=_GAINS), out)
     if json:
-        print_json({"study": str(study.path), "results": study.results.to_dicts()})
+        print_json({"study": str(study.path), "results": study.results.to_dicts()} | judgement_as_json(study))
     else:
         print_study(study)
 
@@ -94,7 +95,8 @@ def train(given: dict[str, Any], out: Out = None, json: Json = False) -> None:
     study = _run(spec, out)
     if json:
         result, trajectory = study.results.row(0, named=True), study.trajectories.drop(tables.RUN)
-        print_json({"study": str(study.path), "result": result, "trajectory": trajectory.to_dicts()})
+        content = {"study": str(study.path), "result": result, "trajectory": trajectory.to_dicts()}
+        print_json(content | judgement_as_json(study))
     else:
         print_trajectory(study)
 

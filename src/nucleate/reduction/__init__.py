@@ -1,9 +1,7 @@
 """After training: the smaller network that does the same work, and how sure that is."""
 
-from nucleate.reduction.baselines import Baseline, best_constant, linear_model, narrow_network
 from nucleate.reduction.bound import MERGE, Ball, Box
 from nucleate.reduction.certificate import FEWEST_ROWS, Certificate, OfClass
-from nucleate.reduction.comparison import Comparison, compare
 from nucleate.reduction.interpolation import INTERPOLATE
 from nucleate.reduction.layers import Affine, Bound, Method, Narrow, NarrowLayer, WideLayer, keep_neurons
 from nucleate.reduction.merging import Groups, groups
@@ -23,12 +21,10 @@ __all__ = [
     "SELECT",
     "Affine",
     "Ball",
-    "Baseline",
     "BeforeAfter",
     "Bound",
     "Box",
     "Certificate",
-    "Comparison",
     "Groups",
     "Method",
     "Narrow",
@@ -36,17 +32,13 @@ __all__ = [
     "OfClass",
     "Reduction",
     "WideLayer",
-    "best_constant",
     "check_tolerance",
-    "compare",
     "get_method",
     "groups",
     "guarantee",
     "keep_neurons",
     "kept_reduction",
-    "linear_model",
     "load_reduction",
-    "narrow_network",
     "reduce",
     "reduce_study",
     "save_reduction",

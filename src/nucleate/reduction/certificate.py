@@ -79,6 +79,9 @@ class Certificate:
         For classes, on how many of these rows the likeliest one is another.
     classes : tuple of OfClass
         Empty for amounts.
+    among : int
+        How many reductions were made of the same study by now, this one included: any of them may be chosen by these
+        rows, so the chance is as many times larger.
     """
 
     rows: int
@@ -87,13 +90,14 @@ class Certificate:
     relative_deviation: float | None = None
     labels_changed: int | None = None
     classes: tuple[OfClass, ...] = ()
+    among: int = 1
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "classes", tuple(map(_from_json, self.classes)))
 
     @property
     def probability(self) -> float:
-        """The bound of the chance that a new row deviates more than the largest seen.
+        """The bound of the chance that a new row deviates more than the largest seen, for one of `among` reductions.
 
         >>> Certificate(99, 0.5, 0.1).probability
         0.01
@@ -101,7 +105,7 @@ class Certificate:
         >>> round(Certificate(98, 0.5, 0.1, classes=(common, rare)).probability, 3)
         0.014
         """
-        return _of_any_class(self.classes) if self.classes else 1 / (self.rows + 1)
+        return self.probability_among(self.among)
 
     def probability_among(self, compared: int) -> float:
         """The same bound for one that was chosen among several by what the held-out rows say.
@@ -127,7 +131,8 @@ class Certificate:
             raise SpecError(
                 f"The number of what was compared is {compared}; it must be 1 or more, the chosen included."
             )
-        return min(1.0, compared * self.probability)
+        alone = _of_any_class(self.classes) if self.classes else 1 / (self.rows + 1)
+        return min(1.0, compared * alone)
 
     def __str__(self) -> str:
         unit = "in probability" if self.relative_deviation is None else "in the target's unit"
@@ -137,6 +142,9 @@ class Certificate:
         )
         chosen = (
             "If one of k reductions or networks was chosen by what these rows say, the chance is up to k times that."
+            if self.among == 1
+            else f"This counts the {self.among} reductions made of this study. If the network was chosen among k by "
+            "what these rows say, the chance is up to k times that."
         )
         changed = (
             f"{self.labels_changed} of the {self.rows} labels change."
@@ -146,10 +154,13 @@ class Certificate:
         if self.classes:
             further = (
                 "a new row moves further with a chance of at most "
-                f"{self.probability:.2g}, where classes come as often as in these data. {_by_class(self.classes)}"
+                f"{self.probability:.2g}, where classes come as often as in these data. "
+                f"{_by_class(self.classes, self.among)}"
             )
         else:
-            further = f"a new row of the same kind moves further with a chance of at most 1 in {self.rows + 1}."
+            further = (
+                f"a new row of the same kind moves further with a chance of at most {self.among} in {self.rows + 1}."
+            )
         return f"{moved}; {further} {chosen} {changed}"
 
 
@@ -214,15 +225,15 @@ def _from_json(entry: OfClass | dict[str, Any]) -> OfClass:
     return entry if isinstance(entry, OfClass) else OfClass(**entry)
 
 
-def _by_class(classes: Sequence[OfClass]) -> str:
+def _by_class(classes: Sequence[OfClass], among: int) -> str:
     """The chances for each class, and those without one."""
     held = [entry for entry in classes if entry.held_out]
     without = [repr(entry.label) for entry in classes if not entry.held_out]
     if len(held) <= _MOST_NAMED:
-        each = ", ".join(f"1 in {entry.held_out + 1} for {entry.label!r}" for entry in held)
+        each = ", ".join(f"{among} in {entry.held_out + 1} for {entry.label!r}" for entry in held)
     else:
         counts = [entry.held_out + 1 for entry in held]
-        each = f"1 in {min(counts)} to 1 in {max(counts)}"
+        each = f"{among} in {min(counts)} to {among} in {max(counts)}"
     text = f"Within a class it is at most {each}."
     if not without:
         return text

@@ -5,17 +5,20 @@ from typing import Any
 
 import polars as pl
 
-from nucleate._files import check_folder
+from nucleate._files import check_folder, read_json, why_unreadable, write_json
 from nucleate.errors import StudyError
 from nucleate.exports import has_onnx_form, time_inference
 from nucleate.problems import Problem
 from nucleate.reduction.layers import Method
-from nucleate.reduction.reducing import reduce
+from nucleate.reduction.reducing import get_method, reduce
 from nucleate.reduction.reduction import BeforeAfter, Reduction
 from nucleate.reduction.saved import load_reduction, save_reduction
 from nucleate.studies import FAILED, Study, recommended_run
 
-FOLDER = "reduction"
+FOLDER, MADE = "reduction", "made.json"
+
+
+_DEFAULTS = {"fine_tune": 0, "distill": 0, "seed": 0}
 
 
 def reduce_study(
@@ -31,7 +34,7 @@ def reduce_study(
 
     By default it is the run that the page recommends, `nucleate.studies.recommended_run`. Kept are the
     `Reduction`, to be read by `load_reduction`, and ``network.onnx`` where the activation and the loss have an ONNX
-    form.
+    form; and the settings of all reductions that were made of the study, whose number the certificate corrects for.
 
     Parameters
     ----------
@@ -53,7 +56,8 @@ def reduce_study(
     Raises
     ------
     StudyError
-        If no run of the study, or not that one, has trained, or the problem is not the study's.
+        If no run of the study, or not that one, has trained, the problem is not the study's, or it cannot be read how
+        many reductions were made.
     SpecError, DataError
         As `nucleate.reduce`.
     """
@@ -62,6 +66,8 @@ def reduce_study(
     if problem.data_hash != study.data_hash:
         raise StudyError(f"The data are not those of {study.path}; give those it was trained on, or leave them out.")
     run = recommended_run(study) if run is None else _trained_run(study, run)
+    asked = {"run": run, "tolerance": tolerance, "method": get_method(method).name}
+    made = _made(study, asked | {name: value for name, value in options.items() if name != "baselines"})
     reduction = reduce(study.network(run, "best"), problem, tolerance, method, **options)
     exported = has_onnx_form(reduction.network, problem.loss)
     seconds = (
@@ -69,8 +75,10 @@ def reduce_study(
         if exported
         else None
     )
-    reduction = replace(reduction, run=run, inference=seconds)
+    certificate = replace(reduction.certificate, among=len(made))
+    reduction = replace(reduction, run=run, inference=seconds, certificate=certificate)
     save_reduction(reduction, study.path / FOLDER, study.identity)
+    write_json(study.path / FOLDER / MADE, {"made": made}, study.place(f"{FOLDER}/{MADE}"))
     if exported:
         reduction.export(problem, study.path / FOLDER / "network.onnx")
     return reduction
@@ -93,6 +101,23 @@ def kept_reduction(study: Study) -> Reduction:
         As `load_reduction`, and if it is of another study.
     """
     return load_reduction(study.path / FOLDER, study.identity)
+
+
+def _made(study: Study, settings: dict[str, Any]) -> list[dict[str, Any]]:
+    """The settings of every reduction made of a study, with those of one that is to be made."""
+    file = study.path / FOLDER / MADE
+    settings = _DEFAULTS | settings
+    try:
+        made = read_json(file, study.place(f"{FOLDER}/{MADE}")).get("made") if file.exists() else []
+        if not (isinstance(made, list) and all(isinstance(entry, dict) for entry in made)):
+            raise ValueError("it is no list of settings")
+    except (OSError, ValueError) as error:
+        raise StudyError(
+            f"{file} is damaged ({why_unreadable(error)}), so it is not known how many reductions were made of the "
+            "study; put it back, or delete it if none of them was looked at."
+        ) from None
+    # The same once more is nothing new to choose from.
+    return made if settings in made else [*made, settings]
 
 
 def _trained_run(study: Study, run: int) -> int:

@@ -1,17 +1,17 @@
 """The verb: find the smaller network, train it a little further if asked to, then say how sure it is."""
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 
+from nucleate.baselines import Baseline, constant, further_metrics, hold_against, linear, narrow
 from nucleate.errors import SpecError
 from nucleate.models import outputs_of
 from nucleate.network import Network
 from nucleate.optimizers import ADAM
 from nucleate.problems import Problem, Split
-from nucleate.reduction.baselines import baselines as hold_against
-from nucleate.reduction.baselines import further_metrics
 from nucleate.reduction.bound import MERGE
 from nucleate.reduction.certificate import certify, check_rows
 from nucleate.reduction.interpolation import INTERPOLATE
@@ -109,7 +109,7 @@ def reduce(
         certificate=certify(network, small, problem),
         bound=method.bound(network, found.traces, problem.train.x) if method.bound and has_bound else None,
         groups=groups(network, problem.train.x),
-        baselines=hold_against(problem, small) if baselines else (),
+        baselines=_baselines(small, problem) if baselines else (),
         further=BeforeAfter(
             *(further_metrics(problem, outputs_of(model, problem.test.x), problem.test.y) for model in (network, small))
         ),
@@ -159,6 +159,11 @@ def taught_by(teacher: Network, problem: Problem) -> Problem:
         return Split(part.x, problem.loss.link(outputs_of(teacher, part.x)))
 
     return replace(problem, train=taught(problem.train), validation=taught(problem.validation))
+
+
+def _baselines(network: Network, problem: Problem) -> tuple[Baseline, ...]:
+    contenders = (constant(problem), linear(problem), narrow(problem, network.hidden, network.activation))
+    return hold_against(problem, [partial(outputs_of, network)], contenders)
 
 
 def _metrics(network: Network, small: Network, problem: Problem, part: Split) -> BeforeAfter[float]:

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from nucleate._wording import card
+from nucleate.baselines import Baseline
 from nucleate.exports import Export, export
 from nucleate.models import count_parameters
 from nucleate.network import Network
 from nucleate.problems import Metric, Preprocessing, Problem
-from nucleate.reduction.baselines import Baseline
 from nucleate.reduction.certificate import Certificate
 from nucleate.reduction.layers import Bound
 from nucleate.reduction.merging import Groups

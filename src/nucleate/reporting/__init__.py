@@ -1,9 +1,10 @@
-"""One page about a study, for someone who will not read code."""
+"""One page about a study, for someone who will not read code; and its advice as sentences."""
 
 from nucleate.reporting.page import report
-from nucleate.reporting.sentences import LANGUAGES
+from nucleate.reporting.sentences import LANGUAGES, advise
 
 __all__ = [
     "LANGUAGES",
+    "advise",
     "report",
 ]

@@ -123,13 +123,20 @@ def _contents(study: Study, texts: dict[str, dict[str, str]]) -> dict[str, Any]:
         "metric": sentences.name_metric(findings.metric, texts),
         "say_metric": partial(sentences.say_metric, findings.metric),
         "statuses": sentences.say_statuses(study.results, texts),
+        "judgement": findings.judgement,
+        "recommended": None,
+        "say_comparison": partial(sentences.say_comparison, metric=findings.metric, texts=texts),
     }
     reduction, unreadable = _reduction(study)
     contents |= {"reduction": reduction, "unreadable": unreadable}
+    if reduction is not None:
+        contents |= {"beside_reduced": sentences.beside_reduced(reduction, texts)}
+    if findings.judgement is not None and findings.judgement.run is not None:
+        contents |= {"recommended": study.results.row(by_predicate=pl.col("run") == findings.judgement.run, named=True)}
     if findings.trained:
         contents |= {
             "answer": sentences.answer(findings, reduction, texts),
-            "recommendation": sentences.recommendation(findings, reduction, texts),
+            "recommendation": sentences.recommendation(findings, texts),
             "limits": sentences.limits(findings, texts),
         }
     return contents

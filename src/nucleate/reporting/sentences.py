@@ -9,10 +9,11 @@ from typing import Any
 
 import polars as pl
 
+from nucleate.baselines import Baseline, Comparison
 from nucleate.errors import NucleateError, StudyError
 from nucleate.problems import Metric
-from nucleate.reduction import Baseline, Comparison, Reduction
-from nucleate.studies import FAILED, Cell, Findings, Study
+from nucleate.reduction import Reduction
+from nucleate.studies import FAILED, Cell, Findings, Judgement, Study, load_judgement, study_findings
 
 LANGUAGES = ("en", "ja")
 Texts = Mapping[str, Mapping[str, str]]
@@ -192,16 +193,44 @@ def _error(findings: Findings, texts: Texts) -> str:
         key = "error_nothing"
     elif len(findings.study.spec.scales) == 1:
         key = "error_alone"
+    elif findings.judgement is None:
+        key = "error_uncompared"
     elif chosen is largest:
         key = "error_stuck" if findings.smaller_are_stuck else "error_largest"
-    elif findings.is_worse(largest, chosen):
-        key = "error_better" if findings.is_confirmed else "error_unconfirmed"
     else:
-        key = "error_same"
+        key = "error_better" if findings.is_better(chosen) else "error_same"
+        fields |= _compared_with_largest(findings, chosen, texts)
     return texts["answer"][key].format(**fields)
 
 
-def recommendation(findings: Findings, reduction: Reduction | None, texts: Texts) -> list[str]:
+def _compared_with_largest(findings: Findings, chosen: Cell, texts: Texts) -> dict[str, str]:
+    """How the recommended cell compares with the largest scale on validation, and what the test rows say of it."""
+    standing, metric = findings.standing(chosen), findings.metric
+    on_test = _of_comparison(standing.largest_on_test, metric, texts)
+    largest_seeds, seeds = standing.largest.seeds
+    noise = "noise_of_rows" if seeds == largest_seeds == 1 else "noise_of_seeds"
+    return _of_comparison(standing.largest, metric, texts) | {
+        "noise": texts["answer"][noise].format(seeds=seeds, largest_seeds=largest_seeds),
+        "on_test": texts["answer"][f"test_{standing.largest_on_test.verdict}"].format(**on_test),
+    }
+
+
+def _of_comparison(comparison: Comparison, metric: Metric, texts: Texts) -> dict[str, str]:
+    """The numbers of a comparison: of the other one, and of what it is held against."""
+    low, high = comparison.interval
+    # Where both ends are on one side, the unit is said once.
+    bare = metric.is_share and comparison.verdict != "alike"
+    return {
+        "rows": f"{comparison.rows:,}",
+        "other": say_metric(metric, comparison.other),
+        "against": say_metric(metric, comparison.network),
+        "difference": say_difference(metric, comparison.difference, texts),
+        "low": f"{100 * low:.1f}" if bare else say_difference(metric, low, texts),
+        "high": say_difference(metric, high, texts),
+    }
+
+
+def recommendation(findings: Findings, texts: Texts) -> list[str]:
     """What to do and why."""
     chosen, spec = findings.recommended, findings.study.spec
     fields = _fields(findings, chosen, texts) | {"neurons": say_neurons(chosen.final), "steps": f"{spec.steps:,}"}
@@ -209,49 +238,96 @@ def recommendation(findings: Findings, reduction: Reduction | None, texts: Texts
         return [texts["recommendation"]["nothing"].format(**fields)]
     if len(spec.scales) == 1:
         key = "alone"
+    elif findings.judgement is None:
+        key = "uncompared"
     elif chosen is findings.largest_scale and findings.smaller_are_stuck:
         key = "largest_stuck"
     elif chosen is findings.largest_scale:
         key = "same" if len({cell.scale for cell in findings.good}) > 1 else "largest"
-    elif findings.is_worse(findings.largest_scale, chosen):
+    elif findings.is_better(chosen):
         key = "better_condensed" if chosen.ends_condensed else "better"
     else:
         key = "same_condensed"
     return [
         texts["recommendation"][key].format(**fields),
         *_of_runs(findings, chosen, texts, texts["recommendation"]),
-        *_baselines(reduction, texts),
+        *beside_recommended(findings.study, findings.judgement, texts),
     ]
 
 
-def _baselines(reduction: Reduction | None, texts: Texts) -> list[str]:
+def advise(study: Study, lang: str = "en") -> list[str]:
+    """What the page says of a study's error and of what to do, as sentences.
+
+    Parameters
+    ----------
+    study : Study
+    lang : {"en", "ja"}
+
+    Returns
+    -------
+    list of str
+        Of a single run, or of a model without measured layers, those on its baselines alone.
+
+    Raises
+    ------
+    NucleateError
+        For an unknown language.
+    """
+    texts = load_texts(lang)
+    if not study.layers or study.planned == 1:
+        return beside_recommended(study, load_judgement(study), texts)
+    findings = study_findings(study)
+    if findings is None or not findings.trained:
+        return []
+    return [_error(findings, texts), *recommendation(findings, texts)]
+
+
+def beside_recommended(study: Study, judgement: Judgement | None, texts: Texts) -> list[str]:
+    """Each baseline held against the recommended network of a study, and what follows."""
+    if judgement is None:
+        return [texts["recommendation"]["no_baselines"]]
+    lacks = [texts["baseline"][f"lacks_{judgement.lacks_narrow}"]] if judgement.lacks_narrow else []
+    network = texts["baseline"]["recommended"]
+    return [*_beside(judgement.baselines, study.metric, network, study.parameters, texts), *lacks]
+
+
+def beside_reduced(reduction: Reduction, texts: Texts) -> list[str]:
     """Each baseline held against the reduced network, and what follows."""
-    if reduction is None:
-        return [texts["recommendation"]["no_baselines"]]
-    compared = [(baseline, baseline.comparison) for baseline in reduction.baselines if baseline.comparison]
-    if not compared:
-        return [texts["recommendation"]["no_baselines"]]
-    said = [_compared(baseline, comparison, reduction.metric, texts) for baseline, comparison in compared]
-    return [*said, *_what_follows(reduction, compared, texts)]
+    network = texts["baseline"]["reduced"]
+    return _beside(reduction.baselines, reduction.metric, network, reduction.parameters.after, texts)
 
 
-def _compared(baseline: Baseline, comparison: Comparison, metric: Metric, texts: Texts) -> str:
-    low, high = comparison.interval
-    return texts["recommendation"][f"baseline_{comparison.verdict}"].format(
+def _beside(baselines: Sequence[Baseline], metric: Metric, network: str, parameters: int, texts: Texts) -> list[str]:
+    compared = [(baseline, baseline.comparison) for baseline in baselines if baseline.comparison]
+    said = [_compared(baseline, comparison, metric, network, texts) for baseline, comparison in compared]
+    return [*said, *_what_follows(compared, parameters, texts)] if compared else []
+
+
+def _compared(baseline: Baseline, comparison: Comparison, metric: Metric, network: str, texts: Texts) -> str:
+    """On all held-out rows, and where they do not say the same alone, on the test rows."""
+    said = texts["recommendation"][f"baseline_{comparison.verdict}"].format(
+        **_of_comparison(comparison, metric, texts),
+        network=network,
         baseline=name_baseline(baseline, texts),
         parameters=f"{baseline.parameters:,}",
-        rows=f"{comparison.rows:,}",
         metric=name_metric(metric, texts),
-        theirs=say_metric(metric, comparison.other),
-        ours=say_metric(metric, comparison.network),
-        difference=say_difference(metric, comparison.difference, texts),
-        low=say_difference(metric, low, texts),
-        high=say_difference(metric, high, texts),
     )
+    said = said[0].upper() + said[1:]
+    if baseline.on_test is None or baseline.on_test.verdict == comparison.verdict:
+        return said
+    on_test = texts["recommendation"][f"on_test_{baseline.on_test.verdict}"]
+    return f"{said} {on_test.format(**_of_comparison(baseline.on_test, metric, texts))}"
 
 
-def _what_follows(reduction: Reduction, compared: Sequence[tuple[Baseline, Comparison]], texts: Texts) -> list[str]:
-    """The weightiest conclusion from the baselines, one at most."""
+def say_comparison(comparison: Comparison | None, metric: Metric, texts: Texts) -> str:
+    """A comparison in a field of a table."""
+    if comparison is None:
+        return "—"
+    return texts["baseline"][comparison.verdict].format(**_of_comparison(comparison, metric, texts))
+
+
+def _what_follows(compared: Sequence[tuple[Baseline, Comparison]], parameters: int, texts: Texts) -> list[str]:
+    """The weightiest conclusion from the baselines beside a network of so many parameters, one at most."""
     sentences = texts["recommendation"]
     verdicts = {baseline.name: comparison.verdict for baseline, comparison in compared}
     if verdicts.get("constant", "worse") != "worse":
@@ -263,9 +339,9 @@ def _what_follows(reduction: Reduction, compared: Sequence[tuple[Baseline, Compa
         return [sentences["baselines_worse"]]
     alike = [baseline for baseline, _ in compared if verdicts[baseline.name] == "alike"]
     smallest = min(alike, key=lambda baseline: baseline.parameters)
-    if smallest.parameters > reduction.parameters.after:
+    if smallest.parameters > parameters:
         return []
-    key = "same_size_is_alike" if smallest.parameters == reduction.parameters.after else "smaller_is_alike"
+    key = "same_size_is_alike" if smallest.parameters == parameters else "smaller_is_alike"
     return [sentences[key].format(baseline=name_baseline(smallest, texts))]
 
 
@@ -307,7 +383,7 @@ def limits(findings: Findings, texts: Texts) -> list[str]:
     several = len(spec.scales) > 1
     apply = {
         "limit_missing": study.missing > 0,
-        "limit_unconfirmed": not findings.is_confirmed and findings.is_worse(findings.largest_scale, chosen),
+        "limit_unconfirmed": not findings.is_confirmed and chosen in findings.judged and findings.is_better(chosen),
         "limit_seeds": len(spec.seeds) > 1,
         "limit_seed": len(spec.seeds) == 1,
         "limit_rows": has_noise and len(findings.cells) > 1,
@@ -394,7 +470,6 @@ def name_cell(convention: str, cell: Cell, texts: Texts) -> str:
 
 def _fields(findings: Findings, cell: Cell, texts: Texts) -> dict[str, str]:
     spec = findings.study.spec
-    alone = "_alone" if (findings.recommended.learned or findings.recommended.stuck) == 1 else ""
     return {
         "convention": spec.convention,
         "scale": f"{cell.scale:g}",
@@ -402,6 +477,4 @@ def _fields(findings: Findings, cell: Cell, texts: Texts) -> dict[str, str]:
         "widths": say_widths(findings.study.widths),
         "largest_scale": f"{findings.largest_scale.scale:g}",
         "largest_lr": f"{findings.largest_scale.lr:g}",
-        "more": texts["margin"][f"more{alone}"],
-        "no_more": texts["margin"][f"no_more{alone}"],
     }

@@ -1,16 +1,16 @@
 """What a study is: spec, plan, folder, tables, summary and findings; whoever reads one needs no runner."""
 
 from nucleate.studies import tables
-from nucleate.studies.findings import AS_GOOD, Cell, Findings, recommended_run, study_findings
+from nucleate.studies.findings import Cell, Findings, judge_study, recommended_run, study_findings, unjudged_findings
 from nucleate.studies.folder import At, DamagedError, Study, checkpoint_file, model_file, snapshots_file
 from nucleate.studies.formats import snapshots_to_bytes
+from nucleate.studies.judgement import Judgement, Standing, load_judgement, save_judgement
 from nucleate.studies.keeper import ChunkResult, Keeper, keep
 from nucleate.studies.plan import Chunk, Plan, PlannedRun
 from nucleate.studies.spec import StudySpec, make_spec, read_spec
 from nucleate.studies.summary import FAILED, LEARNED, STUCK, finished_runs, measured_layers, summarize
 
 __all__ = [
-    "AS_GOOD",
     "FAILED",
     "LEARNED",
     "STUCK",
@@ -20,22 +20,28 @@ __all__ = [
     "ChunkResult",
     "DamagedError",
     "Findings",
+    "Judgement",
     "Keeper",
     "Plan",
     "PlannedRun",
+    "Standing",
     "Study",
     "StudySpec",
     "checkpoint_file",
     "finished_runs",
+    "judge_study",
     "keep",
+    "load_judgement",
     "make_spec",
     "measured_layers",
     "model_file",
     "read_spec",
     "recommended_run",
+    "save_judgement",
     "snapshots_file",
     "snapshots_to_bytes",
     "study_findings",
     "summarize",
     "tables",
+    "unjudged_findings",
 ]

@@ -1,23 +1,32 @@
 """What a study found, in numbers: the cells of its grid, which of them condense, and which is to be recommended."""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import polars as pl
 
-from nucleate.errors import StudyError
+from nucleate.baselines import Contender
+from nucleate.errors import NucleateError, StudyError
 from nucleate.init_scale import InitScale
-from nucleate.problems import Metric
+from nucleate.problems import Metric, Problem
 from nucleate.studies import tables
 from nucleate.studies.folder import Study
+from nucleate.studies.judgement import (
+    Judgement,
+    Standing,
+    compare_cells,
+    hold_against_baselines,
+    load_judgement,
+    own_problem,
+)
 from nucleate.studies.summary import FAILED, LEARNED, STUCK, measured_layers, summarize
 
 CONDENSED_SHARE, CONDENSED_COUNT = 0.1, 2.0
 """A layer has condensed when it works as a tenth of its neurons, or as two of them if that is no more than half."""
-AS_GOOD = 0.01
-"""A cell is as good as the best if its median is worse by no more than this share."""
 
 
 @dataclass(frozen=True)
@@ -29,8 +38,8 @@ class Cell:
     Parameters
     ----------
     scale, lr : float
-    runs : tuple of int
-        The finished ones.
+    runs, told : tuple of int
+        The finished ones, and those of which the medians are.
     learned, stuck : int
         How many of them trained and left their plateau; and how many trained and did not.
     condensed_runs : int
@@ -41,8 +50,8 @@ class Cell:
         Whether by the medians all layers work as few neurons where they are most condensed.
     ends_condensed : bool
         Whether they do so at the end, in runs that left their plateau.
-    validation, worst_validation, test : float
-        Of the metric, at each run's best validated evaluation; the second of the worst seed.
+    validation, test : float
+        Of the metric, at each run's best validated evaluation.
     plateau_end : float
         NaN where the plateau lasts.
     """
@@ -50,6 +59,7 @@ class Cell:
     scale: float
     lr: float
     runs: tuple[int, ...]
+    told: tuple[int, ...]
     learned: int
     stuck: int
     condensed_runs: int
@@ -58,7 +68,6 @@ class Cell:
     fewest_few: bool
     ends_condensed: bool
     validation: float
-    worst_validation: float
     test: float
     plateau_end: float
 
@@ -105,12 +114,16 @@ class Findings:
     cells : tuple of Cell
     forecast : ForecastCheck or None
         None of a study without forecasts.
+    judgement : Judgement or None
+        What the held-out rows say; None where the study keeps none and its data or networks cannot be read. Then no
+        cell is called better than another, and the best validated one is recommended.
     """
 
     study: Study
     layers: dict[str, int]
     cells: tuple[Cell, ...]
     forecast: ForecastCheck | None
+    judgement: Judgement | None = None
 
     @property
     def metric(self) -> Metric:
@@ -170,42 +183,74 @@ class Findings:
     def recommended(self) -> Cell:
         """Of the good cells better than `largest_scale`, or else that end condensed, that of the fewest neurons.
 
-        Where there is neither, it is `largest_scale`.
+        Where there is neither, it is `largest_scale`; and where nothing was compared, it is `best`.
         """
+        if self.judgement is None:
+            return self.best
         largest = self.largest_scale
-        better = [cell for cell in self.good if self.is_worse(largest, cell)]
-        smaller = [cell for cell in self.good if cell.scale != largest.scale and cell.ends_condensed]
-        smaller = [cell for cell in smaller if self.size(cell.final) < self.size(largest.final)]
-        return min(better or smaller or [largest], key=lambda cell: self.size(cell.final))
+        smaller = [cell for cell in self.good if cell.scale != largest.scale]
+        better = [cell for cell in smaller if self.is_better(cell)]
+        condensed = [
+            cell
+            for cell in smaller
+            if cell.ends_condensed
+            and self.size(cell.final) < self.size(largest.final)
+            and self.standing(cell).largest.verdict == "alike"
+        ]
+        return min(better or condensed or [largest], key=lambda cell: self.size(cell.final))
 
     @cached_property
     def recommended_run(self) -> int:
         """Of its runs that left their plateau (or trained, if none did), the best validated, of equals by the loss."""
-        chosen, metric = self.recommended, self.metric
-        runs = self.study.results.filter(pl.col("run").is_in(chosen.runs) & (LEARNED if chosen.learned else STUCK))
+        metric = self.metric
+        runs = self.study.results.filter(pl.col("run").is_in(self.recommended.told))
         cost = runs[tables.metric_on_validation(metric.name)] * (-1 if metric.larger_is_better else 1)
         return int(runs.with_columns(cost=cost).sort("cost", "best_validation_loss", "run")["run"][0])
 
     @cached_property
     def good(self) -> tuple[Cell, ...]:
-        """The cells as good as the best on validation."""
-        best = self._cost(self.best)
-        return tuple(cell for cell in self.judged if self._cost(cell) <= best + AS_GOOD * abs(best))
+        """The cells that cannot be told apart from the best on validation: that of the truly best is among them.
+
+        It is so with 95 %, as each is held against the best of all (Gupta 1965, doi:10.1080/00401706.1965.10490251).
+        """
+        if self.judgement is None:
+            return (self.best,)
+        return tuple(cell for cell in self.judged if self.standing(cell).best.verdict != "worse")
+
+    def standing(self, cell: Cell) -> Standing:
+        """How a cell, one of `judged`, compares with the best and with the largest scale.
+
+        Raises
+        ------
+        StudyError
+            If nothing was compared.
+        """
+        standing = None if self.judgement is None else self.judgement.standings[self.cells.index(cell)]
+        if standing is None:
+            raise StudyError(f"The cells of {self.study.path} have not been compared; sweep again into the folder.")
+        return standing
+
+    def is_better(self, cell: Cell) -> bool:
+        """Whether a cell is better on validation than `largest_scale`, beyond the noise of rows and seeds."""
+        return self.judgement is not None and self.standing(cell).largest.verdict == "better"
 
     @property
     def is_confirmed(self) -> bool:
-        """Whether on the test rows too the recommended cell is better than `largest_scale`."""
-        return self.metric.cost(self.recommended.test) < self.metric.cost(self.largest_scale.test)
-
-    def is_worse(self, cell: Cell, than: Cell) -> bool:
-        """Whether a cell's median on validation is worse than the other's worst seed and by more than `AS_GOOD`."""
-        theirs, worst = self._cost(than), self.metric.cost(than.worst_validation)
-        return self._cost(cell) > max(worst, theirs + AS_GOOD * abs(theirs))
+        """Whether on the test rows too the recommended cell is better than `largest_scale`, beyond the noise."""
+        return self.judgement is not None and self.standing(self.recommended).largest_on_test.verdict == "better"
 
     def size(self, neurons: tuple[float, ...]) -> float:
         """Effective neurons as a share of the width, averaged over the layers."""
         widths = self.layers.values()
-        return sum(count / width for count, width in zip(neurons, widths, strict=True)) / len(widths)
+        return sum(count / width for count, width in zip(neurons, widths, strict=True)) / max(len(widths), 1)
+
+    @property
+    def narrow_widths(self) -> tuple[int, ...]:
+        """Of the baseline: the recommended cell's effective neurons at the end, rounded up, at most half of all."""
+        return tuple(
+            max(1, min(math.ceil(count), width // 2))
+            for count, width in zip(self.recommended.final, self.layers.values(), strict=True)
+        )
 
     @cached_property
     def stuck(self) -> int:
@@ -235,12 +280,63 @@ def study_findings(study: Study) -> Findings | None:
     StudyError
         If the study's model has no measured layers.
     """
-    results = study.results
-    if results.is_empty():
+    if study.results.is_empty():
         return None
-    layers = measured_layers(study)
-    cells = tuple(_cell(study, results, layers, row) for row in summarize(study).iter_rows(named=True))
-    return Findings(study, layers, cells, _check_forecast(study, results))
+    measured_layers(study)
+    findings = unjudged_findings(study)
+    judgement = load_judgement(study)
+    if judgement is None:
+        with suppress(NucleateError):
+            judgement = judge_study(findings, own_problem(study))
+    return replace(findings, judgement=judgement)
+
+
+def unjudged_findings(study: Study) -> Findings:
+    """The findings of a study as far as its tables say; of one finished run at least."""
+    layers = dict(zip(study.layers, study.widths, strict=True))
+    cells = tuple(_cell(study, study.results, layers, row) for row in summarize(study).iter_rows(named=True))
+    return Findings(study, layers, cells, _check_forecast(study, study.results))
+
+
+def judge_study(
+    findings: Findings,
+    problem: Problem,
+    narrow: Callable[[Findings], Contender | Literal["model", "plateau"]] | None = None,
+) -> Judgement:
+    """What the held-out rows say of a study.
+
+    Parameters
+    ----------
+    findings : Findings
+        Without a judgement.
+    problem : Problem
+        The study's own.
+    narrow : callable, optional
+        From findings to the narrow network beside them, or why there is none.
+
+    Returns
+    -------
+    Judgement
+
+    Raises
+    ------
+    NucleateError
+        If a network cannot be read.
+    """
+    study, judged = findings.study, findings.judged
+    if not judged:
+        baselines, _ = hold_against_baselines(study, problem, (), None)
+        return Judgement((None,) * len(findings.cells), baselines=baselines, lacks_narrow="trained")
+    best, largest = judged.index(findings.best), judged.index(findings.largest_scale)
+    compared = compare_cells(study, problem, [cell.told for cell in judged], best, largest)
+    standings = dict(zip(judged, compared, strict=True))
+    judgement = Judgement(tuple(map(standings.get, findings.cells)))
+    findings = replace(findings, judgement=judgement)
+    beside = "untrained" if narrow is None else narrow(findings)
+    contender, lacks = (None, beside) if isinstance(beside, str) else (beside, None)
+    run = findings.recommended_run
+    baselines, further = hold_against_baselines(study, problem, findings.recommended.told, run, contender)
+    return replace(judgement, run=run, further=further, baselines=baselines, lacks_narrow=lacks)
 
 
 def recommended_run(study: Study) -> int:
@@ -272,11 +368,12 @@ def _cell(study: Study, results: pl.DataFrame, layers: dict[str, int], row: dict
     fewest_columns = [tables.fewest_effective_neurons(layer) for layer in layers]
     fewest = tuple(_number(row[column]) for column in fewest_columns)
     final = tuple(_number(row[tables.effective_neurons(layer)]) for layer in layers)
-    validation = (runs.filter(STUCK) if learned.is_empty() else learned)[tables.metric_on_validation(metric.name)]
+    told = runs.filter(STUCK) if learned.is_empty() else learned
     return Cell(
         scale=row[spec.convention],
         lr=row["lr"],
         runs=tuple(runs["run"]),
+        told=tuple(told["run"]),
         learned=row["learned"],
         stuck=row["stuck"],
         condensed_runs=sum(
@@ -286,8 +383,7 @@ def _cell(study: Study, results: pl.DataFrame, layers: dict[str, int], row: dict
         final=final,
         fewest_few=_few(fewest, widths),
         ends_condensed=row["learned"] > 0 and _few(final, widths),
-        validation=_number(validation.median()),
-        worst_validation=_number(validation.min() if metric.larger_is_better else validation.max()),
+        validation=_number(told[tables.metric_on_validation(metric.name)].median()),
         test=_number(row[tables.metric_on_test(metric.name)]),
         plateau_end=_number(row["plateau_end"]),
     )

@@ -49,6 +49,7 @@ from nucleate.studies.folder import (
     snapshots_file,
 )
 from nucleate.studies.formats import PARTS, problem_to_bytes, split_hash
+from nucleate.studies.judgement import JUDGEMENT
 from nucleate.studies.plan import Chunk, Plan
 from nucleate.studies.spec import StudySpec
 from nucleate.studies.tables import table_to_bytes
@@ -144,13 +145,17 @@ class Keeper:
         """Store an unfinished chunk's state."""
         self._write_tensors(checkpoint_file(chunk.number), checkpoint)
 
+    def drop_checkpoint(self, chunk: Chunk) -> None:
+        """Let go of a state that is of no use any more."""
+        (self.study.path / checkpoint_file(chunk.number)).unlink(missing_ok=True)
+
     def keep_result(self, chunk: Chunk, result: ChunkResult) -> None:
         """Store what came of a chunk, its results last; its checkpoint is of no use then."""
         for file, content in result.files.items():
             self._write_tensors(file, content)
         self._write_table(chunk_file("trajectories", chunk.number), result.trajectories)
         self._write_table(chunk_file("results", chunk.number), result.results)
-        (self.study.path / checkpoint_file(chunk.number)).unlink(missing_ok=True)
+        self.drop_checkpoint(chunk)
 
     def _write_table(self, file: str, table: pl.DataFrame) -> None:
         write_atomically(self.study.path / file, table_to_bytes(table, self.study.place(file)))
@@ -315,7 +320,7 @@ def _refuse_what_is_in_the_way(study: Study) -> None:
 def _refuse_foreign(path: Path) -> None:
     if (path / SPEC).exists() or not path.exists():
         return
-    ours = (*FOLDERS, PROBLEM, _LOCK, _OWNER)
+    ours = (*FOLDERS, PROBLEM, JUDGEMENT, _LOCK, _OWNER)
     if not path.is_dir() or any(
         entry.name not in ours and not entry.name.endswith(PARTIAL) for entry in path.iterdir()
     ):

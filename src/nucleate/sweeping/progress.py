@@ -27,6 +27,8 @@ class Progress:
         The median over the runs last evaluated; None before this process has trained any.
     effective_neurons : tuple of float
         Of each measured layer, likewise.
+    doing : str
+        What is done beside training.
     """
 
     runs_finished: int
@@ -34,8 +36,11 @@ class Progress:
     share: float
     loss: float | None = None
     effective_neurons: tuple[float, ...] = ()
+    doing: str = ""
 
     def __str__(self) -> str:
+        if self.doing:
+            return self.doing
         if self.loss is None:
             return "finished already" if self.runs_finished == self.runs else "compiling"
         neurons = " / ".join(f"{count:.1f}" for count in self.effective_neurons)

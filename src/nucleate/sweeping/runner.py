@@ -8,18 +8,36 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from types import FrameType
+from typing import Literal
 
 import polars as pl
 
+from nucleate.baselines import Contender
 from nucleate.errors import SpecError, StudyError
 from nucleate.problems import Problem
-from nucleate.studies import Chunk, ChunkResult, Keeper, Plan, Study, StudySpec, keep, tables
+from nucleate.studies import (
+    Chunk,
+    ChunkResult,
+    Findings,
+    Keeper,
+    Plan,
+    Study,
+    StudySpec,
+    judge_study,
+    keep,
+    load_judgement,
+    save_judgement,
+    tables,
+    unjudged_findings,
+)
 from nucleate.sweeping.chunks import forecast_chunk, train_chunk
 from nucleate.sweeping.executors import Executor, Task, check_executor, is_forecast, is_result
+from nucleate.sweeping.judging import narrow_network
 from nucleate.sweeping.progress import Progress
-from nucleate.training import Batch, check_batch_size, check_runs
+from nucleate.training import Batch, Run, check_batch_size, check_runs
 
 _CHECKPOINT_SECONDS = 10.0
 _POLL_SECONDS = 0.02
@@ -71,6 +89,7 @@ def run_study(
     with keep(out, spec, problem, with_problem=with_problem) as keeper, _interrupts_noticed() as interrupted:
         work = _Work(plan, problem, keeper, on_progress, interrupted.is_set)
         work.here() if executor is None else work.by(executor)
+        work.judge()
         return keeper.study
 
 
@@ -138,6 +157,32 @@ class _Work:
         finally:
             for task in tasks:
                 task.call_off()
+
+    def judge(self) -> None:
+        """Compare the cells and hold the recommended one against baselines, unless that is kept already."""
+        study = self._keeper.study
+        if load_judgement(study) is not None:
+            return
+        self._tell(Progress(self._finished, self._total, 1.0, doing="comparing with simpler models"))
+        save_judgement(study, judge_study(unjudged_findings(study), self._problem, self._narrow))
+
+    def _narrow(self, findings: Findings) -> Contender | Literal["model", "plateau"]:
+        # Beyond those of the study, so that its state is not taken for one of theirs.
+        chunk = Chunk(len(self._plan.chunks), ())
+        found = narrow_network(findings, self._problem, partial(self._train, chunk))
+        self._keeper.drop_checkpoint(chunk)
+        return found
+
+    def _train(self, chunk: Chunk, batch: Batch) -> list[Run]:
+        """Train a batch that belongs to no chunk of the study, from where it was left."""
+        if (kept := self._keeper.checkpoint(chunk)) is not None:
+            batch.resume(kept)
+        while not batch.done:
+            batch.advance(stop=self._interrupted)
+            if self._interrupted():
+                self._keeper.keep_checkpoint(chunk, batch.checkpoint())
+                raise KeyboardInterrupt
+        return batch.runs()
 
     def _hand_out(self, executor: Executor, tasks: list[Task]) -> None:
         """Give an executor all that is missing, and add it to the tasks as it is taken."""

@@ -1,8 +1,9 @@
-"""What a network is to be held against: a constant, a linear model, and a network of its size trained directly."""
+"""What a network is to be held against: a constant, a linear model, and a narrow network trained directly."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -11,14 +12,13 @@ from jaxtyping import Array, Float
 from scipy.optimize import minimize
 
 from nucleate.activations import Activation
+from nucleate.baselines.comparison import Comparison, Entrant, compare_entrants, held_out, judge_outputs
 from nucleate.devices import in_float64
 from nucleate.init_scale import InitScale
 from nucleate.models import count_parameters, outputs_of
 from nucleate.network import Network
 from nucleate.optimizers import ADAM
 from nucleate.problems import Loss, Problem, Split
-from nucleate.reduction.comparison import Comparison, compare, held_out
-from nucleate.reduction.layers import Affine
 from nucleate.training import train_many
 
 STRENGTHS = tuple(10.0**power for power in range(4, -5, -1))
@@ -40,10 +40,13 @@ class Baseline:
         Hidden ones.
     parameters : int
     validation, test : float
+        Of its best validated seed.
     further : dict of str to float
         The loss's further metrics on the test rows.
     comparison : Comparison or None
-        With the network that it stands beside, where there is one.
+        With the network that it stands beside, where there is one, on the rows for validation and test together.
+    on_test : Comparison or None
+        The same on the test rows alone.
     """
 
     name: str
@@ -53,6 +56,19 @@ class Baseline:
     test: float
     further: dict[str, float] = field(default_factory=dict)
     comparison: Comparison | None = None
+    on_test: Comparison | None = None
+
+
+def baseline_from_json(
+    widths: list[int], comparison: dict[str, Any] | None, on_test: dict[str, Any] | None = None, **plain: Any
+) -> Baseline:
+    """The baseline of which `dataclasses.asdict` was kept."""
+    return Baseline(
+        widths=tuple(widths),
+        comparison=None if comparison is None else Comparison(**comparison),
+        on_test=None if on_test is None else Comparison(**on_test),
+        **plain,
+    )
 
 
 Outputs = Callable[[Float[np.ndarray, "n d"]], Float[np.ndarray, "n c"]]
@@ -60,40 +76,84 @@ Outputs = Callable[[Float[np.ndarray, "n d"]], Float[np.ndarray, "n c"]]
 
 
 @dataclass(frozen=True)
-class _Contender:
-    """A kind of model, fitted: ``seeds`` has the one chosen on validation first, then the best of every other seed."""
+class Contender:
+    """A kind of model, fitted.
+
+    Parameters
+    ----------
+    name : str
+    widths : tuple of int
+        Hidden ones.
+    parameters : int
+    seeds : tuple of callable
+        From rows to outputs: the one chosen on validation first, then those of every other seed.
+    """
 
     name: str
     widths: tuple[int, ...]
     parameters: int
     seeds: tuple[Outputs, ...]
 
-    def baseline(self, problem: Problem, network: Network | None = None) -> Baseline:
-        validation, test = (
-            problem.metric(self.seeds[0](part.x), part.y) for part in (problem.validation, problem.test)
-        )
-        further = further_metrics(problem, self.seeds[0](problem.test.x), problem.test.y)
-        comparison = None
-        if network is not None:
-            x, _ = held_out(problem)
-            comparison = compare(problem, outputs_of(network, x), [outputs(x) for outputs in self.seeds])
-        return Baseline(self.name, self.widths, self.parameters, validation, test, further, comparison)
 
-
-def baselines(problem: Problem, network: Network) -> tuple[Baseline, ...]:
-    """The best constant, the linear model and a narrow network of the same widths, held against a network.
+def hold_against(
+    problem: Problem, networks: Sequence[Outputs], contenders: Sequence[Contender], *, varies: bool = False
+) -> tuple[Baseline, ...]:
+    """Each contender beside a network.
 
     Parameters
     ----------
     problem : Problem
-    network : Network
+    networks : sequence of callable
+        The network of each of its seeds, from rows to outputs; with none, nothing is compared.
+    contenders : sequence of Contender
+    varies : bool
+        Whether these networks are those of some seeds, of which there could be others; otherwise they are given.
 
     Returns
     -------
     tuple of Baseline
     """
-    contenders = (_constant(problem), _linear(problem), _narrow(problem, network.hidden, network.activation))
-    return tuple(contender.baseline(problem, network) for contender in contenders)
+    parts = [held_out(problem), (problem.test.x, problem.test.y)]
+    ours = [_entrant(problem, networks, *part, varies=varies) for part in parts] if networks else []
+    return tuple(_baseline(problem, contender, parts, ours) for contender in contenders)
+
+
+def _baseline(
+    problem: Problem,
+    contender: Contender,
+    parts: Sequence[tuple[Float[np.ndarray, "n d"], Float[np.ndarray, "n c"]]],
+    ours: Sequence[Entrant],
+) -> Baseline:
+    best, test = contender.seeds[0], problem.test
+    compared = [
+        compare_entrants(
+            problem.loss.metric,
+            len(x),
+            network,
+            _entrant(problem, contender.seeds, x, y, varies=len(contender.seeds) > 1),
+        )
+        for (x, y), network in zip(parts, ours, strict=False)
+    ]
+    return Baseline(
+        contender.name,
+        contender.widths,
+        contender.parameters,
+        problem.metric(best(problem.validation.x), problem.validation.y),
+        problem.metric(best(test.x), test.y),
+        further_metrics(problem, best(test.x), test.y),
+        *compared,
+    )
+
+
+def _entrant(
+    problem: Problem,
+    seeds: Sequence[Outputs],
+    x: Float[np.ndarray, "n d"],
+    y: Float[np.ndarray, "n c"],
+    *,
+    varies: bool,
+) -> Entrant:
+    return Entrant([judge_outputs(problem, outputs(x), y) for outputs in seeds], varies)
 
 
 def best_constant(problem: Problem) -> Baseline:
@@ -113,7 +173,7 @@ def best_constant(problem: Problem) -> Baseline:
     >>> round(best_constant(load_problem("iris")).test, 2)
     0.33
     """
-    return _constant(problem).baseline(problem)
+    return hold_against(problem, (), (constant(problem),))[0]
 
 
 def linear_model(problem: Problem) -> Baseline:
@@ -136,7 +196,7 @@ def linear_model(problem: Problem) -> Baseline:
     >>> linear_model(load_problem("iris")).parameters
     15
     """
-    return _linear(problem).baseline(problem)
+    return hold_against(problem, (), (linear(problem),))[0]
 
 
 def narrow_network(problem: Problem, hidden: tuple[int, ...], activation: Activation) -> Baseline:
@@ -152,7 +212,7 @@ def narrow_network(problem: Problem, hidden: tuple[int, ...], activation: Activa
     -------
     Baseline
     """
-    return _narrow(problem, hidden, activation).baseline(problem)
+    return hold_against(problem, (), (narrow(problem, hidden, activation),))[0]
 
 
 def further_metrics(
@@ -163,18 +223,20 @@ def further_metrics(
     return {metric.name: metric.value(predicted, true) for metric in problem.loss.further if metric.value is not None}
 
 
-def _constant(problem: Problem) -> _Contender:
+def constant(problem: Problem) -> Contender:
+    """What `best_constant` judges."""
     outputs = problem.loss.constant_outputs(problem.train.y)
-    return _Contender("constant", (), problem.outputs, (lambda x: np.broadcast_to(outputs, (len(x), len(outputs))),))
+    return Contender("constant", (), problem.outputs, (lambda x: np.broadcast_to(outputs, (len(x), len(outputs))),))
 
 
-def _linear(problem: Problem) -> _Contender:
-    fits: list[Outputs] = [fit.__call__ for fit in fit_linear(problem.loss, problem.train, STRENGTHS)]
-    best = min(fits, key=partial(_cost, problem))
-    return _Contender("linear model", (), (problem.inputs + 1) * problem.outputs, (best,))
+def linear(problem: Problem) -> Contender:
+    """What `linear_model` judges."""
+    best = min(fit_linear(problem.loss, problem.train, STRENGTHS), key=partial(_cost, problem))
+    return Contender("linear model", (), (problem.inputs + 1) * problem.outputs, (best,))
 
 
-def _narrow(problem: Problem, hidden: tuple[int, ...], activation: Activation) -> _Contender:
+def narrow(problem: Problem, hidden: tuple[int, ...], activation: Activation) -> Contender:
+    """What `narrow_network` judges."""
     networks = [
         Network.create(
             problem.inputs,
@@ -202,7 +264,7 @@ def _narrow(problem: Problem, hidden: tuple[int, ...], activation: Activation) -
     trained: list[Outputs] = [partial(outputs_of, run.best) for run in runs]
     cost = partial(_cost, problem)
     seeds = sorted((min(trained[seed::_SEEDS], key=cost) for seed in range(_SEEDS)), key=cost)
-    return _Contender("narrow network", hidden, count_parameters(networks[0]), tuple(seeds))
+    return Contender("narrow network", hidden, count_parameters(networks[0]), tuple(seeds))
 
 
 def _cost(problem: Problem, outputs: Outputs) -> float:
@@ -210,8 +272,8 @@ def _cost(problem: Problem, outputs: Outputs) -> float:
     return problem.loss.metric.cost(problem.metric(outputs(problem.validation.x), problem.validation.y))
 
 
-def fit_linear(loss: Loss, part: Split, strengths: tuple[float, ...]) -> Iterator[Affine]:
-    """For each strength the ``W`` and ``b`` that minimize the loss of ``W x + b`` plus ``strength/(2n) |W|^2``.
+def fit_linear(loss: Loss, part: Split, strengths: tuple[float, ...]) -> Iterator[Outputs]:
+    """For each strength the ``W x + b`` with the least loss plus ``strength/(2n) |W|^2``.
 
     The search (L-BFGS) is over ``V`` with ``W = V S Q^T``, where ``Q`` are the eigenvectors of the covariance of the
     inputs and ``S = (eigenvalues + strength/n)^(-1/2)``: for squared errors the objective is then a sphere, and for
@@ -232,7 +294,14 @@ def fit_linear(loss: Loss, part: Split, strengths: tuple[float, ...]) -> Iterato
             options={"maxiter": _MOST_ITERATIONS, "maxfun": 2 * _MOST_ITERATIONS, "ftol": 0.0, "gtol": _FLAT},
         ).x.reshape(-1, d + 1)
         weights = found[:, :-1] @ turn.T
-        yield Affine(weights, found[:, -1] - weights @ mean)
+        yield partial(_affine, weights, found[:, -1] - weights @ mean)
+
+
+def _affine(
+    weights: Float[np.ndarray, "c d"], bias: Float[np.ndarray, " c"], x: Float[np.ndarray, "n d"]
+) -> Float[np.ndarray, "n c"]:
+    outputs: np.ndarray = x @ weights.T + bias
+    return outputs
 
 
 @in_float64

@@ -6,12 +6,11 @@ from sklearn.linear_model import LogisticRegression, PoissonRegressor, Ridge
 
 import nucleate
 from nucleate.activations import get_activation
+from nucleate.baselines import best_constant, compare, linear_model, narrow_network
+from nucleate.baselines.comparison import held_out
+from nucleate.baselines.models import STRENGTHS, fit_linear
 from nucleate.problems import Problem
-from nucleate.reduction import best_constant, compare, linear_model, narrow_network
-from nucleate.reduction.baselines import STRENGTHS, fit_linear
-from nucleate.reduction.comparison import held_out
-
-from .networks import counts, drawn, mean_absolute_error, regression
+from tests.reduction.networks import counts, drawn, mean_absolute_error, regression
 
 pytestmark = pytest.mark.slow
 

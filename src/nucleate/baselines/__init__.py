@@ -1,0 +1,36 @@
+"""What a network is held against: a constant, a linear model, a narrow network; and whether a difference is one."""
+
+from nucleate.baselines.comparison import Comparison, Entrant, Judged, compare, compare_entrants, judge
+from nucleate.baselines.models import (
+    Baseline,
+    Contender,
+    baseline_from_json,
+    best_constant,
+    constant,
+    further_metrics,
+    hold_against,
+    linear,
+    linear_model,
+    narrow,
+    narrow_network,
+)
+
+__all__ = [
+    "Baseline",
+    "Comparison",
+    "Contender",
+    "Entrant",
+    "Judged",
+    "baseline_from_json",
+    "best_constant",
+    "compare",
+    "compare_entrants",
+    "constant",
+    "further_metrics",
+    "hold_against",
+    "judge",
+    "linear",
+    "linear_model",
+    "narrow",
+    "narrow_network",
+]

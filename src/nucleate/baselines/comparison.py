@@ -1,0 +1,206 @@
+"""Whether another model is better than a network, worse, or cannot be told apart from it, on the rows at hand."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Float
+from scipy.stats import t as student
+
+from nucleate.problems import Metric, Problem
+
+GROUPS = 200
+"""Rows are left out one by one, or where there are more, in so many groups."""
+_MISSED = 0.05
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Another model held against a network on the same rows, to which neither was fitted.
+
+    How much worse the other one is has a standard error of two parts. That of the rows is found by leaving out
+    each in turn and judging both models on the rest, a paired jackknife (Tukey 1958): what both find hard cancels. The
+    difference's square over the number of rows is added to its variance, as in McNemar's test, so that a few rows of
+    one mind are no proof. That of the seeds is the pooled variance between seeds, where a model has
+    several. The interval is Student's, with the degrees of freedom of Welch and Satterthwaite (derived in
+    docs/reduce.md).
+
+    Parameters
+    ----------
+    rows : int
+    network, other : float
+        The metric of either on these rows, averaged over its seeds.
+    lower, upper : float
+        The interval of how much worse the other one is; negative where it is better.
+    seeds : tuple of int
+        Of how many seeds either is the average.
+    among : int
+        How many comparisons the 95 % hold for together (Bonferroni).
+    """
+
+    rows: int
+    network: float
+    other: float
+    lower: float
+    upper: float
+    seeds: tuple[int, int] = (1, 1)
+    among: int = 1
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "seeds", tuple(self.seeds))
+
+    @property
+    def verdict(self) -> Literal["better", "worse", "alike"]:
+        """What the other model is, beyond the noise.
+
+        >>> Comparison(80, 0.5, 0.1, -0.5, -0.3).verdict, Comparison(80, 0.5, 0.5, -0.1, 0.1).verdict
+        ('better', 'alike')
+        """
+        if self.upper < 0:
+            return "better"
+        return "worse" if self.lower > 0 else "alike"
+
+    @property
+    def difference(self) -> float:
+        """How far apart the metrics are."""
+        return abs(self.other - self.network)
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """The 95 % interval of the difference, by its verdict; if alike, how much better and how much worse.
+
+        >>> Comparison(80, 0.5, 0.1, -0.5, -0.3).interval, Comparison(80, 0.5, 0.5, 0.0, 0.1).interval
+        ((0.3, 0.5), (0.0, 0.1))
+        """
+        if self.verdict == "better":
+            return -self.upper, -self.lower
+        return (self.lower, self.upper) if self.verdict == "worse" else (abs(self.lower), self.upper)
+
+    def __str__(self) -> str:
+        low, high = self.interval
+        if self.verdict == "alike":
+            return f"cannot be told apart on {self.rows} rows (from {low:.3g} better to {high:.3g} worse)"
+        return f"{self.verdict} by {self.difference:.3g} ({low:.3g} to {high:.3g}) on {self.rows} rows"
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """A model's metric on some rows.
+
+    Parameters
+    ----------
+    value : float
+    without : array of shape (g,)
+        The same without each of g groups of the rows, which are the same for all models.
+    """
+
+    value: float
+    without: Float[np.ndarray, " g"]
+
+
+@dataclass(frozen=True)
+class Entrant:
+    """A model in a comparison, judged for each of its seeds.
+
+    Parameters
+    ----------
+    seeds : sequence of Judged
+    varies : bool
+        Whether another seed would give another model: not for a linear model, nor for a network that is given.
+    """
+
+    seeds: Sequence[Judged]
+    varies: bool = True
+
+
+def judge(metric: Metric, predicted: Float[np.ndarray, "n c"], true: Float[np.ndarray, "n c"]) -> Judged:
+    """The metric on rows, and without each group of them.
+
+    Parameters
+    ----------
+    metric : Metric
+    predicted, true : arrays of shape (n, c)
+        As the metric takes them.
+
+    Returns
+    -------
+    Judged
+    """
+    assert metric.value is not None  # a problem that can train has one
+    order = np.random.default_rng(0).permutation(len(true))
+    groups = np.array_split(order, min(len(true), GROUPS)) if len(true) > 1 else []
+    rest = (np.delete(np.arange(len(true)), group) for group in groups)
+    without = [metric.value(predicted[rows], true[rows]) for rows in rest]
+    return Judged(metric.value(predicted, true), np.array(without))
+
+
+def compare_entrants(metric: Metric, rows: int, network: Entrant, other: Entrant, among: int = 1) -> Comparison:
+    """Hold another model against a network, both judged on the same rows.
+
+    Parameters
+    ----------
+    metric : Metric
+    rows : int
+        How many.
+    network, other : Entrant
+    among : int
+        How many comparisons shall hold together.
+
+    Returns
+    -------
+    Comparison
+    """
+    ours, theirs = (float(np.mean([seed.value for seed in entrant.seeds])) for entrant in (network, other))
+    without = [np.mean([seed.without for seed in entrant.seeds], axis=0) for entrant in (network, other)]
+    moved = without[1] - without[0]
+    # Without some rows a metric may be undefined, as a mean over classes is without a class.
+    moved = moved[np.isfinite(moved)]
+    difference = metric.cost(theirs) - metric.cost(ours)
+    of_rows = (len(moved) - 1) * float(np.var(moved)) if len(moved) else 0.0
+    of_rows += difference**2 / rows
+    varying = [[seed.value for seed in entrant.seeds] for entrant in (network, other) if entrant.varies]
+    freedom = sum(len(values) - 1 for values in varying)
+    squares = sum(float(np.var(values)) * len(values) for values in varying)
+    of_seeds = squares / freedom * sum(1 / len(values) for values in varying) if freedom else 0.0
+    variance = of_rows + of_seeds
+    half = 0.0
+    if variance > 0:
+        shares = of_rows / variance, of_seeds / variance
+        effective = 1 / (shares[0] ** 2 / max(len(moved) - 1, 1) + shares[1] ** 2 / max(freedom, 1))
+        half = float(student.ppf(1 - _MISSED / 2 / among, effective)) * variance**0.5
+    seeds = (len(network.seeds), len(other.seeds))
+    return Comparison(rows, ours, theirs, difference - half, difference + half, seeds, among)
+
+
+def compare(
+    problem: Problem, network: Float[np.ndarray, "n c"], others: Sequence[Float[np.ndarray, "n c"]]
+) -> Comparison:
+    """Hold another model's outputs against a given network's, on the rows for validation and test one after the other.
+
+    Parameters
+    ----------
+    problem : Problem
+    network : array of shape (n, c)
+    others : sequence of arrays of shape (n, c)
+        Of each seed of the other model.
+
+    Returns
+    -------
+    Comparison
+    """
+    true = held_out(problem)[1]
+    entrants = [judge_outputs(problem, outputs, true) for outputs in (network, *others)]
+    ours, theirs = Entrant(entrants[:1], varies=False), Entrant(entrants[1:], varies=len(others) > 1)
+    return compare_entrants(problem.loss.metric, len(true), ours, theirs)
+
+
+def judge_outputs(problem: Problem, outputs: Float[np.ndarray, "n c"], y: Float[np.ndarray, "n c"]) -> Judged:
+    """A model's outputs judged by the problem's metric."""
+    return judge(problem.loss.metric, problem.predict(outputs), problem.preprocessing.in_units(y))
+
+
+def held_out(problem: Problem) -> tuple[Float[np.ndarray, "n d"], Float[np.ndarray, "n c"]]:
+    """Inputs and targets of the rows for validation and test."""
+    parts = problem.validation, problem.test
+    return np.concatenate([part.x for part in parts]), np.concatenate([part.y for part in parts])

@@ -1,0 +1,188 @@
+"""What the held-out rows say of a study: its cells against each other, and the recommended one against baselines."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+
+from nucleate._files import read_json, write_json
+from nucleate.baselines import (
+    Baseline,
+    Comparison,
+    Contender,
+    Entrant,
+    Judged,
+    baseline_from_json,
+    compare_entrants,
+    constant,
+    further_metrics,
+    hold_against,
+    judge,
+    linear,
+)
+from nucleate.errors import StudyError
+from nucleate.models import outputs_of
+from nucleate.problems import Problem, Split
+from nucleate.studies.folder import Study
+from nucleate.studies.formats import split_hash
+
+JUDGEMENT = "judgement.json"
+_FORMAT = "nucleate judgement 1"
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where a cell stands: it is the ``other`` of each comparison.
+
+    Parameters
+    ----------
+    best : Comparison
+        With the best validated cell, on the validation rows.
+    largest : Comparison
+        With the best validated cell of the largest init scale that learned, on the validation rows.
+    largest_on_test : Comparison
+        The same on the test rows.
+    """
+
+    best: Comparison
+    largest: Comparison
+    largest_on_test: Comparison
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What a study keeps of the comparisons on its held-out rows.
+
+    Parameters
+    ----------
+    standings : tuple of (Standing or None)
+        Of each cell of the findings; None where nothing is to choose.
+    run : int or None
+        The recommended one; None where none has trained.
+    further : dict of str to float
+        The loss's further metrics of that run, on the test rows.
+    baselines : tuple of Baseline
+        Each held against the seeds of the recommended cell.
+    lacks_narrow : {"untrained", "model", "plateau", "trained"} or None
+        Why no narrow network is among them: it is still to be trained; the model is not one of our networks; no run has
+        left its plateau; none has trained.
+    """
+
+    standings: tuple[Standing | None, ...]
+    run: int | None = None
+    further: Mapping[str, float] | None = None
+    baselines: tuple[Baseline, ...] = ()
+    lacks_narrow: str | None = None
+
+
+def compare_cells(
+    study: Study, problem: Problem, cells: Sequence[Sequence[int]], best: int, largest: int
+) -> tuple[Standing, ...]:
+    """Hold cells against the best one and against that of the largest init scale.
+
+    Parameters
+    ----------
+    study : Study
+    problem : Problem
+        The study's own.
+    cells : sequence of sequences of int
+        The numbers of the runs that count, of each cell that is to be chosen from.
+    best, largest : int
+        Which of them these are.
+
+    Returns
+    -------
+    tuple of Standing
+
+    Raises
+    ------
+    NucleateError
+        If a run's network cannot be read.
+    """
+    validation, test = (
+        [Entrant([_judged(study, problem, run, part) for run in runs]) for runs in cells]
+        for part in (problem.validation, problem.test)
+    )
+    metric, among = problem.loss.metric, max(len(cells) - 1, 1)
+    on_validation = partial(compare_entrants, metric, len(problem.validation.x), among=among)
+    on_test = partial(compare_entrants, metric, len(problem.test.x))
+    return tuple(
+        Standing(
+            on_validation(validation[best], validation[cell]),
+            on_validation(validation[largest], validation[cell]),
+            on_test(test[largest], test[cell]),
+        )
+        for cell in range(len(cells))
+    )
+
+
+def _judged(study: Study, problem: Problem, run: int, part: Split) -> Judged:
+    outputs = outputs_of(study.network(run, "best"), part.x)
+    return judge(problem.loss.metric, problem.predict(outputs), problem.preprocessing.in_units(part.y))
+
+
+def hold_against_baselines(
+    study: Study, problem: Problem, runs: Sequence[int], best: int | None, narrow: Contender | None = None
+) -> tuple[tuple[Baseline, ...], dict[str, float] | None]:
+    """The baselines of a study, and the further metrics of its recommended run on the test rows.
+
+    Parameters
+    ----------
+    study : Study
+    problem : Problem
+        The study's own.
+    runs : sequence of int
+        Of the recommended cell.
+    best : int or None
+        The recommended run among them; None where none has trained.
+    narrow : Contender, optional
+        The narrow network, which is a matter of training.
+    """
+    networks = [partial(outputs_of, study.network(run, "best")) for run in runs]
+    contenders = [constant(problem), linear(problem), *([] if narrow is None else [narrow])]
+    baselines = hold_against(problem, networks, contenders, varies=len(runs) > 1)
+    if best is None:
+        return baselines, None
+    outputs = outputs_of(study.network(best, "best"), problem.test.x)
+    return baselines, further_metrics(problem, outputs, problem.test.y)
+
+
+def own_problem(study: Study) -> Problem:
+    """The data of a study as they were when it was made.
+
+    Raises
+    ------
+    NucleateError
+        If they cannot be read, or are others by now.
+    """
+    problem = study.load_problem()
+    if (problem.data_hash, split_hash(problem)) != (study.data_hash, study.split_hash):
+        raise StudyError(f"The data of {study.path} have changed since; put back those it was made of.")
+    return problem
+
+
+def save_judgement(study: Study, judgement: Judgement) -> None:
+    """Keep a judgement in the study's folder, with the hashes of what it is about."""
+    content = {"format": _FORMAT, **_about(study), **asdict(judgement)}
+    write_json(study.path / JUDGEMENT, content, study.place(JUDGEMENT))
+
+
+def load_judgement(study: Study) -> Judgement | None:
+    """The judgement that is kept with a study; None where there is none, or one of other data or results."""
+    try:
+        content = read_json(study.path / JUDGEMENT, study.place(JUDGEMENT))
+        if content.pop("format") != _FORMAT or any(content.pop(name) != told for name, told in _about(study).items()):
+            return None
+        standings = (entry and Standing(**{name: Comparison(**told) for name, told in entry.items()})
+                     for entry in content.pop("standings"))  # fmt: skip
+        baselines = (baseline_from_json(**entry) for entry in content.pop("baselines"))
+        return Judgement(standings=tuple(standings), baselines=tuple(baselines), **content)
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        # What cannot be read is found anew.
+        return None
+
+
+def _about(study: Study) -> dict[str, str]:
+    """What a judgement is about, so that it is not taken for that of anything else."""
+    results = hashlib.sha256(study.results.write_csv().encode()).hexdigest()
+    return {"data_hash": study.data_hash, "split_hash": study.split_hash, "results_hash": results}

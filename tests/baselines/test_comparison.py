@@ -1,0 +1,137 @@
+"""Whether a difference is one: against independent references, and by simulation."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from nucleate.baselines import Entrant, compare_entrants, judge
+from nucleate.baselines.comparison import GROUPS
+from nucleate.problems import ACCURACY, RMSE, Metric
+
+MAE = Metric("mae", lambda predicted, true: float(np.mean(np.abs(predicted - true))))
+
+
+def compared(metric, true, network, other, **options):
+    """The comparison of these predictions, each a list over seeds."""
+    entrants = [Entrant([judge(metric, predicted, true) for predicted in seeds]) for seeds in (network, other)]
+    return compare_entrants(metric, len(true), *entrants, **options)
+
+
+def labels(right):
+    """Predictions of two classes of which the first is true, right where asked for."""
+    return np.eye(2)[np.where(right, 0, 1)]
+
+
+def half_width(comparison):
+    return (comparison.upper - comparison.lower) / 2
+
+
+@pytest.mark.parametrize("size", [0.9, 1.0, 1.3])
+def test_the_noise_of_the_rows_is_that_of_scipys_paired_bootstrap(size):
+    random, n = np.random.default_rng(0), 200
+    ours = random.standard_normal((n, 1))
+    theirs = size * (0.8 * ours + 0.6 * random.standard_normal((n, 1)))
+    comparison = compared(RMSE, np.zeros((n, 1)), [ours], [theirs])
+
+    def difference(a, b):
+        return np.sqrt(np.mean(b**2)) - np.sqrt(np.mean(a**2))
+
+    reference = stats.bootstrap(
+        (ours[:, 0], theirs[:, 0]), difference, paired=True, vectorized=False, n_resamples=4000, rng=1
+    )
+    told = comparison.other - comparison.network
+    error = np.hypot(reference.standard_error, told / np.sqrt(n))
+    assert told == pytest.approx(difference(ours, theirs))
+    assert half_width(comparison) == pytest.approx(stats.t.ppf(0.975, n - 1) * error, rel=0.08)
+    assert (comparison.lower + comparison.upper) / 2 == pytest.approx(told)
+
+
+@pytest.mark.parametrize(("only_ours", "only_theirs"), [(30, 12), (8, 2), (5, 5)])
+def test_of_shares_the_standard_error_is_mcnemars(only_ours, only_theirs):
+    n = 300
+    ours, theirs = np.ones(n, bool), np.ones(n, bool)
+    theirs[:only_ours] = False
+    ours[only_ours : only_ours + only_theirs] = False
+    comparison = compared(ACCURACY, labels(np.ones(n, bool)), [labels(ours)], [labels(theirs)])
+    error = np.sqrt(only_ours + only_theirs) / n
+    assert half_width(comparison) == pytest.approx(stats.t.ppf(0.975, GROUPS - 1) * error, rel=0.02)
+
+
+def test_four_rows_of_one_mind_are_no_proof():
+    """By chance alone four coins of 60 fall the same way once in eight times."""
+    theirs = np.arange(60) >= 4
+    truth = labels(np.ones(60, bool))
+    assert compared(ACCURACY, truth, [truth], [labels(theirs)]).verdict == "alike"
+    assert compared(ACCURACY, truth, [truth], [labels(np.arange(60) >= 8)]).verdict == "worse"
+
+
+def test_where_rows_have_no_noise_the_seeds_noise_is_that_of_students_test():
+    random, true = np.random.default_rng(3), np.zeros((10_000, 1))
+    ours, theirs = 1 + 0.1 * random.standard_normal(4), 1.2 + 0.1 * random.standard_normal(3)
+    comparison = compared(MAE, true, [true + value for value in ours], [true + value for value in theirs])
+    reference = stats.ttest_ind(theirs, ours).confidence_interval()
+    np.testing.assert_allclose([comparison.lower, comparison.upper], reference, rtol=0.01)
+    assert comparison.seeds == (4, 3)
+
+
+def test_a_model_that_is_given_adds_no_noise_of_seeds():
+    true = np.zeros((10_000, 1))
+    seeds = Entrant([judge(MAE, true + value, true) for value in (0.9, 1.0, 1.2)])
+    given = Entrant([judge(MAE, true + 0.5, true)], varies=False)
+    comparison = compare_entrants(MAE, len(true), given, seeds)
+    interval = stats.ttest_1samp([0.4, 0.5, 0.7], 0).confidence_interval()
+    np.testing.assert_allclose([comparison.lower, comparison.upper], interval, rtol=0.02)
+
+
+def test_several_comparisons_hold_together():
+    random, true = np.random.default_rng(0), np.zeros((100, 1))
+    ours, theirs = random.standard_normal((2, 100, 1))
+    one, ten = (compared(RMSE, true, [ours], [theirs], among=among) for among in (1, 10))
+    ratio = stats.t.ppf(0.9975, 99) / stats.t.ppf(0.975, 99)
+    assert half_width(ten) / half_width(one) == pytest.approx(ratio, rel=1e-3)
+
+
+def normal_errors(random, rows, seeds):
+    """Of each seed, errors in part common to all seeds and models, on rows of which some are hard."""
+    hard = np.exp(0.5 * random.standard_normal((rows, 1)))
+    common = random.standard_normal((rows, 1))
+    return [
+        [
+            np.exp(0.1 * random.standard_normal()) * hard * (common + random.standard_normal((rows, 1))) / 2**0.5
+            for _ in range(seeds)
+        ]
+        for _ in range(2)
+    ]
+
+
+def right_labels(random, rows, seeds):
+    """Of each seed, which labels are right: some rows are easy for all, and some seeds are better than others."""
+    easy = random.random(rows) < 0.5
+    return [
+        [labels(easy | (random.random(rows) < 0.5 + 0.1 * random.standard_normal())) for _ in range(seeds)]
+        for _ in range(2)
+    ]
+
+
+@pytest.mark.parametrize(("metric", "draw"), [(RMSE, normal_errors), (ACCURACY, right_labels)])
+@pytest.mark.parametrize("seeds", [2, 3, 5])
+def test_cells_that_are_equally_good_are_told_apart_as_seldom_as_stated(metric, draw, seeds):
+    """5 % is stated, and 200 pairs are drawn: 19 or more have a chance of 1 %."""
+    random, told, rows = np.random.default_rng(seeds), 0, 60
+    true = labels(np.ones(rows, bool)) if metric is ACCURACY else np.zeros((rows, 1))
+    for _ in range(200):
+        told += compared(metric, true, *draw(random, rows, seeds)).verdict != "alike"
+    assert told < 19
+
+
+@pytest.mark.parametrize("metric", [RMSE, ACCURACY])
+def test_cells_that_differ_by_much_are_told_apart(metric):
+    random, rows = np.random.default_rng(0), 200
+    if metric is ACCURACY:
+        true = labels(np.ones(rows, bool))
+        ours, theirs = ([labels(random.random(rows) < right) for _ in range(3)] for right in (0.9, 0.6))
+    else:
+        true = np.zeros((rows, 1))
+        ours, theirs = ([size * random.standard_normal((rows, 1)) for _ in range(3)] for size in (1, 2))
+    assert compared(metric, true, ours, theirs).verdict == "worse"
+    assert compared(metric, true, theirs, ours).verdict == "better"
