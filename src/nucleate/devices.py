@@ -6,11 +6,14 @@ whatever the user's setting.
 """
 
 import os
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from functools import wraps
+from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
+from weakref import WeakSet
 
 import equinox as eqx
 import jax
@@ -29,6 +32,14 @@ except (AttributeError, ValueError, OSError):
     MEMORY = float("inf")
 
 _BLAS = ThreadpoolController().select(user_api="blas")
+
+MOST_MAPS = 20_000
+"""Memory maps from which on compiled programs are let go. Linux gives a process 65,530; beyond, LLVM crashes."""
+
+_MAPS = Path("/proc/self/maps")
+
+_COMPILED: WeakSet[Any] = WeakSet()
+"""The package's functions that JAX compiles, which hold the programs."""
 
 
 def float64() -> AbstractContextManager[Any]:
@@ -57,11 +68,13 @@ def in_float64(function: Callable[P, R]) -> Callable[P, R]:
     >>> in_float64(jnp.tanh)(np.array([0.0])).dtype
     dtype('float64')
     """
+    _remember(function)
 
     @wraps(function)
     def computed(*args: P.args, **kwargs: P.kwargs) -> R:
         if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves((args, kwargs))):
             return function(*args, **kwargs)
+        bound_programs()
         with float64():
             return on_host(function(*args, **kwargs))
 
@@ -105,6 +118,8 @@ def for_each(function: Callable[..., Any], items: Sequence[Any], *shared: Any) -
 
     if not items:
         return []
+    _remember(function)
+    bound_programs()
     if steps_together():
         with float64():
             stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *items)
@@ -143,6 +158,47 @@ _together = eqx.filter_jit(eqx.filter_vmap(_call, in_axes=(None, 0, None)))
 def _shapes(tree: Any) -> tuple[Any, ...]:
     leaves, structure = jax.tree.flatten(tree)
     return (structure, *((np.shape(leaf), str(leaf.dtype)) if hasattr(leaf, "dtype") else leaf for leaf in leaves))
+
+
+def _remember(function: Callable[..., Any]) -> None:
+    if hasattr(function, "clear_cache"):
+        _COMPILED.add(function)
+
+
+class _Watch:
+    """When the memory maps were last counted, and how many there may be."""
+
+    next = 0.0
+    most = MOST_MAPS
+
+
+def bound_programs() -> None:
+    """Let compiled programs go when the process holds too many, each with some 60 memory maps; they are compiled again.
+
+    The package's own go first, and whatever else JAX has compiled only where that is not enough. Counted at most once a
+    second, in which far fewer are compiled.
+    """
+    now = time.monotonic()
+    if now < _Watch.next:
+        return
+    _Watch.next = now + 1.0
+    if _count_maps() <= _Watch.most:
+        return
+    _CALLS_LAPACK.clear()
+    for function in _COMPILED:
+        function.clear_cache()
+    if _count_maps() > _Watch.most // 2:
+        jax.clear_caches()
+    # What is left is not JAX's, and would be looked for in vain every second.
+    _Watch.most = max(MOST_MAPS, _count_maps() + MOST_MAPS // 2)
+
+
+def _count_maps() -> int:
+    """The process's memory maps; 0 where the system does not tell, and has no such limit."""
+    try:
+        return _MAPS.read_bytes().count(b"\n")
+    except OSError:
+        return 0
 
 
 def single_blas_thread() -> AbstractContextManager[Any]:

@@ -121,9 +121,9 @@ class Batch:
         return int(self._schedule[self._evaluations - 1])
 
     @property
-    def widths(self) -> tuple[int, ...]:
-        """How many units each measured layer has."""
-        return tuple(layer.width for layer in self._initial_layers[0])
+    def layers(self) -> tuple[str, ...]:
+        """The names of the measured layers."""
+        return tuple(layer.name for layer in self._initial_layers[0])
 
     def advance(self, stop: Callable[[], bool] = lambda: False) -> None:
         """Take every run to its next evaluation, and evaluate it; on ``stop`` leave it on the way."""
