@@ -9,8 +9,8 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 import numpy as np
+import scipy
 from jaxtyping import Array, Float
-from scipy.optimize import minimize
 
 from nucleate.devices import in_float64
 from nucleate.errors import SpecError
@@ -233,7 +233,7 @@ class Loss:
             outputs = np.broadcast_to(constant, y.shape)
             return self(outputs, y), -self.residual(outputs, y).mean(axis=0)
 
-        return np.asarray(minimize(loss, np.zeros(y.shape[1]), jac=True, method="BFGS", tol=1e-9).x)
+        return np.asarray(scipy.optimize.minimize(loss, np.zeros(y.shape[1]), jac=True, method="BFGS", tol=1e-9).x)
 
     def constant_loss(self, y: Float[np.ndarray, "n c"]) -> float:
         """The loss of `constant_outputs`: what is left to learn for whoever knows the targets' distribution alone."""
