@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from functools import wraps
 from pathlib import Path
+from threading import Lock
 from typing import Any, ParamSpec, TypeVar
 from weakref import WeakSet
 
@@ -22,6 +23,7 @@ from threadpoolctl import ThreadpoolController
 
 P = ParamSpec("P")
 R = TypeVar("R")
+T = TypeVar("T")
 
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
@@ -128,19 +130,37 @@ def for_each(function: Callable[..., Any], items: Sequence[Any], *shared: Any) -
     program = hash((function, _shapes((items[0], shared))))
     first: list[Any] = []
     rest = items
-    if program not in _CALLS_LAPACK:
-        with float64():
-            lowered = function.lower(items[0], *shared).as_text() if hasattr(function, "lower") else ""
-        _CALLS_LAPACK[program] = "lapack" in lowered
-        # The first alone, so that threads do not compile one program side by side.
-        first, rest = [one(items[0])], items[1:]
-    if len(rest) < 2 or CORES < 2 or _CALLS_LAPACK[program]:
-        return [*first, *map(one, rest)]
+    # The first alone, so that threads do not compile one program side by side.
+    with _COMPILING:
+        if program not in _CALLS_LAPACK:
+            with float64():
+                lowered = function.lower(items[0], *shared).as_text() if hasattr(function, "lower") else ""
+            _CALLS_LAPACK[program] = "lapack" in lowered
+            first, rest = [one(items[0])], items[1:]
+        calls_lapack = _CALLS_LAPACK[program]
+    if calls_lapack:
+        # Side by side, they wait for ever.
+        with _LAPACK:
+            return [*first, *map(one, rest)]
+    return [*first, *spread(one, rest)]
+
+
+def spread(function: Callable[[T], R], items: Sequence[T]) -> list[R]:
+    """``function(item)`` for every item, on a thread a core.
+
+    Examples
+    --------
+    >>> spread(str, [1, 2])
+    ['1', '2']
+    """
+    if len(items) < 2 or CORES < 2:
+        return list(map(function, items))
     with ThreadPoolExecutor(CORES) as threads:
-        return [*first, *threads.map(one, rest)]
+        return list(threads.map(function, items))
 
 
 _CALLS_LAPACK: dict[int, bool] = {}
+_COMPILING, _LAPACK = Lock(), Lock()
 
 
 def steps_together() -> bool:
@@ -184,9 +204,10 @@ def bound_programs() -> None:
     _Watch.next = now + 1.0
     if _count_maps() <= _Watch.most:
         return
-    _CALLS_LAPACK.clear()
-    for function in _COMPILED:
-        function.clear_cache()
+    with _COMPILING:
+        _CALLS_LAPACK.clear()
+        for function in _COMPILED:
+            function.clear_cache()
     if _count_maps() > _Watch.most // 2:
         jax.clear_caches()
     # What is left is not JAX's, and would be looked for in vain every second.
