@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from functools import wraps
 from pathlib import Path
-from threading import Lock
+from threading import RLock
 from typing import Any, ParamSpec, TypeVar
 from weakref import WeakSet
 
@@ -160,7 +160,7 @@ def spread(function: Callable[[T], R], items: Sequence[T]) -> list[R]:
 
 
 _CALLS_LAPACK: dict[int, bool] = {}
-_COMPILING, _LAPACK = Lock(), Lock()
+_COMPILING, _LAPACK = RLock(), RLock()
 
 
 def steps_together() -> bool:
@@ -186,14 +186,14 @@ def _remember(function: Callable[..., Any]) -> None:
 
 
 class _Watch:
-    """When the memory maps were last counted, and how many there may be."""
+    """When memory maps are next counted, and how many were left when programs were last let go."""
 
     next = 0.0
-    most = MOST_MAPS
+    left = 0
 
 
 def bound_programs() -> None:
-    """Let compiled programs go when the process holds too many, each with some 60 memory maps; they are compiled again.
+    """Let compiled programs go when they take too many memory maps, 10 to 100 each; they are compiled anew at a call.
 
     The package's own go first, and whatever else JAX has compiled only where that is not enough. Counted at most once a
     second, in which far fewer are compiled.
@@ -202,16 +202,16 @@ def bound_programs() -> None:
     if now < _Watch.next:
         return
     _Watch.next = now + 1.0
-    if _count_maps() <= _Watch.most:
+    # What was left is not JAX's, and would be looked for in vain every second.
+    if _count_maps() <= max(MOST_MAPS, _Watch.left + MOST_MAPS // 2):
         return
     with _COMPILING:
         _CALLS_LAPACK.clear()
-        for function in _COMPILED:
+        for function in list(_COMPILED):
             function.clear_cache()
-    if _count_maps() > _Watch.most // 2:
+    if _count_maps() > MOST_MAPS // 2:
         jax.clear_caches()
-    # What is left is not JAX's, and would be looked for in vain every second.
-    _Watch.most = max(MOST_MAPS, _count_maps() + MOST_MAPS // 2)
+    _Watch.left = _count_maps()
 
 
 def _count_maps() -> int:

@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
+from threading import Lock
 from typing import Any
 
 import jax
@@ -133,8 +134,17 @@ class Batch:
         # Each on its own, so that one steps, without Python's lock, while another is measured.
         pending = [run for run in self._alive() if not self.rows[run] or self.rows[run][-1]["step"] < until]
         groups = [pending] if devices.steps_together() else [[run] for run in pending]
+        told, one_at_a_time = False, Lock()
+
+        def stopped() -> bool:
+            """All stop when one was told to."""
+            nonlocal told
+            with one_at_a_time:
+                told = told or stop()
+                return told
+
         with devices.single_blas_thread():
-            arrived = devices.spread(lambda runs: self._take_to(until, runs, stop), groups)
+            arrived = devices.spread(lambda runs: self._take_to(until, runs, stopped), groups)
         if all(arrived):
             self._evaluations += 1
 
