@@ -7,6 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from nucleate.cli.cache import LARGEST
+
 pytestmark = pytest.mark.slow
 
 FORECAST = ("forecast", "sine-5d", "--hidden", "4", "--gains", "0.1", "--budget", "50", "--json")
@@ -57,8 +59,6 @@ def test_damaged_programs_are_compiled_again(first, tmp_path):
         copy = tmp_path / path.relative_to(cache)
         copy.parent.mkdir(parents=True, exist_ok=True)
         copy.write_bytes(path.read_bytes()[:100] if number % 2 else b"torn")
-        if number % 3:  # else as a process leaves it that is killed between the two files
-            copy.with_name(copy.name.replace("-cache", "-atime")).write_bytes(bytes(8))
     run = nucleate(*FORECAST, XDG_CACHE_HOME=tmp_path)
     assert (run.stdout, run.stderr) == (said, "")
 
@@ -86,8 +86,17 @@ def test_it_can_be_turned_off_and_moved(first, tmp_path):
     assert programs(tmp_path / "moved")
 
 
-def test_it_does_not_grow_beyond_what_it_may(first, tmp_path):
-    said, _ = first
-    run = nucleate(*FORECAST, XDG_CACHE_HOME=tmp_path, JAX_COMPILATION_CACHE_MAX_SIZE=50_000)
+def test_what_was_used_longest_ago_goes_when_it_grows_too_large(first, tmp_path):
+    said, cache = first
+    copied = [tmp_path / path.relative_to(cache) for path in programs(cache)]
+    copied[0].parent.mkdir(parents=True)
+    for path in copied:
+        path.write_bytes((cache / path.relative_to(tmp_path)).read_bytes())
+    old = copied[0].with_name("old-cache")
+    with old.open("wb") as file:
+        file.truncate(LARGEST)
+    os.utime(old, (0, 0))
+    run = nucleate(*FORECAST, XDG_CACHE_HOME=tmp_path)
     assert (run.stdout, run.stderr) == (said, "")
-    assert 0 < sum(map(len, programs(tmp_path).values())) <= 50_000
+    assert not old.exists()
+    assert all(path.exists() for path in copied)
