@@ -52,6 +52,29 @@ assert len(jax.devices()) == 1
 """
 
 
+MANY_ARCHITECTURES = """
+import itertools
+from pathlib import Path
+import jax, nucleate, nucleate.devices
+nucleate.devices.MOST_MAPS = 4000
+traced, maps = [], []
+own = jax.jit(lambda x: traced.append(x) or x + 1)
+own(1.0)
+problem = nucleate.load_problem("sine-5d")
+for number, hidden in enumerate(itertools.product(range(1, 26), range(1, 21))):
+    network = nucleate.Network.create(5, hidden, 1, scale=nucleate.InitScale("gain", 0.5))
+    network(problem.train.x)
+    if number % 20 == 0:
+        nucleate.train(network, problem, learning_rate=0.01, steps=4, evaluations=4)
+        maps.append(Path("/proc/self/maps").read_bytes().count(b"\\n"))
+assert number == 499
+assert max(maps) < 6000, maps
+assert maps != sorted(maps), "nothing was let go"
+own(1.0)
+assert len(traced) == 1, "a function of the user's was let go"
+"""
+
+
 def run(code, timeout=600, **environment):
     code = f"NAMES = {NAMES}\n{code}"
     return subprocess.run(
@@ -112,6 +135,11 @@ def test_for_each_keeps_the_order_and_computes_wide(count):
     assert [float(value[0]) for value in found] == [0.0] * count
     with float64():
         assert jnp.zeros(1).dtype == np.float64
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/maps"), reason="this system has no such limit")
+def test_a_process_that_compiles_500_architectures_stays_near_the_bound_of_memory_maps():
+    run(MANY_ARCHITECTURES, timeout=1800)
 
 
 def test_an_error_in_one_thread_is_raised():

@@ -6,6 +6,8 @@ Names load on first use, so that importing the package, and the command's help, 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from nucleate._lazy import loader
+
 if TYPE_CHECKING:
     from nucleate import figures, models, observe, optimizers, problems, theory
     from nucleate.activations import Activation, activation_names, get_activation, register_activation
@@ -44,8 +46,6 @@ _HOMES = {
     "sweeping": ("forecast_study", "recommend_scale", "sweep"),
     "training": ("Run", "train", "train_many"),
 }
-_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
-
 __all__ = [
     "Activation",
     "ArchitectureError",
@@ -100,12 +100,11 @@ __all__ = [
 ]
 
 
+_load = loader(__name__, _HOMES)
+
+
 def __getattr__(name: str) -> Any:
-    if name in _ROOMS:
-        return import_module(f"nucleate.{name}")
-    if name in _HOME_OF:
-        return getattr(import_module(f"nucleate.{_HOME_OF[name]}"), name)
-    raise AttributeError(f"module 'nucleate' has no attribute {name!r}")
+    return import_module(f"nucleate.{name}") if name in _ROOMS else _load(name)
 
 
 def __dir__() -> list[str]:

@@ -6,11 +6,15 @@ whatever the user's setting.
 """
 
 import os
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from functools import wraps
+from pathlib import Path
+from threading import RLock
 from typing import Any, ParamSpec, TypeVar
+from weakref import WeakSet
 
 import equinox as eqx
 import jax
@@ -19,6 +23,7 @@ from threadpoolctl import ThreadpoolController
 
 P = ParamSpec("P")
 R = TypeVar("R")
+T = TypeVar("T")
 
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
@@ -29,6 +34,14 @@ except (AttributeError, ValueError, OSError):
     MEMORY = float("inf")
 
 _BLAS = ThreadpoolController().select(user_api="blas")
+
+MOST_MAPS = 20_000
+"""Memory maps from which on compiled programs are let go. Linux gives a process 65,530; beyond, LLVM crashes."""
+
+_MAPS = Path("/proc/self/maps")
+
+_COMPILED: WeakSet[Any] = WeakSet()
+"""The package's functions that JAX compiles, which hold the programs."""
 
 
 def float64() -> AbstractContextManager[Any]:
@@ -57,11 +70,13 @@ def in_float64(function: Callable[P, R]) -> Callable[P, R]:
     >>> in_float64(jnp.tanh)(np.array([0.0])).dtype
     dtype('float64')
     """
+    _remember(function)
 
     @wraps(function)
     def computed(*args: P.args, **kwargs: P.kwargs) -> R:
         if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves((args, kwargs))):
             return function(*args, **kwargs)
+        bound_programs()
         with float64():
             return on_host(function(*args, **kwargs))
 
@@ -105,6 +120,8 @@ def for_each(function: Callable[..., Any], items: Sequence[Any], *shared: Any) -
 
     if not items:
         return []
+    _remember(function)
+    bound_programs()
     if steps_together():
         with float64():
             stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *items)
@@ -113,19 +130,37 @@ def for_each(function: Callable[..., Any], items: Sequence[Any], *shared: Any) -
     program = hash((function, _shapes((items[0], shared))))
     first: list[Any] = []
     rest = items
-    if program not in _CALLS_LAPACK:
-        with float64():
-            lowered = function.lower(items[0], *shared).as_text() if hasattr(function, "lower") else ""
-        _CALLS_LAPACK[program] = "lapack" in lowered
-        # The first alone, so that threads do not compile one program side by side.
-        first, rest = [one(items[0])], items[1:]
-    if len(rest) < 2 or CORES < 2 or _CALLS_LAPACK[program]:
-        return [*first, *map(one, rest)]
+    # The first alone, so that threads do not compile one program side by side.
+    with _COMPILING:
+        if program not in _CALLS_LAPACK:
+            with float64():
+                lowered = function.lower(items[0], *shared).as_text() if hasattr(function, "lower") else ""
+            _CALLS_LAPACK[program] = "lapack" in lowered
+            first, rest = [one(items[0])], items[1:]
+        calls_lapack = _CALLS_LAPACK[program]
+    if calls_lapack:
+        # Side by side, they wait for ever.
+        with _LAPACK:
+            return [*first, *map(one, rest)]
+    return [*first, *spread(one, rest)]
+
+
+def spread(function: Callable[[T], R], items: Sequence[T]) -> list[R]:
+    """``function(item)`` for every item, on a thread a core.
+
+    Examples
+    --------
+    >>> spread(str, [1, 2])
+    ['1', '2']
+    """
+    if len(items) < 2 or CORES < 2:
+        return list(map(function, items))
     with ThreadPoolExecutor(CORES) as threads:
-        return [*first, *threads.map(one, rest)]
+        return list(threads.map(function, items))
 
 
 _CALLS_LAPACK: dict[int, bool] = {}
+_COMPILING, _LAPACK = RLock(), RLock()
 
 
 def steps_together() -> bool:
@@ -143,6 +178,48 @@ _together = eqx.filter_jit(eqx.filter_vmap(_call, in_axes=(None, 0, None)))
 def _shapes(tree: Any) -> tuple[Any, ...]:
     leaves, structure = jax.tree.flatten(tree)
     return (structure, *((np.shape(leaf), str(leaf.dtype)) if hasattr(leaf, "dtype") else leaf for leaf in leaves))
+
+
+def _remember(function: Callable[..., Any]) -> None:
+    if hasattr(function, "clear_cache"):
+        _COMPILED.add(function)
+
+
+class _Watch:
+    """When memory maps are next counted, and how many were left when programs were last let go."""
+
+    next = 0.0
+    left = 0
+
+
+def bound_programs() -> None:
+    """Let compiled programs go when they take too many memory maps, 10 to 100 each; they are compiled anew at a call.
+
+    The package's own go first, and whatever else JAX has compiled only where that is not enough. Counted at most once a
+    second, in which far fewer are compiled.
+    """
+    now = time.monotonic()
+    if now < _Watch.next:
+        return
+    _Watch.next = now + 1.0
+    # What was left is not JAX's, and would be looked for in vain every second.
+    if _count_maps() <= max(MOST_MAPS, _Watch.left + MOST_MAPS // 2):
+        return
+    with _COMPILING:
+        _CALLS_LAPACK.clear()
+        for function in list(_COMPILED):
+            function.clear_cache()
+    if _count_maps() > MOST_MAPS // 2:
+        jax.clear_caches()
+    _Watch.left = _count_maps()
+
+
+def _count_maps() -> int:
+    """The process's memory maps; 0 where the system does not tell, and has no such limit."""
+    try:
+        return _MAPS.read_bytes().count(b"\n")
+    except OSError:
+        return 0
 
 
 def single_blas_thread() -> AbstractContextManager[Any]:

@@ -8,12 +8,12 @@ they are. Equinox modules, registered dataclasses and named tuples with a ``__ca
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 from safetensors.numpy import save
@@ -96,12 +96,13 @@ def outputs_of_columns(model: Any, x: Float[Array, "d n"]) -> Float[Array, "c n"
 def outputs_of(model: Any, x: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n c"]:
     """The outputs for rows, in the model's own dtype, as float64."""
     parameters, frame = take_apart(model)
-    outputs: Any = np.asarray(_outputs(frame, parameters, jnp.asarray(x, dtype_of(model))), np.float64)
+    outputs: Any = np.asarray(_outputs(parameters, frame, np.asarray(x, dtype_of(model))), np.float64)
     return outputs
 
 
-@eqx.filter_jit
-def _outputs(frame: Frame, parameters: Any, x: Float[Array, "n d"]) -> Float[Array, "n c"]:
+@in_float64
+@partial(jax.jit, static_argnames="frame")
+def _outputs(parameters: Any, frame: Frame, x: Float[Array, "n d"]) -> Float[Array, "n c"]:
     return outputs_of_columns(frame(parameters), x.T).T
 
 

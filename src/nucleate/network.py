@@ -12,7 +12,8 @@ from typing import Any, TypeVar
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jax.extend.random import threefry_2x32
+from jaxtyping import Array, Float, Int, UInt
 from safetensors.numpy import save
 
 from nucleate._files import parse_json, parse_tensors, read_sealed, seal_tensors, why_unreadable, write_atomically
@@ -23,6 +24,7 @@ from nucleate.errors import ArchitectureError
 from nucleate.init_scale import InitScale
 
 _FORMAT = "nucleate network 1"
+_BLOCK = 4096
 T = TypeVar("T")
 
 
@@ -122,9 +124,9 @@ class Network:
         weights, biases = [], []
         for layer, (fan_in, fan_out) in enumerate(itertools.pairwise(widths)):
             std = scales[layer].std(fan_in, fan_out, output_layer=layer == layers - 1)
-            weight, bias_draw = _standard_normal(np.int64(seed), np.int64(layer), fan_out, fan_in)
+            weight = _standard_normal(seed, layer, 0, fan_out * fan_in).reshape(fan_out, fan_in)
             weights.append((std * weight).astype(dtype))
-            biases.append((std * bias_draw).astype(dtype) if with_bias[layer] else None)
+            biases.append((std * _standard_normal(seed, layer, 1, fan_out)).astype(dtype) if with_bias[layer] else None)
         if isinstance(activation, str):
             activation = get_activation(activation)
         activation.check()
@@ -303,14 +305,30 @@ class Network:
         return cls(tuple(tensors[f"weights.{layer}"] for layer in range(len(with_bias))), biases, activation)
 
 
+def _standard_normal(seed: int, layer: int, part: int, size: int) -> Float[np.ndarray, " size"]:
+    """The numbers that ``jax.random.normal`` gives for the key of a layer's weights or biases.
+
+    One program draws them block by block, where JAX would compile one for every shape.
+    """
+    starts = range(0, size, _BLOCK)
+    blocks = [_block(np.int64(seed), np.int64(layer), np.int64(part), np.uint64(start)) for start in starts]
+    return np.concatenate(blocks)[:size]
+
+
 @in_float64
-@partial(jax.jit, static_argnames=("fan_out", "fan_in"))
-def _standard_normal(
-    seed: Int[Array, ""], layer: Int[Array, ""], fan_out: int, fan_in: int
-) -> tuple[Float[Array, "fan_out fan_in"], Float[Array, " fan_out"]]:
+@jax.jit
+def _block(
+    seed: Int[Array, ""], layer: Int[Array, ""], part: Int[Array, ""], start: UInt[Array, ""]
+) -> Float[Array, " block"]:
     key = jax.random.fold_in(jax.random.key(seed, impl="threefry2x32"), layer)
-    weight, bias = jax.random.split(key)
-    return jax.random.normal(weight, (fan_out, fan_in), jnp.float64), jax.random.normal(bias, (fan_out,), jnp.float64)
+    place = start + jnp.arange(_BLOCK, dtype=jnp.uint64)
+    halves = jnp.concatenate([place >> 32, place]).astype(jnp.uint32)
+    high, low = jnp.split(threefry_2x32(jax.random.key_data(jax.random.split(key)[part]), halves).astype(jnp.uint64), 2)
+    # 52 random bits behind the bits of 1.0 make a number from 1 to 2.
+    bits = (high << 32 | low) >> 12 | jnp.uint64(0x3FF0000000000000)
+    least = np.nextafter(-1.0, 0.0)
+    uniform = (jax.lax.bitcast_convert_type(bits, jnp.float64) - 1.0) * (1.0 - least) + least
+    return np.sqrt(2) * jax.lax.erf_inv(jnp.maximum(least, uniform))
 
 
 @in_float64

@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 from jaxtyping import Array, Float
@@ -136,7 +137,9 @@ def get_optimizer(given: Any, *, known: bool = True) -> Optimizer:
 
 @cache
 def _follows_gradient(optimizer: Optimizer) -> bool | None:
-    large, small, none = (_steps(optimizer, size) for size in (1e-2, 1e-4, 0.0))
+    with float64():
+        steps = jax.jit(partial(_steps, optimizer))
+        large, small, none = (np.asarray(steps(size)) for size in (1e-2, 1e-4, 0.0))
     if none.any():
         return None
     if np.allclose(small, 1e-2 * large, rtol=1e-2, atol=0):
@@ -144,13 +147,12 @@ def _follows_gradient(optimizer: Optimizer) -> bool | None:
     return False if np.allclose(small, large, rtol=1e-2, atol=0) else None
 
 
-def _steps(optimizer: Optimizer, size: float) -> Float[np.ndarray, "steps 2"]:
+def _steps(optimizer: Optimizer, size: Float[Array, ""]) -> Float[Array, "steps 2"]:
     """The first updates at gradients of that size, of a start that weight decay would move."""
-    with float64():
-        transformation = optimizer.transformation(0.1)
-        parameters, gradient = np.array([1.0, -2.0]), size * np.array([1.0, 0.5])
-        state, updates = transformation.init(parameters), []
-        for _ in range(_PROBE_STEPS):
-            update, state = transformation.update(gradient, state, parameters)
-            updates.append(np.asarray(update))
-    return np.array(jax.device_get(updates))
+    transformation = optimizer.transformation(0.1)
+    parameters, gradient = jnp.array([1.0, -2.0]), size * np.array([1.0, 0.5])
+    state, updates = transformation.init(parameters), []
+    for _ in range(_PROBE_STEPS):
+        update, state = transformation.update(gradient, state, parameters)
+        updates.append(update)
+    return jnp.stack(updates)

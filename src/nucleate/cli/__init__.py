@@ -8,6 +8,7 @@ import typer
 
 from nucleate.cli.after_commands import plot, reduce, report
 from nucleate.cli.app import app, debugging
+from nucleate.cli.cache import keep_compiled
 from nucleate.cli.other_commands import demo, problems, reproduce
 from nucleate.cli.predict_command import predict
 from nucleate.cli.study_commands import forecast, sweep, train
@@ -25,6 +26,7 @@ for command in (forecast, train, sweep, reduce, predict, report, plot, reproduce
 def main() -> None:
     """Run the command; what its user can correct is one line on standard error and exit code 2."""
     warnings.showwarning = _say_warning
+    keep_compiled()
     try:
         sys.exit(app(standalone_mode=False))
     except _UsageError as error:

@@ -3,8 +3,8 @@
 from typing import NamedTuple
 
 import numpy as np
+import scipy
 from jaxtyping import Float, Int
-from scipy.interpolate import PchipInterpolator
 
 from nucleate.forecasting.expected import StepForecast
 from nucleate.training import engine
@@ -120,7 +120,9 @@ def _clock(seen: PathReading) -> Float[np.ndarray, " points"]:
     # Where the path is left altogether the speed means nothing, or is NaN; the bounds keep the clock running.
     pace = 1 / np.clip(np.nan_to_num(seen.speed), 0.2, 5.0)
     distinct, first = np.unique(seen.points, return_index=True)
-    clock: Float[np.ndarray, " points"] = PchipInterpolator(distinct, pace[first]).antiderivative()(seen.points)
+    clock: Float[np.ndarray, " points"] = scipy.interpolate.PchipInterpolator(distinct, pace[first]).antiderivative()(
+        seen.points
+    )
     return clock
 
 
@@ -132,7 +134,7 @@ def _curve(
     usable = (fallen > 0) & np.append(True, np.diff(clock) > 0)
     if usable.sum() < 2:
         return clock[[0]], seen[[0]]
-    curve = PchipInterpolator(clock[usable], np.log(fallen[usable]))
+    curve = scipy.interpolate.PchipInterpolator(clock[usable], np.log(fallen[usable]))
     steps = np.linspace(0, clock[usable][-1], 400)
     inside = np.maximum(steps, clock[usable][0])
     return steps, seen[0] * (1 - np.exp(curve(inside)) * (steps / inside) ** 2)

@@ -1,28 +1,62 @@
 """Data as problems: bundled sets, files, tables and arrays, split, standardized and ready for a network."""
 
-from nucleate.problems.catalogue import ProblemInfo, describe_problems, load_problem, problem_names
-from nucleate.problems.form import FORM_FIELDS, Form
-from nucleate.problems.losses import (
-    ACCURACY,
-    BALANCED_ACCURACY,
-    CROSS_ENTROPY,
-    IDENTITY,
-    LOG_LOSS,
-    LOSSES,
-    MAE,
-    METRICS,
-    R2,
-    RMSE,
-    SOFTMAX,
-    SQUARED,
-    Link,
-    Loss,
-    Metric,
-    get_loss,
-)
-from nucleate.problems.preprocessing import Column, Preprocessing
-from nucleate.problems.problem import Problem, Split
-from nucleate.problems.splitting import Rows, Sizes, split_rows
+from typing import TYPE_CHECKING
+
+from nucleate._lazy import loader
+
+if TYPE_CHECKING:
+    from nucleate.problems.catalogue import load_problem
+    from nucleate.problems.form import FORM_FIELDS, Form
+    from nucleate.problems.listing import ProblemInfo, describe_problems, problem_names
+    from nucleate.problems.losses import (
+        ACCURACY,
+        BALANCED_ACCURACY,
+        CROSS_ENTROPY,
+        IDENTITY,
+        LOG_LOSS,
+        LOSSES,
+        MAE,
+        METRICS,
+        R2,
+        RMSE,
+        SOFTMAX,
+        SQUARED,
+        Link,
+        Loss,
+        Metric,
+        get_loss,
+    )
+    from nucleate.problems.preprocessing import Column, Preprocessing
+    from nucleate.problems.problem import Problem, Split
+    from nucleate.problems.splitting import Rows, Sizes, split_rows
+
+# The list of problems needs neither JAX nor polars.
+_HOMES = {
+    "catalogue": ("load_problem",),
+    "form": ("FORM_FIELDS", "Form"),
+    "listing": ("ProblemInfo", "describe_problems", "problem_names"),
+    "losses": (
+        "ACCURACY",
+        "BALANCED_ACCURACY",
+        "CROSS_ENTROPY",
+        "IDENTITY",
+        "LOG_LOSS",
+        "LOSSES",
+        "MAE",
+        "METRICS",
+        "R2",
+        "RMSE",
+        "SOFTMAX",
+        "SQUARED",
+        "Link",
+        "Loss",
+        "Metric",
+        "get_loss",
+    ),
+    "preprocessing": ("Column", "Preprocessing"),
+    "problem": ("Problem", "Split"),
+    "splitting": ("Rows", "Sizes", "split_rows"),
+}
 
 __all__ = [
     "ACCURACY",
@@ -55,3 +89,5 @@ __all__ = [
     "problem_names",
     "split_rows",
 ]
+
+__getattr__ = loader(__name__, _HOMES)

@@ -3,13 +3,14 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import scipy
 from jaxtyping import Array, Float
-from scipy.optimize import minimize
 
 from nucleate.devices import in_float64
 from nucleate.errors import SpecError
@@ -43,8 +44,13 @@ class Link:
 
     @in_float64
     def __call__(self, outputs: Float[Array | np.ndarray, "n c"]) -> Float[np.ndarray, "n c"]:
-        predictions: Any = self.function(jnp.asarray(outputs))
-        return predictions
+        return _predictions(self, outputs)
+
+
+@in_float64
+@partial(jax.jit, static_argnames="link")
+def _predictions(link: Link, outputs: Float[Array, "n c"]) -> Float[Array, "n c"]:
+    return link.function(outputs)
 
 
 @dataclass(frozen=True)
@@ -200,9 +206,7 @@ class Loss:
         self, outputs: Float[Array | np.ndarray, "n c"], y: Float[Array | np.ndarray, "n c"]
     ) -> Float[np.ndarray, "n c"]:
         """``-n`` times the gradient of the loss by the outputs: for the package's own losses truth minus prediction."""
-        y = jnp.asarray(y)
-        gradient: Any = -jax.grad(lambda at: jnp.sum(self.rows(at, y)))(jnp.asarray(outputs))
-        return gradient
+        return _residual(self, outputs, y)
 
     def check(self, y: Float[np.ndarray, "n c"]) -> None:
         """Refuse a loss that is not one number for each row, none of them negative.
@@ -229,7 +233,7 @@ class Loss:
             outputs = np.broadcast_to(constant, y.shape)
             return self(outputs, y), -self.residual(outputs, y).mean(axis=0)
 
-        return np.asarray(minimize(loss, np.zeros(y.shape[1]), jac=True, method="BFGS", tol=1e-9).x)
+        return np.asarray(scipy.optimize.minimize(loss, np.zeros(y.shape[1]), jac=True, method="BFGS", tol=1e-9).x)
 
     def constant_loss(self, y: Float[np.ndarray, "n c"]) -> float:
         """The loss of `constant_outputs`: what is left to learn for whoever knows the targets' distribution alone."""
@@ -265,10 +269,15 @@ def _check(loss: Loss, y: Float[np.ndarray, "n c"]) -> None:
 
 
 @in_float64
-def _mean(
-    loss: Loss, outputs: Float[Array | np.ndarray, "n c"], y: Float[Array | np.ndarray, "n c"]
-) -> Float[Array, ""]:
-    return jnp.mean(loss.rows(jnp.asarray(outputs), jnp.asarray(y)))
+@partial(jax.jit, static_argnames="loss")
+def _mean(loss: Loss, outputs: Float[Array, "n c"], y: Float[Array, "n c"]) -> Float[Array, ""]:
+    return jnp.mean(loss.rows(outputs, y))
+
+
+@in_float64
+@partial(jax.jit, static_argnames="loss")
+def _residual(loss: Loss, outputs: Float[Array, "n c"], y: Float[Array, "n c"]) -> Float[Array, "n c"]:
+    return -jax.grad(lambda at: jnp.sum(loss.rows(at, y)))(outputs)
 
 
 def _squared_error(outputs: Float[Array, "n c"], y: Float[Array, "n c"]) -> Float[Array, " n"]:

@@ -1,6 +1,6 @@
 """What is computed of a chunk, without side effects: values go in and values come out, on any machine."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import polars as pl
@@ -8,7 +8,6 @@ import polars as pl
 from nucleate.errors import SpecError, StudyError
 from nucleate.forecasting import forecast_many
 from nucleate.models import model_to_bytes, outputs_of
-from nucleate.observe import layers_of
 from nucleate.problems import Problem
 from nucleate.studies import (
     At,
@@ -118,7 +117,7 @@ def train_chunk(
             return batch.checkpoint()
         if on_evaluation is not None:
             on_evaluation(batch)
-    return _result(plan, chunk, batch.runs(), problem)
+    return _result(plan, chunk, batch.runs(), batch.layers, problem)
 
 
 def _resume(batch: Batch, checkpoint: bytes, chunk: Chunk) -> None:
@@ -130,8 +129,8 @@ def _resume(batch: Batch, checkpoint: bytes, chunk: Chunk) -> None:
         ) from error
 
 
-def _result(plan: Plan, chunk: Chunk, runs: list[Run], problem: Problem) -> ChunkResult:
-    spec, layers = plan.spec, [layer.name for layer in layers_of(runs[0].initial, problem.train.x[:2])]
+def _result(plan: Plan, chunk: Chunk, runs: list[Run], layers: Sequence[str], problem: Problem) -> ChunkResult:
+    spec = plan.spec
     metadata = {
         "preprocessing": problem.preprocessing.to_json(),
         "task": problem.task,
@@ -160,7 +159,7 @@ def _result(plan: Plan, chunk: Chunk, runs: list[Run], problem: Problem) -> Chun
     )
 
 
-def _row(plan: Plan, planned: PlannedRun, run: Run, problem: Problem, layers: list[str]) -> dict[str, Any]:
+def _row(plan: Plan, planned: PlannedRun, run: Run, problem: Problem, layers: Sequence[str]) -> dict[str, Any]:
     """A run's row of the results; the test part is looked at here and nowhere before."""
     last, stages, metric = run.trajectory.row(-1, named=True), run.stages, problem.metric_name
     on_validation, on_test = (

@@ -1,13 +1,8 @@
 """The theory of initial condensation: effective dynamics, blow-up, conditions, the general form, factorization."""
 
-from nucleate.theory.blowup import (
-    BlowupKind,
-    BlowupTime,
-    blowup_time,
-    linear_blowup_time,
-    potential_blowup_time,
-)
-from nucleate.theory.condition import Condensation, Conditions, Times, condensation, conditions, split_first_layer
+from typing import TYPE_CHECKING
+
+from nucleate._lazy import loader
 from nucleate.theory.correlation import (
     correlation,
     correlation_blowup_time,
@@ -18,20 +13,49 @@ from nucleate.theory.correlation import (
 )
 from nucleate.theory.directions import TargetDirections, singular_directions, target_directions
 from nucleate.theory.effective import FirstIntegrals, State, energy, first_integrals, vector_field
-from nucleate.theory.factorization import (
-    FactorizationForecast,
-    Factors,
-    MatrixLoss,
-    completion_loss,
-    draw_factors,
-    end_to_end,
-    escape_time,
-    forecast_factorization,
-    leading_moment,
-    sensing_loss,
-)
 from nucleate.theory.linear import chain_potential, linear_potential, two_layer_solution
-from nucleate.theory.trajectory import Trajectory, states_at_fractions, states_at_times
+
+if TYPE_CHECKING:
+    from nucleate.theory.blowup import (
+        BlowupKind,
+        BlowupTime,
+        blowup_time,
+        linear_blowup_time,
+        potential_blowup_time,
+    )
+    from nucleate.theory.condition import Condensation, Conditions, Times, condensation, conditions, split_first_layer
+    from nucleate.theory.factorization import (
+        FactorizationForecast,
+        Factors,
+        MatrixLoss,
+        completion_loss,
+        draw_factors,
+        end_to_end,
+        escape_time,
+        forecast_factorization,
+        leading_moment,
+        sensing_loss,
+    )
+    from nucleate.theory.trajectory import Trajectory, states_at_fractions, states_at_times
+
+# These bring a solver of differential equations, which forecasts do without.
+_HOMES = {
+    "blowup": ("BlowupKind", "BlowupTime", "blowup_time", "linear_blowup_time", "potential_blowup_time"),
+    "condition": ("Condensation", "Conditions", "Times", "condensation", "conditions", "split_first_layer"),
+    "factorization": (
+        "FactorizationForecast",
+        "Factors",
+        "MatrixLoss",
+        "completion_loss",
+        "draw_factors",
+        "end_to_end",
+        "escape_time",
+        "forecast_factorization",
+        "leading_moment",
+        "sensing_loss",
+    ),
+    "trajectory": ("Trajectory", "states_at_fractions", "states_at_times"),
+}
 
 __all__ = [
     "BlowupKind",
@@ -76,3 +100,5 @@ __all__ = [
     "two_layer_solution",
     "vector_field",
 ]
+
+__getattr__ = loader(__name__, _HOMES)

@@ -10,7 +10,7 @@ degree that `degree` gives, so the flow of `nucleate.theory.flow` and its blow-u
 docs/theory.md; three layers and one output are due to Chen and Luo, arXiv 2402.15958.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -22,8 +22,10 @@ from nucleate import devices
 from nucleate.errors import ArchitectureError
 from nucleate.network import Network
 from nucleate.theory import checks
-from nucleate.theory.blowup import BlowupTime, potential_blowup_time
 from nucleate.theory.effective import AnyArray
+
+if TYPE_CHECKING:
+    from nucleate.theory.blowup import BlowupTime
 
 
 @devices.in_float64
@@ -145,7 +147,7 @@ def correlation_potential(network: Network, x: ArrayLike, residuals: ArrayLike) 
     return Partial(correlation, x=inputs, residuals=outputs), network.astype("float64"), degree(network)
 
 
-def correlation_blowup_time(network: Network, x: ArrayLike, residuals: ArrayLike) -> BlowupTime:
+def correlation_blowup_time(network: Network, x: ArrayLike, residuals: ArrayLike) -> "BlowupTime":
     """The blow-up time of gradient ascent on ``C``; in the time of training, with nothing rescaled.
 
     Derived here, docs/theory.md.
@@ -166,6 +168,9 @@ def correlation_blowup_time(network: Network, x: ArrayLike, residuals: ArrayLike
     ArchitectureError
         As `correlation_potential`.
     """
+    # Forecasts take directions from here, and no solver of differential equations.
+    from nucleate.theory.blowup import potential_blowup_time
+
     return potential_blowup_time(*correlation_potential(network, x, residuals))
 
 

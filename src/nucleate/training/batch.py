@@ -3,6 +3,8 @@
 import json
 import time
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
+from threading import Lock
 from typing import Any, get_args
 
 import jax
@@ -10,6 +12,7 @@ import numpy as np
 import polars as pl
 from safetensors.numpy import save
 
+from nucleate import devices
 from nucleate._files import parse_json, parse_tensors
 from nucleate.errors import SpecError
 from nucleate.models import describe, dtype_of, outputs_of, take_apart
@@ -103,7 +106,7 @@ class Batch:
         self.statuses: list[Status] = ["running"] * len(models)
         self._notes: list[dict[str, str]] = [{} for _ in models]
         self._snapshots: list[list[Snapshot]] = [[] for _ in models]
-        self._evaluate()
+        self.advance()
         for run, rows in enumerate(self.rows):
             if not rows:
                 raise SpecError(
@@ -122,42 +125,55 @@ class Batch:
         return int(self._schedule[self._evaluations - 1])
 
     @property
-    def widths(self) -> tuple[int, ...]:
-        """How many units each measured layer has."""
-        return tuple(layer.width for layer in self._initial_layers[0])
+    def layers(self) -> tuple[str, ...]:
+        """The names of the measured layers."""
+        return tuple(layer.name for layer in self._initial_layers[0])
 
     def advance(self, stop: Callable[[], bool] = lambda: False) -> None:
-        """Take every run to its next evaluation, and evaluate it; on ``stop`` leave it on the way."""
+        """Take every run to its next evaluation, and evaluate it; on ``stop`` leave those that are on the way."""
         until = int(self._schedule[self._evaluations])
-        at = self.step
+        # Each on its own, so that one steps, without Python's lock, while another is measured.
+        pending = [run for run in self._alive() if not self.rows[run] or self.rows[run][-1]["step"] < until]
+        groups = [pending] if devices.steps_together() else [[run] for run in pending]
+        told, one_at_a_time = False, Lock()
+
+        def stopped() -> bool:
+            """All stop when one was told to."""
+            nonlocal told
+            with one_at_a_time:
+                told = told or stop()
+                return told
+
+        with devices.single_blas_thread():
+            arrived = devices.spread(lambda runs: self._take_to(until, runs, stopped), groups)
+        if all(arrived):
+            self._evaluations += 1
+
+    def _alive(self) -> list[int]:
+        return [run for run, status in enumerate(self.statuses) if status == "running"]
+
+    def _take_to(self, until: int, runs: Sequence[int], stop: Callable[[], bool]) -> bool:
+        """Whether they arrived at that step; then they are evaluated."""
+        at = self.step if self._evaluations else 0
         while at < until:
             if stop():
-                return
+                return False
             started = time.monotonic()
             at = min(at + self._stride, until)
-            alive = self._alive()
-            advanced = engine.advance(self._program, [self._runs[run] for run in alive], self._data, [at] * len(alive))
-            for run, state in zip(alive, advanced, strict=True):
+            advanced = engine.advance(self._program, [self._runs[run] for run in runs], self._data, [at] * len(runs))
+            for run, state in zip(runs, advanced, strict=True):
                 self._runs[run] = state
             # Bits do not depend on where calls end, so their length may follow the clock.
             seconds = time.monotonic() - started
             longer = min(8.0, _PATIENCE_SECONDS / max(seconds, 1e-6))
             self._stride = min(max(1, int(self._stride * longer)), self.settings.steps)
-        self._evaluate()
-
-    def _alive(self) -> list[int]:
-        return [run for run, status in enumerate(self.statuses) if status == "running"]
-
-    def _evaluate(self) -> None:
-        step = int(self._schedule[self._evaluations])
-        self._evaluations += 1
-        alive = self._alive()
-        readings = engine.read(self._program, [self._runs[run] for run in alive], self._data)
-        for run, reading in zip(alive, readings, strict=True):
+        readings = engine.read(self._program, [self._runs[run] for run in runs], self._data)
+        for run, reading in zip(runs, readings, strict=True):
             if self._runs[run].running:
-                self._record(run, step, reading)
+                self._record(run, until, reading)
             else:
                 self.statuses[run] = "nan" if np.isnan(self._runs[run].loss) else "diverged"
+        return True
 
     def _record(self, run: int, step: int, reading: engine.Reading) -> None:
         rows, model = self.rows[run], self._frame(self._runs[run].parameters)
@@ -172,8 +188,8 @@ class Batch:
         if not rows or row["validation_loss"] < min(past["validation_loss"] for past in rows):
             self.best[run] = model
         before, self.final[run] = self.final[run] if rows else None, model
-        layers = layers_of(model, self._rows)
-        if layers and run in self._watched and self._evaluations - 1 in self._snapshots_at:
+        layers = layers_of(model, self._rows) if rows else tuple(map(replace, self._initial_layers[run]))
+        if layers and run in self._watched and self._evaluations in self._snapshots_at:
             self._snapshots[run].append(snapshot(layers, step))
         rows.append(row | measure_layers(layers, self._initial_layers[run], self._measures))
         dead = self._on_all_rows(dead_layer, model, layers)

@@ -16,7 +16,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Bool, Float, Int, Shaped
 
-from nucleate.devices import float64, for_each, on_host
+from nucleate.devices import float64, for_each, in_float64
 from nucleate.models import Frame, dtype_of, outputs_of_columns, take_apart
 from nucleate.optimizers import Optimizer
 from nucleate.problems import Loss, Split
@@ -108,14 +108,12 @@ def start(
 def _start(program: Program, model: Any, learning_rate: float, seed: int, n: int) -> RunState:
     parameters, dtype = take_apart(model)[0], dtype_of(model)
     rate: Any = np.asarray(learning_rate, dtype)
-    with float64():
-        optimizer = on_host(program.optimizer.transformation(rate).init(parameters))
-        key = np.asarray(jax.random.key_data(jax.random.key(seed, impl=_RANDOM)))
     fields: dict[str, Any] = {
         "parameters": parameters,
-        "optimizer": optimizer,
+        "optimizer": _optimizer_state(parameters, program, rate),
         "learning_rate": rate,
-        "key": key,
+        # What `jax.random.key` makes of the seed.
+        "key": np.array(divmod(int(seed) % 2**64, 2**32), np.uint32),
         "order": np.arange(n, dtype=np.int32),
         "step": np.int32(0),
         "running": np.bool_(True),
@@ -124,6 +122,12 @@ def _start(program: Program, model: Any, learning_rate: float, seed: int, n: int
         "drop_steps": np.full(len(DROPS), -1, np.int32),
     }
     return RunState(**fields)
+
+
+@in_float64
+@partial(jax.jit, static_argnames="program")
+def _optimizer_state(parameters: Any, program: Program, rate: Float[Array, ""]) -> optax.OptState:
+    return program.optimizer.transformation(rate).init(parameters)
 
 
 def advance(

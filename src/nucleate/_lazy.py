@@ -1,0 +1,29 @@
+"""Packages whose names load on first use, so that a command imports what it needs and no more."""
+
+from collections.abc import Callable, Iterable, Mapping
+from importlib import import_module
+from typing import Any
+
+
+def loader(package: str, homes: Mapping[str, Iterable[str]]) -> Callable[[str], Any]:
+    """The ``__getattr__`` of a package.
+
+    Parameters
+    ----------
+    package : str
+    homes : mapping of str to iterables of str
+        The package's modules, and the names that each has for the package.
+
+    Examples
+    --------
+    >>> loader("json", {"decoder": ("JSONDecoder",)})("JSONDecoder")
+    <class 'json.decoder.JSONDecoder'>
+    """
+    home_of = {name: home for home, names in homes.items() for name in names}
+
+    def load(name: str) -> Any:
+        if name not in home_of:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        return getattr(import_module(f"{package}.{home_of[name]}"), name)
+
+    return load
