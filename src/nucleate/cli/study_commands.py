@@ -9,6 +9,7 @@ from nucleate.cli.flags import FORECAST_FLAGS, SWEEP_FLAGS, TRAIN_FLAGS, Json, O
 from nucleate.cli.output import (
     print_forecast,
     print_json,
+    print_outlooks,
     print_study,
     print_trajectory,
     say_interrupted,
@@ -19,6 +20,7 @@ from nucleate.errors import SpecError
 
 if TYPE_CHECKING:
     from nucleate.studies import Study, StudySpec
+    from nucleate.sweeping import Outlook
 
 _GAINS = [1.0, 0.3, 0.1, 0.03]
 
@@ -76,10 +78,13 @@ def forecast(
 def sweep(given: dict[str, Any], out: Out = None, json: Json = False) -> None:
     """Many runs: at which init scale and learning rate does it condense? Default scales: gains 1, 0.3, 0.1, 0.03."""
     study = _run(spec_from(given, gains=_GAINS), out)
+    stuck = _outlooks(study)
     if json:
-        print_json({"study": str(study.path), "results": study.results.to_dicts()})
+        results = study.results.to_dicts()
+        print_json({"study": str(study.path), "results": results, "stuck": [one.to_json() for one in stuck]})
     else:
         print_study(study)
+        print_outlooks(stuck)
 
 
 @takes(TRAIN_FLAGS)
@@ -92,11 +97,21 @@ def train(given: dict[str, Any], out: Out = None, json: Json = False) -> None:
     if runs > 1:
         raise SpecError(f"The spec {given['spec']} asks for {runs} runs; train takes one, so use nucleate sweep.")
     study = _run(spec, out)
+    stuck = _outlooks(study)
     if json:
-        result, trajectory = study.results.row(0, named=True), study.trajectories.drop(tables.RUN)
-        print_json({"study": str(study.path), "result": result, "trajectory": trajectory.to_dicts()})
+        result, trajectory = study.results.row(0, named=True), study.trajectories.drop(tables.RUN).to_dicts()
+        said = {"study": str(study.path), "result": result, "trajectory": trajectory}
+        print_json(said | {"stuck": [one.to_json() for one in stuck]})
     else:
         print_trajectory(study)
+        print_outlooks(stuck)
+
+
+def _outlooks(study: "Study") -> "tuple[Outlook, ...]":
+    from nucleate.sweeping import outlooks
+
+    with working("forecasting the runs that stayed on their plateau"):
+        return outlooks(study)
 
 
 def _run(spec: "StudySpec", out: Path | None) -> "Study":
