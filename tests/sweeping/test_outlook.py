@@ -46,7 +46,9 @@ def test_settings_that_are_forecast_to_help_do(tmp_path):
 
 def test_what_nothing_linear_explains_never_ends_and_no_rate_is_named(tmp_path):
     (outlook,) = outlooks(stuck_study(tmp_path, xor(), gains=[0.05], steps=1000))
-    assert outlook.verdict == "never" and outlook.end is None and outlook.linear_share < 0.01
+    assert outlook.verdict == "never"
+    assert outlook.end is None
+    assert outlook.linear_share < 0.01
     assert "lr" not in {remedy.setting for remedy in outlook.remedies}
 
 
@@ -63,7 +65,8 @@ def test_a_relu_that_is_named_learns_it(tmp_path):
 )
 def test_where_no_forecast_can_be_made_it_is_said_why(tmp_path, settings, reason):
     (outlook,) = outlooks(stuck_study(tmp_path, "diabetes", gains=[0.01], **settings))
-    assert outlook.verdict == "no forecast" and reason in outlook.reason
+    assert outlook.verdict == "no forecast"
+    assert reason in outlook.reason
     assert "still on its initial plateau after 300 steps. No forecast was made" in say_outlook(outlook)
 
 
@@ -73,7 +76,8 @@ def test_a_study_whose_data_are_gone_still_says_how_long_its_runs_took(tmp_path)
     study = stuck_study(tmp_path, str(file), gains=[0.01])
     file.unlink()
     (outlook,) = outlooks(study)
-    assert outlook.steps == 300 and "gone.csv" in outlook.reason
+    assert outlook.steps == 300
+    assert "gone.csv" in outlook.reason
 
 
 def test_where_all_runs_left_there_is_nothing_to_say(tmp_path):

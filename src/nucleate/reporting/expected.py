@@ -7,7 +7,6 @@ from nucleate.reporting.sentences import Texts, load_texts, say_share
 from nucleate.studies import Study, tables
 from nucleate.sweeping import Outlook, Remedy
 
-
 NO_SECOND = 1e-3
 """A second singular value of a smaller share of the first is rounding: there is one direction."""
 
