@@ -6,6 +6,7 @@ import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from os import PathLike
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,6 +17,7 @@ from jaxtyping import Array, Float, Int
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from nucleate._arrays import real_array
 from nucleate._files import write_atomically
 from nucleate._wording import card
 from nucleate.activations import Activation, get_activation
@@ -126,7 +128,7 @@ class Network:
             weight, bias_draw = _standard_normal(np.int64(seed), np.int64(layer), fan_out, fan_in)
             weights.append((std * weight).astype(dtype))
             biases.append((std * bias_draw).astype(dtype) if with_bias[layer] else None)
-        if isinstance(activation, str):
+        if not isinstance(activation, Activation):
             activation = get_activation(activation)
         activation.check()
         return cls(tuple(weights), tuple(biases), activation)
@@ -176,7 +178,7 @@ class Network:
             If ``x`` does not have the network's number of columns.
         """
         if not isinstance(x, jax.core.Tracer):
-            x = np.asarray(x, self.dtype)
+            x = real_array("The input", x).astype(self.dtype)
         if x.ndim != 2 or x.shape[1] != self.widths[0]:
             raise ArchitectureError(f"The input has shape {x.shape}; expected (rows, {self.widths[0]}).")
         return _outputs(self, x.astype(self.dtype))
@@ -301,6 +303,8 @@ def read_metadata(path: str | Path) -> dict[str, Any]:
     ArchitectureError
         If the file is missing, no safetensors file, or not written by this package.
     """
+    if not isinstance(path, str | PathLike):
+        raise ArchitectureError(f"The network's file is {path!r:.60}; give a path.")
     try:
         with safe_open(path, framework="numpy") as file:
             metadata = json.loads((file.metadata() or {}).get("nucleate", "{}"))

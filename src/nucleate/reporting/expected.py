@@ -70,11 +70,11 @@ def _name_setting(setting: str, texts: Texts) -> str:
 
 def say_gap(study: Study, texts: Texts) -> str | None:
     """Whether the theory has the neurons turn to the target direction; None where there is no second direction."""
-    gaps = study.forecasts.get_column(tables.GAP, default=pl.Series([None])).drop_nulls()
-    gap = gaps.max()
-    if not isinstance(gap, float) or gap < NO_SECOND:
+    gaps = study.forecasts.get_column(tables.GAP, default=pl.Series([None])).drop_nulls().to_list()
+    gap = max(gaps, default=0.0)
+    if gap < NO_SECOND:
         return None
-    cosines = study.forecasts[tables.AXIS_COSINE].drop_nulls()
+    cosines = study.forecasts[tables.AXIS_COSINE].drop_nulls().to_list()
     key = "gap_clear" if gap <= CLEAR else "gap_near" if len(cosines) else "gap_unknown"
-    low, high = (cosines.min(), cosines.max()) if len(cosines) else (0.0, 0.0)
+    low, high = (min(cosines), max(cosines)) if len(cosines) else (0.0, 0.0)
     return texts["runs"][key].format(gap=f"{gap:.2f}", low=f"{low:.2f}", high=f"{high:.2f}")

@@ -5,6 +5,7 @@ files, and whole.
 """
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -110,6 +111,8 @@ class Study:
         StudyError
             If the folder is missing, holds no study, or its spec is damaged.
         """
+        if not isinstance(path, str | os.PathLike):
+            raise StudyError(f"{path!r:.60} is no study; give a nucleate.Study, or the folder a sweep wrote.")
         path = Path(path)
         try:
             return cls.from_json(path, json.loads((path / SPEC).read_text("utf-8")))

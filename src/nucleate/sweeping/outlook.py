@@ -189,9 +189,9 @@ def _look_ahead(spec: StudySpec, problem: Problem, outlook: Outlook, seeds: Sequ
     settings = [*((outlook.convention, scale) for scale in scales), *(("lr", rate) for rate in rates)]
     tried: list[tuple[str, float | str, _End | None]] = [(*one, end) for one, end in zip(settings, ends, strict=True)]
     left = [(factor, end.step) for factor, end in zip(FACTORS, by_rate, strict=False) if end is not None]
-    for setting, value, other in _other_architectures(spec, moved=bool(left)):
+    for setting, name, other in _other_architectures(spec, moved=bool(left)):
         (end,) = _ends(other, problem, [(outlook.scale, outlook.lr)], seeds, steps)
-        tried.append((setting, value, end))
+        tried.append((setting, name, end))
     remedies: dict[str, Remedy] = {}
     for setting, value, end in tried:
         if end is not None and (setting not in remedies or setting == "activation"):
