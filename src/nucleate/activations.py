@@ -16,6 +16,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from nucleate._arrays import is_real, is_whole
+from nucleate._wording import say_error
 from nucleate.devices import in_float64
 from nucleate.errors import ArchitectureError
 
@@ -64,9 +66,23 @@ class Activation:
     onnx: Callable[[Any, str], str] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
-        if self.multiplicity < 1:
+        if not isinstance(self.name, str) or not self.name:
+            raise ArchitectureError(f"An activation's name is {self.name!r:.60}; give a text, by which files call it.")
+        if not callable(self.function):
             raise ArchitectureError(
-                f"Activation {self.name!r} has multiplicity {self.multiplicity}; it must be 1 or more."
+                f"The function of the activation {self.name!r} is {self.function!r:.60}; give one of jax.numpy."
+            )
+        if not is_whole(self.multiplicity) or self.multiplicity < 1:
+            raise ArchitectureError(
+                f"Activation {self.name!r} has multiplicity {self.multiplicity!r}; it must be 1 or more."
+            )
+        for side in ("right", "left", "value", "lipschitz"):
+            number = getattr(self, side)
+            if not is_real(number) or math.isnan(number):
+                raise ArchitectureError(f"Activation {self.name!r} has {side} = {number!r:.60}; it must be a number.")
+        if self.onnx is not None and not callable(self.onnx):
+            raise ArchitectureError(
+                f"Activation {self.name!r} has onnx = {self.onnx!r:.60}; give a function onnx(graph, z) or None."
             )
 
     @in_float64
@@ -118,10 +134,10 @@ def _check(activation: Activation) -> None:
             (_values_at(activation, [sign * z for z in _FAR]) for sign in (1.0, -1.0)),
         )
     except Exception as error:
-        reason = f"{type(error).__name__}: {error}".split("\n", 1)[0]
         raise ArchitectureError(
-            f"Activation {activation.name!r} cannot be computed ({reason}); its function takes an array and gives one "
-            "of the same shape, by jax.numpy."
+            f"Activation {activation.name!r} cannot be computed ({say_error(error)[:160]}); its function takes "
+            "an array and gives one of the same shape and dtype, by jax.numpy (not numpy or math), each number from "
+            "the one in its place."
         ) from error
     for (side, claim), found in zip(claims.items(), values.reshape(2, len(_NEAR)), strict=True):
         leading = (found - activation.value) / (side * np.array(_NEAR)) ** p
@@ -144,10 +160,26 @@ _NEAR, _FAR = (1e-2, 1e-3, 1e-4), (0.3, 1.0, 2.0)
 
 def _values_at(activation: Activation, z: list[float]) -> Float[np.ndarray, " n"]:
     points: Any = np.array(z)
-    values = np.asarray(activation(points), np.float64)
+    given = activation(points)
+    values = np.asarray(given)
     if values.shape != (len(z),):
         raise ValueError(f"it gives an array of shape {values.shape} for one of shape ({len(z)},)")
+    if values.dtype != np.float64:
+        raise ValueError(f"it gives {values.dtype} for float64")
+    # As training computes it: compiled, and on matrices.
+    traced = _in_a_matrix(activation.function, points)
+    alone = np.concatenate([np.asarray(activation(point[None])) for point in points])
+    if not np.allclose(alone, values, atol=1e-9) or not np.allclose(traced, values, atol=1e-9):
+        raise ValueError("it gives other numbers for an array than for each of its numbers alone")
     return values
+
+
+@in_float64
+def _in_a_matrix(
+    function: Callable[[Float[Array, "..."]], Float[Array, "..."]], points: Float[np.ndarray, " n"]
+) -> Float[np.ndarray, " n"]:
+    # JAX cannot compile a ufunc of NumPy that is handed to it bare.
+    return np.asarray(jax.jit(lambda z: function(z))(points[:, None]))[:, 0]
 
 
 def _linear(z: Float[Array, "..."]) -> Float[Array, "..."]:
@@ -270,6 +302,8 @@ def register_activation(activation: Activation) -> Activation:
     >>> get_activation("z^2 tanh z") is cubic
     True
     """
+    if not isinstance(activation, Activation):
+        raise ArchitectureError(f"{activation!r:.60} is no activation; make one first, by nucleate.Activation.")
     activation.check()
     known = _BUILT_IN.get(activation.name) or _REGISTERED.get(activation.name)
     if known is not None and known != activation and _origin(known) != _origin(activation):
@@ -302,8 +336,10 @@ def get_activation(name: str) -> Activation:
         If there is none, with the names there are.
     """
     known = _BUILT_IN | _REGISTERED
-    if name not in known:
-        raise ArchitectureError(f"There is no activation {name!r}; choose one of {', '.join(known)}.")
+    if not isinstance(name, str) or name not in known:
+        raise ArchitectureError(
+            f"There is no activation {name!r:.60}; choose one of {', '.join(known)}, or give a nucleate.Activation."
+        )
     return known[name]
 
 

@@ -13,7 +13,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from nucleate.errors import SpecError
+from nucleate.errors import DataError, SpecError
 from nucleate.init_scale import InitScale
 from nucleate.models import outputs_of
 from nucleate.network import Network
@@ -132,6 +132,7 @@ class _Condensed(BaseEstimator):
     def _predictions(self, X: Any) -> Float[np.ndarray, "n c"]:
         """In the targets' own units, or the probabilities of the classes."""
         check_is_fitted(self)
+        _refuse_masked(X)
         x = self.preprocessing_.transform(validate_data(self, X, dtype=np.float64, reset=False))
         # In float64, so that a row's prediction does not depend on the rows beside it.
         outputs = outputs_of(self.network_.astype("float64"), x)
@@ -216,6 +217,7 @@ class CondensedRegressor(RegressorMixin, _Condensed):
         ValueError
             For data that cannot be used, as a DataError or by scikit-learn, or a setting out of range.
         """
+        _refuse_masked(X, y)
         X, y = validate_data(self, X, y, dtype=np.float64, y_numeric=True, multi_output=True, ensure_min_samples=2)
         self._flat = y.ndim == 1
         return self._fit(X, np.asarray(y, np.float64))
@@ -284,6 +286,7 @@ class CondensedClassifier(ClassifierMixin, _Condensed):
         ValueError
             For data that cannot be used, as a DataError or by scikit-learn, or a setting out of range.
         """
+        _refuse_masked(X, y)
         X, y = validate_data(self, X, y, dtype=np.float64, ensure_min_samples=2)
         check_classification_targets(y)
         self.classes_ = np.unique(y)
@@ -319,6 +322,15 @@ class CondensedClassifier(ClassifierMixin, _Condensed):
         """
         likeliest = self._predictions(X).argmax(axis=1)
         return self.classes_[likeliest]
+
+
+def _refuse_masked(*given: Any) -> None:
+    """scikit-learn would take the numbers below a mask."""
+    for array in given:
+        if np.ma.is_masked(array):
+            raise DataError(
+                f"{int(np.ma.getmaskarray(array).sum())} values are masked; fill them, or leave their rows out."
+            )
 
 
 def _scales(given: Any) -> tuple[float, ...]:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from nucleate._arrays import is_real
 from nucleate.errors import ArchitectureError
 
 Convention = Literal["epsilon", "gamma", "gain"]
@@ -45,9 +46,9 @@ class InitScale:
             )
         # The bounds also turn away NaN and infinity.
         low = -64.0 if self.convention == "gamma" else 0.0
-        if not (low < self.value < 1e6):
+        if not is_real(self.value) or not low < self.value < 1e6:
             bound = "between -64 and 1e6" if self.convention == "gamma" else "positive and below 1e6"
-            raise ArchitectureError(f"The init scale {self.convention} is {self.value}; it must be {bound}.")
+            raise ArchitectureError(f"The init scale {self.convention} is {self.value!r:.60}; it must be {bound}.")
 
     @property
     def smallness(self) -> float:

@@ -6,6 +6,7 @@ import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from os import PathLike
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,6 +17,7 @@ from jax.extend.random import threefry_2x32
 from jaxtyping import Array, Float, Int, UInt
 from safetensors.numpy import save
 
+from nucleate._arrays import real_array
 from nucleate._files import parse_json, parse_tensors, read_sealed, seal_tensors, why_unreadable, write_atomically
 from nucleate._wording import card
 from nucleate.activations import Activation, get_activation
@@ -127,7 +129,7 @@ class Network:
             weight = _standard_normal(seed, layer, 0, fan_out * fan_in).reshape(fan_out, fan_in)
             weights.append((std * weight).astype(dtype))
             biases.append((std * _standard_normal(seed, layer, 1, fan_out)).astype(dtype) if with_bias[layer] else None)
-        if isinstance(activation, str):
+        if not isinstance(activation, Activation):
             activation = get_activation(activation)
         activation.check()
         return cls(tuple(weights), tuple(biases), activation)
@@ -177,7 +179,7 @@ class Network:
             If ``x`` does not have the network's number of columns.
         """
         if not isinstance(x, jax.core.Tracer):
-            x = np.asarray(x, self.dtype)
+            x = real_array("The input", x).astype(self.dtype)
         if x.ndim != 2 or x.shape[1] != self.widths[0]:
             raise ArchitectureError(f"The input has shape {x.shape}; expected (rows, {self.widths[0]}).")
         return _outputs(self, x.astype(self.dtype))
@@ -345,6 +347,8 @@ def read_metadata(path: str | Path) -> dict[str, Any]:
     ArchitectureError
         If the file is missing, no safetensors file, or not written by this package.
     """
+    if not isinstance(path, str | PathLike):
+        raise ArchitectureError(f"The network's file is {path!r:.60}; give a path.")
     try:
         return _metadata(parse_tensors(_read(path))[1])
     except ValueError as error:

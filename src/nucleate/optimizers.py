@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache, partial
+from numbers import Real
 from typing import Any
 
 import jax
@@ -11,8 +12,10 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float
 
+from nucleate._arrays import is_real
+from nucleate._wording import say_error
 from nucleate.devices import float64
-from nucleate.errors import SpecError
+from nucleate.errors import NucleateError, SpecError
 
 _PROBE_STEPS = 4
 
@@ -37,6 +40,11 @@ class Optimizer:
     (Optimizer(lion, weight_decay=0.0), False)
     >>> GD.follows_gradient, Optimizer("decayed", optax.adamw, weight_decay=0.1).follows_gradient
     (True, None)
+
+    Raises
+    ------
+    SpecError
+        For a name that is no text, a ``make`` that cannot be called, or parameters that are neither numbers nor texts.
     """
 
     name: str
@@ -44,6 +52,19 @@ class Optimizer:
     parameters: tuple[tuple[str, Any], ...]
 
     def __init__(self, name: str, make: Callable[..., optax.GradientTransformation] | None, **parameters: Any) -> None:
+        if not isinstance(name, str) or not name:
+            raise SpecError(f"An optimizer's name is {name!r:.60}; give a text, by which tables and files call it.")
+        if make is not None and not callable(make):
+            raise SpecError(
+                f"The optimizer {name!r} is made by {make!r:.60}, which cannot be called; give a function of the "
+                "learning rate such as optax.sgd, not what it returns."
+            )
+        for parameter, value in parameters.items():
+            if value is not None and not isinstance(value, Real | str):
+                raise SpecError(
+                    f"The parameter {parameter!r} of the optimizer {name!r} is {value!r:.60}; files keep numbers and "
+                    "texts, so put anything else into make."
+                )
         object.__setattr__(self, "name", name)
         object.__setattr__(self, "make", make)
         object.__setattr__(self, "parameters", tuple(sorted(parameters.items())))
@@ -52,18 +73,82 @@ class Optimizer:
         return f"Optimizer({', '.join([self.name, *(f'{name}={value}' for name, value in self.parameters)])})"
 
     def transformation(self, learning_rate: float | Float[Array, ""]) -> optax.GradientTransformation:
-        """The optax transformation at a learning rate, a number or a traced scalar.
+        """The optax transformation at a learning rate.
+
+        Parameters
+        ----------
+        learning_rate : float
+            Or a scalar that JAX traces.
+
+        Returns
+        -------
+        optax.GradientTransformation
 
         Raises
         ------
         SpecError
-            If the optimizer is known by its name alone, as one of your own read from a study folder is.
+            If the optimizer is known by its name alone, as one of your own read from a study folder is; or if its
+            ``make`` fails, or returns something else.
         """
+        if not isinstance(learning_rate, Real | jax.Array | np.ndarray) or np.ndim(learning_rate) != 0:
+            raise SpecError(f"The learning rate is {learning_rate!r:.60}; it must be a positive number.")
         if self.make is None:
             raise SpecError(
                 f"The optimizer {self.name!r} is not one of {', '.join(OPTIMIZERS)}; pass it as an Optimizer object."
             )
-        return self.make(learning_rate, **dict(self.parameters))
+        try:
+            made = self.make(learning_rate, **dict(self.parameters))
+        except NucleateError:
+            raise
+        except Exception as error:
+            raise self._refused("cannot be made", error) from error
+        if not all(callable(getattr(made, name, None)) for name in ("init", "update")):
+            raise SpecError(
+                f"The make of the optimizer {self.name!r} returns {made!r:.60}; it must return an optax transformation."
+            )
+        return made
+
+    def check(self, parameters: Any) -> None:
+        """Refuse a transformation that cannot take a step from these parameters in compiled code.
+
+        Parameters
+        ----------
+        parameters : pytree of arrays
+
+        Raises
+        ------
+        SpecError
+            With what it does instead.
+        """
+
+        def step(rate: Float[Array, ""], given: Any) -> Any:
+            transformation = self.transformation(rate)
+            state = transformation.init(given)
+            made = transformation.update(given, state, given)
+            if not isinstance(made, tuple) or len(made) != 2:
+                raise TypeError(f"its update returns {type(made).__name__}, not the updates and the state")
+            return (given, state), made
+
+        try:
+            rate = jax.ShapeDtypeStruct((), next(leaf.dtype for leaf in jax.tree.leaves(parameters)))
+            before, after = jax.eval_shape(step, rate, parameters)
+        except NucleateError:
+            raise
+        except Exception as error:
+            raise self._refused("cannot take a step", error) from error
+        for what, one, other in zip(("updates", "state"), before, after, strict=True):
+            shapes = [[leaf.shape for leaf in jax.tree.leaves(tree)] for tree in (one, other)]
+            if jax.tree.structure(one) != jax.tree.structure(other) or shapes[0] != shapes[1]:
+                raise SpecError(
+                    f"The optimizer {self.name!r} makes {what} of other shapes than it is given; its update must "
+                    "return updates like the gradients, and a state like the one before."
+                )
+
+    def _refused(self, what: str, error: Exception) -> SpecError:
+        return SpecError(
+            f"The optimizer {self.name!r} {what} ({say_error(error)[:160]}); its make takes the learning rate, which "
+            "JAX traces and no NumPy function, float() or comparison can read, and returns an optax transformation."
+        )
 
     @property
     def follows_gradient(self) -> bool | None:
@@ -77,7 +162,8 @@ class Optimizer:
     @property
     def epsilon(self) -> float:
         """The gradient below which a scale-free optimizer damps its steps: its parameter ``eps``, else 0."""
-        return float(dict(self.parameters).get("eps", 0.0))
+        given = dict(self.parameters).get("eps", 0.0)
+        return float(given) if is_real(given) else 0.0
 
     def to_json(self) -> str | dict[str, Any]:
         """Its name, or name and parameters: what `get_optimizer` turns back into it."""
@@ -85,8 +171,8 @@ class Optimizer:
 
 
 def _heavy_ball(learning_rate: float | Float[Array, ""], momentum: float) -> optax.GradientTransformation:
-    if not 0 <= momentum < 1:
-        raise SpecError(f"The momentum is {momentum}; it must be at least 0 and below 1.")
+    if not is_real(momentum) or not 0 <= momentum < 1:
+        raise SpecError(f"The momentum is {momentum!r}; it must be at least 0 and below 1.")
     return optax.sgd(learning_rate, momentum=momentum)
 
 
@@ -138,6 +224,7 @@ def get_optimizer(given: Any, *, known: bool = True) -> Optimizer:
 @cache
 def _follows_gradient(optimizer: Optimizer) -> bool | None:
     with float64():
+        optimizer.check(np.zeros(2))
         steps = jax.jit(partial(_steps, optimizer))
         large, small, none = (np.asarray(steps(size)) for size in (1e-2, 1e-4, 0.0))
     if none.any():

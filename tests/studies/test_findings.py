@@ -3,11 +3,13 @@
 import math
 
 import numpy as np
+import optax
 import polars as pl
 import pytest
 
 import nucleate
-from nucleate import Study
+from nucleate import Problem, Study, sweep
+from nucleate.optimizers import Optimizer
 from nucleate.problems import ACCURACY
 from nucleate.studies import make_spec, recommended_run, study_findings, summarize
 from tests.reporting.planted import STUCK, study_of
@@ -130,6 +132,35 @@ def test_a_cell_has_condensed_where_most_of_its_runs_have(monkeypatch, condensed
     outcomes = [(1.0, 1.0, 1.0)] * condensed + [(15.0, 1.0, 1.0)] * (4 - condensed) + [STUCK]
     (cell,) = study_findings(study_of(monkeypatch, {(0.1, 0.1): outcomes}, seeds=5)).cells
     assert (cell.condensed_runs, cell.condensed) == (condensed, answer)
+
+
+def test_a_run_that_fell_and_rose_again_is_apart(tmp_path):
+    x = np.linspace(-1, 1, 40)[:, None]
+    swings = Optimizer("heavy", optax.sgd, momentum=0.99)
+    grid = {"gains": [1e-3], "hidden": [4], "activation": "linear", "bias": "none", "lrs": [0.1], "progress": False}
+    for steps in range(30, 200, 10):
+        study = sweep(Problem.from_arrays(x, x[:, 0]), optimizer=swings, steps=steps, out=tmp_path / str(steps), **grid)
+        if study.results["stage"][0] == "rise":
+            break
+    row = summarize(study).row(0, named=True)
+    assert study.results["status"][0] == "finished"
+    assert [row[name] for name in ("learned", "stuck", "failed")] == [0, 0, 1]
+    assert row["test_rmse"] is None
+    assert study_findings(study).failed == 1
+
+
+def test_the_row_of_a_run_that_died_says_so_and_has_no_part_in_the_medians(tmp_path):
+    x = np.random.default_rng(0).standard_normal((60, 2))
+    grid = {"gains": [1.0], "hidden": [3, 2], "activation": "relu", "bias": "all", "lrs": [3.0], "optimizer": "adam"}
+    study = sweep(
+        Problem.from_arrays(x, x[:, 0] - x[:, 1]), steps=40, seeds=4, out=tmp_path / "s", progress=False, **grid
+    )
+    dead = study.results.filter(pl.col("status") == "dead")
+    assert len(dead) > 0
+    assert (dead.select("effective_neurons_1", "effective_neurons_2").min_horizontal() == 0).all()
+    row = summarize(study).row(0, named=True)
+    assert row["failed"] >= len(dead)
+    assert row["learned"] + row["stuck"] + row["failed"] == 4
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jax.tree_util import Partial
+from mpmath import mp
 
 from nucleate import ArchitectureError, SpecError, devices
 from nucleate.theory import BlowupKind, blowup_time, chain_potential, linear_blowup_time, potential_blowup_time
@@ -192,6 +193,31 @@ def test_enclosures_from_a_state_are_sharpened_not_moved_by_integration(seed, ex
     if C > 0:
         assert time.upper <= N / (8 * C) * (1 + 1e-9)
     assert time.upper - time.lower < 1e-9 * time.estimate
+
+
+@settings(max_examples=20)
+@given(st.integers(0, 2**31 - 1), st.integers(3, 6))
+def test_a_chain_of_any_depth_blows_up_no_later_than_a_balanced_one_of_its_energy(seed, depth):
+    # E' >= L E^(2-2/L) in 40 digits, and with it T* <= E^(-(L-2)/L) / (L-2) from the start already.
+    rng = np.random.default_rng(seed)
+    a, *matrices, b = [rng.standard_normal(shape) for shape in [(2,), *[(2, 2)] * (depth - 2), (2,)]]
+    with mp.workdps(40):
+        chain = [mp.matrix(a).T, *map(mp.matrix, matrices), mp.matrix(b)]
+        left, right = [mp.matrix([[1]])], [mp.matrix([[1]])]
+        for layer in chain[:-1]:
+            left.append(left[-1] * layer)
+        for layer in reversed(chain[1:]):
+            right.insert(0, layer * right[0])
+        E = (left[-1] * chain[-1])[0]
+        if E < 0:
+            a, E = -a, -E
+        speed = sum(mp.norm(p) ** 2 * mp.norm(q) ** 2 for p, q in zip(left, right, strict=True))
+        assert speed >= depth * E ** (2 - mp.mpf(2) / depth)
+        latest = float(E ** (-mp.mpf(depth - 2) / depth) / (depth - 2))
+    time = blowup_time(a, *matrices, b)
+    assert time.upper <= latest * (1 + 1e-9)
+    one = (np.ones(1), *[np.ones((1, 1))] * (depth - 2), np.ones(1))
+    assert blowup_time(*one).estimate == pytest.approx(1 / (depth - 2), rel=1e-9)
 
 
 @pytest.mark.parametrize(

@@ -47,7 +47,7 @@ def test_networks_beyond_this_machines_memory_are_refused_before_they_are_traine
             {"optimizer": {"name": "momentum", "momentum": 2.0}},
             "the momentum is 2.0; it must be at least 0 and below 1",
         ),
-        ({"horizon": 0}, "The horizon is 0 steps; it must be from 1"),
+        ({"horizon": 0}, "The horizon is 0 steps; it must be a whole number from 1"),
         ({"horizon": 2**40}, "The horizon is 1099511627776 steps"),
     ],
 )

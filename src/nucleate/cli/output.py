@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from nucleate.experiments import Experiment, Verdict
     from nucleate.forecasting import Forecast
     from nucleate.studies import Study, StudySpec
-    from nucleate.sweeping import Recommendation
+    from nucleate.sweeping import Outlook, Recommendation
 
 _MOST_ROWS = 40
 _MOST_COMPONENTS = 6
@@ -164,6 +164,14 @@ def print_trajectory(study: "Study", rows: int = 16) -> None:
         print(f"Note: {result[tables.NOTES]}.")
     print_judgement(study)
     print(study.path)
+
+
+def print_outlooks(stuck: "Sequence[Outlook]") -> None:
+    """What is forecast of runs that stayed on their plateau, a sentence or two an init scale and rate."""
+    from nucleate.reporting import say_outlook
+
+    for outlook in stuck:
+        print(say_outlook(outlook), *([outlook.reason] if outlook.reason else []))
 
 
 def print_forecast(

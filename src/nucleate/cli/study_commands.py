@@ -10,6 +10,7 @@ from nucleate.cli.output import (
     judgement_as_json,
     print_forecast,
     print_json,
+    print_outlooks,
     print_study,
     print_trajectory,
     say_interrupted,
@@ -20,6 +21,7 @@ from nucleate.errors import SpecError
 
 if TYPE_CHECKING:
     from nucleate.studies import Study, StudySpec
+    from nucleate.sweeping import Outlook
 
 _GAINS = [1.0, 0.3, 0.1, 0.03]
 
@@ -77,10 +79,14 @@ def forecast(
 def sweep(given: dict[str, Any], out: Out = None, json: Json = False) -> None:
     """Many runs: at which init scale and learning rate does it condense? Default scales: gains 1, 0.3, 0.1, 0.03."""
     study = _run(spec_from(given, gains=_GAINS), out)
+    stuck = _outlooks(study)
     if json:
-        print_json({"study": str(study.path), "results": study.results.to_dicts()} | judgement_as_json(study))
+        results = study.results.to_dicts()
+        said = {"study": str(study.path), "results": results, "stuck": [one.to_json() for one in stuck]}
+        print_json(said | judgement_as_json(study))
     else:
         print_study(study)
+        print_outlooks(stuck)
 
 
 @takes(TRAIN_FLAGS)
@@ -93,12 +99,21 @@ def train(given: dict[str, Any], out: Out = None, json: Json = False) -> None:
     if runs > 1:
         raise SpecError(f"The spec {given['spec']} asks for {runs} runs; train takes one, so use nucleate sweep.")
     study = _run(spec, out)
+    stuck = _outlooks(study)
     if json:
-        result, trajectory = study.results.row(0, named=True), study.trajectories.drop(tables.RUN)
-        content = {"study": str(study.path), "result": result, "trajectory": trajectory.to_dicts()}
-        print_json(content | judgement_as_json(study))
+        result, trajectory = study.results.row(0, named=True), study.trajectories.drop(tables.RUN).to_dicts()
+        said = {"study": str(study.path), "result": result, "trajectory": trajectory}
+        print_json(said | {"stuck": [one.to_json() for one in stuck]} | judgement_as_json(study))
     else:
         print_trajectory(study)
+        print_outlooks(stuck)
+
+
+def _outlooks(study: "Study") -> "tuple[Outlook, ...]":
+    from nucleate.sweeping import outlooks
+
+    with working("forecasting the runs that stayed on their plateau"):
+        return outlooks(study)
 
 
 def _run(spec: "StudySpec", out: Path | None) -> "Study":

@@ -150,6 +150,9 @@ class Experiment(Generic[S]):
             raise SpecError(f"The criteria of the experiment {name!r} must be a tuple of Criterion objects.")
         if not self.criteria:
             raise SpecError(f"The experiment {name!r} has no criteria, so nothing decides it; give it one Criterion.")
+        for what in ("claim", "source", "setting"):
+            if not isinstance(getattr(self, what), str):
+                raise SpecError(f"The {what} of the experiment {name!r} is {getattr(self, what)!r:.60}; give a text.")
         if not callable(self.measure):
             raise SpecError(f"What the experiment {name!r} measures is {self.measure!r}; give measure(size, progress).")
         for size in (self.quick, self.full):

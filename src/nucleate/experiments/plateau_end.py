@@ -103,7 +103,7 @@ EXPERIMENT = Experiment(
     source="Chen and Luo 2024, arXiv 2402.15958; S1 is one reading of its sign condition, docs/theory.md",
     setting="two hidden layers of {width}, tanh, no biases, epsilon in {epsilons}, gradient descent on "
     "diabetes at rate {learning_rate} for {steps} steps, {seeds} seeds from 0, about {evaluations} evaluations; the "
-    "plateau ends when the loss has fallen by 1 %",
+    "plateau ends when the loss has fallen by 1 %; larger starts, of which some never meet S1, are not judged",
     criteria=(
         Criterion("relative distance of the two steps, median of the runs", "at most", 0.2),
         Criterion("relative distance of the two steps, worst run", "at most", 0.5),

@@ -3,6 +3,8 @@
 import base64
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from numbers import Real
+from os import PathLike
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,7 +15,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from nucleate._files import make_folder, write_atomically
-from nucleate.errors import SpecError
+from nucleate._wording import say_error
+from nucleate.errors import NucleateError, SpecError
 from nucleate.experiments.experiment import Experiment, Measurement, ShareDone, Verdict, load_verdict, save_verdict
 from nucleate.experiments.registry import EXPERIMENTS, get_experiment
 
@@ -83,6 +86,8 @@ def reproduce(
     pessimist does not hold: blow-ups: 2 (at most 0: not met)
     """
     chosen = get_experiment(experiment) if isinstance(experiment, str) else experiment
+    if not isinstance(chosen, Experiment):
+        raise SpecError(f"{chosen!r:.60} is no experiment; give the name of one, or a nucleate.experiments.Experiment.")
     return _run([chosen], _made(out), quick=quick, progress=progress)[0]
 
 
@@ -121,7 +126,16 @@ def _run(experiments: Sequence[Experiment[Any]], out: Path, *, quick: bool, prog
 
 def _measured(experiment: Experiment[Any], out: Path, progress: ShareDone, *, quick: bool) -> Verdict:
     progress(0.0)
-    measurement = _checked(experiment, experiment.measure(experiment.size(quick=quick), progress))
+    try:
+        given = experiment.measure(experiment.size(quick=quick), progress)
+    except (NucleateError, KeyboardInterrupt):
+        raise
+    except Exception as error:
+        raise SpecError(
+            f"The measure of the experiment {experiment.name!r} failed ({say_error(error)[:160]}); it takes a size and "
+            "a function that is told the share done, and returns a Measurement."
+        ) from error
+    measurement = _checked(experiment, given)
     verdict = Verdict.of(experiment, measurement.numbers, out, quick=quick)
     save_verdict(verdict, measurement.figure)
     return verdict
@@ -147,10 +161,14 @@ def _checked(experiment: Experiment[Any], given: Any) -> Measurement:
 
 
 def _is_number(given: Any) -> bool:
-    return hasattr(given, "__float__") and getattr(given, "shape", ()) == ()
+    return isinstance(given, Real) or (
+        isinstance(given, np.ndarray) and given.shape == () and given.dtype.kind in "iuf"
+    )
 
 
 def _made(out: str | Path) -> Path:
+    if not isinstance(out, str | PathLike):
+        raise SpecError(f"The folder for verdicts is {out!r:.60}; give a path.")
     folder = Path(out)
     # Said before anything is measured, not after.
     make_folder(folder)

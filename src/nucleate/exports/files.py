@@ -2,17 +2,20 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 
 import numpy as np
 import polars as pl
+from jaxtyping import Float
 
 from nucleate._files import check_file, write_atomically
+from nucleate._wording import say_error
 from nucleate.errors import NucleateError, SpecError
-from nucleate.exports.graph import Session, onnx_bytes, raw_rows
+from nucleate.exports.graph import Session, onnx_bytes, raw_rows, say_forms
 from nucleate.models import outputs_of
 from nucleate.network import Network
-from nucleate.problems import Problem
+from nucleate.problems import IDENTITY, SOFTMAX, Loss, Problem
 from nucleate.training import check_fit
 
 _TIMED_ROWS = 1024
@@ -51,6 +54,8 @@ def check_export_path(path: str | Path) -> Path:
     NucleateError
         If it cannot be written, or is a folder or a device.
     """
+    if not isinstance(path, str | PathLike):
+        raise SpecError(f"The file is {path!r:.60}; give a path that ends in .onnx or .safetensors.")
     path = Path(path)
     if path.suffix not in (".onnx", ".safetensors"):
         raise SpecError(f"The file {path} ends in {path.suffix or 'nothing'!r}; expected .onnx or .safetensors.")
@@ -104,7 +109,7 @@ def export(network: Network, problem: Problem, path: str | Path, metadata: Mappi
     expected = problem.predict(outputs_of(network, problem.test.x))
     if path.suffix == ".onnx":
         write_atomically(path, onnx_bytes(network, preprocessing, loss, metadata))
-        answers = Session(path.read_bytes()).predictions(_test_rows(problem))
+        answers = _answers(path, network, problem)
     else:
         network.save(path, {**(metadata or {}), "preprocessing": preprocessing.to_json(), "loss": loss.name})
         answers = problem.predict(outputs_of(Network.load(path), problem.test.x))
@@ -113,9 +118,31 @@ def export(network: Network, problem: Problem, path: str | Path, metadata: Mappi
     if not difference <= _ROUNDING * unit:
         path.unlink()
         raise NucleateError(
-            f"The file {path} departs from the network by {difference:.2g}, so it was deleted; please report this."
+            f"The file {path} departs from the network by {difference:.2g}, so it was deleted; "
+            f"{_remedy(network, loss)}."
         )
     return Export(path, len(expected), difference)
+
+
+def _answers(path: Path, network: Network, problem: Problem) -> Float[np.ndarray, "n c"]:
+    """What an ONNX file answers to the test rows."""
+    try:
+        answers = Session(path.read_bytes()).predictions(_test_rows(problem))
+        if answers.shape == (len(problem.test.x), answers.shape[-1]):
+            return answers
+        said = f"it gives an array of shape {answers.shape} for {len(problem.test.x)} rows"
+    except NucleateError:
+        raise
+    except Exception as error:
+        said = say_error(error)[:160]
+    path.unlink()
+    raise NucleateError(f"The file {path} cannot be run ({said}), so it was deleted; {_remedy(network, problem.loss)}.")
+
+
+def _remedy(network: Network, loss: Loss) -> str:
+    if network.activation.is_built_in and loss.link in (IDENTITY, SOFTMAX):
+        return "please report this"
+    return f"the ONNX form of {say_forms(network, loss)} does something else than its function: correct it"
 
 
 def _test_rows(problem: Problem) -> pl.DataFrame:

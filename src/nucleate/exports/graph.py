@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -14,6 +14,7 @@ from jaxtyping import Float
 from onnx import TensorProto, helper, numpy_helper
 
 from nucleate._files import CHECKSUM, mark, seal
+from nucleate._wording import say_error
 from nucleate.errors import ArchitectureError
 from nucleate.network import Network
 from nucleate.problems import IDENTITY, SOFTMAX, Column, Loss, Preprocessing
@@ -85,6 +86,46 @@ def has_onnx_form(network: Network, loss: Loss) -> bool:
     return network.activation.onnx is not None and (loss.link == SOFTMAX or loss.link.onnx is not None)
 
 
+def say_forms(network: Network, loss: Loss) -> str:
+    """The definitions whose ONNX forms a graph is made of, for a sentence: those of one's own, if there are any.
+
+    Parameters
+    ----------
+    network : Network
+    loss : Loss
+
+    Returns
+    -------
+    str
+    """
+    own = [] if network.activation.is_built_in else [f"the activation {network.activation.name!r}"]
+    own += [] if loss.link in (IDENTITY, SOFTMAX) else [f"the link {loss.link.name!r}"]
+    return " or ".join(own) or f"the activation {network.activation.name!r}"
+
+
+def _form(whose: str, form: Callable[[Any, str], str] | None) -> Callable[["_Graph", str], str] | None:
+    """An ONNX form that says in one sentence what is wrong with it."""
+    if form is None:
+        return None
+
+    def add(graph: "_Graph", z: str) -> str:
+        try:
+            name = form(graph, z)
+        except Exception as error:
+            raise ArchitectureError(
+                f"The ONNX form of the {whose} failed ({say_error(error)[:160]}); it is a function onnx(graph, z) that "
+                "adds nodes by graph.add(kind, *names) and graph.number(value)."
+            ) from error
+        known = {z, *(output for node in graph.nodes for output in node.output), *(one.name for one in graph.constants)}
+        if not isinstance(name, str) or name not in known:
+            raise ArchitectureError(
+                f"The ONNX form of the {whose} returned {name!r:.60}; it must return the name that graph.add gave."
+            )
+        return name
+
+    return add
+
+
 def onnx_bytes(
     network: Network, preprocessing: Preprocessing, loss: Loss, metadata: Mapping[str, str] | None = None
 ) -> bytes:
@@ -114,7 +155,7 @@ def onnx_bytes(
     ArchitectureError
         For an activation or a link without an ONNX form.
     """
-    activate = network.activation.onnx
+    activate = _form(f"activation {network.activation.name!r}", network.activation.onnx)
     if activate is None or not has_onnx_form(network, loss):
         without = f"activation {network.activation.name!r}" if activate is None else f"link {loss.link.name!r}"
         raise ArchitectureError(
@@ -142,7 +183,13 @@ def onnx_bytes(
     named = {NUMBERS: json.dumps([c.name for c in numeric]), TEXTS: json.dumps([c.name for c in texts])}
     kept = {"preprocessing": preprocessing.to_json(), "loss": loss.name}
     helper.set_model_props(model, {**(metadata or {}), **kept, **named, CHECKSUM: mark()})
-    onnx.checker.check_model(model, full_check=True)
+    try:
+        onnx.checker.check_model(model, full_check=True)
+    except Exception as error:
+        raise ArchitectureError(
+            f"The ONNX form of {say_forms(network, loss)} makes no valid graph ({say_error(error)[:160]}); correct the "
+            "kinds, inputs and attributes of its nodes, which are those of onnx.ai/onnx/operators."
+        ) from error
     return seal(model.SerializeToString())
 
 
@@ -303,8 +350,9 @@ def _amounts(
     if link == IDENTITY:
         double.affine(wide, (weights * units[:, None], bias * units + means), ["prediction"])
     else:
-        assert link.onnx is not None
-        predicted = graph.add("Mul", link.onnx(double, double.affine(wide, layer)), double.number(units))
+        form = _form(f"link {link.name!r}", link.onnx)
+        assert form is not None
+        predicted = graph.add("Mul", form(double, double.affine(wide, layer)), double.number(units))
         graph.add("Add", predicted, double.number(means), outputs=["prediction"])
     return [helper.make_tensor_value_info("prediction", TensorProto.DOUBLE, ["rows", len(units)])]
 
@@ -329,8 +377,9 @@ def _classes(
             **known,
         )
     else:
-        assert link.onnx is not None
-        predicted = link.onnx(graph, graph.affine(signal, layer))
+        form = _form(f"link {link.name!r}", link.onnx)
+        assert form is not None
+        predicted = form(graph, graph.affine(signal, layer))
         graph.add("Identity", predicted, outputs=["probabilities"])
         likeliest = graph.add("ArgMax", predicted, axis=1, keepdims=0)
     if likeliest != "label":

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
+from nucleate._arrays import is_whole
 from nucleate.errors import SpecError
 from nucleate.forecasting.departure import WeightedRows, departures, restore, unrestore
 from nucleate.forecasting.expected import NEAR, Forecast
@@ -21,7 +22,7 @@ from nucleate.forecasting.judgement import (
 )
 from nucleate.forecasting.leading import MOST_ROWS, leading, spaced_rows
 from nucleate.forecasting.simulation import Simulation
-from nucleate.models import describe, take_apart
+from nucleate.models import take_apart
 from nucleate.network import Network
 from nucleate.observe import alignment, neurons
 from nucleate.optimizers import GD, Optimizer
@@ -123,9 +124,10 @@ def forecast_many(
     """
     optimizer = make_settings(optimizer=optimizer).optimizer
     _refuse_unforecast(networks, optimizer)
-    check_runs(problem, networks, learning_rates)
-    if not 1 <= horizon < 2**31:
-        raise SpecError(f"The horizon is {horizon} steps; it must be from 1 to 2147483647.")
+    check_runs(problem, networks, learning_rates, optimizer)
+    for name, steps in (("horizon", horizon), ("budget", 1 if budget is None else budget)):
+        if not is_whole(steps) or not 1 <= steps < 2**31:
+            raise SpecError(f"The {name} is {steps!r:.60} steps; it must be a whole number from 1 to 2147483647.")
     keeps_pace = not optimizer.follows_gradient
     leads = leading(networks, problem)
     program = engine.Program(take_apart(leads.networks[0])[1], problem.loss, optimizer)
@@ -237,8 +239,8 @@ def _refuse_unforecast(networks: Sequence[Any], optimizer: Optimizer) -> None:
     for network in networks:
         if not isinstance(network, Network):
             raise SpecError(
-                f"Forecasts are of fully connected networks (nucleate.Network); {describe(network)} has no known "
-                "leading part, so train it to see."
+                f"Forecasts are of fully connected networks (nucleate.Network); a {type(network).__name__} has no "
+                "known leading part, so train it to see."
             )
     if optimizer.follows_gradient is None:
         raise SpecError(

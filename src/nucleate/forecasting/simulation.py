@@ -129,4 +129,6 @@ class Simulation:
 
 
 def _is_flat(steps: Sequence[int], losses: Sequence[float]) -> bool:
-    return stages(np.array(steps), np.array(losses)).current == "secondary plateau"
+    # A loss that has left all bounds is no plateau.
+    known = np.array(losses)
+    return bool(np.isfinite(known).all()) and stages(np.array(steps), known).current == "secondary plateau"

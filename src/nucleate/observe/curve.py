@@ -10,6 +10,9 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float, Int
 
+from nucleate._arrays import real_array
+from nucleate.errors import ArchitectureError
+
 StageName = Literal["initial plateau", "descent", "secondary plateau", "rise"]
 
 LEFT = 0.01
@@ -95,6 +98,13 @@ def stages(steps: Int[np.ndarray, " t"], loss: Float[np.ndarray, " t"], plateau_
     >>> stages(steps, curve, plateau_loss=0.5).current
     'initial plateau'
     """
+    steps, loss = real_array("The list of steps", steps, rank=1), real_array("The loss curve", loss, rank=1)
+    if len(steps) != len(loss) or not len(loss) or steps[0] != 0 or (np.diff(steps) <= 0).any():
+        raise ArchitectureError(
+            f"There are {len(steps)} steps and {len(loss)} losses; give one loss a step, the steps increasing from 0."
+        )
+    if not np.isfinite(loss).all():
+        raise ArchitectureError("The losses hold NaN or infinity; give the curve up to where it was finite.")
     plateau = loss[0] if plateau_loss is None else min(loss[0], plateau_loss)
     # The second condition is for zero, and for numbers so small that 99 % of them are rounded up again.
     below = np.flatnonzero((loss <= (1 - LEFT) * plateau) & (loss < plateau))

@@ -11,6 +11,7 @@ import jax
 import numpy as np
 from jaxtyping import Array, Float
 
+from nucleate._arrays import real_array
 from nucleate.devices import in_float64
 from nucleate.errors import ArchitectureError
 from nucleate.network import Network
@@ -132,7 +133,10 @@ def layers_of(model: Any, x: Float[np.ndarray, "n d"]) -> tuple[Layer, ...]:
         return _own_layers(model, x) if hasattr(model, "layers") else ()
     # NumPy widens: XLA would flush float32's denormal numbers to zero.
     wide = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), model)
-    entering, leaving = _activity(wide, np.asarray(x, np.float64).T)
+    rows = real_array("The input", x)
+    if rows.ndim != 2 or rows.shape[1] != model.widths[0]:
+        raise ArchitectureError(f"The input has shape {rows.shape}; expected (rows, {model.widths[0]}).")
+    entering, leaving = _activity(wide, rows.T)
     return tuple(
         Layer(
             name=str(layer),

@@ -4,10 +4,12 @@ import numpy as np
 from jaxtyping import Float
 from scipy.special import entr
 
+from nucleate._arrays import real_array
+
 
 def scaled(array: Float[np.ndarray, "..."], axis: int | None = None) -> tuple[np.ndarray, np.ndarray]:
     """The array with its largest entry along ``axis`` brought to size 1, and what it was divided by (1 for zeros)."""
-    array = np.asarray(array, np.float64)
+    array = real_array("What is measured", array, rank=None if axis is None else 2)
     largest = np.abs(array).max(axis=axis, keepdims=True, initial=0.0)
     scale = np.where(largest > 0, largest, 1.0)
     return array / scale, scale

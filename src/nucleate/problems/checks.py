@@ -230,9 +230,10 @@ def target_kinds(targets: pl.DataFrame, loss: Loss) -> Mapping[str, Kind]:
         return {targets.columns[0]: "categorical"}
     for raw in targets:
         if kinds[raw.name] == "categorical":
-            no_number = raw.filter(raw.cast(pl.String).cast(pl.Float64, strict=False).is_null())
+            numberless = raw.filter(raw.cast(pl.String).cast(pl.Float64, strict=False).is_null())
+            example = numberless[0] if len(numberless) else raw[0]
             raise DataError(
-                f"Target column {raw.name!r} is not numeric (it holds {no_number[0]!r}), as regression needs. Make it "
+                f"Target column {raw.name!r} is not numeric (it holds {example!r}), as regression needs. Make it "
                 "numeric, or set the task to classification."
             )
     return kinds

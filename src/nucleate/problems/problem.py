@@ -8,8 +8,8 @@ import numpy as np
 import polars as pl
 from jaxtyping import Float, Shaped
 
-from nucleate._wording import count, name_columns
-from nucleate.errors import DataError, SpecError
+from nucleate._wording import count, name_columns, say_error
+from nucleate.errors import DataError, NucleateError, SpecError
 from nucleate.problems.checks import (
     Kind,
     choose_loss,
@@ -297,7 +297,15 @@ class Problem:
         value = self.loss.metric.value
         if value is None:
             raise SpecError(f"The metric {self.metric_name!r} is known by its name alone; pass the Loss it belongs to.")
-        return value(self.predict(outputs), self.preprocessing.in_units(y))
+        try:
+            return float(value(self.predict(outputs), self.preprocessing.in_units(y)))
+        except NucleateError:
+            raise
+        except Exception as error:
+            raise SpecError(
+                f"The metric {self.metric_name!r} cannot be computed ({say_error(error)[:160]}); its value takes "
+                "predictions and targets in units, and gives a number."
+            ) from error
 
 
 class _Checked(NamedTuple):

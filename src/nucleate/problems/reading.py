@@ -1,5 +1,6 @@
 """Tables from files: text, spreadsheets, Parquet, and NumPy's npz."""
 
+import datetime
 import gzip
 import hashlib
 import io
@@ -8,18 +9,37 @@ import sys
 import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from pathlib import Path
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
 from jaxtyping import Shaped
 
+from nucleate._wording import say_error
 from nucleate.errors import DataError
 from nucleate.problems.cells import typed_columns, without_missing
 from nucleate.problems.form import Form
 from nucleate.problems.text import Cells, cells_of_text, with_header
+
+
+def _numbers_or_texts(name: str, given: Any) -> Shaped[np.ndarray, "..."]:
+    """An array of what tables hold: numbers, truth values, texts or dates; ragged lists and objects are refused."""
+    try:
+        array = np.asarray(given.detach() if hasattr(given, "detach") else given)
+    except Exception as error:
+        raise DataError(f"{name} are no array ({say_error(error)[:160]}); give one, with rows of one length.") from None
+    odd = [one for one in array.ravel().tolist() if not _fits(one)] if array.dtype.kind == "O" else []
+    if odd or array.dtype.kind in "cV":
+        what = f"hold {odd[0]!r:.60}" if odd else f"have the dtype {array.dtype}"
+        raise DataError(f"{name} {what}; give numbers, truth values, texts or dates.")
+    return array
+
+
+def _fits(one: Any) -> bool:
+    return one is None or isinstance(one, int | float | str | datetime.date | np.generic | Decimal)
 
 
 def table_from_array(x: Shaped[np.ndarray, "n columns"], names: Sequence[str] | None = None) -> pl.DataFrame:
@@ -35,7 +55,7 @@ def table_from_array(x: Shaped[np.ndarray, "n columns"], names: Sequence[str] | 
     DataError
         If the array has no rows and columns, or another number of columns than names.
     """
-    x = np.asarray(x)
+    x = _numbers_or_texts("The inputs", x)
     if x.ndim != 2 or 0 in x.shape:
         raise DataError(f"The inputs have shape {x.shape}; expected (rows, columns), x.reshape(-1, 1) for one column.")
     if names is None:
@@ -55,7 +75,7 @@ def table_from_arrays(
     DataError
         If ``x`` is not (rows, columns), or ``y`` neither (rows,) nor (rows, columns) with as many rows.
     """
-    table, y = table_from_array(x), np.asarray(y)
+    table, y = table_from_array(x), _numbers_or_texts("The targets", y)
     if y.ndim not in (1, 2) or len(y) != len(table) or y.size == 0:
         raise DataError(
             f"x has shape {np.shape(x)} and y {y.shape}; they need the same number of rows, and y one column or more."

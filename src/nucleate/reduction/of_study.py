@@ -6,7 +6,7 @@ from typing import Any
 import polars as pl
 
 from nucleate._files import check_folder, read_json, why_unreadable, write_json
-from nucleate.errors import StudyError
+from nucleate.errors import SpecError, StudyError
 from nucleate.exports import has_onnx_form, time_inference
 from nucleate.problems import Problem
 from nucleate.reduction.layers import Method
@@ -38,7 +38,7 @@ def reduce_study(
 
     Parameters
     ----------
-    study : Study
+    study : Study or path
         Finished or not; what is finished counts.
     problem : Problem, optional
         The study's own; by default ``study.load_problem()``.
@@ -61,8 +61,11 @@ def reduce_study(
     SpecError, DataError
         As `nucleate.reduce`.
     """
+    study = study if isinstance(study, Study) else Study.load(study)
     check_folder(study.path / FOLDER)
     problem = study.load_problem() if problem is None else problem
+    if not isinstance(problem, Problem):
+        raise SpecError(f"The problem is {problem!r:.60}; give the study's own, or leave it out.")
     if problem.data_hash != study.data_hash:
         raise StudyError(f"The data are not those of {study.path}; give those it was trained on, or leave them out.")
     run = recommended_run(study) if run is None else _trained_run(study, run)

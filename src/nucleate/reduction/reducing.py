@@ -29,7 +29,7 @@ _RATES = (0.01, 0.003, 0.001)
 
 def reduce(
     network: Network,
-    problem: Problem,
+    problem: Problem | None = None,
     tolerance: float = 0.01,
     method: str | Method = "select",
     *,
@@ -84,6 +84,10 @@ def reduce(
     True
     """
     method = get_method(method)
+    if problem is None:
+        raise SpecError(
+            "There is no problem; reduce takes a Network and its Problem, reduce_study a study or its folder."
+        )
     _check(network, problem, fine_tune, distill)
     fits = Tolerance(problem, network, tolerance)
     rows = calibration_rows(problem.train.x, seed)

@@ -1,5 +1,6 @@
 """One page about a study, for someone who will not read code; and its advice as sentences."""
 
+from nucleate.reporting.expected import say_outlook
 from nucleate.reporting.page import report
 from nucleate.reporting.sentences import LANGUAGES, advise
 
@@ -7,4 +8,5 @@ __all__ = [
     "LANGUAGES",
     "advise",
     "report",
+    "say_outlook",
 ]

@@ -16,10 +16,13 @@ from nucleate.errors import StudyError
 from nucleate.problems import CROSS_ENTROPY, SQUARED
 from nucleate.reduction import FOLDER, Reduction, kept_reduction
 from nucleate.reporting import sentences
+from nucleate.reporting.expected import say_gap, say_outlook
 from nucleate.reporting.payload import payload
 from nucleate.reporting.phase_map import phase_maps
 from nucleate.reporting.sentences import load_texts
 from nucleate.studies import Findings, Study, study_findings, tables
+from nucleate.sweeping import outlooks
+from nucleate.training import TRAINED
 
 
 def report(study: Study | str | Path, lang: str = "en", out: str | Path = "report.html") -> Path:
@@ -92,7 +95,7 @@ def _page(study: Study, lang: str, texts: dict[str, dict[str, str]]) -> str:
         say_share=sentences.say_share,
         name_baseline=sentences.name_baseline,
         say_milliseconds=sentences.say_milliseconds,
-        **_contents(study, texts),
+        **_contents(study, lang, texts),
     )
 
 
@@ -104,7 +107,7 @@ def _settings(study: Study) -> dict[str, str]:
     return {name: sentences.say_setting(value) for name, value in settings.items() if name in given}
 
 
-def _contents(study: Study, texts: dict[str, dict[str, str]]) -> dict[str, Any]:
+def _contents(study: Study, lang: str, texts: dict[str, dict[str, str]]) -> dict[str, Any]:
     findings = study_findings(study)
     if findings is None:
         return {"findings": None}
@@ -119,6 +122,9 @@ def _contents(study: Study, texts: dict[str, dict[str, str]]) -> dict[str, Any]:
             "some": any(0 < cell.learned < len(cell.runs) for cell in findings.cells),
         },
         "runs": _runs(findings),
+        "trained": TRAINED,
+        "stuck": [say_outlook(outlook, lang) for outlook in outlooks(study)],
+        "gap": say_gap(study, texts),
         "data": payload(findings, texts),
         "metric": sentences.name_metric(findings.metric, texts),
         "say_metric": partial(sentences.say_metric, findings.metric),

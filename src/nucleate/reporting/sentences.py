@@ -399,7 +399,10 @@ def limits(findings: Findings, texts: Texts) -> list[str]:
 
 def say_statuses(runs: pl.DataFrame, texts: Texts) -> str:
     """How runs ended, and how many so."""
-    counts = sorted(runs["status"].value_counts().iter_rows(), key=lambda pair: (-pair[1], pair[0]))
+    ended = pl.when(pl.col("stage") == "rise").then(pl.lit("risen")).otherwise(pl.col("status"))
+    counts = sorted(
+        runs.select(status=ended)["status"].value_counts().iter_rows(), key=lambda pair: (-pair[1], pair[0])
+    )
     return ", ".join(f"{texts['status'][status]} {count}" for status, count in counts)
 
 

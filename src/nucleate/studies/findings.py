@@ -259,7 +259,7 @@ class Findings:
 
     @cached_property
     def failed(self) -> int:
-        """How many runs ended without having trained: diverged, NaN, underflow, dead."""
+        """How many runs ended without having trained: diverged, NaN, underflow, dead, or risen again."""
         return self.study.results.filter(FAILED).height
 
 

@@ -5,6 +5,7 @@ files, and whole.
 """
 
 import hashlib
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -156,6 +157,8 @@ class Study:
         StudyError
             If the folder is missing, holds no study, or its spec is damaged or of another format.
         """
+        if not isinstance(path, str | os.PathLike):
+            raise StudyError(f"{path!r:.60} is no study; give a nucleate.Study, or the folder a sweep wrote.")
         path = Path(path)
         try:
             content = read_file(path / SPEC)

@@ -10,12 +10,13 @@ from nucleate.studies.folder import Study
 from nucleate.training import TRAINED
 
 _ON_PLATEAU = pl.col("stage") == "initial plateau"
-LEARNED = pl.col("status").is_in(TRAINED) & ~_ON_PLATEAU
-"""Of the results: the runs that trained to their end and left their initial plateau."""
+_RISEN = pl.col("stage") == "rise"
+LEARNED = pl.col("status").is_in(TRAINED) & ~_ON_PLATEAU & ~_RISEN
+"""Of the results: the runs that trained to their end, left their initial plateau and kept what they had learned."""
 STUCK = pl.col("status").is_in(TRAINED) & _ON_PLATEAU
 """Of the results: the runs that took their steps and never left their initial plateau."""
-FAILED = ~pl.col("status").is_in(TRAINED)
-"""Of the results: the runs that ended without having trained: diverged, NaN, underflow, dead."""
+FAILED = ~pl.col("status").is_in(TRAINED) | _RISEN
+"""Of the results: the runs that ended without having trained: diverged, NaN, underflow, dead, or risen again."""
 
 
 def finished_runs(study: Study) -> pl.DataFrame:
@@ -69,7 +70,8 @@ def measured_layers(study: Study) -> dict[str, int]:
 def summarize(study: Study | str | Path) -> pl.DataFrame:
     """Medians over the seeds that left their plateau, and how many runs did so, are stuck on it, or failed.
 
-    A run that never left its plateau has learned nothing, so it has no part in the medians of those that did. Where
+    A run that never left its plateau has learned nothing, and one that rose again has lost most of what it had learned
+    (it may end above its plateau), so neither has a part in the medians of those that learned. Where
     none of an init scale and learning rate did, the medians are of those stuck; where none trained, there are none.
 
     Parameters

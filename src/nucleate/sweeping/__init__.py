@@ -11,18 +11,22 @@ from nucleate.sweeping.forecasts import (
     tabulate_forecasts,
 )
 from nucleate.sweeping.grid import study_folder, sweep
+from nucleate.sweeping.outlook import Outlook, Remedy, outlooks
 from nucleate.sweeping.progress import Progress, show_progress
 from nucleate.sweeping.runner import run_study
 
 __all__ = [
     "Executor",
     "Future",
+    "Outlook",
     "Progress",
     "Recommendation",
+    "Remedy",
     "forecast_chunk",
     "forecast_study",
     "measure_study",
     "name_directions",
+    "outlooks",
     "recommend_scale",
     "run_study",
     "show_progress",

@@ -144,18 +144,28 @@ class Task:
 
 
 def check_executor(executor: Executor) -> None:
-    """Refuse what cannot be given calls.
+    """Refuse what cannot be given calls, and processes that would hang.
+
+    Parameters
+    ----------
+    executor : Executor
 
     Raises
     ------
     SpecError
-        If it has no method ``submit``.
+        If it has no method ``submit``, or forks its processes.
     """
     if isinstance(executor, type) or not callable(getattr(executor, "submit", None)):
         said = f"the class {executor.__name__}" if isinstance(executor, type) else f"{type(executor).__name__}"
         raise SpecError(
             f"The executor is {said}, which takes no calls; give an object with a method submit, such as "
-            "concurrent.futures.ProcessPoolExecutor(2)."
+            "concurrent.futures.ThreadPoolExecutor(2)."
+        )
+    context = getattr(executor, "_mp_context", None)
+    if getattr(context, "get_start_method", lambda: None)() == "fork":
+        raise SpecError(
+            f"The {type(executor).__name__} forks its processes, in which JAX hangs; make it with "
+            "mp_context=multiprocessing.get_context('spawn')."
         )
 
 

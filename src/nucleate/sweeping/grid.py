@@ -1,5 +1,6 @@
 """The verb: a grid of runs, trained and kept in a folder."""
 
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -66,12 +67,19 @@ def sweep(
     ...     study.results["status"].to_list()
     ['finished', 'finished']
     """
+    if out is not None and not isinstance(out, str | os.PathLike):
+        raise SpecError(f"The study's folder is {out!r:.60}; give a path.")
     if isinstance(data, Problem):
         spec, problem = _spec_of(data, fields), data
     elif isinstance(data, Study):
         spec, problem = data.spec.changed(**fields) if fields else data.spec, data.load_problem(fields.get("loss"))
         out = data.path if out is None else out
     else:
+        if not isinstance(data, StudySpec | str | os.PathLike):
+            raise SpecError(
+                f"The data are {data!r:.60}; give the name of a bundled set, a path, a Problem (Problem.from_arrays or "
+                "Problem.from_table make one), a Study or a StudySpec."
+            )
         if not isinstance(data, StudySpec):
             spec = make_spec(data=str(data), **fields)
         else:

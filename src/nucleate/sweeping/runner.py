@@ -97,7 +97,7 @@ def _check(plan: Plan, problem: Problem) -> None:
     """Refuse what cannot be trained before there is a folder that would then refuse the mended spec."""
     runs = plan.chunks[0].runs
     model = plan.start(runs[0], problem.inputs, problem.outputs)
-    check_runs(problem, [model] * len(runs), [run.learning_rate for run in runs])
+    check_runs(problem, [model] * len(runs), [run.learning_rate for run in runs], plan.spec.optimizer)
     check_batch_size(problem, plan.spec.batch_size)
 
 

@@ -5,8 +5,8 @@ docs/theory.md. From a point of desingularized time with ``t``, ``R`` and growth
 
     t + R^-(D-2) / ((D-2) sup C)  <=  T*  <=  t + R^-(D-2) / ((D-2) e),
 
-``sup C`` over the sphere ``N = D`` (infinite where unknown), because ``e`` never decreases. For three layers ``sup C
-= 1``, and ``E' >= 3 E^(4/3)`` gives the sharper ``T* <= t + E^(-1/3) = t + 1 / (R e^(1/3))``.
+``sup C`` over the sphere ``N = D`` (infinite where unknown), because ``e`` never decreases. For chains of L layers
+``sup C = 1``, and ``E' >= L E^(2-2/L)`` gives the sharper ``T* <= t + R^-(L-2) / ((L-2) e^((L-2)/L))``.
 
 What is guaranteed. The two ends hold for the exact state at ``t``. The integration is done twice, the second time at
 ten times the tolerance and from a state moved by more than its rounding, and both ends are moved outwards by the whole
@@ -251,7 +251,7 @@ def _never(batch: tuple[int, ...]) -> BlowupTime:
 
 def _chain_flow(chain: tuple[Float[Array, "..."], ...]) -> Ascent:
     """A chain without the reduction to modes: slower, and amplifying no more rounding than the flow itself."""
-    return Ascent(chain_potential, chain, len(chain), 1.0, power=1 / 3 if len(chain) == 3 else 1.0)
+    return Ascent(chain_potential, chain, len(chain), 1.0, power=(len(chain) - 2) / len(chain))
 
 
 def _of_ensemble(make: Callable[..., Flow], start: tuple[Any, ...]) -> BlowupTime:

@@ -8,6 +8,7 @@ import jax
 import numpy as np
 from jaxtyping import ArrayLike, Float, PyTree
 
+from nucleate._arrays import is_whole, real_array
 from nucleate.errors import ArchitectureError, SpecError
 
 FloatArray = Float[np.ndarray, "..."]
@@ -33,12 +34,7 @@ def finite(name: str, values: ArrayLike, *, rank: int | None = None) -> FloatArr
     ArchitectureError
         If they are no real numbers, do not have ``rank`` axes, or hold NaN or infinity.
     """
-    try:
-        array = np.asarray(values, np.float64)
-    except (TypeError, ValueError) as error:
-        raise ArchitectureError(f"{name} is not an array of real numbers ({error}); give one.") from None
-    if rank is not None and array.ndim != rank:
-        raise ArchitectureError(f"{name} has {array.ndim} axes; expected {rank}.")
+    array = real_array(name, values, rank=rank)
     if not np.isfinite(array).all():
         raise ArchitectureError(f"{name} holds NaN or infinity; give finite numbers.")
     return array
@@ -64,7 +60,7 @@ def state(values: PyTree[ArrayLike], degree: int) -> PyTree[FloatArray]:
     SpecError
         If the degree is below 1.
     """
-    if degree < 1:
+    if not is_whole(degree) or degree < 1:
         raise SpecError(f"The degree is {degree}; it must be 1 or more.")
     if not jax.tree.leaves(values):
         raise ArchitectureError("The state holds no arrays; give a list, a tuple or another pytree of arrays.")
@@ -89,11 +85,13 @@ def chain(layers: Sequence[ArrayLike]) -> tuple[FloatArray, ...]:
     ArchitectureError
         If there are fewer than two, or neighbors do not fit.
     """
+    if not isinstance(layers, Sequence):
+        raise ArchitectureError(f"The layers are {layers!r:.60}; give a list of arrays, a, W2, b.")
     if len(layers) < 2:
         raise ArchitectureError(
             f"Layers given: {len(layers)}; give at least two, a and b, with the matrices between them."
         )
-    batch = np.ndim(layers[0]) - 1
+    batch = real_array("a", layers[0]).ndim - 1
     if batch not in (0, 1):
         raise ArchitectureError(f"a has {batch + 1} axes; expected 1, or 2 for an ensemble of states.")
     ranks = [1, *[2] * (len(layers) - 2), 1]
@@ -130,6 +128,8 @@ def weights_and_moment(
     ArchitectureError
         If there are no weights, or neighbors or the moment do not fit.
     """
+    if not isinstance(weights, Sequence | np.ndarray):
+        raise ArchitectureError(f"The weights are {weights!r:.60}; give a list of matrices, W_1 to W_L.")
     arrays = tuple(finite(f"W{layer}", weight, rank=2) for layer, weight in enumerate(weights, 1))
     matrix = finite("The moment", moment, rank=2)
     fit = all(after.shape[1] == before.shape[0] for before, after in pairwise(arrays))
@@ -139,3 +139,35 @@ def weights_and_moment(
             f"Weights {shapes or 'none'} and moment {matrix.shape} do not fit; expected (c, d) overall."
         )
     return arrays, matrix
+
+
+def three_layers(state: Any) -> Any:
+    """A state ``a, W2, b`` as it is; concrete arrays are checked, traced ones were.
+
+    Parameters
+    ----------
+    state : State
+
+    Returns
+    -------
+    State
+
+    Raises
+    ------
+    ArchitectureError
+        For what is no state of three layers of numbers that fit.
+    """
+    if not isinstance(state, tuple | list) or len(state) != 3:
+        raise ArchitectureError(f"The state is {state!r:.60}; give a nucleate.theory.State of a, W2 and b.")
+    if any(isinstance(layer, jax.core.Tracer) for layer in state):
+        return state
+    for name, layer, rank in zip(("a", "W2", "b"), state, (1, 2, 1), strict=True):
+        real_array(name, layer, rank=rank)
+    a, W2, b = map(np.shape, state)
+    if (*a, *b) != W2:
+        raise ArchitectureError(f"The layers a {a}, W2 {W2}, b {b} do not fit; expected W2 of shape {(*a, *b)}.")
+    return type(state)(*map(_kept, state)) if isinstance(state, tuple) and hasattr(state, "_fields") else state
+
+
+def _kept(layer: Any) -> Any:
+    return layer if isinstance(layer, jax.Array | np.ndarray) else np.asarray(layer, np.float64)

@@ -95,7 +95,7 @@ def conditions(state: State) -> Conditions:
     >>> bool(conditions(everything_positive).certified_by_signs)
     True
     """
-    traced = State(*map(jnp.asarray, state))
+    traced = State(*map(jnp.asarray, checks.three_layers(state)))
     return Conditions(*(margin > 0 for margin in _margins(traced, _row_norms(traced))))
 
 

@@ -12,6 +12,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Array, Float
 
+from nucleate.theory import checks
+
 AnyArray = np.ndarray | Array
 """An array of NumPy's, or one that JAX traces."""
 
@@ -66,7 +68,7 @@ def vector_field(state: State) -> State:
     State
         The velocity of each layer.
     """
-    a, W2, b = state
+    a, W2, b = checks.three_layers(state)
     return State(W2 @ b, a[:, None] * b, W2.T @ a)
 
 
@@ -83,7 +85,7 @@ def energy(state: State) -> Float[AnyArray, ""]:
     -------
     scalar
     """
-    a, W2, b = state
+    a, W2, b = checks.three_layers(state)
     return a @ W2 @ b
 
 
@@ -98,5 +100,5 @@ def first_integrals(state: State) -> FirstIntegrals:
     -------
     FirstIntegrals
     """
-    a, W2, b = state
+    a, W2, b = checks.three_layers(state)
     return FirstIntegrals(a[:, None] * a - W2 @ W2.T, W2.T @ W2 - b[:, None] * b)

@@ -22,6 +22,7 @@ from jax.tree_util import Partial
 from jaxtyping import Array, ArrayLike, Float, Int
 
 from nucleate import devices
+from nucleate._arrays import is_real, is_whole, real_array
 from nucleate.errors import ArchitectureError, SpecError
 from nucleate.theory import checks
 from nucleate.theory.blowup import BlowupTime, linear_blowup_time
@@ -60,6 +61,8 @@ def completion_loss(rows: ArrayLike, columns: ArrayLike, values: ArrayLike) -> M
     5.0
     """
     known = checks.finite("The entries' values", values, rank=1)
+    for name, places in (("The rows", rows), ("The columns", columns)):
+        real_array(name, places)
     i, j = np.asarray(rows), np.asarray(columns)
     if not i.shape == j.shape == known.shape or not len(known):
         raise ArchitectureError(
@@ -162,7 +165,9 @@ def draw_factors(shape: tuple[int, int], depth: int, scale: float, seed: int = 0
     >>> [factor.shape for factor in draw_factors((2, 5), depth=3, scale=1e-3)]
     [(5, 5), (5, 5), (2, 5)]
     """
-    if depth < 1 or not scale > 0:
+    if not isinstance(shape, tuple | list) or len(shape) != 2 or not all(map(is_whole, shape)):
+        raise SpecError(f"The shape is {shape!r:.60}; give two whole numbers, (c, d).")
+    if not is_whole(depth) or not is_real(scale) or depth < 1 or not scale > 0:
         raise SpecError(f"Depth {depth} and scale {scale} given; the depth must be 1 or more and the scale positive.")
     rng, (c, d) = np.random.default_rng(seed), shape
     widths = [d, *[max(shape)] * (depth - 1), c]
@@ -274,7 +279,7 @@ def escape_time(loss: MatrixLoss, factors: Sequence[ArrayLike], height: float) -
     (0.45, 1.151293)
     """
     weights, M = checks.weights_and_moment(factors, leading_moment(loss, factors))
-    if not height > 0:
+    if not is_real(height) or not height > 0:
         raise SpecError(f"The height is {height}; it must be positive.")
     rate = np.linalg.norm(M, 2)
     return _escape_time(weights, M / (rate or 1.0), np.asarray(height, np.float64)) / (rate or 1.0)

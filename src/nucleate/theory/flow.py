@@ -140,7 +140,7 @@ class Ascent(Flow):
     supremum : scalar
         An upper bound of the potential on the sphere ``N = D``; infinite where none is known.
     power : float
-        Of the growth in the upper end: 1 for every potential, 1/3 for three layers.
+        Of the growth in the upper end: 1 for every potential, (L-2)/L for a chain of L layers.
     """
 
     potential: Potential

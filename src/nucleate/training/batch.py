@@ -84,7 +84,7 @@ class Batch:
         measures: Sequence[Measure] = MEASURES,
         watched: Collection[int] = (),
     ) -> None:
-        check_runs(problem, models, learning_rates)
+        check_runs(problem, models, learning_rates, settings.optimizer)
         check_batch_size(problem, settings.batch_size)
         self.settings = settings
         self._frame = take_apart(models[0])[1]

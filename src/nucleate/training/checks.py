@@ -2,21 +2,32 @@
 
 import math
 from collections.abc import Sequence
-from numbers import Real
-from typing import Any, cast
+from typing import Any
 
 import jax
 import numpy as np
 
+from nucleate._arrays import is_real
 from nucleate.devices import CORES, MEMORY
 from nucleate.errors import SpecError
 from nucleate.models import count_parameters, describe, dtype_of, outputs_of_columns, take_apart
 from nucleate.network import Network
+from nucleate.optimizers import Optimizer
 from nucleate.problems import Problem
 
 
-def check_runs(problem: Problem, models: Sequence[Any], learning_rates: Sequence[float]) -> None:
-    """Refuse models that do not fit the problem, each other, their learning rates or the memory.
+def check_runs(
+    problem: Problem, models: Sequence[Any], learning_rates: Sequence[float], optimizer: Optimizer | None = None
+) -> None:
+    """Refuse models that do not fit the problem, each other, their learning rates, the optimizer or the memory.
+
+    Parameters
+    ----------
+    problem : Problem
+    models : sequence of model
+    learning_rates : sequence of float
+        One for each model.
+    optimizer : Optimizer, optional
 
     Raises
     ------
@@ -26,7 +37,7 @@ def check_runs(problem: Problem, models: Sequence[Any], learning_rates: Sequence
         For what is not a model, see `nucleate.models`.
     """
     if not isinstance(problem, Problem):
-        raise SpecError(f"The problem is {problem!r:.100}; make it one first, as by nucleate.load_problem.")
+        raise SpecError(f"The problem is {problem!r:.60}; make it one first, as by nucleate.load_problem.")
     problem.loss.check(problem.train.y)
     if not len(models) == len(learning_rates) > 0:
         raise SpecError(
@@ -42,8 +53,10 @@ def check_runs(problem: Problem, models: Sequence[Any], learning_rates: Sequence
                 f"{describe(model)}; train them in batches of their own."
             )
     for rate in learning_rates:
-        if not (isinstance(cast(Any, rate), Real) and 0 < rate < np.inf):
+        if not is_real(rate) or not 0 < rate < np.inf:
             raise SpecError(f"The learning rate is {rate!r}; it must be a positive number.")
+    if optimizer is not None:
+        optimizer.check(take_apart(models[0])[0])
     need = _memory_needed(models[0], len(models), len(problem.train.x))
     if need > MEMORY:
         raise SpecError(
@@ -60,6 +73,8 @@ def check_fit(model: Any, problem: Problem) -> None:
     SpecError
         With both shapes.
     """
+    if not isinstance(problem, Problem):
+        raise SpecError(f"The problem is {problem!r:.60}; make it one first, as by nucleate.load_problem.")
     shape = (problem.inputs, problem.outputs)
     if isinstance(model, Network):
         if (model.widths[0], model.widths[-1]) != shape:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from nucleate._arrays import is_whole
 from nucleate.errors import SpecError
 from nucleate.observe import MEASURES, Measure
 from nucleate.problems import Problem
@@ -54,6 +55,9 @@ def train_many(
     ['finished', 'finished']
     """
     seeds = [0] * len(models) if seeds is None else seeds
+    for seed in seeds:
+        if not is_whole(seed) or not 0 <= seed < 2**31:
+            raise SpecError(f"The seed is {seed!r:.60}; it must be a whole number from 0 to 2147483647.")
     if len(models) != len(seeds):
         raise SpecError(f"There are {len(models)} networks and {len(seeds)} seeds; give one of each for every run.")
     batch = Batch(problem, models, learning_rates, seeds, make_settings(**settings), measures=measures)
@@ -109,6 +113,8 @@ def train(
     >>> run.trajectory.columns[:4]
     ['step', 'train_loss', 'validation_loss', 'effective_neurons_1']
     """
+    if "seeds" in settings or "learning_rates" in settings:
+        raise SpecError("train makes one run and takes seed and learning_rate; for several use train_many, or sweep.")
     return train_many(
         [model],
         problem,

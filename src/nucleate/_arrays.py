@@ -1,0 +1,78 @@
+"""Arrays of numbers at the door: whatever stands for one in Python becomes one, or is refused in a sentence."""
+
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from nucleate._wording import say_error
+from nucleate.errors import ArchitectureError, NucleateError
+
+
+def real_array(
+    name: str, values: Any, *, rank: int | None = None, error: type[NucleateError] = ArchitectureError
+) -> Float[np.ndarray, "..."]:
+    """The values as a NumPy array of float64.
+
+    Parameters
+    ----------
+    name : str
+        How the sentence calls them, at its beginning.
+    values : array_like
+        Lists, tables, tensors and whole numbers too.
+    rank : int, optional
+        The number of axes they must have.
+    error : type
+        What is raised.
+
+    Returns
+    -------
+    array of float64
+
+    Raises
+    ------
+    ArchitectureError
+        Or what is given as ``error``: if they are no real numbers, are masked in part, or have other axes.
+
+    Examples
+    --------
+    >>> real_array("The loss", [1, 2])
+    array([1., 2.])
+    """
+    try:
+        given = np.asarray(values.detach() if hasattr(values, "detach") else values)
+        if given.dtype.kind not in "biufO":
+            raise TypeError(f"its dtype is {given.dtype}")
+        array = np.asarray(given, np.float64)
+    except Exception as failure:
+        raise error(
+            f"{name} is not an array of real numbers ({say_error(failure)[:160]}); give one, such as a NumPy array."
+        ) from None
+    if np.ma.is_masked(values):
+        raise error(f"{name} is masked in {int(np.ma.getmaskarray(values).sum())} places; fill them or leave them out.")
+    if rank is not None and array.ndim != rank:
+        raise error(f"{name} has {array.ndim} axes; expected {rank}.")
+    return array
+
+
+def is_whole(given: Any) -> bool:
+    """Whether it is a whole number, of Python or of NumPy; a truth value is none.
+
+    Examples
+    --------
+    >>> is_whole(np.int64(3)), is_whole(3.0), is_whole(True)
+    (True, False, False)
+    """
+    return isinstance(given, Integral) and not isinstance(given, bool)
+
+
+def is_real(given: Any) -> bool:
+    """Whether it is one real number, of Python or of NumPy; a truth value is none.
+
+    Examples
+    --------
+    >>> is_real(np.float32(3)), is_real("3"), is_real(True)
+    (True, False, False)
+    """
+    return isinstance(given, Real) and not isinstance(given, bool)

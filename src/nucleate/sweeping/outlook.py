@@ -1,0 +1,285 @@
+"""What becomes of runs that stayed on their plateau: when it is forecast to end, and which setting would end it sooner.
+
+While a network is on its plateau the gradient hardly changes the loss's curvature, so a run at r times the learning
+rate goes the same way in one r-th of the steps. The end of a long plateau is therefore forecast at a larger rate, which
+costs no more steps than the runs took.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+from nucleate.activations import get_activation
+from nucleate.errors import NucleateError
+from nucleate.forecasting import Forecast, forecast_many
+from nucleate.init_scale import InitScale
+from nucleate.problems import Problem
+from nucleate.studies import STUCK, Plan, PlannedRun, Study, StudySpec, tables
+
+FACTORS = (3, 10, 30)
+"""How many times as large the learning rates and init scales are that are tried."""
+ACTIVATIONS = ("relu", "xtanh")
+"""Activations whose leading part learns what a linear one cannot: tried where nothing pulls at the plateau."""
+MOST_CELLS, MOST_SEEDS, MOST_STEPS = 2, 2, 5000
+"""Of how many cells, how many seeds of each and how many steps forecasts are made, so that they stay cheap."""
+LEAST_SHARE = 0.01
+"""A linear leading part that can take off no more than this share of the loss does not end the plateau."""
+
+
+@dataclass(frozen=True)
+class Remedy:
+    """One setting changed, and by which step every seed that was forecast has then left its plateau.
+
+    Parameters
+    ----------
+    setting : {"gain", "epsilon", "gamma", "lr", "bias", "activation"}
+    value : float or str
+    end : int
+    in_regime : bool
+        Whether the theory's intervals hold there; otherwise the step is an order of magnitude.
+    """
+
+    setting: str
+    value: float | str
+    end: int
+    in_regime: bool
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """What is to be expected of the stuck runs of one init scale and learning rate.
+
+    Parameters
+    ----------
+    convention : str
+    scale, lr : float
+    runs, steps : int
+        How many are stuck, and how many steps they took.
+    end : int or None
+        By which step they are forecast to have left the plateau, rates and scales being as they are.
+    searched : int
+        How many steps of a changed setting are forecast.
+    linear_share : float or None
+        The share of what the plateau leaves, in squares, that the inputs explain linearly. Up to 1 % a network whose
+        activation is linear at zero never leaves the plateau, to leading order: so it is with XOR, or a parabola. None
+        for other activations.
+    remedies : tuple of Remedy
+        Those of the settings tried that are forecast to end the plateau within ``searched`` steps.
+    tried : tuple of str
+        Which settings were.
+    reason : str or None
+        The sentence that says why there is no forecast, where there is none.
+    """
+
+    convention: str
+    scale: float
+    lr: float
+    runs: int
+    steps: int
+    end: int | None = None
+    searched: int = 0
+    linear_share: float | None = None
+    remedies: tuple[Remedy, ...] = ()
+    tried: tuple[str, ...] = ()
+    reason: str | None = None
+
+    @property
+    def followed(self) -> int:
+        """How many steps of their own rate the forecast reaches."""
+        return FACTORS[-1] * self.searched
+
+    @property
+    def verdict(self) -> Literal["no forecast", "never", "ends", "not so far"]:
+        """What the forecast says of the plateau."""
+        if self.reason is not None:
+            return "no forecast"
+        if _never(self.linear_share):
+            return "never"
+        return "not so far" if self.end is None else "ends"
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields, the verdict and how far it was followed, as JSON has them.
+
+        Returns
+        -------
+        dict
+        """
+        return {**asdict(self), "verdict": self.verdict, "followed": self.followed}
+
+
+def outlooks(study: Study | str | Path) -> tuple[Outlook, ...]:
+    """What is to be expected of the runs of a study that took their steps and never left their plateau.
+
+    Forecasts are made for the two cells of the largest init scales and rates, and two seeds of each; of the others it
+    is said how many steps they took.
+
+    Parameters
+    ----------
+    study : Study or path
+
+    Returns
+    -------
+    tuple of Outlook
+        One for each init scale and learning rate with stuck runs; empty where there are none.
+
+    Raises
+    ------
+    StudyError
+        If the folder is not a study or is damaged.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from nucleate import sweep
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     study = sweep("diabetes", gains=[0.02], hidden=[20, 20], steps=200, out=f"{folder}/study", progress=False)
+    ...     (stuck,) = outlooks(study)
+    >>> stuck.steps, stuck.verdict, [remedy.setting for remedy in stuck.remedies]
+    (200, 'ends', ['gain', 'lr'])
+    """
+    study = study if isinstance(study, Study) else Study.load(study)
+    convention = study.spec.convention
+    results = study.results
+    if results.is_empty():
+        return ()
+    stuck = results.filter(STUCK).partition_by(convention, "lr", maintain_order=True)
+    cells = sorted(stuck, key=lambda cell: (InitScale(convention, cell[convention][0]).smallness, -cell["lr"][0]))
+    said = [
+        Outlook(convention, cell[convention][0], cell["lr"][0], len(cell), int(cell[tables.STEPS].max()))  # type: ignore[arg-type]
+        for cell in cells
+    ]
+    if not said:
+        return ()
+    reason = _unforecast(study.spec)
+    if reason is None:
+        try:
+            problem = study.load_problem()
+            ahead = [
+                _look_ahead(study.spec, problem, outlook, cell["seed"].to_list()[:MOST_SEEDS])
+                for outlook, cell in zip(said[:MOST_CELLS], cells, strict=False)
+            ]
+            rest = "Forecasts are made for the largest stuck starts only."
+            said = [*ahead, *(replace(one, reason=rest) for one in said[MOST_CELLS:])]
+        except NucleateError as error:
+            reason = str(error)
+    return tuple(said if reason is None else (replace(one, reason=reason) for one in said))
+
+
+def _unforecast(spec: StudySpec) -> str | None:
+    if spec.batch_size is not None:
+        return "Forecasts are of full-batch training, and these runs took mini-batches."
+    if spec.model is not None:
+        return "Forecasts are of fully connected networks, and these runs are of another model."
+    return None
+
+
+def _look_ahead(spec: StudySpec, problem: Problem, outlook: Outlook, seeds: Sequence[int]) -> Outlook:
+    """The outlook with its forecasts: all but those of another architecture are made together."""
+    share, steps = _linear_share(spec, problem), min(outlook.steps, MOST_STEPS)
+    scales = _larger(spec, outlook.scale)
+    # Where the leading part cannot end the plateau, no rate does.
+    rates = [] if _never(share) else [float(f"{outlook.lr * factor:.3g}") for factor in FACTORS]
+    cells = [(scale, outlook.lr) for scale in scales] + [(outlook.scale, rate) for rate in rates]
+    ends = _ends(spec, problem, cells, seeds, steps)
+    by_rate = ends[len(scales) :]
+    settings = [*((outlook.convention, scale) for scale in scales), *(("lr", rate) for rate in rates)]
+    tried: list[tuple[str, float | str, _End | None]] = [(*one, end) for one, end in zip(settings, ends, strict=True)]
+    left = [(factor, end.step) for factor, end in zip(FACTORS, by_rate, strict=False) if end is not None]
+    for setting, name, other in _other_architectures(spec, moved=bool(left)):
+        (end,) = _ends(other, problem, [(outlook.scale, outlook.lr)], seeds, steps)
+        tried.append((setting, name, end))
+    remedies: dict[str, Remedy] = {}
+    for setting, value, end in tried:
+        if end is not None and (setting not in remedies or setting == "activation"):
+            remedies[f"activation {value}" if setting == "activation" else setting] = Remedy(
+                setting, value, end.step, end.in_regime
+            )
+    return replace(
+        outlook,
+        # That they are stuck is known, whatever a forecast says.
+        end=max(left[0][0] * left[0][1], outlook.steps + 1) if left else None,
+        searched=steps,
+        linear_share=share,
+        remedies=tuple(remedies.values()),
+        tried=tuple(dict.fromkeys(setting for setting, _, _ in tried)),
+    )
+
+
+def _never(linear_share: float | None) -> bool:
+    return linear_share is not None and linear_share <= LEAST_SHARE
+
+
+def _larger(spec: StudySpec, scale: float) -> list[float]:
+    """Init scales that draw the weights so many times as large, none of them beyond gain 1 or what is like it."""
+    if spec.convention == "gamma":
+        width = max(max(spec.hidden), 2)
+        return [float(f"{scale - math.log(factor, width):.3g}") for factor in FACTORS]
+    largest = 1.0 if spec.convention == "gain" else max(spec.hidden) ** -0.5
+    larger = [float(f"{scale * factor:.3g}") for factor in FACTORS]
+    return [one for one in larger if one <= largest]
+
+
+def _other_architectures(spec: StudySpec, *, moved: bool) -> Iterator[tuple[str, str, StudySpec]]:
+    if spec.bias == "none":
+        yield "bias", "all", spec.model_copy(update={"bias": "all"})
+    if not moved:
+        for name in ACTIVATIONS:
+            if name != spec.activation.name:
+                yield "activation", name, spec.model_copy(update={"activation": get_activation(name)})
+
+
+class _End(NamedTuple):
+    """By which step the plateau ends, and whether by the theory's regime."""
+
+    step: int
+    in_regime: bool
+
+
+def _ends(
+    spec: StudySpec, problem: Problem, cells: Sequence[tuple[float, float]], seeds: Sequence[int], steps: int
+) -> list[_End | None]:
+    """By when the last of the seeds has left its plateau, for each scale and rate; None where one has not."""
+    if not cells:
+        return []
+    plan = Plan(spec)
+    runs = [PlannedRun(0, scale, rate, seed) for scale, rate in cells for seed in seeds]
+    forecasts = forecast_many(
+        [plan.start(run, problem.inputs, problem.outputs) for run in runs],
+        problem,
+        learning_rates=[run.learning_rate for run in runs],
+        optimizer=spec.optimizer,
+        horizon=steps,
+        budget=steps,
+    )
+    groups = [forecasts[start : start + len(seeds)] for start in range(0, len(runs), len(seeds))]
+    return [_last(group, steps) for group in groups]
+
+
+def _last(forecasts: Sequence[Forecast], steps: int) -> _End | None:
+    ends = [forecast.left_by for forecast in forecasts]
+    # A leading part that diverges behind its descent says nothing good of so large a rate or scale.
+    losses = [forecast.loss_by(steps) for forecast in forecasts]
+    if not all(loss is not None and math.isfinite(loss) for loss in losses):
+        return None
+    known = [end for end in ends if end is not None]
+    return _End(max(known), all(forecast.in_regime for forecast in forecasts))
+
+
+def _linear_share(spec: StudySpec, problem: Problem) -> float | None:
+    """The share of what the plateau leaves, in squares, that the inputs explain linearly."""
+    if not spec.activation.slope:
+        return None
+    x, y = problem.train.x.astype(np.float64), problem.train.y
+    if spec.bias != "none":
+        x = np.column_stack([x, np.ones(len(x))])
+    outputs = problem.loss.constant_outputs(y) if spec.bias == "all" else np.zeros(y.shape[1])
+    residuals = np.asarray(problem.loss.residual(np.broadcast_to(outputs, y.shape), y), np.float64)
+    size = float(np.sum(residuals**2))
+    if size == 0:
+        return 0.0
+    left = residuals - x @ np.linalg.lstsq(x, residuals, rcond=None)[0]
+    return float(1 - np.sum(left**2) / size)
