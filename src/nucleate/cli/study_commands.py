@@ -1,5 +1,6 @@
 """`nucleate forecast`, `nucleate sweep` and `nucleate train`: before, many and one."""
 
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,6 +20,7 @@ from nucleate.errors import SpecError
 
 if TYPE_CHECKING:
     from nucleate.studies import Study, StudySpec
+    from nucleate.sweeping import Executor
 
 _GAINS = [1.0, 0.3, 0.1, 0.03]
 
@@ -73,9 +75,21 @@ def forecast(
 
 
 @takes(SWEEP_FLAGS)
-def sweep(given: dict[str, Any], out: Out = None, json: Json = False) -> None:
+def sweep(
+    given: dict[str, Any],
+    out: Out = None,
+    dask: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="Train on the workers of this dask cluster.")
+    ] = None,
+    ray: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="Train on the workers of this Ray cluster.")
+    ] = None,
+    json: Json = False,
+) -> None:
     """Many runs: at which init scale and learning rate does it condense? Default scales: gains 1, 0.3, 0.1, 0.03."""
-    study = _run(spec_from(given, gains=_GAINS), out)
+    spec = spec_from(given, gains=_GAINS)
+    with _cluster(dask, ray) as executor:
+        study = _run(spec, out, executor)
     if json:
         print_json({"study": str(study.path), "results": study.results.to_dicts()})
     else:
@@ -99,12 +113,22 @@ def train(given: dict[str, Any], out: Out = None, json: Json = False) -> None:
         print_trajectory(study)
 
 
-def _run(spec: "StudySpec", out: Path | None) -> "Study":
+def _cluster(dask: str | None, ray: str | None) -> AbstractContextManager["Executor | None"]:
+    if dask is not None and ray is not None:
+        raise SpecError("--dask and --ray name a cluster each; give one of them.")
+    if dask is None and ray is None:
+        return nullcontext()
+    from nucleate.sweeping import DaskExecutor, RayExecutor
+
+    return DaskExecutor(dask) if dask is not None else RayExecutor(ray or "")
+
+
+def _run(spec: "StudySpec", out: Path | None, executor: "Executor | None" = None) -> "Study":
     from nucleate.sweeping import study_folder
     from nucleate.sweeping import sweep as run_sweep
 
     out = study_folder(spec) if out is None else out
     try:
-        return run_sweep(spec, out=out)
+        return run_sweep(spec, out=out, executor=executor)
     except KeyboardInterrupt:
         raise typer.Exit(say_interrupted(out)) from None

@@ -1,6 +1,7 @@
 """Many runs: a grid of init scales, learning rates and seeds, kept in a folder that survives any interruption."""
 
 from nucleate.sweeping.chunks import forecast_chunk, train_chunk
+from nucleate.sweeping.clusters import DaskExecutor, RayExecutor
 from nucleate.sweeping.executors import Executor, Future
 from nucleate.sweeping.forecasts import (
     Recommendation,
@@ -15,9 +16,11 @@ from nucleate.sweeping.progress import Progress, show_progress
 from nucleate.sweeping.runner import run_study
 
 __all__ = [
+    "DaskExecutor",
     "Executor",
     "Future",
     "Progress",
+    "RayExecutor",
     "Recommendation",
     "forecast_chunk",
     "forecast_study",
