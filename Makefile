@@ -5,16 +5,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: demo test check docs bench clean
+.PHONY: demo test check test-extras docs bench clean
 
 demo: $(VENV)/.installed
 	$(BIN)/nucleate demo
 
 # What JAX compiles is kept for the other processes of a run, and for the next run.
-test check: export JAX_COMPILATION_CACHE_DIR := $(CURDIR)/.cache/jax
-test check: export JAX_COMPILATION_CACHE_MAX_SIZE := 2000000000
-test check: export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS := 0
-test check: export JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES := -1
+test check test-extras: export JAX_COMPILATION_CACHE_DIR := $(CURDIR)/.cache/jax
+test check test-extras: export JAX_COMPILATION_CACHE_MAX_SIZE := 2000000000
+test check test-extras: export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS := 0
+test check test-extras: export JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES := -1
 
 test: $(VENV)/.installed-test
 	$(BIN)/ruff check .
@@ -27,6 +27,10 @@ check: $(VENV)/.installed-test
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/pytest -m "not slow"
+
+# What needs packages that a plain installation leaves out.
+test-extras: $(VENV)/.installed-extras
+	$(BIN)/pytest --numprocesses=0 tests/sweeping/test_clusters.py
 
 # The theme announces its successor at every build.
 docs: $(VENV)/.installed-docs
@@ -53,6 +57,10 @@ $(VENV)/.installed-test: $(VENV)/.installed
 
 $(VENV)/.installed-docs: $(VENV)/.installed
 	$(PIP) --editable '.[docs]'
+	@touch $@
+
+$(VENV)/.installed-extras: $(VENV)/.installed-test
+	$(PIP) --editable '.[dask,ray]'
 	@touch $@
 
 $(VENV)/.installed-bench: $(VENV)/.installed
