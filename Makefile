@@ -5,16 +5,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: demo test check room-for-programs docs bench clean
+.PHONY: demo test check test-extras room-for-programs docs bench clean
 
 demo: $(VENV)/.installed
 	$(BIN)/nucleate demo
 
 # What JAX compiles is kept for the other processes of a run, and for the next run. A limit of JAX's own would look at
 # every file for each program that it keeps, which took longer than compiling most of them.
-test check: export JAX_COMPILATION_CACHE_DIR := $(CURDIR)/.cache/jax
-test check: export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS := 0
-test check: export JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES := -1
+test check test-extras: export JAX_COMPILATION_CACHE_DIR := $(CURDIR)/.cache/jax
+test check test-extras: export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS := 0
+test check test-extras: export JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES := -1
 
 test: $(VENV)/.installed-test room-for-programs
 	$(BIN)/ruff check .
@@ -27,6 +27,10 @@ check: $(VENV)/.installed-test room-for-programs
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/pytest -m "not slow"
+
+# What needs packages that a plain installation leaves out.
+test-extras: $(VENV)/.installed-extras
+	$(BIN)/pytest --numprocesses=0 tests/sweeping/test_clusters.py
 
 room-for-programs:
 	@du -sm .cache/jax 2>/dev/null | awk '$$1 > 2000 { exit 1 }' || rm -rf .cache/jax
@@ -56,6 +60,10 @@ $(VENV)/.installed-test: $(VENV)/.installed
 
 $(VENV)/.installed-docs: $(VENV)/.installed
 	$(PIP) --editable '.[docs]'
+	@touch $@
+
+$(VENV)/.installed-extras: $(VENV)/.installed-test
+	$(PIP) --editable '.[dask,ray]'
 	@touch $@
 
 $(VENV)/.installed-bench: $(VENV)/.installed

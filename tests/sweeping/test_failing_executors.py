@@ -18,7 +18,7 @@ GOES_ON = r"What is finished is kept, and the same call goes on from there\.$"
 
 
 class Doing:
-    """Gives futures that are done, by calls numbered from 0: a forecast and a training of 16 runs, the same of one."""
+    """Gives futures that are done, by calls numbered from 0: of 16 runs, and of one."""
 
     def __init__(self, do):
         self.do, self.calls = do, 0
@@ -35,7 +35,7 @@ class Doing:
 
 def test_what_has_finished_is_kept_though_a_chunk_before_it_failed(tmp_path):
     def do(number, call):
-        if number == 1:
+        if number == 0:
             raise ValueError("a bad\nnode")
         return call()
 
@@ -45,22 +45,22 @@ def test_what_has_finished_is_kept_though_a_chunk_before_it_failed(tmp_path):
     assert isinstance(raised.value.__cause__, ValueError)
     study = Study.load(tmp_path / "study")
     assert study.results["run"].to_list() == [16]
-    assert study.forecasts["run"].to_list() == list(range(17))
+    assert study.forecasts["run"].to_list() == [16]
     executor = Doing(lambda number, call: call())
     assert sweep("sine-5d", out=study.path, executor=executor, **GRID).missing == 0
     assert executor.calls == 1
 
 
-class RefusesTheThird:
-    """Computes two calls and takes no third."""
+class RefusesTheSecond:
+    """Computes one call and takes no second."""
 
     def __init__(self):
-        self.taken = 0
+        self.taken = False
 
     def submit(self, function, *arguments):
-        if self.taken == 2:
+        if self.taken:
             raise RuntimeError("cannot schedule new futures after shutdown")
-        self.taken += 1
+        self.taken = True
         future = Future()
         future.set_result(function(*arguments))
         return future
@@ -68,7 +68,7 @@ class RefusesTheThird:
 
 def test_what_has_finished_is_kept_though_the_next_call_is_not_taken(tmp_path):
     with pytest.raises(StudyError, match=r"Of chunk 1 .* the executor is shut down; use a new one that stays open"):
-        sweep("sine-5d", out=tmp_path / "study", executor=RefusesTheThird(), **GRID)
+        sweep("sine-5d", out=tmp_path / "study", executor=RefusesTheSecond(), **GRID)
     assert Study.load(tmp_path / "study").missing == 1
 
 
@@ -115,7 +115,7 @@ def shut_down():
             StudyError,
             r"starts processes where it is imported; put the sweep under `if __name__ == \"__main__\":`.*" + GOES_ON,
         ),
-        (Doing(lambda number, call: 3), StudyError, "Of chunk 0 .* the executor gave int, which is not what forecast_"),
+        (Doing(lambda number, call: 3), StudyError, "Of chunk 0 .* the executor gave int, which is not what deliver "),
     ],
 )
 def test_a_failure_is_one_sentence(executor, kind, sentence, tmp_path):
@@ -125,13 +125,13 @@ def test_a_failure_is_one_sentence(executor, kind, sentence, tmp_path):
 
 
 def test_a_result_of_another_kind_or_of_another_chunk_is_refused(tmp_path):
-    with pytest.raises(StudyError, match=r"Of chunk 0 .* gave dict, which is not what train_chunk returns for it"):
-        sweep("sine-5d", out=tmp_path / "a", executor=Doing(lambda number, call: {} if number == 1 else call()), **GRID)
+    with pytest.raises(StudyError, match=r"Of chunk 0 .* gave dict, which is not what deliver returns for it"):
+        sweep("sine-5d", out=tmp_path / "a", executor=Doing(lambda number, call: {}), **GRID)
     first = []
 
     def swapped(number, call):
         first.append(call())
-        return first[0] if number == 2 else first[-1]
+        return first[0]
 
     with pytest.raises(
         StudyError, match=r"Of chunk 1 \(runs 16 to 16\) the executor gave the results of another chunk"

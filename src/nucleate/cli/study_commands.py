@@ -1,5 +1,6 @@
 """`nucleate forecast`, `nucleate sweep` and `nucleate train`: before, many and one."""
 
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -21,7 +22,7 @@ from nucleate.errors import SpecError
 
 if TYPE_CHECKING:
     from nucleate.studies import Study, StudySpec
-    from nucleate.sweeping import Outlook
+    from nucleate.sweeping import Executor, Outlook
 
 _GAINS = [1.0, 0.3, 0.1, 0.03]
 
@@ -76,9 +77,21 @@ def forecast(
 
 
 @takes(SWEEP_FLAGS)
-def sweep(given: dict[str, Any], out: Out = None, json: Json = False) -> None:
+def sweep(
+    given: dict[str, Any],
+    out: Out = None,
+    dask: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="Train on the workers of this dask cluster.")
+    ] = None,
+    ray: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="Train on the workers of this Ray cluster.")
+    ] = None,
+    json: Json = False,
+) -> None:
     """Many runs: at which init scale and learning rate does it condense? Default scales: gains 1, 0.3, 0.1, 0.03."""
-    study = _run(spec_from(given, gains=_GAINS), out)
+    spec = spec_from(given, gains=_GAINS)
+    with _cluster(dask, ray) as executor:
+        study = _run(spec, out, executor)
     stuck = _outlooks(study)
     if json:
         results = study.results.to_dicts()
@@ -116,12 +129,22 @@ def _outlooks(study: "Study") -> "tuple[Outlook, ...]":
         return outlooks(study)
 
 
-def _run(spec: "StudySpec", out: Path | None) -> "Study":
+def _cluster(dask: str | None, ray: str | None) -> AbstractContextManager["Executor | None"]:
+    if dask is not None and ray is not None:
+        raise SpecError("--dask and --ray name a cluster each; give one of them.")
+    if dask is None and ray is None:
+        return nullcontext()
+    from nucleate.sweeping import DaskExecutor, RayExecutor
+
+    return DaskExecutor(dask) if dask is not None else RayExecutor(ray or "")
+
+
+def _run(spec: "StudySpec", out: Path | None, executor: "Executor | None" = None) -> "Study":
     from nucleate.sweeping import study_folder
     from nucleate.sweeping import sweep as run_sweep
 
     out = study_folder(spec) if out is None else out
     try:
-        return run_sweep(spec, out=out)
+        return run_sweep(spec, out=out, executor=executor)
     except KeyboardInterrupt:
         raise typer.Exit(say_interrupted(out)) from None

@@ -1,6 +1,7 @@
 """Many runs: a grid of init scales, learning rates and seeds, kept in a folder that survives any interruption."""
 
 from nucleate.sweeping.chunks import forecast_chunk, train_chunk
+from nucleate.sweeping.clusters import DaskExecutor, RayExecutor
 from nucleate.sweeping.executors import Executor, Future
 from nucleate.sweeping.forecasts import (
     Recommendation,
@@ -16,10 +17,12 @@ from nucleate.sweeping.progress import Progress, show_progress
 from nucleate.sweeping.runner import run_study
 
 __all__ = [
+    "DaskExecutor",
     "Executor",
     "Future",
     "Outlook",
     "Progress",
+    "RayExecutor",
     "Recommendation",
     "Remedy",
     "forecast_chunk",

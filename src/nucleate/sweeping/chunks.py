@@ -1,6 +1,8 @@
 """What is computed of a chunk, without side effects: values go in and values come out, on any machine."""
 
+import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
@@ -23,6 +25,77 @@ from nucleate.studies import (
 )
 from nucleate.sweeping.forecasts import tabulate_forecasts
 from nucleate.training import Batch, Run
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a study still lacks of a chunk.
+
+    Parameters
+    ----------
+    chunk : Chunk
+    forecasts, runs : bool
+        Whether its forecasts are missing, and whether its runs are.
+    checkpoint : bytes or None
+        Where training stood when it was put away.
+    """
+
+    chunk: Chunk
+    forecasts: bool
+    runs: bool
+    checkpoint: bytes | None = None
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """What came of an `Order`.
+
+    Parameters
+    ----------
+    chunk : int
+        The chunk's number.
+    forecasts : polars DataFrame, str or None
+        As by `forecast_chunk`; None where they were not asked for.
+    result : ChunkResult or None
+        As by `train_chunk`; None where the runs were not asked for.
+    seconds : float
+        What it took.
+    """
+
+    chunk: int
+    forecasts: pl.DataFrame | str | None
+    result: ChunkResult | None
+    seconds: float
+
+
+def deliver(plan: Plan, orders: Sequence[Order], problem: Problem) -> list[Delivery]:
+    """Compute some chunks, one after another; what an executor is given.
+
+    Parameters
+    ----------
+    plan : Plan
+    orders : sequence of Order
+    problem : Problem
+
+    Returns
+    -------
+    list of Delivery
+        One for each order.
+
+    Raises
+    ------
+    SpecError, StudyError
+        As `train_chunk`.
+    """
+    return [_deliver(plan, order, problem) for order in orders]
+
+
+def _deliver(plan: Plan, order: Order, problem: Problem) -> Delivery:
+    begun = time.monotonic()
+    forecasts = forecast_chunk(plan, order.chunk, problem) if order.forecasts else None
+    result = train_chunk(plan, order.chunk, problem, order.checkpoint) if order.runs else None
+    assert not isinstance(result, bytes)  # nobody says stop
+    return Delivery(order.chunk.number, forecasts, result, time.monotonic() - begun)
 
 
 def forecast_chunk(plan: Plan, chunk: Chunk, problem: Problem) -> pl.DataFrame | str:

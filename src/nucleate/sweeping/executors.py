@@ -1,7 +1,7 @@
 """What computes chunks elsewhere, and one sentence for each way in which it can fail."""
 
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import BrokenExecutor
 from contextlib import suppress
 from typing import Any, Protocol
@@ -12,6 +12,7 @@ from nucleate._wording import say_error
 from nucleate.errors import SpecError, StudyError
 from nucleate.problems import Problem
 from nucleate.studies import Chunk, ChunkResult, Plan, tables
+from nucleate.sweeping.chunks import Delivery, Order, deliver
 
 _TOP_OF_A_MODULE = "define it by def or class at the top of a module that the workers can import"
 
@@ -38,17 +39,13 @@ class Executor(Protocol):
 
 
 class Task:
-    """A call that an executor was given for a chunk, and what is to be done with its result.
+    """A call of `deliver` that an executor was given.
 
     Parameters
     ----------
     executor : Executor
-    keep : callable
-        ``keep(chunk, result)``, for whoever has the result.
-    is_right : callable
-        ``is_right(chunk, result)``, whether that is a result of this call.
-    function, plan, chunk, problem, *more
-        The call.
+    plan, orders, problem
+        What to compute.
 
     Raises
     ------
@@ -58,21 +55,10 @@ class Task:
         If it does not take the call.
     """
 
-    def __init__(
-        self,
-        executor: Executor,
-        keep: Callable[[Chunk, Any], None],
-        is_right: Callable[[Chunk, Any], bool],
-        function: Callable[..., Any],
-        plan: Plan,
-        chunk: Chunk,
-        problem: Problem,
-        *more: Any,
-    ) -> None:
-        self.keep, self.chunk = keep, chunk
-        self._is_right, self._plan, self._asked = is_right, plan, function.__name__
+    def __init__(self, executor: Executor, plan: Plan, orders: Sequence[Order], problem: Problem) -> None:
+        self._plan, self._orders = plan, orders
         try:
-            self._future = executor.submit(function, plan, chunk, problem, *more)
+            self._future = executor.submit(deliver, plan, orders, problem)
         except Exception as error:
             raise self._failed(error) from error
         if not all(callable(getattr(self._future, method, None)) for method in ("done", "result")):
@@ -85,24 +71,28 @@ class Task:
         """Whether `result` returns, or raises, without waiting."""
         return self._future.done()
 
-    def result(self) -> Any:
-        """What the call returned.
+    def result(self) -> list[tuple[Order, Delivery]]:
+        """What came of each order.
 
         Raises
         ------
         StudyError
-            If it failed, or returned something else.
+            If the call failed, or returned something else.
         """
         try:
-            result = self._future.result()
+            deliveries = self._future.result()
         except Exception as error:
             raise self._failed(error) from error
-        if not self._is_right(self.chunk, result):
+        if (
+            not isinstance(deliveries, list)
+            or len(deliveries) != len(self._orders)
+            or not all(map(_answers, self._orders, deliveries))
+        ):
             raise StudyError(
-                f"{self._where} the executor gave {_say(result)}, which is not what {self._asked} returns for it; let "
-                "submit(function, *arguments) give what function(*arguments) returns. What is finished is kept."
+                f"{self._where} the executor gave {_say(deliveries)}, which is not what {deliver.__name__} returns for "
+                "it; let submit(function, *arguments) give what function(*arguments) returns. What is finished is kept."
             )
-        return result
+        return list(zip(self._orders, deliveries, strict=True))
 
     def call_off(self) -> None:
         """Do without the result, where the executor can still be told so."""
@@ -111,8 +101,9 @@ class Task:
 
     @property
     def _where(self) -> str:
-        first, last = self.chunk.runs[0].number, self.chunk.runs[-1].number
-        return f"Of chunk {self.chunk.number} (runs {first} to {last})"
+        first, last = self._orders[0].chunk, self._orders[-1].chunk
+        chunks = f"chunk {first.number}" if first is last else f"chunks {first.number} to {last.number}"
+        return f"Of {chunks} (runs {first.runs[0].number} to {last.runs[-1].number})"
 
     def _failed(self, error: BaseException) -> StudyError:
         return StudyError(
@@ -128,6 +119,8 @@ class Task:
         if isinstance(error, pickle.PicklingError) or "pickle" in said or "can't get attribute" in said:
             names = " and the ".join(_cannot_travel(self._plan)) or "function or an argument"
             return f"the {names} cannot be pickled for another process; {_TOP_OF_A_MODULE}"
+        if "no module named" in said:
+            return "the workers lack what this process has; install the same packages where they run"
         if isinstance(error, BrokenExecutor):
             return (
                 "a worker died; it was killed, perhaps for memory, or could not begin. Use a new executor; in a "
@@ -169,14 +162,19 @@ def check_executor(executor: Executor) -> None:
         )
 
 
-def is_forecast(chunk: Chunk, given: Any) -> bool:
-    """Whether this can be what `forecast_chunk` returned for the chunk."""
-    return isinstance(given, str) or _has_rows_of(chunk, given)
-
-
-def is_result(chunk: Chunk, given: Any) -> bool:
-    """Whether this can be what `train_chunk` returned for the chunk."""
-    return isinstance(given, ChunkResult) and _has_rows_of(chunk, given.results)
+def _answers(order: Order, given: Any) -> bool:
+    """Whether this can be what came of an order."""
+    if not isinstance(given, Delivery):
+        return False
+    forecasts, result = given.forecasts, given.result
+    return (
+        (forecasts is not None) == order.forecasts
+        and (result is not None) == order.runs
+        and (
+            (forecasts is None or isinstance(forecasts, str) or _has_rows_of(order.chunk, forecasts))
+            and (result is None or (isinstance(result, ChunkResult) and _has_rows_of(order.chunk, result.results)))
+        )
+    )
 
 
 def _has_rows_of(chunk: Chunk, table: Any) -> bool:
@@ -185,7 +183,8 @@ def _has_rows_of(chunk: Chunk, table: Any) -> bool:
 
 
 def _say(given: Any) -> str:
-    return "the results of another chunk" if isinstance(given, (ChunkResult, pl.DataFrame)) else type(given).__name__
+    of_others = isinstance(given, list) and given and all(isinstance(one, Delivery) for one in given)
+    return "the results of another chunk" if of_others else type(given).__name__
 
 
 def _cannot_travel(plan: Plan) -> list[str]:

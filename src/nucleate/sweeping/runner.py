@@ -33,14 +33,18 @@ from nucleate.studies import (
     tables,
     unjudged_findings,
 )
-from nucleate.sweeping.chunks import forecast_chunk, train_chunk
-from nucleate.sweeping.executors import Executor, Task, check_executor, is_forecast, is_result
+from nucleate.sweeping.chunks import Delivery, Order, forecast_chunk, train_chunk
+from nucleate.sweeping.executors import Executor, Task, check_executor
 from nucleate.sweeping.judging import narrow_network
 from nucleate.sweeping.progress import Progress
 from nucleate.training import Batch, Run, check_batch_size, check_runs
 
 _CHECKPOINT_SECONDS = 10.0
 _POLL_SECONDS = 0.02
+_CALL_SECONDS = 30.0
+"""What a call to an executor should take: long beside a message, short beside a study."""
+_WORKERS = 32
+"""How many workers an executor has that does not say."""
 
 
 def run_study(
@@ -116,6 +120,7 @@ class _Work:
         self._tell, self._interrupted = tell, interrupted
         self._missing = [chunk for chunk in plan.chunks if not keeper.is_finished(chunk)]
         self._total = len(plan.runs)
+        self._seconds: float | None = None
         self._finished = self._total - sum(len(chunk.runs) for chunk in self._missing)
         tell(Progress(self._finished, self._total, self._finished / self._total))
 
@@ -141,10 +146,15 @@ class _Work:
 
     def by(self, executor: Executor) -> None:
         """Have an executor compute it, and keep what comes in the order it comes."""
+        waiting = self._orders()
         tasks: list[Task] = []
         try:
-            self._hand_out(executor, tasks)
-            while tasks:
+            while waiting or tasks:
+                workers = getattr(executor, "workers", None) or _WORKERS
+                while waiting and len(tasks) < 2 * workers:
+                    size = self._bundle(len(waiting), workers)
+                    tasks.append(Task(executor, self._plan, waiting[:size], self._problem))
+                    del waiting[:size]
                 if not self._keep_what_is_done(tasks):
                     time.sleep(_POLL_SECONDS)
                 if self._interrupted():
@@ -184,15 +194,18 @@ class _Work:
                 raise KeyboardInterrupt
         return batch.runs()
 
-    def _hand_out(self, executor: Executor, tasks: list[Task]) -> None:
-        """Give an executor all that is missing, and add it to the tasks as it is taken."""
-        for chunk in self._plan.chunks:
-            given = (self._plan, chunk, self._problem)
-            if self._keeper.lacks_forecasts(chunk):
-                tasks.append(Task(executor, self._keeper.keep_forecasts, is_forecast, forecast_chunk, *given))
-            if chunk in self._missing:
-                checkpoint = self._keeper.checkpoint(chunk)
-                tasks.append(Task(executor, self._keep_and_tell, is_result, train_chunk, *given, checkpoint))
+    def _orders(self) -> list[Order]:
+        missing = {chunk.number for chunk in self._missing}
+        orders = (
+            Order(chunk, self._keeper.lacks_forecasts(chunk), chunk.number in missing, self._keeper.checkpoint(chunk))
+            for chunk in self._plan.chunks
+        )
+        return [order for order in orders if order.forecasts or order.runs]
+
+    def _bundle(self, waiting: int, workers: int) -> int:
+        """How many chunks go into a call: half a minute's work, and at the end few enough that all have some."""
+        by_pace = 1 if self._seconds is None else int(_CALL_SECONDS / max(self._seconds, 1e-3))
+        return max(1, min(by_pace, waiting // (2 * workers)))
 
     def _keep_what_is_done(self, tasks: list[Task], *, failures: bool = True) -> bool:
         """Keep the results there are, and then raise the first failure; says whether there was any result."""
@@ -201,23 +214,28 @@ class _Work:
         for task in [task for task in tasks if task.done()]:
             tasks.remove(task)
             try:
-                result = task.result()
+                delivered = task.result()
             except StudyError as error:
                 failed.append(error)
                 continue
-            task.keep(task.chunk, result)
+            for order, delivery in delivered:
+                self._keep_delivery(order.chunk, delivery)
             kept = True
         if failed and failures:
             raise failed[0]
         return kept
 
+    def _keep_delivery(self, chunk: Chunk, delivery: Delivery) -> None:
+        if delivery.forecasts is not None:
+            self._keeper.keep_forecasts(chunk, delivery.forecasts)
+        if delivery.result is not None:
+            self._seconds = delivery.seconds
+            self._keep_result(chunk, delivery.result)
+            self._tell_of(delivery.result.results, self._finished, self._finished)
+
     def _keep_result(self, chunk: Chunk, result: ChunkResult) -> None:
         self._keeper.keep_result(chunk, result)
         self._finished += len(chunk.runs)
-
-    def _keep_and_tell(self, chunk: Chunk, result: ChunkResult) -> None:
-        self._keep_result(chunk, result)
-        self._tell_of(result.results, self._finished, self._finished)
 
     def _watch(self, chunk: Chunk) -> Callable[[Batch], None]:
         """What is done between evaluations: the chunk's state is kept now and then, and its progress told."""
