@@ -86,9 +86,9 @@ def test_an_unknown_type_is_refused(read, name):
         read("a,b\n1,2\n", name)
 
 
-def test_a_folder_is_refused(tmp_path):
+def test_an_empty_folder_is_refused(tmp_path):
     (tmp_path / "data.csv").mkdir()
-    with pytest.raises(DataError, match="cannot be read"):
+    with pytest.raises(DataError, match=r"folder .*data\.csv has no file of a known type"):
         read_table(tmp_path / "data.csv")
 
 
@@ -161,7 +161,7 @@ def test_text_that_is_not_utf_8_is_refused(read):
 
 
 def test_rows_longer_than_the_header_are_refused(read):
-    with pytest.raises(DataError, match=r"is not a readable CSV file \(found more fields"):
+    with pytest.raises(DataError, match=r"Line 3 of .* has 3 cells, where the others have 2"):
         read("a,b\n1,2\n1,2,3\n")
 
 
