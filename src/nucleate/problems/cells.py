@@ -420,18 +420,21 @@ def _refuse_changed_units(read: Columns, form: Form, source: object) -> None:
     present = {column.name for column in read.columns if column.null_count() < len(column)}
     for name, kind in form.kinds.items():
         now, before = (units.get(name, "").partition(",")[0] for units in (read.units, form.units))
-        needed = before in ("date", "time", "%", "‰")
-        if kind == "number" and name in present and now != before and (now or needed):
+        if kind != "number" or name not in present or now == before:
+            continue
+        if not now and before not in ("date", "time"):
+            read.notes.append(f"Column {name!r} has numbers without a unit, read as {before}, as in training.")
+        else:
             raise DataError(
-                f"Column {name!r} of {source} {_said(now)}, but it {_said(before)} in training; write it as the "
-                "training data had it."
+                f"Column {name!r} of {source} has {_said(now)}, but it had {_said(before)} in training; write it as "
+                "the training data had it."
             )
 
 
 def _said(unit: str) -> str:
     if unit in ("date", "time"):
-        return f"has {unit}s"
-    return f"is in {unit}" if unit else "has numbers without a unit"
+        return f"{unit}s"
+    return f"numbers in {unit}" if unit else "numbers without a unit"
 
 
 def _quoted(cells: pl.Series) -> str:

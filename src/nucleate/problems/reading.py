@@ -146,12 +146,16 @@ def read_table(path: Path, form: Form | None = None) -> Read:
     kind = kind_of_file(files[0])
     _refuse_unused(path, kind, form)
     read = (_read_cells if kind in (*TEXT, ".xlsx") else _read_typed)(path, files, kind, form)
-    if len(files) > 1:
-        listed = ", ".join(file.name for file in files[:3])
-        more = f" and {len(files) - 3} more" if len(files) > 3 else ""
-        note = f"Read {len(files)} files of {path} in this order: {listed}{more}."
-        read = read._replace(notes=(note, *read.notes))
-    return read
+    return read if files == [path] else read._replace(notes=(_said(path, files), *read.notes))
+
+
+def _said(path: Path, files: Sequence[Path]) -> str:
+    """How many files a folder or a pattern stands for, and whether a folder has others."""
+    listed = ", ".join(file.name for file in files[:3])
+    more = f" and {len(files) - 3} more" if len(files) > 3 else ""
+    others = len([file for file in path.iterdir() if file not in files]) if path.is_dir() else 0
+    left = f"; {count(others, 'other')} left out" if others else ""
+    return f"Read {count(len(files), 'file')} of {path} in this order: {listed}{more}{left}."
 
 
 _MEANINGLESS = {

@@ -213,7 +213,8 @@ def _wide_encoding(content: bytes) -> str | None:
         return None
     name = "utf-16-le" if zeros[1] else "utf-16-be"
     text = sample.decode(name, "ignore")
-    return name if "\n" in text and not re.search("[\x00-\x08\x0e-\x1f]", text) else None
+    looks_like_text = "\n" in text and any(separator in text for separator in _SEPARATORS + " ")
+    return name if looks_like_text and not re.search("[\x00-\x08\x0e-\x1f]", text) else None
 
 
 def _japanese(content: bytes, encoding: str) -> str | None:
