@@ -1,10 +1,8 @@
 """Columns of text as numbers, truth values, dates, times or categories; what is unclear is refused, odd cells named."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
 
 import polars as pl
 
@@ -13,7 +11,8 @@ from nucleate.errors import DataError
 from nucleate.problems.dates import Order, dates_in, hours_in, look_like_dates, look_like_times
 from nucleate.problems.form import Form
 from nucleate.problems.numbers import OTHER, SIGNS, SPACES, Mark, Marks, Written, narrow, parse, suffixes_of
-from nucleate.problems.spellings import fold
+from nucleate.problems.plain import Dots, dots_in, plain_commas, plain_numbers
+from nucleate.problems.spellings import as_one_spelling
 
 MISSING = ("", "NA", "N/A", "NaN", "nan", "null", "NULL", "?")
 """What stands for no value in every column of a text file."""
@@ -77,24 +76,26 @@ def typed_columns(cells: pl.DataFrame, source: object, separator: str, form: For
     """
     read = Columns(decimal=form.decimal or OTHER.get(form.thousands or ""))
     # Most columns of wide files are plain, and nothing else is done with them.
-    plain = _plainly_numbers(cells)
+    plain = plain_numbers(cells)
     written_otherwise = without_missing(cells.drop(plain), form.missing)
     cells = cells.with_columns(written_otherwise)
-    plain |= _plainly_numbers(written_otherwise)
+    plain |= plain_numbers(written_otherwise)
     texts = [name for name in written_otherwise.columns if name not in plain]
     told = form.decimal is not None or form.thousands is not None
-    commas = {} if told or separator == "," else _plainly_commas(cells.select(texts))
+    commas = {} if told or separator == "," else plain_commas(cells.select(texts))
     columns = {column.name: _Column(column, source, read, form, separator) for column in cells}
     written = {name: columns[name].written for name in texts if name not in commas}
     # Only commas between digits, or another mark asked for, make a dot anything but a decimal mark.
-    if separator != "," or form.decimal == "," or form.thousands not in (None, ","):
-        written |= {name: Written(cells[name], _blank(cells[name])) for name in _with_dots(cells.select(*plain))}
+    asked = form.decimal == "," or form.thousands not in (None, ",")
+    dots = dots_in(cells.select(*plain)) if asked or separator != "," else Dots([], [])
+    for name in [*dots.unclear, *(dots.certain if asked else [])]:
+        written[name] = Written(cells[name], _blank(cells[name]))
     marks = {name: Marks.of(one.bodies) for name, one in written.items()}
     if read.decimal is None:
         certain: set[Mark] = {one.mark for one in marks.values() if one.mark}
         if commas:
             certain.add(",")
-        if not certain and separator == ",":
+        if dots.certain or (not certain and separator == ","):
             certain.add(".")
         read.decimal = next(iter(certain)) if len(certain) == 1 else None
     for name, one in columns.items():
@@ -107,38 +108,6 @@ def typed_columns(cells: pl.DataFrame, source: object, separator: str, form: For
     _refuse_changed_units(read, form, source)
     read.columns = [without_numbers(column, form.missing) for column in read.columns]
     return read
-
-
-def _plainly_numbers(cells: pl.DataFrame) -> dict[str, pl.Series]:
-    """The columns that are numbers as programs write them: whole ones, or in floating point."""
-    gaps = dict(zip(cells.columns, _row(cells.null_count()), strict=True))
-    first = zip(cells.columns, _row(cells.head(1)), strict=False)
-    maybe_whole = [name for name, cell in first if not re.search("[.eE]", cell or "")]
-
-    def fitting(names: Sequence[str], dtype: type[pl.DataType]) -> dict[str, pl.Series]:
-        read = cells.select(pl.col(names).cast(dtype, strict=False).fill_nan(None))
-        return {column.name: column for column in read if column.null_count() == gaps[column.name]}
-
-    whole = fitting(maybe_whole, pl.Int64)
-    return whole | fitting([name for name in cells.columns if name not in whole], pl.Float64)
-
-
-def _plainly_commas(cells: pl.DataFrame) -> dict[str, pl.Series]:
-    """The columns that are numbers with decimal commas for certain."""
-    number = r"^[-+]?\d+(?:,\d*)?(?:[eE][-+]?\d+)?$"
-    certain = pl.all().str.contains(r",(?:\d{0,2}|\d{4,}|\d*[eE].*)$").any() & pl.all().str.contains(number).all()
-    names = [name for name, yes in zip(cells.columns, _row(cells.select(certain)), strict=True) if yes]
-    dots = pl.col(names).str.replace(",", ".", literal=True).cast(pl.Float64)
-    return {column.name: column for column in cells.select(dots)}
-
-
-def _with_dots(cells: pl.DataFrame) -> list[str]:
-    dots = pl.all().str.contains(".", literal=True).any()
-    return [name for name, yes in zip(cells.columns, _row(cells.select(dots)), strict=True) if yes]
-
-
-def _row(frame: pl.DataFrame) -> tuple[Any, ...]:
-    return frame.row(0) if frame.width else ()
 
 
 def _blank(cells: pl.Series) -> pl.Series:
@@ -381,30 +350,6 @@ class _Column:
         cells, notes = as_one_spelling(cells)
         self.read.notes += notes
         return cells
-
-
-def as_one_spelling(texts: pl.Series) -> tuple[pl.Series, list[str]]:
-    """Texts that differ only in case or width, or in spaces around them, as the most frequent of them; and a note.
-
-    >>> as_one_spelling(pl.Series("ok", ["yes", "Yes ", "no", "Yes"]))[0].to_list()
-    ['Yes', 'Yes', 'no', 'Yes']
-    """
-    texts = texts.str.strip_chars()
-    known = texts.drop_nulls()
-    found: dict[str, list[tuple[int, str]]] = {}
-    for text, number in zip(known.unique(maintain_order=True), known.unique_counts(), strict=True):
-        found.setdefault(fold(text), []).append((-number, text))
-    several = [spelled for spelled in found.values() if len(spelled) > 1]
-    if not several:
-        return texts, []
-    one = {text: min(spelled, key=lambda pair: pair[0])[1] for spelled in several for _, text in spelled}
-    first = ", ".join(repr(text) for _, text in several[0])
-    more = f", and {count(len(several) - 1, 'other text')} likewise" if len(several) > 1 else ""
-    note = (
-        f"Column {texts.name!r} has {first}, which differ only in case or width and were read as "
-        f"{one[several[0][0][1]]!r}{more}; where they mean different things, name them differently."
-    )
-    return texts.replace(one), [note]
 
 
 def without_numbers(column: pl.Series, tokens: Sequence[str]) -> pl.Series:

@@ -13,11 +13,12 @@ from jaxtyping import Shaped
 
 from nucleate._wording import count, name_rows
 from nucleate.errors import DataError
-from nucleate.problems.cells import as_one_spelling, typed_columns, without_missing, without_numbers
+from nucleate.problems.cells import typed_columns, without_missing, without_numbers
 from nucleate.problems.files import TEXT, content_of, files_of, kind_of_file
 from nucleate.problems.form import Form
 from nucleate.problems.formats import arrays_of_npz, cells_of_sheet, table_of_parquet
 from nucleate.problems.headers import with_header
+from nucleate.problems.spellings import as_one_spelling
 from nucleate.problems.text import cells_of_text
 
 

@@ -5,6 +5,10 @@ from collections import defaultdict
 from functools import cache
 from itertools import product
 
+import polars as pl
+
+from nucleate._wording import count
+
 _LAST_WITH_CASE = 0x1E943
 _IDEOGRAPHIC_SPACE, _FORMS = 0x3000, range(0xFF00, 0xFFEF)
 
@@ -53,3 +57,27 @@ def _unfolded() -> dict[str, list[str]]:
     for code, plain in _folded().items():
         letters[plain].append(chr(code))
     return letters
+
+
+def as_one_spelling(texts: pl.Series) -> tuple[pl.Series, list[str]]:
+    """Texts that differ only in case or width, or in spaces around them, as the most frequent of them; and a note.
+
+    >>> as_one_spelling(pl.Series("ok", ["yes", "Yes ", "no", "Yes"]))[0].to_list()
+    ['Yes', 'Yes', 'no', 'Yes']
+    """
+    texts = texts.str.strip_chars()
+    known = texts.drop_nulls()
+    found: dict[str, list[tuple[int, str]]] = {}
+    for text, number in zip(known.unique(maintain_order=True), known.unique_counts(), strict=True):
+        found.setdefault(fold(text), []).append((-number, text))
+    several = [spelled for spelled in found.values() if len(spelled) > 1]
+    if not several:
+        return texts, []
+    one = {text: min(spelled, key=lambda pair: pair[0])[1] for spelled in several for _, text in spelled}
+    first = ", ".join(repr(text) for _, text in several[0])
+    more = f", and {count(len(several) - 1, 'other text')} likewise" if len(several) > 1 else ""
+    note = (
+        f"Column {texts.name!r} has {first}, which differ only in case or width and were read as "
+        f"{one[several[0][0][1]]!r}{more}; where they mean different things, name them differently."
+    )
+    return texts.replace(one), [note]
