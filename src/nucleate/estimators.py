@@ -13,7 +13,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from nucleate.errors import SpecError
+from nucleate.errors import DataError, SpecError
 from nucleate.init_scale import InitScale
 from nucleate.models import outputs_of
 from nucleate.network import Network
@@ -29,6 +29,13 @@ GAINS = (1.0, 0.3, 0.1, 0.03)
 
 _PART, _FEWEST_FOR_PARTS = 5, 20
 """One row in five validates and one in five certifies; with fewer rows than this the training rows validate."""
+
+
+def _unmasked(values: Any) -> Any:
+    # scikit-learn reads what is behind a mask.
+    if np.ma.is_masked(values):
+        raise DataError("The data have masked values, as missing ones are; fill them, or leave out their rows.")
+    return values
 
 
 class _Condensed(BaseEstimator):
@@ -132,7 +139,7 @@ class _Condensed(BaseEstimator):
     def _predictions(self, X: Any) -> Float[np.ndarray, "n c"]:
         """In the targets' own units, or the probabilities of the classes."""
         check_is_fitted(self)
-        x = self.preprocessing_.transform(validate_data(self, X, dtype=np.float64, reset=False))
+        x = self.preprocessing_.transform(validate_data(self, _unmasked(X), dtype=np.float64, reset=False))
         # In float64, so that a row's prediction does not depend on the rows beside it.
         outputs = outputs_of(self.network_.astype("float64"), x)
         return self.preprocessing_.in_units(self._loss.link(outputs))
@@ -216,6 +223,7 @@ class CondensedRegressor(RegressorMixin, _Condensed):
         ValueError
             For data that cannot be used, as a DataError or by scikit-learn, or a setting out of range.
         """
+        X, y = _unmasked(X), _unmasked(y)
         X, y = validate_data(self, X, y, dtype=np.float64, y_numeric=True, multi_output=True, ensure_min_samples=2)
         self._flat = y.ndim == 1
         return self._fit(X, np.asarray(y, np.float64))
@@ -284,7 +292,7 @@ class CondensedClassifier(ClassifierMixin, _Condensed):
         ValueError
             For data that cannot be used, as a DataError or by scikit-learn, or a setting out of range.
         """
-        X, y = validate_data(self, X, y, dtype=np.float64, ensure_min_samples=2)
+        X, y = validate_data(self, _unmasked(X), _unmasked(y), dtype=np.float64, ensure_min_samples=2)
         check_classification_targets(y)
         self.classes_ = np.unique(y)
         if len(self.classes_) < 2:
