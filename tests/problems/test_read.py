@@ -229,6 +229,13 @@ def test_what_stands_above_a_header_is_noted(tmp_path):
     )
 
 
+def test_a_header_of_one_name_above_texts_is_no_title(read):
+    with pytest.raises(DataError, match=r"Column 2 of .* has no name"):
+        read("name,,\nAnn,x,y\nBob,z,w\n")
+    with pytest.raises(DataError, match=r"Column 2 of .* has no name"):
+        read("id,,\n1,2,3\n4,5,6\n")
+
+
 def test_names_over_several_lines_are_joined(read):
     assert read('"price\n(EUR)", a  b \n1,2\n').columns == ["price (EUR)", "a b"]
 

@@ -82,7 +82,10 @@ def files_of(path: Path) -> list[Path]:
     if path == STANDARD_INPUT:
         return [path]
     if exists(path) and path.is_dir():
-        found = [file for file in path.iterdir() if file.is_file() and not file.name.startswith((".", "~$"))]
+        try:
+            found = [file for file in path.iterdir() if file.is_file() and not file.name.startswith((".", "~$"))]
+        except OSError as error:
+            raise DataError(f"The folder {path} cannot be read ({error.strerror}); check its rights.") from error
         found = [file for file in found if _is_known(file)]
         what = f"The folder {path}"
     elif is_pattern(path) and not exists(path):

@@ -57,9 +57,13 @@ def _header_of(top: list[list[str]]) -> tuple[int, list[str]]:
     used = [place for place in range(len(top[0])) if any(row[place] for row in top)]
     filled = [sum(map(bool, row)) for row in top]
     header = 0
-    # A title has one cell, where a table has three columns or more.
-    while header < len(top) - 1 and (filled[header] == 0 or (filled[header] == 1 and len(used) > 2)):
+    while header < len(top) - 1 and filled[header] == 0:
         header += 1
+    # A title has one cell, where a table has three columns or more; names above texts alone would be lost for it.
+    below = next((place for place in range(header, len(top)) if filled[place] > 1), header)
+    has_numbers = any(is_number(cell) for row in top[below + 1 :] for cell in row)
+    if len(used) > 2 and has_numbers and not all(map(is_number, filter(None, top[below]))):
+        header = below
     if filled[header] < len(used) or top[header][0].startswith("#"):
         for place in range(header + 1, len(top) - 1):
             names, below = ([row[column] for column in used] for row in top[place : place + 2])

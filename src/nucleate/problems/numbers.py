@@ -140,8 +140,10 @@ def suffixes_of(cells: pl.Series) -> pl.Series:
 
 def narrow(cells: pl.Series) -> pl.Series:
     """The cells with the narrow forms of full-width digits, letters and signs, without characters of no width."""
-    # NFKC would also turn ½ and ² into digits.
-    return cells.str.replace_many(_WIDE, _NARROW).str.strip_chars()
+    if cells.str.contains(r"[^\x00-\x7f]").any():
+        # NFKC would also turn ½ and ² into digits.
+        cells = cells.str.replace_many(_WIDE, _NARROW)
+    return cells.str.strip_chars()
 
 
 _WIDE = [*map(chr, range(0xFF01, 0xFF5F)), *"−￥　\u00a0\u202f\u200b\ufeff"]

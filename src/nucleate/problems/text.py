@@ -51,7 +51,8 @@ def cells_of_text(path: Path, content: bytes, encoding: str | None) -> Cells:
         cells than the others, or if a quotation mark is not closed.
     """
     text, notes = _decoded(path, content, encoding)
-    text = text.lstrip("\ufeff\r\n")
+    # Some programs end a file with a sign of its own.
+    text = text.lstrip("\ufeff\r\n").rstrip("\x1a")
     if "\x00" in text:
         raise DataError(f"The file {path} has zero bytes, as text never has; save it as CSV UTF-8.")
     if "\r" in text:
