@@ -60,10 +60,10 @@ def _header_of(top: list[list[str]]) -> tuple[int, list[str]]:
     while header < len(top) - 1 and filled[header] == 0:
         header += 1
     # A title has one cell, where a table has three columns or more; names above texts alone would be lost for it.
-    below = next((place for place in range(header, len(top)) if filled[place] > 1), header)
-    has_numbers = any(is_number(cell) for row in top[below + 1 :] for cell in row)
-    if len(used) > 2 and has_numbers and not all(map(is_number, filter(None, top[below]))):
-        header = below
+    fuller = next((place for place in range(header, len(top)) if filled[place] > 1), header)
+    has_numbers = any(is_number(cell) for row in top[fuller + 1 :] for cell in row)
+    if len(used) > 2 and has_numbers and not all(map(is_number, filter(None, top[fuller]))):
+        header = fuller
     if filled[header] < len(used) or top[header][0].startswith("#"):
         for place in range(header + 1, len(top) - 1):
             names, below = ([row[column] for column in used] for row in top[place : place + 2])

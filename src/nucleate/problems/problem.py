@@ -181,6 +181,8 @@ class Problem:
         if empty and preprocessing is None:
             table = table.drop(empty)
             notes.append(f"Left out empty {name_columns(empty)}.")
+            if set(table.columns) <= set(targets):
+                raise DataError(f"Every input is empty ({name_columns(empty)}); give one that has values.")
         dates = [column.name for column in table.drop(targets) if column.dtype in (pl.Date, pl.Datetime)]
         notes += [f"Input {name_columns(dates)} became days since 1970-01-01."] if dates else []
         refuse_infinite(table)
