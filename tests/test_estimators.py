@@ -14,7 +14,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import PolynomialFeatures
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from nucleate import CondensedClassifier, CondensedRegressor, SpecError
+from nucleate import CondensedClassifier, CondensedRegressor, DataError, SpecError
 from nucleate.observe import measure
 from nucleate.optimizers import Optimizer
 
@@ -192,6 +192,15 @@ def test_too_few_rows_to_certify_are_said_and_nothing_is_reduced(diabetes):
 def test_a_setting_out_of_range_is_said_in_a_sentence(diabetes, change, says):
     with pytest.raises(ValueError, match=says):
         CondensedRegressor(**SMALL | change).fit(*diabetes)
+
+
+def test_what_is_masked_is_refused_not_read():
+    x = np.ma.masked_greater(np.arange(40.0).reshape(20, 2), 38)
+    for estimator in (CondensedRegressor(), CondensedClassifier()):
+        with pytest.raises(DataError, match="have masked values"):
+            estimator.fit(x, np.arange(20) % 2)
+        with pytest.raises(DataError, match="have masked values"):
+            estimator.fit(x.data, np.ma.masked_equal(np.arange(20) % 2, 1))
 
 
 def test_unusable_data_are_said_in_a_sentence(diabetes, fitted):

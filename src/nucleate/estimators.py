@@ -31,6 +31,13 @@ _PART, _FEWEST_FOR_PARTS = 5, 20
 """One row in five validates and one in five certifies; with fewer rows than this the training rows validate."""
 
 
+def _unmasked(values: Any) -> Any:
+    # scikit-learn reads what is behind a mask.
+    if np.ma.is_masked(values):
+        raise DataError("The data have masked values, as missing ones are; fill them, or leave out their rows.")
+    return values
+
+
 class _Condensed(BaseEstimator):
     """What the regressor and the classifier have in common: everything but the target."""
 
@@ -132,8 +139,7 @@ class _Condensed(BaseEstimator):
     def _predictions(self, X: Any) -> Float[np.ndarray, "n c"]:
         """In the targets' own units, or the probabilities of the classes."""
         check_is_fitted(self)
-        _refuse_masked(X)
-        x = self.preprocessing_.transform(validate_data(self, X, dtype=np.float64, reset=False))
+        x = self.preprocessing_.transform(validate_data(self, _unmasked(X), dtype=np.float64, reset=False))
         # In float64, so that a row's prediction does not depend on the rows beside it.
         outputs = outputs_of(self.network_.astype("float64"), x)
         return self.preprocessing_.in_units(self._loss.link(outputs))
@@ -217,7 +223,7 @@ class CondensedRegressor(RegressorMixin, _Condensed):
         ValueError
             For data that cannot be used, as a DataError or by scikit-learn, or a setting out of range.
         """
-        _refuse_masked(X, y)
+        X, y = _unmasked(X), _unmasked(y)
         X, y = validate_data(self, X, y, dtype=np.float64, y_numeric=True, multi_output=True, ensure_min_samples=2)
         self._flat = y.ndim == 1
         return self._fit(X, np.asarray(y, np.float64))
@@ -286,8 +292,7 @@ class CondensedClassifier(ClassifierMixin, _Condensed):
         ValueError
             For data that cannot be used, as a DataError or by scikit-learn, or a setting out of range.
         """
-        _refuse_masked(X, y)
-        X, y = validate_data(self, X, y, dtype=np.float64, ensure_min_samples=2)
+        X, y = validate_data(self, _unmasked(X), _unmasked(y), dtype=np.float64, ensure_min_samples=2)
         check_classification_targets(y)
         self.classes_ = np.unique(y)
         if len(self.classes_) < 2:
@@ -322,15 +327,6 @@ class CondensedClassifier(ClassifierMixin, _Condensed):
         """
         likeliest = self._predictions(X).argmax(axis=1)
         return self.classes_[likeliest]
-
-
-def _refuse_masked(*given: Any) -> None:
-    """scikit-learn would take the numbers below a mask."""
-    for array in given:
-        if np.ma.is_masked(array):
-            raise DataError(
-                f"{int(np.ma.getmaskarray(array).sum())} values are masked; fill them, or leave their rows out."
-            )
 
 
 def _scales(given: Any) -> tuple[float, ...]:

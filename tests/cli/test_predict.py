@@ -1,8 +1,11 @@
 """`nucleate predict` as its users meet it: a file read as training read its own, and predictions of the same model."""
 
 import csv
+import datetime
 import io
 import json
+import subprocess
+import sys
 
 import numpy as np
 import polars as pl
@@ -65,9 +68,11 @@ def test_what_training_did_not_have_is_refused(folder):
     (at / "bare.csv").write_text("share;grade;amount;member\n5;B;1,234;true\n-;A;5;true\n")
     with pytest.raises(nucleate.DataError, match=r"'share' has 1 missing value \(row 2\)"):
         predict(at / "model.onnx", at / "bare.csv")
-    assert predict(at / "model.onnx", at / "bare.csv", drop_missing=True).table["row"].to_list() == [1]
+    done = predict(at / "model.onnx", at / "bare.csv", drop_missing=True)
+    assert done.table["row"].to_list() == [1]
+    assert "Column 'share' has numbers without a unit, read as %, as in training." in done.notes
     (at / "yen.csv").write_text("share;grade;amount;member\n5%;B;¥1,234;true\n")
-    with pytest.raises(nucleate.DataError, match=r"'amount' of .* is in ¥, but it was without a sign in training"):
+    with pytest.raises(nucleate.DataError, match=r"'amount' of .* has numbers in ¥, but it had numbers without a unit"):
         predict(at / "model.onnx", at / "yen.csv")
 
 
@@ -85,3 +90,36 @@ def test_the_command_writes_a_table_or_one_object(folder):
     refused = command("predict", "new.csv", "new.csv", cwd=at)
     assert refused.returncode == 2
     assert "expected .onnx or .safetensors" in refused.stderr
+
+
+def test_a_new_file_may_spell_texts_dates_and_times_otherwise(tmp_path):
+    rows = [f"{'yes' if k % 3 else 'No'},{1 + k % 9}/{13 + k % 9}/2024,{k % 24}:30,{k / 7:.3f}" for k in range(90)]
+    (tmp_path / "train.csv").write_text("\n".join(["ok,day,at,y", *rows]))
+    problem = nucleate.load_problem(tmp_path / "train.csv")
+    network = Network.create(problem.inputs, [4], 1, scale=InitScale("gain", 1.0))
+    assert export(network, problem, tmp_path / "model.onnx").largest_difference < 1e-4
+    for new in ("day,at,ok\n1/2/2024,9:30,ＹＥＳ\n", "day,at,ok\n2024年1月2日,午前9時30分,Yes\n"):
+        (tmp_path / "new.csv").write_text(new)
+        done = predict(tmp_path / "model.onnx", tmp_path / "new.csv")
+        expected = pl.DataFrame({"ok": ["yes"], "day": [datetime.date(2024, 1, 2)], "at": [9.5]})
+        np.testing.assert_allclose(
+            done.table["y"], problem.predict(network(problem.preprocessing.transform(expected)))[:, 0], rtol=1e-5
+        )
+        assert done.table["unknown"].to_list() == [0]
+    (tmp_path / "new.csv").write_text("day,at,ok\n19724,9.5,yes\n")
+    with pytest.raises(nucleate.DataError, match=r"has numbers without a unit, but it had dates in training"):
+        predict(tmp_path / "model.onnx", tmp_path / "new.csv")
+
+
+def test_predictions_of_a_folder_and_of_standard_input(folder):
+    at, _, _ = folder
+    (at / "days").mkdir()
+    text = "share;grade;amount;member\n5.00%;B;1,234;true\n"
+    for name in ("1.csv", "2.csv"):
+        (at / "days" / name).write_text(text)
+    done = command("predict", at / "model.onnx", at / "days")
+    assert len(done.stdout.splitlines()) == 3
+    assert "Read 2 files of" in done.stderr
+    call = [sys.executable, "-m", "nucleate.cli", "predict", str(at / "model.onnx"), "-"]
+    done = subprocess.run(call, input=text, capture_output=True, text=True, check=True)
+    assert len(done.stdout.splitlines()) == 2

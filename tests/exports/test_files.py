@@ -59,6 +59,22 @@ def test_a_file_takes_raw_rows_with_texts_truth_values_and_unknown_categories(wi
     np.testing.assert_allclose(session(fresh)["prediction"], expected, rtol=1e-6)
 
 
+def test_texts_count_in_any_case_and_width_where_that_tells_them_from_others():
+    rng = np.random.default_rng(0)
+    names = ["Yes", "no", "バス", "Zoé (x|y)", "mW", "MW"]
+    table = mixed_table().with_columns(town=pl.Series(rng.choice(names, 120)))
+    problem = Problem.from_table(table, target="price", task="regression")
+    network = Network.create(problem.inputs, [5], 1, scale=InitScale("gain", 1.0), bias=True)
+    session = Session(onnx_bytes(network, problem.preprocessing, problem.loss))
+    known = ["Yes", "YES ", "ｙｅｓ", "No", "ﾊﾞｽ", "zoÉ (x|y)", "Zoe\u0301 (X|Y)", "mW", "MW"]
+    unknown = ["yess", "ハス", "zoe (x|y)", "Zoé (xzy)", "Mw"]
+    rows = mixed_table(14).with_columns(town=pl.Series(known + unknown))
+    assert session(rows)["unknown"].tolist() == [0] * 9 + [1] * 5
+    assert problem.preprocessing.unknown(rows)["town"].to_list() == [False] * 9 + [True] * 5
+    expected = problem.preprocessing.decode(network(problem.preprocessing.transform(rows)))
+    np.testing.assert_allclose(session(rows)["prediction"], expected, rtol=1e-6)
+
+
 @pytest.mark.parametrize("labels", [["no", "yes", "maybe"], [3, 7, 11], [False, True]])
 def test_labels_are_those_of_the_data(labels):
     rng = np.random.default_rng(0)

@@ -52,6 +52,12 @@ def test_missing_values_are_dropped_on_demand(tmp_path):
     assert "Left out 1 row with missing values (row 1)." in problem.notes
 
 
+def test_inputs_without_any_value_are_refused(tmp_path):
+    (tmp_path / "gaps.csv").write_text("a,y\n" + "".join(f",{k / 7}\n" for k in range(30)))
+    with pytest.raises(DataError, match=r"Every input is empty \(column 'a'\); give one that has values"):
+        load_problem(tmp_path / "gaps.csv")
+
+
 def test_an_unknown_name_is_refused_with_the_close_ones():
     with pytest.raises(
         DataError, match=r"no problem named 'diabtes'; did you mean 'diabetes'.*`nucleate problems` lists all"

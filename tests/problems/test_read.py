@@ -86,9 +86,9 @@ def test_an_unknown_type_is_refused(read, name):
         read("a,b\n1,2\n", name)
 
 
-def test_a_folder_is_refused(tmp_path):
+def test_an_empty_folder_is_refused(tmp_path):
     (tmp_path / "data.csv").mkdir()
-    with pytest.raises(DataError, match="cannot be read"):
+    with pytest.raises(DataError, match=r"folder .*data\.csv has no file of a known type"):
         read_table(tmp_path / "data.csv")
 
 
@@ -161,8 +161,87 @@ def test_text_that_is_not_utf_8_is_refused(read):
 
 
 def test_rows_longer_than_the_header_are_refused(read):
-    with pytest.raises(DataError, match=r"is not a readable CSV file \(found more fields"):
+    with pytest.raises(DataError, match=r"Line 3 of .* has 3 cells, where the others have 2"):
         read("a,b\n1,2\n1,2,3\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("a,b\n1,2\n3\n", "Line 3 of .* has 1 cell, where the others have 2"),
+        ("a,b\n1,2\n\n3,4,5\n", "Line 4 of .* has 3 cells, where the others have 2"),
+        ("a,b\n1,2\n# a remark\n3,4\n", "Line 3 of .* has 1 cell, where"),
+        ("a,b\n1,2\n3,4\nTotal\n", "Line 4 of .* has 1 cell, where the others have 2; correct it, or delete it if"),
+        ('a,b\n"x\ny",2\n3\n', "Line 4 of .* has 1 cell, where"),
+        ("a,b\n1,5,2,5\n3,5,4,5\n", "header line of .* has 2 names, and its rows have 4 cells; .* decimal commas"),
+        ('a,b\n1,2\n"3,4\n5,6\n', r"Line 3 of .* is not readable \(a quotation mark is not closed\)"),
+        ('a,b\n"1"x,2\n', r"Line 2 of .* is not readable \(text follows a closing quotation mark\)"),
+    ],
+)
+def test_lines_that_do_not_fit_are_refused_with_their_number(read, text, says):
+    with pytest.raises(DataError, match=says):
+        read(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a,b,c\r1,0.5,x\r2,-3e-7,y\r",
+        "a,b,c,\n1,0.5,x,\n2,-3e-7,y,\n",
+        "a,b,c\n1,0.5,x,\n2,-3e-7,y,\n",
+        "a,b,c,\n1,0.5,x\n2,-3e-7,y\n",
+        "sep=;\na;b;c\n1;0.5;x\n2;-3e-7;y\n",
+        "sep=\t\na\tb\tc\n1\t0.5\tx\n2\t-3e-7\ty\n",
+        "A report, of 2024\n\na;b;c\n1;0.5;x\n2;-3e-7;y\n",
+        "# made by hand, in 2024\n# twice\na,b,c\n1,0.5,x\n2,-3e-7,y\n",
+        "# a,b,c\n1,0.5,x\n2,-3e-7,y\n",
+        "# a b c\n1 0.5 x\n2 -3e-7 y\n",
+        '"a" "b" "c"\n"1" 1 0.5 "x"\n"2" 2 -3e-7 "y"\n',
+        "a,b,c\n1 , 0.50 ,x \n2,-0.0000003,y\n",
+        ",,\na,b,c\n1,0.5,x\n2,-3e-7,y\n,,\n,,\n",
+    ],
+    ids=[
+        "old line ends",
+        "trailing separators",
+        "trailing separators below the header",
+        "a trailing separator in the header",
+        "separator told",
+        "tab told",
+        "a title",
+        "comments",
+        "a header behind a #",
+        "a header as NumPy writes it",
+        "numbered rows as R writes them",
+        "spaces around cells",
+        "blank rows",
+    ],
+)
+def test_csv_as_programs_write_it(read, text):
+    assert_frame_equal(read(text), PLAIN)
+
+
+def test_what_stands_above_a_header_is_noted(tmp_path):
+    (tmp_path / "data.csv").write_text("Rents in May\n\nsize,rooms,rent\n50,2,800\n,,\n70,3,1000\n")
+    notes = read_table(tmp_path / "data.csv").notes
+    assert notes == (
+        "Left out 1 line above the header line: 'Rents in May'.",
+        "Left out 1 row without a value (row 2).",
+    )
+
+
+def test_a_header_of_one_name_above_texts_is_no_title(read):
+    with pytest.raises(DataError, match=r"Column 2 of .* has no name"):
+        read("name,,\nAnn,x,y\nBob,z,w\n")
+    with pytest.raises(DataError, match=r"Column 2 of .* has no name"):
+        read("id,,\n1,2,3\n4,5,6\n")
+
+
+def test_names_over_several_lines_are_joined(read):
+    assert read('"price\n(EUR)", a  b \n1,2\n').columns == ["price (EUR)", "a b"]
+
+
+def test_a_quotation_mark_within_a_text_is_itself(read):
+    assert read('size,y\n5" pipe,1\n6" pipe,2\n')["size"].to_list() == ['5" pipe', '6" pipe']
 
 
 def test_names_given_twice_are_refused(read):
@@ -239,12 +318,11 @@ def test_odd_cells_that_stand_for_no_value_are_named_and_others_need_a_flag(tmp_
     assert load_problem(file, drop_missing=True, missing=["lost"]).inputs == 1
 
 
-@pytest.mark.parametrize("encoding", ["cp932", "euc_jp", "utf-16", "utf-16-le"])
+@pytest.mark.parametrize("encoding", ["cp932", "euc_jp", "utf-16", "utf-16-le", "utf-16-be", "utf-8-sig"])
 def test_japanese_encodings_are_told(tmp_path, encoding):
     text = "面積,駅\n1.5,渋谷\n2.5,池袋\n"
     (tmp_path / "data.csv").write_bytes(text.encode(encoding))
-    given = Form(encoding=encoding) if encoding == "utf-16-le" else None
-    table = read_table(tmp_path / "data.csv", given).table
+    table = read_table(tmp_path / "data.csv").table
     assert table.rows(named=True)[0] == {"面積": 1.5, "駅": "渋谷"}
 
 

@@ -53,6 +53,7 @@ DATA_FLAGS: dict[str, Any] = {
     "decimal": _flag(str, "The decimal mark of your file: . or , [default: told from the file]."),
     "thousands": _flag(str, "What separates thousands in your file, such as , or ."),
     "missing": _list(names, "TEXT,...", "What stands for no value in your file, beside NA, - and the like."),
+    "dates": _flag(str, "Which of 1/2/2024 is the day: day-first or month-first [default: told from the file]."),
     "encoding": _flag(str, "The encoding of your file, such as cp932 [default: told from the file]."),
     "sheet": _flag(str, "The sheet of an .xlsx file [default: the first]."),
     "split_seed": _flag(int, "Seed of the train / validation / test split [default: 0]."),

@@ -10,7 +10,9 @@ from nucleate.cli.flags import DATA_FLAGS, Json, takes
 from nucleate.cli.output import print_json
 from nucleate.errors import SpecError
 
-_FLAGS = {name: DATA_FLAGS[name] for name in ("drop_missing", "decimal", "thousands", "missing", "encoding", "sheet")}
+_FLAGS = {
+    name: DATA_FLAGS[name] for name in ("drop_missing", "decimal", "thousands", "missing", "dates", "encoding", "sheet")
+}
 
 
 @takes(_FLAGS)

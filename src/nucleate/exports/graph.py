@@ -20,6 +20,7 @@ from nucleate.network import Network
 from nucleate.problems import IDENTITY, SOFTMAX, Column, Loss, Preprocessing
 from nucleate.problems.checks import refuse_missing
 from nucleate.problems.preprocessing import numbers_of
+from nucleate.problems.spellings import spellings
 
 NUMBERS, TEXTS = "numbers", "texts"
 _ML = "ai.onnx.ml"
@@ -134,7 +135,8 @@ def onnx_bytes(
     Its inputs are ``numbers`` (rows, k) in double and ``texts`` (rows, j), of the raw columns that the metadata name in
     that order (either may be missing; truth values are the texts "True" and "False"); its outputs ``prediction`` for
     amounts, ``label`` and ``probabilities`` for classes, and where there are texts ``unknown``: how many of a row's
-    texts are missing or were not in training. As when a file is read, spaces around a text do not count.
+    texts are missing or were not in training. As when a file is read, spaces around a text do not count, nor do upper
+    and lower case and full and half width, where they do not tell one category from another.
 
     Parameters
     ----------
@@ -323,13 +325,26 @@ def _encoded(graph: _Graph, texts: Sequence[Column]) -> str:
     for place, column in enumerate(texts):
         cells = graph.add("Gather", TEXTS, graph.constant(np.array([place])), axis=1)
         for category in column.categories:
-            text = "".join(one if one.isalnum() else rf"\x{{{ord(one):x}}}" for one in str(category))
-            # A file's true, TRUE and True are one.
-            pattern = f"(?i:{text})" if isinstance(category, bool) else text
+            pattern = _pattern(column, category)
             matches = graph.add("RegexFullMatch", cells, pattern=_SPACES + pattern + _SPACES)
             parts.append(graph.add("Cast", matches, to=TensorProto.FLOAT))
     # A category that training did not have is all zeros.
     return graph.add("Concat", *parts, axis=1, outputs=["encoded"])
+
+
+def _pattern(column: Column, category: bool | int | float | str) -> str:
+    """What matches a category's text, in any case and width where that tells it from the others."""
+    if isinstance(category, bool):
+        # A file's true, TRUE and True are one.
+        return f"(?i:{category})"
+    if category not in column.folded:
+        return _literally(str(category))
+    letters = (map(_literally, spellings(letter)) for letter in column.folded[str(category)])
+    return "".join(f"(?:{'|'.join(spelled)})" for spelled in letters)
+
+
+def _literally(text: str) -> str:
+    return "".join(one if one.isalnum() else rf"\x{{{ord(one):x}}}" for one in text)
 
 
 def _unknown(graph: _Graph, columns: int) -> onnx.ValueInfoProto:

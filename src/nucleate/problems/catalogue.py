@@ -11,12 +11,13 @@ from pydantic import ValidationError
 from nucleate._wording import did_you_mean
 from nucleate.errors import DataError
 from nucleate.problems.bundled import BUNDLED, SYNTHETIC, load_synthetic
+from nucleate.problems.files import ENDINGS, exists, is_pattern, name_of
 from nucleate.problems.form import Form
 from nucleate.problems.listing import problem_names
 from nucleate.problems.losses import SQUARED, Loss
 from nucleate.problems.preprocessing import Preprocessing
 from nucleate.problems.problem import Problem
-from nucleate.problems.reading import ENDINGS, Read, read_table
+from nucleate.problems.reading import Read, read_table
 
 
 def load_problem(
@@ -39,7 +40,8 @@ def load_problem(
     ----------
     data : str, path or polars DataFrame
         One of `problem_names`, a path to a text file (.csv, .tsv or .txt, also packed as .gz), a spreadsheet (.xlsx), a
-        .parquet or .npz file, or a table. An npz file holds x, of shape (rows, columns), and y.
+        .parquet or .npz file, or a table. An npz file holds x, of shape (rows, columns), and y. A folder, or a pattern
+        such as ``days/*.csv``, stands for its files, which have the same columns; ``-`` for text on standard input.
     target, task, loss, split_seed, validation, test, drop_missing
         As in `Problem.from_table`; a named set and an npz file know their target themselves. A synthetic set is drawn
         anew for every split seed, with validation and test parts of 500 points whatever the fractions.
@@ -49,7 +51,7 @@ def load_problem(
         That of a model, as in `Problem.from_table`; a synthetic set has its own.
     **form
         How a text file or spreadsheet is to be read, where that is not told from the file: the arguments ``decimal``,
-        ``thousands``, ``missing``, ``encoding`` and ``sheet`` of `Form`.
+        ``thousands``, ``missing``, ``dates``, ``encoding`` and ``sheet`` of `Form`.
 
     Examples
     --------
@@ -115,9 +117,9 @@ def _read(data: str | PathLike[str] | pl.DataFrame, form: Form) -> tuple[str, Re
             "Problem.from_arrays for arrays."
         )
     path = Path(data)
-    if isinstance(data, str) and not path.suffix and data != "-" and not path.exists():
+    if isinstance(data, str) and not path.suffix and data != "-" and not is_pattern(path) and not exists(path):
         raise DataError(
             f"There is no problem named {data!r}{did_you_mean(data, problem_names()) or '.'} "
             f"`nucleate problems` lists all; a file needs its ending {ENDINGS}."
         )
-    return path.name.removesuffix(".gz").rsplit(".", 1)[0], read_table(path, form)
+    return name_of(path), read_table(path, form)

@@ -1,25 +1,29 @@
-"""Columns of text as numbers, truth values, dates or categories; what is unclear is refused, what is odd is named."""
+"""Columns of text as numbers, truth values, dates, times or categories; what is unclear is refused, odd cells named."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import polars as pl
 
 from nucleate._wording import count, name_rows
 from nucleate.errors import DataError
-from nucleate.problems.dates import DATE, dates_in
+from nucleate.problems.dates import Order, dates_in, hours_in, look_like_dates, look_like_times
 from nucleate.problems.form import Form
-from nucleate.problems.numbers import OTHER, SPACES, Mark, Marks, Written, narrowest, parse
+from nucleate.problems.numbers import OTHER, SIGNS, SPACES, Mark, Marks, Written, narrow, parse, suffixes_of
+from nucleate.problems.plain import Dots, dots_in, plain_commas, plain_numbers
+from nucleate.problems.spellings import as_one_spelling
 
 MISSING = ("", "NA", "N/A", "NaN", "nan", "null", "NULL", "?")
 """What stands for no value in every column of a text file."""
 
 _NO_VALUE = (
-    "n/a #n/a #na #null! #div/0! #value! #ref! #name? #num! 欠測 欠損 欠測値 欠損値",
-    "- -- --- — – ― ー − ~ . .. ... … * none na nan nil null missing unknown",
-    "なし 無し 無 不明 未測定 測定不能 該当なし 未入力 未回答 データなし",
+    "n/a #n/a #na #null! #div/0! #value! #ref! #name? #num! <na> nat null (null) \\n nan -nan",
+    "欠測 欠損 欠測値 欠損値",
+    "- -- --- — – ― ー ｰ ~ . .. ... … * ? ?? / none na n.a. nil missing unknown blank (blank) empty",
+    "なし 無し 無 不明 未測定 測定なし 測定不能 該当なし 該当無し 未入力 未記入 未回答 未実施 未定 空白 (空白)",
 )
-NEVER_A_CATEGORY = frozenset(_NO_VALUE[0].split())
+NEVER_A_CATEGORY = frozenset(" ".join(_NO_VALUE[:2]).split())
 """What stands for no value, in lower case, in every column."""
 AMONG_NUMBERS = frozenset(" ".join(_NO_VALUE).split())
 """What stands for no value, in lower case, where the rest of a column are numbers or dates."""
@@ -36,7 +40,8 @@ class Columns:
     ----------
     columns : list of Series
     units : dict of str to str
-        The sign of money or percent that a column's numbers have, or "date".
+        The sign of money or percent or the unit that a column's numbers have, "time", or "date" (with the order of
+        day and month, where the year comes last).
     notes : list of str
     gaps : dict of str to str
         What was read as missing in a column of numbers, a sentence for each such column.
@@ -52,7 +57,7 @@ class Columns:
 
 
 def typed_columns(cells: pl.DataFrame, source: object, separator: str, form: Form) -> Columns:
-    """The columns of a file's cells, stripped and null where nothing is written.
+    """The columns of a file's cells.
 
     Parameters
     ----------
@@ -70,25 +75,38 @@ def typed_columns(cells: pl.DataFrame, source: object, separator: str, form: For
         If numbers read in several ways, or a column of numbers has a few cells that are none.
     """
     read = Columns(decimal=form.decimal or OTHER.get(form.thousands or ""))
-    plain = {column.name: narrowest(column) for column in cells}
-    late = {name for name, numbers in plain.items() if numbers.null_count() > cells[name].null_count()}
+    # Most columns of wide files are plain, and nothing else is done with them.
+    plain = plain_numbers(cells)
+    written_otherwise = without_missing(cells.drop(plain), form.missing)
+    cells = cells.with_columns(written_otherwise)
+    plain |= plain_numbers(written_otherwise)
+    texts = [name for name in written_otherwise.columns if name not in plain]
+    told = form.decimal is not None or form.thousands is not None
+    commas = {} if told or separator == "," else plain_commas(cells.select(texts))
+    columns = {column.name: _Column(column, source, read, form, separator) for column in cells}
+    written = {name: columns[name].written for name in texts if name not in commas}
     # Only commas between digits, or another mark asked for, make a dot anything but a decimal mark.
-    written = {name: Written.of(cells[name]) for name in late}
-    if separator != "," or form.decimal == "," or form.thousands not in (None, ","):
-        written |= {name: Written(cells[name], _blank(cells[name])) for name in plain if name not in late}
+    asked = form.decimal == "," or form.thousands not in (None, ",")
+    dots = dots_in(cells.select(*plain)) if asked or separator != "," else Dots([], [])
+    for name in [*dots.unclear, *(dots.certain if asked else [])]:
+        written[name] = Written(cells[name], _blank(cells[name]))
     marks = {name: Marks.of(one.bodies) for name, one in written.items()}
     if read.decimal is None:
-        certain = {one.mark for one in marks.values() if one.mark}
-        if not certain and separator == ",":
-            certain = {"."}
-        read.decimal = certain.pop() if len(certain) == 1 else None
-    for column in cells:
-        one = _Column(column, source, read, form, separator)
-        if column.name not in written:
-            read.columns.append(plain[column.name])
+        certain: set[Mark] = {one.mark for one in marks.values() if one.mark}
+        if commas:
+            certain.add(",")
+        if dots.certain or (not certain and separator == ","):
+            certain.add(".")
+        read.decimal = next(iter(certain)) if len(certain) == 1 else None
+    for name, one in columns.items():
+        if form.kinds.get(name) == "text":
+            read.columns.append(one.text())
+        elif name in written:
+            read.columns.append(one.typed(written[name], marks[name]))
         else:
-            read.columns.append(one.typed(written[column.name], marks[column.name]))
+            read.columns.append(plain[name] if name in plain else commas[name])
     _refuse_changed_units(read, form, source)
+    read.columns = [without_numbers(column, form.missing) for column in read.columns]
     return read
 
 
@@ -110,41 +128,68 @@ class _Column:
     def name(self) -> str:
         return self.cells.name
 
+    @cached_property
+    def written(self) -> Written:
+        return Written.of(self.cells.set(self._tokens, None))
+
+    @cached_property
+    def _plain(self) -> pl.Series:
+        return narrow(self.cells).str.to_lowercase()
+
+    @cached_property
+    def _tokens(self) -> pl.Series:
+        """Where a cell would stand for no value among numbers."""
+        return self._plain.is_in(AMONG_NUMBERS).fill_null(False)
+
     def typed(self, written: Written, marks: Marks) -> pl.Series:
-        kind = self.form.kinds.get(self.name)
-        if kind == "text":
-            return self._text()
-        if kind == "truth":
-            return self._truth() if self._is_truth() else self._text()
-        if self.form.units.get(self.name) == "date" or (kind is None and self._is_date()):
+        known, unit = self.form.kinds.get(self.name), self.form.units.get(self.name, "")
+        if known == "truth":
+            return self._truth() if self._is_truth() else self.text()
+        if unit.startswith("date") or (known is None and self._is_mostly(look_like_dates(self.cells))):
             return self._date()
+        if unit == "time" or (known is None and self._is_mostly(look_like_times(self.cells))):
+            return self._time()
         numbers = self._numbers(written, marks)
         if numbers is not None:
             return numbers
-        return self._truth() if self._is_truth() else self._text()
+        return self._truth() if self._is_truth() else self.text()
 
     def _is_truth(self) -> bool:
-        return bool(self.cells.str.to_lowercase().is_in(["true", "false"]).all())
+        return bool(self._plain.is_in(["true", "false"]).all())
 
     def _truth(self) -> pl.Series:
-        return self.cells.str.to_lowercase() == "true"
+        return (self._plain == "true").alias(self.name)
 
-    def _is_date(self) -> bool:
-        return not self._odd(self.cells.str.contains(DATE)).any() and bool(self.cells.str.contains(DATE).any())
+    def _is_mostly(self, fits: pl.Series) -> bool:
+        odd, fitting = self._odd(fits).sum(), fits.sum()
+        return fitting > odd and odd <= max(1, _FEW * self.cells.count())
 
     def _date(self) -> pl.Series:
-        dates = dates_in(self.cells, self.source)
+        known: dict[str, Order] = {"date, day-first": "day-first", "date, month-first": "month-first"}
+        order = self.form.dates or known.get(self.form.units.get(self.name, ""))
+        dates, order, notes = dates_in(self.cells.set(self._tokens, None), self.source, order)
+        self._refuse_odd(dates, "dates")
         self._name_gaps(dates)
-        odd = self._odd(dates.is_not_null())
-        if odd.any():
-            self._refuse_odd(odd, "dates")
-        self.read.units[self.name] = "date"
+        self.read.notes += notes
+        self.read.units[self.name] = f"date, {order}" if order else "date"
         return dates
+
+    def _time(self) -> pl.Series:
+        hours = hours_in(self.cells)
+        self._refuse_odd(hours, "times")
+        self._name_gaps(hours)
+        if not self.form.kinds:
+            first = self.cells.filter(hours.is_not_null())[0]
+            self.read.notes.append(
+                f"Column {self.name!r} has times such as {first!r}, read as hours: {hours.drop_nulls()[0]:g}."
+            )
+        self.read.units[self.name] = "time"
+        return hours
 
     def _numbers(self, written: Written, marks: Marks) -> pl.Series | None:
         """The numbers, if that is what the column holds."""
         known = self.form.kinds.get(self.name) == "number"
-        bodies = written.bodies.set(self.cells.str.to_lowercase().is_in(AMONG_NUMBERS).fill_null(False), None)
+        bodies = written.bodies
         clear = self._decimal(bodies, marks)
         numbers = parse(bodies, clear, self._groups(clear))
         is_number = numbers.is_not_null()
@@ -154,12 +199,12 @@ class _Column:
             return None
         if odd.sum() >= is_number.sum() and not known:
             return None
-        if odd.any():
-            self._refuse_odd(odd, "numbers")
+        self._refuse_odd(numbers, "numbers")
         if marks.unclear and self._is_unclear(marks):
             self._refuse_unclear(marks)
         self._name_gaps(numbers)
         self._name_marks(bodies, marks, clear)
+        self._name_negatives(numbers)
         unit = self._unit(written.units.set(~is_number, ""), is_number)
         if unit:
             self.read.units[self.name] = unit
@@ -209,9 +254,12 @@ class _Column:
 
     def _odd(self, fits: pl.Series) -> pl.Series:
         """Where a cell neither fits nor stands for no value."""
-        return self.cells.is_not_null() & ~fits.fill_null(False) & ~self.cells.str.to_lowercase().is_in(AMONG_NUMBERS)
+        return self.cells.is_not_null() & ~fits.fill_null(False) & ~self._tokens
 
-    def _refuse_odd(self, odd: pl.Series, what: str) -> None:
+    def _refuse_odd(self, values: pl.Series, what: str) -> None:
+        odd = self._odd(values.is_not_null())
+        if not odd.any():
+            return
         cells, where = self.cells.filter(odd), name_rows(odd.to_numpy())
         raise DataError(
             f"Column {self.name!r} of {self.source} holds {what} but for {_quoted(cells)} ({where}). Correct "
@@ -241,6 +289,14 @@ class _Column:
                 "--thousands read it otherwise."
             )
 
+    def _name_negatives(self, numbers: pl.Series) -> None:
+        signed = self.cells.str.contains(r"^[(（△▲]|-$").fill_null(False) & (numbers < 0).fill_null(False)
+        if signed.any() and not self.form.kinds:
+            cell, value = self.cells.filter(signed)[0], numbers.filter(signed)[0]
+            self.read.notes.append(
+                f"Column {self.name!r} has {cell!r} ({name_rows(signed.to_numpy())}), read as {value}."
+            )
+
     def _unit(self, units: pl.Series, is_number: pl.Series) -> str:
         signs = [sign for sign in units.unique(maintain_order=True).drop_nulls() if sign]
         if not signs:
@@ -253,46 +309,77 @@ class _Column:
                 f"Column {self.name!r} of {self.source} has both {first!r} and {self.cells.filter(other)[0]!r} "
                 f"({name_rows(other.fill_null(False).to_numpy())}); write all of its numbers in one unit."
             )
-        others = f"; {count(int(bare.sum()), 'cell')} without the sign likewise" if bare.any() else ""
-        self.read.notes.append(f"Column {self.name!r} is in {signs[0]}: the sign was left out{others}.")
+        others = f"; {count(int(bare.sum()), 'cell')} without it likewise" if bare.any() else ""
+        what = "sign" if signs[0] in SIGNS else "unit"
+        self.read.notes.append(f"Column {self.name!r} is in {signs[0]}: the {what} was left out{others}.")
         return str(signs[0])
 
     def _name_the_odd_one(self, is_number: pl.Series, odd: pl.Series) -> None:
-        if 2 * is_number.sum() > self.cells.count() and odd.any():
+        if self._is_mostly(self._plain.str.contains("^0x[0-9a-f]+$")):
+            self.read.notes.append(
+                f"Column {self.name!r} has hexadecimal numbers, kept as texts; write them as decimal numbers if they "
+                "are amounts."
+            )
+            return
+        units = suffixes_of(self.written.bodies)
+        several = units.drop_nulls().unique(maintain_order=True)
+        if len(several) > 1 and self._is_mostly(is_number | units.is_not_null()):
+            self.read.notes.append(
+                f"Column {self.name!r} was read as text, for its numbers are followed by {_quoted(several)}; if these "
+                "are units, write all of the column in one."
+            )
+        elif 2 * is_number.sum() > self.cells.count() and odd.any():
             self.read.notes.append(
                 f"Column {self.name!r} was read as text, for {_quoted(self.cells.filter(odd))} in "
                 f"{name_rows(odd.to_numpy())} is not a number; --missing reads such cells as missing."
             )
 
-    def _text(self) -> pl.Series:
-        lower = self.cells.str.to_lowercase()
-        missing = lower.is_in(NEVER_A_CATEGORY).fill_null(False)
-        kept = lower.is_in(AMONG_NUMBERS - NEVER_A_CATEGORY).fill_null(False)
-        if missing.any():
-            self._name_text_gaps(missing)
-        if kept.any() and not self.form.kinds:
+    def text(self) -> pl.Series:
+        """The column as categories."""
+        missing = self._plain.is_in(NEVER_A_CATEGORY).fill_null(False)
+        kept = self._tokens & ~missing
+        cells = self.cells.set(missing, None)
+        self._name_gaps(cells)
+        if self.form.kinds:
+            return cells
+        if kept.any():
             self.read.notes.append(
                 f"Column {self.name!r} has {_quoted(self.cells.filter(kept))} in {name_rows(kept.to_numpy())}, kept as "
                 "a category; --missing reads it as missing."
             )
-        return self.cells.set(missing, None)
+        cells, notes = as_one_spelling(cells)
+        self.read.notes += notes
+        return cells
 
-    def _name_text_gaps(self, missing: pl.Series) -> None:
-        where = name_rows(missing.to_numpy())
-        sentence = f"Column {self.name!r} has {_quoted(self.cells.filter(missing))} in {where}, read as missing."
-        self.read.notes.append(sentence)
-        self.read.gaps[self.name] = sentence
+
+def without_numbers(column: pl.Series, tokens: Sequence[str]) -> pl.Series:
+    """A column of numbers, null where one is a number that stands for no value, however it is written there."""
+    values = [value for token in tokens if (value := pl.Series([token]).cast(pl.Float64, strict=False)[0]) is not None]
+    if not values or not column.dtype.is_numeric():
+        return column
+    return column.set(column.cast(pl.Float64).is_in(values).fill_null(False), None)
 
 
 def _refuse_changed_units(read: Columns, form: Form, source: object) -> None:
     """A model's columns keep the units that they had in training."""
+    present = {column.name for column in read.columns if column.null_count() < len(column)}
     for name, kind in form.kinds.items():
-        now, before = read.units.get(name, ""), form.units.get(name, "")
-        if kind == "number" and now and now != before:
+        now, before = (units.get(name, "").partition(",")[0] for units in (read.units, form.units))
+        if kind != "number" or name not in present or now == before:
+            continue
+        if not now and before not in ("date", "time"):
+            read.notes.append(f"Column {name!r} has numbers without a unit, read as {before}, as in training.")
+        else:
             raise DataError(
-                f"Column {name!r} of {source} is in {now}, but it was {f'in {before}' if before else 'without a sign'} "
-                "in training; write it as the training data had it."
+                f"Column {name!r} of {source} has {_said(now)}, but it had {_said(before)} in training; write it as "
+                "the training data had it."
             )
+
+
+def _said(unit: str) -> str:
+    if unit in ("date", "time"):
+        return f"{unit}s"
+    return f"numbers in {unit}" if unit else "numbers without a unit"
 
 
 def _quoted(cells: pl.Series) -> str:

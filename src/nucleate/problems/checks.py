@@ -169,11 +169,12 @@ def choose_targets(columns: Sequence[str], target: str | Sequence[str] | None) -
     return tuple(chosen)
 
 
-def infer_loss(targets: pl.DataFrame) -> tuple[Loss, list[str]]:
+def infer_loss(targets: pl.DataFrame, amounts: str = "") -> tuple[Loss, list[str]]:
     """The loss that suits the target, and a note if another might.
 
     Cross-entropy suits one target of text or truth values, or of whole numbers of which at most 20 are different, each
-    in 10 rows or more on average; squared errors suit all others.
+    in 10 rows or more on average; squared errors suit all others. ``amounts`` is what else speaks for amounts, if
+    anything does; then whole numbers are no classes.
     """
     raw, values = targets.to_series(), targets.to_series().n_unique()
     if targets.width > 1:
@@ -187,13 +188,18 @@ def infer_loss(targets: pl.DataFrame) -> tuple[Loss, list[str]]:
         or (raw != raw.floor()).any()
     ):
         return SQUARED, []
+    if amounts:
+        said = f"The target's {values} different whole numbers were taken as amounts, for {amounts}"
+        return SQUARED, [f"{said}; pass --task classification for classes."]
     note = (
         f"The target's {values} different whole numbers were taken as classes; set the task to regression for amounts."
     )
     return CROSS_ENTROPY, [note]
 
 
-def choose_loss(targets: pl.DataFrame, task: str | None, loss: Loss | None) -> tuple[Loss, list[str]]:
+def choose_loss(
+    targets: pl.DataFrame, task: str | None, loss: Loss | None, amounts: str = ""
+) -> tuple[Loss, list[str]]:
     """The loss that was asked for, by itself or by the name of a task, or else the one that suits.
 
     Raises
@@ -207,7 +213,7 @@ def choose_loss(targets: pl.DataFrame, task: str | None, loss: Loss | None) -> t
         if task not in (None, loss.link.task):
             raise DataError(f"The loss {loss.name!r} is for {loss.link.task}, not for {task}; leave one of them out.")
         return loss, []
-    return infer_loss(targets) if task is None else (DEFAULT_LOSSES[task], [])
+    return infer_loss(targets, amounts) if task is None else (DEFAULT_LOSSES[task], [])
 
 
 def target_kinds(targets: pl.DataFrame, loss: Loss) -> Mapping[str, Kind]:

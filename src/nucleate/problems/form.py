@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-FORM_FIELDS = ("decimal", "thousands", "missing", "encoding", "sheet")
+FORM_FIELDS = ("decimal", "thousands", "missing", "dates", "encoding", "sheet")
 """What the user of a file may say of it."""
 
 
@@ -18,6 +18,8 @@ class Form(BaseModel):
     thousands : {",", ".", " ", "'"} or None
     missing : tuple of str
         What stands for no value, beside what usually does.
+    dates : {"day-first", "month-first"} or None
+        Which of 1/2/2024 is the day.
     encoding : str or None
         As Python names it.
     sheet : str or None
@@ -25,7 +27,7 @@ class Form(BaseModel):
     kinds : mapping of str to {"number", "text", "truth"}
         Of a model's columns.
     units : mapping of str to str
-        The sign of money or percent that a model's columns had, or "date".
+        What a model's columns had: a sign of money or percent, a unit, "date" or "time".
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -33,6 +35,7 @@ class Form(BaseModel):
     decimal: Literal[".", ","] | None = None
     thousands: Literal[",", ".", " ", "'"] | None = None
     missing: tuple[str, ...] = ()
+    dates: Literal["day-first", "month-first"] | None = None
     encoding: str | None = None
     sheet: str | None = None
     kinds: Mapping[str, Literal["number", "text", "truth"]] = Field(default_factory=dict)

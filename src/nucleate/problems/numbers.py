@@ -1,4 +1,4 @@
-"""Numbers as people write them: decimal and thousands separators, signs of money and percent, full-width digits."""
+"""Numbers as people write them: decimal and thousands separators, money, percent and units, full-width digits."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -14,6 +14,7 @@ SPACES = " '’"
 
 _EXPONENT = r"(?:[eE][-+]?\d+)?"
 _UNITS = {"円": "¥", "JPY": "¥", "USD": "$", "EUR": "€", "GBP": "£"}
+SIGNS = "¥$€£₩%‰"
 _UNIT = r"[¥$€£₩%‰]|円|JPY|USD|EUR|GBP"
 
 
@@ -94,7 +95,7 @@ class Written:
     ----------
     bodies : Series of str
     units : Series of str
-        The sign of money or percent of each cell, or nothing.
+        The sign of money or percent of each cell, the unit that all of them have, or nothing.
     """
 
     bodies: pl.Series
@@ -102,24 +103,51 @@ class Written:
 
     @classmethod
     def of(cls, cells: pl.Series) -> "Written":
-        """Full-width characters become their narrow forms; (5), △5 and ▲5 are -5.
+        """Full-width characters become their narrow forms; (5), 5-, △5 and ▲5 are -5.
 
-        >>> Written.of(pl.Series(["￥１，２００", "▲5%", "(3)"])).bodies.to_list()
-        ['1,200', '-5', '-3']
+        >>> Written.of(pl.Series(["￥１，２００", "▲5%", "(3)", "4-"])).bodies.to_list()
+        ['1,200', '-5', '-3', '-4']
+        >>> Written.of(pl.Series(["12 kg", "3.5kg"])).bodies.to_list()
+        ['12', '3.5']
         """
-        # NFKC would also turn ½ and ² into digits.
-        plain = cells.str.replace_many(_WIDE, _NARROW).str.strip_chars()
-        plain = plain.str.replace(r"^\(([^()]*\d[^()]*)\)$", "-${1}").str.replace(r"^[△▲−]\s*", "-")
+        plain = narrow(cells).str.replace(r"^\(([^()]*\d[^()]*)\)$", "-${1}").str.replace(r"^[△▲–]\s*", "-")
+        plain = plain.str.replace(r"^([\d.,]*\d)-$", "-${1}")
         units = plain.str.extract(rf"^[-+]?\s*({_UNIT})\s*[-+]?\s*[\d.,]", 1).fill_null(
             plain.str.extract(rf"[\d.,]\s*({_UNIT})$", 1).fill_null("")
         )
         bodies = plain.str.replace(rf"^([-+]?)\s*(?:{_UNIT})\s*([-+]?\s*[\d.,].*)$", "${1}${2}")
         bodies = bodies.str.replace(rf"^(.*[\d.,])\s*(?:{_UNIT})$", "${1}").str.replace(r"^([-+])\s+", "${1}")
+        suffixes = suffixes_of(bodies)
+        bare = bodies.str.contains(_BARE)
+        with_suffix = suffixes.drop_nulls()
+        if with_suffix.n_unique() == 1 and (bare | suffixes.is_not_null()).all() and len(with_suffix) > bare.sum():
+            return cls(bodies.str.replace(_SUFFIXED, "${1}"), suffixes.fill_null(units))
         return cls(bodies, units.replace(_UNITS))
 
 
-_WIDE = [*map(chr, range(0xFF10, 0xFF1A)), *"，．－＋％￥＄（）　\u00a0\u202f"]
-_NARROW = [*"0123456789", *",.-+%¥$()", " ", " ", " "]
+_BARE = rf"^[-+]?[\d.,'’ ]*\d[.,]?{_EXPONENT}$"
+_SUFFIXED = r"^([-+]?[\d.,'’ ]*\d[.,]?)\s*([^\d\s.,'’+\-^:/()~][^\s~]{0,11})$"
+
+
+def suffixes_of(cells: pl.Series) -> pl.Series:
+    """What follows the number in each cell, such as kg; null where nothing or more does, or the cell is no number.
+
+    >>> suffixes_of(pl.Series(["12 kg", "1e5", "3F", "B2", "5-7"])).to_list()
+    ['kg', None, 'F', None, None]
+    """
+    return _where(cells.str.contains(_BARE), None, cells.str.extract(_SUFFIXED, 2))
+
+
+def narrow(cells: pl.Series) -> pl.Series:
+    """The cells with the narrow forms of full-width digits, letters and signs, without characters of no width."""
+    if cells.str.contains(r"[^\x00-\x7f]").any():
+        # NFKC would also turn ½ and ² into digits.
+        cells = cells.str.replace_many(_WIDE, _NARROW)
+    return cells.str.strip_chars()
+
+
+_WIDE = [*map(chr, range(0xFF01, 0xFF5F)), *"−￥　\u00a0\u202f\u200b\ufeff"]
+_NARROW = [*map(chr, range(0x21, 0x7F)), "-", "¥", " ", " ", " ", "", ""]
 
 
 def parse(bodies: pl.Series, decimal: Mark | None, groups: str) -> pl.Series:

@@ -1,6 +1,8 @@
 """What is done to raw columns before a network sees them: fitted on the training part, kept with the model."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -13,6 +15,7 @@ from nucleate.errors import DataError
 from nucleate.problems.checks import Kind, kind_of, refuse_infinite, refuse_missing
 from nucleate.problems.form import Form
 from nucleate.problems.reading import table_from_array
+from nucleate.problems.spellings import fold
 
 
 class Column(BaseModel):
@@ -23,7 +26,8 @@ class Column(BaseModel):
     name : str
     kind : {"numeric", "categorical", "constant"}
         A numeric column becomes ``(value - mean) / std``, dates being days since 1970; a categorical one
-        a 0 or 1 for each of its categories, all 0 for one that training did not have; a constant one nothing.
+        a 0 or 1 for each of its categories, however spelled, all 0 for one that training did not have; a constant one
+        nothing.
     categories : tuple of str, bool, int or float
     mean, std : float
     """
@@ -55,11 +59,33 @@ class Column(BaseModel):
             case "numeric":
                 return ((numbers_of(raw) - self.mean) / self.std)[:, None]
             case "categorical":
-                place = {category: k for k, category in enumerate(self.categories)}
-                places = np.array([place.get(value, -1) for value in raw.to_list()])
-                return (places[:, None] == np.arange(len(place))).astype(np.float64)
+                places = np.array([self.place(value) for value in raw.to_list()])
+                return (places[:, None] == np.arange(len(self.categories))).astype(np.float64)
             case "constant":
                 return np.empty((len(raw), 0))
+
+    def place(self, value: object) -> int:
+        """Which category a value is, -1 for none; a text also in another case or width, if no other category has it.
+
+        >>> town = Column(name="town", kind="categorical", categories=("Apia", "Bern"))
+        >>> town.place("BERN "), town.place("Rome")
+        (1, -1)
+        """
+        if value in self._places:
+            return self._places[value]
+        return self._places.get(fold(value), -1) if isinstance(value, str) else -1
+
+    @cached_property
+    def _places(self) -> dict[object, int]:
+        places: dict[object, int] = {category: place for place, category in enumerate(self.categories)}
+        return {text: places[category] for category, text in self.folded.items()} | places
+
+    @cached_property
+    def folded(self) -> dict[str, str]:
+        """The texts that stand for a category however they are spelled: those that no other category shares."""
+        texts = {category: fold(category) for category in self.categories if isinstance(category, str)}
+        shared = Counter(texts.values())
+        return {category: text for category, text in texts.items() if shared[text] == 1}
 
 
 class Preprocessing(BaseModel):
@@ -128,7 +154,7 @@ class Preprocessing(BaseModel):
         """Where a row has a category that training did not have, a column for each categorical input."""
         return pl.DataFrame(
             [
-                pl.Series(column.name, [value not in column.categories for value in _stripped(raw[column.name])])
+                pl.Series(column.name, [column.place(value) < 0 for value in raw[column.name]])
                 for column in self._read
                 if column.kind == "categorical"
             ]
@@ -208,7 +234,7 @@ class Preprocessing(BaseModel):
             For a label that training did not have.
         """
         for column in self.targets:
-            unknown = set(raw[column.name].to_list()) - set(column.categories)
+            unknown = {value for value in set(raw[column.name].to_list()) if column.place(value) < 0}
             if column.kind == "categorical" and unknown:
                 raise DataError(
                     f"Target column {column.name!r} has the class {min(unknown, key=str)!r}, which the model does not "

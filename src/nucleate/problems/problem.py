@@ -143,7 +143,8 @@ class Problem:
             Column names, in one str separated by commas. By default "target", else "y", else the last column.
         task : {"regression", "classification"}, optional
             By default classification for a target of text or truth values, or of whole numbers of which at most 20 are
-            different, each in 10 rows or more on average; else regression.
+            different, each in 10 rows or more on average; else regression. Whole numbers of a file that have a unit,
+            or more than two with cells such as ``-`` among them, are amounts.
         loss : Loss, optional
             By default squared errors for regression and cross-entropy for classification.
         name : str
@@ -180,6 +181,8 @@ class Problem:
         if empty and preprocessing is None:
             table = table.drop(empty)
             notes.append(f"Left out empty {name_columns(empty)}.")
+            if set(table.columns) <= set(targets):
+                raise DataError(f"Every input is empty ({name_columns(empty)}); give one that has values.")
         dates = [column.name for column in table.drop(targets) if column.dtype in (pl.Date, pl.Datetime)]
         notes += [f"Input {name_columns(dates)} became days since 1970-01-01."] if dates else []
         refuse_infinite(table)
@@ -190,7 +193,7 @@ class Problem:
         else:
             _refuse_gaps(table, targets, read.gaps)
         sizes = part_sizes(len(table), validation, test)
-        checked = _check(table, targets, task, loss)
+        checked = _check(table, targets, task, loss, _signs_of_amounts(read, table.select(targets)))
         labels = np.array(table[targets[0]].to_list()) if "categorical" in checked.targets.values() else None
         parts = split_rows(sizes, split_seed, labels)
         problem = assemble(
@@ -328,8 +331,21 @@ def _refuse_gaps(table: pl.DataFrame, targets: Sequence[str], gaps: Mapping[str,
         refuse_missing(part, role, " ".join([advice, *said[:3]]))
 
 
-def _check(table: pl.DataFrame, targets: Sequence[str], task: str | None, loss: Loss | None) -> _Checked:
-    loss, notes = choose_loss(table.select(targets), task, loss)
+def _signs_of_amounts(read: Read, targets: pl.DataFrame) -> str:
+    """What in a file says that a target's whole numbers are amounts: a unit, or cells such as -, which labels lack."""
+    for target in targets:
+        unit = read.form.units.get(target.name)
+        if unit:
+            return f"they are in {unit}"
+        if target.name in read.gaps and target.n_unique() > 2:
+            return "some of its cells stand for no value"
+    return ""
+
+
+def _check(
+    table: pl.DataFrame, targets: Sequence[str], task: str | None, loss: Loss | None, amounts: str = ""
+) -> _Checked:
+    loss, notes = choose_loss(table.select(targets), task, loss, amounts)
     kinds_of_targets = target_kinds(table.select(targets), loss)
     kinds_of_inputs = input_kinds(table.drop(targets))
     constant = [column for column, kind in kinds_of_inputs.items() if kind == "constant"]

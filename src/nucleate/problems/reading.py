@@ -1,13 +1,8 @@
-"""Tables from files: text, spreadsheets, Parquet, and NumPy's npz."""
+"""Tables from arrays and from files: text, spreadsheets, Parquet, and NumPy's npz."""
 
 import datetime
-import gzip
 import hashlib
-import io
 import json
-import sys
-import zipfile
-import zlib
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
@@ -18,17 +13,21 @@ import numpy as np
 import polars as pl
 from jaxtyping import Shaped
 
-from nucleate._wording import say_error
+from nucleate._wording import count, name_rows, say_error
 from nucleate.errors import DataError
-from nucleate.problems.cells import typed_columns, without_missing
+from nucleate.problems.cells import typed_columns, without_missing, without_numbers
+from nucleate.problems.files import TEXT, content_of, files_of, kind_of_file
 from nucleate.problems.form import Form
-from nucleate.problems.text import Cells, cells_of_text, with_header
+from nucleate.problems.formats import arrays_of_npz, cells_of_sheet, table_of_parquet
+from nucleate.problems.headers import with_header
+from nucleate.problems.spellings import as_one_spelling
+from nucleate.problems.text import cells_of_text
 
 
 def _numbers_or_texts(name: str, given: Any) -> Shaped[np.ndarray, "..."]:
     """An array of what tables hold: numbers, truth values, texts or dates; ragged lists and objects are refused."""
     try:
-        array = np.asarray(given.detach() if hasattr(given, "detach") else given)
+        array = _array(given.detach() if hasattr(given, "detach") else given)
     except Exception as error:
         raise DataError(f"{name} are no array ({say_error(error)[:160]}); give one, with rows of one length.") from None
     odd = [one for one in array.ravel().tolist() if not _fits(one)] if array.dtype.kind == "O" else []
@@ -43,7 +42,7 @@ def _fits(one: Any) -> bool:
 
 
 def table_from_array(x: Shaped[np.ndarray, "n columns"], names: Sequence[str] | None = None) -> pl.DataFrame:
-    """A table of an array's columns, named x1, x2, ... unless names are given.
+    """A table of an array's columns, named x1, x2, ... unless names are given; what is masked is missing.
 
     Examples
     --------
@@ -99,13 +98,23 @@ def table_hash(*tables: pl.DataFrame) -> str:
     return digest.hexdigest()
 
 
+def _array(x: Shaped[np.ndarray, "..."]) -> Shaped[np.ndarray, "..."]:
+    return x if isinstance(x, np.ma.MaskedArray) else np.asarray(x)
+
+
 def _series(name: str, column: Shaped[np.ndarray, " n"]) -> pl.Series:
-    # Python's own numbers and texts may be mixed in one column; as in a CSV, one text makes it text.
-    return pl.Series(name, column.tolist() if column.dtype == object else column, strict=False)
-
-
-TEXT = (".csv", ".tsv", ".txt")
-ENDINGS = f"{', '.join(TEXT)} (also with .gz), .xlsx, .parquet or .npz"
+    if isinstance(column, np.ma.MaskedArray):
+        return _series(name, column.data).set(pl.Series(np.ma.getmaskarray(column)), None)
+    if column.dtype.kind == "f" and column.dtype.itemsize > 8:
+        column = column.astype(np.float64)
+    try:
+        # Python's own numbers and texts may be mixed in one column; as in a CSV, one text makes it text.
+        series = pl.Series(name, column.tolist() if column.dtype == object else column, strict=False)
+    except (TypeError, ValueError, pl.exceptions.PolarsError):
+        series = pl.Series(name, [], pl.Object)
+    if series.dtype == pl.Object:
+        raise DataError(f"Column {name!r} is of dtype {column.dtype}; give numbers or texts.")
+    return series
 
 
 class Read(NamedTuple):
@@ -135,10 +144,11 @@ class Read(NamedTuple):
 
 
 def read_table(path: Path, form: Form | None = None) -> Read:
-    """The table in a file, or with the path ``-`` in the text on standard input.
+    """The table in a file, in the like files of a folder or of a pattern, or with the path ``-`` on standard input.
 
     An npz file has arrays x (or X) and y (or Y). A text file or a spreadsheet has a header line. Its encoding, what
-    separates its columns, and its decimal marks are told from the file where the form does not give them.
+    separates its columns, and its decimal marks are told from the file where the form does not give them. Files of a
+    folder or of a pattern such as ``days/*.csv`` have the same columns, and follow each other in natural order.
 
     Parameters
     ----------
@@ -148,110 +158,132 @@ def read_table(path: Path, form: Form | None = None) -> Read:
     Raises
     ------
     DataError
-        If the file is missing, of no known type, empty or unreadable, its columns have no names of their own, or its
-        numbers read in several ways.
+        If the file is missing, of no known type, empty or unreadable, its columns have no names of their own, its
+        numbers or dates read in several ways, or files differ in their columns.
     """
     form = form or Form()
-    kind = ".csv" if str(path) == "-" else path.suffix.lower()
-    packed = kind == ".gz"
-    if packed:
-        kind = Path(path.stem).suffix.lower()
-    if kind not in TEXT and (packed or kind not in (".xlsx", ".parquet", ".npz")):
-        raise DataError(f"{path} is not a file of a known type; expected {ENDINGS}.")
-    content = _content(path, packed)
-    if not content.strip():
-        raise DataError(f"The file {path} is empty; expected columns with a target among them.")
-    match kind:
-        case ".npz":
-            table, targets = _read_npz(path, content)
-            read = Read(table, targets)
-        case ".parquet":
-            try:
-                read = Read(pl.read_parquet(io.BytesIO(content)))
-            except pl.exceptions.PolarsError as error:
-                raise _unreadable(path, "Parquet", error) from error
-        case ".xlsx":
-            read = _read_cells(path, _cells_of_sheet(path, content, form.sheet), form)
-        case _:
-            try:
-                cells = cells_of_text(path, content, form.encoding)
-            except pl.exceptions.PolarsError as error:
-                raise _unreadable(path, "CSV", error) from error
-            read = _read_cells(path, cells, form)
-    if read.table.is_empty():
-        raise DataError(f"The file {path} has columns but no rows; add data.")
-    return read
+    files = files_of(path)
+    kind = kind_of_file(files[0])
+    _refuse_unused(path, kind, form)
+    read = (_read_cells if kind in (*TEXT, ".xlsx") else _read_typed)(path, files, kind, form)
+    return read if files == [path] else read._replace(notes=(_said(path, files), *read.notes))
 
 
-def _content(path: Path, packed: bool) -> bytes:
-    if str(path) == "-":
-        return sys.stdin.buffer.read()
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError:
-        raise DataError(f"There is no file {path}; check the path.") from None
-    except OSError as error:
-        raise DataError(f"The file {path} cannot be read ({error.strerror}); check the path and its rights.") from error
-    try:
-        return gzip.decompress(content) if packed and content else content
-    except (OSError, EOFError, zlib.error) as error:
-        raise _unreadable(path, "gzip", error) from error
+def _said(path: Path, files: Sequence[Path]) -> str:
+    """How many files a folder or a pattern stands for, and whether a folder has others."""
+    listed = ", ".join(file.name for file in files[:3])
+    more = f" and {len(files) - 3} more" if len(files) > 3 else ""
+    others = len([file for file in path.iterdir() if file not in files]) if path.is_dir() else 0
+    left = f"; {count(others, 'other')} left out" if others else ""
+    return f"Read {count(len(files), 'file')} of {path} in this order: {listed}{more}{left}."
 
 
-def _read_cells(path: Path, cells: Cells, form: Form) -> Read:
-    """Typed columns of cells whose first row has the names."""
-    table, notes = with_header(path, cells.rows)
-    values = without_missing(table, form.missing)
-    written = ~values.select(pl.all_horizontal(pl.all().is_null())).to_series()
-    values, table = values.filter(written), table.filter(written)
-    read = typed_columns(values, path, cells.separator, form)
+_MEANINGLESS = {
+    "encoding": {".xlsx", ".parquet", ".npz"},
+    "sheet": {*TEXT, ".parquet", ".npz"},
+    "decimal": {".parquet", ".npz"},
+    "thousands": {".parquet", ".npz"},
+    "dates": {".parquet", ".npz"},
+}
+
+
+def _refuse_unused(path: Path, kind: str, form: Form) -> None:
+    for name, kinds in _MEANINGLESS.items():
+        # What a model remembers of its file need not suit the next one.
+        if getattr(form, name) is not None and kind in kinds and not form.kinds:
+            raise DataError(f"{name} says nothing of {path}, which is {kind}; leave it out.")
+
+
+def _read_cells(path: Path, files: Sequence[Path], kind: str, form: Form) -> Read:
+    """Typed columns of the cells of text files or spreadsheets, whose first rows have the names."""
+    tables, notes, separators = [], [], set()
+    for file in files:
+        content = content_of(file)
+        if kind == ".xlsx":
+            cells = cells_of_sheet(file, content, form.sheet)
+        else:
+            cells = cells_of_text(file, content, form.encoding)
+        table, more = with_header(file, cells.rows)
+        if table.is_empty():
+            raise _without_rows(file)
+        tables.append(table)
+        notes += [*cells.notes, *more]
+        separators.add(cells.separator)
+    table = _together(files, tables)
+    blank = _without_values(table, form.missing)
+    if blank.any():
+        notes.append(f"Left out {count(int(blank.sum()), 'row')} without a value ({name_rows(blank.to_numpy())}).")
+        table = table.filter(~blank)
+    if table.is_empty():
+        raise _without_rows(path)
+    # Where files differ, any mark may be part of a number.
+    read = typed_columns(table, path, separators.pop() if len(separators) == 1 else ";", form)
     typed = pl.DataFrame(read.columns)
     texts = table.select(column.name for column in typed if column.dtype in (pl.String, pl.Boolean))
     kept = form.model_copy(update={"decimal": read.decimal, "units": read.units})
-    return Read(typed, None, (*cells.notes, *notes, *read.notes), kept, texts, read.gaps)
+    return Read(typed, None, (*dict.fromkeys(notes), *read.notes), kept, texts, read.gaps)
 
 
-def _cells_of_sheet(path: Path, content: bytes, sheet: str | None) -> Cells:
-    import fastexcel
-
-    try:
-        book = fastexcel.read_excel(content)
-        if sheet is not None and sheet not in book.sheet_names:
-            raise DataError(f"{path} has no sheet {sheet!r}; its sheets are {', '.join(map(repr, book.sheet_names))}.")
-        name = book.sheet_names[0] if sheet is None else sheet
-        rows = pl.DataFrame(book.load_sheet(name, header_row=None, dtypes="string"))
-    except fastexcel.FastExcelError as error:
-        raise _unreadable(path, "xlsx", error) from error
-    if rows.is_empty():
-        raise DataError(f"The sheet {name!r} of {path} is empty; name another with --sheet.")
-    others = len(book.sheet_names) - 1
-    first = [f"The first of {others + 1} sheets, {name!r}, was read; --sheet names another."]
-    # A spreadsheet has numbers as such; only what is text there can be unclear.
-    return Cells(rows, ",", first if others and sheet is None else [])
-
-
-def _read_npz(path: Path, content: bytes) -> tuple[pl.DataFrame, tuple[str, ...]]:
-    try:
-        if not zipfile.is_zipfile(io.BytesIO(content)):
-            # NumPy would take it for a pickle, and advise to trust it.
-            raise zipfile.BadZipFile("it is not what np.savez writes")
-        with np.load(io.BytesIO(content)) as file:
-            arrays = {name.lower(): file[name] for name in file.files}
-    except (ValueError, TypeError, OSError, EOFError, zlib.error, zipfile.BadZipFile) as error:
-        if "Object arrays" in str(error):
-            raise DataError(
-                f"The file {path} has an array of dtype object, which only a pickle can hold; save it with "
-                ".astype(float), or .astype(str) where all of it is text; columns of both kinds go into a CSV file."
-            ) from error
-        raise _unreadable(path, "npz", error) from error
-    if not {"x", "y"} <= set(arrays):
-        raise DataError(
-            f"The file {path} has the arrays {', '.join(arrays) or '(none)'}; expected x, of shape (rows, columns), "
-            "and y, as written by np.savez(path, x=x, y=y)."
-        )
-    return table_from_arrays(arrays["x"], arrays["y"])
+def _read_typed(path: Path, files: Sequence[Path], kind: str, form: Form) -> Read:
+    """The columns of Parquet and npz files, which know their types; only texts may need one spelling."""
+    tables, targets, notes = [], None, []
+    for file in files:
+        content = content_of(file)
+        if kind == ".npz":
+            table, targets = table_from_arrays(*arrays_of_npz(file, content))
+        else:
+            table, more = table_of_parquet(file, content)
+            notes += more
+        if table.is_empty():
+            raise _without_rows(file)
+        tables.append(table)
+    table = _together(files, tables)
+    columns = []
+    for column in table:
+        if column.dtype == pl.String:
+            column = column.set(column.str.strip_chars().is_in(form.missing).fill_null(False), None)
+            if not form.kinds:
+                column, more = as_one_spelling(column)
+                notes += more
+        columns.append(without_numbers(column, form.missing))
+    texts = table.select(pl.col(pl.String))
+    return Read(pl.DataFrame(columns), targets, tuple(dict.fromkeys(notes)), form, texts)
 
 
-def _unreadable(path: Path, kind: str, error: Exception) -> DataError:
-    first_line = str(error).split("\n", 1)[0]
-    return DataError(f"The file {path} is not a readable {kind} file ({first_line}); write it again.")
+def _together(files: Sequence[Path], tables: Sequence[pl.DataFrame]) -> pl.DataFrame:
+    """The rows of all tables, whose columns are to be the same in any order.
+
+    Raises
+    ------
+    DataError
+        For the first file that has other columns, or a column of another type.
+    """
+    first = tables[0]
+    if len(tables) == 1:
+        return first
+    for file, table in zip(files[1:], tables[1:], strict=True):
+        lacking = next((name for name in first.columns if name not in table.columns), None)
+        more = next((name for name in table.columns if name not in first.columns), None)
+        if lacking is not None or more is not None:
+            other = f" but has {more!r}" if lacking is not None and more is not None else ""
+            said = f"has no column {lacking!r}{other}" if lacking is not None else f"has a column {more!r} more"
+            raise DataError(f"{file} {said}, unlike {files[0]}; files that belong together have the same columns.")
+        for name, dtype in table.schema.items():
+            if dtype != first.schema[name] and not (dtype.is_numeric() and first.schema[name].is_numeric()):
+                raise DataError(
+                    f"Column {name!r} of {file} holds {dtype}, and that of {files[0]} {first.schema[name]}; write them "
+                    "alike."
+                )
+    return pl.concat([table.select(first.columns) for table in tables], how="vertical_relaxed")
+
+
+def _without_values(table: pl.DataFrame, tokens: Sequence[str]) -> pl.Series:
+    blank = without_missing(table[:, :1], tokens).to_series().is_null()
+    if blank.any():
+        rows = without_missing(table.filter(blank), tokens)
+        blank = blank.scatter(blank.arg_true(), rows.select(pl.all_horizontal(pl.all().is_null())).to_series())
+    return blank
+
+
+def _without_rows(path: Path) -> DataError:
+    return DataError(f"The file {path} has columns but no rows; add data.")

@@ -1,17 +1,25 @@
-"""Text files taken apart into cells: their encoding, what separates the columns, and their header line."""
+"""Text files taken apart into cells: their encoding, and what separates the columns."""
 
 import codecs
+import csv
 import re
+from collections import Counter
+from collections.abc import Iterable
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
 import polars as pl
 
-from nucleate._wording import name_columns
+from nucleate._wording import count
 from nucleate.errors import DataError
+from nucleate.problems.files import refuse_binary
 
-_SEPARATORS = ",;\t|"
-_NUMBER = r"^[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?$"
+_SEPARATORS = "\t;|,"
+"""That which is least often part of a cell comes first."""
+NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
+_SAMPLE = 50
+"""So many lines tell the separator."""
 _BYTE_ORDER_MARKS = {
     codecs.BOM_UTF8: "utf-8-sig",
     codecs.BOM_UTF32_LE: "utf-32",
@@ -34,44 +42,159 @@ class Cells(NamedTuple):
 def cells_of_text(path: Path, content: bytes, encoding: str | None) -> Cells:
     """The cells of a text file.
 
+    Lines before the widest ones, such as a title, are padded with empty cells.
+
     Raises
     ------
     DataError
-        If its encoding cannot be told, or is not the one given.
+        If the file is binary, if its encoding cannot be told or is not the one given, if a line has another number of
+        cells than the others, or if a quotation mark is not closed.
     """
     text, notes = _decoded(path, content, encoding)
-    text = text.lstrip("\ufeff\r\n")
-    told = re.match(r"sep=(.)\r?\n", text)
+    # Some programs end a file with a sign of its own.
+    text = text.lstrip("\ufeff\r\n").rstrip("\x1a")
+    if "\x00" in text:
+        raise DataError(f"The file {path} has zero bytes, as text never has; save it as CSV UTF-8.")
+    if "\r" in text:
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
+    told = re.match(r'"?sep=(.)"?\n', text)
+    first = 1
     if told:
-        text = text[told.end() :]
-    header = re.sub('"[^"]*"', "", text.split("\n", 1)[0])
-    separator = told[1] if told else max(_SEPARATORS, key=header.count)
-    if path.suffix.lower() == ".tsv" and "\t" in header:
-        separator = "\t"
-    if separator not in header and _is_spaced(text):
-        text, separator = "\n".join("\t".join(line.split()) for line in text.splitlines()), "\t"
-    # The header is read as a row, because polars renames columns of the same name without a word.
-    cells = pl.read_csv(text.encode(), has_header=False, infer_schema=False, separator=separator)
+        text, first = text[told.end() :], 2
+    separator = told[1] if told else _separator_of(path, text)
+    if separator == " ":
+        if text.startswith("# "):
+            # As NumPy writes a header.
+            text = text.lstrip("# ")
+            notes.append("Left out the # before the first name.")
+        text = "\n".join(line.strip() for line in text.split("\n"))
+    cells = None if '"' in text or separator == " " else _even(text, separator)
+    if cells is None:
+        cells = _uneven(path, text, separator, first)
     return Cells(cells, separator, notes)
 
 
-def _is_spaced(text: str) -> bool:
-    widths = {len(line.split()) for line in text.splitlines() if line.strip()}
-    return len(widths) == 1 and widths.pop() > 1
+def _separator_of(path: Path, text: str) -> str:
+    """What parts the most lines into the same number of cells; a space where that fits all of them."""
+    lines = [line for line in islice(_lines(text), _SAMPLE) if line.strip()]
+    plain = [re.sub('"[^"]*"', '""', line).lstrip("# ") for line in lines]
+    if path.suffix.lower() == ".tsv" and "\t" in text:
+        return "\t"
+
+    def fit(separator: str) -> tuple[int, int]:
+        numbers = Counter(number for line in plain if (number := line.count(separator)))
+        (most, lines_of_it), *_ = numbers.most_common(1) or [(0, 0)]
+        return lines_of_it, most
+
+    best = max(_SEPARATORS, key=fit)
+    agreeing, _ = fit(best)
+    words = [len(line.split()) for line in plain]
+    is_spaced = len(set(words[1:])) == 1 < words[-1] and words[-1] - words[0] in (0, 1)
+    return " " if is_spaced and best not in plain[0] else best if agreeing else ","
+
+
+def _lines(text: str) -> Iterable[str]:
+    start = 0
+    while start < len(text):
+        end = text.find("\n", start)
+        end = len(text) if end < 0 else end
+        yield text[start:end]
+        start = end + 1
+
+
+def _even(text: str, separator: str) -> pl.DataFrame | None:
+    """The cells of lines that all have as many, or None."""
+    numbers = {line.count(separator) for line in text.split("\n") if line}
+    if len(numbers) != 1 or numbers == {0}:
+        return None
+    # The header is read as a row, because polars renames columns of the same name without a word.
+    if "\n\n" in text:
+        text = re.sub("\n+", "\n", text)
+    return pl.read_csv(text.encode(), has_header=False, infer_schema=False, separator=separator, quote_char=None)
+
+
+def _uneven(path: Path, text: str, separator: str, first: int) -> pl.DataFrame:
+    reader = csv.reader(_with_ends(text), delimiter=separator, skipinitialspace=True, strict=True)
+    lines: list[list[str]] = []
+    numbers, start = [], first
+    try:
+        for line in reader:
+            if any(cell.strip() for cell in line) or (len(line) > 1 and lines):
+                lines.append(line)
+                numbers.append(start)
+            start = first + reader.line_num
+    except csv.Error as error:
+        raise DataError(
+            f"Line {start} of {path} is not readable ({_said(str(error))}); correct it, or write the file again."
+        ) from None
+    if not lines:
+        raise DataError(f"The file {path} is empty; expected columns with a target among them.")
+    width, full = _width_of(lines)
+    if separator in " \t" and full and len(lines[full - 1]) == width - 1 and _numbers_rows(lines[full:]):
+        # As R writes them: the names of the rows have no name.
+        full -= 1
+        lines[full] = ["", *lines[full]]
+    for place, line in enumerate(lines):
+        if any(cell.strip() for cell in line[width:]) or (len(line) < width and place > full):
+            raise DataError(
+                f"Line {numbers[place]} of {path} has {count(len(line), 'cell')}, where the others have {width}; "
+                "correct it, or delete it if it is no row of the table."
+            )
+    if full and any(is_number(cell) for cell in lines[full]):
+        raise DataError(
+            f"The header line of {path} has {count(len(lines[full - 1]), 'name')}, and its rows have {width} cells; "
+            "name each column. If numbers have decimal commas, separate the columns by semicolons."
+        )
+    rows = ([*line[:width], *[""] * (width - len(line))] for line in lines)
+    return pl.DataFrame(
+        [pl.Series(f"column_{place + 1}", column, pl.String) for place, column in enumerate(zip(*rows, strict=True))]
+    )
+
+
+def is_number(cell: str) -> bool:
+    """Whether a cell is plainly a number."""
+    return re.fullmatch(NUMBER, cell.strip()) is not None
+
+
+def _numbers_rows(lines: list[list[str]]) -> bool:
+    return [line[0] for line in lines] == [str(place + 1) for place in range(len(lines))]
+
+
+def _with_ends(text: str) -> Iterable[str]:
+    return (line + "\n" for line in _lines(text))
+
+
+def _width_of(lines: list[list[str]]) -> tuple[int, int]:
+    """How many cells most lines have, and the first that has as many."""
+    width = max(Counter(map(len, lines)).items(), key=lambda pair: pair[1])[0]
+    if width > 1 and all(len(line) < width or not line[width - 1].strip() for line in lines):
+        width -= 1
+    return width, next(place for place, line in enumerate(lines) if len(line) >= width)
+
+
+def _said(error: str) -> str:
+    if "unexpected end" in error:
+        return "a quotation mark is not closed"
+    if "expected after" in error:
+        return "text follows a closing quotation mark"
+    return error
 
 
 def _decoded(path: Path, content: bytes, encoding: str | None) -> tuple[str, list[str]]:
     mark = next((name for mark, name in _BYTE_ORDER_MARKS.items() if content.startswith(mark)), None)
+    if not mark:
+        refuse_binary(path, content)
+        mark = _wide_encoding(content)
     try:
         return content.decode(encoding or mark or "utf-8"), []
-    except LookupError:
-        raise DataError(f"There is no encoding {encoding!r}; try utf-8, cp932, euc_jp or utf-16.") from None
     except UnicodeDecodeError as error:
         if encoding or mark:
             raise DataError(
                 f"The file {path} is no {encoding or mark} text (at byte {error.start + 1}); name its --encoding."
             ) from error
         at = error.start + 1
+    except (LookupError, ValueError):
+        raise DataError(f"There is no encoding {encoding!r}; try utf-8, cp932, euc_jp or utf-16.") from None
     texts = {name: text for name in ("cp932", "euc_jp") if (text := _japanese(content, name)) is not None}
     if not texts:
         raise DataError(
@@ -83,6 +206,18 @@ def _decoded(path: Path, content: bytes, encoding: str | None) -> tuple[str, lis
     return texts[name], [f"{path} was read as {name}; --encoding reads it otherwise."]
 
 
+def _wide_encoding(content: bytes) -> str | None:
+    """UTF-16 without a byte-order mark: separators and digits have a zero byte after or before them."""
+    sample = content[:4096]
+    zeros = [sample[start::2].count(0) for start in (0, 1)]
+    if min(zeros) > 0 or 20 * max(zeros) < len(sample):
+        return None
+    name = "utf-16-le" if zeros[1] else "utf-16-be"
+    text = sample.decode(name, "ignore")
+    looks_like_text = "\n" in text and any(separator in text for separator in _SEPARATORS + " ")
+    return name if looks_like_text and not re.search("[\x00-\x08\x0e-\x1f]", text) else None
+
+
 def _japanese(content: bytes, encoding: str) -> str | None:
     """The text, if it has Japanese letters next to each other, as European letters between ASCII never give."""
     try:
@@ -92,62 +227,3 @@ def _japanese(content: bytes, encoding: str) -> str | None:
     letters = _COMMON_KANJI.findall(text)
     together = re.findall(r"[\u3040-\u30ff\u4e00-\u9fff\uff66-\uff9f]{2,}", text)
     return text if together or len(letters) == len(re.findall(r"[^\x00-\x7f]", text)) > 1 else None
-
-
-def with_header(path: Path, cells: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
-    """The rows below the header under its names, without an index or an empty column, and notes on what was left out.
-
-    Raises
-    ------
-    DataError
-        If a column has no name, two have the same, or the first line is none of names.
-    """
-    names = [(name or "").strip() for name in cells.row(0)]
-    rows, notes, kept = cells.slice(1), [], []
-    for place, (name, column) in enumerate(zip(names, rows, strict=True)):
-        values = column.str.strip_chars()
-        empty = bool((values.fill_null("") == "").all())
-        if not name and empty:
-            notes.append(f"Left out column {place + 1}, which has neither a name nor values.")
-        elif (not name or re.fullmatch(r"Unnamed: \d+", name)) and place == 0 and _numbers_rows(values):
-            notes.append("Left out the first column, which only numbers the rows.")
-        else:
-            kept.append(place)
-    names = [names[place] for place in kept]
-    rows = rows.select(rows.columns[place] for place in kept)
-    _check_names(path, names, rows)
-    if names == [str(number) for number in range(len(names))]:
-        notes.append(f"The columns of {path} are named 0 to {len(names) - 1}, after its first line.")
-    return rows.rename(dict(zip(rows.columns, names, strict=True))), notes
-
-
-def _numbers_rows(values: pl.Series) -> bool:
-    numbers = values.cast(pl.Int64, strict=False)
-    return len(numbers) > 1 and numbers[0] in (0, 1) and bool((numbers.diff(null_behavior="drop") == 1).all())
-
-
-def _check_names(path: Path, names: list[str], rows: pl.DataFrame) -> None:
-    if "" in names:
-        raise DataError(
-            f"Column {names.index('') + 1} of {path} has no name. Name it in the header line, or delete it if it only "
-            "numbers the rows."
-        )
-    numbers = [name for name in names if re.match(_NUMBER, name)]
-    counted = [str(number) for number in range(len(names))]
-    if numbers and names not in (counted, [str(int(number) + 1) for number in counted]):
-        texts = [place for place, name in enumerate(names) if not re.match(_NUMBER, name)]
-        if not any(_is_heading(names[place], rows[:, place]) for place in texts):
-            raise DataError(
-                f"The first line of {path} holds the number {numbers[0]}; add a header line that names the columns."
-            )
-    repeated = dict.fromkeys(name for name in names if names.count(name) > 1)
-    if repeated:
-        raise DataError(f"The file {path} has {name_columns(repeated)} more than once; give each column its own name.")
-
-
-def _is_heading(name: str, below: pl.Series) -> bool:
-    """Whether a text is over a column of another kind: of numbers, or of texts that repeat without it."""
-    values = below.str.strip_chars()
-    if bool(values.str.contains(_NUMBER).sum() > len(values) / 2):
-        return True
-    return name not in values and values.n_unique() <= len(values) / 2

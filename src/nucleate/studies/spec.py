@@ -141,7 +141,7 @@ class StudySpec(Settings):
         None takes the task's own.
     drop_missing : bool
         Whether rows with missing values are left out.
-    decimal, thousands, missing, encoding, sheet
+    decimal, thousands, missing, dates, encoding, sheet
         How the file is read, where that is not told from it: `nucleate.problems.Form`.
     hidden : tuple of int
     activation : Activation, or its name
@@ -178,6 +178,7 @@ class StudySpec(Settings):
     decimal: Literal[".", ","] | None = None
     thousands: Literal[",", ".", " ", "'"] | None = None
     missing: tuple[str, ...] = ()
+    dates: Literal["day-first", "month-first"] | None = None
     encoding: str | None = None
     sheet: str | None = None
     hidden: tuple[int, ...] = (128, 128)

@@ -7,6 +7,7 @@ from typing import Any
 
 from nucleate.errors import SpecError
 from nucleate.problems import FORM_FIELDS, Problem
+from nucleate.problems.files import name_of
 from nucleate.studies import Study, StudySpec, make_spec
 from nucleate.sweeping.executors import Executor
 from nucleate.sweeping.progress import show_progress
@@ -84,6 +85,8 @@ def sweep(
             spec = make_spec(data=str(data), **fields)
         else:
             spec = data.changed(**fields) if fields else data
+        if spec.data == "-":
+            raise SpecError("A study reads its data again, and standard input (-) is gone then; name a file.")
         problem = spec.load_problem()
     out = study_folder(spec) if out is None else out
     with_problem = isinstance(data, Problem)
@@ -102,7 +105,7 @@ def study_folder(spec: StudySpec) -> Path:
     ----------
     spec : StudySpec
     """
-    return Path("nucleate-studies") / f"{Path(spec.data).stem}-{spec.digest}"
+    return Path("nucleate-studies") / f"{name_of(Path(spec.data))}-{spec.digest}"
 
 
 def _spec_of(problem: Problem, fields: dict[str, Any]) -> StudySpec:

@@ -1,0 +1,163 @@
+"""Where data lie: one file, standard input, or the like files of a folder or a pattern."""
+
+import glob
+import gzip
+import re
+import sys
+import zlib
+from pathlib import Path
+
+from nucleate.errors import DataError
+
+TEXT = (".csv", ".tsv", ".txt")
+ENDINGS = f"{', '.join(TEXT)} (also with .gz), .xlsx, .parquet or .npz"
+STANDARD_INPUT = Path("-")
+
+_BINARY = {
+    b"PK\x03\x04": "a zip archive or an .xlsx file",
+    b"\xd0\xcf\x11\xe0": "an old .xls file or a protected spreadsheet",
+    b"PAR1": "a .parquet file",
+    b"\x1f\x8b": "a .gz file",
+    b"\x93NUMPY": "a .npy file",
+    b"%PDF": "a .pdf file",
+    b"\x89PNG": "a .png file",
+}
+
+
+def kind_of_file(path: Path) -> str:
+    """The ending that says what a file is, without that of its packing.
+
+    Raises
+    ------
+    DataError
+        If it is of no known type.
+    """
+    if path == STANDARD_INPUT:
+        return ".csv"
+    kind, packed = path.suffix.lower(), path.suffix.lower() == ".gz"
+    if packed:
+        kind = Path(path.stem).suffix.lower()
+    if kind == ".xlsm" and not packed:
+        return ".xlsx"
+    if kind in TEXT or (not packed and kind in (".xlsx", ".parquet", ".npz")):
+        return kind
+    if kind in (".xls", ".xlsb", ".ods"):
+        raise DataError(f"{path} is a spreadsheet of another kind than .xlsx; save it as .xlsx or as CSV.")
+    raise DataError(f"{path} is not a file of a known type; expected {ENDINGS}.")
+
+
+def is_pattern(path: Path) -> bool:
+    """Whether a path stands for several files, as in ``days/*.csv``."""
+    return glob.has_magic(str(path))
+
+
+def exists(path: Path) -> bool:
+    """Whether there is such a file or folder; no path that a system refuses is there."""
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False
+
+
+def name_of(path: Path) -> str:
+    """What data are called: a file's name without its endings, a folder's, or what a pattern says in letters.
+
+    >>> [name_of(Path(path)) for path in ("a/day.csv.gz", "days/*.csv", "days/run-?.csv")]
+    ['day', 'days', 'run']
+    """
+    name = path.name.removesuffix(".gz").rsplit(".", 1)[0] if path.suffix else path.name
+    if is_pattern(path) and not exists(path):
+        name = re.sub(r"\[[^]]*\]|[*?]", "", name).strip(" -_.") or path.parent.name or "files"
+    return name
+
+
+def files_of(path: Path) -> list[Path]:
+    """The files that a path stands for: itself, or those of a folder or a pattern in natural order, 2 before 10.
+
+    Raises
+    ------
+    DataError
+        If a folder or a pattern has no file of a known type, or files of several.
+    """
+    if path == STANDARD_INPUT:
+        return [path]
+    if exists(path) and path.is_dir():
+        try:
+            found = [file for file in path.iterdir() if file.is_file() and not file.name.startswith((".", "~$"))]
+        except OSError as error:
+            raise DataError(f"The folder {path} cannot be read ({error.strerror}); check its rights.") from error
+        found = [file for file in found if _is_known(file)]
+        what = f"The folder {path}"
+    elif is_pattern(path) and not exists(path):
+        found = [Path(file) for file in glob.glob(str(path)) if Path(file).is_file()]
+        what = f"The pattern {path}"
+    else:
+        return [path]
+    if not found:
+        raise DataError(f"{what} has no file of a known type; expected {ENDINGS}.")
+    kinds = sorted({kind_of_file(file) for file in found})
+    if len(kinds) > 1:
+        raise DataError(
+            f"{what} has files of several types ({', '.join(kinds)}); name those that belong together, such as "
+            f"'{(path if path.is_dir() else path.parent) / '*'}{kinds[0]}'."
+        )
+    return sorted(found, key=_naturally)
+
+
+def _is_known(path: Path) -> bool:
+    try:
+        return bool(kind_of_file(path))
+    except DataError:
+        return False
+
+
+def _naturally(path: Path) -> list[tuple[int, str]]:
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", path.name)]
+
+
+def content_of(path: Path) -> bytes:
+    """A file's bytes, unpacked.
+
+    Raises
+    ------
+    DataError
+        If it is missing, unreadable, or empty.
+    """
+    content = sys.stdin.buffer.read() if path == STANDARD_INPUT else _bytes_of(path)
+    if not content.strip(b" \t\r\n\x00\xef\xbb\xbf\xff\xfe"):
+        raise DataError(f"The file {path} is empty; expected columns with a target among them.")
+    return content
+
+
+def _bytes_of(path: Path) -> bytes:
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise DataError(f"There is no file {path}; check the path.") from None
+    except OSError as error:
+        raise DataError(f"The file {path} cannot be read ({error.strerror}); check the path and its rights.") from error
+    except ValueError:
+        raise DataError(f"The path {str(path)!r} has a character that no path has; check it.") from None
+    try:
+        return gzip.decompress(content) if path.suffix.lower() == ".gz" and content else content
+    except (OSError, EOFError, zlib.error) as error:
+        raise unreadable(path, "gzip", error) from error
+
+
+def refuse_binary(path: Path, content: bytes) -> None:
+    """Refuse what is no text, by how it begins or by its zeros.
+
+    Raises
+    ------
+    DataError
+        If the content is not text.
+    """
+    what = next((name for start, name in _BINARY.items() if content.startswith(start)), None)
+    if what:
+        raise DataError(f"{path} is not text, it begins as {what} does; give it the ending of what it is ({ENDINGS}).")
+
+
+def unreadable(path: Path, kind: str, error: Exception | str) -> DataError:
+    """The error of a file that is not what its name says."""
+    first_line = str(error).split("\n", 1)[0]
+    return DataError(f"The file {path} is not a readable {kind} file ({first_line}); write it again.")

@@ -1,0 +1,110 @@
+"""Names above columns: the header line found, also below a title, and columns that are no data left out."""
+
+import re
+from collections import Counter
+from pathlib import Path
+
+import polars as pl
+
+from nucleate._wording import count, name_columns
+from nucleate.errors import DataError
+from nucleate.problems.text import NUMBER, is_number
+
+_INDEX = r"Unnamed: \d+|__index_level_\d+__"
+"""What pandas calls a column of row numbers."""
+_TOP = 20
+"""A header line is sought in so many lines."""
+
+
+def with_header(path: Path, cells: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
+    """The rows below the header under its names, without an index or an empty column, and notes on what was left out.
+
+    Raises
+    ------
+    DataError
+        If a column has no name, two have the same, or the first line is none of names.
+    """
+    top = [[(cell or "").strip() for cell in row] for row in cells.head(_TOP).iter_rows()]
+    header, notes = _header_of(top)
+    rows, names = cells.slice(header + 1), top[header]
+    if re.match(r"#\s+\S", names[0]):
+        names = [names[0].lstrip("# "), *names[1:]]
+        notes.append("Left out the # before the first name.")
+    broken = [" ".join(name.split()) for name in names if "\n" in name]
+    if broken:
+        notes.append(f"The name of {name_columns(broken)} is written over several lines; they were joined.")
+    names = [" ".join(name.split()) for name in names]
+    kept = []
+    for place, name in enumerate(names):
+        column = rows[:, place].str.strip_chars() if not name or re.fullmatch(_INDEX, name) else None
+        if column is not None and not name and (column.fill_null("") == "").all():
+            notes.append(f"Left out column {place + 1}, which has neither a name nor values.")
+        elif column is not None and place == 0 and numbers_rows(column):
+            notes.append("Left out the first column, which only numbers the rows.")
+        else:
+            kept.append(place)
+    if len(kept) < len(names):
+        rows, names = rows[:, kept], [names[place] for place in kept]
+    _check_names(path, names, rows)
+    if names == [str(number) for number in range(len(names))]:
+        notes.append(f"The columns of {path} are named 0 to {len(names) - 1}, after its first line.")
+    rows.columns = names
+    return rows, notes
+
+
+def _header_of(top: list[list[str]]) -> tuple[int, list[str]]:
+    """Which line has the names, and a note on those above it."""
+    used = [place for place in range(len(top[0])) if any(row[place] for row in top)]
+    filled = [sum(map(bool, row)) for row in top]
+    header = 0
+    while header < len(top) - 1 and filled[header] == 0:
+        header += 1
+    # A title has one cell, where a table has three columns or more; names above texts alone would be lost for it.
+    fuller = next((place for place in range(header, len(top)) if filled[place] > 1), header)
+    has_numbers = any(is_number(cell) for row in top[fuller + 1 :] for cell in row)
+    if len(used) > 2 and has_numbers and not all(map(is_number, filter(None, top[fuller]))):
+        header = fuller
+    if filled[header] < len(used) or top[header][0].startswith("#"):
+        for place in range(header + 1, len(top) - 1):
+            names, below = ([row[column] for column in used] for row in top[place : place + 2])
+            is_comment = names[0].startswith("#")
+            if all(names) and not is_comment and not any(map(is_number, names)) and any(map(is_number, below)):
+                header = place
+            if all(names):
+                break
+    above = [" ".join(filter(None, row)) for row in top[:header]]
+    first = next(filter(None, above), "")
+    return header, [f"Left out {count(header, 'line')} above the header line: {first[:60]!r}."] if first else []
+
+
+def numbers_rows(values: pl.Series) -> bool:
+    """Whether a column only counts the rows, from 0 or 1."""
+    numbers = values.cast(pl.Int64, strict=False)
+    return len(numbers) > 1 and numbers[0] in (0, 1) and bool((numbers.diff(null_behavior="drop") == 1).all())
+
+
+def _check_names(path: Path, names: list[str], rows: pl.DataFrame) -> None:
+    if "" in names:
+        raise DataError(
+            f"Column {names.index('') + 1} of {path} has no name. Name it in the header line, or delete it if it only "
+            "numbers the rows."
+        )
+    numbers = [name for name in names if is_number(name)]
+    counted = [str(number) for number in range(len(names))]
+    if numbers and names not in (counted, [str(int(number) + 1) for number in counted]):
+        texts = [place for place, name in enumerate(names) if not is_number(name)]
+        if not any(_is_heading(names[place], rows[:, place]) for place in texts):
+            raise DataError(
+                f"The first line of {path} holds the number {numbers[0]}; add a header line that names the columns."
+            )
+    repeated = [name for name, times in Counter(names).items() if times > 1]
+    if repeated:
+        raise DataError(f"The file {path} has {name_columns(repeated)} more than once; give each column its own name.")
+
+
+def _is_heading(name: str, below: pl.Series) -> bool:
+    """Whether a text is over a column of another kind: of numbers, or of texts that repeat without it."""
+    values = below.str.strip_chars()
+    if bool(values.str.contains(f"^{NUMBER}$").sum() > len(values) / 2):
+        return True
+    return name not in values and values.n_unique() <= len(values) / 2

@@ -1,0 +1,111 @@
+"""Spreadsheets as people keep them: titles, merged cells, dates, texts that are numbers, several sheets."""
+
+import datetime
+
+import pytest
+
+from nucleate import DataError
+from nucleate.problems import Form, load_problem
+from nucleate.problems.reading import read_table
+
+from .workbooks import workbook
+
+
+@pytest.fixture
+def read(tmp_path):
+    def read(rows, sheet=None, **others):
+        (tmp_path / "data.xlsx").write_bytes(workbook({"Tabelle1": rows} | others))
+        return read_table(tmp_path / "data.xlsx", Form(sheet=sheet))
+
+    return read
+
+
+def test_cells_are_what_excel_shows(read):
+    table = read(
+        [
+            ["day", "moment", "at", "lasts", "number", "as text", "truth", "error"],
+            [
+                datetime.date(2024, 1, 5),
+                datetime.datetime(2024, 1, 5, 12, 30),
+                datetime.time(12, 30),
+                datetime.timedelta(hours=30),
+                0.1,
+                "１２",
+                True,
+                "#DIV/0!",
+            ],
+            [
+                datetime.date(2024, 1, 6),
+                None,
+                datetime.time(6, 45),
+                datetime.timedelta(hours=1),
+                1e-7,
+                "1,200",
+                False,
+                3,
+            ],
+        ]
+    ).table
+    assert table.to_dict(as_series=False) == {
+        "day": [datetime.date(2024, 1, 5), datetime.date(2024, 1, 6)],
+        "moment": [datetime.datetime(2024, 1, 5, 12, 30), None],
+        "at": [12.5, 6.75],
+        "lasts": [30.0, 1.0],
+        "number": [0.1, 1e-7],
+        "as text": [12, 1200],
+        "truth": [True, False],
+        "error": [None, 3],
+    }
+
+
+def test_a_title_and_merged_cells_above_the_header_are_left_out_with_a_note(read):
+    done = read([["売上報告 2024"], [], ["Inputs", None, "Output"], ["a", "b", "y"], [1, 2, 3], [4, 5, 6]])
+    assert done.table.rows(named=True) == [{"a": 1, "b": 2, "y": 3}, {"a": 4, "b": 5, "y": 6}]
+    assert done.notes == ("Left out 3 lines above the header line: '売上報告 2024'.",)
+
+
+def test_empty_rows_and_columns_are_left_out_with_notes(read):
+    done = read([["a", None, "y"], [1, None, 3], [None, None, None], [4, None, 6]])
+    assert done.table.rows() == [(1, 3), (4, 6)]
+    assert "Left out 1 row without a value (row 2)." in done.notes
+    assert "Left out column 2, which has neither a name nor values." in done.notes
+
+
+def test_headers_may_be_numbers(read):
+    assert read([[950, 952.5, "moisture"], [0, 2, 0.2], [1, 3, 0.1]]).table.columns == ["950", "952.5", "moisture"]
+
+
+def test_the_first_sheet_is_read_and_named_or_the_one_asked_for(read):
+    others = {"Two": [["c", "d"], [7, 8]], "空": []}
+    done = read([["a", "b"], [1, 2]], **others)
+    assert done.table.columns == ["a", "b"]
+    assert done.notes == ("The first of 3 sheets, 'Tabelle1', was read; --sheet names another.",)
+    assert read([["a", "b"], [1, 2]], sheet="Two", **others).table.rows() == [(7, 8)]
+    assert read([["a", "b"], [1, 2]], sheet="Two", **others).notes == ()
+    with pytest.raises(DataError, match=r"has no sheet 'Three'; its sheets are 'Tabelle1', 'Two', '空'"):
+        read([["a", "b"], [1, 2]], sheet="Three", **others)
+    with pytest.raises(DataError, match=r"sheet '空' of .* is empty; name another with --sheet"):
+        read([["a", "b"], [1, 2]], sheet="空", **others)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("data.xlsx", b"\xd0\xcf\x11\xe0" + "EncryptedPackage".encode("utf-16-le"), "is protected by a password"),
+        ("data.xlsx", b"\xd0\xcf\x11\xe0 junk", "is an old .xls file, whatever its name; save it as .xlsx"),
+        ("data.xls", b"\xd0\xcf\x11\xe0 junk", "is a spreadsheet of another kind than .xlsx; save it as .xlsx"),
+        ("data.ods", b"PK junk", "is a spreadsheet of another kind than .xlsx; save it as .xlsx"),
+        ("data.xlsx", b"PK\x03\x04 junk", "is not a readable xlsx file"),
+    ],
+)
+def test_other_spreadsheets_are_refused_in_a_sentence(tmp_path, name, content, says):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataError, match=says):
+        read_table(tmp_path / name)
+
+
+def test_a_spreadsheet_is_the_problem_of_the_same_text(tmp_path):
+    rows = [[k, k % 7, "yes" if k % 3 else "no", k / 8] for k in range(40)]
+    (tmp_path / "data.xlsx").write_bytes(workbook({"Data": [["a", "b", "c", "y"], *rows]}))
+    (tmp_path / "data.csv").write_text("a,b,c,y\n" + "".join(",".join(map(str, row)) + "\n" for row in rows))
+    assert load_problem(tmp_path / "data.xlsx").data_hash == load_problem(tmp_path / "data.csv").data_hash
