@@ -19,7 +19,14 @@ from nucleate.problems.reading import ENDINGS, Read, read_table
 
 
 class ProblemInfo(NamedTuple):
-    """A line of the catalogue; rows are those of all three parts, inputs and outputs those of a network."""
+    """A line of the catalogue; rows are those of all three parts, inputs and outputs those of a network.
+
+    Parameters
+    ----------
+    name, task : str
+    rows, inputs, outputs : int
+    source : str
+    """
 
     name: str
     task: str
@@ -66,12 +73,21 @@ _CATALOGUE = (
 
 
 def describe_problems() -> tuple[ProblemInfo, ...]:
-    """A line for each problem that `load_problem` knows by name: the real ones first, then the synthetic."""
+    """A line for each problem that `load_problem` knows by name: the real ones first, then the synthetic.
+
+    Returns
+    -------
+    tuple of ProblemInfo
+    """
     return _CATALOGUE
 
 
 def problem_names() -> tuple[str, ...]:
     """The names that `load_problem` knows.
+
+    Returns
+    -------
+    tuple of str
 
     Examples
     --------
@@ -112,6 +128,10 @@ def load_problem(
     **form
         How a text file or spreadsheet is to be read, where that is not told from the file: the arguments ``decimal``,
         ``thousands``, ``missing``, ``encoding`` and ``sheet`` of `Form`.
+
+    Returns
+    -------
+    Problem
 
     Examples
     --------

@@ -420,6 +420,10 @@ def make_spec(**fields: Any) -> StudySpec:
     **fields
         Those of `StudySpec`.
 
+    Returns
+    -------
+    StudySpec
+
     Raises
     ------
     SpecError
@@ -439,6 +443,10 @@ def read_spec(path: str | Path, **changes: Any) -> StudySpec:
     path : path
     **changes
         Fields by name; new init scales replace those of the file.
+
+    Returns
+    -------
+    StudySpec
 
     Raises
     ------

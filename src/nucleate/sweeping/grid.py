@@ -101,6 +101,10 @@ def study_folder(spec: StudySpec) -> Path:
     Parameters
     ----------
     spec : StudySpec
+
+    Returns
+    -------
+    Path
     """
     return Path("nucleate-studies") / f"{Path(spec.data).stem}-{spec.digest}"
 
