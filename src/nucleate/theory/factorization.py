@@ -138,7 +138,9 @@ def end_to_end(factors: Factors) -> Float[AnyArray, "c d"]:
 
 
 def draw_factors(shape: tuple[int, int], depth: int, scale: float, seed: int = 0) -> Factors:
-    """Factors of a (c, d) matrix with normal entries, as wide within as the longer side (as in Arora et al. 2019, arXiv 1905.13655).
+    """Factors of a (c, d) matrix with normal entries, as wide within as the longer side.
+
+    As in Arora et al. 2019, arXiv 1905.13655.
 
     Parameters
     ----------
