@@ -53,7 +53,7 @@ def test_an_optimizer_that_is_none(make, sentence):
 
 
 def test_what_an_optimizer_is_made_of():
-    with pytest.raises(nucleate.SpecError, match="such as optax.sgd, not what it returns"):
+    with pytest.raises(nucleate.SpecError, match=r"such as optax\.sgd, not what it returns"):
         Optimizer("own", optax.sgd(0.1))
     with pytest.raises(nucleate.SpecError, match=r"'a' of the optimizer 'own' is \[1\]; files keep numbers and texts"):
         Optimizer("own", optax.sgd, a=[1])
