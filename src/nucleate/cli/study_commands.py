@@ -83,8 +83,8 @@ def sweep(given: dict[str, Any], out: Out = None, json: Json = False) -> None:
         results = study.results.to_dicts()
         print_json({"study": str(study.path), "results": results, "stuck": [one.to_json() for one in stuck]})
     else:
-        print_study(study)
         print_outlooks(stuck)
+        print_study(study)
 
 
 @takes(TRAIN_FLAGS)
@@ -103,8 +103,8 @@ def train(given: dict[str, Any], out: Out = None, json: Json = False) -> None:
         said = {"study": str(study.path), "result": result, "trajectory": trajectory}
         print_json(said | {"stuck": [one.to_json() for one in stuck]})
     else:
-        print_trajectory(study)
         print_outlooks(stuck)
+        print_trajectory(study)
 
 
 def _outlooks(study: "Study") -> "tuple[Outlook, ...]":
