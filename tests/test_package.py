@@ -1,11 +1,35 @@
 """The public names, and that verbs are functions."""
 
+import importlib
+import inspect
+import pkgutil
+import re
 import subprocess
 import sys
+from enum import Enum
+from typing import Protocol
 
 import pytest
 
 import nucleate
+from nucleate import theory
+
+PACKAGES = ["nucleate", *(f"nucleate.{found.name}" for found in pkgutil.iter_modules(nucleate.__path__) if found.ispkg)]
+
+
+def public_definitions():
+    """Every function and class that some package lists in its ``__all__``, once."""
+    packages = [importlib.import_module(name) for name in PACKAGES]
+    listed = [getattr(package, name) for package in packages for name in getattr(package, "__all__", ())]
+    defined = {id(one): one for one in listed if inspect.isfunction(one) or inspect.isclass(one)}
+    return [
+        one for one in defined.values() if not (inspect.isclass(one) and issubclass(one, (Enum, Exception, Protocol)))
+    ]
+
+
+def says(definition, *sections):
+    lines = (inspect.getdoc(definition) or "").split("\n")
+    return any(f"{section}\n{'-' * len(section)}" in "\n".join(lines) for section in sections)
 
 
 @pytest.mark.parametrize("name", nucleate.__all__)
@@ -23,3 +47,18 @@ def test_an_unknown_name_is_an_attribute_error():
 def test_sweep_is_a_function_in_whatever_order_it_is_imported(first):
     code = f"{first}; assert callable(nucleate.sweep) and nucleate.Study"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("definition", public_definitions(), ids=lambda one: f"{one.__module__}.{one.__name__}")
+def test_every_public_definition_says_what_it_takes_and_returns(definition):
+    signature = inspect.signature(definition)
+    if signature.parameters:
+        assert says(definition, "Parameters", "Attributes")
+    if inspect.isfunction(definition) and signature.return_annotation not in (None, "None"):
+        assert says(definition, "Returns", "Yields")
+
+
+@pytest.mark.parametrize("name", [name for name in theory.__all__ if inspect.isfunction(getattr(theory, name))])
+def test_every_statement_of_theory_says_whose_it_is(name):
+    doc = getattr(theory, name).__doc__
+    assert "arXiv" in doc or re.search(r"\bhere\b", doc)

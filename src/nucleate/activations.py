@@ -344,5 +344,10 @@ def get_activation(name: str) -> Activation:
 
 
 def activation_names() -> tuple[str, ...]:
-    """The names of all registered activations, the package's own first."""
+    """The names of all registered activations, the package's own first.
+
+    Returns
+    -------
+    tuple of str
+    """
     return tuple(_BUILT_IN | _REGISTERED)

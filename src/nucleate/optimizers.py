@@ -138,7 +138,8 @@ class Optimizer:
             raise self._refused("cannot take a step", error) from error
         for what, one, other in zip(("updates", "state"), before, after, strict=True):
             shapes = [[leaf.shape for leaf in jax.tree.leaves(tree)] for tree in (one, other)]
-            if jax.tree.structure(one) != jax.tree.structure(other) or shapes[0] != shapes[1]:
+            kinds: list[Any] = [jax.tree.structure(tree) for tree in (one, other)]
+            if kinds[0] != kinds[1] or shapes[0] != shapes[1]:
                 raise SpecError(
                     f"The optimizer {self.name!r} makes {what} of other shapes than it is given; its update must "
                     "return updates like the gradients, and a state like the one before."

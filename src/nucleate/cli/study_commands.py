@@ -98,8 +98,8 @@ def sweep(
         said = {"study": str(study.path), "results": results, "stuck": [one.to_json() for one in stuck]}
         print_json(said | judgement_as_json(study))
     else:
-        print_study(study)
         print_outlooks(stuck)
+        print_study(study)
 
 
 @takes(TRAIN_FLAGS)
@@ -118,8 +118,8 @@ def train(given: dict[str, Any], out: Out = None, json: Json = False) -> None:
         said = {"study": str(study.path), "result": result, "trajectory": trajectory}
         print_json(said | {"stuck": [one.to_json() for one in stuck]} | judgement_as_json(study))
     else:
-        print_trajectory(study)
         print_outlooks(stuck)
+        print_trajectory(study)
 
 
 def _outlooks(study: "Study") -> "tuple[Outlook, ...]":

@@ -185,7 +185,13 @@ class Experiment(Generic[S]):
 
 
 class Finding(NamedTuple):
-    """A measured number and the criterion it was held against."""
+    """A measured number and the criterion it was held against.
+
+    Parameters
+    ----------
+    criterion : Criterion
+    number : float
+    """
 
     criterion: Criterion
     number: float
@@ -276,14 +282,31 @@ class Verdict:
 
 
 def save_verdict(verdict: Verdict, figure: Figure) -> None:
-    """Write the figure in all formats, and last the verdict: where it is, the experiment is finished."""
+    """Write the figure in all formats, and last the verdict: where it is, the experiment is finished.
+
+    Parameters
+    ----------
+    verdict : Verdict
+    figure : matplotlib Figure
+    """
     for format in FORMATS:
         save(figure, verdict.figure.with_suffix(f".{format}"))
     write_json(verdict.figure.with_suffix(".json"), verdict.to_dict())
 
 
 def load_verdict(experiment: Experiment[Any], out: Path, *, quick: bool) -> Verdict | None:
-    """The verdict kept in ``out`` for this very experiment, measurement, size and version, if there is one."""
+    """The verdict kept in ``out`` for this very experiment, measurement, size and version, if there is one.
+
+    Parameters
+    ----------
+    experiment : Experiment
+    out : Path
+    quick : bool
+
+    Returns
+    -------
+    Verdict or None
+    """
     try:
         kept = read_json(out / f"{experiment.name}.json")
         found = [finding["number"] for finding in kept["findings"]]

@@ -47,6 +47,14 @@ class Export:
 def check_export_path(path: str | Path) -> Path:
     """The path, if a file can go there.
 
+    Parameters
+    ----------
+    path : path
+
+    Returns
+    -------
+    Path
+
     Raises
     ------
     SpecError
@@ -152,6 +160,15 @@ def _test_rows(problem: Problem) -> pl.DataFrame:
 
 def time_inference(network: Network, problem: Problem) -> float:
     """The seconds that onnxruntime takes for 1024 rows on one thread, the median of 30 calls.
+
+    Parameters
+    ----------
+    network : Network
+    problem : Problem
+
+    Returns
+    -------
+    float
 
     Raises
     ------

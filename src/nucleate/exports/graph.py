@@ -77,6 +77,15 @@ _Affine = tuple[Float[np.ndarray, "fan_out fan_in"], Float[np.ndarray, " fan_out
 def has_onnx_form(network: Network, loss: Loss) -> bool:
     """Whether a network trained with this loss can be an ONNX file: its activation and the loss's link have a form.
 
+    Parameters
+    ----------
+    network : Network
+    loss : Loss
+
+    Returns
+    -------
+    bool
+
     Examples
     --------
     >>> from nucleate import InitScale
@@ -255,7 +264,18 @@ class Session:
 
 
 def raw_rows(preprocessing: Preprocessing, x: Float[np.ndarray, "n d"]) -> pl.DataFrame:
-    """Raw rows that encode to ``x``, without the constant columns; a category that training did not have is ""."""
+    """Raw rows that encode to ``x``, without the constant columns; a category that training did not have is "".
+
+    Parameters
+    ----------
+    preprocessing : Preprocessing
+    x : array of shape (n, d)
+        Encoded rows.
+
+    Returns
+    -------
+    polars DataFrame
+    """
     table: dict[str, Any] = {}
     at = 0
     for column in preprocessing.inputs:

@@ -56,6 +56,10 @@ def predict(
     **form
         As in `nucleate.load_problem`; what is not given is as in training.
 
+    Returns
+    -------
+    Predictions
+
     Raises
     ------
     DataError

@@ -41,5 +41,16 @@ def in_plane(
 
 
 def unit_vectors(snapshots: Sequence[Snapshot], layer: int) -> Float[np.ndarray, "snapshots k fan_in"]:
-    """The directions of a layer, from 0, in all snapshots, in float64."""
+    """The directions of a layer, from 0, in all snapshots, in float64.
+
+    Parameters
+    ----------
+    snapshots : sequence of Snapshot
+    layer : int
+        Counted from 0.
+
+    Returns
+    -------
+    array of shape (snapshots, m, k)
+    """
     return np.stack([taken.directions[layer] for taken in snapshots]).astype(np.float64)

@@ -89,12 +89,27 @@ def quiet(panel: Axes) -> None:
 
 
 def legend(panel: Axes, **options: Any) -> None:
-    """A legend without a frame; ``options`` as of `matplotlib.axes.Axes.legend`."""
+    """A legend without a frame; ``options`` as of `matplotlib.axes.Axes.legend`.
+
+    Parameters
+    ----------
+    panel : matplotlib Axes
+    **options
+        Of its method ``legend``.
+    """
     panel.legend(**{"frameon": False, "fontsize": "small"} | options)
 
 
 def colors(count: int) -> Sequence[tuple[float, float, float, float]]:
     """Colors for an ordered family, from dark to light, told apart by the color-blind and in grey.
+
+    Parameters
+    ----------
+    count : int
+
+    Returns
+    -------
+    sequence of RGBA tuples
 
     Examples
     --------
@@ -106,7 +121,16 @@ def colors(count: int) -> Sequence[tuple[float, float, float, float]]:
 
 
 def png(figure: Figure) -> bytes:
-    """The figure as a PNG file's bytes, at 220 dots an inch."""
+    """The figure as a PNG file's bytes, at 220 dots an inch.
+
+    Parameters
+    ----------
+    figure : matplotlib Figure
+
+    Returns
+    -------
+    bytes
+    """
     return _to_bytes(figure, "png")
 
 

@@ -17,7 +17,12 @@ NEAR = 0.8
 
 @dataclass(frozen=True)
 class StepForecast:
-    """The first step at which the loss will have fallen by some share, and the interval it is expected in."""
+    """The first step at which the loss will have fallen by some share, and the interval it is expected in.
+
+    Parameters
+    ----------
+    estimate, lower, upper : int
+    """
 
     estimate: int
     lower: int

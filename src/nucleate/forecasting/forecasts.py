@@ -284,6 +284,12 @@ class Outcome:
 
     ``drop_steps`` are None where the loss did not fall so far in the steps that were trained; ``condensed_share`` and
     ``sides`` are those of the step at which the loss had fallen by 10 %, or of the last.
+
+    Parameters
+    ----------
+    drop_steps : dict of float to (int or None)
+    condensed_share : float
+    sides : array of shape (m_1,)
     """
 
     drop_steps: dict[float, int | None]

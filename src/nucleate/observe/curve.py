@@ -87,6 +87,10 @@ def stages(steps: Int[np.ndarray, " t"], loss: Float[np.ndarray, " t"], plateau_
         The loss of the best constant output, where the model can learn one: falling to it is not yet learning from the
         inputs, so the plateau ends below it. The loss at the start where that is smaller, or nothing is given.
 
+    Returns
+    -------
+    Stages
+
     Examples
     --------
     A sigmoid descent from 1 to 1/2 around step 1000:

@@ -17,6 +17,14 @@ def cosine_similarity(vectors: Float[np.ndarray, "m k"]) -> Float[np.ndarray, "m
     A dead neuron, a row of zeros, has no direction: its cosine is 0 with all others and with itself. All others have
     1 on the diagonal, so that the diagonal tells who is alive.
 
+    Parameters
+    ----------
+    vectors : array of shape (m, k)
+
+    Returns
+    -------
+    array of shape (m, m)
+
     Examples
     --------
     >>> cosine_similarity(np.array([[1.0, 0.0], [-2e-200, 0.0], [0.0, 0.0]]))
@@ -55,6 +63,15 @@ def leading_order(cosine: Float[np.ndarray, "m m"]) -> Int[np.ndarray, " m"]:
 
 def condensed_pairs(vectors: Float[np.ndarray, "m k"], threshold: float = 0.9) -> float:
     """The share of the pairs of neurons with ``|cos| > threshold``; 1 for a single neuron, which has no pair.
+
+    Parameters
+    ----------
+    vectors : array of shape (m, k)
+    threshold : float
+
+    Returns
+    -------
+    float
 
     Examples
     --------
@@ -164,6 +181,15 @@ def alignment(vectors: Float[np.ndarray, "m k"], target: Float[np.ndarray, " k"]
 
     For a squared error and an activation with slope 1 at zero, the target of the first layer is the mean of
     ``y_i x_i`` (Chen and Luo 2024, arXiv 2402.15958), with 1 appended to ``x_i`` where the layer has a bias.
+
+    Parameters
+    ----------
+    vectors : array of shape (m, k)
+    target : array of shape (k,)
+
+    Returns
+    -------
+    array of shape (m,)
 
     Raises
     ------

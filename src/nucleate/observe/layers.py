@@ -117,6 +117,15 @@ def layers_of(model: Any, x: Float[np.ndarray, "n d"]) -> tuple[Layer, ...]:
 
     A model of another kind without that method has none, and nothing of it is measured but its losses.
 
+    Parameters
+    ----------
+    model : model
+    x : array of shape (n, d)
+
+    Returns
+    -------
+    tuple of Layer
+
     Raises
     ------
     ArchitectureError
@@ -188,6 +197,10 @@ def neurons(network: Network, layer: int) -> Float[np.ndarray, "m fan_in_and_bia
     layer : int
         1 for the first hidden layer, up to L - 1.
 
+    Returns
+    -------
+    array of shape (m, fan_in), or (m, fan_in + 1) with a bias
+
     Raises
     ------
     ArchitectureError
@@ -214,6 +227,14 @@ def amplitudes(network: Network) -> tuple[Float[np.ndarray, " m"], ...]:
 
     For a homogeneous activation of degree 1 it is the same for all weights that make the same function.
 
+    Parameters
+    ----------
+    network : Network
+
+    Returns
+    -------
+    tuple of arrays of shape (m_l,)
+
     Examples
     --------
     >>> from nucleate import InitScale
@@ -231,6 +252,15 @@ def contributions(network: Network, x: Float[np.ndarray, "n d"]) -> tuple[Float[
     """What each neuron adds to the next layer on data, a hidden layer each.
 
     The root mean square of its activation over the rows of ``x`` times the norm of its outgoing weights.
+
+    Parameters
+    ----------
+    network : Network
+    x : array of shape (n, d)
+
+    Returns
+    -------
+    tuple of arrays of shape (m_l,)
 
     Examples
     --------
@@ -263,6 +293,10 @@ def effective_neurons(
         As by `nucleate.observe.contributions`.
     signed, threshold
         As in `nucleate.observe.directions`.
+
+    Returns
+    -------
+    float
 
     Examples
     --------

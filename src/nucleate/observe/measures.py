@@ -93,6 +93,10 @@ def measure(
         For a `Network`: the direction, or directions, which neurons of the first layer are to take, bias included where
         there is one. Of several, the nearest to a neuron counts.
 
+    Returns
+    -------
+    dict of str to float
+
     Examples
     --------
     >>> from nucleate import InitScale, Network
@@ -109,13 +113,33 @@ def measure(
 
 
 def evaluation_rows(x: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "rows d"]:
-    """The rows on which layers are looked at: all, or 512 evenly spaced ones."""
+    """The rows on which layers are looked at: all, or 512 evenly spaced ones.
+
+    Parameters
+    ----------
+    x : array of shape (n, d)
+
+    Returns
+    -------
+    array of shape (rows, d)
+    """
     x = np.asarray(x)
     return x[np.linspace(0, len(x) - 1, MAX_ROWS).astype(int)] if len(x) > MAX_ROWS else x
 
 
 def measure_layers(layers: Sequence[Layer], start: Sequence[Layer], measures: Sequence[Measure]) -> dict[str, float]:
-    """`measure` of layers that are known already, and were at the start."""
+    """`measure` of layers that are known already, and were at the start.
+
+    Parameters
+    ----------
+    layers, start : sequence of Layer
+        Now, and at the start of the run.
+    measures : sequence of Measure
+
+    Returns
+    -------
+    dict of str to float
+    """
     with single_blas_thread():
         rows = [_measure_layer(layer, first, measures) for layer, first in zip(layers, start, strict=True)]
     return {
@@ -148,6 +172,14 @@ def _number(measure: Measure, layer: Layer, start: Layer) -> float:
 
 def check_measures(measures: Sequence[Measure]) -> tuple[Measure, ...]:
     """The measures, if that is what they are.
+
+    Parameters
+    ----------
+    measures : sequence of Measure
+
+    Returns
+    -------
+    tuple of Measure
 
     Raises
     ------

@@ -24,6 +24,14 @@ class Ranks(NamedTuple):
 def stable_rank(matrix: Float[np.ndarray, "m k"]) -> float:
     """``|A|_F^2 / |A|_2^2``: the energy in units of the strongest direction's (Rudelson and Vershynin 2007).
 
+    Parameters
+    ----------
+    matrix : array of shape (m, k)
+
+    Returns
+    -------
+    float
+
     Examples
     --------
     >>> stable_rank(np.diag([2.0, 1.0, 0.0]))
@@ -34,6 +42,14 @@ def stable_rank(matrix: Float[np.ndarray, "m k"]) -> float:
 
 def effective_rank(matrix: Float[np.ndarray, "m k"]) -> float:
     """The exponential of the entropy of the singular values divided by their sum (Roy and Vetterli 2007).
+
+    Parameters
+    ----------
+    matrix : array of shape (m, k)
+
+    Returns
+    -------
+    float
 
     Examples
     --------
@@ -48,6 +64,16 @@ def numerical_rank(matrix: Float[np.ndarray, "m k"], tolerance: float = TOLERANC
 
     The default counts the directions with at least a hundredth of the strongest one's effect. At the tolerance of
     rounding, 1e-7 or below, every trained matrix keeps the full rank of its random start.
+
+    Parameters
+    ----------
+    matrix : array of shape (m, k)
+    tolerance : float
+        Relative to the largest singular value.
+
+    Returns
+    -------
+    int
 
     Examples
     --------
@@ -73,6 +99,14 @@ def relative_distance(now: Float[np.ndarray, "..."], start: Float[np.ndarray, ".
 
     It stays near 0 in the linear regime and grows without bound with the width in the condensed one. From a start at
     zero it is infinite, or 0 for what did not move.
+
+    Parameters
+    ----------
+    now, start : arrays of one shape
+
+    Returns
+    -------
+    float
 
     Examples
     --------

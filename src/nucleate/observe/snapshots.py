@@ -37,6 +37,15 @@ class Snapshot(NamedTuple):
 def snapshot(layers: Sequence[Layer], step: int) -> Snapshot:
     """Take a snapshot of a model's layers.
 
+    Parameters
+    ----------
+    layers : sequence of Layer
+    step : int
+
+    Returns
+    -------
+    Snapshot
+
     Examples
     --------
     >>> from nucleate import InitScale, Network

@@ -53,6 +53,10 @@ def load_problem(
         How a text file or spreadsheet is to be read, where that is not told from the file: the arguments ``decimal``,
         ``thousands``, ``missing``, ``dates``, ``encoding`` and ``sheet`` of `Form`.
 
+    Returns
+    -------
+    Problem
+
     Examples
     --------
     >>> load_problem("sine-5d")

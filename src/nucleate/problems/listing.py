@@ -4,7 +4,14 @@ from typing import NamedTuple
 
 
 class ProblemInfo(NamedTuple):
-    """A line of the catalogue; rows are those of all three parts, inputs and outputs those of a network."""
+    """A line of the catalogue; rows are those of all three parts, inputs and outputs those of a network.
+
+    Parameters
+    ----------
+    name, task : str
+    rows, inputs, outputs : int
+    source : str
+    """
 
     name: str
     task: str
@@ -51,12 +58,21 @@ _CATALOGUE = (
 
 
 def describe_problems() -> tuple[ProblemInfo, ...]:
-    """A line for each problem that `load_problem` knows by name: the real ones first, then the synthetic."""
+    """A line for each problem that `load_problem` knows by name: the real ones first, then the synthetic.
+
+    Returns
+    -------
+    tuple of ProblemInfo
+    """
     return _CATALOGUE
 
 
 def problem_names() -> tuple[str, ...]:
     """The names that `load_problem` knows.
+
+    Returns
+    -------
+    tuple of str
 
     Examples
     --------

@@ -324,6 +324,10 @@ def get_loss(given: Any, *, known: bool = True) -> Loss:
     known : bool
         Whether the name must be one of `LOSSES`; otherwise another gives one that cannot train, but can be named.
 
+    Returns
+    -------
+    Loss
+
     Raises
     ------
     SpecError

@@ -13,7 +13,12 @@ MIN_ROWS = 4
 
 
 class Sizes(NamedTuple):
-    """How many rows each part has."""
+    """How many rows each part has.
+
+    Parameters
+    ----------
+    train, validation, test : int
+    """
 
     train: int
     validation: int
@@ -21,7 +26,13 @@ class Sizes(NamedTuple):
 
 
 class Rows(NamedTuple):
-    """Which rows each part has, in ascending order."""
+    """Which rows each part has, in ascending order.
+
+    Parameters
+    ----------
+    train, validation, test : arrays of int
+        Numbers of rows.
+    """
 
     train: Int[np.ndarray, " n_train"]
     validation: Int[np.ndarray, " n_validation"]
@@ -67,6 +78,17 @@ def split_rows(sizes: Sizes, seed: int, labels: Shaped[np.ndarray, " n"] | None 
     With labels the split is stratified: row r of a class's n_c shuffled rows stands at (r + 1/2) / n_c, and the parts
     are cut from all rows in the order of their standing, so that each takes its share of every class. Only within a
     class is it chance which rows a part has, and the test part may have none of a class of few rows.
+
+    Parameters
+    ----------
+    sizes : Sizes
+    seed : int
+    labels : array of shape (n,), optional
+        Classes, each split alike.
+
+    Returns
+    -------
+    Rows
 
     Examples
     --------

@@ -17,7 +17,13 @@ _PIECE = 1 << 16
 
 
 class Affine(NamedTuple):
-    """``W h + b``; rows of ``weights`` are neurons."""
+    """``W h + b``; rows of ``weights`` are neurons.
+
+    Parameters
+    ----------
+    weights : array of shape (fan_out, fan_in)
+    bias : array of shape (fan_out,)
+    """
 
     weights: Float[np.ndarray, "fan_out fan_in"]
     bias: Float[np.ndarray, " fan_out"]
@@ -99,7 +105,14 @@ class WideLayer(NamedTuple):
 
 
 class NarrowLayer(NamedTuple):
-    """The layer with fewer neurons, the next one as it then reads them, and what the method knows of the loss."""
+    """The layer with fewer neurons, the next one as it then reads them, and what the method knows of the loss.
+
+    Parameters
+    ----------
+    incoming, outgoing : Affine
+    trace : object
+        What the method's bound asks of it.
+    """
 
     incoming: Affine
     outgoing: Affine
@@ -145,5 +158,20 @@ class Method:
 
 
 def keep_neurons(layer: WideLayer, neurons: np.ndarray, outgoing: Affine, trace: Any = None) -> NarrowLayer:
-    """The layer with some of its neurons as they are."""
+    """The layer with some of its neurons as they are.
+
+    Parameters
+    ----------
+    layer : WideLayer
+    neurons : array of int
+        Which.
+    outgoing : Affine
+        What reads them.
+    trace : object
+        What the method's bound asks of it.
+
+    Returns
+    -------
+    NarrowLayer
+    """
     return NarrowLayer(Affine(layer.incoming.weights[neurons], layer.incoming.bias[neurons]), outgoing, trace)

@@ -123,6 +123,14 @@ def reduce(
 def get_method(given: Any) -> Method:
     """The method of that name; a `Method` is returned as it is.
 
+    Parameters
+    ----------
+    given : str or Method
+
+    Returns
+    -------
+    Method
+
     Raises
     ------
     SpecError

@@ -175,6 +175,10 @@ class Reduction:
 def guarantee(reduction: Reduction) -> dict[str, str]:
     """What is kept with a file of the reduced network: where it comes from, and how sure it is.
 
+    Parameters
+    ----------
+    reduction : Reduction
+
     Returns
     -------
     dict of str to str

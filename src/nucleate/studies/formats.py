@@ -77,6 +77,10 @@ def snapshots_to_bytes(snapshots: Sequence[Snapshot]) -> bytes:
     ----------
     snapshots : sequence of Snapshot
         Of one run.
+
+    Returns
+    -------
+    bytes
     """
     tensors = {"steps": np.stack([taken.step for taken in snapshots])}
     for family in _FAMILIES:

@@ -18,7 +18,14 @@ CHUNK = 16
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """One cell of the grid: its number in the study, and what sets it apart."""
+    """One cell of the grid: its number in the study, and what sets it apart.
+
+    Parameters
+    ----------
+    number : int
+    scale, learning_rate : float
+    seed : int
+    """
 
     number: int
     scale: float
@@ -28,7 +35,13 @@ class PlannedRun:
 
 @dataclass(frozen=True)
 class Chunk:
-    """Consecutive runs that are trained together and stored in one file."""
+    """Consecutive runs that are trained together and stored in one file.
+
+    Parameters
+    ----------
+    number : int
+    runs : tuple of PlannedRun
+    """
 
     number: int
     runs: tuple[PlannedRun, ...]

@@ -421,6 +421,10 @@ def make_spec(**fields: Any) -> StudySpec:
     **fields
         Those of `StudySpec`.
 
+    Returns
+    -------
+    StudySpec
+
     Raises
     ------
     SpecError
@@ -440,6 +444,10 @@ def read_spec(path: str | Path, **changes: Any) -> StudySpec:
     path : path
     **changes
         Fields by name; new init scales replace those of the file.
+
+    Returns
+    -------
+    StudySpec
 
     Raises
     ------

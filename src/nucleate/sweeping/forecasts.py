@@ -148,6 +148,10 @@ def name_directions(problem: Problem, directions: Float[np.ndarray, "k d"]) -> l
     ----------
     problem : Problem
     directions : array of shape (k, d), or (k, d + 1) with a first-layer bias
+
+    Returns
+    -------
+    list of dict of str to float
     """
     names = [*problem.preprocessing.encoded_inputs, "bias"]
     return [dict(zip(names, direction.tolist(), strict=False)) for direction in directions]

@@ -104,6 +104,10 @@ def study_folder(spec: StudySpec) -> Path:
     Parameters
     ----------
     spec : StudySpec
+
+    Returns
+    -------
+    Path
     """
     return Path("nucleate-studies") / f"{name_of(Path(spec.data))}-{spec.digest}"
 

@@ -166,7 +166,7 @@ def three_layers(state: Any) -> Any:
     a, W2, b = map(np.shape, state)
     if (*a, *b) != W2:
         raise ArchitectureError(f"The layers a {a}, W2 {W2}, b {b} do not fit; expected W2 of shape {(*a, *b)}.")
-    return type(state)(*map(_kept, state)) if isinstance(state, tuple) and hasattr(state, "_fields") else state
+    return tuple(map(_kept, state))
 
 
 def _kept(layer: Any) -> Any:

@@ -32,7 +32,13 @@ GRID = np.linspace(0.0, 40.0, 1001)
 
 
 class Conditions(NamedTuple):
-    """Four conditions: truth values at a state, or for `condensation` the `Times` at which they first hold."""
+    """Four conditions: truth values at a state, or for `condensation` the `Times` at which they first hold.
+
+    Parameters
+    ----------
+    inputs_grow, all_grow, certified_by_balance, certified_by_signs : bool or Times
+        S1b, S1, F and S2 of docs/theory.md.
+    """
 
     inputs_grow: Any
     """S1b: ``b_k (W2^T a)_k > 0`` for all k; each ``|b_k|`` is growing. Can be lost again."""
@@ -45,14 +51,31 @@ class Conditions(NamedTuple):
 
 
 class Times(NamedTuple):
-    """Times and what is then left until the blow-up; NaN for what does not happen before R has grown by e^40."""
+    """Times and what is then left until the blow-up; NaN for what does not happen before R has grown by e^40.
+
+    Parameters
+    ----------
+    time, remaining : array or float
+        Since the start, and until the blow-up.
+    """
 
     time: Float[np.ndarray, "..."]
     remaining: Float[np.ndarray, "..."]
 
 
 class Condensation(NamedTuple):
-    """How the neurons of the first layer condense."""
+    """How the neurons of the first layer condense.
+
+    Parameters
+    ----------
+    blowup : BlowupTime
+    conditions : Conditions of Times
+        When each condition begins to hold.
+    sides : array of shape (m1,)
+        1 or -1.
+    changed : array of bool, shape (m1,)
+    aligned : Times
+    """
 
     blowup: BlowupTime
     first: Conditions

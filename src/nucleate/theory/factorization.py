@@ -37,7 +37,7 @@ Factors = tuple[Float[AnyArray, "fan_out fan_in"], ...]
 
 
 def completion_loss(rows: ArrayLike, columns: ArrayLike, values: ArrayLike) -> MatrixLoss:
-    """``1/(2n) sum_i (X[row_i, column_i] - value_i)^2``: some entries of a matrix are known.
+    """``1/(2n) sum_i (X[row_i, column_i] - value_i)^2``: some entries are known (Arora et al. 2019, arXiv 1905.13655).
 
     Parameters
     ----------
@@ -74,7 +74,7 @@ def completion_loss(rows: ArrayLike, columns: ArrayLike, values: ArrayLike) -> M
 
 
 def sensing_loss(operators: ArrayLike, values: ArrayLike) -> MatrixLoss:
-    """``1/(2n) sum_i (<A_i, X> - value_i)^2``: some linear measurements of a matrix are known.
+    """``1/(2n) sum_i (<A_i, X> - value_i)^2``: some linear measurements are known (Arora et al., arXiv 1905.13655).
 
     Parameters
     ----------
@@ -123,7 +123,7 @@ def _sensing(
 
 
 def end_to_end(factors: Factors) -> Float[AnyArray, "c d"]:
-    """The end-to-end matrix ``W_L ... W_1`` of factors ``W_1, ..., W_L``.
+    """The end-to-end matrix ``W_L ... W_1`` of factors ``W_1, ..., W_L`` (Arora et al. 2019, arXiv 1905.13655).
 
     Parameters
     ----------
@@ -139,6 +139,8 @@ def end_to_end(factors: Factors) -> Float[AnyArray, "c d"]:
 
 def draw_factors(shape: tuple[int, int], depth: int, scale: float, seed: int = 0) -> Factors:
     """Factors of a (c, d) matrix with normal entries, as wide within as the longer side.
+
+    As in Arora et al. 2019, arXiv 1905.13655.
 
     Parameters
     ----------
@@ -176,7 +178,15 @@ def draw_factors(shape: tuple[int, int], depth: int, scale: float, seed: int = 0
 
 
 class FactorizationForecast(NamedTuple):
-    """What the measurements say before any training."""
+    """What the measurements say before any training.
+
+    Parameters
+    ----------
+    left, right : arrays of shape (c,) and (d,)
+        The top singular vectors of ``M``.
+    rate : float
+    blowup : BlowupTime
+    """
 
     left: Float[np.ndarray, " c"]
     rate: float

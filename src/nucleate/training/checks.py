@@ -68,6 +68,11 @@ def check_runs(
 def check_fit(model: Any, problem: Problem) -> None:
     """Refuse a model whose inputs and outputs are not those of the problem.
 
+    Parameters
+    ----------
+    model : model
+    problem : Problem
+
     Raises
     ------
     SpecError
@@ -102,6 +107,11 @@ def check_fit(model: Any, problem: Problem) -> None:
 
 def check_batch_size(problem: Problem, batch_size: int | None) -> None:
     """Refuse more rows a step than there are.
+
+    Parameters
+    ----------
+    problem : Problem
+    batch_size : int or None
 
     Raises
     ------

@@ -40,6 +40,11 @@ def train_many(
     **settings
         The fields of `Settings`: ``optimizer``, ``steps``, ``batch_size``, ``evaluations``, ``early_stopping``.
 
+    Returns
+    -------
+    list of Run
+        One for each model.
+
     Raises
     ------
     SpecError

@@ -56,6 +56,15 @@ class Settings(BaseModel):
 def make_settings(**fields: Any) -> Settings:
     """Checked `Settings`.
 
+    Parameters
+    ----------
+    **fields
+        Those of `Settings`.
+
+    Returns
+    -------
+    Settings
+
     Raises
     ------
     SpecError
@@ -68,7 +77,16 @@ def make_settings(**fields: Any) -> Settings:
 
 
 def spec_error(error: ValidationError) -> SpecError:
-    """The first thing wrong with a setting, as one sentence."""
+    """The first thing wrong with a setting, as one sentence.
+
+    Parameters
+    ----------
+    error : pydantic.ValidationError
+
+    Returns
+    -------
+    SpecError
+    """
     first = error.errors(include_url=False)[0]
     name = ".".join(map(str, first["loc"]))
     if first["type"] == "extra_forbidden":
@@ -100,6 +118,14 @@ def evaluation_steps(steps: int, evaluations: int) -> Int[np.ndarray, " evaluati
     """About ``evaluations`` steps from 0 to ``steps``, half of them evenly spaced and half evenly in the logarithm.
 
     Plateaus last from a few steps to nearly all of them, so neither spacing alone would show every run.
+
+    Parameters
+    ----------
+    steps, evaluations : int
+
+    Returns
+    -------
+    array of int
 
     Examples
     --------
