@@ -138,7 +138,7 @@ def _contents(study: Study, texts: dict[str, dict[str, str]]) -> dict[str, Any]:
 def _reduction(study: Study) -> tuple[Reduction | None, bool]:
     """What `nucleate.reduce` kept with the study, and whether something is there that cannot be used."""
     folder = study.path / FOLDER
-    if not folder.is_dir() or not any(folder.iterdir()):
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return None, False
     try:
         reduction = kept_reduction(study)
