@@ -239,6 +239,10 @@ def test_a_reduction_interrupted_before_its_end_is_none_yet(study, reduction, tm
     (folder / "reduction" / "reduction.json").unlink()
     with pytest.warns(UserWarning, match="does without a reduction: There is no reduction in"):
         report(folder, out=tmp_path / "page.html")
+    shutil.rmtree(folder / "reduction")
+    (folder / "reduction").touch()
+    with pytest.warns(UserWarning, match="does without a reduction: There is no reduction in"):
+        report(folder, out=tmp_path / "page.html")
     page = Reader((tmp_path / "page.html").read_text("utf-8"))
     assert load_texts("en")["reduction"]["none"] in page.text
 
