@@ -147,6 +147,11 @@ def _reduction(study: Study) -> tuple[Reduction | None, bool]:
         # One that was interrupted before its end is none yet.
         return None, (folder / "reduction.json").exists()
     usable = reduction.data_hash == study.data_hash and reduction.run in study.results["run"]
+    if not usable:
+        warnings.warn(
+            f"The page does without a reduction: that in {folder} is of other data or of no run here; reduce again.",
+            stacklevel=2,
+        )
     return (reduction, False) if usable else (None, True)
 
 
