@@ -136,7 +136,7 @@ def check_seal(content: bytes, place: str | None = None) -> None:
     """
     marks = list(_MARK.finditer(content))
     if not marks:
-        raise ValueError("it has no checksum of nucleate's")
+        raise ValueError("it has no checksum, so nucleate did not write it as it is")
     for found in marks:
         start, end = found.span(1)
         digest = hashlib.sha256(content[:start])

@@ -63,7 +63,7 @@ NETWORK = "study/weights/run-00000-best.safetensors"
     ("arguments", "says"),
     [
         (["gone.safetensors", "--data", "data.csv"], "There is no network file gone.safetensors"),
-        (["data.csv", "--data", "data.csv"], "readable safetensors file"),
+        (["data.csv", "--data", "data.csv"], "it has no checksum, so nucleate did not write it"),
         (["."], "holds no study"),
         ([NETWORK], "No data are named for the network"),
         ([NETWORK, "--data", "other.csv"], "no column 'a', which the model reads"),

@@ -216,7 +216,9 @@ def test_a_network_that_could_not_be_made_smaller_is_not_praised(study, reductio
 @pytest.mark.parametrize("harm", ["other data", "other run", "another study", "cut off", "no network"])
 def test_a_reduction_that_cannot_be_used_is_said_to_be_so_and_the_rest_is_shown(study, reduction, tmp_path, harm):
     folder = copied(study, tmp_path)
-    kept_with(folder, reduction, **{"other data": {"data_hash": "0"}, "other run": {"run": 99}}.get(harm, {}))
+    changes = {"other data": {"data_hash": "0"}, "other run": {"run": 99}}.get(harm, {})
+    with pytest.warns(UserWarning, match="; reduce again") if changes else nullcontext():
+        kept_with(folder, reduction, **changes)
     file = folder / "reduction" / "reduction.json"
     if harm == "another study":
         save_reduction(replace(reduction, run=2), folder / "reduction", "another")
@@ -224,8 +226,7 @@ def test_a_reduction_that_cannot_be_used_is_said_to_be_so_and_the_rest_is_shown(
         file.write_bytes(file.read_bytes()[:100])
     if harm == "no network":
         (folder / "reduction" / "network.safetensors").unlink()
-    said = nullcontext() if harm in ("other data", "other run") else pytest.warns(UserWarning, match="; reduce again")
-    with said:
+    with pytest.warns(UserWarning, match="; reduce again"):
         report(folder, out=tmp_path / "page.html")
     page = Reader((tmp_path / "page.html").read_text("utf-8"))
     texts = load_texts("en")
@@ -237,6 +238,10 @@ def test_a_reduction_interrupted_before_its_end_is_none_yet(study, reduction, tm
     folder = copied(study, tmp_path)
     kept_with(folder, reduction)
     (folder / "reduction" / "reduction.json").unlink()
+    with pytest.warns(UserWarning, match="does without a reduction: There is no reduction in"):
+        report(folder, out=tmp_path / "page.html")
+    shutil.rmtree(folder / "reduction")
+    (folder / "reduction").touch()
     with pytest.warns(UserWarning, match="does without a reduction: There is no reduction in"):
         report(folder, out=tmp_path / "page.html")
     page = Reader((tmp_path / "page.html").read_text("utf-8"))

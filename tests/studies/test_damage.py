@@ -148,6 +148,7 @@ def test_a_forged_network_is_named(study, name):
         ({"metric": None}, "its entry metric is None"),
         ({"parameters": 10**9}, "its networks have 39 parameters, not 1000000000"),
         ({"more": 1}, "its entry more is 1"),
+        ({"definitions": {"loss 'mine'": "0"}}, "its definitions have a loss 'mine', which the spec has not"),
         ({"spec": {"data": "sine-5d"}}, "give exactly one of gains|its entry spec"),
     ],
 )
@@ -179,10 +180,14 @@ def test_what_is_missing_or_too_much_is_named(study):
         sweep("sine-5d", out=study.path, progress=False, **GRID)
 
 
-def test_a_folder_where_a_file_belongs_is_refused_before_anything_is_trained(study, monkeypatch):
+@pytest.mark.parametrize("kind", ["folder", "loop"])
+def test_what_is_no_file_where_one_belongs_is_refused_before_anything_is_trained(study, monkeypatch, kind):
     file = study.path / "weights" / "run-00003-best.safetensors"
     file.unlink()
-    file.mkdir()
+    if kind == "folder":
+        file.mkdir()
+    else:
+        file.symlink_to(file.name)
     monkeypatch.setattr("nucleate.sweeping.runner.train_chunk", None)
     with pytest.raises(StudyError, match=r"run-00003-best.safetensors is in the way, for it is not a file"):
         sweep("sine-5d", out=study.path, progress=False, **GRID)

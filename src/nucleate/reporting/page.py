@@ -151,7 +151,7 @@ def _contents(study: Study, lang: str, texts: dict[str, dict[str, str]]) -> dict
 def _reduction(study: Study) -> tuple[Reduction | None, bool]:
     """What `nucleate.reduce` kept with the study, and whether something is there that cannot be used."""
     folder = study.path / FOLDER
-    if not folder.is_dir() or not any(folder.iterdir()):
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return None, False
     try:
         reduction = kept_reduction(study)
@@ -160,6 +160,11 @@ def _reduction(study: Study) -> tuple[Reduction | None, bool]:
         # One that was interrupted before its end is none yet.
         return None, (folder / "reduction.json").exists()
     usable = reduction.data_hash == study.data_hash and reduction.run in study.results["run"]
+    if not usable:
+        warnings.warn(
+            f"The page does without a reduction: that in {folder} is of other data or of no run here; reduce again.",
+            stacklevel=2,
+        )
     return (reduction, False) if usable else (None, True)
 
 

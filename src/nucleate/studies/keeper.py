@@ -311,7 +311,7 @@ def _refuse_what_is_in_the_way(study: Study) -> None:
     for folder in FOLDERS:
         with os.scandir(study.path / folder) as entries:
             for entry in entries:
-                if entry.name.startswith(("chunk-", "run-")) and not entry.is_file():
+                if entry.name.startswith(("chunk-", "run-")) and not os.path.isfile(entry):
                     raise StudyError(f"{entry.path} is in the way, for it is not a file; move it away.")
                 if folder in TABLES and entry.name.startswith("chunk-") and entry.name not in chunks:
                     raise StudyError(f"{entry.path} is in the way, for the study has no such chunk; move it away.")
