@@ -84,7 +84,7 @@ def test_where_a_small_start_brings_nothing_answer_and_advice_both_keep_the_larg
     said, advice, _ = told(monkeypatch, cells, seeds=2)
     assert "no smaller start is better than the largest (gain 1) beyond the noise of rows and seeds" in said
     assert "Keep the largest scale, gain 1, with learning rate 0.1" in advice
-    assert "do not end more condensed" in advice
+    assert "none ends condensed; the fewest neurons, 15.0, are left at gain 0.01" in advice
 
 
 def test_neurons_that_condensed_on_a_plateau_that_lasts_are_no_yes_and_no_no(monkeypatch):

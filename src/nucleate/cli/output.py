@@ -111,19 +111,22 @@ def judgement_as_json(study: "Study") -> dict[str, Any]:
     judgement = load_judgement(study)
     if judgement is None:
         return {}
+    findings = unjudged_findings(study)
     cells = [
         {
             study.spec.convention: cell.scale,
             "lr": cell.lr,
             **{name: getattr(cell, name) for name in ("learned", "stuck", "failed", "validation", "test")},
-            "compared": standing
-            and {
-                "with_best": comparison_as_json(standing.best),
-                "with_largest": comparison_as_json(standing.largest),
-                "with_largest_on_test": comparison_as_json(standing.largest_on_test),
+            # No cell is compared with itself.
+            "with_best": comparison_as_json(standing.best if standing and cell is not findings.best else None),
+            **{
+                f"with_{name}": comparison_as_json(
+                    getattr(standing, name) if standing and cell is not findings.largest_scale else None
+                )
+                for name in ("largest", "largest_on_test")
             },
         }
-        for cell, standing in zip(unjudged_findings(study).cells, judgement.standings, strict=True)
+        for cell, standing in zip(findings.cells, judgement.standings, strict=True)
     ]
     return {
         "recommended_run": judgement.run,

@@ -243,7 +243,10 @@ def recommendation(findings: Findings, texts: Texts) -> list[str]:
     elif chosen is findings.largest_scale and findings.smaller_are_stuck:
         key = "largest_stuck"
     elif chosen is findings.largest_scale:
-        key = "same" if len({cell.scale for cell in findings.good}) > 1 else "largest"
+        smaller = [cell for cell in findings.good if cell.scale != chosen.scale]
+        key = "same" if smaller else "largest"
+        fewest = min(smaller or [chosen], key=lambda cell: findings.size(cell.final))
+        fields |= {"fewest": say_neurons(fewest.final), "fewest_scale": f"{fewest.scale:g}"}
     elif findings.is_better(chosen):
         key = "better_condensed" if chosen.ends_condensed else "better"
     else:

@@ -183,7 +183,7 @@ def train_chunk(
         watched=[index for index, run in enumerate(chunk.runs) if run.seed == first_seed],
     )
     if checkpoint is not None:
-        _resume(batch, checkpoint, chunk)
+        resume(batch, checkpoint, chunk)
     while not batch.done:
         batch.advance(stop=stop)
         if stop():
@@ -193,7 +193,8 @@ def train_chunk(
     return _result(plan, chunk, batch.runs(), batch.layers, problem)
 
 
-def _resume(batch: Batch, checkpoint: bytes, chunk: Chunk) -> None:
+def resume(batch: Batch, checkpoint: bytes, chunk: Chunk) -> None:
+    """Take a batch to where a checkpoint of its chunk was written; raises `StudyError` if that is damaged."""
     try:
         batch.resume(checkpoint)
     except Exception as error:

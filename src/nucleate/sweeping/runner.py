@@ -33,7 +33,7 @@ from nucleate.studies import (
     tables,
     unjudged_findings,
 )
-from nucleate.sweeping.chunks import Delivery, Order, forecast_chunk, train_chunk
+from nucleate.sweeping.chunks import Delivery, Order, forecast_chunk, resume, train_chunk
 from nucleate.sweeping.executors import Executor, Task, check_executor
 from nucleate.sweeping.judging import narrow_network
 from nucleate.sweeping.progress import Progress
@@ -186,7 +186,7 @@ class _Work:
     def _train(self, chunk: Chunk, batch: Batch) -> list[Run]:
         """Train a batch that belongs to no chunk of the study, from where it was left."""
         if (kept := self._keeper.checkpoint(chunk)) is not None:
-            batch.resume(kept)
+            resume(batch, kept, chunk)
         while not batch.done:
             batch.advance(stop=self._interrupted)
             if self._interrupted():
