@@ -50,8 +50,8 @@ import warnings
 from sklearn.neural_network import MLPRegressor
 warnings.simplefilter("ignore")
 def fit():
-    MLPRegressor((64, 64), activation="tanh", alpha=0, batch_size=len(x), learning_rate_init=0.01, max_iter=3000,
-                 tol=0, n_iter_no_change=3000, random_state=0).fit(x, y)
+    MLPRegressor(hidden_layer_sizes=(64, 64), activation="tanh", alpha=0, batch_size=len(x), learning_rate_init=0.01,
+                 max_iter=3000, tol=0, n_iter_no_change=3000, random_state=0).fit(x, y)
 """,
     "PyTorch, the same training": """
 import torch

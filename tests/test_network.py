@@ -12,6 +12,7 @@ from safetensors.numpy import save, save_file
 
 from nucleate import ArchitectureError, InitScale, Network
 from nucleate._files import seal_tensors
+from nucleate.devices import float64
 from nucleate.network import read_metadata
 
 GAIN = InitScale("gain", 1.0)
@@ -180,3 +181,13 @@ def test_input_may_be_a_list_and_what_does_not_fit_is_refused():
     with pytest.raises(ArchitectureError, match=r"shape \(2, 5\); expected \(rows, 3\)"):
         network(jnp.ones((2, 5)))
     assert network([[1.0, 2.0, 3.0]]).shape == (1, 1)
+
+
+@pytest.mark.parametrize(("inputs", "width"), [(3, 1), (7, 64), (5, 1000), (64, 64)])
+def test_one_program_draws_the_numbers_that_jax_gives_for_each_shape(inputs, width):
+    drawn = Network.create(inputs, [width], 1, scale=InitScale("epsilon", 1.0), bias=True, seed=5, dtype="float64")
+    with float64():
+        for layer, (weight, bias) in enumerate(zip(drawn.weights, drawn.biases, strict=True)):
+            keys = jax.random.split(jax.random.fold_in(jax.random.key(5, impl="threefry2x32"), layer))
+            for part, key in zip((weight, bias), keys, strict=True):
+                assert np.array_equal(part, jax.random.normal(key, part.shape, "float64"))
