@@ -3,10 +3,13 @@
 Names load on first use, so that importing the package, and the command's help, stay fast.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from __future__ import annotations
 
+# As type checkers understand it; the module `typing` takes as long as the rest of the command's first imports.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from nucleate import figures, models, observe, optimizers, problems, theory
     from nucleate.activations import Activation, activation_names, get_activation, register_activation
     from nucleate.errors import ArchitectureError, DataError, NucleateError, SpecError, StudyError
@@ -101,6 +104,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    from importlib import import_module
+
     if name in _ROOMS:
         return import_module(f"nucleate.{name}")
     if name in _HOME_OF:

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from nucleate._wording import choose_one, shown
 from nucleate.devices import in_float64
 from nucleate.errors import ArchitectureError
 
@@ -302,8 +303,8 @@ def get_activation(name: str) -> Activation:
         If there is none, with the names there are.
     """
     known = _BUILT_IN | _REGISTERED
-    if name not in known:
-        raise ArchitectureError(f"There is no activation {name!r}; choose one of {', '.join(known)}.")
+    if not isinstance(name, str) or name not in known:
+        raise ArchitectureError(f"There is no activation {shown(name)}{choose_one(name, known)}.")
     return known[name]
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float
 
+from nucleate._wording import choose_one, shown
 from nucleate.devices import float64
 from nucleate.errors import SpecError
 
@@ -129,7 +130,7 @@ def get_optimizer(given: Any, *, known: bool = True) -> Optimizer:
     if isinstance(name, str) and not known:
         return Optimizer(name, None, **parameters)
     raise SpecError(
-        f"There is no optimizer {name!r}; choose one of {', '.join(OPTIMIZERS)}, or in Python pass an Optimizer of any "
+        f"There is no optimizer {shown(name)}{choose_one(name, OPTIMIZERS)}, or in Python pass an Optimizer of any "
         "optax transformation."
     )
 

@@ -142,15 +142,24 @@ def test_problems_lists_what_is_bundled():
         (["sweep", "absent.csv"], "absent.csv"),
         (["sweep", "own.csv", "--target", "prise"], "price"),
         (["sweep", "diabetes", "--gains", "0"], "init scale gain is 0.0; it must be positive"),
-        (["sweep", "diabetes", "--gains", "1", "--gammas", "2"], "Give exactly one of gains, epsilons and gammas"),
-        (["sweep", "diabetes", "--gains", "1,x"], "'1,x' is not a list of numbers such as 1,0.3,0.1"),
-        (["sweep", "diabetes", "--hidden", "8.5"], "'8.5' is not a list of whole numbers such as 128,128"),
-        (["forecast", "diabetes", "--budget", "0"], "Invalid value for '--budget'"),
-        (["forecast", "diabetes", "--nope"], "No such option: --nope"),
-        (["smelt"], "No such command 'smelt'"),
+        (
+            ["sweep", "diabetes", "--gains", "1", "--gammas", "2"],
+            "Give exactly one of --gains, --epsilons and --gammas; there is --gains and --gammas",
+        ),
+        (["sweep", "diabetes", "--gains", "1,x"], "--gains is '1,x'; it must be a list of numbers such as 1,0.3,0.1"),
+        (
+            ["sweep", "diabetes", "--hidden", "8.5"],
+            "--hidden is '8.5'; it must be a list of whole numbers such as 128,128",
+        ),
+        (["forecast", "diabetes", "--budget", "0"], "--budget is '0'; it must be 1 or more"),
+        (
+            ["forecast", "diabetes", "--nope"],
+            "There is no flag --nope of `nucleate forecast`; see `nucleate forecast --help`",
+        ),
+        (["smelt"], "There is no command 'smelt'; see `nucleate --help`"),
         (
             ["sweep", "diabetes", "--optimizer", "sgd"],
-            "but there is no optimizer 'sgd'; choose one of gd",
+            "but there is no optimizer 'sgd'; did you mean 'gd'? Choose one of gd",
         ),
         (
             ["sweep", "diabetes", "--momentum", "0.5"],
@@ -187,8 +196,9 @@ def test_without_a_command_the_help_is_printed():
 
 def test_debug_shows_where_an_error_came_from():
     result = nucleate("--debug", "sweep", "absent.csv")
-    assert result.returncode == 1
+    assert result.returncode == 2
     assert "Traceback" in result.stderr
+    assert result.stderr.endswith("\nnucleate: There is no file absent.csv; check the path.\n")
 
 
 def test_forecast_tells_steps_and_recommends_a_scale_and_check_confirms(tmp_path):

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from nucleate.cli.flags import FORECAST_FLAGS, SWEEP_FLAGS, TRAIN_FLAGS, Json, Out, spec_from, takes
+from nucleate.cli.interrupted import keeps
 from nucleate.cli.output import (
     print_forecast,
     print_json,
     print_study,
     print_trajectory,
-    say_interrupted,
     say_notes,
     working,
 )
@@ -104,7 +104,5 @@ def _run(spec: "StudySpec", out: Path | None) -> "Study":
     from nucleate.sweeping import sweep as run_sweep
 
     out = study_folder(spec) if out is None else out
-    try:
-        return run_sweep(spec, out=out)
-    except KeyboardInterrupt:
-        raise typer.Exit(say_interrupted(out)) from None
+    keeps(out)
+    return run_sweep(spec, out=out)

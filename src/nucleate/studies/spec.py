@@ -22,8 +22,9 @@ from pydantic import (
     model_validator,
 )
 
+from nucleate._files import path_fault, read_text
 from nucleate._fingerprints import fingerprint
-from nucleate._wording import say_error
+from nucleate._wording import name_parameter, say_error
 from nucleate.activations import Activation, get_activation
 from nucleate.errors import ArchitectureError, NucleateError, SpecError
 from nucleate.init_scale import Convention, InitScale
@@ -193,6 +194,14 @@ class StudySpec(Settings):
     dtype: Literal["float32", "float64"] = "float32"
     measures: tuple[AnyMeasure, ...] = ()
 
+    @field_validator("data")
+    @classmethod
+    def _path_that_can_be(cls, given: str) -> str:
+        fault = path_fault(given)
+        if fault is not None:
+            raise ValueError(f"{fault}; give another path")
+        return given
+
     @field_validator("hidden", "gains", "epsilons", "gammas", "lrs", mode="before")
     @classmethod
     def _one_number(cls, given: Any) -> Any:
@@ -216,7 +225,7 @@ class StudySpec(Settings):
     @classmethod
     def _some_and_no_doubles(cls, given: Any) -> Any:
         if given is not None and not given:
-            raise ValueError("at least one value is needed")
+            raise ValueError("it needs at least one value")
         return given
 
     @field_validator("hidden")
@@ -230,7 +239,7 @@ class StudySpec(Settings):
     @classmethod
     def _distinct(cls, given: Any) -> Any:
         if given is not None and len(set(given)) < len(given):
-            raise ValueError("no value may stand there twice")
+            raise ValueError("no value may stand there twice; leave the second one out")
         return given
 
     @field_validator("seeds")
@@ -260,15 +269,18 @@ class StudySpec(Settings):
     def _one_architecture(self) -> Self:
         given = [name for name in _OF_NETWORKS if name in self.model_fields_set]
         if self.model is not None and given:
-            raise ValueError(f"the model {_name(self.model)!r} makes its own architecture; leave out {given[0]}")
+            raise ValueError(
+                f"the model {_name(self.model)!r} makes its own architecture; leave out {name_parameter(given[0])}"
+            )
         return self
 
     @model_validator(mode="after")
     def _one_convention(self) -> Self:
         given = [name for name in _SCALES.values() if getattr(self, name) is not None]
         if len(given) != 1:
-            said = " and ".join(given) if given else "none of them"
-            raise ValueError(f"give exactly one of gains, epsilons and gammas; there is {said}")
+            *others, last = map(name_parameter, _SCALES.values())
+            said = " and ".join(map(name_parameter, given)) if given else "none of them"
+            raise ValueError(f"give exactly one of {', '.join(others)} and {last}; there is {said}")
         for value in self.scales:
             _said(InitScale, self.convention, value)
         return self
@@ -428,7 +440,7 @@ def make_spec(**fields: Any) -> StudySpec:
     try:
         return StudySpec(**fields)
     except ValidationError as error:
-        raise spec_error(error) from None
+        raise spec_error(error, StudySpec) from None
 
 
 def read_spec(path: str | Path, **changes: Any) -> StudySpec:
@@ -446,12 +458,25 @@ def read_spec(path: str | Path, **changes: Any) -> StudySpec:
         If the file is missing, is not valid TOML, or holds a wrong field.
     """
     try:
-        fields = tomllib.loads(Path(path).read_text("utf-8"))
+        text = read_text(Path(path))
     except OSError as error:
         raise SpecError(f"The spec {path} cannot be read ({error.strerror}); check the path.") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SpecError(f"The spec {path} is not valid TOML ({error}); correct it there.") from None
-    return make_spec(**_replaced(fields, changes))
+    except UnicodeDecodeError as error:
+        raise SpecError(f"The spec {path} is not UTF-8 text (at byte {error.start + 1}); save it as UTF-8.") from None
+    try:
+        fields = tomllib.loads(text)
+    except RecursionError:
+        raise SpecError(f"The spec {path} nests brackets too deep; write its values as plain lists.") from None
+    except ValueError as error:
+        raise SpecError(f"The spec {path} is not valid TOML ({str(error).split(';')[0]}); correct it there.") from None
+
+    def name(setting: str) -> str:
+        return name_parameter(setting) if setting in changes else f"The key {setting!r} of {path}"
+
+    try:
+        return StudySpec(**_replaced(fields, changes))
+    except ValidationError as error:
+        raise spec_error(error, StudySpec, name) from None
 
 
 def _replaced(fields: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
