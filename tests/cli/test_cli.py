@@ -3,17 +3,14 @@
 import json
 import subprocess
 import sys
-import warnings
-from contextlib import chdir, redirect_stderr, redirect_stdout
-from io import StringIO
-from unittest.mock import patch
 
 import polars as pl
 import pytest
 
-from nucleate.cli import main
 from nucleate.cli.flags import SWEEP_FLAGS, TRAIN_FLAGS
 from nucleate.studies import StudySpec
+
+from .asking import refusal
 
 pytestmark = pytest.mark.slow
 
@@ -23,28 +20,6 @@ SMALL = ["--hidden", "8,8", "--steps", "30", "--evaluations", "5"]
 def nucleate(*arguments, cwd=None):
     command = [sys.executable, "-m", "nucleate.cli", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, cwd=cwd, check=False)
-
-
-def refusal(*arguments, cwd="."):
-    """What a command says that refuses: one line on standard error, nothing on standard output, exit code 2.
-
-    It is asked in this process, which has imported everything already.
-    """
-    said, printed = StringIO(), StringIO()
-    command = patch.object(sys, "argv", ["nucleate", *map(str, arguments)])
-    with (
-        command,
-        patch.object(warnings, "showwarning"),
-        chdir(cwd),
-        redirect_stderr(said),
-        redirect_stdout(printed),
-        pytest.raises(SystemExit) as ended,
-    ):
-        main()
-    assert ended.value.code == 2, said.getvalue()
-    assert printed.getvalue() == ""
-    assert "Traceback" not in said.getvalue()
-    return said.getvalue()
 
 
 def test_a_process_that_refuses_ends_with_one_line_and_exit_code_2():
