@@ -49,7 +49,7 @@ def test_a_single_value_stands_for_a_list_of_one_and_commas_separate_targets():
         ({"gains": [1, 1]}, "no value may stand there twice"),
         ({"gains": [-1]}, "init scale gain is -1.0; it must be positive"),
         ({"gains": [1], "lrs": [0]}, "learning rates must be positive"),
-        ({"gains": [1], "hidden": [0]}, "every width must be 1 or more"),
+        ({"gains": [1], "hidden": [0]}, "every width must be from 1 to 2147483647"),
         ({"gains": [1], "seeds": 0}, "number of seeds must be from 1"),
         ({"gains": [1], "seeds": [-1]}, "seeds must be from 0"),
         ({"gains": [1], "steps": 0}, "'steps' is 0; it must be 1 or more"),

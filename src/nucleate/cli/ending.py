@@ -53,6 +53,8 @@ def run(arguments: list[str]) -> int:
 
 def _command(arguments: list[str]) -> int:
     for argument in arguments:
+        if "\0" in argument:
+            raise NucleateError(f"The argument {argument} holds a NUL character; leave it out.")
         try:
             argument.encode()
         except UnicodeEncodeError:

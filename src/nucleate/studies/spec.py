@@ -3,6 +3,8 @@
 import hashlib
 import inspect
 import json
+import os
+import stat
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,7 +24,6 @@ from pydantic import (
     model_validator,
 )
 
-from nucleate._files import path_fault, read_text
 from nucleate._fingerprints import fingerprint
 from nucleate._wording import name_parameter, say_error
 from nucleate.activations import Activation, get_activation
@@ -111,6 +112,24 @@ def _said(check: Any, *given: Any, **options: Any) -> Any:
         raise ValueError(str(error).rstrip(".")) from None
 
 
+def _path_fault(path: str) -> str | None:
+    """Why no file can have this path, or None."""
+    if "\0" in path:
+        return "a path holds no NUL character"
+    longest = max(len(part) for part in os.fsencode(path).split(os.fsencode(os.sep)))
+    return "a part of a path has at most 255 bytes" if longest > 255 else None
+
+
+def _read_text(path: Path) -> str:
+    """A whole UTF-8 file; a device, which need not have an end, is an OSError."""
+    if "\0" in str(path):
+        raise OSError(0, "a path holds no NUL character")
+    kind = path.stat().st_mode
+    if stat.S_ISCHR(kind) or stat.S_ISBLK(kind):
+        raise OSError(0, "it is a device")
+    return path.read_text("utf-8")
+
+
 def _name(one: Any) -> str:
     """What an object of one's own is called in files."""
     return str(getattr(one, "name", None) or getattr(one, "__name__", None) or type(one).__name__)
@@ -190,14 +209,14 @@ class StudySpec(Settings):
     gammas: tuple[float, ...] | None = None
     lrs: tuple[float, ...] = (0.05,)
     seeds: tuple[int, ...] = (0,)
-    split_seed: int = Field(default=0, ge=0)
+    split_seed: int = Field(default=0, ge=0, lt=2**63)
     dtype: Literal["float32", "float64"] = "float32"
     measures: tuple[AnyMeasure, ...] = ()
 
     @field_validator("data")
     @classmethod
     def _path_that_can_be(cls, given: str) -> str:
-        fault = path_fault(given)
+        fault = _path_fault(given)
         if fault is not None:
             raise ValueError(f"{fault}; give another path")
         return given
@@ -231,8 +250,8 @@ class StudySpec(Settings):
     @field_validator("hidden")
     @classmethod
     def _positive_widths(cls, given: tuple[int, ...]) -> tuple[int, ...]:
-        if min(given) < 1:
-            raise ValueError("every width must be 1 or more")
+        if not all(1 <= width < 2**31 for width in given):
+            raise ValueError("every width must be from 1 to 2147483647")
         return given
 
     @field_validator("gains", "epsilons", "gammas", "lrs", "seeds")
@@ -458,7 +477,7 @@ def read_spec(path: str | Path, **changes: Any) -> StudySpec:
         If the file is missing, is not valid TOML, or holds a wrong field.
     """
     try:
-        text = read_text(Path(path))
+        text = _read_text(Path(path))
     except OSError as error:
         raise SpecError(f"The spec {path} cannot be read ({error.strerror}); check the path.") from None
     except UnicodeDecodeError as error:

@@ -61,7 +61,7 @@ class Settings(BaseModel):
 
     optimizer: AnyOptimizer = GD
     steps: int = Field(default=5000, ge=1, le=2**31 - 2)
-    batch_size: int | None = Field(default=None, ge=1)
+    batch_size: int | None = Field(default=None, ge=1, lt=2**31)
     evaluations: int = Field(default=80, ge=4, le=100_000)
     early_stopping: bool = False
 
