@@ -103,9 +103,8 @@ def _tell(ending: Ending, printed: str | None) -> int:
     if ending.message:
         say(f"nucleate: {ending.message}", aside=True)
     try:
-        if printed is not None:
-            sys.stdout.write(_as_encoded(_one_object(ending, printed)))
         if sys.stdout is not None:
+            sys.stdout.write("" if printed is None else _as_encoded(_one_object(ending, printed)))
             sys.stdout.flush()
     except BrokenPipeError:
         return ending.code or _READER_GONE
