@@ -205,7 +205,7 @@ def command_line(chance: random.Random) -> list[str]:
                     ["", "tarin", "plots", "--version", "--help", "--nope", "-h", "日本", "\x1b[2J", "demo x", "--"]
                 )
             ],
-            ["demo", chance.choice(["x", "--nope", "--help", "--out"])],
+            ["demo", chance.choice(["x", "--nope", "--help", "--outt"])],
         ]
     )
     odd = []

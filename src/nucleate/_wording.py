@@ -2,7 +2,6 @@
 
 import difflib
 import re
-import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -19,7 +18,15 @@ _CLOSE = 0.75
 # Control characters of both sets, those that turn the direction of text, line separators and lone surrogates.
 _UNSAFE = re.compile("[\\x00-\\x1f\\x7f-\\x9f\\u061c\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069\\ud800-\\udfff]")
 
-_naming: ContextVar[Callable[[str], str | None]] = ContextVar("_naming", default=lambda name: None)
+_IN_PYTHON = re.compile(r" \(in Python ([^)]*)\)")
+_FLAG = re.compile(r"(?<=[\s(])--([a-z][a-z-]*)")
+
+
+def _python_name(name: str) -> None:
+    """In Python a parameter has no other name."""
+
+
+_naming: ContextVar[Callable[[str], str | None]] = ContextVar("_naming", default=_python_name)
 
 
 def plain(text: str) -> str:
@@ -51,24 +58,24 @@ def name_parameter(name: str) -> str:
     return _naming.get()(name) or repr(name)
 
 
-def pass_parameter(name: str, value: object = None) -> str:
-    """How the person at hand gives a parameter a value, or some value.
+def for_whom(sentence: str) -> str:
+    """A sentence that names flags; for who is in Python, it names the parameters, as a bracket says or by their names.
 
-    >>> pass_parameter("drop_missing", True), pass_parameter("out")
-    ('drop_missing=True', 'out=...')
-    >>> with named_by(lambda name: "--" + name.replace("_", "-")):
-    ...     pass_parameter("drop_missing", True), pass_parameter("missing", "n/a 2"), pass_parameter("out")
-    ('--drop-missing', "--missing 'n/a 2'", '--out')
+    >>> for_whom("Pass --missing - (in Python missing=['-']), or drop them with --drop-missing.")
+    "Pass missing=['-'], or drop them with `drop_missing`."
+    >>> with named_by(lambda name: None):
+    ...     for_whom("Pass --missing - (in Python missing=['-']), or drop them with --drop-missing.")
+    'Pass --missing -, or drop them with --drop-missing.'
     """
-    flag = _naming.get()(name)
-    if flag is None:
-        return f"{name}={'...' if value is None else repr(value)}"
-    return flag if value is None or value is True else f"{flag} {shlex.quote(str(value))}"
+    if _naming.get() is not _python_name:
+        return _IN_PYTHON.sub("", sentence)
+    sentence = re.sub(f"--[a-z].*?{_IN_PYTHON.pattern}", r"\1", sentence)
+    return _FLAG.sub(lambda flag: f"`{flag[1].replace('-', '_')}`", sentence)
 
 
 @contextmanager
 def named_by(naming: Callable[[str], str | None]) -> Iterator[None]:
-    """Within the block, parameters have the names that a function gives them (None where it knows none)."""
+    """Within the block, which is the command line, parameters have the names of a function (None: that of Python)."""
     token = _naming.set(naming)
     try:
         yield

@@ -33,18 +33,40 @@ def wait_for(path, process):
         time.sleep(0.01)
 
 
-@pytest.mark.parametrize("seconds", [0.15, 0.5, 1.0, 2.0, 3.0])
-@pytest.mark.parametrize("number", EXIT_CODES)
-def test_a_signal_in_the_first_seconds_has_its_sentence(tmp_path, seconds, number):
-    with started([*LONG, "--json"], tmp_path) as process:
-        time.sleep(seconds)
-        process.send_signal(number)
-        printed, said = process.communicate()
-    assert process.returncode == EXIT_CODES[number]
-    assert "Traceback" not in said
-    error = json.loads(printed)["error"]
+SIGNALLED = """
+import signal, sys
+
+class Signalled:
+    def find_spec(self, name, *_):
+        if name == self.at:
+            signal.raise_signal(int(self.number))
+            signal.pause()
+
+sys.meta_path.insert(0, Signalled())
+sys.argv[1:3], (Signalled.at, Signalled.number) = [], sys.argv[1:3]
+from nucleate.cli import main
+main()
+"""
+
+
+@pytest.mark.parametrize(
+    ("imported", "number"),
+    [
+        ("nucleate._interrupts", signal.SIGINT),
+        ("nucleate.cli.ending", signal.SIGTERM),
+        ("typer", signal.SIGHUP),
+        ("polars", signal.SIGINT),
+        ("jax._src.core", signal.SIGINT),
+        ("optax", signal.SIGTERM),
+    ],
+)
+def test_a_signal_in_the_midst_of_an_import_has_its_sentence(tmp_path, number, imported):
+    command = [sys.executable, "-c", SIGNALLED, imported, str(int(number)), *LONG, "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False, timeout=100)
+    assert done.returncode == EXIT_CODES[number], done.stderr
+    error = json.loads(done.stdout)["error"]
     assert (error["kind"], error["exit_code"]) == ("Interrupted", EXIT_CODES[number])
-    assert said.endswith(f"nucleate: {error['message']}\n")
+    assert done.stderr == f"\nnucleate: {error['message']}\n"
 
 
 @pytest.mark.parametrize("number", EXIT_CODES)

@@ -40,7 +40,7 @@ def main() -> "NoReturn":
 def _end_at_once(number: int, frame: object) -> None:
     """What `ending_the_command` does, before it is imported."""
     said = "interrupted; nothing is kept. The same command begins anew."
-    os.write(2, f"nucleate: {said}\n".encode())
+    os.write(2, f"\nnucleate: {said}\n".encode())
     if "--json" in sys.argv:
         error = f'{{"kind": "Interrupted", "message": "{said}", "exit_code": {128 + number}}}'
         os.write(1, f'{{"error": {error}}}\n'.encode())

@@ -34,7 +34,7 @@ class Ending(NamedTuple):
 def run(arguments: list[str]) -> int:
     """Run a command, say how it ends, and return its exit code."""
     as_json, debug = "--json" in arguments, "--debug" in arguments
-    with own_streams(), _warnings_in_a_line():
+    with own_streams(), _warnings_in_a_line(), named_by(lambda name: None):
         printed = StringIO()
         try:
             if sys.stdout is None:
