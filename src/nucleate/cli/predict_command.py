@@ -36,11 +36,19 @@ def predict(
         content = {"predictions": done.table.to_dicts(), "certificate": done.certificate, "notes": list(done.notes)}
         print_json(content | {"file": out and str(out)})
         return
+    text = done.table.write_csv()
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        raise SpecError(
+            f"Standard output takes {sys.stdout.encoding} text, which lacks characters of the predictions; write them "
+            "with --out."
+        ) from None
     say(done.certificate or "The model has no certificate; its deviation is unknown.", aside=True)
     if out is not None:
         say(out)
     elif sys.stdout.isatty():
-        say(done.table.write_csv().rstrip("\n"))
+        say(text.rstrip("\n"))
     else:
         # Data for another program, to the letter.
-        sys.stdout.write(done.table.write_csv())
+        sys.stdout.write(text)
