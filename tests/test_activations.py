@@ -75,7 +75,7 @@ def test_parity_is_what_the_table_says(name):
 
 
 def test_unknown_name_is_answered_with_the_names_there_are():
-    with pytest.raises(nucleate.ArchitectureError, match="no activation 'tahn'; choose one of linear, tanh, relu"):
+    with pytest.raises(nucleate.ArchitectureError, match=r"'tahn'; did you mean 'tanh'\? Choose one of linear, "):
         get_activation("tahn")
 
 

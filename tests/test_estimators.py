@@ -183,7 +183,7 @@ def test_too_few_rows_to_certify_are_said_and_nothing_is_reduced(diabetes):
         ({"tolerance": None}, "The tolerance is None"),
         ({"learning_rate": -1}, "The learning rate is -1; it must be a positive number"),
         ({"learning_rate": 1e5, "optimizer": "gd"}, "diverged from every scale at learning rate 100000"),
-        ({"optimizer": "sgd"}, "The setting 'optimizer' is 'sgd'"),
+        ({"optimizer": "sgd"}, "'optimizer' is 'sgd'"),
         ({"activation": "tan"}, "There is no activation 'tan'"),
         ({"hidden": ()}, "needs at least one hidden layer"),
         ({"batch_size": 500}, "The batch size is 500, but there are"),

@@ -3,12 +3,15 @@
 Names load on first use, so that importing the package, and the command's help, stay fast.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from __future__ import annotations
 
 from nucleate._lazy import loader
 
+# As type checkers understand it; the module `typing` takes as long as the rest of the command's first imports.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from nucleate import figures, models, observe, optimizers, problems, theory
     from nucleate.activations import Activation, activation_names, get_activation, register_activation
     from nucleate.errors import ArchitectureError, DataError, NucleateError, SpecError, StudyError
@@ -104,7 +107,11 @@ _load = loader(__name__, _HOMES)
 
 
 def __getattr__(name: str) -> Any:
-    return import_module(f"nucleate.{name}") if name in _ROOMS else _load(name)
+    if name in _ROOMS:
+        from importlib import import_module
+
+        return import_module(f"nucleate.{name}")
+    return _load(name)
 
 
 def __dir__() -> list[str]:

@@ -1,13 +1,126 @@
-"""How error messages name rows, columns and near misses."""
+"""How sentences for people name values, parameters, rows, columns and near misses, and what they escape."""
 
 import difflib
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from html import escape
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from jaxtyping import Bool
+if TYPE_CHECKING:
+    import numpy as np
+    from jaxtyping import Bool
 
 _SHOWN = 3
+_LONGEST = 60
+_CLOSE = 0.75
+# Control characters of both sets, those that turn the direction of text, line separators and lone surrogates.
+_UNSAFE = re.compile("[\\x00-\\x1f\\x7f-\\x9f\\u061c\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069\\ud800-\\udfff]")
+
+_IN_PYTHON = re.compile(r" \(in Python ([^)]*)\)")
+_FLAG = re.compile(r"(?<=[\s(])--([a-z][a-z-]*)")
+
+
+def _python_name(name: str) -> None:
+    """In Python a parameter has no other name."""
+
+
+_naming: ContextVar[Callable[[str], str | None]] = ContextVar("_naming", default=_python_name)
+
+
+def plain(text: str) -> str:
+    r"""The text on one line, in which nothing steers a terminal.
+
+    >>> plain("a\x1b[31m\n\u202eb")
+    'a\\x1b[31m\\n\\u202eb'
+    """
+    return _UNSAFE.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+def shown(value: object) -> str:
+    """A value as Python writes it, cut where it is long.
+
+    >>> shown("price"), shown(10**400)[:5], shown(10**9999)
+    ("'price'", '10000', 'a number of more than 4300 digits')
+    """
+    try:
+        written = repr(value)
+    except ValueError:
+        return "a number of more than 4300 digits"
+    except RecursionError:
+        return f"a deeply nested {type(value).__name__}"
+    return written if len(written) <= _LONGEST else f"{written[:_LONGEST]}... ({len(written)} characters)"
+
+
+def name_parameter(name: str) -> str:
+    """What the person at hand calls a parameter: ``'steps'`` in Python, ``--steps`` at the command line."""
+    return _naming.get()(name) or repr(name)
+
+
+def for_whom(sentence: str) -> str:
+    """A sentence that names flags; for who is in Python, it names the parameters, as a bracket says or by their names.
+
+    >>> for_whom("Pass --missing - (in Python missing=['-']), or drop them with --drop-missing.")
+    "Pass missing=['-'], or drop them with `drop_missing`."
+    >>> with named_by(lambda name: None):
+    ...     for_whom("Pass --missing - (in Python missing=['-']), or drop them with --drop-missing.")
+    'Pass --missing -, or drop them with --drop-missing.'
+    """
+    if _naming.get() is not _python_name:
+        return _IN_PYTHON.sub("", sentence)
+    sentence = re.sub(f"--[a-z].*?{_IN_PYTHON.pattern}", r"\1", sentence)
+    return _FLAG.sub(lambda flag: f"`{flag[1].replace('-', '_')}`", sentence)
+
+
+@contextmanager
+def named_by(naming: Callable[[str], str | None]) -> Iterator[None]:
+    """Within the block, which is the command line, parameters have the names of a function (None: that of Python)."""
+    token = _naming.set(naming)
+    try:
+        yield
+    finally:
+        _naming.reset(token)
+
+
+_EXPECTED = {
+    "bool": "true or false",
+    "int": "a whole number",
+    "float": "a number",
+    "finite": "a finite number",
+    "string": "text",
+    "list": "a list",
+    "tuple": "a list",
+    "dict": "a table of names and values",
+    "mapping": "a table of names and values",
+    "path": "a path",
+}
+_BOUNDS = {
+    "greater_than_equal": "{ge} or more",
+    "less_than_equal": "{le} or less",
+    "greater_than": "more than {gt}",
+    "less_than": "less than {lt}",
+}
+
+
+def say_invalid(error: Mapping[str, Any], name: str) -> str:
+    """One of pydantic's errors as a sentence: what it is called, the value, and what it must be.
+
+    >>> say_invalid({"type": "int_parsing", "input": "x", "loc": ("steps",), "msg": ""}, "--steps")
+    "--steps is 'x'; it must be a whole number."
+    """
+    kind, context, given = error["type"], error.get("ctx", {}), error["input"]
+    value = shown(given[0] if isinstance(given, (list, tuple)) and len(given) == 1 else given)
+    places = [part + 1 for part in error["loc"][1:] if isinstance(part, int)]
+    what = f"{name} has {value} in place {places[0]}" if places else f"{name} is {value}"
+    if kind == "value_error":
+        why = str(context["error"]).rstrip(".")
+        return f"{what}, but {why[:1].lower()}{why[1:]}."
+    if kind in ("literal_error", "enum"):
+        close = did_you_mean(given, re.findall("'([^']*)'", context["expected"]))
+        return f"{what}; it must be {context['expected']}{close or '.'}"
+    expected = _BOUNDS.get(kind) or _EXPECTED.get(kind.split("_")[0]) or "of another kind"
+    return f"{what}; it must be {expected.format(**context)}."
 
 
 def count(number: int, noun: str) -> str:
@@ -19,13 +132,14 @@ def count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}{plural}"
 
 
-def name_rows(rows: Bool[np.ndarray, " n"]) -> str:
+def name_rows(rows: "Bool[np.ndarray, ' n']") -> str:
     """The rows that are True, numbered from 1 as a person counts them.
 
+    >>> import numpy as np
     >>> name_rows(np.array([False, True])), name_rows(np.ones(6, bool))
     ('row 2', 'rows 1, 2, 3 and 3 more')
     """
-    numbers = np.flatnonzero(rows) + 1
+    numbers = rows.nonzero()[0] + 1
     return f"row{'' if len(numbers) == 1 else 's'} {_listed(map(str, numbers))}"
 
 
@@ -38,15 +152,25 @@ def name_columns(names: Iterable[str]) -> str:
     return f"column{'' if len(quoted) == 1 else 's'} {_listed(quoted)}"
 
 
-def did_you_mean(word: str, choices: Iterable[str]) -> str:
+def did_you_mean(word: object, choices: Iterable[str]) -> str:
     """A clause to append, empty when nothing is close.
 
-    >>> did_you_mean("Prize", ["price", "rooms"]), did_you_mean("zzz", ["price"])
+    >>> did_you_mean("Prize", ["price", "rooms"]), did_you_mean("target", ["age", "bmi"])
     ("; did you mean 'price'?", '')
     """
     by_lower = {choice.lower(): choice for choice in choices}
-    close = difflib.get_close_matches(word.lower(), by_lower, n=2)
+    close = difflib.get_close_matches(word.lower(), by_lower, n=2, cutoff=_CLOSE) if isinstance(word, str) else []
     return f"; did you mean {' or '.join(repr(by_lower[match]) for match in close)}?" if close else ""
+
+
+def choose_one(word: object, choices: Iterable[str]) -> str:
+    """A clause to append: what is close, and what there is.
+
+    >>> choose_one("sgd", ["gd", "adam"]), choose_one("x", ["gd", "adam"])
+    ("; did you mean 'gd'? Choose one of gd, adam", '; choose one of gd, adam')
+    """
+    listed, close = ", ".join(choices := list(choices)), did_you_mean(word, choices)
+    return f"{close} Choose one of {listed}" if close else f"; choose one of {listed}"
 
 
 def say_error(error: BaseException) -> str:

@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from nucleate._arrays import is_real, is_whole
-from nucleate._wording import say_error
+from nucleate._wording import choose_one, say_error, shown
 from nucleate.devices import in_float64
 from nucleate.errors import ArchitectureError
 
@@ -338,7 +338,7 @@ def get_activation(name: str) -> Activation:
     known = _BUILT_IN | _REGISTERED
     if not isinstance(name, str) or name not in known:
         raise ArchitectureError(
-            f"There is no activation {name!r:.60}; choose one of {', '.join(known)}, or give a nucleate.Activation."
+            f"There is no activation {shown(name)}{choose_one(name, known)}, or give a nucleate.Activation."
         )
     return known[name]
 

@@ -13,7 +13,7 @@ import optax
 from jaxtyping import Array, Float
 
 from nucleate._arrays import is_real
-from nucleate._wording import say_error
+from nucleate._wording import choose_one, say_error, shown
 from nucleate.devices import float64
 from nucleate.errors import NucleateError, SpecError
 
@@ -217,7 +217,7 @@ def get_optimizer(given: Any, *, known: bool = True) -> Optimizer:
     if isinstance(name, str) and not known:
         return Optimizer(name, None, **parameters)
     raise SpecError(
-        f"There is no optimizer {name!r}; choose one of {', '.join(OPTIMIZERS)}, or in Python pass an Optimizer of any "
+        f"There is no optimizer {shown(name)}{choose_one(name, OPTIMIZERS)}, or in Python pass an Optimizer of any "
         "optax transformation."
     )
 

@@ -3,17 +3,14 @@
 import json
 import subprocess
 import sys
-import warnings
-from contextlib import chdir, redirect_stderr, redirect_stdout
-from io import StringIO
-from unittest.mock import patch
 
 import polars as pl
 import pytest
 
-from nucleate.cli import main
 from nucleate.cli.flags import SWEEP_FLAGS, TRAIN_FLAGS
 from nucleate.studies import StudySpec
+
+from .asking import refusal
 
 pytestmark = pytest.mark.slow
 
@@ -23,28 +20,6 @@ SMALL = ["--hidden", "8,8", "--steps", "30", "--evaluations", "5"]
 def nucleate(*arguments, cwd=None):
     command = [sys.executable, "-m", "nucleate.cli", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, cwd=cwd, check=False)
-
-
-def refusal(*arguments, cwd="."):
-    """What a command says that refuses: one line on standard error, nothing on standard output, exit code 2.
-
-    It is asked in this process, which has imported everything already.
-    """
-    said, printed = StringIO(), StringIO()
-    command = patch.object(sys, "argv", ["nucleate", *map(str, arguments)])
-    with (
-        command,
-        patch.object(warnings, "showwarning"),
-        chdir(cwd),
-        redirect_stderr(said),
-        redirect_stdout(printed),
-        pytest.raises(SystemExit) as ended,
-    ):
-        main()
-    assert ended.value.code == 2, said.getvalue()
-    assert printed.getvalue() == ""
-    assert "Traceback" not in said.getvalue()
-    return said.getvalue()
 
 
 def test_a_process_that_refuses_ends_with_one_line_and_exit_code_2():
@@ -142,15 +117,24 @@ def test_problems_lists_what_is_bundled():
         (["sweep", "absent.csv"], "absent.csv"),
         (["sweep", "own.csv", "--target", "prise"], "price"),
         (["sweep", "diabetes", "--gains", "0"], "init scale gain is 0.0; it must be positive"),
-        (["sweep", "diabetes", "--gains", "1", "--gammas", "2"], "Give exactly one of gains, epsilons and gammas"),
-        (["sweep", "diabetes", "--gains", "1,x"], "'1,x' is not a list of numbers such as 1,0.3,0.1"),
-        (["sweep", "diabetes", "--hidden", "8.5"], "'8.5' is not a list of whole numbers such as 128,128"),
-        (["forecast", "diabetes", "--budget", "0"], "Invalid value for '--budget'"),
-        (["forecast", "diabetes", "--nope"], "No such option: --nope"),
-        (["smelt"], "No such command 'smelt'"),
+        (
+            ["sweep", "diabetes", "--gains", "1", "--gammas", "2"],
+            "Give exactly one of --gains, --epsilons and --gammas; there is --gains and --gammas",
+        ),
+        (["sweep", "diabetes", "--gains", "1,x"], "--gains is '1,x'; it must be a list of numbers such as 1,0.3,0.1"),
+        (
+            ["sweep", "diabetes", "--hidden", "8.5"],
+            "--hidden is '8.5'; it must be a list of whole numbers such as 128,128",
+        ),
+        (["forecast", "diabetes", "--budget", "0"], "--budget is '0'; it must be 1 or more"),
+        (
+            ["forecast", "diabetes", "--nope"],
+            "There is no flag --nope of `nucleate forecast`; see `nucleate forecast --help`",
+        ),
+        (["smelt"], "There is no command 'smelt'; see `nucleate --help`"),
         (
             ["sweep", "diabetes", "--optimizer", "sgd"],
-            "but there is no optimizer 'sgd'; choose one of gd",
+            "but there is no optimizer 'sgd'; did you mean 'gd'? Choose one of gd",
         ),
         (
             ["sweep", "diabetes", "--momentum", "0.5"],
@@ -187,8 +171,9 @@ def test_without_a_command_the_help_is_printed():
 
 def test_debug_shows_where_an_error_came_from():
     result = nucleate("--debug", "sweep", "absent.csv")
-    assert result.returncode == 1
+    assert result.returncode == 2
     assert "Traceback" in result.stderr
+    assert result.stderr.endswith("\nnucleate: There is no file absent.csv; check the path.\n")
 
 
 def test_forecast_tells_steps_and_recommends_a_scale_and_check_confirms(tmp_path):

@@ -4,12 +4,12 @@ import json
 import re
 
 import pytest
-from typer.testing import CliRunner
 
 from nucleate import demo
-from nucleate.cli.app import app
 from nucleate.reduction import load_reduction
 from nucleate.studies import Study, make_spec, recommended_run
+
+from .asking import ask
 
 pytestmark = pytest.mark.slow
 
@@ -26,7 +26,7 @@ def told(tmp_path_factory):
 
 
 def run(out, *arguments):
-    return CliRunner().invoke(app, ["demo", "--out", str(out), *arguments], catch_exceptions=False)
+    return ask("demo", "--out", out, *arguments)
 
 
 def test_it_tells_the_four_stages_in_their_order_and_ends_with_the_page(told):

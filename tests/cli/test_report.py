@@ -39,7 +39,7 @@ def command(folder, monkeypatch, capsys):
 
 
 def test_report_prints_the_path_of_the_page_it_wrote(command, folder):
-    assert command("report", "study", "--lang", "ja", "--out", "page.html") == (None, "page.html\n", "")
+    assert command("report", "study", "--lang", "ja", "--out", "page.html") == (0, "page.html\n", "")
     assert (folder / "page.html").read_text("utf-8").startswith('<!doctype html>\n<html lang="ja">')
 
 
@@ -66,7 +66,7 @@ def test_plot_draws_every_kind(command, folder, kind):
         (["report", "study", "--out", "absent/page.html"], "page.html cannot be written (No such file or directory)"),
         (["report", "study", "--out", "study/spec.json/page.html"], "cannot be written (Not a directory)"),
         (["plot", "absent"], "absent holds no study"),
-        (["plot", "study", "--kind", "pie"], "Invalid value for '--kind'"),
+        (["plot", "study", "--kind", "pie"], "There is no picture 'pie'; choose one of loss, cosine, phase"),
         (["plot", "study", "--out", "picture.docx"], "has no ending that is known; give it .pdf, .png or .svg"),
         (["plot", "study", "--out", "absent/picture.pdf"], "cannot be written"),
         (["plot", "study", "--kind", "trajectory", "--run", "7"], "has no finished run 7; its runs are 0 to 1"),

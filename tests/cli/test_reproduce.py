@@ -3,17 +3,15 @@
 import json
 
 import pytest
-from typer.testing import CliRunner
 
-from nucleate.cli.app import app
 from nucleate.experiments import EXPERIMENTS
 from nucleate.experiments import reproduction as verb
-from tests.cli.test_cli import refusal
+from tests.cli.asking import ask, refusal
 from tests.experiments.planted import Planted
 
 
 def run(*arguments):
-    return CliRunner().invoke(app, ["reproduce", *map(str, arguments)], catch_exceptions=False)
+    return ask("reproduce", *arguments)
 
 
 @pytest.fixture

@@ -165,10 +165,12 @@ def test_missing_values_are_refused_in_the_target_first():
     table = inputs.clone()
     table[[3, 16, 59], "price"] = None
     with pytest.raises(
-        DataError, match=r"^Target column 'price' has 3 missing values \(rows 4, 17, 60\)\. .*--drop-missing"
+        DataError, match=r"^Target column 'price' has 3 missing values \(rows 4, 17, 60\)\. .*pass drop_missing=True"
     ):
         Problem.from_table(table, target="price")
-    with pytest.raises(DataError, match=r"^Input column 'rooms' has 1 missing value \(row 4\)\. .*--drop-missing"):
+    with pytest.raises(
+        DataError, match=r"^Input column 'rooms' has 1 missing value \(row 4\)\. .*pass drop_missing=True"
+    ):
         Problem.from_table(inputs, target="price")
 
 

@@ -287,7 +287,7 @@ def test_numbers_as_people_write_them_are_numbers(read, text, values):
 def test_numbers_that_read_in_two_ways_are_refused_until_a_flag_settles_it(tmp_path, cells):
     mark = cells[0][1]
     (tmp_path / "data.csv").write_text("a;y\n" + "".join(f"{cell};{k}\n" for k, cell in enumerate(cells)))
-    with pytest.raises(DataError, match=r"which is 1234 or 1\.234; pass --thousands [,.] or --decimal"):
+    with pytest.raises(DataError, match=r"which is 1234 or 1\.234; pass thousands='[,.]' or decimal="):
         read_table(tmp_path / "data.csv")
     assert read_table(tmp_path / "data.csv", Form(thousands=mark)).table["a"][0] == 1234
     assert read_table(tmp_path / "data.csv", Form(decimal=mark)).table["a"][0] == 1.234

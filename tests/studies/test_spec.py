@@ -43,23 +43,23 @@ def test_a_single_value_stands_for_a_list_of_one_and_commas_separate_targets():
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({}, "Give exactly one of gains, epsilons and gammas; there is none of them"),
-        ({"gains": [1], "gammas": [2]}, "there is gains and gammas"),
-        ({"gains": []}, "'gains' is .*, but at least one value is needed"),
+        ({}, "Give exactly one of 'gains', 'epsilons' and 'gammas'; there is none of them"),
+        ({"gains": [1], "gammas": [2]}, "there is 'gains' and 'gammas'"),
+        ({"gains": []}, "'gains' is .*, but it needs at least one value"),
         ({"gains": [1, 1]}, "no value may stand there twice"),
         ({"gains": [-1]}, "init scale gain is -1.0; it must be positive"),
         ({"gains": [1], "lrs": [0]}, "learning rates must be positive"),
-        ({"gains": [1], "hidden": [0]}, "every width must be 1 or more"),
+        ({"gains": [1], "hidden": [0]}, "every width must be from 1 to 2147483647"),
         ({"gains": [1], "seeds": 0}, "number of seeds must be from 1"),
         ({"gains": [1], "seeds": [-1]}, "seeds must be from 0"),
-        ({"gains": [1], "steps": 0}, "'steps' is 0, but should be greater than or equal to 1"),
+        ({"gains": [1], "steps": 0}, "'steps' is 0; it must be 1 or more"),
         ({"gains": [1], "activation": "tahn"}, "there is no activation 'tahn'"),
         (
             {"gains": [1], "optimizer": "sgd"},
-            "'optimizer' is 'sgd', but there is no optimizer 'sgd'; choose one of gd, momentum, adam",
+            r"'optimizer' is 'sgd', but there is no optimizer 'sgd'; did you mean 'gd'\? Choose one of gd, mom",
         ),
-        ({"gains": [1], "learning_rate": 1}, "There is no setting 'learning_rate'; check its spelling"),
-        ({"gains": "abc"}, "'gains' is 'abc', but should be a list"),
+        ({"gains": [1], "step": 1}, "'step' is not a setting; did you mean 'steps'"),
+        ({"gains": "abc"}, "'gains' is 'abc'; it must be a list"),
         ({"gains": [1], "loss": "hinge"}, "'loss' is 'hinge', but there is no loss 'hinge'; choose one of squared"),
         ({"gains": [1], "model": "gated"}, "'model' is 'gated', but a model is made by a function"),
         (
@@ -71,12 +71,25 @@ def test_a_single_value_stands_for_a_list_of_one_and_commas_separate_targets():
             r"seed\), and <lambda> takes \(inputs, scale\); pass such",
         ),
         ({"gains": [1], "model": Network}, r"and Network takes \(.*\).*; pass such a function"),
-        ({"gains": [1], "model": lambda *given: None, "hidden": [4]}, "its own architecture; leave out hidden"),
+        ({"gains": [1], "model": lambda *given: None, "hidden": [4]}, "its own architecture; leave out 'hidden'"),
         ({"gains": [1], "measures": [Measure("directions", lambda *layers: 1.0)]}, "nor be that of one of"),
-        ({"gains": [1], "records": 80}, "There is no setting 'records'; check its spelling"),
+        ({"gains": [1], "records": 80}, "'records' is not a setting; there are optimizer, steps, .*, gains"),
+        (
+            {"gains": [1], "steps": 10**400},
+            r"'steps' is 1000.*\.\.\. \(401 characters\); it must be 21474",
+        ),
+        ({"gains": [1], "steps": True}, "'steps' is True, but true and false are no values of it"),
+        ({"gains": [1], "steps": 7.5}, "'steps' is 7.5; it must be a whole number"),
+        ({"gains": [1], "steps": None}, "'steps' is None; it must be a whole number"),
+        ({"gains": [1], "hidden": [8, "x"]}, "'hidden' has 'x' in place 2; it must be a whole number"),
+        ({"gains": [1], "early_stopping": "perhaps"}, "'early_stopping' is 'perhaps'; it must be true or false"),
+        ({"gains": [1], "target": 3}, "'target' is 3; it must be a list"),
+        ({"gains": [1], "encoding": 8}, "'encoding' is 8; it must be text"),
+        ({"gains": [1], "task": "regresion"}, "'task' is .*; it must be .*; did you mean 'regression'?"),
+        ({"gains": [1], "optimizer": {"name": "gd", "mass": 1}}, r"it cannot be made \(TypeError.*\); correct its"),
         (
             {"gains": [1], "evaluations": 10**9},
-            "'evaluations' is 1000000000, but should be less than or equal to 100000",
+            "'evaluations' is 1000000000; it must be 100000 or less",
         ),
     ],
 )
@@ -108,8 +121,37 @@ def test_a_spec_file_that_cannot_be_read_is_one_sentence(tmp_path):
     with pytest.raises(SpecError, match=r"bad\.toml is not valid TOML"):
         read_spec(tmp_path / "bad.toml")
     (tmp_path / "nothing.toml").write_text("gains = [1]")
-    with pytest.raises(SpecError, match="'data' is missing"):
+    with pytest.raises(SpecError, match=r"The key 'data' of .*nothing\.toml is missing"):
         read_spec(tmp_path / "nothing.toml")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("x = " + "[" * 20_000, "nests brackets too deep; write its values as plain lists"),
+        ("steps = " + "9" * 5_000, "is not valid TOML .*5000 digits"),
+        ("steps = " + "9" * 400, r"The key 'steps' of .*\.toml is 9999.*; it must be 2147483646 or less"),
+        ("stpes = 3", r"The key 'stpes' of .*\.toml is not a setting; did you mean 'steps'"),
+        ("steps = true", "The key 'steps' of .* is True, but true and false are no values of it"),
+        ('data = "a\\u0000b"\ngains = [1]', "The key 'data' of .*, but a path holds no NUL character"),
+        (f'data = "{"x" * 256}"\ngains = [1]', "The key 'data' of .*, but a part of a path has at most 255 bytes"),
+    ],
+)
+def test_what_is_wrong_in_a_spec_file_is_said_with_its_key_and_its_file(tmp_path, text, message):
+    (tmp_path / "own.toml").write_text(text)
+    with pytest.raises(SpecError, match=message):
+        read_spec(tmp_path / "own.toml")
+
+
+def test_what_is_wrong_in_a_change_of_a_spec_file_is_not_said_of_the_file(tmp_path):
+    (tmp_path / "own.toml").write_text('data = "diabetes"\ngains = [1]')
+    with pytest.raises(SpecError, match=r"^'steps' is 0"):
+        read_spec(tmp_path / "own.toml", steps=0)
+
+
+def test_a_spec_is_not_read_from_a_device_without_an_end():
+    with pytest.raises(SpecError, match=r"The spec /dev/zero cannot be read \(it is a device\)"):
+        read_spec("/dev/zero")
 
 
 def one_gate(inputs, outputs, scale, seed):

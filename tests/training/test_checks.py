@@ -41,7 +41,7 @@ def test_networks_beyond_this_machines_memory_are_refused_before_they_are_traine
     [
         (
             {"optimizer": "sgd"},
-            "'optimizer' is 'sgd', but there is no optimizer 'sgd'; choose one of gd, momentum, adam",
+            "'optimizer' is 'sgd', but there is no optimizer 'sgd'; did you mean 'gd'",
         ),
         (
             {"optimizer": {"name": "momentum", "momentum": 2.0}},

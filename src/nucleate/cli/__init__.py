@@ -1,48 +1,47 @@
 """The command: parse, call the verb, print. Rooms are imported inside the commands, so that help answers at once."""
 
+# What the module `signal` wraps, without its imports: those of the command can be interrupted too.
+import _signal  # type: ignore[import-not-found]
+import os
 import sys
-import warnings
-from typing import Any, NoReturn
 
-import typer
-
-from nucleate.cli.after_commands import plot, reduce, report
-from nucleate.cli.app import app, debugging
-from nucleate.cli.cache import keep_compiled
-from nucleate.cli.other_commands import demo, problems, reproduce
-from nucleate.cli.predict_command import predict
-from nucleate.cli.study_commands import forecast, sweep, train
-from nucleate.errors import NucleateError
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
 
 __all__ = ["main"]
 
-# What parsing refuses. Typer exports this class by its subclass alone.
-_UsageError: Any = typer.BadParameter.__mro__[1]
-
-for command in (forecast, train, sweep, reduce, predict, report, plot, reproduce, demo, problems):
-    app.command()(command)
+_SIGNALS = (1, 2, 15)
 
 
-def main() -> None:
-    """Run the command; what its user can correct is one line on standard error and exit code 2."""
-    warnings.showwarning = _say_warning
-    keep_compiled()
+def main() -> "NoReturn":
+    """Run the command of `sys.argv`, and leave with its exit code.
+
+    0 is done, 2 is what its user can correct, 70 is a fault of nucleate's own, 129, 130 and 143 are SIGHUP, Ctrl-C and
+    SIGTERM, and 141 is a reader of standard output that went away.
+    """
+    found = {one: handler for one in _SIGNALS if (handler := _signal.getsignal(one)) != _signal.SIG_IGN}
     try:
-        sys.exit(app(standalone_mode=False))
-    except _UsageError as error:
-        _refuse(error.format_message())
-    except NucleateError as error:
-        if debugging():
-            raise
-        _refuse(error)
+        for number in found:
+            _signal.signal(number, _end_at_once)
+        from nucleate._interrupts import ending_the_command
+        from nucleate.cli.interrupted import say_interrupted
+
+        with ending_the_command(say_interrupted):
+            from nucleate.cli.ending import run
+
+            code = run(sys.argv[1:])
+    finally:
+        for number, handler in found.items():
+            _signal.signal(number, handler)
+    sys.exit(code)
 
 
-def _refuse(why: object) -> NoReturn:
-    print(f"nucleate: {why}", file=sys.stderr)
-    sys.exit(2)
-
-
-def _say_warning(
-    message: Warning | str, category: type, filename: str, lineno: int, file: Any = None, line: str | None = None
-) -> None:
-    print(f"nucleate: {message}", file=sys.stderr)
+def _end_at_once(number: int, frame: object) -> None:
+    """What `ending_the_command` does, before it is imported."""
+    said = "interrupted; nothing is kept. The same command begins anew."
+    os.write(2, f"\nnucleate: {said}\n".encode())
+    if "--json" in sys.argv:
+        error = f'{{"kind": "Interrupted", "message": "{said}", "exit_code": {128 + number}}}'
+        os.write(1, f'{{"error": {error}}}\n'.encode())
+    os._exit(128 + number)

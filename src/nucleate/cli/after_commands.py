@@ -2,15 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import asdict
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 
+from nucleate._wording import choose_one, shown
 from nucleate.cli.flags import DATA_FLAGS, Json, StudyArgument, takes
-from nucleate.cli.output import baseline_as_json, print_json, say_notes
+from nucleate.cli.output import baseline_as_json, print_json, say, say_notes, working
 from nucleate.errors import SpecError
 
 if TYPE_CHECKING:
@@ -47,7 +46,7 @@ def reduce(
         check_export_path(out)
     given |= {} if data is None else {"data": data}
     options: dict[str, Any] = {"tolerance": tolerance, "method": method, "fine_tune": fine_tune, "distill": distill}
-    with Console(stderr=True).status("narrowing layers, and training simpler models to compare with"):
+    with working("narrowing layers, and training simpler models to compare with"):
         if model.is_dir():
             (reduction, problem), kept = _of_study(model, given, options | {"run": run}), [model / FOLDER]
         elif run is not None:
@@ -58,9 +57,9 @@ def reduce(
     if json:
         print_json(as_json(reduction, kept, exports))
     else:
-        print(reduction)
+        say(reduction)
         for line in (*kept, *exports):
-            print(line)
+            say(line)
 
 
 def _of_study(folder: Path, given: dict[str, Any], options: dict[str, Any]) -> tuple["Reduction", "Problem"]:
@@ -121,7 +120,7 @@ def report(
     if json:
         print_json({"report": str(page), "bytes": page.stat().st_size})
     else:
-        print(page)
+        say(page)
 
 
 PICTURES: dict[str, Callable[[Any, Any, int | None], Any]] = {
@@ -135,13 +134,11 @@ PICTURES: dict[str, Callable[[Any, Any, int | None], Any]] = {
     "reduction": lambda figures, study, run: figures.before_and_after(_kept_reduction(study)),
 }
 """From `nucleate.figures`, a study and the number of a run to the figure."""
-Kind = StrEnum("Kind", [(kind, kind) for kind in PICTURES])  # type: ignore[misc]
-_PHASE = Kind("phase")
 
 
 def plot(
     study: StudyArgument,
-    kind: Annotated[Kind, typer.Option(help="Which picture.")] = _PHASE,
+    kind: Annotated[str, typer.Option(help=f"Which picture: {', '.join(PICTURES)}.")] = "phase",
     run: Annotated[
         int | None, typer.Option(help="Of which run, for trajectory, singular and directions [default: recommended].")
     ] = None,
@@ -151,13 +148,15 @@ def plot(
     """After a sweep: one picture of a study as a file for a paper."""
     from nucleate import figures
 
+    if kind not in PICTURES:
+        raise SpecError(f"There is no picture {shown(kind)}{choose_one(kind, PICTURES)}.")
     out = out or Path(f"{kind}.pdf")
     figures.check_path(out)
     figures.save(PICTURES[kind](figures, _open(study), run), out)
     if json:
         print_json({"figure": str(out)})
     else:
-        print(out)
+        say(out)
 
 
 def _open(folder: Path) -> "Study":

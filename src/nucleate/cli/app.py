@@ -1,9 +1,15 @@
-"""The command that all others hang on."""
+"""The commands and what they hang on."""
 
 from importlib.metadata import version
 from typing import Annotated
 
 import typer
+
+from nucleate.cli.after_commands import plot, reduce, report
+from nucleate.cli.other_commands import demo, problems, reproduce
+from nucleate.cli.output import say
+from nucleate.cli.predict_command import predict
+from nucleate.cli.study_commands import forecast, sweep, train
 
 app = typer.Typer(
     help="Predict, watch and use the initial condensation of neural networks.",
@@ -11,12 +17,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-_debug = False
-
-
-def debugging() -> bool:
-    """Whether errors shall show where they came from."""
-    return _debug
+for command in (forecast, train, sweep, reduce, predict, report, plot, reproduce, demo, problems):
+    app.command()(command)
 
 
 @app.callback(invoke_without_command=True)
@@ -25,11 +27,9 @@ def _nucleate(
     show_version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show where an error came from.")] = False,
 ) -> None:
-    global _debug
-    _debug = debug
     if show_version:
-        print(f"nucleate {version('nucleate')}")
+        say(f"nucleate {version('nucleate')}")
         raise typer.Exit
     if context.invoked_subcommand is None:
-        print(context.get_help())
+        say(context.get_help())
         raise typer.Exit

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from nucleate._wording import shown
 from nucleate.errors import SpecError
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def _numbers(text: str, kind: Callable[[str], Any], expected: str) -> list[Any]:
     try:
         return [kind(part) for part in text.split(",")]
     except ValueError:
-        raise typer.BadParameter(f"{text!r} is not a list of {expected}") from None
+        raise typer.BadParameter(f"is {shown(text)}; it must be a list of {expected}.") from None
 
 
 def _flag(kind: Any, help: str, *declarations: str, **options: Any) -> Any:

@@ -1,14 +1,13 @@
 """`nucleate demo`, `nucleate reproduce` and `nucleate problems`."""
 
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
 from nucleate.cli.after_commands import as_json
 from nucleate.cli.flags import Json
+from nucleate.cli.interrupted import keeps
 from nucleate.cli.output import (
     print_experiments,
     print_json,
@@ -16,7 +15,8 @@ from nucleate.cli.output import (
     print_problems,
     print_study,
     print_verdicts,
-    say_interrupted,
+    say,
+    working,
 )
 
 
@@ -25,13 +25,6 @@ def demo(
     json: Json = False,
 ) -> None:
     """The whole story on a real data set: forecast, sweep, reduce, report. Two minutes or so."""
-    try:
-        _demo(out, json)
-    except KeyboardInterrupt:
-        raise typer.Exit(say_interrupted(out)) from None
-
-
-def _demo(out: Path, json: bool) -> None:
     from nucleate._files import check_folder
     from nucleate.demo import demo_spec, draw, forecast_plateaus, reduce_recommended, write_pages
     from nucleate.reduction import FOLDER
@@ -39,9 +32,10 @@ def _demo(out: Path, json: bool) -> None:
     from nucleate.sweeping import sweep
 
     check_folder(out)
-    spec, waiting = demo_spec(), Console(stderr=True).status
+    keeps(out)
+    spec = demo_spec()
     _say(1, "forecast", "when will each network leave its plateau? Nothing is trained yet.")
-    with waiting("simulating the first descents"):
+    with working("simulating the first descents"):
         plateaus, recommendation = forecast_plateaus(spec)
     if not json:
         print_plateaus(spec, plateaus, recommendation)
@@ -50,12 +44,12 @@ def _demo(out: Path, json: bool) -> None:
     if not json:
         print_study(study, by_cell=True)
     _say(3, "reduce", "the smaller network that does the work of the one recommended.")
-    with waiting("narrowing layers, and training a narrow network to compare with"):
+    with working("narrowing layers, and training a narrow network to compare with"):
         reduction = reduce_recommended(study)
     if not json:
-        print(reduction)
+        say(reduction)
     _say(4, "report", "a page to show to someone who will not read code.")
-    with waiting("drawing"):
+    with working("drawing"):
         figures, pages = draw(study, out), write_pages(study, out)
     if json:
         content: dict[str, Any] = {"forecast": plateaus.to_dicts()}
@@ -66,11 +60,11 @@ def _demo(out: Path, json: bool) -> None:
         print_json(content | {"translations": {lang: str(page) for lang, page in pages.items()}})
     else:
         for file in (*figures, *reversed(pages.values())):
-            print(file)
+            say(file)
 
 
 def _say(stage: int, verb: str, what: str) -> None:
-    print(f"{stage}/4 {verb}: {what}", file=sys.stderr, flush=True)
+    say(f"{stage}/4 {verb}: {what}", aside=True)
 
 
 def reproduce(
@@ -89,14 +83,12 @@ def reproduce(
         else:
             print_experiments(EXPERIMENTS)
         return
-    try:
-        if name == "all":
-            verdicts, files = reproduce_all(out=out, quick=quick), [out / "index.html"]
-        else:
-            verdicts = [run_experiment(name, out=out, quick=quick)]
-            files = [verdict.figure for verdict in verdicts]
-    except KeyboardInterrupt:
-        raise typer.Exit(say_interrupted(out)) from None
+    keeps(out)
+    if name == "all":
+        verdicts, files = reproduce_all(out=out, quick=quick), [out / "index.html"]
+    else:
+        verdicts = [run_experiment(name, out=out, quick=quick)]
+        files = [verdict.figure for verdict in verdicts]
     if json:
         print_json({"verdicts": [verdict.to_dict() for verdict in verdicts], "files": [str(file) for file in files]})
     else:

@@ -2,16 +2,16 @@
 
 import json
 import math
+import os
+import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import typer
-from rich.console import Console
-from rich.table import Table
+from nucleate._wording import plain
 
 if TYPE_CHECKING:
     import polars as pl
@@ -24,17 +24,42 @@ if TYPE_CHECKING:
 
 _MOST_ROWS = 40
 _MOST_COMPONENTS = 6
+_WIDE = 10_000
+# What JSON may hold as it is, and a terminal should not.
+_UNPRINTABLE = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def say(text: object, *, aside: bool = False) -> None:
+    """Lines on standard output, or aside on standard error, in which nothing steers the terminal."""
+    print(*map(plain, str(text).split("\n")), sep="\n", file=sys.stderr if aside else sys.stdout, flush=aside)
+
+
+def json_line(content: Mapping[str, Any]) -> str:
+    """One JSON object on a line; NaN and infinity, which JSON lacks, become null.
+
+    >>> json_line({"loss": float("nan"), "name": "\\x9b2J"})
+    '{"loss": null, "name": "\\\\u009b2J"}\\n'
+    """
+    text = json.dumps(_finite(content), ensure_ascii=False, allow_nan=False)
+    return _UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text) + "\n"
 
 
 def print_json(content: Mapping[str, Any]) -> None:
-    """One JSON object; NaN and infinity, which JSON lacks, become null."""
-    print(json.dumps(_finite(content), ensure_ascii=False, allow_nan=False))
+    """The answer of a command under ``--json``."""
+    sys.stdout.write(json_line(content))
 
 
 def say_notes(notes: Iterable[str]) -> None:
     """What was decided or left out when data were read, on standard error."""
     for note in notes:
-        print(f"Note: {note}", file=sys.stderr)
+        say(f"Note: {note}", aside=True)
+
+
+def working(what: str) -> AbstractContextManager[Any]:
+    """Say on standard error, where that is a terminal, what takes its time."""
+    from rich.console import Console
+
+    return Console(stderr=True).status(what)
 
 
 def print_problems(rows: Iterable[Mapping[str, Any]]) -> None:
@@ -66,9 +91,9 @@ def print_study(study: "Study", by_cell: bool = False) -> None:
     for (note,), noted in results.group_by(tables.NOTES, maintain_order=True):
         if note:
             runs = noted[tables.RUN].to_list()
-            print(f"Note on {'run' if len(runs) == 1 else 'runs'} {', '.join(map(str, runs))}: {note}.")
+            say(f"Note on {'run' if len(runs) == 1 else 'runs'} {', '.join(map(str, runs))}: {note}.")
     print_judgement(study)
-    print(study.path)
+    say(study.path)
 
 
 def print_judgement(study: "Study") -> None:
@@ -94,7 +119,7 @@ def print_judgement(study: "Study") -> None:
         rows,
     )
     for sentence in advise(study):
-        print(sentence)
+        say(sentence)
 
 
 def _baseline_row(baseline: "Baseline", further: Sequence[str]) -> list[str]:
@@ -157,16 +182,16 @@ def print_trajectory(study: "Study", rows: int = 16) -> None:
     columns = [tables.measured(measure, layer) for measure in shown for layer in study.layers]
     table = trajectory.select(tables.STEP, tables.TRAIN_LOSS, tables.VALIDATION_LOSS, *columns)[chosen]
     _print_frame(f"{spec.data}: {spec.convention} {spec.scales[0]:g}, lr {spec.lrs[0]:g}", table)
-    print(
+    say(
         f"{result[tables.STATUS]} after {result[tables.STEPS]} steps, in the {result[tables.STAGE]}; initial plateau "
         f"until step {_say(result[tables.PLATEAU_END])}, descent until {_say(result[tables.DESCENT_END])}."
     )
     on_test = tables.metric_on_test(study.metric.name)
-    print(f"{on_test} {_say(result[on_test])} at the best validated step {result[tables.BEST_STEP]}.")
+    say(f"{on_test} {_say(result[on_test])} at the best validated step {result[tables.BEST_STEP]}.")
     if result[tables.NOTES]:
-        print(f"Note: {result[tables.NOTES]}.")
+        say(f"Note: {result[tables.NOTES]}.")
     print_judgement(study)
-    print(study.path)
+    say(study.path)
 
 
 def print_outlooks(stuck: "Sequence[Outlook]") -> None:
@@ -174,7 +199,7 @@ def print_outlooks(stuck: "Sequence[Outlook]") -> None:
     from nucleate.reporting import say_outlook
 
     for outlook in stuck:
-        print(say_outlook(outlook), *([outlook.reason] if outlook.reason else []))
+        say(" ".join([say_outlook(outlook), *([outlook.reason] if outlook.reason else [])]))
 
 
 def print_forecast(
@@ -193,20 +218,20 @@ def print_forecast(
     aside = [tables.RUN, tables.GAP, *([] if forecasts[0].gap else [tables.AXIS_COSINE])]
     _print_frame(title, table.drop(aside))
     if any(table[tables.drop(share)].null_count() for share in tables.DROPS):
-        print(f"—: not within {horizon} steps, not in the first descent, or not before the leading part diverges.")
+        say(f"—: not within {horizon} steps, not in the first descent, or not before the leading part diverges.")
     strongest = sorted(directions[0].items(), key=lambda component: -abs(component[1]))
     named = ", ".join(f"{weight:+.2f} {name}" for name, weight in strongest[:_MOST_COMPONENTS])
     several = f"one of {len(directions)} target directions, the strongest"
     which = "the target direction or its opposite," if len(directions) == 1 else several
     rest = f" and {len(strongest) - _MOST_COMPONENTS} more" if len(strongest) > _MOST_COMPONENTS else ""
     if _all_turn_to_target(forecasts):
-        print(f"Neurons of the first layer turn to {which} {named}{rest}.")
+        say(f"Neurons of the first layer turn to {which} {named}{rest}.")
     else:
-        print(f"The target direction is {named}{rest}, but not every start turns to it.")
+        say(f"The target direction is {named}{rest}, but not every start turns to it.")
     _print_gap(forecasts)
     outside = len(table) - table[tables.IN_REGIME].sum()
     if outside:
-        print(f"{outside} of {len(table)} runs are outside the theory's regime: their steps are orders of magnitude.")
+        say(f"{outside} of {len(table)} runs are outside the theory's regime: their steps are orders of magnitude.")
     _print_recommendation(spec, recommendation, budget)
 
 
@@ -231,19 +256,19 @@ def _print_gap(forecasts: Sequence["Forecast"]) -> None:
         return
     near = f"The second singular value is {gap:.2f} of the first"
     if gap <= CLEAR:
-        print(f"{near}: a clear gap.")
+        say(f"{near}: a clear gap.")
         return
     if not cosines:
-        print(f"{near}, so the neurons need not turn to the target direction.")
+        say(f"{near}, so the neurons need not turn to the target direction.")
         return
     spread = f"|cos| to the target direction {min(cosines):.2f} to {max(cosines):.2f}"
     if candidates > 1:
-        print(
+        say(
             f"{near}: each start turns to an axis of its own in the space of {candidates} candidate directions "
             f"({spread}). Condensed shares count the neurons on that axis."
         )
     else:
-        print(f"{near}: the starts' own axes have {spread}. Condensed shares count neurons on the target direction.")
+        say(f"{near}: the starts' own axes have {spread}. Condensed shares count neurons on the target direction.")
 
 
 def print_plateaus(spec: "StudySpec", plateaus: "pl.DataFrame", recommendation: "Recommendation | None") -> None:
@@ -251,17 +276,17 @@ def print_plateaus(spec: "StudySpec", plateaus: "pl.DataFrame", recommendation: 
     headings = [spec.convention, *(f"lr {rate}" for rate in plateaus.columns[1:])]
     rows = [[_say(value) for value in row] for row in plateaus.iter_rows()]
     # A title would wrap at the width of so narrow a table.
-    print(f"{spec.data}: step at which the initial plateau is forecast to end, median over {len(spec.seeds)} seed(s)")
+    say(f"{spec.data}: step at which the initial plateau is forecast to end, median over {len(spec.seeds)} seed(s)")
     _print_table("", headings, rows)
-    print("—: too large a start for the theory; there is hardly a plateau.")
+    say("—: too large a start for the theory; there is hardly a plateau.")
     _print_recommendation(spec, recommendation, spec.steps)
 
 
 def _print_recommendation(spec: "StudySpec", recommendation: "Recommendation | None", budget: int) -> None:
     if recommendation is None:
-        print(f"At none of these scales is the plateau certain to end within {budget} steps.")
+        say(f"At none of these scales is the plateau certain to end within {budget} steps.")
     else:
-        print(
+        say(
             f"The smallest scale that {budget} steps are enough for: {spec.convention} {recommendation.scale:g} "
             f"with learning rate {recommendation.lr:g}. Its plateau ends by step {recommendation.latest_step}, and "
             f"after {budget} steps the loss of its leading part is {recommendation.loss:.3g}; the lowest of all is "
@@ -272,51 +297,45 @@ def _print_recommendation(spec: "StudySpec", recommendation: "Recommendation | N
 def print_experiments(experiments: Iterable["Experiment[Any]"]) -> None:
     """What can be reproduced."""
     for one in experiments:
-        print(f"{one.name}\n    {one.claim}\n    [{one.source}]")
+        say(f"{one.name}\n    {one.claim}\n    [{one.source}]")
 
 
 def print_verdicts(verdicts: Iterable["Verdict"], files: Sequence[Path]) -> None:
     """Each claim, its verdict and the numbers behind it."""
     for verdict in verdicts:
-        print(f"{verdict.name}: {'holds' if verdict.holds else 'does not hold'}\n    {verdict.claim}")
+        say(f"{verdict.name}: {'holds' if verdict.holds else 'does not hold'}\n    {verdict.claim}")
         for finding in verdict.findings:
-            print(f"    {finding}")
+            say(f"    {finding}")
     for file in files:
-        print(file)
-
-
-@contextmanager
-def working(what: str) -> Iterator[None]:
-    """Say on standard error, where that is a terminal, what takes its time; Ctrl-C ends it with a word."""
-    try:
-        with Console(stderr=True).status(what):
-            yield
-    except KeyboardInterrupt:
-        print(f"nucleate: interrupted while {what}; nothing is kept.", file=sys.stderr)
-        raise typer.Exit(130) from None
-
-
-def say_interrupted(out: Path) -> int:
-    """How to go on after Ctrl-C; returns the exit code."""
-    begun = out.is_dir() and any(out.iterdir())
-    kept = f"what is done is kept in {out}. The same command goes on from there." if begun else "nothing is kept."
-    print(f"nucleate: interrupted; {kept}", file=sys.stderr)
-    return 130
+        say(file)
 
 
 def _print_frame(title: str, frame: "pl.DataFrame") -> None:
     _print_table(title, frame.columns, [[_say(value) for value in row] for row in frame.iter_rows()])
 
 
-def _print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    # A pipe has no width; a terminal's own is kept.
-    console = Console(width=None if sys.stdout.isatty() else 220)
-    table = Table(title=title or None, title_justify="left")
+def _print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    # Without COLUMNS a pipe has no width, and nothing is folded there.
+    narrow = sys.stdout.isatty() or os.environ.get("COLUMNS", "").isdecimal()
+    console = Console(width=None if narrow else _WIDE)
+    table = Table(title=Text(plain(title)) if title else None, title_justify="left")
     for column in columns:
-        table.add_column(column.replace("_", " "), justify="right", overflow="fold")
+        table.add_column(Text(plain(column.replace("_", " "))), justify="right", overflow="fold")
     for row in rows:
-        table.add_row(*row)
-    console.print(table)
+        table.add_row(*(Text(plain(cell)) for cell in row))
+    longest_words = console.measure(table, options=console.options.update(width=_WIDE)).minimum
+    if longest_words <= console.width:
+        console.print(table)
+        return
+    # Nothing is cut where a table does not fit: its rows become sentences.
+    if title:
+        say(title)
+    for row in rows:
+        say("; ".join(f"{column.replace('_', ' ')} {cell}" for column, cell in zip(columns, row, strict=True)))
 
 
 def _say(value: Any) -> str:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from nucleate.cli.flags import DATA_FLAGS, Json, takes
-from nucleate.cli.output import print_json
+from nucleate.cli.output import print_json, say, say_notes
 from nucleate.errors import SpecError
 
 _FLAGS = {
@@ -32,8 +32,7 @@ def predict(
     if out is not None:
         check_file(out)
     done = predict_rows(model, file, **given)
-    for note in done.notes:
-        print(f"Note: {note}", file=sys.stderr)
+    say_notes(done.notes)
     if out is not None:
         # Spreadsheets take text for UTF-8 when it begins with the byte-order mark.
         write_atomically(out, done.table.write_csv().encode("utf-8-sig"))
@@ -41,5 +40,19 @@ def predict(
         content = {"predictions": done.table.to_dicts(), "certificate": done.certificate, "notes": list(done.notes)}
         print_json(content | {"file": out and str(out)})
         return
-    print(done.certificate or "The model has no certificate; its deviation is unknown.", file=sys.stderr)
-    print(done.table.write_csv() if out is None else out, end="" if out is None else "\n")
+    text = done.table.write_csv()
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        raise SpecError(
+            f"Standard output takes {sys.stdout.encoding} text, which lacks characters of the predictions; write them "
+            "with --out."
+        ) from None
+    say(done.certificate or "The model has no certificate; its deviation is unknown.", aside=True)
+    if out is not None:
+        say(out)
+    elif sys.stdout.isatty():
+        say(text.rstrip("\n"))
+    else:
+        # Data for another program, to the letter.
+        sys.stdout.write(text)

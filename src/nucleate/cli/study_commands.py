@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from nucleate.cli.flags import FORECAST_FLAGS, SWEEP_FLAGS, TRAIN_FLAGS, Json, Out, spec_from, takes
+from nucleate.cli.interrupted import keeps
 from nucleate.cli.output import (
     judgement_as_json,
     print_forecast,
@@ -14,7 +15,6 @@ from nucleate.cli.output import (
     print_outlooks,
     print_study,
     print_trajectory,
-    say_interrupted,
     say_notes,
     working,
 )
@@ -144,7 +144,5 @@ def _run(spec: "StudySpec", out: Path | None, executor: "Executor | None" = None
     from nucleate.sweeping import sweep as run_sweep
 
     out = study_folder(spec) if out is None else out
-    try:
-        return run_sweep(spec, out=out, executor=executor)
-    except KeyboardInterrupt:
-        raise typer.Exit(say_interrupted(out)) from None
+    keeps(out)
+    return run_sweep(spec, out=out, executor=executor)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from nucleate._wording import did_you_mean
+from nucleate._wording import choose_one, shown
 from nucleate.errors import SpecError
 from nucleate.experiments import (
     blow_up,
@@ -56,4 +56,4 @@ def get_experiment(name: str) -> Experiment[Any]:
         if experiment.name == name:
             return experiment
     names = [experiment.name for experiment in EXPERIMENTS]
-    raise SpecError(f"There is no experiment {name!r}{did_you_mean(name, names) or '.'} There are {', '.join(names)}.")
+    raise SpecError(f"There is no experiment {shown(name)}{choose_one(name, names)}.")

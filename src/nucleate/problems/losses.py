@@ -12,6 +12,7 @@ import numpy as np
 import scipy
 from jaxtyping import Array, Float
 
+from nucleate._wording import choose_one, shown
 from nucleate.devices import in_float64
 from nucleate.errors import SpecError
 
@@ -339,4 +340,4 @@ def get_loss(given: Any, *, known: bool = True) -> Loss:
         return LOSSES[given]
     if isinstance(given, str) and not known:
         return Loss(given, None)
-    raise SpecError(f"There is no loss {given!r}; choose one of {', '.join(LOSSES)}, or in Python pass a Loss.")
+    raise SpecError(f"There is no loss {shown(given)}{choose_one(given, LOSSES)}, or in Python pass a Loss.")

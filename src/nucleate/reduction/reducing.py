@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from nucleate._wording import choose_one
 from nucleate.baselines import Baseline, constant, further_metrics, hold_against, linear, narrow
 from nucleate.errors import SpecError
 from nucleate.models import outputs_of
@@ -145,7 +146,7 @@ def get_method(given: Any) -> Method:
         return given
     if isinstance(given, str) and given in METHODS:
         return METHODS[given]
-    raise SpecError(f"There is no method {given!r}; choose one of {', '.join(METHODS)}.")
+    raise SpecError(f"There is no method {given!r}{choose_one(given, METHODS)}.")
 
 
 def tune(network: Network, problem: Problem, steps: int) -> Network:

@@ -9,6 +9,7 @@ from typing import Any
 
 import polars as pl
 
+from nucleate._wording import choose_one
 from nucleate.baselines import Baseline, Comparison
 from nucleate.errors import NucleateError, StudyError
 from nucleate.problems import Metric
@@ -42,7 +43,7 @@ def load_texts(lang: str) -> dict[str, dict[str, str]]:
     '結論'
     """
     if lang not in LANGUAGES:
-        raise NucleateError(f"There is no language {lang!r}; choose one of {', '.join(LANGUAGES)}.")
+        raise NucleateError(f"There is no language {lang!r}{choose_one(lang, LANGUAGES)}.")
     texts: dict[str, Any] = tomllib.loads((files("nucleate.reporting") / "texts" / f"{lang}.toml").read_text("utf-8"))
     return texts
 

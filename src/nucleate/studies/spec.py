@@ -3,6 +3,8 @@
 import hashlib
 import inspect
 import json
+import os
+import stat
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,7 +25,7 @@ from pydantic import (
 )
 
 from nucleate._fingerprints import fingerprint
-from nucleate._wording import say_error
+from nucleate._wording import name_parameter, say_error
 from nucleate.activations import Activation, get_activation
 from nucleate.errors import ArchitectureError, NucleateError, SpecError
 from nucleate.init_scale import Convention, InitScale
@@ -110,6 +112,24 @@ def _said(check: Any, *given: Any, **options: Any) -> Any:
         raise ValueError(str(error).rstrip(".")) from None
 
 
+def _path_fault(path: str) -> str | None:
+    """Why no file can have this path, or None."""
+    if "\0" in path:
+        return "a path holds no NUL character"
+    longest = max(len(part) for part in os.fsencode(path).split(os.fsencode(os.sep)))
+    return "a part of a path has at most 255 bytes" if longest > 255 else None
+
+
+def _read_text(path: Path) -> str:
+    """A whole UTF-8 file; a device, which need not have an end, is an OSError."""
+    if "\0" in str(path):
+        raise OSError(0, "a path holds no NUL character")
+    kind = path.stat().st_mode
+    if stat.S_ISCHR(kind) or stat.S_ISBLK(kind):
+        raise OSError(0, "it is a device")
+    return path.read_text("utf-8")
+
+
 def _name(one: Any) -> str:
     """What an object of one's own is called in files."""
     return str(getattr(one, "name", None) or getattr(one, "__name__", None) or type(one).__name__)
@@ -190,9 +210,17 @@ class StudySpec(Settings):
     gammas: tuple[float, ...] | None = None
     lrs: tuple[float, ...] = (0.05,)
     seeds: tuple[int, ...] = (0,)
-    split_seed: int = Field(default=0, ge=0)
+    split_seed: int = Field(default=0, ge=0, lt=2**63)
     dtype: Literal["float32", "float64"] = "float32"
     measures: tuple[AnyMeasure, ...] = ()
+
+    @field_validator("data")
+    @classmethod
+    def _path_that_can_be(cls, given: str) -> str:
+        fault = _path_fault(given)
+        if fault is not None:
+            raise ValueError(f"{fault}; give another path")
+        return given
 
     @field_validator("hidden", "gains", "epsilons", "gammas", "lrs", mode="before")
     @classmethod
@@ -217,21 +245,21 @@ class StudySpec(Settings):
     @classmethod
     def _some_and_no_doubles(cls, given: Any) -> Any:
         if given is not None and not given:
-            raise ValueError("at least one value is needed")
+            raise ValueError("it needs at least one value")
         return given
 
     @field_validator("hidden")
     @classmethod
     def _positive_widths(cls, given: tuple[int, ...]) -> tuple[int, ...]:
-        if min(given) < 1:
-            raise ValueError("every width must be 1 or more")
+        if not all(1 <= width < 2**31 for width in given):
+            raise ValueError("every width must be from 1 to 2147483647")
         return given
 
     @field_validator("gains", "epsilons", "gammas", "lrs", "seeds")
     @classmethod
     def _distinct(cls, given: Any) -> Any:
         if given is not None and len(set(given)) < len(given):
-            raise ValueError("no value may stand there twice")
+            raise ValueError("no value may stand there twice; leave the second one out")
         return given
 
     @field_validator("seeds")
@@ -261,15 +289,18 @@ class StudySpec(Settings):
     def _one_architecture(self) -> Self:
         given = [name for name in _OF_NETWORKS if name in self.model_fields_set]
         if self.model is not None and given:
-            raise ValueError(f"the model {_name(self.model)!r} makes its own architecture; leave out {given[0]}")
+            raise ValueError(
+                f"the model {_name(self.model)!r} makes its own architecture; leave out {name_parameter(given[0])}"
+            )
         return self
 
     @model_validator(mode="after")
     def _one_convention(self) -> Self:
         given = [name for name in _SCALES.values() if getattr(self, name) is not None]
         if len(given) != 1:
-            said = " and ".join(given) if given else "none of them"
-            raise ValueError(f"give exactly one of gains, epsilons and gammas; there is {said}")
+            *others, last = map(name_parameter, _SCALES.values())
+            said = " and ".join(map(name_parameter, given)) if given else "none of them"
+            raise ValueError(f"give exactly one of {', '.join(others)} and {last}; there is {said}")
         for value in self.scales:
             _said(InitScale, self.convention, value)
         return self
@@ -433,7 +464,7 @@ def make_spec(**fields: Any) -> StudySpec:
     try:
         return StudySpec(**fields)
     except ValidationError as error:
-        raise spec_error(error) from None
+        raise spec_error(error, StudySpec) from None
 
 
 def read_spec(path: str | Path, **changes: Any) -> StudySpec:
@@ -455,12 +486,25 @@ def read_spec(path: str | Path, **changes: Any) -> StudySpec:
         If the file is missing, is not valid TOML, or holds a wrong field.
     """
     try:
-        fields = tomllib.loads(Path(path).read_text("utf-8"))
+        text = _read_text(Path(path))
     except OSError as error:
         raise SpecError(f"The spec {path} cannot be read ({error.strerror}); check the path.") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SpecError(f"The spec {path} is not valid TOML ({error}); correct it there.") from None
-    return make_spec(**_replaced(fields, changes))
+    except UnicodeDecodeError as error:
+        raise SpecError(f"The spec {path} is not UTF-8 text (at byte {error.start + 1}); save it as UTF-8.") from None
+    try:
+        fields = tomllib.loads(text)
+    except RecursionError:
+        raise SpecError(f"The spec {path} nests brackets too deep; write its values as plain lists.") from None
+    except ValueError as error:
+        raise SpecError(f"The spec {path} is not valid TOML ({str(error).split(';')[0]}); correct it there.") from None
+
+    def name(setting: str) -> str:
+        return name_parameter(setting) if setting in changes else f"The key {setting!r} of {path}"
+
+    try:
+        return StudySpec(**_replaced(fields, changes))
+    except ValidationError as error:
+        raise spec_error(error, StudySpec, name) from None
 
 
 def _replaced(fields: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from nucleate._wording import for_whom, plain
 from nucleate.errors import SpecError
 from nucleate.problems import FORM_FIELDS, Problem
 from nucleate.problems.files import name_of
@@ -93,7 +94,7 @@ def sweep(
     if not progress:
         return run_study(spec, problem, out, executor=executor, with_problem=with_problem)
     for note in problem.notes:
-        print(f"Note: {note}", file=sys.stderr)
+        print(f"Note: {plain(for_whom(note))}", file=sys.stderr)
     with show_progress() as show:
         return run_study(spec, problem, out, executor=executor, on_progress=show, with_problem=with_problem)
 

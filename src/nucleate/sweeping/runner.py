@@ -3,18 +3,15 @@
 Either way one process, this one, owns the folder and writes what comes.
 """
 
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from types import FrameType
 from typing import Literal
 
 import polars as pl
 
+from nucleate._interrupts import noticed
 from nucleate.baselines import Contender
 from nucleate.errors import SpecError, StudyError
 from nucleate.problems import Problem
@@ -82,16 +79,17 @@ def run_study(
         If the folder holds something else, or another process is at it, see `nucleate.studies.keep`; or if an executor
         fails at a chunk: what it has finished by then is kept, and the same call goes on.
     KeyboardInterrupt
-        On Ctrl-C or SIGTERM, after the chunk in hand was put away (what an executor has in hand is lost). The next call
-        goes on from there and ends with the rows of an uninterrupted study, bit for bit.
+        On Ctrl-C, and while runs are trained on SIGTERM and SIGHUP too, after the chunk in hand was put away (what an
+        executor has in hand is lost). The next call goes on from there and ends with the rows of an uninterrupted
+        study, bit for bit.
     """
     if executor is not None:
         check_executor(executor)
     plan = Plan(spec)
     if not (Path(out) / "spec.json").exists():
         _check(plan, problem)
-    with keep(out, spec, problem, with_problem=with_problem) as keeper, _interrupts_noticed() as interrupted:
-        work = _Work(plan, problem, keeper, on_progress, interrupted.is_set)
+    with keep(out, spec, problem, with_problem=with_problem) as keeper:
+        work = _Work(plan, problem, keeper, on_progress)
         work.here() if executor is None else work.by(executor)
         work.judge()
         return keeper.study
@@ -114,10 +112,9 @@ class _Work:
         problem: Problem,
         keeper: Keeper,
         tell: Callable[[Progress], None],
-        interrupted: Callable[[], bool],
     ) -> None:
         self._plan, self._problem, self._keeper = plan, problem, keeper
-        self._tell, self._interrupted = tell, interrupted
+        self._tell = tell
         self._missing = [chunk for chunk in plan.chunks if not keeper.is_finished(chunk)]
         self._total = len(plan.runs)
         self._seconds: float | None = None
@@ -131,21 +128,27 @@ class _Work:
                 self._keeper.keep_forecasts(chunk, forecast_chunk(self._plan, chunk, self._problem))
             if chunk not in self._missing:
                 continue
-            result = train_chunk(
-                self._plan,
-                chunk,
-                self._problem,
-                self._keeper.checkpoint(chunk),
-                on_evaluation=self._watch(chunk),
-                stop=self._interrupted,
-            )
-            if isinstance(result, bytes):
-                self._keeper.keep_checkpoint(chunk, result)
-                raise KeyboardInterrupt
-            self._keep_result(chunk, result)
+            # Forecasting ends at once, as nothing of it can be kept; training ends with a checkpoint.
+            with noticed() as interrupted:
+                result = train_chunk(
+                    self._plan,
+                    chunk,
+                    self._problem,
+                    self._keeper.checkpoint(chunk),
+                    on_evaluation=self._watch(chunk),
+                    stop=interrupted,
+                )
+                if isinstance(result, bytes):
+                    self._keeper.keep_checkpoint(chunk, result)
+                    raise KeyboardInterrupt
+                self._keep_result(chunk, result)
 
     def by(self, executor: Executor) -> None:
         """Have an executor compute it, and keep what comes in the order it comes."""
+        with noticed() as interrupted:
+            self._by(executor, interrupted)
+
+    def _by(self, executor: Executor, interrupted: Callable[[], bool]) -> None:
         waiting = self._orders()
         tasks: list[Task] = []
         try:
@@ -157,7 +160,7 @@ class _Work:
                     del waiting[:size]
                 if not self._keep_what_is_done(tasks):
                     time.sleep(_POLL_SECONDS)
-                if self._interrupted():
+                if interrupted():
                     raise KeyboardInterrupt
         except (StudyError, SpecError):
             # Whatever failed, what else has come by now is kept.
@@ -187,11 +190,12 @@ class _Work:
         """Train a batch that belongs to no chunk of the study, from where it was left."""
         if (kept := self._keeper.checkpoint(chunk)) is not None:
             resume(batch, kept, chunk)
-        while not batch.done:
-            batch.advance(stop=self._interrupted)
-            if self._interrupted():
-                self._keeper.keep_checkpoint(chunk, batch.checkpoint())
-                raise KeyboardInterrupt
+        with noticed() as interrupted:
+            while not batch.done:
+                batch.advance(stop=interrupted)
+                if interrupted():
+                    self._keeper.keep_checkpoint(chunk, batch.checkpoint())
+                    raise KeyboardInterrupt
         return batch.runs()
 
     def _orders(self) -> list[Order]:
@@ -258,25 +262,3 @@ class _Work:
         columns = [tables.effective_neurons(layer) for layer in self._keeper.study.layers]
         loss, *neurons = rows.select(pl.col(tables.TRAIN_LOSS, *columns).median()).row(0)
         self._tell(Progress(finished, self._total, done / self._total, loss, tuple(neurons)))
-
-
-@contextmanager
-def _interrupts_noticed() -> Iterator[threading.Event]:
-    """Turn the first Ctrl-C or SIGTERM into a flag, so that it never falls into a write; a second one kills."""
-    noticed = threading.Event()
-
-    def notice(number: int, frame: FrameType | None) -> None:
-        noticed.set()
-        signal.signal(number, previous[signal.Signals(number)])
-
-    if threading.current_thread() is not threading.main_thread():
-        yield noticed
-        return
-    previous = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    for number in previous:
-        signal.signal(number, notice)
-    try:
-        yield noticed
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)

@@ -1,11 +1,22 @@
 """How runs are trained, checked at the door."""
 
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import numpy as np
 from jaxtyping import Int
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError, ValidationInfo
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 
+from nucleate._wording import did_you_mean, name_parameter, say_error, say_invalid
 from nucleate.errors import SpecError
 from nucleate.optimizers import GD, Optimizer, get_optimizer
 
@@ -16,8 +27,10 @@ def _optimizer(given: Any, info: ValidationInfo) -> Optimizer:
         optimizer = get_optimizer(given, known=info.context != READING)
         if optimizer.make is not None:
             optimizer.transformation(0.1)
-    except (SpecError, TypeError, ValueError) as error:
+    except SpecError as error:
         raise ValueError(str(error).rstrip(".")) from None
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"it cannot be made ({say_error(error)}); correct its parameters") from None
     return optimizer
 
 
@@ -48,9 +61,21 @@ class Settings(BaseModel):
 
     optimizer: AnyOptimizer = GD
     steps: int = Field(default=5000, ge=1, le=2**31 - 2)
-    batch_size: int | None = Field(default=None, ge=1)
+    batch_size: int | None = Field(default=None, ge=1, lt=2**31)
     evaluations: int = Field(default=80, ge=4, le=100_000)
     early_stopping: bool = False
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_truth_for_a_number(cls, given: Any, info: ValidationInfo) -> Any:
+        """Python counts True as 1, but nobody who writes it means so."""
+        one_of = given if isinstance(given, (list, tuple)) else (given,)
+        if (
+            any(isinstance(one, bool) for one in one_of)
+            and cls.model_fields[str(info.field_name)].annotation is not bool
+        ):
+            raise ValueError("true and false are no values of it; give another")
+        return given
 
 
 def make_settings(**fields: Any) -> Settings:
@@ -76,27 +101,37 @@ def make_settings(**fields: Any) -> Settings:
         raise spec_error(error) from None
 
 
-def spec_error(error: ValidationError) -> SpecError:
-    """The first thing wrong with a setting, as one sentence.
+def spec_error(
+    error: ValidationError, settings: type[Settings] = Settings, name: Callable[[str], str] = name_parameter
+) -> SpecError:
+    """The first thing wrong with a setting, as one sentence in which it has the name that a function gives it.
 
     Parameters
     ----------
     error : pydantic.ValidationError
+    settings : type
+        What was to be made.
+    name : callable
+        From a field to what the person calls it.
 
     Returns
     -------
     SpecError
     """
-    first = error.errors(include_url=False)[0]
-    name = ".".join(map(str, first["loc"]))
-    if first["type"] == "extra_forbidden":
-        return SpecError(f"There is no setting {name!r}; check its spelling.")
-    if first["type"] == "missing":
-        return SpecError(f"The setting {name!r} is missing; give it a value.")
-    what = first["msg"].removeprefix("Value error, ").removeprefix("Input ").replace("a valid tuple", "a list")
-    if not name:
+    # A misspelt name is the cause where another is missing.
+    errors = error.errors(include_url=False)
+    first = next((one for one in errors if one["type"] == "extra_forbidden"), errors[0])
+    if not first["loc"]:
+        what = str(first["ctx"]["error"]).rstrip(".")
         return SpecError(f"{what[:1].upper()}{what[1:]}.")
-    return SpecError(f"The setting {name!r} is {first['input']!r}, but {what[:1].lower()}{what[1:]}.")
+    setting = str(first["loc"][0])
+    if first["type"] == "extra_forbidden":
+        fields = ", ".join(settings.model_fields)
+        close = did_you_mean(setting, settings.model_fields) or f"; there are {fields}."
+        return SpecError(f"{name(setting)} is not a setting{close}")
+    if first["type"] == "missing":
+        return SpecError(f"{name(setting)} is missing; give it a value.")
+    return SpecError(say_invalid(first, name(setting)))
 
 
 SNAPSHOTS = 22

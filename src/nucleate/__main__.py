@@ -1,0 +1,3 @@
+from nucleate.cli import main
+
+main()

@@ -1,0 +1,198 @@
+"""What only a process shows: signals at any moment, closed and full streams, and odd surroundings."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+COMMAND = [sys.executable, "-m", "nucleate"]
+LONG = ["train", "sine-5d", "--hidden", "20", "--steps", "2000000000", "--lr", "1e-9", "--out", "study"]
+ANEW = "nothing is kept. The same command begins anew.\n"
+EXIT_CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
+
+
+def nucleate(*arguments, shell="", **options):
+    """A process's exit code, output and error; ``shell`` is what a shell appends, such as ``>&-``."""
+    words = ["bash", "-c", f'"$@" {shell}', "bash", *COMMAND, *map(str, arguments)]
+    return subprocess.run(words, capture_output=True, text=True, check=False, **options)
+
+
+def started(arguments, cwd):
+    return subprocess.Popen([*COMMAND, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=cwd)
+
+
+def wait_for(path, process):
+    while not path.exists():
+        assert process.poll() is None, "the command ended before it could be interrupted"
+        time.sleep(0.01)
+
+
+SIGNALLED = """
+import signal, sys
+
+class Signalled:
+    def find_spec(self, name, *_):
+        if name == self.at:
+            signal.raise_signal(int(self.number))
+            signal.pause()
+
+sys.meta_path.insert(0, Signalled())
+sys.argv[1:3], (Signalled.at, Signalled.number) = [], sys.argv[1:3]
+from nucleate.cli import main
+main()
+"""
+
+
+@pytest.mark.parametrize(
+    ("imported", "number"),
+    [
+        ("nucleate._interrupts", signal.SIGINT),
+        ("nucleate.cli.ending", signal.SIGTERM),
+        ("typer", signal.SIGHUP),
+        ("polars", signal.SIGINT),
+        ("jax._src.core", signal.SIGINT),
+        ("optax", signal.SIGTERM),
+    ],
+)
+def test_a_signal_in_the_midst_of_an_import_has_its_sentence(tmp_path, number, imported):
+    command = [sys.executable, "-c", SIGNALLED, imported, str(int(number)), *LONG, "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False, timeout=100)
+    assert done.returncode == EXIT_CODES[number], done.stderr
+    error = json.loads(done.stdout)["error"]
+    assert (error["kind"], error["exit_code"]) == ("Interrupted", EXIT_CODES[number])
+    assert done.stderr == f"\nnucleate: {error['message']}\n"
+
+
+@pytest.mark.parametrize("number", EXIT_CODES)
+def test_while_a_run_is_trained_it_is_kept_and_the_same_command_goes_on(tmp_path, number):
+    with started(LONG, tmp_path) as process:
+        wait_for(tmp_path / "study" / "forecasts" / "chunk-00000.parquet", process)
+        time.sleep(3)
+        process.send_signal(number)
+        said = process.communicate()[1]
+    assert process.returncode == EXIT_CODES[number]
+    assert "Traceback" not in said
+    assert "what is done is kept in study. The same command goes on from there." in said.splitlines()[-1]
+    assert list((tmp_path / "study" / "checkpoints").iterdir())
+
+
+def test_a_second_signal_ends_it_at_once(tmp_path):
+    with started(LONG, tmp_path) as process:
+        wait_for(tmp_path / "study" / "forecasts" / "chunk-00000.parquet", process)
+        time.sleep(3)
+        for _ in range(2):
+            process.send_signal(signal.SIGINT)
+            time.sleep(0.05)
+        said = process.communicate()[1]
+    assert process.returncode == 130
+    assert said.endswith("nucleate: interrupted; putting away what is done. Once more ends it at once.\n")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["problems"],
+        ["forecast", "diabetes", "--hidden", "60,60,60", "--seeds", "9"],
+        ["demo", "--out", "absent/demo"],
+        ["reproduce", "low-rank", "--out", "absent/reproduce"],
+        ["report", "study"],
+        ["plot", "study"],
+        ["reduce", "study"],
+        ["predict", "model.onnx", "rows.csv"],
+    ],
+)
+def test_every_command_ends_so(tmp_path, arguments):
+    with started(arguments, tmp_path) as process:
+        time.sleep(0.4)
+        process.send_signal(signal.SIGTERM)
+        said = process.communicate()[1]
+    assert process.returncode == 143
+    assert said == f"\nnucleate: interrupted by SIGTERM; {ANEW}"
+
+
+def test_a_signal_that_is_ignored_stays_so(tmp_path):
+    with started(["problems"], tmp_path) as process:
+        assert process.communicate()[0]
+    ignoring = "trap '' HUP; "
+    script = f'{ignoring}"$@" & sleep 0.5; kill -HUP $!; wait $!'
+    done = subprocess.run(["bash", "-c", script, "bash", *COMMAND, "problems"], capture_output=True, check=False)
+    assert done.returncode == 0
+    assert done.stdout
+
+
+@pytest.mark.parametrize("arguments", [["problems"], ["problems", "--json"], ["--help"]])
+@pytest.mark.parametrize(
+    ("shell", "exit_code", "says"),
+    [
+        (">&-", 2, "nucleate: Standard output is closed; send it to a file, or to /dev/null.\n"),
+        (
+            ">/dev/full",
+            2,
+            "nucleate: The result cannot be written to standard output (No space left on device); send it elsewhere.\n",
+        ),
+        ("2>&-", 0, ""),
+        ("2>/dev/full", 0, ""),
+        ("<&-", 0, ""),
+        (">&- 2>&- <&-", 2, ""),
+        ("| true; exit ${PIPESTATUS[0]}", 141, ""),
+    ],
+)
+def test_closed_and_full_streams_end_it_quietly(arguments, shell, exit_code, says):
+    # The reader must be gone before the command prints.
+    done = nucleate(*arguments, shell=shell)
+    assert (done.returncode, done.stderr) == (exit_code, says)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "exit_code", "says"),
+    [
+        ("JAX_PLATFORMS", "abacus", 2, "nucleate: JAX cannot use JAX_PLATFORMS='abacus'; unset it.\n"),
+        (
+            "JAX_PLATFORMS",
+            "cuda",
+            2,
+            "nucleate: JAX cannot compute on JAX_PLATFORMS='cuda'; unset it, or set it to cpu.\n",
+        ),
+        ("JAX_ENABLE_X64", "perhaps", 2, "nucleate: JAX cannot use JAX_ENABLE_X64='perhaps'; unset it.\n"),
+        ("MPLBACKEND", "abacus", 0, ""),
+        ("HOME", "/nonexistent", 0, ""),
+    ],
+)
+def test_odd_surroundings_are_a_sentence_or_no_hindrance(variable, value, exit_code, says):
+    arguments = ["forecast", "sine-5d", "--hidden", "2", "--gains", "0.5", "--budget", "20"]
+    done = nucleate(*arguments, env=os.environ | {variable: value})
+    assert done.returncode == exit_code, done.stderr
+    assert says in done.stderr
+
+
+@pytest.mark.parametrize("kilobytes", [500_000, 1_000_000, 2_000_000])
+def test_too_few_addresses_are_refused_before_anything_aborts(kilobytes):
+    script = f'ulimit -v {kilobytes}; "$@"'
+    done = subprocess.run(
+        ["bash", "-c", script, "bash", *COMMAND, "train", "sine-5d"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert "GB of addresses, and computing takes 4; raise the limit with ulimit -v.\n" in done.stderr
+
+
+def test_where_the_terminal_has_no_unicode_texts_are_escaped_and_json_is_json(tmp_path):
+    (tmp_path / "日本.csv").write_text("面積,築年数\n" + "\n".join(f"{k},{k % 7}" for k in range(40)), "utf-8")
+    bare = os.environ | {"PYTHONIOENCODING": "ascii"}
+    text = nucleate("train", "日本.csv", "--target", "価格", cwd=tmp_path, env=bare)
+    assert (text.returncode, text.stdout) == (2, "")
+    assert "There is no target column '\\u4fa1\\u683c'; the data have columns '\\u9762\\u7a4d'" in text.stderr
+    answer = nucleate("train", "日本.csv", "--target", "価格", "--json", cwd=tmp_path, env=bare).stdout
+    assert answer.isascii()
+    assert "There is no target column '価格'" in json.loads(answer)["error"]["message"]
+
+
+def test_an_argument_that_is_no_text_is_refused(tmp_path):
+    done = subprocess.run([*COMMAND, "train", b"caf\xe9.csv"], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "nucleate: The argument caf\\xe9.csv is no text in this locale's encoding utf-8; rename" in done.stderr
