@@ -18,7 +18,7 @@ from nucleate.reduction.layers import Bound
 from nucleate.reduction.merging import Groups
 from nucleate.reduction.reduction import BeforeAfter, Reduction, guarantee
 
-_FORMAT = "nucleate reduction 3"
+_FORMAT = "nucleate reduction 4"
 _PAIRS = ("validation", "test", "further", "inference")
 _OF_METRIC = ("name", "larger_is_better", "is_share")
 
@@ -54,7 +54,9 @@ def save_reduction(reduction: Reduction, folder: str | Path) -> None:
         "certificate": asdict(reduction.certificate),
         "bound": reduction.bound and asdict(reduction.bound),
         "baselines": [asdict(baseline) for baseline in reduction.baselines],
-        "groups": [{"layer": group.layer, "labels": group.labels.tolist()} for group in reduction.groups],
+        "groups": [
+            {"layer": group.layer, "labels": group.labels.tolist(), "loss": group.loss} for group in reduction.groups
+        ],
         "preprocessing": json.loads(reduction.preprocessing.to_json()),
     }
     write_atomically(folder / "reduction.json", json.dumps(content, indent=2, ensure_ascii=False).encode())
@@ -99,7 +101,9 @@ def _from_json(content: dict[str, Any], folder: Path) -> Reduction:
     content["certificate"] = Certificate(**content["certificate"])
     content["bound"] = content["bound"] and Bound(**content["bound"])
     content["baselines"] = tuple(_baseline(**baseline) for baseline in content["baselines"])
-    content["groups"] = tuple(Groups(group["layer"], np.array(group["labels"])) for group in content["groups"])
+    content["groups"] = tuple(
+        Groups(group["layer"], np.array(group["labels"]), group["loss"]) for group in content["groups"]
+    )
     content["preprocessing"] = Preprocessing.from_json(json.dumps(content["preprocessing"]))
     for name in ("original", "network"):
         content[name] = Network.load(folder / f"{name}.safetensors")
