@@ -190,3 +190,10 @@ def test_a_relu_networks_norms_can_be_moved_outward():
 def test_activations_and_weights_of_different_neurons_are_refused():
     with pytest.raises(ArchitectureError, match="activations of 3 neurons and outgoing weights of 2"):
         alike(np.eye(3), np.ones((2, 1)))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_what_is_not_finite_is_refused_rather_than_dead(value):
+    for leaving, outgoing in ((np.full((2, 3), value), np.ones((2, 1))), (np.eye(2, 3), np.full((2, 1), value))):
+        with pytest.raises(ArchitectureError, match="NaN or infinite"):
+            effective_neurons(leaving, outgoing)

@@ -74,7 +74,7 @@ def alike(leaving: Float[np.ndarray, "m n"], outgoing: Float[np.ndarray, "m t"])
     Raises
     ------
     ArchitectureError
-        If the two are not of the same neurons.
+        If the two are not of the same neurons, or not finite.
 
     Examples
     --------
@@ -87,6 +87,10 @@ def alike(leaving: Float[np.ndarray, "m n"], outgoing: Float[np.ndarray, "m t"])
         raise ArchitectureError(
             f"There are activations of {len(leaving)} neurons and outgoing weights of {len(outgoing)}; each neuron "
             "needs a row of both."
+        )
+    if not (np.isfinite(leaving).all() and np.isfinite(outgoing).all()):
+        raise ArchitectureError(
+            "Activations or outgoing weights are NaN or infinite, as diverged runs leave them; take an earlier network."
         )
     layer = _Correlated.of(leaving, outgoing)
     for distance in (1.0 - THRESHOLD) / 2.0 ** np.arange(_HALVINGS):
@@ -112,7 +116,7 @@ def effective_neurons(leaving: Float[np.ndarray, "m n"], outgoing: Float[np.ndar
     Raises
     ------
     ArchitectureError
-        If the two are not of the same neurons.
+        If the two are not of the same neurons, or not finite.
 
     Examples
     --------
@@ -136,7 +140,7 @@ def merging_loss(leaving: Float[np.ndarray, "m n"], outgoing: Float[np.ndarray, 
     Raises
     ------
     ArchitectureError
-        If the two are not of the same neurons.
+        If the two are not of the same neurons, or not finite.
 
     Examples
     --------
@@ -187,8 +191,7 @@ def _gather(layer: _Correlated, distance: float) -> Int[np.ndarray, " m"]:
     near = likeness >= 1.0 - distance
     centres = np.where(layer.alive, np.arange(len(near)), -1)
     left = near.sum(axis=1) > 1
-    likeness[~near] = 0.0
-    explains = np.square(likeness)
+    explains = np.square(likeness) * near
     explained = explains @ layer.sizes
     while left.any():
         centre = np.where(left, explained, -1.0).argmax()
