@@ -93,6 +93,17 @@ def test_groups_are_of_what_neurons_do_and_say_so():
     network = with_copies(drawn((3, 2, 2, 1), activation="relu"), 5, rng, resize=True)
     first, second = groups(network, rng.standard_normal((600, 3)))
     assert first.sizes == second.sizes == (5, 5)
-    assert str(first) == "layer 1: 5 neurons act as one, 5 neurons act as one"
-    many = Groups(2, np.repeat(np.arange(5), [4, 3, 2, 2, 1]))
-    assert str(many).endswith("2 neurons act as one, 1 more group of 2 or fewer, 1 alone")
+    assert str(first) == "layer 1: 5 neurons act as one, 5 neurons act as one (less than 0.1 % of its variance lost)"
+    many = Groups(2, np.repeat(np.arange(5), [4, 3, 2, 2, 1]), loss=0.02)
+    assert str(many).endswith("2 neurons act as one, 1 more group of 2 or fewer, 1 alone (2 % of its variance lost)")
+    assert str(Groups(1, np.array([0, 1, -1]), loss=0.0)) == "layer 1: 2 alone, 1 dead"
+
+
+@pytest.mark.parametrize("bias", [10.0, 100.0])
+def test_relus_that_a_common_bias_makes_similar_do_not_act_as_one(bias):
+    rng = np.random.default_rng(0)
+    network = drawn((5, 6, 1), activation="relu")
+    network = Network(network.weights, (np.full(6, bias), network.biases[1]), network.activation)
+    (found,) = groups(network, rng.standard_normal((300, 5)))
+    assert found.sizes == (1,) * 6
+    assert found.loss == 0

@@ -29,7 +29,9 @@ def test_it_is_kept_whole(case, tmp_path):
     for name in ("original", "network"):
         pairs = zip(*(jax.tree.leaves(getattr(one, name)) for one in (again, reduction)), strict=True)
         assert all(np.array_equal(a, b) for a, b in pairs)
-    assert [g.labels.tolist() for g in again.groups] == [g.labels.tolist() for g in reduction.groups]
+    assert [(g.labels.tolist(), g.loss) for g in again.groups] == [
+        (g.labels.tolist(), g.loss) for g in reduction.groups
+    ]
     assert again.preprocessing == reduction.preprocessing
     assert again.bound == reduction.bound
     assert again.metric_name == "rmse"

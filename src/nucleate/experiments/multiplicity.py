@@ -12,7 +12,7 @@ from nucleate.experiments.experiment import Criterion, Experiment, Measurement, 
 from nucleate.figures import colors, legend, panels
 from nucleate.init_scale import InitScale
 from nucleate.network import Network
-from nucleate.observe import contributions, effective_neurons, neurons
+from nucleate.observe import contributions, directions_in_use, neurons
 from nucleate.optimizers import ADAM, GD, Optimizer
 from nucleate.problems import Problem, load_problem
 from nucleate.theory import target_directions
@@ -94,7 +94,7 @@ def _course(name: str, data: str, size: Size) -> _Course:
 
     def note(batch: Batch) -> None:
         steps.append(batch.step)
-        found.append([_directions_in_use(network, problem) for network in batch.final])
+        found.append([_in_use(network, problem) for network in batch.final])
         losses.append([rows[-1]["train_loss"] / rows[0]["train_loss"] for rows in batch.rows])
 
     train_many(
@@ -114,9 +114,9 @@ def _network(problem: Problem, activation: Activation, width: int, epsilon: floa
     return Network.create(problem.inputs, [width], 1, scale=scale, activation=activation, bias=[True, False], seed=seed)
 
 
-def _directions_in_use(network: Network, problem: Problem) -> float:
+def _in_use(network: Network, problem: Problem) -> float:
     """How many directions, opposite ones apart, by what the neurons along them contribute."""
-    return effective_neurons(neurons(network, 1), contributions(network, problem.train.x)[0], signed=True)
+    return directions_in_use(neurons(network, 1), contributions(network, problem.train.x)[0], signed=True)
 
 
 def _draw(courses: dict[tuple[str, str], _Course]) -> Figure:

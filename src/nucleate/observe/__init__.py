@@ -1,5 +1,6 @@
 """Measures of a network: directions, clusters, effective neurons, ranks, distances. All in float64, at any scale."""
 
+from nucleate.observe.alike import MOST_LOST, Alike, alike, effective_neurons, merging_loss
 from nucleate.observe.curve import AHEAD, FLAT, StageName, Stages, stages
 from nucleate.observe.directions import (
     Directions,
@@ -7,9 +8,10 @@ from nucleate.observe.directions import (
     condensed_pairs,
     cosine_similarity,
     directions,
+    directions_in_use,
     leading_order,
 )
-from nucleate.observe.layers import Layer, amplitudes, contributions, effective_neurons, layers_of, neurons
+from nucleate.observe.layers import Layer, amplitudes, contributions, layers_of, neurons
 from nucleate.observe.measures import MEASURES, Measure, check_measures, evaluation_rows, measure, measure_layers
 from nucleate.observe.ranks import effective_rank, numerical_rank, relative_distance, stable_rank
 from nucleate.observe.snapshots import Snapshot, snapshot
@@ -18,6 +20,8 @@ __all__ = [
     "AHEAD",
     "FLAT",
     "MEASURES",
+    "MOST_LOST",
+    "Alike",
     "Directions",
     "Layer",
     "Measure",
@@ -25,12 +29,14 @@ __all__ = [
     "StageName",
     "Stages",
     "alignment",
+    "alike",
     "amplitudes",
     "check_measures",
     "condensed_pairs",
     "contributions",
     "cosine_similarity",
     "directions",
+    "directions_in_use",
     "effective_neurons",
     "effective_rank",
     "evaluation_rows",
@@ -38,6 +44,7 @@ __all__ = [
     "leading_order",
     "measure",
     "measure_layers",
+    "merging_loss",
     "neurons",
     "numerical_rank",
     "relative_distance",

@@ -8,7 +8,7 @@ from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial.distance import squareform
 
 from nucleate.errors import ArchitectureError
-from nucleate.observe.norms import unit_rows
+from nucleate.observe.norms import effective_number, unit_rows
 
 
 def cosine_similarity(vectors: Float[np.ndarray, "m k"]) -> Float[np.ndarray, "m m"]:
@@ -168,6 +168,37 @@ def cluster(cosine: Float[np.ndarray, "m m"], *, signed: bool, threshold: float)
     by_size = np.lexsort((first, -sizes))
     labels[alive] = np.argsort(by_size)[group]
     return labels
+
+
+def directions_in_use(
+    vectors: Float[np.ndarray, "m k"],
+    contributions: Float[np.ndarray, " m"],
+    *,
+    signed: bool,
+    threshold: float = THRESHOLD,
+) -> float:
+    """The exponential of the entropy of the neurons' contributions, added up over their directions.
+
+    Directions to which little of the layer's work belongs count little; dead neurons do not count.
+
+    Parameters
+    ----------
+    vectors : array, shape (m, k)
+        One neuron a row.
+    contributions : array, shape (m,)
+        As by `nucleate.observe.contributions`.
+    signed, threshold
+        As in `directions`.
+
+    Examples
+    --------
+    >>> vectors = np.array([[1.0, 0.0], [-2.0, 0.0], [0.0, 1.0]])
+    >>> directions_in_use(vectors, np.array([1.0, 2.0, 3.0]), signed=False)
+    2.0
+    """
+    labels = cluster(cosine_similarity(vectors), signed=signed, threshold=threshold)
+    alive = labels >= 0
+    return effective_number(np.bincount(labels[alive], weights=contributions[alive]))
 
 
 def _centre(unit: Float[np.ndarray, "members k"]) -> Float[np.ndarray, " k"]:

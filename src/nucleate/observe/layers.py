@@ -15,8 +15,9 @@ from nucleate._arrays import real_array
 from nucleate.devices import in_float64
 from nucleate.errors import ArchitectureError
 from nucleate.network import Network
+from nucleate.observe.alike import Alike, alike
 from nucleate.observe.directions import THRESHOLD, cluster, cosine_similarity
-from nucleate.observe.norms import effective_number, row_norms
+from nucleate.observe.norms import row_norms, standardized
 from nucleate.observe.ranks import Ranks, ranks
 
 _ARRAYS = ("incoming", "weights", "outgoing", "entering", "leaving")
@@ -43,7 +44,7 @@ class Layer:
 
     Examples
     --------
-    >>> twins = Layer("1", *(np.ones((2, 3)) for _ in range(5)), opposites_are_one=True)
+    >>> twins = Layer("1", *(np.eye(2, 3)[[0, 0]] for _ in range(5)), opposites_are_one=True)
     >>> twins.width, twins.effective_neurons
     (2, 1.0)
     """
@@ -98,18 +99,28 @@ class Layer:
 
     @cached_property
     def contributions(self) -> Float[np.ndarray, " m"]:
-        """What each unit adds to the next layer: the root mean square of its activation times ``|outgoing|``."""
-        return row_norms(self.leaving) / self.leaving.shape[1] ** 0.5 * row_norms(self.outgoing)
+        """What each unit adds to the next layer: the standard deviation of its activation times ``|outgoing|``."""
+        return standardized(self.leaving)[1] * row_norms(self.outgoing)
 
     @property
     def directions(self) -> int:
         """How many directions the incoming vectors take."""
         return int(cluster(self.cosine, signed=not self.opposites_are_one, threshold=THRESHOLD).max(initial=-1) + 1)
 
+    @cached_property
+    def alike(self) -> Alike:
+        """`nucleate.observe.alike` of the units: which of them act as one."""
+        return alike(self.leaving, self.outgoing)
+
     @property
     def effective_neurons(self) -> float:
-        """`nucleate.observe.effective_neurons` of what enters the units, by their contributions."""
-        return effective_neurons(self.entering, self.contributions, signed=not self.opposites_are_one)
+        """`nucleate.observe.effective_neurons` of the units."""
+        return self.alike.effective_neurons
+
+    @property
+    def merging_loss(self) -> float:
+        """`nucleate.observe.merging_loss` of the units."""
+        return self.alike.loss
 
 
 def layers_of(model: Any, x: Float[np.ndarray, "n d"]) -> tuple[Layer, ...]:
@@ -251,7 +262,8 @@ def amplitudes(network: Network) -> tuple[Float[np.ndarray, " m"], ...]:
 def contributions(network: Network, x: Float[np.ndarray, "n d"]) -> tuple[Float[np.ndarray, " m"], ...]:
     """What each neuron adds to the next layer on data, a hidden layer each.
 
-    The root mean square of its activation over the rows of ``x`` times the norm of its outgoing weights.
+    The standard deviation of its activation over the rows of ``x`` times the norm of its outgoing weights. The mean
+    adds nothing that the next layer's biases would not.
 
     Parameters
     ----------
@@ -270,39 +282,3 @@ def contributions(network: Network, x: Float[np.ndarray, "n d"]) -> tuple[Float[
     [(4,), (3,)]
     """
     return tuple(layer.contributions for layer in layers_of(network, x))
-
-
-def effective_neurons(
-    vectors: Float[np.ndarray, "m k"],
-    contributions: Float[np.ndarray, " m"],
-    *,
-    signed: bool,
-    threshold: float = THRESHOLD,
-) -> float:
-    """The exponential of the entropy of the contributions, added up over clusters of directions.
-
-    1 when all neurons work as one, m when m different ones contribute equally, 0 when nothing contributes. A neuron
-    that contributes little counts little, wherever it points; a dead one does not count.
-
-    Parameters
-    ----------
-    vectors : array, shape (m, k)
-        What is compared: for what the neurons do, their pre-activations on data. Input weights mislead behind a
-        condensed layer, whose equal neurons make different weights do the same.
-    contributions : array, shape (m,)
-        As by `nucleate.observe.contributions`.
-    signed, threshold
-        As in `nucleate.observe.directions`.
-
-    Returns
-    -------
-    float
-
-    Examples
-    --------
-    >>> effective_neurons(np.array([[1.0, 0.0], [-2.0, 0.0], [0.0, 1.0]]), np.array([1.0, 2.0, 3.0]), signed=False)
-    2.0
-    """
-    labels = cluster(cosine_similarity(vectors), signed=signed, threshold=threshold)
-    alive = labels >= 0
-    return effective_number(np.bincount(labels[alive], weights=contributions[alive]))

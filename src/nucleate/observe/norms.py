@@ -6,6 +6,8 @@ from scipy.special import entr
 
 from nucleate._arrays import real_array
 
+_ROUNDING = 8 * np.finfo(np.float64).eps
+
 
 def scaled(array: Float[np.ndarray, "..."], axis: int | None = None) -> tuple[np.ndarray, np.ndarray]:
     """The array with its largest entry along ``axis`` brought to size 1, and what it was divided by (1 for zeros)."""
@@ -34,6 +36,19 @@ def unit_rows(matrix: Float[np.ndarray, "m k"]) -> Float[np.ndarray, "m k"]:
     lengths = np.linalg.norm(unit, axis=1, keepdims=True)
     directions: np.ndarray = unit / np.where(lengths > 0, lengths, 1.0)
     return directions
+
+
+def standardized(matrix: Float[np.ndarray, "m n"]) -> tuple[Float[np.ndarray, "m n"], Float[np.ndarray, " m"]]:
+    """Each row less its mean and divided by its standard deviation, which comes second.
+
+    A row that varies by no more than rounding is constant: zeros, of deviation 0.
+    """
+    unit, scale = scaled(matrix, axis=1)
+    unit -= unit.mean(axis=1, keepdims=True)
+    deviation = np.sqrt(np.einsum("mn,mn->m", unit, unit) / unit.shape[1])
+    deviation[deviation <= _ROUNDING] = 0.0
+    unit /= np.where(deviation > 0, deviation, np.inf)[:, None]
+    return unit, scale[:, 0] * deviation
 
 
 def effective_number(sizes: Float[np.ndarray, " k"]) -> float:

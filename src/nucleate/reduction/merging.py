@@ -14,13 +14,13 @@ from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial.distance import squareform
 
 from nucleate.activations import Activation
-from nucleate.observe import cosine_similarity, directions, evaluation_rows, layers_of
+from nucleate.observe import cosine_similarity, evaluation_rows, layers_of
 from nucleate.reduction.layers import Affine, Narrow, NarrowLayer, WideLayer
 
 
 @dataclass(frozen=True, eq=False)
 class Groups:
-    """Which neurons of a hidden layer do the same up to size, and up to sign where the activation does not mind it.
+    """Which neurons of a hidden layer do the same on data, up to what the next layer's weights and biases can change.
 
     Parameters
     ----------
@@ -28,10 +28,14 @@ class Groups:
         From 1.
     labels : array of int, shape (m,)
         The group of each neuron, largest first; -1 for a dead one.
+    loss : float
+        The share of the layer's output variance that is lost if one neuron of each group is left, see
+        `nucleate.observe.alike`.
     """
 
     layer: int
     labels: Int[np.ndarray, " m"]
+    loss: float
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -45,8 +49,8 @@ class Groups:
 
     def __str__(self) -> str:
         """
-        >>> print(Groups(1, np.array([0, 0, 0, 1, -1])))
-        layer 1: 3 neurons act as one, 1 alone, 1 dead
+        >>> print(Groups(1, np.array([0, 0, 0, 1, -1]), loss=0.012))
+        layer 1: 3 neurons act as one, 1 alone, 1 dead (1.2 % of its variance lost)
         """
         alone = sum(size == 1 for size in self.sizes)
         dead = int(np.count_nonzero(self.labels < 0))
@@ -55,7 +59,9 @@ class Groups:
             rest = len(said) - 3
             said = [*said[:3], f"{rest} more {'group' if rest == 1 else 'groups'} of {self.sizes[3]} or fewer"]
         said += [f"{alone} alone"] * bool(alone) + [f"{dead} dead"] * bool(dead)
-        return f"layer {self.layer}: {', '.join(said)}"
+        lost = f"{100 * self.loss:.2g} %" if self.loss >= 0.001 else "less than 0.1 %"
+        price = f" ({lost} of its variance lost)" if max(self.sizes, default=0) > 1 else ""
+        return f"layer {self.layer}: {', '.join(said)}{price}"
 
 
 class Merging(NamedTuple):
@@ -74,9 +80,9 @@ class Merging(NamedTuple):
 
 
 def groups(model: Any, x: Float[np.ndarray, "n d"]) -> tuple[Groups, ...]:
-    """The groups of each layer's neurons by what enters them on rows of ``x``, evenly spaced and at most 512.
+    """The groups of each layer's neurons by what they do on rows of ``x``, evenly spaced and at most 512.
 
-    Input weights mislead behind a condensed layer, whose equal neurons make different weights do the same.
+    Input weights mislead: behind a condensed layer different ones do the same.
 
     Parameters
     ----------
@@ -96,7 +102,7 @@ def groups(model: Any, x: Float[np.ndarray, "n d"]) -> tuple[Groups, ...]:
     [(5,), (4,)]
     """
     return tuple(
-        Groups(number, directions(layer.entering, signed=not layer.opposites_are_one).labels)
+        Groups(number, layer.alike.labels, layer.alike.loss)
         for number, layer in enumerate(layers_of(model, evaluation_rows(x)), start=1)
     )
 

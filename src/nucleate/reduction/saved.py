@@ -53,7 +53,9 @@ def save_reduction(reduction: Reduction, folder: str | Path, of: str = "") -> No
         "certificate": asdict(reduction.certificate),
         "bound": reduction.bound and asdict(reduction.bound),
         "baselines": [asdict(baseline) for baseline in reduction.baselines],
-        "groups": [{"layer": group.layer, "labels": group.labels.tolist()} for group in reduction.groups],
+        "groups": [
+            {"layer": group.layer, "labels": group.labels.tolist(), "loss": group.loss} for group in reduction.groups
+        ],
         "preprocessing": json.loads(reduction.preprocessing.to_json()),
         "files": {name: _digest((folder / f"{name}.safetensors").read_bytes()) for name in _NETWORKS},
     }
@@ -140,12 +142,14 @@ def _network(file: Path, digest: str) -> Network:
     return Network.from_bytes(content)
 
 
-def _groups(original: Network, layer: int, labels: list[int]) -> Groups:
+def _groups(original: Network, layer: int, labels: list[int], loss: float) -> Groups:
     if layer not in range(1, original.depth) or len(labels) != original.hidden[layer - 1]:
         raise ValueError(f"it groups {len(labels)} neurons of layer {layer}")
     if not all(type(label) is int and -1 <= label < len(labels) for label in labels):
         raise ValueError(f"it has groups beyond the {len(labels)} neurons of layer {layer}")
-    return Groups(layer, np.array(labels))
+    if not (isinstance(loss, float | int) and 0 <= loss <= 1):
+        raise ValueError(f"its groups of layer {layer} lose {loss!r:.60}")
+    return Groups(layer, np.array(labels), loss)
 
 
 def _digest(content: bytes) -> str:
