@@ -62,3 +62,20 @@ def test_every_public_definition_says_what_it_takes_and_returns(definition):
 def test_every_statement_of_theory_says_whose_it_is(name):
     doc = getattr(theory, name).__doc__
     assert "arXiv" in doc or re.search(r"\bhere\b", doc)
+
+
+@pytest.mark.parametrize(
+    ("work", "without"),
+    [
+        ("nucleate.problems.describe_problems()", {"jax", "polars", "scipy", "pydantic"}),
+        (
+            "nucleate.forecast, nucleate.load_problem('diabetes')",
+            {"diffrax", "sklearn", "matplotlib", "onnx", "plotly"},
+        ),
+        ("nucleate.sweep, nucleate.train", {"diffrax", "sklearn", "matplotlib", "onnx", "plotly"}),
+    ],
+)
+def test_what_a_command_does_not_need_is_not_imported(work, without):
+    code = f"import sys, nucleate; {work}; print(*({without} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout.split() == []

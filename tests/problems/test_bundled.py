@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import numpy as np
+from sklearn.datasets import load_diabetes
 
 from nucleate.problems import load_problem
 
@@ -55,3 +56,11 @@ def test_another_column_may_be_the_target():
 def test_importing_the_package_does_not_import_what_only_some_data_need():
     code = "import nucleate.problems, sys; sys.exit(bool({'sklearn', 'matplotlib', 'pandas'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_diabetes_has_the_rows_that_scikit_learn_loads():
+    problem = load_problem("diabetes", standardize=False)
+    parts = (problem.train, problem.validation, problem.test)
+    ours = np.concatenate([np.column_stack([part.x, part.y]) for part in parts])
+    theirs = np.column_stack(load_diabetes(return_X_y=True, scaled=False))
+    assert np.array_equal(ours[np.lexsort(ours.T)], theirs[np.lexsort(theirs.T)])
