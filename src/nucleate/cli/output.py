@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from nucleate.experiments import Experiment, Verdict
     from nucleate.forecasting import Forecast
+    from nucleate.problems import Problem
     from nucleate.studies import Study, StudySpec
     from nucleate.sweeping import Recommendation
 
@@ -33,6 +34,14 @@ def say_notes(notes: Iterable[str]) -> None:
     """What was decided or left out when data were read, on standard error."""
     for note in notes:
         print(f"Note: {note}", file=sys.stderr)
+
+
+def say_data(problem: "Problem") -> None:
+    """What the columns of the data are, unless there are many, and notes, on standard error."""
+    from nucleate.problems import describe_data
+
+    for line in describe_data(problem):
+        print(line, file=sys.stderr)
 
 
 def print_problems(rows: Iterable[Mapping[str, Any]]) -> None:

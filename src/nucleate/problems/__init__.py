@@ -1,6 +1,15 @@
 """Data as problems: bundled sets, files, tables and arrays, split, standardized and ready for a network."""
 
-from nucleate.problems.catalogue import ProblemInfo, describe_problems, load_problem, problem_names
+from nucleate.problems.catalogue import (
+    ProblemInfo,
+    Survey,
+    describe_problems,
+    load_problem,
+    problem_names,
+    survey,
+)
+from nucleate.problems.columns import SCHEMA as COLUMNS
+from nucleate.problems.columns import lines_of
 from nucleate.problems.form import FORM_FIELDS, Form
 from nucleate.problems.losses import (
     ACCURACY,
@@ -21,12 +30,13 @@ from nucleate.problems.losses import (
     get_loss,
 )
 from nucleate.problems.preprocessing import Column, Preprocessing
-from nucleate.problems.problem import Problem, Split
+from nucleate.problems.problem import Problem, Split, describe_data
 from nucleate.problems.splitting import Rows, Sizes, split_rows
 
 __all__ = [
     "ACCURACY",
     "BALANCED_ACCURACY",
+    "COLUMNS",
     "CROSS_ENTROPY",
     "FORM_FIELDS",
     "IDENTITY",
@@ -49,9 +59,13 @@ __all__ = [
     "Rows",
     "Sizes",
     "Split",
+    "Survey",
+    "describe_data",
     "describe_problems",
     "get_loss",
+    "lines_of",
     "load_problem",
     "problem_names",
     "split_rows",
+    "survey",
 ]

@@ -6,14 +6,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from nucleate.errors import DataError, StudyError
 from nucleate.observe import Snapshot
-from nucleate.problems import Loss, Preprocessing, Problem, Split, get_loss
+from nucleate.problems import COLUMNS, Loss, Preprocessing, Problem, Split, get_loss
+from nucleate.studies.tables import table_to_bytes
 
 PARTS = ("train", "validation", "test")
+_TEST_ROWS = "test_rows.parquet"
 _FAMILIES = ("directions", "amplitudes", "singular_values")
 
 
@@ -27,7 +30,10 @@ def split_hash(problem: Problem) -> str:
 
 
 def problem_to_bytes(problem: Problem) -> bytes:
-    """The split of a problem, and what is known of it beside its loss: tensors ``train.x``, ``train.y``, ..."""
+    """The split of a problem, and what is known of it beside its loss: tensors ``train.x``, ``train.y``, ...
+
+    The test rows as they stood before the split are the bytes of a Parquet file.
+    """
     tensors = {f"{part}.{side}": getattr(getattr(problem, part), side) for part in PARTS for side in ("x", "y")}
     told = {
         "name": problem.name,
@@ -35,7 +41,10 @@ def problem_to_bytes(problem: Problem) -> bytes:
         "preprocessing": problem.preprocessing.to_json(),
         "data_hash": problem.data_hash,
         "notes": problem.notes,
+        "columns": problem.columns.to_dicts(),
     }
+    if problem.test_rows is not None:
+        tensors[_TEST_ROWS] = np.frombuffer(table_to_bytes(problem.test_rows), np.uint8)
     contiguous = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
     return save(contiguous, {"nucleate": json.dumps(told, ensure_ascii=False)})
 
@@ -66,6 +75,8 @@ def read_problem(file: Path, loss: Loss | None) -> Problem:
             preprocessing=Preprocessing.from_json(told["preprocessing"]),
             data_hash=told["data_hash"],
             notes=tuple(told["notes"]),
+            test_rows=pl.read_parquet(tensors[_TEST_ROWS].tobytes()) if _TEST_ROWS in tensors else None,
+            columns=pl.DataFrame(told.get("columns", []), COLUMNS),
         )
     except (SafetensorError, OSError, ValueError, KeyError, DataError) as error:
         raise StudyError(f"{file} is damaged ({error}); pass the problem again, as at first.") from None

@@ -26,6 +26,7 @@ from nucleate.models import count_parameters
 from nucleate.observe import layers_of
 from nucleate.problems import Problem
 from nucleate.studies.folder import (
+    DATA,
     FOLDERS,
     PROBLEM,
     SPEC,
@@ -164,6 +165,9 @@ def keep(path: str | Path, spec: StudySpec, problem: Problem, *, with_problem: b
                 partial.unlink(missing_ok=True)
         if with_problem and not (path / PROBLEM).exists():
             write_atomically(path / PROBLEM, problem_to_bytes(problem))
+        if not (path / DATA).exists():
+            said = {"notes": problem.notes, "columns": problem.columns.to_dicts()}
+            write_atomically(path / DATA, json.dumps(said, indent=1, ensure_ascii=False).encode())
         if not (path / SPEC).exists():
             _write_spec(study)
         yield Keeper(study)
@@ -197,7 +201,7 @@ def _write_spec(study: Study) -> None:
 def _refuse_foreign(path: Path) -> None:
     if (path / SPEC).exists() or not path.exists():
         return
-    ours = (*FOLDERS, PROBLEM, _LOCK, _OWNER)
+    ours = (*FOLDERS, PROBLEM, DATA, _LOCK, _OWNER)
     if not path.is_dir() or any(
         entry.name not in ours and not entry.name.endswith(PARTIAL) for entry in path.iterdir()
     ):

@@ -5,13 +5,14 @@ from pathlib import Path
 from typing import Any
 
 from nucleate.errors import SpecError
-from nucleate.problems import FORM_FIELDS, Problem
+from nucleate.problems import FORM_FIELDS, Problem, describe_data
 from nucleate.studies import Study, StudySpec, make_spec
 from nucleate.sweeping.executors import Executor
 from nucleate.sweeping.progress import show_progress
 from nucleate.sweeping.runner import run_study
 
-_OF_DATA = ("target", "task", "loss", "drop_missing", "split_seed", *FORM_FIELDS)
+_OF_READING = ("target", "without", "task", "loss", "drop_missing", "impute", *FORM_FIELDS)
+_OF_DATA = (*_OF_READING, "split_seed", "validation", "test")
 
 
 def sweep(
@@ -76,13 +77,15 @@ def sweep(
             spec = make_spec(data=str(data), **fields)
         else:
             spec = data.changed(**fields) if fields else data
+        if spec.data == "-":
+            raise SpecError("A study reads its data again, and standard input (-) is gone then; name a file.")
         problem = spec.load_problem()
     out = study_folder(spec) if out is None else out
     with_problem = isinstance(data, Problem)
     if not progress:
         return run_study(spec, problem, out, executor=executor, with_problem=with_problem)
-    for note in problem.notes:
-        print(f"Note: {note}", file=sys.stderr)
+    for line in describe_data(problem):
+        print(line, file=sys.stderr)
     with show_progress() as show:
         return run_study(spec, problem, out, executor=executor, on_progress=show, with_problem=with_problem)
 
