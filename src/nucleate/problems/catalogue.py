@@ -17,7 +17,7 @@ from nucleate.problems.form import FORM_FIELDS, Form
 from nucleate.problems.losses import SQUARED, Loss
 from nucleate.problems.notices import Notice, say
 from nucleate.problems.oddities import notices_of
-from nucleate.problems.preprocessing import Impute, Preprocessing
+from nucleate.problems.preprocessing import Impute, Preprocessing, check_impute
 from nucleate.problems.problem import Problem
 from nucleate.problems.reading import ENDINGS, Read, read_table
 
@@ -194,7 +194,7 @@ def survey(
     Raises
     ------
     DataError
-        If the data cannot be read.
+        If the data cannot be read, or for an argument that is none.
 
     Examples
     --------
@@ -202,6 +202,7 @@ def survey(
     >>> found.columns["became"].to_list(), found.refused
     (['kept', 'kept', 'kept', 'kept', 'target, 3 classes'], '')
     """
+    check_impute(given.get("impute"))
     form = {name: given.pop(name) for name in FORM_FIELDS if name in given}
     if isinstance(data, str) and data in SYNTHETIC:
         problem = load_problem(data, target=target, **given, **form)

@@ -116,15 +116,12 @@ def refuse_infinite(table: pl.DataFrame) -> None:
 
 def constant_columns(table: pl.DataFrame) -> list[str]:
     """The columns that have no more than one value; spaces around texts do not count, nor does a missing value."""
-    names = []
-    for raw in table.iter_columns():
-        if raw.dtype.is_numeric():
-            values = numbers_in(raw.to_frame())[0]
-            is_constant = not np.fmax.reduce(values) > np.fmin.reduce(values)
-        else:
-            is_constant = distinct_values(raw) <= 1
-        names += [raw.name] if is_constant else []
-    return names
+    numbers = [name for name, dtype in table.schema.items() if dtype.is_numeric()]
+    values = numbers_in(table.select(numbers))
+    first = np.fmin.reduce(values, axis=1, initial=np.nan)
+    still = dict(zip(numbers, ~(np.fmax.reduce(values, axis=1, initial=np.nan) > first), strict=True))
+    still |= {raw.name: distinct_values(raw) <= 1 for raw in table.iter_columns() if raw.name not in still}
+    return [name for name in table.columns if still[name]]
 
 
 def distinct_values(raw: pl.Series) -> int:

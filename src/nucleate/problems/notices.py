@@ -93,8 +93,9 @@ def centered(values: Float[np.ndarray, "k n"], gaps: Bool[np.ndarray, "k n"]) ->
 
 def categories_of(column: pl.Series) -> Int[np.ndarray, " n"]:
     """The number of each row's category, in the order of their first rows; a missing one is a category."""
-    codes: dict[object, int] = {}
-    return np.array([codes.setdefault(value, len(codes)) for value in stripped(column).to_list()])
+    places = stripped(column).rank("dense").fill_null(0).to_numpy()
+    _, first, codes = np.unique(places, return_index=True, return_inverse=True)
+    return first.argsort().argsort()[codes]
 
 
 def few_rows(inputs: int, train: int, validation: int, test: int) -> list[str]:
