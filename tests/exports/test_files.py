@@ -82,6 +82,16 @@ def test_missing_cells_are_imputed_in_the_file_as_in_python(impute, ending, tmp_
     )
 
 
+def test_a_file_without_texts_is_predicted(case, tmp_path):
+    network, problem = case
+    export(network, problem, tmp_path / "small.onnx")
+    rows = raw_rows(problem.preprocessing, problem.test.x)
+    rows.write_csv(tmp_path / "rows.csv")
+    done = predict(tmp_path / "small.onnx", tmp_path / "rows.csv")
+    np.testing.assert_allclose(done.table["y"], problem.predict(network(problem.test.x))[:, 0], rtol=1e-5)
+    assert done.table.columns == ["row", "y"]
+
+
 def test_what_a_reader_takes_for_missing_is_imputed_in_plain_onnxruntime(tmp_path):
     (tmp_path / "homes.csv").write_text(with_gaps().write_csv(null_value="NA"))
     problem = nucleate.load_problem(tmp_path / "homes.csv", target="price", task="regression", impute="median")

@@ -83,7 +83,8 @@ def predict(
     table = table[numbers]
     notes = (*notes, *_imputations(preprocessing, table, numbers))
     x = preprocessing.transform(table)
-    shown = table if texts is None else table.with_columns(texts[numbers].select(set(texts.columns) & {*names}))
+    as_written = [] if texts is None else [column[numbers] for column in texts if column.name in names]
+    shown = table.with_columns(as_written)
     predicted = answer(x, shown)
     columns: dict[str, Any] = {"row": numbers + 1}
     targets = [column.name for column in preprocessing.targets]
