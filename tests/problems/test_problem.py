@@ -1,6 +1,7 @@
 """Problems made of tables and arrays: what each part holds, and how outputs are judged."""
 
 import dataclasses
+import datetime
 
 import jax.numpy as jnp
 import numpy as np
@@ -325,3 +326,28 @@ def test_a_table_of_many_columns_is_not_printed_unasked():
     problem = Problem.from_arrays(x, x[:, 0] * x[:, 1])
     assert not any(line.startswith("Column") for line in describe_data(problem))
     assert len(problem.columns) == 31
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("impute", [None, "median", "mean", "most_frequent"])
+def test_columns_of_every_type_are_read_and_imputed(impute):
+    rng = np.random.default_rng(0)
+    full = pl.DataFrame(
+        {
+            "whole": rng.integers(0, 250, 60).astype(np.uint8),
+            "short": rng.standard_normal(60).astype(np.float32),
+            "decimal": pl.Series(rng.random(60)).cast(pl.Decimal(10, 2)),
+            "day": pl.Series([datetime.datetime(2024, 1, 1, hour % 24) for hour in range(60)]),
+            "truth": rng.random(60) < 0.5,
+            "text": rng.choice(["x", " x", "y"], 60),
+            "category": pl.Series(rng.choice(["a", "b"], 60)).cast(pl.Categorical),
+        }
+    )
+    gaps = [pl.when(pl.Series(rng.random(60) < 0.8)).then(pl.col(name)).alias(name) for name in full.columns]
+    table = (full.with_columns(gaps) if impute else full).with_columns(y=rng.random(60))
+    problem = Problem.from_table(table, target="y", impute=impute)
+    assert problem.inputs == 4 + 2 + 2 + 2
+    assert all(np.isfinite(part.x).all() for part in parts(problem))
+    imputed = sum("imputed by" in note for note in problem.notes)
+    # Where many are alike, one sentence has the others.
+    assert imputed == (3 if impute else 0)

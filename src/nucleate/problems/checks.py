@@ -106,7 +106,7 @@ def refuse_missing(table: pl.DataFrame, role: Literal["Input", "Target"], advice
 def refuse_infinite(table: pl.DataFrame) -> None:
     for raw in table.iter_columns():
         if raw.dtype.is_float():
-            infinite = np.abs(raw.to_numpy()) > LARGEST
+            infinite = np.abs(numbers_in(raw.to_frame())[0]) > LARGEST
             if infinite.any():
                 raise DataError(
                     f"Column {raw.name!r} is infinite or beyond {LARGEST:g} in {name_rows(infinite)}; correct or "

@@ -26,7 +26,7 @@ from nucleate.problems.checks import (
 from nucleate.problems.columns import MANY, SCHEMA, lines_of, tabulate_columns, what_became
 from nucleate.problems.form import Form
 from nucleate.problems.losses import CROSS_ENTROPY, SQUARED, Loss
-from nucleate.problems.notices import few_rows, repeated_rows, say
+from nucleate.problems.notices import Notice, few_rows, repeated_rows, say
 from nucleate.problems.oddities import notices_of
 from nucleate.problems.preprocessing import Impute, Preprocessing, check_impute
 from nucleate.problems.reading import Read, table_from_arrays, table_hash
@@ -413,12 +413,16 @@ def _problem(
     everything = table if everything is None else everything
     became = what_became(everything, problem.preprocessing) | (left_out or {})
     notices = notices_of(everything, kinds, targets)
-    if impute:
-        filled = [column for column in kinds if "imputed" in became[column]]
-        notes += [
-            f"Column {column!r} was {became[column].split(', ', 1)[1]} of the training rows." for column in filled
-        ]
-    notes += [*say(notices), *few_rows(problem.inputs, *map(len, parts)), *repeated_rows(parts)]
+    imputed = [
+        Notice(
+            "imputed",
+            column,
+            f"Column {column!r} was imputed by {became[column].split('imputed by ')[1]} of the training rows.",
+        )
+        for column in kinds
+        if impute and "imputed" in became[column]
+    ]
+    notes += [*say([*imputed, *notices]), *few_rows(problem.inputs, *map(len, parts)), *repeated_rows(parts)]
     return replace(problem, notes=tuple(notes), columns=tabulate_columns(everything, became, notices))
 
 
