@@ -13,7 +13,7 @@ from scipy.special import softmax
 import nucleate
 from nucleate import InitScale, Network, Problem
 from nucleate.activations import activation_names, get_activation
-from nucleate.exports import Session, export, has_onnx_form, onnx_bytes, raw_rows, time_inference
+from nucleate.exports import Session, export, has_onnx_form, onnx_bytes, predict, raw_rows, time_inference
 from nucleate.problems import CROSS_ENTROPY, SQUARED, Link
 from tests.reduction.networks import LOG, counts, drawn, regression
 
@@ -73,6 +73,77 @@ def test_texts_count_in_any_case_and_width_where_that_tells_them_from_others():
     assert problem.preprocessing.unknown(rows)["town"].to_list() == [False] * 9 + [True] * 5
     expected = problem.preprocessing.decode(network(problem.preprocessing.transform(rows)))
     np.testing.assert_allclose(session(rows)["prediction"], expected, rtol=1e-6)
+
+
+def with_gaps(rows=120):
+    table, rng = mixed_table(rows), np.random.default_rng(1)
+    gaps = {name: pl.when(pl.Series(rng.random(rows) < 0.8)).then(pl.col(name)) for name in ("town", "size", "garden")}
+    return table.with_columns(**gaps)
+
+
+@pytest.mark.parametrize("impute", ["median", "mean", "most_frequent"])
+@pytest.mark.parametrize("ending", ["onnx", "safetensors"])
+def test_missing_cells_are_imputed_in_the_file_as_in_python(impute, ending, tmp_path):
+    table = with_gaps()
+    problem = Problem.from_table(table, target="price", task="regression", impute=impute)
+    network = Network.create(problem.inputs, [7], 1, scale=InitScale("gain", 1.0), bias=True)
+    assert export(network, problem, tmp_path / f"model.{ending}").largest_difference < 1e-4
+    expected = problem.predict(network(problem.preprocessing.transform(table)))
+    done = predict(tmp_path / f"model.{ending}", table.drop("price"))
+    np.testing.assert_allclose(done.table["price"], expected[:, 0], rtol=1e-5)
+    assert done.table["unknown"].to_list() == [0] * len(table)
+    fill = problem.preprocessing.inputs[1].fill
+    assert any(
+        "'size' has no value in rows" in note and f"imputed as in training: {fill}" in note for note in done.notes
+    )
+
+
+def test_a_file_without_texts_is_predicted(case, tmp_path):
+    network, problem = case
+    export(network, problem, tmp_path / "small.onnx")
+    rows = raw_rows(problem.preprocessing, problem.test.x)
+    rows.write_csv(tmp_path / "rows.csv")
+    done = predict(tmp_path / "small.onnx", tmp_path / "rows.csv")
+    np.testing.assert_allclose(done.table["y"], problem.predict(network(problem.test.x))[:, 0], rtol=1e-5)
+    assert done.table.columns == ["row", "y"]
+
+
+def test_what_a_reader_takes_for_missing_is_imputed_in_plain_onnxruntime(tmp_path):
+    (tmp_path / "homes.csv").write_text(with_gaps().write_csv(null_value="NA"))
+    problem = nucleate.load_problem(tmp_path / "homes.csv", target="price", task="regression", impute="median")
+    network = Network.create(problem.inputs, [7], 1, scale=InitScale("gain", 1.0), bias=True)
+    run = onnxruntime.InferenceSession(onnx_bytes(network, problem.preprocessing, problem.loss)).run
+    town, _, _, garden = problem.preprocessing.inputs
+    cells = [["", "NA"], ["NA ", "true"], ["null", "?"], [town.fill, str(garden.fill)]]
+    numbers = np.array([[np.nan], [np.nan], [5000.0], [np.nan]])
+    answers, unknown = run(["prediction", "unknown"], {"numbers": numbers, "texts": np.array(cells, object)})
+    rows = pl.DataFrame({"town": [None] * 4, "garden": [None, True, None, None], "size": [None, None, 5000.0, None]})
+    rows = rows.with_columns(planet=pl.lit("Earth")).cast({"town": pl.String})
+    expected = problem.predict(network(problem.preprocessing.transform(rows)))
+    np.testing.assert_allclose(answers, expected, rtol=1e-5)
+    assert unknown.tolist() == [0] * 4
+
+
+@pytest.mark.parametrize("activation", ["relu", "tanh"])
+def test_a_row_without_a_number_has_no_answer_in_plain_onnxruntime(activation):
+    table = mixed_table().with_columns(area=pl.int_range(120) % 7)
+    numbers = np.array([[5000.0, 3.0], [np.nan, 3.0], [5000.0, np.nan]])
+    texts = np.array([["Bern", "True"]] * 3, object)
+    for target, labels in (("price", None), ("town", 3), ("garden", 2)):
+        problem = Problem.from_table(table, target=target)
+        network = Network.create(problem.inputs, [7], labels or 1, scale=InitScale("gain", 1.0), activation=activation)
+        session = onnxruntime.InferenceSession(onnx_bytes(network, problem.preprocessing, problem.loss))
+        kept = [name for name in ("town", "garden") if name != target]
+        feeds = {"texts": texts[:, [["town", "garden"].index(name) for name in kept]]}
+        more = [] if target == "price" else [[50.0]] * 3
+        feeds["numbers"] = np.hstack([numbers, more]) if more else numbers
+        got = dict(zip([one.name for one in session.get_outputs()], session.run(None, feeds), strict=True))
+        answers = got["prediction" if labels is None else "probabilities"]
+        assert np.isfinite(answers[0]).all()
+        assert np.isnan(answers[1:]).all()
+        if target == "town":
+            assert got["label"][0] in problem.preprocessing.labels
+            assert got["label"][1:].tolist() == ["", ""]
 
 
 @pytest.mark.parametrize("labels", [["no", "yes", "maybe"], [3, 7, 11], [False, True]])

@@ -1,9 +1,11 @@
 """The catalogue tells the truth about every problem that can be asked for by name."""
 
 import numpy as np
+import polars as pl
 import pytest
 
-from nucleate.problems import describe_problems, load_problem, problem_names
+from nucleate import DataError
+from nucleate.problems import describe_problems, load_problem, problem_names, survey
 
 
 @pytest.mark.parametrize("info", describe_problems(), ids=problem_names())
@@ -16,3 +18,39 @@ def test_each_problem_is_what_its_line_says(info):
 
 def test_names_are_unique():
     assert len(set(problem_names())) == len(problem_names()) == 10
+
+
+def test_every_named_problem_has_its_table_of_columns():
+    for info in describe_problems():
+        found = survey(info.name)
+        assert found.problem is not None
+        assert found.columns["missing"].sum() == 0
+        assert found.columns["became"].str.starts_with("target").any()
+
+
+def test_data_that_cannot_be_trained_on_are_surveyed_with_their_oddities():
+    table = pl.DataFrame({"a": [1.0] * 15 + [None] * 5, "name": [f"n{k}" for k in range(20)], "y": np.arange(20) ** 2})
+    found = survey(table.with_columns(twin=2 * pl.col("y")), target="y")
+    assert found.problem is None
+    assert "Input column 'a' has 5 missing values" in found.refused
+    assert found.columns["became"].unique().to_list() == ["not used yet"]
+    assert found.columns["missing"].to_list() == [5, 0, 0, 0]
+    assert any("Column 'twin' is nearly a copy" in note for note in found.notes)
+
+
+def test_what_cannot_be_read_is_refused_by_a_survey_too(tmp_path):
+    with pytest.raises(DataError, match="There is no file"):
+        survey(tmp_path / "absent.csv")
+    with pytest.raises(DataError, match="decimal says how a file is read"):
+        survey("iris", decimal=",")
+    with pytest.raises(DataError, match="sine-5d is a synthetic regression problem"):
+        survey("sine-5d", target="y")
+
+
+def test_a_token_for_no_value_is_meant_as_a_number(tmp_path):
+    # pandas writes a column of numbers with gaps as -999.0.
+    rows = [f"{-999.0 if k % 10 == 3 else k + 0.5},{k * k % 17}" for k in range(60)]
+    (tmp_path / "codes.csv").write_text("a,y\n" + "\n".join(rows))
+    assert "pass --missing -999" in load_problem(tmp_path / "codes.csv").notes[1]
+    problem = load_problem(tmp_path / "codes.csv", missing="-999", impute="median")
+    assert problem.columns["missing"].to_list() == [6, 0]

@@ -64,10 +64,10 @@ def test_missing_values_are_refused_with_their_columns_and_rows():
 
 def test_rows_with_missing_values_can_be_left_out_with_a_note():
     table = pl.DataFrame({"a": [1.0, None, 3.0, float("nan")], "b": ["x", "y", "z", "u"]})
-    kept, notes = complete_rows(table)
-    assert kept.rows() == [(1.0, "x"), (3.0, "z")]
+    complete, notes = complete_rows(table)
+    assert table.filter(complete).rows() == [(1.0, "x"), (3.0, "z")]
     assert notes == ["Left out 2 rows with missing values (rows 2, 4)."]
-    assert complete_rows(kept)[1] == []
+    assert complete_rows(table.filter(complete))[1] == []
 
 
 def test_data_without_a_complete_row_are_refused():
@@ -93,11 +93,12 @@ def test_inputs_that_never_vary_are_refused():
 
 def test_a_column_of_identifiers_is_refused():
     with pytest.raises(
-        DataError, match=r"Column 'id' is text with 30 different values in 30 rows\. Delete it if it is a name"
+        DataError,
+        match=r"Column 'id' is text with 30 different values in 30 training rows\. Leave it out if .*\(--without id",
     ):
         input_kinds(pl.DataFrame({"id": [f"u{k}" for k in range(30)], "a": range(30)}))
 
 
 def test_the_value_that_keeps_a_column_from_being_numeric_is_named():
-    with pytest.raises(DataError, match="different values in 30 rows, of which 'unknown' is not a number"):
+    with pytest.raises(DataError, match="different values in 30 training rows, of which 'unknown' is not a number"):
         input_kinds(pl.DataFrame({"a": [str(k) for k in range(29)] + ["unknown"]}))

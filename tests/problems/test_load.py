@@ -29,7 +29,8 @@ def test_one_table_is_one_problem_from_every_kind_of_file(tmp_path):
 def test_npz_knows_its_target(tmp_path):
     np.savez(tmp_path / "arrays.npz", x=TABLE.select("a", "b").to_numpy(), y=TABLE.select("price", "a").to_numpy())
     problem = load_problem(str(tmp_path / "arrays.npz"))
-    assert (problem.inputs, problem.outputs, problem.notes) == (2, 2, ())
+    assert (problem.inputs, problem.outputs) == (2, 2)
+    assert "is nearly a copy of the target 'y2'" in problem.notes[0]
 
 
 def test_options_reach_the_problem():

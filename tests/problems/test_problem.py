@@ -1,6 +1,7 @@
 """Problems made of tables and arrays: what each part holds, and how outputs are judged."""
 
 import dataclasses
+import datetime
 
 import jax.numpy as jnp
 import numpy as np
@@ -10,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nucleate import DataError
-from nucleate.problems import CROSS_ENTROPY, SQUARED, Loss, Preprocessing, Problem
+from nucleate.problems import CROSS_ENTROPY, SQUARED, Loss, Preprocessing, Problem, describe_data, split_rows
+from nucleate.problems.splitting import part_sizes
 
 seeds = st.integers(0, 2**31 - 1)
 
@@ -156,7 +158,25 @@ def test_what_was_decided_is_noted():
         "The target's 2 different whole numbers were taken as classes; set the task to regression for amounts.",
         "Left out constant input column 'planet'.",
     )
-    assert Problem.from_table(houses(), target="price").notes == ()
+    assert Problem.from_table(houses(), target="price", without="rooms,area").notes == ()
+
+
+def test_what_is_constant_on_the_training_rows_is_left_out():
+    table = houses()
+    train = split_rows(part_sizes(60, 0.2, 0.2), 0).train
+    rare = pl.Series("rare", np.where(np.isin(np.arange(60), train), 5.0, 1e6))
+    problem = Problem.from_table(table.with_columns(rare), target="price")
+    assert problem.preprocessing.inputs[-1].kind == "constant"
+    assert "Left out input column 'rare', constant on the training rows." in problem.notes
+
+
+def test_columns_can_be_left_out_by_name():
+    table = houses().rename({"old": "old, or new"})
+    problem = Problem.from_table(table, target="price", without=["town", "area"])
+    assert [column.name for column in problem.preprocessing.inputs] == ["rooms", "old, or new"]
+    assert Problem.from_table(table, target="price", without="old, or new").inputs == 5
+    with pytest.raises(DataError, match="There is no column 'twon'; did you mean 'town'"):
+        Problem.from_table(table, target="price", without="twon")
 
 
 def test_missing_values_are_refused_in_the_target_first():
@@ -197,12 +217,12 @@ def test_a_problem_cannot_be_changed():
 
 
 def test_parts_that_are_split_already_stay_as_they_are():
-    table = pl.DataFrame({"a": np.arange(40.0), "b": 1.0, "town": ["x", "y"] * 20, "y": np.arange(40.0) ** 2})
+    table = pl.DataFrame({"a": np.arange(40.0), "b": 1.0, "town": ["x", "y"] * 20, "y": (np.arange(40.0) - 9) ** 2})
     problem = Problem.from_parts(table[:25], table[25:30], table[30:], target="y")
     assert [len(part.x) for part in (problem.train, problem.validation, problem.test)] == [25, 5, 10]
     assert problem.preprocessing.inputs[0].mean == 12.0
-    np.testing.assert_allclose(problem.preprocessing.decode(problem.test.y)[:, 0], np.arange(30.0, 40) ** 2)
-    assert problem.notes == ("Left out constant input column 'b'.",)
+    np.testing.assert_allclose(problem.preprocessing.decode(problem.test.y)[:, 0], (np.arange(30.0, 40) - 9) ** 2)
+    assert problem.notes[0] == "Left out constant input column 'b'."
 
 
 def test_parts_that_cannot_be_used_are_said_in_a_sentence():
@@ -214,3 +234,122 @@ def test_parts_that_cannot_be_used_are_said_in_a_sentence():
     labels = table.with_columns(y=pl.Series(["one", "two"] * 19 + ["three"] * 2))
     with pytest.raises(DataError, match="three"):
         Problem.from_parts(labels[:30], labels[30:35], labels[35:], target="y")
+
+
+def with_gaps():
+    table = houses()
+    table[[3, 16, 30, 59], "rooms"] = None
+    table[[4, 16], "town"] = None
+    return table.drop("area")
+
+
+@pytest.mark.parametrize(("impute", "statistic"), [("median", np.median), ("mean", np.mean)])
+def test_missing_inputs_are_imputed_from_the_training_rows_alone(impute, statistic):
+    table = with_gaps()
+    train = table[split_rows(part_sizes(60, 0.2, 0.2), 0).train]
+    problem = Problem.from_table(table, target="price", impute=impute)
+    rooms, town, _ = problem.preprocessing.inputs
+    fill = statistic(train["rooms"].drop_nulls().to_numpy())
+    assert rooms.fill == fill
+    assert town.fill == train["town"].drop_nulls().mode().sort()[0]
+    full = table.with_columns(pl.col("rooms").fill_null(fill), pl.col("town").fill_null(town.fill))
+    np.testing.assert_array_equal(problem.preprocessing.transform(table), problem.preprocessing.transform(full))
+    assert sum(len(part.x) for part in parts(problem)) == 60
+    assert f"Column 'rooms' was imputed by {impute} ({fill:g}) of the training rows." in problem.notes
+    # Changing rows outside the training part changes nothing that is fitted.
+    elsewhere = pl.int_range(60).is_in(split_rows(part_sizes(60, 0.2, 0.2), 0).train.tolist()).not_()
+    moved = table.with_columns(rooms=pl.when(elsewhere).then(pl.col("rooms") * 50).otherwise("rooms"))
+    assert Problem.from_table(moved, target="price", impute=impute).preprocessing == problem.preprocessing
+
+
+def test_a_model_that_imputes_keeps_what_it_needs():
+    problem = Problem.from_table(with_gaps(), target="price", impute="most_frequent")
+    back = Preprocessing.from_json(problem.preprocessing.to_json())
+    assert back == problem.preprocessing
+    again = Problem.from_table(with_gaps(), preprocessing=back)
+    np.testing.assert_array_equal(again.test.x, problem.test.x)
+    with pytest.raises(DataError, match="The model imputes by most_frequent, not by mean; leave impute out"):
+        Problem.from_table(with_gaps(), preprocessing=back, impute="mean")
+
+
+def test_a_target_is_never_imputed():
+    table = with_gaps()
+    table[7, "price"] = None
+    with pytest.raises(
+        DataError, match=r"Target column 'price' has 1 missing value .*Only inputs are imputed; pass --dr"
+    ):
+        Problem.from_table(table, target="price", impute="mean")
+    problem = Problem.from_table(table, target="price", impute="mean", drop_missing=True)
+    assert sum(len(part.x) for part in parts(problem)) == 59
+    with pytest.raises(DataError, match="cannot be imputed by 'zero'; choose median, mean, most_frequent"):
+        Problem.from_table(table, target="price", impute="zero")
+
+
+def test_without_imputation_the_refusal_names_the_flag():
+    with pytest.raises(DataError, match=r"Input columns 'rooms', 'town' have 6 missing values .* --impute median"):
+        Problem.from_table(with_gaps(), target="price")
+
+
+def test_the_rows_that_were_left_out_are_left_out_again_for_the_model():
+    # The gap is in a column that the model does not read; with another split its test rows would be training rows.
+    table = houses().with_columns(planet=pl.Series([None, *["Earth"] * 59]))
+    problem = Problem.from_table(table, target="price", drop_missing=True)
+    again = Problem.from_table(table, drop_missing=True, preprocessing=problem.preprocessing)
+    np.testing.assert_array_equal(again.test.x, problem.test.x)
+
+
+def test_the_table_of_columns_says_what_became_of_each():
+    table = with_gaps().with_columns(
+        planet=pl.lit("Earth"),
+        nothing=pl.lit(None),
+        day=pl.date_range(pl.date(2024, 1, 1), pl.date(2024, 2, 29)),
+        tag=1,
+    )
+    problem = Problem.from_table(table, target="price", impute="median", without="tag")
+    known = {row["column"]: row for row in problem.columns.to_dicts()}
+    became = {name: row["became"] for name, row in known.items()}
+    assert became["rooms"].startswith("kept, imputed by median (")
+    assert became["town"].startswith("one-hot into 3, imputed by most_frequent ('")
+    assert became["planet"] == "left out: constant in training"
+    assert became["nothing"] == "left out: empty"
+    assert became["tag"] == "left out, as asked"
+    assert became["day"] == "kept, as days since 1970-01-01"
+    assert became["price"] == "target"
+    assert (known["rooms"]["missing"], known["rooms"]["kind"], known["rooms"]["range"]) == (4, "number", "1 to 8")
+    assert (known["town"]["kind"], known["town"]["range"]) == ("text", "Apia, Bern, Oslo")
+    assert known["day"]["range"] == "2024-01-01 to 2024-02-29"
+    assert known["old"]["kind"] == "truth"
+    lines = describe_data(problem)
+    assert any(line.startswith("Column rooms") and "4 missing" in line for line in lines)
+
+
+def test_a_table_of_many_columns_is_not_printed_unasked():
+    x = np.random.default_rng(0).standard_normal((60, 30))
+    problem = Problem.from_arrays(x, x[:, 0] * x[:, 1])
+    assert not any(line.startswith("Column") for line in describe_data(problem))
+    assert len(problem.columns) == 31
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("impute", [None, "median", "mean", "most_frequent"])
+def test_columns_of_every_type_are_read_and_imputed(impute):
+    rng = np.random.default_rng(0)
+    full = pl.DataFrame(
+        {
+            "whole": rng.integers(0, 250, 60).astype(np.uint8),
+            "short": rng.standard_normal(60).astype(np.float32),
+            "decimal": pl.Series(rng.random(60)).cast(pl.Decimal(10, 2)),
+            "day": pl.Series([datetime.datetime(2024, 1, 1, hour % 24) for hour in range(60)]),
+            "truth": rng.random(60) < 0.5,
+            "text": rng.choice(["x", " x", "y"], 60),
+            "category": pl.Series(rng.choice(["a", "b"], 60)).cast(pl.Categorical),
+        }
+    )
+    gaps = [pl.when(pl.Series(rng.random(60) < 0.8)).then(pl.col(name)).alias(name) for name in full.columns]
+    table = (full.with_columns(gaps) if impute else full).with_columns(y=rng.random(60))
+    problem = Problem.from_table(table, target="y", impute=impute)
+    assert problem.inputs == 4 + 2 + 2 + 2
+    assert all(np.isfinite(part.x).all() for part in parts(problem))
+    imputed = sum("imputed by" in note for note in problem.notes)
+    # Where many are alike, one sentence has the others.
+    assert imputed == (3 if impute else 0)

@@ -1,5 +1,7 @@
 """The split: a partition of the rows, the same for a seed everywhere, with every class's share in every part."""
 
+import re
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -59,6 +61,16 @@ def test_parts_of_too_few_rows_are_refused():
         DataError, match=r"17 usable rows: 11 for training, 3 for validation and 3 for test, .* 4 or more"
     ):
         part_sizes(17, 0.2, 0.2)
+    with pytest.raises(DataError, match=r"Add rows; 12 are the fewest\.$"):
+        part_sizes(11, 0.2, 0.2)
+
+
+@pytest.mark.parametrize("rows", range(12, 18))
+def test_the_fractions_that_are_advised_are_enough(rows):
+    with pytest.raises(DataError) as refused:
+        part_sizes(rows, 0.2, 0.2)
+    validation, test = re.search(r"--validation-fraction (\S+) --test-fraction (\S+)", str(refused.value)).groups()
+    assert min(part_sizes(rows, float(validation), float(test))) >= 4
 
 
 def test_a_class_that_no_training_row_has_is_refused():

@@ -194,7 +194,7 @@ def test_files_of_a_study_without_its_spec_are_refused_and_the_traces_of_a_kill_
         file.rename(file.with_name(f".{file.name}.part"))
     with keep(folder, study.spec, load_problem("sine-5d")):
         pass
-    assert sorted(file.name for file in folder.rglob("*") if file.is_file()) == [".lock", "spec.json"]
+    assert sorted(file.name for file in folder.rglob("*") if file.is_file()) == [".lock", "data.json", "spec.json"]
 
 
 @pytest.mark.parametrize(

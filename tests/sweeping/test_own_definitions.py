@@ -180,6 +180,8 @@ def test_a_problem_made_in_python_is_kept_with_its_study(problem, tmp_path):
         assert (kept.name, kept.loss.name, kept.metric_name) == ("arrays", "pseudo-huber", "mae")
         assert (kept.data_hash, kept.notes) == (problem.data_hash, problem.notes)
         assert kept.preprocessing == problem.preprocessing
+        assert kept.test_rows.equals(problem.test_rows)
+        assert kept.columns.equals(problem.columns)
         for part in ("train", "validation", "test"):
             np.testing.assert_array_equal(getattr(kept, part).x, getattr(problem, part).x)
             np.testing.assert_array_equal(getattr(kept, part).y, getattr(problem, part).y)

@@ -81,7 +81,8 @@ def _of_network(path: Path, given: dict[str, Any], options: dict[str, Any]) -> t
     if "data" not in given:
         raise SpecError(f"No data are named for the network {path}; give those it was trained on with --data.")
     if "preprocessing" in metadata:
-        known = {"split_seed": int(metadata.get("split_seed", 0))}
+        known: dict[str, Any] = {"split_seed": int(metadata.get("split_seed", 0))}
+        known |= {part: float(metadata[part]) for part in ("validation", "test") if part in metadata}
         known |= {"loss": metadata["loss"]} if "loss" in metadata and "task" not in given else {}
         given = known | given | {"preprocessing": Preprocessing.from_json(metadata["preprocessing"])}
     problem = load_problem(**given | ({"loss": get_loss(given["loss"])} if "loss" in given else {}))

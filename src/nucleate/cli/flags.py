@@ -50,7 +50,9 @@ DATA_FLAGS: dict[str, Any] = {
     "target": _list(names, "COLUMN", "Target column of your file, or several with commas."),
     "task": _flag(str, "regression or classification; inferred where not given."),
     "loss": _flag(str, "squared or cross_entropy [default: the task's own]."),
+    "without": _list(names, "COLUMN,...", "Columns of your file to leave out."),
     "drop_missing": _flag(bool, "Leave out rows with missing values.", "--drop-missing"),
+    "impute": _flag(str, "What missing inputs count as, of the training rows: median, mean or most_frequent."),
     "decimal": _flag(str, "The decimal mark of your file: . or , [default: told from the file]."),
     "thousands": _flag(str, "What separates thousands in your file, such as , or ."),
     "missing": _list(names, "TEXT,...", "What stands for no value in your file, beside NA, - and the like."),
@@ -58,6 +60,8 @@ DATA_FLAGS: dict[str, Any] = {
     "encoding": _flag(str, "The encoding of your file, such as cp932 [default: told from the file]."),
     "sheet": _flag(str, "The sheet of an .xlsx file [default: the first]."),
     "split_seed": _flag(int, "Seed of the train / validation / test split [default: 0]."),
+    "validation": _flag(float, "The share of the rows for validation [default: 0.2].", "--validation-fraction"),
+    "test": _flag(float, "The share of the rows for the test [default: 0.2].", "--test-fraction"),
 }
 _NETWORK_FLAGS = {
     "hidden": _list(integers, "WIDTHS", "Hidden widths [default: 128,128]."),

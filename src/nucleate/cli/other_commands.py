@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from nucleate.cli.after_commands import as_json
-from nucleate.cli.flags import Json
+from nucleate.cli.flags import DATA_FLAGS, Json, takes
 from nucleate.cli.interrupted import keeps
 from nucleate.cli.output import (
     print_experiments,
@@ -18,6 +18,7 @@ from nucleate.cli.output import (
     say,
     working,
 )
+from nucleate.errors import SpecError
 
 
 def demo(
@@ -95,10 +96,30 @@ def reproduce(
         print_verdicts(verdicts, files)
 
 
-def problems(json: Json = False) -> None:
-    """The bundled data sets and synthetic problems, by name."""
-    from nucleate.problems import describe_problems
+@takes(DATA_FLAGS)
+def problems(
+    given: dict[str, Any],
+    data: Annotated[str | None, typer.Argument(help="A file or a bundled set to look at; - is standard input.")] = None,
+    json: Json = False,
+) -> None:
+    """Without data the bundled sets, by name; with data what each column holds and what becomes of it."""
+    from nucleate.problems import describe_problems, get_loss, lines_of, survey
 
+    if data is None and given:
+        raise SpecError(f"--{next(iter(given)).replace('_', '-')} is of data, and none are named; name a file first.")
+    if data is not None:
+        found = survey(data, **given | ({"loss": get_loss(given["loss"])} if "loss" in given else {}))
+        if json:
+            content = {"data": found.name, "columns": found.columns.to_dicts(), "notes": list(found.notes)}
+            shape = found.problem and {"task": found.problem.task, "inputs": found.problem.inputs}
+            print_json(content | {"problem": shape, "refused": found.refused or None})
+            return
+        for line in lines_of(found.columns):
+            print(line)
+        for note in found.notes:
+            print(f"Note: {note}")
+        print(found.problem or f"Training would refuse these data. {found.refused}")
+        return
     rows = [problem._asdict() for problem in describe_problems()]
     if json:
         print_json({"problems": rows})

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from nucleate.baselines import Baseline, Comparison
     from nucleate.experiments import Experiment, Verdict
     from nucleate.forecasting import Forecast
+    from nucleate.problems import Problem
     from nucleate.studies import Study, StudySpec
     from nucleate.sweeping import Outlook, Recommendation
 
@@ -60,6 +61,14 @@ def working(what: str) -> AbstractContextManager[Any]:
     from rich.console import Console
 
     return Console(stderr=True).status(what)
+
+
+def say_data(problem: "Problem") -> None:
+    """What the columns of the data are, unless there are many, and notes, on standard error."""
+    from nucleate.problems import describe_data
+
+    for line in describe_data(problem):
+        print(line, file=sys.stderr)
 
 
 def print_problems(rows: Iterable[Mapping[str, Any]]) -> None:

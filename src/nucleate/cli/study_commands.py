@@ -15,7 +15,7 @@ from nucleate.cli.output import (
     print_outlooks,
     print_study,
     print_trajectory,
-    say_notes,
+    say_data,
     working,
 )
 from nucleate.errors import SpecError
@@ -39,7 +39,7 @@ def forecast(
 
     spec = spec_from(given, gains=_GAINS)
     problem = spec.load_problem()
-    say_notes(problem.notes)
+    say_data(problem)
     # Twenty budgets: beyond that a plateau is of no use to anyone who has one.
     horizon = 20 * budget
     with working("simulating the first descent"):
@@ -71,6 +71,7 @@ def forecast(
             "candidates": name_directions(problem, first.candidates),
             "budget": budget,
             "notes": list(problem.notes),
+            "columns": problem.columns.to_dicts(),
             "recommendation": recommendation and recommendation._asdict(),
         }
     )

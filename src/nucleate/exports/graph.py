@@ -18,8 +18,8 @@ from nucleate._wording import say_error
 from nucleate.errors import ArchitectureError
 from nucleate.network import Network
 from nucleate.problems import IDENTITY, SOFTMAX, Column, Loss, Preprocessing
-from nucleate.problems.checks import refuse_missing
-from nucleate.problems.preprocessing import numbers_of
+from nucleate.problems.cells import MISSING
+from nucleate.problems.checks import numbers_in, refuse_missing
 from nucleate.problems.spellings import spellings
 
 NUMBERS, TEXTS = "numbers", "texts"
@@ -147,6 +147,10 @@ def onnx_bytes(
     texts are missing or were not in training. As when a file is read, spaces around a text do not count, nor do upper
     and lower case and full and half width, where they do not tell one category from another.
 
+    A missing number is NaN, a missing text is "", or what stands for no value in a file, such as NA. A preprocessing
+    that imputes does so in the graph. Otherwise a row without a number has NaN for its predictions and probabilities
+    (its label is "" if labels are texts, else it means nothing), and a missing text is an unknown one.
+
     Parameters
     ----------
     network : Network
@@ -175,10 +179,12 @@ def onnx_bytes(
     graph = _Graph()
     numeric, texts = _read(preprocessing, "numeric"), _read(preprocessing, "categorical")
     first, *between, last = _layers(network)
-    signal = activate(graph, _first(graph, first, preprocessing))
+    numbers = _imputed(graph, numeric)
+    signal = activate(graph, _first(graph, first, preprocessing, numbers))
     for layer in between:
         signal = activate(graph, graph.affine(signal, layer))
-    outputs = (_classes if preprocessing.labels else _amounts)(graph, signal, last, preprocessing, loss)
+    gap = _gap(graph) if numeric and preprocessing.impute is None else None
+    outputs = (_classes if preprocessing.labels else _amounts)(graph, signal, last, preprocessing, loss, gap)
     outputs += [_unknown(graph, len(texts))] if texts else []
     inputs = [
         helper.make_tensor_value_info(name, kind, ["rows", len(columns)])
@@ -241,16 +247,19 @@ class Session:
         Raises
         ------
         DataError
-            If a value is missing.
+            If a value is missing, and the graph does not impute.
         """
         numbers, texts = (rows.select(json.loads(self.metadata[name])) for name in (NUMBERS, TEXTS))
-        refuse_missing(rows.select(*numbers.columns, *texts.columns), "Input")
+        if Preprocessing.from_json(self.metadata["preprocessing"]).impute is None:
+            refuse_missing(rows.select(*numbers.columns, *texts.columns), "Input")
         feeds: dict[str, np.ndarray] = {}
         if numbers.width:
             # Row by row in memory: columns would be copied in every call.
-            feeds[NUMBERS] = np.ascontiguousarray(np.column_stack([numbers_of(column) for column in numbers]))
+            feeds[NUMBERS] = np.ascontiguousarray(numbers_in(numbers).T)
         if texts.width:
-            feeds[TEXTS] = np.array([[str(value) for value in row] for row in texts.iter_rows()], object)
+            feeds[TEXTS] = np.array(
+                [["" if value is None else str(value) for value in row] for row in texts.iter_rows()], object
+            )
         return feeds
 
     def seconds(self, rows: pl.DataFrame) -> float:
@@ -317,35 +326,50 @@ def _layers(network: Network) -> list[_Affine]:
     ]
 
 
-def _first(graph: _Graph, layer: _Affine, preprocessing: Preprocessing) -> str:
-    """What enters the first hidden layer, for raw rows."""
+def _imputed(graph: _Graph, columns: Sequence[Column]) -> str:
+    """The raw numbers, what is missing among them being what it counts as."""
+    if not columns or columns[0].fill is None:
+        return NUMBERS
+    fills = graph.constant(np.array([column.fill for column in columns], np.float64))
+    return graph.add("Where", graph.add("IsNaN", NUMBERS), fills, NUMBERS)
+
+
+def _gap(graph: _Graph) -> str:
+    """NaN for a row without one of its numbers, else 0: some activations would make a number of NaN."""
+    nothing = graph.add("Mul", NUMBERS, graph.in_double.number(0.0))
+    return graph.add("ReduceSum", nothing, graph.constant(np.array([1])), keepdims=1)
+
+
+def _first(graph: _Graph, layer: _Affine, preprocessing: Preprocessing, raw: str) -> str:
+    """What enters the first hidden layer, for raw rows whose numbers have this name."""
     numbers, categories = _places(preprocessing)
     (weights, bias), parts = layer, []
     if numbers:
-        parts.append(_of_numbers(graph, (weights[:, numbers], bias), _read(preprocessing, "numeric")))
+        parts.append(_of_numbers(graph, (weights[:, numbers], bias), _read(preprocessing, "numeric"), raw))
         bias = np.zeros_like(bias)
     if categories:
-        encoded = _encoded(graph, _read(preprocessing, "categorical"))
+        encoded = _encoded(graph, _read(preprocessing, "categorical"), preprocessing)
         parts.append(graph.affine(encoded, (weights[:, categories], bias)))
     return graph.add("Add", *parts) if len(parts) == 2 else parts[0]
 
 
-def _of_numbers(graph: _Graph, layer: _Affine, columns: Sequence[Column]) -> str:
+def _of_numbers(graph: _Graph, layer: _Affine, columns: Sequence[Column], raw: str) -> str:
     weights, bias = layer
     mean, std = (np.array([getattr(column, name) for column in columns]) for name in ("mean", "std"))
     if weights.size <= _FEW_WEIGHTS and (np.abs(mean) <= _FAR * std).all():
         folded = weights / std, bias - weights / std @ mean
-        return graph.add("Cast", graph.in_double.affine(NUMBERS, folded), to=TensorProto.FLOAT)
-    scaled = graph.add("Div", graph.add("Sub", NUMBERS, graph.constant(mean)), graph.constant(std))
+        return graph.add("Cast", graph.in_double.affine(raw, folded), to=TensorProto.FLOAT)
+    scaled = graph.add("Div", graph.add("Sub", raw, graph.constant(mean)), graph.constant(std))
     return graph.affine(graph.add("Cast", scaled, to=TensorProto.FLOAT), layer)
 
 
-def _encoded(graph: _Graph, texts: Sequence[Column]) -> str:
-    parts = []
+def _encoded(graph: _Graph, texts: Sequence[Column], preprocessing: Preprocessing) -> str:
+    parts, no_value = [], "|".join(map(_literally, (*MISSING, *preprocessing.form.missing)))
     for place, column in enumerate(texts):
         cells = graph.add("Gather", TEXTS, graph.constant(np.array([place])), axis=1)
         for category in column.categories:
             pattern = _pattern(column, category)
+            pattern = f"(?:{pattern}|{no_value})" if category == column.fill else pattern
             matches = graph.add("RegexFullMatch", cells, pattern=_SPACES + pattern + _SPACES)
             parts.append(graph.add("Cast", matches, to=TensorProto.FLOAT))
     # A category that training did not have is all zeros.
@@ -376,35 +400,39 @@ def _unknown(graph: _Graph, columns: int) -> onnx.ValueInfoProto:
 
 
 def _amounts(
-    graph: _Graph, signal: str, layer: _Affine, preprocessing: Preprocessing, loss: Loss
+    graph: _Graph, signal: str, layer: _Affine, preprocessing: Preprocessing, loss: Loss, gap: str | None
 ) -> list[onnx.ValueInfoProto]:
-    """The answers in the targets' own units."""
+    """The answers in the targets' own units; NaN where the gap is."""
+    answer = ["prediction"] if gap is None else []
     (weights, bias), double, link = layer, graph.in_double, loss.link
     units, means = preprocessing.units, np.array([column.mean for column in preprocessing.targets])
     wide = graph.add("Cast", signal, to=TensorProto.DOUBLE)
     if link == IDENTITY:
-        double.affine(wide, (weights * units[:, None], bias * units + means), ["prediction"])
+        predicted = double.affine(wide, (weights * units[:, None], bias * units + means), answer)
     else:
         form = _form(f"link {link.name!r}", link.onnx)
         assert form is not None
         predicted = graph.add("Mul", form(double, double.affine(wide, layer)), double.number(units))
-        graph.add("Add", predicted, double.number(means), outputs=["prediction"])
+        predicted = graph.add("Add", predicted, double.number(means), outputs=answer)
+    if gap is not None:
+        graph.add("Add", predicted, gap, outputs=["prediction"])
     return [helper.make_tensor_value_info("prediction", TensorProto.DOUBLE, ["rows", len(units)])]
 
 
 def _classes(
-    graph: _Graph, signal: str, layer: _Affine, preprocessing: Preprocessing, loss: Loss
+    graph: _Graph, signal: str, layer: _Affine, preprocessing: Preprocessing, loss: Loss, gap: str | None
 ) -> list[onnx.ValueInfoProto]:
-    """The likeliest label and the probabilities."""
+    """The likeliest label and the probabilities; none and NaN where the gap is."""
     labels, (weights, bias), link = np.array(preprocessing.labels), layer, loss.link
     texts = labels.dtype.kind == "U"
+    known_label, probable = ("label", "probabilities") if gap is None else ("likely_label", "probable")
     if link == SOFTMAX:
         # One node for all, which is faster than several.
         known = {"classlabels_strings": labels.tolist()} if texts else {"classlabels_ints": list(range(len(labels)))}
         likeliest = graph.add(
             "LinearClassifier",
             signal,
-            outputs=["label" if texts else "likeliest", "probabilities"],
+            outputs=[known_label if texts else "likeliest", probable],
             domain=_ML,
             coefficients=weights.ravel().tolist(),
             intercepts=bias.tolist(),
@@ -415,10 +443,17 @@ def _classes(
         form = _form(f"link {link.name!r}", link.onnx)
         assert form is not None
         predicted = form(graph, graph.affine(signal, layer))
-        graph.add("Identity", predicted, outputs=["probabilities"])
+        graph.add("Identity", predicted, outputs=[probable])
         likeliest = graph.add("ArgMax", predicted, axis=1, keepdims=0)
-    if likeliest != "label":
-        graph.add("Gather", graph.constant(labels), likeliest, outputs=["label"])
+    if likeliest != known_label:
+        graph.add("Gather", graph.constant(labels), likeliest, outputs=[known_label])
+    if gap is not None:
+        graph.add("Add", probable, graph.add("Cast", gap, to=TensorProto.FLOAT), outputs=["probabilities"])
+        if texts:
+            rows = graph.add("Squeeze", graph.add("IsNaN", gap), graph.constant(np.array([1])))
+            graph.add("Where", rows, graph.constant(np.array("")), known_label, outputs=["label"])
+        else:
+            graph.add("Identity", known_label, outputs=["label"])
     kind = TensorProto.STRING if texts else helper.np_dtype_to_tensor_dtype(labels.dtype)
     return [
         helper.make_tensor_value_info("label", kind, ["rows"]),

@@ -1,5 +1,6 @@
 """What a saved network says of the rows of a new file, read as that of its training was."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from jaxtyping import Bool, Int
 
 from nucleate._files import read_sealed, why_unreadable
 from nucleate._wording import name_rows
@@ -52,7 +54,8 @@ def predict(
     data : path or polars DataFrame
         With the columns that the model reads, by name; the target need not be there.
     drop_missing : bool
-        Leave out rows where a value that the model reads is missing; otherwise they are refused.
+        Leave out rows where a value that the model reads is missing; otherwise they are refused, or, by a model that
+        imputes, imputed as in training.
     **form
         As in `nucleate.load_problem`; what is not given is as in training.
 
@@ -83,8 +86,10 @@ def predict(
     if drop_missing and gaps.any():
         notes = (*notes, f"Left out {name_rows(gaps)} with missing values.")
     table = table[numbers]
+    notes = (*notes, *_imputations(preprocessing, table, numbers))
     x = preprocessing.transform(table)
-    shown = table if texts is None else table.with_columns(texts[numbers].select(set(texts.columns) & {*names}))
+    as_written = [] if texts is None else [column[numbers] for column in texts if column.name in names]
+    shown = table.with_columns(as_written)
     try:
         predicted = answer(x, shown)
     except NucleateError:
@@ -113,15 +118,31 @@ def predict(
         columns["unknown"] = unknown.to_numpy().sum(axis=1)
     for column in unknown:
         if column.any():
-            where = np.zeros(numbers.max() + 1, bool)
-            where[numbers[column.to_numpy()]] = True
             value = table[column.name].filter(column)[0]
+            where = _numbered(column.to_numpy(), numbers)
             notes = (
                 *notes,
                 f"Column {column.name!r} has {value!r}, or others that training did not have ({name_rows(where)}); "
                 "such a row is predicted as of no known category.",
             )
     return Predictions(pl.DataFrame(columns), says.get("certificate", ""), tuple(notes))
+
+
+def _imputations(preprocessing: Preprocessing, table: pl.DataFrame, numbers: Int[np.ndarray, " n"]) -> Iterator[str]:
+    """What missing values of rows of these numbers count as, a sentence for each column that has some."""
+    for column in preprocessing.inputs:
+        if column.kind != "constant" and column.fill is not None and column.name in table.columns:
+            gaps = missing(table.select(column.name))[:, 0]
+            if gaps.any():
+                where = name_rows(_numbered(gaps, numbers))
+                yield f"Column {column.name!r} has no value in {where}, imputed as in training: {column.fill}."
+
+
+def _numbered(chosen: Bool[np.ndarray, " n"], numbers: Int[np.ndarray, " n"]) -> Bool[np.ndarray, " m"]:
+    """The chosen ones of rows that have these numbers, among all rows."""
+    where = np.zeros(numbers.max() + 1, bool)
+    where[numbers[chosen]] = True
+    return where
 
 
 def _model(path: Path) -> tuple[Any, Preprocessing, dict[str, str]]:

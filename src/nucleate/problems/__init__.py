@@ -5,7 +5,9 @@ from typing import TYPE_CHECKING
 from nucleate._lazy import loader
 
 if TYPE_CHECKING:
-    from nucleate.problems.catalogue import load_problem
+    from nucleate.problems.catalogue import Survey, load_problem, survey
+    from nucleate.problems.columns import SCHEMA as COLUMNS
+    from nucleate.problems.columns import lines_of
     from nucleate.problems.form import FORM_FIELDS, Form
     from nucleate.problems.listing import ProblemInfo, describe_problems, problem_names
     from nucleate.problems.losses import (
@@ -27,12 +29,13 @@ if TYPE_CHECKING:
         get_loss,
     )
     from nucleate.problems.preprocessing import Column, Preprocessing
-    from nucleate.problems.problem import Problem, Split
+    from nucleate.problems.problem import Problem, Split, describe_data
     from nucleate.problems.splitting import Rows, Sizes, split_rows
 
 # The list of problems needs neither JAX nor polars.
 _HOMES = {
-    "catalogue": ("load_problem",),
+    "catalogue": ("Survey", "load_problem", "survey"),
+    "columns": ("COLUMNS", "lines_of"),
     "form": ("FORM_FIELDS", "Form"),
     "listing": ("ProblemInfo", "describe_problems", "problem_names"),
     "losses": (
@@ -54,13 +57,14 @@ _HOMES = {
         "get_loss",
     ),
     "preprocessing": ("Column", "Preprocessing"),
-    "problem": ("Problem", "Split"),
+    "problem": ("Problem", "Split", "describe_data"),
     "splitting": ("Rows", "Sizes", "split_rows"),
 }
 
 __all__ = [
     "ACCURACY",
     "BALANCED_ACCURACY",
+    "COLUMNS",
     "CROSS_ENTROPY",
     "FORM_FIELDS",
     "IDENTITY",
@@ -83,11 +87,15 @@ __all__ = [
     "Rows",
     "Sizes",
     "Split",
+    "Survey",
+    "describe_data",
     "describe_problems",
     "get_loss",
+    "lines_of",
     "load_problem",
     "problem_names",
     "split_rows",
+    "survey",
 ]
 
 __getattr__ = loader(__name__, _HOMES)

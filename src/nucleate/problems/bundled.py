@@ -1,6 +1,7 @@
 """Targets of the condensation literature, with few training points and as many others as a fair judgement needs."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 import polars as pl
 from jaxtyping import Float
 
+from nucleate.problems.columns import tabulate_columns, what_became
 from nucleate.problems.losses import Loss
 from nucleate.problems.problem import Problem, assemble
 from nucleate.problems.reading import table_from_array, table_from_arrays, table_hash
@@ -95,7 +97,7 @@ def load_synthetic(name: str, split_seed: int, loss: Loss, *, standardize: bool)
     drawn = (law.training(rng), law.draw(rng, EVALUATION_ROWS), law.draw(rng, EVALUATION_ROWS))
     parts = [table_from_arrays(x, law.function(x))[0] for x in drawn]
     *inputs, target = parts[0].columns
-    return assemble(
+    problem = assemble(
         name,
         parts,
         dict.fromkeys(inputs, "numeric"),
@@ -103,7 +105,10 @@ def load_synthetic(name: str, split_seed: int, loss: Loss, *, standardize: bool)
         loss,
         standardize=standardize,
         data_hash=table_hash(*parts),
+        test_rows=parts[2],
     )
+    table = pl.concat(parts)
+    return replace(problem, columns=tabulate_columns(table, what_became(table, problem.preprocessing)))
 
 
 def sum_of_sines(x: Float[np.ndarray, "n 5"]) -> Float[np.ndarray, " n"]:

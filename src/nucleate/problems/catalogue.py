@@ -1,9 +1,9 @@
 """The one door for data: a name, a file or a table."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import polars as pl
 from pydantic import ValidationError
@@ -11,11 +11,15 @@ from pydantic import ValidationError
 from nucleate._wording import did_you_mean
 from nucleate.errors import DataError
 from nucleate.problems.bundled import BUNDLED, SYNTHETIC, load_synthetic
+from nucleate.problems.checks import choose_targets, constant_columns, kind_of, refuse_infinite
+from nucleate.problems.columns import tabulate_columns
 from nucleate.problems.files import ENDINGS, exists, is_pattern, name_of
-from nucleate.problems.form import Form
+from nucleate.problems.form import FORM_FIELDS, Form
 from nucleate.problems.listing import problem_names
 from nucleate.problems.losses import SQUARED, Loss
-from nucleate.problems.preprocessing import Preprocessing
+from nucleate.problems.notices import Notice, say
+from nucleate.problems.oddities import notices_of
+from nucleate.problems.preprocessing import Impute, Preprocessing, check_impute
 from nucleate.problems.problem import Problem
 from nucleate.problems.reading import Read, read_table
 
@@ -24,12 +28,14 @@ def load_problem(
     data: str | PathLike[str] | pl.DataFrame,
     *,
     target: str | Sequence[str] | None = None,
+    without: str | Sequence[str] = (),
     task: str | None = None,
     loss: Loss | None = None,
     split_seed: int = 0,
     validation: float = 0.2,
     test: float = 0.2,
     drop_missing: bool = False,
+    impute: Impute | None = None,
     standardize: bool | None = None,
     preprocessing: Preprocessing | None = None,
     **form: Any,
@@ -42,7 +48,7 @@ def load_problem(
         One of `problem_names`, a path to a text file (.csv, .tsv or .txt, also packed as .gz), a spreadsheet (.xlsx), a
         .parquet or .npz file, or a table. An npz file holds x, of shape (rows, columns), and y. A folder, or a pattern
         such as ``days/*.csv``, stands for its files, which have the same columns; ``-`` for text on standard input.
-    target, task, loss, split_seed, validation, test, drop_missing
+    target, without, task, loss, split_seed, validation, test, drop_missing, impute
         As in `Problem.from_table`; a named set and an npz file know their target themselves. A synthetic set is drawn
         anew for every split seed, with validation and test parts of 500 points whatever the fractions.
     standardize : bool, optional
@@ -67,17 +73,22 @@ def load_problem(
     DataError
         If there are no such data or they cannot be used so, with the cause and the remedy.
     """
-    if form and (isinstance(data, pl.DataFrame) or data in problem_names()):
-        raise DataError(f"{next(iter(form))} says how a file is read, and these data are none; leave it out.")
+    _refuse_form(data, form)
     if isinstance(data, str) and data in SYNTHETIC:
         chosen = loss or SQUARED
-        if target is not None or task not in (None, SQUARED.link.task) or chosen.link.task != SQUARED.link.task:
+        if (
+            target is not None
+            or without
+            or task not in (None, SQUARED.link.task)
+            or chosen.link.task != SQUARED.link.task
+        ):
             raise DataError(f"{data} is a synthetic regression problem; leave the target and the task out.")
         return load_synthetic(data, split_seed, chosen, standardize=bool(standardize))
     name, read = _read(data, make_form(preprocessing.reading if preprocessing else Form(), **form))
     return Problem.from_table(
         read.table,
         target=read.targets if target is None else target,
+        without=without,
         task=task,
         loss=loss,
         name=name,
@@ -85,10 +96,83 @@ def load_problem(
         validation=validation,
         test=test,
         drop_missing=drop_missing,
+        impute=impute,
         standardize=standardize is not False,
         preprocessing=preprocessing,
         read=read,
     )
+
+
+class Survey(NamedTuple):
+    """What data hold, and whether they can be trained on.
+
+    Parameters
+    ----------
+    name : str
+    columns : DataFrame
+        As `Problem.columns`.
+    notes : tuple of str
+    problem : Problem or None
+        None where it is refused.
+    refused : str
+        Why; empty where it is not.
+    """
+
+    name: str
+    columns: pl.DataFrame
+    notes: tuple[str, ...]
+    problem: Problem | None
+    refused: str
+
+
+def survey(
+    data: str | PathLike[str] | pl.DataFrame, *, target: str | Sequence[str] | None = None, **given: Any
+) -> Survey:
+    """What data hold, without training, also where they cannot be trained on as they are.
+
+    Parameters
+    ----------
+    data, target, **given
+        As in `load_problem`.
+
+    Raises
+    ------
+    DataError
+        If the data cannot be read, or for an argument that is none.
+
+    Examples
+    --------
+    >>> found = survey("iris")
+    >>> found.columns["became"].to_list(), found.refused
+    (['kept', 'kept', 'kept', 'kept', 'target, 3 classes'], '')
+    """
+    check_impute(given.get("impute"))
+    form = {name: given.pop(name) for name in FORM_FIELDS if name in given}
+    if isinstance(data, str) and data in SYNTHETIC:
+        problem = load_problem(data, target=target, **given, **form)
+        return Survey(data, problem.columns, problem.notes, problem, "")
+    _refuse_form(data, form)
+    name, read = _read(data, make_form(Form(), **form))
+    target = read.targets if target is None else target
+    try:
+        problem = Problem.from_table(read.table, target=target, name=name, read=read, **given)
+    except DataError as error:
+        notices = _notices(read.table, target)
+        columns = tabulate_columns(read.table, dict.fromkeys(read.table.columns, "not used yet"), notices)
+        return Survey(name, columns, (*read.notes, *say(notices)), None, str(error))
+    return Survey(name, problem.columns, problem.notes, problem, "")
+
+
+def _notices(table: pl.DataFrame, target: str | Sequence[str] | None) -> list[Notice]:
+    """What is odd about the columns of a table that cannot be used as it is, as far as that can be said."""
+    try:
+        targets = choose_targets(table.columns, target)
+        refuse_infinite(table)
+        kinds = {raw.name: kind_of(raw) for raw in table.iter_columns()}
+    except DataError:
+        return []
+    kinds |= dict.fromkeys(constant_columns(table), "constant")
+    return notices_of(table, {name: kinds.pop(name) for name in [*kinds] if name not in targets}, kinds)
 
 
 def make_form(known: Form, **given: Any) -> Form:
@@ -107,6 +191,11 @@ def make_form(known: Form, **given: Any) -> Form:
         first = error.errors()[0]
         where = first["loc"][0] if first["loc"] else "decimal and thousands"
         raise DataError(f"{where} cannot be {first['input']!r}: {first['msg']}.") from None
+
+
+def _refuse_form(data: object, form: Mapping[str, Any]) -> None:
+    if form and (isinstance(data, pl.DataFrame) or data in problem_names()):
+        raise DataError(f"{next(iter(form))} says how a file is read, and these data are none; leave it out.")
 
 
 def _read(data: str | PathLike[str] | pl.DataFrame, form: Form) -> tuple[str, Read]:

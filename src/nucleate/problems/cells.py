@@ -392,6 +392,10 @@ def _shell(cell: str) -> str:
 
 
 def without_missing(cells: pl.DataFrame, tokens: Sequence[str]) -> pl.DataFrame:
-    """The cells stripped, null where they are tokens for no value."""
+    """The cells stripped, null where they are tokens for no value, be it the same number written otherwise."""
     stripped = cells.select(pl.all().str.strip_chars())
-    return stripped.select(pl.when(pl.all().is_in([*MISSING, *tokens])).then(None).otherwise(pl.all()).name.keep())
+    is_token = pl.all().is_in([*MISSING, *tokens])
+    numbers = pl.Series(tokens, dtype=pl.String).cast(pl.Float64, strict=False).drop_nulls().to_list()
+    if numbers:
+        is_token |= pl.all().cast(pl.Float64, strict=False).is_in(numbers)
+    return stripped.select(pl.when(is_token).then(None).otherwise(pl.all()).name.keep())

@@ -1,12 +1,13 @@
 """Which columns are the target, and whether its values or its classes are to be learnt."""
 
+import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import numpy as np
 import polars as pl
-from jaxtyping import Bool
+from jaxtyping import Bool, Float
 
 from nucleate._wording import count, did_you_mean, name_columns, name_rows
 from nucleate.errors import DataError
@@ -16,6 +17,14 @@ Kind = Literal["numeric", "categorical", "constant"]
 
 LARGEST = 1e100
 """Numbers beyond this count as infinite: their squares would overflow."""
+
+ADVICE = (
+    "Drop or fill them, or pass --drop-missing or --impute median (in Python drop_missing=True or impute='median')."
+)
+"""What to do about missing values."""
+
+AFTERWARDS = "Drop or fill them; a model that was trained with --impute (in Python impute=) imputes them."
+"""What to do about missing values where a model refuses them."""
 
 _DATE = r"^\s*\d{1,4}[-/]\d{1,2}[-/]\d{1,4}"
 
@@ -28,15 +37,13 @@ def kind_of(raw: pl.Series) -> Kind:
     DataError
         If it holds times of day, dates written as text, or anything else.
     """
-    if raw.dtype in (pl.Date, pl.Datetime):
+    if raw.dtype.is_numeric() or raw.dtype in (pl.Date, pl.Datetime, pl.Null):
         return "numeric"
     if raw.dtype.is_temporal() or _is_text_of_dates(raw):
         raise DataError(
             f"Column {raw.name!r} holds dates or times. Turn it into numbers, such as days since the first date, or "
             "delete it."
         )
-    if raw.dtype.is_numeric() or raw.dtype == pl.Null:
-        return "numeric"
     if raw.dtype in (pl.String, pl.Boolean, pl.Categorical, pl.Enum):
         return "categorical"
     raise DataError(
@@ -44,34 +51,49 @@ def kind_of(raw: pl.Series) -> Kind:
     )
 
 
+def numbers_in(table: pl.DataFrame) -> Float[np.ndarray, "columns n"]:
+    """Numbers as they are, dates as days since 1970, and NaN where there is none; a row for each column."""
+    values = np.empty((table.width, table.height))
+    # One column after another: an expression of thousands of columns takes polars longer.
+    for row, raw in zip(values, table.iter_columns(), strict=True):
+        if raw.dtype in (pl.Date, pl.Datetime):
+            row[:] = raw.cast(pl.Datetime("us")).dt.epoch("us").cast(pl.Float64).to_numpy() / 86_400e6
+        else:
+            row[:] = (raw if raw.dtype == pl.Float64 else raw.cast(pl.Float64)).to_numpy()
+    return values
+
+
 def missing(table: pl.DataFrame) -> Bool[np.ndarray, "n columns"]:
     """Where a table has no value, or NaN."""
-    return np.column_stack(
-        [(raw.is_null() | raw.is_nan() if raw.dtype.is_float() else raw.is_null()).to_numpy() for raw in table]
-    )
+    gaps = np.zeros((table.width, len(table)), bool)
+    for row, raw in zip(gaps, table.iter_columns(), strict=True):
+        if raw.dtype.is_float():
+            row[:] = np.isnan(raw.to_numpy())
+        elif raw.null_count():
+            row[:] = raw.is_null().to_numpy()
+    return gaps.T
 
 
-def complete_rows(table: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
-    """The rows that have a value in every column, and a note if others were left out.
+def complete_rows(table: pl.DataFrame) -> tuple[Bool[np.ndarray, " n"], list[str]]:
+    """Which rows have a value in every column, and a note if others were left out.
 
     Raises
     ------
     DataError
-        If there are none.
+        If none has.
     """
     gaps = missing(table)
     rows, sizes = np.any(gaps, axis=1), gaps.sum(axis=0)
-    if not rows.any():
-        return table, []
     if rows.all():
         raise DataError(
             f"No row is without a missing value: column {table.columns[sizes.argmax()]!r} lacks {sizes.max()} of "
-            f"{len(table)}. Delete or fill the columns that lack most."
+            f"{len(table)}. Leave out (--without) or fill the columns that lack most, or pass --impute median."
         )
-    return table.filter(~rows), [f"Left out {count(int(rows.sum()), 'row')} with missing values ({name_rows(rows)})."]
+    left_out = f"Left out {count(int(rows.sum()), 'row')} with missing values ({name_rows(rows)})."
+    return ~rows, [left_out] if rows.any() else []
 
 
-def refuse_missing(table: pl.DataFrame, role: Literal["Input", "Target"], advice: str = "Drop or fill them.") -> None:
+def refuse_missing(table: pl.DataFrame, role: Literal["Input", "Target"], advice: str = ADVICE) -> None:
     gaps = missing(table)
     names = [name for name, gap in zip(table.columns, gaps.T, strict=True) if gap.any()]
     if names:
@@ -82,34 +104,55 @@ def refuse_missing(table: pl.DataFrame, role: Literal["Input", "Target"], advice
 
 
 def refuse_infinite(table: pl.DataFrame) -> None:
-    for column in table:
-        if column.dtype.is_float():
-            infinite = np.abs(column.cast(pl.Float64).to_numpy()) > LARGEST
+    for raw in table.iter_columns():
+        if raw.dtype.is_float():
+            infinite = np.abs(numbers_in(raw.to_frame())[0]) > LARGEST
             if infinite.any():
                 raise DataError(
-                    f"Column {column.name!r} is infinite or beyond {LARGEST:g} in {name_rows(infinite)}; correct or "
+                    f"Column {raw.name!r} is infinite or beyond {LARGEST:g} in {name_rows(infinite)}; correct or "
                     "delete such values."
                 )
 
 
+def constant_columns(table: pl.DataFrame) -> list[str]:
+    """The columns that have no more than one value; spaces around texts do not count, nor does a missing value."""
+    numbers = [name for name, dtype in table.schema.items() if dtype.is_numeric()]
+    values = numbers_in(table.select(numbers))
+    first = np.fmin.reduce(values, axis=1, initial=np.nan)
+    still = dict(zip(numbers, ~(np.fmax.reduce(values, axis=1, initial=np.nan) > first), strict=True))
+    still |= {raw.name: distinct_values(raw) <= 1 for raw in table.iter_columns() if raw.name not in still}
+    return [name for name in table.columns if still[name]]
+
+
+def distinct_values(raw: pl.Series) -> int:
+    """How many different texts or other values a column has; spaces around texts do not count, nor does a gap."""
+    return (raw.str.strip_chars() if raw.dtype == pl.String else raw).drop_nulls().n_unique()
+
+
 def input_kinds(inputs: pl.DataFrame) -> dict[str, Kind]:
-    """The kind of each input column; "constant" where it has one value only, from which nothing can be learnt.
+    """The kind of each input column; "constant" where it has no more than one value, from which nothing can be learnt.
+
+    Parameters
+    ----------
+    inputs : DataFrame
+        The training rows.
 
     Raises
     ------
     DataError
         If most rows of a text column have a value of their own, or all columns are constant.
     """
-    kinds: dict[str, Kind] = {}
-    for raw in inputs:
-        kind, values = kind_of(raw), raw.n_unique()
-        kinds[raw.name] = "constant" if values == 1 else kind
-        if kind == "categorical" and values > len(raw) / 2:
+    kinds: dict[str, Kind] = {raw.name: kind_of(raw) for raw in inputs.iter_columns()}
+    for name in [name for name, kind in kinds.items() if kind == "categorical"]:
+        values = distinct_values(inputs[name])
+        if values > max(1, len(inputs) / 2):
             raise DataError(
-                f"Column {raw.name!r} is text with {values} different values in {len(raw)} rows{odd_one_out(raw)}. "
-                "Delete it if it is a name or an identifier, make it numeric if it is meant as a number, or group its "
-                "values."
+                f"Column {name!r} is text with {values} different values in {len(inputs)} training rows"
+                f"{odd_one_out(inputs[name])}. Leave it out if it is a name or an identifier (--without "
+                f"{shlex.quote(name)}, in Python without={name!r}), make it numeric if it is meant as a number, or "
+                "group its values."
             )
+    kinds |= dict.fromkeys(constant_columns(inputs), "constant")
     if set(kinds.values()) == {"constant"}:
         raise DataError(
             f"Input {name_columns(kinds)} never {'varies' if len(kinds) == 1 else 'vary'}; add one that does."
@@ -153,20 +196,33 @@ def choose_targets(columns: Sequence[str], target: str | Sequence[str] | None) -
     if not columns:
         raise DataError("The data have no columns; expected inputs and a target.")
     if target is None:
-        chosen: Sequence[str] = [next((name for name in ("target", "y") if name in columns), columns[-1])]
-    elif isinstance(target, str):
-        chosen = [target] if target in columns else [name.strip() for name in target.split(",")]
-    else:
-        chosen = list(dict.fromkeys(target))
-    for name in chosen:
-        if name not in columns:
-            close = did_you_mean(name, columns) or f"; the data have {name_columns(columns)}."
-            raise DataError(f"There is no target column {name!r}{close}")
+        target = next((name for name in ("target", "y") if name in columns), columns[-1])
+    chosen = choose_columns(columns, target, "target column")
     if set(columns) == set(chosen):
         raise DataError(
             f"Beside the target {name_columns(chosen)} there is no input column; add one, or name another target."
         )
     return tuple(chosen)
+
+
+def choose_columns(columns: Sequence[str], names: str | Sequence[str], what: str) -> list[str]:
+    """The columns of these names: a sequence, or one str that is a name or has several, separated by commas.
+
+    Raises
+    ------
+    DataError
+        If one is not there.
+    """
+    # What was taken apart at commas may be one name that has them.
+    together = names if isinstance(names, str) else ",".join(names)
+    if together in columns:
+        return [together]
+    chosen = [name.strip() for name in names.split(",")] if isinstance(names, str) else list(dict.fromkeys(names))
+    for name in chosen:
+        if name not in columns:
+            close = did_you_mean(name, columns) or f"; the data have {name_columns(columns)}."
+            raise DataError(f"There is no {what} {name!r}{close}")
+    return chosen
 
 
 def infer_loss(targets: pl.DataFrame, amounts: str = "") -> tuple[Loss, list[str]]:

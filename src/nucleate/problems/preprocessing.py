@@ -3,19 +3,25 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import polars as pl
+import polars.selectors as cs
 from jaxtyping import Float, Shaped
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from nucleate._wording import did_you_mean
 from nucleate.errors import DataError
-from nucleate.problems.checks import Kind, kind_of, refuse_infinite, refuse_missing
+from nucleate.problems.checks import AFTERWARDS, Kind, kind_of, numbers_in, refuse_infinite, refuse_missing
 from nucleate.problems.form import Form
 from nucleate.problems.reading import table_from_array
 from nucleate.problems.spellings import fold
+
+Impute = Literal["median", "mean", "most_frequent"]
+"""What a missing number may count as, of the training rows; a missing text always counts as the most frequent."""
+
+Value = bool | int | float | str
 
 
 class Column(BaseModel):
@@ -30,39 +36,28 @@ class Column(BaseModel):
         nothing.
     categories : tuple of str, bool, int or float
     mean, std : float
+    fill : str, bool, int, float or None
+        What a missing value counts as; None refuses it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
     kind: Kind
-    categories: tuple[bool | int | float | str, ...] = ()
+    categories: tuple[Value, ...] = ()
     mean: float = 0.0
     std: float = 1.0
+    fill: Value | None = None
 
-    @classmethod
-    def fit(cls, raw: pl.Series, kind: Kind, *, standardize: bool) -> "Column":
-        """The encoding of a column whose training rows are ``raw``; a column constant on them has std 1."""
-        if kind == "categorical":
-            return cls(name=raw.name, kind=kind, categories=tuple(sorted(set(raw.to_list()))))
-        if kind == "constant" or not standardize:
-            return cls(name=raw.name, kind=kind)
-        values = numbers_of(raw)
-        if values.min() == values.max():
-            return cls(name=raw.name, kind=kind, mean=float(values[0]))
-        # A spread too small to square has a std of 0.
-        return cls(name=raw.name, kind=kind, mean=float(values.mean()), std=float(values.std()) or 1.0)
+    def filled(self, raw: pl.Series) -> pl.Series:
+        """Texts without the spaces around them, what is missing being what it counts as."""
+        raw = stripped(raw)
+        return raw if self.fill is None or self.kind != "categorical" else raw.fill_null(self.fill)
 
     def encode(self, raw: pl.Series) -> Float[np.ndarray, "n k"]:
-        """The network's columns for this raw one."""
-        match self.kind:
-            case "numeric":
-                return ((numbers_of(raw) - self.mean) / self.std)[:, None]
-            case "categorical":
-                places = np.array([self.place(value) for value in raw.to_list()])
-                return (places[:, None] == np.arange(len(self.categories))).astype(np.float64)
-            case "constant":
-                return np.empty((len(raw), 0))
+        """A 0 or 1 for each category."""
+        places = np.array([self.place(value) for value in raw.to_list()])
+        return (places[:, None] == np.arange(len(self.categories))).astype(np.float64)
 
     def place(self, value: object) -> int:
         """Which category a value is, -1 for none; a text also in another case or width, if no other category has it.
@@ -99,6 +94,8 @@ class Preprocessing(BaseModel):
         Numeric for regression; for classification one categorical column, whose categories are the labels.
     form : Form
         How the file of the training data was read.
+    impute : {"median", "mean", "most_frequent"} or None
+        What missing numbers count as; None refuses missing values.
 
     Examples
     --------
@@ -118,6 +115,7 @@ class Preprocessing(BaseModel):
     inputs: tuple[Column, ...]
     targets: tuple[Column, ...] = Field(min_length=1)
     form: Form = Form()
+    impute: Impute | None = None
 
     @classmethod
     def fit(
@@ -129,17 +127,14 @@ class Preprocessing(BaseModel):
         standardize: bool = True,
         standardize_targets: bool = True,
         form: Form | None = None,
+        impute: Impute | None = None,
     ) -> "Preprocessing":
         """Fit to the training rows, for columns of the given kinds; spaces around input texts do not count."""
         return cls(
-            inputs=tuple(
-                Column.fit(_stripped(train[name]), kind, standardize=standardize) for name, kind in inputs.items()
-            ),
-            targets=tuple(
-                Column.fit(train[name], kind, standardize=standardize and standardize_targets)
-                for name, kind in targets.items()
-            ),
+            inputs=_fit(train.with_columns(cs.string().str.strip_chars()), inputs, standardize, impute),
+            targets=_fit(train, targets, standardize and standardize_targets, None),
             form=form or Form(),
+            impute=impute,
         )
 
     @property
@@ -154,7 +149,7 @@ class Preprocessing(BaseModel):
         """Where a row has a category that training did not have, a column for each categorical input."""
         return pl.DataFrame(
             [
-                pl.Series(column.name, [column.place(value) < 0 for value in raw[column.name]])
+                pl.Series(column.name, [column.place(value) < 0 for value in column.filled(raw[column.name])])
                 for column in self._read
                 if column.kind == "categorical"
             ]
@@ -188,15 +183,32 @@ class Preprocessing(BaseModel):
             raw = table_from_array(raw, [column.name for column in self.inputs])
         read = self._read
         raw = _named(raw, read)
-        refuse_missing(raw, "Input")
-        for column in read:
-            if kind_of(raw[column.name]) != column.kind:
+        if self.impute is None:
+            refuse_missing(raw, "Input", AFTERWARDS)
+        numbers, texts = [], {}
+        for place, (column, series) in enumerate(zip(read, raw.iter_columns(), strict=True)):
+            kind = kind_of(series)
+            # A column without any value is of no kind.
+            if kind != column.kind and not (self.impute and series.null_count() == len(series)):
                 raise DataError(
-                    f"Column {column.name!r} is {kind_of(raw[column.name])}, but it was {column.kind} in training; "
+                    f"Column {column.name!r} is {kind}, but it was {column.kind} in training; "
                     "give it as the training data had it."
                 )
+            if column.kind == "numeric":
+                numbers.append(place)
+            else:
+                texts[place] = series
         refuse_infinite(raw)
-        return np.hstack([column.encode(_stripped(raw[column.name])) for column in read])
+        widths = [1 if column.kind == "numeric" else len(column.categories) for column in read]
+        starts = np.cumsum([0, *widths])
+        x = np.empty((len(raw), starts[-1]))
+        for place, series in texts.items():
+            x[:, starts[place] : starts[place + 1]] = read[place].encode(read[place].filled(series))
+        if numbers:
+            means, stds, fills = _of_numbers([read[place] for place in numbers])
+            values = numbers_in(raw.select([read[place].name for place in numbers]))
+            x[:, starts[numbers]] = ((_imputed(values, fills) - means[:, None]) / stds[:, None]).T
+        return x
 
     def select(self, table: pl.DataFrame) -> pl.DataFrame:
         """The columns of a table that the model reads, and its targets.
@@ -207,6 +219,10 @@ class Preprocessing(BaseModel):
             If one is not there.
         """
         return _named(table, (*self._read, *self.targets))
+
+    def rows_used(self, table: pl.DataFrame) -> pl.DataFrame:
+        """The columns of a table whose values decide whether a row was used in training."""
+        return table.select(column.name for column in (*self.inputs, *self.targets) if column.name in table.columns)
 
     @property
     def encoded_inputs(self) -> tuple[str, ...]:
@@ -240,7 +256,11 @@ class Preprocessing(BaseModel):
                     f"Target column {column.name!r} has the class {min(unknown, key=str)!r}, which the model does not "
                     f"know; it knows {', '.join(map(str, column.categories))}."
                 )
-        return np.hstack([column.encode(raw[column.name]) for column in self.targets])
+        if self.labels:
+            return self.targets[0].encode(raw[self.targets[0].name])
+        means, stds, _ = _of_numbers(self.targets)
+        values = numbers_in(raw.select(column.name for column in self.targets))
+        return ((values - means[:, None]) / stds[:, None]).T.copy()
 
     def in_units(self, predictions: Float[np.ndarray, "n c"]) -> Float[np.ndarray, "n c"]:
         """Predictions in the targets' own units; class probabilities as they are."""
@@ -275,11 +295,69 @@ class Preprocessing(BaseModel):
 
 
 def _named(table: pl.DataFrame, columns: Sequence[Column]) -> pl.DataFrame:
+    there = set(table.columns)
     for column in columns:
-        if column.name not in table.columns:
+        if column.name not in there:
             close = did_you_mean(column.name, table.columns)
             raise DataError(f"The data have no column {column.name!r}, which the model reads{close or '.'}")
     return table.select(column.name for column in columns)
+
+
+def check_impute(impute: Any) -> None:
+    """Refuse what is no way of imputing."""
+    if impute not in (None, *get_args(Impute)):
+        raise DataError(f"Missing values cannot be imputed by {impute!r}; choose {', '.join(get_args(Impute))}.")
+
+
+def _fit(
+    train: pl.DataFrame, kinds: Mapping[str, Kind], standardize: bool, impute: Impute | None
+) -> tuple[Column, ...]:
+    """The encoding of columns whose training rows these are; one that is constant on them has std 1."""
+    numeric = [name for name, kind in kinds.items() if kind == "numeric"]
+    columns: dict[str, dict[str, Any]] = {name: {} for name in kinds}
+    if numeric:
+        values = numbers_in(train.select(numeric))
+        fills = _fills(values, impute) if impute else np.full(len(values), np.nan)
+        values = _imputed(values, fills)
+        if standardize:
+            means, stds = values.mean(axis=1), values.std(axis=1)
+            still = values.min(axis=1) == values.max(axis=1)
+            # A spread too small to square has a std of 0.
+            means, stds = np.where(still, values[:, 0], means), np.where(still | (stds == 0), 1.0, stds)
+            for name, mean, std in zip(numeric, means.tolist(), stds.tolist(), strict=True):
+                columns[name] |= {"mean": mean, "std": std}
+        if impute:
+            for name, fill in zip(numeric, fills.tolist(), strict=True):
+                columns[name]["fill"] = fill
+    for name, kind in kinds.items():
+        if kind == "categorical":
+            columns[name]["categories"] = tuple(sorted(set(train[name].drop_nulls().to_list())))
+            if impute:
+                columns[name]["fill"] = train[name].drop_nulls().mode().sort()[0]
+    return tuple(Column(name=name, kind=kinds[name], **fitted) for name, fitted in columns.items())
+
+
+def _fills(values: Float[np.ndarray, "k n"], impute: Impute) -> Float[np.ndarray, " k"]:
+    """What a missing value of each row counts as."""
+    match impute:
+        case "median":
+            return np.nanmedian(values, axis=1)
+        case "mean":
+            return np.nanmean(values, axis=1)
+        case "most_frequent":
+            counted = [np.unique(row[~np.isnan(row)], return_counts=True) for row in values]
+            return np.array([numbers[counts.argmax()] for numbers, counts in counted])
+
+
+def _imputed(values: Float[np.ndarray, "k n"], fills: Float[np.ndarray, " k"]) -> Float[np.ndarray, "k n"]:
+    return np.where(np.isnan(values), fills[:, None], values)
+
+
+def _of_numbers(columns: Sequence[Column]) -> tuple[Float[np.ndarray, " k"], ...]:
+    """Means, standard deviations and what missing values count as, NaN for nothing."""
+    means = np.array([column.mean for column in columns])
+    stds = np.array([column.std for column in columns])
+    return means, stds, np.array([np.nan if column.fill is None else column.fill for column in columns], float)
 
 
 def _written_as(column: Column) -> Literal["number", "text", "truth"] | None:
@@ -289,12 +367,6 @@ def _written_as(column: Column) -> Literal["number", "text", "truth"] | None:
     return "truth" if kinds == {bool} else "text" if kinds == {str} else "number"
 
 
-def _stripped(raw: pl.Series) -> pl.Series:
+def stripped(raw: pl.Series) -> pl.Series:
+    """Texts without the spaces around them."""
     return raw.str.strip_chars() if raw.dtype == pl.String else raw
-
-
-def numbers_of(raw: pl.Series) -> Float[np.ndarray, " n"]:
-    """Numbers as they are, and dates as days since 1970."""
-    if raw.dtype in (pl.Date, pl.Datetime):
-        return raw.cast(pl.Datetime("us")).dt.epoch("us").cast(pl.Float64).to_numpy() / 86_400e6
-    return raw.cast(pl.Float64).to_numpy()

@@ -1,8 +1,8 @@
 """A supervised problem: its data split and standardized, and the loss and the metric it is judged by."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Literal, NamedTuple
+from dataclasses import dataclass, field, replace
+from typing import Literal
 
 import numpy as np
 import polars as pl
@@ -11,19 +11,24 @@ from jaxtyping import Float, Shaped
 from nucleate._wording import count, name_columns, say_error
 from nucleate.errors import DataError, NucleateError, SpecError
 from nucleate.problems.checks import (
+    ADVICE,
     Kind,
+    choose_columns,
     choose_loss,
     choose_targets,
     complete_rows,
+    constant_columns,
     input_kinds,
-    missing,
     refuse_infinite,
     refuse_missing,
     target_kinds,
 )
+from nucleate.problems.columns import MANY, SCHEMA, lines_of, tabulate_columns, what_became
 from nucleate.problems.form import Form
 from nucleate.problems.losses import CROSS_ENTROPY, SQUARED, Loss
-from nucleate.problems.preprocessing import Preprocessing
+from nucleate.problems.notices import Notice, few_rows, repeated_rows, say
+from nucleate.problems.oddities import notices_of
+from nucleate.problems.preprocessing import Impute, Preprocessing, check_impute
 from nucleate.problems.reading import Read, table_from_arrays, table_hash
 from nucleate.problems.splitting import part_sizes, split_rows
 
@@ -59,9 +64,12 @@ class Problem:
         SHA-256 of the columns' names, types and values as read. It does not depend on the file's format or the split,
         but for the synthetic sets, which are drawn anew for every split seed.
     notes : tuple of str
-        What was decided or left out on the way, a sentence each.
+        What was decided or left out on the way, and what is odd about the data, a sentence each.
     test_rows : DataFrame or None
         The test rows before any of this, their texts as they stood in the file; None where they are not known.
+    columns : DataFrame
+        A row for each column of the data: ``column``, its ``kind``, its ``range`` or categories, how many values are
+        ``missing``, what ``became`` of it, and a ``note`` where something is odd. They are of all rows.
 
     Examples
     --------
@@ -83,6 +91,7 @@ class Problem:
     data_hash: str
     notes: tuple[str, ...] = ()
     test_rows: pl.DataFrame | None = None
+    columns: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=SCHEMA))
 
     @classmethod
     def from_arrays(
@@ -97,6 +106,7 @@ class Problem:
         validation: float = 0.2,
         test: float = 0.2,
         drop_missing: bool = False,
+        impute: Impute | None = None,
         standardize: bool = True,
     ) -> "Problem":
         """The problem of learning ``y``, of shape (n,) or (n, c), from the rows of ``x``; otherwise as `from_table`."""
@@ -111,6 +121,7 @@ class Problem:
             validation=validation,
             test=test,
             drop_missing=drop_missing,
+            impute=impute,
             standardize=standardize,
         )
 
@@ -120,6 +131,7 @@ class Problem:
         table: pl.DataFrame,
         *,
         target: str | Sequence[str] | None = None,
+        without: str | Sequence[str] = (),
         task: str | None = None,
         loss: Loss | None = None,
         name: str = "table",
@@ -127,6 +139,7 @@ class Problem:
         validation: float = 0.2,
         test: float = 0.2,
         drop_missing: bool = False,
+        impute: Impute | None = None,
         standardize: bool = True,
         preprocessing: Preprocessing | None = None,
         read: Read | None = None,
@@ -134,13 +147,16 @@ class Problem:
         """The problem of learning one or more columns of a table from all the others.
 
         Text and truth values are one-hot encoded, input columns that are constant are left out, and a classification is
-        split class by class.
+        split class by class. Categories, means and what missing values count as are of the training rows, and so is
+        which columns are constant. Whether a column is of numbers or of text, the task and the classes are of all rows.
 
         Parameters
         ----------
         table : polars DataFrame
         target : str or sequence of str, optional
             Column names, in one str separated by commas. By default "target", else "y", else the last column.
+        without : str or sequence of str
+            Columns that are left out, named likewise.
         task : {"regression", "classification"}, optional
             By default classification for a target of text or truth values, or of whole numbers of which at most 20 are
             different, each in 10 rows or more on average; else regression. Whole numbers of a file that have a unit,
@@ -153,6 +169,9 @@ class Problem:
             The shares of the rows for these parts.
         drop_missing : bool
             Drop rows with missing values; otherwise they are refused.
+        impute : {"median", "mean", "most_frequent"}, optional
+            What missing numbers of the inputs count as: this of their column's training rows. Missing texts count as
+            the most frequent in any case. With ``drop_missing`` only rows without a target are dropped then.
         standardize : bool
             Give numeric inputs and targets mean 0 and standard deviation 1 on the training part.
         preprocessing : Preprocessing, optional
@@ -165,50 +184,61 @@ class Problem:
         DataError
             If the data cannot be used so, with the cause and the remedy.
         """
-        data_hash = table_hash(table)
+        check_impute(impute)
+        data_hash, everything = table_hash(table), table
         if preprocessing is not None:
             target = [column.name for column in preprocessing.targets]
             if loss is None:
                 task = (CROSS_ENTROPY if preprocessing.labels else SQUARED).link.task
-            table = preprocessing.select(table)
+            if impute not in (None, preprocessing.impute):
+                raise DataError(f"The model imputes by {preprocessing.impute}, not by {impute}; leave impute out.")
+            impute, table = preprocessing.impute, preprocessing.select(table)
+        left_out = dict.fromkeys(choose_columns(everything.columns, without, "column"), "left out, as asked")
+        table = table.drop(left_out, strict=False)
         targets = choose_targets(table.columns, target)
         read = read or Read(table)
         notes = list(read.notes)
         notes += [] if target is not None else [f"No target was named, so {name_columns(targets)} was taken."]
         texts = [] if read.texts is None else [one for one in read.texts if one.name in table.columns]
         raw = table.with_columns(texts)
-        empty = [column.name for column in table.drop(targets) if column.null_count() == len(column)]
+        counts = table.drop(targets).null_count()
+        empty = [name for name, gaps in counts.row(0, named=True).items() if gaps == len(table)]
         if empty and preprocessing is None:
             table = table.drop(empty)
+            left_out |= dict.fromkeys(empty, "left out: empty")
             notes.append(f"Left out empty {name_columns(empty)}.")
             if set(table.columns) <= set(targets):
                 raise DataError(f"Every input is empty ({name_columns(empty)}); give one that has values.")
-        dates = [column.name for column in table.drop(targets) if column.dtype in (pl.Date, pl.Datetime)]
+        dates = [name for name, dtype in table.drop(targets).schema.items() if dtype in (pl.Date, pl.Datetime)]
         notes += [f"Input {name_columns(dates)} became days since 1970-01-01."] if dates else []
         refuse_infinite(table)
-        raw = raw.filter(~np.any(missing(table), axis=1))
         if drop_missing:
-            table, dropped = complete_rows(table)
+            decisive = table if preprocessing is None else preprocessing.rows_used(everything)
+            complete, dropped = complete_rows(decisive.select(targets) if impute else decisive)
+            table, raw = table.filter(complete), raw.filter(complete)
             notes += dropped
         else:
-            _refuse_gaps(table, targets, read.gaps)
+            _refuse_gaps(table, targets, read.gaps, impute)
         sizes = part_sizes(len(table), validation, test)
-        checked = _check(table, targets, task, loss, _signs_of_amounts(read, table.select(targets)))
-        labels = np.array(table[targets[0]].to_list()) if "categorical" in checked.targets.values() else None
+        amounts = _signs_of_amounts(read, table.select(targets))
+        loss, kinds, decided = _judged(table.select(targets), task, loss, amounts)
+        labels = np.array(table[targets[0]].to_list()) if "categorical" in kinds.values() else None
         parts = split_rows(sizes, split_seed, labels)
-        problem = assemble(
+        return _problem(
             name,
             [table[rows] for rows in parts],
-            checked.inputs,
-            checked.targets,
-            checked.loss,
+            kinds,
+            loss,
             standardize=standardize,
+            impute=impute,
             data_hash=data_hash,
-            notes=[*notes, *checked.notes],
+            notes=[*notes, *decided],
             preprocessing=preprocessing,
             form=read.form,
+            test_rows=raw[parts.test],
+            everything=everything,
+            left_out=left_out,
         )
-        return replace(problem, test_rows=raw[list(parts)[2]])
 
     @classmethod
     def from_parts(
@@ -221,6 +251,7 @@ class Problem:
         task: str | None = None,
         loss: Loss | None = None,
         name: str = "parts",
+        impute: Impute | None = None,
         standardize: bool = True,
     ) -> "Problem":
         """The problem of a table that is split already, into parts of the same columns; otherwise as `from_table`.
@@ -245,18 +276,19 @@ class Problem:
             raise DataError("The parts differ in their columns; give all three the same ones in the same order.")
         table = pl.concat(parts, how="vertical_relaxed")
         targets = choose_targets(table.columns, target)
+        check_impute(impute)
         refuse_infinite(table)
-        _refuse_gaps(table, targets)
-        checked = _check(table, targets, task, loss)
-        return assemble(
+        _refuse_gaps(table, targets, {}, impute)
+        loss, kinds, notes = _judged(table.select(targets), task, loss)
+        return _problem(
             name,
             [table[: len(train)], table[len(train) : -len(test)], table[-len(test) :]],
-            checked.inputs,
-            checked.targets,
-            checked.loss,
+            kinds,
+            loss,
             standardize=standardize,
+            impute=impute,
             data_hash=table_hash(*parts),
-            notes=checked.notes,
+            notes=notes,
             test_rows=test,
         )
 
@@ -311,23 +343,30 @@ class Problem:
             ) from error
 
 
-class _Checked(NamedTuple):
-    """What the columns of a usable table are."""
+def describe_data(problem: Problem) -> list[str]:
+    """The table of columns, unless there are many, and the notes, as lines of text.
 
-    loss: Loss
-    inputs: Mapping[str, Kind]
-    targets: Mapping[str, Kind]
-    notes: list[str]
+    Examples
+    --------
+    >>> rows = range(60)
+    >>> table = pl.DataFrame({"a": [k % 7 for k in rows], "b": [1] * 60, "y": [(3 * k) % 7 / 2 for k in rows]})
+    >>> print(*describe_data(Problem.from_table(table, target="y"))[:3], sep="\\n")
+    Column a  number  0 to 6  kept
+    Column b  number  1 to 1  left out: constant in training
+    Column y  number  0 to 3  target
+    """
+    lines = lines_of(problem.columns) if len(problem.columns) <= MANY else []
+    return [*(f"Column {line}" for line in lines), *(f"Note: {note}" for note in problem.notes)]
 
 
-def _refuse_gaps(table: pl.DataFrame, targets: Sequence[str], gaps: Mapping[str, str] | None = None) -> None:
-    advice = "Drop or fill them, or pass --drop-missing (in Python drop_missing=True)."
-    parts: tuple[tuple[Literal["Input", "Target"], pl.DataFrame], ...] = (
-        ("Target", table.select(targets)),
-        ("Input", table.drop(targets)),
+def _refuse_gaps(table: pl.DataFrame, targets: Sequence[str], gaps: Mapping[str, str], impute: Impute | None) -> None:
+    of_targets = "Only inputs are imputed; pass --drop-missing too (in Python drop_missing=True)." if impute else ADVICE
+    parts: tuple[tuple[Literal["Input", "Target"], pl.DataFrame, str], ...] = (
+        ("Target", table.select(targets), of_targets),
+        ("Input", table.select([] if impute else pl.exclude(targets)), ADVICE),
     )
-    for role, part in parts:
-        said = [sentence for name, sentence in (gaps or {}).items() if name in part.columns]
+    for role, part, advice in parts:
+        said = [sentence for name, sentence in gaps.items() if name in part.columns]
         refuse_missing(part, role, " ".join([advice, *said[:3]]))
 
 
@@ -342,16 +381,74 @@ def _signs_of_amounts(read: Read, targets: pl.DataFrame) -> str:
     return ""
 
 
-def _check(
-    table: pl.DataFrame, targets: Sequence[str], task: str | None, loss: Loss | None, amounts: str = ""
-) -> _Checked:
-    loss, notes = choose_loss(table.select(targets), task, loss, amounts)
-    kinds_of_targets = target_kinds(table.select(targets), loss)
-    kinds_of_inputs = input_kinds(table.drop(targets))
-    constant = [column for column, kind in kinds_of_inputs.items() if kind == "constant"]
-    if constant:
-        notes.append(f"Left out constant input {name_columns(constant)}.")
-    return _Checked(loss, kinds_of_inputs, kinds_of_targets, notes)
+def _judged(
+    targets: pl.DataFrame, task: str | None, loss: Loss | None, amounts: str = ""
+) -> tuple[Loss, Mapping[str, Kind], list[str]]:
+    """The loss, the kinds of the targets under it, and notes."""
+    loss, notes = choose_loss(targets, task, loss, amounts)
+    return loss, target_kinds(targets, loss), notes
+
+
+def _problem(
+    name: str,
+    parts: Sequence[pl.DataFrame],
+    targets: Mapping[str, Kind],
+    loss: Loss,
+    *,
+    standardize: bool,
+    impute: Impute | None,
+    data_hash: str,
+    notes: list[str],
+    test_rows: pl.DataFrame,
+    preprocessing: Preprocessing | None = None,
+    form: Form | None = None,
+    everything: pl.DataFrame | None = None,
+    left_out: dict[str, str] | None = None,
+) -> Problem:
+    """The problem of raw parts without gaps that are not imputed, with notes and the table of columns.
+
+    Parameters
+    ----------
+    everything : DataFrame, optional
+        The table as it was read; by default the parts.
+    left_out : mapping of str to str
+        What became of columns that the parts do not have.
+    """
+    table = pl.concat(parts)
+    kinds = input_kinds(parts[0].drop(targets))
+    if preprocessing is None:
+        constant = [column for column, kind in kinds.items() if kind == "constant"]
+        always = constant_columns(table.select(constant))
+        notes += [f"Left out constant input {name_columns(always)}."] if always else []
+        others = [column for column in constant if column not in always]
+        notes += [f"Left out input {name_columns(others)}, constant on the training rows."] if others else []
+    problem = assemble(
+        name,
+        parts,
+        kinds,
+        targets,
+        loss,
+        standardize=standardize,
+        impute=impute,
+        data_hash=data_hash,
+        preprocessing=preprocessing,
+        form=form,
+        test_rows=test_rows,
+    )
+    everything = table if everything is None else everything
+    became = what_became(everything, problem.preprocessing) | (left_out or {})
+    notices = notices_of(everything, kinds, targets)
+    imputed = [
+        Notice(
+            "imputed",
+            column,
+            f"Column {column!r} was imputed by {became[column].split('imputed by ')[1]} of the training rows.",
+        )
+        for column in kinds
+        if impute and "imputed" in became[column]
+    ]
+    notes += [*say([*imputed, *notices]), *few_rows(problem.inputs, *map(len, parts)), *repeated_rows(parts)]
+    return replace(problem, notes=tuple(notes), columns=tabulate_columns(everything, became, notices))
 
 
 def assemble(
@@ -363,7 +460,7 @@ def assemble(
     *,
     standardize: bool,
     data_hash: str,
-    notes: Sequence[str] = (),
+    impute: Impute | None = None,
     preprocessing: Preprocessing | None = None,
     form: Form | None = None,
     test_rows: pl.DataFrame | None = None,
@@ -371,8 +468,14 @@ def assemble(
     """The problem of raw training, validation and test parts whose columns have the given kinds."""
     if preprocessing is None:
         preprocessing = Preprocessing.fit(
-            parts[0], inputs, targets, standardize=standardize, standardize_targets=loss.link.standardized, form=form
+            parts[0],
+            inputs,
+            targets,
+            standardize=standardize,
+            standardize_targets=loss.link.standardized,
+            form=form,
+            impute=impute,
         )
     splits = (Split(preprocessing.transform(part), preprocessing.transform_target(part)) for part in parts)
     train, validation, test = splits
-    return Problem(name, loss, train, validation, test, preprocessing, data_hash, tuple(notes), test_rows)
+    return Problem(name, loss, train, validation, test, preprocessing, data_hash, (), test_rows)

@@ -91,7 +91,8 @@ def table_hash(*tables: pl.DataFrame) -> str:
         dtype = column.dtype.base_type()
         digest.update(json.dumps([column.name, dtype.__name__, len(column)]).encode())
         if dtype.is_numeric():
-            digest.update(column.is_null().to_numpy().tobytes())
+            gaps = column.is_null().to_numpy() if column.null_count() else np.zeros(len(column), bool)
+            digest.update(gaps.tobytes())
             digest.update(column.cast(pl.Float64).to_numpy().astype("<f8").tobytes())
         else:
             digest.update(json.dumps(column.to_list(), default=str).encode())

@@ -1,5 +1,6 @@
 """The seeded split of rows into a training, a validation and a test part."""
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -59,9 +60,13 @@ def part_sizes(n: int, validation: float, test: float) -> Sizes:
         )
     sizes = Sizes(n - round(n * validation) - round(n * test), round(n * validation), round(n * test))
     if min(sizes) < MIN_ROWS:
+        fewest = math.ceil(100 * MIN_ROWS / n) / 100 if n else 0
+        given = f"--validation-fraction {fewest} --test-fraction {fewest}"
+        help = f"pass {given} (in Python validation={fewest}, test={fewest})"
         raise DataError(
             f"The data have {count(n, 'usable row')}: {sizes.train} for training, {sizes.validation} for validation "
-            f"and {sizes.test} for test, and each part needs {MIN_ROWS} or more. Add rows, or change the fractions."
+            f"and {sizes.test} for test, and each part needs {MIN_ROWS} or more. "
+            f"{f'Add rows, or {help}.' if n >= 3 * MIN_ROWS else f'Add rows; {3 * MIN_ROWS} are the fewest.'}"
         )
     return sizes
 
@@ -112,7 +117,7 @@ def split_rows(sizes: Sizes, seed: int, labels: Shaped[np.ndarray, " n"] | None 
     rows = Rows(*map(np.sort, parts))
     if labels is not None and (left_out := set(labels.tolist()) - set(labels[rows.train].tolist())):
         raise DataError(
-            f"No row of class {min(left_out)!r} is left for training; lower the fractions for validation and test, or "
-            "add rows of it."
+            f"No row of class {min(left_out)!r} is left for training; add rows of it, or lower "
+            "--validation-fraction and --test-fraction (in Python validation and test)."
         )
     return rows

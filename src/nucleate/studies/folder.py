@@ -34,7 +34,7 @@ FORMAT = "nucleate study 2"
 _FIRST_FORMAT = "nucleate study 1"
 TABLES = ("results", "trajectories", "forecasts")
 FOLDERS = (*TABLES, "weights", "snapshots", "checkpoints")
-SPEC, PROBLEM = "spec.json", "problem.safetensors"
+SPEC, PROBLEM, DATA = "spec.json", "problem.safetensors", "data.json"
 At = Literal["initial", "final", "best"]
 """When in a run: at its start, at its last evaluation, and at the one with the lowest validation loss."""
 

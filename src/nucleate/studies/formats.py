@@ -5,14 +5,17 @@ import json
 from collections.abc import Sequence
 
 import numpy as np
+import polars as pl
 from safetensors.numpy import save
 
 from nucleate._files import parse_json, parse_tensors
 from nucleate.errors import StudyError
 from nucleate.observe import Snapshot
-from nucleate.problems import Loss, Preprocessing, Problem, Split, get_loss
+from nucleate.problems import COLUMNS, Loss, Preprocessing, Problem, Split, get_loss
+from nucleate.studies.tables import table_to_bytes
 
 PARTS = ("train", "validation", "test")
+_TEST_ROWS = "test_rows.parquet"
 _FAMILIES = ("directions", "amplitudes", "singular_values")
 
 
@@ -26,7 +29,10 @@ def split_hash(problem: Problem) -> str:
 
 
 def problem_to_bytes(problem: Problem) -> bytes:
-    """The split of a problem, and what is known of it beside its loss: tensors ``train.x``, ``train.y``, ..."""
+    """The split of a problem, and what is known of it beside its loss: tensors ``train.x``, ``train.y``, ...
+
+    The test rows as they stood before the split are the bytes of a Parquet file.
+    """
     tensors = {f"{part}.{side}": getattr(getattr(problem, part), side) for part in PARTS for side in ("x", "y")}
     told = {
         "name": problem.name,
@@ -34,7 +40,10 @@ def problem_to_bytes(problem: Problem) -> bytes:
         "preprocessing": problem.preprocessing.to_json(),
         "data_hash": problem.data_hash,
         "notes": problem.notes,
+        "columns": problem.columns.to_dicts(),
     }
+    if problem.test_rows is not None:
+        tensors[_TEST_ROWS] = np.frombuffer(table_to_bytes(problem.test_rows), np.uint8)
     contiguous = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
     return save(contiguous, {"nucleate": json.dumps(told, ensure_ascii=False)})
 
@@ -65,6 +74,8 @@ def problem_from_bytes(content: bytes, loss: Loss | None) -> Problem:
             preprocessing=Preprocessing.from_json(told["preprocessing"]),
             data_hash=told["data_hash"],
             notes=tuple(told["notes"]),
+            test_rows=pl.read_parquet(tensors[_TEST_ROWS].tobytes()) if _TEST_ROWS in tensors else None,
+            columns=pl.DataFrame(told.get("columns", []), COLUMNS),
         )
     except (KeyError, TypeError) as error:
         raise ValueError(f"what is told of the problem lacks {error}") from None

@@ -36,6 +36,7 @@ from nucleate.models import count_parameters
 from nucleate.observe import layers_of
 from nucleate.problems import Problem
 from nucleate.studies.folder import (
+    DATA,
     FOLDERS,
     PROBLEM,
     SPEC,
@@ -209,6 +210,8 @@ def keep(path: str | Path, spec: StudySpec, problem: Problem, *, with_problem: b
         _refuse_what_is_in_the_way(study)
         if with_problem and not _has_problem(study):
             write_atomically(path / PROBLEM, seal_tensors(problem_to_bytes(problem), study.place(PROBLEM)))
+        if not (path / DATA).exists():
+            write_json(path / DATA, {"notes": problem.notes, "columns": problem.columns.to_dicts()}, study.place(DATA))
         if begun is None or not (path / SPEC).exists():
             _write_spec(study)
         yield Keeper(study)
@@ -320,7 +323,7 @@ def _refuse_what_is_in_the_way(study: Study) -> None:
 def _refuse_foreign(path: Path) -> None:
     if (path / SPEC).exists() or not path.exists():
         return
-    ours = (*FOLDERS, PROBLEM, JUDGEMENT, _LOCK, _OWNER)
+    ours = (*FOLDERS, PROBLEM, DATA, JUDGEMENT, _LOCK, _OWNER)
     if not path.is_dir() or any(
         entry.name not in ours and not entry.name.endswith(PARTIAL) for entry in path.iterdir()
     ):

@@ -159,8 +159,12 @@ class StudySpec(Settings):
         None infers it from the target.
     loss : Loss, its name, or None
         None takes the task's own.
+    without : tuple of str
+        Columns that are left out.
     drop_missing : bool
         Whether rows with missing values are left out.
+    impute : {"median", "mean", "most_frequent"} or None
+        What missing inputs count as; None refuses them.
     decimal, thousands, missing, dates, encoding, sheet
         How the file is read, where that is not told from it: `nucleate.problems.Form`.
     hidden : tuple of int
@@ -179,6 +183,8 @@ class StudySpec(Settings):
         A single number N stands for seeds 0 to N-1. A seed draws the initial parameters and orders mini-batches.
     split_seed : int
         Draws the train / validation / test split, the same for all runs.
+    validation, test : float
+        The shares of the rows for these parts.
     dtype : {"float32", "float64"}
     measures : tuple of Measure
         What is measured of every layer beside `nucleate.observe.MEASURES`.
@@ -192,9 +198,11 @@ class StudySpec(Settings):
 
     data: str
     target: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
     task: Literal["regression", "classification"] | None = None
     loss: AnyLoss | None = None
     drop_missing: bool = False
+    impute: Literal["median", "mean", "most_frequent"] | None = None
     decimal: Literal[".", ","] | None = None
     thousands: Literal[",", ".", " ", "'"] | None = None
     missing: tuple[str, ...] = ()
@@ -211,6 +219,8 @@ class StudySpec(Settings):
     lrs: tuple[float, ...] = (0.05,)
     seeds: tuple[int, ...] = (0,)
     split_seed: int = Field(default=0, ge=0, lt=2**63)
+    validation: float = Field(default=0.2, gt=0, lt=1)
+    test: float = Field(default=0.2, gt=0, lt=1)
     dtype: Literal["float32", "float64"] = "float32"
     measures: tuple[AnyMeasure, ...] = ()
 
@@ -227,7 +237,7 @@ class StudySpec(Settings):
     def _one_number(cls, given: Any) -> Any:
         return (given,) if isinstance(given, (int, float)) else given
 
-    @field_validator("target", mode="before")
+    @field_validator("target", "without", mode="before")
     @classmethod
     def _names_with_commas(cls, given: Any) -> Any:
         return tuple(name.strip() for name in given.split(",")) if isinstance(given, str) else given
@@ -439,7 +449,11 @@ class StudySpec(Settings):
             task=self.task,
             loss=loss,
             split_seed=self.split_seed,
+            validation=self.validation,
+            test=self.test,
+            without=self.without,
             drop_missing=self.drop_missing,
+            impute=self.impute,
             **{name: value for name in FORM_FIELDS if (value := getattr(self, name))},
         )
 

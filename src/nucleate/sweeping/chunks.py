@@ -211,6 +211,8 @@ def _result(plan: Plan, chunk: Chunk, runs: list[Run], layers: Sequence[str], pr
         "loss": problem.loss.name,
         "data": spec.data,
         "split_seed": str(spec.split_seed),
+        "validation": str(spec.validation),
+        "test": str(spec.test),
     }
     files: dict[str, bytes] = {}
     for planned, run in zip(chunk.runs, runs, strict=True):

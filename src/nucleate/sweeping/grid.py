@@ -7,14 +7,15 @@ from typing import Any
 
 from nucleate._wording import for_whom, plain
 from nucleate.errors import SpecError
-from nucleate.problems import FORM_FIELDS, Problem
+from nucleate.problems import FORM_FIELDS, Problem, describe_data
 from nucleate.problems.files import name_of
 from nucleate.studies import Study, StudySpec, make_spec
 from nucleate.sweeping.executors import Executor
 from nucleate.sweeping.progress import show_progress
 from nucleate.sweeping.runner import run_study
 
-_OF_DATA = ("target", "task", "loss", "drop_missing", "split_seed", *FORM_FIELDS)
+_OF_READING = ("target", "without", "task", "loss", "drop_missing", "impute", *FORM_FIELDS)
+_OF_DATA = (*_OF_READING, "split_seed", "validation", "test")
 
 
 def sweep(
@@ -93,8 +94,8 @@ def sweep(
     with_problem = isinstance(data, Problem)
     if not progress:
         return run_study(spec, problem, out, executor=executor, with_problem=with_problem)
-    for note in problem.notes:
-        print(f"Note: {plain(for_whom(note))}", file=sys.stderr)
+    for line in describe_data(problem):
+        print(plain(for_whom(line)), file=sys.stderr)
     with show_progress() as show:
         return run_study(spec, problem, out, executor=executor, on_progress=show, with_problem=with_problem)
 

@@ -1,0 +1,114 @@
+"""Columns that tell the target so well that they may be made of it."""
+
+import numpy as np
+import polars as pl
+from jaxtyping import Float
+from scipy.stats import rankdata
+
+from nucleate.problems.checks import Kind, numbers_in
+from nucleate.problems.notices import FEW_ROWS, Notice, Numbers, categories_of, centered, leave_out
+
+_SAME = 0.999
+
+
+def copies_of_amounts(numbers: Numbers, target: pl.Series) -> list[Notice]:
+    """Columns that rise or fall with the target as if they were made of it."""
+    y = numbers_in(target.to_frame())[0]
+    if len(y) < FEW_ROWS or not len(numbers.names):
+        return []
+    n, gaps = len(y), np.isnan(numbers.values)
+    ranks = np.empty(numbers.order.shape)
+    np.put_along_axis(ranks, numbers.order, np.arange(n, dtype=float)[None], 1)
+    # Ties are in the order of rows, so that many of them hide an agreement from this first look.
+    near = (0.8 if len(np.unique(y)) > n / 2 else 0.1) * numbers.counts / n
+    candidates = np.flatnonzero(
+        (_correlation(centered(ranks, gaps), rankdata(y)) > near)
+        | (_correlation(centered(numbers.values, gaps), y) > 0.9 * numbers.counts / n)
+    )
+    found = []
+    for place in candidates:
+        name, both = numbers.names[place], ~np.isnan(numbers.values[place])
+        if both.sum() < FEW_ROWS:
+            continue
+        x, z = numbers.values[place][both], y[both]
+        known = np.zeros((1, len(x)), bool)
+        by_rank = float(_correlation(centered(rankdata(x)[None], known), rankdata(z))[0])
+        straight = float(_correlation(centered(x[None], known), z)[0])
+        if by_rank > _SAME or (straight > _SAME and by_rank > 0.95):
+            how = f"correlation {straight:.4f}" if straight > _SAME else f"its order is the target's to {by_rank:.4f}"
+            found.append(
+                Notice(
+                    "leak",
+                    name,
+                    f"Column {name!r} is nearly a copy of the target {target.name!r} ({how}). "
+                    f"{leave_out(name, 'If it is known only with the target')}",
+                )
+            )
+    return found
+
+
+def _correlation(x: Float[np.ndarray, "k n"], y: Float[np.ndarray, " n"]) -> Float[np.ndarray, " k"]:
+    """The size of the correlation of each centered row with ``y``; 0 for one that is constant."""
+    other = centered(y[None], np.isnan(y)[None])[0]
+    norms = np.linalg.norm(x, axis=1) * np.linalg.norm(other)
+    return np.abs(x @ other) / np.where(norms > 0, norms, np.inf)
+
+
+def numbers_that_tell(numbers: Numbers, target: pl.Series) -> list[Notice]:
+    """Columns of numbers that decide the class alone, by thresholds or value by value."""
+    classes = np.unique(np.array(target.to_list()), return_inverse=True)[1]
+    n, most = len(classes), np.bincount(classes).max()
+    if n < FEW_ROWS:
+        return []
+    allowed = min(0.001 * n, 0.05 * (n - most))
+    changes = (np.diff(classes[numbers.order], axis=1) != 0).sum(axis=1)
+    found = []
+    for place in np.flatnonzero((changes <= classes.max() + 2 * allowed + 1) | (numbers.distinct <= n / 5)):
+        name, known = numbers.names[place], ~np.isnan(numbers.values[place])
+        if known.sum() < n / 2:
+            continue
+        values, c = np.unique(numbers.values[place][known], return_inverse=True)[1], classes[known]
+        table = np.zeros((values.max() + 1, classes.max() + 1), int)
+        np.add.at(table, (values, c), 1)
+        wrong = len(c) - table.max(axis=1).sum()
+        intervals = (np.diff(table.argmax(axis=1)) != 0).sum() - (len(np.unique(c)) - 1)
+        if wrong <= allowed and (intervals <= 2 * allowed or len(table) <= n / 5):
+            found.append(_tells(name, target.name))
+    return found
+
+
+def texts_that_tell(texts: pl.DataFrame, target: pl.Series, kind: Kind) -> list[Notice]:
+    """Columns of texts whose category decides the class alone, or the amount nearly."""
+    n, found = len(texts), []
+    if n < FEW_ROWS:
+        return []
+    if kind == "numeric":
+        y = numbers_in(target.to_frame())[0]
+        total = y.var()
+    else:
+        classes = np.unique(np.array(target.to_list()), return_inverse=True)[1]
+        allowed = min(0.001 * n, 0.05 * (n - np.bincount(classes).max()))
+    for column in texts.iter_columns():
+        codes = categories_of(column)
+        groups = codes.max() + 1
+        if not 1 < groups <= n / 5 and not (kind == "numeric" and groups <= n / 2):
+            continue
+        if kind == "numeric":
+            sizes = np.bincount(codes)
+            within = y - (np.bincount(codes, y) / sizes)[codes]
+            alike = (within**2).mean() <= (1 - _SAME) * total
+        else:
+            table = np.zeros((groups, classes.max() + 1), int)
+            np.add.at(table, (codes, classes), 1)
+            alike = n - table.max(axis=1).sum() <= allowed
+        found += [_tells(column.name, target.name)] if alike else []
+    return found
+
+
+def _tells(name: str, target: str) -> Notice:
+    return Notice(
+        "leak",
+        name,
+        f"Column {name!r} alone tells the target {target!r} in every row, or all but one in a thousand. "
+        f"{leave_out(name, 'If it is known only with the target')}",
+    )

@@ -1,0 +1,139 @@
+"""What a person should know of data before training on them: seen in the data, changed by nobody."""
+
+import shlex
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import polars as pl
+from jaxtyping import Bool, Float, Int
+
+from nucleate._wording import name_columns
+from nucleate.problems.checks import numbers_in
+from nucleate.problems.preprocessing import stripped
+
+FEW_ROWS = 10
+"""With fewer rows any two columns may agree by chance."""
+_FEW_HELD_OUT = 8
+_SHOWN = 3
+
+
+class Notice(NamedTuple):
+    """What was seen in a column.
+
+    Parameters
+    ----------
+    kind, column, text : str
+        The text names the column, what was seen, and what to do.
+    """
+
+    kind: str
+    column: str
+    text: str
+
+
+def say(notices: Iterable[Notice]) -> list[str]:
+    """The sentences; where many columns are of a kind, the first and the names of the others.
+
+    >>> say([Notice("same", name, f"Column {name!r} is so.") for name in "abcde"])[3]
+    "It is likewise with columns 'd', 'e'."
+    """
+    sentences = []
+    by_kind: dict[str, list[Notice]] = {}
+    for notice in notices:
+        by_kind.setdefault(notice.kind, []).append(notice)
+    for alike in by_kind.values():
+        sentences += [notice.text for notice in alike[:_SHOWN]]
+        if len(alike) > _SHOWN:
+            sentences.append(f"It is likewise with {name_columns(notice.column for notice in alike[_SHOWN:])}.")
+    return sentences
+
+
+class Numbers(NamedTuple):
+    """Columns of numbers, a row each; sorted, missing values last; and how many values each has."""
+
+    names: list[str]
+    values: Float[np.ndarray, "k n"]
+    order: Int[np.ndarray, "k n"]
+    sorted: Float[np.ndarray, "k n"]
+    counts: Int[np.ndarray, " k"]
+
+    @classmethod
+    def of(cls, table: pl.DataFrame) -> "Numbers":
+        values = numbers_in(table)
+        order = values.argsort(axis=1, kind="stable")
+        return cls(table.columns, values, order, np.take_along_axis(values, order, 1), (~np.isnan(values)).sum(axis=1))
+
+    def only(self, names: Sequence[str]) -> "Numbers":
+        chosen = set(names)
+        rows = np.array([name in chosen for name in self.names], bool)
+        return Numbers([*names], *(part[rows] for part in self[1:]))
+
+    def known(self, place: np.integer[Any]) -> Float[np.ndarray, " m"]:
+        """A column's values in ascending order."""
+        return self.sorted[place, : self.counts[place]]
+
+    @property
+    def distinct(self) -> Int[np.ndarray, " k"]:
+        """How many different values each column has."""
+        return (np.diff(self.sorted, axis=1) > 0).sum(axis=1) + 1
+
+    def quantile(self, share: float) -> Float[np.ndarray, " k"]:
+        """Of each column, which has one value at least."""
+        return np.take_along_axis(self.sorted, (share * (self.counts - 1)).astype(int)[:, None], 1)[:, 0]
+
+
+def centered(values: Float[np.ndarray, "k n"], gaps: Bool[np.ndarray, "k n"]) -> Float[np.ndarray, "k n"]:
+    """Each row with mean 0 and size 1 or less; 0 where a value is missing."""
+    values = np.where(gaps, 0.0, values)
+    values = values / np.maximum(np.abs(values).max(axis=1, keepdims=True), np.finfo(float).tiny)
+    means = values.sum(axis=1, keepdims=True) / np.maximum((~gaps).sum(axis=1, keepdims=True), 1)
+    return np.where(gaps, 0.0, values - means)
+
+
+def categories_of(column: pl.Series) -> Int[np.ndarray, " n"]:
+    """The number of each row's category, in the order of their first rows; a missing one is a category."""
+    places = stripped(column).rank("dense").fill_null(0).to_numpy()
+    _, first, codes = np.unique(places, return_index=True, return_inverse=True)
+    return first.argsort().argsort()[codes]
+
+
+def few_rows(inputs: int, train: int, validation: int, test: int) -> list[str]:
+    """Notes if there are few rows to judge by, or fewer to learn from than inputs."""
+    notes = []
+    if min(validation, test) < _FEW_HELD_OUT:
+        notes.append(
+            f"There are few rows: {train} for training, {validation} for validation and {test} for test, so that "
+            "errors on these are rough."
+        )
+    if inputs > train:
+        notes.append(
+            f"There are {inputs} inputs for {train} training rows: a network can fit these by chance, and only errors "
+            "on the others say something."
+        )
+    return notes
+
+
+def repeated_rows(parts: Sequence[pl.DataFrame]) -> list[str]:
+    """A note if held-out rows are in the training rows too, target and all."""
+    known = parts[0].hash_rows().unique()
+    held_out = pl.concat(parts[1:]).hash_rows()
+    repeated = int(held_out.is_in(known.implode()).sum())
+    if repeated < max(2, 0.01 * len(held_out)):
+        return []
+    return [
+        f"{repeated} of the {len(held_out)} validation and test rows are among the training rows too, target and all, "
+        "so that they measure memory; delete repeated rows if they are no measurements of their own."
+    ]
+
+
+def leave_out(name: str, when: str) -> str:
+    return f"{when}, leave it out: --without {shlex.quote(name)} (in Python without={name!r})."
+
+
+def plain_number(value: float) -> str:
+    """
+    >>> plain_number(-999.0), plain_number(0.1), plain_number(1e20)
+    ('-999', '0.1', '1e+20')
+    """
+    return str(int(value)) if value == int(value) and abs(value) < 1e15 else f"{value:.6g}"

@@ -1,0 +1,247 @@
+"""What is odd about columns is said by name, and what is not odd is left alone."""
+
+import numpy as np
+import polars as pl
+import pytest
+
+from nucleate.problems import Problem, describe_problems, load_problem
+
+N = 200
+RNG = np.random.default_rng(0)
+NOISE = RNG.standard_normal(N)
+AGES = RNG.integers(18, 80, N).astype(float)
+AMOUNT = RNG.standard_normal(N)
+CLASS = np.where(RNG.random(N) < 0.5, "yes", "no")
+
+
+def replaced(values, new, rows=(3, 50, 120)):
+    values = np.array(values, float)
+    values[list(rows)[: len(np.atleast_1d(new))] if np.ndim(new) else list(rows)] = new
+    return values
+
+
+def notes(column, target=AMOUNT, name="seen", **options):
+    table = pl.DataFrame({name: column, "other": RNG.permutation(NOISE), "goal": target})
+    problem = Problem.from_table(table, target="goal", **options)
+    noted = {row["column"]: row["note"] for row in problem.columns.to_dicts()}
+    assert noted["other"] == "", noted["other"]
+    assert all(noted[name] == "" or part in " ".join(problem.notes) for part in noted[name].split(". "))
+    return noted[name]
+
+
+@pytest.mark.parametrize(
+    ("values", "shown"),
+    [
+        (replaced(AGES, -999), "-999"),
+        (replaced(AGES, -9999), "-9999"),
+        (replaced(AGES, 9999), "9999"),
+        (replaced(AGES, 99999, rows=[7]), "99999"),
+        (replaced(AGES, 999), "999"),
+        (replaced(AGES, 1e20), "1e+20"),
+        (replaced(AGES, -9), "-9"),
+        (replaced(NOISE, 9999), "9999"),
+        (replaced(NOISE, -99.9), "-99.9"),
+        (replaced(NOISE, 1e10), "10000000000"),
+        (replaced(NOISE, 32767), "32767"),
+        (replaced(1000 + NOISE, 0), "0"),
+        (replaced(AGES, [997, 998, 999]), "997 and 998 and 999"),
+        (replaced(AGES, [-999, -999, 9999]), "-999 and 9999"),
+    ],
+)
+def test_a_value_that_stands_for_none_is_named(values, shown):
+    note = notes(values)
+    assert f"Column 'seen' has {shown} in row" in note
+    assert "pass --missing" in note
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        AGES,
+        NOISE,
+        replaced(AGES, -1, rows=()),
+        RNG.choice([0, 1], N),
+        RNG.choice([0, 999], N),
+        RNG.choice([0.1, 1, 10, 100, 1000], N),
+        RNG.choice([1, 2, 3, 10], N),
+        RNG.integers(900, 1100, N),
+        RNG.integers(-9, 30, N),
+        RNG.integers(0, 10000, N),
+        RNG.normal(-999, 300, N),
+        np.round(RNG.exponential(1, N), 1) * (RNG.random(N) < 0.3),
+        np.exp(2 * NOISE),
+        np.exp(RNG.normal(0, 3, N)),
+        1e6 * RNG.random(N),
+        RNG.standard_t(2, N),
+    ],
+)
+def test_ordinary_numbers_are_left_alone(values):
+    assert notes(values) == ""
+
+
+@pytest.mark.parametrize("far", [1e9, -1e9, 3.7e12, 123456])
+@pytest.mark.parametrize("values", [AGES, NOISE, np.exp(NOISE)])
+def test_an_outlier_is_named_with_its_row_and_the_rest(values, far):
+    note = notes(replaced(values, far, rows=[41]))
+    assert "in row 42" in note
+    assert f"{values[np.arange(N) != 41].min():.6g}".rstrip("0") in note
+
+
+def test_an_outlier_of_the_target_is_named_too():
+    table = pl.DataFrame({"a": [None, *NOISE[1:]], "goal": replaced(AMOUNT, 1e9, rows=[5])})
+    problem = Problem.from_table(table, drop_missing=True)
+    assert any("Column 'goal' has" in note and "row 6" in note for note in problem.notes)
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "odd"),
+    [
+        ("seen", RNG.permutation(N), True),
+        ("seen", RNG.permutation(N) + 5001, True),
+        ("patient_id", RNG.permutation(10 * N)[:N], True),
+        ("No", RNG.permutation(10 * N)[:N], True),
+        ("管理番号", RNG.permutation(10 * N)[:N], True),
+        ("customerID", RNG.permutation(10 * N)[:N], True),
+        ("humid", RNG.permutation(10 * N)[:N], False),
+        ("note", RNG.permutation(10 * N)[:N], False),
+        ("population", RNG.permutation(10 * N)[:N], False),
+        ("id", RNG.integers(0, 5, N), False),
+        ("id", NOISE, False),
+    ],
+)
+def test_numbers_of_rows_and_identifiers_are_named(name, values, odd):
+    assert ("If it only names rows, leave it out" in notes(values, name=name)) == odd
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        AMOUNT,
+        3 * AMOUNT + 1,
+        -AMOUNT,
+        np.exp(AMOUNT),
+        1 / (AMOUNT + 10) ** 3,
+        AMOUNT.argsort().argsort() * 2.5,
+        AMOUNT + 0.01 * NOISE,
+        AMOUNT.round(2),
+        np.where(np.arange(N) % 9, AMOUNT, np.nan),
+    ],
+)
+def test_a_copy_of_the_target_is_named(values):
+    assert "is nearly a copy of the target 'goal'" in notes(values, impute="median")
+
+
+@pytest.mark.parametrize("values", [AMOUNT + 0.2 * NOISE, AMOUNT**2, np.abs(AMOUNT), np.sin(9 * AMOUNT), AMOUNT > 0])
+def test_what_tells_much_of_the_target_is_no_copy(values):
+    assert notes(values) == ""
+
+
+def test_one_row_far_out_in_both_columns_makes_no_copy():
+    table = pl.DataFrame({"a": replaced(NOISE, 1e9, rows=[5]), "goal": replaced(AMOUNT, 1e9, rows=[5])})
+    assert not any("copy" in note for note in Problem.from_table(table).notes)
+
+
+def test_a_copy_of_zeros_and_few_amounts_is_named():
+    rare = np.where(RNG.random(N) < 0.05, RNG.random(N), 0.0)
+    assert "is nearly a copy" in notes(7 * rare, target=rare)
+    assert "is nearly a copy" not in notes(RNG.permutation(rare), target=rare)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        np.where(CLASS == "yes", "A", "B"),
+        np.where(CLASS == "yes", RNG.choice(["A", "C"], N), "B"),
+        CLASS == "yes",
+        (CLASS == "yes") * 1.0,
+        np.where(CLASS == "yes", 5 + RNG.random(N), RNG.random(N)),
+        np.where(CLASS == "yes", RNG.choice([1, 3], N), RNG.choice([2, 4], N)),
+    ],
+)
+def test_a_column_that_tells_the_class_alone_is_named(values):
+    assert "alone tells the target 'goal'" in notes(values, target=CLASS)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        np.where(RNG.random(N) < 0.9, CLASS, "no"),
+        np.where(CLASS == "yes", 0.7 + RNG.random(N), RNG.random(N)),
+        RNG.integers(0, 4, N),
+        RNG.choice(["A", "B", "C"], N),
+    ],
+)
+def test_a_column_that_tells_the_class_now_and_then_is_left_alone(values):
+    assert notes(values, target=CLASS) == ""
+
+
+def test_a_category_for_each_of_few_amounts_is_a_copy():
+    steps = RNG.integers(0, 30, N) / 7
+    assert "alone tells the target" in notes([f"k{step:.3f}" for step in steps], target=steps)
+    assert notes(RNG.choice(["A", "B"], N), target=steps) == ""
+
+
+def test_columns_that_say_the_same_are_named():
+    letters = RNG.choice(["A", "B", "C"], N)
+    table = pl.DataFrame(
+        {
+            "celsius": AGES,
+            "fahrenheit": 1.8 * AGES + 32,
+            "again": AGES,
+            "close": AGES + 1e-3 * NOISE,
+            "letter": letters,
+            "greek": np.select([letters == "A", letters == "B"], ["alpha", "beta"], "gamma"),
+            "other": RNG.permutation(letters),
+            "goal": AMOUNT,
+        }
+    )
+    said = [note for note in Problem.from_table(table).notes if "says the same" in note]
+    assert len(said) == 3
+    for name, first in (("fahrenheit", "celsius"), ("again", "celsius"), ("greek", "letter")):
+        assert any(f"Column {name!r} says the same as column" in note for note in said), first
+
+
+def test_a_column_that_hardly_varies_is_named():
+    almost = np.zeros(N)
+    almost[17] = 3.0
+    assert notes(almost) == "Column 'seen' is 0 in every row but for row 18."
+    assert notes(["x"] * 17 + ["y"] + ["x"] * (N - 18)) == "Column 'seen' is 'x' in every row but for row 18."
+    assert notes((np.arange(N) % 20 == 0) * 1.0) == ""
+
+
+def test_texts_with_few_rows_each_are_named():
+    assert "has 60 categories in 200 rows" in notes([f"t{k % 60}" for k in range(N)])
+    assert notes([f"t{k % 30}" for k in range(N)]) == ""
+
+
+def test_held_out_rows_that_training_has_too_are_counted():
+    half = pl.DataFrame({"a": NOISE[:100], "goal": AMOUNT[:100]})
+    assert any("validation and test rows are among the training rows too" in note for note in twice(half, half).notes)
+    same_inputs = half.with_columns(goal=pl.Series(AMOUNT[100:]))
+    assert not any("among the training rows" in note for note in twice(half, same_inputs).notes)
+
+
+def twice(one, other):
+    return Problem.from_table(pl.concat([one, other]))
+
+
+def test_few_rows_and_many_inputs_are_said():
+    x = RNG.standard_normal((30, 40))
+    said = Problem.from_arrays(x, x[:, 0] * x[:, 1]).notes
+    assert said[0].startswith("There are few rows: 18 for training, 6 for validation and 6 for test")
+    assert said[1].startswith("There are 40 inputs for 18 training rows")
+    x = RNG.standard_normal((100, 3))
+    assert Problem.from_arrays(x, x[:, 0] * x[:, 1]).notes == ()
+
+
+def test_many_alike_are_said_shortly():
+    table = pl.DataFrame({f"c{k}": AMOUNT + 0.001 * k * NOISE for k in range(9)} | {"goal": AMOUNT})
+    said = Problem.from_table(table).notes
+    assert "It is likewise with columns 'c3', 'c4', 'c5' and 3 more." in said
+
+
+@pytest.mark.parametrize("info", describe_problems(), ids=lambda info: info.name)
+def test_the_bundled_sets_raise_no_false_alarm(info):
+    true = {"digits": ("Left out constant", "Column 'pixel", "It is likewise"), "linnerud": ("There are few rows",)}
+    for note in load_problem(info.name).notes:
+        assert note.startswith(true.get(info.name, ())), note
