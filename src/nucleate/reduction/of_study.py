@@ -16,7 +16,8 @@ from nucleate.reduction.reduction import BeforeAfter, Reduction
 from nucleate.reduction.saved import save_reduction
 from nucleate.studies import FAILED, Study, recommended_run
 
-FOLDER, MADE = "reduction", "made.json"
+FOLDER = "reduction"
+_MADE = "made.json"
 
 
 _DEFAULTS = {"fine_tune": 0, "distill": 0, "seed": 0}
@@ -78,7 +79,7 @@ def reduce_study(
     certificate = replace(reduction.certificate, among=len(made))
     reduction = replace(reduction, run=run, inference=seconds, certificate=certificate)
     save_reduction(reduction, study.path / FOLDER)
-    write_atomically(study.path / FOLDER / MADE, json.dumps(made, indent=2).encode())
+    write_atomically(study.path / FOLDER / _MADE, json.dumps(made, indent=2).encode())
     if exported:
         reduction.export(problem, study.path / FOLDER / "network.onnx")
     return reduction
@@ -86,7 +87,7 @@ def reduce_study(
 
 def _made(study: Study, settings: dict[str, Any]) -> list[dict[str, Any]]:
     """The settings of every reduction made of a study, with those of one that is to be made."""
-    file = study.path / FOLDER / MADE
+    file = study.path / FOLDER / _MADE
     settings = _DEFAULTS | settings
     try:
         made = json.loads(file.read_text("utf-8")) if file.exists() else []
