@@ -1,8 +1,12 @@
 """Packages whose names load on first use, so that a command imports what it needs and no more."""
 
-from collections.abc import Callable, Iterable, Mapping
-from importlib import import_module
-from typing import Any
+from __future__ import annotations
+
+# Light, as `nucleate.__init__` is: the command can be interrupted once this is imported.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+    from typing import Any
 
 
 def loader(package: str, homes: Mapping[str, Iterable[str]]) -> Callable[[str], Any]:
@@ -22,6 +26,8 @@ def loader(package: str, homes: Mapping[str, Iterable[str]]) -> Callable[[str], 
     home_of = {name: home for home, names in homes.items() for name in names}
 
     def load(name: str) -> Any:
+        from importlib import import_module
+
         if name not in home_of:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
         return getattr(import_module(f"{package}.{home_of[name]}"), name)

@@ -15,7 +15,8 @@ from nucleate.reduction.reduction import BeforeAfter, Reduction
 from nucleate.reduction.saved import load_reduction, save_reduction
 from nucleate.studies import FAILED, Study, recommended_run
 
-FOLDER, MADE = "reduction", "made.json"
+FOLDER = "reduction"
+_MADE = "made.json"
 
 
 _DEFAULTS = {"fine_tune": 0, "distill": 0, "seed": 0}
@@ -81,7 +82,7 @@ def reduce_study(
     certificate = replace(reduction.certificate, among=len(made))
     reduction = replace(reduction, run=run, inference=seconds, certificate=certificate)
     save_reduction(reduction, study.path / FOLDER, study.identity)
-    write_json(study.path / FOLDER / MADE, {"made": made}, study.place(f"{FOLDER}/{MADE}"))
+    write_json(study.path / FOLDER / _MADE, {"made": made}, study.place(f"{FOLDER}/{_MADE}"))
     if exported:
         reduction.export(problem, study.path / FOLDER / "network.onnx")
     return reduction
@@ -108,10 +109,10 @@ def kept_reduction(study: Study) -> Reduction:
 
 def _made(study: Study, settings: dict[str, Any]) -> list[dict[str, Any]]:
     """The settings of every reduction made of a study, with those of one that is to be made."""
-    file = study.path / FOLDER / MADE
+    file = study.path / FOLDER / _MADE
     settings = _DEFAULTS | settings
     try:
-        made = read_json(file, study.place(f"{FOLDER}/{MADE}")).get("made") if file.exists() else []
+        made = read_json(file, study.place(f"{FOLDER}/{_MADE}")).get("made") if file.exists() else []
         if not (isinstance(made, list) and all(isinstance(entry, dict) for entry in made)):
             raise ValueError("it is no list of settings")
     except (OSError, ValueError) as error:
