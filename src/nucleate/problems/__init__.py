@@ -6,8 +6,7 @@ from nucleate._lazy import loader
 
 if TYPE_CHECKING:
     from nucleate.problems.catalogue import Survey, load_problem, survey
-    from nucleate.problems.columns import SCHEMA as COLUMNS
-    from nucleate.problems.columns import lines_of
+    from nucleate.problems.columns import COLUMNS, lines_of
     from nucleate.problems.form import FORM_FIELDS, Form
     from nucleate.problems.listing import ProblemInfo, describe_problems, problem_names
     from nucleate.problems.losses import (

@@ -10,7 +10,7 @@ from nucleate.problems.checks import missing, numbers_in
 from nucleate.problems.notices import Notice, plain_number
 from nucleate.problems.preprocessing import Preprocessing, stripped
 
-SCHEMA = pl.Schema(
+COLUMNS = pl.Schema(
     {"column": pl.String, "kind": pl.String, "range": pl.String, "missing": pl.Int64, "became": pl.String}
     | {"note": pl.String}
 )
@@ -69,7 +69,7 @@ def tabulate_columns(table: pl.DataFrame, became: Mapping[str, str], notices: It
         (name, kind, ranges.get(name, ""), int(gap), became.get(name, "kept"), " ".join(notes.get(name, [])))
         for (name, kind), gap in zip(kinds.items(), gaps, strict=True)
     ]
-    return pl.DataFrame(rows, schema=SCHEMA, orient="row")
+    return pl.DataFrame(rows, schema=COLUMNS, orient="row")
 
 
 def _kind(dtype: pl.DataType) -> str:

@@ -23,7 +23,7 @@ from nucleate.problems.checks import (
     refuse_missing,
     target_kinds,
 )
-from nucleate.problems.columns import MANY, SCHEMA, lines_of, tabulate_columns, what_became
+from nucleate.problems.columns import COLUMNS, MANY, lines_of, tabulate_columns, what_became
 from nucleate.problems.form import Form
 from nucleate.problems.losses import CROSS_ENTROPY, SQUARED, Loss
 from nucleate.problems.notices import Notice, few_rows, repeated_rows, say
@@ -91,7 +91,7 @@ class Problem:
     data_hash: str
     notes: tuple[str, ...] = ()
     test_rows: pl.DataFrame | None = None
-    columns: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=SCHEMA))
+    columns: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=COLUMNS))
 
     @classmethod
     def from_arrays(
