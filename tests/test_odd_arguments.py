@@ -124,7 +124,7 @@ def test_a_measure_of_an_experiment_that_is_none(measure, sentence, tmp_path):
 def test_verbs_given_something_else(tmp_path):
     odd = {
         "train makes one run": lambda: nucleate.train(NETWORK, PROBLEM, seeds=[1]),
-        "There is no setting 'stepps'": lambda: nucleate.train(NETWORK, PROBLEM, stepps=3),
+        "'stepps' is not a setting; did you mean 'steps'": lambda: nucleate.train(NETWORK, PROBLEM, stepps=3),
         "The seed is 'a'": lambda: nucleate.train(NETWORK, PROBLEM, seed="a"),
         "The problem is 'diabetes'": lambda: nucleate.reduce(NETWORK, "diabetes"),
         "reduce_study a study": lambda: nucleate.reduce("folder"),

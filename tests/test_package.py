@@ -54,7 +54,7 @@ def test_every_public_definition_says_what_it_takes_and_returns(definition):
     signature = inspect.signature(definition)
     if signature.parameters:
         assert says(definition, "Parameters", "Attributes")
-    if inspect.isfunction(definition) and signature.return_annotation not in (None, "None"):
+    if inspect.isfunction(definition) and signature.return_annotation not in (None, "None", "NoReturn"):
         assert says(definition, "Returns", "Yields")
 
 

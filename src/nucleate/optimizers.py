@@ -101,6 +101,11 @@ class Optimizer:
         except NucleateError:
             raise
         except Exception as error:
+            if self.parameters:
+                raise SpecError(
+                    f"The optimizer {self.name!r} cannot be made ({say_error(error)[:160]}); correct its parameters "
+                    f"({', '.join(self.parameters)})."
+                ) from error
             raise self._refused("cannot be made", error) from error
         if not all(callable(getattr(made, name, None)) for name in ("init", "update")):
             raise SpecError(

@@ -67,7 +67,7 @@ def test_an_experiment_of_ones_own_is_run_like_the_others(tmp_path):
 
 
 def test_what_a_user_can_mend():
-    with pytest.raises(SpecError, match=r"no experiment 'blowup'; did you mean 'blow-up'\? There are .*escape-law"):
+    with pytest.raises(SpecError, match=r"no experiment 'blowup'; did you mean 'blow-up'\? Choose one of .*escape-law"):
         reproduce("blowup", out=".")
     with pytest.raises(SpecError, match=r"no experiment 'zzz'; choose one of target-direction"):
         reproduce("zzz", out=".")

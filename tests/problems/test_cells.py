@@ -130,7 +130,7 @@ def test_the_day_of_short_dates_is_told_or_asked_for(read):
     fifth, second = datetime.date(2024, 1, 5), datetime.date(2024, 5, 1)
     assert read(["5/1/2024", "13/1/2024"])[0][0] == fifth
     assert read(["5/1/2024", "1/13/2024"])[0][0] == second
-    with pytest.raises(DataError, match=r"'5/1/2024' \(rows 1, 2\).*; pass --dates day-first or --dates month-first"):
+    with pytest.raises(DataError, match=r"'5/1/2024' \(rows 1, 2\).*; pass dates='day-first' or dates='month-first'"):
         read(["5/1/2024", "6/1/2024"])
     assert read(["5/1/2024", "6/1/2024"], dates="day-first")[0][0] == fifth
     assert read(["5/1/2024", "6/1/2024"], dates="month-first")[0][0] == second

@@ -177,7 +177,7 @@ def test_what_is_masked_is_missing():
 
 @pytest.mark.parametrize("dtype", [complex, "V8", [("a", "f8")]])
 def test_arrays_of_neither_numbers_nor_texts_are_refused(dtype):
-    with pytest.raises(DataError, match=r"Column 'x1' is of dtype .*; give numbers or texts"):
+    with pytest.raises(DataError, match=r"The inputs have the dtype .*; give numbers, truth values, texts or dates"):
         Problem.from_arrays(np.zeros((20, 1), dtype), np.arange(20))
 
 

@@ -84,7 +84,7 @@ def test_the_first_sheet_is_read_and_named_or_the_one_asked_for(read):
     assert read([["a", "b"], [1, 2]], sheet="Two", **others).notes == ()
     with pytest.raises(DataError, match=r"has no sheet 'Three'; its sheets are 'Tabelle1', 'Two', '空'"):
         read([["a", "b"], [1, 2]], sheet="Three", **others)
-    with pytest.raises(DataError, match=r"sheet '空' of .* is empty; name another with --sheet"):
+    with pytest.raises(DataError, match=r"sheet '空' of .* is empty; name another with `sheet`"):
         read([["a", "b"], [1, 2]], sheet="空", **others)
 
 

@@ -62,7 +62,20 @@ class Baseline:
 def baseline_from_json(
     widths: list[int], comparison: dict[str, Any] | None, on_test: dict[str, Any] | None = None, **plain: Any
 ) -> Baseline:
-    """The baseline of which `dataclasses.asdict` was kept."""
+    """The baseline of which `dataclasses.asdict` was kept.
+
+    Parameters
+    ----------
+    widths : list of int
+    comparison, on_test : dict or None
+        The fields of a `Comparison`.
+    **plain
+        The other fields of `Baseline`.
+
+    Returns
+    -------
+    Baseline
+    """
     return Baseline(
         widths=tuple(widths),
         comparison=None if comparison is None else Comparison(**comparison),
@@ -218,25 +231,65 @@ def narrow_network(problem: Problem, hidden: tuple[int, ...], activation: Activa
 def further_metrics(
     problem: Problem, outputs: Float[np.ndarray, "n c"], y: Float[np.ndarray, "n c"]
 ) -> dict[str, float]:
-    """The loss's further metrics, by their names."""
+    """The loss's further metrics, by their names.
+
+    Parameters
+    ----------
+    problem : Problem
+    outputs, y : arrays of shape (n, c)
+        Of a network, and the targets as it sees them.
+
+    Returns
+    -------
+    dict of str to float
+    """
     predicted, true = problem.predict(outputs), problem.preprocessing.in_units(y)
     return {metric.name: metric.value(predicted, true) for metric in problem.loss.further if metric.value is not None}
 
 
 def constant(problem: Problem) -> Contender:
-    """What `best_constant` judges."""
+    """What `best_constant` judges.
+
+    Parameters
+    ----------
+    problem : Problem
+
+    Returns
+    -------
+    Contender
+    """
     outputs = problem.loss.constant_outputs(problem.train.y)
     return Contender("constant", (), problem.outputs, (lambda x: np.broadcast_to(outputs, (len(x), len(outputs))),))
 
 
 def linear(problem: Problem) -> Contender:
-    """What `linear_model` judges."""
+    """What `linear_model` judges.
+
+    Parameters
+    ----------
+    problem : Problem
+
+    Returns
+    -------
+    Contender
+    """
     best = min(fit_linear(problem.loss, problem.train, STRENGTHS), key=partial(_cost, problem))
     return Contender("linear model", (), (problem.inputs + 1) * problem.outputs, (best,))
 
 
 def narrow(problem: Problem, hidden: tuple[int, ...], activation: Activation) -> Contender:
-    """What `narrow_network` judges."""
+    """What `narrow_network` judges.
+
+    Parameters
+    ----------
+    problem : Problem
+    hidden : tuple of int
+    activation : Activation
+
+    Returns
+    -------
+    Contender
+    """
     networks = [
         Network.create(
             problem.inputs,

@@ -152,7 +152,17 @@ def save(figure: Figure, path: str | Path) -> None:
 
 
 def check_path(path: str | Path) -> None:
-    """Refuse, before anything is drawn, a path where no figure can be written; raises as `save` does."""
+    """Refuse, before anything is drawn, a path where no figure can be written.
+
+    Parameters
+    ----------
+    path : path
+
+    Raises
+    ------
+    NucleateError
+        As `save`.
+    """
     if _ending(path) not in FORMATS:
         raise NucleateError(f"The figure {path} has no ending that is known; give it .pdf, .png or .svg.")
     check_file(path)

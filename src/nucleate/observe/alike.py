@@ -71,6 +71,10 @@ def alike(leaving: Float[np.ndarray, "m n"], outgoing: Float[np.ndarray, "m t"])
     -------
     Alike
 
+    Returns
+    -------
+    float
+
     Raises
     ------
     ArchitectureError
@@ -136,6 +140,10 @@ def merging_loss(leaving: Float[np.ndarray, "m n"], outgoing: Float[np.ndarray, 
     ----------
     leaving : array, shape (m, n)
     outgoing : array, shape (m, t)
+
+    Returns
+    -------
+    float
 
     Raises
     ------

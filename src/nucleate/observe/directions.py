@@ -190,6 +190,10 @@ def directions_in_use(
     signed, threshold
         As in `directions`.
 
+    Returns
+    -------
+    float
+
     Examples
     --------
     >>> vectors = np.array([[1.0, 0.0], [-2.0, 0.0], [0.0, 1.0]])

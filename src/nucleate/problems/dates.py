@@ -190,5 +190,5 @@ def _told_order(cells: pl.Series, last: pl.DataFrame, source: object) -> tuple[O
     raise DataError(
         f"Column {cells.name!r} of {source} has dates such as {example!r} ({name_rows(rows.to_numpy())}), of which the "
         "day and the month cannot be told apart; pass --dates day-first or --dates month-first (in Python "
-        "dates='day-first')."
+        "dates='day-first' or dates='month-first')."
     )

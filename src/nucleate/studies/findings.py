@@ -295,7 +295,17 @@ def study_findings(study: Study) -> Findings | None:
 
 
 def unjudged_findings(study: Study) -> Findings:
-    """The findings of a study as far as its tables say; of one finished run at least."""
+    """The findings of a study as far as its tables say.
+
+    Parameters
+    ----------
+    study : Study
+        Of one finished run at least.
+
+    Returns
+    -------
+    Findings
+    """
     layers = dict(zip(study.layers, study.widths, strict=True))
     cells = tuple(_cell(study, study.results, layers, row) for row in summarize(study).iter_rows(named=True))
     return Findings(study, layers, cells, _check_forecast(study, study.results))

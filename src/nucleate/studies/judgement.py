@@ -162,13 +162,28 @@ def own_problem(study: Study) -> Problem:
 
 
 def save_judgement(study: Study, judgement: Judgement) -> None:
-    """Keep a judgement in the study's folder, with the hashes of what it is about."""
+    """Keep a judgement in the study's folder, with the hashes of what it is about.
+
+    Parameters
+    ----------
+    study : Study
+    judgement : Judgement
+    """
     content = {"format": _FORMAT, **_about(study), **asdict(judgement)}
     write_json(study.path / JUDGEMENT, content, study.place(JUDGEMENT))
 
 
 def load_judgement(study: Study) -> Judgement | None:
-    """The judgement that is kept with a study; None where there is none, or one of other data or results."""
+    """The judgement that is kept with a study; None where there is none, or one of other data or results.
+
+    Parameters
+    ----------
+    study : Study
+
+    Returns
+    -------
+    Judgement or None
+    """
     try:
         content = read_json(study.path / JUDGEMENT, study.place(JUDGEMENT))
         if content.pop("format") != _FORMAT or any(content.pop(name) != told for name, told in _about(study).items()):
