@@ -9,9 +9,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_info
 
 import nucleate
-from nucleate.devices import float64, for_each, in_float64
+from nucleate.devices import float64, for_each, in_float64, single_blas_thread
 
 pytestmark = pytest.mark.slow
 
@@ -162,3 +163,10 @@ np.testing.assert_allclose(found, [np.linalg.eigvalsh(matrix + matrix.T)[-1] for
 """,
         timeout=120,
     )
+
+
+def test_every_blas_is_held_to_one_thread_scipys_own_too():
+    with single_blas_thread():
+        threads = {library["filepath"]: library["num_threads"] for library in threadpool_info()}
+    assert len(threads) >= 2
+    assert all(count == 1 for file, count in threads.items() if "blas" in file)

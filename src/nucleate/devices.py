@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
-from functools import wraps
+from functools import cache, wraps
 from pathlib import Path
 from threading import RLock
 from typing import Any, ParamSpec, TypeVar
@@ -32,8 +32,6 @@ try:
     """Bytes of memory; infinite where the system does not say."""
 except (AttributeError, ValueError, OSError):
     MEMORY = float("inf")
-
-_BLAS = ThreadpoolController().select(user_api="blas")
 
 MOST_MAPS = 20_000
 """Memory maps from which on compiled programs are let go. Linux gives a process 65,530; beyond, LLVM crashes."""
@@ -227,4 +225,12 @@ def single_blas_thread() -> AbstractContextManager[Any]:
 
     OpenBLAS threads wait by spinning: where training shares the cores, two of them made a call of 2 ms take 340.
     """
-    return _BLAS.limit(limits=1)
+    return _blas().limit(limits=1)
+
+
+@cache
+def _blas() -> ThreadpoolController:
+    # SciPy brings a BLAS of its own, which is found only once it is loaded.
+    import scipy.linalg  # noqa: F401
+
+    return ThreadpoolController().select(user_api="blas")

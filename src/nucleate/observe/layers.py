@@ -3,9 +3,11 @@
 `nucleate.Network` is one maker of such layers; a model of another kind gives its own by a method ``layers(x)``.
 """
 
+from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import numpy as np
@@ -19,6 +21,20 @@ from nucleate.observe.alike import Alike, alike
 from nucleate.observe.directions import THRESHOLD, cluster, cosine_similarity
 from nucleate.observe.norms import row_norms, standardized
 from nucleate.observe.ranks import Ranks, ranks
+
+T = TypeVar("T")
+
+
+class _kept(cached_property[T]):
+    """A property that is computed once, without the lock by which Python 3.11's lets only one thread at any instance.
+
+    Two threads that measure one layer may both compute it, to the same value.
+    """
+
+    def __init__(self, function: Callable[[Any], T]) -> None:
+        super().__init__(function)
+        self.lock = nullcontext()
+
 
 _ARRAYS = ("incoming", "weights", "outgoing", "entering", "leaving")
 
@@ -77,27 +93,27 @@ class Layer:
         """The number m of units."""
         return len(self.incoming)
 
-    @cached_property
+    @_kept
     def cosine(self) -> Float[np.ndarray, "m m"]:
         """`nucleate.observe.cosine_similarity` of the incoming vectors."""
         return cosine_similarity(self.incoming)
 
-    @cached_property
+    @_kept
     def weight_ranks(self) -> Ranks:
         """The ranks of the weight matrix."""
         return ranks(self.weights)
 
-    @cached_property
+    @_kept
     def activation_ranks(self) -> Ranks:
         """The ranks of the activations on the data."""
         return ranks(self.leaving)
 
-    @cached_property
+    @_kept
     def amplitudes(self) -> Float[np.ndarray, " m"]:
         """``|incoming| |outgoing|`` of each unit."""
         return row_norms(self.incoming) * row_norms(self.outgoing)
 
-    @cached_property
+    @_kept
     def contributions(self) -> Float[np.ndarray, " m"]:
         """What each unit adds to the next layer: the standard deviation of its activation times ``|outgoing|``."""
         return standardized(self.leaving)[1] * row_norms(self.outgoing)
@@ -107,7 +123,7 @@ class Layer:
         """How many directions the incoming vectors take."""
         return int(cluster(self.cosine, signed=not self.opposites_are_one, threshold=THRESHOLD).max(initial=-1) + 1)
 
-    @cached_property
+    @_kept
     def alike(self) -> Alike:
         """`nucleate.observe.alike` of the units: which of them act as one."""
         return alike(self.leaving, self.outgoing)
