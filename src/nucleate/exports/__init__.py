@@ -1,8 +1,19 @@
 """Networks as files that others run: ONNX and safetensors, each run again before anyone relies on it."""
 
-from nucleate.exports.files import Export, check_export_path, export, time_inference
-from nucleate.exports.graph import Session, has_onnx_form, onnx_bytes, raw_rows
-from nucleate.exports.predicting import Predictions, predict
+from typing import TYPE_CHECKING
+
+from nucleate._lazy import loader
+
+if TYPE_CHECKING:
+    from nucleate.exports.files import Export, check_export_path, export, time_inference
+    from nucleate.exports.graph import Session, has_onnx_form, onnx_bytes, raw_rows
+    from nucleate.exports.predicting import Predictions, predict
+
+_HOMES = {
+    "files": ("Export", "check_export_path", "export", "time_inference"),
+    "graph": ("Session", "has_onnx_form", "onnx_bytes", "raw_rows"),
+    "predicting": ("Predictions", "predict"),
+}
 
 __all__ = [
     "Export",
@@ -16,3 +27,5 @@ __all__ = [
     "raw_rows",
     "time_inference",
 ]
+
+__getattr__ = loader(__name__, _HOMES)

@@ -1,16 +1,35 @@
 """After training: the smaller network that does the same work, and how sure that is."""
 
-from nucleate.reduction.bound import MERGE, Ball, Box
-from nucleate.reduction.certificate import FEWEST_ROWS, Certificate, OfClass
-from nucleate.reduction.interpolation import INTERPOLATE
-from nucleate.reduction.layers import Affine, Bound, Method, Narrow, NarrowLayer, WideLayer, keep_neurons
-from nucleate.reduction.merging import Groups, groups
-from nucleate.reduction.of_study import FOLDER, kept_reduction, reduce_study
-from nucleate.reduction.reducing import METHODS, get_method, reduce
-from nucleate.reduction.reduction import BeforeAfter, Reduction, guarantee
-from nucleate.reduction.saved import load_reduction, save_reduction
-from nucleate.reduction.selection import SELECT
-from nucleate.reduction.tolerance import check_tolerance
+from typing import TYPE_CHECKING
+
+from nucleate._lazy import loader
+
+if TYPE_CHECKING:
+    from nucleate.reduction.bound import MERGE, Ball, Box
+    from nucleate.reduction.certificate import FEWEST_ROWS, Certificate, OfClass
+    from nucleate.reduction.interpolation import INTERPOLATE
+    from nucleate.reduction.layers import Affine, Bound, Method, Narrow, NarrowLayer, WideLayer, keep_neurons
+    from nucleate.reduction.merging import Groups, groups
+    from nucleate.reduction.of_study import FOLDER, kept_reduction, reduce_study
+    from nucleate.reduction.reducing import METHODS, get_method, reduce
+    from nucleate.reduction.reduction import BeforeAfter, Reduction, guarantee
+    from nucleate.reduction.saved import load_reduction, save_reduction
+    from nucleate.reduction.selection import SELECT
+    from nucleate.reduction.tolerance import check_tolerance
+
+_HOMES = {
+    "bound": ("MERGE", "Ball", "Box"),
+    "certificate": ("FEWEST_ROWS", "Certificate", "OfClass"),
+    "interpolation": ("INTERPOLATE",),
+    "layers": ("Affine", "Bound", "Method", "Narrow", "NarrowLayer", "WideLayer", "keep_neurons"),
+    "merging": ("Groups", "groups"),
+    "of_study": ("FOLDER", "kept_reduction", "reduce_study"),
+    "reducing": ("METHODS", "get_method", "reduce"),
+    "reduction": ("BeforeAfter", "Reduction", "guarantee"),
+    "saved": ("load_reduction", "save_reduction"),
+    "selection": ("SELECT",),
+    "tolerance": ("check_tolerance",),
+}
 
 __all__ = [
     "FEWEST_ROWS",
@@ -43,3 +62,5 @@ __all__ = [
     "reduce_study",
     "save_reduction",
 ]
+
+__getattr__ = loader(__name__, _HOMES)

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
 
+from nucleate import exports
 from nucleate._wording import card
 from nucleate.baselines import Baseline
-from nucleate.exports import Export, export
 from nucleate.models import count_parameters
 from nucleate.network import Network
 from nucleate.problems import Metric, Preprocessing, Problem
@@ -103,7 +103,7 @@ class Reduction:
         """The share of the parameters that is left."""
         return self.parameters.after / self.parameters.before
 
-    def export(self, problem: Problem, path: str | Path) -> Export:
+    def export(self, problem: Problem, path: str | Path) -> "exports.Export":
         """Write the reduced network to a file that says what was guaranteed: `nucleate.export` with `guarantee`.
 
         Parameters
@@ -122,7 +122,7 @@ class Reduction:
         NucleateError
             As `nucleate.export`.
         """
-        return export(self.network, problem, path, guarantee(self))
+        return exports.export(self.network, problem, path, guarantee(self))
 
     def _repr_html_(self) -> str:
         rows = {
