@@ -4,12 +4,12 @@ Either way one process, this one, owns the folder and writes what comes.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-import polars as pl
+import numpy as np
 
 from nucleate._interrupts import noticed
 from nucleate.baselines import Contender
@@ -235,7 +235,7 @@ class _Work:
         if delivery.result is not None:
             self._seconds = delivery.seconds
             self._keep_result(chunk, delivery.result)
-            self._tell_of(delivery.result.results, self._finished, self._finished)
+            self._tell_of(delivery.result.results.to_dicts(), self._finished, self._finished)
 
     def _keep_result(self, chunk: Chunk, result: ChunkResult) -> None:
         self._keeper.keep_result(chunk, result)
@@ -252,13 +252,14 @@ class _Work:
                 kept = time.monotonic()
             ended = len(chunk.runs) - batch.statuses.count("running")
             share = 1.0 if batch.done else batch.step / batch.settings.steps
-            last = pl.DataFrame([rows[-1] for rows in batch.rows])
-            self._tell_of(last, self._finished + ended, self._finished + share * len(chunk.runs))
+            self._tell_of(
+                [rows[-1] for rows in batch.rows], self._finished + ended, self._finished + share * len(chunk.runs)
+            )
 
         return watch
 
-    def _tell_of(self, rows: pl.DataFrame, finished: int, done: float) -> None:
+    def _tell_of(self, rows: Sequence[Mapping[str, Any]], finished: int, done: float) -> None:
         """Tell of some runs' medians, how many runs have ended, and to how many the steps taken amount."""
-        columns = [tables.effective_neurons(layer) for layer in self._keeper.study.layers]
-        loss, *neurons = rows.select(pl.col(tables.TRAIN_LOSS, *columns).median()).row(0)
+        columns = [tables.TRAIN_LOSS, *map(tables.effective_neurons, self._keeper.study.layers)]
+        loss, *neurons = np.median([[row[column] for column in columns] for row in rows], axis=0).tolist()
         self._tell(Progress(finished, self._total, done / self._total, loss, tuple(neurons)))
