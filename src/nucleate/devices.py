@@ -6,11 +6,13 @@ whatever the user's setting.
 """
 
 import os
+import platform
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from functools import cache, wraps
+from importlib.metadata import version
 from pathlib import Path
 from threading import RLock
 from typing import Any, ParamSpec, TypeVar
@@ -40,6 +42,23 @@ _MAPS = Path("/proc/self/maps")
 
 _COMPILED: WeakSet[Any] = WeakSet()
 """The package's functions that JAX compiles, which hold the programs."""
+
+
+@cache
+def machine() -> str:
+    """The kind of machine this is: what computes, and by which versions.
+
+    Examples
+    --------
+    >>> machine().split(", ")[0] == f"nucleate {version('nucleate')}"
+    True
+    """
+    told = Path("/proc/cpuinfo")
+    lines = told.read_text("utf-8", "replace").splitlines() if told.exists() else []
+    models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    processor = models[0] if models else platform.processor() or "unknown processor"
+    where = processor if jax.default_backend() == "cpu" else jax.devices()[0].device_kind
+    return f"nucleate {version('nucleate')}, JAX {version('jax')}, {platform.machine()}, {where}"
 
 
 def float64() -> AbstractContextManager[Any]:

@@ -104,7 +104,7 @@ class Optimizer:
             if self.parameters:
                 raise SpecError(
                     f"The optimizer {self.name!r} cannot be made ({say_error(error)[:160]}); correct its parameters "
-                    f"({', '.join(self.parameters)})."
+                    f"({', '.join(name for name, _ in self.parameters)})."
                 ) from error
             raise self._refused("cannot be made", error) from error
         if not all(callable(getattr(made, name, None)) for name in ("init", "update")):

@@ -94,13 +94,17 @@ def print_study(study: "Study", by_cell: bool = False) -> None:
         table, title = results, "runs"
         aside += [tables.STAGE, tables.DESCENT_END, tables.BEST_STEP, tables.metric_on_validation(metric)]
         aside += [tables.drop(share) for share in tables.DROPS]
-        aside += [tables.NOTES]
+        aside += [tables.NOTES, tables.MACHINE]
     _print_frame(f"{study.spec.data}: {title}", table.drop(aside))
     # A column of sentences would make a table of one word a line.
     for (note,), noted in results.group_by(tables.NOTES, maintain_order=True):
         if note:
             runs = noted[tables.RUN].to_list()
             say(f"Note on {'run' if len(runs) == 1 else 'runs'} {', '.join(map(str, runs))}: {note}.")
+    machines = results[tables.MACHINE].value_counts(sort=True)
+    if len(machines) > 1:
+        kinds = "; ".join(f"{count} runs by {kind}" for kind, count in machines.iter_rows())
+        say(f"Note: the runs were made by machines of {len(machines)} kinds, so their last bits may differ: {kinds}.")
     print_judgement(study)
     say(study.path)
 

@@ -16,6 +16,8 @@ RUN, LR, SEED = "run", "lr", "seed"
 """Of every table but the trajectories', which have the first alone; the init scale's column is its convention."""
 
 STATUS, STAGE, STEPS, NOTES = "status", "stage", "steps", "notes"
+MACHINE = "machine"
+"""The kind of machine that made a run: where kinds differ, the last bits may."""
 TRAIN_LOSS, VALIDATION_LOSS = "train_loss", "validation_loss"
 BEST_VALIDATION_LOSS, BEST_STEP = "best_validation_loss", "best_step"
 PLATEAU_END, DESCENT_END = "plateau_end", "descent_end"
@@ -130,6 +132,7 @@ def results_schema(convention: str, layers: Sequence[str], metric: str, measures
             DESCENT_END: pl.Float64(),
             **{drop(share): pl.Int64() for share in DROPS},
             NOTES: pl.String(),
+            MACHINE: pl.String(),
         }
     )
 

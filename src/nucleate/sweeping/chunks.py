@@ -7,6 +7,7 @@ from typing import Any
 
 import polars as pl
 
+from nucleate.devices import machine
 from nucleate.errors import SpecError, StudyError
 from nucleate.forecasting import forecast_many
 from nucleate.models import model_to_bytes, outputs_of
@@ -266,6 +267,7 @@ def _row(plan: Plan, planned: PlannedRun, run: Run, problem: Problem, layers: Se
         tables.DESCENT_END: stages.descent_end,
         **{tables.drop(share): step for share, step in run.drop_steps.items()},
         tables.NOTES: "; ".join(run.notes),
+        tables.MACHINE: machine(),
     }
 
 
