@@ -162,8 +162,13 @@ def cluster(cosine: Float[np.ndarray, "m m"], *, signed: bool, threshold: float)
         labels[alive] = 0
         return labels
     likeness = cosine[np.ix_(alive, alive)]
-    distance = squareform(1.0 - (likeness if signed else np.abs(likeness)), checks=False)
-    groups = fcluster(linkage(distance, "average"), 1.0 - threshold, "distance")
+    distance = 1.0 - (likeness if signed else np.abs(likeness))
+    near = distance <= 1.0 - threshold
+    np.fill_diagonal(near, True)
+    groups = near.argmax(axis=1)
+    # Where nearness gathers the neurons by itself, as before they condense and after, no linkage would do otherwise.
+    if not np.array_equal(near, groups[:, None] == groups):
+        groups = fcluster(linkage(squareform(distance, checks=False), "average"), 1.0 - threshold, "distance")
     _, first, group, sizes = np.unique(groups, return_index=True, return_inverse=True, return_counts=True)
     by_size = np.lexsort((first, -sizes))
     labels[alive] = np.argsort(by_size)[group]
