@@ -12,7 +12,7 @@ from nucleate._files import write_atomically
 from nucleate.errors import StudyError
 from nucleate.reduction import Reduction, kept_reduction, reduce_study
 from nucleate.reporting import LANGUAGES, report
-from nucleate.studies import Study, StudySpec, make_spec, recommended_run, tables
+from nucleate.studies import Study, StudySpec, keep, make_spec, recommended_run, tables
 from nucleate.sweeping import Recommendation, forecast_study, recommend_scale, tabulate_forecasts
 
 
@@ -29,8 +29,8 @@ def demo_spec() -> StudySpec:
     )
 
 
-def forecast_plateaus(spec: StudySpec) -> tuple[pl.DataFrame, Recommendation | None]:
-    """When each plateau is to end, before any training.
+def forecast_plateaus(spec: StudySpec, folder: Path) -> tuple[pl.DataFrame, Recommendation | None]:
+    """When each plateau is to end, before any training; begins the study, so that its sweep forecasts nothing again.
 
     Returns
     -------
@@ -40,9 +40,14 @@ def forecast_plateaus(spec: StudySpec) -> tuple[pl.DataFrame, Recommendation | N
     recommendation : Recommendation or None
         The smallest init scale that leaves its plateau within the steps of the spec.
     """
-    forecasts = forecast_study(spec, spec.load_problem(), horizon=spec.steps)
+    problem = spec.load_problem()
+    with keep(folder, spec, problem) as keeper:
+        forecasts = forecast_study(spec, problem, horizon=spec.steps)
+        table = tabulate_forecasts(spec, forecasts)
+        for chunk in keeper.study.plan.chunks:
+            numbers = [run.number for run in chunk.runs]
+            keeper.keep_forecasts(chunk, table.filter(pl.col(tables.RUN).is_in(numbers)))
     ends = pl.when(pl.col(tables.IN_REGIME).all()).then(pl.col(tables.drop(0.01)).median())
-    table = tabulate_forecasts(spec, forecasts)
     cells = table.group_by(spec.convention, tables.LR, maintain_order=True).agg(end=ends)
     plateaus = cells.pivot(tables.LR, index=spec.convention, values="end")
     return plateaus, recommend_scale(spec, forecasts, budget=spec.steps)

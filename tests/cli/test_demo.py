@@ -8,6 +8,7 @@ import pytest
 from nucleate import demo
 from nucleate.reduction import load_reduction
 from nucleate.studies import Study, make_spec, recommended_run
+from nucleate.sweeping import forecast_chunk, runner
 
 from .asking import ask
 
@@ -22,6 +23,8 @@ def told(tmp_path_factory):
     out = tmp_path_factory.mktemp("demo") / "out"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(demo, "demo_spec", lambda: SMALL)
+        # Its sweep has nothing to forecast.
+        patch.setattr(runner, "forecast_chunk", None)
         return run(out), out
 
 
@@ -42,15 +45,22 @@ def test_it_tells_the_four_stages_in_their_order_and_ends_with_the_page(told):
     assert said.splitlines()[-1] == str(out / "report-en.html")
 
 
-def test_the_forecast_is_that_of_the_study_and_the_reduction_that_of_the_recommended_run(told):
+def test_the_forecast_is_that_of_the_study_and_the_reduction_that_of_the_recommended_run(told, tmp_path):
     _, out = told
     study = Study.load(out / "study")
-    plateaus, recommendation = demo.forecast_plateaus(SMALL)
+    plateaus, recommendation = demo.forecast_plateaus(SMALL, tmp_path / "study")
     small = study.forecasts.filter(gain=0.03)["drop_1_percent"]
     assert plateaus.filter(gain=0.03)["0.2"].item() == small.median()
     assert plateaus.filter(gain=1.0)["0.2"].item() is None
     assert recommendation.scale == 0.03
     assert load_reduction(study.path / "reduction").run == recommended_run(study)
+
+
+def test_what_it_forecasts_is_what_its_sweep_would(told):
+    _, out = told
+    study, problem = Study.load(out / "study"), SMALL.load_problem()
+    (chunk,) = study.plan.chunks
+    assert study.forecasts.equals(forecast_chunk(study.plan, chunk, problem))
 
 
 def test_the_page_shows_both_and_the_figures_are_there(told):
@@ -81,7 +91,7 @@ def test_interrupted_while_reducing_it_keeps_the_study_and_goes_on(told, monkeyp
         raise KeyboardInterrupt
 
     monkeypatch.setattr(demo, "demo_spec", lambda: SMALL)
-    monkeypatch.setattr(demo, "load_reduction", interrupt)
+    monkeypatch.setattr(demo, "kept_reduction", interrupt)
     result = run(out)
     assert result.exit_code == 130
     assert f"what is done is kept in {out}. The same command goes on from there." in result.stderr

@@ -37,7 +37,7 @@ def demo(
     spec = demo_spec()
     _say(1, "forecast", "when will each network leave its plateau? Nothing is trained yet.")
     with working("simulating the first descents"):
-        plateaus, recommendation = forecast_plateaus(spec)
+        plateaus, recommendation = forecast_plateaus(spec, out / "study")
     if not json:
         print_plateaus(spec, plateaus, recommendation)
     _say(2, "sweep", "train them all, and look at every neuron on the way.")
