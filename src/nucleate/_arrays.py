@@ -40,6 +40,9 @@ def real_array(
     >>> real_array("The loss", [1, 2])
     array([1., 2.])
     """
+    # Measures ask two dozen times an evaluation.
+    if type(values) is np.ndarray and values.dtype == np.float64 and rank in (None, values.ndim):
+        return values
     try:
         given = np.asarray(values.detach() if hasattr(values, "detach") else values)
         if given.dtype.kind not in "biufO":

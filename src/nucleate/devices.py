@@ -194,7 +194,7 @@ _together = eqx.filter_jit(eqx.filter_vmap(_call, in_axes=(None, 0, None)))
 
 def _shapes(tree: Any) -> tuple[Any, ...]:
     leaves, structure = jax.tree.flatten(tree)
-    return (structure, *((np.shape(leaf), str(leaf.dtype)) if hasattr(leaf, "dtype") else leaf for leaf in leaves))
+    return (structure, *((np.shape(leaf), leaf.dtype) if hasattr(leaf, "dtype") else leaf for leaf in leaves))
 
 
 def _remember(function: Callable[..., Any]) -> None:

@@ -161,6 +161,8 @@ def _measure_layer(layer: Layer, start: Layer, measures: Sequence[Measure]) -> l
 def _number(measure: Measure, layer: Layer, start: Layer) -> float:
     try:
         value: Any = measure.value(layer, start)
+        if type(value) is float:
+            return value
         if isinstance(value, str) or np.ndim(value) or np.iscomplexobj(value):
             raise TypeError(f"it gave {value!r:.60}")
         return float(value)
