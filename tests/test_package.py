@@ -73,6 +73,7 @@ def test_every_statement_of_theory_says_whose_it_is(name):
             {"diffrax", "sklearn", "matplotlib", "onnx", "plotly"},
         ),
         ("nucleate.sweep, nucleate.train", {"diffrax", "sklearn", "matplotlib", "onnx", "plotly"}),
+        ("nucleate.CondensedRegressor, nucleate.reduce", {"diffrax", "matplotlib", "onnx", "nucleate.studies"}),
     ],
 )
 def test_what_a_command_does_not_need_is_not_imported(work, without):
