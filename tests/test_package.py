@@ -70,9 +70,9 @@ def test_every_statement_of_theory_says_whose_it_is(name):
         ("nucleate.problems.describe_problems()", {"jax", "polars", "scipy", "pydantic"}),
         (
             "nucleate.forecast, nucleate.load_problem('diabetes')",
-            {"diffrax", "sklearn", "matplotlib", "onnx", "plotly"},
+            {"diffrax", "sklearn", "scipy.stats", "matplotlib", "onnx", "plotly"},
         ),
-        ("nucleate.sweep, nucleate.train", {"diffrax", "sklearn", "matplotlib", "onnx", "plotly"}),
+        ("nucleate.sweep, nucleate.train", {"diffrax", "sklearn", "scipy.stats", "matplotlib", "onnx", "plotly"}),
         ("nucleate.CondensedRegressor, nucleate.reduce", {"diffrax", "matplotlib", "onnx", "nucleate.studies"}),
     ],
 )

@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 from jaxtyping import Float
-from scipy.stats import t as student
+from scipy.special import stdtrit
 
 from nucleate.problems import Metric, Problem
 
@@ -168,7 +168,7 @@ def compare_entrants(metric: Metric, rows: int, network: Entrant, other: Entrant
     if variance > 0:
         shares = of_rows / variance, of_seeds / variance
         effective = 1 / (shares[0] ** 2 / max(len(moved) - 1, 1) + shares[1] ** 2 / max(freedom, 1))
-        half = float(student.ppf(1 - _MISSED / 2 / among, effective)) * variance**0.5
+        half = float(stdtrit(effective, 1 - _MISSED / 2 / among)) * variance**0.5
     seeds = (len(network.seeds), len(other.seeds))
     return Comparison(rows, ours, theirs, difference - half, difference + half, seeds, among)
 

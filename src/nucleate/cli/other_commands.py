@@ -103,11 +103,14 @@ def problems(
     json: Json = False,
 ) -> None:
     """Without data the bundled sets, by name; with data what each column holds and what becomes of it."""
-    from nucleate.problems import describe_problems, get_loss, lines_of, survey
+    from nucleate.problems import describe_problems
 
     if data is None and given:
         raise SpecError(f"--{next(iter(given)).replace('_', '-')} is of data, and none are named; name a file first.")
     if data is not None:
+        # The list of problems needs none of this.
+        from nucleate.problems import get_loss, lines_of, survey
+
         found = survey(data, **given | ({"loss": get_loss(given["loss"])} if "loss" in given else {}))
         if json:
             content = {"data": found.name, "columns": found.columns.to_dicts(), "notes": list(found.notes)}
