@@ -25,9 +25,7 @@ def payload(findings: Findings, texts: Texts) -> dict[str, Any]:
     """The curves of the runs shown and the snapshots of every cell's first seed, for the page's script."""
     study, spec = findings.study, findings.study.spec
     shown = runs_shown(findings)
-    wanted = {run for runs in shown for run in runs}
-    chunks = [chunk for chunk in study.plan.chunks if any(run.number in wanted for run in chunk.runs)]
-    curves = study.rows_of("trajectories", chunks).partition_by("run", as_dict=True)
+    curves = study.trajectories_of([run for runs in shown for run in runs]).partition_by("run", as_dict=True)
     taken = [study.snapshots(cell.runs[0]) for cell in findings.cells]
     neurons = _neurons_shown(sum(map(len, taken)) * len(findings.layers))
     forecasts, name = study.forecasts, texts["runs"]["layer_option"]

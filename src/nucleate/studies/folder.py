@@ -7,7 +7,7 @@ files, and whole.
 import hashlib
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -284,6 +284,25 @@ class Study:
         for results in (self.path / "results").glob("chunk-*.parquet"):
             self._refuse_missing(f"trajectories/{results.name}")
         return self._table("trajectories")
+
+    def trajectories_of(self, runs: Collection[int]) -> pl.DataFrame:
+        """The rows of `trajectories` of some runs; the files of others are not read.
+
+        Parameters
+        ----------
+        runs : collection of int
+            Their numbers.
+
+        Raises
+        ------
+        StudyError
+            As `trajectories`.
+        """
+        wanted = set(runs)
+        chunks = [chunk for chunk in self.plan.chunks if any(run.number in wanted for run in chunk.runs)]
+        for chunk in chunks:
+            self._refuse_missing(chunk_file("trajectories", chunk.number))
+        return self.rows_of("trajectories", chunks).filter(pl.col(tables.RUN).is_in(wanted))
 
     @property
     def forecasts(self) -> pl.DataFrame:
