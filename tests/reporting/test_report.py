@@ -336,3 +336,12 @@ def test_what_cannot_be_reported_is_one_sentence(study, tmp_path):
 def test_report_is_a_verb_with_figures_beside_it():
     assert callable(nucleate.report)
     assert nucleate.figures.phase_map
+
+
+@pytest.mark.parametrize(("lang", "said"), [("en", "the first 3 of 5 seeds"), ("ja", "5 個のシードのうち最初の 3 個")])
+def test_of_many_runs_the_first_seeds_are_drawn_and_it_says_so(lang, said, tmp_path, monkeypatch):
+    monkeypatch.setattr("nucleate.reporting.payload.MOST_RUNS", 4)
+    study = sweep("sine-5d", out=tmp_path / "study", hidden=[5], seeds=5, **BRIEF)
+    page = Reader(report(study, lang=lang, out=tmp_path / "page.html").read_text("utf-8"))
+    assert said in page.text
+    assert [len(cell["curves"]) for cell in page.data["cells"]] == [3, 3]

@@ -17,7 +17,7 @@ from nucleate.problems import CROSS_ENTROPY, SQUARED
 from nucleate.reduction import FOLDER, Reduction, kept_reduction
 from nucleate.reporting import sentences
 from nucleate.reporting.expected import say_gap, say_outlook
-from nucleate.reporting.payload import payload
+from nucleate.reporting.payload import payload, runs_shown
 from nucleate.reporting.phase_map import phase_maps
 from nucleate.reporting.sentences import load_texts
 from nucleate.studies import Findings, Study, study_findings, tables
@@ -122,6 +122,8 @@ def _contents(study: Study, lang: str, texts: dict[str, dict[str, str]]) -> dict
             "some": any(0 < cell.learned < len(cell.runs) for cell in findings.cells),
         },
         "runs": _runs(findings),
+        "shown": max(map(len, runs_shown(findings))),
+        "seeds": max(len(cell.runs) for cell in findings.cells),
         "trained": TRAINED,
         "stuck": [say_outlook(outlook, lang) for outlook in outlooks(study)],
         "gap": say_gap(study, texts),
@@ -169,11 +171,13 @@ def _reduction(study: Study) -> tuple[Reduction | None, bool]:
 
 
 def _runs(findings: Findings) -> list[list[dict[str, Any]]]:
-    """The rows of the results table by cell, with what was forecast."""
+    """The rows of the results table by cell, of the runs shown, with what was forecast."""
     study = findings.study
     rows = study.results
     if not study.forecasts.is_empty():
         rows = rows.join(study.forecasts.select("run", forecast_end="drop_1_percent"), on="run", how="left")
     rows = rows.with_columns(neurons=pl.concat_list(tables.effective_neurons(layer) for layer in findings.layers))
+    shown = runs_shown(findings)
+    rows = rows.filter(pl.col("run").is_in([run for runs in shown for run in runs]))
     by_run = {row["run"]: row for row in rows.iter_rows(named=True)}
-    return [[by_run[run] for run in cell.runs] for cell in findings.cells]
+    return [[by_run[run] for run in runs] for runs in shown]

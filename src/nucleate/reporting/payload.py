@@ -17,12 +17,15 @@ from nucleate.training import evaluation_steps
 SNAPSHOT_CHARACTERS = 2_500_000
 """About how much of the page the snapshots of all cells may take; it decides how many neurons are shown."""
 MOST_NEURONS, FEWEST_NEURONS = 48, 8
+MOST_RUNS, FEWEST_OF_CELL = 2000, 3
+"""How many runs the page draws and lists, and of a cell at least; its sentences and maps are about all of them."""
 
 
 def payload(findings: Findings, texts: Texts) -> dict[str, Any]:
-    """The curves of every run and the snapshots of every cell's first seed, for the page's script."""
+    """The curves of the runs shown and the snapshots of every cell's first seed, for the page's script."""
     study, spec = findings.study, findings.study.spec
-    curves = study.trajectories.partition_by("run", as_dict=True)
+    shown = runs_shown(findings)
+    curves = study.trajectories_of([run for runs in shown for run in runs]).partition_by("run", as_dict=True)
     taken = [study.snapshots(cell.runs[0]) for cell in findings.cells]
     neurons = _neurons_shown(sum(map(len, taken)) * len(findings.layers))
     forecasts, name = study.forecasts, texts["runs"]["layer_option"]
@@ -30,11 +33,11 @@ def payload(findings: Findings, texts: Texts) -> dict[str, Any]:
         cells = [
             {
                 "name": name_cell(spec.convention, cell, texts),
-                "curves": [_curve(curves[run,]) for run in cell.runs],
+                "curves": [_curve(curves[run,]) for run in runs],
                 "forecast": _forecast(forecasts, cell),
                 "snapshots": _snapshots(snapshots, neurons) if snapshots else None,
             }
-            for cell, snapshots in zip(findings.cells, taken, strict=True)
+            for cell, runs, snapshots in zip(findings.cells, shown, taken, strict=True)
         ]
     return {
         "texts": {**texts["script"], **{name: texts["runs"][name] for name in ("directions", "directions_polar")}},
@@ -45,6 +48,12 @@ def payload(findings: Findings, texts: Texts) -> dict[str, Any]:
         "names": list(findings.layers),
         "cells": cells,
     }
+
+
+def runs_shown(findings: Findings) -> list[tuple[int, ...]]:
+    """Of each cell the runs that the page draws and lists: all, or where they are many the first seeds."""
+    of_cell = max(FEWEST_OF_CELL, MOST_RUNS // len(findings.cells))
+    return [cell.runs[:of_cell] for cell in findings.cells]
 
 
 def _neurons_shown(layers_and_snapshots: int) -> int:
