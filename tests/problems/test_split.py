@@ -69,7 +69,7 @@ def test_parts_of_too_few_rows_are_refused():
 def test_the_fractions_that_are_advised_are_enough(rows):
     with pytest.raises(DataError) as refused:
         part_sizes(rows, 0.2, 0.2)
-    validation, test = re.search(r"--validation-fraction (\S+) --test-fraction (\S+)", str(refused.value)).groups()
+    validation, test = re.search(r"--validation-fraction (\S+) --test-fraction (\S+)", refused.value.args[0]).groups()
     assert min(part_sizes(rows, float(validation), float(test))) >= 4
 
 

@@ -183,7 +183,7 @@ def test_a_finished_study_is_not_taken_for_that_of_a_changed_definition(study):
     assert again.results.equals(study.results)
     said = (
         r"was made by another definition of the loss 'mine' and the activation 'mine' than the one given now; give the "
-        r"changed one another name, choose another folder with --out"
+        r"changed one another name, choose another folder with `out`"
     )
     changed = {**loss(huber(2.0)), **activation(jnp.arctan), "hidden": [3]}
     with pytest.raises(StudyError, match=said):

@@ -71,10 +71,6 @@ def alike(leaving: Float[np.ndarray, "m n"], outgoing: Float[np.ndarray, "m t"])
     -------
     Alike
 
-    Returns
-    -------
-    float
-
     Raises
     ------
     ArchitectureError
@@ -116,6 +112,10 @@ def effective_neurons(leaving: Float[np.ndarray, "m n"], outgoing: Float[np.ndar
         The neurons' activations on n rows of data.
     outgoing : array, shape (m, t)
         The next layer's weights, transposed.
+
+    Returns
+    -------
+    float
 
     Raises
     ------

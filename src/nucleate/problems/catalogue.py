@@ -135,6 +135,10 @@ def survey(
     data, target, **given
         As in `load_problem`.
 
+    Returns
+    -------
+    Survey
+
     Raises
     ------
     DataError

@@ -148,9 +148,8 @@ def input_kinds(inputs: pl.DataFrame) -> dict[str, Kind]:
         if values > max(1, len(inputs) / 2):
             raise DataError(
                 f"Column {name!r} is text with {values} different values in {len(inputs)} training rows"
-                f"{odd_one_out(inputs[name])}. Leave it out if it is a name or an identifier (--without "
-                f"{shlex.quote(name)}, in Python without={name!r}), make it numeric if it is meant as a number, or "
-                "group its values."
+                f"{odd_one_out(inputs[name])}. If it is a name or an identifier, leave it out: --without "
+                f"{shlex.quote(name)} (in Python without={name!r}). Otherwise make it numeric, or group its values."
             )
     kinds |= dict.fromkeys(constant_columns(inputs), "constant")
     if set(kinds.values()) == {"constant"}:

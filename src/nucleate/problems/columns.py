@@ -107,7 +107,17 @@ def what_became(table: pl.DataFrame, preprocessing: Preprocessing) -> dict[str, 
 
 
 def lines_of(columns: pl.DataFrame) -> list[str]:
-    """The table as lines of text, without the notes; what could move a terminal's cursor is escaped."""
+    """The table as lines of text, without the notes; what could move a terminal's cursor is escaped.
+
+    Parameters
+    ----------
+    columns : polars DataFrame
+        As `Problem.columns`.
+
+    Returns
+    -------
+    list of str
+    """
     cells = [
         [
             _shown(name),

@@ -346,6 +346,14 @@ class Problem:
 def describe_data(problem: Problem) -> list[str]:
     """The table of columns, unless there are many, and the notes, as lines of text.
 
+    Parameters
+    ----------
+    problem : Problem
+
+    Returns
+    -------
+    list of str
+
     Examples
     --------
     >>> rows = range(60)

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from nucleate._files import check_folder
 from nucleate._wording import for_whom, plain
 from nucleate.errors import SpecError
 from nucleate.problems import FORM_FIELDS, Problem, describe_data
@@ -91,6 +92,7 @@ def sweep(
             raise SpecError("A study reads its data again, and standard input (-) is gone then; name a file.")
         problem = spec.load_problem()
     out = study_folder(spec) if out is None else out
+    check_folder(out)
     with_problem = isinstance(data, Problem)
     if not progress:
         return run_study(spec, problem, out, executor=executor, with_problem=with_problem)
