@@ -9,15 +9,16 @@ two where a step is long. The plain cell has two hidden layers, 100 rows, the sq
 descent on all rows; each other cell changes what its name says, and names are joined by a plus sign.
 
 The rivals: one PyTorch module after another in a loop; torch.func.vmap over stacked parameters; batched products
-(`torch.bmm`) of stacked parameters with the fused optimizer, and the same under torch.compile; and in JAX the vmap of one
-step in a jitted loop. All start from the same parameters, and their losses after the first steps must agree with
-ours. With batches they get the order of the rows for nothing, of one epoch, where we draw a new one each epoch.
+(`torch.bmm`) of stacked parameters with the fused optimizer, and the same under torch.compile; and in JAX the vmap of
+one network's steps in a jitted loop. All start from the same parameters, and their losses after the first steps must
+agree with ours. With batches they get the order of the rows for nothing, of one epoch, where we draw a new one each
+epoch.
 
 Every contender has a process of its own, so that none finds the other's threads on its cores. PyTorch runs with one
 thread and with all, and the better goes on. Then they take turns, round by round, so that a machine whose speed drifts
-treats them alike. The table shows medians over the rounds; the last columns are the median of the rounds' ratios to the
-fastest rival, in bold where that is ahead, and the floating-point rate of our steps against that of one large product on
-all cores (the better of PyTorch's and JAX's).
+treats them alike. The table shows medians over the rounds; the last columns are the median of the rounds' ratios to
+the fastest rival, in bold where that is ahead, and the floating-point rate of our steps against that of one large
+product on all cores (the better of PyTorch's and JAX's).
 """
 
 import argparse
