@@ -27,10 +27,9 @@ import resource
 import shutil
 import statistics
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import cached_property, partial
 from multiprocessing.connection import Connection
 from typing import Any, NamedTuple
 
@@ -41,7 +40,7 @@ import optax
 import torch
 from jaxtyping import Float, Int
 
-from nucleate import InitScale, Network, sweep
+from nucleate import InitScale, Network, train_many
 from nucleate.devices import CORES
 from nucleate.models import take_apart
 from nucleate.observe import measure as measure_network
@@ -66,6 +65,7 @@ class Cell(NamedTuple):
     batch: int | None = None
     optimizer: str = "gd"
     classes: int = 0
+    runs: int | None = None
 
     @property
     def widths(self) -> list[int]:
@@ -79,7 +79,7 @@ class Cell(NamedTuple):
 
     @property
     def networks(self) -> int:
-        return 2 if self.operations > LONG else 8
+        return self.runs or (2 if self.operations > LONG else 8)
 
     @property
     def checked_steps(self) -> int:
@@ -376,7 +376,12 @@ class Contender:
         self._process = context.Process(target=serve, args=(theirs, make, cell, threads), daemon=True)
         self._process.start()
         theirs.close()
-        self.first_losses: Float[np.ndarray, " networks"] = self._connection.recv()
+
+    @cached_property
+    def first_losses(self) -> Float[np.ndarray, " networks"]:
+        """After the first steps, for which it may have to be waited."""
+        losses: Float[np.ndarray, " networks"] = self._connection.recv()
+        return losses
 
     def seconds(self, stretch: float) -> float:
         self._connection.send(stretch)
@@ -388,8 +393,11 @@ class Contender:
 
 
 def better(make: Callable[[Cell], Steps], cell: Cell, stretch: float) -> Contender:
-    """With one thread or with all."""
-    tried = [(one.seconds(stretch), one) for one in (Contender(make, cell, threads) for threads in {1, CORES})]
+    """With one thread or with all; they start and compile side by side, and are tried one after the other."""
+    both = [Contender(make, cell, threads) for threads in {1, CORES}]
+    for one in both:
+        _ = one.first_losses
+    tried = [(one.seconds(stretch), one) for one in both]
     tried.sort(key=lambda pair: pair[0])
     for _, slower in tried[1:]:
         slower.end()
@@ -406,6 +414,8 @@ def measure(cell: Cell, rivals: Sequence[str], rounds: int, stretch: float) -> d
         if not np.allclose(losses, expected, rtol=AGREE, atol=0):
             sys.exit(f"{name} computes something else: after {cell.checked_steps} steps {losses}, not {expected}.")
     products = [Contender(torch_product, cell, CORES), Contender(jax_product, cell)]
+    for one in products:
+        _ = one.first_losses
     for one in (engine_process, *products):
         one.seconds(stretch)  # warms up, and finds how long a call should be
     times: dict[str, list[float]] = {name: [] for name in (*contenders, "product")}
@@ -442,14 +452,14 @@ def evaluation_milliseconds(width: int, evaluations: int = 20) -> float:
 
 
 def memory_above_data(rows: int, columns: int, runs: int) -> None:
-    """Prints the peak memory of a short sweep above what the process held when the data were there."""
+    """Prints the peak memory of short training, all runs at once, above what the process held with the data."""
     generator = np.random.default_rng(0)
     x = generator.standard_normal((rows, columns))
     problem = Problem.from_arrays(x, np.sin(x[:, 0]) + 0.1 * generator.standard_normal(rows))
     held = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    with tempfile.TemporaryDirectory() as folder:
-        gains = np.geomspace(0.01, 1, runs).tolist()
-        sweep(problem, gains=gains, hidden=[50, 50], steps=4, evaluations=4, out=folder, progress=False)
+    scales = [InitScale("gain", gain) for gain in np.geomspace(0.01, 1, runs)]
+    networks = [Network.create(columns, [50, 50], 1, scale=scale, bias=[True, False, False]) for scale in scales]
+    train_many(networks, problem, learning_rates=[0.05] * runs, steps=4, evaluations=4)
     above = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - held
     print(
         f"{rows:,} rows x {columns} columns x {runs} runs (widths 50, 50): at most {above * 1024 / 1e9:.2f} GB above "
