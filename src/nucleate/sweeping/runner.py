@@ -153,9 +153,9 @@ class _Work:
     def by(self, executor: Executor, device: str) -> None:
         """Have an executor compute it, and keep what comes in the order it comes."""
         with noticed() as interrupted:
-            self._by(executor, interrupted)
+            self._by(executor, device, interrupted)
 
-    def _by(self, executor: Executor, interrupted: Callable[[], bool]) -> None:
+    def _by(self, executor: Executor, device: str, interrupted: Callable[[], bool]) -> None:
         waiting = self._orders()
         tasks: list[Task] = []
         try:
