@@ -212,7 +212,7 @@ def check_device(name: str, *, here: bool = True) -> None:
 
 def device() -> jax.Device:
     """Where this thread computes."""
-    chosen = jax.config.jax_default_device
+    chosen = jax.config.jax_default_device  # type: ignore[attr-defined]
     return chosen if isinstance(chosen, jax.Device) else jax.devices(chosen)[0]
 
 
@@ -231,7 +231,7 @@ def spread(function: Callable[[T], R], items: Sequence[T]) -> list[R]:
     """
     if len(items) < 2 or CORES < 2:
         return list(map(function, items))
-    chosen = jax.config.jax_default_device
+    chosen = jax.config.jax_default_device  # type: ignore[attr-defined]
 
     def there(item: T) -> R:
         # What is chosen for a block is chosen for one thread.
