@@ -12,7 +12,9 @@ import pytest
 from threadpoolctl import threadpool_info
 
 import nucleate
+from nucleate import devices
 from nucleate.devices import float64, for_each, in_float64, single_blas_thread
+from tests.cli.asking import refusal
 
 pytestmark = pytest.mark.slow
 
@@ -170,3 +172,131 @@ def test_every_blas_is_held_to_one_thread_scipys_own_too():
         threads = {library["filepath"]: library["num_threads"] for library in threadpool_info()}
     assert len(threads) >= 2
     assert all(count == 1 for file, count in threads.items() if "blas" in file)
+
+
+WITHOUT_GPU = pytest.mark.skipif(jax.default_backend() != "cpu", reason="this machine has another device")
+PROBLEM = nucleate.load_problem("sine-5d")
+
+
+def starts(count, dtype="float32"):
+    scale = nucleate.InitScale("gain", 0.3)
+    return [nucleate.Network.create(5, [8], 1, scale=scale, seed=seed, dtype=dtype) for seed in range(count)]
+
+
+@WITHOUT_GPU
+@pytest.mark.parametrize(
+    "verb",
+    [
+        lambda **device: nucleate.train(starts(1)[0], PROBLEM, steps=4, **device),
+        lambda **device: nucleate.train_many(starts(1), PROBLEM, learning_rates=[0.01], steps=4, **device),
+        lambda **device: nucleate.forecast(starts(1)[0], PROBLEM, horizon=4, **device),
+        lambda **device: nucleate.forecast_many(starts(1), PROBLEM, learning_rates=[0.01], horizon=4, **device),
+        lambda **device: nucleate.sweep("no-such-data", **device),
+    ],
+)
+def test_a_device_that_there_is_not_is_refused_before_anything_else(verb, monkeypatch):
+    monkeypatch.delenv("JAX_PLATFORMS", raising=False)
+    with pytest.raises(
+        nucleate.SpecError, match=r"^JAX finds no GPU here; install JAX for it, as by .*, or leave out 'device'\.$"
+    ):
+        verb(device="gpu")
+    with pytest.raises(
+        nucleate.SpecError, match=r"^'device' is 'gpus'; did you mean 'gpu'\? Choose one of auto, cpu, gpu\.$"
+    ):
+        verb(device="gpus")
+    monkeypatch.setenv("JAX_PLATFORMS", "cpu")
+    with pytest.raises(nucleate.SpecError, match=r"unset JAX_PLATFORMS, which is 'cpu', or leave out"):
+        verb(device="gpu")
+
+
+@WITHOUT_GPU
+@pytest.mark.parametrize("command", ["forecast", "sweep", "train"])
+def test_so_does_the_command_line_and_leaves_no_folder(command, tmp_path, monkeypatch):
+    monkeypatch.delenv("JAX_PLATFORMS", raising=False)
+    assert "JAX finds no GPU here; " in (said := refusal(command, "sine-5d", "--device", "gpu", cwd=tmp_path))
+    assert "or leave out --device." in said
+    assert "--device is 'tpu'; choose one of auto, cpu, gpu." in refusal(
+        command, "sine-5d", "--device", "tpu", cwd=tmp_path
+    )
+    assert not list(tmp_path.iterdir())
+
+
+def test_where_an_executor_computes_its_workers_need_the_device_and_this_process_does_not(tmp_path):
+    asked = []
+
+    class Elsewhere:
+        """Has what is asked for, which this machine may lack."""
+
+        def submit(self, function, plan, orders, problem, device):
+            asked.append(device)
+            done = function(plan, orders, problem)
+            future = type("Done", (), {"done": lambda self: True, "result": lambda self: done})
+            return future()
+
+    study = nucleate.sweep(
+        "sine-5d",
+        gains=[0.3],
+        hidden=[4],
+        steps=10,
+        evaluations=4,
+        out=tmp_path / "study",
+        progress=False,
+        executor=Elsewhere(),
+        device="gpu",
+    )
+    assert study.results["status"].to_list() == ["finished"]
+    assert set(asked) == {"gpu"}
+
+
+def test_on_the_cpu_asked_for_come_the_bits_of_the_cpu_taken():
+    rates = [0.01, 0.02]
+    taken, asked = (
+        nucleate.train_many(starts(2), PROBLEM, learning_rates=rates, steps=20, evaluations=4, **device)
+        for device in ({}, {"device": "cpu"})
+    )
+    for one, other in zip(taken, asked, strict=True):
+        assert one.trajectory.equals(other.trajectory)
+
+
+def test_mini_batches_stepped_together_as_on_a_gpu_give_the_same_to_rounding(monkeypatch):
+    settings = {"learning_rates": [0.01, 0.02, 0.03], "seeds": [0, 1, 2], "batch_size": 16, "optimizer": "adam"}
+    settings |= {"steps": 40, "evaluations": 6}
+    walked = nucleate.train_many(starts(3), PROBLEM, **settings)
+    monkeypatch.setattr(devices, "steps_together", lambda: True)
+    for one, other in zip(walked, nucleate.train_many(starts(3), PROBLEM, **settings), strict=True):
+        assert (one.status, one.steps) == (other.status, other.steps)
+        np.testing.assert_allclose(one.trajectory["train_loss"], other.trajectory["train_loss"], rtol=1e-5)
+
+
+def test_forecasts_stepped_together_as_on_a_gpu_give_the_same_to_rounding(monkeypatch):
+    # In double precision, since in single the path itself gathers rounding of 1e-5.
+    networks, rates = starts(2, dtype="float64"), [0.1, 0.2]
+    alone = nucleate.forecast_many(networks, PROBLEM, learning_rates=rates, horizon=2000)
+    monkeypatch.setattr(devices, "steps_together", lambda: True)
+    together = nucleate.forecast_many(networks, PROBLEM, learning_rates=rates, horizon=2000)
+    for one, other in zip(alone, together, strict=True):
+        assert one.drop_steps == other.drop_steps
+        np.testing.assert_allclose(one.loss, other.loss, rtol=1e-9)
+
+
+def test_runs_that_step_together_must_fit_the_devices_own_memory(monkeypatch):
+    monkeypatch.setattr(devices, "steps_together", lambda: True)
+    monkeypatch.setattr(devices, "device_memory", lambda: 1e6)
+    nucleate.train_many(starts(1), PROBLEM, learning_rates=[0.01], steps=4, evaluations=4)
+    with pytest.raises(nucleate.SpecError, match=r"^300 x .* together need about .* GB, and its cpu has 0\.001; make"):
+        nucleate.train_many(starts(1) * 300, PROBLEM, learning_rates=[0.01] * 300, steps=4)
+
+
+def test_the_threads_of_a_block_compute_where_the_block_does():
+    run(
+        """
+import jax, jax.numpy as jnp
+from nucleate.devices import device, spread
+first, second = jax.devices()
+with jax.default_device(second):
+    assert device() == second
+    assert spread(lambda _: jnp.zeros(1).devices(), range(4)) == [{second}] * 4
+assert device() == first
+""",
+        XLA_FLAGS="--xla_force_host_platform_device_count=2",
+    )

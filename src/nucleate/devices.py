@@ -8,9 +8,9 @@ whatever the user's setting.
 import os
 import platform
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from functools import cache, wraps
 from importlib.metadata import version
 from pathlib import Path
@@ -23,6 +23,9 @@ import jax
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
+from nucleate._wording import choose_one, name_parameter, shown
+from nucleate.errors import SpecError
+
 P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T")
@@ -34,6 +37,9 @@ try:
     """Bytes of memory; infinite where the system does not say."""
 except (AttributeError, ValueError, OSError):
     MEMORY = float("inf")
+
+DEVICES = ("auto", "cpu", "gpu")
+"""Where a person may ask a verb to compute; auto is where JAX computes."""
 
 MOST_MAPS = 20_000
 """Memory maps from which on compiled programs are let go. Linux gives a process 65,530; beyond, LLVM crashes."""
@@ -162,6 +168,76 @@ def for_each(function: Callable[..., Any], items: Sequence[Any], *shared: Any) -
     return [*first, *spread(one, rest)]
 
 
+@contextmanager
+def on_device(name: str) -> Iterator[None]:
+    """Compute there, in this thread, in those of `spread` and for this block.
+
+    Parameters
+    ----------
+    name : str
+        One of `DEVICES`.
+
+    Raises
+    ------
+    SpecError
+        As `check_device`.
+
+    Examples
+    --------
+    >>> with on_device("cpu"):
+    ...     steps_together()
+    False
+    """
+    check_device(name)
+    if name == "auto":
+        yield
+        return
+    with jax.default_device(jax.devices(name)[0]):
+        yield
+
+
+def check_device(name: str, *, here: bool = True) -> None:
+    """Refuse another name than those of `DEVICES`, and a device that there is not.
+
+    Parameters
+    ----------
+    name : str
+    here : bool
+        Whether this process must have the device.
+
+    Raises
+    ------
+    SpecError
+        With what there is, and the remedy.
+    """
+    if not isinstance(name, str) or name not in DEVICES:
+        raise SpecError(f"{name_parameter('device')} is {shown(name)}{choose_one(name, DEVICES)}.")
+    if name == "auto" or not here:
+        return
+    try:
+        jax.devices(name)
+    except RuntimeError:
+        limit = os.environ.get("JAX_PLATFORMS")
+        if limit:
+            remedy = f"unset JAX_PLATFORMS, which is {shown(limit)}"
+        else:
+            remedy = "install JAX for it, as by pip install 'jax[cuda12]' for one of NVIDIA's"
+        raise SpecError(
+            f"JAX finds no {name.upper()} here; {remedy}, or leave out {name_parameter('device')}."
+        ) from None
+
+
+def device() -> jax.Device:
+    """Where this thread computes."""
+    chosen = jax.config.jax_default_device  # type: ignore[attr-defined]
+    return chosen if isinstance(chosen, jax.Device) else jax.devices(chosen)[0]
+
+
+def device_memory() -> float:
+    """Bytes of the device's memory that JAX may use; infinite where it does not say, as of a CPU."""
+    return float((device().memory_stats() or {}).get("bytes_limit", float("inf")))
+
+
 def spread(function: Callable[[T], R], items: Sequence[T]) -> list[R]:
     """``function(item)`` for every item, on a thread a core.
 
@@ -172,8 +248,15 @@ def spread(function: Callable[[T], R], items: Sequence[T]) -> list[R]:
     """
     if len(items) < 2 or CORES < 2:
         return list(map(function, items))
+    chosen = jax.config.jax_default_device  # type: ignore[attr-defined]
+
+    def there(item: T) -> R:
+        # What is chosen for a block is chosen for one thread.
+        with jax.default_device(chosen):
+            return function(item)
+
     with ThreadPoolExecutor(CORES) as threads:
-        return list(threads.map(function, items))
+        return list(threads.map(there, items))
 
 
 _CALLS_LAPACK: dict[int, bool] = {}
@@ -182,7 +265,7 @@ _COMPILING, _LAPACK = RLock(), RLock()
 
 def steps_together() -> bool:
     """Whether items are computed together in one vectorized program, as on a GPU, instead of on threads."""
-    return jax.default_backend() != "cpu"
+    return device().platform != "cpu"
 
 
 def _call(function: Callable[..., Any], item: Any, shared: tuple[Any, ...]) -> Any:

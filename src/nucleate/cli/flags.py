@@ -106,6 +106,7 @@ StudyArgument = Annotated[Path, typer.Argument(metavar="STUDY", help="The study 
 Out = Annotated[
     Path | None, typer.Option(help="The study folder [default: one named after data and spec in nucleate-studies].")
 ]
+Device = Annotated[str, typer.Option(help="Where to compute: cpu, gpu, or auto, which is where JAX does.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output, and nothing else there.")]
 
 

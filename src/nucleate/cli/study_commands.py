@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nucleate.cli.flags import FORECAST_FLAGS, SWEEP_FLAGS, TRAIN_FLAGS, Json, Out, spec_from, takes
+from nucleate.cli.flags import FORECAST_FLAGS, SWEEP_FLAGS, TRAIN_FLAGS, Device, Json, Out, spec_from, takes
 from nucleate.cli.interrupted import keeps
 from nucleate.cli.output import (
     judgement_as_json,
@@ -32,20 +32,23 @@ def forecast(
     given: dict[str, Any],
     budget: Annotated[int, typer.Option(min=1, max=10**6, help="Steps within which the plateau shall end.")] = 5000,
     check: Annotated[bool, typer.Option("--check", help="Train too, and put the outcome beside the forecast.")] = False,
+    device: Device = "auto",
     json: Json = False,
 ) -> None:
     """Before training: when does the plateau end, how far will it condense, which scale fits? Same flags as sweep."""
+    from nucleate.devices import on_device
     from nucleate.sweeping import forecast_study, measure_study, name_directions, recommend_scale, tabulate_forecasts
 
     spec = spec_from(given, gains=_GAINS)
-    problem = spec.load_problem()
-    say_data(problem)
-    # Twenty budgets: beyond that a plateau is of no use to anyone who has one.
-    horizon = 20 * budget
-    with working("simulating the first descent"):
-        forecasts = forecast_study(spec, problem, horizon=horizon, budget=budget)
-    with working("training through the first descent"):
-        outcomes = measure_study(spec, problem, forecasts, steps=budget) if check else []
+    with on_device(device):
+        problem = spec.load_problem()
+        say_data(problem)
+        # Twenty budgets: beyond that a plateau is of no use to anyone who has one.
+        horizon = 20 * budget
+        with working("simulating the first descent"):
+            forecasts = forecast_study(spec, problem, horizon=horizon, budget=budget)
+        with working("training through the first descent"):
+            outcomes = measure_study(spec, problem, forecasts, steps=budget) if check else []
     table = tabulate_forecasts(spec, forecasts, outcomes)
     recommendation = recommend_scale(spec, forecasts, budget=budget)
     first = forecasts[0][1]
@@ -87,13 +90,14 @@ def sweep(
     ray: Annotated[
         str | None, typer.Option(metavar="ADDRESS", help="Train on the workers of this Ray cluster.")
     ] = None,
+    device: Device = "auto",
     json: Json = False,
 ) -> None:
     """Many runs: at which init scale and learning rate does it condense? Default scales: gains 1, 0.3, 0.1, 0.03."""
     spec = spec_from(given, gains=_GAINS)
     with _cluster(dask, ray) as executor:
-        study = _run(spec, out, executor)
-    stuck = _outlooks(study)
+        study = _run(spec, out, device, executor)
+        stuck = _outlooks(study, device if executor is None else "auto")
     if json:
         results = study.results.to_dicts()
         said = {"study": str(study.path), "results": results, "stuck": [one.to_json() for one in stuck]}
@@ -104,7 +108,7 @@ def sweep(
 
 
 @takes(TRAIN_FLAGS)
-def train(given: dict[str, Any], out: Out = None, json: Json = False) -> None:
+def train(given: dict[str, Any], out: Out = None, device: Device = "auto", json: Json = False) -> None:
     """One run: what happened in it, neuron by neuron. Default init scale: gain 0.1."""
     from nucleate.studies import Plan, tables
 
@@ -112,8 +116,8 @@ def train(given: dict[str, Any], out: Out = None, json: Json = False) -> None:
     runs = len(Plan(spec).runs)
     if runs > 1:
         raise SpecError(f"The spec {given['spec']} asks for {runs} runs; train takes one, so use nucleate sweep.")
-    study = _run(spec, out)
-    stuck = _outlooks(study)
+    study = _run(spec, out, device)
+    stuck = _outlooks(study, device)
     if json:
         result, trajectory = study.results.row(0, named=True), study.trajectories.drop(tables.RUN).to_dicts()
         said = {"study": str(study.path), "result": result, "trajectory": trajectory}
@@ -123,10 +127,11 @@ def train(given: dict[str, Any], out: Out = None, json: Json = False) -> None:
         print_trajectory(study)
 
 
-def _outlooks(study: "Study") -> "tuple[Outlook, ...]":
+def _outlooks(study: "Study", device: str) -> "tuple[Outlook, ...]":
+    from nucleate.devices import on_device
     from nucleate.sweeping import outlooks
 
-    with working("forecasting the runs that stayed on their plateau"):
+    with on_device(device), working("forecasting the runs that stayed on their plateau"):
         return outlooks(study)
 
 
@@ -140,10 +145,10 @@ def _cluster(dask: str | None, ray: str | None) -> AbstractContextManager["Execu
     return DaskExecutor(dask) if dask is not None else RayExecutor(ray or "")
 
 
-def _run(spec: "StudySpec", out: Path | None, executor: "Executor | None" = None) -> "Study":
+def _run(spec: "StudySpec", out: Path | None, device: str, executor: "Executor | None" = None) -> "Study":
     from nucleate.sweeping import study_folder
     from nucleate.sweeping import sweep as run_sweep
 
     out = study_folder(spec) if out is None else out
     keeps(out)
-    return run_sweep(spec, out=out, executor=executor)
+    return run_sweep(spec, out=out, executor=executor, device=device)

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from nucleate._arrays import is_whole
+from nucleate.devices import on_device
 from nucleate.errors import SpecError
 from nucleate.forecasting.departure import WeightedRows, departures, restore, unrestore
 from nucleate.forecasting.expected import NEAR, Forecast
@@ -43,6 +44,7 @@ def forecast(
     *,
     horizon: int = HORIZON,
     budget: int | None = None,
+    device: str = "auto",
 ) -> Forecast:
     """Forecast one full-batch training run; see `forecast_many`.
 
@@ -55,6 +57,8 @@ def forecast(
     learning_rate : float
     horizon, budget : int
         As in `forecast_many`.
+    device : {"auto", "cpu", "gpu"}
+        Where to compute; by default where JAX does.
 
     Returns
     -------
@@ -75,7 +79,13 @@ def forecast(
     109 [106, 110] True
     """
     (expected,) = forecast_many(
-        [network], problem, learning_rates=[learning_rate], optimizer=optimizer, horizon=horizon, budget=budget
+        [network],
+        problem,
+        learning_rates=[learning_rate],
+        optimizer=optimizer,
+        horizon=horizon,
+        budget=budget,
+        device=device,
     )
     return expected
 
@@ -88,6 +98,7 @@ def forecast_many(
     optimizer: Optimizer | str = GD,
     horizon: int = HORIZON,
     budget: int | None = None,
+    device: str = "auto",
 ) -> list[Forecast]:
     """Forecast full-batch training runs of one architecture, before any training.
 
@@ -110,6 +121,8 @@ def forecast_many(
         Runs still on their plateau at this step are not followed further.
     budget : int, optional
         The steps of training for which the loss is asked: runs that leave their plateau before are followed so far.
+    device : {"auto", "cpu", "gpu"}
+        Where to compute; by default where JAX does.
 
     Returns
     -------
@@ -120,8 +133,20 @@ def forecast_many(
     ------
     SpecError
         For a model that is not a `Network`, an optimizer of which no honest forecast can be made, a learning rate or a
-        horizon out of range, or networks that do not fit the problem or each other.
+        horizon out of range, networks that do not fit the problem or each other, or a device that there is not.
     """
+    with on_device(device):
+        return _forecast_many(networks, problem, learning_rates, optimizer, horizon, budget)
+
+
+def _forecast_many(
+    networks: Sequence[Network],
+    problem: Problem,
+    learning_rates: Sequence[float],
+    optimizer: Optimizer | str,
+    horizon: int,
+    budget: int | None,
+) -> list[Forecast]:
     optimizer = make_settings(optimizer=optimizer).optimizer
     _refuse_unforecast(networks, optimizer)
     check_runs(problem, networks, learning_rates, optimizer)

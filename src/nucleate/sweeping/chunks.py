@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from nucleate.devices import machine
+from nucleate.devices import machine, on_device
 from nucleate.errors import SpecError, StudyError
 from nucleate.forecasting import forecast_many
 from nucleate.models import model_to_bytes, outputs_of
@@ -69,7 +69,7 @@ class Delivery:
     seconds: float
 
 
-def deliver(plan: Plan, orders: Sequence[Order], problem: Problem) -> list[Delivery]:
+def deliver(plan: Plan, orders: Sequence[Order], problem: Problem, device: str = "auto") -> list[Delivery]:
     """Compute some chunks, one after another; what an executor is given.
 
     Parameters
@@ -77,6 +77,8 @@ def deliver(plan: Plan, orders: Sequence[Order], problem: Problem) -> list[Deliv
     plan : Plan
     orders : sequence of Order
     problem : Problem
+    device : {"auto", "cpu", "gpu"}
+        Where to compute.
 
     Returns
     -------
@@ -86,9 +88,10 @@ def deliver(plan: Plan, orders: Sequence[Order], problem: Problem) -> list[Deliv
     Raises
     ------
     SpecError, StudyError
-        As `train_chunk`.
+        As `train_chunk`, and where there is no such device.
     """
-    return [_deliver(plan, order, problem) for order in orders]
+    with on_device(device):
+        return [_deliver(plan, order, problem) for order in orders]
 
 
 def _deliver(plan: Plan, order: Order, problem: Problem) -> Delivery:

@@ -46,6 +46,8 @@ class Task:
     executor : Executor
     plan, orders, problem
         What to compute.
+    device : {"auto", "cpu", "gpu"}
+        On what the worker computes it.
 
     Raises
     ------
@@ -55,10 +57,10 @@ class Task:
         If it does not take the call.
     """
 
-    def __init__(self, executor: Executor, plan: Plan, orders: Sequence[Order], problem: Problem) -> None:
+    def __init__(self, executor: Executor, plan: Plan, orders: Sequence[Order], problem: Problem, device: str) -> None:
         self._plan, self._orders = plan, orders
         try:
-            self._future = executor.submit(deliver, plan, orders, problem)
+            self._future = executor.submit(deliver, plan, orders, problem, device)
         except Exception as error:
             raise self._failed(error) from error
         if not all(callable(getattr(self._future, method, None)) for method in ("done", "result")):

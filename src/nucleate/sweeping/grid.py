@@ -7,6 +7,7 @@ from typing import Any
 
 from nucleate._files import check_folder
 from nucleate._wording import for_whom, plain
+from nucleate.devices import check_device
 from nucleate.errors import SpecError
 from nucleate.problems import FORM_FIELDS, Problem, describe_data
 from nucleate.problems.files import name_of
@@ -25,6 +26,7 @@ def sweep(
     out: str | Path | None = None,
     progress: bool = True,
     executor: Executor | None = None,
+    device: str = "auto",
     **fields: Any,
 ) -> Study:
     """Train every cell of a grid of init scales, learning rates and seeds, and keep it all in a study folder.
@@ -44,6 +46,8 @@ def sweep(
     executor : Executor, optional
         Where the chunks of 16 runs are computed, such as a `concurrent.futures.ProcessPoolExecutor` with the start
         method ``spawn``; by default here, one after another.
+    device : {"auto", "cpu", "gpu"}
+        Where they are computed, here or on the executor's workers; by default where JAX does.
     **fields
         The fields of `StudySpec`, such as ``gains=[1, 0.1]``, ``lrs=[0.05]``, ``seeds=3``, ``optimizer="adam"``.
 
@@ -54,7 +58,7 @@ def sweep(
     Raises
     ------
     SpecError
-        For a field out of range.
+        For a field out of range, or a device that there is not.
     DataError
         For data that cannot be used.
     StudyError
@@ -71,6 +75,7 @@ def sweep(
     ...     study.results["status"].to_list()
     ['finished', 'finished']
     """
+    check_device(device, here=executor is None)
     if out is not None and not isinstance(out, str | os.PathLike):
         raise SpecError(f"The study's folder is {out!r:.60}; give a path.")
     if isinstance(data, Problem):
@@ -95,11 +100,13 @@ def sweep(
     check_folder(out)
     with_problem = isinstance(data, Problem)
     if not progress:
-        return run_study(spec, problem, out, executor=executor, with_problem=with_problem)
+        return run_study(spec, problem, out, executor=executor, with_problem=with_problem, device=device)
     for line in describe_data(problem):
         print(plain(for_whom(line)), file=sys.stderr)
     with show_progress() as show:
-        return run_study(spec, problem, out, executor=executor, on_progress=show, with_problem=with_problem)
+        return run_study(
+            spec, problem, out, executor=executor, on_progress=show, with_problem=with_problem, device=device
+        )
 
 
 def study_folder(spec: StudySpec) -> Path:

@@ -13,6 +13,7 @@ import numpy as np
 
 from nucleate._interrupts import noticed
 from nucleate.baselines import Contender
+from nucleate.devices import check_device, on_device
 from nucleate.errors import SpecError, StudyError
 from nucleate.problems import Problem
 from nucleate.studies import (
@@ -52,6 +53,7 @@ def run_study(
     executor: Executor | None = None,
     on_progress: Callable[[Progress], None] = lambda progress: None,
     with_problem: bool = False,
+    device: str = "auto",
 ) -> Study:
     """Finish the study of this spec in the folder ``out``, beginning or going on where it stands.
 
@@ -66,6 +68,8 @@ def run_study(
         Called with a `Progress` at the beginning, and whenever something is known anew.
     with_problem : bool
         Whether the problem was made in Python, so that the folder must keep it.
+    device : {"auto", "cpu", "gpu"}
+        Where chunks are computed, here or by the executor's workers; by default where JAX does.
 
     Returns
     -------
@@ -74,7 +78,7 @@ def run_study(
     Raises
     ------
     SpecError
-        For runs that do not fit the data or the memory, or an executor that is none.
+        For runs that do not fit the data or the memory, an executor that is none, or a device that there is not.
     StudyError
         If the folder holds something else, or another process is at it, see `nucleate.studies.keep`; or if an executor
         fails at a chunk: what it has finished by then is kept, and the same call goes on.
@@ -85,14 +89,17 @@ def run_study(
     """
     if executor is not None:
         check_executor(executor)
+    check_device(device, here=executor is None)
     plan = Plan(spec)
-    if not (Path(out) / "spec.json").exists():
-        _check(plan, problem)
-    with keep(out, spec, problem, with_problem=with_problem) as keeper:
-        work = _Work(plan, problem, keeper, on_progress)
-        work.here() if executor is None else work.by(executor)
-        work.judge()
-        return keeper.study
+    # What an executor's workers have, this process may lack.
+    with on_device(device if executor is None else "auto"):
+        if not (Path(out) / "spec.json").exists():
+            _check(plan, problem)
+        with keep(out, spec, problem, with_problem=with_problem) as keeper:
+            work = _Work(plan, problem, keeper, on_progress)
+            work.here() if executor is None else work.by(executor, device)
+            work.judge()
+            return keeper.study
 
 
 def _check(plan: Plan, problem: Problem) -> None:
@@ -143,12 +150,12 @@ class _Work:
                     raise KeyboardInterrupt
                 self._keep_result(chunk, result)
 
-    def by(self, executor: Executor) -> None:
+    def by(self, executor: Executor, device: str) -> None:
         """Have an executor compute it, and keep what comes in the order it comes."""
         with noticed() as interrupted:
-            self._by(executor, interrupted)
+            self._by(executor, device, interrupted)
 
-    def _by(self, executor: Executor, interrupted: Callable[[], bool]) -> None:
+    def _by(self, executor: Executor, device: str, interrupted: Callable[[], bool]) -> None:
         waiting = self._orders()
         tasks: list[Task] = []
         try:
@@ -156,7 +163,7 @@ class _Work:
                 workers = getattr(executor, "workers", None) or _WORKERS
                 while waiting and len(tasks) < 2 * workers:
                     size = self._bundle(len(waiting), workers)
-                    tasks.append(Task(executor, self._plan, waiting[:size], self._problem))
+                    tasks.append(Task(executor, self._plan, waiting[:size], self._problem, device))
                     del waiting[:size]
                 if not self._keep_what_is_done(tasks):
                     time.sleep(_POLL_SECONDS)

@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from nucleate import devices
 from nucleate._arrays import is_real
 from nucleate.devices import CORES, MEMORY
 from nucleate.errors import SpecError
@@ -57,12 +58,12 @@ def check_runs(
             raise SpecError(f"The learning rate is {rate!r}; it must be a positive number.")
     if optimizer is not None:
         optimizer.check(take_apart(models[0])[0])
-    need = _memory_needed(models[0], len(models), len(problem.train.x))
-    if need > MEMORY:
-        raise SpecError(
-            f"{len(models)} x {describe(models[0])} together need about {need / 1e9:.3g} GB, and this machine has "
-            f"{MEMORY / 1e9:.3g}; make the hidden widths smaller, or train fewer at once."
-        )
+    for place, need, memory in _memory_needed(models[0], len(models), len(problem.train.x)):
+        if need > memory:
+            raise SpecError(
+                f"{len(models)} x {describe(models[0])} together need about {need / 1e9:.3g} GB, and {place} has "
+                f"{memory / 1e9:.3g}; make the hidden widths smaller, or train fewer at once."
+            )
 
 
 def check_fit(model: Any, problem: Problem) -> None:
@@ -125,10 +126,24 @@ def check_batch_size(problem: Problem, batch_size: int | None) -> None:
         )
 
 
-def _memory_needed(model: Any, runs: int, rows: int) -> float:
-    """Bytes, from below: parameters in training and as kept, activations of a run a core, cosines of one layer."""
+def _memory_needed(model: Any, runs: int, rows: int) -> list[tuple[str, float, float]]:
+    """Of each memory its name, the bytes needed, from below, and those it has.
+
+    Parameters in training and as kept, activations of the runs that step at once, cosines of one layer.
+    """
     number = np.dtype(dtype_of(model)).itemsize
-    kept = 6 * runs * count_parameters(model) * number
+    parameters = runs * count_parameters(model) * number
     widths = model.hidden if isinstance(model, Network) else (0,)
-    activations = 2 * CORES * rows * sum(widths) * number
-    return math.fsum([kept, activations, 2 * max(widths) ** 2 * 8])
+    activations = 2 * rows * sum(widths) * number
+    cosines = 2 * max(widths) ** 2 * 8
+    if not devices.steps_together():
+        return [("this machine", math.fsum([6 * parameters, CORES * activations, cosines]), MEMORY)]
+    return [
+        ("this machine", math.fsum([6 * parameters, cosines]), MEMORY),
+        # Before a step, after it, and the gradient.
+        (
+            f"its {devices.device().device_kind}",
+            math.fsum([3 * parameters, runs * activations]),
+            devices.device_memory(),
+        ),
+    ]

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from nucleate._arrays import is_whole
+from nucleate.devices import on_device
 from nucleate.errors import SpecError
 from nucleate.observe import MEASURES, Measure
 from nucleate.problems import Problem
@@ -20,6 +21,7 @@ def train_many(
     seeds: Sequence[int] | None = None,
     measures: Sequence[Measure] = MEASURES,
     on_evaluation: Callable[[Batch], None] | None = None,
+    device: str = "auto",
     **settings: Any,
 ) -> list[Run]:
     """Train models of one architecture with one program, spread over the cores.
@@ -37,6 +39,8 @@ def train_many(
         What is measured of every layer at every evaluation.
     on_evaluation : callable, optional
         Called with the `Batch` after every evaluation.
+    device : {"auto", "cpu", "gpu"}
+        Where to compute; by default where JAX does.
     **settings
         The fields of `Settings`: ``optimizer``, ``steps``, ``batch_size``, ``evaluations``, ``early_stopping``.
 
@@ -48,7 +52,7 @@ def train_many(
     Raises
     ------
     SpecError
-        For a setting out of range, or networks that do not fit the problem or each other.
+        For a setting out of range, networks that do not fit the problem or each other, or a device that there is not.
 
     Examples
     --------
@@ -65,12 +69,13 @@ def train_many(
             raise SpecError(f"The seed is {seed!r:.60}; it must be a whole number from 0 to 2147483647.")
     if len(models) != len(seeds):
         raise SpecError(f"There are {len(models)} networks and {len(seeds)} seeds; give one of each for every run.")
-    batch = Batch(problem, models, learning_rates, seeds, make_settings(**settings), measures=measures)
-    while not batch.done:
-        batch.advance()
-        if on_evaluation is not None:
-            on_evaluation(batch)
-    return batch.runs()
+    with on_device(device):
+        batch = Batch(problem, models, learning_rates, seeds, make_settings(**settings), measures=measures)
+        while not batch.done:
+            batch.advance()
+            if on_evaluation is not None:
+                on_evaluation(batch)
+        return batch.runs()
 
 
 def train(
@@ -81,6 +86,7 @@ def train(
     seed: int = 0,
     measures: Sequence[Measure] = MEASURES,
     on_evaluation: Callable[[Batch], None] | None = None,
+    device: str = "auto",
     **settings: Any,
 ) -> Run:
     """Train one network, or another model; see `train_many`.
@@ -97,6 +103,8 @@ def train(
         What is measured of every layer at every evaluation.
     on_evaluation : callable, optional
         Called with the `Batch` after every evaluation.
+    device : {"auto", "cpu", "gpu"}
+        Where to compute; by default where JAX does.
     **settings
         The fields of `Settings`: ``optimizer``, ``steps``, ``batch_size``, ``evaluations``, ``early_stopping``.
 
@@ -107,7 +115,7 @@ def train(
     Raises
     ------
     SpecError
-        For a setting out of range, or a model that does not fit the problem.
+        For a setting out of range, a model that does not fit the problem, or a device that there is not.
 
     Examples
     --------
@@ -127,5 +135,6 @@ def train(
         seeds=[seed],
         measures=measures,
         on_evaluation=on_evaluation,
+        device=device,
         **settings,
     )[0]
