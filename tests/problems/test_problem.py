@@ -276,7 +276,7 @@ def test_a_target_is_never_imputed():
     table = with_gaps()
     table[7, "price"] = None
     with pytest.raises(
-        DataError, match=r"Target column 'price' has 1 missing value .*Only inputs are imputed; pass --dr"
+        DataError, match=r"Target column 'price' has 1 missing value .*Only inputs are imputed; pass drop_missing=True"
     ):
         Problem.from_table(table, target="price", impute="mean")
     problem = Problem.from_table(table, target="price", impute="mean", drop_missing=True)
@@ -286,7 +286,7 @@ def test_a_target_is_never_imputed():
 
 
 def test_without_imputation_the_refusal_names_the_flag():
-    with pytest.raises(DataError, match=r"Input columns 'rooms', 'town' have 6 missing values .* --impute median"):
+    with pytest.raises(DataError, match=r"Input columns 'rooms', 'town' have 6 missing values .* impute='median'"):
         Problem.from_table(with_gaps(), target="price")
 
 
