@@ -13,8 +13,8 @@ MIN_ROWS = 4
 """The fewest rows of a part: at the default fractions, 20 rows are enough."""
 
 _ADD_ROWS = (
-    f"Add rows; {3 * MIN_ROWS} are the fewest. Where there are no others, as of a truth table, repeat each of them, or in "
-    "Python give the same rows for all three parts (Problem.from_parts)."
+    f"Add rows; {3 * MIN_ROWS} are the fewest. Where there are no others, as of a truth table, repeat each of them, or "
+    "in Python give the same rows for all three parts (Problem.from_parts)."
 )
 
 
