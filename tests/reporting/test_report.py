@@ -264,7 +264,7 @@ def test_a_reduction_interrupted_before_its_end_is_none_yet(study, reduction, tm
 def test_where_every_run_diverged_the_page_says_so(tmp_path):
     study = sweep("sine-5d", **GRID | {"lrs": [1e4], "gains": [1.0]}, out=tmp_path / "study", progress=False)
     page = Reader(report(study, out=tmp_path / "page.html").read_text("utf-8"))
-    assert "No run of this study trained to its end (diverged 2)" in page.text
+    assert "No run of this study trained to its end (diverged: 2)" in page.text
 
 
 def test_the_page_of_500_runs_stays_under_10_megabytes(tmp_path):

@@ -101,7 +101,7 @@ def test_one_seed_that_is_stuck_does_not_speak_for_the_other(monkeypatch):
     assert said.startswith("Yes, it condenses: at gain 0.01 and learning rate 0.1 the 20 hidden neurons work as 1.0")
     assert "There, 1 of 2 runs left the initial plateau, and these numbers are those of that one" in said
     assert "Start at gain 0.01" in advice
-    assert "1 of 2 runs left the plateau, and the advice is about that one (still on the plateau 1)" in advice
+    assert "1 of 2 runs left the plateau, and the advice is about that one (still on the plateau: 1)" in advice
     assert "still on their plateau after 5,000 steps: 1." in but
 
 

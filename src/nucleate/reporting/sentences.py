@@ -424,7 +424,9 @@ def say_statuses(runs: pl.DataFrame, texts: Texts) -> str:
     counts = sorted(
         runs.select(status=ended)["status"].value_counts().iter_rows(), key=lambda pair: (-pair[1], pair[0])
     )
-    return ", ".join(f"{texts['status'][status]} {count}" for status, count in counts)
+    return ", ".join(
+        texts["answer"]["ended"].format(status=texts["status"][status], count=count) for status, count in counts
+    )
 
 
 def data_name(study: Study) -> str:
