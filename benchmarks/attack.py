@@ -340,10 +340,13 @@ def run() -> None:
         print(f"    {fault}: {wrong.pop(fault, 0)}")
     for fault, count in wrong.items():
         print(f"    {fault}: {count}")
-    if given.studies and (Path(__file__).parent / "attack_studies.py").exists():
-        from attack_studies import attack_studies
+    if given.studies:
+        from attack_studies import attack
 
-        attack_studies(given.studies, seed=given.seed)
+        counted = attack(given.studies, given.seed)
+        for name in dict.fromkeys(name for name, _ in counted):
+            found = ", ".join(f"{number} x {what}" for (of, what), number in counted.items() if of == name)
+            print(f"{name} on damaged studies: {found}")
 
 
 if __name__ == "__main__":

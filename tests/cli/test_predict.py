@@ -123,3 +123,9 @@ def test_predictions_of_a_folder_and_of_standard_input(folder):
     call = [sys.executable, "-m", "nucleate.cli", "predict", str(at / "model.onnx"), "-"]
     done = subprocess.run(call, input=text, capture_output=True, text=True, check=True)
     assert len(done.stdout.splitlines()) == 2
+
+
+def test_a_study_for_a_model_is_told_where_the_models_are(folder):
+    at, _, _ = folder
+    with pytest.raises(nucleate.ArchitectureError, match=r"is a folder; name a \.onnx or \.safetensors file"):
+        predict(at, at / "new.csv")

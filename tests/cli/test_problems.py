@@ -91,3 +91,12 @@ def test_a_saved_network_is_reduced_on_the_split_of_its_study(folder, trained):
     network = folder / "study" / "weights" / "run-00000-best.safetensors"
     result = nucleate("reduce", network, "--data", "homes.csv", "--json", cwd=folder)
     assert json.loads(result.stdout)["certificate"]["rows"] == 25, result.stderr
+
+
+def test_a_gap_in_the_target_is_said_once_and_not_to_be_imputed(tmp_path):
+    rows = [f"{k % 7},{'-' if k == 5 else k % 11}" for k in range(40)]
+    (tmp_path / "scores.csv").write_text("\n".join(["x,score", *rows]))
+    said = nucleate("problems", "scores.csv", cwd=tmp_path).stdout
+    assert "Target column 'score' has 1 missing value (row 6). Fill them, or pass --drop-missing." in said
+    assert "--impute" not in said
+    assert said.count("has '-' in row 6, read as missing") == 1

@@ -61,7 +61,7 @@ def test_parts_of_too_few_rows_are_refused():
         DataError, match=r"17 usable rows: 11 for training, 3 for validation and 3 for test, .* 4 or more"
     ):
         part_sizes(17, 0.2, 0.2)
-    with pytest.raises(DataError, match=r"Add rows; 12 are the fewest\.$"):
+    with pytest.raises(DataError, match=r"Add rows; 12 are the fewest\. .* truth table, repeat each of them"):
         part_sizes(11, 0.2, 0.2)
 
 

@@ -192,8 +192,15 @@ def test_the_reduction_kept_in_the_folder_is_shown_before_and_after(study, reduc
 
 @pytest.mark.parametrize(("loss", "said"), [(0.0312, "3.1 % of the variance"), (1e-17, "< 0.1 % of the variance")])
 def test_what_acting_as_one_loses_is_said(loss, said, study, reduction, tmp_path):
-    groups = tuple(replace(group, loss=loss) for group in reduction.groups)
+    groups = tuple(replace(group, labels=np.zeros_like(group.labels), loss=loss) for group in reduction.groups)
     assert said in kept_with(copied(study, tmp_path), reduction, groups=groups).text
+
+
+def test_a_layer_in_which_no_two_neurons_act_as_one_is_said_to_be_so(study, reduction, tmp_path):
+    groups = tuple(replace(group, labels=np.arange(len(group.labels)), loss=0.0) for group in reduction.groups)
+    page = kept_with(copied(study, tmp_path), reduction, groups=groups)
+    assert "no two of the 12 neurons of layer 1 act as one" in page.text
+    assert "groups that each act as one" not in page.text
 
 
 def test_a_reduction_of_another_start_than_the_recommended_one_says_how_to_make_that(study, reduction, tmp_path):
@@ -257,7 +264,7 @@ def test_a_reduction_interrupted_before_its_end_is_none_yet(study, reduction, tm
 def test_where_every_run_diverged_the_page_says_so(tmp_path):
     study = sweep("sine-5d", **GRID | {"lrs": [1e4], "gains": [1.0]}, out=tmp_path / "study", progress=False)
     page = Reader(report(study, out=tmp_path / "page.html").read_text("utf-8"))
-    assert "No run of this study trained to its end (diverged 2)" in page.text
+    assert "No run of this study trained to its end (diverged: 2)" in page.text
 
 
 def test_the_page_of_500_runs_stays_under_10_megabytes(tmp_path):

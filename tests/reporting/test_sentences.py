@@ -101,7 +101,7 @@ def test_one_seed_that_is_stuck_does_not_speak_for_the_other(monkeypatch):
     assert said.startswith("Yes, it condenses: at gain 0.01 and learning rate 0.1 the 20 hidden neurons work as 1.0")
     assert "There, 1 of 2 runs left the initial plateau, and these numbers are those of that one" in said
     assert "Start at gain 0.01" in advice
-    assert "1 of 2 runs left the plateau, and the advice is about that one (still on the plateau 1)" in advice
+    assert "1 of 2 runs left the plateau, and the advice is about that one (still on the plateau: 1)" in advice
     assert "still on their plateau after 5,000 steps: 1." in but
 
 
@@ -122,10 +122,11 @@ def advised(reduction, *baselines):
     return " ".join(beside_reduced(replace(reduction, baselines=baselines), EN))
 
 
-def baseline(name, parameters, lower, upper, on_test=None):
+def baseline(name, parameters, lower, upper, on_test=None, best=None):
     comparison = Comparison(40, 1.0, 1.0 + (lower + upper) / 2, lower, upper)
     alone = comparison if on_test is None else Comparison(20, 1.0, 1.0 + sum(on_test) / 2, *on_test)
-    return Baseline(name, (), parameters, 1.0, 1.0, {}, comparison, alone)
+    of_best = best and Comparison(20, 1.0, 1.0 + sum(best) / 2, *best)
+    return Baseline(name, (), parameters, 1.0, 1.0, {}, comparison, alone, of_best)
 
 
 CONSTANT = baseline("constant", 1, 0.5, 0.7)
@@ -156,6 +157,40 @@ def test_a_network_no_better_than_a_constant_has_learned_nothing(reduction):
     constant = baseline("constant", 1, -0.1, 0.1)
     advice = advised(reduction, constant, baseline("linear model", 7, 0.1, 0.3))
     assert EN["recommendation"]["nothing_shown"] in advice
+
+
+def test_seeds_that_differ_by_much_do_not_hide_what_the_best_validated_is_worth(reduction):
+    """In the mean of all seeds it cannot be told from the linear model, but the one to be used is far better."""
+    linear = baseline("linear model", 7, -0.1, 0.3, best=(0.2, 0.4))
+    advice = advised(reduction, CONSTANT, linear)
+    assert "Held against the best validated seed alone, it is worse by 0.3 (0.2 to 0.4) on the 20 test rows" in advice
+    assert advice.endswith(EN["recommendation"]["best_seed_is_better"])
+    advice = advised(reduction, CONSTANT, linear, baseline("narrow network", 20, -0.3, 0.2, best=(-0.1, 0.1)))
+    assert "use the narrow network" in advice
+    constant = baseline("constant", 1, -0.1, 0.3, best=(0.2, 0.4))
+    assert EN["recommendation"]["nothing_shown"] not in advised(reduction, constant, linear)
+
+
+def test_where_a_linear_model_is_better_it_is_named_though_the_network_has_learned_nothing(reduction):
+    constant, linear = baseline("constant", 1, -0.1, 0.1), baseline("linear model", 7, -0.5, -0.3)
+    assert advised(reduction, constant, linear).endswith(EN["recommendation"]["linear_is_better"])
+
+
+def test_a_constant_of_one_parameter_has_one(reduction):
+    assert "the best constant (1 parameter) is worse by 0.6" in advised(reduction, CONSTANT)
+
+
+def test_a_mean_over_seeds_is_named_as_such(reduction):
+    of_six = replace(CONSTANT, comparison=replace(CONSTANT.comparison, seeds=(6, 1)))
+    assert "Held against the reduced network (mean of 6 seeds), the best constant" in advised(reduction, of_six)
+    assert "Held against the reduced network, the best constant" in advised(reduction, CONSTANT)
+
+
+def test_medians_of_several_runs_are_named_as_such(monkeypatch):
+    said, _, _ = told(monkeypatch, {LARGE: [(19.0, 1.0, 1.0), (19.0, 1.2, 1.3)], SMALL: [STUCK] * 2}, seeds=2)
+    assert "there the median error (RMSE) of 2 runs is 1.100 on validation and 1.150 on the test rows" in said
+    said, _, _ = told(monkeypatch, {LARGE: (19.0, 1.0, 1.0), SMALL: STUCK})
+    assert "there the error (RMSE) is 1.000 on validation" in said
 
 
 def test_what_chance_does_to_an_accuracy_on_few_rows_is_said(monkeypatch):

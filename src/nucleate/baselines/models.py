@@ -47,6 +47,8 @@ class Baseline:
         With the network that it stands beside, where there is one, on the rows for validation and test together.
     on_test : Comparison or None
         The same on the test rows alone.
+    best_on_test : Comparison or None
+        On the test rows, of the best validated seed of each alone, where the network has several.
     """
 
     name: str
@@ -57,17 +59,22 @@ class Baseline:
     further: dict[str, float] = field(default_factory=dict)
     comparison: Comparison | None = None
     on_test: Comparison | None = None
+    best_on_test: Comparison | None = None
 
 
 def baseline_from_json(
-    widths: list[int], comparison: dict[str, Any] | None, on_test: dict[str, Any] | None = None, **plain: Any
+    widths: list[int],
+    comparison: dict[str, Any] | None,
+    on_test: dict[str, Any] | None = None,
+    best_on_test: dict[str, Any] | None = None,
+    **plain: Any,
 ) -> Baseline:
     """The baseline of which `dataclasses.asdict` was kept.
 
     Parameters
     ----------
     widths : list of int
-    comparison, on_test : dict or None
+    comparison, on_test, best_on_test : dict or None
         The fields of a `Comparison`.
     **plain
         The other fields of `Baseline`.
@@ -80,6 +87,7 @@ def baseline_from_json(
         widths=tuple(widths),
         comparison=None if comparison is None else Comparison(**comparison),
         on_test=None if on_test is None else Comparison(**on_test),
+        best_on_test=None if best_on_test is None else Comparison(**best_on_test),
         **plain,
     )
 

@@ -120,7 +120,9 @@ def problems(
         for line in lines_of(found.columns):
             print(line)
         for note in found.notes:
-            print(f"Note: {note}")
+            # The refusal says again what the cells are that it is about.
+            if note not in found.refused:
+                print(f"Note: {note}")
         print(found.problem or f"Training would refuse these data. {found.refused}")
         return
     rows = [problem._asdict() for problem in describe_problems()]

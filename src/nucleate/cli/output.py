@@ -176,7 +176,7 @@ def judgement_as_json(study: "Study") -> dict[str, Any]:
 
 def baseline_as_json(baseline: "Baseline") -> dict[str, Any]:
     """A baseline with the verdicts of its comparisons."""
-    told = {name: comparison_as_json(getattr(baseline, name)) for name in ("comparison", "on_test")}
+    told = {name: comparison_as_json(getattr(baseline, name)) for name in ("comparison", "on_test", "best_on_test")}
     return asdict(baseline) | told
 
 
@@ -211,6 +211,8 @@ def print_outlooks(stuck: "Sequence[Outlook]") -> None:
     """What is forecast of runs that stayed on their plateau, a sentence or two an init scale and rate."""
     from nucleate.reporting import say_outlook
 
+    if stuck:
+        say("Runs that stayed on their plateau:")
     for outlook in stuck:
         say(" ".join([say_outlook(outlook), *([outlook.reason] if outlook.reason else [])]))
 

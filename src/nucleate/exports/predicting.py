@@ -158,6 +158,11 @@ def _model(path: Path) -> tuple[Any, Preprocessing, dict[str, str]]:
             # onnxruntime's own errors have no common class of their own.
             raise ArchitectureError(f"{path} is not a readable ONNX file ({_line(error)}); export it again.") from error
         return (lambda x, rows: session.predictions(rows)), _kept(path, session.metadata), session.metadata
+    if path.is_dir():
+        raise ArchitectureError(
+            f"The model {path} is a folder; name a .onnx or .safetensors file, such as the network.onnx that "
+            "`nucleate reduce` puts into a study's folder reduction."
+        )
     if path.suffix != ".safetensors":
         raise ArchitectureError(f"The model {path} ends in {path.suffix!r}; expected .onnx or .safetensors.")
     network, says = Network.load(path), read_metadata(path)

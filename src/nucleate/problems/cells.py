@@ -248,8 +248,8 @@ class _Column:
         body = Written.of(pl.Series([cell])).bodies[0]
         raise DataError(
             f"Column {self.name!r} of {self.source} has {cell!r} ({name_rows(rows.to_numpy())}), which is "
-            f"{body.replace(mark, '')} or {body.replace(mark, '.')}; pass --thousands {mark} or --decimal {mark} (in "
-            f"Python thousands={mark!r} or decimal={mark!r})."
+            f"{body.replace(mark, '')} or {body.replace(mark, '.')}; pass --thousands '{mark}' or --decimal '{mark}' "
+            f"(in Python thousands={mark!r} or decimal={mark!r})."
         )
 
     def _odd(self, fits: pl.Series) -> pl.Series:

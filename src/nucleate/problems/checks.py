@@ -21,7 +21,10 @@ LARGEST = 1e100
 ADVICE = (
     "Drop or fill them, or pass --drop-missing or --impute median (in Python drop_missing=True or impute='median')."
 )
-"""What to do about missing values."""
+"""What to do about missing inputs."""
+
+OF_TARGETS = "Fill them, or pass --drop-missing (in Python drop_missing=True)."
+"""What to do about missing targets, which are not imputed."""
 
 AFTERWARDS = "Drop or fill them; a model that was trained with --impute (in Python impute=) imputes them."
 """What to do about missing values where a model refuses them."""

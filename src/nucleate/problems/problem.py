@@ -12,6 +12,7 @@ from nucleate._wording import count, name_columns, say_error
 from nucleate.errors import DataError, NucleateError, SpecError
 from nucleate.problems.checks import (
     ADVICE,
+    OF_TARGETS,
     Kind,
     choose_columns,
     choose_loss,
@@ -368,7 +369,8 @@ def describe_data(problem: Problem) -> list[str]:
 
 
 def _refuse_gaps(table: pl.DataFrame, targets: Sequence[str], gaps: Mapping[str, str], impute: Impute | None) -> None:
-    of_targets = "Only inputs are imputed; pass --drop-missing too (in Python drop_missing=True)." if impute else ADVICE
+    of_targets = "Only inputs are imputed; pass --drop-missing too (in Python drop_missing=True)."
+    of_targets = of_targets if impute else OF_TARGETS
     parts: tuple[tuple[Literal["Input", "Target"], pl.DataFrame, str], ...] = (
         ("Target", table.select(targets), of_targets),
         ("Input", table.select([] if impute else pl.exclude(targets)), ADVICE),

@@ -12,6 +12,11 @@ from nucleate.errors import DataError
 MIN_ROWS = 4
 """The fewest rows of a part: at the default fractions, 20 rows are enough."""
 
+_ADD_ROWS = (
+    f"Add rows; {3 * MIN_ROWS} are the fewest. Where there are no others, as of a truth table, repeat each of them, or "
+    "in Python give the same rows for all three parts (Problem.from_parts)."
+)
+
 
 class Sizes(NamedTuple):
     """How many rows each part has.
@@ -66,7 +71,7 @@ def part_sizes(n: int, validation: float, test: float) -> Sizes:
         raise DataError(
             f"The data have {count(n, 'usable row')}: {sizes.train} for training, {sizes.validation} for validation "
             f"and {sizes.test} for test, and each part needs {MIN_ROWS} or more. "
-            f"{f'Add rows, or {help}.' if n >= 3 * MIN_ROWS else f'Add rows; {3 * MIN_ROWS} are the fewest.'}"
+            f"{f'Add rows, or {help}.' if n >= 3 * MIN_ROWS else _ADD_ROWS}"
         )
     return sizes
 

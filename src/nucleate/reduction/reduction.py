@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from nucleate import exports
-from nucleate._wording import card
+from nucleate._wording import card, count
 from nucleate.baselines import Baseline
 from nucleate.models import count_parameters
 from nucleate.network import Network
@@ -143,7 +143,7 @@ class Reduction:
             f"by {self.method} within {100 * self.tolerance:g} % on validation.",
             f"Test {self.metric_name}: {self.test.before:.5g} before, {self.test.after:.5g} after"
             + "".join(
-                f"; {baseline.name} of {baseline.parameters} parameters {baseline.test:.5g}"
+                f"; {baseline.name} of {count(baseline.parameters, 'parameter')} {baseline.test:.5g}"
                 for baseline in self.baselines
             )
             + ".",

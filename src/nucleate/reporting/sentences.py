@@ -183,8 +183,9 @@ def _size(findings: Findings, reduction: Reduction | None, texts: Texts) -> str:
 
 def _error(findings: Findings, texts: Texts) -> str:
     largest, chosen, metric = findings.largest_scale, findings.recommended, findings.metric
+    named, runs = name_metric(metric, texts), len(chosen.told)
     fields = _fields(findings, chosen, texts) | {
-        "metric": name_metric(metric, texts),
+        "metric": named if runs == 1 else texts["answer"]["median"].format(metric=named, runs=runs),
         "test": say_metric(metric, chosen.test),
         "validation": say_metric(metric, chosen.validation),
         "largest_test": say_metric(metric, largest.test),
@@ -200,7 +201,7 @@ def _error(findings: Findings, texts: Texts) -> str:
         key = "error_stuck" if findings.smaller_are_stuck else "error_largest"
     else:
         key = "error_better" if findings.is_better(chosen) else "error_same"
-        fields |= _compared_with_largest(findings, chosen, texts)
+        fields |= {"metric": named} | _compared_with_largest(findings, chosen, texts)
     return texts["answer"][key].format(**fields)
 
 
@@ -308,19 +309,25 @@ def _beside(baselines: Sequence[Baseline], metric: Metric, network: str, paramet
 
 
 def _compared(baseline: Baseline, comparison: Comparison, metric: Metric, network: str, texts: Texts) -> str:
-    """On all held-out rows, and where they do not say the same alone, on the test rows."""
+    """On all held-out rows, and where they do not say the same alone, on the test rows and for the best seed there."""
+    seeds = comparison.seeds[0]
     said = texts["recommendation"][f"baseline_{comparison.verdict}"].format(
         **_of_comparison(comparison, metric, texts),
-        network=network,
-        baseline=name_baseline(baseline, texts),
-        parameters=f"{baseline.parameters:,}",
+        network=texts["baseline"]["mean"].format(network=network, seeds=seeds) if seeds > 1 else network,
+        baseline=texts["baseline"]["constant_said"] if baseline.name == "constant" else name_baseline(baseline, texts),
+        parameters=texts["baseline"]["parameter" if baseline.parameters == 1 else "parameters"].format(
+            count=f"{baseline.parameters:,}"
+        ),
         metric=name_metric(metric, texts),
     )
-    said = said[0].upper() + said[1:]
-    if baseline.on_test is None or baseline.on_test.verdict == comparison.verdict:
-        return said
-    on_test = texts["recommendation"][f"on_test_{baseline.on_test.verdict}"]
-    return f"{said} {on_test.format(**_of_comparison(baseline.on_test, metric, texts))}"
+    sentences, best = [said[0].upper() + said[1:]], baseline.best_on_test
+    if baseline.on_test and baseline.on_test.verdict != comparison.verdict:
+        on_test = texts["recommendation"][f"on_test_{baseline.on_test.verdict}"]
+        sentences.append(on_test.format(**_of_comparison(baseline.on_test, metric, texts)))
+    if best and best.verdict not in ("alike", comparison.verdict):
+        of_best = texts["recommendation"][f"best_on_test_{best.verdict}"]
+        sentences.append(of_best.format(**_of_comparison(best, metric, texts)))
+    return " ".join(sentences)
 
 
 def say_comparison(comparison: Comparison | None, metric: Metric, texts: Texts) -> str:
@@ -333,20 +340,30 @@ def say_comparison(comparison: Comparison | None, metric: Metric, texts: Texts) 
 def _what_follows(compared: Sequence[tuple[Baseline, Comparison]], parameters: int, texts: Texts) -> list[str]:
     """The weightiest conclusion from the baselines beside a network of so many parameters, one at most."""
     sentences = texts["recommendation"]
-    verdicts = {baseline.name: comparison.verdict for baseline, comparison in compared}
-    if verdicts.get("constant", "worse") != "worse":
-        return [sentences["nothing_shown"]]
+    verdicts = {baseline.name: _verdict(baseline, comparison) for baseline, comparison in compared}
     for name, key in (("linear model", "linear_is_better"), ("narrow network", "narrow_is_better")):
         if verdicts.get(name) == "better":
             return [sentences[key]]
-    if set(verdicts.values()) == {"worse"}:
-        return [sentences["baselines_worse"]]
+    if verdicts.get("constant", "worse") in ("alike", "better"):
+        return [sentences["nothing_shown"]]
+    if set(verdicts.values()) <= {"worse", "worse than the best"}:
+        return [sentences["baselines_worse" if set(verdicts.values()) == {"worse"} else "best_seed_is_better"]]
     alike = [baseline for baseline, _ in compared if verdicts[baseline.name] == "alike"]
     smallest = min(alike, key=lambda baseline: baseline.parameters)
     if smallest.parameters > parameters:
         return []
     key = "same_size_is_alike" if smallest.parameters == parameters else "smaller_is_alike"
     return [sentences[key].format(baseline=name_baseline(smallest, texts))]
+
+
+def _verdict(baseline: Baseline, comparison: Comparison) -> str:
+    """Of the comparison; one of seeds that differ by much does not say what the best validated of them is worth."""
+    best = baseline.best_on_test
+    return (
+        "worse than the best"
+        if comparison.verdict == "alike" and best and best.verdict == "worse"
+        else comparison.verdict
+    )
 
 
 def name_baseline(baseline: Baseline, texts: Texts) -> str:
@@ -407,7 +424,9 @@ def say_statuses(runs: pl.DataFrame, texts: Texts) -> str:
     counts = sorted(
         runs.select(status=ended)["status"].value_counts().iter_rows(), key=lambda pair: (-pair[1], pair[0])
     )
-    return ", ".join(f"{texts['status'][status]} {count}" for status, count in counts)
+    return ", ".join(
+        texts["answer"]["ended"].format(status=texts["status"][status], count=count) for status, count in counts
+    )
 
 
 def data_name(study: Study) -> str:

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 
 from nucleate._files import read_json, write_json
@@ -141,6 +141,15 @@ def hold_against_baselines(
     networks = [partial(outputs_of, study.network(run, "best")) for run in runs]
     contenders = [constant(problem), linear(problem), *([] if narrow is None else [narrow])]
     baselines = hold_against(problem, networks, contenders, varies=len(runs) > 1)
+    if best is not None and len(runs) > 1:
+        alone = hold_against(
+            problem,
+            [networks[list(runs).index(best)]],
+            [replace(contender, seeds=contender.seeds[:1]) for contender in contenders],
+        )
+        baselines = tuple(
+            replace(baseline, best_on_test=one.on_test) for baseline, one in zip(baselines, alone, strict=True)
+        )
     if best is None:
         return baselines, None
     outputs = outputs_of(study.network(best, "best"), problem.test.x)
