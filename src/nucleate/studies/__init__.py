@@ -5,7 +5,7 @@ from nucleate.studies.findings import Cell, Findings, judge_study, recommended_r
 from nucleate.studies.folder import At, DamagedError, Study, checkpoint_file, model_file, snapshots_file
 from nucleate.studies.formats import snapshots_to_bytes
 from nucleate.studies.judgement import Judgement, Standing, load_judgement, save_judgement
-from nucleate.studies.keeper import ChunkResult, Keeper, keep
+from nucleate.studies.keeper import ChunkResult, Keeper, keep, refuse_foreign
 from nucleate.studies.plan import Chunk, Plan, PlannedRun
 from nucleate.studies.spec import StudySpec, make_spec, read_spec
 from nucleate.studies.summary import FAILED, LEARNED, STUCK, finished_runs, measured_layers, summarize
@@ -37,6 +37,7 @@ __all__ = [
     "model_file",
     "read_spec",
     "recommended_run",
+    "refuse_foreign",
     "save_judgement",
     "snapshots_file",
     "snapshots_to_bytes",

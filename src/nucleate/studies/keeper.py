@@ -189,7 +189,7 @@ def keep(path: str | Path, spec: StudySpec, problem: Problem, *, with_problem: b
     """
     path = Path(path)
     wanted = _study_of(path, spec, problem)
-    _refuse_foreign(path)
+    refuse_foreign(path)
     make_folder(path)
     with _owned(path):
         study, begun = wanted, _begun(path, wanted)
@@ -320,7 +320,18 @@ def _refuse_what_is_in_the_way(study: Study) -> None:
                     raise StudyError(f"{entry.path} is in the way, for the study has no such chunk; move it away.")
 
 
-def _refuse_foreign(path: Path) -> None:
+def refuse_foreign(path: Path) -> None:
+    """Refuse what cannot be, or become, a study's folder, before any work is done.
+
+    Parameters
+    ----------
+    path : Path
+
+    Raises
+    ------
+    StudyError
+        If other files are there, or files of a study without its spec.
+    """
     if (path / SPEC).exists() or not path.exists():
         return
     ours = (*FOLDERS, PROBLEM, DATA, JUDGEMENT, _LOCK, _OWNER)

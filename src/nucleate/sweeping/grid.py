@@ -11,7 +11,7 @@ from nucleate.devices import check_device
 from nucleate.errors import SpecError
 from nucleate.problems import FORM_FIELDS, Problem, describe_data
 from nucleate.problems.files import name_of
-from nucleate.studies import Study, StudySpec, make_spec
+from nucleate.studies import Study, StudySpec, make_spec, refuse_foreign
 from nucleate.sweeping.executors import Executor
 from nucleate.sweeping.progress import show_progress
 from nucleate.sweeping.runner import run_study
@@ -97,6 +97,7 @@ def sweep(
             raise SpecError("A study reads its data again, and standard input (-) is gone then; name a file.")
         problem = spec.load_problem()
     out = study_folder(spec) if out is None else out
+    refuse_foreign(Path(out))
     check_folder(out)
     with_problem = isinstance(data, Problem)
     if not progress:
