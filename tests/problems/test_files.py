@@ -152,6 +152,19 @@ def test_what_says_nothing_of_a_file_is_refused(tmp_path, name, form):
         read_table(tmp_path / name, Form(**form))
 
 
+def test_an_encrypted_npz_is_refused(tmp_path):
+    np.savez(tmp_path / "data.npz", x=np.eye(3), y=np.ones(3))
+    content = bytearray((tmp_path / "data.npz").read_bytes())
+    for mark, place in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        at = content.find(mark)
+        while at >= 0:
+            content[at + place] |= 1
+            at = content.find(mark, at + 1)
+    (tmp_path / "data.npz").write_bytes(content)
+    with pytest.raises(DataError, match=r"data\.npz.*encrypted"):
+        read_table(tmp_path / "data.npz")
+
+
 @pytest.mark.parametrize("shape", [(10**12, 3), (10**30, 3)])
 def test_an_npz_that_declares_more_than_it_holds_is_refused_before_memory_is_taken(tmp_path, shape):
     with zipfile.ZipFile(tmp_path / "data.npz", "w") as archive:
