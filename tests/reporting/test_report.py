@@ -175,6 +175,12 @@ def kept_with(folder, reduction, **changes):
     return Reader(report(folder, out=folder / "page.html").read_text("utf-8"))
 
 
+@pytest.mark.parametrize(("after", "said"), [(0.96e-3, "(not faster)"), (0.5e-3, "(2.0 times as fast)")])
+def test_a_network_is_called_faster_beyond_the_noise_of_timing_alone(study, reduction, tmp_path, after, said):
+    timed = replace(reduction, inference=replace(reduction.inference, before=1e-3, after=after))
+    assert said in kept_with(copied(study, tmp_path), timed).text
+
+
 def test_the_reduction_kept_in_the_folder_is_shown_before_and_after(study, reduction, tmp_path):
     page = kept_with(copied(study, tmp_path), reduction)
     assert (

@@ -178,7 +178,8 @@ def _size(findings: Findings, reduction: Reduction | None, texts: Texts) -> str:
         return texts["answer"]["reduced"].format(**fields)
     time = reduction.inference
     fields |= {"time_before": say_milliseconds(time.before), "time_after": say_milliseconds(time.after)}
-    return texts["answer"]["reduced_faster"].format(**fields, times=say_times(time.before / time.after))
+    key = "reduced_faster" if reduction.is_faster else "reduced_not_faster"
+    return texts["answer"][key].format(**fields, times=say_times(time.before / time.after))
 
 
 def _error(findings: Findings, texts: Texts) -> str:
