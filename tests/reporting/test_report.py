@@ -358,3 +358,10 @@ def test_of_many_runs_the_first_seeds_are_drawn_and_it_says_so(lang, said, tmp_p
     page = Reader(report(study, lang=lang, out=tmp_path / "page.html").read_text("utf-8"))
     assert said in page.text
     assert [len(cell["curves"]) for cell in page.data["cells"]] == [3, 3]
+
+
+def test_a_page_without_the_kept_comparisons_says_so(study, tmp_path):
+    folder = copied(study, tmp_path)
+    (folder / "judgement.json").unlink()
+    with pytest.warns(UserWarning, match="The page does without a narrow network: .* the same sweep makes it again"):
+        report(folder, out=tmp_path / "page.html")

@@ -111,6 +111,13 @@ def _contents(study: Study, lang: str, texts: dict[str, dict[str, str]]) -> dict
     findings = study_findings(study)
     if findings is None:
         return {"findings": None}
+    judged = findings.judgement
+    if judged is not None and judged.lacks_narrow == "untrained" and not study.missing:
+        warnings.warn(
+            f"The page does without a narrow network: what {study.path} kept of its comparisons is not there or is of "
+            "other results; the same sweep makes it again.",
+            stacklevel=2,
+        )
     contents = {
         "findings": findings,
         "about": sentences.about(study, texts),
@@ -131,7 +138,7 @@ def _contents(study: Study, lang: str, texts: dict[str, dict[str, str]]) -> dict
         "metric": sentences.name_metric(findings.metric, texts),
         "say_metric": partial(sentences.say_metric, findings.metric),
         "statuses": sentences.say_statuses(study.results, texts),
-        "judgement": findings.judgement,
+        "judgement": judged,
         "recommended": None,
         "say_comparison": partial(sentences.say_comparison, metric=findings.metric, texts=texts),
     }
