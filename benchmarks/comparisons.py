@@ -1,0 +1,54 @@
+"""How often two kinds of models that are equally good are told apart, where 5 % is stated.
+
+    make bench BENCHMARK=comparisons
+
+Both kinds are drawn alike, so that any difference is chance: of each seed errors (or right labels) that rows have in
+part in common, and a skill of the seed's own. `nucleate.baselines` compares them as it compares the cells of a study.
+"""
+
+import argparse
+
+import numpy as np
+
+from nucleate.baselines import Entrant, compare_entrants, judge
+from nucleate.problems import ACCURACY, RMSE
+
+CELLS = [(40, 1), (200, 1), (40, 2), (40, 5), (60, 3), (200, 2), (200, 3), (200, 5)]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--pairs", type=int, default=1500)
+    given = parser.parse_args()
+    print("| rows | seeds | RMSE | accuracy |\n|---|---|---|---|")
+    for rows, seeds in CELLS:
+        shares = [told_apart(draw, rows, seeds, given.pairs) for draw in (errors, labels)]
+        print(f"| {rows} | {seeds} | {shares[0]:.1%} | {shares[1]:.1%} |", flush=True)
+
+
+def told_apart(draw, rows: int, seeds: int, pairs: int) -> float:
+    """The share of the pairs of models that are called better or worse."""
+    random, told = np.random.default_rng(rows + seeds), 0
+    for _ in range(pairs):
+        metric, true, models = draw(random, rows, seeds)
+        entrants = [Entrant([judge(metric, predicted, true) for predicted in model]) for model in models]
+        told += compare_entrants(metric, rows, *entrants).verdict != "alike"
+    return told / pairs
+
+
+def errors(random: np.random.Generator, rows: int, seeds: int):
+    """Normal errors around zero; some rows are hard for all, and half of each error is common to all."""
+    hard, common = np.exp(0.5 * random.standard_normal((rows, 1))), random.standard_normal((rows, 1))
+    skill = np.exp(0.1 * random.standard_normal((2, seeds, 1, 1)))
+    return RMSE, np.zeros((rows, 1)), skill * hard * (common + random.standard_normal((2, seeds, rows, 1))) / 2**0.5
+
+
+def labels(random: np.random.Generator, rows: int, seeds: int):
+    """Labels of which half are easy for all, and the others right in about one case of two."""
+    chance = 0.5 + 0.1 * random.standard_normal((2, seeds, 1))
+    right = (random.random(rows) < 0.5) | (random.random((2, seeds, rows)) < chance)
+    return ACCURACY, np.eye(2)[np.zeros(rows, int)], np.eye(2)[np.where(right, 0, 1)]
+
+
+if __name__ == "__main__":
+    main()
