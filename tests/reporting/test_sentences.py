@@ -16,6 +16,7 @@ from nucleate.reporting.sentences import (
     limits,
     load_texts,
     recommendation,
+    say_further,
     say_times,
 )
 from nucleate.studies import study_findings
@@ -218,6 +219,14 @@ def test_the_advice_of_command_and_page_is_the_same(monkeypatch):
 @pytest.mark.parametrize(("ratio", "said"), [(1.04, "1.0"), (5.51, "5.5"), (9.96, "10"), (123.4, "123")])
 def test_times_are_for_people(ratio, said):
     assert say_times(ratio) == said
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [("balanced_accuracy", 0.78333, "78.3 %"), ("log_loss", 0.5161, "0.5161"), ("r2", 0.5, "0.5")],
+)
+def test_a_share_is_a_percentage_also_among_the_further_metrics(name, value, said):
+    assert say_further(name, value) == said
 
 
 def test_a_small_start_that_is_worse_is_told_as_such(monkeypatch):

@@ -90,6 +90,7 @@ def _page(study: Study, lang: str, texts: dict[str, dict[str, str]]) -> str:
         js=(page / "page.js").read_text("utf-8"),
         plotly=get_plotlyjs(),
         say=sentences.say,
+        say_further=sentences.say_further,
         say_neurons=sentences.say_neurons,
         say_widths=sentences.say_widths,
         say_share=sentences.say_share,

@@ -12,7 +12,7 @@ import polars as pl
 from nucleate._wording import choose_one
 from nucleate.baselines import Baseline, Comparison
 from nucleate.errors import NucleateError, StudyError
-from nucleate.problems import Metric
+from nucleate.problems import LOSSES, Metric
 from nucleate.reduction import Reduction
 from nucleate.studies import FAILED, Cell, Findings, Judgement, Study, load_judgement, study_findings
 
@@ -87,6 +87,12 @@ def say_metric(metric: Metric, value: float) -> str:
     if not math.isfinite(value):
         return "—"
     return f"{100 * value:.1f} %" if metric.is_share else f"{value:#.4g}".rstrip(".")
+
+
+def say_further(name: str, value: float) -> str:
+    """A further metric, of which a study keeps the name alone: a share as a percentage, another as it is."""
+    shares = [metric for loss in LOSSES.values() for metric in loss.further if metric.is_share]
+    return next((say_metric(metric, value) for metric in shares if metric.name == name), say(value))
 
 
 def name_metric(metric: Metric, texts: Texts) -> str:
