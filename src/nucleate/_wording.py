@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 _SHOWN = 3
 _LONGEST = 60
 _CLOSE = 0.75
-# Control characters of both sets, those that turn the direction of text, line separators and lone surrogates.
-_UNSAFE = re.compile("[\\x00-\\x1f\\x7f-\\x9f\\u061c\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069\\ud800-\\udfff]")
+UNSAFE = re.compile("[\\x00-\\x1f\\x7f-\\x9f\\u061c\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069\\ud800-\\udfff]")
+"""Control characters of both sets, those that turn the direction of text, line separators and lone surrogates."""
 
 _IN_PYTHON = re.compile(r" \(in Python ([^)]*)\)")
 _FLAG = re.compile(r"(?<=[\s(])--([a-z][a-z-]*)")
@@ -35,7 +35,7 @@ def plain(text: str) -> str:
     >>> plain("a\x1b[31m\n\u202eb")
     'a\\x1b[31m\\n\\u202eb'
     """
-    return _UNSAFE.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+    return UNSAFE.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def shown(value: object) -> str:

@@ -3,7 +3,6 @@
 import json
 import math
 import os
-import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -11,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nucleate._wording import plain
+from nucleate._wording import UNSAFE, plain
 
 if TYPE_CHECKING:
     import polars as pl
@@ -26,8 +25,6 @@ if TYPE_CHECKING:
 _MOST_ROWS = 40
 _MOST_COMPONENTS = 6
 _WIDE = 10_000
-# What JSON may hold as it is, and a terminal should not.
-_UNPRINTABLE = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def say(text: object, *, aside: bool = False) -> None:
@@ -42,7 +39,7 @@ def json_line(content: Mapping[str, Any]) -> str:
     '{"loss": null, "name": "\\\\u009b2J"}\\n'
     """
     text = json.dumps(_finite(content), ensure_ascii=False, allow_nan=False)
-    return _UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text) + "\n"
+    return UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", text) + "\n"
 
 
 def print_json(content: Mapping[str, Any]) -> None:

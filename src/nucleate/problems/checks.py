@@ -127,9 +127,14 @@ def constant_columns(table: pl.DataFrame) -> list[str]:
     return [name for name in table.columns if still[name]]
 
 
+def stripped(raw: pl.Series) -> pl.Series:
+    """Texts without the spaces around them."""
+    return raw.str.strip_chars() if raw.dtype == pl.String else raw
+
+
 def distinct_values(raw: pl.Series) -> int:
     """How many different texts or other values a column has; spaces around texts do not count, nor does a gap."""
-    return (raw.str.strip_chars() if raw.dtype == pl.String else raw).drop_nulls().n_unique()
+    return stripped(raw).drop_nulls().n_unique()
 
 
 def input_kinds(inputs: pl.DataFrame) -> dict[str, Kind]:
@@ -168,8 +173,12 @@ def _is_text_of_dates(raw: pl.Series) -> bool:
 
 def odd_one_out(raw: pl.Series) -> str:
     """A clause to append with a value that keeps a column made mostly of numbers from being numeric."""
-    no_number = raw.filter(raw.cast(pl.String).cast(pl.Float64, strict=False).is_null())
+    no_number = _numberless(raw)
     return f", of which {no_number[0]!r} is not a number" if 0 < len(no_number) < len(raw) / 2 else ""
+
+
+def _numberless(raw: pl.Series) -> pl.Series:
+    return raw.filter(raw.cast(pl.String).cast(pl.Float64, strict=False).is_null())
 
 
 MAX_CLASSES = 20
@@ -294,7 +303,7 @@ def target_kinds(targets: pl.DataFrame, loss: Loss) -> Mapping[str, Kind]:
         return {targets.columns[0]: "categorical"}
     for raw in targets:
         if kinds[raw.name] == "categorical":
-            numberless = raw.filter(raw.cast(pl.String).cast(pl.Float64, strict=False).is_null())
+            numberless = _numberless(raw)
             example = numberless[0] if len(numberless) else raw[0]
             raise DataError(
                 f"Target column {raw.name!r} is not numeric (it holds {example!r}), as regression needs. Make it "

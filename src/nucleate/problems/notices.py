@@ -9,8 +9,7 @@ import polars as pl
 from jaxtyping import Bool, Float, Int
 
 from nucleate._wording import name_columns
-from nucleate.problems.checks import numbers_in
-from nucleate.problems.preprocessing import stripped
+from nucleate.problems.checks import numbers_in, stripped
 
 FEW_ROWS = 10
 """With fewer rows any two columns may agree by chance."""
