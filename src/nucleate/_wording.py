@@ -140,7 +140,7 @@ def name_rows(rows: "Bool[np.ndarray, ' n']") -> str:
     ('row 2', 'rows 1, 2, 3 and 3 more')
     """
     numbers = rows.nonzero()[0] + 1
-    return f"row{'' if len(numbers) == 1 else 's'} {_listed(map(str, numbers))}"
+    return f"row{'' if len(numbers) == 1 else 's'} {listed(map(str, numbers))}"
 
 
 def name_columns(names: Iterable[str]) -> str:
@@ -149,7 +149,7 @@ def name_columns(names: Iterable[str]) -> str:
     ("column 'a'", "columns 'a', 'b', 'c' and 2 more")
     """
     quoted = [repr(name) for name in names]
-    return f"column{'' if len(quoted) == 1 else 's'} {_listed(quoted)}"
+    return f"column{'' if len(quoted) == 1 else 's'} {listed(quoted)}"
 
 
 def did_you_mean(word: object, choices: Iterable[str]) -> str:
@@ -183,7 +183,12 @@ def say_error(error: BaseException) -> str:
     return f"{type(error).__name__}: {said}" if said else type(error).__name__
 
 
-def _listed(items: Iterable[str]) -> str:
+def listed(items: Iterable[str]) -> str:
+    """The first three, and how many more there are.
+
+    >>> listed("ab"), listed("abcde")
+    ('a, b', 'a, b, c and 2 more')
+    """
     first = list(items)
     more = f" and {len(first) - _SHOWN} more" if len(first) > _SHOWN else ""
     return ", ".join(first[:_SHOWN]) + more
