@@ -183,6 +183,15 @@ def say_error(error: BaseException) -> str:
     return f"{type(error).__name__}: {said}" if said else type(error).__name__
 
 
+def first_line(error: object) -> str:
+    """Of what an error says, or its kind where it says nothing.
+
+    >>> first_line(ValueError("two\\nlines")), first_line(ValueError())
+    ('two', 'ValueError')
+    """
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
 def listed(items: Iterable[str]) -> str:
     """The first three, and how many more there are.
 

@@ -156,8 +156,8 @@ def input_kinds(inputs: pl.DataFrame) -> dict[str, Kind]:
         if values > max(1, len(inputs) / 2):
             raise DataError(
                 f"Column {name!r} is text with {values} different values in {len(inputs)} training rows"
-                f"{odd_one_out(inputs[name])}. If it is a name or an identifier, leave it out: --without "
-                f"{shlex.quote(name)} (in Python without={name!r}). Otherwise make it numeric, or group its values."
+                f"{odd_one_out(inputs[name])}. If it is a name or an identifier, {leave_out(name)} Otherwise make "
+                "it numeric, or group its values."
             )
     kinds |= dict.fromkeys(constant_columns(inputs), "constant")
     if set(kinds.values()) == {"constant"}:
@@ -165,6 +165,11 @@ def input_kinds(inputs: pl.DataFrame) -> dict[str, Kind]:
             f"Input {name_columns(kinds)} never {'varies' if len(kinds) == 1 else 'vary'}; add one that does."
         )
     return kinds
+
+
+def leave_out(name: str) -> str:
+    """How to do without a column, at the end of a sentence."""
+    return f"leave it out: --without {shlex.quote(name)} (in Python without={name!r})."
 
 
 def _is_text_of_dates(raw: pl.Series) -> bool:
