@@ -90,6 +90,11 @@ class Cell:
         return self.trained > 0 and self.learned == 0
 
     @property
+    def learned_in_part(self) -> bool:
+        """Whether some runs left their plateau, and others did not or failed."""
+        return 0 < self.learned < len(self.runs)
+
+    @property
     def condensed(self) -> bool:
         """Whether most of the runs that left their plateau condensed."""
         return 2 * self.condensed_runs > self.learned

@@ -25,6 +25,7 @@ from nucleate.observe import Snapshot
 from nucleate.problems import METRICS, Loss, Metric, Preprocessing, Problem
 from nucleate.studies import tables
 from nucleate.studies.formats import problem_from_bytes, snapshots_from_bytes, split_hash
+from nucleate.studies.places import PROBLEM, SPEC, At, chunk_file, model_file, snapshots_file
 from nucleate.studies.plan import Chunk, Plan
 from nucleate.studies.spec import NameOnly, StudySpec
 from nucleate.studies.table_checks import check_table
@@ -32,11 +33,6 @@ from nucleate.training import READING, evaluation_steps
 
 FORMAT = "nucleate study 2"
 _FIRST_FORMAT = "nucleate study 1"
-TABLES = ("results", "trajectories", "forecasts")
-FOLDERS = (*TABLES, "weights", "snapshots", "checkpoints")
-SPEC, PROBLEM, DATA = "spec.json", "problem.safetensors", "data.json"
-At = Literal["initial", "final", "best"]
-"""When in a run: at its start, at its last evaluation, and at the one with the lowest validation loss."""
 
 
 class DamagedError(StudyError):
@@ -608,54 +604,6 @@ def _refuse_other_format(path: Path, written: Any, content: bytes) -> None:
 def unreadable(file: Path, error: OSError) -> StudyError:
     """What is raised for a file of a study that cannot be read."""
     return StudyError(f"{file} cannot be read ({why_unreadable(error)}); check its rights, or move it away.")
-
-
-def chunk_file(table: str, chunk: int) -> str:
-    """Where in the folder a chunk's rows of a table are."""
-    return f"{table}/chunk-{chunk:05d}.parquet"
-
-
-def checkpoint_file(chunk: int) -> str:
-    """Where in the folder the state of an unfinished chunk is.
-
-    Parameters
-    ----------
-    chunk : int
-
-    Returns
-    -------
-    str
-    """
-    return f"checkpoints/chunk-{chunk:05d}.safetensors"
-
-
-def snapshots_file(run: int) -> str:
-    """Where in the folder a run's snapshots are.
-
-    Parameters
-    ----------
-    run : int
-
-    Returns
-    -------
-    str
-    """
-    return f"snapshots/run-{run:05d}.safetensors"
-
-
-def model_file(run: int, at: At) -> str:
-    """Where in the folder a run's model is.
-
-    Parameters
-    ----------
-    run : int
-    at : {"initial", "final", "best"}
-
-    Returns
-    -------
-    str
-    """
-    return f"weights/run-{run:05d}-{at}.safetensors"
 
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:

@@ -25,8 +25,8 @@ from nucleate.models import outputs_of
 from nucleate.problems import Problem, Split
 from nucleate.studies.folder import Study
 from nucleate.studies.formats import split_hash
+from nucleate.studies.places import JUDGEMENT
 
-JUDGEMENT = "judgement.json"
 _FORMAT = "nucleate judgement 1"
 
 

@@ -33,23 +33,21 @@ from nucleate.errors import ArchitectureError, StudyError
 from nucleate.models import count_parameters
 from nucleate.observe import layers_of
 from nucleate.problems import Problem
-from nucleate.studies.folder import (
+from nucleate.studies.folder import DamagedError, Study, unreadable
+from nucleate.studies.formats import PARTS, problem_to_bytes, split_hash
+from nucleate.studies.places import (
     DATA,
     FOLDERS,
+    JUDGEMENT,
     PROBLEM,
     SPEC,
     TABLES,
     At,
-    DamagedError,
-    Study,
     checkpoint_file,
     chunk_file,
     model_file,
     snapshots_file,
-    unreadable,
 )
-from nucleate.studies.formats import PARTS, problem_to_bytes, split_hash
-from nucleate.studies.judgement import JUDGEMENT
 from nucleate.studies.plan import Chunk, Plan
 from nucleate.studies.spec import StudySpec
 from nucleate.studies.tables import table_to_bytes
