@@ -13,7 +13,7 @@ from jaxtyping import Bool, Int
 from nucleate._files import read_sealed, why_unreadable
 from nucleate._wording import first_line, name_rows
 from nucleate.errors import ArchitectureError, DataError, NucleateError
-from nucleate.exports.graph import Session
+from nucleate.exports.session import Session
 from nucleate.models import outputs_of
 from nucleate.network import Network, read_metadata
 from nucleate.problems import CROSS_ENTROPY, SQUARED, Preprocessing, get_loss
