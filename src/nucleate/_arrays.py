@@ -7,12 +7,10 @@ import numpy as np
 from jaxtyping import Float
 
 from nucleate._wording import say_error
-from nucleate.errors import ArchitectureError, NucleateError
+from nucleate.errors import ArchitectureError
 
 
-def real_array(
-    name: str, values: Any, *, rank: int | None = None, error: type[NucleateError] = ArchitectureError
-) -> Float[np.ndarray, "..."]:
+def real_array(name: str, values: Any, *, rank: int | None = None) -> Float[np.ndarray, "..."]:
     """The values as a NumPy array of float64.
 
     Parameters
@@ -23,8 +21,6 @@ def real_array(
         Lists, tables, tensors and whole numbers too.
     rank : int, optional
         The number of axes they must have.
-    error : type
-        What is raised.
 
     Returns
     -------
@@ -33,7 +29,7 @@ def real_array(
     Raises
     ------
     ArchitectureError
-        Or what is given as ``error``: if they are no real numbers, are masked in part, or have other axes.
+        If they are no real numbers, are masked in part, or have other axes.
 
     Examples
     --------
@@ -49,13 +45,15 @@ def real_array(
             raise TypeError(f"its dtype is {given.dtype}")
         array = np.asarray(given, np.float64)
     except Exception as failure:
-        raise error(
+        raise ArchitectureError(
             f"{name} is not an array of real numbers ({say_error(failure)[:160]}); give one, such as a NumPy array."
         ) from None
     if np.ma.is_masked(values):
-        raise error(f"{name} is masked in {int(np.ma.getmaskarray(values).sum())} places; fill them or leave them out.")
+        raise ArchitectureError(
+            f"{name} is masked in {int(np.ma.getmaskarray(values).sum())} places; fill them or leave them out."
+        )
     if rank is not None and array.ndim != rank:
-        raise error(f"{name} has {array.ndim} axes; expected {rank}.")
+        raise ArchitectureError(f"{name} has {array.ndim} axes; expected {rank}.")
     return array
 
 

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 _SHOWN = 3
 _LONGEST = 60
 _CLOSE = 0.75
-# Control characters of both sets, those that turn the direction of text, line separators and lone surrogates.
-_UNSAFE = re.compile("[\\x00-\\x1f\\x7f-\\x9f\\u061c\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069\\ud800-\\udfff]")
+UNSAFE = re.compile("[\\x00-\\x1f\\x7f-\\x9f\\u061c\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069\\ud800-\\udfff]")
+"""Control characters of both sets, those that turn the direction of text, line separators and lone surrogates."""
 
 _IN_PYTHON = re.compile(r" \(in Python ([^)]*)\)")
 _FLAG = re.compile(r"(?<=[\s(])--([a-z][a-z-]*)")
@@ -35,7 +35,7 @@ def plain(text: str) -> str:
     >>> plain("a\x1b[31m\n\u202eb")
     'a\\x1b[31m\\n\\u202eb'
     """
-    return _UNSAFE.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+    return UNSAFE.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def shown(value: object) -> str:
@@ -140,7 +140,7 @@ def name_rows(rows: "Bool[np.ndarray, ' n']") -> str:
     ('row 2', 'rows 1, 2, 3 and 3 more')
     """
     numbers = rows.nonzero()[0] + 1
-    return f"row{'' if len(numbers) == 1 else 's'} {_listed(map(str, numbers))}"
+    return f"row{'' if len(numbers) == 1 else 's'} {listed(map(str, numbers))}"
 
 
 def name_columns(names: Iterable[str]) -> str:
@@ -149,7 +149,7 @@ def name_columns(names: Iterable[str]) -> str:
     ("column 'a'", "columns 'a', 'b', 'c' and 2 more")
     """
     quoted = [repr(name) for name in names]
-    return f"column{'' if len(quoted) == 1 else 's'} {_listed(quoted)}"
+    return f"column{'' if len(quoted) == 1 else 's'} {listed(quoted)}"
 
 
 def did_you_mean(word: object, choices: Iterable[str]) -> str:
@@ -183,7 +183,21 @@ def say_error(error: BaseException) -> str:
     return f"{type(error).__name__}: {said}" if said else type(error).__name__
 
 
-def _listed(items: Iterable[str]) -> str:
+def first_line(error: object) -> str:
+    """Of what an error says, or its kind where it says nothing.
+
+    >>> first_line(ValueError("two\\nlines")), first_line(ValueError())
+    ('two', 'ValueError')
+    """
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def listed(items: Iterable[str]) -> str:
+    """The first three, and how many more there are.
+
+    >>> listed("ab"), listed("abcde")
+    ('a, b', 'a, b, c and 2 more')
+    """
     first = list(items)
     more = f" and {len(first) - _SHOWN} more" if len(first) > _SHOWN else ""
     return ", ".join(first[:_SHOWN]) + more

@@ -110,6 +110,7 @@ def test_every_cell_can_be_chosen_and_every_run_is_in_the_table(study, pages):
     chosen = [attributes["data-cell"] for tag, attributes in page.tags if "data-cell" in attributes]
     assert sorted(chosen) == sorted([str(cell) for cell in range(6)] * 2)
     labels = [attributes.get("aria-label", "") for tag, attributes in page.tags if tag == "button"]
+    assert len(labels) >= 6
     assert all(
         re.search(r"gain [\d.]+, learning rate [\d.]+: [\d.]+ effective neurons of \d+", label) for label in labels
     )
@@ -310,7 +311,7 @@ def test_a_model_that_is_no_network_has_a_page_with_its_layers_by_name(tmp_path)
     assert "Networks with 6 hidden neurons (model gated) learn" in page.text
     assert "Hidden layer gated, 6 neurons" in page.text
     assert page.data["names"] == ["gated"]
-    assert all(cell["snapshots"] for cell in page.data["cells"])
+    assert [len(cell["snapshots"]) > 0 for cell in page.data["cells"]] == [True, True]
 
 
 def test_a_model_without_measured_layers_is_one_sentence(tmp_path):

@@ -1,6 +1,6 @@
 """What a network is held against: a constant, a linear model, a narrow network; and whether a difference is one."""
 
-from nucleate.baselines.comparison import Comparison, Entrant, Judged, compare, compare_entrants, judge
+from nucleate.baselines.comparison import Comparison, Entrant, Judged, compare, compare_entrants, judge, judge_outputs
 from nucleate.baselines.models import (
     Baseline,
     Contender,
@@ -29,6 +29,7 @@ __all__ = [
     "further_metrics",
     "hold_against",
     "judge",
+    "judge_outputs",
     "linear",
     "linear_model",
     "narrow",

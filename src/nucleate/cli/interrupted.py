@@ -35,9 +35,9 @@ def sentence(number: signal.Signals) -> str:
 
 def say_interrupted(number: signal.Signals) -> None:
     """On standard error, and under ``--json`` as an object on standard output, past Python's buffers."""
-    said = ascii(sentence(number))[1:-1] if not sentence(number).isprintable() else sentence(number)
-    at_terminal = os.isatty(2)
-    write(2, f"{_SHOW_CURSOR if at_terminal else ''}\nnucleate: {said}\n")
+    said = sentence(number)
+    shown = said if said.isprintable() else ascii(said)[1:-1]
+    write(2, f"{_SHOW_CURSOR if os.isatty(2) else ''}\nnucleate: {shown}\n")
     if "--json" in sys.argv and not _has_answered:
-        error = {"kind": "Interrupted", "message": sentence(number), "exit_code": 128 + number}
+        error = {"kind": "Interrupted", "message": said, "exit_code": 128 + number}
         write(1, json.dumps({"error": error}) + "\n")

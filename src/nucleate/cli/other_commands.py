@@ -118,12 +118,12 @@ def problems(
             print_json(content | {"problem": shape, "refused": found.refused or None})
             return
         for line in lines_of(found.columns):
-            print(line)
+            say(line)
         for note in found.notes:
             # The refusal says again what the cells are that it is about.
             if note not in found.refused:
-                print(f"Note: {note}")
-        print(found.problem or f"Training would refuse these data. {found.refused}")
+                say(f"Note: {note}")
+        say(found.problem or f"Training would refuse these data. {found.refused}")
         return
     rows = [problem._asdict() for problem in describe_problems()]
     if json:

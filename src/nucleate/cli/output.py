@@ -3,7 +3,6 @@
 import json
 import math
 import os
-import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -11,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nucleate._wording import plain
+from nucleate._wording import UNSAFE, plain
 
 if TYPE_CHECKING:
     import polars as pl
@@ -23,11 +22,9 @@ if TYPE_CHECKING:
     from nucleate.studies import Study, StudySpec
     from nucleate.sweeping import Outlook, Recommendation
 
-_MOST_ROWS = 40
+_MOST_ROWS, _OF_A_RUN = 40, 16
 _MOST_COMPONENTS = 6
 _WIDE = 10_000
-# What JSON may hold as it is, and a terminal should not.
-_UNPRINTABLE = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def say(text: object, *, aside: bool = False) -> None:
@@ -42,7 +39,7 @@ def json_line(content: Mapping[str, Any]) -> str:
     '{"loss": null, "name": "\\\\u009b2J"}\\n'
     """
     text = json.dumps(_finite(content), ensure_ascii=False, allow_nan=False)
-    return _UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text) + "\n"
+    return UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", text) + "\n"
 
 
 def print_json(content: Mapping[str, Any]) -> None:
@@ -68,7 +65,7 @@ def say_data(problem: "Problem") -> None:
     from nucleate.problems import describe_data
 
     for line in describe_data(problem):
-        print(line, file=sys.stderr)
+        say(line, aside=True)
 
 
 def print_problems(rows: Iterable[Mapping[str, Any]]) -> None:
@@ -185,12 +182,12 @@ def comparison_as_json(comparison: "Comparison | None") -> dict[str, Any] | None
     return None if comparison is None else asdict(comparison) | {"verdict": comparison.verdict}
 
 
-def print_trajectory(study: "Study", rows: int = 16) -> None:
+def print_trajectory(study: "Study") -> None:
     """The time course of a study's only run."""
     from nucleate.studies import tables
 
     spec, trajectory, result = study.spec, study.trajectories, study.results.row(0, named=True)
-    chosen = sorted({round(index * (len(trajectory) - 1) / (rows - 1)) for index in range(rows)})
+    chosen = sorted({round(index * (len(trajectory) - 1) / (_OF_A_RUN - 1)) for index in range(_OF_A_RUN)})
     shown = ("effective_neurons", "directions", "condensed_pairs", "stable_rank", *(one.name for one in spec.measures))
     columns = [tables.measured(measure, layer) for measure in shown for layer in study.layers]
     table = trajectory.select(tables.STEP, tables.TRAIN_LOSS, tables.VALIDATION_LOSS, *columns)[chosen]

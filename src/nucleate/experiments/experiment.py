@@ -5,12 +5,12 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
-from numbers import Real
 from pathlib import Path
 from typing import Any, Generic, Literal, NamedTuple, Protocol, Self, TypeVar, get_args
 
 from matplotlib.figure import Figure
 
+from nucleate._arrays import is_real
 from nucleate._files import read_json, write_json
 from nucleate._fingerprints import fingerprint
 from nucleate._wording import say_error
@@ -52,7 +52,7 @@ class Criterion:
                 "'at most'."
             )
         threshold: Any = self.threshold
-        if isinstance(threshold, bool) or not isinstance(threshold, Real) or math.isnan(threshold):
+        if not is_real(threshold) or math.isnan(threshold):
             raise SpecError(
                 f"The criterion {self.quantity!r} has the threshold {self.threshold!r}; it must be a number, not NaN."
             )

@@ -6,13 +6,15 @@ from nucleate._lazy import loader
 
 if TYPE_CHECKING:
     from nucleate.exports.files import Export, check_export_path, export, time_inference
-    from nucleate.exports.graph import Session, has_onnx_form, onnx_bytes, raw_rows
+    from nucleate.exports.graph import has_onnx_form, onnx_bytes, raw_rows
     from nucleate.exports.predicting import Predictions, predict
+    from nucleate.exports.session import Session
 
 _HOMES = {
     "files": ("Export", "check_export_path", "export", "time_inference"),
-    "graph": ("Session", "has_onnx_form", "onnx_bytes", "raw_rows"),
+    "graph": ("has_onnx_form", "onnx_bytes", "raw_rows"),
     "predicting": ("Predictions", "predict"),
+    "session": ("Session",),
 }
 
 __all__ = [

@@ -12,7 +12,8 @@ from jaxtyping import Float
 from nucleate._files import check_file, write_atomically
 from nucleate._wording import say_error
 from nucleate.errors import NucleateError, SpecError
-from nucleate.exports.graph import Session, onnx_bytes, raw_rows, say_forms
+from nucleate.exports.graph import onnx_bytes, raw_rows, say_forms
+from nucleate.exports.session import Session
 from nucleate.models import outputs_of
 from nucleate.network import Network
 from nucleate.problems import IDENTITY, SOFTMAX, Loss, Problem

@@ -1,14 +1,12 @@
 """A network as an ONNX graph that takes raw rows and answers in the target's own terms."""
 
 import json
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 import polars as pl
 from jaxtyping import Float
 from onnx import TensorProto, helper, numpy_helper
@@ -19,7 +17,6 @@ from nucleate.errors import ArchitectureError
 from nucleate.network import Network
 from nucleate.problems import IDENTITY, SOFTMAX, Column, Loss, Preprocessing
 from nucleate.problems.cells import MISSING
-from nucleate.problems.checks import numbers_in, refuse_missing
 from nucleate.problems.spellings import spellings
 
 NUMBERS, TEXTS = "numbers", "texts"
@@ -29,7 +26,6 @@ _TEXT_OPSET, _TEXT_IR_VERSION = 20, 9
 """The first that match texts with patterns."""
 _SPACES = r"[\x{9}-\x{d}\x{85}\pZ]*"
 """What the reader strips."""
-_TIMED_CALLS = 30
 _FEW_WEIGHTS, _FAR = 512, 1e6
 """Up to so many first weights on numbers one product in double costs less than standardizing the rows before it; it is
 exact enough where no column's mean exceeds so many of its standard deviations."""
@@ -208,68 +204,6 @@ def onnx_bytes(
             "kinds, inputs and attributes of its nodes, which are those of onnx.ai/onnx/operators."
         ) from error
     return seal(model.SerializeToString())
-
-
-class Session:
-    """An ONNX file run by onnxruntime on one thread.
-
-    Parameters
-    ----------
-    content : bytes
-        The file's, as by `onnx_bytes`.
-    """
-
-    def __init__(self, content: bytes) -> None:
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-
-    @property
-    def metadata(self) -> dict[str, str]:
-        """What the file says of itself."""
-        known: dict[str, str] = self._session.get_modelmeta().custom_metadata_map
-        return known
-
-    def __call__(self, rows: pl.DataFrame) -> dict[str, np.ndarray]:
-        """The graph's outputs for raw rows, by name."""
-        names = [output.name for output in self._session.get_outputs()]
-        return dict(zip(names, self._session.run(names, self.feeds(rows)), strict=True))
-
-    def predictions(self, rows: pl.DataFrame) -> Float[np.ndarray, "n c"]:
-        """The predictions for raw rows, in the targets' own units, or class probabilities."""
-        answers = self(rows)
-        return answers["probabilities" if "probabilities" in answers else "prediction"]
-
-    def feeds(self, rows: pl.DataFrame) -> dict[str, np.ndarray]:
-        """Raw rows as the graph's inputs.
-
-        Raises
-        ------
-        DataError
-            If a value is missing, and the graph does not impute.
-        """
-        numbers, texts = (rows.select(json.loads(self.metadata[name])) for name in (NUMBERS, TEXTS))
-        if Preprocessing.from_json(self.metadata["preprocessing"]).impute is None:
-            refuse_missing(rows.select(*numbers.columns, *texts.columns), "Input")
-        feeds: dict[str, np.ndarray] = {}
-        if numbers.width:
-            # Row by row in memory: columns would be copied in every call.
-            feeds[NUMBERS] = np.ascontiguousarray(numbers_in(numbers).T)
-        if texts.width:
-            feeds[TEXTS] = np.array(
-                [["" if value is None else str(value) for value in row] for row in texts.iter_rows()], object
-            )
-        return feeds
-
-    def seconds(self, rows: pl.DataFrame) -> float:
-        """The median time of a call on these rows."""
-        feeds, times = self.feeds(rows), []
-        for _ in range(_TIMED_CALLS + 3):
-            started = time.perf_counter()
-            self._session.run(None, feeds)
-            times.append(time.perf_counter() - started)
-        return float(np.median(times[3:]))
 
 
 def raw_rows(preprocessing: Preprocessing, x: Float[np.ndarray, "n d"]) -> pl.DataFrame:

@@ -11,9 +11,9 @@ import polars as pl
 from jaxtyping import Bool, Int
 
 from nucleate._files import read_sealed, why_unreadable
-from nucleate._wording import name_rows
+from nucleate._wording import first_line, name_rows
 from nucleate.errors import ArchitectureError, DataError, NucleateError
-from nucleate.exports.graph import Session
+from nucleate.exports.session import Session
 from nucleate.models import outputs_of
 from nucleate.network import Network, read_metadata
 from nucleate.problems import CROSS_ENTROPY, SQUARED, Preprocessing, get_loss
@@ -96,7 +96,7 @@ def predict(
         raise
     except Exception as error:
         # onnxruntime's own errors have no common class of their own.
-        raise ArchitectureError(f"The model {model} cannot answer ({_line(error)}); export it again.") from error
+        raise ArchitectureError(f"The model {model} cannot answer ({first_line(error)}); export it again.") from error
     outputs = len(preprocessing.units)
     if predicted.shape != (len(numbers), outputs):
         raise ArchitectureError(f"The model {model} has other outputs than the {outputs} it names; export it again.")
@@ -156,7 +156,9 @@ def _model(path: Path) -> tuple[Any, Preprocessing, dict[str, str]]:
             ) from None
         except Exception as error:
             # onnxruntime's own errors have no common class of their own.
-            raise ArchitectureError(f"{path} is not a readable ONNX file ({_line(error)}); export it again.") from error
+            raise ArchitectureError(
+                f"{path} is not a readable ONNX file ({first_line(error)}); export it again."
+            ) from error
         return (lambda x, rows: session.predictions(rows)), _kept(path, session.metadata), session.metadata
     if path.is_dir():
         raise ArchitectureError(
@@ -184,7 +186,3 @@ def _kept(path: Path, says: dict[str, Any]) -> Preprocessing:
     except (TypeError, ValueError):
         raise ArchitectureError(f"{path} has no readable certificate; export it again with nucleate.") from None
     return Preprocessing.from_json(says["preprocessing"])
-
-
-def _line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

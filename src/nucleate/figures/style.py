@@ -16,7 +16,6 @@ from nucleate.errors import NucleateError
 
 FORMATS = ("pdf", "png", "svg")
 
-# Okabe and Ito's colors, told apart by the color-blind too.
 BLUE = "#0072b2"
 """Okabe and Ito's blue; their colors are told apart by the color-blind too."""
 ORANGE = "#d55e00"

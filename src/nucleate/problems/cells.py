@@ -6,7 +6,7 @@ from functools import cached_property
 
 import polars as pl
 
-from nucleate._wording import count, name_rows
+from nucleate._wording import count, listed, name_rows
 from nucleate.errors import DataError
 from nucleate.problems.dates import Order, dates_in, hours_in, look_like_dates, look_like_times
 from nucleate.problems.form import Form
@@ -383,8 +383,7 @@ def _said(unit: str) -> str:
 
 
 def _quoted(cells: pl.Series) -> str:
-    values = [repr(value) for value in cells.unique(maintain_order=True)]
-    return ", ".join(values[:3]) + (f" and {len(values) - 3} more" if len(values) > 3 else "")
+    return listed(map(repr, cells.unique(maintain_order=True)))
 
 
 def _shell(cell: str) -> str:

@@ -127,9 +127,14 @@ def constant_columns(table: pl.DataFrame) -> list[str]:
     return [name for name in table.columns if still[name]]
 
 
+def stripped(raw: pl.Series) -> pl.Series:
+    """Texts without the spaces around them."""
+    return raw.str.strip_chars() if raw.dtype == pl.String else raw
+
+
 def distinct_values(raw: pl.Series) -> int:
     """How many different texts or other values a column has; spaces around texts do not count, nor does a gap."""
-    return (raw.str.strip_chars() if raw.dtype == pl.String else raw).drop_nulls().n_unique()
+    return stripped(raw).drop_nulls().n_unique()
 
 
 def input_kinds(inputs: pl.DataFrame) -> dict[str, Kind]:
@@ -151,8 +156,8 @@ def input_kinds(inputs: pl.DataFrame) -> dict[str, Kind]:
         if values > max(1, len(inputs) / 2):
             raise DataError(
                 f"Column {name!r} is text with {values} different values in {len(inputs)} training rows"
-                f"{odd_one_out(inputs[name])}. If it is a name or an identifier, leave it out: --without "
-                f"{shlex.quote(name)} (in Python without={name!r}). Otherwise make it numeric, or group its values."
+                f"{odd_one_out(inputs[name])}. If it is a name or an identifier, {leave_out(name)} Otherwise make "
+                "it numeric, or group its values."
             )
     kinds |= dict.fromkeys(constant_columns(inputs), "constant")
     if set(kinds.values()) == {"constant"}:
@@ -162,14 +167,23 @@ def input_kinds(inputs: pl.DataFrame) -> dict[str, Kind]:
     return kinds
 
 
+def leave_out(name: str) -> str:
+    """How to do without a column, at the end of a sentence."""
+    return f"leave it out: --without {shlex.quote(name)} (in Python without={name!r})."
+
+
 def _is_text_of_dates(raw: pl.Series) -> bool:
     return raw.dtype == pl.String and raw.null_count() < len(raw) and bool(raw.str.contains(_DATE).all())
 
 
 def odd_one_out(raw: pl.Series) -> str:
     """A clause to append with a value that keeps a column made mostly of numbers from being numeric."""
-    no_number = raw.filter(raw.cast(pl.String).cast(pl.Float64, strict=False).is_null())
+    no_number = _numberless(raw)
     return f", of which {no_number[0]!r} is not a number" if 0 < len(no_number) < len(raw) / 2 else ""
+
+
+def _numberless(raw: pl.Series) -> pl.Series:
+    return raw.filter(raw.cast(pl.String).cast(pl.Float64, strict=False).is_null())
 
 
 MAX_CLASSES = 20
@@ -294,7 +308,7 @@ def target_kinds(targets: pl.DataFrame, loss: Loss) -> Mapping[str, Kind]:
         return {targets.columns[0]: "categorical"}
     for raw in targets:
         if kinds[raw.name] == "categorical":
-            numberless = raw.filter(raw.cast(pl.String).cast(pl.Float64, strict=False).is_null())
+            numberless = _numberless(raw)
             example = numberless[0] if len(numberless) else raw[0]
             raise DataError(
                 f"Target column {raw.name!r} is not numeric (it holds {example!r}), as regression needs. Make it "

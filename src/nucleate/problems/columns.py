@@ -6,9 +6,9 @@ import numpy as np
 import polars as pl
 from rich.cells import cell_len, set_cell_size
 
-from nucleate.problems.checks import missing, numbers_in
+from nucleate.problems.checks import missing, numbers_in, stripped
 from nucleate.problems.notices import Notice, plain_number
-from nucleate.problems.preprocessing import Preprocessing, stripped
+from nucleate.problems.preprocessing import Preprocessing
 
 COLUMNS = pl.Schema(
     {"column": pl.String, "kind": pl.String, "range": pl.String, "missing": pl.Int64, "became": pl.String}

@@ -7,6 +7,7 @@ import sys
 import zlib
 from pathlib import Path
 
+from nucleate._wording import first_line
 from nucleate.errors import DataError
 
 TEXT = (".csv", ".tsv", ".txt")
@@ -157,7 +158,6 @@ def refuse_binary(path: Path, content: bytes) -> None:
         raise DataError(f"{path} is not text, it begins as {what} does; give it the ending of what it is ({ENDINGS}).")
 
 
-def unreadable(path: Path, kind: str, error: Exception | str) -> DataError:
+def unreadable(path: Path, kind: str, error: Exception) -> DataError:
     """The error of a file that is not what its name says."""
-    first_line = str(error).split("\n", 1)[0]
-    return DataError(f"The file {path} is not a readable {kind} file ({first_line}); write it again.")
+    return DataError(f"The file {path} is not a readable {kind} file ({first_line(error)}); write it again.")

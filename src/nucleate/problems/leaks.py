@@ -2,10 +2,10 @@
 
 import numpy as np
 import polars as pl
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
-from nucleate.problems.checks import Kind, numbers_in
-from nucleate.problems.notices import FEW_ROWS, Notice, Numbers, categories_of, centered, leave_out
+from nucleate.problems.checks import Kind, leave_out, numbers_in
+from nucleate.problems.notices import FEW_ROWS, Notice, Numbers, categories_of, centered
 
 _SAME = 0.999
 
@@ -40,7 +40,7 @@ def copies_of_amounts(numbers: Numbers, target: pl.Series) -> list[Notice]:
                     "leak",
                     name,
                     f"Column {name!r} is nearly a copy of the target {target.name!r} ({how}). "
-                    f"{leave_out(name, 'If it is known only with the target')}",
+                    f"If it is known only with the target, {leave_out(name)}",
                 )
             )
     return found
@@ -60,11 +60,10 @@ def _correlation(x: Float[np.ndarray, "k n"], y: Float[np.ndarray, " n"]) -> Flo
 
 def numbers_that_tell(numbers: Numbers, target: pl.Series) -> list[Notice]:
     """Columns of numbers that decide the class alone, by thresholds or value by value."""
-    classes = np.unique(np.array(target.to_list()), return_inverse=True)[1]
-    n, most = len(classes), np.bincount(classes).max()
+    n = len(target)
     if n < FEW_ROWS:
         return []
-    allowed = min(0.001 * n, 0.05 * (n - most))
+    classes, allowed = _classes(target)
     changes = (np.diff(classes[numbers.order], axis=1) != 0).sum(axis=1)
     found = []
     for place in np.flatnonzero((changes <= classes.max() + 2 * allowed + 1) | (numbers.distinct <= n / 5)):
@@ -72,8 +71,7 @@ def numbers_that_tell(numbers: Numbers, target: pl.Series) -> list[Notice]:
         if known.sum() < n / 2:
             continue
         values, c = np.unique(numbers.values[place][known], return_inverse=True)[1], classes[known]
-        table = np.zeros((values.max() + 1, classes.max() + 1), int)
-        np.add.at(table, (values, c), 1)
+        table = _table(values, c)
         wrong = len(c) - table.max(axis=1).sum()
         intervals = (np.diff(table.argmax(axis=1)) != 0).sum() - (len(np.unique(c)) - 1)
         if wrong <= allowed and (intervals <= 2 * allowed or len(table) <= n / 5):
@@ -90,8 +88,7 @@ def texts_that_tell(texts: pl.DataFrame, target: pl.Series, kind: Kind) -> list[
         y = numbers_in(target.to_frame())[0]
         total = y.var()
     else:
-        classes = np.unique(np.array(target.to_list()), return_inverse=True)[1]
-        allowed = min(0.001 * n, 0.05 * (n - np.bincount(classes).max()))
+        classes, allowed = _classes(target)
     for column in texts.iter_columns():
         codes = categories_of(column)
         groups = codes.max() + 1
@@ -102,11 +99,22 @@ def texts_that_tell(texts: pl.DataFrame, target: pl.Series, kind: Kind) -> list[
             within = y - (np.bincount(codes, y) / sizes)[codes]
             alike = (within**2).mean() <= (1 - _SAME) * total
         else:
-            table = np.zeros((groups, classes.max() + 1), int)
-            np.add.at(table, (codes, classes), 1)
-            alike = n - table.max(axis=1).sum() <= allowed
+            alike = n - _table(codes, classes).max(axis=1).sum() <= allowed
         found += [_tells(column.name, target.name)] if alike else []
     return found
+
+
+def _classes(target: pl.Series) -> tuple[Int[np.ndarray, " n"], float]:
+    """The number of each row's class, and in how many rows a column that tells it may be wrong."""
+    classes = np.unique(np.array(target.to_list()), return_inverse=True)[1]
+    return classes, min(0.001 * len(classes), 0.05 * (len(classes) - np.bincount(classes).max()))
+
+
+def _table(values: Int[np.ndarray, " n"], classes: Int[np.ndarray, " n"]) -> Int[np.ndarray, "values classes"]:
+    """How many rows have each value and each class."""
+    table = np.zeros((values.max() + 1, classes.max() + 1), int)
+    np.add.at(table, (values, classes), 1)
+    return table
 
 
 def _tells(name: str, target: str) -> Notice:
@@ -114,5 +122,5 @@ def _tells(name: str, target: str) -> Notice:
         "leak",
         name,
         f"Column {name!r} alone tells the target {target!r} in every row, or all but one in a thousand. "
-        f"{leave_out(name, 'If it is known only with the target')}",
+        f"If it is known only with the target, {leave_out(name)}",
     )

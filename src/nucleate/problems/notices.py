@@ -1,6 +1,5 @@
 """What a person should know of data before training on them: seen in the data, changed by nobody."""
 
-import shlex
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -9,8 +8,7 @@ import polars as pl
 from jaxtyping import Bool, Float, Int
 
 from nucleate._wording import name_columns
-from nucleate.problems.checks import numbers_in
-from nucleate.problems.preprocessing import stripped
+from nucleate.problems.checks import numbers_in, stripped
 
 FEW_ROWS = 10
 """With fewer rows any two columns may agree by chance."""
@@ -125,10 +123,6 @@ def repeated_rows(parts: Sequence[pl.DataFrame]) -> list[str]:
         f"{repeated} of the {len(held_out)} validation and test rows are among the training rows too, target and all, "
         "so that they measure memory; delete repeated rows if they are no measurements of their own."
     ]
-
-
-def leave_out(name: str, when: str) -> str:
-    return f"{when}, leave it out: --without {shlex.quote(name)} (in Python without={name!r})."
 
 
 def plain_number(value: float) -> str:

@@ -1,7 +1,6 @@
 """Columns that are odd: stand-ins for no value, outliers, identifiers, copies, columns that hardly vary."""
 
 import re
-import shlex
 from collections.abc import Mapping
 
 import numpy as np
@@ -9,9 +8,9 @@ import polars as pl
 from jaxtyping import Bool, Float, Int
 
 from nucleate._wording import name_rows
-from nucleate.problems.checks import Kind, missing
+from nucleate.problems.checks import Kind, leave_out, missing
 from nucleate.problems.leaks import copies_of_amounts, numbers_that_tell, texts_that_tell
-from nucleate.problems.notices import FEW_ROWS, Notice, Numbers, categories_of, centered, leave_out, plain_number
+from nucleate.problems.notices import FEW_ROWS, Notice, Numbers, categories_of, centered, plain_number
 
 _FAR, _ALONE = 100.0, 10.0
 """An outlier is so many typical deviations from the median, and so many times farther than the next value."""
@@ -178,7 +177,7 @@ def _identifiers(numbers: Numbers) -> list[Notice]:
             seen = f"has {distinct[place]} different whole numbers in {rows} rows, and a name as identifiers have"
         else:
             continue
-        found.append(Notice("identifier", name, f"Column {name!r} {seen}. {leave_out(name, 'If it only names rows')}"))
+        found.append(Notice("identifier", name, f"Column {name!r} {seen}. If it only names rows, {leave_out(name)}"))
     return found
 
 
@@ -225,7 +224,7 @@ def _same(name: str, other: str) -> Notice:
     return Notice(
         "copy",
         name,
-        f"Column {name!r} says the same as column {other!r} in every row. {leave_out(name, 'One of them is enough')}",
+        f"Column {name!r} says the same as column {other!r} in every row. One of them is enough, {leave_out(name)}",
     )
 
 
@@ -248,7 +247,7 @@ def _texts_alone(texts: pl.DataFrame) -> list[Notice]:
                     "many categories",
                     name,
                     f"Column {name!r} has {len(sizes)} categories in {n} rows, so few rows each. Group them, "
-                    f"or leave it out: --without {shlex.quote(name)} (in Python without={name!r}).",
+                    f"or {leave_out(name)}",
                 )
             )
     return found

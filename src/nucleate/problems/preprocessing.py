@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from nucleate._wording import did_you_mean
 from nucleate.errors import DataError
-from nucleate.problems.checks import AFTERWARDS, Kind, kind_of, numbers_in, refuse_infinite, refuse_missing
+from nucleate.problems.checks import AFTERWARDS, Kind, kind_of, numbers_in, refuse_infinite, refuse_missing, stripped
 from nucleate.problems.form import Form
 from nucleate.problems.reading import table_from_array
 from nucleate.problems.spellings import fold
@@ -365,8 +365,3 @@ def _written_as(column: Column) -> Literal["number", "text", "truth"] | None:
         return None
     kinds = {type(category) for category in column.categories}
     return "truth" if kinds == {bool} else "text" if kinds == {str} else "number"
-
-
-def stripped(raw: pl.Series) -> pl.Series:
-    """Texts without the spaces around them."""
-    return raw.str.strip_chars() if raw.dtype == pl.String else raw

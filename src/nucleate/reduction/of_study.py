@@ -3,8 +3,6 @@
 from dataclasses import replace
 from typing import Any
 
-import polars as pl
-
 from nucleate._files import check_folder, read_json, why_unreadable, write_json
 from nucleate.errors import SpecError, StudyError
 from nucleate.exports import has_onnx_form, time_inference
@@ -125,15 +123,9 @@ def _made(study: Study, settings: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _trained_run(study: Study, run: int) -> int:
-    trained = _trained(study)
-    if trained.is_empty() or run not in trained["run"]:
+    if run not in study.results.filter(~FAILED)["run"]:
         raise StudyError(
             f"No run {run} of {study.path} has trained to its end; its runs are 0 to {study.planned - 1}, and the "
             "results say how each ended."
         )
     return run
-
-
-def _trained(study: Study) -> pl.DataFrame:
-    results = study.results
-    return results.filter(~FAILED) if len(results) else results

@@ -127,7 +127,7 @@ def _contents(study: Study, lang: str, texts: dict[str, dict[str, str]]) -> dict
         "maps": phase_maps(findings, texts),
         "marks": {
             "on_plateau": any(cell.on_plateau for cell in findings.cells),
-            "some": any(0 < cell.learned < len(cell.runs) for cell in findings.cells),
+            "some": any(cell.learned_in_part for cell in findings.cells),
         },
         "runs": _runs(findings),
         "shown": max(map(len, runs_shown(findings))),

@@ -75,14 +75,14 @@ def _field(
         return Field(index, "×", label, "#f2f2f2", "#555555", "", False)
     count = cell.fewest[list(findings.layers).index(layer)]
     fields |= {"neurons": f"{count:.1f}", "width": str(findings.layers[layer]), "layer": layer}
-    some = 0 < cell.learned < len(cell.runs)
     recommended = cell is findings.recommended and findings.has_learned
     label = texts["map"]["cell"].format(**fields)
     label += texts["map"]["plateau"] * cell.on_plateau
-    label += texts["map"]["some"].format(learned=cell.learned, runs=len(cell.runs)) * some
+    label += texts["map"]["some"].format(learned=cell.learned, runs=len(cell.runs)) * cell.learned_in_part
     label += texts["map"]["recommended"] * recommended
     text = f"{count:.1f}" if count < 99.95 else f"{count:.0f}"
-    return Field(index, text, label, *_colors(count, norm), ON_PLATEAU * cell.on_plateau + SOME * some, recommended)
+    mark = ON_PLATEAU * cell.on_plateau + SOME * cell.learned_in_part
+    return Field(index, text, label, *_colors(count, norm), mark, recommended)
 
 
 def _colors(count: float, norm: LogNorm) -> tuple[str, str]:

@@ -154,7 +154,7 @@ def _where(findings: Findings, texts: Texts) -> str:
 
 def _of_runs(findings: Findings, cell: Cell, texts: Texts, sentences: Mapping[str, str]) -> list[str]:
     """How many of a cell's runs left their plateau, where some did and others did not."""
-    if not 0 < cell.learned < len(cell.runs):
+    if not cell.learned_in_part:
         return []
     failed = findings.study.results.filter(pl.col("run").is_in(cell.runs) & FAILED)
     others = [texts["answer"]["stuck"].format(count=cell.stuck)] * bool(cell.stuck)

@@ -90,6 +90,11 @@ class Cell:
         return self.trained > 0 and self.learned == 0
 
     @property
+    def learned_in_part(self) -> bool:
+        """Whether some runs left their plateau, and others did not or failed."""
+        return 0 < self.learned < len(self.runs)
+
+    @property
     def condensed(self) -> bool:
         """Whether most of the runs that left their plateau condensed."""
         return 2 * self.condensed_runs > self.learned
@@ -112,8 +117,6 @@ class Findings:
     Parameters
     ----------
     study : Study
-    layers : dict of str to int
-        The width of every measured layer, by its name.
     cells : tuple of Cell
     forecast : ForecastCheck or None
         None of a study without forecasts.
@@ -123,10 +126,14 @@ class Findings:
     """
 
     study: Study
-    layers: dict[str, int]
     cells: tuple[Cell, ...]
     forecast: ForecastCheck | None
     judgement: Judgement | None = None
+
+    @property
+    def layers(self) -> dict[str, int]:
+        """The width of every measured layer, by its name."""
+        return self.study.layer_widths
 
     @property
     def metric(self) -> Metric:
@@ -306,9 +313,9 @@ def unjudged_findings(study: Study) -> Findings:
     -------
     Findings
     """
-    layers = dict(zip(study.layers, study.widths, strict=True))
-    cells = tuple(_cell(study, study.results, layers, row) for row in summarize(study).iter_rows(named=True))
-    return Findings(study, layers, cells, _check_forecast(study, study.results))
+    results = study.results
+    cells = tuple(_cell(study, results, row) for row in summarize(study).iter_rows(named=True))
+    return Findings(study, cells, _check_forecast(study, results))
 
 
 def judge_study(
@@ -374,13 +381,13 @@ def recommended_run(study: Study) -> int:
     return findings.recommended_run
 
 
-def _cell(study: Study, results: pl.DataFrame, layers: dict[str, int], row: dict[str, Any]) -> Cell:
-    spec, metric, widths = study.spec, study.metric, tuple(layers.values())
+def _cell(study: Study, results: pl.DataFrame, row: dict[str, Any]) -> Cell:
+    spec, metric, widths = study.spec, study.metric, study.widths
     runs = results.filter((pl.col(spec.convention) == row[spec.convention]) & (pl.col("lr") == row["lr"]))
     learned = runs.filter(LEARNED)
-    fewest_columns = [tables.fewest_effective_neurons(layer) for layer in layers]
+    fewest_columns = [tables.fewest_effective_neurons(layer) for layer in study.layers]
     fewest = tuple(_number(row[column]) for column in fewest_columns)
-    final = tuple(_number(row[tables.effective_neurons(layer)]) for layer in layers)
+    final = tuple(_number(row[tables.effective_neurons(layer)]) for layer in study.layers)
     told = runs.filter(STUCK) if learned.is_empty() else learned
     return Cell(
         scale=row[spec.convention],

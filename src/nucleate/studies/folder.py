@@ -25,6 +25,7 @@ from nucleate.observe import Snapshot
 from nucleate.problems import METRICS, Loss, Metric, Preprocessing, Problem
 from nucleate.studies import tables
 from nucleate.studies.formats import problem_from_bytes, snapshots_from_bytes, split_hash
+from nucleate.studies.places import PROBLEM, SPEC, At, chunk_file, model_file, snapshots_file
 from nucleate.studies.plan import Chunk, Plan
 from nucleate.studies.spec import NameOnly, StudySpec
 from nucleate.studies.table_checks import check_table
@@ -32,11 +33,6 @@ from nucleate.training import READING, evaluation_steps
 
 FORMAT = "nucleate study 2"
 _FIRST_FORMAT = "nucleate study 1"
-TABLES = ("results", "trajectories", "forecasts")
-FOLDERS = (*TABLES, "weights", "snapshots", "checkpoints")
-SPEC, PROBLEM, DATA = "spec.json", "problem.safetensors", "data.json"
-At = Literal["initial", "final", "best"]
-"""When in a run: at its start, at its last evaluation, and at the one with the lowest validation loss."""
 
 
 class DamagedError(StudyError):
@@ -351,7 +347,7 @@ class Study:
                 "of the same architecture: network(run, like=model)."
             )
         try:
-            content = self._read(file)
+            content = self.read(file)
         except FileNotFoundError:
             raise ArchitectureError(
                 f"There is no network file {self.path / file}; the runs are 0 to {self.planned - 1}, and the same "
@@ -405,7 +401,7 @@ class Study:
         if not file.exists():
             return self.spec.load_problem(loss)
         try:
-            content = self._read(PROBLEM, "pass the problem again, as at first")
+            content = self.read(PROBLEM, "pass the problem again, as at first")
             problem = problem_from_bytes(content, self.spec.loss if loss is None else loss)
             if split_hash(problem) != self.split_hash:
                 raise ValueError("it is not the problem of this study")
@@ -440,7 +436,7 @@ class Study:
             return []
         file = snapshots_file(run)
         try:
-            return snapshots_from_bytes(self._read(file), self.widths)
+            return snapshots_from_bytes(self.read(file), self.widths)
         except ValueError as error:
             raise DamagedError(self.path / file, str(error)) from None
 
@@ -488,7 +484,7 @@ class Study:
         for chunk in chunks:
             file = chunk_file(table, chunk.number)
             try:
-                frames.append(tables.table_from_bytes(self._read(file), schema, most * len(chunk.runs)))
+                frames.append(tables.table_from_bytes(self.read(file), schema, most * len(chunk.runs)))
             except ValueError as error:
                 raise DamagedError(self.path / file, str(error)) from None
         rows = pl.concat(frames)
@@ -541,16 +537,31 @@ class Study:
                 raise DamagedError(file, f"the study has the chunks 0 to {len(chunks) - 1}", "move it away")
             yield chunks[int(number[1])]
 
-    def _read(self, file: str, remedy: str | None = None) -> bytes:
-        """A file of this study, checked; FileNotFoundError if there is none."""
+    def read(self, file: str, remedy: str | None = None) -> bytes:
+        """A file of this study, checked.
+
+        Parameters
+        ----------
+        file : str
+            Where in the folder it is.
+        remedy : str, optional
+            What helps where it is damaged.
+
+        Raises
+        ------
+        DamagedError
+            If it is not what was written there.
+        StudyError
+            If it cannot be read.
+        FileNotFoundError
+            If there is none.
+        """
         try:
             return read_sealed(self.path / file, self.place(file))
         except FileNotFoundError:
             raise
         except OSError as error:
-            raise StudyError(
-                f"{self.path / file} cannot be read ({why_unreadable(error)}); check its rights, or move it away."
-            ) from None
+            raise unreadable(self.path / file, error) from None
         except ValueError as error:
             raise DamagedError(self.path / file, str(error), *([remedy] if remedy else [])) from None
 
@@ -590,52 +601,9 @@ def _refuse_other_format(path: Path, written: Any, content: bytes) -> None:
     raise StudyError(f"{path} was written in the format {written!r:.60}; this version reads {FORMAT!r}.")
 
 
-def chunk_file(table: str, chunk: int) -> str:
-    """Where in the folder a chunk's rows of a table are."""
-    return f"{table}/chunk-{chunk:05d}.parquet"
-
-
-def checkpoint_file(chunk: int) -> str:
-    """Where in the folder the state of an unfinished chunk is.
-
-    Parameters
-    ----------
-    chunk : int
-
-    Returns
-    -------
-    str
-    """
-    return f"checkpoints/chunk-{chunk:05d}.safetensors"
-
-
-def snapshots_file(run: int) -> str:
-    """Where in the folder a run's snapshots are.
-
-    Parameters
-    ----------
-    run : int
-
-    Returns
-    -------
-    str
-    """
-    return f"snapshots/run-{run:05d}.safetensors"
-
-
-def model_file(run: int, at: At) -> str:
-    """Where in the folder a run's model is.
-
-    Parameters
-    ----------
-    run : int
-    at : {"initial", "final", "best"}
-
-    Returns
-    -------
-    str
-    """
-    return f"weights/run-{run:05d}-{at}.safetensors"
+def unreadable(file: Path, error: OSError) -> StudyError:
+    """What is raised for a file of a study that cannot be read."""
+    return StudyError(f"{file} cannot be read ({why_unreadable(error)}); check its rights, or move it away.")
 
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:

@@ -17,7 +17,7 @@ from nucleate.baselines import (
     constant,
     further_metrics,
     hold_against,
-    judge,
+    judge_outputs,
     linear,
 )
 from nucleate.errors import StudyError
@@ -25,8 +25,8 @@ from nucleate.models import outputs_of
 from nucleate.problems import Problem, Split
 from nucleate.studies.folder import Study
 from nucleate.studies.formats import split_hash
+from nucleate.studies.places import JUDGEMENT
 
-JUDGEMENT = "judgement.json"
 _FORMAT = "nucleate judgement 1"
 
 
@@ -117,8 +117,7 @@ def compare_cells(
 
 
 def _judged(study: Study, problem: Problem, run: int, part: Split) -> Judged:
-    outputs = outputs_of(study.network(run, "best"), part.x)
-    return judge(problem.loss.metric, problem.predict(outputs), problem.preprocessing.in_units(part.y))
+    return judge_outputs(problem, outputs_of(study.network(run, "best"), part.x), part.y)
 
 
 def hold_against_baselines(
@@ -141,19 +140,17 @@ def hold_against_baselines(
     networks = [partial(outputs_of, study.network(run, "best")) for run in runs]
     contenders = [constant(problem), linear(problem), *([] if narrow is None else [narrow])]
     baselines = hold_against(problem, networks, contenders, varies=len(runs) > 1)
-    if best is not None and len(runs) > 1:
+    if best is None:
+        return baselines, None
+    chosen = networks[list(runs).index(best)]
+    if len(runs) > 1:
         alone = hold_against(
-            problem,
-            [networks[list(runs).index(best)]],
-            [replace(contender, seeds=contender.seeds[:1]) for contender in contenders],
+            problem, [chosen], [replace(contender, seeds=contender.seeds[:1]) for contender in contenders]
         )
         baselines = tuple(
             replace(baseline, best_on_test=one.on_test) for baseline, one in zip(baselines, alone, strict=True)
         )
-    if best is None:
-        return baselines, None
-    outputs = outputs_of(study.network(best, "best"), problem.test.x)
-    return baselines, further_metrics(problem, outputs, problem.test.y)
+    return baselines, further_metrics(problem, chosen(problem.test.x), problem.test.y)
 
 
 def own_problem(study: Study) -> Problem:

@@ -24,9 +24,7 @@ from nucleate._files import (
     make_folder,
     parse_json,
     read_file,
-    read_sealed,
     seal_tensors,
-    why_unreadable,
     write_atomically,
     write_json,
 )
@@ -35,22 +33,21 @@ from nucleate.errors import ArchitectureError, StudyError
 from nucleate.models import count_parameters
 from nucleate.observe import layers_of
 from nucleate.problems import Problem
-from nucleate.studies.folder import (
+from nucleate.studies.folder import DamagedError, Study, unreadable
+from nucleate.studies.formats import PARTS, problem_to_bytes, split_hash
+from nucleate.studies.places import (
     DATA,
     FOLDERS,
+    JUDGEMENT,
     PROBLEM,
     SPEC,
     TABLES,
     At,
-    DamagedError,
-    Study,
     checkpoint_file,
     chunk_file,
     model_file,
     snapshots_file,
 )
-from nucleate.studies.formats import PARTS, problem_to_bytes, split_hash
-from nucleate.studies.judgement import JUDGEMENT
 from nucleate.studies.plan import Chunk, Plan
 from nucleate.studies.spec import StudySpec
 from nucleate.studies.tables import table_to_bytes
@@ -131,15 +128,12 @@ class Keeper:
 
     def checkpoint(self, chunk: Chunk) -> bytes | None:
         """An unfinished chunk's state, if one is stored."""
-        file = checkpoint_file(chunk.number)
         try:
-            return read_sealed(self.study.path / file, self.study.place(file))
+            return self.study.read(checkpoint_file(chunk.number))
         except FileNotFoundError:
             return None
-        except OSError as error:
-            raise _in_the_way(self.study.path / file, error) from None
-        except ValueError as error:
-            _say_again(DamagedError(self.study.path / file, str(error)), "its runs start again")
+        except DamagedError as error:
+            _say_again(error, "its runs start again")
             return None
 
     def keep_checkpoint(self, chunk: Chunk, checkpoint: bytes) -> None:
@@ -246,10 +240,6 @@ def _say_again(error: DamagedError, what: str) -> None:
     warnings.warn(f"{error.file} is damaged ({error.why}); {what}.", stacklevel=3)
 
 
-def _in_the_way(file: Path, error: OSError) -> StudyError:
-    return StudyError(f"{file} cannot be read ({why_unreadable(error)}); check its rights, or move it away.")
-
-
 def _begun(path: Path, wanted: Study) -> Study | None:
     """The study that the folder holds; None of one whose spec is damaged, if all that is there is of the one wanted."""
     if not os.path.lexists(path / SPEC):
@@ -287,7 +277,7 @@ def _is_of(file: Path, study: Study) -> bool:
         content = read_file(file)
         check_seal(content)
     except OSError as error:
-        raise _in_the_way(file, error) from None
+        raise unreadable(file, error) from None
     except ValueError:
         return True
     try:

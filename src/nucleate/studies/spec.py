@@ -32,6 +32,7 @@ from nucleate.init_scale import Convention, InitScale
 from nucleate.observe import MEASURES, Measure
 from nucleate.optimizers import OPTIMIZERS
 from nucleate.problems import FORM_FIELDS, LOSSES, Loss, Problem, get_loss, load_problem
+from nucleate.studies.places import SPEC
 from nucleate.training import READING, Settings, spec_error
 
 _SCALES: dict[Convention, str] = {"gain": "gains", "epsilon": "epsilons", "gamma": "gammas"}
@@ -435,7 +436,7 @@ class StudySpec(Settings):
         DataError
             As `nucleate.problems.load_problem`.
         """
-        if (Path(self.data) / "spec.json").is_file():
+        if (Path(self.data) / SPEC).is_file():
             raise SpecError(
                 f"{self.data} is the folder of a study, not data; sweep(Study.load({self.data!r})) goes on with it, "
                 f"and Study.load({self.data!r}).load_problem() gives its data."

@@ -64,7 +64,7 @@ def measured_layers(study: Study) -> dict[str, int]:
             f"The model of {study.path} has no measured layers, so nothing is known of its neurons; give its class a "
             "method layers(x) and sweep into a new folder."
         )
-    return dict(zip(study.layers, study.widths, strict=True))
+    return study.layer_widths
 
 
 def summarize(study: Study | str | Path) -> pl.DataFrame:

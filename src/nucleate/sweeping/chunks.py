@@ -9,7 +9,6 @@ import polars as pl
 
 from nucleate.devices import machine, on_device
 from nucleate.errors import SpecError, StudyError
-from nucleate.forecasting import forecast_many
 from nucleate.models import model_to_bytes, outputs_of
 from nucleate.problems import Problem
 from nucleate.studies import (
@@ -24,7 +23,7 @@ from nucleate.studies import (
     snapshots_to_bytes,
     tables,
 )
-from nucleate.sweeping.forecasts import tabulate_forecasts
+from nucleate.sweeping.forecasts import forecast_runs, tabulate_forecasts
 from nucleate.training import Batch, Run
 
 
@@ -120,13 +119,7 @@ def forecast_chunk(plan: Plan, chunk: Chunk, problem: Problem) -> pl.DataFrame |
     if spec.batch_size is not None:
         return "Forecasts are of full-batch training, and these runs take mini-batches."
     try:
-        forecasts = forecast_many(
-            [plan.start(run, problem.inputs, problem.outputs) for run in chunk.runs],
-            problem,
-            learning_rates=[run.learning_rate for run in chunk.runs],
-            optimizer=spec.optimizer,
-            horizon=spec.steps,
-        )
+        forecasts = forecast_runs(plan, chunk.runs, problem, horizon=spec.steps)
     except SpecError as error:
         return str(error)
     return tabulate_forecasts(spec, list(zip(chunk.runs, forecasts, strict=True)))

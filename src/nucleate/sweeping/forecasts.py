@@ -64,16 +64,23 @@ def forecast_study(
     """
     if spec.batch_size is not None:
         raise SpecError("Forecasts are of full-batch training; leave out the batch size.")
-    runs = Plan(spec).runs
-    forecasts = forecast_many(
-        _models(spec, problem, runs),
+    plan = Plan(spec)
+    forecasts = forecast_runs(plan, plan.runs, problem, horizon=horizon, budget=horizon if budget is None else budget)
+    return list(zip(plan.runs, forecasts, strict=True))
+
+
+def forecast_runs(
+    plan: Plan, runs: Sequence[PlannedRun], problem: Problem, *, horizon: int, budget: int | None = None
+) -> list[Forecast]:
+    """A forecast for each of some runs; arguments and errors as of `nucleate.forecast_many`."""
+    return forecast_many(
+        _models(plan, problem, runs),
         problem,
         learning_rates=[run.learning_rate for run in runs],
-        optimizer=spec.optimizer,
+        optimizer=plan.spec.optimizer,
         horizon=horizon,
-        budget=horizon if budget is None else budget,
+        budget=budget,
     )
-    return list(zip(runs, forecasts, strict=True))
 
 
 def measure_study(
@@ -95,7 +102,7 @@ def measure_study(
     list of Outcome
         One for each forecast.
     """
-    models = _models(spec, problem, [run for run, _ in forecasts])
+    models = _models(Plan(spec), problem, [run for run, _ in forecasts])
     return measure_outcomes(models, problem, [forecast for _, forecast in forecasts], steps=steps)
 
 
@@ -213,6 +220,5 @@ def _loss_by(forecast: Forecast, budget: int) -> float:
     return loss
 
 
-def _models(spec: StudySpec, problem: Problem, runs: Sequence[PlannedRun]) -> list[Any]:
-    plan = Plan(spec)
+def _models(plan: Plan, problem: Problem, runs: Sequence[PlannedRun]) -> list[Any]:
     return [plan.start(run, problem.inputs, problem.outputs) for run in runs]

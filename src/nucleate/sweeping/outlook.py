@@ -15,10 +15,11 @@ import numpy as np
 
 from nucleate.activations import get_activation
 from nucleate.errors import NucleateError
-from nucleate.forecasting import Forecast, forecast_many
+from nucleate.forecasting import Forecast
 from nucleate.init_scale import InitScale
 from nucleate.problems import Problem
 from nucleate.studies import STUCK, Plan, PlannedRun, Study, StudySpec, tables
+from nucleate.sweeping.forecasts import forecast_runs
 
 FACTORS = (3, 10, 30)
 """How many times as large the learning rates and init scales are that are tried."""
@@ -245,16 +246,8 @@ def _ends(
     """By when the last of the seeds has left its plateau, for each scale and rate; None where one has not."""
     if not cells:
         return []
-    plan = Plan(spec)
     runs = [PlannedRun(0, scale, rate, seed) for scale, rate in cells for seed in seeds]
-    forecasts = forecast_many(
-        [plan.start(run, problem.inputs, problem.outputs) for run in runs],
-        problem,
-        learning_rates=[run.learning_rate for run in runs],
-        optimizer=spec.optimizer,
-        horizon=steps,
-        budget=steps,
-    )
+    forecasts = forecast_runs(Plan(spec), runs, problem, horizon=steps, budget=steps)
     groups = [forecasts[start : start + len(seeds)] for start in range(0, len(runs), len(seeds))]
     return [_last(group, steps) for group in groups]
 

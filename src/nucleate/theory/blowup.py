@@ -121,21 +121,19 @@ def blowup_time(*layers: ArrayLike) -> BlowupTime:
     chain = checks.chain(layers)
     batch = chain[0].shape[:-1]
     states: list[Any] = [tuple(layer[index] for layer in chain) for index in np.ndindex(batch)]
+    ahead = [head_start(state) if len(chain) == 3 else None for state in states]
     if len(chain) == 2:
-        times = _never(batch)
+        found = _never(batch)
     elif len(chain) == 3:
-        ahead = [head_start(state) for state in states]
         begun = [state if start is None else start.layers for state, start in zip(states, ahead, strict=True)]
         chain = tuple(np.stack(layers).reshape(batch + layers[0].shape) for layers in zip(*begun, strict=True))
-        times = _from_start(ThreeLayers, chain, frames(chain))
-        times = BlowupTime(*map(np.array, times))
-        for index, start in zip(np.ndindex(batch), ahead, strict=True):
-            if start is not None:
-                _shift(times, index, start)
+        found = _from_start(ThreeLayers, chain, frames(chain))
     else:
-        times = _from_start(_chain_flow, chain)
-    times = BlowupTime(*map(np.array, times))
-    for index, state in zip(np.ndindex(batch), states, strict=True):
+        found = _from_start(_chain_flow, chain)
+    times = BlowupTime(*map(np.array, found))
+    for index, state, start in zip(np.ndindex(batch), states, ahead, strict=True):
+        if start is not None:
+            _shift(times, index, start)
         if times.kind[index] != BlowupKind.BLOWS_UP:
             outer, *matrices, inner = state
             _judge_rest(times, index, rests([inner[:, None], *matrices[::-1], outer[None]], np.ones((1, 1))))
