@@ -60,11 +60,11 @@ def _correlation(x: Float[np.ndarray, "k n"], y: Float[np.ndarray, " n"]) -> Flo
 
 def numbers_that_tell(numbers: Numbers, target: pl.Series) -> list[Notice]:
     """Columns of numbers that decide the class alone, by thresholds or value by value."""
-    classes = np.unique(np.array(target.to_list()), return_inverse=True)[1]
-    n, most = len(classes), np.bincount(classes).max()
+    n = len(target)
     if n < FEW_ROWS:
         return []
-    allowed = min(0.001 * n, 0.05 * (n - most))
+    classes = np.unique(np.array(target.to_list()), return_inverse=True)[1]
+    allowed = min(0.001 * n, 0.05 * (n - np.bincount(classes).max()))
     changes = (np.diff(classes[numbers.order], axis=1) != 0).sum(axis=1)
     found = []
     for place in np.flatnonzero((changes <= classes.max() + 2 * allowed + 1) | (numbers.distinct <= n / 5)):
