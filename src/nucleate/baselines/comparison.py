@@ -51,12 +51,14 @@ class Comparison:
         object.__setattr__(self, "seeds", tuple(self.seeds))
 
     @property
-    def verdict(self) -> Literal["better", "worse", "alike"]:
-        """What the other model is, beyond the noise.
+    def verdict(self) -> Literal["better", "worse", "alike", "undefined"]:
+        """What the other model is, beyond the noise; undefined where a metric is NaN or infinite.
 
         >>> Comparison(80, 0.5, 0.1, -0.5, -0.3).verdict, Comparison(80, 0.5, 0.5, -0.1, 0.1).verdict
         ('better', 'alike')
         """
+        if not np.isfinite([self.lower, self.upper]).all():
+            return "undefined"
         if self.upper < 0:
             return "better"
         return "worse" if self.lower > 0 else "alike"
@@ -79,6 +81,8 @@ class Comparison:
 
     def __str__(self) -> str:
         low, high = self.interval
+        if self.verdict == "undefined":
+            return f"cannot be compared on {self.rows} rows: {self.other:.3g} against {self.network:.3g}"
         if self.verdict == "alike":
             return f"cannot be told apart on {self.rows} rows (from {low:.3g} better to {high:.3g} worse)"
         return f"{self.verdict} by {self.difference:.3g} ({low:.3g} to {high:.3g}) on {self.rows} rows"
@@ -153,9 +157,12 @@ def compare_entrants(metric: Metric, rows: int, network: Entrant, other: Entrant
     """
     ours, theirs = (float(np.mean([seed.value for seed in entrant.seeds])) for entrant in (network, other))
     without = [np.mean([seed.without for seed in entrant.seeds], axis=0) for entrant in (network, other)]
-    moved = without[1] - without[0]
+    with np.errstate(invalid="ignore"):
+        moved = without[1] - without[0]
     # Without some rows a metric may be undefined, as a mean over classes is without a class.
     moved = moved[np.isfinite(moved)]
+    if not np.isfinite([ours, theirs]).all():
+        return Comparison(rows, ours, theirs, np.nan, np.nan, (len(network.seeds), len(other.seeds)), among)
     difference = metric.cost(theirs) - metric.cost(ours)
     of_rows = (len(moved) - 1) * float(np.var(moved)) if len(moved) else 0.0
     of_rows += difference**2 / rows
