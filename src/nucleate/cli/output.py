@@ -11,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nucleate._wording import plain
+from nucleate._wording import for_whom, plain
 
 if TYPE_CHECKING:
     import polars as pl
@@ -53,7 +53,7 @@ def print_json(content: Mapping[str, Any]) -> None:
 def say_notes(notes: Iterable[str]) -> None:
     """What was decided or left out when data were read, on standard error."""
     for note in notes:
-        say(f"Note: {note}", aside=True)
+        say(for_whom(f"Note: {note}"), aside=True)
 
 
 def working(what: str) -> AbstractContextManager[Any]:
@@ -68,7 +68,7 @@ def say_data(problem: "Problem") -> None:
     from nucleate.problems import describe_data
 
     for line in describe_data(problem):
-        print(line, file=sys.stderr)
+        print(for_whom(line), file=sys.stderr)
 
 
 def print_problems(rows: Iterable[Mapping[str, Any]]) -> None:
