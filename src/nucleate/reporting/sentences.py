@@ -206,11 +206,23 @@ def _error(findings: Findings, texts: Texts) -> str:
     else:
         key = "error_better" if findings.is_better(chosen) else "error_same"
         fields |= {"metric": named} | _compared_with_largest(findings, chosen, texts)
-    return texts["answer"][key].format(**fields)
+    said = texts["answer"][key].format(**fields)
+    return said + _nearest(findings, texts) if key == "error_largest" else said
+
+
+def _nearest(findings: Findings, texts: Texts) -> str:
+    """The best validated of the smaller starts that cannot be told apart from the largest, with its noise."""
+    smaller = [cell for cell in findings.good if cell.scale != findings.largest_scale.scale]
+    alike = [cell for cell in smaller if findings.standing(cell).largest.verdict == "alike"]
+    if not alike:
+        return ""
+    cell = min(alike, key=lambda cell: findings.standing(cell).largest.lower + findings.standing(cell).largest.upper)
+    fields = _fields(findings, cell, texts) | _compared_with_largest(findings, cell, texts)
+    return texts["answer"]["error_nearest"].format(**fields)
 
 
 def _compared_with_largest(findings: Findings, chosen: Cell, texts: Texts) -> dict[str, str]:
-    """How the recommended cell compares with the largest scale on validation, and what the test rows say of it."""
+    """How a cell compares with the largest scale on validation, and what the test rows say of it."""
     standing, metric = findings.standing(chosen), findings.metric
     on_test = _of_comparison(standing.largest_on_test, metric, texts)
     largest_seeds, seeds = standing.largest.seeds
