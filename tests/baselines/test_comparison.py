@@ -135,3 +135,21 @@ def test_cells_that_differ_by_much_are_told_apart(metric):
         ours, theirs = ([size * random.standard_normal((rows, 1)) for _ in range(3)] for size in (1, 2))
     assert compared(metric, true, ours, theirs).verdict == "worse"
     assert compared(metric, true, theirs, ours).verdict == "better"
+
+
+@pytest.mark.parametrize(("network", "other"), [(1.0, np.nan), (np.inf, 1.0), (np.inf, np.inf)])
+def test_what_has_no_finite_metric_is_not_called_alike(network, other):
+    true = np.zeros((40, 1))
+    comparison = compared(RMSE, true, [true + network], [true + other])
+    assert comparison.verdict == "undefined"
+    assert "cannot be compared on 40 rows" in str(comparison)
+
+
+@pytest.mark.parametrize("n", [20, 60, 1000])
+def test_classes_that_agree_on_all_rows_may_differ_on_others(n):
+    """The interval has what the other rows may be with 5 %: a chance p of which none of n is met, (1 - p)^n = 0.05."""
+    comparison = compared(ACCURACY, labels(np.ones(n, bool)), [labels(np.ones(n, bool))], [labels(np.ones(n, bool))])
+    p = 1 - 0.05 ** (1 / n)
+    assert comparison.verdict == "alike"
+    assert p < comparison.upper < 1.5 * p
+    assert comparison.lower == -comparison.upper

@@ -109,6 +109,12 @@ def test_problems_lists_what_is_bundled():
     assert "sine-5d" in nucleate("problems").stdout
 
 
+def test_the_notes_of_problems_name_flags_alone(tmp_path):
+    (tmp_path / "own.csv").write_text("twin,y\n" + "\n".join(f"{k},{2 * k}" for k in range(40)))
+    said = nucleate("problems", "own.csv", cwd=tmp_path).stdout
+    assert "leave it out: --without twin.\n" in said
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [

@@ -38,6 +38,23 @@ def test_data_that_cannot_be_trained_on_are_surveyed_with_their_oddities():
     assert any("Column 'twin' is nearly a copy" in note for note in found.notes)
 
 
+@pytest.mark.parametrize(
+    ("column", "target", "refused"),
+    [
+        ([None] * 40, "odd", "Target column 'odd' has 40 missing values"),
+        ([3.0] * 40, "odd", "Target column 'odd' is 3.0 in every row"),
+        ([np.inf, *range(39)], "y", "Column 'odd' is infinite"),
+    ],
+    ids=["empty target", "constant target", "infinite"],
+)
+def test_data_with_an_odd_column_are_surveyed_and_nothing_is_said_to_tell_it(column, target, refused):
+    table = pl.DataFrame({"a": range(40), "odd": pl.Series(column, dtype=pl.Float64), "y": [k % 7 for k in range(40)]})
+    found = survey(table, target=target)
+    assert found.refused.startswith(refused)
+    assert found.columns["column"].to_list() == ["a", "odd", "y"]
+    assert not any("tells the target" in note for note in found.notes)
+
+
 def test_what_cannot_be_read_is_refused_by_a_survey_too(tmp_path):
     with pytest.raises(DataError, match="There is no file"):
         survey(tmp_path / "absent.csv")

@@ -177,6 +177,8 @@ def test_columns_can_be_left_out_by_name():
     assert Problem.from_table(table, target="price", without="old, or new").inputs == 5
     with pytest.raises(DataError, match="There is no column 'twon'; did you mean 'town'"):
         Problem.from_table(table, target="price", without="twon")
+    with pytest.raises(DataError, match="The target column 'price' cannot be left out too; take it out of `without`"):
+        Problem.from_table(table, target="price", without="town,price")
 
 
 def test_missing_values_are_refused_in_the_target_first():

@@ -18,6 +18,9 @@ from nucleate.problems.checks import choose_loss, choose_targets, infer_loss, ta
         (["a", "b", "c"], "a", ("a",)),
         (["a", "b", "c"], "c, a", ("c", "a")),
         (["a", "b, c", "c"], "b, c", ("b, c",)),
+        (["a", "b, c", "c"], ["b", "c"], ("b, c",)),
+        (["a", "b, c", "c"], ["c", "b", "c"], ("c", "b, c")),
+        (["a", " b", "b,  c,d"], "b,c , d", ("b,  c,d",)),
         (["a", "b", "c"], ["b", "a"], ("b", "a")),
     ],
 )

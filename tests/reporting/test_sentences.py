@@ -3,6 +3,7 @@
 import re
 from dataclasses import replace
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -84,6 +85,8 @@ def test_where_a_small_start_brings_nothing_answer_and_advice_both_keep_the_larg
     cells = {LARGE: [(19.0, 1.01, 1.0), (19.0, 1.05, 1.0)], SMALL: [(15.0, 1.0, 0.9), (15.0, 1.04, 0.9)]}
     said, advice, _ = told(monkeypatch, cells, seeds=2)
     assert "no smaller start is better than the largest (gain 1) beyond the noise of rows and seeds" in said
+    assert "the best is gain 0.01 with learning rate 0.1: 1.020 against 1.030 on the 400 validation rows" in said
+    assert re.search(r"the means of 2 and 2 runs \(95 % interval: from 0\.\d+ better to 0\.\d+ worse\)", said)
     assert "Keep the largest scale, gain 1, with learning rate 0.1" in advice
     assert "none ends condensed; the fewest neurons, 15.0, are left at gain 0.01" in advice
 
@@ -175,6 +178,17 @@ def test_seeds_that_differ_by_much_do_not_hide_what_the_best_validated_is_worth(
 def test_where_a_linear_model_is_better_it_is_named_though_the_network_has_learned_nothing(reduction):
     constant, linear = baseline("constant", 1, -0.1, 0.1), baseline("linear model", 7, -0.5, -0.3)
     assert advised(reduction, constant, linear).endswith(EN["recommendation"]["linear_is_better"])
+
+
+def test_a_baseline_without_a_metric_is_compared_with_nothing(reduction):
+    """A correlation is no number for outputs that are constant: that is not as good."""
+    constant, nan = baseline("constant", 1, np.nan, np.nan), (np.nan, np.nan)
+    advice = advised(reduction, constant, baseline("linear model", 7, 0.1, 0.3, best=nan))
+    assert "The best constant (1 parameter) cannot be compared with the reduced network on the 40 rows" in advice
+    assert EN["recommendation"]["nothing_shown"] not in advice
+    assert EN["recommendation"]["baselines_worse"] not in advice
+    assert "use the linear model" in advised(reduction, constant, baseline("linear model", 7, -0.1, 0.1))
+    assert "cannot be compared" in advised(reduction, baseline("linear model", 7, 0.1, 0.3, on_test=nan))
 
 
 def test_a_constant_of_one_parameter_has_one(reduction):

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -142,6 +143,24 @@ def test_where_nothing_answers(kind, module, what, address):
         SpecError, match=f"^No {what} answers at '{address}' .*; give it as HOST:PORT, and start one with"
     ):
         kind(address)
+
+
+@pytest.mark.parametrize(("kind", "module"), [(DaskExecutor, "distributed"), (RayExecutor, "ray")])
+def test_what_is_no_address_is_told_apart_from_one_where_nothing_answers(kind, module, monkeypatch):
+    monkeypatch.setitem(sys.modules, module, SimpleNamespace(is_initialized=lambda: False))
+    for address in ("nowhere", "tcp://", ":80", "localhost:", "localhost:99999", "ray://localhost:80/"):
+        with pytest.raises(SpecError, match=r"\(it has no host and port\); give it as HOST:PORT, and start one with `"):
+            kind(address)
+    with pytest.raises(SpecError, match="The address of a cluster is None; give it as a string HOST:PORT"):
+        kind(None)
+    with pytest.raises(SpecError, match="refused"):
+        kind("tcp://[::ffff:127.0.0.1]:1")
+
+
+def test_the_command_that_starts_ray_is_one_in_python_too(monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(is_initialized=lambda: False))
+    with pytest.raises(SpecError, match="start one with `ray start '--head'`"):
+        RayExecutor("nowhere")
 
 
 @pytest.mark.parametrize(

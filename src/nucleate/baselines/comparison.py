@@ -13,6 +13,8 @@ from nucleate.problems import Metric, Problem
 GROUPS = 200
 """Rows are left out one by one, or where there are more, in so many groups."""
 _MISSED = 0.05
+_RULE_OF_THREE = 3
+"""Of what happens on none of n rows, up to 3 in n new ones may be."""
 
 
 @dataclass(frozen=True)
@@ -22,9 +24,10 @@ class Comparison:
     How much worse the other one is has a standard error of two parts. That of the rows is found by leaving out
     each in turn and judging both models on the rest, a paired jackknife (Tukey 1958): what both find hard cancels. The
     difference's square over the number of rows is added to its variance, as in McNemar's test, so that a few rows of
-    one mind are no proof. That of the seeds is the pooled variance between seeds, where a model has
-    several. The interval is Student's, with the degrees of freedom of Welch and Satterthwaite (derived in
-    docs/reduce.md).
+    one mind are no proof. The variance of a share is that of three rows judged differently at least: models that are
+    right on the same rows may differ on up to 3 of so many new ones (rule of three). That of the seeds is the pooled
+    variance between seeds, where a model has several. The interval is Student's, with the degrees of freedom of Welch
+    and Satterthwaite (derived in docs/reduce.md).
 
     Parameters
     ----------
@@ -51,12 +54,14 @@ class Comparison:
         object.__setattr__(self, "seeds", tuple(self.seeds))
 
     @property
-    def verdict(self) -> Literal["better", "worse", "alike"]:
-        """What the other model is, beyond the noise.
+    def verdict(self) -> Literal["better", "worse", "alike", "undefined"]:
+        """What the other model is, beyond the noise; undefined where a metric is NaN or infinite.
 
         >>> Comparison(80, 0.5, 0.1, -0.5, -0.3).verdict, Comparison(80, 0.5, 0.5, -0.1, 0.1).verdict
         ('better', 'alike')
         """
+        if not np.isfinite([self.lower, self.upper]).all():
+            return "undefined"
         if self.upper < 0:
             return "better"
         return "worse" if self.lower > 0 else "alike"
@@ -79,6 +84,8 @@ class Comparison:
 
     def __str__(self) -> str:
         low, high = self.interval
+        if self.verdict == "undefined":
+            return f"cannot be compared on {self.rows} rows: {self.other:.3g} against {self.network:.3g}"
         if self.verdict == "alike":
             return f"cannot be told apart on {self.rows} rows (from {low:.3g} better to {high:.3g} worse)"
         return f"{self.verdict} by {self.difference:.3g} ({low:.3g} to {high:.3g}) on {self.rows} rows"
@@ -153,12 +160,17 @@ def compare_entrants(metric: Metric, rows: int, network: Entrant, other: Entrant
     """
     ours, theirs = (float(np.mean([seed.value for seed in entrant.seeds])) for entrant in (network, other))
     without = [np.mean([seed.without for seed in entrant.seeds], axis=0) for entrant in (network, other)]
-    moved = without[1] - without[0]
+    with np.errstate(invalid="ignore"):
+        moved = without[1] - without[0]
     # Without some rows a metric may be undefined, as a mean over classes is without a class.
     moved = moved[np.isfinite(moved)]
+    if not np.isfinite([ours, theirs]).all():
+        return Comparison(rows, ours, theirs, np.nan, np.nan, (len(network.seeds), len(other.seeds)), among)
     difference = metric.cost(theirs) - metric.cost(ours)
     of_rows = (len(moved) - 1) * float(np.var(moved)) if len(moved) else 0.0
     of_rows += difference**2 / rows
+    if metric.is_share:
+        of_rows = max(of_rows, _RULE_OF_THREE / rows**2)
     varying = [[seed.value for seed in entrant.seeds] for entrant in (network, other) if entrant.varies]
     freedom = sum(len(values) - 1 for values in varying)
     squares = sum(float(np.var(values)) * len(values) for values in varying)

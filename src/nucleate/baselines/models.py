@@ -329,8 +329,9 @@ def narrow(problem: Problem, hidden: tuple[int, ...], activation: Activation) ->
 
 
 def _cost(problem: Problem, outputs: Outputs) -> float:
-    """On validation; of equals the first is taken."""
-    return problem.loss.metric.cost(problem.metric(outputs(problem.validation.x), problem.validation.y))
+    """On validation, where NaN is worse than any number; of equals the first is taken."""
+    value = problem.metric(outputs(problem.validation.x), problem.validation.y)
+    return problem.loss.metric.cost(value) if np.isfinite(value) else np.inf
 
 
 def fit_linear(loss: Loss, part: Split, strengths: tuple[float, ...]) -> Iterator[Outputs]:

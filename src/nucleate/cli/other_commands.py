@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+from nucleate._wording import for_whom
 from nucleate.cli.after_commands import as_json
 from nucleate.cli.flags import DATA_FLAGS, Json, takes
 from nucleate.cli.interrupted import keeps
@@ -122,7 +123,7 @@ def problems(
         for note in found.notes:
             # The refusal says again what the cells are that it is about.
             if note not in found.refused:
-                say(f"Note: {note}")
+                say(for_whom(f"Note: {note}"))
         say(found.problem or f"Training would refuse these data. {found.refused}")
         return
     rows = [problem._asdict() for problem in describe_problems()]

@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nucleate._wording import UNSAFE, plain
+from nucleate._wording import UNSAFE, for_whom, plain
 
 if TYPE_CHECKING:
     import polars as pl
@@ -50,7 +50,7 @@ def print_json(content: Mapping[str, Any]) -> None:
 def say_notes(notes: Iterable[str]) -> None:
     """What was decided or left out when data were read, on standard error."""
     for note in notes:
-        say(f"Note: {note}", aside=True)
+        say(for_whom(f"Note: {note}"), aside=True)
 
 
 def working(what: str) -> AbstractContextManager[Any]:
@@ -65,7 +65,7 @@ def say_data(problem: "Problem") -> None:
     from nucleate.problems import describe_data
 
     for line in describe_data(problem):
-        say(line, aside=True)
+        say(for_whom(line), aside=True)
 
 
 def print_problems(rows: Iterable[Mapping[str, Any]]) -> None:

@@ -224,21 +224,31 @@ def choose_targets(columns: Sequence[str], target: str | Sequence[str] | None) -
 def choose_columns(columns: Sequence[str], names: str | Sequence[str], what: str) -> list[str]:
     """The columns of these names: a sequence, or one str that is a name or has several, separated by commas.
 
+    Names that have commas themselves may stand among others, and taken apart at them.
+
     Raises
     ------
     DataError
         If one is not there.
     """
-    # What was taken apart at commas may be one name that has them.
-    together = names if isinstance(names, str) else ",".join(names)
-    if together in columns:
-        return [together]
-    chosen = [name.strip() for name in names.split(",")] if isinstance(names, str) else list(dict.fromkeys(names))
-    for name in chosen:
-        if name not in columns:
-            close = did_you_mean(name, columns) or f"; the data have {name_columns(columns)}."
-            raise DataError(f"There is no {what} {name!r}{close}")
-    return chosen
+    pieces = [name.strip() for name in names.split(",")] if isinstance(names, str) else list(names)
+    spelled = {_at_commas(name): name for name in columns} | {name: name for name in columns}
+    most = 1 + max(name.count(",") for name in spelled)
+    chosen = []
+    while pieces:
+        counts = range(min(most, len(pieces)), 0, -1)
+        count = next((count for count in counts if _at_commas(",".join(pieces[:count])) in spelled), 0)
+        if not count:
+            close = did_you_mean(pieces[0], columns) or f"; the data have {name_columns(columns)}."
+            raise DataError(f"There is no {what} {pieces[0]!r}{close}")
+        chosen.append(spelled[_at_commas(",".join(pieces[:count]))])
+        pieces = pieces[count:]
+    return list(dict.fromkeys(chosen))
+
+
+def _at_commas(name: str) -> str:
+    """A name without the spaces beside its commas."""
+    return ",".join(part.strip() for part in name.split(","))
 
 
 def infer_loss(targets: pl.DataFrame, amounts: str = "") -> tuple[Loss, list[str]]:

@@ -130,4 +130,4 @@ def plain_number(value: float) -> str:
     >>> plain_number(-999.0), plain_number(0.1), plain_number(1e20)
     ('-999', '0.1', '1e+20')
     """
-    return str(int(value)) if value == int(value) and abs(value) < 1e15 else f"{value:.6g}"
+    return str(int(value)) if float(value).is_integer() and abs(value) < 1e15 else f"{value:.6g}"

@@ -49,6 +49,8 @@ def notices_of(table: pl.DataFrame, inputs: Mapping[str, Kind], targets: Mapping
         found += _nearly_constant(among_inputs)
         found += _same_numbers(among_inputs)
     for target, kind in targets.items():
+        if kind == "constant":
+            continue
         gaps = missing(table.select(target))[:, 0]
         rows = table.filter(~gaps) if gaps.any() else table
         names = [name for name in amounts if name in inputs]

@@ -195,6 +195,12 @@ class Problem:
                 raise DataError(f"The model imputes by {preprocessing.impute}, not by {impute}; leave impute out.")
             impute, table = preprocessing.impute, preprocessing.select(table)
         left_out = dict.fromkeys(choose_columns(everything.columns, without, "column"), "left out, as asked")
+        named = [] if target is None else choose_columns(everything.columns, target, "target column")
+        if set(named) & set(left_out):
+            twice = name_columns([name for name in named if name in left_out])
+            raise DataError(
+                f"The target {twice} cannot be left out too; take it out of --without, or name another target."
+            )
         table = table.drop(left_out, strict=False)
         targets = choose_targets(table.columns, target)
         read = read or Read(table)

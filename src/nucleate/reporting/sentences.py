@@ -200,6 +200,9 @@ def _error(findings: Findings, texts: Texts) -> str:
     }
     if not findings.has_learned:
         key = "error_nothing"
+    elif not math.isfinite(chosen.validation):
+        key = "error_undefined"
+        fields |= {"metric": named, "rows": f"{findings.study.rows['validation']:,}"}
     elif len(findings.study.spec.scales) == 1:
         key = "error_alone"
     elif findings.judgement is None:
@@ -209,11 +212,23 @@ def _error(findings: Findings, texts: Texts) -> str:
     else:
         key = "error_better" if findings.is_better(chosen) else "error_same"
         fields |= {"metric": named} | _compared_with_largest(findings, chosen, texts)
-    return texts["answer"][key].format(**fields)
+    said = texts["answer"][key].format(**fields)
+    return said + _nearest(findings, texts) if key == "error_largest" else said
+
+
+def _nearest(findings: Findings, texts: Texts) -> str:
+    """The best validated of the smaller starts that cannot be told apart from the largest, with its noise."""
+    smaller = [cell for cell in findings.good if cell.scale != findings.largest_scale.scale]
+    alike = [cell for cell in smaller if findings.standing(cell).largest.verdict == "alike"]
+    if not alike:
+        return ""
+    cell = min(alike, key=lambda cell: findings.standing(cell).largest.lower + findings.standing(cell).largest.upper)
+    fields = _fields(findings, cell, texts) | _compared_with_largest(findings, cell, texts)
+    return texts["answer"]["error_nearest"].format(**fields)
 
 
 def _compared_with_largest(findings: Findings, chosen: Cell, texts: Texts) -> dict[str, str]:
-    """How the recommended cell compares with the largest scale on validation, and what the test rows say of it."""
+    """How a cell compares with the largest scale on validation, and what the test rows say of it."""
     standing, metric = findings.standing(chosen), findings.metric
     on_test = _of_comparison(standing.largest_on_test, metric, texts)
     largest_seeds, seeds = standing.largest.seeds
@@ -245,6 +260,9 @@ def recommendation(findings: Findings, texts: Texts) -> list[str]:
     fields = _fields(findings, chosen, texts) | {"neurons": say_neurons(chosen.final), "steps": f"{spec.steps:,}"}
     if not findings.has_learned:
         return [texts["recommendation"]["nothing"].format(**fields)]
+    if not math.isfinite(chosen.validation):
+        fields |= {"metric": name_metric(findings.metric, texts)}
+        return [texts["recommendation"]["undefined"].format(**fields)]
     if len(spec.scales) == 1:
         key = "alone"
     elif findings.judgement is None:
@@ -331,7 +349,7 @@ def _compared(baseline: Baseline, comparison: Comparison, metric: Metric, networ
     if baseline.on_test and baseline.on_test.verdict != comparison.verdict:
         on_test = texts["recommendation"][f"on_test_{baseline.on_test.verdict}"]
         sentences.append(on_test.format(**_of_comparison(baseline.on_test, metric, texts)))
-    if best and best.verdict not in ("alike", comparison.verdict):
+    if best and best.verdict not in ("alike", "undefined", comparison.verdict):
         of_best = texts["recommendation"][f"best_on_test_{best.verdict}"]
         sentences.append(of_best.format(**_of_comparison(best, metric, texts)))
     return " ".join(sentences)
@@ -348,11 +366,15 @@ def _what_follows(compared: Sequence[tuple[Baseline, Comparison]], parameters: i
     """The weightiest conclusion from the baselines beside a network of so many parameters, one at most."""
     sentences = texts["recommendation"]
     verdicts = {baseline.name: _verdict(baseline, comparison) for baseline, comparison in compared}
+    if set(verdicts.values()) == {"undefined"}:
+        return []
     for name, key in (("linear model", "linear_is_better"), ("narrow network", "narrow_is_better")):
         if verdicts.get(name) == "better":
             return [sentences[key]]
     if verdicts.get("constant", "worse") in ("alike", "better"):
         return [sentences["nothing_shown"]]
+    if "alike" not in verdicts.values() and "undefined" in verdicts.values():
+        return []
     if set(verdicts.values()) <= {"worse", "worse than the best"}:
         return [sentences["baselines_worse" if set(verdicts.values()) == {"worse"} else "best_seed_is_better"]]
     alike = [baseline for baseline, _ in compared if verdicts[baseline.name] == "alike"]

@@ -161,7 +161,8 @@ class Findings:
         return min((cell for cell in self.judged if self.smallness(cell) == largest), key=self._cost)
 
     def _cost(self, cell: Cell) -> float:
-        return self.metric.cost(cell.validation)
+        # NaN would be less than nothing, and so the first one the best.
+        return self.metric.cost(cell.validation) if math.isfinite(cell.validation) else math.inf
 
     @property
     def has_learned(self) -> bool:

@@ -10,7 +10,7 @@ from types import ModuleType, TracebackType
 from typing import Any, Self
 
 from nucleate import devices
-from nucleate._wording import say_error
+from nucleate._wording import say_error, shown
 from nucleate.errors import SpecError
 from nucleate.problems import Problem
 from nucleate.studies import Plan
@@ -94,7 +94,8 @@ class RayExecutor:
             _knock(address)
             self._ray.init(address=address, ignore_reinit_error=True, log_to_driver=False, logging_level="error")
         except (OSError, OverflowError, RuntimeError, ValueError) as error:
-            raise _unreachable("Ray cluster", address, "ray start --head", error) from None
+            # In quotes, so that no sentence takes the flag for one of ours.
+            raise _unreachable("Ray cluster", address, "ray start '--head'", error) from None
         self._submit = self._ray.remote(num_cpus=1, max_retries=_RETRIES)(_on_one_core).remote
         self._shared = _Shared(self._ray.put)
 
@@ -204,11 +205,16 @@ def _import(module: str, extra: str) -> ModuleType:
 
 def _knock(address: str) -> None:
     """Raise where nobody listens; the clusters' own clients would try again and again, Ray's for minutes."""
-    host, port = address.rsplit("/", 1)[-1].rsplit(":", 1)
-    socket.create_connection((host, int(port)), _CONNECT_SECONDS).close()
+    if not isinstance(address, str):
+        raise SpecError(f"The address of a cluster is {shown(address)}; give it as a string HOST:PORT.")
+    host, colon, port = address.rsplit("/", 1)[-1].rpartition(":")
+    if not (host and colon and port.isdecimal() and int(port) < 2**16):
+        raise ValueError("it has no host and port")
+    socket.create_connection((host.strip("[]"), int(port)), _CONNECT_SECONDS).close()
 
 
 def _unreachable(what: str, address: str, command: str, error: Exception) -> SpecError:
+    why = say_error(error).removeprefix("ValueError: ")
     return SpecError(
-        f"No {what} answers at {address!r} ({say_error(error)}); give it as HOST:PORT, and start one with `{command}`."
+        f"No {what} answers at {shown(address)} ({why}); give it as HOST:PORT, and start one with `{command}`."
     )
