@@ -208,7 +208,18 @@ def compare(
 
 
 def judge_outputs(problem: Problem, outputs: Float[np.ndarray, "n c"], y: Float[np.ndarray, "n c"]) -> Judged:
-    """A model's outputs judged by the problem's metric."""
+    """A model's outputs judged by the problem's metric.
+
+    Parameters
+    ----------
+    problem : Problem
+    outputs, y : arrays of shape (n, c)
+        As the model gives them and as it was trained to, both standardized where the problem is.
+
+    Returns
+    -------
+    Judged
+    """
     return judge(problem.loss.metric, problem.predict(outputs), problem.preprocessing.in_units(y))
 
 
