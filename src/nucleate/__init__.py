@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from nucleate.observe import Layer, Measure
     from nucleate.optimizers import Optimizer
     from nucleate.problems import Loss, Metric, Problem, load_problem
-    from nucleate.pytorch import from_torch, to_torch
+    from nucleate.pytorch import from_torch, init_, to_torch
     from nucleate.reduction import Reduction, load_reduction, reduce, reduce_study, save_reduction
     from nucleate.reporting import report
     from nucleate.studies import Study, StudySpec, summarize
@@ -44,7 +44,7 @@ _HOMES = {
     "observe": ("Layer", "Measure"),
     "optimizers": ("Optimizer",),
     "problems": ("Loss", "Metric", "Problem", "load_problem"),
-    "pytorch": ("from_torch", "to_torch"),
+    "pytorch": ("from_torch", "init_", "to_torch"),
     "reduction": ("Reduction", "load_reduction", "reduce", "reduce_study", "save_reduction"),
     "reporting": ("report",),
     "studies": ("Study", "StudySpec", "summarize"),
@@ -85,6 +85,7 @@ __all__ = [
     "forecast_study",
     "from_torch",
     "get_activation",
+    "init_",
     "load_problem",
     "load_reduction",
     "models",
