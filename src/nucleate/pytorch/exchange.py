@@ -98,7 +98,7 @@ def to_torch(network: Network) -> "torch.nn.Sequential":
             if bias is not None:
                 linear.bias.copy_(torch.from_numpy(np.array(bias)))
         modules.append(linear)
-    return torch.nn.Sequential(*modules)  # type: ignore[no-any-return]
+    return torch.nn.Sequential(*modules)
 
 
 def from_torch(module: "torch.nn.Module") -> Network:
@@ -191,7 +191,7 @@ def _steps(torch: Any, module: Any) -> Iterator[tuple[str, Any]]:
     """What it does to its input in turn: a linear layer, the name of an activation, or None for nothing."""
     ours = tuple(_applied(torch).values())
 
-    class Tracer(torch.fx.Tracer):  # type: ignore[misc, name-defined]
+    class Tracer(torch.fx.Tracer):  # type: ignore[misc]
         def is_leaf_module(self, part: Any, name: str) -> bool:
             return isinstance(part, ours) or bool(super().is_leaf_module(part, name))
 

@@ -253,4 +253,4 @@ def _read_through(torch: Any, data: Any) -> tuple[Any, Any]:
     batches = list(loader)
     if not batches or any(not isinstance(batch, tuple | list) or len(batch) != 2 for batch in batches):
         raise SpecError("The data set does not give pairs of inputs and targets; give one that does.")
-    return tuple(torch.cat(list(parts)) for parts in zip(*batches, strict=True))  # type: ignore[return-value]
+    return tuple(torch.cat(list(parts)) for parts in zip(*batches, strict=True))

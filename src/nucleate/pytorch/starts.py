@@ -87,7 +87,8 @@ def init_(module: "torch.nn.Module", scale: InitScale | Sequence[InitScale], *, 
             f"The module has {len(found)} matrices of weights ({listed(one.name for one in found)}); give one "
             "InitScale, or a sequence of as many."
         )
-    factors, rows = [], []
+    factors: list[float] = []
+    rows: list[tuple[str | int | float | None, ...]] = []
     for place, (one, wanted) in enumerate(zip(found, scales, strict=True)):
         before = _size(one)
         std = wanted.std(one.fan_in, one.fan_out, output_layer=place == len(found) - 1)
