@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from nucleate.observe import Layer, Measure
     from nucleate.optimizers import Optimizer
     from nucleate.problems import Loss, Metric, Problem, load_problem
+    from nucleate.pytorch import from_torch, init_, to_torch
     from nucleate.reduction import Reduction, load_reduction, reduce, reduce_study, save_reduction
     from nucleate.reporting import report
     from nucleate.studies import Study, StudySpec, summarize
@@ -43,6 +44,7 @@ _HOMES = {
     "observe": ("Layer", "Measure"),
     "optimizers": ("Optimizer",),
     "problems": ("Loss", "Metric", "Problem", "load_problem"),
+    "pytorch": ("from_torch", "init_", "to_torch"),
     "reduction": ("Reduction", "load_reduction", "reduce", "reduce_study", "save_reduction"),
     "reporting": ("report",),
     "studies": ("Study", "StudySpec", "summarize"),
@@ -81,7 +83,9 @@ __all__ = [
     "forecast",
     "forecast_many",
     "forecast_study",
+    "from_torch",
     "get_activation",
+    "init_",
     "load_problem",
     "load_reduction",
     "models",
@@ -98,6 +102,7 @@ __all__ = [
     "summarize",
     "sweep",
     "theory",
+    "to_torch",
     "train",
     "train_many",
 ]

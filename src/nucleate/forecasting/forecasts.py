@@ -1,7 +1,7 @@
 """The verb: when the plateau will end, which way the neurons will turn, and whether to believe it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -28,6 +28,7 @@ from nucleate.network import Network
 from nucleate.observe import alignment, neurons
 from nucleate.optimizers import GD, Optimizer
 from nucleate.problems import Problem
+from nucleate.pytorch import is_module, read_setup
 from nucleate.theory import singular_directions, target_directions
 from nucleate.training import check_runs, engine, make_settings
 
@@ -37,11 +38,12 @@ CONDENSED = 0.9
 
 
 def forecast(
-    network: Network,
-    problem: Problem,
-    optimizer: Optimizer | str = GD,
+    network: Any,
+    problem: Any,
+    optimizer: Any = GD,
     learning_rate: float = 0.05,
     *,
+    loss: Any = None,
     horizon: int = HORIZON,
     budget: int | None = None,
     device: str = "auto",
@@ -50,11 +52,16 @@ def forecast(
 
     Parameters
     ----------
-    network : Network
-        The run's start.
+    network : Network or torch.nn.Module
+        The run's start. A module of PyTorch's must be a fully connected network, as `nucleate.from_torch` takes it.
     problem : Problem
+        For a module also a pair of arrays or tensors, a Dataset or a DataLoader, whose rows are taken as they are.
     optimizer : Optimizer or str
+        For a module also its `torch.optim.Optimizer`, SGD, Adam or AdamW, with the learning rate that this has.
     learning_rate : float
+    loss : torch loss or Loss, optional
+        That a module is trained on: MSELoss, CrossEntropyLoss or BCEWithLogitsLoss of PyTorch's, in whose terms losses
+        are then given; by default the problem's, or half the squared error.
     horizon, budget : int
         As in `forecast_many`.
     device : {"auto", "cpu", "gpu"}
@@ -78,6 +85,12 @@ def forecast(
     >>> print(expected.drop_steps[0.1], expected.in_regime)
     109 [106, 110] True
     """
+    factor = 1.0
+    if is_module(network):
+        setup = read_setup(network, problem, optimizer, learning_rate, loss)
+        network, problem, optimizer, learning_rate, factor = (getattr(setup, field.name) for field in fields(setup))
+    elif loss is not None:
+        raise SpecError("The loss of a Network is its problem's; give it there.")
     (expected,) = forecast_many(
         [network],
         problem,
@@ -87,7 +100,7 @@ def forecast(
         budget=budget,
         device=device,
     )
-    return expected
+    return replace(expected, loss=factor * expected.loss, late_loss=factor * expected.late_loss)
 
 
 def forecast_many(

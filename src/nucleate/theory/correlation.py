@@ -233,7 +233,7 @@ def _checked(
         )
     offset = np.abs(outputs.mean(axis=0)).max()
     later_bias = any(bias is not None for bias in network.biases[1:])
-    if later_bias and offset > 1e-9 * np.abs(outputs).max():
+    if later_bias and offset > 1e-6 * np.abs(outputs).max():
         raise ArchitectureError(
             f"The residuals have mean {offset:.3g} and the network has a bias beyond its first layer, which fits the "
             "mean before anything condenses; subtract the mean."
