@@ -69,7 +69,7 @@ def test_a_width_of_one_leaves_an_exponent_free_or_without_a_value():
     assert free.one_number("fan_in_gamma") is not None
     none = convert_scale(InitScale("epsilon", 0.1), 1, [10])
     assert none.values["fan_in_gamma"][0] is None
-    with pytest.raises(ArchitectureError, match="No fan_in_gamma gives layer 1 of 1-10-1 the standard deviation 0.1"):
+    with pytest.raises(ArchitectureError, match=r"No fan_in_gamma gives layer 1 of 1-10-1 the standard deviation 0\.1"):
         none.to("fan_in_gamma")
 
 

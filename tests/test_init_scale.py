@@ -54,7 +54,7 @@ def test_a_scale_that_is_no_positive_number_is_refused(convention, value):
 
 
 def test_an_unknown_convention_is_refused():
-    with pytest.raises(ArchitectureError, match="no init scale convention 'xavier'; choose gain, .* or fan_in_gamma"):
+    with pytest.raises(ArchitectureError, match=r"no init scale convention 'xavier'; choose gain, .* or fan_in_gamma"):
         InitScale("xavier", 1.0)
 
 
@@ -77,8 +77,8 @@ def test_a_scale_by_layer_counts_as_the_number_of_the_same_product(values, width
     for convention in ("gain", "epsilon", "gamma", "fan_in_gamma"):
         scale = InitScale(convention, values)
 
-        def log_product(scale, layers=len(values)):
-            return sum(math.log(one.std(width, width, output_layer=False)) for one in scale.layers(layers))
+        def log_product(scale):
+            return sum(math.log(one.std(width, width, output_layer=False)) for one in scale.layers(len(values)))
 
         one_number = InitScale(convention, scale.overall)
         assert log_product(scale) == pytest.approx(log_product(one_number), abs=1e-9)
@@ -100,7 +100,9 @@ def test_a_scale_by_layer_that_is_none_is_refused(value, sentence):
 
 
 def test_a_scale_for_another_number_of_layers_is_refused():
-    with pytest.raises(ArchitectureError, match="gain 1x0.1 has 2 numbers, and the network 3 layers, the output layer"):
+    with pytest.raises(
+        ArchitectureError, match=r"gain 1x0\.1 has 2 numbers, and the network 3 layers, the output layer"
+    ):
         InitScale("gain", "1x0.1").layers(3)
 
 

@@ -108,9 +108,7 @@ class ScaleConversion:
             "layers": [
                 {"layer": layer, "fan_in": fan_in, "fan_out": fan_out, "std": std}
                 | {convention: self.values[convention][layer - 1] for convention in CONVENTIONS}
-                for layer, ((fan_in, fan_out), std) in enumerate(
-                    zip(pairwise(self.widths), self.stds, strict=True), 1
-                )
+                for layer, ((fan_in, fan_out), std) in enumerate(zip(pairwise(self.widths), self.stds, strict=True), 1)
             ],
             "one_number": {convention: self.one_number(convention) for convention in CONVENTIONS},
         }

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Real
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from nucleate._wording import shown
 from nucleate.errors import ArchitectureError
@@ -17,6 +17,10 @@ _EXPONENTS = ("gamma", "fan_in_gamma")
 
 class PerLayer(tuple[float, ...]):
     """One number for each layer, the first layer's first; written ``1x0.1x1``.
+
+    Parameters
+    ----------
+    iterable : iterable of float
 
     Examples
     --------
@@ -108,7 +112,8 @@ class InitScale:
             raise ArchitectureError(
                 f"There is no init scale convention {shown(self.convention)}; choose {', '.join(others)} or {last}."
             )
-        given, value = self.value, self.value
+        given: Any = self.value
+        value = given
         if isinstance(given, str):
             try:
                 value = read_value(given)

@@ -105,7 +105,8 @@ class Network:
             )
         if dtype not in ("float32", "float64"):
             raise ArchitectureError(f"The dtype is {dtype!r}; it must be float32 or float64.")
-        scales = scale.layers(layers) if isinstance(scale, InitScale) else _one_for_each_layer("scale", scale, layers)
+        one_or_each = scale.layers(layers) if isinstance(scale, InitScale) else scale
+        scales: list[InitScale] = _one_for_each_layer("scale", one_or_each, layers)
         with_bias = _one_for_each_layer("bias", bias, layers)
         for entry in scales:
             if not isinstance(entry, InitScale):
@@ -143,6 +144,14 @@ class Network:
     def dtype(self) -> str:
         """``"float32"`` or ``"float64"``."""
         return str(self.weights[0].dtype)
+
+    @property
+    def fits_constants(self) -> bool:
+        """Whether it can give a constant, whatever the inputs: by a bias beyond the first layer, or by ``s(0) != 0``.
+
+        Such a network fits the targets' mean before anything condenses, and its plateau is that of the best constant.
+        """
+        return self.activation.value != 0 or any(bias is not None for bias in self.biases[1:])
 
     def __repr__(self) -> str:
         with_bias = [str(layer) for layer, bias in enumerate(self.biases, 1) if bias is not None]

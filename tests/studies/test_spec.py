@@ -69,7 +69,10 @@ def test_a_single_value_stands_for_a_list_of_one_and_commas_separate_targets():
     [
         ({}, "Give exactly one of 'gains', 'epsilons', 'gammas' and 'fan_in_gammas'; there is none of them"),
         ({"gains": [1], "gammas": [2]}, "there is 'gains' and 'gammas'"),
-        ({"gains": ["1x0.1"]}, "The init scale gain 1x0.1 has 2 numbers, and the network 3 layers, the output layer incl"),
+        (
+            {"gains": ["1x0.1"]},
+            "The init scale gain 1x0.1 has 2 numbers, and the network 3 layers, the output layer incl",
+        ),
         ({"gains": [1, "1xlarge"]}, "'gains' has '1xlarge' in place 2; it must be a number"),
         ({"gains": "1x0.1"}, "The init scale gain 1x0.1 has 2 numbers"),
         ({"gains": ["1x0x1"]}, "The init scale gain of layer 2 is 0.0; it must be positive"),

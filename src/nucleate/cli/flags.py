@@ -116,7 +116,7 @@ _TRAINING_FLAGS = {
     ),
 }
 _SPEC_FILE = {"spec": _flag(Path, "A TOML file of these settings; flags change single ones.")}
-SCALE_FLAGS = {
+SCALE_FLAGS: dict[str, Any] = {
     convention: _list(scale, convention[0].upper(), f"Init scale: {_STDS[convention]}; 1x0.1x1 is one for each layer.")
     for convention in CONVENTIONS
 }

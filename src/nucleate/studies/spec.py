@@ -20,9 +20,9 @@ from pydantic import (
     PlainSerializer,
     SerializerFunctionWrapHandler,
     ValidationError,
+    ValidationInfo,
     ValidatorFunctionWrapHandler,
     WrapValidator,
-    ValidationInfo,
     field_validator,
     model_serializer,
     model_validator,
@@ -115,6 +115,8 @@ def _scale(given: Any, number: ValidatorFunctionWrapHandler) -> float | PerLayer
         with suppress(ValueError):
             return read_value(given)
     if isinstance(given, PerLayer | list | tuple):
+        if any(isinstance(one, bool) for one in given):
+            raise ValueError("true and false are no values of it; give numbers")
         return PerLayer(map(number, given))
     value: float = number(given)
     return value
@@ -167,8 +169,8 @@ class StudySpec(Settings):
     """A grid of init scales, learning rates and seeds for one architecture on one data set.
 
     The names are those of the command line's flags and of a TOML spec; exactly one of ``gains``, ``epsilons``,
-    ``gammas`` and ``fan_in_gammas`` is given. The fields of `nucleate.training.Settings` belong to it too. A single value may stand for a
-    tuple of one, and for the target a text with commas.
+    ``gammas`` and ``fan_in_gammas`` is given. The fields of `nucleate.training.Settings` belong to it too. A single
+    value may stand for a tuple of one, and for the target a text with commas.
 
     Parameters
     ----------

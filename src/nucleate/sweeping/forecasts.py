@@ -146,9 +146,7 @@ def tabulate_forecasts(
             row |= {tables.MEASURED_CONDENSED_SHARE: outcome.condensed_share}
             row |= {tables.SAME_SIDES: outcome.same_sides(forecast)}
         rows.append(row)
-    schema = tables.forecasts_schema(
-        spec.convention, by_layer=spec.has_scales_by_layer, with_outcomes=bool(outcomes)
-    )
+    schema = tables.forecasts_schema(spec.convention, by_layer=spec.has_scales_by_layer, with_outcomes=bool(outcomes))
     return pl.DataFrame(rows, schema=schema)
 
 

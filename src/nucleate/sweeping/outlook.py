@@ -151,7 +151,13 @@ def outlooks(study: Study | str | Path) -> tuple[Outlook, ...]:
     stuck = results.filter(STUCK).partition_by(convention, "lr", maintain_order=True)
     cells = sorted(stuck, key=lambda cell: (InitScale(convention, cell[convention][0]).smallness, -cell["lr"][0]))
     said = [
-        Outlook(convention, study.spec.from_tables(cell[convention][0]), cell["lr"][0], len(cell), int(cell[tables.STEPS].max()))  # type: ignore[arg-type]
+        Outlook(
+            convention,
+            study.spec.from_tables(cell[convention][0]),
+            cell["lr"][0],
+            len(cell),
+            max(cell[tables.STEPS].to_list()),
+        )
         for cell in cells
     ]
     if not said:
@@ -189,7 +195,9 @@ def _look_ahead(spec: StudySpec, problem: Problem, outlook: Outlook, seeds: Sequ
     ends = _ends(spec, problem, cells, seeds, steps)
     by_rate = ends[len(scales) :]
     settings = [*((outlook.convention, scale) for scale in scales), *(("lr", rate) for rate in rates)]
-    tried: list[tuple[str, float | PerLayer | str, _End | None]] = [(*one, end) for one, end in zip(settings, ends, strict=True)]
+    tried: list[tuple[str, float | PerLayer | str, _End | None]] = [
+        (*one, end) for one, end in zip(settings, ends, strict=True)
+    ]
     left = [(factor, end.step) for factor, end in zip(FACTORS, by_rate, strict=False) if end is not None]
     for setting, name, other in _other_architectures(spec, moved=bool(left)):
         (end,) = _ends(other, problem, [(outlook.scale, outlook.lr)], seeds, steps)
@@ -276,9 +284,10 @@ def _linear_share(spec: StudySpec, problem: Problem) -> float | None:
     if not spec.activation.slope:
         return None
     x, y = problem.train.x.astype(np.float64), problem.train.y
-    if spec.bias != "none":
+    fits_constants = spec.bias == "all" or spec.activation.value != 0
+    if spec.bias != "none" or fits_constants:
         x = np.column_stack([x, np.ones(len(x))])
-    outputs = problem.loss.constant_outputs(y) if spec.bias == "all" else np.zeros(y.shape[1])
+    outputs = problem.loss.constant_outputs(y) if fits_constants else np.zeros(y.shape[1])
     residuals = np.asarray(problem.loss.residual(np.broadcast_to(outputs, y.shape), y), np.float64)
     size = float(np.sum(residuals**2))
     if size == 0:
