@@ -14,12 +14,13 @@ if TYPE_CHECKING:
 
     from nucleate import figures, models, observe, optimizers, problems, theory
     from nucleate.activations import Activation, activation_names, get_activation, register_activation
+    from nucleate.conversion import ScaleConversion, convert_scale
     from nucleate.errors import ArchitectureError, DataError, NucleateError, SpecError, StudyError
     from nucleate.estimators import CondensedClassifier, CondensedRegressor
     from nucleate.experiments import Criterion, Experiment, Measurement, Verdict, reproduce
     from nucleate.exports import export
     from nucleate.forecasting import Forecast, forecast, forecast_many
-    from nucleate.init_scale import InitScale
+    from nucleate.init_scale import InitScale, PerLayer
     from nucleate.network import Network
     from nucleate.observe import Layer, Measure
     from nucleate.optimizers import Optimizer
@@ -34,12 +35,13 @@ if TYPE_CHECKING:
 _ROOMS = ("figures", "models", "observe", "optimizers", "problems", "theory")
 _HOMES = {
     "activations": ("Activation", "activation_names", "get_activation", "register_activation"),
+    "conversion": ("ScaleConversion", "convert_scale"),
     "errors": ("ArchitectureError", "DataError", "NucleateError", "SpecError", "StudyError"),
     "estimators": ("CondensedClassifier", "CondensedRegressor"),
     "experiments": ("Criterion", "Experiment", "Measurement", "Verdict", "reproduce"),
     "exports": ("export",),
     "forecasting": ("Forecast", "forecast", "forecast_many"),
-    "init_scale": ("InitScale",),
+    "init_scale": ("InitScale", "PerLayer"),
     "network": ("Network",),
     "observe": ("Layer", "Measure"),
     "optimizers": ("Optimizer",),
@@ -69,15 +71,18 @@ __all__ = [
     "Network",
     "NucleateError",
     "Optimizer",
+    "PerLayer",
     "Problem",
     "Reduction",
     "Run",
+    "ScaleConversion",
     "SpecError",
     "Study",
     "StudyError",
     "StudySpec",
     "Verdict",
     "activation_names",
+    "convert_scale",
     "export",
     "figures",
     "forecast",

@@ -9,6 +9,7 @@ import typer
 
 from nucleate._wording import shown
 from nucleate.errors import SpecError
+from nucleate.init_scale import CONVENTIONS, PerLayer, read_value
 
 if TYPE_CHECKING:
     from nucleate.studies import StudySpec
@@ -17,6 +18,21 @@ if TYPE_CHECKING:
 def floats(text: str) -> list[float]:
     """``1,0.3,0.1`` as numbers."""
     return _numbers(text, float, "numbers such as 1,0.3,0.1")
+
+
+def scales(text: str) -> list[float | PerLayer]:
+    """``1,1x0.1x1`` as init scales."""
+    return _numbers(text, read_value, "numbers such as 1,0.3,0.1, or with one for each layer such as 1,1x0.1x1")
+
+
+def scale(text: str) -> float | PerLayer:
+    """``0.1`` or ``1x0.1x1`` as an init scale."""
+    try:
+        return read_value(text)
+    except ValueError:
+        raise typer.BadParameter(
+            f"is {shown(text)}; it must be a number, or one for each layer with x between, such as 1x0.1x1."
+        ) from None
 
 
 def integers(text: str) -> list[int]:
@@ -40,7 +56,7 @@ def _flag(kind: Any, help: str, *declarations: str, **options: Any) -> Any:
     return Annotated[kind | None, typer.Option(*declarations, help=help, **options)]
 
 
-def _list(parser: Callable[[str], list[Any]], metavar: str, help: str) -> Any:
+def _list(parser: Callable[[str], Any], metavar: str, help: str) -> Any:
     # What a parser returns for a flag of type str arrives as it is; for a list it would be wrapped in another.
     return _flag(str, help, parser=parser, metavar=metavar)
 
@@ -69,10 +85,21 @@ _NETWORK_FLAGS = {
     "bias": _flag(str, "Layers with biases: none, first or all [default: first]."),
     "dtype": _flag(str, "float32 or float64 [default: float32]."),
 }
+_STDS = {
+    "gain": "std = gain / sqrt(fan_in)",
+    "epsilon": "std = epsilon",
+    "gamma": "std = width^-gamma",
+    "fan_in_gamma": "std = fan_in^-gamma for every matrix",
+}
 _GRID_FLAGS = {
-    "gains": _list(floats, "G,G,...", "Init scales: std = gain / sqrt(fan_in)."),
-    "epsilons": _list(floats, "E,E,...", "Init scales: std = epsilon."),
-    "gammas": _list(floats, "G,G,...", "Init scales: std = width^-gamma."),
+    **{
+        f"{convention}s": _list(
+            scales,
+            f"{convention[0].upper()},...",
+            f"Init scales: {_STDS[convention]}; 1x0.1x1 is one for each layer.",
+        )
+        for convention in CONVENTIONS
+    },
     "lrs": _list(floats, "R,R,...", "Learning rates [default: 0.05]."),
     "seeds": _flag(int, "How many seeds [default: 1]."),
 }
@@ -89,10 +116,11 @@ _TRAINING_FLAGS = {
     ),
 }
 _SPEC_FILE = {"spec": _flag(Path, "A TOML file of these settings; flags change single ones.")}
-_ONE_RUN_FLAGS = {
-    "gain": _flag(float, "Init scale: std = gain / sqrt(fan_in) [default: 0.1]."),
-    "epsilon": _flag(float, "Init scale: std = epsilon."),
-    "gamma": _flag(float, "Init scale: std = width^-gamma."),
+SCALE_FLAGS: dict[str, Any] = {
+    convention: _list(scale, convention[0].upper(), f"Init scale: {_STDS[convention]}; 1x0.1x1 is one for each layer.")
+    for convention in CONVENTIONS
+}
+_ONE_RUN_FLAGS = SCALE_FLAGS | {
     "lr": _flag(float, "Learning rate [default: 0.05]."),
     "seed": _flag(int, "Seed of the initial parameters [default: 0]."),
 }
@@ -147,7 +175,7 @@ def spec_from(given: dict[str, Any], *, gains: list[float]) -> "StudySpec":
 
     fields = dict(given)
     file = fields.pop("spec", None)
-    for field, one in {"gains": "gain", "epsilons": "epsilon", "gammas": "gamma", "lrs": "lr", "seeds": "seed"}.items():
+    for field, one in (*((f"{name}s", name) for name in CONVENTIONS), ("lrs", "lr"), ("seeds", "seed")):
         if one in fields:
             fields[field] = [fields.pop(one)]
     momentum = fields.pop("momentum", None)
@@ -159,4 +187,4 @@ def spec_from(given: dict[str, Any], *, gains: list[float]) -> "StudySpec":
         return read_spec(file, **fields)
     if "data" not in fields:
         raise SpecError("No data are named; give a bundled set such as diabetes (see `nucleate problems`) or a file.")
-    return make_spec(**({"gains": gains} if not {"gains", "epsilons", "gammas"} & fields.keys() else {}) | fields)
+    return make_spec(**({"gains": gains} if not {f"{name}s" for name in CONVENTIONS} & fields.keys() else {}) | fields)

@@ -45,8 +45,8 @@ def loss_by_scale(study: Study) -> Figure:
     figure, axes = panels(len(spec.lrs), width=2.1, height=2.3, beside=0.9, sharey=True)
     by_scale = colors(len(spec.scales))
     for panel, lr in zip(axes, spec.lrs, strict=True):
-        for scale, color in zip(sorted(spec.scales), by_scale, strict=True):
-            cell = curves.filter((pl.col("lr") == lr) & (pl.col(spec.convention) == scale))
+        for scale, color in zip(spec.ordered_scales, by_scale, strict=True):
+            cell = curves.filter((pl.col("lr") == lr) & (pl.col(spec.convention) == spec.in_tables(scale)))
             for _, run in cell.group_by("run", maintain_order=True):
                 panel.plot(run["step"] + 1, run["train_loss"], color=color, lw=0.5, alpha=0.5)
             median = cell.group_by("step").agg(pl.col("train_loss").median()).sort("step")
@@ -102,7 +102,7 @@ def cosine_heat_maps(study: Study, lr: float | None = None) -> Figure:
             order = leading_order(cosine)
             image = panel.imshow(cosine[np.ix_(order, order)], vmin=-1, vmax=1, cmap="RdBu_r", interpolation="nearest")
             panel.set(xticks=[], yticks=[], title=title)
-        row[0].set_ylabel(f"{spec.convention} {run[spec.convention]:g}", fontsize="medium")
+        row[0].set_ylabel(f"{spec.convention} {spec.from_tables(run[spec.convention]):g}", fontsize="medium")
     figure.colorbar(image, ax=axes, label="cosine similarity", shrink=0.7)
     figure.suptitle(f"Neurons' input directions, learning rate {lr:g}, seed {spec.seeds[0]}")
     return figure
@@ -134,12 +134,12 @@ def phase_map(study: Study) -> Figure:
         figsize=(0.6 + 0.48 * len(spec.scales) * len(layers) + 0.7, 0.9 + 0.35 * len(spec.lrs)), layout="constrained"
     )
     axes = figure.subplots(1, len(layers), sharey=True, squeeze=False)[0]
-    scales, rates = sorted(spec.scales), sorted(spec.lrs)
+    scales, rates = spec.ordered_scales, sorted(spec.lrs)
     norm = LogNorm(1, max(*layers.values(), 2))
     for (layer, width), panel in zip(layers.items(), axes, strict=True):
         counts = np.full((len(rates), len(scales)), np.nan)
         for cell in summary.iter_rows(named=True):
-            row, column = rates.index(cell["lr"]), scales.index(cell[spec.convention])
+            row, column = rates.index(cell["lr"]), scales.index(spec.from_tables(cell[spec.convention]))
             value = cell[tables.fewest_effective_neurons(layer)]
             if value is None:
                 panel.add_patch(_hatched(row, column))

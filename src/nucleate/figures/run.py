@@ -162,4 +162,7 @@ def _chosen(study: Study, run: int | None) -> tuple[int, str]:
         raise StudyError(f"{study.path} has no finished run {run}; its runs are 0 to {study.planned - 1}.")
     cell = row.row(0, named=True)
     convention = study.spec.convention
-    return run, f"{convention} {cell[convention]:g}, learning rate {cell['lr']:g}, seed {cell['seed']}"
+    return (
+        run,
+        f"{convention} {study.spec.from_tables(cell[convention]):g}, learning rate {cell['lr']:g}, seed {cell['seed']}",
+    )

@@ -297,7 +297,7 @@ def condensed(network: Network, axes: Float[np.ndarray, "k d"]) -> tuple[Int[np.
 
 
 def _targets(network: Network, problem: Problem) -> tuple[Float[np.ndarray, "k d"], Float[np.ndarray, " k"] | None]:
-    """From the residuals at output zero, or at the best constant where a bias beyond the first layer fits it.
+    """From the residuals at output zero, or at the best constant where the network fits it at once.
 
     The target directions; or all singular directions with their values, of which the first is the target direction.
     """
@@ -307,7 +307,7 @@ def _targets(network: Network, problem: Problem) -> tuple[Float[np.ndarray, "k d
         rows = spaced_rows(len(x), MOST_ROWS)
         x, y = x[rows], y[rows]
     outputs = np.zeros_like(y)
-    if any(bias is not None for bias in network.biases[1:]):
+    if network.fits_constants:
         outputs = np.broadcast_to(problem.loss.constant_outputs(y), y.shape)
     residuals = problem.loss.residual(outputs, y)
     if network.activation.slope:

@@ -6,6 +6,7 @@ import matplotlib
 import polars as pl
 from matplotlib.colors import LogNorm, to_hex
 
+from nucleate.init_scale import PerLayer
 from nucleate.reporting.sentences import Texts, say_statuses
 from nucleate.studies import Cell, Findings
 
@@ -38,7 +39,7 @@ def phase_maps(findings: Findings, texts: Texts) -> list[Map]:
     """A map for every measured layer."""
     spec = findings.study.spec
     index = {(cell.scale, cell.lr): number for number, cell in enumerate(findings.cells)}
-    scales, rates = sorted(spec.scales), sorted(spec.lrs, reverse=True)
+    scales, rates = spec.ordered_scales, sorted(spec.lrs, reverse=True)
     norm = LogNorm(1, max(*findings.layers.values(), 2))
     maps = []
     for layer, width in findings.layers.items():
@@ -62,7 +63,7 @@ def phase_maps(findings: Findings, texts: Texts) -> list[Map]:
 
 
 def _field(
-    findings: Findings, index: int | None, scale: float, rate: float, layer: str, norm: LogNorm, texts: Texts
+    findings: Findings, index: int | None, scale: float | PerLayer, rate: float, layer: str, norm: LogNorm, texts: Texts
 ) -> Field:
     spec = findings.study.spec
     fields = {"convention": spec.convention, "scale": f"{scale:g}", "lr": f"{rate:g}"}

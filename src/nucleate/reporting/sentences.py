@@ -513,6 +513,8 @@ def terms(findings: Findings, texts: Texts) -> list[str]:
     """The words that the page goes on to use."""
     asked, convention = texts["asked"], findings.study.spec.convention
     words = [asked["condensation"], asked["effective"], asked[convention]]
+    if findings.study.spec.has_scales_by_layer:
+        words.append(asked["by_layer"])
     if findings.trained:
         words.append(asked["largest"].format(**_fields(findings, findings.largest_scale, texts)))
     return words

@@ -502,10 +502,11 @@ class Study:
     @cached_property
     def _schemas(self) -> dict[str, pl.Schema]:
         convention, measures = self.spec.convention, [one.name for one in self.spec.measures]
+        by_layer = self.spec.has_scales_by_layer
         return {
-            "results": tables.results_schema(convention, self.layers, self.metric.name, measures),
+            "results": tables.results_schema(convention, self.layers, self.metric.name, measures, by_layer=by_layer),
             "trajectories": tables.trajectories_schema(self.layers, [one.name for one in self.plan.measures]),
-            "forecasts": tables.forecasts_schema(convention),
+            "forecasts": tables.forecasts_schema(convention, by_layer=by_layer),
         }
 
     @property

@@ -6,7 +6,7 @@ from typing import Any
 
 import polars as pl
 
-from nucleate.init_scale import InitScale
+from nucleate.init_scale import InitScale, PerLayer
 from nucleate.network import Network
 from nucleate.observe import MEASURES, Measure
 from nucleate.studies import tables
@@ -23,12 +23,13 @@ class PlannedRun:
     Parameters
     ----------
     number : int
-    scale, learning_rate : float
+    scale : float or PerLayer
+    learning_rate : float
     seed : int
     """
 
     number: int
-    scale: float
+    scale: float | PerLayer
     learning_rate: float
     seed: int
 
@@ -85,9 +86,11 @@ class Plan:
     @cached_property
     def table(self) -> pl.DataFrame:
         """A row a run: its number, init scale, learning rate and seed."""
-        names = (tables.RUN, self.spec.convention, tables.LR, tables.SEED)
-        columns = zip(*((run.number, run.scale, run.learning_rate, run.seed) for run in self.runs), strict=True)
-        types = (pl.Int64(), pl.Float64(), pl.Float64(), pl.Int64())
+        spec = self.spec
+        names = (tables.RUN, spec.convention, tables.LR, tables.SEED)
+        rows = ((run.number, spec.in_tables(run.scale), run.learning_rate, run.seed) for run in self.runs)
+        columns = zip(*rows, strict=True)
+        types = (pl.Int64(), tables.scale_type(by_layer=spec.has_scales_by_layer), pl.Float64(), pl.Int64())
         return pl.DataFrame(dict(zip(names, columns, strict=True)), dict(zip(names, types, strict=True)))
 
     @property

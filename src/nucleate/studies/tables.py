@@ -98,7 +98,20 @@ def metric_on_test(metric: str) -> str:
     return f"test_{metric}"
 
 
-def results_schema(convention: str, layers: Sequence[str], metric: str, measures: Sequence[str] = ()) -> pl.Schema:
+def scale_type(*, by_layer: bool) -> pl.DataType:
+    """The type of the init scale's column: numbers, or where a scale has one for each layer, texts such as 1x0.1x1.
+
+    Parameters
+    ----------
+    by_layer : bool
+        `nucleate.studies.StudySpec.has_scales_by_layer`.
+    """
+    return pl.String() if by_layer else pl.Float64()
+
+
+def results_schema(
+    convention: str, layers: Sequence[str], metric: str, measures: Sequence[str] = (), *, by_layer: bool = False
+) -> pl.Schema:
     """One row a finished run.
 
     Parameters
@@ -110,12 +123,14 @@ def results_schema(convention: str, layers: Sequence[str], metric: str, measures
     metric : str
     measures : sequence of str
         The names of the measures that are the study's own.
+    by_layer : bool
+        As of `scale_type`.
     """
     families = ("effective_neurons", "fewest_effective_neurons", "directions", *measures)
     return pl.Schema(
         {
             RUN: pl.Int64(),
-            convention: pl.Float64(),
+            convention: scale_type(by_layer=by_layer),
             LR: pl.Float64(),
             SEED: pl.Int64(),
             STATUS: pl.String(),
@@ -156,13 +171,15 @@ def trajectories_schema(layers: Sequence[str], measures: Sequence[str]) -> pl.Sc
     )
 
 
-def forecasts_schema(convention: str, *, with_outcomes: bool = False) -> pl.Schema:
+def forecasts_schema(convention: str, *, by_layer: bool = False, with_outcomes: bool = False) -> pl.Schema:
     """One row a run: what was forecast before it was trained.
 
     Parameters
     ----------
     convention : str
         Of the init scale.
+    by_layer : bool
+        As of `scale_type`.
     with_outcomes : bool
         Whether what was measured stands beside it.
     """
@@ -174,7 +191,7 @@ def forecasts_schema(convention: str, *, with_outcomes: bool = False) -> pl.Sche
     return pl.Schema(
         {
             RUN: pl.Int64(),
-            convention: pl.Float64(),
+            convention: scale_type(by_layer=by_layer),
             LR: pl.Float64(),
             SEED: pl.Int64(),
             IN_REGIME: pl.Boolean(),

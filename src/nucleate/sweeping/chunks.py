@@ -219,7 +219,9 @@ def _result(plan: Plan, chunk: Chunk, runs: list[Run], layers: Sequence[str], pr
             files[snapshots_file(planned.number)] = snapshots_to_bytes(run.snapshots)
     own = [measure.name for measure in spec.measures]
     rows = [_row(plan, planned, run, problem, layers) for planned, run in zip(chunk.runs, runs, strict=True)]
-    results = tables.results_schema(spec.convention, layers, problem.metric_name, own)
+    results = tables.results_schema(
+        spec.convention, layers, problem.metric_name, own, by_layer=spec.has_scales_by_layer
+    )
     evaluations = tables.trajectories_schema(layers, [measure.name for measure in plan.measures])
     trajectories = [
         run.trajectory.select(pl.lit(planned.number).alias(tables.RUN), pl.all()).select(evaluations.names())
@@ -242,7 +244,7 @@ def _row(plan: Plan, planned: PlannedRun, run: Run, problem: Problem, layers: Se
     columns = [tables.measured(measure, layer) for measure in at_the_end for layer in layers]
     return {
         tables.RUN: planned.number,
-        plan.spec.convention: planned.scale,
+        plan.spec.convention: plan.spec.in_tables(planned.scale),
         tables.LR: planned.learning_rate,
         tables.SEED: planned.seed,
         tables.STATUS: run.status,

@@ -10,7 +10,7 @@ from jaxtyping import Float
 
 from nucleate.errors import SpecError
 from nucleate.forecasting import Forecast, Outcome, forecast_many, measure_outcomes
-from nucleate.init_scale import InitScale
+from nucleate.init_scale import InitScale, PerLayer
 from nucleate.problems import Problem
 from nucleate.studies import Plan, PlannedRun, StudySpec, tables
 
@@ -25,14 +25,15 @@ class Recommendation(NamedTuple):
 
     Attributes
     ----------
-    scale, lr : float
+    scale : float or PerLayer
+    lr : float
     latest_step : int
         By which the plateau of every seed has ended.
     loss, lowest_loss : float
         Forecast at the budget's end: of its worst seed, and of the scale and rate where that is lowest.
     """
 
-    scale: float
+    scale: float | PerLayer
     lr: float
     latest_step: int
     loss: float
@@ -128,7 +129,7 @@ def tabulate_forecasts(
         main = forecast.drop_steps[0.1]
         row: dict[str, Any] = {
             tables.RUN: run.number,
-            spec.convention: run.scale,
+            spec.convention: spec.in_tables(run.scale),
             tables.LR: run.learning_rate,
             tables.SEED: run.seed,
             tables.IN_REGIME: forecast.in_regime,
@@ -145,7 +146,8 @@ def tabulate_forecasts(
             row |= {tables.MEASURED_CONDENSED_SHARE: outcome.condensed_share}
             row |= {tables.SAME_SIDES: outcome.same_sides(forecast)}
         rows.append(row)
-    return pl.DataFrame(rows, schema=tables.forecasts_schema(spec.convention, with_outcomes=bool(outcomes)))
+    schema = tables.forecasts_schema(spec.convention, by_layer=spec.has_scales_by_layer, with_outcomes=bool(outcomes))
+    return pl.DataFrame(rows, schema=schema)
 
 
 def name_directions(problem: Problem, directions: Float[np.ndarray, "k d"]) -> list[dict[str, float]]:

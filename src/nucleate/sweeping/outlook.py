@@ -16,7 +16,7 @@ import numpy as np
 from nucleate.activations import get_activation
 from nucleate.errors import NucleateError
 from nucleate.forecasting import Forecast
-from nucleate.init_scale import InitScale
+from nucleate.init_scale import Convention, InitScale, PerLayer
 from nucleate.problems import Problem
 from nucleate.studies import STUCK, Plan, PlannedRun, Study, StudySpec, tables
 from nucleate.sweeping.forecasts import forecast_runs
@@ -37,15 +37,15 @@ class Remedy:
 
     Parameters
     ----------
-    setting : {"gain", "epsilon", "gamma", "lr", "bias", "activation"}
-    value : float or str
+    setting : {"gain", "epsilon", "gamma", "fan_in_gamma", "lr", "bias", "activation"}
+    value : float, PerLayer or str
     end : int
     in_regime : bool
         Whether the theory's intervals hold there; otherwise the step is an order of magnitude.
     """
 
     setting: str
-    value: float | str
+    value: float | PerLayer | str
     end: int
     in_regime: bool
 
@@ -57,7 +57,8 @@ class Outlook:
     Parameters
     ----------
     convention : str
-    scale, lr : float
+    scale : float or PerLayer
+    lr : float
     runs, steps : int
         How many are stuck, and how many steps they took.
     end : int or None
@@ -76,8 +77,8 @@ class Outlook:
         The sentence that says why there is no forecast, where there is none.
     """
 
-    convention: str
-    scale: float
+    convention: Convention
+    scale: float | PerLayer
     lr: float
     runs: int
     steps: int
@@ -150,7 +151,13 @@ def outlooks(study: Study | str | Path) -> tuple[Outlook, ...]:
     stuck = results.filter(STUCK).partition_by(convention, "lr", maintain_order=True)
     cells = sorted(stuck, key=lambda cell: (InitScale(convention, cell[convention][0]).smallness, -cell["lr"][0]))
     said = [
-        Outlook(convention, cell[convention][0], cell["lr"][0], len(cell), int(cell[tables.STEPS].max()))  # type: ignore[arg-type]
+        Outlook(
+            convention,
+            study.spec.from_tables(cell[convention][0]),
+            cell["lr"][0],
+            len(cell),
+            max(cell[tables.STEPS].to_list()),
+        )
         for cell in cells
     ]
     if not said:
@@ -188,7 +195,9 @@ def _look_ahead(spec: StudySpec, problem: Problem, outlook: Outlook, seeds: Sequ
     ends = _ends(spec, problem, cells, seeds, steps)
     by_rate = ends[len(scales) :]
     settings = [*((outlook.convention, scale) for scale in scales), *(("lr", rate) for rate in rates)]
-    tried: list[tuple[str, float | str, _End | None]] = [(*one, end) for one, end in zip(settings, ends, strict=True)]
+    tried: list[tuple[str, float | PerLayer | str, _End | None]] = [
+        (*one, end) for one, end in zip(settings, ends, strict=True)
+    ]
     left = [(factor, end.step) for factor, end in zip(FACTORS, by_rate, strict=False) if end is not None]
     for setting, name, other in _other_architectures(spec, moved=bool(left)):
         (end,) = _ends(other, problem, [(outlook.scale, outlook.lr)], seeds, steps)
@@ -214,14 +223,22 @@ def _never(linear_share: float | None) -> bool:
     return linear_share is not None and linear_share <= LEAST_SHARE
 
 
-def _larger(spec: StudySpec, scale: float) -> list[float]:
-    """Init scales that draw the weights so many times as large, none of them beyond gain 1 or what is like it."""
-    if spec.convention == "gamma":
-        width = max(max(spec.hidden), 2)
-        return [float(f"{scale - math.log(factor, width):.3g}") for factor in FACTORS]
-    largest = 1.0 if spec.convention == "gain" else max(spec.hidden) ** -0.5
-    larger = [float(f"{scale * factor:.3g}") for factor in FACTORS]
-    return [one for one in larger if one <= largest]
+def _larger(spec: StudySpec, scale: float | PerLayer) -> list[float | PerLayer]:
+    """Init scales that draw the weights so many times as large, none of them beyond gain 1 or what is like it.
+
+    Of one with a number for each layer, all layers are made larger.
+    """
+    values = scale if isinstance(scale, PerLayer) else (scale,)
+    exponents = spec.convention in ("gamma", "fan_in_gamma")
+    width = max(max(spec.hidden), 2)
+    largest = math.inf if exponents else 1.0 if spec.convention == "gain" else max(spec.hidden) ** -0.5
+    larger = []
+    for factor in FACTORS:
+        changed = [value - math.log(factor, width) if exponents else value * factor for value in values]
+        rounded = PerLayer(float(f"{value:.3g}") for value in changed)
+        if max(rounded) <= largest:
+            larger.append(rounded if isinstance(scale, PerLayer) else rounded[0])
+    return larger
 
 
 def _other_architectures(spec: StudySpec, *, moved: bool) -> Iterator[tuple[str, str, StudySpec]]:
@@ -241,7 +258,7 @@ class _End(NamedTuple):
 
 
 def _ends(
-    spec: StudySpec, problem: Problem, cells: Sequence[tuple[float, float]], seeds: Sequence[int], steps: int
+    spec: StudySpec, problem: Problem, cells: Sequence[tuple[float | PerLayer, float]], seeds: Sequence[int], steps: int
 ) -> list[_End | None]:
     """By when the last of the seeds has left its plateau, for each scale and rate; None where one has not."""
     if not cells:
@@ -267,9 +284,10 @@ def _linear_share(spec: StudySpec, problem: Problem) -> float | None:
     if not spec.activation.slope:
         return None
     x, y = problem.train.x.astype(np.float64), problem.train.y
-    if spec.bias != "none":
+    fits_constants = spec.bias == "all" or spec.activation.value != 0
+    if spec.bias != "none" or fits_constants:
         x = np.column_stack([x, np.ones(len(x))])
-    outputs = problem.loss.constant_outputs(y) if spec.bias == "all" else np.zeros(y.shape[1])
+    outputs = problem.loss.constant_outputs(y) if fits_constants else np.zeros(y.shape[1])
     residuals = np.asarray(problem.loss.residual(np.broadcast_to(outputs, y.shape), y), np.float64)
     size = float(np.sum(residuals**2))
     if size == 0:
