@@ -501,11 +501,11 @@ class Study:
 
     @cached_property
     def _schemas(self) -> dict[str, pl.Schema]:
-        convention, measures = self.spec.convention, [one.name for one in self.spec.measures]
+        axes, measures = self.spec.axes, [one.name for one in self.spec.measures]
         return {
-            "results": tables.results_schema(convention, self.layers, self.metric.name, measures),
+            "results": tables.results_schema(axes, self.layers, self.metric.name, measures),
             "trajectories": tables.trajectories_schema(self.layers, [one.name for one in self.plan.measures]),
-            "forecasts": tables.forecasts_schema(convention),
+            "forecasts": tables.forecasts_schema(axes),
         }
 
     @property
@@ -577,6 +577,7 @@ class Study:
             "runs": f"{self.planned - self.missing} of {self.planned} finished",
             spec.convention: ", ".join(f"{scale:g}" for scale in spec.scales),
             "learning rates": ", ".join(f"{rate:g}" for rate in spec.lrs),
+            **({"weight decays": ", ".join(f"{one:g}" for one in spec.weight_decays)} if spec.decays else {}),
             "seeds": len(spec.seeds),
             "layers": " - ".join(map(str, self.widths)) or "none measured",
             "folder": self.path,
