@@ -198,7 +198,8 @@ class Study:
             parameters = sum(m * (n + has) for n, m, has in zip(ends, ends[1:], plan.with_bias, strict=False))
             if kept.parameters != parameters:
                 raise ValueError(f"its networks have {parameters} parameters, not {kept.parameters}")
-        named = {"optimizer": spec.optimizer, "loss": spec.loss, "activation": spec.activation, "model": spec.model}
+        kinds = ("optimizer", "schedule", "loss", "activation", "model")
+        named = {kind: getattr(spec, kind) for kind in kinds}
         possible = {f"{kind} {one.name!r}" for kind, one in named.items() if one is not None}
         if unknown := kept.definitions.keys() - possible - {f"measure {one.name!r}" for one in spec.measures}:
             raise ValueError(f"its definitions have a {min(unknown):.60}, which the spec has not")
