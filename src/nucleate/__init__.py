@@ -12,7 +12,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from nucleate import figures, models, observe, optimizers, problems, theory
+    from nucleate import figures, models, observe, optimizers, problems, schedules, theory
     from nucleate.activations import Activation, activation_names, get_activation, register_activation
     from nucleate.conversion import ScaleConversion, convert_scale
     from nucleate.errors import ArchitectureError, DataError, NucleateError, SpecError, StudyError
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from nucleate.sweeping import forecast_study, recommend_scale, sweep
     from nucleate.training import Run, train, train_many
 
-_ROOMS = ("figures", "models", "observe", "optimizers", "problems", "theory")
+_ROOMS = ("figures", "models", "observe", "optimizers", "problems", "schedules", "theory")
 _HOMES = {
     "activations": ("Activation", "activation_names", "get_activation", "register_activation"),
     "conversion": ("ScaleConversion", "convert_scale"),
@@ -104,6 +104,7 @@ __all__ = [
     "report",
     "reproduce",
     "save_reduction",
+    "schedules",
     "summarize",
     "sweep",
     "theory",

@@ -101,11 +101,15 @@ _GRID_FLAGS = {
         for convention in CONVENTIONS
     },
     "lrs": _list(floats, "R,R,...", "Learning rates [default: 0.05]."),
+    "weight_decays": _list(floats, "D,D,...", "Weight decays, each multiplied by the learning rate [default: 0]."),
     "seeds": _flag(int, "How many seeds [default: 1]."),
 }
 _OPTIMIZER_FLAGS = {
-    "optimizer": _flag(str, "gd, momentum or adam [default: gd]."),
+    "optimizer": _flag(str, "gd, momentum, adam or adamw (decoupled weight decay) [default: gd]."),
     "momentum": _flag(float, "For --optimizer momentum [default: 0.9]."),
+    "schedule": _flag(str, "How the learning rate goes on from its peak: constant, cosine or linear."),
+    "warmup": _flag(int, "Steps in which the learning rate rises to its peak [default: 0]."),
+    "clip": _flag(float, "The largest norm of a gradient; longer ones are cut to it."),
 }
 _TRAINING_FLAGS = {
     "steps": _flag(int, "The most steps a run may take [default: 5000]."),
@@ -122,6 +126,7 @@ SCALE_FLAGS: dict[str, Any] = {
 }
 _ONE_RUN_FLAGS = SCALE_FLAGS | {
     "lr": _flag(float, "Learning rate [default: 0.05]."),
+    "weight_decay": _flag(float, "Weight decay, multiplied by the learning rate [default: 0]."),
     "seed": _flag(int, "Seed of the initial parameters [default: 0]."),
 }
 _DATA = {"data": Annotated[str | None, typer.Argument(help=DATA_HELP)]}
@@ -175,7 +180,8 @@ def spec_from(given: dict[str, Any], *, gains: list[float]) -> "StudySpec":
 
     fields = dict(given)
     file = fields.pop("spec", None)
-    for field, one in (*((f"{name}s", name) for name in CONVENTIONS), ("lrs", "lr"), ("seeds", "seed")):
+    one_of = {f"{name}s": name for name in CONVENTIONS} | {"lrs": "lr", "weight_decays": "weight_decay"}
+    for field, one in {**one_of, "seeds": "seed"}.items():
         if one in fields:
             fields[field] = [fields.pop(one)]
     momentum = fields.pop("momentum", None)

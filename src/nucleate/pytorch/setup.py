@@ -33,6 +33,8 @@ class Setup:
     optimizer : Optimizer
         It makes the steps that PyTorch's makes.
     learning_rate : float
+    weight_decay : float or None
+        None where none was read.
     factor : float
         PyTorch's loss is so many times the problem's.
     """
@@ -41,6 +43,7 @@ class Setup:
     problem: Problem
     optimizer: Optimizer
     learning_rate: float
+    weight_decay: float | None
     factor: float
 
 
@@ -92,13 +95,14 @@ def read_setup(module: Any, data: Any, optimizer: Any, learning_rate: float, los
                 f"A loss of PyTorch's goes with an optimizer of PyTorch's; give one, or leave the loss out, which is "
                 f"{own.name} then."
             )
-        return Setup(read.network, problem, get_optimizer(optimizer), learning_rate, factor)
-    stepped, rate = _optimizer(torch, optimizer, read.parameters, factor)
-    return Setup(read.network, problem, stepped, rate, factor)
+        return Setup(read.network, problem, get_optimizer(optimizer), learning_rate, None, factor)
+    return Setup(read.network, problem, *_optimizer(torch, optimizer, read.parameters, factor), factor)
 
 
-def _optimizer(torch: Any, optimizer: Any, parameters: list[Any], factor: float) -> tuple[Optimizer, float]:
-    """The same steps for a gradient that is PyTorch's divided by ``factor``."""
+def _optimizer(
+    torch: Any, optimizer: Any, parameters: list[Any], factor: float
+) -> tuple[Optimizer, float, float | None]:
+    """The same steps, rate and weight decay for a gradient that is PyTorch's divided by ``factor``."""
     if not isinstance(optimizer, torch.optim.Optimizer):
         raise SpecError(
             f"The optimizer is {shown(optimizer)}; give the PyTorch optimizer that will train the module, such as "
@@ -126,15 +130,14 @@ def _optimizer(torch: Any, optimizer: Any, parameters: list[Any], factor: float)
     decay, known = float(given.get("weight_decay", 0.0)), not given.get("maximize")
     if known and type(optimizer) is torch.optim.SGD and not given["dampening"]:
         momentum, nesterov = float(given["momentum"]), float(given["nesterov"])
-        numbers = {"momentum": momentum, "nesterov": nesterov, "decay": decay, "factor": factor}
-        return Optimizer("torch.optim.SGD", _sgd, **numbers), rate
+        made = Optimizer("torch.optim.SGD", _sgd, momentum=momentum, nesterov=nesterov, factor=factor)
+        return made, rate, decay / factor or None
     if known and type(optimizer) in (torch.optim.Adam, torch.optim.AdamW) and not given["amsgrad"]:
         (b1, b2), eps = given["betas"], float(given["eps"])
-        numbers = {"b1": float(b1), "b2": float(b2), "eps": eps / factor}
-        if decay:
-            decoupled = bool(given.get("decoupled_weight_decay", type(optimizer) is torch.optim.AdamW))
-            numbers |= {"decay": decay if decoupled else decay / factor, "decoupled": float(decoupled)}
-        return Optimizer(f"torch.optim.{name}", _adam, **numbers), rate
+        decoupled = bool(given.get("decoupled_weight_decay", type(optimizer) is torch.optim.AdamW))
+        numbers: dict[str, Any] = {"b1": float(b1), "b2": float(b2), "eps": eps / factor}
+        made = Optimizer(f"torch.optim.{name}", optax.adam, decoupled=decoupled, **numbers)
+        return made, rate, (decay if decoupled else decay / factor) or None
     raise SpecError(
         f"No forecast is made under {type(optimizer).__name__} as it is set; of PyTorch's optimizers SGD without "
         "dampening, Adam and AdamW without amsgrad, each minimizing, are known."
@@ -146,27 +149,11 @@ _NO_SETTING = ("params", "foreach", "fused", "capturable", "differentiable", "in
 
 
 def _sgd(
-    learning_rate: float | Float[Array, ""], momentum: float, nesterov: float, decay: float, factor: float
+    learning_rate: float | Float[Array, ""], momentum: float, nesterov: float, factor: float
 ) -> optax.GradientTransformation:
     return optax.chain(
-        optax.scale(factor),
-        *([optax.add_decayed_weights(decay)] if decay else []),
-        optax.sgd(learning_rate, momentum=momentum or None, nesterov=bool(nesterov)),
+        optax.scale(factor), optax.sgd(learning_rate, momentum=momentum or None, nesterov=bool(nesterov))
     )
-
-
-def _adam(
-    learning_rate: float | Float[Array, ""],
-    b1: float,
-    b2: float,
-    eps: float,
-    decay: float = 0.0,
-    decoupled: float = 1.0,
-) -> optax.GradientTransformation:
-    decayed = [optax.add_decayed_weights(decay)] if decay else []
-    scaled = [optax.scale_by_adam(b1=b1, b2=b2, eps=eps)]
-    steps = [*scaled, *decayed] if decoupled else [*decayed, *scaled]
-    return optax.chain(*steps, optax.scale_by_learning_rate(learning_rate))
 
 
 def _loss(torch: Any, given: Any, outputs: int) -> tuple[Loss, float]:

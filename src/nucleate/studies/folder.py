@@ -198,7 +198,8 @@ class Study:
             parameters = sum(m * (n + has) for n, m, has in zip(ends, ends[1:], plan.with_bias, strict=False))
             if kept.parameters != parameters:
                 raise ValueError(f"its networks have {parameters} parameters, not {kept.parameters}")
-        named = {"optimizer": spec.optimizer, "loss": spec.loss, "activation": spec.activation, "model": spec.model}
+        kinds = ("optimizer", "schedule", "loss", "activation", "model")
+        named = {kind: getattr(spec, kind) for kind in kinds}
         possible = {f"{kind} {one.name!r}" for kind, one in named.items() if one is not None}
         if unknown := kept.definitions.keys() - possible - {f"measure {one.name!r}" for one in spec.measures}:
             raise ValueError(f"its definitions have a {min(unknown):.60}, which the spec has not")
@@ -501,12 +502,11 @@ class Study:
 
     @cached_property
     def _schemas(self) -> dict[str, pl.Schema]:
-        convention, measures = self.spec.convention, [one.name for one in self.spec.measures]
-        by_layer = self.spec.has_scales_by_layer
+        axes, measures = self.spec.axis_types, [one.name for one in self.spec.measures]
         return {
-            "results": tables.results_schema(convention, self.layers, self.metric.name, measures, by_layer=by_layer),
+            "results": tables.results_schema(axes, self.layers, self.metric.name, measures),
             "trajectories": tables.trajectories_schema(self.layers, [one.name for one in self.plan.measures]),
-            "forecasts": tables.forecasts_schema(convention, by_layer=by_layer),
+            "forecasts": tables.forecasts_schema(axes),
         }
 
     @property
@@ -578,6 +578,7 @@ class Study:
             "runs": f"{self.planned - self.missing} of {self.planned} finished",
             spec.convention: ", ".join(f"{scale:g}" for scale in spec.scales),
             "learning rates": ", ".join(f"{rate:g}" for rate in spec.lrs),
+            **({"weight decays": ", ".join(f"{one:g}" for one in spec.weight_decays)} if spec.decays else {}),
             "seeds": len(spec.seeds),
             "layers": " - ".join(map(str, self.widths)) or "none measured",
             "folder": self.path,
