@@ -146,11 +146,12 @@ def judge(
     Judged
     """
     assert metric.value is not None  # a problem that can train has one
-    members = np.arange(len(true)) if groups is None else np.unique(groups, return_inverse=True)[1]
-    units = len(true) if groups is None else int(members.max()) + 1
-    order = np.random.default_rng(0).permutation(units)
-    left_out = np.array_split(order, min(units, GROUPS)) if units > 1 else []
-    rest = (np.flatnonzero(~np.isin(members, some)) for some in left_out)
+    names = np.arange(len(true)) if groups is None else np.unique(groups)
+    order = names[np.random.default_rng(0).permutation(len(names))]
+    left_out = np.array_split(order, min(len(order), GROUPS)) if len(order) > 1 else []
+    if groups is not None:
+        left_out = [np.flatnonzero(np.isin(groups, some)) for some in left_out]
+    rest = (np.delete(np.arange(len(true)), rows) for rows in left_out)
     without = [metric.value(predicted[rows], true[rows]) for rows in rest]
     return Judged(metric.value(predicted, true), np.array(without))
 
