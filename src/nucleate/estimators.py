@@ -19,7 +19,7 @@ from nucleate.models import outputs_of
 from nucleate.network import Network
 from nucleate.observe import evaluation_rows, layers_of
 from nucleate.optimizers import Optimizer
-from nucleate.problems import CROSS_ENTROPY, SQUARED, Loss, Problem, Sizes, split_rows
+from nucleate.problems import AT_RANDOM, CROSS_ENTROPY, SQUARED, Loss, Problem, Sizes, split_rows
 from nucleate.reduction import FEWEST_ROWS, check_tolerance
 from nucleate.reduction import reduce as reduce_network
 from nucleate.training import BLOWN_UP, Run, train_many

@@ -197,7 +197,8 @@ def divide(
     DataError
         If a part is left without rows, or a group is in two parts.
     """
-    groups = None if asked.split_by is None else _codes(table[asked.split_by])
+    grouped = None if asked.split_by is None else table[asked.split_by]
+    groups = None if grouped is None else _codes(grouped)
     if asked.split is not None:
         part = _named_parts(table[asked.split])
     else:
@@ -207,14 +208,14 @@ def divide(
         if asked.split_by_time is not None:
             part[rows] = _by_time(table[asked.split_by_time][rows], shares)
         elif groups is not None:
-            part[rows] = _by_groups(groups[rows], table[asked.split_by], shares, asked.seed)
+            part[rows] = _by_groups(groups[rows], f"{asked.split_by!r}", shares, asked.seed)
         elif shares != (None, None):
             dealt = split_rows(_sizes(len(rows), *shares), asked.seed, None if labels is None else labels[rows])
             for place, of_part in enumerate(dealt):
                 part[rows[of_part]] = place
     parts = Rows(*(np.flatnonzero(part == place) for place in range(3)))
-    if groups is not None:
-        _refuse_torn_groups(table[asked.split_by], groups, part)
+    if grouped is not None and groups is not None:
+        _refuse_torn_groups(grouped, groups, part)
     own: list[Literal["validation", "test"]] = []
     own += ["validation"] if asked.split is not None or asked.validation is None else []
     own += ["test"] if asked.split is not None or asked.test is None else []
@@ -274,7 +275,7 @@ def _codes(column: pl.Series) -> Int[np.ndarray, " n"]:
 
 
 def _by_groups(
-    groups: Int[np.ndarray, " n"], column: pl.Series, shares: tuple[float | None, float | None], seed: int
+    groups: Int[np.ndarray, " n"], column: str, shares: tuple[float | None, float | None], seed: int
 ) -> Int[np.ndarray, " n"]:
     """Deal out whole groups at random, each as likely as another for a part, however many rows it has."""
     names = np.unique(groups)
@@ -283,13 +284,13 @@ def _by_groups(
     parts = 1 + sum(share is not None for share in shares)
     if len(names) - validation - test < 1:
         raise DataError(
-            f"Column {column.name!r} has {count(len(names), 'group')}, and a split by groups needs {parts} or more; "
+            f"Column {column} has {count(len(names), 'group')}, and a split by groups needs {parts} or more; "
             "name another column, or leave out --split-by."
         )
     order = names[seeded(seed).permutation(len(names))]
     held = {"validation": order[:validation], "test": order[validation : validation + test]}
     part = np.isin(groups, held["validation"]) + 2 * np.isin(groups, held["test"])
-    _refuse_few(part, shares, f"The groups of column {column.name!r} leave", "--split-by")
+    _refuse_few(part, shares, f"The groups of column {column} leave", "--split-by")
     return part
 
 

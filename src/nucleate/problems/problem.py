@@ -203,11 +203,13 @@ class Problem:
         """
         check_impute(impute)
         own = {part: given for part, given in (("validation", validation), ("test", test)) if not _is_share(given)}
-        shares = [None if _is_share(given) is False else given for given in (validation, test)]
-        asked = Asked(*shares, split, split_by, split_by_time, split_seed).check(table.columns)
+        shares = [
+            given if isinstance(given, int | float) and _is_share(given) else None for given in (validation, test)
+        ]
+        asked = Asked(shares[0], shares[1], split, split_by, split_by_time, split_seed).check(table.columns)
         left_out = dict.fromkeys(choose_columns(table.columns, without, "column"), "left out, as asked")
         read = (read or Read(table))._replace(table=table)
-        sources = gather(read, own, {*left_out, asked.split_by_time})
+        sources = gather(read, own, {*left_out, asked.split_by_time or ""})
         data_hash = table_hash(*(source.read.table for source in sources))
         everything = table = pl.concat([source.table for source in sources], how="vertical_relaxed")
         if preprocessing is not None:
@@ -254,7 +256,7 @@ class Problem:
         came_from = np.repeat([source.part for source in sources], [len(source.table) for source in sources])[complete]
         raw = table
         table = table.filter(complete)
-        asked.check_sizes(np.count_nonzero(came_from == 0))
+        asked.check_sizes(int(np.count_nonzero(came_from == 0)))
         amounts = _signs_of_amounts(read, table.select(targets))
         loss, kinds, decided = _judged(table.select(targets), task, loss, amounts)
         labels = np.array(table[targets[0]].to_list()) if "categorical" in kinds.values() else None
