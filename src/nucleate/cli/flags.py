@@ -78,6 +78,11 @@ DATA_FLAGS: dict[str, Any] = {
     "split_seed": _flag(int, "Seed of the train / validation / test split [default: 0]."),
     "validation": _flag(float, "The share of the rows for validation [default: 0.2].", "--validation-fraction"),
     "test": _flag(float, "The share of the rows for the test [default: 0.2].", "--test-fraction"),
+    "validation_file": _flag(str, "A file with your own rows for validation.", "--validation", metavar="FILE"),
+    "test_file": _flag(str, "A file with your own rows for the test.", "--test", metavar="FILE"),
+    "split": _flag(str, "A column that says train, validation or test of each row.", metavar="COLUMN"),
+    "split_by": _flag(str, "A column of groups, each of which is whole in one part.", metavar="COLUMN"),
+    "split_by_time": _flag(str, "A column of time: the last rows are for the test.", metavar="COLUMN"),
 }
 _NETWORK_FLAGS = {
     "hidden": _list(integers, "WIDTHS", "Hidden widths [default: 128,128]."),
@@ -155,7 +160,7 @@ def takes(flags: Mapping[str, Any]) -> Callable[[Callable[..., None]], Callable[
 
         def run(**given: Any) -> None:
             command(
-                {name: given[name] for name in flags if given[name] is not None},
+                _with_own_rows({name: given[name] for name in flags if given[name] is not None}),
                 **{one.name: given[one.name] for one in own},
             )
 
@@ -166,6 +171,35 @@ def takes(flags: Mapping[str, Any]) -> Callable[[Callable[..., None]], Callable[
         return run
 
     return decorate
+
+
+def _with_own_rows(given: dict[str, Any]) -> dict[str, Any]:
+    """The flags, files of one's own rows under the names that Python has for them.
+
+    Raises
+    ------
+    SpecError
+        Where a part is given both a share and a file, or a share in the place of a file.
+    """
+    fields = dict(given)
+    for part in ("validation", "test"):
+        file = fields.pop(f"{part}_file", None)
+        if file is None:
+            continue
+        if part in fields:
+            raise SpecError(f"--{part} gives the rows of a file, and --{part}-fraction a share; give one of them.")
+        if _is_number(file):
+            raise SpecError(f"--{part} is {shown(file)}; it takes a file, and --{part}-fraction a share of the rows.")
+        fields[part] = file
+    return fields
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def spec_from(given: dict[str, Any], *, gains: list[float]) -> "StudySpec":

@@ -125,6 +125,16 @@ def _scale(given: Any, number: ValidatorFunctionWrapHandler) -> float | PerLayer
     return value
 
 
+def _share_or_file(given: Any) -> Any:
+    if isinstance(given, os.PathLike):
+        return os.fspath(given)
+    if isinstance(given, str) and (fault := _path_fault(given)) is not None:
+        raise ValueError(f"{fault}; give another path")
+    if not isinstance(given, str | int | float):
+        raise ValueError("it is a share of the rows, such as 0.2, or the path of a file; for tables make a Problem")
+    return given
+
+
 def _said(check: Any, *given: Any, **options: Any) -> Any:
     """What a check returns; what it refuses is said as pydantic wants to hear it."""
     try:
@@ -165,6 +175,7 @@ AnyScale = Annotated[
     WrapValidator(_scale),
     PlainSerializer(lambda scale: str(scale) if isinstance(scale, PerLayer) else scale),
 ]
+ShareOrFile = Annotated[Annotated[float, Field(gt=0, lt=1)] | str, BeforeValidator(_share_or_file)]
 AnyMeasure = Annotated[InstanceOf[Measure], BeforeValidator(_measure), ByName]
 
 
@@ -214,8 +225,11 @@ class StudySpec(Settings):
         A single number N stands for seeds 0 to N-1. A seed draws the initial parameters and orders mini-batches.
     split_seed : int
         Draws the train / validation / test split, the same for all runs.
-    validation, test : float
-        The shares of the rows for these parts.
+    validation, test : float or str
+        The shares of the rows for these parts, or the paths of files that have rows of one's own for them.
+    split, split_by, split_by_time : str or None
+        Columns of one's own file that decide the parts: of each row's part, of its group, of its time, as in
+        `nucleate.problems.Problem.from_table`.
     dtype : {"float32", "float64"}
     measures : tuple of Measure
         What is measured of every layer beside `nucleate.observe.MEASURES`.
@@ -252,8 +266,11 @@ class StudySpec(Settings):
     weight_decays: tuple[float, ...] = (0.0,)
     seeds: tuple[int, ...] = (0,)
     split_seed: int = Field(default=0, ge=0, lt=2**63)
-    validation: float = Field(default=0.2, gt=0, lt=1)
-    test: float = Field(default=0.2, gt=0, lt=1)
+    validation: ShareOrFile = 0.2
+    test: ShareOrFile = 0.2
+    split: str | None = None
+    split_by: str | None = None
+    split_by_time: str | None = None
     dtype: Literal["float32", "float64"] = "float32"
     measures: tuple[AnyMeasure, ...] = ()
 
@@ -545,6 +562,9 @@ class StudySpec(Settings):
             split_seed=self.split_seed,
             validation=self.validation,
             test=self.test,
+            split=self.split,
+            split_by=self.split_by,
+            split_by_time=self.split_by_time,
             without=self.without,
             drop_missing=self.drop_missing,
             impute=self.impute,

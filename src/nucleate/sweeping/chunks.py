@@ -212,6 +212,8 @@ def _result(plan: Plan, chunk: Chunk, runs: list[Run], layers: Sequence[str], pr
         "validation": str(spec.validation),
         "test": str(spec.test),
     }
+    of_rows = {name: getattr(spec, name) for name in ("split", "split_by", "split_by_time")}
+    metadata |= {name: column for name, column in of_rows.items() if column is not None}
     files: dict[str, bytes] = {}
     for planned, run in zip(chunk.runs, runs, strict=True):
         models: dict[At, Any] = {"initial": run.initial, "final": run.final, "best": run.best}
