@@ -55,7 +55,7 @@ from .asking import ask, refusal
         ("sweep sine-5d --weight-decays 0,,1", "--weight-decays is '0,,1'; it must be a list of numbers such as"),
         (
             "sweep sine-5d --weight-decay 0",
-            "no flag --weight-decay of `nucleate sweep`; did you mean '--weight-decays'?",
+            "no flag --weight-decay of `nucleate sweep`; did you mean",
         ),
         ("sweep sine-5d --optimizer adamw", "'adamw' decays weights, and nothing says by how much; give the weight"),
         (

@@ -92,7 +92,16 @@ def _check_decays(runs: int, optimizer: Optimizer, weight_decays: Sequence[float
 
 
 def undecided_decay(optimizer: Optimizer) -> str:
-    """The sentence on an optimizer that is there for its weight decay, of which nobody said how large it is."""
+    """The sentence on an optimizer that is there for its weight decay, of which nobody said how large it is.
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+
+    Returns
+    -------
+    str
+    """
     return (
         f"The optimizer {optimizer.name!r} decays weights, and nothing says by how much; give the weight decay too "
         "(PyTorch's default is 0.01, optax's 0.0001)."
