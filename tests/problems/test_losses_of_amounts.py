@@ -264,8 +264,19 @@ def test_a_drawn_set_has_no_counts_and_a_classification_no_loss_for_amounts():
         load_problem("wine", loss="hubber")
 
 
+POISSONS = np.random.default_rng(0).poisson(2, 40)
+
+
 @pytest.mark.parametrize(
-    ("values", "noted"), [(COUNTED, True), (COUNTED + 1, False), (COUNTED - 1, False), (COUNTED + 0.5, False)]
+    ("values", "noted"),
+    [
+        (POISSONS, True),
+        (POISSONS + 1, False),
+        (POISSONS - 1, False),
+        (POISSONS + 0.5, False),
+        (POISSONS.max() - POISSONS, False),
+        (np.arange(40), False),
+    ],
 )
 def test_of_whole_numbers_from_zero_on_a_note_says_what_suits_counts(values, noted):
     problem = Problem.from_table(table(y=values), target="y", task="regression")

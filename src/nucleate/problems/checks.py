@@ -189,6 +189,8 @@ def _numberless(raw: pl.Series) -> pl.Series:
 MAX_CLASSES = 20
 ROWS_PER_CLASS = 10
 MIN_CLASS_ROWS = 3
+_TAIL = 0.3
+"""Counts with a mean of up to 11 are at least so skewed, if they are Poisson's."""
 
 
 def choose_targets(columns: Sequence[str], target: str | Sequence[str] | None) -> tuple[str, ...]:
@@ -303,12 +305,12 @@ def choose_loss(
 
 
 def _may_be_counts(targets: pl.DataFrame) -> list[str]:
-    """A note where all targets are whole numbers from 0 on, which is where counts start."""
-    numbers = [raw for raw in targets if raw.dtype.is_numeric()]
-    if len(numbers) < targets.width or any(raw.min() != 0 or raw.max() == 1 for raw in numbers):
-        return []
-    if not all(COUNTS.has(raw.to_numpy()).all() for raw in numbers):
-        return []
+    """A note where every target has whole numbers from 0 on that recur, with a longer tail above, as counts do."""
+    for raw in targets:
+        if not raw.dtype.is_numeric() or raw.min() != 0 or not COUNTS.has(raw.to_numpy()).all():
+            return []
+        if not 2 < raw.n_unique() <= len(raw) / 2 or (raw.skew() or 0.0) < _TAIL:
+            return []
     return [
         f"Target {name_columns(targets.columns)} may count something, as whole numbers from 0 on do; then "
         "--loss poisson (in Python loss='poisson') suits it."
