@@ -19,7 +19,7 @@ from nucleate.models import outputs_of
 from nucleate.network import Network
 from nucleate.observe import evaluation_rows, layers_of
 from nucleate.optimizers import Optimizer
-from nucleate.problems import AT_RANDOM, CROSS_ENTROPY, SQUARED, Loss, Problem, Sizes, split_rows
+from nucleate.problems import AT_RANDOM, CROSS_ENTROPY, SQUARED, Loss, Problem, Sizes, get_loss, split_rows
 from nucleate.reduction import FEWEST_ROWS, check_tolerance
 from nucleate.reduction import reduce as reduce_network
 from nucleate.schedules import Factor, Schedule
@@ -42,12 +42,23 @@ def _unmasked(values: Any) -> Any:
 class _Condensed(BaseEstimator):
     """What the regressor and the classifier have in common: everything but the target."""
 
-    _loss: Loss
+    _own_loss: Loss
+
+    @property
+    def _loss(self) -> Loss:
+        loss = self._own_loss if self.loss is None else get_loss(self.loss)
+        if loss.link.task != self._own_loss.link.task:
+            raise SpecError(
+                f"The loss {loss.name!r} is for {loss.link.task}, and a {type(self).__name__} is for "
+                f"{self._own_loss.link.task}; take the other estimator, or another loss."
+            )
+        return loss
 
     def __init__(
         self,
         hidden: Sequence[int] = (64, 64),
         *,
+        loss: str | Loss | None = None,
         scale: float | Literal["auto"] = "auto",
         activation: str = "tanh",
         optimizer: str | Optimizer = "adam",
@@ -63,6 +74,7 @@ class _Condensed(BaseEstimator):
         random_state: Any = 0,
     ) -> None:
         self.hidden = hidden
+        self.loss = loss
         self.scale = scale
         self.activation = activation
         self.optimizer = optimizer
@@ -172,6 +184,9 @@ class CondensedRegressor(RegressorMixin, _Condensed):
     ----------
     hidden : sequence of int
         The hidden widths before reduction.
+    loss : str, Loss or None
+        One of `nucleate.problems.LOSSES` by name, such as "huber", "quantile:0.9" or "poisson", or a
+        `nucleate.problems.Loss` of your own; None takes squared errors. Whatever it is, `score` is scikit-learn's R2.
     scale : float or "auto"
         The gain of the initial parameters, a factor on the standard 1/sqrt(fan_in); "auto" trains from 1, 0.3, 0.1 and
         0.03 and takes the best on validation.
@@ -225,7 +240,7 @@ class CondensedRegressor(RegressorMixin, _Condensed):
     (True, True)
     """
 
-    _loss = SQUARED
+    _own_loss = SQUARED
 
     def fit(self, X: Any, y: Any) -> Self:
         """Train, choose and, if asked to, reduce.
@@ -278,7 +293,7 @@ class CondensedRegressor(RegressorMixin, _Condensed):
 class CondensedClassifier(ClassifierMixin, _Condensed):
     """A network trained from the init scale that is best on validation; reduced, if asked to.
 
-    Parameters and attributes are those of `CondensedRegressor`; the loss is cross-entropy.
+    Parameters and attributes are those of `CondensedRegressor`; the loss is by default cross-entropy.
 
     Attributes
     ----------
@@ -293,7 +308,7 @@ class CondensedClassifier(ClassifierMixin, _Condensed):
     (True, (5, 3))
     """
 
-    _loss = CROSS_ENTROPY
+    _own_loss = CROSS_ENTROPY
 
     def fit(self, X: Any, y: Any) -> Self:
         """Train, choose and, if asked to, reduce.

@@ -19,6 +19,7 @@ from nucleate.problems import (
     LOG_LOSS,
     LOSSES,
     MAE,
+    POISSON,
     R2,
     RMSE,
     SQUARED,
@@ -36,7 +37,8 @@ def absolute(outputs, y):
 def draw(loss, seed, scale=3.0):
     rng = np.random.default_rng(seed)
     n, c = rng.choice([(1, 2), (4, 3), (7, 2)])
-    y = np.eye(c)[rng.integers(0, c, n)] if loss is CROSS_ENTROPY else rng.standard_normal((n, c))
+    of_loss = {CROSS_ENTROPY: np.eye(c)[rng.integers(0, c, n)], POISSON: rng.poisson(2, (n, c)).astype(float)}
+    y = of_loss.get(loss, rng.standard_normal((n, c)))
     return scale * rng.standard_normal((n, c)), y
 
 
@@ -61,7 +63,8 @@ def test_the_residual_is_minus_n_times_the_gradient_and_truth_less_prediction(lo
     with float64():
         gradient = np.asarray(jax.grad(loss)(jnp.asarray(outputs), y))
     np.testing.assert_allclose(loss.residual(outputs, y), -len(y) * gradient, rtol=1e-12, atol=1e-14)
-    np.testing.assert_allclose(loss.residual(outputs, y), y - loss.link(outputs), rtol=1e-12, atol=1e-14)
+    if loss in (SQUARED, CROSS_ENTROPY, POISSON):
+        np.testing.assert_allclose(loss.residual(outputs, y), y - loss.link(outputs), rtol=1e-10, atol=1e-12)
 
 
 @given(seeds)
@@ -76,9 +79,10 @@ def test_links_predict_amounts_as_they_are_and_classes_by_softmax(seed):
 def test_no_other_constant_outputs_have_a_smaller_loss(loss, seed):
     outputs, y = draw(loss, seed)
     best = loss.constant_loss(y)
-    # Found anew without the closed form, and from around it.
-    numerical = Loss("again", loss.value, loss.link, loss.metric)
-    assert numerical.constant_loss(y) == pytest.approx(best, rel=1e-4, abs=1e-3)
+    if loss.smooth is None:
+        # Found anew without the closed form, and from around it.
+        numerical = Loss("again", loss.value, loss.link, loss.metric)
+        assert numerical.constant_loss(y) == pytest.approx(best, rel=1e-4, abs=1e-3)
     assert all(loss(np.broadcast_to(row, y.shape), y) >= best - 1e-12 for row in outputs)
 
 
@@ -110,11 +114,13 @@ def test_losses_are_known_by_name_and_others_only_named():
     assert get_loss("squared") is SQUARED
     own = Loss("absolute", absolute)
     assert get_loss(own) is own
-    with pytest.raises(SpecError, match="There is no loss 'absolute'; choose one of squared, cross_entropy"):
+    with pytest.raises(
+        SpecError, match="There is no loss 'absolute'; choose one of squared, huber, quantile, poisson, "
+    ):
         get_loss("absolute")
     named = get_loss("absolute", known=False)
     assert named.name == "absolute"
-    with pytest.raises(SpecError, match="'absolute' is not one of squared, cross_entropy; pass it as a Loss object"):
+    with pytest.raises(SpecError, match="'absolute' is known by its name alone; pass it as a Loss object"):
         named(np.zeros((1, 1)), np.zeros((1, 1)))
 
 

@@ -185,7 +185,9 @@ def test_a_problem_made_in_python_is_kept_with_its_study(problem, tmp_path):
         for part in ("train", "validation", "test"):
             np.testing.assert_array_equal(getattr(kept, part).x, getattr(problem, part).x)
             np.testing.assert_array_equal(getattr(kept, part).y, getattr(problem, part).y)
-    with pytest.raises(SpecError, match=r"The loss 'pseudo-huber' is not one of .*; pass it as a Loss object"):
+    with pytest.raises(
+        SpecError, match=r"The loss 'pseudo-huber' is known by its name alone; pass it as a Loss object"
+    ):
         loaded.load_problem().loss(np.zeros((1, 1)), np.zeros((1, 1)))
     with pytest.raises(StudyError, match="was kept under the loss 'pseudo-huber', not 'mine'"):
         loaded.load_problem(Loss("mine", pseudo_huber))

@@ -344,6 +344,7 @@ def fit_linear(loss: Loss, part: Split, strengths: tuple[float, ...]) -> Iterato
     """
     n, d = part.x.shape
     mean = part.x.mean(axis=0)
+    cost = loss.rows if loss.smooth is None else loss.smooth
     values, vectors = np.linalg.eigh(np.cov(part.x.T, bias=True).reshape(d, d))
     for strength in strengths:
         shrink = 1 / np.sqrt(np.maximum(values, 0.0) + strength / n)
@@ -351,7 +352,7 @@ def fit_linear(loss: Loss, part: Split, strengths: tuple[float, ...]) -> Iterato
         found = minimize(
             _penalized,
             np.zeros((d + 1) * part.y.shape[1]),
-            ((part.x - mean) @ turn, part.y, strength / n * shrink**2, loss),
+            ((part.x - mean) @ turn, part.y, strength / n * shrink**2, cost),
             method="L-BFGS-B",
             jac=True,
             options={"maxiter": _MOST_ITERATIONS, "maxfun": 2 * _MOST_ITERATIONS, "ftol": 0.0, "gtol": _FLAT},
@@ -368,16 +369,16 @@ def _affine(
 
 
 @in_float64
-@partial(jax.jit, static_argnames="loss")
+@partial(jax.jit, static_argnames="cost")
 @jax.value_and_grad
 def _penalized(
     point: Float[Array, " c*(d+1)"],
     x: Float[Array, "n d"],
     y: Float[Array, "n c"],
     penalty: Float[Array, " d"],
-    loss: Loss,
+    cost: Callable[[Float[Array, "n c"], Float[Array, "n c"]], Float[Array, " n"]],
 ) -> Float[Array, ""]:
     """The loss and its penalty, and their gradient by ``(V, b)``, flat."""
     turned = point.reshape(-1, x.shape[1] + 1)
     weights, bias = turned[:, :-1], turned[:, -1]
-    return jnp.mean(loss.rows(x @ weights.T + bias, y)) + 0.5 * jnp.sum(penalty * weights**2)
+    return jnp.mean(cost(x @ weights.T + bias, y)) + 0.5 * jnp.sum(penalty * weights**2)

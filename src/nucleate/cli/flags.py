@@ -65,7 +65,7 @@ DATA_HELP = "A bundled set (see `nucleate problems`) or a file: .csv, .tsv, .txt
 DATA_FLAGS: dict[str, Any] = {
     "target": _list(names, "COLUMN", "Target column of your file, or several with commas."),
     "task": _flag(str, "regression or classification; inferred where not given."),
-    "loss": _flag(str, "squared or cross_entropy [default: the task's own]."),
+    "loss": _flag(str, "squared, huber:DELTA, quantile:LEVEL, poisson or cross_entropy [default: the task's own]."),
     "without": _list(names, "COLUMN,...", "Columns of your file to leave out."),
     "drop_missing": _flag(bool, "Leave out rows with missing values.", "--drop-missing"),
     "impute": _flag(str, "What missing inputs count as, of the training rows: median, mean or most_frequent."),

@@ -16,7 +16,7 @@ from nucleate.exports.graph import onnx_bytes, raw_rows, say_forms
 from nucleate.exports.session import Session
 from nucleate.models import outputs_of
 from nucleate.network import Network
-from nucleate.problems import IDENTITY, SOFTMAX, Loss, Problem
+from nucleate.problems import Loss, Problem
 from nucleate.training import check_fit
 
 _TIMED_ROWS = 1024
@@ -149,7 +149,7 @@ def _answers(path: Path, network: Network, problem: Problem) -> Float[np.ndarray
 
 
 def _remedy(network: Network, loss: Loss) -> str:
-    if network.activation.is_built_in and loss.link in (IDENTITY, SOFTMAX):
+    if network.activation.is_built_in and loss.link.is_built_in:
         return "please report this"
     return f"the ONNX form of {say_forms(network, loss)} does something else than its function: correct it"
 

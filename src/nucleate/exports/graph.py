@@ -105,7 +105,7 @@ def say_forms(network: Network, loss: Loss) -> str:
     str
     """
     own = [] if network.activation.is_built_in else [f"the activation {network.activation.name!r}"]
-    own += [] if loss.link in (IDENTITY, SOFTMAX) else [f"the link {loss.link.name!r}"]
+    own += [] if loss.link.is_built_in else [f"the link {loss.link.name!r}"]
     return " or ".join(own) or f"the activation {network.activation.name!r}"
 
 

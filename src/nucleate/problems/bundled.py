@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 from jaxtyping import Float
 
+from nucleate.problems.checks import target_kinds
 from nucleate.problems.columns import tabulate_columns, what_became
 from nucleate.problems.losses import Loss
 from nucleate.problems.problem import Problem, assemble
@@ -97,11 +98,12 @@ def load_synthetic(name: str, split_seed: int, loss: Loss, *, standardize: bool)
     drawn = (law.training(rng), law.draw(rng, EVALUATION_ROWS), law.draw(rng, EVALUATION_ROWS))
     parts = [table_from_arrays(x, law.function(x))[0] for x in drawn]
     *inputs, target = parts[0].columns
+    kinds = target_kinds(pl.concat(parts).select(target), loss)
     problem = assemble(
         name,
         parts,
         dict.fromkeys(inputs, "numeric"),
-        {target: "numeric"},
+        kinds,
         loss,
         standardize=standardize,
         data_hash=table_hash(*parts),

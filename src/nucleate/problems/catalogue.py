@@ -16,7 +16,7 @@ from nucleate.problems.columns import tabulate_columns
 from nucleate.problems.files import ENDINGS, STANDARD_INPUT, exists, is_pattern, name_of
 from nucleate.problems.form import FORM_FIELDS, Form
 from nucleate.problems.listing import problem_names
-from nucleate.problems.losses import SQUARED, Loss
+from nucleate.problems.losses import SQUARED, Loss, get_loss
 from nucleate.problems.notices import Notice, say
 from nucleate.problems.oddities import notices_of
 from nucleate.problems.preprocessing import Impute, Preprocessing, check_impute
@@ -31,7 +31,7 @@ def load_problem(
     target: str | Sequence[str] | None = None,
     without: str | Sequence[str] = (),
     task: str | None = None,
-    loss: Loss | None = None,
+    loss: Loss | str | None = None,
     split_seed: int = 0,
     validation: float | str | PathLike[str] | pl.DataFrame = 0.2,
     test: float | str | PathLike[str] | pl.DataFrame = 0.2,
@@ -82,7 +82,7 @@ def load_problem(
     _refuse_form(data, form)
     if isinstance(data, str) and data in SYNTHETIC:
         _refuse_split(data, validation, test, split, split_by, split_by_time)
-        chosen = loss or SQUARED
+        chosen = SQUARED if loss is None else get_loss(loss)
         if (
             target is not None
             or without

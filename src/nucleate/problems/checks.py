@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float
 
 from nucleate._wording import count, did_you_mean, name_columns, name_rows
 from nucleate.errors import DataError
-from nucleate.problems.losses import CROSS_ENTROPY, DEFAULT_LOSSES, SQUARED, Loss
+from nucleate.problems.losses import COUNTS, CROSS_ENTROPY, DEFAULT_LOSSES, SQUARED, Loss, get_loss
 
 Kind = Literal["numeric", "categorical", "constant"]
 
@@ -189,6 +189,8 @@ def _numberless(raw: pl.Series) -> pl.Series:
 MAX_CLASSES = 20
 ROWS_PER_CLASS = 10
 MIN_CLASS_ROWS = 3
+_TAIL = 0.3
+"""Counts with a mean of up to 11 are at least so skewed, if they are Poisson's."""
 
 
 def choose_targets(columns: Sequence[str], target: str | Sequence[str] | None) -> tuple[str, ...]:
@@ -280,22 +282,39 @@ def infer_loss(targets: pl.DataFrame, amounts: str = "") -> tuple[Loss, list[str
 
 
 def choose_loss(
-    targets: pl.DataFrame, task: str | None, loss: Loss | None, amounts: str = ""
+    targets: pl.DataFrame, task: str | None, loss: Loss | str | None, amounts: str = ""
 ) -> tuple[Loss, list[str]]:
-    """The loss that was asked for, by itself or by the name of a task, or else the one that suits.
+    """The loss that was asked for, by itself or by the name of a task, or else the one that suits, and notes.
 
     Raises
     ------
+    SpecError
+        If there is no loss of that name.
     DataError
         If the task has another name, or the loss is not for such a task.
     """
     if task is not None and task not in DEFAULT_LOSSES:
         raise DataError(f"There is no task {task!r}; choose {' or '.join(DEFAULT_LOSSES)}.")
     if loss is not None:
+        loss = get_loss(loss)
         if task not in (None, loss.link.task):
             raise DataError(f"The loss {loss.name!r} is for {loss.link.task}, not for {task}; leave one of them out.")
         return loss, []
-    return infer_loss(targets, amounts) if task is None else (DEFAULT_LOSSES[task], [])
+    chosen, notes = infer_loss(targets, amounts) if task is None else (DEFAULT_LOSSES[task], [])
+    return chosen, [*notes, *_may_be_counts(targets)] if chosen is SQUARED else notes
+
+
+def _may_be_counts(targets: pl.DataFrame) -> list[str]:
+    """A note where every target has whole numbers from 0 on that recur, with a longer tail above, as counts do."""
+    for raw in targets:
+        if not raw.dtype.is_numeric() or raw.min() != 0 or not COUNTS.has(raw.to_numpy()).all():
+            return []
+        if not 2 < raw.n_unique() <= len(raw) / 2 or (raw.skew() or 0.0) < _TAIL:
+            return []
+    return [
+        f"Target {name_columns(targets.columns)} may count something, as whole numbers from 0 on do; then "
+        "--loss poisson (in Python loss='poisson') suits it."
+    ]
 
 
 def target_kinds(targets: pl.DataFrame, loss: Loss) -> Mapping[str, Kind]:
@@ -320,9 +339,17 @@ def target_kinds(targets: pl.DataFrame, loss: Loss) -> Mapping[str, Kind]:
         if kinds[raw.name] == "categorical":
             numberless = _numberless(raw)
             example = numberless[0] if len(numberless) else raw[0]
+            of_task = "regression needs. Make it numeric, or set the task to classification."
+            of_loss = f"the loss {loss.name!r} needs. Make it numeric, or leave the loss out for classes."
             raise DataError(
-                f"Target column {raw.name!r} is not numeric (it holds {example!r}), as regression needs. Make it "
-                "numeric, or set the task to classification."
+                f"Target column {raw.name!r} is not numeric (it holds {example!r}), as "
+                f"{of_task if loss is SQUARED else of_loss}"
+            )
+        outside = raw.filter(~loss.domain.has(raw.to_numpy())) if loss.domain else raw[:0]
+        if loss.domain and len(outside):
+            raise DataError(
+                f"Target column {raw.name!r} has {outside[0]} ({count(len(outside), 'row')} with such values), and the "
+                f"loss {loss.name!r} is for {loss.domain.name}. Correct them, or take another loss."
             )
     return kinds
 

@@ -126,13 +126,18 @@ class Preprocessing(BaseModel):
         *,
         standardize: bool = True,
         standardize_targets: bool = True,
+        relative_targets: bool = False,
         form: Form | None = None,
         impute: Impute | None = None,
     ) -> "Preprocessing":
-        """Fit to the training rows, for columns of the given kinds; spaces around input texts do not count."""
+        """Fit to the training rows, for columns of the given kinds; spaces around input texts do not count.
+
+        Targets have mean 0 and standard deviation 1, or with ``relative_targets`` the mean 1 and their zero.
+        """
+        fitted = _fit(train, targets, standardize and standardize_targets, None)
         return cls(
             inputs=_fit(train.with_columns(cs.string().str.strip_chars()), inputs, standardize, impute),
-            targets=_fit(train, targets, standardize and standardize_targets, None),
+            targets=_in_units_of_means(train, fitted) if standardize and relative_targets else fitted,
             form=form or Form(),
             impute=impute,
         )
@@ -335,6 +340,12 @@ def _fit(
             if impute:
                 columns[name]["fill"] = train[name].drop_nulls().mode().sort()[0]
     return tuple(Column(name=name, kind=kinds[name], **fitted) for name, fitted in columns.items())
+
+
+def _in_units_of_means(train: pl.DataFrame, targets: Sequence[Column]) -> tuple[Column, ...]:
+    """Amounts of 0 or more, so that their mean on these rows is 1; where all are 0 they stay as they are."""
+    means = numbers_in(train.select(column.name for column in targets)).mean(axis=1).tolist()
+    return tuple(column.model_copy(update={"std": mean or 1.0}) for column, mean in zip(targets, means, strict=True))
 
 
 def _fills(values: Float[np.ndarray, "k n"], impute: Impute) -> Float[np.ndarray, " k"]:

@@ -43,7 +43,7 @@ class Split:
     ----------
     x : array of shape (n, d)
     y : array of shape (n, c)
-        Standardized targets for regression, one-hot labels for classification.
+        Standardized targets for regression, or counts in units of their mean; one-hot labels for classification.
     groups : array of shape (n,), optional
         The number of each row's group, where rows belong to groups.
     """
@@ -108,7 +108,7 @@ class Problem:
         y: Shaped[np.ndarray, "n ..."],
         *,
         task: str | None = None,
-        loss: Loss | None = None,
+        loss: Loss | str | None = None,
         name: str = "arrays",
         split_seed: int = 0,
         validation: float = 0.2,
@@ -141,7 +141,7 @@ class Problem:
         target: str | Sequence[str] | None = None,
         without: str | Sequence[str] = (),
         task: str | None = None,
-        loss: Loss | None = None,
+        loss: Loss | str | None = None,
         name: str = "table",
         split_seed: int = 0,
         validation: float | pl.DataFrame | Read = 0.2,
@@ -172,8 +172,9 @@ class Problem:
             By default classification for a target of text or truth values, or of whole numbers of which at most 20 are
             different, each in 10 rows or more on average; else regression. Whole numbers of a file that have a unit,
             or more than two with cells such as ``-`` among them, are amounts.
-        loss : Loss, optional
-            By default squared errors for regression and cross-entropy for classification.
+        loss : Loss or str, optional
+            By default squared errors for regression and cross-entropy for classification. One of `LOSSES` by its name,
+            with a parameter behind a colon: ``huber:0.5``, ``quantile:0.9``.
         name : str
         split_seed : int
         validation, test : float or polars DataFrame
@@ -292,7 +293,7 @@ class Problem:
         *,
         target: str | Sequence[str],
         task: str | None = None,
-        loss: Loss | None = None,
+        loss: Loss | str | None = None,
         name: str = "parts",
         impute: Impute | None = None,
         standardize: bool = True,
@@ -468,7 +469,7 @@ def _signs_of_amounts(read: Read, targets: pl.DataFrame) -> str:
 
 
 def _judged(
-    targets: pl.DataFrame, task: str | None, loss: Loss | None, amounts: str = ""
+    targets: pl.DataFrame, task: str | None, loss: Loss | str | None, amounts: str = ""
 ) -> tuple[Loss, Mapping[str, Kind], list[str]]:
     """The loss, the kinds of the targets under it, and notes."""
     loss, notes = choose_loss(targets, task, loss, amounts)
@@ -572,6 +573,7 @@ def assemble(
             targets,
             standardize=standardize,
             standardize_targets=loss.link.standardized,
+            relative_targets=loss.link.relative,
             form=form,
             impute=impute,
         )

@@ -95,6 +95,7 @@ def _page(study: Study, lang: str, texts: dict[str, dict[str, str]]) -> str:
         say_widths=sentences.say_widths,
         say_share=sentences.say_share,
         name_baseline=sentences.name_baseline,
+        name_metric=sentences.name_metric,
         say_milliseconds=sentences.say_milliseconds,
         **_contents(study, lang, texts),
     )

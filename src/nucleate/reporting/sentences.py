@@ -92,12 +92,18 @@ def say_metric(metric: Metric, value: float) -> str:
 def say_further(name: str, value: float) -> str:
     """A further metric, of which a study keeps the name alone: a share as a percentage, another as it is."""
     shares = [metric for loss in LOSSES.values() for metric in loss.further if metric.is_share]
-    return next((say_metric(metric, value) for metric in shares if metric.name == name), say(value))
+    return next((say_metric(metric, value) for metric in shares if _kind(metric.name) == _kind(name)), say(value))
 
 
-def name_metric(metric: Metric, texts: Texts) -> str:
-    """The words for a metric, or its own name where there are none."""
-    return texts["metric"].get(metric.name, metric.name)
+def name_metric(metric: Metric | str, texts: Texts) -> str:
+    """The words for a metric, or its own name where there are none; behind a colon it has what it is held against."""
+    name = metric if isinstance(metric, str) else metric.name
+    kind, _, level = name.partition(":")
+    return texts["metric"].get(kind, name).replace("{level}", level)
+
+
+def _kind(name: str) -> str:
+    return name.partition(":")[0]
 
 
 def say_setting(value: Any) -> str:

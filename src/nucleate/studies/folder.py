@@ -202,6 +202,9 @@ class Study:
             parameters = sum(m * (n + has) for n, m, has in zip(ends, ends[1:], plan.with_bias, strict=False))
             if kept.parameters != parameters:
                 raise ValueError(f"its networks have {parameters} parameters, not {kept.parameters}")
+        if spec.loss is not None and f"loss {spec.loss.name!r}" in kept.definitions:
+            # One's own, whatever else has its name.
+            spec = spec.model_copy(update={"loss": Loss(spec.loss.name, None)})
         kinds = ("optimizer", "schedule", "loss", "activation", "model")
         named = {kind: getattr(spec, kind) for kind in kinds}
         possible = {f"{kind} {one.name!r}" for kind, one in named.items() if one is not None}

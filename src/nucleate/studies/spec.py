@@ -36,7 +36,7 @@ from nucleate.errors import ArchitectureError, NucleateError, SpecError
 from nucleate.init_scale import CONVENTIONS, Convention, InitScale, PerLayer, read_value
 from nucleate.observe import MEASURES, Measure
 from nucleate.optimizers import OPTIMIZERS
-from nucleate.problems import FORM_FIELDS, LOSSES, Loss, Problem, get_loss, load_problem
+from nucleate.problems import FORM_FIELDS, Loss, Problem, get_loss, load_problem
 from nucleate.schedules import SCHEDULES
 from nucleate.studies import tables
 from nucleate.studies.places import SPEC
@@ -195,7 +195,7 @@ class StudySpec(Settings):
     task : {"regression", "classification"} or None
         None infers it from the target.
     loss : Loss, its name, or None
-        None takes the task's own.
+        None takes the task's own. A parameter stands behind a colon of the name, as in ``quantile:0.9``.
     without : tuple of str
         Columns that are left out.
     drop_missing : bool
@@ -460,9 +460,9 @@ class StudySpec(Settings):
         """
         loss, optimizer, activation = self.loss, self.optimizer, self.activation
         own: dict[str, tuple[Any, ...]] = {}
-        if loss is not None and loss.value is not None and LOSSES.get(loss.name) != loss:
+        if loss is not None and loss.value is not None and not loss.is_built_in:
             link, metric = loss.link, loss.metric
-            of_link = (link.function, link.target_kind, link.standardized)
+            of_link = (link.function, link.target_kind, link.standardized, *([True] if link.relative else []))
             of_metric = (metric.value, metric.larger_is_better)
             own[f"loss {loss.name!r}"] = (loss.value, loss.is_quadratic, loss.best_constant, of_link, of_metric)
         known = OPTIMIZERS.get(optimizer.name)

@@ -1,0 +1,149 @@
+"""The metrics that people read, of predictions and truth in the targets' own units."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+
+import numpy as np
+import scipy
+from jaxtyping import Float
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A number that people judge predictions by.
+
+    Parameters
+    ----------
+    name : str
+        Columns of tables carry it: ``test_<name>``. What it is held against, if anything, stands behind a colon.
+    value : callable
+        From predictions and truth, arrays of shape (n, c) in the targets' own units (or class probabilities and one-hot
+        labels), to the number.
+    larger_is_better : bool
+    is_share : bool
+        Whether it is a share, to be read as a percentage.
+    """
+
+    name: str
+    value: Callable[[Float[np.ndarray, "n c"], Float[np.ndarray, "n c"]], float] | None = field(repr=False)
+    larger_is_better: bool = False
+    is_share: bool = False
+
+    def cost(self, value: float) -> float:
+        """The number, turned so that smaller is better."""
+        return -value if self.larger_is_better else value
+
+
+def _root_mean_squared_error(predicted: Float[np.ndarray, "n c"], true: Float[np.ndarray, "n c"]) -> float:
+    return float(np.sqrt(np.mean((predicted - true) ** 2)))
+
+
+def _accuracy(predicted: Float[np.ndarray, "n c"], true: Float[np.ndarray, "n c"]) -> float:
+    """Predictions that are not finite count as wrong."""
+    right = predicted.argmax(axis=1) == true.argmax(axis=1)
+    return float(np.mean(right & np.isfinite(predicted).all(axis=1)))
+
+
+def _mean_absolute_error(predicted: Float[np.ndarray, "n c"], true: Float[np.ndarray, "n c"]) -> float:
+    return float(np.mean(np.abs(predicted - true)))
+
+
+def _explained(predicted: Float[np.ndarray, "n c"], true: Float[np.ndarray, "n c"]) -> float:
+    """NaN where a target has one value on all the rows."""
+    spread = ((true - true.mean(axis=0)) ** 2).sum(axis=0)
+    if not spread.all():
+        return math.nan
+    return float(np.mean(1 - ((predicted - true) ** 2).sum(axis=0) / spread))
+
+
+def _balanced_accuracy(predicted: Float[np.ndarray, "n c"], true: Float[np.ndarray, "n c"]) -> float:
+    """Over the classes that have rows; predictions that are not finite count as wrong."""
+    labels = true.argmax(axis=1)
+    right = (predicted.argmax(axis=1) == labels) & np.isfinite(predicted).all(axis=1)
+    return float(np.mean([right[labels == label].mean() for label in np.unique(labels)]))
+
+
+def _log_loss(predicted: Float[np.ndarray, "n c"], true: Float[np.ndarray, "n c"]) -> float:
+    given = np.take_along_axis(predicted, true.argmax(axis=1)[:, None], axis=1)
+    return float(-np.mean(np.log(np.maximum(given, np.finfo(np.float64).tiny))))
+
+
+def _pinball(
+    level: float, predicted: Float[np.ndarray, "n c"], true: Float[np.ndarray, "n c"]
+) -> Float[np.ndarray, " c"]:
+    over = true - predicted
+    mean: np.ndarray = np.maximum(level * over, (level - 1) * over).mean(axis=0)
+    return mean
+
+
+def _pinball_loss(level: float, predicted: Float[np.ndarray, "n c"], true: Float[np.ndarray, "n c"]) -> float:
+    return float(_pinball(level, predicted, true).mean())
+
+
+def _pinball_explained(level: float, predicted: Float[np.ndarray, "n c"], true: Float[np.ndarray, "n c"]) -> float:
+    constant = _pinball(level, quantiles_of(level, true), true)
+    return _share_explained(_pinball(level, predicted, true), constant)
+
+
+def _coverage(predicted: Float[np.ndarray, "n c"], true: Float[np.ndarray, "n c"]) -> float:
+    return float(np.mean(true <= predicted))
+
+
+def _deviances(predicted: Float[np.ndarray, "n c"], true: Float[np.ndarray, "n c"]) -> Float[np.ndarray, " c"]:
+    mean: np.ndarray = 2 * scipy.special.kl_div(true, predicted).mean(axis=0)
+    return mean
+
+
+def _deviance(predicted: Float[np.ndarray, "n c"], true: Float[np.ndarray, "n c"]) -> float:
+    return float(_deviances(predicted, true).mean())
+
+
+def _deviance_explained(predicted: Float[np.ndarray, "n c"], true: Float[np.ndarray, "n c"]) -> float:
+    return _share_explained(_deviances(predicted, true), _deviances(true.mean(axis=0), true))
+
+
+def _share_explained(left: Float[np.ndarray, " c"], constant: Float[np.ndarray, " c"]) -> float:
+    """Averaged over targets; NaN where the best constant of these rows leaves nothing to explain."""
+    return float(np.mean(1 - left / constant)) if constant.all() else math.nan
+
+
+def quantiles_of(level: float, y: Float[np.ndarray, "n c"]) -> Float[np.ndarray, " c"]:
+    """One of the values: what lies between two of them may have a larger loss than either."""
+    quantiles: np.ndarray = np.quantile(y, level, axis=0, method="inverted_cdf")
+    return quantiles
+
+
+RMSE = Metric("rmse", _root_mean_squared_error)
+"""The root mean squared error over rows and targets, in the targets' own units."""
+MAE = Metric("mae", _mean_absolute_error)
+"""The mean absolute error over rows and targets, in the targets' own units."""
+R2 = Metric("r2", _explained, larger_is_better=True)
+"""The share of the targets' variance that is explained, averaged over targets: 1 is perfect, 0 is their mean."""
+ACCURACY = Metric("accuracy", _accuracy, larger_is_better=True, is_share=True)
+"""The share of right labels."""
+BALANCED_ACCURACY = Metric("balanced_accuracy", _balanced_accuracy, larger_is_better=True, is_share=True)
+"""The share of right labels in each class, averaged over the classes: 1/c where always the commonest of c is said."""
+LOG_LOSS = Metric("log_loss", _log_loss)
+"""Minus the logarithm of the probability that the true class was given, on average."""
+DEVIANCE = Metric("deviance", _deviance)
+"""Poisson's deviance of counts from the predicted rates, averaged over rows and targets: 0 is perfect."""
+DEVIANCE_EXPLAINED = Metric("d2", _deviance_explained, larger_is_better=True)
+"""The share of Poisson's deviance that is explained, averaged over targets: 1 is perfect, 0 is their mean."""
+METRICS = {metric.name: metric for metric in (RMSE, ACCURACY)}
+
+
+def pinball_loss(level: float) -> Metric:
+    """The pinball loss of a quantile, averaged over rows and targets, in the targets' own units."""
+    return Metric("pinball_loss", partial(_pinball_loss, level))
+
+
+def pinball_explained(level: float) -> Metric:
+    """The share of that loss that is explained, averaged over targets: 1 is perfect, 0 is the rows' own quantile."""
+    return Metric("d2", partial(_pinball_explained, level), larger_is_better=True)
+
+
+def coverage(level: float) -> Metric:
+    """The share of rows and targets at or below the prediction, which is to be ``level``."""
+    return Metric(f"coverage:{level:g}", _coverage, is_share=True)
