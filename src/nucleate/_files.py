@@ -13,6 +13,7 @@ import stat
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from secrets import token_hex
 from tempfile import TemporaryFile
 from typing import Any
 
@@ -38,7 +39,8 @@ def write_atomically(path: Path, content: bytes) -> None:
         If the path cannot be written, or is a folder, a device, a FIFO or a socket.
     """
     target = _behind_links(path)
-    partial = target.with_name(f".{target.name}{PARTIAL}")
+    # A name of its own, for another process may be writing the same file.
+    partial = target.with_name(f".{target.name}.{token_hex(4)}{PARTIAL}")
     try:
         try:
             with partial.open("wb") as file:

@@ -121,7 +121,8 @@ def for_each(function: Callable[..., Any], items: Sequence[Any], *shared: Any) -
     """``function(item, *shared)`` for every item on a thread a core, with 64-bit types on; NumPy arrays come back.
 
     The threads share one device: a compiled program releases Python's lock while it runs, so that all cores are used
-    without telling JAX to split the CPU into devices. On a GPU all items go through one vectorized program instead.
+    without telling JAX to split the CPU into devices. On a GPU all items go through one vectorized program instead,
+    `at_once` so many.
 
     Parameters
     ----------
@@ -147,7 +148,9 @@ def for_each(function: Callable[..., Any], items: Sequence[Any], *shared: Any) -
     bound_programs()
     if steps_together():
         with float64():
-            stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *items)
+            # Filled up with what needs no time of its own, so that few numbers of items are compiled for.
+            full = [*items, *[items[-1]] * (at_once(len(items)) - len(items))]
+            stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *full)
             done = on_host(_together(function, stacked, shared))
         return [jax.tree.map(lambda leaf, index=index: leaf[index], done) for index in range(len(items))]
     program = hash((function, _shapes((items[0], shared))))
@@ -266,6 +269,19 @@ _COMPILING, _LAPACK = RLock(), RLock()
 def steps_together() -> bool:
     """Whether items are computed together in one vectorized program, as on a GPU, instead of on threads."""
     return device().platform != "cpu"
+
+
+def at_once(items: int) -> int:
+    """How many so many items are when they are computed together: the next power of two.
+
+    As items of a batch end one after another, a program is compiled for each halving and not for each number.
+
+    Examples
+    --------
+    >>> [at_once(items) for items in (1, 2, 3, 16, 17)]
+    [1, 2, 4, 16, 32]
+    """
+    return 1 << (items - 1).bit_length()
 
 
 def _call(function: Callable[..., Any], item: Any, shared: tuple[Any, ...]) -> Any:

@@ -145,6 +145,10 @@ Out = Annotated[
     Path | None, typer.Option(help="The study folder [default: one named after data and spec in nucleate-studies].")
 ]
 Device = Annotated[str, typer.Option(help="Where to compute: cpu, gpu, or auto, which is where JAX does.")]
+WhenOwned = Annotated[
+    str,
+    typer.Option(help="Where another process writes the study: refuse, wait, or follow, which trains nothing."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output, and nothing else there.")]
 
 

@@ -45,6 +45,8 @@ def own_streams() -> Iterator[None]:
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115
     elif sys.stderr is sys.__stderr__:
         sys.stderr = _text(_Aside(2, "w", closefd=False), sys.stderr)
+        # Who reads a log, or waits behind a pipe, is told at once.
+        sys.stderr.reconfigure(line_buffering=True)
     try:
         yield
     finally:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nucleate.cli.flags import FORECAST_FLAGS, SWEEP_FLAGS, TRAIN_FLAGS, Device, Json, Out, spec_from, takes
+from nucleate.cli.flags import FORECAST_FLAGS, SWEEP_FLAGS, TRAIN_FLAGS, Device, Json, Out, WhenOwned, spec_from, takes
 from nucleate.cli.interrupted import keeps
 from nucleate.cli.output import (
     judgement_as_json,
@@ -94,12 +94,13 @@ def sweep(
         str | None, typer.Option(metavar="ADDRESS", help="Train on the workers of this Ray cluster.")
     ] = None,
     device: Device = "auto",
+    when_owned: WhenOwned = "refuse",
     json: Json = False,
 ) -> None:
     """Many runs: at which init scale and learning rate does it condense? Default scales: gains 1, 0.3, 0.1, 0.03."""
     spec = spec_from(given, gains=_GAINS)
     with _cluster(dask, ray) as executor:
-        study = _run(spec, out, device, executor)
+        study = _run(spec, out, device, when_owned, executor)
         stuck = _outlooks(study, device if executor is None else "auto")
     if json:
         results = [run_as_json(study, run) for run in study.results.to_dicts()]
@@ -111,7 +112,13 @@ def sweep(
 
 
 @takes(TRAIN_FLAGS)
-def train(given: dict[str, Any], out: Out = None, device: Device = "auto", json: Json = False) -> None:
+def train(
+    given: dict[str, Any],
+    out: Out = None,
+    device: Device = "auto",
+    when_owned: WhenOwned = "refuse",
+    json: Json = False,
+) -> None:
     """One run: what happened in it, neuron by neuron. Default init scale: gain 0.1."""
     from nucleate.studies import Plan, tables
 
@@ -119,7 +126,7 @@ def train(given: dict[str, Any], out: Out = None, device: Device = "auto", json:
     runs = len(Plan(spec).runs)
     if runs > 1:
         raise SpecError(f"The spec {given['spec']} asks for {runs} runs; train takes one, so use nucleate sweep.")
-    study = _run(spec, out, device)
+    study = _run(spec, out, device, when_owned)
     stuck = _outlooks(study, device)
     if json:
         result = run_as_json(study, study.results.row(0, named=True))
@@ -149,10 +156,12 @@ def _cluster(dask: str | None, ray: str | None) -> AbstractContextManager["Execu
     return DaskExecutor(dask) if dask is not None else RayExecutor(ray or "")
 
 
-def _run(spec: "StudySpec", out: Path | None, device: str, executor: "Executor | None" = None) -> "Study":
+def _run(
+    spec: "StudySpec", out: Path | None, device: str, when_owned: str, executor: "Executor | None" = None
+) -> "Study":
     from nucleate.sweeping import study_folder
     from nucleate.sweeping import sweep as run_sweep
 
     out = study_folder(spec) if out is None else out
     keeps(out)
-    return run_sweep(spec, out=out, executor=executor, device=device)
+    return run_sweep(spec, out=out, executor=executor, device=device, when_owned=when_owned)

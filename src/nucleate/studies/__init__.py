@@ -5,7 +5,8 @@ from nucleate.studies.findings import Cell, Findings, judge_study, recommended_r
 from nucleate.studies.folder import DamagedError, Study
 from nucleate.studies.formats import snapshots_to_bytes
 from nucleate.studies.judgement import Judgement, Standing, load_judgement, save_judgement
-from nucleate.studies.keeper import ChunkResult, Keeper, keep, refuse_foreign
+from nucleate.studies.keeper import ChunkResult, Keeper, follow, keep, refuse_foreign
+from nucleate.studies.ownership import OwnedError, Owner
 from nucleate.studies.places import At, checkpoint_file, model_file, snapshots_file
 from nucleate.studies.plan import Chunk, Plan, PlannedRun
 from nucleate.studies.spec import StudySpec, make_spec, read_spec
@@ -23,6 +24,8 @@ __all__ = [
     "Findings",
     "Judgement",
     "Keeper",
+    "OwnedError",
+    "Owner",
     "Plan",
     "PlannedRun",
     "Standing",
@@ -30,6 +33,7 @@ __all__ = [
     "StudySpec",
     "checkpoint_file",
     "finished_runs",
+    "follow",
     "judge_study",
     "keep",
     "load_judgement",

@@ -6,8 +6,8 @@ files, and whole.
 
 import hashlib
 import os
-import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -25,7 +25,17 @@ from nucleate.observe import Snapshot
 from nucleate.problems import AT_RANDOM, METRICS, Division, Loss, Metric, Preprocessing, Problem
 from nucleate.studies import tables
 from nucleate.studies.formats import problem_from_bytes, snapshots_from_bytes, split_hash
-from nucleate.studies.places import PROBLEM, SPEC, At, chunk_file, model_file, snapshots_file
+from nucleate.studies.places import (
+    PACK,
+    PROBLEM,
+    SPEC,
+    At,
+    chunk_file,
+    chunks_in,
+    model_file,
+    pack_file,
+    snapshots_file,
+)
 from nucleate.studies.plan import Chunk, Plan
 from nucleate.studies.spec import NameOnly, StudySpec
 from nucleate.studies.table_checks import check_table
@@ -33,6 +43,9 @@ from nucleate.training import READING, evaluation_steps
 
 FORMAT = "nucleate study 2"
 _FIRST_FORMAT = "nucleate study 1"
+_TRIES = 3
+_Stamp = tuple[str, int, int]
+"""What tells a file from what it was before: its name, when it was changed, and its size."""
 
 
 class DamagedError(StudyError):
@@ -139,6 +152,7 @@ class Study:
     definitions: dict[str, str] = field(default_factory=dict)
     division: Division = AT_RANDOM
     _tables: dict[str, tuple[Any, pl.DataFrame]] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _packs: dict[str, tuple[Any, pl.DataFrame]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not self.layers:
@@ -287,8 +301,9 @@ class Study:
         StudyError
             If those of a chunk with results are missing, or some are damaged.
         """
-        for results in (self.path / "results").glob("chunk-*.parquet"):
-            self._refuse_missing(f"trajectories/{results.name}")
+        missing = self._files("results")[1] - self._files("trajectories")[1]
+        if missing:
+            self._refuse_missing("trajectories", min(missing))
         return self._table("trajectories")
 
     def trajectories_of(self, runs: Collection[int]) -> pl.DataFrame:
@@ -307,7 +322,7 @@ class Study:
         wanted = set(runs)
         chunks = [chunk for chunk in self.plan.chunks if any(run.number in wanted for run in chunk.runs)]
         for chunk in chunks:
-            self._refuse_missing(chunk_file("trajectories", chunk.number))
+            self._refuse_missing("trajectories", chunk.number)
         return self.rows_of("trajectories", chunks).filter(pl.col(tables.RUN).is_in(wanted))
 
     @property
@@ -321,7 +336,7 @@ class Study:
         """
         if self.no_forecast is None and not self.missing:
             for chunk in self.plan.chunks:
-                self._refuse_missing(chunk_file("forecasts", chunk.number))
+                self._refuse_missing("forecasts", chunk.number)
         return self._table("forecasts")
 
     def network(self, run: int, at: At = "best", *, like: Any = None) -> Any:
@@ -438,7 +453,7 @@ class Study:
             return self._snapshots(run)
         except FileNotFoundError:
             if run in self.results[tables.RUN]:
-                self._refuse_missing(snapshots_file(run))
+                raise self._missing(snapshots_file(run)) from None
             return []
 
     def _snapshots(self, run: int) -> list[Snapshot]:
@@ -489,20 +504,65 @@ class Study:
         FileNotFoundError
             If there is none.
         """
+        for _ in range(_TRIES):
+            # What is gone by the time it is read has been put into a pack.
+            with suppress(FileNotFoundError):
+                return self._rows_of(table, chunks)
+        return self._rows_of(table, chunks)
+
+    def _rows_of(self, table: str, chunks: Sequence[Chunk]) -> pl.DataFrame:
+        own = [chunk for chunk in chunks if (self.path / chunk_file(table, chunk.number)).exists()]
+        parts = [self._checked(table, {chunk_file(table, chunk.number): chunk for chunk in own})] if own else []
+        alone = {chunk.number for chunk in own}
+        packed: dict[str, list[Chunk]] = {}
+        for chunk in chunks:
+            if chunk.number not in alone:
+                packed.setdefault(pack_file(table, chunk.number), []).append(chunk)
+        for file, wanted in packed.items():
+            rows = self._packed(table, file, wanted[0].number // PACK * PACK)
+            if len(wanted) < PACK:
+                rows = rows.filter(pl.col(tables.RUN).is_in([run.number for chunk in wanted for run in chunk.runs]))
+            parts.append(rows)
+        rows = pl.concat(parts)
+        return rows.sort(tables.RUN, maintain_order=True) if own and packed else rows
+
+    def _packed(self, table: str, file: str, first: int) -> pl.DataFrame:
+        """All rows of a pack; of each table the last one is kept, for those who ask for one chunk after the other."""
+        there = (self.path / file).stat()
+        stamp = file, there.st_mtime_ns, there.st_size
+        if table not in self._packs or self._packs[table][0] != stamp:
+            # To the checks it is one large chunk.
+            runs = tuple(run for chunk in self.plan.chunks[first : first + PACK] for run in chunk.runs)
+            self._packs[table] = stamp, self._checked(table, {file: Chunk(first, runs)})
+        return self._packs[table][1]
+
+    def _checked(self, table: str, files: Mapping[str, Chunk]) -> pl.DataFrame:
+        """The rows of these files, each with those of one chunk."""
         schema, frames = self._schemas[table], []
         most = 1 if table != "trajectories" else len(evaluation_steps(self.spec.steps, self.spec.evaluations))
-        for chunk in chunks:
-            file = chunk_file(table, chunk.number)
+        for file, chunk in files.items():
             try:
                 frames.append(tables.table_from_bytes(self.read(file), schema, most * len(chunk.runs)))
             except ValueError as error:
                 raise DamagedError(self.path / file, str(error)) from None
-        rows = pl.concat(frames)
-        wrong = check_table(table, rows, [len(frame) for frame in frames], self.plan, chunks, self.layer_widths)
+        rows, heights = pl.concat(frames), [len(frame) for frame in frames]
+        wrong = check_table(table, rows, heights, self.plan, list(files.values()), self.layer_widths)
         if wrong is not None:
             place, why = wrong
-            raise DamagedError(self.path / chunk_file(table, chunks[place].number), why)
+            raise DamagedError(self.path / list(files)[place], why)
         return rows
+
+    def has(self, table: str, chunk: int) -> bool:
+        """Whether a chunk's rows of a table are stored.
+
+        Parameters
+        ----------
+        table : {"results", "trajectories", "forecasts"}
+        chunk : int
+            Its number.
+        """
+        # In this order, as a pack is there before the file goes.
+        return any((self.path / file(table, chunk)).exists() for file in (chunk_file, pack_file))
 
     @property
     def layer_widths(self) -> dict[str, int]:
@@ -527,25 +587,35 @@ class Study:
 
     def _table(self, name: str) -> pl.DataFrame:
         """A table, read again only where its files have changed."""
-        stamp = sorted(
-            (file.name, file.stat().st_mtime_ns, file.stat().st_size)
-            for file in _entries(self.path / name)
-            if file.name.startswith("chunk-") and file.name.endswith(".parquet")
-        )
-        if not stamp:
+        stamp, stored = self._files(name)
+        if not stored:
             return pl.DataFrame(schema=self._schemas[name])
-        files = [self.path / name / file for file, _, _ in stamp]
         if name not in self._tables or self._tables[name][0] != stamp:
-            self._tables[name] = stamp, self.rows_of(name, list(self._chunks_of(files)))
+            self._tables[name] = stamp, self.rows_of(name, [self.plan.chunks[chunk] for chunk in sorted(stored)])
         return self._tables[name][1].clone()
 
-    def _chunks_of(self, files: Sequence[Path]) -> Iterator[Chunk]:
-        chunks = self.plan.chunks
-        for file in files:
-            number = re.fullmatch(r"chunk-(\d{5,9})", file.stem)
-            if number is None or int(number[1]) >= len(chunks):
-                raise DamagedError(file, f"the study has the chunks 0 to {len(chunks) - 1}", "move it away")
-            yield chunks[int(number[1])]
+    def _files(self, table: str) -> tuple[set[_Stamp], set[int]]:
+        """The files of a table, and the numbers of the chunks whose rows they have."""
+        count = len(self.plan.chunks)
+        stamps: set[_Stamp] = set()
+        stored: set[int] = set()
+        for entry in _entries(self.path / table):
+            if not (entry.name.startswith("chunk") and entry.name.endswith(".parquet")):
+                continue
+            held = chunks_in(entry.name)
+            if held is None or held.stop > count:
+                raise DamagedError(Path(entry.path), f"the study has the chunks 0 to {count - 1}", "move it away")
+            with suppress(FileNotFoundError):
+                stamps.add((entry.name, entry.stat().st_mtime_ns, entry.stat().st_size))
+                stored.update(held)
+        for first in range(0, count - PACK + 1, PACK):
+            # While the folder was listed, files may have gone into a pack.
+            if not stored.issuperset(range(first, first + PACK)):
+                file = self.path / pack_file(table, first)
+                with suppress(FileNotFoundError):
+                    stamps.add((file.name, file.stat().st_mtime_ns, file.stat().st_size))
+                    stored.update(range(first, first + PACK))
+        return stamps, stored
 
     def read(self, file: str, remedy: str | None = None) -> bytes:
         """A file of this study, checked.
@@ -575,11 +645,14 @@ class Study:
         except ValueError as error:
             raise DamagedError(self.path / file, str(error), *([remedy] if remedy else [])) from None
 
-    def _refuse_missing(self, file: str) -> None:
-        if not (self.path / file).exists():
-            raise StudyError(
-                f"{self.path / file} is missing; run the same sweep again into the folder, and it is made again."
-            )
+    def _refuse_missing(self, table: str, chunk: int) -> None:
+        if not self.has(table, chunk):
+            raise self._missing(chunk_file(table, chunk))
+
+    def _missing(self, file: str) -> StudyError:
+        return StudyError(
+            f"{self.path / file} is missing; run the same sweep again into the folder, and it is made again."
+        )
 
     def _repr_html_(self) -> str:
         spec = self.spec

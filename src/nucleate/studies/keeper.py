@@ -7,22 +7,19 @@ one finds is finished, or is done again from the chunk's checkpoint or its start
 import os
 import platform
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, get_args
 
 import polars as pl
-from filelock import FileLock, Timeout
 
 from nucleate._files import (
     PARTIAL,
     check_seal,
     make_folder,
-    parse_json,
     read_file,
     seal_tensors,
     write_atomically,
@@ -35,24 +32,29 @@ from nucleate.observe import layers_of
 from nucleate.problems import Problem
 from nucleate.studies.folder import DamagedError, Study, unreadable
 from nucleate.studies.formats import PARTS, problem_to_bytes, split_hash
+from nucleate.studies.judgement import load_judgement
+from nucleate.studies.ownership import LOCK, OWNER, Owner, Ownership, owned, until_free
 from nucleate.studies.places import (
     DATA,
     FOLDERS,
     JUDGEMENT,
+    PACK,
     PROBLEM,
     SPEC,
     TABLES,
     At,
     checkpoint_file,
     chunk_file,
+    chunks_in,
     model_file,
+    pack_file,
     snapshots_file,
 )
 from nucleate.studies.plan import Chunk, Plan
 from nucleate.studies.spec import StudySpec
 from nucleate.studies.tables import table_to_bytes
 
-_LOCK, _OWNER = ".lock", ".owner.json"
+_OWN = (SPEC, PROBLEM, DATA, JUDGEMENT, LOCK, OWNER)
 
 
 @dataclass(frozen=True)
@@ -82,24 +84,31 @@ class Keeper:
     ----------
     study : Study
         It is replaced where the keeper learns why there are no forecasts.
+    ownership : Ownership
+        Of the study's folder.
     """
 
-    def __init__(self, study: Study) -> None:
+    def __init__(self, study: Study, ownership: Ownership) -> None:
         self.study = study
+        self._ownership = ownership
+        self._said: set[Path] = set()
+
+    def tell(self, progress: Mapping[str, Any]) -> None:
+        """Let processes that wait for the folder know how far this one is, in what JSON can hold."""
+        self._ownership.tell(progress)
 
     def is_finished(self, chunk: Chunk) -> bool:
         """Whether all runs of a chunk are stored, with their trajectories and models."""
-        files = [chunk_file(table, chunk.number) for table in ("results", "trajectories")]
-        files += [model_file(run.number, at) for run in chunk.runs for at in get_args(At)]
+        files = [model_file(run.number, at) for run in chunk.runs for at in get_args(At)]
         if self.study.layers:
             files += [snapshots_file(run.number) for run in chunk.runs if run.number in self.study.plan.watched]
-        if not all((self.study.path / file).exists() for file in files):
+        stored = all(self.study.has(table, chunk.number) for table in ("results", "trajectories"))
+        if not (stored and all((self.study.path / file).exists() for file in files)):
             return False
         try:
             self.study.check(chunk)
         except DamagedError as error:
-            first, last = chunk.runs[0].number, chunk.runs[-1].number
-            _say_again(error, f"the runs {first} to {last} are trained again")
+            self._say_again(error, chunk, "the runs {} to {} are trained again")
             return False
         except (FileNotFoundError, ArchitectureError):
             return False
@@ -112,7 +121,7 @@ class Keeper:
         try:
             self.study.rows_of("forecasts", [chunk])
         except DamagedError as error:
-            _say_again(error, "it is made again")
+            self._say_again(error, chunk, "it is made again")
             return True
         except FileNotFoundError:
             return True
@@ -151,6 +160,33 @@ class Keeper:
         self._write_table(chunk_file("trajectories", chunk.number), result.trajectories)
         self._write_table(chunk_file("results", chunk.number), result.results)
         self.drop_checkpoint(chunk)
+        self._pack(chunk.number // PACK * PACK)
+
+    def pack(self) -> None:
+        """Put the tables of every 64 consecutive chunks together that are all stored, so that there are few files."""
+        for first in range(0, len(self.study.plan.chunks), PACK):
+            self._pack(first)
+
+    def _pack(self, first: int) -> None:
+        chunks = self.study.plan.chunks[first : first + PACK]
+        for table in TABLES:
+            files = [self.study.path / chunk_file(table, chunk.number) for chunk in chunks]
+            own = [file for file in files if file.exists()]
+            if len(chunks) < PACK or not own or not all(self.study.has(table, chunk.number) for chunk in chunks):
+                continue
+            # In one piece, so that its bytes do not depend on those that it is made of.
+            self._write_table(pack_file(table, first), self.study.rows_of(table, chunks).rechunk())
+            for file in own:
+                file.unlink()
+
+    def _say_again(self, error: DamagedError, chunk: Chunk, what: str) -> None:
+        """Say, once for each file that is damaged, which runs are trained again."""
+        if error.file in self._said:
+            return
+        self._said.add(error.file)
+        chunks = self.study.plan.chunks
+        held = [chunks[number] for number in chunks_in(error.file.name) or [chunk.number]]
+        _say_again(error, what.format(held[0].runs[0].number, held[-1].runs[-1].number))
 
     def _write_table(self, file: str, table: pl.DataFrame) -> None:
         write_atomically(self.study.path / file, table_to_bytes(table, self.study.place(file)))
@@ -160,7 +196,14 @@ class Keeper:
 
 
 @contextmanager
-def keep(path: str | Path, spec: StudySpec, problem: Problem, *, with_problem: bool = False) -> Iterator[Keeper]:
+def keep(
+    path: str | Path,
+    spec: StudySpec,
+    problem: Problem,
+    *,
+    with_problem: bool = False,
+    meanwhile: Callable[[Owner], None] | None = None,
+) -> Iterator[Keeper]:
     """Own the folder of this spec's study for the length of a block, and begin the study if the folder is new or empty.
 
     Parameters
@@ -170,6 +213,8 @@ def keep(path: str | Path, spec: StudySpec, problem: Problem, *, with_problem: b
     problem : Problem
     with_problem : bool
         Whether the problem was made in Python, so that the folder must keep it.
+    meanwhile : callable, optional
+        Called again and again with the `Owner` while another process owns the folder; by default nobody waits.
 
     Yields
     ------
@@ -179,36 +224,103 @@ def keep(path: str | Path, spec: StudySpec, problem: Problem, *, with_problem: b
     ------
     StudyError
         If the folder holds a study of another spec, other data or another definition of the same name, with the
-        difference named, or other files; or if another process owns it, with its name.
+        difference named, or other files.
+    OwnedError
+        Without ``meanwhile``, if another process owns it.
     """
     path = Path(path)
     wanted = _study_of(path, spec, problem)
     refuse_foreign(path)
     make_folder(path)
-    with _owned(path):
-        study, begun = wanted, _begun(path, wanted)
-        if begun is not None:
-            _refuse_another(begun, wanted)
-            if _redefined(begun, wanted) and not _has_runs(path):
-                # A definition was corrected before anything came of it.
-                for file in [*(path / "forecasts").glob("*"), path / SPEC]:
-                    file.unlink()
-            else:
-                _refuse_redefined(begun, wanted)
-                # What is known of the spec and the metric here is more than their names.
-                study = replace(begun, spec=spec, metric=wanted.metric)
-        for folder in (path, *(path / folder for folder in FOLDERS)):
-            make_folder(folder)
-            for partial in folder.glob(f".*{PARTIAL}"):
+    with owned(path, meanwhile and _watching(path, wanted, meanwhile)) as ownership:
+        yield Keeper(_begin(path, wanted, problem, with_problem=with_problem), ownership)
+
+
+def follow(path: str | Path, spec: StudySpec, problem: Problem, meanwhile: Callable[[Owner], None]) -> Study:
+    """The study of this spec once another process, which owns its folder, has finished it; nothing is written.
+
+    Parameters
+    ----------
+    path, spec, problem, meanwhile
+        As of `keep`.
+
+    Returns
+    -------
+    Study
+
+    Raises
+    ------
+    StudyError
+        If that process ends before the study is finished; or as `keep`.
+    """
+    path = Path(path)
+    wanted, last = _study_of(path, spec, problem), Owner()
+
+    def heard(owner: Owner) -> None:
+        nonlocal last
+        last = owner
+        meanwhile(owner)
+
+    until_free(path, _watching(path, wanted, heard))
+    study = _of_another(path, wanted)
+    if study is not None and not study.missing and load_judgement(study) is not None:
+        return study
+    done = 0 if study is None else study.planned - study.missing
+    raise StudyError(
+        f"{path} was written by {last.name}, which has ended with {done} of {wanted.planned} runs finished; sweep "
+        "again, and this process goes on from there."
+    )
+
+
+def _watching(path: Path, wanted: Study, meanwhile: Callable[[Owner], None]) -> Callable[[Owner], None]:
+    """Refuse at once, and not when the wait is over, to wait for another study than the one wanted."""
+    known = False
+
+    def watch(owner: Owner) -> None:
+        nonlocal known
+        known = known or _of_another(path, wanted) is not None
+        meanwhile(owner)
+
+    return watch
+
+
+def _of_another(path: Path, wanted: Study) -> Study | None:
+    """The study as another process has begun it; None before that has."""
+    if not (path / SPEC).exists():
+        return None
+    begun = Study.load(path)
+    _refuse_another(begun, wanted)
+    _refuse_redefined(begun, wanted)
+    return replace(begun, spec=wanted.spec, metric=wanted.metric)
+
+
+def _begin(path: Path, wanted: Study, problem: Problem, *, with_problem: bool) -> Study:
+    """The study as the folder's owner finds it, begun if it is not."""
+    study, begun = wanted, _begun(path, wanted)
+    if begun is not None:
+        _refuse_another(begun, wanted)
+        if _redefined(begun, wanted) and not _has_runs(path):
+            # A definition was corrected before anything came of it.
+            for file in [*(path / "forecasts").glob("*"), path / SPEC]:
+                file.unlink()
+        else:
+            _refuse_redefined(begun, wanted)
+            # What is known of the spec and the metric here is more than their names.
+            study = replace(begun, spec=wanted.spec, metric=wanted.metric)
+    for folder in (path, *(path / folder for folder in FOLDERS)):
+        make_folder(folder)
+        for partial in folder.glob(f".*{PARTIAL}"):
+            # Beside our own files somebody may be writing a page.
+            if folder != path or partial.name.startswith(tuple(f".{name}" for name in _OWN)):
                 partial.unlink(missing_ok=True)
-        _refuse_what_is_in_the_way(study)
-        if with_problem and not _has_problem(study):
-            write_atomically(path / PROBLEM, seal_tensors(problem_to_bytes(problem), study.place(PROBLEM)))
-        if not (path / DATA).exists():
-            write_json(path / DATA, {"notes": problem.notes, "columns": problem.columns.to_dicts()}, study.place(DATA))
-        if begun is None or not (path / SPEC).exists():
-            _write_spec(study)
-        yield Keeper(study)
+    _refuse_what_is_in_the_way(study)
+    if with_problem and not _has_problem(study):
+        write_atomically(path / PROBLEM, seal_tensors(problem_to_bytes(problem), study.place(PROBLEM)))
+    if not (path / DATA).exists():
+        write_json(path / DATA, {"notes": problem.notes, "columns": problem.columns.to_dicts()}, study.place(DATA))
+    if begun is None or not (path / SPEC).exists():
+        _write_spec(study)
+    return study
 
 
 def _study_of(path: Path, spec: StudySpec, problem: Problem) -> Study:
@@ -301,13 +413,14 @@ def _has_problem(study: Study) -> bool:
 
 def _refuse_what_is_in_the_way(study: Study) -> None:
     """Refuse, before anything is trained, folders, devices and the like where a file is to be written."""
-    chunks = {chunk_file("", chunk.number).removeprefix("/") for chunk in study.plan.chunks}
     for folder in FOLDERS:
         with os.scandir(study.path / folder) as entries:
             for entry in entries:
-                if entry.name.startswith(("chunk-", "run-")) and not os.path.isfile(entry):
+                if entry.name.startswith(("chunk", "run-")) and not os.path.isfile(entry):
                     raise StudyError(f"{entry.path} is in the way, for it is not a file; move it away.")
-                if folder in TABLES and entry.name.startswith("chunk-") and entry.name not in chunks:
+                held = chunks_in(entry.name)
+                planned = held is not None and held.stop <= len(study.plan.chunks)
+                if folder in TABLES and entry.name.startswith("chunk") and not planned:
                     raise StudyError(f"{entry.path} is in the way, for the study has no such chunk; move it away.")
 
 
@@ -325,12 +438,14 @@ def refuse_foreign(path: Path) -> None:
     """
     if (path / SPEC).exists() or not path.exists():
         return
-    ours = (*FOLDERS, PROBLEM, DATA, JUDGEMENT, _LOCK, _OWNER)
+    ours = (*FOLDERS, *_OWN)
     if not path.is_dir() or any(
         entry.name not in ours and not entry.name.endswith(PARTIAL) for entry in path.iterdir()
     ):
         raise StudyError(f"{path} exists and is not a study; choose another folder with --out.")
-    if any(not file.name.endswith(PARTIAL) for folder in FOLDERS for file in (path / folder).glob("*")):
+    orphans = any(not file.name.endswith(PARTIAL) for folder in FOLDERS for file in (path / folder).glob("*"))
+    # Asked again, for another process may have begun the study just now.
+    if orphans and not (path / SPEC).exists():
         raise StudyError(
             f"{path} holds files of a study, but no {SPEC} says which; put that back, or choose another folder "
             "with --out."
@@ -394,32 +509,3 @@ def _refuse_redefined(begun: Study, wanted: Study) -> None:
 def _minor(study: Study) -> str:
     """The minor version of Python; another compiles functions to other code."""
     return ".".join(study.versions["python"].split(".")[:2])
-
-
-@contextmanager
-def _owned(path: Path) -> Iterator[None]:
-    """Hold the folder's lock, which the system lets go of when the process dies, and say in a file who holds it."""
-    owner = path / _OWNER
-    try:
-        lock = FileLock(path / _LOCK, blocking=False).acquire()
-    except Timeout:
-        raise StudyError(
-            f"{path} is being written by {_read_owner(owner)}; let that end, or choose another folder with --out."
-        ) from None
-    except OSError as error:
-        raise StudyError(f"The folder {path} cannot be locked ({error.strerror}); choose another with --out.") from None
-    with lock:
-        known = {"host": platform.node(), "pid": os.getpid(), "since": datetime.now().isoformat(" ", "seconds")}
-        write_json(owner, known)
-        try:
-            yield
-        finally:
-            owner.unlink(missing_ok=True)
-
-
-def _read_owner(file: Path) -> str:
-    try:
-        known = parse_json(read_file(file))
-        return f"process {known['pid']} on {known['host']} since {known['since']}"
-    except (OSError, ValueError, KeyError):
-        return "another process"

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from nucleate.problems.files import name_of
 from nucleate.studies import Study, StudySpec, make_spec, refuse_foreign
 from nucleate.sweeping.executors import Executor
 from nucleate.sweeping.progress import show_progress
-from nucleate.sweeping.runner import run_study
+from nucleate.sweeping.runner import check_when_owned, run_study
 
 _OF_READING = ("target", "without", "task", "loss", "drop_missing", "impute", *FORM_FIELDS)
 _OF_DATA = (*_OF_READING, "split_seed", "validation", "test", "split", "split_by", "split_by_time")
@@ -27,6 +28,7 @@ def sweep(
     progress: bool = True,
     executor: Executor | None = None,
     device: str = "auto",
+    when_owned: str = "refuse",
     **fields: Any,
 ) -> Study:
     """Train every cell of a grid of init scales, learning rates and seeds, and keep it all in a study folder.
@@ -48,6 +50,9 @@ def sweep(
         method ``spawn``; by default here, one after another.
     device : {"auto", "cpu", "gpu"}
         Where they are computed, here or on the executor's workers; by default where JAX does.
+    when_owned : {"refuse", "wait", "follow"}
+        What to do where another process writes into the folder: raise; wait until it ends, and finish what it has left;
+        or wait until it has finished the study, and train nothing. Who waits is shown its progress.
     **fields
         The fields of `StudySpec`, such as ``gains=[1, 0.1]``, ``lrs=[0.05]``, ``seeds=3``, ``optimizer="adam"``.
 
@@ -63,7 +68,8 @@ def sweep(
         For data that cannot be used.
     StudyError
         If the folder holds something else, or what was made by another definition of the same name; if another process
-        is writing into it; or if the executor fails at a chunk.
+        is writing into it (`nucleate.studies.OwnedError`), or ends unfinished where it is followed; or if the executor
+        fails at a chunk.
 
     Examples
     --------
@@ -76,6 +82,7 @@ def sweep(
     ['finished', 'finished']
     """
     check_device(device, here=executor is None)
+    check_when_owned(when_owned)
     if out is not None and not isinstance(out, str | os.PathLike):
         raise SpecError(f"The study's folder is {out!r:.60}; give a path.")
     if isinstance(data, Problem):
@@ -99,15 +106,20 @@ def sweep(
     out = study_folder(spec) if out is None else out
     refuse_foreign(Path(out))
     check_folder(out)
-    with_problem = isinstance(data, Problem)
+    run = partial(
+        run_study,
+        *(spec, problem, out),
+        executor=executor,
+        with_problem=isinstance(data, Problem),
+        device=device,
+        when_owned=when_owned,
+    )
     if not progress:
-        return run_study(spec, problem, out, executor=executor, with_problem=with_problem, device=device)
+        return run()
     for line in describe_data(problem):
         print(plain(for_whom(line)), file=sys.stderr)
     with show_progress() as show:
-        return run_study(
-            spec, problem, out, executor=executor, on_progress=show, with_problem=with_problem, device=device
-        )
+        return run(on_progress=show)
 
 
 def study_folder(spec: StudySpec) -> Path:

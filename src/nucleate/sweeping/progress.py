@@ -10,6 +10,8 @@ from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainin
 from rich.progress import Progress as Bar
 from rich.table import Column
 
+from nucleate._wording import plain
+
 _PACE_SECONDS = 600.0
 """The time left is judged by the pace of so long: over less, it would leap with every evaluation."""
 
@@ -29,6 +31,8 @@ class Progress:
         Of each measured layer, likewise.
     doing : str
         What is done beside training.
+    owner : str
+        The process that does it all while this one waits for it.
     """
 
     runs_finished: int
@@ -37,8 +41,13 @@ class Progress:
     loss: float | None = None
     effective_neurons: tuple[float, ...] = ()
     doing: str = ""
+    owner: str = ""
 
     def __str__(self) -> str:
+        return f"{self._state} ({self.owner})" if self.owner else self._state
+
+    @property
+    def _state(self) -> str:
         if self.doing:
             return self.doing
         if self.loss is None:
@@ -70,7 +79,13 @@ def show_progress() -> Iterator[Callable[[Progress], None]]:
     with Bar(*columns, console=console, speed_estimate_period=_PACE_SECONDS) as bar:
         task = bar.add_task("", visible=False, total=1.0, runs="", state="")
 
+        waits_for = ""
+
         def show(progress: Progress) -> None:
+            nonlocal waits_for
+            if progress.owner not in ("", waits_for):
+                waits_for = progress.owner
+                bar.console.print(f"waiting for {plain(waits_for)}", markup=False, highlight=False)
             runs = f"{progress.runs_finished}/{progress.runs} runs"
             bar.update(task, visible=True, completed=progress.share, runs=runs, state=str(progress))
 

@@ -5,6 +5,7 @@ Either way one process, this one, owns the folder and writes what comes.
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -12,6 +13,7 @@ from typing import Any, Literal
 import numpy as np
 
 from nucleate._interrupts import noticed
+from nucleate._wording import choose_one, name_parameter, shown
 from nucleate.baselines import Contender
 from nucleate.devices import check_device, on_device
 from nucleate.errors import SpecError, StudyError
@@ -21,9 +23,12 @@ from nucleate.studies import (
     ChunkResult,
     Findings,
     Keeper,
+    OwnedError,
+    Owner,
     Plan,
     Study,
     StudySpec,
+    follow,
     judge_study,
     keep,
     load_judgement,
@@ -44,6 +49,9 @@ _CALL_SECONDS = 30.0
 _WORKERS = 32
 """How many workers an executor has that does not say."""
 
+WHEN_OWNED = ("refuse", "wait", "follow")
+"""What a sweep can do where another process writes into the study's folder."""
+
 
 def run_study(
     spec: StudySpec,
@@ -54,6 +62,7 @@ def run_study(
     on_progress: Callable[[Progress], None] = lambda progress: None,
     with_problem: bool = False,
     device: str = "auto",
+    when_owned: str = "refuse",
 ) -> Study:
     """Finish the study of this spec in the folder ``out``, beginning or going on where it stands.
 
@@ -70,6 +79,9 @@ def run_study(
         Whether the problem was made in Python, so that the folder must keep it.
     device : {"auto", "cpu", "gpu"}
         Where chunks are computed, here or by the executor's workers; by default where JAX does.
+    when_owned : {"refuse", "wait", "follow"}
+        What to do where another process writes into the folder: raise; wait until it ends, and finish what it has left;
+        or wait until it has finished the study, and train nothing. Who waits is told of its progress.
 
     Returns
     -------
@@ -79,9 +91,12 @@ def run_study(
     ------
     SpecError
         For runs that do not fit the data or the memory, an executor that is none, or a device that there is not.
+    OwnedError
+        If another process writes into the folder, and this one is not told to wait.
     StudyError
-        If the folder holds something else, or another process is at it, see `nucleate.studies.keep`; or if an executor
-        fails at a chunk: what it has finished by then is kept, and the same call goes on.
+        If the folder holds something else, see `nucleate.studies.keep`; if the process that is followed ends before the
+        study is finished; or if an executor fails at a chunk: what it has finished by then is kept, and the same call
+        goes on.
     KeyboardInterrupt
         On Ctrl-C, and while runs are trained on SIGTERM and SIGHUP too, after the chunk in hand was put away (what an
         executor has in hand is lost). The next call goes on from there and ends with the rows of an uninterrupted
@@ -90,16 +105,42 @@ def run_study(
     if executor is not None:
         check_executor(executor)
     check_device(device, here=executor is None)
+    check_when_owned(when_owned)
     plan = Plan(spec)
+
+    def of_owner(owner: Owner) -> None:
+        on_progress(_progress_of(owner, len(plan.runs)))
+
     # What an executor's workers have, this process may lack.
     with on_device(device if executor is None else "auto"):
         if not (Path(out) / "spec.json").exists():
             _check(plan, problem)
-        with keep(out, spec, problem, with_problem=with_problem) as keeper:
-            work = _Work(plan, problem, keeper, on_progress)
-            work.here() if executor is None else work.by(executor, device)
-            work.judge()
-            return keeper.study
+        try:
+            with keep(
+                *(out, spec, problem), with_problem=with_problem, meanwhile=of_owner if when_owned == "wait" else None
+            ) as keeper:
+                work = _Work(plan, problem, keeper, on_progress)
+                work.here() if executor is None else work.by(executor, device)
+                keeper.pack()
+                work.judge()
+                return keeper.study
+        except OwnedError as error:
+            if when_owned == "follow":
+                return follow(out, spec, problem, of_owner)
+            remedy = 'wait for it with --when-owned wait (in Python when_owned="wait"), '
+            raise OwnedError(error.folder, error.owner, remedy) from None
+
+
+def check_when_owned(when_owned: str) -> None:
+    """Refuse what is none of `WHEN_OWNED`, by a `SpecError`."""
+    if when_owned not in WHEN_OWNED:
+        raise SpecError(f"{name_parameter('when_owned')} is {shown(when_owned)}{choose_one(when_owned, WHEN_OWNED)}.")
+
+
+def _progress_of(owner: Owner, runs: int) -> Progress:
+    """How far the process is that writes into the folder, by what it has told."""
+    told = {"runs_finished": 0, "runs": runs, "share": 0.0, "effective_neurons": (), **owner.progress}
+    return Progress(**told | {"effective_neurons": tuple(told["effective_neurons"]), "owner": owner.name})
 
 
 def _check(plan: Plan, problem: Problem) -> None:
@@ -123,12 +164,16 @@ class _Work:
         tell: Callable[[Progress], None],
     ) -> None:
         self._plan, self._problem, self._keeper = plan, problem, keeper
-        self._tell = tell
+        self._say = tell
         self._missing = [chunk for chunk in plan.chunks if not keeper.is_finished(chunk)]
         self._total = len(plan.runs)
         self._seconds: float | None = None
         self._finished = self._total - sum(len(chunk.runs) for chunk in self._missing)
-        tell(Progress(self._finished, self._total, self._finished / self._total))
+        self._tell(Progress(self._finished, self._total, self._finished / self._total))
+
+    def _tell(self, progress: Progress) -> None:
+        self._keeper.tell(asdict(progress))
+        self._say(progress)
 
     def here(self) -> None:
         """Compute it in this process: a chunk's forecasts, and then its runs."""

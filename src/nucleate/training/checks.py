@@ -179,12 +179,13 @@ def _memory_needed(model: Any, runs: int, rows: int) -> list[tuple[str, float, f
     cosines = 2 * max(widths) ** 2 * 8
     if not devices.steps_together():
         return [("this machine", math.fsum([6 * parameters, CORES * activations, cosines]), MEMORY)]
+    full = devices.at_once(runs)
     return [
         ("this machine", math.fsum([6 * parameters, cosines]), MEMORY),
         # Before a step, after it, and the gradient.
         (
             f"its {devices.device().device_kind}",
-            math.fsum([3 * parameters, runs * activations]),
+            math.fsum([3 * full / runs * parameters, full * activations]),
             devices.device_memory(),
         ),
     ]
