@@ -76,6 +76,10 @@ class Forecast:
     sides : array of shape (m_1,), or None
         The sign of each neuron's cosine with the nearest of the `axes` at that time.
     horizon : int
+    batch_size : int or None
+        None for full batches.
+    seed : int
+        Of the order of the rows, where there are mini-batches.
     """
 
     optimizer: Optimizer
@@ -96,6 +100,8 @@ class Forecast:
     condensed_share: float | None
     sides: Int[np.ndarray, " m_1"] | None = field(repr=False)
     horizon: int
+    batch_size: int | None = None
+    seed: int = 0
 
     @property
     def counts_against(self) -> Literal["target directions", "axis of this start"]:

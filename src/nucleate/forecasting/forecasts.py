@@ -29,7 +29,7 @@ from nucleate.observe import alignment, neurons
 from nucleate.optimizers import GD, Optimizer
 from nucleate.problems import Problem
 from nucleate.theory import singular_directions, target_directions
-from nucleate.training import check_runs, engine, make_settings
+from nucleate.training import check_batch_size, check_runs, check_seeds, engine, make_settings
 
 HORIZON = 100_000
 CONDENSED = 0.9
@@ -42,11 +42,13 @@ def forecast(
     optimizer: Optimizer | str = GD,
     learning_rate: float = 0.05,
     *,
+    batch_size: int | None = None,
+    seed: int = 0,
     horizon: int = HORIZON,
     budget: int | None = None,
     device: str = "auto",
 ) -> Forecast:
-    """Forecast one full-batch training run; see `forecast_many`.
+    """Forecast one training run; see `forecast_many`.
 
     Parameters
     ----------
@@ -55,6 +57,10 @@ def forecast(
     problem : Problem
     optimizer : Optimizer or str
     learning_rate : float
+    batch_size : int, optional
+        Rows a step; by default all of them.
+    seed : int
+        Of the order of the rows, where there are mini-batches: the forecast is of the run of this seed.
     horizon, budget : int
         As in `forecast_many`.
     device : {"auto", "cpu", "gpu"}
@@ -83,6 +89,8 @@ def forecast(
         problem,
         learning_rates=[learning_rate],
         optimizer=optimizer,
+        batch_size=batch_size,
+        seeds=[seed],
         horizon=horizon,
         budget=budget,
         device=device,
@@ -96,11 +104,13 @@ def forecast_many(
     *,
     learning_rates: Sequence[float],
     optimizer: Optimizer | str = GD,
+    batch_size: int | None = None,
+    seeds: Sequence[int] | None = None,
     horizon: int = HORIZON,
     budget: int | None = None,
     device: str = "auto",
 ) -> list[Forecast]:
-    """Forecast full-batch training runs of one architecture, before any training.
+    """Forecast training runs of one architecture, before any training.
 
     The networks' leading parts are stepped under the optimizer itself, on data compressed to d + c rows where the
     activation is smooth and the loss quadratic (so that the cost does not grow with the data), else on at most 1024
@@ -117,6 +127,10 @@ def forecast_many(
         One for each network.
     optimizer : Optimizer or str
         One that follows the gradient, or whose steps do not depend on its size.
+    batch_size : int, optional
+        Rows a step; by default all of them. The leading parts are then stepped on the very batches of training.
+    seeds : sequence of int, optional
+        One for each network, for the order of the rows; 0 where not given.
     horizon : int
         Runs still on their plateau at this step are not followed further.
     budget : int, optional
@@ -132,11 +146,12 @@ def forecast_many(
     Raises
     ------
     SpecError
-        For a model that is not a `Network`, an optimizer of which no honest forecast can be made, a learning rate or a
-        horizon out of range, networks that do not fit the problem or each other, or a device that there is not.
+        For a model that is not a `Network`, an optimizer of which no honest forecast can be made, a learning rate, a
+        batch size, a seed or a horizon out of range, networks that do not fit the problem or each other, or a device
+        that there is not.
     """
     with on_device(device):
-        return _forecast_many(networks, problem, learning_rates, optimizer, horizon, budget)
+        return _forecast_many(networks, problem, learning_rates, optimizer, batch_size, seeds, horizon, budget)
 
 
 def _forecast_many(
@@ -144,19 +159,25 @@ def _forecast_many(
     problem: Problem,
     learning_rates: Sequence[float],
     optimizer: Optimizer | str,
+    batch_size: int | None,
+    seeds: Sequence[int] | None,
     horizon: int,
     budget: int | None,
 ) -> list[Forecast]:
-    optimizer = make_settings(optimizer=optimizer).optimizer
+    optimizer = make_settings(optimizer=optimizer, batch_size=batch_size).optimizer
     _refuse_unforecast(networks, optimizer)
     check_runs(problem, networks, learning_rates, optimizer)
+    check_batch_size(problem, batch_size)
+    seeds = check_seeds(networks, seeds)
+    batches = batch_size is not None and batch_size < len(problem.train.x)
     for name, steps in (("horizon", horizon), ("budget", 1 if budget is None else budget)):
         if not is_whole(steps) or not 1 <= steps < 2**31:
             raise SpecError(f"The {name} is {steps!r:.60} steps; it must be a whole number from 1 to 2147483647.")
     keeps_pace = not optimizer.follows_gradient
-    leads = leading(networks, problem)
-    program = engine.Program(take_apart(leads.networks[0])[1], problem.loss, optimizer)
-    simulation = Simulation(program, leads.networks, leads.x, leads.y, learning_rates)
+    leads = leading(networks, problem, batches=batches)
+    size = batch_size if batches else None
+    program = engine.Program(take_apart(leads.networks[0])[1], problem.loss, optimizer, size, watches=batches)
+    simulation = Simulation(program, leads.networks, leads.stepped, leads.watched, learning_rates, seeds)
     drops, left_at = simulation.first_descent(horizon)
     points = np.stack([points_to_read(run, int(end)) for run, end in zip(drops, left_at, strict=True)])
 
@@ -198,6 +219,7 @@ def _forecast_many(
                 drops[run],
                 float(simulation.plateau_loss[run] / simulation.start_loss[run]),
                 keeps_pace=keeps_pace,
+                watched=batches,
             )
         )
     late = _follow_on(simulation, judgements, drops, 0 if budget is None else budget)
@@ -220,6 +242,8 @@ def _forecast_many(
             condensed_share=None,
             sides=None,
             horizon=horizon,
+            batch_size=size,
+            seed=seeds[run],
             **judgement._asdict(),
         )
         if told:
@@ -347,9 +371,12 @@ def measure_outcomes(
     list of Outcome
         One for each network.
     """
-    program = engine.Program(take_apart(networks[0])[1], problem.loss, forecasts[0].optimizer)
-    rates = [forecast.learning_rate for forecast in forecasts]
-    training = Simulation(program, networks, problem.train.x, problem.train.y, rates)
+    size = forecasts[0].batch_size
+    program = engine.Program(
+        take_apart(networks[0])[1], problem.loss, forecasts[0].optimizer, size, watches=size is not None
+    )
+    rates, seeds = [forecast.learning_rate for forecast in forecasts], [forecast.seed for forecast in forecasts]
+    training = Simulation(program, networks, problem.train, problem.train, rates, seeds)
     drops, left_at = training.first_descent(_longest(forecasts, steps), through_flats=True)
     ends = np.where(drops[:, 1] >= 0, drops[:, 1], left_at)
     ((reached, _),) = training.states_at(ends[:, None])

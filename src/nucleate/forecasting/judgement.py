@@ -68,7 +68,9 @@ def point_of_drop(drops: Int[np.ndarray, " drops"]) -> int:
     return len(_FRACTIONS) + (3 if drops[1] >= 0 else 6)
 
 
-def judge(seen: PathReading, drops: Int[np.ndarray, " drops"], plateau: float, *, keeps_pace: bool) -> Judgement:
+def judge(
+    seen: PathReading, drops: Int[np.ndarray, " drops"], plateau: float, *, keeps_pace: bool, watched: bool
+) -> Judgement:
     """Correct the drops of the leading part by what was seen, and say how far to trust them.
 
     Parameters
@@ -80,6 +82,8 @@ def judge(seen: PathReading, drops: Int[np.ndarray, " drops"], plateau: float, *
         The loss on the plateau, as a share of that at the start.
     keeps_pace : bool
         Whether the optimizer's steps do not depend on the gradient's size.
+    watched : bool
+        Whether the loss was read at some steps only, as `engine.WATCHED` says; in training it then is too.
     """
     clock = seen.points.astype(float) if keeps_pace else _clock(seen)
     steps, loss = _curve(clock, seen.loss)
@@ -97,6 +101,8 @@ def judge(seen: PathReading, drops: Int[np.ndarray, " drops"], plateau: float, *
         bend = _mean_until(seen.points, seen.across, simulated)
         # Between the uncorrected step and the corrected, and as far again as the correction itself is in doubt.
         margin = 1 + 0.5 * abs(estimate - simulated) + 0.25 * bend * estimate
+        if watched:
+            margin += 2 * max(estimate // engine.WATCHED - 1, 0)
         lower, upper = min(estimate, simulated) - margin, max(estimate, simulated) + margin
         if not reached.size:
             # All that is known is that the leading part falls so far and the network not yet.

@@ -171,8 +171,6 @@ def outlooks(study: Study | str | Path) -> tuple[Outlook, ...]:
 
 
 def _unforecast(spec: StudySpec) -> str | None:
-    if spec.batch_size is not None:
-        return "Forecasts are of full-batch training, and these runs took mini-batches."
     if spec.model is not None:
         return "Forecasts are of fully connected networks, and these runs are of another model."
     return None
