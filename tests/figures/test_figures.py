@@ -120,6 +120,8 @@ def test_of_a_model_that_is_no_network_every_picture_of_layers_is_drawn_from_the
     path = sweep("sine-5d", model=gated, out=tmp_path / "study", progress=False, **grid).path
     for picture in (figures.phase_map, figures.cosine_heat_maps, figures.trajectory, figures.neuron_directions):
         drawn(picture(Study.load(path)), tmp_path / "picture.svg")
+    with pytest.raises(StudyError, match=r"holds no forecasts\. Forecasts are of fully connected networks"):
+        figures.forecast_against_measured(Study.load(path))
 
 
 def test_a_picture_that_cannot_be_is_one_sentence(study, tmp_path):
@@ -129,7 +131,3 @@ def test_a_picture_that_cannot_be_is_one_sentence(study, tmp_path):
         figures.neuron_directions(study, 1)
     with pytest.raises(NucleateError, match=r"has no ending that is known; give it .pdf, .png or .svg"):
         figures.save(figures.phase_map(study), tmp_path / "picture.docx")
-    grid = {"gains": [0.1], "hidden": [4], "steps": 9, "evaluations": 4, "batch_size": 8}
-    batches = sweep("sine-5d", out=tmp_path / "study", progress=False, **grid)
-    with pytest.raises(StudyError, match=r"holds no forecasts\. Forecasts are of full-batch training"):
-        figures.forecast_against_measured(batches)

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nucleate.observe import Stages, stages
+from nucleate.training import evaluation_steps
 
 
 def staircase(steps, falls, width=0.05):
@@ -89,3 +90,51 @@ def test_a_curve_that_rises_again_is_in_its_rise_once_half_its_fall_is_undone(en
     assert found.current == stage
     assert 100 < found.plateau_end < 110
     assert stages(steps[:40], curve[:40]).current == "secondary plateau"
+
+
+def evaluated_in_noise(curve, share, seed, evaluations=80):
+    """A curve of 5000 steps as it is evaluated, with noise of that share of it."""
+    steps = evaluation_steps(5000, evaluations)
+    return steps, curve(steps) * (1 + share * np.random.default_rng(seed).standard_normal(len(steps)))
+
+
+def falling(by):
+    return lambda steps: 1 - by / (1 + np.exp((1000 - steps) / 50))
+
+
+@pytest.mark.parametrize("share", [0.001, 0.01, 0.05])
+def test_a_flat_curve_in_noise_has_not_left_its_plateau(share):
+    flat = [stages(*evaluated_in_noise(np.ones_like, share, seed)) for seed in range(200)]
+    assert sum(found != Stages() for found in flat) <= 2
+
+
+@pytest.mark.parametrize("share", [0.001, 0.01])
+@pytest.mark.parametrize("by", [0.1, 0.5])
+def test_a_fall_beyond_the_noise_ends_the_plateau_where_it_does_without_noise(share, by):
+    alone = stages(*evaluated_in_noise(falling(by), 0, 0))
+    for seed in range(30):
+        found = stages(*evaluated_in_noise(falling(by), share, seed))
+        assert found.plateau_end == pytest.approx(alone.plateau_end, rel=0.2)
+        assert found.current == "secondary plateau"
+
+
+def test_in_much_noise_a_fall_is_seen_once_there_are_evaluations_enough():
+    def seen(evaluations):
+        found = [stages(*evaluated_in_noise(falling(0.1), 0.05, seed, evaluations)) for seed in range(40)]
+        return sum(stage.plateau_end is not None for stage in found)
+
+    assert seen(20) < 30
+    assert seen(400) == 40
+
+
+@given(st.integers(0, 10**6), st.floats(1e-6, 0.05), st.floats(0.3, 2.0))
+def test_a_constant_that_noise_hides_is_no_end_of_the_plateau(seed, share, start):
+    steps, loss = evaluated_in_noise(lambda steps: 1 + start * np.exp(-steps / 30), share, seed)
+    assert stages(steps, loss, 1.0).current == "initial plateau"
+
+
+def test_a_spike_is_no_noise():
+    steps = np.arange(0, 2000, 20)
+    loss = falling(0.5)(steps)
+    spiked = np.where(steps == 400, 30.0, loss)
+    assert stages(steps, spiked).plateau_end == stages(steps, loss).plateau_end

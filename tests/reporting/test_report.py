@@ -162,12 +162,6 @@ def test_an_unfinished_study_says_what_is_missing_and_shows_the_rest(tmp_path):
     assert study.data_hash in page.text
 
 
-def test_a_study_of_mini_batches_has_a_page_without_forecasts(tmp_path):
-    study = sweep("sine-5d", out=tmp_path / "study", **BRIEF, hidden=[6], batch_size=20)
-    page = Reader(report(study, out=tmp_path / "page.html").read_text("utf-8"))
-    assert load_texts("en")["runs"]["forecast_none"] in page.text
-
-
 def kept_with(folder, reduction, **changes):
     """A page of the study with this reduction in its folder."""
     study = Study.load(folder)
@@ -311,6 +305,7 @@ def test_a_model_that_is_no_network_has_a_page_with_its_layers_by_name(tmp_path)
     assert "Networks with 6 hidden neurons (model gated) learn" in page.text
     assert "Hidden layer gated, 6 neurons" in page.text
     assert page.data["names"] == ["gated"]
+    assert load_texts("en")["runs"]["forecast_none"] in page.text
     assert [len(cell["snapshots"]) > 0 for cell in page.data["cells"]] == [True, True]
 
 

@@ -12,6 +12,7 @@ from nucleate.network import read_metadata
 from nucleate.observe import evaluation_rows, layers_of, snapshot
 from nucleate.problems import Preprocessing, Problem, load_problem
 from nucleate.studies import Study, keep, make_spec, summarize, tables
+from tests.reporting.planted import gated
 
 GRID = {"gains": [1.0, 0.1], "lrs": [0.05, 1e3], "seeds": 2, "hidden": [8, 6], "steps": 40, "evaluations": 6}
 TWO_CHUNKS = {"epsilons": [1e-4, 0.5], "seeds": 16, "hidden": [4], "steps": 10, "evaluations": 4}
@@ -87,11 +88,11 @@ def test_that_chunk_reached_nothing_indeed(two_chunks):
     assert two_chunks.forecasts["drop_30_percent"][:16].null_count() == 16
 
 
-def test_of_mini_batches_nothing_is_forecast(tmp_path):
-    grid = GRID | {"gains": [1.0], "lrs": [0.05], "seeds": 1, "batch_size": 8}
+def test_of_another_model_nothing_is_forecast(tmp_path):
+    grid = {"gains": [1.0], "lrs": [0.05], "steps": 9, "evaluations": 4, "model": gated}
     study = sweep("sine-5d", out=tmp_path / "study", progress=False, **grid)
     assert study.forecasts.is_empty()
-    assert "full-batch" in study.no_forecast
+    assert "fully connected" in study.no_forecast
     assert Study.load(study.path).no_forecast == study.no_forecast
     assert study.missing == 0
 

@@ -85,6 +85,10 @@ def test_within_every_budget_the_recommended_scale_trains_to_a_loss_among_the_lo
     assert {min(spec.scales), max(spec.scales)} <= recommended
 
 
-def test_mini_batches_are_refused():
-    with pytest.raises(SpecError, match="Forecasts are of full-batch training; leave out the batch size"):
-        forecast_study(make_spec(data="diabetes", gains=[1], batch_size=10), PROBLEM, horizon=100)
+def test_runs_in_mini_batches_are_forecast_each_with_its_own_batches():
+    spec = make_spec(data="diabetes", hidden=[10, 10], epsilons=[0.02], lrs=[0.1], seeds=2, batch_size=10)
+    for (run, expected), found in zip(
+        forecasts := forecast_study(spec, PROBLEM, horizon=2000), measure_study(spec, PROBLEM, forecasts), strict=True
+    ):
+        assert (expected.batch_size, expected.seed) == (10, run.seed)
+        assert expected.drop_steps[0.1].lower <= found.drop_steps[0.1] <= expected.drop_steps[0.1].upper

@@ -180,6 +180,17 @@ def test_early_stopping_never_stops_on_the_initial_plateau_however_validation_dr
     assert not has_converged(steps, np.full(1000, 2.0), 2.0 + 1e-3 * np.arange(1000))
 
 
+@pytest.mark.parametrize("share", [0.001, 0.01, 0.05])
+def test_early_stopping_waits_on_a_plateau_in_noise_and_stops_behind_a_descent_in_noise(share):
+    rng = np.random.default_rng(0)
+    steps = np.arange(0, 1600, 20)
+    flat = 1 + share * rng.standard_normal((2, len(steps)))
+    assert not any(has_converged(steps[:k], *flat[:, :k]) for k in range(10, len(steps)))
+    steps, train_loss, validation_loss = plateau_then_fit(100)
+    noisy = (train_loss, validation_loss) * (1 + share * rng.standard_normal((2, len(steps))))
+    assert steps[np.argmin(validation_loss)] < first_stop(steps, *noisy) < 800
+
+
 def first_stop(steps, train_loss, validation_loss):
     ends = range(2, len(steps) + 1)
     return next(steps[end - 1] for end in ends if has_converged(steps[:end], train_loss[:end], validation_loss[:end]))

@@ -116,9 +116,10 @@ _OPTIMIZER_FLAGS = {
     "warmup": _flag(int, "Steps in which the learning rate rises to its peak [default: 0]."),
     "clip": _flag(float, "The largest norm of a gradient; longer ones are cut to it."),
 }
+_BATCH_SIZE = {"batch_size": _flag(int, "Rows a step; all of them where not given.")}
 _TRAINING_FLAGS = {
     "steps": _flag(int, "The most steps a run may take [default: 5000]."),
-    "batch_size": _flag(int, "Rows a step; all of them where not given."),
+    **_BATCH_SIZE,
     "evaluations": _flag(int, "About how many times a run is evaluated [default: 80]."),
     "early_stopping": _flag(
         bool, "End a run when validation has long got no better.", "--early-stopping/--no-early-stopping"
@@ -136,7 +137,7 @@ _ONE_RUN_FLAGS = SCALE_FLAGS | {
 }
 _DATA = {"data": Annotated[str | None, typer.Argument(help=DATA_HELP)]}
 
-FORECAST_FLAGS = _DATA | DATA_FLAGS | _NETWORK_FLAGS | _GRID_FLAGS | _OPTIMIZER_FLAGS | _SPEC_FILE
+FORECAST_FLAGS = _DATA | DATA_FLAGS | _NETWORK_FLAGS | _GRID_FLAGS | _OPTIMIZER_FLAGS | _BATCH_SIZE | _SPEC_FILE
 SWEEP_FLAGS = _DATA | DATA_FLAGS | _NETWORK_FLAGS | _GRID_FLAGS | _OPTIMIZER_FLAGS | _TRAINING_FLAGS | _SPEC_FILE
 TRAIN_FLAGS = _DATA | DATA_FLAGS | _NETWORK_FLAGS | _ONE_RUN_FLAGS | _OPTIMIZER_FLAGS | _TRAINING_FLAGS | _SPEC_FILE
 

@@ -6,6 +6,7 @@ is the network's own at the points of the path. What lies across is what this ca
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -56,7 +57,7 @@ def unrestore(own: Network, lead: Network) -> Network:
     if biases[0] is not None and lead.biases[0] is None:
         first = np.concatenate([weights[0], np.asarray(biases[0])[..., None]], axis=-1)
         weights, biases = (first, *weights[1:]), (None, *biases[1:])
-    return Network(weights, biases, lead.activation)
+    return replace(lead, weights=weights, biases=biases)
 
 
 def departures(

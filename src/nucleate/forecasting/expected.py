@@ -82,6 +82,10 @@ class Forecast:
     decays_away : bool
         Whether the plateau never ends, to leading order, however many steps are taken: where the leading part was left,
         the weights shrink faster than the gradient can make them grow, and ever faster so.
+    batch_size : int or None
+        None for full batches.
+    seed : int
+        Of the order of the rows, where there are mini-batches.
     """
 
     optimizer: Optimizer
@@ -105,6 +109,8 @@ class Forecast:
     horizon: int
     rule: Rule = field(repr=False)
     decays_away: bool
+    batch_size: int | None = None
+    seed: int = 0
 
     @property
     def counts_against(self) -> Literal["target directions", "axis of this start"]:

@@ -31,7 +31,7 @@ from nucleate.problems import Problem
 from nucleate.pytorch import is_module, read_setup
 from nucleate.schedules import CONSTANT, Factor, Schedule
 from nucleate.theory import shrinks_for_ever, singular_directions, target_directions
-from nucleate.training import Rule, check_runs, engine, make_settings
+from nucleate.training import Rule, check_batch_size, check_runs, check_seeds, engine, make_settings
 
 HORIZON = 100_000
 CONDENSED = 0.9
@@ -49,11 +49,13 @@ def forecast(
     schedule: Schedule | str | Factor = CONSTANT,
     warmup: int = 0,
     clip: float | None = None,
+    batch_size: int | None = None,
+    seed: int = 0,
     horizon: int = HORIZON,
     budget: int | None = None,
     device: str = "auto",
 ) -> Forecast:
-    """Forecast one full-batch training run; see `forecast_many`.
+    """Forecast one training run; see `forecast_many`.
 
     Parameters
     ----------
@@ -69,6 +71,10 @@ def forecast(
         are then given; by default the problem's, or half the squared error.
     weight_decay, schedule, warmup, clip
         As of `nucleate.train`.
+    batch_size : int, optional
+        Rows a step; by default all of them.
+    seed : int
+        Of the order of the rows, where there are mini-batches: the forecast is of the run of this seed.
     horizon, budget : int
         As in `forecast_many`.
     device : {"auto", "cpu", "gpu"}
@@ -112,6 +118,8 @@ def forecast(
         schedule=schedule,
         warmup=warmup,
         clip=clip,
+        batch_size=batch_size,
+        seeds=[seed],
         horizon=horizon,
         budget=budget,
         device=device,
@@ -130,11 +138,13 @@ def forecast_many(
     warmup: int = 0,
     clip: float | None = None,
     steps: int | None = None,
+    batch_size: int | None = None,
+    seeds: Sequence[int] | None = None,
     horizon: int = HORIZON,
     budget: int | None = None,
     device: str = "auto",
 ) -> list[Forecast]:
-    """Forecast full-batch training runs of one architecture, before any training.
+    """Forecast training runs of one architecture, before any training.
 
     The networks' leading parts are stepped under the optimizer itself, with its schedule, clipping and weight decay, on
     data compressed to d + c rows where the activation is smooth and the loss quadratic (so that the cost does not grow
@@ -158,6 +168,10 @@ def forecast_many(
         As of `nucleate.train`.
     steps : int, optional
         Of the run, for which the schedule is made; by default the budget, or without one the horizon.
+    batch_size : int, optional
+        Rows a step; by default all of them. The leading parts are then stepped on the very batches of training.
+    seeds : sequence of int, optional
+        One for each network, for the order of the rows; 0 where not given.
     horizon : int
         Runs still on their plateau at this step are not followed further; nor beyond ``steps`` under a schedule.
     budget : int, optional
@@ -174,8 +188,8 @@ def forecast_many(
     ------
     SpecError
         For a model that is not a `Network`, an optimizer of which no honest forecast can be made, a learning rate, a
-        weight decay, a schedule or a horizon out of range, networks that do not fit the problem or each other, or a
-        device that there is not.
+        weight decay, a schedule, a batch size, a seed or a horizon out of range, networks that do not fit the problem
+        or each other, or a device that there is not.
     """
     with on_device(device):
         for name, given in (("horizon", horizon), ("budget", 1 if budget is None else budget)):
@@ -187,12 +201,15 @@ def forecast_many(
             schedule=schedule,
             warmup=warmup,
             clip=clip,
+            batch_size=batch_size,
             steps=min(length, 2**31 - 2) if steps is None else steps,
         )
         rule = settings.rule(decays=weight_decays is not None)
         if not rule.schedule.is_constant:
             horizon = min(horizon, settings.steps)
-        return _forecast_many(networks, problem, learning_rates, weight_decays, rule, horizon, budget)
+        return _forecast_many(
+            networks, problem, learning_rates, weight_decays, rule, batch_size, seeds, horizon, budget
+        )
 
 
 def _forecast_many(
@@ -201,21 +218,27 @@ def _forecast_many(
     learning_rates: Sequence[float],
     weight_decays: Sequence[float] | None,
     rule: Rule,
+    batch_size: int | None,
+    seeds: Sequence[int] | None,
     horizon: int,
     budget: int | None,
 ) -> list[Forecast]:
     optimizer = rule.optimizer
     _refuse_unforecast(networks, optimizer)
     check_runs(problem, networks, learning_rates, optimizer, weight_decays)
+    check_batch_size(problem, batch_size)
+    seeds = check_seeds(networks, seeds)
+    batches = batch_size is not None and batch_size < len(problem.train.x)
     keeps_pace = not optimizer.follows_gradient
     if optimizer.decoupled and not keeps_pace and weight_decays is not None and any(weight_decays):
         raise SpecError(
             f"No forecast can be made under {optimizer!r} with weight decay: how its steps, which follow the gradient, "
             "weigh against a decay beside them is not known; train to see."
         )
-    leads = leading(networks, problem)
-    program = engine.Program(take_apart(leads.networks[0])[1], problem.loss, rule)
-    simulation = Simulation(program, leads.networks, leads.x, leads.y, learning_rates, weight_decays)
+    leads = leading(networks, problem, batches=batches)
+    size = batch_size if batches else None
+    program = engine.Program(take_apart(leads.networks[0])[1], problem.loss, rule, size, watches=batches)
+    simulation = Simulation(program, leads.networks, leads.stepped, leads.watched, learning_rates, seeds, weight_decays)
     drops, left_at = simulation.first_descent(horizon)
     points = np.stack([points_to_read(run, int(end)) for run, end in zip(drops, left_at, strict=True)])
 
@@ -260,6 +283,7 @@ def _forecast_many(
                 float(simulation.plateau_loss[run] / simulation.start_loss[run]),
                 rule,
                 keeps_pace=keeps_pace,
+                watched=batches,
             )
         )
     late = _follow_on(simulation, judgements, drops, 0 if budget is None else budget)
@@ -293,6 +317,8 @@ def _forecast_many(
             condensed_share=None,
             sides=None,
             horizon=horizon,
+            batch_size=size,
+            seed=seeds[run],
             **judgement._asdict(),
         )
         if told:
@@ -421,11 +447,11 @@ def measure_outcomes(
     list of Outcome
         One for each network.
     """
-    rule = forecasts[0].rule
-    program = engine.Program(take_apart(networks[0])[1], problem.loss, rule)
-    rates = [forecast.learning_rate for forecast in forecasts]
+    size, rule = forecasts[0].batch_size, forecasts[0].rule
+    program = engine.Program(take_apart(networks[0])[1], problem.loss, rule, size, watches=size is not None)
+    rates, seeds = [forecast.learning_rate for forecast in forecasts], [forecast.seed for forecast in forecasts]
     decays = [forecast.weight_decay for forecast in forecasts] if rule.decays else None
-    training = Simulation(program, networks, problem.train.x, problem.train.y, rates, decays)
+    training = Simulation(program, networks, problem.train, problem.train, rates, seeds, decays)
     drops, left_at = training.first_descent(_longest(forecasts, steps), through_flats=True)
     ends = np.where(drops[:, 1] >= 0, drops[:, 1], left_at)
     ((reached, _),) = training.states_at(ends[:, None])

@@ -69,7 +69,13 @@ def point_of_drop(drops: Int[np.ndarray, " drops"]) -> int:
 
 
 def judge(
-    seen: PathReading, drops: Int[np.ndarray, " drops"], plateau: float, rule: Rule, *, keeps_pace: bool
+    seen: PathReading,
+    drops: Int[np.ndarray, " drops"],
+    plateau: float,
+    rule: Rule,
+    *,
+    keeps_pace: bool,
+    watched: bool,
 ) -> Judgement:
     """Correct the drops of the leading part by what was seen, and say how far to trust them.
 
@@ -84,6 +90,8 @@ def judge(
         How the run steps.
     keeps_pace : bool
         Whether the optimizer's steps do not depend on the gradient's size.
+    watched : bool
+        Whether the loss was read at some steps only, as `engine.WATCHED` says; in training it then is too.
     """
     clock = seen.points.astype(float) if keeps_pace else _clock(seen, rule)
     steps, loss = _curve(clock, seen.loss)
@@ -101,6 +109,8 @@ def judge(
         bend = _mean_until(seen.points, seen.across, simulated)
         # Between the uncorrected step and the corrected, and as far again as the correction itself is in doubt.
         margin = 1 + 0.5 * abs(estimate - simulated) + 0.25 * bend * estimate
+        if watched:
+            margin += 2 * max(estimate // engine.WATCHED - 1, 0)
         lower, upper = min(estimate, simulated) - margin, max(estimate, simulated) + margin
         if not reached.size:
             # All that is known is that the leading part falls so far and the network not yet.

@@ -6,14 +6,17 @@ in d + c rows, however many there were, as in least squares.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 from jaxtyping import Array, Float, Int
 
 from nucleate.activations import Activation
 from nucleate.network import Network
-from nucleate.problems import Problem
+from nucleate.problems import Problem, Split
 
 MOST_ROWS = 1024
 """Where the data cannot be compressed, this many evenly spaced rows stand for them."""
@@ -31,23 +34,43 @@ class Sample(NamedTuple):
 class Leading(NamedTuple):
     """The leading parts of networks of one architecture, and the data they are stepped on; rows of ``x`` are samples.
 
-    ``own`` and ``lead`` are the rows of the whole data on which the network itself and its leading part are compared.
+    ``stepped`` are those that its steps are taken on, ``watched`` those that its loss is read of: in mini-batches the
+    former are the training rows as they are, so that its batches are those of training. ``own`` and ``lead`` are the
+    rows of the whole data on which the network itself and its leading part are compared.
     """
 
     networks: tuple[Network, ...]
-    x: Float[np.ndarray, "rows d"]
-    y: Float[np.ndarray, "rows c"]
+    stepped: Split
+    watched: Split
     own: Sample
     lead: Sample
 
 
-def leading(networks: Sequence[Network], problem: Problem) -> Leading:
+@partial(jax.tree_util.register_dataclass, data_fields=["weights", "biases"], meta_fields=["activation"])
+@dataclass(frozen=True)
+class LinearNetwork(Network):
+    """A network of linear activation, multiplied out from its outputs: a step costs the same for one row and many."""
+
+    def on_columns(self, x: Float[Array, "d n"]) -> Float[Array, "c n"]:
+        """The outputs for the columns of ``x``."""
+        product: Any = self.weights[-1]
+        constant: Any = 0.0 if self.biases[-1] is None else self.biases[-1]
+        for weight, bias in zip(self.weights[-2::-1], self.biases[-2::-1], strict=True):
+            product = self.activation(product)
+            constant = constant if bias is None else constant + product @ bias
+            product = product @ weight
+        outputs: Any = product @ x
+        return outputs + constant[:, None] if np.ndim(constant) else outputs
+
+
+def leading(networks: Sequence[Network], problem: Problem, *, batches: bool = False) -> Leading:
     """The leading parts in the runs' own dtype: parameters as they are, the activation replaced by what leads at zero.
 
     That is its leading part, and its value at zero where that is not zero.
 
     Where the data are compressed a first-layer bias becomes the last column of the weights and 1 the last input, so
-    that every optimizer moves it as it would the bias.
+    that every optimizer moves it as it would the bias. With ``batches`` the data that steps are taken on stay as they
+    are, and where the leading part is linear it is a `LinearNetwork`.
     """
     own, biases = networks[0].activation, networks[0].biases
     lead = Activation(
@@ -60,15 +83,18 @@ def leading(networks: Sequence[Network], problem: Problem) -> Leading:
         parity=own.parity,
     )
     x, y = problem.train.x, problem.train.y
+    # Where it is not zero at zero, the leading part is affine.
+    kind = LinearNetwork if batches and own.slope and not own.value else Network
     if problem.loss.is_quadratic and own.slope and not networks[0].fits_constants:
-        linear = tuple(Network(_with_bias_column(network), (None,) * network.depth, lead) for network in networks)
+        linear = tuple(kind(_with_bias_column(network), (None,) * network.depth, lead) for network in networks)
         inputs = x if biases[0] is None else np.column_stack([x, np.ones(len(x))])
-        few = large_and_small_rows(inputs, y, COMPARED_ROWS)
-        return Leading(linear, *compress(inputs, y), few, few)
+        few, compressed = large_and_small_rows(inputs, y, COMPARED_ROWS), Split(*compress(inputs, y))
+        return Leading(linear, Split(inputs, y) if batches else compressed, compressed, few, few)
     rows = spaced_rows(len(x), MOST_ROWS)
-    same = tuple(Network(network.weights, network.biases, lead) for network in networks)
+    same = tuple(kind(network.weights, network.biases, lead) for network in networks)
+    some = Split(x[rows], y[rows])
     # All rows for the network itself, so that what the others miss shows in the comparison.
-    return Leading(same, x[rows], y[rows], _equally(np.arange(len(x))), _equally(rows))
+    return Leading(same, problem.train if batches else some, some, _equally(np.arange(len(x))), _equally(rows))
 
 
 def _with_bias_column(network: Network) -> tuple[Float[Array | np.ndarray, "fan_out fan_in"], ...]:

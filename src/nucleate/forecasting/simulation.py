@@ -25,9 +25,12 @@ class Simulation:
     program : engine.Program
         Loss, optimizer and architecture.
     networks : sequence of Network
-    x, y : arrays of shape (rows, d) and (rows, c)
+    stepped, watched : Split
+        The rows that steps are taken on, and those that the loss is read of; the same where the program watches none.
     learning_rates : sequence of float
         One for each network.
+    seeds : sequence of int
+        One for each network; they order the rows where the program has mini-batches.
     weight_decays : sequence of float, optional
         One for each network, where the program's rule has them.
 
@@ -42,21 +45,21 @@ class Simulation:
         self,
         program: engine.Program,
         networks: Sequence[Network],
-        x: Float[np.ndarray, "rows d"],
-        y: Float[np.ndarray, "rows c"],
+        stepped: Split,
+        watched: Split,
         learning_rates: Sequence[float],
+        seeds: Sequence[int],
         weight_decays: Sequence[float] | None = None,
     ) -> None:
-        data = Split(x, y)
         self._program = program
-        self._data = engine.place_data(data, data, networks[0].dtype)
-        self._start = engine.start(program, networks, learning_rates, [0] * len(networks), len(x), weight_decays)
+        self._data = engine.place_data(stepped, watched, networks[0].dtype)
+        self._start = engine.start(program, networks, learning_rates, seeds, len(stepped.x), weight_decays)
         self._left = self._start
         self.start_loss = self._losses(self._start)
         self.plateau_loss = self.start_loss
         # What is simulated may be the leading part, which fits the constants that the network fits.
         if networks[0].fits_constants:
-            self.plateau_loss = np.minimum(self.start_loss, program.loss.constant_loss(y))
+            self.plateau_loss = np.minimum(self.start_loss, program.loss.constant_loss(watched.y))
 
     def first_descent(
         self, horizon: int, *, through_flats: bool = False
@@ -134,7 +137,9 @@ class Simulation:
         return [self._program.frame(run.parameters) for run in runs]
 
     def _losses(self, runs: Sequence[engine.RunState]) -> Float[np.ndarray, " runs"]:
-        return np.array([reading.train_loss for reading in engine.read(self._program, runs, self._data)])
+        readings = engine.read(self._program, runs, self._data)
+        watches = self._program.watches
+        return np.array([reading.validation_loss if watches else reading.train_loss for reading in readings])
 
 
 def _is_flat(steps: Sequence[int], losses: Sequence[float]) -> bool:

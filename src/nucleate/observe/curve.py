@@ -27,6 +27,12 @@ FLAT = 0.04
 """Flat: until then the loss falls by less than this share of itself..."""
 SPENT = 0.1
 """... and, where a descent is to end, by less than this share of what the descent has brought."""
+CERTAIN = 5.0
+"""A fall counts when it is so many times the error that the curve's noise leaves of it."""
+STEADY = 0.005
+"""Noise of more than this share of the loss is averaged out of what follows the initial plateau."""
+_UPPER_QUARTILE = 0.924
+"""Of what normal noise of deviation 1 turns back by."""
 
 
 @dataclass(frozen=True)
@@ -77,8 +83,11 @@ def stages(steps: Int[np.ndarray, " t"], loss: Float[np.ndarray, " t"], plateau_
     a boundary that was found; a curve that has risen may fall again. A curve that starts at zero has nothing to fall
     by and stays on its plateau.
 
-    The limit: the curve is taken for free of noise, as the loss on all training rows is under full batches. Where it
-    fluctuates by a percent, its first dip counts as the end of the plateau. Smooth such a curve before.
+    A curve may be noisy, as under mini-batches: its noise is what it turns back by from one evaluation to the next, as
+    a curve that falls, or that rises, does nowhere. The initial plateau then ends when the loss, averaged over as many
+    evaluations as the noise asks for, has fallen by 1 % and by five times its error more; with few evaluations a small
+    fall in much noise is therefore not seen. What follows is read of the moving average. In such a curve a boundary
+    may move, or be taken back, as more evaluations tell how noisy it is.
 
     Parameters
     ----------
@@ -114,9 +123,17 @@ def stages(steps: Int[np.ndarray, " t"], loss: Float[np.ndarray, " t"], plateau_
     below = np.flatnonzero((loss <= (1 - LEFT) * plateau) & (loss < plateau))
     if below.size == 0:
         return Stages()
-    at = int(below[0])
-    share = (loss[at - 1] - (1 - LEFT) * plateau) / (loss[at - 1] - loss[at])
+    at, level = int(below[0]), (1 - LEFT) * plateau
+    if noise(loss) > 0:
+        left = _left_in_noise(loss, plateau_loss)
+        if left is None:
+            return Stages()
+        at, level = left
+        plateau = level / (1 - LEFT)
+    # An average may have fallen where no single evaluation crosses its level.
+    share = max((loss[at - 1] - level) / (loss[at - 1] - loss[at]), 0.0) if loss[at] < loss[at - 1] else 0.0
     boundaries = [float(steps[at - 1] + share * (steps[at] - steps[at - 1]))]
+    loss = smoothed(loss)
     risen = bool(plateau - loss[-1] < (1 - RISEN) * (plateau - loss.min()))
 
     judged = int(np.searchsorted(AHEAD * steps, steps[-1], side="right"))
@@ -133,3 +150,84 @@ def stages(steps: Int[np.ndarray, " t"], loss: Float[np.ndarray, " t"], plateau_
         origin += int(np.flatnonzero(ends)[0])
         top = loss[origin]
         boundaries.append(float(steps[origin]))
+
+
+def noise(loss: Float[np.ndarray, " t"]) -> float:
+    """The standard deviation of normal noise that turns a curve back as far; 0 for one that hardly ever turns back.
+
+    Parameters
+    ----------
+    loss : array of shape (t,)
+
+    Returns
+    -------
+    float
+
+    Examples
+    --------
+    >>> noise(np.exp(-np.arange(50) / 10)), round(noise(np.random.default_rng(0).standard_normal(10_000)), 1)
+    (0.0, 1.0)
+    """
+    moves = np.diff(loss)
+    if len(moves) < 2:
+        return 0.0
+    back = np.where(moves[1:] * moves[:-1] < 0, np.minimum(abs(moves[1:]), abs(moves[:-1])), 0.0)
+    # Where a smooth curve turns, or a spike stands out, it does so at a few evaluations only.
+    return float(np.quantile(back, 0.75)) / _UPPER_QUARTILE
+
+
+def smoothed(loss: Float[np.ndarray, " t"]) -> Float[np.ndarray, " t"]:
+    """A moving average over as many evaluations as the noise asks for; a curve with hardly any is returned as it is.
+
+    Parameters
+    ----------
+    loss : array of shape (t,)
+
+    Returns
+    -------
+    array of shape (t,)
+
+    Examples
+    --------
+    >>> curve = np.exp(-np.arange(50) / 10)
+    >>> smoothed(curve) is curve
+    True
+    """
+    size = float(np.median(loss))
+    share = noise(loss) / size if size > 0 else 0.0
+    half = min(int((share / STEADY) ** 2 / 2), len(loss) // 16)
+    if half == 0:
+        return loss
+    total = np.append(0.0, np.cumsum(loss))
+    here = np.arange(len(loss))
+    first, beyond = np.maximum(here - half, 0), np.minimum(here + half + 1, len(loss))
+    averages: np.ndarray = (total[beyond] - total[first]) / (beyond - first)
+    return averages
+
+
+def _left_in_noise(loss: Float[np.ndarray, " t"], plateau_loss: float | None) -> tuple[int, float] | None:
+    """Where a noisy curve has left its initial plateau, and the level at which it did; None where it has not.
+
+    The averages of the first evaluations and of those up to here are compared; of how many, the noise decides.
+    """
+    best = np.inf if plateau_loss is None else plateau_loss
+    total, here = np.append(0.0, np.cumsum(loss)), np.arange(1, len(loss))
+    # Few evaluations may show less of the noise than there is.
+    error = CERTAIN * noise(loss) * (1 + 2 / len(loss) ** 0.5)
+    needed = np.clip((error / (LEFT * min(loss[0], best))) ** 2, 1, here[-1])
+    windows = 2 ** np.arange(int(np.log2(needed)) + 1)
+    fallen = []
+    for first, last in ((first, last) for last in windows for first in windows):
+        ends = here[here + 1 >= first + last]
+        now = (total[ends + 1] - total[ends + 1 - last]) / last
+        level = (1 - LEFT) * min(total[first] / first, best)
+        below = np.flatnonzero(now <= level - error * (1 / first + 1 / last) ** 0.5)
+        if below.size:
+            fallen.append((int(ends[below[0]]), int(last), float(level)))
+    if not fallen:
+        return None
+    end, last, level = min(fallen)
+    at = end + 1 - last + int(np.flatnonzero(loss[end + 1 - last : end + 1] <= level)[0])
+    while at > 1 and loss[at - 1] <= level:
+        at -= 1
+    return max(at, 1), level

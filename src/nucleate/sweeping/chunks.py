@@ -116,8 +116,6 @@ def forecast_chunk(plan: Plan, chunk: Chunk, problem: Problem) -> pl.DataFrame |
         The chunk's rows of the table of forecasts, or the sentence that says why there can be none.
     """
     spec = plan.spec
-    if spec.batch_size is not None:
-        return "Forecasts are of full-batch training, and these runs take mini-batches."
     try:
         forecasts = forecast_runs(plan, chunk.runs, problem, horizon=spec.steps)
     except SpecError as error:

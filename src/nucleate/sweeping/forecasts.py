@@ -63,10 +63,8 @@ def forecast_study(
     Raises
     ------
     SpecError
-        For mini-batches, since the theory is of the full gradient; and as `nucleate.forecast_many`.
+        As `nucleate.forecast_many`.
     """
-    if spec.batch_size is not None:
-        raise SpecError("Forecasts are of full-batch training; leave out the batch size.")
     plan = Plan(spec)
     forecasts = forecast_runs(plan, plan.runs, problem, horizon=horizon, budget=horizon if budget is None else budget)
     return list(zip(plan.runs, forecasts, strict=True))
@@ -81,7 +79,11 @@ def forecast_runs(
         problem,
         learning_rates=[run.learning_rate for run in runs],
         weight_decays=plan.weight_decays(runs),
-        **{name: getattr(plan.spec, name) for name in ("optimizer", "schedule", "warmup", "clip", "steps")},
+        **{
+            name: getattr(plan.spec, name)
+            for name in ("optimizer", "schedule", "warmup", "clip", "steps", "batch_size")
+        },
+        seeds=[run.seed for run in runs],
         horizon=horizon,
         budget=budget,
     )

@@ -1,7 +1,7 @@
 """The batched engine: train one network or many, record what happens to neurons, end each run on its own grounds."""
 
 from nucleate.training.batch import Batch
-from nucleate.training.checks import check_batch_size, check_fit, check_runs, undecided_decay
+from nucleate.training.checks import check_batch_size, check_fit, check_runs, check_seeds, undecided_decay
 from nucleate.training.loop import train, train_many
 from nucleate.training.rule import Rule
 from nucleate.training.run import Run
@@ -20,6 +20,7 @@ __all__ = [
     "check_batch_size",
     "check_fit",
     "check_runs",
+    "check_seeds",
     "evaluation_steps",
     "make_settings",
     "spec_error",

@@ -91,10 +91,13 @@ class Batch:
         check_batch_size(problem, settings.batch_size)
         self.settings = settings
         self._frame = take_apart(models[0])[1]
+        size = None if settings.batch_size == len(problem.train.x) else settings.batch_size
         rule = settings.rule(decays=weight_decays is not None)
-        self._program = engine.Program(self._frame, problem.loss, rule, settings.batch_size)
+        self._program = engine.Program(self._frame, problem.loss, rule, size)
         self._data = engine.place_data(problem.train, problem.validation, dtype_of(models[0]))
         self._runs = engine.start(self._program, models, learning_rates, seeds, len(problem.train.x), weight_decays)
+        # In mini-batches no step sees the loss of all rows, so a drop is looked for from the evaluation before.
+        self._at_evaluation = [] if size is None else list(self._runs)
         self._inputs, self._rows = problem.train.x, evaluation_rows(problem.train.x)
         self._plateau_loss = plateau_loss(models[0], problem)
         self._measures = check_measures(measures)
@@ -174,11 +177,31 @@ class Batch:
             self._stride = min(max(1, int(self._stride * longer)), self.settings.steps)
         readings = engine.read(self._program, [self._runs[run] for run in runs], self._data)
         for run, reading in zip(runs, readings, strict=True):
+            if self._at_evaluation:
+                self._note_drops(run, until, float(reading.train_loss))
             if self._runs[run].running:
                 self._record(run, until, reading)
             else:
                 self.statuses[run] = "nan" if np.isnan(self._runs[run].loss) else "diverged"
         return True
+
+    def _note_drops(self, run: int, step: int, loss: float) -> None:
+        """The steps at which the loss of all training rows first fell by each share, if since the last evaluation."""
+        state, rows = self._runs[run], self.rows[run]
+        if rows:
+            start, before = rows[0]["train_loss"], self._at_evaluation[run]
+            fallen = loss <= start * (1 - np.array(engine.DROPS))
+            if (fallen & (before.drop_steps < 0)).any():
+                program = replace(self._program, watches=True)
+                data = self._data._replace(x_validation=self._data.x, y_validation=self._data.y)
+                known = before._replace(
+                    start_loss=np.asarray(start, before.start_loss.dtype),
+                    loss=np.asarray(rows[-1]["train_loss"], before.loss.dtype),
+                )
+                (watched,) = engine.advance(program, [known], data, [step])
+                found = np.where(fallen & (watched.drop_steps < 0), step, watched.drop_steps)
+                state = self._runs[run] = state._replace(drop_steps=found.astype(np.int32))
+        self._at_evaluation[run] = state
 
     def _record(self, run: int, step: int, reading: engine.Reading) -> None:
         rows, model = self.rows[run], self._frame(self._runs[run].parameters)
@@ -316,7 +339,7 @@ class Batch:
         leaves = [tensors[str(index)] for index in range(len(tensors))]
         if [(leaf.shape, leaf.dtype) for leaf in leaves] != [(np.shape(leaf), leaf.dtype) for leaf in kept]:
             raise ValueError("it is of other models")
-        self._runs, final, best, self._snapshots = jax.tree.unflatten(structure, leaves)
+        self._runs, final, best, self._snapshots, self._at_evaluation = jax.tree.unflatten(structure, leaves)
         self.final, self.best = list(map(self._frame, final)), list(map(self._frame, best))
         self._evaluations, self.rows, self.statuses = story["evaluations"], story["rows"], story["statuses"]
         self._notes = story["notes"]
@@ -324,4 +347,4 @@ class Batch:
     def _kept(self) -> Any:
         """Every array that a checkpoint holds."""
         final, best = ([take_apart(model)[0] for model in models] for models in (self.final, self.best))
-        return self._runs, final, best, self._snapshots
+        return self._runs, final, best, self._snapshots, self._at_evaluation

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from nucleate import devices
-from nucleate._arrays import is_real
+from nucleate._arrays import is_real, is_whole
 from nucleate._wording import first_line
 from nucleate.devices import CORES, MEMORY
 from nucleate.errors import SpecError
@@ -165,6 +165,17 @@ def check_batch_size(problem: Problem, batch_size: int | None) -> None:
             f"The batch size is {batch_size}, but there are {len(problem.train.x)} training rows; "
             "make it smaller, or leave it out to train on all rows at once."
         )
+
+
+def check_seeds(models: Sequence[Any], seeds: Sequence[int] | None) -> Sequence[int]:
+    """One seed of the order of the rows for each model, 0 where none are given; raises `SpecError` for others."""
+    seeds = [0] * len(models) if seeds is None else seeds
+    for seed in seeds:
+        if not is_whole(seed) or not 0 <= seed < 2**31:
+            raise SpecError(f"The seed is {seed!r:.60}; it must be a whole number from 0 to 2147483647.")
+    if len(models) != len(seeds):
+        raise SpecError(f"There are {len(models)} networks and {len(seeds)} seeds; give one of each for every run.")
+    return seeds
 
 
 def _memory_needed(model: Any, runs: int, rows: int) -> list[tuple[str, float, float]]:

@@ -27,6 +27,9 @@ DROPS = (0.01, 0.1, 0.3)
 DIVERGED = 1e4
 """A run has diverged when its loss exceeds this many times its start."""
 
+WATCHED = 256
+"""The loss of rows that are watched is read at every step, and from twice this step on so many times a doubling."""
+
 _RANDOM = "threefry2x32"
 
 
@@ -80,12 +83,15 @@ class Program:
     loss : Loss
     rule : Rule
     batch_size : int or None
+    watches : bool
+        Whether the loss that runs note is that of the validation rows, instead of that of the rows of the step.
     """
 
     frame: Frame
     loss: Loss
     rule: Rule
     batch_size: int | None = None
+    watches: bool = False
 
     def cost(self, parameters: Any, x: Float[Array, "d n"], y: Float[Array, "n c"]) -> Float[Array, ""]:
         """The mean loss on the columns of ``x``."""
@@ -174,18 +180,29 @@ def read(program: Program, runs: Sequence[RunState], data: Data) -> list[Reading
 @partial(jax.jit, static_argnames="program")
 def _advance(item: tuple[RunState, Int[Array, ""], Any], program: Program, data: Data) -> RunState:
     run, until, push = item
-    first = _norm(jax.grad(program.cost)(run.parameters, data.x, data.y)) if push is not None else jnp.zeros(())
+    x_all, y_all = (data.x_validation, data.y_validation) if program.watches else (data.x, data.y)
+
+    def size(parameters: Any) -> Float[Array, ""]:
+        return _norm(jax.grad(program.cost)(parameters, x_all, y_all))
+
+    first = size(run.parameters) if push is not None else jnp.zeros(())
 
     def one_step(run: RunState) -> RunState:
         order, x, y = _batch(program, run, data)
         loss, gradient = jax.value_and_grad(program.cost)(run.parameters, x, y)
         if push is not None:
-            grown = jnp.where(first > 0, _norm(gradient) / first, 0.0)
+            grown = jnp.where(first > 0, (size(run.parameters) if program.watches else _norm(gradient)) / first, 0.0)
             gradient = jax.tree.map(lambda g, more: g + (grown * more).astype(g.dtype), gradient, push)
         transformation = program.rule.transformation(run.learning_rate, run.weight_decay, run.step)
         updates, optimizer = transformation.update(gradient, run.optimizer, run.parameters)
+        if program.watches:
+            apart = jnp.maximum(1, run.step // WATCHED)
+            loss = jax.lax.cond(
+                run.step % apart == 0, lambda: program.cost(run.parameters, x_all, y_all), lambda: run.loss
+            )
         start_loss = jnp.where(run.step == 0, loss, run.start_loss)
         fallen = loss <= start_loss * (1 - jnp.asarray(DROPS, loss.dtype))
+        drop_steps = jnp.where(fallen & (run.drop_steps < 0), run.step, run.drop_steps)
         return run._replace(
             parameters=optax.apply_updates(run.parameters, updates),
             optimizer=optimizer,
@@ -195,7 +212,8 @@ def _advance(item: tuple[RunState, Int[Array, ""], Any], program: Program, data:
             running=run.running & (loss <= DIVERGED * start_loss),
             loss=loss,
             start_loss=start_loss,
-            drop_steps=jnp.where(fallen & (run.drop_steps < 0), run.step, run.drop_steps),
+            # The loss of one mini-batch is off that of all rows by many percent.
+            drop_steps=drop_steps if program.batch_size is None or program.watches else run.drop_steps,
         )
 
     return jax.lax.while_loop(lambda run: run.running & (run.step < until), one_step, run)

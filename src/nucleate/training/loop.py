@@ -3,12 +3,12 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from nucleate._arrays import is_whole
 from nucleate.devices import on_device
 from nucleate.errors import SpecError
 from nucleate.observe import MEASURES, Measure
 from nucleate.problems import Problem
 from nucleate.training.batch import Batch
+from nucleate.training.checks import check_seeds
 from nucleate.training.run import Run
 from nucleate.training.settings import make_settings
 
@@ -68,12 +68,7 @@ def train_many(
     >>> [run.status for run in runs]
     ['finished', 'finished']
     """
-    seeds = [0] * len(models) if seeds is None else seeds
-    for seed in seeds:
-        if not is_whole(seed) or not 0 <= seed < 2**31:
-            raise SpecError(f"The seed is {seed!r:.60}; it must be a whole number from 0 to 2147483647.")
-    if len(models) != len(seeds):
-        raise SpecError(f"There are {len(models)} networks and {len(seeds)} seeds; give one of each for every run.")
+    seeds = check_seeds(models, seeds)
     with on_device(device):
         made = make_settings(**settings)
         batch = Batch(problem, models, learning_rates, seeds, made, measures=measures, weight_decays=weight_decays)

@@ -27,7 +27,8 @@ class Run:
     initial, final, best : model
         At the start, at the last evaluation, and at the evaluation with the lowest validation loss.
     drop_steps : dict of float to (int or None)
-        For 0.01, 0.1 and 0.3: the first step at which the training loss had fallen by that share of its start.
+        For 0.01, 0.1 and 0.3: the first step at which the loss of all training rows had fallen by that share of its
+        start; under mini-batches it is looked for where an evaluation finds that it fell, and known to 0.4 %.
     learning_rate, seed : float, int
     weight_decay : float
     plateau_loss : float or None

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from nucleate.network import Network
-from nucleate.observe import AHEAD, FLAT, Layer, Stages, stages
+from nucleate.observe import AHEAD, FLAT, Layer, Stages, smoothed, stages
 from nucleate.problems import Problem
 
 Status = Literal["running", "finished", "early_stopped", "diverged", "nan", "underflow", "dead"]
@@ -53,7 +53,8 @@ def has_converged(
     after a plateau of 10,000 steps the next may last as long. And it waits on a secondary plateau that seems to end:
     on which validation is no more than 4 % above its best, and the training loss falls faster and faster, by more from
     s / 1.5 to s than from s / 2.25 to s / 1.5. Until s is 1.5^3 = 3.4 times the plateau's beginning these stretches lie
-    partly in the descent before, so till then it waits untold, and at 10 times it waits no more.
+    partly in the descent before, so till then it waits untold, and at 10 times it waits no more. Of noisy curves the
+    moving averages are judged, but the best validation loss is that of a single evaluation.
 
     The limit: a plateau that shows no end by 3.4 times its beginning is taken for the last. That is where a first
     plateau was short, as with one hidden layer, and the next is long.
@@ -79,6 +80,7 @@ def has_converged(
     best = float(steps[np.argmin(validation_loss)])
     if steps[-1] - best < max(best, stage.began):
         return False
+    validation_loss, train_loss = smoothed(validation_loss), smoothed(train_loss)
     return not (validation_loss[-1] <= (1 + FLAT) * min(validation_loss) and _seems_to_end(stage, steps, train_loss))
 
 

@@ -1,0 +1,118 @@
+"""Forecasts of runs in mini-batches: of the very batches that the run will take."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from nucleate import InitScale, Network, SpecError, forecast, load_problem
+from nucleate.forecasting import forecast_many, measure_outcomes
+from nucleate.forecasting.leading import leading
+from nucleate.models import outputs_of
+from nucleate.training import train
+
+DIABETES = load_problem("diabetes")
+
+
+def starts(problem=DIABETES, *, epsilon=0.02, seeds=2, bias=(True, False, False), **options):
+    scale = InitScale("epsilon", epsilon)
+    sizes = (problem.inputs, [20, 20], problem.outputs)
+    return [Network.create(*sizes, scale=scale, bias=bias, seed=seed, **options) for seed in range(seeds)]
+
+
+def forecast_and_outcome(batch_size, rate, problem=DIABETES, optimizer="gd", **options):
+    networks = starts(problem, **options)
+    forecasts = forecast_many(
+        networks,
+        problem,
+        learning_rates=[rate] * len(networks),
+        optimizer=optimizer,
+        batch_size=batch_size,
+        seeds=range(len(networks)),
+    )
+    return forecasts, measure_outcomes(networks, problem, forecasts)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("batch_size", "rate", "options"),
+    [
+        (4, 0.05, {}),
+        (16, 0.001, {"optimizer": "adam", "epsilon": 0.003}),
+        (16, 0.1, {"activation": "relu"}),
+        (16, 0.1, {"problem": load_problem("wine"), "bias": True}),
+    ],
+    ids=["gd", "adam", "relu", "classes"],
+)
+def test_in_the_regime_steps_lie_in_the_intervals_and_neurons_turn_as_forecast(batch_size, rate, options):
+    for expected, found in zip(*forecast_and_outcome(batch_size, rate, **options), strict=True):
+        assert expected.in_regime
+        for share, step in expected.drop_steps.items():
+            assert step.lower <= found.drop_steps[share] <= step.upper
+        assert expected.drop_steps[0.1].estimate == pytest.approx(found.drop_steps[0.1], rel=0.03, abs=1)
+        assert found.same_sides(expected) > 0.9
+        assert expected.condensed_share == pytest.approx(found.condensed_share, abs=0.15)
+
+
+def test_another_seed_is_another_run_and_has_another_forecast():
+    (network,) = starts(seeds=1)
+    first, again, other = (
+        forecast(network, DIABETES, learning_rate=0.1, batch_size=4, seed=seed, horizon=2000) for seed in (0, 0, 1)
+    )
+    assert first.drop_steps == again.drop_steps != other.drop_steps
+    assert (first.batch_size, first.seed) == (4, 0)
+
+
+def test_all_rows_in_one_batch_are_the_full_batch():
+    (network,) = starts(seeds=1)
+    full, one_batch = (
+        forecast(network, DIABETES, learning_rate=0.1, batch_size=size, seed=3)
+        for size in (None, len(DIABETES.train.x))
+    )
+    assert full.drop_steps == one_batch.drop_steps
+    assert one_batch.batch_size is None
+
+
+@pytest.mark.parametrize("bias", [(True, False, False), True])
+def test_the_leading_part_multiplied_out_gives_what_it_gives_layer_by_layer(bias):
+    (network,) = starts(activation="gelu", bias=bias, seeds=1, dtype="float64")
+    own = leading([network], DIABETES, batches=True)
+    x, value = own.stepped.x.T, own.stepped.x.T
+    (lead,) = own.networks
+    for weight, constant in zip(lead.weights[:-1], lead.biases[:-1], strict=True):
+        value = (weight @ value + (0 if constant is None else constant[:, None])) / 2
+    value = lead.weights[-1] @ value + (0 if lead.biases[-1] is None else lead.biases[-1][:, None])
+    np.testing.assert_allclose(outputs_of(lead, x.T).T, value, rtol=1e-12)
+    assert jnp.shape(own.stepped.x)[0] == len(DIABETES.train.x)
+
+
+@pytest.mark.slow
+def test_a_run_notes_the_steps_at_which_the_loss_of_all_rows_fell_as_the_forecast_means_them():
+    (network,) = starts(seeds=1)
+    _, (found,) = forecast_and_outcome(16, 0.1, seeds=1)
+    run = train(network, DIABETES, learning_rate=0.1, steps=300, batch_size=16)
+    assert run.drop_steps == found.drop_steps
+    each = train(network, DIABETES, learning_rate=0.1, steps=300, batch_size=16, evaluations=10_000)
+    loss = each.trajectory["train_loss"].to_numpy()
+    for share, step in run.drop_steps.items():
+        assert step == pytest.approx(np.flatnonzero(loss <= (1 - share) * loss[0])[0], abs=1)
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "sentence"),
+    [
+        (0, "'batch_size' is 0; it must be 1 or more"),
+        (-3, "'batch_size' is -3; it must be 1 or more"),
+        (2.5, "'batch_size' is 2.5; it must be a whole number"),
+        (True, "'batch_size' is True, but true and false are no values of it"),
+        (9999, "The batch size is 9999, but there are 266 training rows; make it smaller, or leave it out"),
+    ],
+)
+def test_a_batch_size_that_cannot_be_is_refused_in_a_sentence(batch_size, sentence):
+    with pytest.raises(SpecError, match=sentence):
+        forecast(starts(seeds=1)[0], DIABETES, batch_size=batch_size)
+
+
+@pytest.mark.parametrize("seed", [-1, 0.5, 2**31])
+def test_a_seed_that_cannot_be_is_refused_in_a_sentence(seed):
+    with pytest.raises(SpecError, match=f"The seed is {seed}; it must be a whole number"):
+        forecast(starts(seeds=1)[0], DIABETES, batch_size=8, seed=seed)
