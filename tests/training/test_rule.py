@@ -142,7 +142,7 @@ def test_the_foot_of_a_warm_up_is_no_underflow():
         ({"schedule": "cosin"}, "did you mean 'cosine'"),
         ({"schedule": optax.constant_schedule(0.1)}, "it must be 1, for the learning rate that is given is the peak"),
     ],
-    ids=str,
+    ids=lambda one: one if isinstance(one, str) else "-".join(one),
 )
 def test_what_cannot_be_is_refused(given, said):
     with pytest.raises(SpecError, match=said):
