@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from nucleate.exports import export
     from nucleate.forecasting import Forecast, forecast, forecast_many
     from nucleate.init_scale import InitScale
+    from nucleate.inspection import Inspection, inspect
     from nucleate.network import Network
     from nucleate.observe import Layer, Measure
     from nucleate.optimizers import Optimizer
@@ -39,6 +40,7 @@ _HOMES = {
     "exports": ("export",),
     "forecasting": ("Forecast", "forecast", "forecast_many"),
     "init_scale": ("InitScale",),
+    "inspection": ("Inspection", "inspect"),
     "network": ("Network",),
     "observe": ("Layer", "Measure"),
     "optimizers": ("Optimizer",),
@@ -59,6 +61,7 @@ __all__ = [
     "Experiment",
     "Forecast",
     "InitScale",
+    "Inspection",
     "Layer",
     "Loss",
     "Measure",
@@ -82,6 +85,7 @@ __all__ = [
     "forecast_many",
     "forecast_study",
     "get_activation",
+    "inspect",
     "load_problem",
     "load_reduction",
     "models",
