@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from nucleate.exports import export
     from nucleate.forecasting import Forecast, forecast, forecast_many
     from nucleate.init_scale import InitScale, PerLayer
+    from nucleate.inspection import Inspection, inspect
     from nucleate.network import Network
     from nucleate.observe import Layer, Measure
     from nucleate.optimizers import Optimizer
@@ -42,6 +43,7 @@ _HOMES = {
     "exports": ("export",),
     "forecasting": ("Forecast", "forecast", "forecast_many"),
     "init_scale": ("InitScale", "PerLayer"),
+    "inspection": ("Inspection", "inspect"),
     "network": ("Network",),
     "observe": ("Layer", "Measure"),
     "optimizers": ("Optimizer",),
@@ -63,6 +65,7 @@ __all__ = [
     "Experiment",
     "Forecast",
     "InitScale",
+    "Inspection",
     "Layer",
     "Loss",
     "Measure",
@@ -91,6 +94,7 @@ __all__ = [
     "from_torch",
     "get_activation",
     "init_",
+    "inspect",
     "load_problem",
     "load_reduction",
     "models",
