@@ -31,6 +31,7 @@ check: $(VENV)/.installed-test room-for-programs
 # What needs packages that a plain installation leaves out.
 test-extras: $(VENV)/.installed-extras
 	$(BIN)/pytest --numprocesses=0 tests/sweeping/test_clusters.py
+	$(BIN)/pytest --numprocesses=0 tests/torch
 
 room-for-programs:
 	@du -sm .cache/jax 2>/dev/null | awk '$$1 > 2000 { exit 1 }' || rm -rf .cache/jax
@@ -63,7 +64,7 @@ $(VENV)/.installed-docs: $(VENV)/.installed
 	@touch $@
 
 $(VENV)/.installed-extras: $(VENV)/.installed-test
-	$(PIP) --editable '.[dask,ray]'
+	$(PIP) --editable '.[dask,ray,torch-test]'
 	@touch $@
 
 $(VENV)/.installed-bench: $(VENV)/.installed

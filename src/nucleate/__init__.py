@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from nucleate.exports import export
     from nucleate.forecasting import Forecast, forecast, forecast_many
     from nucleate.init_scale import InitScale, PerLayer
+    from nucleate.inspection import CondensationCallback, CondensationMonitor, Inspection, Watch, inspect, watch
     from nucleate.network import Network
     from nucleate.observe import Layer, Measure
     from nucleate.optimizers import Optimizer
@@ -42,6 +43,7 @@ _HOMES = {
     "exports": ("export",),
     "forecasting": ("Forecast", "forecast", "forecast_many"),
     "init_scale": ("InitScale", "PerLayer"),
+    "inspection": ("CondensationCallback", "CondensationMonitor", "Inspection", "Watch", "inspect", "watch"),
     "network": ("Network",),
     "observe": ("Layer", "Measure"),
     "optimizers": ("Optimizer",),
@@ -56,6 +58,8 @@ _HOMES = {
 __all__ = [
     "Activation",
     "ArchitectureError",
+    "CondensationCallback",
+    "CondensationMonitor",
     "CondensedClassifier",
     "CondensedRegressor",
     "Criterion",
@@ -63,6 +67,7 @@ __all__ = [
     "Experiment",
     "Forecast",
     "InitScale",
+    "Inspection",
     "Layer",
     "Loss",
     "Measure",
@@ -81,6 +86,7 @@ __all__ = [
     "StudyError",
     "StudySpec",
     "Verdict",
+    "Watch",
     "activation_names",
     "convert_scale",
     "export",
@@ -91,6 +97,7 @@ __all__ = [
     "from_torch",
     "get_activation",
     "init_",
+    "inspect",
     "load_problem",
     "load_reduction",
     "models",
@@ -111,6 +118,7 @@ __all__ = [
     "to_torch",
     "train",
     "train_many",
+    "watch",
 ]
 
 

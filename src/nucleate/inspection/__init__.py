@@ -1,0 +1,29 @@
+"""Any trained model looked at as it is: how condensed its layers are, beyond what chance makes of their shapes."""
+
+from nucleate._lazy import loader
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from nucleate.inspection.hosts import CondensationCallback, CondensationMonitor, keras_callback
+    from nucleate.inspection.inspection import Inspection, as_lines, inspect
+    from nucleate.inspection.watching import Event, Watch, watch
+
+__all__ = [
+    "CondensationCallback",
+    "CondensationMonitor",
+    "Event",
+    "Inspection",
+    "Watch",
+    "as_lines",
+    "inspect",
+    "keras_callback",
+    "watch",
+]
+
+_HOMES = {
+    "hosts": ("CondensationCallback", "CondensationMonitor", "keras_callback"),
+    "inspection": ("Inspection", "as_lines", "inspect"),
+    "watching": ("Event", "Watch", "watch"),
+}
+
+__getattr__ = loader(__name__, _HOMES)

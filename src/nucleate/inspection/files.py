@@ -1,0 +1,334 @@
+"""Files as sources: safetensors, single or sharded, npz, Hugging Face folders, and what `torch.save` wrote."""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from functools import partial
+from glob import glob, has_magic
+from pathlib import Path
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+from safetensors import SafetensorError, safe_open
+
+from nucleate._files import parse_json, read_file, why_unreadable
+from nucleate._wording import count, listed
+from nucleate.activations import activation_names
+from nucleate.errors import DataError
+from nucleate.inspection.sources import Heads, Parameter, Source
+
+_DTYPES: Mapping[str, Any] = {
+    "F64": np.float64,
+    "F32": np.float32,
+    "F16": np.float16,
+    "BF16": ml_dtypes.bfloat16,
+    "F8_E4M3": ml_dtypes.float8_e4m3fn,
+    "F8_E5M2": ml_dtypes.float8_e5m2,
+}
+_TORCH = (".pt", ".pth", ".bin", ".ckpt")
+_ENDINGS = (".safetensors", ".npz", *_TORCH)
+_SHARD = re.compile(r"-\d{5}-of-\d{5}(?=\.)")
+_PICKLES = (".pkl", ".pickle", ".joblib")
+_PROGRAMS = {
+    ".keras": "load it with keras.models.load_model and give the model to nucleate.inspect",
+    ".h5": "load it with keras.models.load_model and give the model to nucleate.inspect",
+    ".gguf": "its numbers are quantized; inspect the model that it was made from",
+    ".onnx": "inspect the model that it was exported from",
+}
+
+
+def find_checkpoints(path: str | Path) -> list[tuple[Path, ...]]:
+    """The checkpoints that a path or a pattern names, in the natural order of the numbers in their names.
+
+    Parameters
+    ----------
+    path : str or path
+        Of a file, a folder, or files by a pattern with ``*``; the shards of one model are one checkpoint.
+
+    Returns
+    -------
+    list of tuples of Path
+        The files of each, or its folder.
+
+    Raises
+    ------
+    DataError
+        If there is none.
+    """
+    text = str(path)
+    if not has_magic(text) or Path(text).exists():
+        if not Path(text).exists():
+            raise DataError(f"There is no checkpoint {text}; check the path.")
+        return [(Path(text),)]
+    found = sorted(map(Path, glob(text, recursive=True)), key=_naturally)
+    if not found:
+        raise DataError(f"No file fits the pattern {text}; check the folder, and put the pattern in quotation marks.")
+    together: dict[str, list[Path]] = {}
+    for one in found:
+        together.setdefault(_SHARD.sub("", str(one)), []).append(one)
+    return [tuple(files) for files in together.values()]
+
+
+def _naturally(path: Path) -> list[tuple[int, int | str]]:
+    return [(0, int(part)) if part.isdigit() else (1, part) for part in re.split(r"(\d+)", str(path)) if part]
+
+
+def step_of(files: Sequence[Path]) -> int | None:
+    """The step in a checkpoint's name: the last number in it, or in that of its folder."""
+    for name in (_SHARD.sub("", files[0].name), files[0].parent.name):
+        numbers = re.findall(r"\d+", re.sub(r"\.\w+$", "", name))
+        if numbers:
+            return int(numbers[-1])
+    return None
+
+
+def open_checkpoint(files: Sequence[Path]) -> Source:
+    """The model that a file, the shards of a model, or a folder holds.
+
+    Parameters
+    ----------
+    files : sequence of Path
+
+    Returns
+    -------
+    Source
+
+    Raises
+    ------
+    DataError
+        If it is no checkpoint, or cannot be read.
+    """
+    if len(files) == 1 and files[0].is_dir():
+        return _open_folder(files[0])
+    parameters, left_out = _read_all(files)
+    config = _config(files[0].parent / "config.json")
+    return _source(_SHARD.sub("", files[0].name), parameters, left_out, config)
+
+
+def _open_folder(folder: Path) -> Source:
+    index = next(iter(sorted(folder.glob("*.index.json"))), None)
+    if index is not None:
+        shards = set(dict(_json(index).get("weight_map") or {}).values())
+        if not shards or not all(isinstance(shard, str) for shard in shards):
+            raise DataError(f"{index} names no files of weights; download or save the model again.")
+        files = [folder / Path(shard).name for shard in sorted(shards)]
+        missing = [file.name for file in files if not file.exists()]
+        if missing:
+            raise DataError(f"{folder} lacks {listed(missing)}, which {index.name} names; download the model again.")
+    else:
+        files = next((there for ending in _ENDINGS if (there := sorted(folder.glob(f"*{ending}")))), [])
+    if not files:
+        raise DataError(
+            f"The folder {folder} holds no weights ({', '.join(f'*{ending}' for ending in _ENDINGS)}); name the folder "
+            "of a model, or a checkpoint."
+        )
+    named = {_SHARD.sub("", file.name) for file in files}
+    if len(named) > 1 and index is None:
+        raise DataError(
+            f"The folder {folder} holds {count(len(files), 'checkpoint')} ({listed(sorted(named))}); name one, or all "
+            f"of them by a pattern such as '{folder}/*{files[0].suffix}'."
+        )
+    parameters, left_out = _read_all(files)
+    return _source(str(folder), parameters, left_out, _config(folder / "config.json"))
+
+
+def _read_all(files: Sequence[Path]) -> tuple[list[Parameter], list[tuple[str, str]]]:
+    parameters: list[Parameter] = []
+    left_out: list[tuple[str, str]] = []
+    for file in files:
+        more, out = _read(file)
+        parameters += more
+        left_out += out
+    return parameters, left_out
+
+
+def _read(file: Path) -> tuple[list[Parameter], list[tuple[str, str]]]:
+    try:
+        with file.open("rb") as opened:
+            start = opened.read(8)
+    except OSError as error:
+        raise DataError(f"{file} cannot be read ({why_unreadable(error)}); check the path and its rights.") from None
+    if file.suffix in _PROGRAMS:
+        raise DataError(f"{file} is no checkpoint that can be read; {_PROGRAMS[file.suffix]}.")
+    if file.suffix == ".safetensors":
+        return _read_safetensors(file)
+    if file.suffix == ".npz":
+        return _read_npz(file)
+    if file.suffix in _TORCH or start[:2] == b"PK":
+        from nucleate.inspection.pytorch import read_saved
+
+        return read_saved(file)
+    if file.suffix in _PICKLES or start[:1] == b"\x80":
+        raise DataError(
+            f"{file} is a pickle, which can run any code when it is opened, so it is not; save the arrays with "
+            "safetensors or torch.save(model.state_dict(), ...)."
+        )
+    raise DataError(
+        f"{file} is no checkpoint; give a file that ends in {', '.join(_ENDINGS)}, or the folder of a model."
+    )
+
+
+def is_network(file: Path) -> bool:
+    """Whether a file that can be read is a network of this package, with an activation that is known."""
+    if file.suffix != ".safetensors":
+        return False
+    with safe_open(file, framework="numpy") as opened:
+        told = json.loads((opened.metadata() or {}).get("nucleate", "{}"))
+    return isinstance(told, dict) and told.get("activation") in activation_names()
+
+
+def _read_safetensors(file: Path) -> tuple[list[Parameter], list[tuple[str, str]]]:
+    """Nothing is read but the header; the library checks that it fits the file."""
+    try:
+        with safe_open(file, framework="numpy"):
+            pass
+        with file.open("rb") as opened:
+            size = int.from_bytes(opened.read(8), "little")
+            header = json.loads(opened.read(size))
+    except (SafetensorError, OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) and error.strerror else " ".join(str(error).split())
+        raise DataError(f"{file} is not a readable safetensors file ({why[:120]}); save it again.") from None
+    header.pop("__metadata__", None)
+    names, parameters, left_out = set(header), [], []
+    for name, told in header.items():
+        dtype = _DTYPES.get(told["dtype"])
+        reason = f"its numbers are {told['dtype']}, which are no weights as they are" if dtype is None else None
+        reason = reason or _quantized(name, names)
+        if reason is not None:
+            left_out.append((name, reason))
+            continue
+        offset, shape = 8 + size + told["data_offsets"][0], tuple(told["shape"])
+        parameters.append(Parameter(name, shape, partial(_mapped, file, dtype, offset, shape)))
+    return parameters, left_out
+
+
+def _mapped(file: Path, dtype: Any, offset: int, shape: tuple[int, ...]) -> np.ndarray:
+    if 0 in shape:
+        return np.zeros(shape, np.float32)
+    array: np.ndarray = np.memmap(file, dtype, "r", offset, shape)
+    return array if array.dtype.kind == "f" and array.dtype.itemsize > 1 else array.astype(np.float32)
+
+
+def _quantized(name: str, names: set[str]) -> str | None:
+    """Why numbers in the file are not those of the model."""
+    stem = name.removesuffix(".weight")
+    beside = [
+        f"{name}_scale",
+        f"{name}_scale_inv",
+        f"{stem}.weight_scale",
+        f"{name}.absmax",
+        f"{stem}.scales",
+        f"{stem}.SCB",
+    ]
+    if any(one in names for one in beside):
+        return "it is quantized, with scales beside it; load the model in float32 and give that"
+    if re.search(
+        r"\.(?:qweight|qzeros|g_idx|scales|SCB|absmax|quant_map|weight_scale(?:_inv)?)$|\.quant_state\.", name
+    ):
+        return "it belongs to quantized weights; load the model in float32 and give that"
+    return None
+
+
+def _read_npz(file: Path) -> tuple[list[Parameter], list[tuple[str, str]]]:
+    try:
+        with np.load(file, allow_pickle=False) as opened:
+            arrays = {name: opened[name] for name in opened.files}
+    except (OSError, ValueError, EOFError) as error:
+        raise DataError(
+            f"{file} is no npz file of arrays ({' '.join(str(error).split())[:120]}); save it again."
+        ) from None
+    return parameters_of(arrays)
+
+
+def parameters_of(arrays: Mapping[str, Any]) -> tuple[list[Parameter], list[tuple[str, str]]]:
+    """The arrays as parameters, and those that are none.
+
+    Parameters
+    ----------
+    arrays : mapping of str to arrays
+
+    Returns
+    -------
+    parameters : list of Parameter
+    left_out : list of (str, str)
+    """
+    parameters, left_out = [], []
+    for name, array in arrays.items():
+        if array.dtype.kind == "f" or array.dtype.name.startswith(("bfloat", "float8")):
+            parameters.append(Parameter(name, array.shape, partial(_wide_enough, array)))
+        else:
+            left_out.append((name, f"its numbers are {array.dtype}, which are no weights as they are"))
+    return parameters, left_out
+
+
+def _wide_enough(array: np.ndarray) -> np.ndarray:
+    return array if array.dtype.kind == "f" else array.astype(np.float32)
+
+
+def _config(path: Path) -> dict[str, Any]:
+    return _json(path) if path.is_file() else {}
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        return parse_json(read_file(path))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} cannot be read ({why_unreadable(error)}); download or save the model again.") from None
+
+
+def _source(
+    name: str, parameters: list[Parameter], left_out: list[tuple[str, str]], config: Mapping[str, Any]
+) -> Source:
+    return Source(
+        name,
+        parameters,
+        left_out,
+        heads=lambda layer: heads_in(config, layer),
+        model_type=str(config.get("model_type", "")),
+        opposites_are_one=lambda layer: is_activation_symmetric(config, layer),
+    )
+
+
+_QUERIES = ("num_attention_heads", "n_head", "n_heads", "num_heads", "attention_heads", "encoder_attention_heads")
+_KEYS = ("num_key_value_heads", "num_kv_heads", "n_kv_heads")
+
+
+def heads_in(config: Mapping[str, Any], layer: str = "") -> Heads | None:
+    """The heads that a configuration of Hugging Face tells, of the part of the model that a layer belongs to.
+
+    Parameters
+    ----------
+    config : mapping
+    layer : str
+
+    Returns
+    -------
+    Heads or None
+    """
+    for part in ("text", "vision", "audio"):
+        within = config.get(f"{part}_config")
+        if isinstance(within, Mapping) and re.search(rf"(?:^|[._]){part}|{_PART.get(part, part)}", layer):
+            return heads_in(within)
+    queries = next((config[key] for key in _QUERIES if isinstance(config.get(key), int)), None)
+    if "decoder" in layer and isinstance(config.get("decoder_attention_heads"), int):
+        queries = config["decoder_attention_heads"]
+    if not queries or queries < 1:
+        return None
+    keys = next((config[key] for key in _KEYS if isinstance(config.get(key), int)), None)
+    return Heads(queries, 1 if config.get("multi_query") is True and keys in (None, queries) else keys or queries)
+
+
+_PART = {"text": "language_model"}
+
+
+def is_activation_symmetric(config: Mapping[str, Any], layer: str) -> bool | None:
+    """Whether the activation that a configuration names is odd or even; of layers in its MLPs alone it is known."""
+    name = next((config[key] for key in _ACTIVATIONS if isinstance(config.get(key), str)), None)
+    if name is None or not _IN_MLP.search(layer):
+        return None
+    return name in ("tanh", "linear", "identity", "hardtanh", "softsign")
+
+
+_ACTIVATIONS = ("hidden_act", "activation_function", "hidden_activation", "dense_act_fn", "activation")
+_IN_MLP = re.compile(r"mlp|ffn|feed_?forward|intermediate|fc1|DenseReluDense|lin1|expert|up_proj|gate_proj|c_fc|wi")

@@ -1,0 +1,175 @@
+"""The watch as a callback of Lightning, of Hugging Face's Trainer, and of Keras 3; none of them is imported here."""
+
+from importlib import import_module
+from typing import Any
+
+from nucleate.errors import SpecError
+from nucleate.inspection.watching import watch
+
+
+def CondensationMonitor(inputs: Any = None, **settings: Any) -> Any:
+    """A Lightning callback that watches the module which is trained; its metrics go to the trainer's logger.
+
+    It is in Lightning's checkpoints, so that a resumed training goes on with the same record.
+
+    Parameters
+    ----------
+    inputs : tensor or dict, optional
+        A fixed batch, as of `nucleate.watch`.
+    **settings
+        The other arguments of `nucleate.watch`.
+
+    Returns
+    -------
+    lightning.pytorch.Callback
+        Its ``watch`` is the `Watch`, from the start of training on.
+
+    Raises
+    ------
+    SpecError
+        If Lightning is not installed.
+
+    Examples
+    --------
+    >>> trainer = lightning.Trainer(callbacks=[CondensationMonitor(x[:256])])  # doctest: +SKIP
+    """
+    base = _host("Lightning", "lightning", "lightning.pytorch", "pytorch_lightning").Callback
+
+    class Monitor(base):  # type: ignore[misc, valid-type]
+        watch: Any = None
+        _state: Any = None
+
+        def on_train_start(self, trainer: Any, pl_module: Any) -> None:
+            self.watch = watch(pl_module, inputs, **settings)
+            if self._state is not None:
+                self.watch.load_state_dict(self._state)
+            _log(trainer, self.watch.metrics(), trainer.global_step)
+
+        def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+            # Batches whose gradients are accumulated take no step.
+            if trainer.global_step > self.watch.steps:
+                loss = outputs["loss"] if isinstance(outputs, dict) else outputs
+                _log(trainer, self.watch.step(loss), trainer.global_step)
+
+        def state_dict(self) -> dict[str, Any]:
+            return self.watch.state_dict() if self.watch is not None else {}
+
+        def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+            self._state = state_dict or None
+
+    def _log(trainer: Any, metrics: dict[str, float], step: int) -> None:
+        for logger in trainer.loggers if metrics else ():
+            logger.log_metrics(metrics, step=step)
+
+    return Monitor()
+
+
+def CondensationCallback(inputs: Any = None, **settings: Any) -> Any:
+    """A callback of Hugging Face's Trainer that watches the model which is trained.
+
+    Its metrics are in the Trainer's log at its next logging step, for all that reports it: TensorBoard, W&B, MLflow.
+
+    Parameters
+    ----------
+    inputs : tensor or dict, optional
+        A fixed batch, as of `nucleate.watch`.
+    **settings
+        The other arguments of `nucleate.watch`.
+
+    Returns
+    -------
+    transformers.TrainerCallback
+        Its ``watch`` is the `Watch`, from the start of training on.
+
+    Raises
+    ------
+    SpecError
+        If transformers is not installed.
+
+    Examples
+    --------
+    >>> trainer = Trainer(model, arguments, train_dataset=rows)  # doctest: +SKIP
+    >>> trainer.add_callback(CondensationCallback(batch).of(trainer))  # doctest: +SKIP
+    """
+    module = _host("transformers", "transformers", "transformers")
+
+    class Callback(module.TrainerCallback, module.trainer_callback.ExportableState):  # type: ignore[misc, name-defined]
+        watch: Any = None
+        _state: Any = None
+        _trainer: Any = None
+
+        def of(self, trainer: Any) -> Any:
+            """The same callback, which logs through this trainer at every record."""
+            self._trainer = trainer
+            return self
+
+        def on_train_begin(self, args: Any, state: Any, control: Any, model: Any = None, **rest: Any) -> None:
+            self.watch = watch(model, inputs, **settings)
+            if self._state is not None:
+                self.watch.load_state_dict(self._state)
+            self._report(self.watch.metrics())
+
+        def on_step_end(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
+            self._report(self.watch.step())
+
+        def _report(self, metrics: dict[str, float]) -> None:
+            if metrics and self._trainer is not None:
+                self._trainer.log(dict(metrics))
+
+        def state(self) -> dict[str, Any]:
+            """What the Trainer keeps in its checkpoints: without the weights of the start, for it is JSON."""
+            kept = {} if self.watch is None else self.watch.state_dict() | {"start": {}}
+            return {"args": {}, "attributes": {"_state": kept or None}}
+
+    return Callback()
+
+
+def keras_callback(inputs: Any = None, **settings: Any) -> Any:
+    """A callback of Keras 3 that watches the model which is trained; its metrics are in the logs of each epoch.
+
+    Parameters
+    ----------
+    inputs : array or dict, optional
+        A fixed batch, as of `nucleate.watch`.
+    **settings
+        The other arguments of `nucleate.watch`.
+
+    Returns
+    -------
+    keras.callbacks.Callback
+        Its ``watch`` is the `Watch`, from the start of training on.
+
+    Raises
+    ------
+    SpecError
+        If Keras is not installed.
+
+    Examples
+    --------
+    >>> model.fit(x, y, callbacks=[keras_callback(x[:256])])  # doctest: +SKIP
+    """
+    base = _host("Keras", "keras", "keras").callbacks.Callback
+
+    class Callback(base):  # type: ignore[misc, valid-type]
+        watch: Any = None
+
+        def on_train_begin(self, logs: Any = None) -> None:
+            self.watch = watch(self.model, inputs, **settings)
+
+        def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+            self.watch.step((logs or {}).get("loss"))
+
+        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+            if logs is not None:
+                logs.update(self.watch.metrics())
+
+    return Callback()
+
+
+def _host(what: str, package: str, *modules: str) -> Any:
+    for module in modules:
+        try:
+            return import_module(module)
+        except ImportError:
+            continue
+    raise SpecError(f"{what} is not installed; install it by: pip install {package}.")

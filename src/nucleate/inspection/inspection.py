@@ -1,0 +1,401 @@
+"""`inspect`: the measures of every layer of any model, and what of it was not measured."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import polars as pl
+from jaxtyping import Float
+
+from nucleate._arrays import is_whole
+from nucleate._wording import card, count, listed, name_parameter, plain, shown
+from nucleate.activations import Activation, get_activation
+from nucleate.devices import single_blas_thread, spread
+from nucleate.errors import ArchitectureError, SpecError
+from nucleate.inspection.measuring import Value, distance, is_finite, row_sizes, values_of, values_on_data
+from nucleate.inspection.objects import open_model
+from nucleate.inspection.sources import Form, Parameter, Source
+from nucleate.inspection.units import Units, form_of, reader_of, says_activation, says_heads, units_of
+from nucleate.observe import cosine_similarity
+from nucleate.observe.norms import norm, row_norms
+from nucleate.observe.snapshots import spaced
+
+_SCHEMA = {
+    "layer": pl.String,
+    "kind": pl.String,
+    "units": pl.Int64,
+    "measure": pl.String,
+    "value": pl.Float64,
+    "null": pl.Float64,
+    "error": pl.Float64,
+    "head": pl.Int64,
+}
+_SHOWN = (
+    "directions",
+    "condensed_pairs",
+    "effective_neurons",
+    "stable_rank",
+    "effective_rank",
+    "norm",
+    "relative_distance",
+)
+_MOST_LINES = 24
+Place = tuple[str, str]
+
+
+@dataclass(frozen=True, eq=False)
+class Inspection:
+    """What `inspect` found in a model.
+
+    Parameters
+    ----------
+    name : str
+        Of the model, or of its file.
+    table : polars DataFrame
+        A row a layer and measure, with the columns ``layer``, ``kind`` (what its units are), ``units`` (how many),
+        ``measure``, ``value``, ``null`` (what a random matrix of the same shape and row norms gives), ``error`` (the
+        standard error of a value that a sample of 2,000 units estimates) and ``head`` (of a single head its number).
+    left_out : polars DataFrame
+        ``parameter`` and ``reason``: everything that was not measured.
+    notes : tuple of str
+        What was decided where the model does not say it.
+    maps : mapping of (str, str) to arrays
+        For each layer and kind the cosines between up to 48 evenly spaced units.
+    """
+
+    name: str
+    table: pl.DataFrame
+    left_out: pl.DataFrame
+    notes: tuple[str, ...] = ()
+    maps: Mapping[Place, Float[np.ndarray, "k k"]] = field(default_factory=dict, repr=False)
+
+    @property
+    def layers(self) -> pl.DataFrame:
+        """A row a layer, without single heads: its measures, and beside some what is random."""
+        whole = self.table.filter(pl.col("head").is_null())
+        order = whole.select("layer", "kind", "units").unique(maintain_order=True)
+        for measure in _SHOWN:
+            rows = whole.filter(pl.col("measure") == measure)
+            if rows.is_empty():
+                continue
+            named = rows.select(
+                "layer", "kind", pl.col("value").alias(measure), pl.col("null").alias(f"{measure}_null")
+            )
+            order = order.join(named, on=["layer", "kind"], how="left", maintain_order="left")
+        return order.select(column for column in order if column.null_count() < len(order))
+
+    @property
+    def heads(self) -> int:
+        """How many single heads of attention are in the table, those of queries, keys, values and outputs each."""
+        return self.table.filter(pl.col("head").is_not_null()).select("layer", "kind", "head").n_unique()
+
+    def __repr__(self) -> str:
+        layers = self.layers
+        lines = as_lines(layers.head(_MOST_LINES))
+        if len(layers) > _MOST_LINES:
+            lines.append(f"... and {len(layers) - _MOST_LINES} more; .layers has them all")
+        return "\n".join([f"Inspection of {plain(self.name)}: {self._said}", *lines])
+
+    @property
+    def _said(self) -> str:
+        heads = f", {count(self.heads, 'single head')}" if self.heads else ""
+        return f"{count(len(self.layers), 'layer')}{heads}, {count(len(self.left_out), 'parameter')} left out"
+
+    def _repr_html_(self) -> str:
+        layers = self.layers.head(_MOST_LINES)
+        rows = {
+            f"{row['layer']} ({row['kind']})": ", ".join(
+                said for measure in _SHOWN if measure in row and (said := _beside(measure, row))
+            )
+            for row in layers.iter_rows(named=True)
+        }
+        return card(f"Inspection of {self.name}", {"in all": self._said, **rows})
+
+    def plot(self) -> Any:
+        """The cosines between the units of up to 12 layers, and for every layer two measures beside what is random.
+
+        Returns
+        -------
+        matplotlib Figure
+        """
+        from nucleate.inspection.drawing import draw
+
+        return draw(self)
+
+
+def inspect(
+    model: Any,
+    inputs: Any = None,
+    *,
+    reference: Any = None,
+    activation: str | Activation | None = None,
+    seed: int = 0,
+) -> Inspection:
+    """Measure every layer of any model: how condensed it is, beyond what chance makes of its shape.
+
+    Nothing of the model is changed, and nothing is left out in silence: what was not measured stands in ``left_out``.
+
+    Parameters
+    ----------
+    model : model, path or mapping
+        A PyTorch module, a `Network`, a scikit-learn MLP, a Keras model, a dict of arrays or a state dict, a JAX
+        pytree; or the path of a ``.safetensors``, ``.npz`` or ``torch.save`` file or of a Hugging Face folder.
+    inputs : array, tensor or dict, optional
+        A batch as the model takes it: then what the units do on it is measured too.
+    reference : model, path or mapping, optional
+        Such as the model at its start: then the relative distance from it is measured too.
+    activation : str or Activation, optional
+        That of layers of which the model does not say it. It decides whether opposite vectors are one direction (odd
+        and even activations) or two; where it is not known they are two.
+    seed : int
+        Of what is drawn at random: matrices to compare with, and samples of layers with more than 2,000 units.
+
+    Returns
+    -------
+    Inspection
+
+    Raises
+    ------
+    NucleateError
+        If the model cannot be read, has no layer that can be measured, has weights that are NaN or infinite, or does
+        not take the inputs, and if the reference has other shapes.
+
+    Examples
+    --------
+    >>> found = inspect({"w": np.outer([1.0, 3.0, 2.0], np.arange(20))})
+    >>> found.table.filter(measure="directions").select("layer", "kind", "units", "value", "null").row(0)
+    ('w', 'linear', 3, 1.0, 3.0)
+    >>> found
+    Inspection of arrays: 1 layer, 0 parameters left out
+    layer  kind    units  directions  condensed pairs  stable rank  effective rank  norm
+    w      linear      3       1 (3)  100.00% (0.00%)    1.0 (1.5)       1.0 (2.7)   186
+    """
+    if not is_whole(seed) or seed < 0:
+        raise SpecError(f"{name_parameter('seed')} is {shown(seed)}; it must be a whole number, 0 or more.")
+    known = get_activation(activation) if isinstance(activation, str) else activation
+    if known is not None and not isinstance(known, Activation):
+        raise SpecError(
+            f"{name_parameter('activation')} is {shown(known)}; give a name such as 'tanh', or an Activation."
+        )
+    start = None if reference is None else open_model(reference)
+    return inspect_source(open_model(model), inputs, start, known, int(seed))
+
+
+def inspect_source(
+    source: Source, inputs: Any = None, start: Source | None = None, activation: Activation | None = None, seed: int = 0
+) -> Inspection:
+    """`inspect` of what is open already."""
+    work = _Work(source, start, activation, seed)
+    with single_blas_thread():
+        found = spread(work.measure, work.parameters)
+        doing = work.on_data(inputs) if inputs is not None else {}
+    rows, maps = [], {}
+    for of_parameter in found:
+        for units, values, cosine in of_parameter:
+            here = (units.layer, units.kind)
+            if cosine is not None:
+                maps[here] = cosine
+            more = doing.get((units.layer, len(units.weights)), []) if units.head is None else []
+            rows += [
+                (units.layer, units.kind, len(units.weights), *value[:3], value.error, units.head)
+                for value in (*values, *more)
+            ]
+    work.note_unknown(rows)
+    return Inspection(
+        source.name,
+        pl.DataFrame(rows, _SCHEMA, orient="row"),
+        pl.DataFrame(work.left_out, {"parameter": pl.String, "reason": pl.String}, orient="row"),
+        tuple(work.notes),
+        maps,
+    )
+
+
+class _Work:
+    """What is to be measured of a source."""
+
+    def __init__(self, source: Source, start: Source | None, activation: Activation | None, seed: int) -> None:
+        self.source, self.seed = source, seed
+        self.left_out = list(source.left_out)
+        self.notes: list[str] = []
+        self.names = source.names()
+        self.start = None if start is None else start.names()
+        self.parity = None if activation is None else activation.parity != "none"
+        self.forms: dict[str, Form] = {}
+        reasons: list[tuple[str, str]] = []
+        for parameter in source.parameters:
+            form = form_of(parameter, source, self.names)
+            if isinstance(form, Form):
+                self.forms[parameter.name] = form
+            else:
+                reasons.append((parameter.name, form))
+        self.parameters = [self.names[name] for name in self.forms]
+        biases = {parameter.bias_name for parameter in self.parameters}
+        self.left_out += [(name, reason) for name, reason in reasons if name not in biases]
+        if not self.parameters:
+            raise ArchitectureError(
+                f"There is no layer that can be measured in {source.name}{_why(self.left_out)}; give a model with "
+                "matrices of weights, such as linear layers."
+            )
+        self._compare_shapes(start)
+
+    def _compare_shapes(self, start: Source | None) -> None:
+        if start is None or self.start is None:
+            return
+        there = [parameter for parameter in self.parameters if parameter.name in self.start]
+        if not there:
+            raise ArchitectureError(
+                f"The reference {start.name} has none of the weights of {self.source.name} "
+                f"({listed(one.name for one in self.parameters)}); give a model of the same architecture."
+            )
+        for parameter in there:
+            shape = self.start[parameter.name].shape
+            if shape != parameter.shape:
+                raise ArchitectureError(
+                    f"{parameter.name} has shape {parameter.shape} in {self.source.name} and {shape} in the reference "
+                    f"{start.name}; give models of the same architecture."
+                )
+        missing = [parameter.name for parameter in self.parameters if parameter.name not in self.start]
+        self.left_out += [(name, "no relative distance: the reference lacks it") for name in missing]
+
+    def measure(self, parameter: Parameter) -> list[tuple[Units, list[Value], Float[np.ndarray, "k k"] | None]]:
+        form = self.forms[parameter.name]
+        pieces = self._units(parameter, form, self.names, self.source.name)
+        starts = None
+        if self.start is not None and parameter.name in self.start:
+            starts = self._units(self.start[parameter.name], form, self.start, "the reference")
+        outgoing = self._outgoing(parameter)
+        found = []
+        for units in pieces:
+            values = list(values_of(units, self.seed))
+            if starts is not None:
+                values.append(Value("relative_distance", distance(units, next(starts))))
+            if outgoing is not None and units.head is None and len(outgoing) == len(units.weights):
+                sizes = row_sizes(units) * row_norms(outgoing)
+                values.append(Value("amplitude", norm(sizes) / len(sizes) ** 0.5))
+            cosine = None
+            if units.head is None:
+                shown_units = np.asarray(units.weights[spaced(len(units.weights))], np.float64)
+                cosine = cosine_similarity(shown_units).astype(np.float32)
+            found.append((units, values, cosine))
+        return found
+
+    def _units(self, parameter: Parameter, form: Form, names: Mapping[str, Parameter], whose: str) -> Iterator[Units]:
+        bias = names.get(parameter.bias_name or "")
+        arrays = [one if one is None else self._read(one, whose) for one in (parameter, bias)]
+        return units_of(parameter, form, self.source, arrays[0], arrays[1], self.parity)
+
+    def _read(self, parameter: Parameter, whose: str) -> np.ndarray:
+        array = parameter.read()
+        if not is_finite(array):
+            bad = int(np.count_nonzero(~np.isfinite(array)))
+            raise ArchitectureError(
+                f"{parameter.name} of {whose} has {count(bad, 'number')} that {'is' if bad == 1 else 'are'} NaN or "
+                "infinite, as diverged training leaves them; inspect an earlier checkpoint."
+            )
+        return array
+
+    def _outgoing(self, parameter: Parameter) -> np.ndarray | None:
+        reader = reader_of(parameter.layer, self.source, self.names)
+        if reader is None or (form := self.forms.get(reader.name)) is None or form.columns is None:
+            return None
+        columns: np.ndarray = np.asarray(form.columns(self._read(reader, self.source.name)), np.float64)
+        return columns
+
+    def note_unknown(self, rows: Sequence[tuple[Any, ...]]) -> None:
+        """What the model does not say, where it makes a difference."""
+        whole = {(row[0], row[1]): row[4] for row in rows if row[3] == "condensed_pairs" and row[-1] is None}
+        unsaid = [
+            layer for (layer, kind), pairs in whole.items() if pairs and not says_activation(kind, layer, self.source)
+        ]
+        if unsaid and self.parity is None:
+            self.notes.append(
+                f"Opposite vectors count as two directions in {listed(dict.fromkeys(unsaid))}, whose activation is not "
+                "known; name it with --activation."
+            )
+        headless = [layer for layer, kind in whole if not says_heads(layer, kind, self.source)]
+        if headless:
+            self.notes.append(
+                f"How many heads there are is not known in {listed(dict.fromkeys(headless))}, so they are measured as "
+                "a whole; inspect the model's folder with its config.json, or the module."
+            )
+
+    def on_data(self, inputs: Any) -> Mapping[tuple[str, int], list[Value]]:
+        """The measures of what the units of layers do on a batch, by layer and how many they are."""
+        if self.source.activity is None:
+            raise ArchitectureError(
+                f"{self.source.name} holds weights and no forward pass, so inputs tell nothing of it; give the model "
+                "itself, or leave the inputs out."
+            )
+        read_by = {one.layer: reader_of(one.layer, self.source, self.names) for one in self.parameters}
+        readers = {layer: reader.name for layer, reader in read_by.items() if reader is not None}
+        found = self.source.activity(inputs, {}, readers)
+        random = self.source.activity(inputs, dict(self._random()), readers)
+        layers = {parameter.layer for parameter in self.parameters}
+        for layer, activity in found.items():
+            if not (np.isfinite(activity.leaving).all() and np.isfinite(activity.outgoing).all()):
+                raise ArchitectureError(
+                    f"On these inputs the units of {layer} in {self.source.name} give NaN or infinite numbers; give "
+                    "inputs as the model was trained on."
+                )
+        return {
+            (layer, len(activity.leaving)): list(values_on_data(activity, random.get(layer), self.seed))
+            for layer, activity in found.items()
+            if layer in layers
+        }
+
+    def _random(self) -> Iterator[tuple[str, np.ndarray]]:
+        """For each matrix a random one with the same row norms."""
+        rng = np.random.default_rng(self.seed)
+        for parameter in self.parameters:
+            form, array = self.forms[parameter.name], parameter.read()
+            drawn = rng.standard_normal(parameter.shape, np.float64 if array.dtype == np.float64 else np.float32)
+            rows, now = form.rows(drawn), form.rows(array)
+            if np.shares_memory(rows, drawn):
+                sizes = row_norms(np.asarray(rows, np.float64))
+                wanted = row_norms(np.asarray(now, np.float64))
+                rows *= np.divide(wanted, sizes, out=np.zeros_like(sizes), where=sizes > 0)[:, None]
+                yield parameter.name, drawn
+
+
+def _why(left_out: Sequence[tuple[str, str]]) -> str:
+    if not left_out:
+        return ""
+    return f" ({'; '.join(f'{name}: {reason}' for name, reason in left_out[:2])}{'; ...' if left_out[2:] else ''})"
+
+
+_BESIDE = {"directions": "{:.0f}", "condensed_pairs": "{:.2%}", "norm": "{:.3g}", "relative_distance": "{:.3g}"}
+
+
+def _beside(measure: str, row: Mapping[str, Any]) -> str:
+    """A measure with what is random in brackets."""
+    value, null, said = row[measure], row.get(f"{measure}_null"), _BESIDE.get(measure, "{:.1f}")
+    if value is None:
+        return ""
+    return said.format(value) + ("" if null is None else f" ({said.format(null)})")
+
+
+def as_lines(layers: pl.DataFrame) -> list[str]:
+    """The table of `Inspection.layers` as text, with what is random in brackets.
+
+    Parameters
+    ----------
+    layers : polars DataFrame
+
+    Returns
+    -------
+    list of str
+    """
+    measures = [name for name in _SHOWN if name in layers.columns]
+    cells = [["layer", "kind", "units", *(name.replace("_", " ") for name in measures)]]
+    for row in layers.iter_rows(named=True):
+        cells.append([plain(row["layer"]), row["kind"], str(row["units"]), *(_beside(name, row) for name in measures)])
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    left = (True, True, *(False for _ in widths[2:]))
+    return [
+        "  ".join(
+            cell.ljust(width) if to_left else cell.rjust(width)
+            for cell, width, to_left in zip(line, widths, left, strict=True)
+        ).rstrip()
+        for line in cells
+    ]

@@ -1,0 +1,319 @@
+"""The measures of units, beside what a random matrix of the same shape and row norms gives.
+
+Everything is in float64 at any scale, and without a copy of the whole matrix. Of more than 2,000 units the measures of
+pairs and groups look at a sample of 2,000; the others are exact.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+from zlib import crc32
+
+import numpy as np
+from jaxtyping import Float, Int
+from scipy.special import betainc
+
+from nucleate.inspection.sources import Activity
+from nucleate.inspection.units import Units
+from nucleate.observe import alike, cosine_similarity
+from nucleate.observe.directions import THRESHOLD, cluster, share_of_pairs
+from nucleate.observe.measures import MAX_ROWS
+from nucleate.observe.norms import effective_number, norm, row_norms, scaled, standardized
+
+MOST_UNITS = 2000
+"""Up to so many units everything is exact."""
+LEADING = 4
+"""How many singular values are listed."""
+PAIRS_ABOVE = 0.9
+
+_BLOCK = 2**22
+_BY_SVD = 256
+_RARE = 1e-6
+
+
+class Value(NamedTuple):
+    """A measure of units.
+
+    Parameters
+    ----------
+    measure : str
+    value : float
+    null : float or None
+        Of a random matrix; None where it has no other value than the matrix itself, or none.
+    error : float or None
+        The standard error that sampling units makes; None where there is no sampling.
+    """
+
+    measure: str
+    value: float
+    null: float | None = None
+    error: float | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class _Sample:
+    """The units of a layer that are looked at, as incoming vectors with their biases."""
+
+    count: int
+    vectors: Float[np.ndarray, "n k"]
+
+    @property
+    def is_all(self) -> bool:
+        return len(self.vectors) == self.count
+
+
+def values_of(units: Units, seed: int) -> Iterator[Value]:
+    """The measures of units that need nothing but them.
+
+    Parameters
+    ----------
+    units : Units
+    seed : int
+        Of the sample and of the random matrix.
+
+    Yields
+    ------
+    Value
+    """
+    rng = generator(units, seed)
+    sizes = row_sizes(units, with_bias=False)
+    chosen = sampled(len(sizes), rng)
+    sample = _Sample(len(sizes), incoming(units, chosen))
+    yield from _of_pairs(sample, units.opposites_are_one, rng)
+    values, null = _spectrum(units.weights), _random_spectrum(sizes, units.weights.shape[1], rng)
+    yield Value("stable_rank", _stable(values), _stable(null))
+    yield Value("effective_rank", effective_number(values), effective_number(null))
+    for index, (value, random) in enumerate(zip(values[:LEADING], null[:LEADING], strict=True), 1):
+        yield Value(f"singular_value_{index}", float(value), float(random))
+    yield Value("norm", norm(sizes))
+    yield Value("zero_units", float(np.count_nonzero(sizes == 0)))
+
+
+def generator(units: Units, seed: int) -> np.random.Generator:
+    """A generator of its own for each layer, so that what is left out of a model changes nothing in the rest."""
+    return np.random.default_rng((seed, crc32(f"{units.layer} {units.kind} {units.head}".encode())))
+
+
+def sampled(count: int, rng: np.random.Generator) -> Int[np.ndarray, " n"]:
+    """The units that are looked at, in order."""
+    return np.arange(count) if count <= MOST_UNITS else np.sort(rng.choice(count, MOST_UNITS, replace=False))
+
+
+def incoming(units: Units, chosen: Int[np.ndarray, " n"] | slice = slice(None)) -> Float[np.ndarray, "n k"]:
+    """What units read, their biases included, in float64."""
+    weights = np.asarray(units.weights[chosen], np.float64)
+    return weights if units.bias is None else np.column_stack([weights, np.asarray(units.bias[chosen], np.float64)])
+
+
+def row_sizes(units: Units, *, with_bias: bool = True) -> Float[np.ndarray, " m"]:
+    """The norm of what each unit reads."""
+    sizes = np.concatenate([row_norms(np.asarray(block, np.float64)) for block in _blocks(units.weights)])
+    if units.bias is None or not with_bias:
+        return sizes
+    return row_norms(np.column_stack([sizes, np.asarray(units.bias, np.float64)]))
+
+
+def is_finite(array: np.ndarray) -> bool:
+    """Whether no number is NaN or infinite."""
+    return all(np.isfinite(block).all() for block in _blocks(array.reshape(len(array), -1)))
+
+
+def _blocks(matrix: np.ndarray) -> Iterator[np.ndarray]:
+    """The matrix by blocks of rows that are a few megabytes each."""
+    step = max(1, _BLOCK // max(matrix.shape[1], 1))
+    for start in range(0, len(matrix), step):
+        yield matrix[start : start + step]
+
+
+def _of_pairs(sample: _Sample, opposites_are_one: bool, rng: np.random.Generator) -> Iterator[Value]:
+    """Directions and condensed pairs."""
+    cosine, entries = cosine_similarity(sample.vectors), sample.vectors.shape[1]
+    labels = cluster(cosine, signed=not opposites_are_one, threshold=THRESHOLD)
+    value, error = groups_of_all(labels, sample.count)
+    alive = np.count_nonzero(labels >= 0)
+    if _tail(entries, THRESHOLD) * alive * (alive - 1) / 2 < _RARE:
+        random = alive / len(labels) * sample.count
+    else:
+        drawn = cosine_similarity(rng.standard_normal((alive, entries)))
+        in_random = np.full(len(labels), -1)
+        in_random[:alive] = cluster(drawn, signed=not opposites_are_one, threshold=THRESHOLD)
+        random = groups_of_all(in_random, sample.count)[0]
+    yield Value("directions", value, random, None if sample.is_all else error)
+    pairs, error = _pairs(cosine, sample.count)
+    living = alive * (alive - 1) / max(len(labels) * (len(labels) - 1), 1) if len(labels) > 1 else 1.0
+    chance = _tail(entries, PAIRS_ABOVE) * living if len(labels) > 1 else 1.0
+    yield Value("condensed_pairs", pairs, chance, None if sample.is_all else error)
+
+
+def _tail(entries: int, threshold: float) -> float:
+    """How probably two random directions have a cosine beyond the threshold, up to sign."""
+    return 1.0 if entries == 1 else float(betainc((entries - 1) / 2, 0.5, 1 - threshold**2))
+
+
+def _pairs(cosine: Float[np.ndarray, "n n"], count: int) -> tuple[float, float]:
+    """The share of condensed pairs among all units, and the standard error that the sample makes."""
+    n = len(cosine)
+    share = share_of_pairs(cosine, PAIRS_ABOVE)
+    if n == count:
+        return share, 0.0
+    # By leaving out one unit at a time; a pair counts for both of its units.
+    near = (np.abs(cosine) > PAIRS_ABOVE).sum(axis=1) - (cosine.diagonal() > PAIRS_ABOVE)
+    without = (near.sum() - 2 * near) / ((n - 1) * (n - 2))
+    variance = (n - 1) / n * np.square(without - without.mean()).sum() * (1 - n / count)
+    return share, math.sqrt(variance)
+
+
+def groups_of_all(labels: Int[np.ndarray, " n"], count: int) -> tuple[float, float]:
+    """How many groups there are among ``count`` units, from the groups of a sample of them, and its standard error.
+
+    The lower bound of Chao and Lin (2012) for samples without replacement, with their variance: groups seen once and
+    twice tell how many were not seen. It is the number of groups itself where all units were looked at, the number seen
+    where none was seen once, and all units where each was seen once.
+
+    Parameters
+    ----------
+    labels : array of int, shape (n,)
+        -1 for units of no group.
+    count : int
+
+    Returns
+    -------
+    value, error : float
+
+    Examples
+    --------
+    >>> groups_of_all(np.array([0, 0, 1, -1]), 4)
+    (2.0, 0.0)
+    >>> round(groups_of_all(np.arange(100), 1000)[0], 6)
+    1000.0
+    """
+    n = len(labels)
+    sizes = np.bincount(labels[labels >= 0])
+    seen, once, twice = len(sizes), np.count_nonzero(sizes == 1), np.count_nonzero(sizes == 2)
+    if n == count or once == 0:
+        return float(seen), 0.0
+    left, often = n / count / (1 - n / count), n / (n - 1)
+    unseen = once**2 / (2 * often * twice + left * once)
+    variance = unseen + (2 * often * twice * unseen**2 + once**2 * unseen) ** 2 / once**5
+    variance += 4 * often**2 * twice * (unseen / once) ** 4
+    return float(min(seen + unseen, count)), math.sqrt(variance)
+
+
+def _stable(values: Float[np.ndarray, " k"]) -> float:
+    return float(np.square(values / values[0]).sum()) if values[0] > 0 else 0.0
+
+
+def _spectrum(matrix: np.ndarray) -> Float[np.ndarray, " k"]:
+    """The singular values, descending.
+
+    Of a matrix whose smaller side has more than 256 entries they are the roots of the eigenvalues of its product with
+    itself, in which those below some 1e-7 of the largest cannot be told from zero, and are zero.
+    """
+    wide = matrix.T if matrix.shape[0] < matrix.shape[1] else matrix
+    largest = max((float(np.abs(block).max(initial=0.0)) for block in _blocks(wide)), default=0.0)
+    if largest == 0:
+        return np.zeros(wide.shape[1])
+    if wide.shape[1] <= _BY_SVD and wide.size <= _BLOCK:
+        unit, scale = scaled(np.asarray(wide, np.float64))
+        return scale.item() * np.linalg.svd(unit, compute_uv=False)
+    product = np.zeros((wide.shape[1], wide.shape[1]))
+    for block in _blocks(wide):
+        unit = np.asarray(block, np.float64) / largest
+        product += unit.T @ unit
+    return largest * _roots(product)
+
+
+def _random_spectrum(sizes: Float[np.ndarray, " m"], entries: int, rng: np.random.Generator) -> Float[np.ndarray, " k"]:
+    """The singular values of a random matrix with these row norms."""
+    smaller = min(len(sizes), entries)
+    largest = sizes.max(initial=0.0)
+    if largest == 0:
+        return np.zeros(smaller)
+    product, step = np.zeros((smaller, smaller)), max(1, _BLOCK // smaller)
+    # Single precision is far beyond what chance leaves open.
+    if len(sizes) <= entries:
+        for start in range(0, entries, step):
+            block = rng.standard_normal((len(sizes), min(step, entries - start)), np.float32)
+            product += block @ block.T
+        drawn = np.sqrt(product.diagonal())
+        relative = np.divide(sizes / largest, drawn, out=np.zeros_like(drawn), where=drawn > 0)
+        product *= np.outer(relative, relative)
+    else:
+        for start in range(0, len(sizes), step):
+            block = rng.standard_normal((min(step, len(sizes) - start), entries), np.float32)
+            wanted = (sizes[start : start + step] / largest).astype(np.float32)
+            block *= (wanted / np.linalg.norm(block, axis=1))[:, None]
+            product += block.T @ block
+    return largest * _roots(product)
+
+
+def _roots(product: Float[np.ndarray, "k k"]) -> Float[np.ndarray, " k"]:
+    eigenvalues = np.linalg.eigvalsh(product)[::-1]
+    rounding = len(eigenvalues) * np.finfo(np.float64).eps * eigenvalues[0]
+    return np.sqrt(np.where(eigenvalues > rounding, eigenvalues, 0.0))
+
+
+def distance(now: Units, start: Units) -> float:
+    """`nucleate.observe.relative_distance` of what units read, without a copy of the whole."""
+    moved, size = [], []
+    for first in range(0, len(now.weights), step := max(1, _BLOCK // max(now.weights.shape[1], 1))):
+        block = slice(first, first + step)
+        moved.append(norm(incoming(now, block) - incoming(start, block)))
+        size.append(norm(incoming(start, block)))
+    total = norm(np.array(size))
+    if total == 0:
+        return math.inf if any(moved) else 0.0
+    return norm(np.array(moved)) / total
+
+
+def values_on_data(activity: Activity, random: Activity | None, seed: int) -> Iterator[Value]:
+    """What units do on data: as how many different ones they work, what merging loses, and which are constant.
+
+    Parameters
+    ----------
+    activity : Activity
+    random : Activity or None
+        Of the model whose matrices are random.
+    seed : int
+        Of the sample.
+
+    Yields
+    ------
+    Value
+    """
+    leaving, outgoing = _looked_at(activity)
+    chosen = sampled(len(leaving), np.random.default_rng(seed))
+    value, error, loss = _effective(leaving[chosen], outgoing[chosen], len(leaving))
+    null = None
+    if random is not None:
+        leaving_null, outgoing_null = _looked_at(random)
+        null = _effective(leaving_null[chosen], outgoing_null[chosen], len(leaving))[0]
+    exact = len(chosen) == len(leaving)
+    yield Value("effective_neurons", value, null, None if exact else error)
+    if exact:
+        yield Value("merging_loss", loss)
+    yield Value("constant_units", float(np.count_nonzero(standardized(leaving)[1] == 0)))
+
+
+def _looked_at(activity: Activity) -> Activity:
+    """At most 512 evenly spaced rows of data, as in `nucleate.observe`, in float64."""
+    columns = np.linspace(0, activity.leaving.shape[1] - 1, min(activity.leaving.shape[1], MAX_ROWS)).astype(int)
+    leaving = np.asarray(activity.leaving[:, columns], np.float64)
+    return Activity(leaving, np.asarray(activity.outgoing, np.float64))
+
+
+def _effective(
+    leaving: Float[np.ndarray, "n rows"], outgoing: Float[np.ndarray, "n t"], count: int
+) -> tuple[float, float, float]:
+    """The effective neurons of all units from those of a sample, the error that makes, and the loss of merging.
+
+    How evenly the groups of the sample contribute is taken for how evenly all do.
+    """
+    found = alike(leaving, outgoing)
+    seen = len(found.contributions)
+    if len(leaving) == count or seen == 0:
+        return found.effective_neurons, 0.0, found.loss
+    groups, error = groups_of_all(found.labels, count)
+    share = found.effective_neurons / seen
+    return share * groups, share * error, found.loss

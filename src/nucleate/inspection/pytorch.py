@@ -1,0 +1,486 @@
+"""PyTorch's modules and files: the one module that imports it, and only when one of them is given."""
+
+import re
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nucleate._wording import listed, say_error, shown
+from nucleate.errors import ArchitectureError, DataError, NucleateError
+from nucleate.inspection.files import heads_in, is_activation_symmetric
+from nucleate.inspection.sources import (
+    BILINEAR,
+    COLUMNS,
+    GATES,
+    IN_PROJ,
+    KERNELS,
+    ROWS,
+    TOKENS,
+    Activity,
+    Form,
+    Heads,
+    Parameter,
+    Source,
+    transposed_kernels,
+)
+
+_WRAPPED = re.compile(r"(?:^|(?<=\.))(?:_orig_mod|module|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
+
+
+def is_module(model: Any) -> bool:
+    """Whether it is a module of PyTorch's, which then has been imported."""
+    torch = sys.modules.get("torch")
+    return torch is not None and hasattr(torch, "nn") and isinstance(model, torch.nn.Module)
+
+
+def is_tensor(value: Any) -> bool:
+    """Whether it is a tensor of PyTorch's."""
+    torch = sys.modules.get("torch")
+    return torch is not None and hasattr(torch, "Tensor") and isinstance(value, torch.Tensor)
+
+
+def read_saved(file: Path) -> tuple[list[Parameter], list[tuple[str, str]]]:
+    """The parameters of a state dict that `torch.save` wrote, and what else is in the file.
+
+    Parameters
+    ----------
+    file : Path
+
+    Returns
+    -------
+    parameters : list of Parameter
+    left_out : list of (str, str)
+
+    Raises
+    ------
+    DataError
+        If it cannot be read without running code that it brings along, or is no state dict.
+    NucleateError
+        If PyTorch is not installed.
+    """
+    try:
+        import torch
+    except ImportError:
+        raise NucleateError(
+            f"{file} is a file of PyTorch's, which is not installed; install it (pip install 'nucleate[torch]'), or "
+            "save the model with safetensors."
+        ) from None
+    from pickle import UnpicklingError
+
+    try:
+        try:
+            content = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
+        except RuntimeError as error:
+            # Files of before PyTorch 1.6 cannot be mapped.
+            if "mmap" not in str(error):
+                raise
+            content = torch.load(file, map_location="cpu", weights_only=True)
+    except UnpicklingError as error:
+        if "GLOBAL" in str(error) or "Unsupported" in str(error) or "weights_only" in str(error).split("\n")[0]:
+            raise DataError(
+                f"{file} wants to run code when it is opened, so it is not; where you trust it, load it yourself and "
+                "save its weights alone: torch.save(model.state_dict(), ...)."
+            ) from None
+        raise DataError(f"{file} is no file of torch.save's; save the model again.") from None
+    except (RuntimeError, ValueError, EOFError, OSError, KeyError, AttributeError) as error:
+        raise DataError(
+            f"{file} is no readable file of torch.save's ({say_error(error)[:120]}); save it again."
+        ) from None
+    state, aside = _state_in(content, file)
+    parameters, left_out = of_state(state)
+    return parameters, left_out + [(name, "it is none of the model's weights") for name in aside]
+
+
+def _state_in(content: Any, file: Path) -> tuple[Mapping[str, Any], list[str]]:
+    """The state dict in what a file holds, and what else it holds."""
+    if not isinstance(content, Mapping):
+        raise DataError(
+            f"{file} holds {'a tensor' if is_tensor(content) else f'a {type(content).__name__}'} and no state dict; "
+            "save model.state_dict()."
+        )
+    if any(is_tensor(value) for value in content.values()):
+        return {str(name): value for name, value in content.items()}, []
+    for key in ("state_dict", "model_state_dict", "model", "module", "net", "weights", "params"):
+        within = content.get(key)
+        if isinstance(within, Mapping) and any(is_tensor(value) for value in within.values()):
+            return {str(name): value for name, value in within.items()}, [str(name) for name in content if name != key]
+    raise DataError(
+        f"{file} holds no state dict, but {listed(shown(str(name)) for name in content) or 'nothing'}; save "
+        "model.state_dict()."
+    )
+
+
+def of_state(state: Mapping[str, Any]) -> tuple[list[Parameter], list[tuple[str, str]]]:
+    """The tensors of a state dict as parameters, each once, and those that are none.
+
+    Parameters
+    ----------
+    state : mapping of str to tensors
+
+    Returns
+    -------
+    parameters : list of Parameter
+    left_out : list of (str, str)
+    """
+    parameters: list[Parameter] = []
+    left_out: list[tuple[str, str]] = []
+    first: dict[Any, str] = {}
+    for name, value in state.items():
+        name = _WRAPPED.sub("", str(name))
+        reason = _unreadable(value)
+        if reason is None and (known := first.setdefault(_place(value), name)) != name:
+            reason = f"it is shared with {known}, where it is measured"
+        if reason is not None:
+            left_out.append((name, reason))
+        else:
+            parameters.append(Parameter(name, tuple(value.shape), partial(to_numpy, value)))
+    return parameters, left_out
+
+
+def _place(tensor: Any) -> Any:
+    return tensor.data_ptr() or id(tensor), tuple(tensor.shape), tuple(tensor.stride())
+
+
+def _unreadable(value: Any) -> str | None:
+    """Why a value is no parameter that can be read."""
+    if not is_tensor(value):
+        return f"it is a {type(value).__name__}, not a tensor"
+    kind = type(value).__name__
+    if kind == "DTensor" or hasattr(value, "placements"):
+        return "it is sharded over processes; gather it with full_tensor() first"
+    if kind in ("FlatParameter", "UninitializedParameter"):
+        remedy = "gather the full state dict" if kind == "FlatParameter" else "run the model once"
+        return f"it is a {kind}, whose layer's shape is not there; {remedy} first"
+    if value.device.type == "meta":
+        return "it is on the meta device and has no numbers; load the weights first"
+    if value.is_quantized or (kind in ("Params4bit", "Int8Params", "AffineQuantizedTensor", "QTensor")):
+        return f"it is quantized ({kind}); dequantize the model first"
+    if value.is_sparse or value.layout is not _torch().strided:
+        return "it is sparse; make it dense first"
+    if not value.dtype.is_floating_point:
+        return f"its numbers are {str(value.dtype).removeprefix('torch.')}, which are no weights as they are"
+    return None
+
+
+def _torch() -> Any:
+    import torch
+
+    return torch
+
+
+def to_numpy(tensor: Any) -> np.ndarray:
+    """The numbers of a tensor, exactly: those of 16 bits and fewer in float32."""
+    tensor = tensor.detach()
+    if tensor.dtype not in (_torch().float32, _torch().float64):
+        tensor = tensor.float()
+    array: np.ndarray = tensor.cpu().numpy()
+    return array
+
+
+def open_module(model: Any) -> Source:
+    """A module of PyTorch's as it is: nothing of it is changed.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+
+    Returns
+    -------
+    Source
+    """
+    while isinstance(within := getattr(model, "_orig_mod", None), _torch().nn.Module):
+        model = within
+    modules = {_WRAPPED.sub("", f"{name}.").removesuffix("."): module for name, module in model.named_modules()}
+    parameters: list[Parameter] = []
+    left_out: list[tuple[str, str]] = []
+    first: dict[Any, str] = {}
+    for path, module in modules.items():
+        parametrized = getattr(module, "parametrizations", None)
+        for own, value, form in _tensors_of(module):
+            name = f"{path}.{own}" if path else own
+            reason = _unreadable(value)
+            if reason is None and (known := first.setdefault(_place(value), name)) != name:
+                reason = f"it is shared with {known}, where it is measured"
+            if reason is not None:
+                left_out.append((name, reason))
+                continue
+            parameters.append(Parameter(name, tuple(value.shape), partial(to_numpy, value), form))
+        if parametrized is not None:
+            for own in parametrized:
+                for part, _ in parametrized[own].named_parameters():
+                    whole = f"{path}.{own}".lstrip(".")
+                    left_out.append(
+                        (f"{path}.parametrizations.{own}.{part}".lstrip("."), f"it is measured as part of {whole}")
+                    )
+    left_out += [(_WRAPPED.sub("", name), "it is a buffer, which is not trained") for name, _ in model.named_buffers()]
+    config = getattr(model, "config", None)
+    return Source(
+        type(model).__name__,
+        parameters,
+        left_out,
+        heads=partial(_heads, modules),
+        model_type=str(getattr(config, "model_type", "")),
+        readers=dict(_readers(modules)),
+        opposites_are_one=partial(_symmetric, modules, _symmetric_in_sequence(modules)),
+        activity=partial(_activity, model, modules),
+    )
+
+
+def _tensors_of(module: Any) -> Iterator[tuple[str, Any, Form | None]]:
+    """A module's own weights: parameters, and what parametrizations make of theirs."""
+    forms = _forms(module)
+    names = list(module._parameters)
+    if getattr(module, "parametrizations", None) is not None:
+        names += list(module.parametrizations)
+    packed = getattr(module, "_packed_params", None)
+    if callable(getattr(module, "weight", None)) and packed is not None:
+        # PyTorch's own quantized layers give their weight by a method.
+        yield "weight", module.weight(), ROWS
+    for name in names:
+        if _normed(module, name):
+            continue
+        value = getattr(module, name)
+        if value is not None:
+            yield name, value, forms.get(name)
+    for name in ("weight",):
+        if f"{name}_g" in names and f"{name}_v" in names:
+            yield name, getattr(module, name), forms.get(name)
+
+
+def _normed(module: Any, name: str) -> bool:
+    """Whether it is one of the two factors of the older weight_norm, which are measured as their product."""
+    return name in ("weight_g", "weight_v") and {"weight_g", "weight_v"} <= set(module._parameters)
+
+
+def _forms(module: Any) -> Mapping[str, Form]:
+    """What the arrays of a module hold, by its kind."""
+    nn = _torch().nn
+    kinds: list[tuple[Any, Callable[[], Mapping[str, Form]]]] = [
+        (nn.Linear, lambda: {"weight": ROWS}),
+        ((nn.Embedding, nn.EmbeddingBag), lambda: {"weight": TOKENS}),
+        (
+            (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d),
+            lambda: {"weight": transposed_kernels(module.groups)},
+        ),
+        ((nn.Conv1d, nn.Conv2d, nn.Conv3d), lambda: {"weight": KERNELS if module.groups == 1 else _GROUPED}),
+        (nn.MultiheadAttention, lambda: _of_attention(module)),
+        (nn.RNNBase, lambda: _of_recurrent(module)),
+        (nn.RNNCellBase, lambda: dict.fromkeys(("weight_ih", "weight_hh"), _gates(module.weight_hh))),
+        (nn.Bilinear, lambda: {"weight": BILINEAR}),
+    ]
+    for kind, forms in kinds:
+        if isinstance(module, kind):
+            return forms()
+    if type(module).__name__ == "Conv1D" and hasattr(module, "nf"):
+        return {"weight": COLUMNS}
+    return {}
+
+
+_GROUPED = Form("kernel", KERNELS.rows)
+
+
+def _of_attention(module: Any) -> Mapping[str, Form]:
+    return {"in_proj_weight": IN_PROJ} | {
+        f"{part[0]}_proj_weight": Form(part, ROWS.rows) for part in ("query", "key", "value")
+    }
+
+
+def _of_recurrent(module: Any) -> Mapping[str, Form]:
+    return {
+        name: ROWS if name.startswith("weight_hr") else GATES[{"LSTM": 4, "GRU": 3}.get(module.mode, 1)]
+        for name in module._flat_weights_names
+        if name.startswith("weight")
+    }
+
+
+def _gates(recurrent: Any) -> Form:
+    return GATES[recurrent.shape[0] // recurrent.shape[1]]
+
+
+def _heads(modules: Mapping[str, Any], layer: str) -> Heads | None:
+    """The heads of the attention that a layer is part of, as its modules or a configuration above it say."""
+    path = layer
+    while True:
+        module = modules.get(path)
+        if module is not None:
+            found = _heads_of(module, layer)
+            if found is not None:
+                return found
+        if not path:
+            return None
+        path = path.rpartition(".")[0]
+
+
+def _heads_of(module: Any, layer: str) -> Heads | None:
+    queries = next(
+        (value for name in _HEADS if isinstance(value := getattr(module, name, None), int) and value > 0), None
+    )
+    config = getattr(module, "config", None)
+    told = config.to_dict() if hasattr(config, "to_dict") else vars(config) if hasattr(config, "__dict__") else {}
+    known = heads_in(told, layer) if isinstance(told, Mapping) else None
+    if queries is None:
+        return known
+    keys = next(
+        (value for name in _KEY_HEADS if isinstance(value := getattr(module, name, None), int) and value > 0), None
+    )
+    return Heads(queries, keys or (known.key_value if known is not None and known.query == queries else queries))
+
+
+_HEADS = ("num_heads", "n_head", "n_heads", "num_attention_heads", "heads", "nhead")
+_KEY_HEADS = ("num_key_value_heads", "num_kv_heads", "n_kv_heads", "n_kv_head")
+
+
+def _readers(modules: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Which parameter reads a layer's units: in a Sequential the next one's, if what is between acts on each alone."""
+    nn = _torch().nn
+    for path, module in modules.items():
+        if not isinstance(module, nn.Sequential):
+            continue
+        before: str | None = None
+        for name, child in module.named_children():
+            here = f"{path}.{name}" if path else name
+            if isinstance(child, (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)):
+                if before is not None and getattr(child, "groups", 1) == 1:
+                    yield before, f"{here}.weight"
+                before = here
+            elif not _acts_alone(child):
+                before = None
+
+
+def _acts_alone(module: Any) -> bool:
+    nn = _torch().nn
+    name = type(module).__name__
+    if isinstance(module, (nn.modules.batchnorm._BatchNorm, nn.modules.dropout._DropoutNd, nn.Identity)):
+        return True
+    if "Pool" in name and type(module).__module__.startswith("torch."):
+        return True
+    return type(module).__module__ == "torch.nn.modules.activation" and name not in _MIXES
+
+
+_MIXES = ("Softmax", "LogSoftmax", "Softmin", "Softmax2d", "GLU", "MultiheadAttention")
+_SYMMETRIC = (
+    "Tanh",
+    "Sigmoid",
+    "Hardsigmoid",
+    "Hardtanh",
+    "Softsign",
+    "Tanhshrink",
+    "Softshrink",
+    "Hardshrink",
+    "Identity",
+)
+
+
+def _symmetric_in_sequence(modules: Mapping[str, Any]) -> Mapping[str, bool]:
+    """For the layers of a Sequential whether the activation that follows is odd or even."""
+    nn, found = _torch().nn, {}
+    for path, module in modules.items():
+        if not isinstance(module, nn.Sequential):
+            continue
+        before: str | None = None
+        for name, child in module.named_children():
+            kind = type(child)
+            if kind.__module__ == "torch.nn.modules.activation" and kind.__name__ not in _MIXES:
+                if before is not None:
+                    found[before] = kind.__name__ in _SYMMETRIC
+                before = None
+            elif next(child.parameters(recurse=False), None) is not None:
+                before = None if isinstance(child, nn.modules.batchnorm._BatchNorm) else f"{path}.{name}".lstrip(".")
+            elif not _acts_alone(child):
+                before = None
+    return found
+
+
+def _symmetric(modules: Mapping[str, Any], in_sequence: Mapping[str, bool], layer: str) -> bool | None:
+    if layer in in_sequence:
+        return in_sequence[layer]
+    path = layer
+    while path:
+        path = path.rpartition(".")[0]
+        config = getattr(modules.get(path), "config", None)
+        if hasattr(config, "to_dict"):
+            return is_activation_symmetric(config.to_dict(), layer)
+    return None
+
+
+def _activity(
+    model: Any, modules: Mapping[str, Any], inputs: Any, replaced: Mapping[str, np.ndarray], readers: Mapping[str, str]
+) -> Mapping[str, Activity]:
+    """What the layers that are read by one other give it, in one forward pass in evaluation mode without gradients.
+
+    Buffers, modes and random numbers are as before afterwards.
+    """
+    torch = _torch()
+    taken: dict[str, np.ndarray] = {}
+    readers = {layer: name for layer, name in readers.items() if name.removesuffix(".weight") in modules}
+    own_names = {_WRAPPED.sub("", name): name for name, _ in model.named_parameters(remove_duplicate=False)}
+    state = {name: buffer.clone() for name, buffer in model.named_buffers()}
+    for name, array in replaced.items():
+        if name in own_names:
+            like = model.get_parameter(own_names[name])
+            state[own_names[name]] = torch.as_tensor(array).to(like.device, like.dtype)
+    training = {module: module.training for module in model.modules()}
+    hooks = [
+        modules[reader].register_forward_pre_hook(partial(_take, taken, reader))
+        for reader in {name.removesuffix(".weight") for name in readers.values()}
+    ]
+    arguments, named = _arguments(model, inputs)
+    try:
+        model.eval()
+        with torch.no_grad(), torch.random.fork_rng():
+            torch.func.functional_call(model, state, arguments, named)
+    except Exception as error:
+        raise ArchitectureError(
+            f"The model {type(model).__name__} cannot take the inputs ({say_error(error)[:200]}); give a batch as it "
+            "takes them: a tensor, an array, or a dict of its arguments."
+        ) from None
+    finally:
+        for hook in hooks:
+            hook.remove()
+        for module, mode in training.items():
+            module.training = mode
+    found = {}
+    for layer, name in readers.items():
+        reader = name.removesuffix(".weight")
+        form = _forms(modules[reader]).get("weight")
+        if reader in taken and form is not None and form.columns is not None:
+            array = replaced.get(name)
+            found[layer] = Activity(
+                taken[reader], form.columns(to_numpy(modules[reader].weight) if array is None else array)
+            )
+    return found
+
+
+def _take(taken: dict[str, np.ndarray], reader: str, module: Any, inputs: tuple[Any, ...]) -> None:
+    """What enters a module at its first call, a row a unit, of not more than some 10,000 positions."""
+    if reader in taken or not inputs or not is_tensor(inputs[0]):
+        return
+    entering = inputs[0].detach()
+    by_unit = entering.movedim(1, -1) if _forms(module).get("weight") is KERNELS else entering
+    rows = by_unit.reshape(-1, by_unit.shape[-1])
+    taken[reader] = to_numpy(rows[:: max(1, len(rows) // _MOST_POSITIONS)]).T
+
+
+_MOST_POSITIONS = 5000
+
+
+def _arguments(model: Any, inputs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """A batch as a module is called with it."""
+    torch = _torch()
+    first = next(model.parameters())
+
+    def tensor(value: Any) -> Any:
+        if isinstance(value, np.ndarray):
+            value = torch.as_tensor(value)
+            value = value.to(first.dtype) if value.is_floating_point() else value
+        return value.to(first.device) if is_tensor(value) else value
+
+    if isinstance(inputs, Mapping):
+        return (), {str(name): tensor(value) for name, value in inputs.items()}
+    if isinstance(inputs, (tuple, list)) and any(isinstance(one, np.ndarray) or is_tensor(one) for one in inputs):
+        return tuple(map(tensor, inputs)), {}
+    return (tensor(inputs if is_tensor(inputs) else np.asarray(inputs)),), {}

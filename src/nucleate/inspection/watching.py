@@ -1,0 +1,373 @@
+"""`watch`: a model looked at while it trains, without a change to its training."""
+
+import logging
+import math
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from nucleate._arrays import is_whole
+from nucleate._files import make_folder, write_atomically
+from nucleate._wording import name_parameter, shown
+from nucleate.errors import ArchitectureError, NucleateError, SpecError
+from nucleate.inspection.inspection import Inspection, inspect_source
+from nucleate.inspection.objects import open_model
+from nucleate.inspection.pytorch import is_module
+
+A_DECADE = 12
+"""Records in each tenfold number of steps, by default."""
+CONDENSED, BY_CHANCE = 0.5, 0.25
+"""A layer is condensed when this share of its pairs of units point one way, and of random ones not that share."""
+TOLD = (
+    "effective_neurons",
+    "directions",
+    "condensed_pairs",
+    "stable_rank",
+    "effective_rank",
+    "norm",
+    "relative_distance",
+    "constant_units",
+)
+"""The measures that loggers are given."""
+
+_LOG = logging.getLogger("nucleate.watch")
+_ROWS = {
+    "step": pl.Int64,
+    "layer": pl.String,
+    "kind": pl.String,
+    "units": pl.Int64,
+    "measure": pl.String,
+    "value": pl.Float64,
+    "null": pl.Float64,
+    "error": pl.Float64,
+    "head": pl.Int64,
+}
+
+
+@dataclass(frozen=True)
+class Event:
+    """What happened to a layer between two records.
+
+    Parameters
+    ----------
+    step : int
+        Of the record that showed it first.
+    layer, kind : str
+    what : {"condenses", "splits", "dies", "revives", "is no longer finite"}
+    said : str
+        With its numbers.
+    """
+
+    step: int
+    layer: str
+    kind: str
+    what: str
+    said: str
+
+    def __str__(self) -> str:
+        return f"step {self.step:,}: {self.layer} ({self.kind}) {self.what}: {self.said}"
+
+
+class Watch:
+    """A model's record while it trains; `watch` makes one.
+
+    Attributes
+    ----------
+    steps : int
+        How many steps were taken.
+    table : polars DataFrame
+        `Inspection.table` of every record, with its ``step``.
+    losses : dict of int to float
+        The loss at each record.
+    events : list of Event
+    latest : Inspection
+        The last record.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        inputs: Any,
+        every: int | None,
+        *,
+        out: str | Path | None,
+        name: str,
+        distances: bool,
+        seed: int,
+    ) -> None:
+        if isinstance(model, str | Path | Mapping):
+            raise ArchitectureError(f"{shown(model)} does not train; watch the model that is trained.")
+        if every is not None and (not is_whole(every) or every < 1):
+            raise SpecError(
+                f"{name_parameter('every')} is {shown(every)}; it must be a whole number of steps, 1 or more, or None."
+            )
+        self._model, self._inputs, self._every = _unwrapped(model), inputs, every
+        self._name, self._seed, self._distances = name, seed, distances
+        self._out = None if out is None else Path(out)
+        self.steps, self.losses, self.events = 0, {}, []
+        self._records: list[pl.DataFrame] = []
+        self._start: dict[str, np.ndarray] = {}
+        self._ended = not _is_first_process()
+        if self._ended:
+            return
+        if self._out is not None:
+            make_folder(self._out)
+        if distances:
+            source = open_model(self._model)
+            self._start = {parameter.name: np.array(parameter.read()) for parameter in source.parameters}
+        self.latest = self._inspect()
+        self._keep(None)
+
+    def step(self, loss: Any = None) -> dict[str, float]:
+        """To be called after each step of the optimizer.
+
+        Parameters
+        ----------
+        loss : number or scalar tensor, optional
+            That of the step; it is read when a record is made, and at no other step.
+
+        Returns
+        -------
+        dict of str to float
+            At a record the measures by names such as ``condensation/h.0.mlp.c_fc/effective_neurons``, for the host's
+            own logging; at other steps nothing.
+        """
+        self.steps += 1
+        if self._ended or not is_record(self.steps, self._every):
+            return {}
+        before = self.latest
+        try:
+            self.latest = self._inspect()
+        except NucleateError as error:
+            # Training goes on, whatever becomes of the model.
+            self._ended = True
+            self._tell(Event(self.steps, type(self._model).__name__, "model", "is no longer finite", str(error)))
+            return {}
+        self._keep(loss)
+        for event in events_between(self.steps, before, self.latest):
+            self._tell(event)
+        return self.metrics()
+
+    def metrics(self) -> dict[str, float]:
+        """The last record by names for a logger.
+
+        Returns
+        -------
+        dict of str to float
+        """
+        if not self._records:
+            return {}
+        whole = self.latest.table.filter(pl.col("head").is_null() & pl.col("measure").is_in(TOLD))
+        several = whole.group_by("layer").agg(pl.col("kind").n_unique()).filter(pl.col("kind") > 1)["layer"].to_list()
+        return {
+            "/".join((self._name, layer, *([kind] if layer in several else []), measure)): value
+            for layer, kind, measure, value in whole.select("layer", "kind", "measure", "value").iter_rows()
+        }
+
+    @property
+    def table(self) -> pl.DataFrame:
+        """`Inspection.table` of every record, with its step."""
+        return pl.concat(self._records) if self._records else pl.DataFrame(schema=_ROWS)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What goes into the host's checkpoint, so that a resumed training goes on with the same record.
+
+        Returns
+        -------
+        dict
+            Of plain values and arrays; the weights of the start are in it where distances from it are measured.
+        """
+        return {
+            "steps": self.steps,
+            "losses": dict(self.losses),
+            "events": [vars(event) for event in self.events],
+            "table": self.table.to_dict(as_series=False),
+            "start": dict(self._start),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on with the record of a `state_dict`.
+
+        Parameters
+        ----------
+        state : dict
+
+        Raises
+        ------
+        SpecError
+            If it is none of this model's.
+        """
+        try:
+            table = pl.DataFrame(state["table"], _ROWS)
+            start = {str(name): np.asarray(array) for name, array in state["start"].items()}
+            events = [Event(**event) for event in state["events"]]
+            steps, losses = int(state["steps"]), {int(step): float(loss) for step, loss in state["losses"].items()}
+        except (KeyError, TypeError, ValueError, AttributeError, pl.exceptions.PolarsError):
+            raise SpecError("This is no state of a watch; give what its state_dict returned.") from None
+        if {name: array.shape for name, array in start.items()} != {
+            name: array.shape for name, array in self._start.items()
+        }:
+            raise SpecError("This state is of a watch of another model; watch the model that it was made with.")
+        self.steps, self.losses, self.events, self._start = steps, losses, events, start
+        self._records = [table] if len(table) else []
+
+    def __repr__(self) -> str:
+        records = 0 if self._ended and not self._records else self.table["step"].n_unique()
+        return (
+            f"Watch({type(self._model).__name__}, {self.steps:,} steps, {records} records, {len(self.events)} events)"
+        )
+
+    def _inspect(self) -> Inspection:
+        with ExitStack() as stack:
+            if is_module(self._model):
+                import torch
+
+                for device in ("cpu", "cuda"):
+                    # A record within the autocast of a step would be of other numbers than one outside of it.
+                    stack.enter_context(torch.autocast(device, enabled=False))
+            start = open_model(self._start) if self._start else None
+            return inspect_source(open_model(self._model), self._inputs, start, seed=self._seed)
+
+    def _keep(self, loss: Any) -> None:
+        table = self.latest.table.select(pl.lit(self.steps, pl.Int64).alias("step"), *list(_ROWS)[1:])
+        self._records.append(table)
+        if loss is not None:
+            self.losses[self.steps] = float(loss.detach()) if hasattr(loss, "detach") else float(loss)
+        if self._out is not None:
+            write_atomically(self._out / "measures.csv", self.table.write_csv().encode())
+
+    def _tell(self, event: Event) -> None:
+        self.events.append(event)
+        _LOG.info("%s", event)
+
+
+def watch(
+    model: Any,
+    inputs: Any = None,
+    *,
+    every: int | None = None,
+    out: str | Path | None = None,
+    name: str = "condensation",
+    distances: bool = True,
+    seed: int = 0,
+) -> Watch:
+    """Watch a model while it trains: what condenses, splits or dies, layer by layer.
+
+    Nothing about the training changes: there are no hooks in its steps, no wrapping, and random numbers, modes, buffers
+    and gradients are left as they are found. A record is made before the first step and then evenly in the logarithm of
+    the step, as condensation happens. Among several processes the first alone records. What happens to a layer goes to
+    the logger ``nucleate.watch`` at level INFO.
+
+    Parameters
+    ----------
+    model : torch.nn.Module or Keras model
+        The one that is trained; compiled or wrapped for several processes too.
+    inputs : tensor or dict, optional
+        A fixed batch, as the model takes it: then what the units do on it is measured too.
+    every : int, optional
+        Make a record every so many steps instead.
+    out : path, optional
+        A folder for the record so far, in ``measures.csv``.
+    name : str
+        What the names of metrics begin with.
+    distances : bool
+        Keep a copy of the weights at the start, and measure how far they have moved.
+    seed : int
+        As of `nucleate.inspect`.
+
+    Returns
+    -------
+    Watch
+
+    Raises
+    ------
+    NucleateError
+        For a model that `nucleate.inspect` refuses, inputs that it does not take, or a folder that cannot be written.
+
+    Examples
+    --------
+    >>> watch_it = watch(model, inputs=x[:256])  # doctest: +SKIP
+    >>> for x, y in loader:  # doctest: +SKIP
+    ...     loss = train_step(x, y)
+    ...     logger.log(watch_it.step(loss))
+    """
+    return Watch(model, inputs, every, out=out, name=name, distances=distances, seed=seed)
+
+
+def is_record(step: int, every: int | None) -> bool:
+    """Whether a record is made after a step: at multiples, or evenly in the logarithm.
+
+    >>> [step for step in range(1, 40) if is_record(step, None)]
+    [1, 2, 3, 4, 5, 6, 7, 9, 10, 13, 15, 18, 22, 27, 32, 39]
+    """
+    if every is not None:
+        return step % every == 0
+    return math.floor(A_DECADE * math.log10(step)) > math.floor(A_DECADE * math.log10(step - 1)) if step > 1 else True
+
+
+def events_between(step: int, before: Inspection, after: Inspection) -> Iterator[Event]:
+    """What happened to layers between two records.
+
+    Parameters
+    ----------
+    step : int
+        Of the second.
+    before, after : Inspection
+
+    Yields
+    ------
+    Event
+    """
+    old, new = _by_layer(before), _by_layer(after)
+    for (layer, kind), now in new.items():
+        then = old.get((layer, kind), {})
+        pairs, was = now.get("condensed_pairs", (0.0, 0.0)), then.get("condensed_pairs", (0.0, 0.0))
+        said = (
+            f"{was[0]:.0%} of its pairs of units pointed one way, now {pairs[0]:.0%} (by chance {pairs[1] or 0.0:.0%})"
+        )
+        if _is_condensed(pairs) != _is_condensed(was):
+            yield Event(step, layer, kind, "condenses" if _is_condensed(pairs) else "splits", said)
+        constant, before_it = (one.get("constant_units", (0.0, None))[0] for one in (now, then))
+        units = now["units"][0]
+        if (constant == units) != (before_it == units):
+            what = "dies" if constant == units else "revives"
+            yield Event(
+                step, layer, kind, what, f"{constant:.0f} of its {units:.0f} units give one value for all inputs"
+            )
+
+
+def _is_condensed(pairs: tuple[float, float | None]) -> bool:
+    return pairs[0] > CONDENSED and (pairs[1] or 0.0) < BY_CHANCE
+
+
+def _by_layer(found: Inspection) -> dict[tuple[str, str], dict[str, tuple[float, float | None]]]:
+    """Of each whole layer its measures and what they are by chance."""
+    layers: dict[tuple[str, str], dict[str, tuple[float, float | None]]] = {}
+    for row in found.table.filter(pl.col("head").is_null()).iter_rows(named=True):
+        measures = layers.setdefault((row["layer"], row["kind"]), {"units": (float(row["units"]), None)})
+        measures[row["measure"]] = row["value"], row["null"]
+    return layers
+
+
+def _unwrapped(model: Any) -> Any:
+    """The module itself: a forward pass of what distributes it would wait for the other processes."""
+    while is_module(model) and len(list(model.children())) == 1:
+        within = next((getattr(model, name) for name in ("_orig_mod", "module") if hasattr(model, name)), None)
+        if not is_module(within):
+            break
+        model = within
+    return model
+
+
+def _is_first_process() -> bool:
+    torch = sys.modules.get("torch")
+    if torch is None:
+        return True
+    distributed = torch.distributed
+    return not (distributed.is_available() and distributed.is_initialized() and distributed.get_rank())

@@ -1,0 +1,230 @@
+"""PyTorch's modules, as they are: units by kind, heads, shared and quantized weights, and what is done on a batch.
+
+They need PyTorch and transformers (`make test-extras`).
+"""
+
+import numpy as np
+import pytest
+
+from nucleate import ArchitectureError, DataError, InitScale, Network, NucleateError, inspect
+
+torch = pytest.importorskip("torch")
+transformers = pytest.importorskip("transformers")
+pytestmark = pytest.mark.filterwarnings("default")
+
+nn = torch.nn
+TOKENS = {"vocab_size": 20, "bos_token_id": 0, "eos_token_id": 0}
+
+
+def gpt2():
+    config = transformers.GPT2Config(n_layer=2, n_head=2, n_embd=8, n_positions=6, **TOKENS)
+    return transformers.GPT2LMHeadModel(config)
+
+
+def llama():
+    sizes = {"hidden_size": 8, "intermediate_size": 12, "num_attention_heads": 4, "num_key_value_heads": 2}
+    return transformers.LlamaForCausalLM(transformers.LlamaConfig(num_hidden_layers=1, **sizes, **TOKENS))
+
+
+class Block(nn.Module):
+    """A block of a residual network."""
+
+    def __init__(self, channels):
+        super().__init__()
+        self.conv1, self.bn1 = nn.Conv2d(channels, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels)
+        self.conv2, self.bn2 = nn.Conv2d(channels, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels)
+
+    def forward(self, x):
+        return torch.relu(x + self.bn2(self.conv2(torch.relu(self.bn1(self.conv1(x))))))
+
+
+def resnet():
+    return nn.Sequential(nn.Conv2d(3, 6, 3), Block(6), Block(6), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(6, 4))
+
+
+MODELS = {
+    "GPT-2": gpt2,
+    "Llama": llama,
+    "ResNet": resnet,
+    "LSTM": lambda: nn.LSTM(3, 5, 2),
+    "GRU": lambda: nn.GRU(3, 5),
+}
+
+
+def norms(found):
+    """The norm of every unit's weights, by layer, kind and head."""
+    rows = found.table.filter(measure="norm").select("layer", "kind", "head", "value").rows()
+    return {(layer, kind, head): value for layer, kind, head, value in rows}
+
+
+@pytest.mark.parametrize("make", MODELS.values(), ids=MODELS)
+def test_a_state_dict_and_its_file_say_what_the_module_says(make, tmp_path):
+    torch.manual_seed(0)
+    model = make()
+    torch.save({"state_dict": model.state_dict(), "epoch": 3}, tmp_path / "model.ckpt")
+    whole = inspect(model).layers
+    assert inspect(model.state_dict()).layers.equals(whole)
+    of_file = inspect(tmp_path / "model.ckpt")
+    assert of_file.layers.equals(whole)
+    assert ("epoch", "it is none of the model's weights") in of_file.left_out.rows()
+
+
+def test_every_parameter_is_measured_or_named():
+    for make in MODELS.values():
+        model, found = make(), inspect(make())
+        named = {*found.left_out["parameter"], *(f"{layer}.weight" for layer in found.table["layer"])}
+        for name in model.state_dict():
+            assert (
+                name in named
+                or name in set(found.table["layer"])
+                or name.replace("bias", "weight") in named | set(found.table["layer"])
+            ), name
+
+
+def test_gpt2_by_head():
+    model = gpt2()
+    found = norms(inspect(model))
+    attention = model.transformer.h[1].attn
+    queries, _, values = (part.detach().numpy() for part in attention.c_attn.weight.T.chunk(3))
+    here = "transformer.h.1.attn.c_attn"
+    assert found[here, "query", None] == pytest.approx(np.linalg.norm(queries))
+    assert found[here, "query head", 1] == pytest.approx(np.linalg.norm(queries[4:]))
+    assert found[here, "value head", 0] == pytest.approx(np.linalg.norm(values[:4]))
+    written = attention.c_proj.weight.detach().numpy()[4:]
+    assert found["transformer.h.1.attn.c_proj", "output head", 1] == pytest.approx(np.linalg.norm(written))
+    assert ("lm_head.weight", "it is shared with transformer.wte.weight, where it is measured") in inspect(
+        model
+    ).left_out.rows()
+
+
+def test_grouped_queries_have_fewer_heads_of_keys_and_values():
+    found = norms(inspect(llama()))
+    heads = {kind: sum(1 for _, one, head in found if one == kind and head is not None) for _, kind, _ in found}
+    assert {kind: heads[f"{kind} head"] for kind in ("query", "key", "value", "output")} == {
+        "query": 4,
+        "key": 2,
+        "value": 2,
+        "output": 4,
+    }
+
+
+def test_gates_attention_and_transposed_convolutions():
+    class Zoo(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.lstm, self.attention = nn.LSTM(3, 5), nn.MultiheadAttention(8, 2)
+            self.up, self.tokens = nn.ConvTranspose2d(4, 6, 3, groups=2), nn.Embedding(10, 3)
+
+    model = Zoo()
+    found = norms(inspect(model))
+    forget = model.lstm.weight_ih_l0.detach().numpy()[5:10]
+    assert found["lstm.weight_ih_l0", "forget gate", None] == pytest.approx(np.linalg.norm(forget))
+    keys = model.attention.in_proj_weight.detach().numpy()[8:16]
+    assert found["attention.in_proj", "key head", 1] == pytest.approx(np.linalg.norm(keys[4:]))
+    # What the first output of the second group does, by the convolution itself.
+    layers = inspect(model).layers
+    assert layers.filter(layer="up").select("kind", "units").row(0) == ("kernel", 6)
+    ones = nn.ConvTranspose2d(4, 6, 3, groups=2, bias=False)
+    with torch.no_grad():
+        ones.weight.zero_()
+        ones.weight[2:, 0] = 1.0
+    found = inspect(nn.Sequential(ones))
+    assert found.table.filter(measure="zero_units")["value"].item() == 5
+    assert layers.filter(layer="tokens").select("kind", "units").row(0) == ("embedding", 10)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float64"])
+def test_numbers_of_any_width_are_read_exactly(dtype):
+    model = nn.Linear(4, 3, dtype=getattr(torch, dtype))
+    expected = np.linalg.norm(model.weight.detach().double().numpy())
+    assert norms(inspect(model))["weight", "linear", None] == pytest.approx(expected, rel=1e-14)
+
+
+def test_a_batch_says_what_observe_says_of_the_same_network():
+    network = Network.create(5, [20, 10], 1, scale=InitScale("gain", 0.1), bias=True)
+    model = nn.Sequential(nn.Linear(5, 20), nn.Tanh(), nn.Dropout(0.5), nn.Linear(20, 10), nn.Tanh(), nn.Linear(10, 1))
+    with torch.no_grad():
+        for layer, weight, bias in zip((0, 3, 5), network.weights, network.biases, strict=True):
+            model[layer].weight.copy_(torch.tensor(weight))
+            model[layer].bias.copy_(torch.tensor(bias))
+    x = np.random.default_rng(0).standard_normal((60, 5))
+    ours, theirs = inspect(network, x).table, inspect(model, x).table
+    for name in ("effective_neurons", "directions", "amplitude", "condensed_pairs", "constant_units"):
+        assert theirs.filter(measure=name)["value"].to_list() == pytest.approx(
+            ours.filter(measure=name)["value"].to_list(), rel=1e-4
+        )
+
+
+def test_inspecting_leaves_a_model_as_it_was():
+    model = resnet().train()
+    model[1].eval()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    random, modes = torch.get_rng_state(), [module.training for module in model.modules()]
+    inspect(model, torch.randn(4, 3, 9, 9, generator=torch.Generator().manual_seed(0)))
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+    assert torch.equal(random, torch.get_rng_state())
+    assert modes == [module.training for module in model.modules()]
+    assert not any(module._forward_pre_hooks for module in model.modules())
+
+
+def test_parametrized_weights_are_measured_as_what_they_make():
+    model = nn.utils.parametrizations.weight_norm(nn.Linear(4, 3))
+    found = inspect(model)
+    assert norms(found)["weight", "linear", None] == pytest.approx(torch.linalg.norm(model.weight).item())
+    assert "it is measured as part of weight" in found.left_out["reason"].to_list()
+
+
+def test_a_compiled_module_has_the_names_of_its_own():
+    model = nn.Sequential(nn.Linear(4, 3))
+    assert inspect(torch.compile(model)).table.equals(inspect(model).table)
+
+
+class Evil:
+    def __reduce__(self):
+        return print, ("run",)
+
+
+def write_evil(path):
+    torch.save({"w": Evil()}, path)
+
+
+WRONG = {
+    "code": (write_evil, "wants to run code when it is opened"),
+    "a module": (lambda path: torch.save(nn.Linear(2, 2), path), "wants to run code when it is opened"),
+    "a tensor": (lambda path: torch.save(torch.ones(2, 2), path), "holds a tensor and no state dict"),
+    "numbers": (lambda path: torch.save({"a": 1}, path), "holds no state dict, but 'a'"),
+    "text": (lambda path: path.write_text("hello"), "is no .*file of torch.save's"),
+    "nothing": (lambda path: path.write_bytes(b""), "is no .*file of torch.save's"),
+}
+
+
+@pytest.mark.parametrize(("write", "sentence"), WRONG.values(), ids=WRONG)
+def test_files_that_are_no_state_dicts(write, sentence, tmp_path, capsys):
+    write(tmp_path / "model.pt")
+    with pytest.raises(DataError, match=sentence):
+        inspect(tmp_path / "model.pt")
+    assert "run" not in capsys.readouterr().out
+
+
+def test_modules_that_cannot_be_measured():
+    with torch.device("meta"):
+        empty = nn.Linear(3, 2)
+    odd = {
+        "no layer that can be measured in Linear .weight: it is on the meta device": lambda: inspect(empty),
+        "no layer that can be measured in ReLU": lambda: inspect(nn.ReLU()),
+        "The model Linear cannot take the inputs": lambda: inspect(nn.Linear(3, 2), np.ones((4, 5))),
+    }
+    for sentence, call in odd.items():
+        with pytest.raises(ArchitectureError, match=sentence):
+            call()
+    broken = nn.Linear(3, 2)
+    with torch.no_grad():
+        broken.weight[0, 0] = float("nan")
+    with pytest.raises(NucleateError, match="weight of Linear has 1 number that is NaN"):
+        inspect(broken)
+
+
+def test_quantized_weights_are_named():
+    model = nn.Sequential(nn.Linear(4, 3), nn.Linear(3, 2))
+    model[1].weight = nn.Parameter(torch.ones(2, 3, dtype=torch.int8), requires_grad=False)
+    assert ("1.weight", "its numbers are int8, which are no weights as they are") in inspect(model).left_out.rows()

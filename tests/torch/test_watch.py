@@ -1,0 +1,251 @@
+"""A model is watched while it trains, and trains as if it were not."""
+
+import logging
+import sys
+
+import pytest
+
+from nucleate import ArchitectureError, InitScale, NucleateError, SpecError, init_, watch
+
+torch = pytest.importorskip("torch")
+pytestmark = pytest.mark.filterwarnings("default")
+nn = torch.nn
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def made(seed=0):
+    torch.manual_seed(seed)
+    module = nn.Sequential(
+        nn.Linear(4, 12), nn.BatchNorm1d(12), nn.Tanh(), nn.Dropout(0.1), nn.Linear(12, 12), nn.Tanh(), nn.Linear(12, 1)
+    )
+    init_(module, InitScale("gain", 0.05), quiet=True)
+    return module
+
+
+def trained(module, steps=30, watching=None, *, autocast=False, accumulate=1):
+    torch.manual_seed(1)
+    x = torch.randn(40, 4)
+    y = torch.tanh(x[:, :1] - x[:, 1:2])
+    optimizer = torch.optim.SGD(module.parameters(), lr=0.3)
+    watched = watching(module, x) if watching else None
+    for _ in range(steps):
+        for _ in range(accumulate):
+            with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+                loss = ((module(x) - y) ** 2).mean()
+                loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        if watched is not None:
+            with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+                watched.step(loss)
+    return watched
+
+
+SETTINGS = {"plain": {}, "autocast": {"autocast": True}, "accumulated gradients": {"accumulate": 2}}
+
+
+@pytest.mark.parametrize("how", SETTINGS)
+def test_training_with_the_watch_is_bit_for_bit_training_without_it(how):
+    alone, together = made(), made()
+    trained(alone, **SETTINGS[how])
+    state = torch.get_rng_state()
+    watched = trained(together, watching=watch, **SETTINGS[how])
+    assert all(
+        torch.equal(*pair) for pair in zip(alone.state_dict().values(), together.state_dict().values(), strict=True)
+    )
+    assert torch.equal(state, torch.get_rng_state())
+    assert together.training
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in together.modules())
+    assert watched.steps == 30
+
+
+def test_records_are_evenly_spaced_in_the_logarithm_and_have_the_loss():
+    watched = trained(made(), watching=watch)
+    steps = watched.table["step"].unique().sort().to_list()
+    assert steps == [0, 1, 2, 3, 4, 5, 6, 7, 9, 10, 13, 15, 18, 22, 27]
+    assert sorted(watched.losses) == steps[1:]
+    assert trained(made(), 10, lambda *given: watch(*given, every=4)).table["step"].unique().to_list() == [0, 4, 8]
+
+
+def test_names_are_those_of_the_layers():
+    watched = trained(made(), 1, watch)
+    names = watched.metrics()
+    assert {name.split("/")[1] for name in names} == {"0", "4", "6"}
+    assert "condensation/4/effective_neurons" in names
+    assert names["condensation/0/relative_distance"] > 0
+    assert all(isinstance(value, float) for value in names.values())
+
+
+def test_a_layer_that_condenses_or_dies_is_told_in_the_log(caplog):
+    module = nn.Sequential(nn.Linear(4, 20), nn.ReLU(), nn.Linear(20, 1))
+    x = torch.randn(30, 4)
+    watched = watch(module, x, every=1)
+    with caplog.at_level(logging.INFO, "nucleate.watch"):
+        with torch.no_grad():
+            module[0].weight.copy_(torch.outer(torch.rand(20) + 0.1, torch.randn(4)))
+            module[0].bias.zero_()
+        watched.step()
+        with torch.no_grad():
+            module[0].bias.fill_(-100.0)
+        watched.step()
+    told = [(event.step, event.layer, event.what) for event in watched.events]
+    assert (1, "0", "condenses") in told
+    assert (2, "0", "dies") in told
+    assert "step 1: 0 (linear) condenses" in caplog.text
+
+
+def test_weights_that_become_nan_end_the_record_and_not_the_training():
+    module = made()
+    watched = watch(module, every=1)
+    with torch.no_grad():
+        module[0].weight.fill_(float("nan"))
+    assert watched.step(1.0) == {}
+    assert watched.step(1.0) == {}
+    assert [event.what for event in watched.events] == ["is no longer finite"]
+    assert "NaN" in watched.events[0].said
+
+
+def test_a_resumed_training_goes_on_with_the_same_record(tmp_path):
+    watched = trained(made(), 12, watch)
+    torch.save(watched.state_dict(), tmp_path / "watch.pt")
+    again = watch(made(seed=5), torch.randn(40, 4))
+    again.load_state_dict(torch.load(tmp_path / "watch.pt", weights_only=False))
+    assert again.table.equals(watched.table)
+    assert (again.steps, again.losses, again.events) == (watched.steps, watched.losses, watched.events)
+    # Distances are from the first start, not from that of the resumed process.
+    one, other = (one._start["0.weight"] for one in (watched, again))
+    assert (one == other).all()
+    with pytest.raises(SpecError, match="no state of a watch"):
+        again.load_state_dict({"steps": 3})
+    with pytest.raises(SpecError, match="of another model"):
+        watch(nn.Linear(3, 2)).load_state_dict(watched.state_dict())
+
+
+def test_a_compiled_model_frozen_and_tied_parameters_are_watched():
+    module = nn.Sequential(nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 4))
+    module[2].weight = module[0].weight
+    module[0].bias.requires_grad_(False)
+    compiled = torch.compile(module, backend="eager")
+    compiled(torch.randn(3, 4))
+    watched = watch(compiled, torch.randn(8, 4), every=1)
+    watched.step()
+    assert {name.split("/")[1] for name in watched.metrics()} == {"0"}
+
+
+def test_the_record_is_in_the_folder(tmp_path):
+    trained(made(), 3, lambda *given: watch(*given, out=tmp_path / "record"))
+    lines = (tmp_path / "record" / "measures.csv").read_text().splitlines()
+    assert lines[0].startswith("step,layer,kind,units,measure,value,null")
+    assert {line.split(",")[0] for line in lines[1:]} == {"0", "1", "2", "3"}
+
+
+REFUSED = {
+    "a path": (lambda: watch("model.safetensors"), ArchitectureError, "does not train"),
+    "no model": (lambda: watch(3), ArchitectureError, "no model"),
+    "no layer": (lambda: watch(nn.LayerNorm(3)), ArchitectureError, "no layer that can be measured"),
+    "every 0": (lambda: watch(made(), every=0), SpecError, "is 0"),
+    "inputs that do not fit": (lambda: watch(made(), torch.randn(3, 7)), NucleateError, "inputs"),
+}
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_what_cannot_be_watched_is_refused_at_once(what):
+    call, kind, says = REFUSED[what]
+    with pytest.raises(kind, match=says):
+        call()
+
+
+def test_lightning_logs_it_and_resumes_it(tmp_path):
+    lightning = pytest.importorskip("lightning")
+    from lightning.pytorch.loggers import CSVLogger
+
+    from nucleate import CondensationMonitor
+
+    class Module(lightning.LightningModule):
+        def __init__(self):
+            super().__init__()
+            self.net = made()
+
+        def training_step(self, batch, index):
+            x, y = batch
+            return ((self.net(x) - y) ** 2).mean()
+
+        def forward(self, x):
+            return self.net(x)
+
+        def configure_optimizers(self):
+            return torch.optim.SGD(self.parameters(), lr=0.1)
+
+    rows = torch.utils.data.TensorDataset(torch.randn(32, 4), torch.randn(32, 1))
+    quiet = {"enable_progress_bar": False, "enable_model_summary": False, "accelerator": "cpu"}
+
+    def run(epochs, **more):
+        monitor = CondensationMonitor(torch.randn(10, 4))
+        logger = CSVLogger(tmp_path)
+        trainer = lightning.Trainer(
+            max_epochs=epochs, callbacks=[monitor], logger=logger, default_root_dir=tmp_path, **quiet
+        )
+        trainer.fit(Module(), torch.utils.data.DataLoader(rows, batch_size=8), **more)
+        return trainer, monitor, logger
+
+    trainer, monitor, logger = run(2)
+    assert monitor.watch.steps == 8
+    assert "condensation/net.0/effective_neurons" in (tmp_path / logger.name / "version_0" / "metrics.csv").read_text()
+    trainer.save_checkpoint(tmp_path / "last.ckpt")
+    _, again, _ = run(3, ckpt_path=tmp_path / "last.ckpt", weights_only=False)
+    assert again.watch.steps == 12
+    assert set(monitor.watch.table["step"]) < set(again.watch.table["step"])
+
+
+def test_hugging_face_s_trainer_logs_it(tmp_path):
+    transformers = pytest.importorskip("transformers")
+    pytest.importorskip("accelerate")
+    from nucleate import CondensationCallback
+
+    config = transformers.GPT2Config(
+        n_layer=1, n_head=2, n_embd=8, n_positions=6, vocab_size=20, bos_token_id=0, eos_token_id=0
+    )
+    model = transformers.GPT2LMHeadModel(config)
+    tokens = torch.randint(0, 20, (16, 6))
+    rows = [{"input_ids": row, "labels": row} for row in tokens]
+    arguments = transformers.TrainingArguments(
+        str(tmp_path), max_steps=5, per_device_train_batch_size=4, report_to="none", use_cpu=True, disable_tqdm=True
+    )
+    trainer = transformers.Trainer(model, arguments, train_dataset=rows)
+    callback = CondensationCallback({"input_ids": tokens[:4]}).of(trainer)
+    trainer.add_callback(callback)
+    trainer.train()
+    assert callback.watch.steps == 5
+    logged = {name for entry in trainer.state.log_history for name in entry}
+    assert "condensation/transformer.h.0.mlp.c_fc/effective_rank" in logged
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="gloo needs POSIX")
+def test_of_two_processes_the_first_alone_records(tmp_path):
+    torch.multiprocessing.spawn(_one_of_two, args=(str(tmp_path),), nprocs=2)
+    first, second = (int((tmp_path / f"records-{rank}").read_text()) for rank in (0, 1))
+    assert (first, second) == (4, 0)
+
+
+def _one_of_two(rank, folder):
+    from pathlib import Path
+
+    torch.set_num_threads(1)
+    torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
+    module = nn.parallel.DistributedDataParallel(nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.Linear(8, 1)))
+    optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
+    watched = watch(module, torch.randn(8, 4), every=1)
+    for _ in range(3):
+        optimizer.zero_grad()
+        module(torch.randn(8, 4)).pow(2).mean().backward()
+        optimizer.step()
+        watched.step()
+    (Path(folder) / f"records-{rank}").write_text(str(watched.table["step"].n_unique()))
+    torch.distributed.destroy_process_group()
