@@ -282,8 +282,8 @@ class _Work:
 
     def _units(self, parameter: Parameter, form: Form, names: Mapping[str, Parameter], whose: str) -> Iterator[Units]:
         bias = names.get(parameter.bias_name or "")
-        arrays = [one if one is None else self._read(one, whose) for one in (parameter, bias)]
-        return units_of(parameter, form, self.source, arrays[0], arrays[1], self.parity)
+        added = None if bias is None else self._read(bias, whose)
+        return units_of(parameter, form, self.source, self._read(parameter, whose), added, self.parity)
 
     def _read(self, parameter: Parameter, whose: str) -> np.ndarray:
         array = parameter.read()
