@@ -41,3 +41,47 @@ def test_what_is_none_is_refused(checkpoint):
     assert "No file fits the pattern none*.pt" in refusal("inspect", "none*.pt")
     assert "did you mean 'tanh'" in refusal("inspect", checkpoint, "--activation", "tan")
     assert "--seed is -1; it must be a whole number, 0 or more" in refusal("inspect", checkpoint, "--seed", "-1")
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Checkpoints of a layer whose units turn to one direction, at steps that names order only as numbers."""
+    rng = np.random.default_rng(0)
+    start, axis = rng.standard_normal((9, 6)), rng.standard_normal(6)
+    for step, share in ((0, 0.0), (90, 0.5), (1000, 1.0)):
+        weights = (1 - share) * start + share * np.outer(np.linspace(1, 2, 9), axis)
+        save_file({"fc.weight": weights, "<i>.weight": weights.T.copy()}, tmp_path / f"step-{step}.safetensors")
+    return tmp_path
+
+
+def test_checkpoints_are_ordered_by_their_steps_and_measured_from_the_first(run):
+    answer = json.loads(ask("inspect", run / "step-*.safetensors", "--json").stdout)
+    rows = [row for row in answer["table"] if row["layer"] == "fc"]
+    assert [row["step"] for row in rows if row["measure"] == "norm"] == [0, 90, 1000]
+    assert [row["value"] for row in rows if row["measure"] == "directions"][-1] == 1
+    moved = [row["value"] for row in rows if row["measure"] == "relative_distance"]
+    assert moved[0] == 0 < moved[1] < moved[2]
+
+
+def test_checkpoints_become_a_table_and_a_page_in_each_language(run):
+    answer = ask("inspect", run / "step-*.safetensors", "--out", run / "study")
+    assert answer.exit_code == 0, answer.stderr
+    assert "3 checkpoints from step 0 to 1,000" in answer.stdout
+    assert sorted(file.name for file in (run / "study").iterdir()) == [
+        "report-en.html",
+        "report-ja.html",
+        "table.parquet",
+    ]
+    for lang, word in (("en", "Effective rank of the weights."), ("ja", "重みの実効ランク")):
+        page = (run / "study" / f"report-{lang}.html").read_text("utf-8")
+        assert word in page
+        assert "&lt;i&gt;" in page
+        assert "<i>" not in page.split("<script")[0]
+
+
+def test_checkpoints_that_are_not_of_one_model_are_refused(run):
+    save_file({"fc.weight": np.eye(3)}, run / "step-2000.safetensors")
+    said = refusal("inspect", run / "step-*.safetensors")
+    assert "fc.weight has shape (9, 6) in step-0.safetensors and shape (3, 3) in step-2000.safetensors" in said
+    one = refusal("inspect", run / "step-0.safetensors", "--out", run / "study")
+    assert "is one checkpoint, and --out is for several" in one

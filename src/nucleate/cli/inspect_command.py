@@ -1,6 +1,7 @@
 """`nucleate inspect`: how condensed the layers of any trained model are."""
 
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -8,13 +9,19 @@ import typer
 
 from nucleate.cli.flags import Json
 from nucleate.cli.output import print_json, say, say_notes, working
+from nucleate.errors import SpecError
 
 if TYPE_CHECKING:
-    from nucleate.inspection import Inspection
+    from nucleate.inspection import Checkpoints, Inspection
 
 
 def inspect(
-    model: Annotated[str, typer.Argument(help="A checkpoint (.safetensors, .npz, .pt, ...) or a Hugging Face folder.")],
+    model: Annotated[
+        str,
+        typer.Argument(
+            help="A checkpoint (.safetensors, .npz, .pt, ...), a Hugging Face folder, or 'checkpoints/*.safetensors'."
+        ),
+    ],
     reference: Annotated[
         Path | None, typer.Option(help="Another checkpoint, such as the start: measures the distance from it.")
     ] = None,
@@ -22,22 +29,47 @@ def inspect(
         str | None, typer.Option(help="The activation of layers of which the checkpoint does not say it.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Of random matrices and samples.")] = 0,
+    out: Annotated[Path | None, typer.Option(help="Of several checkpoints: a folder for the table and pages.")] = None,
     json: Json = False,
 ) -> None:
     """Any trained model: how condensed its layers are, beyond what chance makes of their shapes."""
+    from nucleate._files import check_folder
+    from nucleate.inspection import Checkpoints, find_checkpoints
     from nucleate.inspection import inspect as inspect_model
 
+    if out is not None:
+        check_folder(out)
+        if len(find_checkpoints(model)) == 1:
+            raise SpecError(f"{model} is one checkpoint, and --out is for several; leave it out, or give a pattern.")
     with working("measuring layers"):
         found = inspect_model(model, reference=reference, activation=activation, seed=seed)
+    files = _write(found, out) if out is not None and isinstance(found, Checkpoints) else []
     if json:
-        print_json(as_json(found))
+        print_json(as_json(found) | {"files": [str(file) for file in files]})
         return
     for line in lines_of(found):
         say(line)
+    for file in files:
+        say(file)
     say_notes(found.notes)
 
 
-def as_json(found: "Inspection") -> dict[str, object]:
+def _write(found: "Checkpoints", out: Path) -> list[Path]:
+    """The table, and the page in each language."""
+    from nucleate._files import make_folder, write_atomically
+    from nucleate.reporting import LANGUAGES, report_checkpoints
+
+    make_folder(out)
+    buffer = BytesIO()
+    found.table.write_parquet(buffer)
+    write_atomically(out / "table.parquet", buffer.getvalue())
+    return [
+        out / "table.parquet",
+        *(report_checkpoints(found, lang, out / f"report-{lang}.html") for lang in LANGUAGES),
+    ]
+
+
+def as_json(found: "Inspection | Checkpoints") -> dict[str, object]:
     """An inspection as JSON has it."""
     return {
         "model": found.name,
@@ -47,14 +79,18 @@ def as_json(found: "Inspection") -> dict[str, object]:
     }
 
 
-def lines_of(found: "Inspection") -> Iterator[str]:
-    """The table of whole layers, and what was left out by its reason."""
+def lines_of(found: "Inspection | Checkpoints") -> Iterator[str]:
+    """The table of whole layers, of several checkpoints at the last step, and what was left out by its reason."""
     from nucleate._wording import count, listed
-    from nucleate.inspection import as_lines
+    from nucleate.inspection import Checkpoints, as_lines
 
-    yield f"{found.name}: in brackets what a random matrix of the same shape and row norms gives"
+    when = ""
+    if isinstance(found, Checkpoints):
+        first, last = found.steps[0], found.steps[-1]
+        when = f", {len(found.steps)} checkpoints from step {first:,} to {last:,}, here the last"
+    yield f"{found.name}{when}: in brackets what a random matrix of the same shape and row norms gives"
     yield from as_lines(found.layers)
-    if found.heads:
-        yield f"Besides, {count(found.heads, 'single head')} of attention; --json has them, and singular values."
+    if heads := found.heads:
+        yield f"Besides, {count(heads, 'single head')} of attention; --json has them, and singular values."
     for (reason,), group in found.left_out.group_by("reason", maintain_order=True):
         yield f"Left out: {listed(group['parameter'])}: {reason}."

@@ -5,22 +5,28 @@ from nucleate._lazy import loader
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from nucleate.inspection.hosts import CondensationCallback, CondensationMonitor, keras_callback
+    from nucleate.inspection.checkpoints import Checkpoints
+    from nucleate.inspection.files import find_checkpoints
     from nucleate.inspection.inspection import Inspection, as_lines, inspect
     from nucleate.inspection.watching import Event, Watch, watch
 
 __all__ = [
+    "Checkpoints",
     "CondensationCallback",
     "CondensationMonitor",
     "Event",
     "Inspection",
     "Watch",
     "as_lines",
+    "find_checkpoints",
     "inspect",
     "keras_callback",
     "watch",
 ]
 
 _HOMES = {
+    "checkpoints": ("Checkpoints",),
+    "files": ("find_checkpoints",),
     "hosts": ("CondensationCallback", "CondensationMonitor", "keras_callback"),
     "inspection": ("Inspection", "as_lines", "inspect"),
     "watching": ("Event", "Watch", "watch"),

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
@@ -13,6 +14,7 @@ from nucleate._wording import card, count, listed, name_parameter, plain, shown
 from nucleate.activations import Activation, get_activation
 from nucleate.devices import single_blas_thread, spread
 from nucleate.errors import ArchitectureError, SpecError
+from nucleate.inspection.files import find_checkpoints
 from nucleate.inspection.measuring import Value, distance, is_finite, row_sizes, values_of, values_on_data
 from nucleate.inspection.objects import open_model
 from nucleate.inspection.sources import Form, Parameter, Source
@@ -20,6 +22,9 @@ from nucleate.inspection.units import Units, form_of, reader_of, says_activation
 from nucleate.observe import cosine_similarity
 from nucleate.observe.norms import norm, row_norms
 from nucleate.observe.snapshots import spaced
+
+if TYPE_CHECKING:
+    from nucleate.inspection.checkpoints import Checkpoints
 
 _SCHEMA = {
     "layer": pl.String,
@@ -73,22 +78,12 @@ class Inspection:
     @property
     def layers(self) -> pl.DataFrame:
         """A row a layer, without single heads: its measures, and beside some what is random."""
-        whole = self.table.filter(pl.col("head").is_null())
-        order = whole.select("layer", "kind", "units").unique(maintain_order=True)
-        for measure in _SHOWN:
-            rows = whole.filter(pl.col("measure") == measure)
-            if rows.is_empty():
-                continue
-            named = rows.select(
-                "layer", "kind", pl.col("value").alias(measure), pl.col("null").alias(f"{measure}_null")
-            )
-            order = order.join(named, on=["layer", "kind"], how="left", maintain_order="left")
-        return order.select(column for column in order if column.null_count() < len(order))
+        return layers_in(self.table)
 
     @property
     def heads(self) -> int:
         """How many single heads of attention are in the table, those of queries, keys, values and outputs each."""
-        return self.table.filter(pl.col("head").is_not_null()).select("layer", "kind", "head").n_unique()
+        return heads_in(self.table)
 
     def __repr__(self) -> str:
         layers = self.layers
@@ -124,6 +119,33 @@ class Inspection:
         return draw(self)
 
 
+def heads_in(table: pl.DataFrame) -> int:
+    """How many single heads of attention an inspection's table has."""
+    return table.filter(pl.col("head").is_not_null()).select("layer", "kind", "head").n_unique()
+
+
+def layers_in(table: pl.DataFrame) -> pl.DataFrame:
+    """A row a layer of an inspection's table, without single heads.
+
+    Parameters
+    ----------
+    table : polars DataFrame
+
+    Returns
+    -------
+    polars DataFrame
+    """
+    whole = table.filter(pl.col("head").is_null())
+    order = whole.select("layer", "kind", "units").unique(maintain_order=True)
+    for measure in _SHOWN:
+        rows = whole.filter(pl.col("measure") == measure)
+        if rows.is_empty():
+            continue
+        named = rows.select("layer", "kind", pl.col("value").alias(measure), pl.col("null").alias(f"{measure}_null"))
+        order = order.join(named, on=["layer", "kind"], how="left", maintain_order="left")
+    return order.select(column for column in order if column.null_count() < len(order))
+
+
 def inspect(
     model: Any,
     inputs: Any = None,
@@ -131,7 +153,7 @@ def inspect(
     reference: Any = None,
     activation: str | Activation | None = None,
     seed: int = 0,
-) -> Inspection:
+) -> "Inspection | Checkpoints":
     """Measure every layer of any model: how condensed it is, beyond what chance makes of its shape.
 
     Nothing of the model is changed, and nothing is left out in silence: what was not measured stands in ``left_out``.
@@ -140,7 +162,8 @@ def inspect(
     ----------
     model : model, path or mapping
         A PyTorch module, a `Network`, a scikit-learn MLP, a Keras model, a dict of arrays or a state dict, a JAX
-        pytree; or the path of a ``.safetensors``, ``.npz`` or ``torch.save`` file or of a Hugging Face folder.
+        pytree; or the path of a ``.safetensors``, ``.npz`` or ``torch.save`` file or of a Hugging Face folder. A
+        pattern such as ``"checkpoints/*.safetensors"`` names the checkpoints of a run.
     inputs : array, tensor or dict, optional
         A batch as the model takes it: then what the units do on it is measured too.
     reference : model, path or mapping, optional
@@ -153,7 +176,7 @@ def inspect(
 
     Returns
     -------
-    Inspection
+    Inspection, or of several checkpoints Checkpoints
 
     Raises
     ------
@@ -179,6 +202,12 @@ def inspect(
             f"{name_parameter('activation')} is {shown(known)}; give a name such as 'tanh', or an Activation."
         )
     start = None if reference is None else open_model(reference)
+    if isinstance(model, (str, Path)) and len(found := find_checkpoints(model)) > 1:
+        from nucleate.inspection.checkpoints import inspect_checkpoints
+
+        if inputs is not None:
+            raise ArchitectureError(f"{model} names checkpoints, which have no forward pass; leave the inputs out.")
+        return inspect_checkpoints(str(model), found, start, known, int(seed))
     return inspect_source(open_model(model), inputs, start, known, int(seed))
 
 
@@ -282,8 +311,8 @@ class _Work:
 
     def _units(self, parameter: Parameter, form: Form, names: Mapping[str, Parameter], whose: str) -> Iterator[Units]:
         bias = names.get(parameter.bias_name or "")
-        arrays = [one if one is None else self._read(one, whose) for one in (parameter, bias)]
-        return units_of(parameter, form, self.source, arrays[0], arrays[1], self.parity)
+        added = None if bias is None else self._read(bias, whose)
+        return units_of(parameter, form, self.source, self._read(parameter, whose), added, self.parity)
 
     def _read(self, parameter: Parameter, whose: str) -> np.ndarray:
         array = parameter.read()

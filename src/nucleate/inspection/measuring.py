@@ -133,7 +133,7 @@ def _of_pairs(sample: _Sample, opposites_are_one: bool, rng: np.random.Generator
     value, error = groups_of_all(labels, sample.count)
     alive = np.count_nonzero(labels >= 0)
     if _tail(entries, THRESHOLD) * alive * (alive - 1) / 2 < _RARE:
-        random = alive / len(labels) * sample.count
+        random = float(alive / len(labels) * sample.count)
     else:
         drawn = cosine_similarity(rng.standard_normal((alive, entries)))
         in_random = np.full(len(labels), -1)

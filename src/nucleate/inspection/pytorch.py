@@ -320,14 +320,20 @@ def _heads_of(module: Any, layer: str) -> Heads | None:
         (value for name in _HEADS if isinstance(value := getattr(module, name, None), int) and value > 0), None
     )
     config = getattr(module, "config", None)
-    told = config.to_dict() if hasattr(config, "to_dict") else vars(config) if hasattr(config, "__dict__") else {}
-    known = heads_in(told, layer) if isinstance(told, Mapping) else None
+    known = None if config is None else heads_in(_settings(config), layer)
     if queries is None:
         return known
     keys = next(
         (value for name in _KEY_HEADS if isinstance(value := getattr(module, name, None), int) and value > 0), None
     )
     return Heads(queries, keys or (known.key_value if known is not None and known.query == queries else queries))
+
+
+def _settings(config: Any) -> Mapping[str, Any]:
+    """What a configuration says, of whatever kind it is."""
+    if hasattr(config, "to_dict"):
+        config = config.to_dict()
+    return config if isinstance(config, Mapping) else getattr(config, "__dict__", {})
 
 
 _HEADS = ("num_heads", "n_head", "n_heads", "num_attention_heads", "heads", "nhead")
@@ -402,8 +408,8 @@ def _symmetric(modules: Mapping[str, Any], in_sequence: Mapping[str, bool], laye
     while path:
         path = path.rpartition(".")[0]
         config = getattr(modules.get(path), "config", None)
-        if hasattr(config, "to_dict"):
-            return is_activation_symmetric(config.to_dict(), layer)
+        if config is not None:
+            return is_activation_symmetric(_settings(config), layer)
     return None
 
 
@@ -448,10 +454,8 @@ def _activity(
         reader = name.removesuffix(".weight")
         form = _forms(modules[reader]).get("weight")
         if reader in taken and form is not None and form.columns is not None:
-            array = replaced.get(name)
-            found[layer] = Activity(
-                taken[reader], form.columns(to_numpy(modules[reader].weight) if array is None else array)
-            )
+            weights = replaced[name] if name in replaced else to_numpy(modules[reader].weight)
+            found[layer] = Activity(taken[reader], form.columns(weights))
     return found
 
 

@@ -1,5 +1,6 @@
 """One page about a study, for someone who will not read code; and its advice as sentences."""
 
+from nucleate.reporting.checkpoints import report_checkpoints
 from nucleate.reporting.expected import say_outlook
 from nucleate.reporting.page import report
 from nucleate.reporting.sentences import LANGUAGES, advise
@@ -8,5 +9,6 @@ __all__ = [
     "LANGUAGES",
     "advise",
     "report",
+    "report_checkpoints",
     "say_outlook",
 ]

@@ -7,7 +7,6 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import polars as pl
 from plotly.offline import get_plotlyjs
 
@@ -20,6 +19,7 @@ from nucleate.reporting.expected import say_gap, say_outlook
 from nucleate.reporting.payload import payload, runs_shown
 from nucleate.reporting.phase_map import phase_maps
 from nucleate.reporting.sentences import load_texts
+from nucleate.reporting.templates import environment
 from nucleate.studies import Findings, Study, StudySpec, study_findings, tables
 from nucleate.sweeping import outlooks
 from nucleate.training import TRAINED
@@ -70,34 +70,31 @@ def report(study: Study | str | Path, lang: str = "en", out: str | Path = "repor
 
 
 def _page(study: Study, lang: str, texts: dict[str, dict[str, str]]) -> str:
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("nucleate.reporting", "template"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     page = files("nucleate.reporting") / "template"
-    return environment.get_template("page.html.j2").render(
-        lang=lang,
-        texts=texts,
-        study=study,
-        spec=study.spec,
-        name=sentences.data_name(study),
-        settings=_settings(study),
-        version=version("nucleate"),
-        css=(page / "page.css").read_text("utf-8"),
-        js=(page / "page.js").read_text("utf-8"),
-        plotly=get_plotlyjs(),
-        say=sentences.say,
-        say_further=sentences.say_further,
-        say_neurons=sentences.say_neurons,
-        say_widths=sentences.say_widths,
-        say_share=sentences.say_share,
-        name_baseline=sentences.name_baseline,
-        name_metric=sentences.name_metric,
-        say_milliseconds=sentences.say_milliseconds,
-        **_contents(study, lang, texts),
+    return (
+        environment()
+        .get_template("page.html.j2")
+        .render(
+            lang=lang,
+            texts=texts,
+            study=study,
+            spec=study.spec,
+            name=sentences.data_name(study),
+            settings=_settings(study),
+            version=version("nucleate"),
+            css=(page / "page.css").read_text("utf-8"),
+            js=(page / "page.js").read_text("utf-8"),
+            plotly=get_plotlyjs(),
+            say=sentences.say,
+            say_further=sentences.say_further,
+            say_neurons=sentences.say_neurons,
+            say_widths=sentences.say_widths,
+            say_share=sentences.say_share,
+            name_baseline=sentences.name_baseline,
+            name_metric=sentences.name_metric,
+            say_milliseconds=sentences.say_milliseconds,
+            **_contents(study, lang, texts),
+        )
     )
 
 

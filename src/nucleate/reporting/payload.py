@@ -27,7 +27,7 @@ def payload(findings: Findings, texts: Texts) -> dict[str, Any]:
     shown = runs_shown(findings)
     curves = study.trajectories_of([run for runs in shown for run in runs]).partition_by("run", as_dict=True)
     taken = [study.snapshots(cell.runs[0]) for cell in findings.cells]
-    neurons = _neurons_shown(sum(map(len, taken)) * len(findings.layers))
+    neurons = neurons_shown(sum(map(len, taken)) * len(findings.layers))
     forecasts, name = study.forecasts, texts["runs"]["layer_option"]
     with single_blas_thread():
         cells = [
@@ -56,7 +56,7 @@ def runs_shown(findings: Findings) -> list[tuple[int, ...]]:
     return [cell.runs[:of_cell] for cell in findings.cells]
 
 
-def _neurons_shown(layers_and_snapshots: int) -> int:
+def neurons_shown(layers_and_snapshots: int) -> int:
     """As many neurons as the characters allow, each three numbers and a cosine with every other."""
     bytes_each = 0.75 * SNAPSHOT_CHARACTERS / max(layers_and_snapshots, 1)
     return int(np.clip((2 * bytes_each + 6.25) ** 0.5 - 2.5, FEWEST_NEURONS, MOST_NEURONS))
@@ -111,13 +111,14 @@ def _layer(snapshots: Sequence[Snapshot], layer: int, neurons: int) -> dict[str,
     return {
         "neurons": len(rows),
         "polar": unit.shape[2] == 2,
-        "cosine": _encode(np.rint(127 * np.array(cosines)).astype(np.int8)),
-        "points": _encode(np.rint(127 * points).astype(np.int8)),
-        "sizes": _encode(np.rint(255 * sizes).astype(np.uint8)),
-        "singular": _encode(singular.astype("<f4")),
+        "cosine": encoded(np.rint(127 * np.array(cosines)).astype(np.int8)),
+        "points": encoded(np.rint(127 * points).astype(np.int8)),
+        "sizes": encoded(np.rint(255 * sizes).astype(np.uint8)),
+        "singular": encoded(singular.astype("<f4")),
         "values": singular.shape[1],
     }
 
 
-def _encode(numbers: np.ndarray) -> str:
+def encoded(numbers: np.ndarray) -> str:
+    """The bytes of an array as text."""
     return b64encode(np.ascontiguousarray(numbers).tobytes()).decode()

@@ -1,0 +1,132 @@
+"""The checkpoints of a training run, inspected one at a time, in the order of their steps."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from jaxtyping import Float
+
+from nucleate._wording import card, count, plain
+from nucleate.activations import Activation
+from nucleate.errors import ArchitectureError
+from nucleate.inspection.files import step_of
+from nucleate.inspection.inspection import Place, as_lines, heads_in, inspect_source, layers_in
+from nucleate.inspection.objects import open_files
+from nucleate.inspection.sources import Source
+
+_MOST_LINES = 24
+
+
+@dataclass(frozen=True, eq=False)
+class Checkpoints:
+    """What `inspect` found in the checkpoints of a run.
+
+    Parameters
+    ----------
+    name : str
+        The pattern that names them.
+    table : polars DataFrame
+        That of `Inspection`, and before it the columns ``step`` and ``checkpoint``. The relative distance is that from
+        the first checkpoint, where no other reference is given.
+    left_out : polars DataFrame
+        ``parameter`` and ``reason``: everything that was not measured in one of them.
+    notes : tuple of str
+    steps : tuple of int
+        Of each checkpoint: the last number in its name, or its place where the names do not tell them apart.
+    maps : tuple of mappings
+        For each checkpoint those of its `Inspection`.
+    """
+
+    name: str
+    table: pl.DataFrame
+    left_out: pl.DataFrame
+    notes: tuple[str, ...]
+    steps: tuple[int, ...]
+    maps: tuple[Mapping[Place, Float[np.ndarray, "k k"]], ...] = field(repr=False)
+
+    @property
+    def layers(self) -> pl.DataFrame:
+        """A row a layer, as it is in the last checkpoint."""
+        return layers_in(self.table.filter(pl.col("step") == self.steps[-1]))
+
+    @property
+    def heads(self) -> int:
+        """How many single heads of attention are in the table."""
+        return heads_in(self.table)
+
+    @property
+    def _said(self) -> str:
+        steps = f"{count(len(self.steps), 'checkpoint')}, steps {self.steps[0]:,} to {self.steps[-1]:,}"
+        return f"{steps}, {count(len(self.layers), 'layer')}, {count(len(self.left_out), 'parameter')} left out"
+
+    def __repr__(self) -> str:
+        lines = as_lines(self.layers.head(_MOST_LINES))
+        return "\n".join([f"Inspection of {plain(self.name)}: {self._said}; at the last step", *lines])
+
+    def _repr_html_(self) -> str:
+        return card(f"Inspection of {self.name}", {"in all": self._said})
+
+
+def inspect_checkpoints(
+    name: str, found: Sequence[Sequence[Path]], start: Source | None, activation: Activation | None, seed: int
+) -> Checkpoints:
+    """Each checkpoint by itself, so that no two are in memory but the first, from which the distance is measured.
+
+    Parameters
+    ----------
+    name : str
+    found : sequence of sequences of Path
+        The files of each, in their order.
+    start : Source or None
+        Another reference than the first checkpoint.
+    activation : Activation or None
+    seed : int
+
+    Returns
+    -------
+    Checkpoints
+
+    Raises
+    ------
+    NucleateError
+        As `inspect`, and if two checkpoints have other shapes or layers.
+    """
+    steps, tables, left_out, maps = _steps(found), [], [], []
+    notes: dict[str, None] = {}
+    first = open_files(found[0])
+    for files, step in zip(found, steps, strict=True):
+        source = first if files is found[0] else open_files(files)
+        _compare(first, source)
+        inspected = inspect_source(source, None, start or first, activation, seed)
+        where = [pl.lit(step, pl.Int64).alias("step"), pl.lit(inspected.name).alias("checkpoint")]
+        tables.append(inspected.table.select(*where, pl.all()))
+        left_out.append(inspected.left_out)
+        maps.append(inspected.maps)
+        notes |= dict.fromkeys(inspected.notes)
+    out = pl.concat(left_out).unique(maintain_order=True)
+    return Checkpoints(name, pl.concat(tables), out, tuple(notes), steps, tuple(maps))
+
+
+def _steps(found: Sequence[Sequence[Path]]) -> tuple[int, ...]:
+    """The steps in the names, where they tell the checkpoints apart and rise; otherwise their places."""
+    told = [step_of(files) for files in found]
+    known = tuple(step for step in told if step is not None)
+    if len(known) == len(found) and all(one < two for one, two in pairwise(known)):
+        return known
+    return tuple(range(len(found)))
+
+
+def _compare(first: Source, other: Source) -> None:
+    ours, theirs = ({one.name: one.shape for one in source.parameters} for source in (first, other))
+    # What both have first: another shape says more than another layer.
+    for name in sorted({**ours, **theirs}, key=lambda name: name not in ours or name not in theirs):
+        shapes = ours.get(name), theirs.get(name)
+        if shapes[0] != shapes[1]:
+            told = [f"shape {shape}" if shape is not None else "no place" for shape in shapes]
+            raise ArchitectureError(
+                f"{name} has {told[0]} in {first.name} and {told[1]} in {other.name}; name checkpoints of one model by "
+                "the pattern."
+            )

@@ -1,0 +1,62 @@
+"""An inspection as a picture: who points where in its layers, and which of them are condensed beyond chance."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import polars as pl
+from matplotlib.figure import Figure
+
+from nucleate.figures import BLUE, GREY, legend
+from nucleate.figures.style import for_print, quiet
+from nucleate.observe import leading_order
+
+if TYPE_CHECKING:
+    from nucleate.inspection.inspection import Inspection
+
+_MOST_MAPS, _IN_A_ROW = 12, 6
+_MEASURES = {"condensed_pairs": "share of condensed pairs", "effective_rank": "effective rank of the weights"}
+
+
+@for_print
+def draw(found: "Inspection") -> Figure:
+    """What `Inspection.plot` gives.
+
+    Parameters
+    ----------
+    found : Inspection
+
+    Returns
+    -------
+    matplotlib Figure
+    """
+    places = list(found.maps)
+    chosen = np.unique(np.linspace(0, len(places) - 1, min(len(places), _MOST_MAPS)).round().astype(int))
+    rows = -(-len(chosen) // _IN_A_ROW)
+    figure = Figure(figsize=(7, 1.45 * rows + 2.5), layout="constrained")
+    above, below = figure.subfigures(2, 1, height_ratios=(1.45 * rows, 2.5))
+    grid = above.subplots(rows, _IN_A_ROW, squeeze=False).ravel()
+    for panel in grid[len(chosen) :]:
+        panel.set_visible(False)
+    for panel, index in zip(grid, chosen, strict=False):
+        cosine = found.maps[places[index]].astype(np.float64)
+        order = leading_order(cosine)
+        shown = panel.imshow(cosine[np.ix_(order, order)], cmap="RdBu_r", vmin=-1, vmax=1, interpolation="nearest")
+        panel.set(xticks=[], yticks=[], title="\n".join(_short(part) for part in places[index]))
+    above.colorbar(shown, ax=grid.tolist(), label="cosine", shrink=0.8)
+    whole = found.table.filter(pl.col("head").is_null())
+    for panel, (measure, label) in zip(below.subplots(1, 2), _MEASURES.items(), strict=True):
+        values = whole.filter(pl.col("measure") == measure)
+        across = np.arange(1, len(values) + 1)
+        panel.plot(across, values["null"], "o", mfc="none", color=GREY, ms=4, label="random")
+        panel.plot(across, values["value"], "o", color=BLUE, ms=3, label="the layer")
+        panel.set(xlabel="layer, in the order of the table", ylabel=label)
+        panel.xaxis.get_major_locator().set_params(integer=True)
+        quiet(panel)
+        legend(panel)
+    figure.suptitle(found.name)
+    return figure
+
+
+def _short(name: str) -> str:
+    """The end of a long name."""
+    return name if len(name) <= 18 else f"…{name[-17:]}"

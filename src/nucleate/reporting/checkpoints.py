@@ -1,0 +1,125 @@
+"""The page of a run's checkpoints: three pictures of every matrix over the steps, as in arXiv 2510.06954."""
+
+from importlib.metadata import version
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from plotly.offline import get_plotlyjs
+
+from nucleate._files import check_file, write_atomically
+from nucleate.inspection import Checkpoints
+from nucleate.observe import leading_order
+from nucleate.reporting.payload import encoded, neurons_shown
+from nucleate.reporting.sentences import Texts, load_texts
+from nucleate.reporting.templates import environment
+
+_MOST_MAPS = 40
+_CURVES = ("norm", "effective_rank", "condensed_pairs", "relative_distance")
+
+
+def report_checkpoints(found: Checkpoints, lang: str = "en", out: str | Path = "report.html") -> Path:
+    """Write the page of a run's checkpoints: cosines between units, norms and effective ranks over the steps.
+
+    The page holds all it needs, opens from disk and asks no network for anything.
+
+    Parameters
+    ----------
+    found : Checkpoints
+        What `nucleate.inspect` gave for a pattern.
+    lang : {"en", "ja"}
+    out : path
+        The HTML file; it appears whole or not at all.
+
+    Returns
+    -------
+    Path
+        Of the page.
+
+    Raises
+    ------
+    NucleateError
+        For an unknown language, or if the page cannot be written.
+    """
+    texts, out = load_texts(lang), Path(out)
+    check_file(out)
+    page = files("nucleate.reporting") / "template"
+    data = _payload(found, texts)
+    text = (
+        environment()
+        .get_template("checkpoints.html.j2")
+        .render(
+            lang=lang,
+            t=texts["checkpoints"],
+            made=texts["page"]["made"].format(version=version("nucleate")),
+            noscript=texts["page"]["noscript"],
+            found=found,
+            reasons=list(found.left_out.group_by("reason", maintain_order=True).agg("parameter").iter_rows()),
+            rows=_rows(data),
+            data=data,
+            css=(page / "page.css").read_text("utf-8"),
+            js=(page / "checkpoints.js").read_text("utf-8"),
+            plotly=get_plotlyjs(),
+        )
+    )
+    write_atomically(out, text.encode())
+    return out
+
+
+def _payload(found: Checkpoints, texts: Texts) -> dict[str, Any]:
+    """What the script draws: of every whole matrix its curves, and its cosines at up to 40 of the steps."""
+    whole = found.table.filter(pl.col("head").is_null())
+    shown = np.unique(np.linspace(0, len(found.steps) - 1, min(len(found.steps), _MOST_MAPS)).round().astype(int))
+    places = list(found.maps[0])
+    neurons = neurons_shown(len(places) * len(shown))
+    curves = {
+        measure: whole.filter(pl.col("measure") == measure).partition_by("layer", "kind", as_dict=True)
+        for measure in _CURVES
+    }
+    return {
+        "texts": texts["checkpoints"],
+        "steps": list(found.steps),
+        "shown": [int(index) for index in shown],
+        "layers": [
+            {
+                "name": f"{layer} ({kind})",
+                **{measure: _numbers(curves[measure][layer, kind]["value"]) for measure in _CURVES},
+                "random_rank": _numbers(curves["effective_rank"][layer, kind]["null"]),
+                **_cosines([found.maps[index][layer, kind] for index in shown], neurons),
+            }
+            for layer, kind in places
+        ],
+    }
+
+
+def _numbers(values: pl.Series) -> list[float | None]:
+    return [float(f"{value:.6g}") if value is not None and np.isfinite(value) else None for value in values]
+
+
+def _cosines(maps: list[np.ndarray], neurons: int) -> dict[str, Any]:
+    """Whole numbers of a byte in units of 1/127: the upper triangle without its diagonal, one map after another."""
+    rows = np.linspace(0, len(maps[0]) - 1, min(len(maps[0]), neurons)).round().astype(int)
+    upper = np.triu_indices(len(rows), 1)
+    triangles = []
+    for cosine in maps:
+        chosen = cosine[np.ix_(rows, rows)].astype(np.float64)
+        order = leading_order(chosen)
+        triangles.append(chosen[np.ix_(order, order)][upper])
+    return {"units": len(rows), "cosine": encoded(np.rint(127 * np.array(triangles)).astype(np.int8))}
+
+
+def _rows(data: dict[str, Any]) -> list[dict[str, Any]]:
+    """The table under the pictures: every matrix at the first step and at the last."""
+    return [
+        {
+            "name": layer["name"],
+            "pairs": (layer["condensed_pairs"][0], layer["condensed_pairs"][-1]),
+            "rank": (layer["effective_rank"][0], layer["effective_rank"][-1]),
+            "random": layer["random_rank"][-1],
+            "norm": layer["norm"][-1] / layer["norm"][0] - 1 if layer["norm"][0] else None,
+            "moved": layer["relative_distance"][-1],
+        }
+        for layer in data["layers"]
+    ]
