@@ -4,9 +4,9 @@ from nucleate._lazy import loader
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from nucleate.inspection.hosts import CondensationCallback, CondensationMonitor, keras_callback
     from nucleate.inspection.checkpoints import Checkpoints
     from nucleate.inspection.files import find_checkpoints
+    from nucleate.inspection.hosts import CondensationCallback, CondensationMonitor, keras_callback
     from nucleate.inspection.inspection import Inspection, as_lines, inspect
     from nucleate.inspection.watching import Event, Watch, watch
 
