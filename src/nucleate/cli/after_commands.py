@@ -123,12 +123,16 @@ def report(
     json: Json = False,
 ) -> None:
     """After a sweep: one self-contained page to show to someone who will not read code."""
-    from nucleate.reporting import LANGUAGES
+    from nucleate.inspection import RECORD, Checkpoints
+    from nucleate.reporting import LANGUAGES, report_checkpoints
     from nucleate.reporting import report as write_report
 
     if lang not in LANGUAGES:
         raise SpecError(f"There is no language {shown(lang)}{choose_one(lang, LANGUAGES)}.")
-    page = write_report(_open(study), lang=lang, out=out)
+    if (Path(study) / RECORD).is_file():
+        page = report_checkpoints(Checkpoints.load(study), lang, out)
+    else:
+        page = write_report(_open(study), lang=lang, out=out)
     if json:
         print_json({"report": str(page), "bytes": page.stat().st_size})
     else:

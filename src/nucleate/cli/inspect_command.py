@@ -1,7 +1,6 @@
 """`nucleate inspect`: how condensed the layers of any trained model are."""
 
 from collections.abc import Iterator
-from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -56,13 +55,9 @@ def inspect(
 
 def _write(found: "Checkpoints", out: Path) -> list[Path]:
     """The table, and the page in each language."""
-    from nucleate._files import make_folder, write_atomically
     from nucleate.reporting import LANGUAGES, report_checkpoints
 
-    make_folder(out)
-    buffer = BytesIO()
-    found.table.write_parquet(buffer)
-    write_atomically(out / "table.parquet", buffer.getvalue())
+    found.save(out)
     return [
         out / "table.parquet",
         *(report_checkpoints(found, lang, out / f"report-{lang}.html") for lang in LANGUAGES),

@@ -4,13 +4,14 @@ from nucleate._lazy import loader
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from nucleate.inspection.checkpoints import Checkpoints
+    from nucleate.inspection.checkpoints import RECORD, Checkpoints
     from nucleate.inspection.files import find_checkpoints
     from nucleate.inspection.hosts import CondensationCallback, CondensationMonitor, keras_callback
     from nucleate.inspection.inspection import Inspection, as_lines, inspect
     from nucleate.inspection.watching import Event, Watch, watch
 
 __all__ = [
+    "RECORD",
     "Checkpoints",
     "CondensationCallback",
     "CondensationMonitor",
@@ -25,7 +26,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "checkpoints": ("Checkpoints",),
+    "checkpoints": ("RECORD", "Checkpoints"),
     "files": ("find_checkpoints",),
     "hosts": ("CondensationCallback", "CondensationMonitor", "keras_callback"),
     "inspection": ("Inspection", "as_lines", "inspect"),

@@ -1,22 +1,28 @@
 """The checkpoints of a training run, inspected one at a time, in the order of their steps."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from io import BytesIO
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 from jaxtyping import Float
+from safetensors.numpy import save
 
-from nucleate._wording import card, count, plain
+from nucleate._files import make_folder, parse_tensors, read_sealed, seal_tensors, write_atomically
+from nucleate._wording import card, count, first_line, plain
 from nucleate.activations import Activation
-from nucleate.errors import ArchitectureError
+from nucleate.errors import ArchitectureError, DataError
 from nucleate.inspection.files import step_of
 from nucleate.inspection.inspection import Place, as_lines, heads_in, inspect_source, layers_in
 from nucleate.inspection.objects import open_files
 from nucleate.inspection.sources import Source
 
+RECORD = "record.safetensors"
+"""The file of a saved record by which its folder is known."""
 _MOST_LINES = 24
 
 
@@ -68,6 +74,61 @@ class Checkpoints:
 
     def _repr_html_(self) -> str:
         return card(f"Inspection of {self.name}", {"in all": self._said})
+
+    def save(self, folder: str | Path) -> None:
+        """Write it into a folder, for `load` and ``nucleate report``: a table, the maps, and the rest as JSON.
+
+        Parameters
+        ----------
+        folder : path
+
+        Raises
+        ------
+        NucleateError
+            If it cannot be written.
+        """
+        folder = Path(folder)
+        make_folder(folder)
+        for name, table in (("table", self.table), ("left_out", self.left_out)):
+            buffer = BytesIO()
+            table.write_parquet(buffer)
+            write_atomically(folder / f"{name}.parquet", buffer.getvalue())
+        tensors = {
+            json.dumps([index, *place]): np.ascontiguousarray(cosine)
+            for index, at in enumerate(self.maps)
+            for place, cosine in at.items()
+        }
+        told = {"name": self.name, "notes": self.notes, "steps": self.steps}
+        # Last, so that who finds it finds the others.
+        write_atomically(folder / RECORD, seal_tensors(save(tensors, {"record": json.dumps(told)})))
+
+    @classmethod
+    def load(cls, folder: str | Path) -> "Checkpoints":
+        """What `save` wrote.
+
+        Parameters
+        ----------
+        folder : path
+
+        Raises
+        ------
+        DataError
+            If the folder holds none, or a damaged one.
+        """
+        folder = Path(folder)
+        try:
+            tensors, told = parse_tensors(read_sealed(folder / RECORD))
+            record = json.loads(told["record"])
+            tables = [pl.read_parquet(folder / f"{name}.parquet") for name in ("table", "left_out")]
+            maps: list[dict[Place, np.ndarray]] = [{} for _ in record["steps"]]
+            for key, cosine in tensors.items():
+                index, layer, kind = json.loads(key)
+                maps[index][layer, kind] = cosine
+        except (OSError, ValueError, KeyError, TypeError, IndexError, pl.exceptions.PolarsError) as error:
+            raise DataError(
+                f"{folder} holds no readable record of checkpoints ({first_line(error)}); inspect or watch again."
+            ) from None
+        return cls(record["name"], *tables, tuple(record["notes"]), tuple(record["steps"]), tuple(maps))
 
 
 def inspect_checkpoints(

@@ -26,7 +26,7 @@ from nucleate.observe.snapshots import spaced
 if TYPE_CHECKING:
     from nucleate.inspection.checkpoints import Checkpoints
 
-_SCHEMA = {
+SCHEMA = {
     "layer": pl.String,
     "kind": pl.String,
     "units": pl.Int64,
@@ -233,7 +233,7 @@ def inspect_source(
     work.note_unknown(rows)
     return Inspection(
         source.name,
-        pl.DataFrame(rows, _SCHEMA, orient="row"),
+        pl.DataFrame(rows, SCHEMA, orient="row"),
         pl.DataFrame(work.left_out, {"parameter": pl.String, "reason": pl.String}, orient="row"),
         tuple(work.notes),
         maps,

@@ -13,10 +13,11 @@ import numpy as np
 import polars as pl
 
 from nucleate._arrays import is_whole
-from nucleate._files import make_folder, write_atomically
+from nucleate._files import make_folder
 from nucleate._wording import name_parameter, shown
 from nucleate.errors import ArchitectureError, NucleateError, SpecError
-from nucleate.inspection.inspection import Inspection, inspect_source
+from nucleate.inspection.checkpoints import Checkpoints
+from nucleate.inspection.inspection import SCHEMA, Inspection, inspect_source
 from nucleate.inspection.objects import open_model
 from nucleate.inspection.pytorch import is_module
 
@@ -37,17 +38,6 @@ TOLD = (
 """The measures that loggers are given."""
 
 _LOG = logging.getLogger("nucleate.watch")
-_ROWS = {
-    "step": pl.Int64,
-    "layer": pl.String,
-    "kind": pl.String,
-    "units": pl.Int64,
-    "measure": pl.String,
-    "value": pl.Float64,
-    "null": pl.Float64,
-    "error": pl.Float64,
-    "head": pl.Int64,
-}
 
 
 @dataclass(frozen=True)
@@ -81,8 +71,8 @@ class Watch:
     ----------
     steps : int
         How many steps were taken.
-    table : polars DataFrame
-        `Inspection.table` of every record, with its ``step``.
+    checkpoints : Checkpoints
+        All records, as of the checkpoints of a run.
     losses : dict of int to float
         The loss at each record.
     events : list of Event
@@ -111,7 +101,8 @@ class Watch:
         self._name, self._seed, self._distances = name, seed, distances
         self._out = None if out is None else Path(out)
         self.steps, self.losses, self.events = 0, {}, []
-        self._records: list[pl.DataFrame] = []
+        self._steps: list[int] = []
+        self._records: list[Inspection] = []
         self._start: dict[str, np.ndarray] = {}
         self._ended = not _is_first_process()
         if self._ended:
@@ -171,9 +162,21 @@ class Watch:
         }
 
     @property
+    def checkpoints(self) -> Checkpoints:
+        """All records, as of the checkpoints of a run: a table, notes and maps, for ``nucleate.reporting``."""
+        return Checkpoints(
+            type(self._model).__name__,
+            pl.concat([_at(step, found) for step, found in zip(self._steps, self._records, strict=True)]),
+            self.latest.left_out,
+            self.latest.notes,
+            tuple(self._steps),
+            tuple(found.maps for found in self._records),
+        )
+
+    @property
     def table(self) -> pl.DataFrame:
         """`Inspection.table` of every record, with its step."""
-        return pl.concat(self._records) if self._records else pl.DataFrame(schema=_ROWS)
+        return self.checkpoints.table.drop("checkpoint")
 
     def state_dict(self) -> dict[str, Any]:
         """What goes into the host's checkpoint, so that a resumed training goes on with the same record.
@@ -187,7 +190,16 @@ class Watch:
             "steps": self.steps,
             "losses": dict(self.losses),
             "events": [vars(event) for event in self.events],
-            "table": self.table.to_dict(as_series=False),
+            "records": [
+                {
+                    "step": step,
+                    "table": found.table.to_dict(as_series=False),
+                    "left_out": found.left_out.to_dict(as_series=False),
+                    "notes": list(found.notes),
+                    "maps": [[*place, cosine.tolist()] for place, cosine in found.maps.items()],
+                }
+                for step, found in zip(self._steps, self._records, strict=True)
+            ],
             "start": dict(self._start),
         }
 
@@ -204,7 +216,7 @@ class Watch:
             If it is none of this model's.
         """
         try:
-            table = pl.DataFrame(state["table"], _ROWS)
+            records = [(int(record["step"]), self._record_of(record)) for record in state["records"]]
             start = {str(name): np.asarray(array) for name, array in state["start"].items()}
             events = [Event(**event) for event in state["events"]]
             steps, losses = int(state["steps"]), {int(step): float(loss) for step, loss in state["losses"].items()}
@@ -215,7 +227,18 @@ class Watch:
         }:
             raise SpecError("This state is of a watch of another model; watch the model that it was made with.")
         self.steps, self.losses, self.events, self._start = steps, losses, events, start
-        self._records = [table] if len(table) else []
+        if records and not self._ended:
+            self._steps, self._records = [step for step, _ in records], [found for _, found in records]
+            self.latest = self._records[-1]
+
+    def _record_of(self, kept: Mapping[str, Any]) -> Inspection:
+        return Inspection(
+            type(self._model).__name__,
+            pl.DataFrame(kept["table"], SCHEMA),
+            pl.DataFrame(kept["left_out"], {"parameter": pl.String, "reason": pl.String}),
+            tuple(kept["notes"]),
+            {(layer, kind): np.array(cosine) for layer, kind, cosine in kept["maps"]},
+        )
 
     def __repr__(self) -> str:
         records = 0 if self._ended and not self._records else self.table["step"].n_unique()
@@ -235,12 +258,12 @@ class Watch:
             return inspect_source(open_model(self._model), self._inputs, start, seed=self._seed)
 
     def _keep(self, loss: Any) -> None:
-        table = self.latest.table.select(pl.lit(self.steps, pl.Int64).alias("step"), *list(_ROWS)[1:])
-        self._records.append(table)
+        self._steps.append(self.steps)
+        self._records.append(self.latest)
         if loss is not None:
             self.losses[self.steps] = float(loss.detach()) if hasattr(loss, "detach") else float(loss)
         if self._out is not None:
-            write_atomically(self._out / "measures.csv", self.table.write_csv().encode())
+            self.checkpoints.save(self._out)
 
     def _tell(self, event: Event) -> None:
         self.events.append(event)
@@ -273,7 +296,7 @@ def watch(
     every : int, optional
         Make a record every so many steps instead.
     out : path, optional
-        A folder for the record so far, in ``measures.csv``.
+        A folder for the record so far, of which ``nucleate report FOLDER`` makes the page.
     name : str
         What the names of metrics begin with.
     distances : bool
@@ -298,6 +321,11 @@ def watch(
     ...     logger.log(watch_it.step(loss))
     """
     return Watch(model, inputs, every, out=out, name=name, distances=distances, seed=seed)
+
+
+def _at(step: int, found: Inspection) -> pl.DataFrame:
+    """A record's rows as `Checkpoints.table` has them."""
+    return found.table.select(pl.lit(step, pl.Int64).alias("step"), pl.lit(found.name).alias("checkpoint"), pl.all())
 
 
 def is_record(step: int, every: int | None) -> bool:
