@@ -55,8 +55,11 @@ class LinearNetwork(Network):
         """The outputs for the columns of ``x``."""
         product: Any = self.weights[-1]
         constant: Any = 0.0 if self.biases[-1] is None else self.biases[-1]
+        # Which is its slope: an activation may have a value at zero besides.
+        slope = self.activation.slope
         for weight, bias in zip(self.weights[-2::-1], self.biases[-2::-1], strict=True):
-            product = self.activation(product)
+            constant = constant + self.activation.value * product.sum(axis=1)
+            product = slope * product
             constant = constant if bias is None else constant + product @ bias
             product = product @ weight
         outputs: Any = product @ x
@@ -64,7 +67,9 @@ class LinearNetwork(Network):
 
 
 def leading(networks: Sequence[Network], problem: Problem, *, batches: bool = False) -> Leading:
-    """The leading parts in the runs' own dtype: parameters as they are, the activation replaced by its leading part.
+    """The leading parts in the runs' own dtype: parameters as they are, the activation replaced by what leads at zero.
+
+    That is its leading part, and its value at zero where that is not zero.
 
     Where the data are compressed a first-layer bias becomes the last column of the weights and 1 the last input, so
     that every optimizer moves it as it would the bias. With ``batches`` the data that steps are taken on stay as they
@@ -72,11 +77,17 @@ def leading(networks: Sequence[Network], problem: Problem, *, batches: bool = Fa
     """
     own, biases = networks[0].activation, networks[0].biases
     lead = Activation(
-        f"leading part of {own.name}", own.leading, own.multiplicity, own.right, own.left, parity=own.parity
+        f"leading part of {own.name}",
+        own.near_zero,
+        own.multiplicity,
+        own.right,
+        own.left,
+        own.value,
+        parity=own.parity,
     )
     x, y = problem.train.x, problem.train.y
     kind = LinearNetwork if batches and own.slope else Network
-    if problem.loss.is_quadratic and own.slope and not any(bias is not None for bias in biases[1:]):
+    if problem.loss.is_quadratic and own.slope and not networks[0].fits_constants:
         linear = tuple(kind(_with_bias_column(network), (None,) * network.depth, lead) for network in networks)
         inputs = x if biases[0] is None else np.column_stack([x, np.ones(len(x))])
         few, compressed = large_and_small_rows(inputs, y, COMPARED_ROWS), Split(*compress(inputs, y))

@@ -65,6 +65,8 @@ class Batch:
         What is measured of every layer at every evaluation.
     watched : collection of int
         The positions of the runs of which snapshots are kept.
+    weight_decays : sequence of float, optional
+        One for each model; without them nothing decays.
 
     Raises
     ------
@@ -83,21 +85,24 @@ class Batch:
         *,
         measures: Sequence[Measure] = MEASURES,
         watched: Collection[int] = (),
+        weight_decays: Sequence[float] | None = None,
     ) -> None:
-        check_runs(problem, models, learning_rates, settings.optimizer)
+        check_runs(problem, models, learning_rates, settings.optimizer, weight_decays)
         check_batch_size(problem, settings.batch_size)
         self.settings = settings
         self._frame = take_apart(models[0])[1]
+        rule = settings.rule(decays=weight_decays is not None)
         size = None if settings.batch_size == len(problem.train.x) else settings.batch_size
-        self._program = engine.Program(self._frame, problem.loss, settings.optimizer, size)
+        self._program = engine.Program(self._frame, problem.loss, rule, size)
         self._data = engine.place_data(problem.train, problem.validation, dtype_of(models[0]))
-        self._runs = engine.start(self._program, models, learning_rates, seeds, len(problem.train.x))
+        self._runs = engine.start(self._program, models, learning_rates, seeds, len(problem.train.x), weight_decays)
         # In mini-batches no step sees the loss of all rows, so a drop is looked for from the evaluation before.
         self._at_evaluation = [] if size is None else list(self._runs)
         self._inputs, self._rows = problem.train.x, evaluation_rows(problem.train.x)
         self._plateau_loss = plateau_loss(models[0], problem)
         self._measures = check_measures(measures)
         self._learning_rates, self._seeds = list(learning_rates), list(seeds)
+        self._weight_decays = [0.0] * len(models) if weight_decays is None else list(weight_decays)
         self._schedule = evaluation_steps(settings.steps, settings.evaluations)
         self._watched, self._snapshots_at = frozenset(watched), snapshot_evaluations(len(self._schedule))
         self._evaluations = 0
@@ -189,13 +194,13 @@ class Batch:
             if (fallen & (before.drop_steps < 0)).any():
                 program = replace(self._program, watches=True)
                 data = self._data._replace(x_validation=self._data.x, y_validation=self._data.y)
-                known = before._replace(
-                    start_loss=np.asarray(start, before.start_loss.dtype),
-                    loss=np.asarray(rows[-1]["train_loss"], before.loss.dtype),
-                )
-                (watched,) = engine.advance(program, [known], data, [step])
-                found = np.where(fallen & (watched.drop_steps < 0), step, watched.drop_steps)
-                state = self._runs[run] = state._replace(drop_steps=found.astype(np.int32))
+                known: dict[str, Any] = {
+                    "start_loss": np.asarray(start, before.start_loss.dtype),
+                    "loss": np.asarray(rows[-1]["train_loss"], before.loss.dtype),
+                }
+                (watched,) = engine.advance(program, [before._replace(**known)], data, [step])
+                found: Any = np.where(fallen & (watched.drop_steps < 0), step, watched.drop_steps).astype(np.int32)
+                state = self._runs[run] = state._replace(drop_steps=found)
         self._at_evaluation[run] = state
 
     def _record(self, run: int, step: int, reading: engine.Reading) -> None:
@@ -305,6 +310,7 @@ class Batch:
                 },
                 learning_rate=self._learning_rates[run],
                 seed=self._seeds[run],
+                weight_decay=self._weight_decays[run],
                 plateau_loss=self._plateau_loss,
                 notes=tuple(self._notes[run].values()),
                 snapshots=tuple(self._snapshots[run]),

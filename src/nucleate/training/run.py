@@ -30,6 +30,7 @@ class Run:
         For 0.01, 0.1 and 0.3: the first step at which the loss of all training rows had fallen by that share of its
         start; under mini-batches it is looked for where an evaluation finds that it fell, and known to 0.4 %.
     learning_rate, seed : float, int
+    weight_decay : float
     plateau_loss : float or None
         That of the best constant output, where the model may learn one: see `nucleate.observe.stages`.
     notes : tuple of str
@@ -47,6 +48,7 @@ class Run:
     drop_steps: dict[float, int | None]
     learning_rate: float
     seed: int
+    weight_decay: float = 0.0
     plateau_loss: float | None = None
     notes: tuple[str, ...] = ()
     snapshots: tuple[Snapshot, ...] = field(default=(), repr=False)
