@@ -100,6 +100,11 @@ def forecast(
     """
     factor = 1.0
     if is_module(network):
+        if batch_size is not None:
+            raise SpecError(
+                "PyTorch orders the rows of mini-batches itself, so forecasts of modules are of full batches; leave "
+                "out batch_size, or make the module a network by nucleate.from_torch and train it here."
+            )
         setup = read_setup(network, problem, optimizer, learning_rate, loss)
         network, problem, optimizer, learning_rate, decay, factor = (
             getattr(setup, field.name) for field in fields(setup)

@@ -55,8 +55,11 @@ class LinearNetwork(Network):
         """The outputs for the columns of ``x``."""
         product: Any = self.weights[-1]
         constant: Any = 0.0 if self.biases[-1] is None else self.biases[-1]
+        # Which is its slope: an activation may have a value at zero besides.
+        slope = self.activation.slope
         for weight, bias in zip(self.weights[-2::-1], self.biases[-2::-1], strict=True):
-            product = self.activation(product)
+            constant = constant + self.activation.value * product.sum(axis=1)
+            product = slope * product
             constant = constant if bias is None else constant + product @ bias
             product = product @ weight
         outputs: Any = product @ x
@@ -83,8 +86,7 @@ def leading(networks: Sequence[Network], problem: Problem, *, batches: bool = Fa
         parity=own.parity,
     )
     x, y = problem.train.x, problem.train.y
-    # Where it is not zero at zero, the leading part is affine.
-    kind = LinearNetwork if batches and own.slope and not own.value else Network
+    kind = LinearNetwork if batches and own.slope else Network
     if problem.loss.is_quadratic and own.slope and not networks[0].fits_constants:
         linear = tuple(kind(_with_bias_column(network), (None,) * network.depth, lead) for network in networks)
         inputs = x if biases[0] is None else np.column_stack([x, np.ones(len(x))])

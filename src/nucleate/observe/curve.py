@@ -216,14 +216,14 @@ def _left_in_noise(loss: Float[np.ndarray, " t"], plateau_loss: float | None) ->
     error = CERTAIN * noise(loss) * (1 + 2 / len(loss) ** 0.5)
     needed = np.clip((error / (LEFT * min(loss[0], best))) ** 2, 1, here[-1])
     windows = 2 ** np.arange(int(np.log2(needed)) + 1)
-    fallen = []
-    for first, last in ((first, last) for last in windows for first in windows):
+    fallen: list[tuple[int, int, float]] = []
+    for first, last in ((first, last) for last in windows.tolist() for first in windows.tolist()):
         ends = here[here + 1 >= first + last]
         now = (total[ends + 1] - total[ends + 1 - last]) / last
-        level = (1 - LEFT) * min(total[first] / first, best)
+        level = (1 - LEFT) * min(float(total[first]) / first, best)
         below = np.flatnonzero(now <= level - error * (1 / first + 1 / last) ** 0.5)
         if below.size:
-            fallen.append((int(ends[below[0]]), int(last), float(level)))
+            fallen.append((int(ends[below[0]]), last, level))
     if not fallen:
         return None
     end, last, level = min(fallen)

@@ -231,7 +231,8 @@ def _read_through(torch: Any, data: Any) -> tuple[Any, Any]:
         rows = len(dataset)
         if data.batch_size is None or data.batch_size < rows:
             raise SpecError(
-                f"The DataLoader gives batches of {data.batch_size} of {rows} rows, and forecasts are of full batches; "
+                f"The DataLoader gives batches of {data.batch_size} of {rows} rows, in an order that only PyTorch "
+                "knows, and forecasts of modules are of full batches; "
                 f"make it with batch_size={rows}, or give its dataset to forecast training on all rows at once."
             )
     if not hasattr(dataset, "__len__"):

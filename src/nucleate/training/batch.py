@@ -194,13 +194,13 @@ class Batch:
             if (fallen & (before.drop_steps < 0)).any():
                 program = replace(self._program, watches=True)
                 data = self._data._replace(x_validation=self._data.x, y_validation=self._data.y)
-                known = before._replace(
-                    start_loss=np.asarray(start, before.start_loss.dtype),
-                    loss=np.asarray(rows[-1]["train_loss"], before.loss.dtype),
-                )
-                (watched,) = engine.advance(program, [known], data, [step])
-                found = np.where(fallen & (watched.drop_steps < 0), step, watched.drop_steps)
-                state = self._runs[run] = state._replace(drop_steps=found.astype(np.int32))
+                known: dict[str, Any] = {
+                    "start_loss": np.asarray(start, before.start_loss.dtype),
+                    "loss": np.asarray(rows[-1]["train_loss"], before.loss.dtype),
+                }
+                (watched,) = engine.advance(program, [before._replace(**known)], data, [step])
+                found: Any = np.where(fallen & (watched.drop_steps < 0), step, watched.drop_steps).astype(np.int32)
+                state = self._runs[run] = state._replace(drop_steps=found)
         self._at_evaluation[run] = state
 
     def _record(self, run: int, step: int, reading: engine.Reading) -> None:
