@@ -294,9 +294,13 @@ def _targets(network: Network, problem: Problem) -> tuple[Float[np.ndarray, "k d
         rows = spaced_rows(len(x), MOST_ROWS)
         x, y = x[rows], y[rows]
     outputs = np.zeros_like(y)
-    if any(bias is not None for bias in network.biases[1:]):
+    fits_constant = any(bias is not None for bias in network.biases[1:])
+    if fits_constant:
         outputs = np.broadcast_to(problem.loss.constant_outputs(y), y.shape)
     residuals = problem.loss.residual(outputs, y)
+    if fits_constant:
+        # Zero on average, but for a row at a kink, where the slope may be any between two.
+        residuals = residuals - residuals.mean(axis=0)
     if network.activation.slope:
         directions, values = singular_directions(network, x, residuals)
         return directions, values
