@@ -7,6 +7,7 @@ from nucleate._lazy import loader
 if TYPE_CHECKING:
     from nucleate.problems.catalogue import Survey, load_problem, survey
     from nucleate.problems.columns import COLUMNS, lines_of
+    from nucleate.problems.division import AT_RANDOM, Division
     from nucleate.problems.form import FORM_FIELDS, Form
     from nucleate.problems.listing import ProblemInfo, describe_problems, problem_names
     from nucleate.problems.losses import (
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "catalogue": ("Survey", "load_problem", "survey"),
     "columns": ("COLUMNS", "lines_of"),
+    "division": ("AT_RANDOM", "Division"),
     "form": ("FORM_FIELDS", "Form"),
     "listing": ("ProblemInfo", "describe_problems", "problem_names"),
     "losses": (
@@ -82,6 +84,7 @@ _HOMES = {
 
 __all__ = [
     "ACCURACY",
+    "AT_RANDOM",
     "BALANCED_ACCURACY",
     "COLUMNS",
     "COUNTS",
@@ -101,6 +104,7 @@ __all__ = [
     "SOFTMAX",
     "SQUARED",
     "Column",
+    "Division",
     "Domain",
     "Form",
     "Link",
