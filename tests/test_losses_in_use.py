@@ -95,13 +95,6 @@ def test_a_reduction_is_certified_in_the_targets_units_and_its_file_predicts_the
         np.testing.assert_allclose(found, expected[:, 0], rtol=1e-4)
 
 
-def test_a_forecast_is_made_and_training_keeps_it(swept):
-    _, _, path = swept
-    study = nucleate.Study.load(path)
-    both = study.results.join(study.forecasts, on="run").filter(pl.col("in_regime")).drop_nulls("drop_10_percent")
-    assert both.filter(~pl.col("drop_10_percent").is_between("lower_10", "upper_10")).is_empty()
-
-
 @pytest.mark.parametrize(
     ("flags", "says"),
     [

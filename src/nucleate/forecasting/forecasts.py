@@ -402,6 +402,9 @@ def _targets(network: Network, problem: Problem) -> tuple[Float[np.ndarray, "k d
     if network.fits_constants:
         outputs = np.broadcast_to(problem.loss.constant_outputs(y), y.shape)
     residuals = problem.loss.residual(outputs, y)
+    if network.fits_constants:
+        # Zero on average, but for a row at a kink, where the slope may be any between two.
+        residuals = residuals - residuals.mean(axis=0)
     if network.activation.slope:
         directions, values = singular_directions(network, x, residuals)
         return directions, values
