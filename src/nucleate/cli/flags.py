@@ -78,6 +78,11 @@ DATA_FLAGS: dict[str, Any] = {
     "split_seed": _flag(int, "Seed of the train / validation / test split [default: 0]."),
     "validation": _flag(float, "The share of the rows for validation [default: 0.2].", "--validation-fraction"),
     "test": _flag(float, "The share of the rows for the test [default: 0.2].", "--test-fraction"),
+    "validation_file": _flag(str, "A file with your own rows for validation.", "--validation", metavar="FILE"),
+    "test_file": _flag(str, "A file with your own rows for the test.", "--test", metavar="FILE"),
+    "split": _flag(str, "A column that says train, validation or test of each row.", metavar="COLUMN"),
+    "split_by": _flag(str, "A column of groups, each of which is whole in one part.", metavar="COLUMN"),
+    "split_by_time": _flag(str, "A column of time: the last rows are for the test.", metavar="COLUMN"),
 }
 _NETWORK_FLAGS = {
     "hidden": _list(integers, "WIDTHS", "Hidden widths [default: 128,128]."),
@@ -101,11 +106,15 @@ _GRID_FLAGS = {
         for convention in CONVENTIONS
     },
     "lrs": _list(floats, "R,R,...", "Learning rates [default: 0.05]."),
+    "weight_decays": _list(floats, "D,D,...", "Weight decays, each multiplied by the learning rate [default: 0]."),
     "seeds": _flag(int, "How many seeds [default: 1]."),
 }
 _OPTIMIZER_FLAGS = {
-    "optimizer": _flag(str, "gd, momentum or adam [default: gd]."),
+    "optimizer": _flag(str, "gd, momentum, adam or adamw (decoupled weight decay) [default: gd]."),
     "momentum": _flag(float, "For --optimizer momentum [default: 0.9]."),
+    "schedule": _flag(str, "How the learning rate goes on from its peak: constant, cosine or linear."),
+    "warmup": _flag(int, "Steps in which the learning rate rises to its peak [default: 0]."),
+    "clip": _flag(float, "The largest norm of a gradient; longer ones are cut to it."),
 }
 _TRAINING_FLAGS = {
     "steps": _flag(int, "The most steps a run may take [default: 5000]."),
@@ -122,6 +131,7 @@ SCALE_FLAGS: dict[str, Any] = {
 }
 _ONE_RUN_FLAGS = SCALE_FLAGS | {
     "lr": _flag(float, "Learning rate [default: 0.05]."),
+    "weight_decay": _flag(float, "Weight decay, multiplied by the learning rate [default: 0]."),
     "seed": _flag(int, "Seed of the initial parameters [default: 0]."),
 }
 _DATA = {"data": Annotated[str | None, typer.Argument(help=DATA_HELP)]}
@@ -150,7 +160,7 @@ def takes(flags: Mapping[str, Any]) -> Callable[[Callable[..., None]], Callable[
 
         def run(**given: Any) -> None:
             command(
-                {name: given[name] for name in flags if given[name] is not None},
+                _with_own_rows({name: given[name] for name in flags if given[name] is not None}),
                 **{one.name: given[one.name] for one in own},
             )
 
@@ -161,6 +171,35 @@ def takes(flags: Mapping[str, Any]) -> Callable[[Callable[..., None]], Callable[
         return run
 
     return decorate
+
+
+def _with_own_rows(given: dict[str, Any]) -> dict[str, Any]:
+    """The flags, files of one's own rows under the names that Python has for them.
+
+    Raises
+    ------
+    SpecError
+        Where a part is given both a share and a file, or a share in the place of a file.
+    """
+    fields = dict(given)
+    for part in ("validation", "test"):
+        file = fields.pop(f"{part}_file", None)
+        if file is None:
+            continue
+        if part in fields:
+            raise SpecError(f"--{part} gives the rows of a file, and --{part}-fraction a share; give one of them.")
+        if _is_number(file):
+            raise SpecError(f"--{part} is {shown(file)}; it takes a file, and --{part}-fraction a share of the rows.")
+        fields[part] = file
+    return fields
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def spec_from(given: dict[str, Any], *, gains: list[float]) -> "StudySpec":
@@ -175,7 +214,8 @@ def spec_from(given: dict[str, Any], *, gains: list[float]) -> "StudySpec":
 
     fields = dict(given)
     file = fields.pop("spec", None)
-    for field, one in (*((f"{name}s", name) for name in CONVENTIONS), ("lrs", "lr"), ("seeds", "seed")):
+    one_of = {f"{name}s": name for name in CONVENTIONS} | {"lrs": "lr", "weight_decays": "weight_decay"}
+    for field, one in {**one_of, "seeds": "seed"}.items():
         if one in fields:
             fields[field] = [fields.pop(one)]
     momentum = fields.pop("momentum", None)

@@ -79,5 +79,6 @@ _ONE_OF = {
     "gammas": "gamma",
     "fan_in_gammas": "fan_in_gamma",
     "lrs": "lr",
+    "weight_decays": "weight_decay",
     "seeds": "seed",
 }

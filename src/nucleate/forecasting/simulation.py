@@ -28,6 +28,8 @@ class Simulation:
     x, y : arrays of shape (rows, d) and (rows, c)
     learning_rates : sequence of float
         One for each network.
+    weight_decays : sequence of float, optional
+        One for each network, where the program's rule has them.
 
     Attributes
     ----------
@@ -43,11 +45,12 @@ class Simulation:
         x: Float[np.ndarray, "rows d"],
         y: Float[np.ndarray, "rows c"],
         learning_rates: Sequence[float],
+        weight_decays: Sequence[float] | None = None,
     ) -> None:
         data = Split(x, y)
         self._program = program
         self._data = engine.place_data(data, data, networks[0].dtype)
-        self._start = engine.start(program, networks, learning_rates, [0] * len(networks), len(x))
+        self._start = engine.start(program, networks, learning_rates, [0] * len(networks), len(x), weight_decays)
         self._left = self._start
         self.start_loss = self._losses(self._start)
         self.plateau_loss = self.start_loss
@@ -121,6 +124,11 @@ class Simulation:
         for until in points.T:
             runs = engine.advance(self._program, runs, self._data, until.tolist(), push(self._networks(runs)))
             yield self._networks(runs)
+
+    @property
+    def left(self) -> list[Network]:
+        """The networks where `first_descent` left them."""
+        return self._networks(self._left)
 
     def _networks(self, runs: Sequence[engine.RunState]) -> list[Network]:
         return [self._program.frame(run.parameters) for run in runs]

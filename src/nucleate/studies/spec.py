@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
+import polars as pl
 from pydantic import (
     BeforeValidator,
     Field,
@@ -36,8 +37,10 @@ from nucleate.init_scale import CONVENTIONS, Convention, InitScale, PerLayer, re
 from nucleate.observe import MEASURES, Measure
 from nucleate.optimizers import OPTIMIZERS
 from nucleate.problems import FORM_FIELDS, LOSSES, Loss, Problem, get_loss, load_problem
+from nucleate.schedules import SCHEDULES
+from nucleate.studies import tables
 from nucleate.studies.places import SPEC
-from nucleate.training import READING, Settings, spec_error
+from nucleate.training import READING, Settings, spec_error, undecided_decay
 
 _SCALES: dict[Convention, str] = {convention: f"{convention}s" for convention in CONVENTIONS}
 _OF_NETWORKS = ("hidden", "activation", "bias", "dtype")
@@ -122,6 +125,16 @@ def _scale(given: Any, number: ValidatorFunctionWrapHandler) -> float | PerLayer
     return value
 
 
+def _share_or_file(given: Any) -> Any:
+    if isinstance(given, os.PathLike):
+        return os.fspath(given)
+    if isinstance(given, str) and (fault := _path_fault(given)) is not None:
+        raise ValueError(f"{fault}; give another path")
+    if not isinstance(given, str | int | float):
+        raise ValueError("it is a share of the rows, such as 0.2, or the path of a file; for tables make a Problem")
+    return given
+
+
 def _said(check: Any, *given: Any, **options: Any) -> Any:
     """What a check returns; what it refuses is said as pydantic wants to hear it."""
     try:
@@ -162,11 +175,12 @@ AnyScale = Annotated[
     WrapValidator(_scale),
     PlainSerializer(lambda scale: str(scale) if isinstance(scale, PerLayer) else scale),
 ]
+ShareOrFile = Annotated[Annotated[float, Field(gt=0, lt=1)] | str, BeforeValidator(_share_or_file)]
 AnyMeasure = Annotated[InstanceOf[Measure], BeforeValidator(_measure), ByName]
 
 
 class StudySpec(Settings):
-    """A grid of init scales, learning rates and seeds for one architecture on one data set.
+    """A grid of init scales, learning rates, weight decays and seeds for one architecture on one data set.
 
     The names are those of the command line's flags and of a TOML spec; exactly one of ``gains``, ``epsilons``,
     ``gammas`` and ``fan_in_gammas`` is given. The fields of `nucleate.training.Settings` belong to it too. A single
@@ -203,12 +217,19 @@ class StudySpec(Settings):
         The init scales, in one of the conventions of `nucleate.InitScale`. In the place of a number may stand one for
         each layer, ``"1x0.1x1"`` or ``(1, 0.1, 1)``.
     lrs : tuple of float
+        The peaks, where there is a schedule.
+    weight_decays : tuple of float
+        Coupled (added to the gradient, as an L2 penalty is) or, as with ``adamw``, decoupled; see
+        `nucleate.training.Rule`.
     seeds : tuple of int
         A single number N stands for seeds 0 to N-1. A seed draws the initial parameters and orders mini-batches.
     split_seed : int
         Draws the train / validation / test split, the same for all runs.
-    validation, test : float
-        The shares of the rows for these parts.
+    validation, test : float or str
+        The shares of the rows for these parts, or the paths of files that have rows of one's own for them.
+    split, split_by, split_by_time : str or None
+        Columns of one's own file that decide the parts: of each row's part, of its group, of its time, as in
+        `nucleate.problems.Problem.from_table`.
     dtype : {"float32", "float64"}
     measures : tuple of Measure
         What is measured of every layer beside `nucleate.observe.MEASURES`.
@@ -242,10 +263,14 @@ class StudySpec(Settings):
     gammas: tuple[AnyScale, ...] | None = None
     fan_in_gammas: tuple[AnyScale, ...] | None = None
     lrs: tuple[float, ...] = (0.05,)
+    weight_decays: tuple[float, ...] = (0.0,)
     seeds: tuple[int, ...] = (0,)
     split_seed: int = Field(default=0, ge=0, lt=2**63)
-    validation: float = Field(default=0.2, gt=0, lt=1)
-    test: float = Field(default=0.2, gt=0, lt=1)
+    validation: ShareOrFile = 0.2
+    test: ShareOrFile = 0.2
+    split: str | None = None
+    split_by: str | None = None
+    split_by_time: str | None = None
     dtype: Literal["float32", "float64"] = "float32"
     measures: tuple[AnyMeasure, ...] = ()
 
@@ -257,7 +282,7 @@ class StudySpec(Settings):
             raise ValueError(f"{fault}; give another path")
         return given
 
-    @field_validator("hidden", *_SCALES.values(), "lrs", mode="before")
+    @field_validator("hidden", *_SCALES.values(), "lrs", "weight_decays", mode="before")
     @classmethod
     def _one_number(cls, given: Any) -> Any:
         return (given,) if isinstance(given, (int, float, PerLayer)) else given
@@ -281,7 +306,7 @@ class StudySpec(Settings):
             return tuple(range(given))
         return given
 
-    @field_validator("hidden", *_SCALES.values(), "lrs", "seeds")
+    @field_validator("hidden", *_SCALES.values(), "lrs", "weight_decays", "seeds")
     @classmethod
     def _some_and_no_doubles(cls, given: Any) -> Any:
         if given is not None and not given:
@@ -295,7 +320,7 @@ class StudySpec(Settings):
             raise ValueError("every width must be from 1 to 2147483647")
         return given
 
-    @field_validator(*_SCALES.values(), "lrs", "seeds")
+    @field_validator(*_SCALES.values(), "lrs", "weight_decays", "seeds")
     @classmethod
     def _distinct(cls, given: Any) -> Any:
         # The same number for each layer is that number.
@@ -318,6 +343,13 @@ class StudySpec(Settings):
             raise ValueError("learning rates must be positive and below 1e6")
         return given
 
+    @field_validator("weight_decays")
+    @classmethod
+    def _no_growth(cls, given: tuple[float, ...]) -> tuple[float, ...]:
+        if not all(0 <= decay < 1e6 for decay in given):
+            raise ValueError("a weight decay must be 0 or more, and below 1e6")
+        return given
+
     @field_validator("measures")
     @classmethod
     def _more_measures(cls, given: tuple[Measure, ...]) -> tuple[Measure, ...]:
@@ -334,6 +366,12 @@ class StudySpec(Settings):
             raise ValueError(
                 f"the model {_name(self.model)!r} makes its own architecture; leave out {name_parameter(given[0])}"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _decay_of_known_size(self) -> Self:
+        if self.optimizer.decoupled and "weight_decays" not in self.model_fields_set:
+            raise ValueError(undecided_decay(self.optimizer))
         return self
 
     @model_validator(mode="after")
@@ -386,6 +424,23 @@ class StudySpec(Settings):
         return read_value(held) if isinstance(held, str) else held
 
     @property
+    def axes(self) -> dict[str, tuple[float | str, ...]]:
+        """What a cell of the grid is told by, seeds apart: the tables' columns, and their values there."""
+        several = {tables.WEIGHT_DECAY: self.weight_decays} if len(self.weight_decays) > 1 else {}
+        return {self.convention: tuple(map(self.in_tables, self.scales)), tables.LR: self.lrs, **several}
+
+    @property
+    def axis_types(self) -> dict[str, pl.DataType]:
+        """The types of those columns: an init scale with a number for each layer is a text."""
+        by_number = dict.fromkeys(self.axes, pl.Float64())
+        return by_number | {self.convention: pl.String() if self.has_scales_by_layer else pl.Float64()}
+
+    @property
+    def decays(self) -> bool:
+        """Whether weight decay is a part of how the study's runs step."""
+        return self.weight_decays != (0.0,)
+
+    @property
     def settings(self) -> Settings:
         """The part that training reads."""
         return Settings(**{name: getattr(self, name) for name in Settings.model_fields})
@@ -412,7 +467,9 @@ class StudySpec(Settings):
             own[f"loss {loss.name!r}"] = (loss.value, loss.is_quadratic, loss.best_constant, of_link, of_metric)
         known = OPTIMIZERS.get(optimizer.name)
         if optimizer.make is not None and (known is None or known.make is not optimizer.make):
-            own[f"optimizer {optimizer.name!r}"] = (optimizer.make,)
+            own[f"optimizer {optimizer.name!r}"] = (optimizer.make, *(["decoupled"] if optimizer.decoupled else []))
+        if self.schedule.make is not None and SCHEDULES.get(self.schedule.name) != self.schedule:
+            own[f"schedule {self.schedule.name!r}"] = (self.schedule.make,)
         if self.model is None and not activation.is_built_in and not isinstance(activation.function, NameOnly):
             leading = (activation.multiplicity, activation.right, activation.left, activation.value, activation.parity)
             own[f"activation {activation.name!r}"] = (activation.function, leading)
@@ -505,6 +562,9 @@ class StudySpec(Settings):
             split_seed=self.split_seed,
             validation=self.validation,
             test=self.test,
+            split=self.split,
+            split_by=self.split_by,
+            split_by_time=self.split_by_time,
             without=self.without,
             drop_missing=self.drop_missing,
             impute=self.impute,

@@ -257,7 +257,7 @@ def _checked(
             f"Inputs {inputs.shape} and residuals {outputs.shape} given; expected (n, {d}) and (n, {c})."
         )
     offset = np.abs(outputs.mean(axis=0)).max()
-    if network.fits_constants and offset > 1e-9 * np.abs(outputs).max():
+    if network.fits_constants and offset > 1e-6 * np.abs(outputs).max():
         what = (
             "a bias beyond its first layer"
             if network.activation.value == 0
