@@ -118,6 +118,8 @@ def forecast_chunk(plan: Plan, chunk: Chunk, problem: Problem) -> pl.DataFrame |
     spec = plan.spec
     if spec.batch_size is not None:
         return "Forecasts are of full-batch training, and these runs take mini-batches."
+    if spec.dropout:
+        return "Forecasts are of training without dropout, and these runs have it."
     try:
         forecasts = forecast_runs(plan, chunk.runs, problem, horizon=spec.steps)
     except SpecError as error:

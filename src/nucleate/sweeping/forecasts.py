@@ -63,10 +63,13 @@ def forecast_study(
     Raises
     ------
     SpecError
-        For mini-batches, since the theory is of the full gradient; and as `nucleate.forecast_many`.
+        For mini-batches and dropout, since the theory is of the full gradient of all neurons; and as
+        `nucleate.forecast_many`.
     """
     if spec.batch_size is not None:
         raise SpecError("Forecasts are of full-batch training; leave out the batch size.")
+    if spec.dropout:
+        raise SpecError("Forecasts are of training without dropout; leave out the dropout.")
     plan = Plan(spec)
     forecasts = forecast_runs(plan, plan.runs, problem, horizon=horizon, budget=horizon if budget is None else budget)
     return list(zip(plan.runs, forecasts, strict=True))

@@ -202,6 +202,8 @@ def outlooks(study: Study | str | Path) -> tuple[Outlook, ...]:
 def _unforecast(spec: StudySpec) -> str | None:
     if spec.batch_size is not None:
         return "Forecasts are of full-batch training, and these runs took mini-batches."
+    if spec.dropout:
+        return "Forecasts are of training without dropout, and these runs had it."
     if not spec.schedule.is_constant:
         return (
             f"Under the schedule {spec.schedule.name!r} a plateau's end depends on how many steps are asked for; the "
