@@ -21,7 +21,7 @@ from safetensors.numpy import save
 from nucleate._files import parse_tensors, read_sealed, seal_tensors, why_unreadable, write_atomically
 from nucleate.devices import in_float64, on_host
 from nucleate.errors import ArchitectureError
-from nucleate.network import Network
+from nucleate.network import Drop, Network
 
 _FORMAT = "nucleate model 1"
 
@@ -87,9 +87,12 @@ def dtype_of(model: Any) -> str:
     return str(next(leaf.dtype for leaf in jax.tree.leaves(model) if eqx.is_inexact_array(leaf)))
 
 
-def outputs_of_columns(model: Any, x: Float[Array, "d n"]) -> Float[Array, "c n"]:
-    """The outputs for the columns of ``x``, for compiled code: the layout in which networks are fastest."""
-    return model.on_columns(x) if isinstance(model, Network) else model(x.T).T
+def outputs_of_columns(model: Any, x: Float[Array, "d n"], drop: Drop | None = None) -> Float[Array, "c n"]:
+    """The outputs for the columns of ``x``, for compiled code: the layout in which networks are fastest.
+
+    ``drop`` is for networks alone, see `Network.on_columns`.
+    """
+    return model.on_columns(x, drop) if isinstance(model, Network) else model(x.T).T
 
 
 @in_float64

@@ -3,7 +3,7 @@
 import itertools
 import json
 import operator
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from os import PathLike
@@ -28,6 +28,8 @@ from nucleate.init_scale import InitScale
 _FORMAT = "nucleate network 1"
 _BLOCK = 4096
 T = TypeVar("T")
+Drop = Callable[[int, Float[Array, "m n"]], Float[Array, "m n"]]
+"""Of a hidden layer's place, from 0, and what leaves it: what of it goes on."""
 
 
 @partial(jax.tree_util.register_dataclass, data_fields=["weights", "biases"], meta_fields=["activation"])
@@ -184,9 +186,16 @@ class Network:
         return _outputs(self, x.astype(self.dtype))
 
     @in_float64
-    def on_columns(self, x: Float[Array, "d n"]) -> Float[Array, "c n"]:
-        """The outputs for the columns of ``x``: the layout in which training is fastest."""
-        return self._affine(self.depth - 1, self.activation(self.pre_activations(x)[-1]))
+    def on_columns(self, x: Float[Array, "d n"], drop: Drop | None = None) -> Float[Array, "c n"]:
+        """The outputs for the columns of ``x``: the layout in which training is fastest.
+
+        In training with dropout, ``drop`` of a hidden layer's place, from 0, and what leaves it is what goes on.
+        """
+        signal = x
+        for layer in range(self.depth - 1):
+            signal = self.activation(self._affine(layer, signal))
+            signal = signal if drop is None else drop(layer, signal)
+        return self._affine(self.depth - 1, signal)
 
     @in_float64
     def pre_activations(self, x: Float[Array, "d n"]) -> tuple[Float[Array, "m n"], ...]:

@@ -41,6 +41,7 @@ TINY = {
         "dtype": "float64",
     },
     "generalization": {"width": 4, "seeds": 2, "steps": 20, "learning_rate": 0.05},
+    "dropout": {"width": 4, "seeds": 1, "steps": 20, "learning_rate": 0.1, "dropout": 0.5},
 }
 
 

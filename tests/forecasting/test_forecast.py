@@ -46,7 +46,7 @@ CASES = [
     ("diabetes", 0.01, 0.1, {"activation": "gelu"}),
     ("diabetes", 0.01, 0.1, {"activation": "sigmoid"}),
     ("wine", 0.003, 0.1, {"activation": "softplus", "hidden": (40,)}),
-    ("wine", 0.003, 0.1, {"activation": "selu"}),
+    ("diabetes", 0.001, 0.01, {"activation": "selu", "hidden": (40,)}),
     ("diabetes", 0.001, 0.1, {"hidden": (40,)}),
     ("diabetes", 0.01, 0.1, {"hidden": (40, 40, 40)}),
     ("linnerud", 0.01, 0.1, {}),

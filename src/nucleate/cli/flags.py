@@ -120,6 +120,7 @@ _BATCH_SIZE = {"batch_size": _flag(int, "Rows a step; all of them where not give
 _TRAINING_FLAGS = {
     "steps": _flag(int, "The most steps a run may take [default: 5000]."),
     **_BATCH_SIZE,
+    "dropout": _flag(float, "The chance at which a hidden neuron is left out of a step [default: 0]."),
     "evaluations": _flag(int, "About how many times a run is evaluated [default: 80]."),
     "early_stopping": _flag(
         bool, "End a run when validation has long got no better.", "--early-stopping/--no-early-stopping"

@@ -7,6 +7,7 @@ from nucleate.errors import SpecError
 from nucleate.experiments import (
     blow_up,
     condition,
+    dropout,
     escape_law,
     generalization,
     low_rank,
@@ -28,6 +29,7 @@ EXPERIMENTS: tuple[Experiment[Any], ...] = (
     escape_law.EXPERIMENT,
     phase_diagram.EXPERIMENT,
     generalization.EXPERIMENT,
+    dropout.EXPERIMENT,
 )
 
 

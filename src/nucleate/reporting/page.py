@@ -103,7 +103,9 @@ def _settings(study: Study) -> dict[str, str]:
     spec, labels = study.spec, study.preprocessing is not None and study.preprocessing.labels
     settings = spec.model_dump() | {"loss": (spec.loss or (CROSS_ENTROPY if labels else SQUARED)).name}
     # Of those that come with a default that changes nothing, what is given.
-    rare = {name for name in ("weight_decays", "schedule", "warmup") if getattr(spec, name) == _default(name)}
+    rare = {
+        name for name in ("weight_decays", "schedule", "warmup", "dropout") if getattr(spec, name) == _default(name)
+    }
     given = {name for name in settings if name == "loss" or getattr(spec, name) not in (None, ())} - rare
     return {name: sentences.say_setting(value) for name, value in settings.items() if name in given}
 

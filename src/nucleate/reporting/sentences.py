@@ -549,6 +549,9 @@ def about(study: Study, texts: Texts) -> list[str]:
             "decays": len(spec.weight_decays),
             "decay_list": ", ".join(f"{decay:g}" for decay in spec.weight_decays),
         }
+    if spec.dropout:
+        keys.append("dropout")
+        fields |= {"dropout": f"{spec.dropout:g}"}
     return [*(asked[key].format(**fields) for key in (*keys, "rows")), *_of_split(study.division, texts)]
 
 

@@ -362,6 +362,11 @@ class StudySpec(Settings):
     @model_validator(mode="after")
     def _one_architecture(self) -> Self:
         given = [name for name in _OF_NETWORKS if name in self.model_fields_set]
+        if self.model is not None and self.dropout:
+            raise ValueError(
+                f"{name_parameter('dropout')} is {self.dropout:g}, but it drops hidden neurons of fully connected "
+                f"networks, and the model {_name(self.model)!r} has to drop by itself; leave it out"
+            )
         if self.model is not None and given:
             raise ValueError(
                 f"the model {_name(self.model)!r} makes its own architecture; leave out {name_parameter(given[0])}"

@@ -116,6 +116,8 @@ def forecast_chunk(plan: Plan, chunk: Chunk, problem: Problem) -> pl.DataFrame |
         The chunk's rows of the table of forecasts, or the sentence that says why there can be none.
     """
     spec = plan.spec
+    if spec.dropout:
+        return "Forecasts are of training without dropout, and these runs have it."
     try:
         forecasts = forecast_runs(plan, chunk.runs, problem, horizon=spec.steps)
     except SpecError as error:

@@ -63,8 +63,10 @@ def forecast_study(
     Raises
     ------
     SpecError
-        As `nucleate.forecast_many`.
+        For dropout, since the theory is of the gradient of all neurons; and as `nucleate.forecast_many`.
     """
+    if spec.dropout:
+        raise SpecError("Forecasts are of training without dropout; leave out the dropout.")
     plan = Plan(spec)
     forecasts = forecast_runs(plan, plan.runs, problem, horizon=horizon, budget=horizon if budget is None else budget)
     return list(zip(plan.runs, forecasts, strict=True))

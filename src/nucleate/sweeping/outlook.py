@@ -200,6 +200,8 @@ def outlooks(study: Study | str | Path) -> tuple[Outlook, ...]:
 
 
 def _unforecast(spec: StudySpec) -> str | None:
+    if spec.dropout:
+        return "Forecasts are of training without dropout, and these runs had it."
     if not spec.schedule.is_constant:
         return (
             f"Under the schedule {spec.schedule.name!r} a plateau's end depends on how many steps are asked for; the "

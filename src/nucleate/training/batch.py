@@ -32,7 +32,7 @@ from nucleate.observe import (
 )
 from nucleate.problems import Problem
 from nucleate.training import engine
-from nucleate.training.checks import check_batch_size, check_runs
+from nucleate.training.checks import check_batch_size, check_dropout, check_runs
 from nucleate.training.run import Run
 from nucleate.training.settings import SNAPSHOTS, Settings, evaluation_steps, snapshot_evaluations
 from nucleate.training.stopping import (
@@ -59,7 +59,7 @@ class Batch:
     models : sequence of models
         Of one architecture and dtype; each run's start.
     learning_rates, seeds : sequences of float and int
-        One for each model; the seed orders the rows where ``batch_size`` is set.
+        One for each model; the seed orders the rows where ``batch_size`` is set, and says what ``dropout`` drops.
     settings : Settings
     measures : sequence of Measure
         What is measured of every layer at every evaluation.
@@ -89,11 +89,12 @@ class Batch:
     ) -> None:
         check_runs(problem, models, learning_rates, settings.optimizer, weight_decays)
         check_batch_size(problem, settings.batch_size)
+        check_dropout(models, settings.dropout)
         self.settings = settings
         self._frame = take_apart(models[0])[1]
         size = None if settings.batch_size == len(problem.train.x) else settings.batch_size
         rule = settings.rule(decays=weight_decays is not None)
-        self._program = engine.Program(self._frame, problem.loss, rule, size)
+        self._program = engine.Program(self._frame, problem.loss, rule, size, settings.dropout)
         self._data = engine.place_data(problem.train, problem.validation, dtype_of(models[0]))
         self._runs = engine.start(self._program, models, learning_rates, seeds, len(problem.train.x), weight_decays)
         # In mini-batches no step sees the loss of all rows, so a drop is looked for from the evaluation before.

@@ -178,6 +178,26 @@ def check_seeds(models: Sequence[Any], seeds: Sequence[int] | None) -> Sequence[
     return seeds
 
 
+def check_dropout(models: Sequence[Any], dropout: float) -> None:
+    """Refuse dropout in models of which it is not known what their hidden neurons are.
+
+    Parameters
+    ----------
+    models : sequence of model
+    dropout : float
+
+    Raises
+    ------
+    SpecError
+        With the kind of model.
+    """
+    if dropout and not isinstance(models[0], Network):
+        raise SpecError(
+            f"Dropout is of the hidden layers of a nucleate.Network; a {type(models[0]).__name__} has to drop by "
+            "itself, so leave out the dropout."
+        )
+
+
 def _memory_needed(model: Any, runs: int, rows: int) -> list[tuple[str, float, float]]:
     """Of each memory its name, the bytes needed, from below, and those it has.
 

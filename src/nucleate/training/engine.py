@@ -14,10 +14,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.extend.random import threefry_2x32
 from jaxtyping import Array, Bool, Float, Int, Shaped
 
 from nucleate.devices import float64, for_each, in_float64
 from nucleate.models import Frame, dtype_of, outputs_of_columns, take_apart
+from nucleate.network import Drop
 from nucleate.problems import Loss, Split
 from nucleate.training.rule import Rule
 
@@ -83,6 +85,8 @@ class Program:
     loss : Loss
     rule : Rule
     batch_size : int or None
+    dropout : float
+        The chance at which a hidden neuron is left out of a step, for each row anew.
     watches : bool
         Whether the loss that runs note is that of the validation rows, instead of that of the rows of the step.
     """
@@ -91,11 +95,14 @@ class Program:
     loss: Loss
     rule: Rule
     batch_size: int | None = None
+    dropout: float = 0.0
     watches: bool = False
 
-    def cost(self, parameters: Any, x: Float[Array, "d n"], y: Float[Array, "n c"]) -> Float[Array, ""]:
-        """The mean loss on the columns of ``x``."""
-        return jnp.mean(self.loss.rows(outputs_of_columns(self.frame(parameters), x).T, y))
+    def cost(
+        self, parameters: Any, x: Float[Array, "d n"], y: Float[Array, "n c"], drop: Drop | None = None
+    ) -> Float[Array, ""]:
+        """The mean loss on the columns of ``x``; without ``drop`` no neuron is left out."""
+        return jnp.mean(self.loss.rows(outputs_of_columns(self.frame(parameters), x, drop).T, y))
 
 
 def place_data(train: Split, validation: Split, dtype: str) -> Data:
@@ -113,7 +120,7 @@ def start(
     n: int,
     weight_decays: Sequence[float] | None = None,
 ) -> list[RunState]:
-    """The runs before their first step; the seed orders the n rows where there are mini-batches.
+    """The runs before their first step; the seed orders the n rows where there are mini-batches, and drops neurons.
 
     There are weight decays, one for each run, where the program's rule has them.
     """
@@ -189,7 +196,11 @@ def _advance(item: tuple[RunState, Int[Array, ""], Any], program: Program, data:
 
     def one_step(run: RunState) -> RunState:
         order, x, y = _batch(program, run, data)
-        loss, gradient = jax.value_and_grad(program.cost)(run.parameters, x, y)
+        drop = partial(drop_neurons, program.dropout, run) if program.dropout else None
+        loss, gradient = jax.value_and_grad(program.cost)(run.parameters, x, y, drop)
+        if drop is not None:
+            # Falls and divergence are of the network as it is evaluated, without dropout.
+            loss = program.cost(run.parameters, x, y)
         if push is not None:
             grown = jnp.where(first > 0, (size(run.parameters) if program.watches else _norm(gradient)) / first, 0.0)
             gradient = jax.tree.map(lambda g, more: g + (grown * more).astype(g.dtype), gradient, push)
@@ -234,6 +245,15 @@ def _batch(
     )
     rows = jax.lax.dynamic_slice_in_dim(order, position * size, size)
     return order, data.x[:, rows], data.y[rows]
+
+
+def drop_neurons(chance: float, run: RunState, layer: int, signal: Float[Array, "m n"]) -> Float[Array, "m n"]:
+    """Inverted dropout: what is kept makes up for what is not. The bits depend on seed, step, layer and place alone."""
+    # The order of the rows has keys below 2^31.
+    place = jnp.stack([run.step.astype(jnp.uint32), jnp.uint32(2**31 + layer)])
+    bits = threefry_2x32(threefry_2x32(run.key, place), jnp.arange(signal.size, dtype=jnp.uint32))
+    kept = bits.reshape(signal.shape) >= jnp.uint32(min(round(chance * 2**32), 2**32 - 1))
+    return jnp.where(kept, signal / (1 - chance), 0)
 
 
 @partial(jax.jit, static_argnames="program")

@@ -47,7 +47,7 @@ def train_many(
         Where to compute; by default where JAX does.
     **settings
         The fields of `Settings`: ``optimizer``, ``schedule``, ``warmup``, ``clip``, ``steps``, ``batch_size``,
-        ``evaluations``, ``early_stopping``.
+        ``dropout``, ``evaluations``, ``early_stopping``.
 
     Returns
     -------
@@ -103,7 +103,7 @@ def train(
     weight_decay : float, optional
         ``adamw`` asks for one; of the other optimizers nothing decays without it.
     seed : int
-        Of the order of the rows, where there are mini-batches.
+        Of the order of the rows, where there are mini-batches, and of what dropout drops.
     measures : sequence of Measure
         What is measured of every layer at every evaluation.
     on_evaluation : callable, optional
@@ -112,7 +112,7 @@ def train(
         Where to compute; by default where JAX does.
     **settings
         The fields of `Settings`: ``optimizer``, ``schedule``, ``warmup``, ``clip``, ``steps``, ``batch_size``,
-        ``evaluations``, ``early_stopping``.
+        ``dropout``, ``evaluations``, ``early_stopping``.
 
     Returns
     -------

@@ -72,6 +72,9 @@ class Settings(BaseModel):
         The largest norm of the gradient, over all parameters; None clips nothing.
     batch_size : int or None
         Rows a step; None takes all of them.
+    dropout : float
+        The chance at which a hidden neuron is left out of a step, for each row anew; what is kept is made larger by as
+        much (inverted dropout). Losses, measures and results are of the network without it.
     evaluations : int
         About how many times a run is evaluated.
     early_stopping : bool
@@ -86,6 +89,7 @@ class Settings(BaseModel):
     warmup: int = Field(default=0, ge=0)
     clip: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     batch_size: int | None = Field(default=None, ge=1, lt=2**31)
+    dropout: float = Field(default=0.0, ge=0, lt=1)
     evaluations: int = Field(default=80, ge=4, le=100_000)
     early_stopping: bool = False
 
