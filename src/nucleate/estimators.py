@@ -19,7 +19,7 @@ from nucleate.models import outputs_of
 from nucleate.network import Network
 from nucleate.observe import evaluation_rows, layers_of
 from nucleate.optimizers import Optimizer
-from nucleate.problems import CROSS_ENTROPY, SQUARED, Loss, Problem, Sizes, split_rows
+from nucleate.problems import AT_RANDOM, CROSS_ENTROPY, SQUARED, Loss, Problem, Sizes, split_rows
 from nucleate.reduction import FEWEST_ROWS, check_tolerance
 from nucleate.reduction import reduce as reduce_network
 from nucleate.schedules import Factor, Schedule
@@ -118,7 +118,7 @@ class _Condensed(BaseEstimator):
         rows = split_rows(sizes, seed, y if self._loss.link.target_kind == "categorical" else None)
         # What has no rows of its own takes those of training; without rows to certify on nothing is reduced.
         parts = [table[part if len(part) else rows.train] for part in rows]
-        return Problem.from_parts(*parts, target=targets, loss=self._loss, name=type(self).__name__)
+        return Problem.from_parts(*parts, target=targets, loss=self._loss, name=type(self).__name__, division=AT_RANDOM)
 
     def _train(self, problem: Problem, scales: Sequence[InitScale], seed: int) -> list[Run]:
         networks = [

@@ -26,9 +26,18 @@ from .asking import ask, refusal
         ("sweep sine-5d --seeds 0", "--seeds is 0, but the number of seeds must be from 1 to 100000."),
         (
             "sweep sine-5d --gains 1 --gammas 2",
-            "Give exactly one of --gains, --epsilons and --gammas; there is --gains",
+            "Give exactly one of --gains, --epsilons, --gammas and --fan-in-gammas; there is --gains",
         ),
-        ("train sine-5d --gain 1 --gamma 2", "Give exactly one of --gain, --epsilon and --gamma; there is --gain and"),
+        (
+            "train sine-5d --gain 1 --gamma 2",
+            "Give exactly one of --gain, --epsilon, --gamma and --fan-in-gamma; there is --gain and",
+        ),
+        ("train sine-5d --gain 1x0.1", "The init scale gain 1x0.1 has 2 numbers, and the network 3 layers, the output"),
+        (
+            "train sine-5d --gain 1x",
+            "--gain is '1x'; it must be a number, or one for each layer with x between, such as",
+        ),
+        ("sweep sine-5d --gains 1,1x1x1", "--gains is [1.0, '1x1x1'], but no value may stand there twice; leave the"),
         ("train sine-5d --hidden 8,,8", "--hidden is '8,,8'; it must be a list of whole numbers such as 128,128."),
         ("train sine-5d --bias al", "--bias is 'al'; it must be 'none', 'first' or 'all'; did you mean 'all'?"),
         (

@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nucleate._wording import UNSAFE, for_whom, listed, plain
+from nucleate.init_scale import PerLayer
 
 if TYPE_CHECKING:
     import polars as pl
 
     from nucleate.baselines import Baseline, Comparison
+    from nucleate.conversion import ScaleConversion
     from nucleate.experiments import Experiment, Verdict
     from nucleate.forecasting import Forecast
     from nucleate.problems import Problem
@@ -322,6 +324,24 @@ def _print_recommendation(spec: "StudySpec", recommendation: "Recommendation | N
         )
 
 
+def print_conversion(conversion: "ScaleConversion") -> None:
+    """A row a layer with its number in each convention, and the flag that makes the same start in each."""
+    from nucleate.errors import ArchitectureError
+
+    content = conversion.to_json()
+    columns = list(content["layers"][0])
+    _print_table("", columns, [[_say(row[column]) for column in columns] for row in content["layers"]])
+    for convention, one in content["one_number"].items():
+        flag = f"--{convention.replace('_', '-')}"
+        try:
+            scale = conversion.to(convention)
+        except ArchitectureError as error:
+            say(f"{flag}: {error}")
+            continue
+        several = "" if one is not None else "  (no one number: the layers differ)"
+        say(f"{flag} {scale.name}{several}")
+
+
 def print_experiments(experiments: Iterable["Experiment[Any]"]) -> None:
     """What can be reproduced."""
     for one in experiments:
@@ -375,6 +395,8 @@ def _say(value: Any) -> str:
 def _finite(content: Any) -> Any:
     if isinstance(content, Mapping):
         return {name: _finite(value) for name, value in content.items()}
+    if isinstance(content, PerLayer):
+        return str(content)
     if isinstance(content, (list, tuple)):
         return [_finite(value) for value in content]
     return None if isinstance(content, float) and not math.isfinite(content) else content

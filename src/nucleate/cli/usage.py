@@ -77,6 +77,7 @@ _ONE_OF = {
     "gains": "gain",
     "epsilons": "epsilon",
     "gammas": "gamma",
+    "fan_in_gammas": "fan_in_gamma",
     "lrs": "lr",
     "weight_decays": "weight_decay",
     "seeds": "seed",

@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -47,8 +48,8 @@ def loss_by_scale(study: Study) -> Figure:
     figure, axes = panels(len(beside), width=2.1, height=2.3, beside=0.9, sharey=True)
     by_scale = colors(len(spec.scales))
     for panel, others in zip(axes, beside, strict=True):
-        for scale, color in zip(sorted(spec.scales), by_scale, strict=True):
-            cell = curves.filter(*_are(others), pl.col(spec.convention) == scale)
+        for scale, color in zip(spec.ordered_scales, by_scale, strict=True):
+            cell = curves.filter(*_are(others), pl.col(spec.convention) == spec.in_tables(scale))
             for _, run in cell.group_by("run", maintain_order=True):
                 panel.plot(run["step"] + 1, run["train_loss"], color=color, lw=0.5, alpha=0.5)
             median = cell.group_by("step").agg(pl.col("train_loss").median()).sort("step")
@@ -106,7 +107,7 @@ def cosine_heat_maps(study: Study, lr: float | None = None, weight_decay: float 
             order = leading_order(cosine)
             image = panel.imshow(cosine[np.ix_(order, order)], vmin=-1, vmax=1, cmap="RdBu_r", interpolation="nearest")
             panel.set(xticks=[], yticks=[], title=title)
-        row[0].set_ylabel(f"{spec.convention} {run[spec.convention]:g}", fontsize="medium")
+        row[0].set_ylabel(f"{spec.convention} {spec.from_tables(run[spec.convention]):g}", fontsize="medium")
     figure.colorbar(image, ax=axes, label="cosine similarity", shrink=0.7)
     figure.suptitle(f"Neurons' input directions, {_named(chosen)}, seed {spec.seeds[0]}")
     return figure
@@ -138,7 +139,7 @@ def phase_map(study: Study) -> Figure:
     summary = summarize(study)
     upright = tables.WEIGHT_DECAY if tables.WEIGHT_DECAY in spec.axes else tables.LR
     below = _others(study, spec.convention, upright)
-    scales, values = sorted(spec.scales), sorted(spec.axes[upright])
+    scales, values = spec.ordered_scales, sorted(spec.axes[upright])
     figure = Figure(
         figsize=(0.6 + 0.48 * len(scales) * len(layers) + 0.7, 0.55 + len(below) * (0.35 + 0.35 * len(values))),
         layout="constrained",
@@ -148,7 +149,7 @@ def phase_map(study: Study) -> Figure:
     for (others, layer), panel in zip(itertools.product(below, layers), grid.flat, strict=True):
         counts = np.full((len(values), len(scales)), np.nan)
         for cell in summary.filter(*_are(others)).iter_rows(named=True):
-            row, column = values.index(cell[upright]), scales.index(cell[spec.convention])
+            row, column = values.index(cell[upright]), scales.index(spec.from_tables(cell[spec.convention]))
             value = cell[tables.fewest_effective_neurons(layer)]
             if value is None:
                 panel.add_patch(_hatched(row, column))
@@ -196,7 +197,7 @@ def _best(study: Study, given: Mapping[str, float]) -> dict[str, float]:
 _AXIS_NAMES = {tables.LR: "learning rate", tables.WEIGHT_DECAY: "weight decay"}
 
 
-def _others(study: Study, *axes: str) -> list[dict[str, float]]:
+def _others(study: Study, *axes: str) -> list[dict[str, Any]]:
     """Every combination of the values on the grid's other axes."""
     others = {axis: values for axis, values in study.spec.axes.items() if axis not in axes}
     return [dict(zip(others, values, strict=True)) for values in itertools.product(*others.values())]

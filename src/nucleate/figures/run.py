@@ -161,5 +161,6 @@ def _chosen(study: Study, run: int | None) -> tuple[int, str]:
         raise StudyError(f"{study.path} has no finished run {run}; its runs are 0 to {study.planned - 1}.")
     cell = row.row(0, named=True)
     convention = study.spec.convention
+    scale = study.spec.from_tables(cell[convention])
     decay = f", weight decay {cell[tables.WEIGHT_DECAY]:g}" if tables.WEIGHT_DECAY in cell else ""
-    return run, f"{convention} {cell[convention]:g}, learning rate {cell['lr']:g}{decay}, seed {cell['seed']}"
+    return run, f"{convention} {scale:g}, learning rate {cell['lr']:g}{decay}, seed {cell['seed']}"

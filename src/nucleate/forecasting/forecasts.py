@@ -1,7 +1,7 @@
 """The verb: when the plateau will end, which way the neurons will turn, and whether to believe it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -28,6 +28,7 @@ from nucleate.network import Network
 from nucleate.observe import alignment, neurons
 from nucleate.optimizers import GD, Optimizer
 from nucleate.problems import Problem
+from nucleate.pytorch import is_module, read_setup
 from nucleate.schedules import CONSTANT, Factor, Schedule
 from nucleate.theory import shrinks_for_ever, singular_directions, target_directions
 from nucleate.training import Rule, check_runs, engine, make_settings
@@ -38,11 +39,12 @@ CONDENSED = 0.9
 
 
 def forecast(
-    network: Network,
-    problem: Problem,
-    optimizer: Optimizer | str = GD,
+    network: Any,
+    problem: Any,
+    optimizer: Any = GD,
     learning_rate: float = 0.05,
     *,
+    loss: Any = None,
     weight_decay: float | None = None,
     schedule: Schedule | str | Factor = CONSTANT,
     warmup: int = 0,
@@ -55,12 +57,17 @@ def forecast(
 
     Parameters
     ----------
-    network : Network
-        The run's start.
+    network : Network or torch.nn.Module
+        The run's start. A module of PyTorch's must be a fully connected network, as `nucleate.from_torch` takes it.
     problem : Problem
+        For a module also a pair of arrays or tensors, a Dataset or a DataLoader, whose rows are taken as they are.
     optimizer : Optimizer or str
-    learning_rate, weight_decay : float
-    schedule, warmup, clip
+        For a module also its `torch.optim.Optimizer`, SGD, Adam or AdamW, with the settings that this has.
+    learning_rate : float
+    loss : torch loss or Loss, optional
+        That a module is trained on: MSELoss, CrossEntropyLoss or BCEWithLogitsLoss of PyTorch's, in whose terms losses
+        are then given; by default the problem's, or half the squared error.
+    weight_decay, schedule, warmup, clip
         As of `nucleate.train`.
     horizon, budget : int
         As in `forecast_many`.
@@ -85,6 +92,17 @@ def forecast(
     >>> print(expected.drop_steps[0.1], expected.in_regime)
     109 [106, 110] True
     """
+    factor = 1.0
+    if is_module(network):
+        setup = read_setup(network, problem, optimizer, learning_rate, loss)
+        network, problem, optimizer, learning_rate, decay, factor = (
+            getattr(setup, field.name) for field in fields(setup)
+        )
+        if decay is not None and weight_decay is not None:
+            raise SpecError("The weight decay of a PyTorch optimizer is read off it; leave weight_decay out.")
+        weight_decay = decay if weight_decay is None else weight_decay
+    elif loss is not None:
+        raise SpecError("The loss of a Network is its problem's; give it there.")
     (expected,) = forecast_many(
         [network],
         problem,
@@ -98,7 +116,7 @@ def forecast(
         budget=budget,
         device=device,
     )
-    return expected
+    return replace(expected, loss=factor * expected.loss, late_loss=factor * expected.late_loss)
 
 
 def forecast_many(
@@ -202,7 +220,9 @@ def _forecast_many(
     points = np.stack([points_to_read(run, int(end)) for run, end in zip(drops, left_at, strict=True)])
 
     x, y = problem.train.x, problem.train.y
-    rows = [WeightedRows(np.ascontiguousarray(x[s.rows].T), y[s.rows], s.weights) for s in (leads.own, leads.lead)]
+    own_rows, lead_rows = (
+        WeightedRows(np.ascontiguousarray(x[s.rows].T), y[s.rows], s.weights) for s in (leads.own, leads.lead)
+    )
     own_form = replace(networks[0], activation=leads.networks[0].activation)
     own = replace(program, frame=take_apart(networks[0])[1])
     lead = replace(program, frame=take_apart(own_form)[1])
@@ -214,7 +234,7 @@ def _forecast_many(
     for states, loss in simulation.states_at(points):
         followed.append(restored(states))
         losses.append(loss)
-        departed.append(departures(own, lead, followed[-1], *rows, weight_decays))
+        departed.append(departures(own, lead, followed[-1], own_rows, lead_rows, weight_decays))
     leading_loss = np.array(losses)
     excess, speed, across = (
         np.array([[getattr(run, name) for run in at] for at in departed]) for name in ("excess", "speed", "across")
@@ -222,7 +242,7 @@ def _forecast_many(
     if keeps_pace:
 
         def rest(states: list[Network]) -> list[Any]:
-            at = departures(own, lead, restored(states), *rows, weight_decays)
+            at = departures(own, lead, restored(states), own_rows, lead_rows, weight_decays)
             return [unrestore(run.more, leads.networks[0]) for run in at]
 
         # Such an optimizer moves every weight by a full step, however small its gradient: where the leading part's
@@ -338,7 +358,7 @@ def condensed(network: Network, axes: Float[np.ndarray, "k d"]) -> tuple[Int[np.
 
 
 def _targets(network: Network, problem: Problem) -> tuple[Float[np.ndarray, "k d"], Float[np.ndarray, " k"] | None]:
-    """From the residuals at output zero, or at the best constant where a bias beyond the first layer fits it.
+    """From the residuals at output zero, or at the best constant where the network fits it at once.
 
     The target directions; or all singular directions with their values, of which the first is the target direction.
     """
@@ -348,7 +368,7 @@ def _targets(network: Network, problem: Problem) -> tuple[Float[np.ndarray, "k d
         rows = spaced_rows(len(x), MOST_ROWS)
         x, y = x[rows], y[rows]
     outputs = np.zeros_like(y)
-    if any(bias is not None for bias in network.biases[1:]):
+    if network.fits_constants:
         outputs = np.broadcast_to(problem.loss.constant_outputs(y), y.shape)
     residuals = problem.loss.residual(outputs, y)
     if network.activation.slope:

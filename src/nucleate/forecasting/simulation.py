@@ -34,8 +34,8 @@ class Simulation:
     Attributes
     ----------
     start_loss, plateau_loss : arrays of shape (runs,)
-        The loss at the start and on the plateau: that of the start, or where a bias beyond the first layer fits the
-        best constant output at once, the loss of that.
+        The loss at the start and on the plateau: that of the start, or where a bias beyond the first layer, or
+        an activation that is not zero at zero, fits the best constant output at once, the loss of that.
     """
 
     def __init__(
@@ -54,7 +54,8 @@ class Simulation:
         self._left = self._start
         self.start_loss = self._losses(self._start)
         self.plateau_loss = self.start_loss
-        if any(bias is not None for bias in networks[0].biases[1:]):
+        # What is simulated may be the leading part, which fits the constants that the network fits.
+        if networks[0].fits_constants:
             self.plateau_loss = np.minimum(self.start_loss, program.loss.constant_loss(y))
 
     def first_descent(

@@ -153,6 +153,7 @@ def _contents(study: Study, lang: str, texts: dict[str, dict[str, str]]) -> dict
     contents |= {"reduction": reduction, "unreadable": unreadable}
     if reduction is not None:
         contents |= {"beside_reduced": sentences.beside_reduced(reduction, texts)}
+        contents |= {"certificate": sentences.say_certificate(reduction.certificate, texts)}
     if findings.judgement is not None and findings.judgement.run is not None:
         contents |= {"recommended": study.results.row(by_predicate=pl.col("run") == findings.judgement.run, named=True)}
     if findings.trained:

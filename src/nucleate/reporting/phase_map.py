@@ -7,6 +7,7 @@ import matplotlib
 import polars as pl
 from matplotlib.colors import LogNorm, to_hex
 
+from nucleate.init_scale import PerLayer
 from nucleate.reporting.sentences import Texts, say_rate, say_statuses
 from nucleate.studies import Cell, Findings
 
@@ -63,7 +64,7 @@ def _map(
     """The map of a layer whose rows have these learning rates and weight decays."""
     words, width = texts["map"], findings.layers[layer]
     index = {(cell.scale, cell.lr, cell.weight_decay): number for number, cell in enumerate(findings.cells)}
-    scales, norm = sorted(findings.study.spec.scales), LogNorm(1, max(*findings.layers.values(), 2))
+    scales, norm = findings.study.spec.ordered_scales, LogNorm(1, max(*findings.layers.values(), 2))
     rows = [
         (
             f"{decay if by_decay else rate:g}",
@@ -86,7 +87,12 @@ def _map(
 
 
 def _field(
-    findings: Findings, index: int | None, at: tuple[float, float, float], layer: str, norm: LogNorm, texts: Texts
+    findings: Findings,
+    index: int | None,
+    at: tuple[float | PerLayer, float, float],
+    layer: str,
+    norm: LogNorm,
+    texts: Texts,
 ) -> Field:
     spec, (scale, rate, decay) = findings.study.spec, at
     fields = {"convention": spec.convention, "scale": f"{scale:g}", "lr": say_rate(spec, rate, decay, texts)}

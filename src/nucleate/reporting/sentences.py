@@ -12,8 +12,8 @@ import polars as pl
 from nucleate._wording import choose_one
 from nucleate.baselines import Baseline, Comparison
 from nucleate.errors import NucleateError, StudyError
-from nucleate.problems import LOSSES, Metric
-from nucleate.reduction import Reduction
+from nucleate.problems import LOSSES, Division, Metric
+from nucleate.reduction import Certificate, Reduction
 from nucleate.studies import FAILED, Cell, Findings, Judgement, Study, StudySpec, load_judgement, study_findings
 
 LANGUAGES = ("en", "ja")
@@ -456,6 +456,50 @@ def limits(findings: Findings, texts: Texts) -> list[str]:
     return [sentences[key].format(**fields) for key, applies in apply.items() if applies]
 
 
+def say_certificate(certificate: Certificate, texts: Texts) -> str:
+    """What is certified of a reduction, and what that assumes."""
+    sentences = texts["reduction"]
+    of_classes = certificate.labels_changed is not None
+    unseen = [str(entry.label) for entry in certificate.classes if not entry.held_out]
+    chance = "classes" if certificate.classes and certificate.dealt == "random" else "rows"
+    chosen = {
+        "certificate_classes" if of_classes else "certificate": True,
+        f"certificate_chance_{chance if certificate.groups is None else 'groups'}": True,
+        f"certificate_{certificate.dealt}": certificate.dealt != "random",
+        "certificate_among": certificate.among > 1,
+        "certificate_choice": True,
+        "certificate_unseen": bool(unseen),
+    }
+    fields = {
+        "rows": f"{certificate.rows:,}",
+        "groups": certificate.groups,
+        "largest": say(certificate.largest_deviation),
+        "rms": say(certificate.rms_deviation),
+        "changed": certificate.labels_changed,
+        "probability": say_share(certificate.probability),
+        "count": certificate.among,
+        "classes": ", ".join(unseen),
+    }
+    return " ".join(sentences[key].format(**fields) for key, applies in chosen.items() if applies)
+
+
+def _of_split(division: Division, texts: Texts) -> list[str]:
+    """How rows came into their parts, where not all did at random."""
+    asked, sentences = texts["asked"], []
+    if len(division.own) == 2:
+        sentences.append(asked["split_given" if division.column is None else "split_column"])
+    elif division.own:
+        sentences.append(asked[f"split_{division.own[0]}_given"])
+    if division.by_time:
+        sentences.append(asked["split_time"])
+    if division.groups is not None:
+        sentences.append(asked["split_groups"])
+    numbers = dict(zip(("train", "validation", "test"), division.groups or (), strict=False))
+    return [
+        sentence.format(column=division.column, group_column=division.group_column, **numbers) for sentence in sentences
+    ]
+
+
 def say_statuses(runs: pl.DataFrame, texts: Texts) -> str:
     """How runs ended, and how many so."""
     ended = pl.when(pl.col("stage") == "rise").then(pl.lit("risen")).otherwise(pl.col("status"))
@@ -499,7 +543,7 @@ def about(study: Study, texts: Texts) -> list[str]:
             "decays": len(spec.weight_decays),
             "decay_list": ", ".join(f"{decay:g}" for decay in spec.weight_decays),
         }
-    return [asked[key].format(**fields) for key in (*keys, "rows")]
+    return [*(asked[key].format(**fields) for key in (*keys, "rows")), *_of_split(study.division, texts)]
 
 
 def say_architecture(study: Study, texts: Texts) -> str:
@@ -529,6 +573,8 @@ def terms(findings: Findings, texts: Texts) -> list[str]:
     """The words that the page goes on to use."""
     asked, convention = texts["asked"], findings.study.spec.convention
     words = [asked["condensation"], asked["effective"], asked[convention]]
+    if findings.study.spec.has_scales_by_layer:
+        words.append(asked["by_layer"])
     if findings.study.spec.decays:
         words.append(asked["decay_decoupled" if findings.study.spec.optimizer.decoupled else "decay_coupled"])
     if findings.trained:

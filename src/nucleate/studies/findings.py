@@ -11,7 +11,7 @@ import polars as pl
 
 from nucleate.baselines import Contender
 from nucleate.errors import NucleateError, StudyError
-from nucleate.init_scale import InitScale
+from nucleate.init_scale import InitScale, PerLayer
 from nucleate.problems import Metric, Problem
 from nucleate.studies import tables
 from nucleate.studies.folder import Study
@@ -40,7 +40,8 @@ class Cell:
 
     Parameters
     ----------
-    scale, lr, weight_decay : float
+    scale : float or PerLayer
+    lr, weight_decay : float
     runs, told : tuple of int
         The finished ones, and those of which the medians are.
     learned, stuck : int
@@ -59,7 +60,7 @@ class Cell:
         NaN where the plateau lasts.
     """
 
-    scale: float
+    scale: float | PerLayer
     lr: float
     weight_decay: float
     runs: tuple[int, ...]
@@ -152,7 +153,7 @@ class Findings:
         return tuple(cell for cell in self.trained if cell.learned) or self.trained
 
     def smallness(self, cell: Cell) -> float:
-        """Grows as the init scale gets smaller: a larger gamma is a smaller scale."""
+        """Grows as the init scale gets smaller; see `nucleate.InitScale.smallness`."""
         return InitScale(self.study.spec.convention, cell.scale).smallness
 
     @cached_property
@@ -402,7 +403,7 @@ def _cell(study: Study, results: pl.DataFrame, row: dict[str, Any]) -> Cell:
     final = tuple(_number(row[tables.effective_neurons(layer)]) for layer in study.layers)
     told = runs.filter(STUCK) if learned.is_empty() else learned
     return Cell(
-        scale=row[spec.convention],
+        scale=spec.from_tables(row[spec.convention]),
         lr=row["lr"],
         weight_decay=row.get(tables.WEIGHT_DECAY, spec.weight_decays[0]),
         runs=tuple(runs["run"]),

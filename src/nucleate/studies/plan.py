@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from nucleate.init_scale import InitScale
+from nucleate.init_scale import InitScale, PerLayer
 from nucleate.network import Network
 from nucleate.observe import MEASURES, Measure
 from nucleate.studies import tables
@@ -24,13 +24,14 @@ class PlannedRun:
     Parameters
     ----------
     number : int
-    scale, learning_rate : float
+    scale : float or PerLayer
+    learning_rate : float
     seed : int
     weight_decay : float
     """
 
     number: int
-    scale: float
+    scale: float | PerLayer
     learning_rate: float
     seed: int
     weight_decay: float = 0.0
@@ -95,10 +96,10 @@ class Plan:
     def table(self) -> pl.DataFrame:
         """A row a run: its number, its cell and its seed."""
         rows = [{tables.RUN: run.number, **self.cell(run), tables.SEED: run.seed} for run in self.runs]
-        kinds = {tables.RUN: pl.Int64(), **dict.fromkeys(self.spec.axes, pl.Float64()), tables.SEED: pl.Int64()}
+        kinds = {tables.RUN: pl.Int64(), **self.spec.axis_types, tables.SEED: pl.Int64()}
         return pl.DataFrame(rows, schema=kinds)
 
-    def cell(self, run: PlannedRun) -> dict[str, float]:
+    def cell(self, run: PlannedRun) -> dict[str, float | str]:
         """What tells a run's cell from others: its values on the spec's axes, by the tables' columns.
 
         Parameters
@@ -106,7 +107,7 @@ class Plan:
         run : PlannedRun
         """
         known = {
-            self.spec.convention: run.scale,
+            self.spec.convention: self.spec.in_tables(run.scale),
             tables.LR: run.learning_rate,
             tables.WEIGHT_DECAY: run.weight_decay,
         }

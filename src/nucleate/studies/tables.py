@@ -4,7 +4,7 @@ Whoever reads or writes a column takes its name from here. A table's schema depe
 its runs reached, so that the files of all chunks are one data set.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from io import BytesIO
 
 import polars as pl
@@ -101,13 +101,15 @@ def metric_on_test(metric: str) -> str:
     return f"test_{metric}"
 
 
-def results_schema(axes: Iterable[str], layers: Sequence[str], metric: str, measures: Sequence[str] = ()) -> pl.Schema:
+def results_schema(
+    axes: Mapping[str, pl.DataType], layers: Sequence[str], metric: str, measures: Sequence[str] = ()
+) -> pl.Schema:
     """One row a finished run.
 
     Parameters
     ----------
-    axes : iterable of str
-        The columns that tell a run's cell, see `nucleate.studies.StudySpec.axes`.
+    axes : mapping of str to types
+        The columns that tell a run's cell, see `nucleate.studies.StudySpec.axis_types`.
     layers : sequence of str
         The names of the measured layers.
     metric : str
@@ -118,7 +120,7 @@ def results_schema(axes: Iterable[str], layers: Sequence[str], metric: str, meas
     return pl.Schema(
         {
             RUN: pl.Int64(),
-            **{axis: pl.Float64() for axis in axes},
+            **axes,
             SEED: pl.Int64(),
             STATUS: pl.String(),
             **{measured(family, layer): pl.Float64() for family in families for layer in layers},
@@ -158,13 +160,13 @@ def trajectories_schema(layers: Sequence[str], measures: Sequence[str]) -> pl.Sc
     )
 
 
-def forecasts_schema(axes: Iterable[str], *, with_outcomes: bool = False) -> pl.Schema:
+def forecasts_schema(axes: Mapping[str, pl.DataType], *, with_outcomes: bool = False) -> pl.Schema:
     """One row a run: what was forecast before it was trained.
 
     Parameters
     ----------
-    axes : iterable of str
-        The columns that tell a run's cell, see `nucleate.studies.StudySpec.axes`.
+    axes : mapping of str to types
+        The columns that tell a run's cell, see `nucleate.studies.StudySpec.axis_types`.
     with_outcomes : bool
         Whether what was measured stands beside it.
     """
@@ -176,7 +178,7 @@ def forecasts_schema(axes: Iterable[str], *, with_outcomes: bool = False) -> pl.
     return pl.Schema(
         {
             RUN: pl.Int64(),
-            **{axis: pl.Float64() for axis in axes},
+            **axes,
             SEED: pl.Int64(),
             IN_REGIME: pl.Boolean(),
             drop(0.01): pl.Int64(),

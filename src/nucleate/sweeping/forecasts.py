@@ -10,7 +10,7 @@ from jaxtyping import Float
 
 from nucleate.errors import SpecError
 from nucleate.forecasting import Forecast, Outcome, forecast_many, measure_outcomes
-from nucleate.init_scale import InitScale
+from nucleate.init_scale import InitScale, PerLayer
 from nucleate.problems import Problem
 from nucleate.studies import Plan, PlannedRun, StudySpec, tables
 
@@ -25,7 +25,8 @@ class Recommendation(NamedTuple):
 
     Attributes
     ----------
-    scale, lr : float
+    scale : float or PerLayer
+    lr : float
     latest_step : int
         By which the plateau of every seed has ended.
     loss, lowest_loss : float
@@ -33,7 +34,7 @@ class Recommendation(NamedTuple):
     weight_decay : float
     """
 
-    scale: float
+    scale: float | PerLayer
     lr: float
     latest_step: int
     loss: float
@@ -147,7 +148,7 @@ def tabulate_forecasts(
             row |= {tables.MEASURED_CONDENSED_SHARE: outcome.condensed_share}
             row |= {tables.SAME_SIDES: outcome.same_sides(forecast)}
         rows.append(row)
-    return pl.DataFrame(rows, schema=tables.forecasts_schema(spec.axes, with_outcomes=bool(outcomes)))
+    return pl.DataFrame(rows, schema=tables.forecasts_schema(spec.axis_types, with_outcomes=bool(outcomes)))
 
 
 def name_directions(problem: Problem, directions: Float[np.ndarray, "k d"]) -> list[dict[str, float]]:
@@ -194,7 +195,7 @@ def recommend_scale(
         For a budget beyond that for which the forecasts were made.
     """
     left = []
-    cells: dict[tuple[float, float, float], list[Forecast]] = {}
+    cells: dict[tuple[float | PerLayer, float, float], list[Forecast]] = {}
     for run, forecast in forecasts:
         cells.setdefault((run.scale, run.learning_rate, run.weight_decay), []).append(forecast)
     for (scale, lr, decay), cell in cells.items():

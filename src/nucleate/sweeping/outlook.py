@@ -17,7 +17,7 @@ import polars as pl
 from nucleate.activations import get_activation
 from nucleate.errors import NucleateError
 from nucleate.forecasting import Forecast
-from nucleate.init_scale import InitScale
+from nucleate.init_scale import Convention, InitScale, PerLayer
 from nucleate.problems import Problem
 from nucleate.studies import STUCK, Plan, PlannedRun, Study, StudySpec, tables
 from nucleate.sweeping.forecasts import forecast_runs
@@ -38,15 +38,15 @@ class Remedy:
 
     Parameters
     ----------
-    setting : {"gain", "epsilon", "gamma", "lr", "weight_decay", "bias", "activation"}
-    value : float or str
+    setting : {"gain", "epsilon", "gamma", "fan_in_gamma", "lr", "weight_decay", "bias", "activation"}
+    value : float, PerLayer or str
     end : int
     in_regime : bool
         Whether the theory's intervals hold there; otherwise the step is an order of magnitude.
     """
 
     setting: str
-    value: float | str
+    value: float | PerLayer | str
     end: int
     in_regime: bool
 
@@ -58,7 +58,8 @@ class Outlook:
     Parameters
     ----------
     convention : str
-    scale, lr : float
+    scale : float or PerLayer
+    lr : float
     runs, steps : int
         How many are stuck, and how many steps they took.
     end : int or None
@@ -82,8 +83,8 @@ class Outlook:
         Whether the weights shrink faster than they can grow, so that the plateau never ends, to leading order.
     """
 
-    convention: str
-    scale: float
+    convention: Convention
+    scale: float | PerLayer
     lr: float
     runs: int
     steps: int
@@ -172,10 +173,10 @@ def outlooks(study: Study | str | Path) -> tuple[Outlook, ...]:
     said = [
         Outlook(
             convention,
-            cell[convention][0],
+            study.spec.from_tables(cell[convention][0]),
             cell["lr"][0],
             len(cell),
-            int(cell[tables.STEPS].max()),  # type: ignore[arg-type]
+            max(cell[tables.STEPS].to_list()),
             weight_decay=cell[tables.WEIGHT_DECAY][0],
             decays=study.spec.decays,
         )
@@ -219,13 +220,13 @@ def _look_ahead(spec: StudySpec, problem: Problem, outlook: Outlook, seeds: Sequ
     rates = [] if _never(share) else [float(f"{outlook.lr * factor:.3g}") for factor in FACTORS]
     decays = [outlook.weight_decay / FACTORS[1], 0.0] if outlook.weight_decay else []
     spec = spec.model_copy(update={"weight_decays": (outlook.weight_decay,)})
-    settings: list[tuple[str, float | str]] = [(outlook.convention, scale) for scale in scales]
+    settings: list[tuple[str, float | PerLayer | str]] = [(outlook.convention, scale) for scale in scales]
     settings += [("lr", rate) for rate in rates] + [(tables.WEIGHT_DECAY, decay) for decay in decays]
     own = PlannedRun(0, outlook.scale, outlook.lr, 0, outlook.weight_decay)
     cells = [replace(own, scale=scale) for scale in scales] + [replace(own, learning_rate=rate) for rate in rates]
     cells += [replace(own, weight_decay=decay) for decay in decays]
     found = _forecasts(spec, problem, cells, seeds, steps)
-    tried: list[tuple[str, float | str, _End | None]] = [
+    tried: list[tuple[str, float | PerLayer | str, _End | None]] = [
         (*one, _last(forecasts, steps)) for one, forecasts in zip(settings, found, strict=True)
     ]
     by_rate = found[len(scales) : len(scales) + len(rates)]
@@ -258,14 +259,22 @@ def _never(linear_share: float | None) -> bool:
     return linear_share is not None and linear_share <= LEAST_SHARE
 
 
-def _larger(spec: StudySpec, scale: float) -> list[float]:
-    """Init scales that draw the weights so many times as large, none of them beyond gain 1 or what is like it."""
-    if spec.convention == "gamma":
-        width = max(max(spec.hidden), 2)
-        return [float(f"{scale - math.log(factor, width):.3g}") for factor in FACTORS]
-    largest = 1.0 if spec.convention == "gain" else max(spec.hidden) ** -0.5
-    larger = [float(f"{scale * factor:.3g}") for factor in FACTORS]
-    return [one for one in larger if one <= largest]
+def _larger(spec: StudySpec, scale: float | PerLayer) -> list[float | PerLayer]:
+    """Init scales that draw the weights so many times as large, none of them beyond gain 1 or what is like it.
+
+    Of one with a number for each layer, all layers are made larger.
+    """
+    values = scale if isinstance(scale, PerLayer) else (scale,)
+    exponents = spec.convention in ("gamma", "fan_in_gamma")
+    width = max(max(spec.hidden), 2)
+    largest = math.inf if exponents else 1.0 if spec.convention == "gain" else max(spec.hidden) ** -0.5
+    larger = []
+    for factor in FACTORS:
+        changed = [value - math.log(factor, width) if exponents else value * factor for value in values]
+        rounded = PerLayer(float(f"{value:.3g}") for value in changed)
+        if max(rounded) <= largest:
+            larger.append(rounded if isinstance(scale, PerLayer) else rounded[0])
+    return larger
 
 
 def _other_architectures(spec: StudySpec, *, moved: bool) -> Iterator[tuple[str, str, StudySpec]]:
@@ -311,9 +320,10 @@ def _linear_share(spec: StudySpec, problem: Problem) -> float | None:
     if not spec.activation.slope:
         return None
     x, y = problem.train.x.astype(np.float64), problem.train.y
-    if spec.bias != "none":
+    fits_constants = spec.bias == "all" or spec.activation.value != 0
+    if spec.bias != "none" or fits_constants:
         x = np.column_stack([x, np.ones(len(x))])
-    outputs = problem.loss.constant_outputs(y) if spec.bias == "all" else np.zeros(y.shape[1])
+    outputs = problem.loss.constant_outputs(y) if fits_constants else np.zeros(y.shape[1])
     residuals = np.asarray(problem.loss.residual(np.broadcast_to(outputs, y.shape), y), np.float64)
     size = float(np.sum(residuals**2))
     if size == 0:

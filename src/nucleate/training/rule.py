@@ -92,10 +92,10 @@ class Rule:
         if step is not None and not self.is_steady:
             rate = rate * jnp.asarray(self._factor(step), jnp.result_type(rate)).reshape(())
         parts = [optax.clip_by_global_norm(self.clip)] if self.clip is not None else []
-        if self.decays and not self.optimizer.decoupled:
+        if decay is not None and not self.optimizer.decoupled:
             parts.append(optax.add_decayed_weights(decay))
         parts.append(self.optimizer.transformation(rate))
-        if self.decays and self.optimizer.decoupled:
+        if decay is not None and self.optimizer.decoupled:
             # Of the steps, which are added.
             parts.append(optax.add_decayed_weights(-rate * decay))
         return parts[0] if len(parts) == 1 else optax.chain(*parts)
