@@ -14,6 +14,7 @@ from nucleate.experiments import (
     phase_diagram,
     plateau_end,
     target_direction,
+    weight_decay,
 )
 from nucleate.experiments.experiment import Experiment
 
@@ -28,6 +29,7 @@ EXPERIMENTS: tuple[Experiment[Any], ...] = (
     escape_law.EXPERIMENT,
     phase_diagram.EXPERIMENT,
     generalization.EXPERIMENT,
+    weight_decay.EXPERIMENT,
 )
 
 
