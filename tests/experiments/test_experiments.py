@@ -14,6 +14,7 @@ from nucleate.experiments.blow_up import Way
 from nucleate.experiments.multiplicity import ACTIVATIONS, Plan
 from nucleate.experiments.phase_diagram import apart
 from nucleate.experiments.target_direction import Turn
+from nucleate.experiments.weight_decay import phases
 from nucleate.figures import panels
 from nucleate.optimizers import ADAM
 
@@ -42,6 +43,14 @@ TINY = {
     },
     "generalization": {"width": 4, "seeds": 2, "steps": 20, "learning_rate": 0.05},
     "dropout": {"width": 4, "seeds": 1, "steps": 20, "learning_rate": 0.1, "dropout": 0.5},
+    "weight-decay": {
+        "width": 4,
+        "gains": (0.1, 1.0),
+        "decays": (0.0, 0.1),
+        "seeds": 1,
+        "steps": 20,
+        "learning_rate": 0.05,
+    },
 }
 
 
@@ -116,6 +125,15 @@ def test_a_figure_whose_names_do_not_fit_is_found_out():
     left.set(ylabel="", title="a title that reaches far into the next panel's title")
     right.set(title="another title that is as long as the first of them is")
     assert drawn_over(figure) == [(left.get_title(), right.get_title())]
+
+
+def test_the_phases_under_weight_decay_are_read_off_half_way():
+    steps, ones = np.arange(5) * 10, np.ones(5)
+    loss, amplitude, neurons = ones.copy(), np.array([1.0, 4.0, 3.9, 1.9, 1.0]), np.array([100, 90, 80, 50, 1.0])
+    loss[1:] = 0.05, 0.2, 0.3, 0.4
+    assert phases(steps, loss, amplitude, neurons) == (10, 30, 40)
+    # Before its amplitudes were largest, nothing was compressed.
+    assert phases(steps, loss, amplitude[::-1], neurons).compressed == 40
 
 
 def test_neurons_are_not_said_to_have_turned_at_a_drop_that_never_came():

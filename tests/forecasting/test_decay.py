@@ -8,6 +8,8 @@ from nucleate.forecasting import measure_outcomes
 from nucleate.optimizers import Optimizer
 from nucleate.theory import singular_directions
 
+pytestmark = pytest.mark.slow
+
 PROBLEM = load_problem("diabetes")
 GD, ADAM = {"rate": 0.1}, {"rate": 0.0005, "optimizer": "adam"}
 

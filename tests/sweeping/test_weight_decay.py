@@ -16,6 +16,8 @@ from nucleate.studies import Cell, Findings, Plan, make_spec, study_findings, su
 from nucleate.sweeping import outlooks, train_chunk
 from tests.cli.asking import ask
 
+pytestmark = pytest.mark.slow
+
 GRID = {"data": "diabetes", "hidden": [6], "steps": 40, "evaluations": 8, "gains": [1.0, 0.01], "lrs": [0.1]}
 DECAYS = (0.0, 0.1, 2.0)
 

@@ -15,6 +15,7 @@ from nucleate.experiments import (
     phase_diagram,
     plateau_end,
     target_direction,
+    weight_decay,
 )
 from nucleate.experiments.experiment import Experiment
 
@@ -30,6 +31,7 @@ EXPERIMENTS: tuple[Experiment[Any], ...] = (
     phase_diagram.EXPERIMENT,
     generalization.EXPERIMENT,
     dropout.EXPERIMENT,
+    weight_decay.EXPERIMENT,
 )
 
 
