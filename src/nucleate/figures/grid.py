@@ -41,7 +41,7 @@ def loss_by_scale(study: Study) -> Figure:
         .select("run", spec.convention, "lr", "status")
         .filter(~pl.col(tables.STATUS).is_in(BLOWN_UP))
     )
-    curves = study.trajectories.join(runs, on="run")
+    curves = study.trajectories_of(runs["run"].to_list(), [tables.TRAIN_LOSS]).join(runs, on="run")
     figure, axes = panels(len(spec.lrs), width=2.1, height=2.3, beside=0.9, sharey=True)
     by_scale = colors(len(spec.scales))
     for panel, lr in zip(axes, spec.lrs, strict=True):

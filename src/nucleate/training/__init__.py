@@ -1,7 +1,7 @@
 """The batched engine: train one network or many, record what happens to neurons, end each run on its own grounds."""
 
-from nucleate.training.batch import Batch
-from nucleate.training.checks import check_batch_size, check_fit, check_runs
+from nucleate.training.batch import Batch, evaluations_in
+from nucleate.training.checks import check_batch_size, check_fit, check_runs, most_together
 from nucleate.training.loop import train, train_many
 from nucleate.training.run import Run
 from nucleate.training.settings import READING, Settings, evaluation_steps, make_settings, spec_error
@@ -19,7 +19,9 @@ __all__ = [
     "check_fit",
     "check_runs",
     "evaluation_steps",
+    "evaluations_in",
     "make_settings",
+    "most_together",
     "spec_error",
     "train",
     "train_many",
