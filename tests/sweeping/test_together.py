@@ -35,6 +35,7 @@ def are_alike(one, other):
             np.testing.assert_allclose(first[column], second[column], rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_study_has_the_same_files_and_numbers_to_rounding(like_a_gpu, alone, tmp_path):
     study = sweep("sine-5d", out=tmp_path / "study", progress=False, **GRID)
     assert sorted(file.name for file in (study.path / "results").iterdir()) == [
