@@ -8,7 +8,7 @@ import hashlib
 import os
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -22,7 +22,7 @@ from nucleate.errors import ArchitectureError, StudyError
 from nucleate.models import model_from_bytes
 from nucleate.network import Network
 from nucleate.observe import Snapshot
-from nucleate.problems import METRICS, Loss, Metric, Preprocessing, Problem
+from nucleate.problems import AT_RANDOM, METRICS, Division, Loss, Metric, Preprocessing, Problem
 from nucleate.studies import tables
 from nucleate.studies.formats import problem_from_bytes, snapshots_from_bytes, split_hash
 from nucleate.studies.places import (
@@ -89,6 +89,7 @@ class _Kept(BaseModel):
     no_forecast: str | None
     definitions: dict[str, str]
     versions: dict[str, str]
+    division: Division = AT_RANDOM
 
 
 @dataclass(frozen=True)
@@ -122,6 +123,8 @@ class Study:
         Why there are no forecasts, if there are none.
     definitions : dict of str to str
         A fingerprint of each definition of one's own that the runs were trained by, see `StudySpec.definitions`.
+    division : Division
+        How the rows came into their parts.
 
     Examples
     --------
@@ -147,6 +150,7 @@ class Study:
     parameters: int = 0
     no_forecast: str | None = None
     definitions: dict[str, str] = field(default_factory=dict)
+    division: Division = AT_RANDOM
     _tables: dict[str, tuple[Any, pl.DataFrame]] = field(default_factory=dict, init=False, repr=False, compare=False)
     _packs: dict[str, tuple[Any, pl.DataFrame]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
@@ -212,7 +216,8 @@ class Study:
             parameters = sum(m * (n + has) for n, m, has in zip(ends, ends[1:], plan.with_bias, strict=False))
             if kept.parameters != parameters:
                 raise ValueError(f"its networks have {parameters} parameters, not {kept.parameters}")
-        named = {"optimizer": spec.optimizer, "loss": spec.loss, "activation": spec.activation, "model": spec.model}
+        kinds = ("optimizer", "schedule", "loss", "activation", "model")
+        named = {kind: getattr(spec, kind) for kind in kinds}
         possible = {f"{kind} {one.name!r}" for kind, one in named.items() if one is not None}
         if unknown := kept.definitions.keys() - possible - {f"measure {one.name!r}" for one in spec.measures}:
             raise ValueError(f"its definitions have a {min(unknown):.60}, which the spec has not")
@@ -232,6 +237,7 @@ class Study:
             parameters=kept.parameters,
             no_forecast=kept.no_forecast,
             definitions=kept.definitions,
+            division=kept.division,
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -250,6 +256,7 @@ class Study:
             "no_forecast": self.no_forecast,
             "definitions": self.definitions,
             "versions": self.versions,
+            **({} if self.division == AT_RANDOM else {"division": asdict(self.division)}),
         }
 
     @cached_property
@@ -573,11 +580,11 @@ class Study:
 
     @cached_property
     def _schemas(self) -> dict[str, pl.Schema]:
-        convention, measures = self.spec.convention, [one.name for one in self.spec.measures]
+        axes, measures = self.spec.axis_types, [one.name for one in self.spec.measures]
         return {
-            "results": tables.results_schema(convention, self.layers, self.metric.name, measures),
+            "results": tables.results_schema(axes, self.layers, self.metric.name, measures),
             "trajectories": tables.trajectories_schema(self.layers, [one.name for one in self.plan.measures]),
-            "forecasts": tables.forecasts_schema(convention),
+            "forecasts": tables.forecasts_schema(axes),
         }
 
     @property
@@ -662,6 +669,7 @@ class Study:
             "runs": f"{self.planned - self.missing} of {self.planned} finished",
             spec.convention: ", ".join(f"{scale:g}" for scale in spec.scales),
             "learning rates": ", ".join(f"{rate:g}" for rate in spec.lrs),
+            **({"weight decays": ", ".join(f"{one:g}" for one in spec.weight_decays)} if spec.decays else {}),
             "seeds": len(spec.seeds),
             "layers": " - ".join(map(str, self.widths)) or "none measured",
             "folder": self.path,
