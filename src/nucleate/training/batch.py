@@ -352,7 +352,17 @@ class Batch:
 
 
 def evaluations_in(checkpoint: bytes | None) -> int:
-    """After how many evaluations a `Batch.checkpoint` was written; 0 without one, and of what is none."""
+    """After how many evaluations a `Batch.checkpoint` was written.
+
+    Parameters
+    ----------
+    checkpoint : bytes or None
+
+    Returns
+    -------
+    int
+        0 without one, and of what is none.
+    """
     try:
         return (
             0 if checkpoint is None else int(parse_json(parse_tensors(checkpoint)[1]["story"].encode())["evaluations"])
