@@ -1,4 +1,4 @@
-"""How long it takes to open, summarise and report a study of 100,000 runs.
+"""How long it takes to open, summarize and report a study of 100,000 runs.
 
     make bench BENCHMARK=large_study
 
@@ -46,11 +46,11 @@ def main() -> None:
         small = sweep("sine-5d", out=Path(folder) / "small", seeds=4, progress=False, **GRID)
         large = plant(small, Path(folder) / "large", seeds)
         files = sum(1 for _ in large.rglob("*.parquet"))
-        print(f"{4 * seeds:,} runs in {files:,} tables.\n\n| | seconds |\n|---|---|")
+        print(f"{4 * seeds:,} runs, whose tables are {files:,} files:\n\n| | seconds |\n|---|---|")
         study = timed("open, and read the results", lambda: opened(large))
-        timed("summarise", lambda: summarize(study))
+        timed("summarize", lambda: summarize(study))
         timed("findings", lambda: unjudged_findings(study))
-        timed("read the trajectories", lambda: study.trajectories)
+        timed("read all trajectories", lambda: study.trajectories)
         timed("the page", lambda: report(study, out=Path(folder) / "page.html"))
 
 

@@ -67,6 +67,6 @@ def test_a_verb_that_writes_a_file_refuses_what_is_none(refused, monkeypatch, ve
 @pytest.mark.parametrize("kind", ["device", "file", "fifo"])
 @pytest.mark.parametrize("verb", FOLDERS)
 def test_a_verb_that_writes_a_folder_refuses_what_is_none(refused, monkeypatch, verb, kind):
-    for work in ("sweeping.runner.train_chunk", "experiments.reproduction._run", "demo.forecast_plateaus"):
+    for work in ("sweeping.runner.train_chunks", "experiments.reproduction._run", "demo.forecast_plateaus"):
         monkeypatch.setattr(f"nucleate.{work}", None)
     assert f"{kind}.d" in refused(*FOLDERS[verb], "--out", f"{kind}.d")

@@ -188,7 +188,7 @@ def test_what_is_no_file_where_one_belongs_is_refused_before_anything_is_trained
         file.mkdir()
     else:
         file.symlink_to(file.name)
-    monkeypatch.setattr("nucleate.sweeping.runner.train_chunk", None)
+    monkeypatch.setattr("nucleate.sweeping.runner.train_chunks", None)
     with pytest.raises(StudyError, match=r"run-00003-best.safetensors is in the way, for it is not a file"):
         sweep("sine-5d", out=study.path, progress=False, **GRID)
 

@@ -67,7 +67,7 @@ def test_who_waits_is_told_of_the_progress_and_then_does_what_is_left(second, tm
 
 
 def test_who_follows_has_the_study_when_it_is_finished_and_trains_nothing(second, tmp_path, whole, monkeypatch):
-    monkeypatch.setattr("nucleate.sweeping.runner.train_chunk", None)
+    monkeypatch.setattr("nucleate.sweeping.runner.train_chunks", None)
     with owning(tmp_path / "study"):
         future, _ = second("follow")
         shutil.copytree(whole.path, tmp_path / "study", ignore=shutil.ignore_patterns(".lock"), dirs_exist_ok=True)
@@ -119,7 +119,8 @@ def processes(tmp_path):
     yield begin
     for process in begun:
         process.kill()
-        process.communicate()
+        process.wait()
+        process.stderr.close()
 
 
 @pytest.mark.slow
@@ -145,4 +146,3 @@ def test_death_releases_the_folder_and_a_signal_ends_the_wait(tmp_path, processe
     patient.send_signal(signal.SIGTERM)
     patient.communicate()
     assert patient.returncode == 143
-    assert not owner.exists()

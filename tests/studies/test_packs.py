@@ -127,6 +127,16 @@ def test_only_the_packs_of_the_runs_asked_for_are_read(study, monkeypatch):
         study.trajectories_of([1023])
 
 
+def test_of_trajectories_only_the_columns_asked_for_are_read(study, loose):
+    whole = loose.trajectories_of([0, 1030], ["train_loss"])
+    assert whole.columns == ["run", "step", "train_loss"]
+    assert whole.equals(loose.trajectories.filter(pl.col("run").is_in([0, 1030])).select(whole.columns))
+    with owning(study.path) as keeper:
+        keeper.pack()
+    assert study.trajectories_of([0, 1030], ["train_loss"]).equals(whole)
+    assert study.trajectories_of([], ["train_loss"]).schema == whole.schema
+
+
 def test_a_damaged_pack_is_named_once_and_what_is_made_again_counts(study, loose, recwarn):
     with owning(study.path) as keeper:
         keeper.pack()

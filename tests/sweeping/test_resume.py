@@ -67,7 +67,7 @@ def test_the_same_command_ends_with_the_bits_of_an_uninterrupted_one(uninterrupt
 
 
 def test_a_finished_study_is_not_trained_again(uninterrupted, monkeypatch):
-    monkeypatch.setattr("nucleate.sweeping.runner.train_chunk", None)
+    monkeypatch.setattr("nucleate.sweeping.runner.train_chunks", None)
     assert sweep("sine-5d", out=uninterrupted.path, progress=False, **GRID) == uninterrupted
 
 

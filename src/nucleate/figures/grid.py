@@ -43,7 +43,7 @@ def loss_by_scale(study: Study) -> Figure:
     """
     spec = study.spec
     runs = finished_runs(study).select("run", *spec.axes, "status").filter(~pl.col(tables.STATUS).is_in(BLOWN_UP))
-    curves = study.trajectories.join(runs, on="run")
+    curves = study.trajectories_of(runs["run"].to_list(), [tables.TRAIN_LOSS]).join(runs, on="run")
     beside = _others(study, spec.convention)
     figure, axes = panels(len(beside), width=2.1, height=2.3, beside=0.9, sharey=True)
     by_scale = colors(len(spec.scales))

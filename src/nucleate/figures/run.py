@@ -35,7 +35,7 @@ def trajectory(study: Study, run: int | None = None) -> Figure:
     """
     layers = measured_layers(study)
     run, name = _chosen(study, run)
-    course = study.trajectories.filter(pl.col("run") == run)
+    course = study.trajectories_of([run])
     steps = course["step"] + 1
     figure, (loss, neurons, rank) = panels(3, width=7 / 3, height=2.3)
     loss.plot(steps, course["train_loss"], color=BLUE, label="training")

@@ -11,7 +11,7 @@ from nucleate.devices import single_blas_thread
 from nucleate.figures import in_plane, unit_vectors
 from nucleate.observe import Snapshot, cosine_similarity, leading_order
 from nucleate.reporting.sentences import Texts, name_cell
-from nucleate.studies import Cell, Findings
+from nucleate.studies import Cell, Findings, tables
 from nucleate.training import evaluation_steps
 
 SNAPSHOT_CHARACTERS = 2_500_000
@@ -25,7 +25,8 @@ def payload(findings: Findings, texts: Texts) -> dict[str, Any]:
     """The curves of the runs shown and the snapshots of every cell's first seed, for the page's script."""
     study, spec = findings.study, findings.study.spec
     shown = runs_shown(findings)
-    curves = study.trajectories_of([run for runs in shown for run in runs]).partition_by("run", as_dict=True)
+    columns = [tables.TRAIN_LOSS, tables.VALIDATION_LOSS]
+    curves = study.trajectories_of([run for runs in shown for run in runs], columns).partition_by("run", as_dict=True)
     taken = [study.snapshots(cell.runs[0]) for cell in findings.cells]
     neurons = neurons_shown(sum(map(len, taken)) * len(findings.layers))
     forecasts, name = study.forecasts, texts["runs"]["layer_option"]

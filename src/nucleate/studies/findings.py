@@ -7,7 +7,9 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
 
+import numpy as np
 import polars as pl
+from jaxtyping import Bool, Float
 
 from nucleate.baselines import Contender
 from nucleate.errors import NucleateError, StudyError
@@ -410,9 +412,7 @@ def _cell(study: Study, results: pl.DataFrame, row: dict[str, Any]) -> Cell:
         told=tuple(told["run"]),
         learned=row["learned"],
         stuck=row["stuck"],
-        condensed_runs=sum(
-            _few(tuple(map(_number, run)), widths) for run in learned.select(fewest_columns).iter_rows()
-        ),
+        condensed_runs=int(_are_few(learned.select(fewest_columns).to_numpy(), widths).sum()),
         fewest=fewest,
         final=final,
         fewest_few=_few(fewest, widths),
@@ -424,16 +424,20 @@ def _cell(study: Study, results: pl.DataFrame, row: dict[str, Any]) -> Cell:
 
 
 def _few(neurons: tuple[float, ...], widths: tuple[int, ...]) -> bool:
+    return bool(_are_few(np.array([neurons]), widths)[0])
+
+
+def _are_few(neurons: Float[np.ndarray, "runs layers"], widths: tuple[int, ...]) -> Bool[np.ndarray, " runs"]:
     """Whether the layers have condensed: those of more than two neurons, or if there are none, all.
 
     A layer of one or two is not condensed by being small, and beside wider ones it does not speak. One that works as no
     neuron at all is dead, not condensed.
     """
-    told = [(count, width) for count, width in zip(neurons, widths, strict=True) if width > CONDENSED_COUNT]
-    return all(
-        0 < count <= max(CONDENSED_SHARE * width, min(CONDENSED_COUNT, width / 2))
-        for count, width in told or zip(neurons, widths, strict=True)
-    ) and all(count > 0 for count in neurons)
+    width = np.array(widths, float)
+    few = neurons <= np.maximum(CONDENSED_SHARE * width, np.minimum(CONDENSED_COUNT, width / 2))
+    told = width > CONDENSED_COUNT
+    are_few: np.ndarray = (few | ~told if told.any() else few).all(axis=1) & (neurons > 0).all(axis=1)
+    return are_few
 
 
 def _check_forecast(study: Study, results: pl.DataFrame) -> ForecastCheck | None:

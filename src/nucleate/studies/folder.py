@@ -306,13 +306,15 @@ class Study:
             self._refuse_missing("trajectories", min(missing))
         return self._table("trajectories")
 
-    def trajectories_of(self, runs: Collection[int]) -> pl.DataFrame:
+    def trajectories_of(self, runs: Collection[int], columns: Collection[str] | None = None) -> pl.DataFrame:
         """The rows of `trajectories` of some runs; the files of others are not read.
 
         Parameters
         ----------
         runs : collection of int
             Their numbers.
+        columns : collection of str, optional
+            Which there shall be beside ``run`` and ``step``, the others being left unread; by default all.
 
         Raises
         ------
@@ -323,7 +325,9 @@ class Study:
         chunks = [chunk for chunk in self.plan.chunks if any(run.number in wanted for run in chunk.runs)]
         for chunk in chunks:
             self._refuse_missing("trajectories", chunk.number)
-        return self.rows_of("trajectories", chunks).filter(pl.col(tables.RUN).is_in(wanted))
+        if not chunks:
+            return pl.DataFrame(schema=self._schemas["trajectories"]).select(self._chosen("trajectories", columns))
+        return self.rows_of("trajectories", chunks, columns).filter(pl.col(tables.RUN).is_in(wanted))
 
     @property
     def forecasts(self) -> pl.DataFrame:
@@ -488,7 +492,7 @@ class Study:
                 self.network(run.number, at)
             self._snapshots(run.number)
 
-    def rows_of(self, table: str, chunks: Sequence[Chunk]) -> pl.DataFrame:
+    def rows_of(self, table: str, chunks: Sequence[Chunk], columns: Collection[str] | None = None) -> pl.DataFrame:
         """The rows of a table that these chunks have, checked.
 
         Parameters
@@ -496,6 +500,8 @@ class Study:
         table : {"results", "trajectories", "forecasts"}
         chunks : sequence of Chunk
             Each of one run at least.
+        columns : collection of str, optional
+            Of trajectories: which there shall be beside ``run`` and ``step``; by default all.
 
         Raises
         ------
@@ -507,42 +513,48 @@ class Study:
         for _ in range(_TRIES):
             # What is gone by the time it is read has been put into a pack.
             with suppress(FileNotFoundError):
-                return self._rows_of(table, chunks)
-        return self._rows_of(table, chunks)
+                return self._rows_of(table, chunks, self._chosen(table, columns))
+        return self._rows_of(table, chunks, self._chosen(table, columns))
 
-    def _rows_of(self, table: str, chunks: Sequence[Chunk]) -> pl.DataFrame:
+    def _chosen(self, table: str, columns: Collection[str] | None) -> tuple[str, ...]:
+        kept = None if columns is None else {tables.RUN, tables.STEP, *columns}
+        return tuple(name for name in self._schemas[table] if kept is None or name in kept)
+
+    def _rows_of(self, table: str, chunks: Sequence[Chunk], columns: tuple[str, ...]) -> pl.DataFrame:
         own = [chunk for chunk in chunks if (self.path / chunk_file(table, chunk.number)).exists()]
-        parts = [self._checked(table, {chunk_file(table, chunk.number): chunk for chunk in own})] if own else []
+        files = {chunk_file(table, chunk.number): chunk for chunk in own}
+        parts = [self._checked(table, files, columns)] if own else []
         alone = {chunk.number for chunk in own}
         packed: dict[str, list[Chunk]] = {}
         for chunk in chunks:
             if chunk.number not in alone:
                 packed.setdefault(pack_file(table, chunk.number), []).append(chunk)
         for file, wanted in packed.items():
-            rows = self._packed(table, file, wanted[0].number // PACK * PACK)
+            rows = self._packed(table, file, wanted[0].number // PACK * PACK, columns)
             if len(wanted) < PACK:
                 rows = rows.filter(pl.col(tables.RUN).is_in([run.number for chunk in wanted for run in chunk.runs]))
             parts.append(rows)
         rows = pl.concat(parts)
         return rows.sort(tables.RUN, maintain_order=True) if own and packed else rows
 
-    def _packed(self, table: str, file: str, first: int) -> pl.DataFrame:
+    def _packed(self, table: str, file: str, first: int, columns: tuple[str, ...]) -> pl.DataFrame:
         """All rows of a pack; of each table the last one is kept, for those who ask for one chunk after the other."""
-        there = (self.path / file).stat()
-        stamp = file, there.st_mtime_ns, there.st_size
+        stamp = _stamp_of(self.path / file), columns
+        if stamp[0] is None:
+            raise FileNotFoundError(self.path / file)
         if table not in self._packs or self._packs[table][0] != stamp:
             # To the checks it is one large chunk.
             runs = tuple(run for chunk in self.plan.chunks[first : first + PACK] for run in chunk.runs)
-            self._packs[table] = stamp, self._checked(table, {file: Chunk(first, runs)})
+            self._packs[table] = stamp, self._checked(table, {file: Chunk(first, runs)}, columns)
         return self._packs[table][1]
 
-    def _checked(self, table: str, files: Mapping[str, Chunk]) -> pl.DataFrame:
+    def _checked(self, table: str, files: Mapping[str, Chunk], columns: tuple[str, ...]) -> pl.DataFrame:
         """The rows of these files, each with those of one chunk."""
         schema, frames = self._schemas[table], []
         most = 1 if table != "trajectories" else len(evaluation_steps(self.spec.steps, self.spec.evaluations))
         for file, chunk in files.items():
             try:
-                frames.append(tables.table_from_bytes(self.read(file), schema, most * len(chunk.runs)))
+                frames.append(tables.table_from_bytes(self.read(file), schema, most * len(chunk.runs), columns))
             except ValueError as error:
                 raise DamagedError(self.path / file, str(error)) from None
         rows, heights = pl.concat(frames), [len(frame) for frame in frames]
@@ -605,15 +617,15 @@ class Study:
             held = chunks_in(entry.name)
             if held is None or held.stop > count:
                 raise DamagedError(Path(entry.path), f"the study has the chunks 0 to {count - 1}", "move it away")
-            with suppress(FileNotFoundError):
-                stamps.add((entry.name, entry.stat().st_mtime_ns, entry.stat().st_size))
+            if (stamp := _stamp_of(entry)) is not None:
+                stamps.add(stamp)
                 stored.update(held)
         for first in range(0, count - PACK + 1, PACK):
             # While the folder was listed, files may have gone into a pack.
             if not stored.issuperset(range(first, first + PACK)):
-                file = self.path / pack_file(table, first)
-                with suppress(FileNotFoundError):
-                    stamps.add((file.name, file.stat().st_mtime_ns, file.stat().st_size))
+                stamp = _stamp_of(self.path / pack_file(table, first))
+                if stamp is not None:
+                    stamps.add(stamp)
                     stored.update(range(first, first + PACK))
         return stamps, stored
 
@@ -688,6 +700,17 @@ def _refuse_other_format(path: Path, written: Any, content: bytes) -> None:
 def unreadable(file: Path, error: OSError) -> StudyError:
     """What is raised for a file of a study that cannot be read."""
     return StudyError(f"{file} cannot be read ({why_unreadable(error)}); check its rights, or move it away.")
+
+
+def _stamp_of(file: Path | os.DirEntry[str]) -> _Stamp | None:
+    """None of a file that is not there."""
+    try:
+        there = file.stat()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise unreadable(Path(file), error) from None
+    return file.name, there.st_mtime_ns, there.st_size
 
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:

@@ -14,7 +14,7 @@ from nucleate.studies import tables
 from nucleate.studies.spec import StudySpec
 
 CHUNK = 16
-"""Runs trained together and stored in one file; fixed, so that a study's files do not depend on the machine."""
+"""Runs stored in one file, and on a CPU trained together; fixed, so that files do not depend on the machine."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class PlannedRun:
 
 @dataclass(frozen=True)
 class Chunk:
-    """Consecutive runs that are trained together and stored in one file.
+    """Consecutive runs that are stored in one file, and trained together.
 
     Parameters
     ----------

@@ -37,7 +37,7 @@ def check_table(
     ----------
     name : {"results", "trajectories", "forecasts"}
     rows : polars DataFrame
-        With the columns of the table.
+        With the columns of the table, or of trajectories with some.
     heights : sequence of int
         How many of the rows are each chunk's.
     plan : Plan
@@ -58,6 +58,7 @@ def check_table(
         if column not in _MAY_BE_NULL[name]
     }
     rules |= {"results": _of_results, "trajectories": _of_trajectories, "forecasts": _of_forecasts}[name](plan, widths)
+    rules = {why: rule for why, rule in rules.items() if {*rule.meta.root_names()} <= {*rows.columns}}
     held = rows.select(pl.all_horizontal(rule.fill_null(True)).alias(str(k)) for k, rule in enumerate(rules.values()))
     for said, column in zip(rules, held, strict=True):
         if not column.all():

@@ -208,8 +208,10 @@ def table_to_bytes(table: pl.DataFrame, place: str = "") -> bytes:
     return seal(buffer.getvalue(), place)
 
 
-def table_from_bytes(content: bytes, schema: pl.Schema, rows: int) -> pl.DataFrame:
-    """A table of this schema and at most so many rows.
+def table_from_bytes(
+    content: bytes, schema: pl.Schema, rows: int, columns: Sequence[str] | None = None
+) -> pl.DataFrame:
+    """A table of this schema and at most so many rows, or some of its columns.
 
     Parameters
     ----------
@@ -217,6 +219,8 @@ def table_from_bytes(content: bytes, schema: pl.Schema, rows: int) -> pl.DataFra
         Of a Parquet file.
     schema : polars Schema
     rows : int
+    columns : sequence of str, optional
+        The rest is not decoded; by default all.
 
     Raises
     ------
@@ -225,12 +229,14 @@ def table_from_bytes(content: bytes, schema: pl.Schema, rows: int) -> pl.DataFra
     """
     try:
         # A small file can declare more rows than fit into memory.
-        table = pl.read_parquet(BytesIO(content), n_rows=rows + 1)
+        found = pl.Schema(pl.read_parquet_schema(BytesIO(content)))
+        wanted = None if columns is None else [name for name in found if name in columns]
+        table = pl.read_parquet(BytesIO(content), columns=wanted, n_rows=rows + 1)
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, ValueError) as error:
         raise ValueError(f"it is not readable Parquet: {' '.join(str(error).split())}") from None
     if len(table) > rows:
         raise ValueError(f"it has more than {rows} rows")
-    if table.schema != schema:
-        wrong = [name for name in {**schema, **table.schema} if schema.get(name) != table.schema.get(name)]
+    if found != schema:
+        wrong = [name for name in {**schema, **found} if schema.get(name) != found.get(name)]
         raise ValueError(f"its columns are others in {wrong[0]!r}" if wrong else "its columns are in another order")
     return table

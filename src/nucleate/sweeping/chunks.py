@@ -1,7 +1,8 @@
 """What is computed of a chunk, without side effects: values go in and values come out, on any machine."""
 
+import itertools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,8 +24,9 @@ from nucleate.studies import (
     snapshots_to_bytes,
     tables,
 )
+from nucleate.studies.plan import CHUNK
 from nucleate.sweeping.forecasts import forecast_runs, tabulate_forecasts
-from nucleate.training import Batch, Run
+from nucleate.training import Batch, Run, evaluations_in, most_together
 
 
 @dataclass(frozen=True)
@@ -169,32 +171,108 @@ def train_chunk(
     >>> train_chunk(plan, plan.chunks[0], load_problem("sine-5d")).results["status"].to_list()
     ['finished']
     """
-    first_seed = plan.spec.seeds[0]
+    (came,) = train_chunks(plan, [(chunk, checkpoint)], problem, on_evaluation=on_evaluation, stop=stop)
+    return came
+
+
+def train_chunks(
+    plan: Plan,
+    chunks: Sequence[tuple[Chunk, bytes | None]],
+    problem: Problem,
+    *,
+    on_evaluation: Callable[[Batch], None] | None = None,
+    stop: Callable[[], bool] = lambda: False,
+) -> list[ChunkResult | bytes]:
+    """Train the runs of some chunks, all in one batch.
+
+    Parameters
+    ----------
+    plan : Plan
+    chunks : sequence of (Chunk, bytes or None)
+        With the checkpoint that each goes on from; all are of the same evaluation, see `in_batches`.
+    problem, on_evaluation, stop
+        As of `train_chunk`.
+
+    Returns
+    -------
+    list of ChunkResult, or of bytes
+        As `train_chunk` gives for each.
+
+    Raises
+    ------
+    SpecError, StudyError
+        As `train_chunk`.
+    """
+    runs, first_seed = [run for chunk, _ in chunks for run in chunk.runs], plan.spec.seeds[0]
     batch = Batch(
         problem,
-        [plan.start(run, problem.inputs, problem.outputs) for run in chunk.runs],
-        [run.learning_rate for run in chunk.runs],
-        [run.seed for run in chunk.runs],
+        [plan.start(run, problem.inputs, problem.outputs) for run in runs],
+        [run.learning_rate for run in runs],
+        [run.seed for run in runs],
         plan.spec.settings,
         measures=plan.measures,
-        weight_decays=plan.weight_decays(chunk.runs),
-        watched=[index for index, run in enumerate(chunk.runs) if run.seed == first_seed],
+        weight_decays=plan.weight_decays(runs),
+        watched=[index for index, run in enumerate(runs) if run.seed == first_seed],
     )
-    if checkpoint is not None:
-        resume(batch, checkpoint, chunk)
+    places = places_in_batch([chunk for chunk, _ in chunks])
+    for (chunk, checkpoint), of_chunk in zip(chunks, places, strict=True):
+        if checkpoint is not None:
+            resume(batch, checkpoint, chunk, of_chunk)
     while not batch.done:
         batch.advance(stop=stop)
         if stop():
-            return batch.checkpoint()
+            return [batch.checkpoint(of_chunk) for of_chunk in places]
         if on_evaluation is not None:
             on_evaluation(batch)
-    return _result(plan, chunk, batch.runs(), batch.layers, problem)
+    trained = batch.runs()
+    return [
+        _result(plan, chunk, [trained[run] for run in of_chunk], batch.layers, problem)
+        for (chunk, _), of_chunk in zip(chunks, places, strict=True)
+    ]
 
 
-def resume(batch: Batch, checkpoint: bytes, chunk: Chunk) -> None:
-    """Take a batch to where a checkpoint of its chunk was written; raises `StudyError` if that is damaged."""
+def places_in_batch(chunks: Sequence[Chunk]) -> list[range]:
+    """Where in their batch the runs of each of some chunks are.
+
+    Parameters
+    ----------
+    chunks : sequence of Chunk
+
+    Returns
+    -------
+    list of range
+    """
+    ends = list(itertools.accumulate(len(chunk.runs) for chunk in chunks))
+    return [range(end - len(chunk.runs), end) for end, chunk in zip(ends, chunks, strict=True)]
+
+
+def in_batches(
+    plan: Plan, chunks: Iterable[tuple[Chunk, bytes | None]], problem: Problem
+) -> Iterator[list[tuple[Chunk, bytes | None]]]:
+    """The chunks that are trained together: each on its own on a CPU, and on a GPU as many as its memory takes.
+
+    Parameters
+    ----------
+    plan : Plan
+    chunks : iterable of (Chunk, bytes or None)
+        With the checkpoint that each goes on from; those trained together are of the same evaluation.
+    problem : Problem
+
+    Yields
+    ------
+    list of (Chunk, bytes or None)
+    """
+    most = max(1, most_together(problem, plan.start(plan.runs[0], problem.inputs, problem.outputs)) // CHUNK)
+    for _, alike in itertools.groupby(chunks, key=lambda one: evaluations_in(one[1])):
+        while batch := list(itertools.islice(alike, most)):
+            yield batch
+
+
+def resume(batch: Batch, checkpoint: bytes, chunk: Chunk, places: Sequence[int] | None = None) -> None:
+    """Take a batch, or the chunk's places in it, to where the chunk's checkpoint was written; raises `StudyError` if
+    that is damaged."""
     try:
-        batch.resume(checkpoint)
+        batch.resume(checkpoint, places)
     except Exception as error:
         raise StudyError(
             f"The study's {checkpoint_file(chunk.number)} is damaged ({error}); delete it, and its runs start again."

@@ -36,7 +36,15 @@ from nucleate.studies import (
     tables,
     unjudged_findings,
 )
-from nucleate.sweeping.chunks import Delivery, Order, forecast_chunk, resume, train_chunk
+from nucleate.sweeping.chunks import (
+    Delivery,
+    Order,
+    forecast_chunk,
+    in_batches,
+    places_in_batch,
+    resume,
+    train_chunks,
+)
 from nucleate.sweeping.executors import Executor, Task, check_executor
 from nucleate.sweeping.judging import narrow_network
 from nucleate.sweeping.progress import Progress
@@ -178,24 +186,29 @@ class _Work:
     def here(self) -> None:
         """Compute it in this process: a chunk's forecasts, and then its runs."""
         for chunk in self._plan.chunks:
-            if self._keeper.lacks_forecasts(chunk):
-                self._keeper.keep_forecasts(chunk, forecast_chunk(self._plan, chunk, self._problem))
-            if chunk not in self._missing:
-                continue
+            if chunk not in self._missing and self._keeper.lacks_forecasts(chunk):
+                self._forecast(chunk)
+        missing = ((chunk, self._keeper.checkpoint(chunk)) for chunk in self._missing)
+        for batch in in_batches(self._plan, missing, self._problem):
+            chunks = [chunk for chunk, _ in batch]
+            for chunk in chunks:
+                if self._keeper.lacks_forecasts(chunk):
+                    self._forecast(chunk)
             # Forecasting ends at once, as nothing of it can be kept; training ends with a checkpoint.
             with noticed() as interrupted:
-                result = train_chunk(
-                    self._plan,
-                    chunk,
-                    self._problem,
-                    self._keeper.checkpoint(chunk),
-                    on_evaluation=self._watch(chunk),
-                    stop=interrupted,
+                came = train_chunks(
+                    self._plan, batch, self._problem, on_evaluation=self._watch(chunks), stop=interrupted
                 )
-                if isinstance(result, bytes):
-                    self._keeper.keep_checkpoint(chunk, result)
+                for chunk, result in zip(chunks, came, strict=True):
+                    if isinstance(result, bytes):
+                        self._keeper.keep_checkpoint(chunk, result)
+                    else:
+                        self._keep_result(chunk, result)
+                if any(isinstance(result, bytes) for result in came):
                     raise KeyboardInterrupt
-                self._keep_result(chunk, result)
+
+    def _forecast(self, chunk: Chunk) -> None:
+        self._keeper.keep_forecasts(chunk, forecast_chunk(self._plan, chunk, self._problem))
 
     def by(self, executor: Executor, device: str) -> None:
         """Have an executor compute it, and keep what comes in the order it comes."""
@@ -295,20 +308,20 @@ class _Work:
         self._keeper.keep_result(chunk, result)
         self._finished += len(chunk.runs)
 
-    def _watch(self, chunk: Chunk) -> Callable[[Batch], None]:
-        """What is done between evaluations: the chunk's state is kept now and then, and its progress told."""
+    def _watch(self, chunks: Sequence[Chunk]) -> Callable[[Batch], None]:
+        """What is done between evaluations: the chunks' state is kept now and then, and their progress told."""
         kept = time.monotonic()
+        runs = sum(len(chunk.runs) for chunk in chunks)
 
         def watch(batch: Batch) -> None:
             nonlocal kept
             if time.monotonic() - kept > _CHECKPOINT_SECONDS:
-                self._keeper.keep_checkpoint(chunk, batch.checkpoint())
+                for chunk, places in zip(chunks, places_in_batch(chunks), strict=True):
+                    self._keeper.keep_checkpoint(chunk, batch.checkpoint(places))
                 kept = time.monotonic()
-            ended = len(chunk.runs) - batch.statuses.count("running")
+            ended = runs - batch.statuses.count("running")
             share = 1.0 if batch.done else batch.step / batch.settings.steps
-            self._tell_of(
-                [rows[-1] for rows in batch.rows], self._finished + ended, self._finished + share * len(chunk.runs)
-            )
+            self._tell_of([rows[-1] for rows in batch.rows], self._finished + ended, self._finished + share * runs)
 
         return watch
 

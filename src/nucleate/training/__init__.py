@@ -1,7 +1,14 @@
 """The batched engine: train one network or many, record what happens to neurons, end each run on its own grounds."""
 
-from nucleate.training.batch import Batch
-from nucleate.training.checks import check_batch_size, check_fit, check_runs, check_seeds, undecided_decay
+from nucleate.training.batch import Batch, evaluations_in
+from nucleate.training.checks import (
+    check_batch_size,
+    check_fit,
+    check_runs,
+    check_seeds,
+    most_together,
+    undecided_decay,
+)
 from nucleate.training.loop import train, train_many
 from nucleate.training.rule import Rule
 from nucleate.training.run import Run
@@ -22,7 +29,9 @@ __all__ = [
     "check_runs",
     "check_seeds",
     "evaluation_steps",
+    "evaluations_in",
     "make_settings",
+    "most_together",
     "spec_error",
     "train",
     "train_many",

@@ -177,14 +177,18 @@ class Batch:
             longer = min(8.0, _PATIENCE_SECONDS / max(seconds, 1e-6))
             self._stride = min(max(1, int(self._stride * longer)), self.settings.steps)
         readings = engine.read(self._program, [self._runs[run] for run in runs], self._data)
-        for run, reading in zip(runs, readings, strict=True):
-            if self._at_evaluation:
+        if self._at_evaluation:
+            for run, reading in zip(runs, readings, strict=True):
                 self._note_drops(run, until, float(reading.train_loss))
-            if self._runs[run].running:
-                self._record(run, until, reading)
-            else:
-                self.statuses[run] = "nan" if np.isnan(self._runs[run].loss) else "diverged"
+        told = zip(runs, readings, strict=True)
+        devices.spread(lambda one: self._record_if_running(one[0], until, one[1]), list(told))
         return True
+
+    def _record_if_running(self, run: int, step: int, reading: engine.Reading) -> None:
+        if self._runs[run].running:
+            self._record(run, step, reading)
+        else:
+            self.statuses[run] = "nan" if np.isnan(self._runs[run].loss) else "diverged"
 
     def _note_drops(self, run: int, step: int, loss: float) -> None:
         """The steps at which the loss of all training rows first fell by each share, if since the last evaluation."""
@@ -319,33 +323,78 @@ class Batch:
             for run, state in enumerate(self._runs)
         ]
 
-    def checkpoint(self) -> bytes:
-        """All that is needed to go on from the last evaluation, as a safetensors file's bytes."""
-        tensors = {str(index): np.asarray(leaf) for index, leaf in enumerate(jax.tree.leaves(self._kept()))}
-        story = {"evaluations": self._evaluations, "rows": self.rows, "statuses": self.statuses, "notes": self._notes}
-        story["snapshots"] = [len(taken) for taken in self._snapshots]
+    def checkpoint(self, runs: Sequence[int] | None = None) -> bytes:
+        """All that is needed to go on from the last evaluation, as a safetensors file's bytes.
+
+        Parameters
+        ----------
+        runs : sequence of int, optional
+            The positions of the runs that are to go on, in another batch than the rest; by default all.
+        """
+        chosen = range(len(self._runs)) if runs is None else runs
+        tensors = {str(index): np.asarray(leaf) for index, leaf in enumerate(jax.tree.leaves(self._kept(chosen)))}
+        story: dict[str, Any] = {"evaluations": self._evaluations}
+        for part, told in (("rows", self.rows), ("statuses", self.statuses), ("notes", self._notes)):
+            story[part] = [told[run] for run in chosen]
+        story["snapshots"] = [len(self._snapshots[run]) for run in chosen]
         return save(tensors, {"story": json.dumps(story)})
 
-    def resume(self, checkpoint: bytes) -> None:
-        """Go on from a `checkpoint` of a batch of the same arguments, to the bits of an uninterrupted one."""
+    def resume(self, checkpoint: bytes, runs: Sequence[int] | None = None) -> None:
+        """Go on from a `checkpoint` of runs of the same arguments, to the bits of uninterrupted ones.
+
+        Parameters
+        ----------
+        checkpoint : bytes
+        runs : sequence of int, optional
+            The positions of its runs in this batch, whose other runs go on from checkpoints of the same evaluation; by
+            default it is of all.
+        """
+        chosen = list(range(len(self._runs)) if runs is None else runs)
         tensors, metadata = parse_tensors(checkpoint)
         story = parse_json(metadata["story"].encode())
-        if not all(len(story[part]) == len(self.statuses) for part in ("rows", "statuses", "notes", "snapshots")):
+        if not all(len(story[part]) == len(chosen) for part in ("rows", "statuses", "notes", "snapshots")):
             raise ValueError("it is of other runs")
         if not 0 < story["evaluations"] <= len(self._schedule) or not set(story["statuses"]) <= {*get_args(Status)}:
             raise ValueError("its story is not that of a batch")
-        taken = zip(self._initial_layers, story["snapshots"], strict=True)
-        self._snapshots = [[snapshot(layers, 0)] * min(count, SNAPSHOTS) for layers, count in taken]
-        kept, structure = jax.tree.flatten(self._kept())
+        for run, count in zip(chosen, story["snapshots"], strict=True):
+            self._snapshots[run] = [snapshot(self._initial_layers[run], 0)] * min(count, SNAPSHOTS)
+        kept, structure = jax.tree.flatten(self._kept(chosen))
         leaves = [tensors[str(index)] for index in range(len(tensors))]
         if [(leaf.shape, leaf.dtype) for leaf in leaves] != [(np.shape(leaf), leaf.dtype) for leaf in kept]:
             raise ValueError("it is of other models")
-        self._runs, final, best, self._snapshots, self._at_evaluation = jax.tree.unflatten(structure, leaves)
-        self.final, self.best = list(map(self._frame, final)), list(map(self._frame, best))
-        self._evaluations, self.rows, self.statuses = story["evaluations"], story["rows"], story["statuses"]
-        self._notes = story["notes"]
+        states, final, best, snapshots, at_evaluation = jax.tree.unflatten(structure, leaves)
+        for place, run in enumerate(chosen):
+            self._runs[run], self._snapshots[run] = states[place], snapshots[place]
+            self.final[run], self.best[run] = self._frame(final[place]), self._frame(best[place])
+            self.rows[run], self.statuses[run] = story["rows"][place], story["statuses"][place]
+            self._notes[run] = story["notes"][place]
+            if at_evaluation:
+                self._at_evaluation[run] = at_evaluation[place]
+        self._evaluations = story["evaluations"]
 
-    def _kept(self) -> Any:
-        """Every array that a checkpoint holds."""
-        final, best = ([take_apart(model)[0] for model in models] for models in (self.final, self.best))
-        return self._runs, final, best, self._snapshots, self._at_evaluation
+    def _kept(self, runs: Sequence[int]) -> Any:
+        """Every array that a checkpoint of these runs holds."""
+        final, best = ([take_apart(models[run])[0] for run in runs] for models in (self.final, self.best))
+        lists = (self._runs, self._snapshots, self._at_evaluation)
+        states, snapshots, at_evaluation = ([kept[run] for run in runs] if kept else [] for kept in lists)
+        return states, final, best, snapshots, at_evaluation
+
+
+def evaluations_in(checkpoint: bytes | None) -> int:
+    """After how many evaluations a `Batch.checkpoint` was written.
+
+    Parameters
+    ----------
+    checkpoint : bytes or None
+
+    Returns
+    -------
+    int
+        0 without one, and of what is none.
+    """
+    try:
+        return (
+            0 if checkpoint is None else int(parse_json(parse_tensors(checkpoint)[1]["story"].encode())["evaluations"])
+        )
+    except (ValueError, KeyError, TypeError):
+        return 0

@@ -17,6 +17,9 @@ from nucleate.network import Network
 from nucleate.optimizers import Optimizer
 from nucleate.problems import Problem
 
+MOST_TOGETHER = 4096
+"""Runs that step together at most; by then a device has no core left that waits."""
+
 
 def check_runs(
     problem: Problem,
@@ -72,6 +75,25 @@ def check_runs(
                 f"{len(models)} x {describe(models[0])} together need about {need / 1e9:.3g} GB, and {place} has "
                 f"{memory / 1e9:.3g}; make the hidden widths smaller, or train fewer at once."
             )
+
+
+def most_together(problem: Problem, model: Any) -> int:
+    """How many runs of a model are given to the device at once: 1 where each has a core of its own.
+
+    Parameters
+    ----------
+    problem : Problem
+    model : model
+
+    Returns
+    -------
+    int
+        A power of two, at most `MOST_TOGETHER`, for which half of each memory is enough.
+    """
+    runs = MOST_TOGETHER if devices.steps_together() else 1
+    while runs > 1 and any(2 * need > memory for _, need, memory in _memory_needed(model, runs, len(problem.train.x))):
+        runs //= 2
+    return runs
 
 
 def _check_decays(runs: int, optimizer: Optimizer, weight_decays: Sequence[float] | None) -> None:

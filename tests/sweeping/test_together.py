@@ -1,0 +1,92 @@
+"""Chunks trained together, as on a GPU: many runs at once, few programs, and the files of a study that knows no GPU."""
+
+import numpy as np
+import pytest
+
+from nucleate import Network, devices, load_problem, sweep
+from nucleate.devices import for_each
+from nucleate.init_scale import InitScale
+from nucleate.studies import Plan, make_spec
+from nucleate.sweeping import train_chunk
+from nucleate.sweeping.chunks import in_batches, train_chunks
+from nucleate.training import most_together
+
+GRID = {"gains": [0.5], "seeds": 40, "hidden": [4], "steps": 30, "evaluations": 5, "batch_size": 16}
+PLAN, PROBLEM = Plan(make_spec(data="sine-5d", **GRID)), load_problem("sine-5d")
+NETWORK = Network.create(5, [4], 1, scale=InitScale("gain", 0.5))
+
+
+@pytest.fixture
+def like_a_gpu(monkeypatch):
+    monkeypatch.setattr(devices, "steps_together", lambda: True)
+
+
+@pytest.fixture(scope="module")
+def alone():
+    return [train_chunk(PLAN, chunk, PROBLEM) for chunk in PLAN.chunks]
+
+
+def are_alike(one, other):
+    assert one.files.keys() == other.files.keys()
+    for table in ("results", "trajectories"):
+        first, second = getattr(one, table), getattr(other, table)
+        assert first.schema == second.schema
+        for column in ("run", "train_loss", "validation_loss"):
+            np.testing.assert_allclose(first[column], second[column], rtol=1e-4)
+
+
+@pytest.mark.slow
+def test_a_study_has_the_same_files_and_numbers_to_rounding(like_a_gpu, alone, tmp_path):
+    study = sweep("sine-5d", out=tmp_path / "study", progress=False, **GRID)
+    assert sorted(file.name for file in (study.path / "results").iterdir()) == [
+        f"chunk-0000{number}.parquet" for number in range(3)
+    ]
+    losses = [loss for chunk in alone for loss in chunk.results["train_loss"]]
+    np.testing.assert_allclose(study.results["train_loss"], losses, rtol=1e-4)
+
+
+def test_all_chunks_are_one_batch_and_each_has_a_checkpoint_of_its_own(like_a_gpu, alone, monkeypatch):
+    (batch,) = in_batches(PLAN, [(chunk, None) for chunk in PLAN.chunks], PROBLEM)
+    asked = iter([False] * 3 + [True] * 9)
+    checkpoints = train_chunks(PLAN, batch, PROBLEM, stop=lambda: next(asked))
+    assert all(isinstance(checkpoint, bytes) for checkpoint in checkpoints)
+    together = train_chunks(PLAN, list(zip(PLAN.chunks, checkpoints, strict=True)), PROBLEM)
+    for one, other in zip(together, alone, strict=True):
+        are_alike(one, other)
+    monkeypatch.undo()
+    are_alike(train_chunk(PLAN, PLAN.chunks[2], PROBLEM, checkpoints[2]), alone[2])
+
+
+def test_only_chunks_that_are_equally_far_are_trained_together(like_a_gpu):
+    chunk = PLAN.chunks[1]
+    asked = iter([False] * 3 + [True] * 9)
+    checkpoint = train_chunk(PLAN, chunk, PROBLEM, stop=lambda: next(asked))
+    stored = [(PLAN.chunks[0], None), (chunk, checkpoint), (PLAN.chunks[2], None)]
+    assert [len(batch) for batch in in_batches(PLAN, stored, PROBLEM)] == [1, 1, 1]
+
+
+def test_on_a_cpu_each_chunk_is_a_batch():
+    stored = [(chunk, None) for chunk in PLAN.chunks]
+    assert [len(batch) for batch in in_batches(PLAN, stored, PROBLEM)] == [1, 1, 1]
+
+
+def test_as_many_runs_step_together_as_half_of_the_devices_memory_takes(like_a_gpu, monkeypatch):
+    assert most_together(PROBLEM, NETWORK) == 4096
+    # Of a run: the activations of 4 neurons on 80 rows, forward and back, and 3 times 24 parameters, of 4 bytes.
+    run = 4 * (2 * 4 * 80 + 3 * 24)
+    for memory, runs in ((2 * 100 * run, 64), (2 * 64 * run, 64), (2 * 63 * run, 32), (run, 1)):
+        monkeypatch.setattr(devices, "device_memory", lambda memory=memory: memory)
+        assert most_together(PROBLEM, NETWORK) == runs
+
+
+def test_as_runs_end_a_program_is_compiled_for_each_halving(like_a_gpu):
+    traced = []
+
+    def work(item, more):
+        traced.append(item.shape)
+        return item + more
+
+    for runs in range(16, 0, -1):
+        done = for_each(work, [np.float32(run) for run in range(runs)], 1.0)
+        assert [float(one) for one in done] == [run + 1.0 for run in range(runs)]
+    assert len(traced) == 5
