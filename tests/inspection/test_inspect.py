@@ -242,3 +242,13 @@ def test_what_cannot_be_inspected_is_one_sentence(call, sentence):
 def test_a_seed_is_a_whole_number(seed):
     with pytest.raises(SpecError, match="it must be a whole number, 0 or more"):
         inspect({"w": np.eye(2)}, seed=seed)
+
+
+def test_a_picture_of_all_layers():
+    figure = inspect({f"w{index}": RNG.standard_normal((6, 5)) for index in range(14)}).plot()
+    below = [
+        panel
+        for panel in figure.axes
+        if panel.get_ylabel() in ("share of condensed pairs", "effective rank of the weights")
+    ]
+    assert [len(line.get_xdata()) for panel in below for line in panel.lines] == [14] * 4

@@ -155,6 +155,12 @@ def test_a_batch_says_what_observe_says_of_the_same_network():
         )
 
 
+def test_a_layer_whose_reader_is_not_known_is_named():
+    found = inspect(Block(3), torch.randn(2, 3, 5, 5))
+    reasons = [reason for name, reason in found.left_out.rows() if name == "conv1.weight"]
+    assert reasons == ["no effective neurons: which layer alone reads its units is not known"]
+
+
 def test_inspecting_leaves_a_model_as_it_was():
     model = resnet().train()
     model[1].eval()

@@ -1,6 +1,6 @@
 """An inspection as a picture: who points where in its layers, and which of them are condensed beyond chance."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
@@ -33,7 +33,8 @@ def draw(found: "Inspection") -> Figure:
     chosen = np.unique(np.linspace(0, len(places) - 1, min(len(places), _MOST_MAPS)).round().astype(int))
     rows = -(-len(chosen) // _IN_A_ROW)
     figure = Figure(figsize=(7, 1.45 * rows + 2.5), layout="constrained")
-    above, below = figure.subfigures(2, 1, height_ratios=(1.45 * rows, 2.5))
+    parts: Any = figure.subfigures(2, 1, height_ratios=(1.45 * rows, 2.5))
+    above, below = parts
     grid = above.subplots(rows, _IN_A_ROW, squeeze=False).ravel()
     for panel in grid[len(chosen) :]:
         panel.set_visible(False)
@@ -50,6 +51,8 @@ def draw(found: "Inspection") -> Figure:
         panel.plot(across, values["null"], "o", mfc="none", color=GREY, ms=4, label="random")
         panel.plot(across, values["value"], "o", color=BLUE, ms=3, label="the layer")
         panel.set(xlabel="layer, in the order of the table", ylabel=label)
+        if measure == "condensed_pairs":
+            panel.set_ylim(-0.03, 1.03)
         panel.xaxis.get_major_locator().set_params(integer=True)
         quiet(panel)
         legend(panel)
@@ -59,4 +62,4 @@ def draw(found: "Inspection") -> Figure:
 
 def _short(name: str) -> str:
     """The end of a long name."""
-    return name if len(name) <= 18 else f"…{name[-17:]}"
+    return name if len(name) <= 15 else f"…{name[-14:]}"

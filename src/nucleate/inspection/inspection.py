@@ -360,13 +360,18 @@ class _Work:
         readers = {layer: reader.name for layer, reader in read_by.items() if reader is not None}
         found = self.source.activity(inputs, {}, readers)
         random = self.source.activity(inputs, dict(self._random()), readers)
-        layers = {parameter.layer for parameter in self.parameters}
+        layers = {parameter.layer: parameter.name for parameter in self.parameters}
         for layer, activity in found.items():
             if not (np.isfinite(activity.leaving).all() and np.isfinite(activity.outgoing).all()):
                 raise ArchitectureError(
                     f"On these inputs the units of {layer} in {self.source.name} give NaN or infinite numbers; give "
                     "inputs as the model was trained on."
                 )
+        self.left_out += [
+            (name, "no effective neurons: which layer alone reads its units is not known")
+            for layer, name in layers.items()
+            if layer not in found
+        ]
         return {
             (layer, len(activity.leaving)): list(values_on_data(activity, random.get(layer), self.seed))
             for layer, activity in found.items()

@@ -1,5 +1,6 @@
 """The page of a run's checkpoints: three pictures of every matrix over the steps, as in arXiv 2510.06954."""
 
+import re
 from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
@@ -56,7 +57,10 @@ def report_checkpoints(found: Checkpoints, lang: str = "en", out: str | Path = "
             made=texts["page"]["made"].format(version=version("nucleate")),
             noscript=texts["page"]["noscript"],
             found=found,
-            reasons=list(found.left_out.group_by("reason", maintain_order=True).agg("parameter").iter_rows()),
+            reasons=[
+                (_say_reason(reason, texts), names)
+                for reason, names in found.left_out.group_by("reason", maintain_order=True).agg("parameter").iter_rows()
+            ],
             rows=_rows(data),
             data=data,
             css=(page / "page.css").read_text("utf-8"),
@@ -66,6 +70,15 @@ def report_checkpoints(found: Checkpoints, lang: str = "en", out: str | Path = "
     )
     write_atomically(out, text.encode())
     return out
+
+
+def _say_reason(reason: str, texts: Texts) -> str:
+    """Why something was not measured, in the language of the page."""
+    for key, said in load_texts("en")["reasons"].items():
+        found = re.fullmatch(re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>.+)", re.escape(said)), reason)
+        if found is not None:
+            return texts["reasons"][key].format(**found.groupdict())
+    return reason
 
 
 def _payload(found: Checkpoints, texts: Texts) -> dict[str, Any]:

@@ -25,7 +25,7 @@
   const isWide = (last + 1) / (data.steps[0] + 1) > 100;
   const x = isWide ? data.steps.map((step) => step + 1) : data.steps;
   const change = data.layers.map(({ norm }) => norm.map((value) => (norm[0] && value !== null ? value / norm[0] - 1 : null)));
-  const mode = data.steps.length > 1 ? "lines" : "markers";
+  const mode = data.steps.length > 1 ? "lines+markers" : "markers";
   let layer = 0;
 
   function drawHeat() {
@@ -64,7 +64,7 @@
         others.y.push(...curve, null);
       }
     });
-    const chosen = { x, y: curves[layer], mode, line: { color: blue, width: 2.6 }, name: words.chosen, hovertemplate: "%{y:.3g}<extra></extra>" };
+    const chosen = { x, y: curves[layer], mode, line: { color: blue, width: 2.6 }, marker: { size: 5, color: blue }, name: words.chosen, hovertemplate: "%{y:.3g}<extra></extra>" };
     const now = x[data.shown[Number(element("snapshot").value)]];
     Plotly.react(id, [others, chosen, ...more], layout({
       hovermode: "closest",
@@ -79,7 +79,7 @@
     drawHeat();
     drawCurves("change", change, words.change_axis, []);
     drawCurves("rank", data.layers.map((one) => one.effective_rank), words.rank_axis, [{
-      x, y: part.random_rank, mode, line: { color: blue, width: 1.4, dash: "dash" }, name: words.random_line, hovertemplate: "%{y:.3g}<extra></extra>",
+      x, y: part.random_rank, mode: data.steps.length > 1 ? "lines" : "markers", line: { color: blue, width: 1.4, dash: "dash" }, name: words.random_line, hovertemplate: "%{y:.3g}<extra></extra>",
     }]);
     element("change").setAttribute("aria-label", say(words.change_alt, { layer: part.name, end: round(ending) }));
     element("rank").setAttribute("aria-label", say(words.rank_alt, { layer: part.name, start: round(ranks[0]), end: round(ranks[ranks.length - 1]) }));
