@@ -26,6 +26,7 @@ from nucleate.reporting.payload import payload
 from nucleate.reporting.sentences import load_texts
 from nucleate.studies import make_spec, study_findings
 from nucleate.studies.tables import table_to_bytes
+from nucleate.sweeping import outlooks
 from tests.conftest import EVIL, GRID
 from tests.reporting.planted import gated, straight
 
@@ -60,6 +61,22 @@ class Reader(HTMLParser):
     @property
     def data(self):
         return json.loads(self.scripts[0])
+
+
+@pytest.fixture(scope="module", autouse=True)
+def forecast_once():
+    """What is forecast of the study's stuck runs is the same on every page of it, so it is made for the first alone."""
+    made = {}
+
+    def kept(study):
+        key = (study.identity, study.missing)
+        if key not in made:
+            made[key] = outlooks(study)
+        return made[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("nucleate.reporting.page.outlooks", kept)
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -26,16 +26,21 @@ def xor(rows=20):
     return Problem.from_arrays(x, (x[:, 0] != x[:, 1]).astype(float), name="xor")
 
 
-def test_a_plateau_is_forecast_to_end_when_it_does(tmp_path):
-    (outlook,) = outlooks(stuck_study(tmp_path, "diabetes", gains=[0.02]))
-    assert (outlook.verdict, outlook.runs, outlook.steps) == ("ends", 1, 300)
-    longer = nucleate.sweep("diabetes", gains=[0.02], out=tmp_path / "longer", **(GRID | {"steps": 2 * outlook.end}))
-    assert longer.results["drop_30_percent"][0] == pytest.approx(outlook.end, rel=0.1)
+@pytest.fixture(scope="module")
+def stuck(tmp_path_factory):
+    """The outlook of diabetes at a gain of 0.02."""
+    (outlook,) = outlooks(stuck_study(tmp_path_factory.mktemp("stuck"), "diabetes", gains=[0.02]))
+    return outlook
 
 
-def test_settings_that_are_forecast_to_help_do(tmp_path):
-    (outlook,) = outlooks(stuck_study(tmp_path, "diabetes", gains=[0.02]))
-    remedies = {remedy.setting: remedy for remedy in outlook.remedies}
+def test_a_plateau_is_forecast_to_end_when_it_does(stuck, tmp_path):
+    assert (stuck.verdict, stuck.runs, stuck.steps) == ("ends", 1, 300)
+    longer = nucleate.sweep("diabetes", gains=[0.02], out=tmp_path / "longer", **(GRID | {"steps": 2 * stuck.end}))
+    assert longer.results["drop_30_percent"][0] == pytest.approx(stuck.end, rel=0.1)
+
+
+def test_settings_that_are_forecast_to_help_do(stuck, tmp_path):
+    remedies = {remedy.setting: remedy for remedy in stuck.remedies}
     assert set(remedies) == {"gain", "lr"}
     for number, changed in enumerate(({"gains": [remedies["gain"].value]}, {"lrs": [remedies["lr"].value]})):
         end = list(remedies.values())[number].end

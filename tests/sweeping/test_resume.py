@@ -15,10 +15,10 @@ from nucleate.sweeping import train_chunk
 
 pytestmark = pytest.mark.slow
 
-GRID = {"gains": [0.7, 0.3], "lrs": [0.05, 0.02], "seeds": 9, "hidden": [20, 20], "steps": 3000, "evaluations": 12}
+GRID = {"gains": [0.7, 0.3], "lrs": [0.05, 0.02], "seeds": 9, "hidden": [12, 12], "steps": 1000, "evaluations": 12}
 COMMAND = [
     *(sys.executable, "-m", "nucleate.cli", "sweep", "sine-5d", "--gains", "0.7,0.3", "--lrs", "0.05,0.02"),
-    *("--seeds", "9", "--hidden", "20,20", "--steps", "3000", "--evaluations", "12", "--out"),
+    *("--seeds", "9", "--hidden", "12,12", "--steps", "1000", "--evaluations", "12", "--out"),
 ]
 
 
@@ -115,7 +115,7 @@ def test_a_chunk_taken_up_from_its_checkpoint_comes_to_the_same_bits(options):
 def test_a_damaged_checkpoint_is_named_and_its_runs_start_again(uninterrupted, tmp_path):
     plan, problem, folder = Plan(uninterrupted.spec), load_problem("sine-5d"), tmp_path / "study"
     asked = iter(2 * (5 * [False] + [True] * 2))
-    others = Plan(uninterrupted.spec.changed(hidden=[20, 19]))
+    others = Plan(uninterrupted.spec.changed(hidden=[12, 11]))
     with keep(folder, uninterrupted.spec, problem) as keeper:
         # The first has a right checksum, and is of other models.
         for chunk, source in ((plan.chunks[0], others), (plan.chunks[1], plan)):
