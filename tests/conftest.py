@@ -1,3 +1,13 @@
+import os
+
+# Most of what tests take is compiling, which so takes a fifth of the time. At these sizes the programs run as fast. It
+# is said before JAX starts, and for the processes that tests start too. It changes the last digits of what is computed.
+os.environ.setdefault(
+    "XLA_FLAGS",
+    "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true "
+    "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1",
+)
+
 import polars as pl
 import pytest
 from hypothesis import settings

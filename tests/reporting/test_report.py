@@ -167,7 +167,7 @@ def test_two_input_weights_are_shown_as_they_are_with_their_strength_as_radius(t
 
 
 def test_an_unfinished_study_says_what_is_missing_and_shows_the_rest(tmp_path):
-    grid = BRIEF | {"seeds": 9, "hidden": [6, 6]}
+    grid = BRIEF | {"seeds": 9, "hidden": [8, 8]}
     study = sweep("sine-5d", out=tmp_path / "study", **grid)
     (study.path / "results" / "chunk-00001.parquet").unlink()
     page = Reader(report(study.path, out=tmp_path / "page.html").read_text("utf-8"))
@@ -180,7 +180,7 @@ def test_an_unfinished_study_says_what_is_missing_and_shows_the_rest(tmp_path):
 
 
 def test_a_study_of_mini_batches_has_a_page_without_forecasts(tmp_path):
-    study = sweep("sine-5d", out=tmp_path / "study", **BRIEF, hidden=[6], batch_size=20)
+    study = sweep("sine-5d", out=tmp_path / "study", **BRIEF, hidden=[4], batch_size=20)
     page = Reader(report(study, out=tmp_path / "page.html").read_text("utf-8"))
     assert load_texts("en")["runs"]["forecast_none"] in page.text
 
@@ -343,7 +343,7 @@ def test_a_loss_an_optimizer_and_a_metric_of_ones_own_are_called_by_their_names(
 
     wrong = Metric("wrong signs", lambda predicted, true: float(np.mean(predicted * true < 0)), is_share=True)
     own = {"loss": Loss("pseudo-huber", pseudo_huber, metric=wrong), "optimizer": Optimizer("lion", optax.lion)}
-    path = sweep("sine-5d", hidden=[6], lrs=[0.001], **own, **BRIEF, out=tmp_path / "study").path
+    path = sweep("sine-5d", hidden=[4], lrs=[0.001], **own, **BRIEF, out=tmp_path / "study").path
     page = Reader(report(path, out=tmp_path / "page.html").read_text("utf-8"))
     assert "loss pseudo-huber" in page.text
     assert "optimizer lion" in page.text
@@ -372,7 +372,7 @@ def test_report_is_a_verb_with_figures_beside_it():
 @pytest.mark.parametrize(("lang", "said"), [("en", "the first 3 of 5 seeds"), ("ja", "5 個のシードのうち最初の 3 個")])
 def test_of_many_runs_the_first_seeds_are_drawn_and_it_says_so(lang, said, tmp_path, monkeypatch):
     monkeypatch.setattr("nucleate.reporting.payload.MOST_RUNS", 4)
-    study = sweep("sine-5d", out=tmp_path / "study", hidden=[5], seeds=5, **BRIEF)
+    study = sweep("sine-5d", out=tmp_path / "study", hidden=[4], seeds=5, **BRIEF)
     page = Reader(report(study, lang=lang, out=tmp_path / "page.html").read_text("utf-8"))
     assert said in page.text
     assert [len(cell["curves"]) for cell in page.data["cells"]] == [3, 3]

@@ -13,7 +13,7 @@ from nucleate.studies import Study
 
 pytestmark = pytest.mark.slow
 
-GRID = {"gains": [0.7, 0.3], "seeds": 17, "hidden": [3], "steps": 10, "evaluations": 4, "optimizer": "momentum"}
+GRID = {"gains": [0.7, 0.3], "seeds": 17, "hidden": [4], "steps": 10, "evaluations": 4, "optimizer": "momentum"}
 
 
 def contents(folder):

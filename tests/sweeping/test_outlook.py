@@ -49,17 +49,22 @@ def test_settings_that_are_forecast_to_help_do(stuck, tmp_path):
         assert study.results["drop_30_percent"][0] == pytest.approx(end, rel=0.15)
 
 
-def test_what_nothing_linear_explains_never_ends_and_no_rate_is_named(tmp_path):
-    (outlook,) = outlooks(stuck_study(tmp_path, xor(), gains=[0.05], steps=1000))
-    assert outlook.verdict == "never"
-    assert outlook.end is None
-    assert outlook.linear_share < 0.01
-    assert "lr" not in {remedy.setting for remedy in outlook.remedies}
+@pytest.fixture(scope="module")
+def stuck_xor(tmp_path_factory):
+    """The outlook of XOR."""
+    (outlook,) = outlooks(stuck_study(tmp_path_factory.mktemp("xor"), xor(), gains=[0.1], steps=1000))
+    return outlook
 
 
-def test_a_relu_that_is_named_learns_it(tmp_path):
-    (outlook,) = outlooks(stuck_study(tmp_path, xor(), gains=[0.1], steps=1000))
-    (relu,) = (remedy for remedy in outlook.remedies if remedy.value == "relu")
+def test_what_nothing_linear_explains_never_ends_and_no_rate_is_named(stuck_xor):
+    assert stuck_xor.verdict == "never"
+    assert stuck_xor.end is None
+    assert stuck_xor.linear_share < 0.01
+    assert "lr" not in {remedy.setting for remedy in stuck_xor.remedies}
+
+
+def test_a_relu_that_is_named_learns_it(stuck_xor, tmp_path):
+    (relu,) = (remedy for remedy in stuck_xor.remedies if remedy.value == "relu")
     study = nucleate.sweep(xor(), gains=[0.1], activation="relu", out=tmp_path / "relu", **(GRID | {"steps": 1000}))
     assert study.results["drop_30_percent"][0] == pytest.approx(relu.end, rel=0.15)
 
@@ -77,7 +82,8 @@ def test_where_no_forecast_can_be_made_it_is_said_why(tmp_path, settings, reason
 
 def test_a_study_whose_data_are_gone_still_says_how_long_its_runs_took(tmp_path):
     file = tmp_path / "gone.csv"
-    file.write_text("a,y\n" + "".join(f"{i},{i % 7}\n" for i in range(50)))
+    # As many rows and columns as `xor`, for which all is compiled.
+    file.write_text("a,b,y\n" + "".join(f"{i % 5},{i % 3},{i % 7 / 2}\n" for i in range(80)))
     study = stuck_study(tmp_path, str(file), gains=[0.01])
     file.unlink()
     (outlook,) = outlooks(study)
