@@ -22,7 +22,7 @@ from nucleate.figures import png
 from nucleate.forecasting import forecast_many, measure_outcomes
 from nucleate.models import take_apart
 from nucleate.optimizers import GD
-from nucleate.training import engine
+from nucleate.training import Rule, engine
 
 # Learning rates at which gradient descent is stable after the first descent too.
 PROBLEMS = {"diabetes": 0.05, "wine": 0.05, "teacher-3": 0.05, "sine-5d": 0.005}
@@ -118,7 +118,7 @@ def print_cost(n: int = 10_000, runs: int = 24, timed_steps: int = 10) -> None:
     print("|---|---|---|---|---|---|")
     for width in WIDTHS:
         networks = [start(problem, width, 0.02, seed) for seed in range(runs)]
-        program = engine.Program(take_apart(networks[0])[1], problem.loss, GD)
+        program = engine.Program(take_apart(networks[0])[1], problem.loss, Rule(GD))
         states = engine.start(program, networks, [0.05] * runs, [0] * runs, len(problem.train.x))
         forecasts, times = [], {"forecast": [], "training": []}
         for repetition in range(6):

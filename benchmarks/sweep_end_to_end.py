@@ -49,7 +49,7 @@ def steps_alone(spec: StudySpec) -> float:
     seconds = 0.0
     for chunk in plan.chunks:
         models = [plan.start(run, problem.inputs, problem.outputs) for run in chunk.runs]
-        program = engine.Program(take_apart(models[0])[1], problem.loss, spec.optimizer)
+        program = engine.Program(take_apart(models[0])[1], problem.loss, spec.rule())
         rates, seeds = [run.learning_rate for run in chunk.runs], [run.seed for run in chunk.runs]
         states = engine.start(program, models, rates, seeds, len(problem.train.x))
         engine.advance(program, states, data, [1] * len(models))

@@ -46,7 +46,7 @@ from nucleate.models import take_apart
 from nucleate.observe import measure as measure_network
 from nucleate.optimizers import get_optimizer
 from nucleate.problems import Problem, Split, get_loss
-from nucleate.training import engine
+from nucleate.training import Rule, engine
 
 INPUTS = 5
 LEARNING_RATES = {"gd": 0.01, "adam": 0.001}
@@ -129,7 +129,7 @@ def ours(cell: Cell) -> tuple[Steps, Callable[[], Int[np.ndarray, "networks n"]]
     """The engine; and, once it has stepped, the order in which each network visits the rows in its first epoch."""
     networks, split = models(cell), data(cell)
     loss = get_loss("cross_entropy" if cell.classes else "squared")
-    program = engine.Program(take_apart(networks[0])[1], loss, get_optimizer(cell.optimizer), cell.batch)
+    program = engine.Program(take_apart(networks[0])[1], loss, Rule(get_optimizer(cell.optimizer)), cell.batch)
     placed = engine.place_data(split, split, "float32")
     rates = [LEARNING_RATES[cell.optimizer]] * len(networks)
     states = engine.start(program, networks, rates, list(range(len(networks))), cell.rows)

@@ -7,11 +7,15 @@ import jax.numpy as jnp
 import mpmath
 import numpy as np
 import pytest
+from scipy.special import expit
 
 import nucleate
 from nucleate.activations import activation_names, get_activation
 
 mpmath.mp.dps = 50
+
+# The fixed point of Klambauer et al. (arXiv 1706.02515, eq. 14): SELU keeps mean and variance of a standard normal.
+SELU_SCALE, SELU_ALPHA = mpmath.mpf("1.0507009873554805"), mpmath.mpf("1.6732632423543772")
 
 EXACT = {
     "linear": lambda z: z,
@@ -21,6 +25,10 @@ EXACT = {
     "xtanh": lambda z: z * mpmath.tanh(z),
     "sigmoid_shifted": lambda z: 1 / (1 + mpmath.exp(-z)) - mpmath.mpf(1) / 2,
     "softplus_shifted": lambda z: mpmath.log(1 + mpmath.exp(z)) - mpmath.log(2),
+    "sigmoid": lambda z: 1 / (1 + mpmath.exp(-z)),
+    "softplus": lambda z: mpmath.log(1 + mpmath.exp(z)),
+    "elu": lambda z: z if z > 0 else mpmath.expm1(z),
+    "selu": lambda z: SELU_SCALE * (z if z > 0 else SELU_ALPHA * mpmath.expm1(z)),
     "gelu": lambda z: z * mpmath.ncdf(z),
     "silu": lambda z: z / (1 + mpmath.exp(-z)),
 }
@@ -51,9 +59,32 @@ def test_value_is_accurate_relatively_even_at_tiny_arguments(name, dtype, tolera
 def test_leading_part_is_the_limit_at_zero(name):
     activation = get_activation(name)
     for z in (mpmath.mpf("1e-20"), mpmath.mpf("-1e-20")):
-        coefficient = (EXACT[name](z) - mpmath.mpf(activation.value)) / z**activation.multiplicity
+        fallen = EXACT[name](z) - EXACT[name](mpmath.mpf(0))
+        coefficient = fallen / z**activation.multiplicity
         assert float(coefficient) == pytest.approx(activation.right if z > 0 else activation.left, rel=1e-15, abs=1e-15)
-        assert float(activation.leading(np.asarray(float(z)))) == pytest.approx(float(EXACT[name](z)), rel=1e-12)
+        assert float(activation.leading(np.asarray(float(z)))) == pytest.approx(float(fallen), rel=1e-12)
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_value_at_zero_is_what_the_table_says_and_stays_beside_the_leading_part(name):
+    activation = get_activation(name)
+    assert activation.value == float(EXACT[name](mpmath.mpf(0)))
+    z = np.array([1e-3, -1e-3])
+    exact = np.array([float(EXACT[name](mpmath.mpf(v))) for v in z])
+    np.testing.assert_allclose(activation.near_zero(z), exact, atol=2e-6)
+
+
+@pytest.mark.parametrize(("name", "reference"), [("sigmoid", expit), ("softplus", lambda z: np.logaddexp(z, 0))])
+def test_plain_ones_are_those_of_scipy_and_numpy(name, reference):
+    z = np.linspace(-30, 30, 101)
+    np.testing.assert_allclose(get_activation(name)(z), reference(z), rtol=1e-13)
+
+
+def test_selu_keeps_mean_and_variance_of_a_standard_normal():
+    # Its kink at zero is where the quadrature's interval is split.
+    for moment, kept in ((1, 0), (2, 1)):
+        found = mpmath.quad(lambda z, p=moment: EXACT["selu"](z) ** p * mpmath.npdf(z), [-mpmath.inf, 0, mpmath.inf])
+        assert float(found) == pytest.approx(kept, abs=1e-12)
 
 
 @pytest.mark.parametrize("name", OWN)

@@ -30,7 +30,21 @@ assert not xla_bridge._backends, "importing started a backend"
 assert before == dict(jax.config.values)
 assert nucleate.activation_names() == NAMES, nucleate.activation_names()
 """
-NAMES = ("linear", "tanh", "relu", "leaky_relu", "xtanh", "sigmoid_shifted", "softplus_shifted", "gelu", "silu")
+NAMES = (
+    "linear",
+    "tanh",
+    "relu",
+    "leaky_relu",
+    "xtanh",
+    "sigmoid",
+    "softplus",
+    "elu",
+    "selu",
+    "sigmoid_shifted",
+    "softplus_shifted",
+    "gelu",
+    "silu",
+)
 VERBS = """
 import tempfile, warnings
 warnings.simplefilter("error")

@@ -53,12 +53,12 @@ def test_json_and_pickles_give_the_same_optimizer_back(optimizer):
 
 def test_an_unknown_name_is_answered_with_the_names_there_are():
     with pytest.raises(
-        SpecError, match=r"no optimizer 'sgd'; did you mean 'gd'\? Choose one of gd, momentum, adam, or in Py"
+        SpecError, match=r"no optimizer 'sgd'; did you mean 'gd'\? Choose one of gd, momentum, adam, adamw, or in Py"
     ):
         get_optimizer("sgd")
     named = get_optimizer("lion", known=False)
     with pytest.raises(
-        SpecError, match="The optimizer 'lion' is not one of gd, momentum, adam; pass it as an Optimizer"
+        SpecError, match="The optimizer 'lion' is not one of gd, momentum, adam, adamw; pass it as an Optimizer"
     ):
         named.transformation(0.1)
 

@@ -12,37 +12,41 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from nucleate import figures, models, observe, optimizers, problems, theory
+    from nucleate import figures, models, observe, optimizers, problems, schedules, theory
     from nucleate.activations import Activation, activation_names, get_activation, register_activation
+    from nucleate.conversion import ScaleConversion, convert_scale
     from nucleate.errors import ArchitectureError, DataError, NucleateError, SpecError, StudyError
     from nucleate.estimators import CondensedClassifier, CondensedRegressor
     from nucleate.experiments import Criterion, Experiment, Measurement, Verdict, reproduce
     from nucleate.exports import export
     from nucleate.forecasting import Forecast, forecast, forecast_many
-    from nucleate.init_scale import InitScale
+    from nucleate.init_scale import InitScale, PerLayer
     from nucleate.network import Network
     from nucleate.observe import Layer, Measure
     from nucleate.optimizers import Optimizer
     from nucleate.problems import Loss, Metric, Problem, load_problem
+    from nucleate.pytorch import from_torch, init_, to_torch
     from nucleate.reduction import Reduction, load_reduction, reduce, reduce_study, save_reduction
     from nucleate.reporting import report
     from nucleate.studies import Study, StudySpec, summarize
     from nucleate.sweeping import forecast_study, recommend_scale, sweep
     from nucleate.training import Run, train, train_many
 
-_ROOMS = ("figures", "models", "observe", "optimizers", "problems", "theory")
+_ROOMS = ("figures", "models", "observe", "optimizers", "problems", "schedules", "theory")
 _HOMES = {
     "activations": ("Activation", "activation_names", "get_activation", "register_activation"),
+    "conversion": ("ScaleConversion", "convert_scale"),
     "errors": ("ArchitectureError", "DataError", "NucleateError", "SpecError", "StudyError"),
     "estimators": ("CondensedClassifier", "CondensedRegressor"),
     "experiments": ("Criterion", "Experiment", "Measurement", "Verdict", "reproduce"),
     "exports": ("export",),
     "forecasting": ("Forecast", "forecast", "forecast_many"),
-    "init_scale": ("InitScale",),
+    "init_scale": ("InitScale", "PerLayer"),
     "network": ("Network",),
     "observe": ("Layer", "Measure"),
     "optimizers": ("Optimizer",),
     "problems": ("Loss", "Metric", "Problem", "load_problem"),
+    "pytorch": ("from_torch", "init_", "to_torch"),
     "reduction": ("Reduction", "load_reduction", "reduce", "reduce_study", "save_reduction"),
     "reporting": ("report",),
     "studies": ("Study", "StudySpec", "summarize"),
@@ -67,21 +71,26 @@ __all__ = [
     "Network",
     "NucleateError",
     "Optimizer",
+    "PerLayer",
     "Problem",
     "Reduction",
     "Run",
+    "ScaleConversion",
     "SpecError",
     "Study",
     "StudyError",
     "StudySpec",
     "Verdict",
     "activation_names",
+    "convert_scale",
     "export",
     "figures",
     "forecast",
     "forecast_many",
     "forecast_study",
+    "from_torch",
     "get_activation",
+    "init_",
     "load_problem",
     "load_reduction",
     "models",
@@ -95,9 +104,11 @@ __all__ = [
     "report",
     "reproduce",
     "save_reduction",
+    "schedules",
     "summarize",
     "sweep",
     "theory",
+    "to_torch",
     "train",
     "train_many",
 ]

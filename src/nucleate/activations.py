@@ -2,7 +2,8 @@
 
 Near zero an activation is ``s(z) = value + c z^p + o(z^p)``, with ``c`` one number on each side of zero. The power
 ``p`` is the *multiplicity* (Zhou et al. 2022, arXiv 2105.11686, definition 1): a layer condenses onto at most ``2 p``
-directions. Smooth activations have the same ``c`` on both sides; ReLU and leaky ReLU do not.
+directions. Smooth activations have the same ``c`` on both sides; ReLU, leaky ReLU and SELU do not. Where ``value`` is
+not zero, as of the sigmoid and softplus, every neuron also gives the next layer a constant, as a bias would.
 """
 
 import math
@@ -113,7 +114,7 @@ class Activation:
 
     @property
     def slope(self) -> float | None:
-        """``s'(0)``; None where the two sides differ (ReLU, leaky ReLU)."""
+        """``s'(0)``; None where the two sides differ (ReLU, leaky ReLU, SELU)."""
         if self.multiplicity > 1:
             return 0.0
         return self.right if self.right == self.left else None
@@ -123,6 +124,12 @@ class Activation:
         """The leading homogeneous part ``c z^p``, of the same shape and dtype as ``z``."""
         coefficient = self.right if self.right == self.left else jnp.where(z > 0, self.right, self.left)
         return jnp.asarray(coefficient, z.dtype) * z**self.multiplicity
+
+    @in_float64
+    def near_zero(self, z: Float[Array, "..."]) -> Float[Array, "..."]:
+        """``s(0) + c z^p``, of the same shape and dtype as ``z``: the constant and the leading part."""
+        lead = self.leading(z)
+        return lead if self.value == 0 else lead + jnp.asarray(self.value, z.dtype)
 
 
 @cache
@@ -210,6 +217,10 @@ def _gelu(z: Float[Array, "..."]) -> Float[Array, "..."]:
     return jax.nn.gelu(z, approximate=False)
 
 
+_SELU_SCALE, _SELU_ALPHA = 1.0507009873554805, 1.6732632423543772
+"""Of Klambauer et al. 2017, arXiv 1706.02515, as `jax.nn.selu` has them."""
+
+
 def _gelu_nodes(graph: Any, z: str) -> str:
     error = graph.add("Erf", graph.add("Mul", z, graph.number(0.5**0.5)))
     return str(graph.add("Mul", graph.add("Mul", z, graph.number(0.5)), graph.add("Add", error, graph.number(1.0))))
@@ -259,6 +270,36 @@ _BUILT_IN = {
             parity="odd",
             lipschitz=0.25,
             onnx=_sigmoid_shifted_nodes,
+        ),
+        Activation(
+            "sigmoid",
+            jax.nn.sigmoid,
+            1,
+            0.25,
+            0.25,
+            value=0.5,
+            lipschitz=0.25,
+            onnx=lambda graph, z: graph.add("Sigmoid", z),
+        ),
+        Activation(
+            "softplus",
+            jax.nn.softplus,
+            1,
+            0.5,
+            0.5,
+            value=math.log(2.0),
+            lipschitz=1.0,
+            onnx=lambda graph, z: graph.add("Softplus", z),
+        ),
+        Activation("elu", jax.nn.elu, 1, 1.0, 1.0, lipschitz=1.0, onnx=lambda graph, z: graph.add("Elu", z)),
+        Activation(
+            "selu",
+            jax.nn.selu,
+            1,
+            _SELU_SCALE,
+            _SELU_SCALE * _SELU_ALPHA,
+            lipschitz=_SELU_SCALE * _SELU_ALPHA,
+            onnx=lambda graph, z: graph.add("Selu", z, alpha=_SELU_ALPHA, gamma=_SELU_SCALE),
         ),
         Activation("softplus_shifted", _softplus_shifted, 1, 0.5, 0.5, lipschitz=1.0, onnx=_softplus_shifted_nodes),
         Activation("gelu", _gelu, 1, 0.5, 0.5, lipschitz=1.1289041452, onnx=_gelu_nodes),

@@ -19,9 +19,10 @@ from nucleate.models import outputs_of
 from nucleate.network import Network
 from nucleate.observe import evaluation_rows, layers_of
 from nucleate.optimizers import Optimizer
-from nucleate.problems import CROSS_ENTROPY, SQUARED, Loss, Problem, Sizes, split_rows
+from nucleate.problems import AT_RANDOM, CROSS_ENTROPY, SQUARED, Loss, Problem, Sizes, split_rows
 from nucleate.reduction import FEWEST_ROWS, check_tolerance
 from nucleate.reduction import reduce as reduce_network
+from nucleate.schedules import Factor, Schedule
 from nucleate.training import BLOWN_UP, Run, train_many
 
 GAINS = (1.0, 0.3, 0.1, 0.03)
@@ -51,6 +52,10 @@ class _Condensed(BaseEstimator):
         activation: str = "tanh",
         optimizer: str | Optimizer = "adam",
         learning_rate: float = 0.01,
+        weight_decay: float | None = None,
+        schedule: str | Schedule | Factor = "constant",
+        warmup: int = 0,
+        clip: float | None = None,
         steps: int = 3000,
         batch_size: int | None = None,
         tolerance: float = 0.01,
@@ -62,6 +67,10 @@ class _Condensed(BaseEstimator):
         self.activation = activation
         self.optimizer = optimizer
         self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.schedule = schedule
+        self.warmup = warmup
+        self.clip = clip
         self.steps = steps
         self.batch_size = batch_size
         self.tolerance = tolerance
@@ -109,7 +118,7 @@ class _Condensed(BaseEstimator):
         rows = split_rows(sizes, seed, y if self._loss.link.target_kind == "categorical" else None)
         # What has no rows of its own takes those of training; without rows to certify on nothing is reduced.
         parts = [table[part if len(part) else rows.train] for part in rows]
-        return Problem.from_parts(*parts, target=targets, loss=self._loss, name=type(self).__name__)
+        return Problem.from_parts(*parts, target=targets, loss=self._loss, name=type(self).__name__, division=AT_RANDOM)
 
     def _train(self, problem: Problem, scales: Sequence[InitScale], seed: int) -> list[Run]:
         networks = [
@@ -128,9 +137,13 @@ class _Condensed(BaseEstimator):
             networks,
             problem,
             learning_rates=[self.learning_rate] * len(networks),
+            weight_decays=None if self.weight_decay is None else [self.weight_decay] * len(networks),
             seeds=[seed] * len(networks),
             measures=(),
             optimizer=self.optimizer,
+            schedule=self.schedule,
+            warmup=self.warmup,
+            clip=self.clip,
             steps=self.steps,
             batch_size=self.batch_size,
             early_stopping=True,
@@ -167,6 +180,15 @@ class CondensedRegressor(RegressorMixin, _Condensed):
     optimizer : str or Optimizer
         One of `nucleate.optimizers.OPTIMIZERS` by name, or an `nucleate.optimizers.Optimizer` of your own.
     learning_rate : float
+        The peak, where there is a schedule.
+    weight_decay : float or None
+        Coupled, or with ``optimizer="adamw"``, which asks for one, decoupled; see `nucleate.training.Rule`.
+    schedule : str, Schedule or callable
+        How the learning rate goes on from its peak: ``"constant"``, ``"cosine"``, ``"linear"``, or an optax schedule.
+    warmup : int
+        Steps in which the learning rate rises to its peak.
+    clip : float or None
+        The largest norm of a gradient.
     steps : int
         The most steps of training.
     batch_size : int or None

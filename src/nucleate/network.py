@@ -81,6 +81,7 @@ class Network:
         inputs, hidden, outputs : int, sequence of int, int
             The widths d, (m_1, ..., m_{L-1}) and c; at least one hidden layer.
         scale : InitScale, or one for each layer
+            One may itself have a number for each layer.
         activation : str or Activation
         bias : bool, or one for each layer
             A layer's biases have the standard deviation of its weights.
@@ -93,19 +94,8 @@ class Network:
             For widths below 1 or beyond this machine's memory, no hidden layer, or a sequence that does not have one
             entry for each layer.
         """
-        try:
-            widths = tuple(map(operator.index, (inputs, *hidden, outputs)))
-        except TypeError:
-            raise ArchitectureError(
-                f"The hidden widths are {hidden!r}; give whole numbers in a list, such as [50]."
-            ) from None
+        widths = check_widths(inputs, hidden, outputs)
         layers = len(widths) - 1
-        if layers < 2:
-            raise ArchitectureError(
-                "A network needs at least one hidden layer; give hidden widths such as 50 or 50,50."
-            )
-        if min(widths) < 1:
-            raise ArchitectureError(f"The widths are {'-'.join(map(str, widths))}; each must be 1 or more.")
         parameters = sum(fan_in * fan_out for fan_in, fan_out in itertools.pairwise(widths))
         # Drawing takes the random bits, the draw in float64 and its copy in the dtype.
         if 24 * parameters > MEMORY:
@@ -115,7 +105,8 @@ class Network:
             )
         if dtype not in ("float32", "float64"):
             raise ArchitectureError(f"The dtype is {dtype!r}; it must be float32 or float64.")
-        scales = _one_for_each_layer("scale", scale, layers)
+        one_or_each = scale.layers(layers) if isinstance(scale, InitScale) else scale
+        scales: list[InitScale] = _one_for_each_layer("scale", one_or_each, layers)
         with_bias = _one_for_each_layer("bias", bias, layers)
         for entry in scales:
             if not isinstance(entry, InitScale):
@@ -153,6 +144,14 @@ class Network:
     def dtype(self) -> str:
         """``"float32"`` or ``"float64"``."""
         return str(self.weights[0].dtype)
+
+    @property
+    def fits_constants(self) -> bool:
+        """Whether it can give a constant, whatever the inputs: by a bias beyond the first layer, or by ``s(0) != 0``.
+
+        Such a network fits the targets' mean before anything condenses, and its plateau is that of the best constant.
+        """
+        return self.activation.value != 0 or any(bias is not None for bias in self.biases[1:])
 
     def __repr__(self) -> str:
         with_bias = [str(layer) for layer, bias in enumerate(self.biases, 1) if bias is not None]
@@ -305,6 +304,35 @@ class Network:
             activation = get_activation(str(name))
         biases = tuple(tensors[f"biases.{layer}"] if has else None for layer, has in enumerate(with_bias))
         return cls(tuple(tensors[f"weights.{layer}"] for layer in range(len(with_bias))), biases, activation)
+
+
+def check_widths(inputs: int, hidden: Sequence[int], outputs: int) -> tuple[int, ...]:
+    """The widths ``(d, m_1, ..., m_{L-1}, c)`` of a network, if there can be one of them.
+
+    Parameters
+    ----------
+    inputs, hidden, outputs : int, sequence of int, int
+
+    Returns
+    -------
+    tuple of int
+
+    Raises
+    ------
+    ArchitectureError
+        For widths that are no whole numbers or below 1, or no hidden layer.
+    """
+    try:
+        widths = tuple(map(operator.index, (inputs, *hidden, outputs)))
+    except TypeError:
+        raise ArchitectureError(
+            f"The hidden widths are {hidden!r}; give whole numbers in a list, such as [50]."
+        ) from None
+    if len(widths) < 3:
+        raise ArchitectureError("A network needs at least one hidden layer; give hidden widths such as 50 or 50,50.")
+    if min(widths) < 1:
+        raise ArchitectureError(f"The widths are {'-'.join(map(str, widths))}; each must be 1 or more.")
+    return widths
 
 
 def _standard_normal(seed: int, layer: int, part: int, size: int) -> Float[np.ndarray, " size"]:

@@ -30,6 +30,10 @@ class Optimizer:
         What tables, pages and files call it.
     make : callable
         ``make(learning_rate, **parameters)`` gives the optax transformation.
+    decoupled : bool
+        Whether a weight decay that training adds is decoupled from it, ``theta -= lr decay theta`` beside its step, as
+        AdamW's is; otherwise ``decay theta`` is added to the gradient that it is given, as an L2 penalty does. For
+        gradient descent the two are the same.
     **parameters
         Its other arguments, numbers or texts: they are kept with a study.
 
@@ -49,9 +53,17 @@ class Optimizer:
 
     name: str
     make: Callable[..., optax.GradientTransformation] | None = field(repr=False)
+    decoupled: bool
     parameters: tuple[tuple[str, Any], ...]
 
-    def __init__(self, name: str, make: Callable[..., optax.GradientTransformation] | None, **parameters: Any) -> None:
+    def __init__(
+        self,
+        name: str,
+        make: Callable[..., optax.GradientTransformation] | None,
+        *,
+        decoupled: bool = False,
+        **parameters: Any,
+    ) -> None:
         if not isinstance(name, str) or not name:
             raise SpecError(f"An optimizer's name is {name!r:.60}; give a text, by which tables and files call it.")
         if make is not None and not callable(make):
@@ -67,6 +79,7 @@ class Optimizer:
                 )
         object.__setattr__(self, "name", name)
         object.__setattr__(self, "make", make)
+        object.__setattr__(self, "decoupled", bool(decoupled))
         object.__setattr__(self, "parameters", tuple(sorted(parameters.items())))
 
     def __repr__(self) -> str:
@@ -166,6 +179,11 @@ class Optimizer:
         return _follows_gradient(self)
 
     @property
+    def moves_alone(self) -> bool:
+        """Whether it takes steps where there is no gradient, as with a weight decay of its own; it is measured too."""
+        return bool(_probe(self)[2].any())
+
+    @property
     def epsilon(self) -> float:
         """The gradient below which a scale-free optimizer damps its steps: its parameter ``eps``, else 0."""
         given = dict(self.parameters).get("eps", 0.0)
@@ -188,7 +206,9 @@ MOMENTUM = Optimizer("momentum", _heavy_ball, momentum=0.9)
 """The heavy ball, ``m = momentum m + g``, ``theta -= lr m``."""
 ADAM = Optimizer("adam", optax.adam, eps=1e-8)
 """Kingma and Ba 2015, arXiv 1412.6980, with beta = (0.9, 0.999)."""
-OPTIMIZERS = {optimizer.name: optimizer for optimizer in (GD, MOMENTUM, ADAM)}
+ADAMW = Optimizer("adamw", optax.adam, decoupled=True, eps=1e-8)
+"""Adam with decoupled weight decay: Loshchilov and Hutter 2019, arXiv 1711.05101."""
+OPTIMIZERS = {optimizer.name: optimizer for optimizer in (GD, MOMENTUM, ADAM, ADAMW)}
 
 
 def get_optimizer(given: Any, *, known: bool = True) -> Optimizer:
@@ -218,7 +238,7 @@ def get_optimizer(given: Any, *, known: bool = True) -> Optimizer:
         name = given.get("name")
     if isinstance(name, str) and name in OPTIMIZERS:
         own = OPTIMIZERS[name]
-        return Optimizer(name, own.make, **(dict(own.parameters) | parameters))
+        return Optimizer(name, own.make, decoupled=own.decoupled, **(dict(own.parameters) | parameters))
     if isinstance(name, str) and not known:
         return Optimizer(name, None, **parameters)
     raise SpecError(
@@ -228,11 +248,16 @@ def get_optimizer(given: Any, *, known: bool = True) -> Optimizer:
 
 
 @cache
-def _follows_gradient(optimizer: Optimizer) -> bool | None:
+def _probe(optimizer: Optimizer) -> tuple[Float[np.ndarray, "steps 2"], ...]:
+    """Its first steps at gradients of some size, of a hundredth of it, and at none."""
     with float64():
         optimizer.check(np.zeros(2))
         steps = jax.jit(partial(_steps, optimizer))
-        large, small, none = (np.asarray(steps(size)) for size in (1e-2, 1e-4, 0.0))
+        return tuple(np.asarray(steps(size)) for size in (1e-2, 1e-4, 0.0))
+
+
+def _follows_gradient(optimizer: Optimizer) -> bool | None:
+    large, small, none = _probe(optimizer)
     if none.any():
         return None
     if np.allclose(small, 1e-2 * large, rtol=1e-2, atol=0):

@@ -24,6 +24,43 @@ def labels(right):
     return np.eye(2)[np.where(right, 0, 1)]
 
 
+def test_rows_of_a_group_count_as_one():
+    """Ten copies of each row say no more than the row does: what each of them counts for is left out together."""
+    random, n, copies = np.random.default_rng(5), 60, 10
+    ours, theirs = random.standard_normal((n, 1)), 1.1 * random.standard_normal((n, 1))
+    true, group = np.zeros((n, 1)), np.repeat(np.arange(n), copies)
+    once = compared(RMSE, true, [ours], [theirs])
+
+    def judged(predicted, groups):
+        return Entrant([judge(RMSE, np.repeat(predicted, copies, axis=0), np.repeat(true, copies, axis=0), groups)])
+
+    grouped = compare_entrants(RMSE, n * copies, judged(ours, group), judged(theirs, group), groups=n)
+    assert (grouped.lower, grouped.upper) == pytest.approx((once.lower, once.upper))
+    assert "on 600 rows of 60 groups" in str(grouped)
+    apart = compare_entrants(RMSE, n * copies, judged(ours, None), judged(theirs, None))
+    assert half_width(apart) < 0.5 * half_width(grouped)
+
+
+@pytest.mark.parametrize("groups", [5, 12])
+def test_the_noise_of_groups_is_that_of_a_clustered_mean(groups):
+    """The jackknife of a mean over equal groups is the standard error of the groups' means (closed form)."""
+    random, size = np.random.default_rng(1), 7
+    theirs = np.repeat(random.standard_normal(groups), size)[:, None] + 0.1 * random.standard_normal((groups * size, 1))
+    true, group = np.zeros((groups * size, 1)), np.repeat(np.arange(groups), size)
+    mean = Metric("mean", lambda predicted, true: float(np.mean(predicted - true)))
+    entrants = [Entrant([judge(mean, predicted, true, group)], varies=False) for predicted in (true, theirs)]
+    comparison = compare_entrants(mean, groups * size, *entrants, groups=groups)
+    means = theirs.reshape(groups, size).mean(axis=1)
+    error = np.hypot(means.std(ddof=1) / np.sqrt(groups), means.mean() / np.sqrt(groups))
+    assert half_width(comparison) == pytest.approx(stats.t.ppf(0.975, groups - 1) * error)
+
+
+def test_one_group_tells_nothing_of_another():
+    true = np.zeros((50, 1))
+    entrants = [Entrant([judge(RMSE, true + value, true, np.zeros(50, int))], varies=False) for value in (1, 9)]
+    assert compare_entrants(RMSE, 50, *entrants, groups=1).verdict == "alike"
+
+
 def half_width(comparison):
     return (comparison.upper - comparison.lower) / 2
 

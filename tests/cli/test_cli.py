@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 
 from nucleate.cli.flags import SWEEP_FLAGS, TRAIN_FLAGS
+from nucleate.init_scale import CONVENTIONS
 from nucleate.studies import StudySpec
 
 from .asking import ask, refusal
@@ -89,7 +90,7 @@ def test_sweep_takes_a_toml_spec_and_flags_change_it(tmp_path):
 def test_every_field_of_a_spec_that_is_no_python_object_has_its_flag():
     fields = set(StudySpec.model_fields) - {"model", "measures"}
     assert set(SWEEP_FLAGS) == fields | {"momentum", "spec"}
-    once = {"gains": "gain", "epsilons": "epsilon", "gammas": "gamma", "lrs": "lr", "seeds": "seed"}
+    once = {"lrs": "lr", "seeds": "seed"} | {f"{convention}s": convention for convention in CONVENTIONS}
     assert set(TRAIN_FLAGS) == {once.get(field, field) for field in SWEEP_FLAGS}
 
 
@@ -130,7 +131,7 @@ def test_the_notes_of_problems_name_flags_alone(tmp_path):
         (["sweep", "diabetes", "--gains", "0"], "init scale gain is 0.0; it must be positive"),
         (
             ["sweep", "diabetes", "--gains", "1", "--gammas", "2"],
-            "Give exactly one of --gains, --epsilons and --gammas; there is --gains and --gammas",
+            "Give exactly one of --gains, --epsilons, --gammas and --fan-in-gammas; there is --gains and --gammas",
         ),
         (["sweep", "diabetes", "--gains", "1,x"], "--gains is '1,x'; it must be a list of numbers such as 1,0.3,0.1"),
         (

@@ -26,9 +26,18 @@ from .asking import ask, refusal
         ("sweep sine-5d --seeds 0", "--seeds is 0, but the number of seeds must be from 1 to 100000."),
         (
             "sweep sine-5d --gains 1 --gammas 2",
-            "Give exactly one of --gains, --epsilons and --gammas; there is --gains",
+            "Give exactly one of --gains, --epsilons, --gammas and --fan-in-gammas; there is --gains",
         ),
-        ("train sine-5d --gain 1 --gamma 2", "Give exactly one of --gain, --epsilon and --gamma; there is --gain and"),
+        (
+            "train sine-5d --gain 1 --gamma 2",
+            "Give exactly one of --gain, --epsilon, --gamma and --fan-in-gamma; there is --gain and",
+        ),
+        ("train sine-5d --gain 1x0.1", "The init scale gain 1x0.1 has 2 numbers, and the network 3 layers, the output"),
+        (
+            "train sine-5d --gain 1x",
+            "--gain is '1x'; it must be a number, or one for each layer with x between, such as",
+        ),
+        ("sweep sine-5d --gains 1,1x1x1", "--gains is [1.0, '1x1x1'], but no value may stand there twice; leave the"),
         ("train sine-5d --hidden 8,,8", "--hidden is '8,,8'; it must be a list of whole numbers such as 128,128."),
         ("train sine-5d --bias al", "--bias is 'al'; it must be 'none', 'first' or 'all'; did you mean 'all'?"),
         (
@@ -36,7 +45,26 @@ from .asking import ask, refusal
             "there is no activation 'tahn'; did you mean 'tanh'? Choose one of linear,",
         ),
         ("train sine-5d --loss squard", "there is no loss 'squard'; did you mean 'squared'? Choose one of squared,"),
-        ("train sine-5d --optimizer adm", "there is no optimizer 'adm'; did you mean 'adam'? Choose one of gd,"),
+        ("train sine-5d --optimizer adm", "there is no optimizer 'adm'; did you mean 'adam' or 'adamw'? Choose"),
+        (
+            "train sine-5d --weight-decay -1",
+            "--weight-decay is -1.0, but a weight decay must be 0 or more, and below 1e6.",
+        ),
+        ("sweep sine-5d --weight-decays 0,nan", "but a weight decay must be 0 or more, and below 1e6."),
+        ("sweep sine-5d --weight-decays 0,0", "but no value may stand there twice; leave the second one out."),
+        ("sweep sine-5d --weight-decays 0,,1", "--weight-decays is '0,,1'; it must be a list of numbers such as"),
+        (
+            "sweep sine-5d --weight-decay 0",
+            "no flag --weight-decay of `nucleate sweep`; did you mean '--weight-decays'?",
+        ),
+        ("sweep sine-5d --optimizer adamw", "'adamw' decays weights, and nothing says by how much; give the weight"),
+        (
+            "train sine-5d --warmup 30 --steps 30",
+            "--warmup is 30 steps, and the run has 30; make it shorter, or the run",
+        ),
+        ("forecast sine-5d --warmup 90 --budget 80", "--warmup is 90 steps, and the run has 80; make it shorter, or"),
+        ("train sine-5d --clip 0", "--clip is 0.0; it must be more than 0"),
+        ("train sine-5d --schedule cosin", "there is no schedule 'cosin'; did you mean 'cosine'? Choose one of"),
         ("train sine-6d", "There is no problem named 'sine-6d'; did you mean 'sine-5d'?"),
         ("plot x --kind phas", "There is no picture 'phas'; did you mean 'phase'? Choose one of loss, cosine,"),
         ("report x --lang jp", "There is no language 'jp'; choose one of en, ja."),

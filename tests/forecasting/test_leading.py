@@ -30,7 +30,7 @@ def test_compressed_data_give_every_linear_function_its_loss_and_gradient(n, d, 
     np.testing.assert_allclose(small_gradient, gradient, rtol=1e-8, atol=1e-10)
 
 
-@pytest.mark.parametrize("activation", ["tanh", "gelu", "sigmoid_shifted", "relu", "leaky_relu", "xtanh", "linear"])
+@pytest.mark.parametrize("activation", ["tanh", "gelu", "sigmoid", "softplus", "relu", "selu", "xtanh", "linear"])
 @pytest.mark.parametrize("bias", [[False] * 3, [True, False, False]])
 def test_the_leading_part_has_the_networks_gradient_at_small_parameters(activation, bias):
     problem = load_problem("diabetes")

@@ -17,7 +17,7 @@ from .networks import drawn, with_copies
 
 pytestmark = pytest.mark.slow
 
-ACTIVATIONS = ["tanh", "relu", "leaky_relu", "xtanh", "gelu", "softplus_shifted"]
+ACTIVATIONS = ["tanh", "relu", "leaky_relu", "xtanh", "gelu", "sigmoid", "elu", "selu", "softplus_shifted"]
 
 
 def merged(network, hidden):

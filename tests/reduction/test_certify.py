@@ -4,6 +4,7 @@ import json
 from dataclasses import asdict
 
 import numpy as np
+import polars as pl
 import pytest
 
 import nucleate
@@ -171,3 +172,71 @@ def test_too_few_rows_to_certify_are_refused():
     problem = regression(rng, network, rows=40)
     with pytest.raises(nucleate.DataError, match="There are 8 test rows to certify the reduced network on, and 19"):
         nucleate.reduce(network, problem)
+
+
+def visits(**asked):
+    """A problem of 200 rows, five of each of 40 groups, in the order of time."""
+    rng = np.random.default_rng(0)
+    table = pl.DataFrame({"a": rng.standard_normal(200), "b": rng.standard_normal(200), "y": rng.standard_normal(200)})
+    table = table.with_columns(who=pl.int_range(200) // 5, day=pl.int_range(200))
+    used = {*asked.values()}
+    return nucleate.Problem.from_table(
+        table, target="y", without=[name for name in ("who", "day") if name not in used], **asked
+    )
+
+
+def certified(problem):
+    return certify(drawn((2, 4, 1)), drawn((2, 4, 1), seed=1), problem)
+
+
+def test_of_groups_it_is_about_a_new_group():
+    certificate = certified(visits(split_by="who"))
+    assert (certificate.rows, certificate.groups, certificate.dealt) == (40, 8, "random")
+    assert certificate.probability == pytest.approx(1 / 9)
+    assert "the rows are of 8 groups: a new group of the same kind has a row that moves further with a" in str(
+        certificate
+    )
+    assert "at most 1 in 9." in str(certificate)
+
+
+def test_a_new_group_has_a_row_that_deviates_more_as_seldom_as_stated():
+    # Rows of a group deviate alike; with rows in the place of groups the statement would be far too sure.
+    rng = np.random.default_rng(0)
+    groups, size, trials = 9, 10, 4000
+    moved = np.abs(rng.standard_cauchy((trials, groups + 1, 1)) + 0.1 * rng.standard_normal((trials, groups + 1, size)))
+    furthest = moved.max(axis=2)
+    exceeded = np.mean(furthest[:, -1] > furthest[:, :-1].max(axis=1))
+    assert exceeded == pytest.approx(1 / (groups + 1), abs=4 * np.sqrt(0.1 * 0.9 / trials))
+    assert exceeded > 5 / (groups * size + 1)
+
+
+def test_of_the_last_rows_in_time_it_says_that_drift_is_not_seen():
+    certificate = certified(visits(split_by_time="day"))
+    assert (certificate.dealt, certificate.probability) == ("time", 1 / 41)
+    assert "that holds only if later ones are like them, and where the data drift nothing is guaranteed" in str(
+        certificate
+    )
+
+
+def test_of_rows_of_ones_own_it_says_that_they_were_not_drawn():
+    rng = np.random.default_rng(0)
+    table = pl.DataFrame({"a": rng.standard_normal(90), "b": rng.standard_normal(90), "y": rng.standard_normal(90)})
+    certificate = certified(nucleate.Problem.from_table(table[:60], test=table[60:], target="y"))
+    assert (certificate.dealt, certificate.rows, certificate.probability) == ("own", 30, 1 / 31)
+    assert "These rows were given, not drawn at random here" in str(certificate)
+    drawn_here = certified(nucleate.Problem.from_table(table, validation=table[:9], target="y"))
+    assert drawn_here.dealt == "random"
+    assert "not drawn at random" not in str(drawn_here)
+
+
+def test_classes_that_were_not_dealt_out_one_by_one_are_not_weighed_so():
+    rng = np.random.default_rng(0)
+    table = pl.DataFrame({"a": rng.standard_normal(120), "b": rng.standard_normal(120), "y": ["u", "v"] * 60})
+    table = table.with_columns(part=pl.Series(["train"] * 60 + ["validation"] * 20 + ["test"] * 40))
+    problem = nucleate.Problem.from_table(table, target="y", split="part")
+    certificate = certify(drawn((2, 4, 2)), drawn((2, 4, 2), seed=1), problem)
+    assert certificate.probability == 1 / 41
+    assert [entry.held_out for entry in certificate.classes] == [20, 20]
+    assert "at most 1 in 41. Within a class it is at most 1 in 21 for 'u', 1 in 21 for 'v'. These rows were" in str(
+        certificate
+    )

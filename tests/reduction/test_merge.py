@@ -66,6 +66,19 @@ def test_copies_of_any_neuron_merge_exactly_up_to_a_sign_that_the_activation_doe
     np.testing.assert_allclose(apply(small, network.activation, x), network(x), rtol=1e-6, atol=1e-9)
 
 
+@pytest.mark.parametrize("activation", ["sigmoid", "softplus"])
+def test_what_neurons_give_at_zero_stays_with_the_next_layer(activation):
+    # Near zero s(z) is s(0) + s'(0) z: neurons of one direction and any norms merge but for what is of higher order.
+    rng = np.random.default_rng(0)
+    network = drawn((3, 1, 2), activation=activation, gain=1e-3, bias=False)
+    sizes = np.array([0.5, 1.0, 2.0, 4.0])
+    first = sizes[:, None] * np.asarray(network.weights[0])
+    wide = Network((first, rng.standard_normal((2, 4))), (None, None), network.activation)
+    x = rng.standard_normal((30, 3))
+    varying = np.std(wide(x), axis=0)
+    np.testing.assert_allclose(apply(merged(wide, (1,)), network.activation, x), wide(x), atol=0.01 * varying.min())
+
+
 def test_opposite_relus_stay_apart():
     network = Network(
         (np.array([[1.0, 0.0], [-1.0, 0.0]]), np.array([[1.0, 1.0]])),

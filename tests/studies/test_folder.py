@@ -253,3 +253,16 @@ def test_a_loaded_study_is_the_study(study):
     assert loaded.missing == 0
     assert loaded.spec == make_spec(data="sine-5d", **GRID)
     assert repr(loaded).endswith("8 of 8 runs)")
+
+
+def test_a_problem_made_in_python_keeps_how_its_rows_came_into_parts(tmp_path):
+    rng = np.random.default_rng(0)
+    table = pl.DataFrame({"x": rng.normal(size=60), "who": np.arange(60) // 5, "y": rng.normal(size=60)})
+    problem = Problem.from_table(table, target="y", split_by="who")
+    study = sweep(problem, gains=[1.0], hidden=[3], steps=2, evaluations=4, out=tmp_path / "study", progress=False)
+    kept = Study.load(study.path).load_problem()
+    assert kept.division == problem.division == Study.load(study.path).division
+    for part in ("train", "validation", "test"):
+        np.testing.assert_array_equal(getattr(kept, part).groups, getattr(problem, part).groups)
+    with pytest.raises(SpecError, match="has its split and its loss already; leave out split_by"):
+        sweep(problem, split_by="who", gains=[1.0])

@@ -1,6 +1,7 @@
 """A spec from arguments or TOML, and one sentence for each way it can be wrong."""
 
 import jax.numpy as jnp
+import numpy as np
 import optax
 import pytest
 
@@ -17,6 +18,29 @@ def test_the_grid_is_scales_by_rates_by_seeds_in_that_order():
     cells = [(run.number, run.scale, run.learning_rate, run.seed) for run in Plan(spec).runs]
     assert cells[:3] == [(0, 4.0, 0.1, 0), (1, 4.0, 0.1, 1), (2, 4.0, 0.01, 0)]
     assert len(cells) == 8
+
+
+def test_a_scale_may_have_a_number_for_each_layer(tmp_path):
+    spec = make_spec(data="sine-5d", gains=[1, "1x0.1x2", (2, 1, 1)], hidden=[4, 3])
+    assert spec.scales == (1.0, (1.0, 0.1, 2.0), (2.0, 1.0, 1.0))
+    assert spec == make_spec(data="sine-5d", gains=[1, (1, 0.1, 2), "2x1x1"], hidden=[4, 3])
+    plain, by_layer, _ = (Plan(spec).start(run, 5, 1) for run in Plan(spec).runs)
+    for weight, other, factor in zip(plain.weights, by_layer.weights, (1.0, 0.1, 2.0), strict=True):
+        np.testing.assert_allclose(other, factor * weight, rtol=1e-6)
+    assert make_spec(data="sine-5d", gains="1x0.1x2", hidden=[4, 3]).scales == ((1.0, 0.1, 2.0),)
+    saved = spec.model_dump(mode="json", exclude_none=True)
+    assert saved["gains"] == [1.0, "1x0.1x2", "2x1x1"]
+    assert StudySpec.model_validate(saved, context=READING) == spec
+    file = tmp_path / "study.toml"
+    file.write_text('data = "sine-5d"\ngains = [1, "1x0.1x2", [2, 1, 1]]\nhidden = [4, 3]\n')
+    assert read_spec(file) == spec
+
+
+def test_scales_by_layer_are_ordered_by_what_they_count_as():
+    spec = make_spec(data="sine-5d", gains=[1, "1x0.001x1", 0.5], hidden=[4, 3])
+    assert [spec.in_tables(scale) for scale in spec.ordered_scales] == ["1x0.001x1", "0.5", "1"]
+    assert [spec.from_tables(spec.in_tables(scale)) for scale in spec.scales] == list(spec.scales)
+    assert make_spec(data="sine-5d", gains=[1, 0.5]).in_tables(0.5) == 0.5
 
 
 def test_one_seed_starts_from_one_draw_at_every_scale():
@@ -43,8 +67,17 @@ def test_a_single_value_stands_for_a_list_of_one_and_commas_separate_targets():
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({}, "Give exactly one of 'gains', 'epsilons' and 'gammas'; there is none of them"),
+        ({}, "Give exactly one of 'gains', 'epsilons', 'gammas' and 'fan_in_gammas'; there is none of them"),
         ({"gains": [1], "gammas": [2]}, "there is 'gains' and 'gammas'"),
+        (
+            {"gains": ["1x0.1"]},
+            "The init scale gain 1x0.1 has 2 numbers, and the network 3 layers, the output layer incl",
+        ),
+        ({"gains": [1, "1xlarge"]}, "'gains' has '1xlarge' in place 2; it must be a number"),
+        ({"gains": "1x0.1"}, "The init scale gain 1x0.1 has 2 numbers"),
+        ({"gains": ["1x0x1"]}, "The init scale gain of layer 2 is 0.0; it must be positive"),
+        ({"gains": [(1, True, 1)]}, "'gains' has .* in place 1.*true and false are no values of it"),
+        ({"gains": [1, "1x1x1"]}, "no value may stand there twice"),
         ({"gains": []}, "'gains' is .*, but it needs at least one value"),
         ({"gains": [1, 1]}, "no value may stand there twice"),
         ({"gains": [-1]}, "init scale gain is -1.0; it must be positive"),

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
+from scipy.special import expit
 
 from nucleate import InitScale, Network
 from nucleate.theory import target_directions
@@ -30,6 +31,42 @@ def test_several_outputs_turn_to_the_top_right_singular_vector():
     _, values, right = np.linalg.svd(Y.T @ X / len(X))
     assert abs(found.directions[0] @ right[0]) == pytest.approx(1.0)
     np.testing.assert_allclose(found.values, values[:1])
+
+
+def test_a_value_at_zero_leaves_the_directions_as_they_are():
+    residuals = Y - Y.mean(axis=0)
+    plain, shifted = (target_directions(network_of(name, 3), X, residuals) for name in ("sigmoid", "sigmoid_shifted"))
+    np.testing.assert_array_equal(plain.directions, shifted.directions)
+    np.testing.assert_array_equal(plain.values, shifted.values)
+
+
+@pytest.mark.parametrize(
+    ("activate", "slope"),
+    [(expit, lambda z: expit(z) * expit(-z)), (lambda z: np.logaddexp(z, 0), expit)],
+    ids=["sigmoid", "softplus"],
+)
+def test_under_a_value_at_zero_outgoing_weights_lose_their_sum_and_neurons_turn_to_the_target(activate, slope):
+    x, y = X - X.mean(axis=0), Y[:, 0] - Y[:, 0].mean()
+    u = (y[:, None] * x).mean(axis=0)
+    target = u / np.linalg.norm(u)
+    start = 1e-5 * np.random.default_rng(1).standard_normal(12 * 5)
+
+    # Gradient flow of the true squared loss, written out by hand.
+    def field(_, flat):
+        W, a = flat[:48].reshape(12, 4), flat[48:]
+        z = x @ W.T
+        error = activate(z) @ a - y
+        return -np.concatenate([((error[:, None] * slope(z) * a).T @ x / len(x)).ravel(), error @ activate(z) / len(x)])
+
+    def grown(_, flat):
+        return np.linalg.norm(flat[:48]) - 20 * np.linalg.norm(start[:48])
+
+    grown.terminal = True
+    end = solve_ivp(field, (0, 1000), start, method="DOP853", events=grown, rtol=1e-9, atol=1e-16).y[:, -1]
+    W, a = end[:48].reshape(12, 4), end[48:]
+    assert abs(a.sum()) < 1e-3 * np.abs(a).sum()
+    moved = W - start[:48].reshape(12, 4)
+    assert np.linalg.norm(moved - np.outer(moved @ target, target)) < 1e-3 * np.linalg.norm(moved)
 
 
 def test_a_bias_of_the_first_layer_is_one_more_coordinate():

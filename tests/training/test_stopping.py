@@ -95,7 +95,7 @@ def shifted(start, layer, by):
     return Network(start.weights, tuple(biases), start.activation)
 
 
-@pytest.mark.parametrize("activation", ["relu", "tanh", "gelu"])
+@pytest.mark.parametrize("activation", ["relu", "tanh", "gelu", "sigmoid", "selu"])
 def test_a_layer_that_gives_the_same_on_all_rows_is_dead_though_the_output_bias_learns(activation):
     start = network(1.0, activation=activation, bias=True)
     run = train(shifted(start, 1, -1e3), SINE, steps=50)
@@ -114,17 +114,19 @@ def test_a_unit_that_is_on_for_one_row_of_thousands_is_alive():
     assert train(start, problem, learning_rate=1e-3, steps=5).status == "finished"
 
 
-def test_units_at_both_bounds_are_saturated_not_dead():
-    start = network(1.0)
+@pytest.mark.parametrize("activation", ["tanh", "sigmoid"])
+def test_units_at_both_bounds_are_saturated_not_dead(activation):
+    start = network(1.0, activation=activation)
     run = train(Network((1e4 * start.weights[0], *start.weights[1:]), start.biases, start.activation), SINE, steps=30)
     assert run.status == "finished"
     assert "layer 1 is saturated" in run.notes[0]
 
 
-def test_noise_is_not_past_its_plateau_once_the_class_frequencies_are_learned():
+@pytest.mark.parametrize("constants", [{"bias": True}, {"activation": "sigmoid"}], ids=["by biases", "by s(0) = 1/2"])
+def test_noise_is_not_past_its_plateau_once_the_class_frequencies_are_learned(constants):
     rng = np.random.default_rng(0)
     noise = Problem.from_arrays(rng.standard_normal((150, 6)), rng.random(150) < 0.75, task="classification")
-    start = Network.create(6, [12, 12], 2, scale=InitScale("gain", 0.01), bias=True)
+    start = Network.create(6, [12, 12], 2, scale=InitScale("gain", 0.01), **constants)
     run = train(start, noise, learning_rate=0.1, steps=600)
     assert run.trajectory["train_loss"][-1] < 0.85 * run.trajectory["train_loss"][0]
     assert run.stages.current == "initial plateau"

@@ -1,6 +1,15 @@
 """What a network is held against: a constant, a linear model, a narrow network; and whether a difference is one."""
 
-from nucleate.baselines.comparison import Comparison, Entrant, Judged, compare, compare_entrants, judge, judge_outputs
+from nucleate.baselines.comparison import (
+    Comparison,
+    Entrant,
+    Judged,
+    compare,
+    compare_entrants,
+    count_groups,
+    judge,
+    judge_outputs,
+)
 from nucleate.baselines.models import (
     Baseline,
     Contender,
@@ -26,6 +35,7 @@ __all__ = [
     "compare",
     "compare_entrants",
     "constant",
+    "count_groups",
     "further_metrics",
     "hold_against",
     "judge",

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from scipy.special import stdtrit
 
-from nucleate.problems import Metric, Problem
+from nucleate.problems import Metric, Problem, Split
 
 GROUPS = 200
 """Rows are left out one by one, or where there are more, in so many groups."""
@@ -40,6 +40,8 @@ class Comparison:
         Of how many seeds either is the average.
     among : int
         How many comparisons the 95 % hold for together (Bonferroni).
+    groups : int or None
+        How many groups these rows belong to, where they do: then whole groups are left out.
     """
 
     rows: int
@@ -49,6 +51,7 @@ class Comparison:
     upper: float
     seeds: tuple[int, int] = (1, 1)
     among: int = 1
+    groups: int | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "seeds", tuple(self.seeds))
@@ -84,11 +87,12 @@ class Comparison:
 
     def __str__(self) -> str:
         low, high = self.interval
+        rows = f"{self.rows} rows" + ("" if self.groups is None else f" of {self.groups} groups")
         if self.verdict == "undefined":
-            return f"cannot be compared on {self.rows} rows: {self.other:.3g} against {self.network:.3g}"
+            return f"cannot be compared on {rows}: {self.other:.3g} against {self.network:.3g}"
         if self.verdict == "alike":
-            return f"cannot be told apart on {self.rows} rows (from {low:.3g} better to {high:.3g} worse)"
-        return f"{self.verdict} by {self.difference:.3g} ({low:.3g} to {high:.3g}) on {self.rows} rows"
+            return f"cannot be told apart on {rows} (from {low:.3g} better to {high:.3g} worse)"
+        return f"{self.verdict} by {self.difference:.3g} ({low:.3g} to {high:.3g}) on {rows}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,7 +125,12 @@ class Entrant:
     varies: bool = True
 
 
-def judge(metric: Metric, predicted: Float[np.ndarray, "n c"], true: Float[np.ndarray, "n c"]) -> Judged:
+def judge(
+    metric: Metric,
+    predicted: Float[np.ndarray, "n c"],
+    true: Float[np.ndarray, "n c"],
+    groups: Int[np.ndarray, " n"] | None = None,
+) -> Judged:
     """The metric on rows, and without each group of them.
 
     Parameters
@@ -129,20 +138,27 @@ def judge(metric: Metric, predicted: Float[np.ndarray, "n c"], true: Float[np.nd
     metric : Metric
     predicted, true : arrays of shape (n, c)
         As the metric takes them.
+    groups : array of shape (n,), optional
+        The number of each row's group, where rows of one group are alike; they are left out together.
 
     Returns
     -------
     Judged
     """
     assert metric.value is not None  # a problem that can train has one
-    order = np.random.default_rng(0).permutation(len(true))
-    groups = np.array_split(order, min(len(true), GROUPS)) if len(true) > 1 else []
-    rest = (np.delete(np.arange(len(true)), group) for group in groups)
+    names = np.arange(len(true)) if groups is None else np.unique(groups)
+    order = names[np.random.default_rng(0).permutation(len(names))]
+    left_out = np.array_split(order, min(len(order), GROUPS)) if len(order) > 1 else []
+    if groups is not None:
+        left_out = [np.flatnonzero(np.isin(groups, some)) for some in left_out]
+    rest = (np.delete(np.arange(len(true)), rows) for rows in left_out)
     without = [metric.value(predicted[rows], true[rows]) for rows in rest]
     return Judged(metric.value(predicted, true), np.array(without))
 
 
-def compare_entrants(metric: Metric, rows: int, network: Entrant, other: Entrant, among: int = 1) -> Comparison:
+def compare_entrants(
+    metric: Metric, rows: int, network: Entrant, other: Entrant, among: int = 1, groups: int | None = None
+) -> Comparison:
     """Hold another model against a network, both judged on the same rows.
 
     Parameters
@@ -153,6 +169,8 @@ def compare_entrants(metric: Metric, rows: int, network: Entrant, other: Entrant
     network, other : Entrant
     among : int
         How many comparisons shall hold together.
+    groups : int, optional
+        Of how many groups the rows are, where these were left out together.
 
     Returns
     -------
@@ -165,12 +183,13 @@ def compare_entrants(metric: Metric, rows: int, network: Entrant, other: Entrant
     # Without some rows a metric may be undefined, as a mean over classes is without a class.
     moved = moved[np.isfinite(moved)]
     if not np.isfinite([ours, theirs]).all():
-        return Comparison(rows, ours, theirs, np.nan, np.nan, (len(network.seeds), len(other.seeds)), among)
+        return Comparison(rows, ours, theirs, np.nan, np.nan, (len(network.seeds), len(other.seeds)), among, groups)
     difference = metric.cost(theirs) - metric.cost(ours)
     of_rows = (len(moved) - 1) * float(np.var(moved)) if len(moved) else 0.0
-    of_rows += difference**2 / rows
+    units = rows if groups is None else groups
+    of_rows += difference**2 / units
     if metric.is_share:
-        of_rows = max(of_rows, _RULE_OF_THREE / rows**2)
+        of_rows = max(of_rows, _RULE_OF_THREE / units**2)
     varying = [[seed.value for seed in entrant.seeds] for entrant in (network, other) if entrant.varies]
     freedom = sum(len(values) - 1 for values in varying)
     squares = sum(float(np.var(values)) * len(values) for values in varying)
@@ -182,7 +201,7 @@ def compare_entrants(metric: Metric, rows: int, network: Entrant, other: Entrant
         effective = 1 / (shares[0] ** 2 / max(len(moved) - 1, 1) + shares[1] ** 2 / max(freedom, 1))
         half = float(stdtrit(effective, 1 - _MISSED / 2 / among)) * variance**0.5
     seeds = (len(network.seeds), len(other.seeds))
-    return Comparison(rows, ours, theirs, difference - half, difference + half, seeds, among)
+    return Comparison(rows, ours, theirs, difference - half, difference + half, seeds, among, groups)
 
 
 def compare(
@@ -201,13 +220,18 @@ def compare(
     -------
     Comparison
     """
-    true = held_out(problem)[1]
-    entrants = [judge_outputs(problem, outputs, true) for outputs in (network, *others)]
+    part = held_out(problem)
+    entrants = [judge_outputs(problem, outputs, part.y, part.groups) for outputs in (network, *others)]
     ours, theirs = Entrant(entrants[:1], varies=False), Entrant(entrants[1:], varies=len(others) > 1)
-    return compare_entrants(problem.loss.metric, len(true), ours, theirs)
+    return compare_entrants(problem.loss.metric, len(part.x), ours, theirs, groups=count_groups(part))
 
 
-def judge_outputs(problem: Problem, outputs: Float[np.ndarray, "n c"], y: Float[np.ndarray, "n c"]) -> Judged:
+def judge_outputs(
+    problem: Problem,
+    outputs: Float[np.ndarray, "n c"],
+    y: Float[np.ndarray, "n c"],
+    groups: Int[np.ndarray, " n"] | None = None,
+) -> Judged:
     """A model's outputs judged by the problem's metric.
 
     Parameters
@@ -215,15 +239,36 @@ def judge_outputs(problem: Problem, outputs: Float[np.ndarray, "n c"], y: Float[
     problem : Problem
     outputs, y : arrays of shape (n, c)
         As the model gives them and as it was trained to, both standardized where the problem is.
+    groups : array of shape (n,), optional
+        As in `judge`.
 
     Returns
     -------
     Judged
     """
-    return judge(problem.loss.metric, problem.predict(outputs), problem.preprocessing.in_units(y))
+    return judge(problem.loss.metric, problem.predict(outputs), problem.preprocessing.in_units(y), groups)
 
 
-def held_out(problem: Problem) -> tuple[Float[np.ndarray, "n d"], Float[np.ndarray, "n c"]]:
-    """Inputs and targets of the rows for validation and test."""
+def held_out(problem: Problem) -> Split:
+    """The rows for validation and test."""
     parts = problem.validation, problem.test
-    return np.concatenate([part.x for part in parts]), np.concatenate([part.y for part in parts])
+    groups = [part.groups for part in parts if part.groups is not None]
+    return Split(
+        np.concatenate([part.x for part in parts]),
+        np.concatenate([part.y for part in parts]),
+        np.concatenate(groups) if groups else None,
+    )
+
+
+def count_groups(part: Split) -> int | None:
+    """Of how many groups its rows are, where they belong to groups.
+
+    Parameters
+    ----------
+    part : Split
+
+    Returns
+    -------
+    int or None
+    """
+    return None if part.groups is None else len(np.unique(part.groups))

@@ -12,7 +12,14 @@ from jaxtyping import Array, Float
 from scipy.optimize import minimize
 
 from nucleate.activations import Activation
-from nucleate.baselines.comparison import Comparison, Entrant, compare_entrants, held_out, judge_outputs
+from nucleate.baselines.comparison import (
+    Comparison,
+    Entrant,
+    compare_entrants,
+    count_groups,
+    held_out,
+    judge_outputs,
+)
 from nucleate.devices import in_float64
 from nucleate.init_scale import InitScale
 from nucleate.models import count_parameters, outputs_of
@@ -134,26 +141,27 @@ def hold_against(
     -------
     tuple of Baseline
     """
-    parts = [held_out(problem), (problem.test.x, problem.test.y)]
-    ours = [_entrant(problem, networks, *part, varies=varies) for part in parts] if networks else []
+    parts = [held_out(problem), problem.test]
+    ours = [_entrant(problem, networks, part, varies=varies) for part in parts] if networks else []
     return tuple(_baseline(problem, contender, parts, ours) for contender in contenders)
 
 
 def _baseline(
     problem: Problem,
     contender: Contender,
-    parts: Sequence[tuple[Float[np.ndarray, "n d"], Float[np.ndarray, "n c"]]],
+    parts: Sequence[Split],
     ours: Sequence[Entrant],
 ) -> Baseline:
     best, test = contender.seeds[0], problem.test
     compared = [
         compare_entrants(
             problem.loss.metric,
-            len(x),
+            len(part.x),
             network,
-            _entrant(problem, contender.seeds, x, y, varies=len(contender.seeds) > 1),
+            _entrant(problem, contender.seeds, part, varies=len(contender.seeds) > 1),
+            groups=count_groups(part),
         )
-        for (x, y), network in zip(parts, ours, strict=False)
+        for part, network in zip(parts, ours, strict=False)
     ]
     return Baseline(
         contender.name,
@@ -166,15 +174,8 @@ def _baseline(
     )
 
 
-def _entrant(
-    problem: Problem,
-    seeds: Sequence[Outputs],
-    x: Float[np.ndarray, "n d"],
-    y: Float[np.ndarray, "n c"],
-    *,
-    varies: bool,
-) -> Entrant:
-    return Entrant([judge_outputs(problem, outputs(x), y) for outputs in seeds], varies)
+def _entrant(problem: Problem, seeds: Sequence[Outputs], part: Split, *, varies: bool) -> Entrant:
+    return Entrant([judge_outputs(problem, outputs(part.x), part.y, part.groups) for outputs in seeds], varies)
 
 
 def best_constant(problem: Problem) -> Baseline:

@@ -82,12 +82,20 @@ def _of_network(path: Path, given: dict[str, Any], options: dict[str, Any]) -> t
         raise SpecError(f"No data are named for the network {path}; give those it was trained on with --data.")
     if "preprocessing" in metadata:
         known: dict[str, Any] = {"split_seed": int(metadata.get("split_seed", 0))}
-        known |= {part: float(metadata[part]) for part in ("validation", "test") if part in metadata}
+        known |= {part: _share_or_file(metadata[part]) for part in ("validation", "test") if part in metadata}
+        known |= {name: metadata[name] for name in ("split", "split_by", "split_by_time") if name in metadata}
         known |= {"loss": metadata["loss"]} if "loss" in metadata and "task" not in given else {}
         given = known | given | {"preprocessing": Preprocessing.from_json(metadata["preprocessing"])}
     problem = load_problem(**given | ({"loss": get_loss(given["loss"])} if "loss" in given else {}))
     say_notes(problem.notes)
     return reduce_network(network, problem, **options), problem
+
+
+def _share_or_file(kept: str) -> float | str:
+    try:
+        return float(kept)
+    except ValueError:
+        return kept
 
 
 def as_json(reduction: "Reduction", kept: list[Path], exports: list["Export"]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from nucleate.cli.after_commands import plot, reduce, report
-from nucleate.cli.other_commands import demo, problems, reproduce
+from nucleate.cli.other_commands import convert, demo, problems, reproduce
 from nucleate.cli.output import say
 from nucleate.cli.predict_command import predict
 from nucleate.cli.study_commands import forecast, sweep, train
@@ -17,7 +17,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (forecast, train, sweep, reduce, predict, report, plot, reproduce, demo, problems):
+for command in (forecast, train, sweep, reduce, predict, report, plot, reproduce, demo, problems, convert):
     app.command()(command)
 
 

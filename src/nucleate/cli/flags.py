@@ -9,6 +9,7 @@ import typer
 
 from nucleate._wording import shown
 from nucleate.errors import SpecError
+from nucleate.init_scale import CONVENTIONS, PerLayer, read_value
 
 if TYPE_CHECKING:
     from nucleate.studies import StudySpec
@@ -17,6 +18,21 @@ if TYPE_CHECKING:
 def floats(text: str) -> list[float]:
     """``1,0.3,0.1`` as numbers."""
     return _numbers(text, float, "numbers such as 1,0.3,0.1")
+
+
+def scales(text: str) -> list[float | PerLayer]:
+    """``1,1x0.1x1`` as init scales."""
+    return _numbers(text, read_value, "numbers such as 1,0.3,0.1, or with one for each layer such as 1,1x0.1x1")
+
+
+def scale(text: str) -> float | PerLayer:
+    """``0.1`` or ``1x0.1x1`` as an init scale."""
+    try:
+        return read_value(text)
+    except ValueError:
+        raise typer.BadParameter(
+            f"is {shown(text)}; it must be a number, or one for each layer with x between, such as 1x0.1x1."
+        ) from None
 
 
 def integers(text: str) -> list[int]:
@@ -40,7 +56,7 @@ def _flag(kind: Any, help: str, *declarations: str, **options: Any) -> Any:
     return Annotated[kind | None, typer.Option(*declarations, help=help, **options)]
 
 
-def _list(parser: Callable[[str], list[Any]], metavar: str, help: str) -> Any:
+def _list(parser: Callable[[str], Any], metavar: str, help: str) -> Any:
     # What a parser returns for a flag of type str arrives as it is; for a list it would be wrapped in another.
     return _flag(str, help, parser=parser, metavar=metavar)
 
@@ -62,6 +78,11 @@ DATA_FLAGS: dict[str, Any] = {
     "split_seed": _flag(int, "Seed of the train / validation / test split [default: 0]."),
     "validation": _flag(float, "The share of the rows for validation [default: 0.2].", "--validation-fraction"),
     "test": _flag(float, "The share of the rows for the test [default: 0.2].", "--test-fraction"),
+    "validation_file": _flag(str, "A file with your own rows for validation.", "--validation", metavar="FILE"),
+    "test_file": _flag(str, "A file with your own rows for the test.", "--test", metavar="FILE"),
+    "split": _flag(str, "A column that says train, validation or test of each row.", metavar="COLUMN"),
+    "split_by": _flag(str, "A column of groups, each of which is whole in one part.", metavar="COLUMN"),
+    "split_by_time": _flag(str, "A column of time: the last rows are for the test.", metavar="COLUMN"),
 }
 _NETWORK_FLAGS = {
     "hidden": _list(integers, "WIDTHS", "Hidden widths [default: 128,128]."),
@@ -69,16 +90,31 @@ _NETWORK_FLAGS = {
     "bias": _flag(str, "Layers with biases: none, first or all [default: first]."),
     "dtype": _flag(str, "float32 or float64 [default: float32]."),
 }
+_STDS = {
+    "gain": "std = gain / sqrt(fan_in)",
+    "epsilon": "std = epsilon",
+    "gamma": "std = width^-gamma",
+    "fan_in_gamma": "std = fan_in^-gamma for every matrix",
+}
 _GRID_FLAGS = {
-    "gains": _list(floats, "G,G,...", "Init scales: std = gain / sqrt(fan_in)."),
-    "epsilons": _list(floats, "E,E,...", "Init scales: std = epsilon."),
-    "gammas": _list(floats, "G,G,...", "Init scales: std = width^-gamma."),
+    **{
+        f"{convention}s": _list(
+            scales,
+            f"{convention[0].upper()},...",
+            f"Init scales: {_STDS[convention]}; 1x0.1x1 is one for each layer.",
+        )
+        for convention in CONVENTIONS
+    },
     "lrs": _list(floats, "R,R,...", "Learning rates [default: 0.05]."),
+    "weight_decays": _list(floats, "D,D,...", "Weight decays, each multiplied by the learning rate [default: 0]."),
     "seeds": _flag(int, "How many seeds [default: 1]."),
 }
 _OPTIMIZER_FLAGS = {
-    "optimizer": _flag(str, "gd, momentum or adam [default: gd]."),
+    "optimizer": _flag(str, "gd, momentum, adam or adamw (decoupled weight decay) [default: gd]."),
     "momentum": _flag(float, "For --optimizer momentum [default: 0.9]."),
+    "schedule": _flag(str, "How the learning rate goes on from its peak: constant, cosine or linear."),
+    "warmup": _flag(int, "Steps in which the learning rate rises to its peak [default: 0]."),
+    "clip": _flag(float, "The largest norm of a gradient; longer ones are cut to it."),
 }
 _TRAINING_FLAGS = {
     "steps": _flag(int, "The most steps a run may take [default: 5000]."),
@@ -89,11 +125,13 @@ _TRAINING_FLAGS = {
     ),
 }
 _SPEC_FILE = {"spec": _flag(Path, "A TOML file of these settings; flags change single ones.")}
-_ONE_RUN_FLAGS = {
-    "gain": _flag(float, "Init scale: std = gain / sqrt(fan_in) [default: 0.1]."),
-    "epsilon": _flag(float, "Init scale: std = epsilon."),
-    "gamma": _flag(float, "Init scale: std = width^-gamma."),
+SCALE_FLAGS: dict[str, Any] = {
+    convention: _list(scale, convention[0].upper(), f"Init scale: {_STDS[convention]}; 1x0.1x1 is one for each layer.")
+    for convention in CONVENTIONS
+}
+_ONE_RUN_FLAGS = SCALE_FLAGS | {
     "lr": _flag(float, "Learning rate [default: 0.05]."),
+    "weight_decay": _flag(float, "Weight decay, multiplied by the learning rate [default: 0]."),
     "seed": _flag(int, "Seed of the initial parameters [default: 0]."),
 }
 _DATA = {"data": Annotated[str | None, typer.Argument(help=DATA_HELP)]}
@@ -122,7 +160,7 @@ def takes(flags: Mapping[str, Any]) -> Callable[[Callable[..., None]], Callable[
 
         def run(**given: Any) -> None:
             command(
-                {name: given[name] for name in flags if given[name] is not None},
+                _with_own_rows({name: given[name] for name in flags if given[name] is not None}),
                 **{one.name: given[one.name] for one in own},
             )
 
@@ -133,6 +171,35 @@ def takes(flags: Mapping[str, Any]) -> Callable[[Callable[..., None]], Callable[
         return run
 
     return decorate
+
+
+def _with_own_rows(given: dict[str, Any]) -> dict[str, Any]:
+    """The flags, files of one's own rows under the names that Python has for them.
+
+    Raises
+    ------
+    SpecError
+        Where a part is given both a share and a file, or a share in the place of a file.
+    """
+    fields = dict(given)
+    for part in ("validation", "test"):
+        file = fields.pop(f"{part}_file", None)
+        if file is None:
+            continue
+        if part in fields:
+            raise SpecError(f"--{part} gives the rows of a file, and --{part}-fraction a share; give one of them.")
+        if _is_number(file):
+            raise SpecError(f"--{part} is {shown(file)}; it takes a file, and --{part}-fraction a share of the rows.")
+        fields[part] = file
+    return fields
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def spec_from(given: dict[str, Any], *, gains: list[float]) -> "StudySpec":
@@ -147,7 +214,8 @@ def spec_from(given: dict[str, Any], *, gains: list[float]) -> "StudySpec":
 
     fields = dict(given)
     file = fields.pop("spec", None)
-    for field, one in {"gains": "gain", "epsilons": "epsilon", "gammas": "gamma", "lrs": "lr", "seeds": "seed"}.items():
+    one_of = {f"{name}s": name for name in CONVENTIONS} | {"lrs": "lr", "weight_decays": "weight_decay"}
+    for field, one in {**one_of, "seeds": "seed"}.items():
         if one in fields:
             fields[field] = [fields.pop(one)]
     momentum = fields.pop("momentum", None)
@@ -159,4 +227,4 @@ def spec_from(given: dict[str, Any], *, gains: list[float]) -> "StudySpec":
         return read_spec(file, **fields)
     if "data" not in fields:
         raise SpecError("No data are named; give a bundled set such as diabetes (see `nucleate problems`) or a file.")
-    return make_spec(**({"gains": gains} if not {"gains", "epsilons", "gammas"} & fields.keys() else {}) | fields)
+    return make_spec(**({"gains": gains} if not {f"{name}s" for name in CONVENTIONS} & fields.keys() else {}) | fields)

@@ -1,4 +1,4 @@
-"""`nucleate demo`, `nucleate reproduce` and `nucleate problems`."""
+"""`nucleate demo`, `nucleate reproduce`, `nucleate problems` and `nucleate convert`."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -7,9 +7,10 @@ import typer
 
 from nucleate._wording import for_whom
 from nucleate.cli.after_commands import as_json
-from nucleate.cli.flags import DATA_FLAGS, Json, takes
+from nucleate.cli.flags import DATA_FLAGS, SCALE_FLAGS, Json, integers, takes
 from nucleate.cli.interrupted import keeps
 from nucleate.cli.output import (
+    print_conversion,
     print_experiments,
     print_json,
     print_plateaus,
@@ -131,3 +132,27 @@ def problems(
         print_json({"problems": rows})
     else:
         print_problems(rows)
+
+
+@takes(SCALE_FLAGS)
+def convert(
+    given: dict[str, Any],
+    inputs: Annotated[int, typer.Option(help="How many inputs the network reads.")],
+    hidden: Annotated[str, typer.Option(parser=integers, metavar="WIDTHS", help="Hidden widths, such as 50,50.")],
+    outputs: Annotated[int, typer.Option(help="How many outputs it makes.")] = 1,
+    json: Json = False,
+) -> None:
+    """An init scale in all conventions, layer by layer: which gain is gamma 1, which epsilons are gain 0.1?"""
+    from nucleate.conversion import convert_scale
+    from nucleate.init_scale import InitScale
+
+    if len(given) != 1:
+        *others, last = (f"--{convention.replace('_', '-')}" for convention in SCALE_FLAGS)
+        said = " and ".join(f"--{convention.replace('_', '-')}" for convention in given) or "none of them"
+        raise SpecError(f"Give exactly one of {', '.join(others)} and {last}; there is {said}.")
+    ((convention, value),) = given.items()
+    conversion = convert_scale(InitScale(convention, value), inputs, hidden, outputs)  # type: ignore[arg-type]
+    if json:
+        print_json(conversion.to_json())
+    else:
+        print_conversion(conversion)

@@ -10,12 +10,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nucleate._wording import UNSAFE, for_whom, plain
+from nucleate._wording import UNSAFE, for_whom, listed, plain
+from nucleate.init_scale import PerLayer
 
 if TYPE_CHECKING:
     import polars as pl
 
     from nucleate.baselines import Baseline, Comparison
+    from nucleate.conversion import ScaleConversion
     from nucleate.experiments import Experiment, Verdict
     from nucleate.forecasting import Forecast
     from nucleate.problems import Problem
@@ -139,6 +141,11 @@ def _baseline_row(baseline: "Baseline", further: Sequence[str]) -> list[str]:
     return [baseline.name, widths, str(baseline.parameters), *map(_say, metrics), compared]
 
 
+def run_as_json(study: "Study", run: Mapping[str, Any]) -> dict[str, Any]:
+    """A run's row of the results, with its weight decay where the study has but one."""
+    return {"weight_decay": study.spec.weight_decays[0], **run}
+
+
 def judgement_as_json(study: "Study") -> dict[str, Any]:
     """The recommended run, the baselines beside it, and how the cells compare; empty where nothing is kept."""
     from nucleate.studies import load_judgement, unjudged_findings
@@ -151,6 +158,7 @@ def judgement_as_json(study: "Study") -> dict[str, Any]:
         {
             study.spec.convention: cell.scale,
             "lr": cell.lr,
+            "weight_decay": cell.weight_decay,
             **{name: getattr(cell, name) for name in ("learned", "stuck", "failed", "validation", "test")},
             # No cell is compared with itself.
             "with_best": comparison_as_json(standing.best if standing and cell is not findings.best else None),
@@ -191,7 +199,8 @@ def print_trajectory(study: "Study") -> None:
     shown = ("effective_neurons", "directions", "condensed_pairs", "stable_rank", *(one.name for one in spec.measures))
     columns = [tables.measured(measure, layer) for measure in shown for layer in study.layers]
     table = trajectory.select(tables.STEP, tables.TRAIN_LOSS, tables.VALIDATION_LOSS, *columns)[chosen]
-    _print_frame(f"{spec.data}: {spec.convention} {spec.scales[0]:g}, lr {spec.lrs[0]:g}", table)
+    decay = f", weight decay {spec.weight_decays[0]:g}" if spec.decays else ""
+    _print_frame(f"{spec.data}: {spec.convention} {spec.scales[0]:g}, lr {spec.lrs[0]:g}{decay}", table)
     say(
         f"{result[tables.STATUS]} after {result[tables.STEPS]} steps, in the {result[tables.STAGE]}; initial plateau "
         f"until step {_say(result[tables.PLATEAU_END])}, descent until {_say(result[tables.DESCENT_END])}."
@@ -226,11 +235,19 @@ def print_forecast(
     """The forecast of every run, where its neurons turn to, and the scale it recommends."""
     from nucleate.studies import tables
 
-    title = f"{spec.data}: forecast for {spec.optimizer.name}, training loss down by 1, 10 and 30 % at step"
+    decay = f", weight decay {spec.weight_decays[0]:g}" if spec.decays and len(spec.weight_decays) == 1 else ""
+    title = f"{spec.data}: forecast for {spec.optimizer.name}{decay}, training loss down by 1, 10 and 30 % at step"
     aside = [tables.RUN, tables.GAP, *([] if forecasts[0].gap else [tables.AXIS_COSINE])]
     _print_frame(title, table.drop(aside))
     if any(table[tables.drop(share)].null_count() for share in tables.DROPS):
         say(f"—: not within {horizon} steps, not in the first descent, or not before the leading part diverges.")
+    away = [row for row, one in zip(table.iter_rows(named=True), forecasts, strict=True) if one.decays_away]
+    if away:
+        cells = listed(dict.fromkeys(" ".join(f"{axis} {row[axis]:g}" for axis in spec.axes) for row in away))
+        say(
+            f"In {len(away)} of {len(table)} runs ({cells}) weight decay exceeds growth, so that the plateau never "
+            "ends; a smaller decay ends it, or with two or more hidden layers a larger start."
+        )
     strongest = sorted(directions[0].items(), key=lambda component: -abs(component[1]))
     named = ", ".join(f"{weight:+.2f} {name}" for name, weight in strongest[:_MOST_COMPONENTS])
     several = f"one of {len(directions)} target directions, the strongest"
@@ -298,12 +315,31 @@ def _print_recommendation(spec: "StudySpec", recommendation: "Recommendation | N
     if recommendation is None:
         say(f"At none of these scales is the plateau certain to end within {budget} steps.")
     else:
+        decay = f" and weight decay {recommendation.weight_decay:g}" if spec.decays else ""
         say(
             f"The smallest scale that {budget} steps are enough for: {spec.convention} {recommendation.scale:g} "
-            f"with learning rate {recommendation.lr:g}. Its plateau ends by step {recommendation.latest_step}, and "
-            f"after {budget} steps the loss of its leading part is {recommendation.loss:.3g}; the lowest of all is "
+            f"with learning rate {recommendation.lr:g}{decay}. Its plateau ends by step {recommendation.latest_step}, "
+            f"and after {budget} steps the loss of its leading part is {recommendation.loss:.3g}; the lowest of all is "
             f"{recommendation.lowest_loss:.3g}."
         )
+
+
+def print_conversion(conversion: "ScaleConversion") -> None:
+    """A row a layer with its number in each convention, and the flag that makes the same start in each."""
+    from nucleate.errors import ArchitectureError
+
+    content = conversion.to_json()
+    columns = list(content["layers"][0])
+    _print_table("", columns, [[_say(row[column]) for column in columns] for row in content["layers"]])
+    for convention, one in content["one_number"].items():
+        flag = f"--{convention.replace('_', '-')}"
+        try:
+            scale = conversion.to(convention)
+        except ArchitectureError as error:
+            say(f"{flag}: {error}")
+            continue
+        several = "" if one is not None else "  (no one number: the layers differ)"
+        say(f"{flag} {scale.name}{several}")
 
 
 def print_experiments(experiments: Iterable["Experiment[Any]"]) -> None:
@@ -359,6 +395,8 @@ def _say(value: Any) -> str:
 def _finite(content: Any) -> Any:
     if isinstance(content, Mapping):
         return {name: _finite(value) for name, value in content.items()}
+    if isinstance(content, PerLayer):
+        return str(content)
     if isinstance(content, (list, tuple)):
         return [_finite(value) for value in content]
     return None if isinstance(content, float) and not math.isfinite(content) else content

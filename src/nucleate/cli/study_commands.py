@@ -15,6 +15,7 @@ from nucleate.cli.output import (
     print_outlooks,
     print_study,
     print_trajectory,
+    run_as_json,
     say_data,
     working,
 )
@@ -39,12 +40,12 @@ def forecast(
     from nucleate.devices import on_device
     from nucleate.sweeping import forecast_study, measure_study, name_directions, recommend_scale, tabulate_forecasts
 
-    spec = spec_from(given, gains=_GAINS)
+    spec = spec_from(given | {"steps": budget}, gains=_GAINS)
     with on_device(device):
         problem = spec.load_problem()
         say_data(problem)
-        # Twenty budgets: beyond that a plateau is of no use to anyone who has one.
-        horizon = 20 * budget
+        # Twenty budgets: beyond that a plateau is of no use to anyone who has one. A schedule ends with the budget.
+        horizon = 20 * budget if spec.schedule.is_constant else budget
         with working("simulating the first descent"):
             forecasts = forecast_study(spec, problem, horizon=horizon, budget=budget)
         with working("training through the first descent"):
@@ -63,6 +64,8 @@ def forecast(
             "axis": None if expected.axis is None else name_directions(problem, expected.axis[None])[0],
             "counts_against": expected.counts_against,
             "loss_curve": {"steps": expected.steps.tolist(), "loss": expected.loss.tolist()},
+            "weight_decay": expected.weight_decay,
+            "decays_away": expected.decays_away,
         }
         for _, expected in forecasts
     ]
@@ -99,7 +102,7 @@ def sweep(
         study = _run(spec, out, device, executor)
         stuck = _outlooks(study, device if executor is None else "auto")
     if json:
-        results = study.results.to_dicts()
+        results = [run_as_json(study, run) for run in study.results.to_dicts()]
         said = {"study": str(study.path), "results": results, "stuck": [one.to_json() for one in stuck]}
         print_json(said | judgement_as_json(study))
     else:
@@ -119,7 +122,8 @@ def train(given: dict[str, Any], out: Out = None, device: Device = "auto", json:
     study = _run(spec, out, device)
     stuck = _outlooks(study, device)
     if json:
-        result, trajectory = study.results.row(0, named=True), study.trajectories.drop(tables.RUN).to_dicts()
+        result = run_as_json(study, study.results.row(0, named=True))
+        trajectory = study.trajectories.drop(tables.RUN).to_dicts()
         said = {"study": str(study.path), "result": result, "trajectory": trajectory}
         print_json(said | {"stuck": [one.to_json() for one in stuck]} | judgement_as_json(study))
     else:

@@ -73,4 +73,12 @@ def flag_of(command: Any, arguments: list[str]) -> Callable[[str], str | None]:
     return flag
 
 
-_ONE_OF = {"gains": "gain", "epsilons": "epsilon", "gammas": "gamma", "lrs": "lr", "seeds": "seed"}
+_ONE_OF = {
+    "gains": "gain",
+    "epsilons": "epsilon",
+    "gammas": "gamma",
+    "fan_in_gammas": "fan_in_gamma",
+    "lrs": "lr",
+    "weight_decays": "weight_decay",
+    "seeds": "seed",
+}

@@ -40,11 +40,11 @@ def forecast_against_measured(study: Study) -> Figure:
             f"{study.path} has no run whose loss fell by 10 % as forecast; train longer or with less noise."
         )
     figure, (panel,) = panels(1, width=3.5, height=2.7)
-    scales = sorted(spec.scales)
-    inner = set(runs.filter("in_regime")[spec.convention])
+    scales = spec.ordered_scales
+    inner = set(map(spec.from_tables, runs.filter("in_regime")[spec.convention]))
     for scale, color in zip(scales, colors(len(scales)), strict=True):
         for inside in (True, False):
-            some = runs.filter((pl.col(spec.convention) == scale) & (pl.col("in_regime") == inside))
+            some = runs.filter((pl.col(spec.convention) == spec.in_tables(scale)) & (pl.col("in_regime") == inside))
             if some.is_empty():
                 continue
             expected_steps = some["forecast"].to_numpy()

@@ -1,5 +1,9 @@
 """Pictures of the whole grid of a study: losses, neurons at start and end, the phase map."""
 
+import itertools
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 import polars as pl
 from matplotlib.colors import LogNorm
@@ -20,6 +24,8 @@ from nucleate.training import BLOWN_UP
 def loss_by_scale(study: Study) -> Figure:
     """Training loss over time, a panel a learning rate and a color an init scale; thin lines runs, thick ones medians.
 
+    Where there are several weight decays, each rate has a panel for each of them.
+
     Runs that diverged or became NaN are left out.
 
     Parameters
@@ -36,22 +42,19 @@ def loss_by_scale(study: Study) -> Figure:
         If no run is finished.
     """
     spec = study.spec
-    runs = (
-        finished_runs(study)
-        .select("run", spec.convention, "lr", "status")
-        .filter(~pl.col(tables.STATUS).is_in(BLOWN_UP))
-    )
+    runs = finished_runs(study).select("run", *spec.axes, "status").filter(~pl.col(tables.STATUS).is_in(BLOWN_UP))
     curves = study.trajectories.join(runs, on="run")
-    figure, axes = panels(len(spec.lrs), width=2.1, height=2.3, beside=0.9, sharey=True)
+    beside = _others(study, spec.convention)
+    figure, axes = panels(len(beside), width=2.1, height=2.3, beside=0.9, sharey=True)
     by_scale = colors(len(spec.scales))
-    for panel, lr in zip(axes, spec.lrs, strict=True):
-        for scale, color in zip(sorted(spec.scales), by_scale, strict=True):
-            cell = curves.filter((pl.col("lr") == lr) & (pl.col(spec.convention) == scale))
+    for panel, others in zip(axes, beside, strict=True):
+        for scale, color in zip(spec.ordered_scales, by_scale, strict=True):
+            cell = curves.filter(*_are(others), pl.col(spec.convention) == spec.in_tables(scale))
             for _, run in cell.group_by("run", maintain_order=True):
                 panel.plot(run["step"] + 1, run["train_loss"], color=color, lw=0.5, alpha=0.5)
             median = cell.group_by("step").agg(pl.col("train_loss").median()).sort("step")
             panel.plot(median["step"] + 1, median["train_loss"], color=color, lw=1.3, label=f"{scale:g}")
-        panel.set(title=f"learning rate {lr:g}", xlabel="step + 1", xscale="log", yscale="log")
+        panel.set(title=_named(others), xlabel="step + 1", xscale="log", yscale="log")
     axes[0].set_ylabel("training loss")
     handles, labels = axes[-1].get_legend_handles_labels()
     figure.legend(handles, labels, title=spec.convention, loc="outside right center", frameon=False)
@@ -59,7 +62,7 @@ def loss_by_scale(study: Study) -> Figure:
 
 
 @for_print
-def cosine_heat_maps(study: Study, lr: float | None = None) -> Figure:
+def cosine_heat_maps(study: Study, lr: float | None = None, weight_decay: float | None = None) -> Figure:
     """Cosine similarity of the neurons of each layer, at start and end, for the smallest and the largest scale.
 
     All neurons of a network are shown; of another model those of the first and the last snapshot, at most 48 a layer.
@@ -68,9 +71,9 @@ def cosine_heat_maps(study: Study, lr: float | None = None) -> Figure:
     Parameters
     ----------
     study : Study
-    lr : float, optional
-        The learning rate of the runs shown, of which it is the first seed's; by default that of the lowest validation
-        loss in the study.
+    lr, weight_decay : float, optional
+        Those of the runs shown, of which it is the first seed's; by default those of the lowest validation loss in the
+        study.
 
     Returns
     -------
@@ -83,11 +86,13 @@ def cosine_heat_maps(study: Study, lr: float | None = None) -> Figure:
         model has no measured layers.
     """
     spec, layers = study.spec, measured_layers(study)
-    lr = _best_rate(study) if lr is None else lr
-    first = finished_runs(study).filter((pl.col("lr") == lr) & (pl.col("seed") == spec.seeds[0]))
+    given = {tables.LR: lr} if lr is not None else {}
+    given |= {tables.WEIGHT_DECAY: weight_decay} if weight_decay is not None and len(spec.weight_decays) > 1 else {}
+    chosen = _best(study, given) | given
+    first = finished_runs(study).filter(*_are(chosen), pl.col("seed") == spec.seeds[0])
     runs = sorted(first.rows(named=True), key=lambda run: -InitScale(spec.convention, run[spec.convention]).smallness)
     if not runs:
-        raise StudyError(f"{study.path} has no finished run of learning rate {lr:g} and the first seed.")
+        raise StudyError(f"{study.path} has no finished run of {_named(chosen)} and the first seed.")
     figure = Figure(figsize=(3.1 * len(layers) + 0.7, 3.5), layout="constrained")
     axes = figure.subplots(2, 2 * len(layers), squeeze=False)
     for row, run in zip(axes, (runs[0], runs[-1]), strict=True):
@@ -102,15 +107,17 @@ def cosine_heat_maps(study: Study, lr: float | None = None) -> Figure:
             order = leading_order(cosine)
             image = panel.imshow(cosine[np.ix_(order, order)], vmin=-1, vmax=1, cmap="RdBu_r", interpolation="nearest")
             panel.set(xticks=[], yticks=[], title=title)
-        row[0].set_ylabel(f"{spec.convention} {run[spec.convention]:g}", fontsize="medium")
+        row[0].set_ylabel(f"{spec.convention} {spec.from_tables(run[spec.convention]):g}", fontsize="medium")
     figure.colorbar(image, ax=axes, label="cosine similarity", shrink=0.7)
-    figure.suptitle(f"Neurons' input directions, learning rate {lr:g}, seed {spec.seeds[0]}")
+    figure.suptitle(f"Neurons' input directions, {_named(chosen)}, seed {spec.seeds[0]}")
     return figure
 
 
 @for_print
 def phase_map(study: Study) -> Figure:
     """Init scale against learning rate, colored by the fewest effective neurons over training; a panel a layer.
+
+    Where there are several weight decays, they take the place of the learning rates, and each rate has its panels.
 
     Medians over the seeds that trained; a cell in which none did is hatched and says what happened.
 
@@ -130,16 +137,19 @@ def phase_map(study: Study) -> Figure:
     spec, layers = study.spec, measured_layers(study)
     finished_runs(study)
     summary = summarize(study)
+    upright = tables.WEIGHT_DECAY if tables.WEIGHT_DECAY in spec.axes else tables.LR
+    below = _others(study, spec.convention, upright)
+    scales, values = spec.ordered_scales, sorted(spec.axes[upright])
     figure = Figure(
-        figsize=(0.6 + 0.48 * len(spec.scales) * len(layers) + 0.7, 0.9 + 0.35 * len(spec.lrs)), layout="constrained"
+        figsize=(0.6 + 0.48 * len(scales) * len(layers) + 0.7, 0.55 + len(below) * (0.35 + 0.35 * len(values))),
+        layout="constrained",
     )
-    axes = figure.subplots(1, len(layers), sharey=True, squeeze=False)[0]
-    scales, rates = sorted(spec.scales), sorted(spec.lrs)
+    grid = figure.subplots(len(below), len(layers), sharey=True, squeeze=False)
     norm = LogNorm(1, max(*layers.values(), 2))
-    for (layer, width), panel in zip(layers.items(), axes, strict=True):
-        counts = np.full((len(rates), len(scales)), np.nan)
-        for cell in summary.iter_rows(named=True):
-            row, column = rates.index(cell["lr"]), scales.index(cell[spec.convention])
+    for (others, layer), panel in zip(itertools.product(below, layers), grid.flat, strict=True):
+        counts = np.full((len(values), len(scales)), np.nan)
+        for cell in summary.filter(*_are(others)).iter_rows(named=True):
+            row, column = values.index(cell[upright]), scales.index(spec.from_tables(cell[spec.convention]))
             value = cell[tables.fewest_effective_neurons(layer)]
             if value is None:
                 panel.add_patch(_hatched(row, column))
@@ -150,11 +160,14 @@ def phase_map(study: Study) -> Figure:
             color = "black" if norm(max(value, 1.0)) > 0.6 else "white"
             panel.text(column, row, f"{value:.1f}", ha="center", va="center", color=color)
         image = panel.imshow(np.maximum(counts, 1.0), norm=norm, cmap="viridis", origin="lower", aspect="auto")
-        panel.set(title=f"hidden layer {layer} of width {width}", xlabel=f"init scale ({spec.convention})")
         panel.set_xticks(range(len(scales)), [f"{scale:g}" for scale in scales])
-        panel.set_yticks(range(len(rates)), [f"{rate:g}" for rate in rates])
-    axes[0].set_ylabel("learning rate")
-    figure.colorbar(image, ax=axes, label="fewest effective neurons")
+        panel.set_yticks(range(len(values)), [f"{value:g}" for value in values])
+    for (layer, width), top, bottom in zip(layers.items(), grid[0], grid[-1], strict=True):
+        top.set_title(f"hidden layer {layer} of width {width}")
+        bottom.set_xlabel(f"init scale ({spec.convention})")
+    for others, first in zip(below, grid[:, 0], strict=True):
+        first.set_ylabel(_AXIS_NAMES[upright] + (f"\n({_named(others)})" if len(below) > 1 else ""))
+    figure.colorbar(image, ax=grid, label="fewest effective neurons")
     return figure
 
 
@@ -174,11 +187,28 @@ def _incoming(study: Study, run: int) -> tuple[list[np.ndarray], list[np.ndarray
     return start, end
 
 
-def _best_rate(study: Study) -> float:
-    summary = summarize(study).drop_nulls("best_validation_loss")
-    if summary.is_empty():
-        return study.spec.lrs[0]
-    return float(summary.sort("best_validation_loss")["lr"][0])
+def _best(study: Study, given: Mapping[str, float]) -> dict[str, float]:
+    """Of the cells that are as given, all but the init scale of the one of the lowest validation loss."""
+    others = _others(study, study.spec.convention)
+    summary = summarize(study).filter(*_are(given)).drop_nulls("best_validation_loss").sort("best_validation_loss")
+    return dict(others[0]) if summary.is_empty() else summary.select(*others[0]).row(0, named=True)
+
+
+_AXIS_NAMES = {tables.LR: "learning rate", tables.WEIGHT_DECAY: "weight decay"}
+
+
+def _others(study: Study, *axes: str) -> list[dict[str, Any]]:
+    """Every combination of the values on the grid's other axes."""
+    others = {axis: values for axis, values in study.spec.axes.items() if axis not in axes}
+    return [dict(zip(others, values, strict=True)) for values in itertools.product(*others.values())]
+
+
+def _are(values: Mapping[str, float]) -> list[pl.Expr]:
+    return [pl.col(axis) == value for axis, value in values.items()] or [pl.lit(True)]
+
+
+def _named(values: Mapping[str, float]) -> str:
+    return ", ".join(f"{_AXIS_NAMES[axis]} {value:g}" for axis, value in values.items())
 
 
 def _hatched(row: int, column: int) -> Rectangle:

@@ -145,8 +145,7 @@ def snapshots_of(study: Study, run: int) -> Sequence[Snapshot]:
     taken = study.snapshots(run)
     if not taken:
         raise StudyError(
-            f"{study.path} keeps no snapshots of run {run}: they are kept of the first seed of every init scale and "
-            "learning rate."
+            f"{study.path} keeps no snapshots of run {run}: they are kept of the first seed of every cell of the grid."
         )
     return taken
 
@@ -162,4 +161,6 @@ def _chosen(study: Study, run: int | None) -> tuple[int, str]:
         raise StudyError(f"{study.path} has no finished run {run}; its runs are 0 to {study.planned - 1}.")
     cell = row.row(0, named=True)
     convention = study.spec.convention
-    return run, f"{convention} {cell[convention]:g}, learning rate {cell['lr']:g}, seed {cell['seed']}"
+    scale = study.spec.from_tables(cell[convention])
+    decay = f", weight decay {cell[tables.WEIGHT_DECAY]:g}" if tables.WEIGHT_DECAY in cell else ""
+    return run, f"{convention} {scale:g}, learning rate {cell['lr']:g}{decay}, seed {cell['seed']}"

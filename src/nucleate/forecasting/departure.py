@@ -65,6 +65,7 @@ def departures(
     networks: Sequence[Network],
     own_rows: WeightedRows,
     lead_rows: WeightedRows,
+    weight_decays: Sequence[float] | None = None,
 ) -> list[Departure]:
     """How each network departs from its leading part.
 
@@ -76,15 +77,24 @@ def departures(
         In float64, with the activation of training.
     own_rows, lead_rows : WeightedRows
         The data given for the network and for the leading part.
+    weight_decays : sequence of float, optional
+        One for each network.
     """
-    parameters = [take_apart(network)[0] for network in networks]
-    return for_each(_depart, parameters, own, lead, own_rows, lead_rows)
+    decays = [None] * len(networks) if weight_decays is None else list(map(np.float64, weight_decays))
+    items = [(take_apart(network)[0], decay) for network, decay in zip(networks, decays, strict=True)]
+    return for_each(_depart, items, own, lead, own_rows, lead_rows)
 
 
 @partial(jax.jit, static_argnames=("own", "lead"))
 def _depart(
-    parameters: Any, own: engine.Program, lead: engine.Program, own_rows: WeightedRows, lead_rows: WeightedRows
+    item: tuple[Any, Float[Array, ""] | None],
+    own: engine.Program,
+    lead: engine.Program,
+    own_rows: WeightedRows,
+    lead_rows: WeightedRows,
 ) -> Departure:
+    parameters, decay = item
+
     def loss(parameters: Any, program: engine.Program, rows: WeightedRows) -> Float[Array, ""]:
         x, y, weights = map(jnp.asarray, rows)
         return weights @ program.loss.rows(outputs_of_columns(program.frame(parameters), x).T, y)
@@ -92,8 +102,10 @@ def _depart(
     own_loss, own_gradient = jax.value_and_grad(loss)(parameters, own, own_rows)
     leading_loss, leading_gradient = jax.value_and_grad(loss)(parameters, lead, lead_rows)
     more = jax.tree.map(jnp.subtract, own_gradient, leading_gradient)
+    # What is followed is not the gradient alone where it is clipped, or where weights decay.
     full, leading = (
-        jnp.concatenate([leaf.ravel() for leaf in jax.tree.leaves(tree)]) for tree in (own_gradient, leading_gradient)
+        jnp.concatenate([leaf.ravel() for leaf in jax.tree.leaves(own.rule.pull(gradient, parameters, decay))])
+        for gradient in (own_gradient, leading_gradient)
     )
     speed = full @ leading / (leading @ leading)
     across = jnp.linalg.norm(full - speed * leading) / jnp.linalg.norm(leading)

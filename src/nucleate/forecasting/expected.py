@@ -8,6 +8,7 @@ from jaxtyping import Float, Int
 
 from nucleate._wording import card
 from nucleate.optimizers import Optimizer
+from nucleate.training import Rule
 
 CLEAR = 0.5
 """With a second singular value of at most this share of the first, neurons turn to the target direction."""
@@ -38,7 +39,7 @@ class Forecast:
 
     Parameters
     ----------
-    optimizer, learning_rate : Optimizer, float
+    optimizer, learning_rate, weight_decay : Optimizer, float, float
         What it holds for.
     drop_steps : dict of float to (StepForecast or None)
         For 0.01, 0.1 and 0.3: when the training loss will have fallen by that share of its start. None: the leading
@@ -76,10 +77,16 @@ class Forecast:
     sides : array of shape (m_1,), or None
         The sign of each neuron's cosine with the nearest of the `axes` at that time.
     horizon : int
+    rule : Rule
+        How the run steps.
+    decays_away : bool
+        Whether the plateau never ends, to leading order, however many steps are taken: where the leading part was left,
+        the weights shrink faster than the gradient can make them grow, and ever faster so.
     """
 
     optimizer: Optimizer
     learning_rate: float
+    weight_decay: float
     drop_steps: dict[float, StepForecast | None]
     left_by: int | None
     in_regime: bool
@@ -96,6 +103,8 @@ class Forecast:
     condensed_share: float | None
     sides: Int[np.ndarray, " m_1"] | None = field(repr=False)
     horizon: int
+    rule: Rule = field(repr=False)
+    decays_away: bool
 
     @property
     def counts_against(self) -> Literal["target directions", "axis of this start"]:
@@ -127,9 +136,8 @@ class Forecast:
         return float(np.interp(step, self.late_steps, self.late_loss))
 
     def _repr_html_(self) -> str:
-        rows: dict[str, object] = {
-            f"loss down by {drop:.0%} at step": step or "—" for drop, step in self.drop_steps.items()
-        }
+        rows: dict[str, object] = {"weight decay": f"{self.weight_decay:g}"} if self.weight_decay else {}
+        rows |= {f"loss down by {drop:.0%} at step": step or "—" for drop, step in self.drop_steps.items()}
         rows |= {
             "neurons that condense": (
                 "—"

@@ -1,7 +1,7 @@
 """The verb: when the plateau will end, which way the neurons will turn, and whether to believe it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -28,8 +28,10 @@ from nucleate.network import Network
 from nucleate.observe import alignment, neurons
 from nucleate.optimizers import GD, Optimizer
 from nucleate.problems import Problem
-from nucleate.theory import singular_directions, target_directions
-from nucleate.training import check_runs, engine, make_settings
+from nucleate.pytorch import is_module, read_setup
+from nucleate.schedules import CONSTANT, Factor, Schedule
+from nucleate.theory import shrinks_for_ever, singular_directions, target_directions
+from nucleate.training import Rule, check_runs, engine, make_settings
 
 HORIZON = 100_000
 CONDENSED = 0.9
@@ -37,11 +39,16 @@ CONDENSED = 0.9
 
 
 def forecast(
-    network: Network,
-    problem: Problem,
-    optimizer: Optimizer | str = GD,
+    network: Any,
+    problem: Any,
+    optimizer: Any = GD,
     learning_rate: float = 0.05,
     *,
+    loss: Any = None,
+    weight_decay: float | None = None,
+    schedule: Schedule | str | Factor = CONSTANT,
+    warmup: int = 0,
+    clip: float | None = None,
     horizon: int = HORIZON,
     budget: int | None = None,
     device: str = "auto",
@@ -50,11 +57,18 @@ def forecast(
 
     Parameters
     ----------
-    network : Network
-        The run's start.
+    network : Network or torch.nn.Module
+        The run's start. A module of PyTorch's must be a fully connected network, as `nucleate.from_torch` takes it.
     problem : Problem
+        For a module also a pair of arrays or tensors, a Dataset or a DataLoader, whose rows are taken as they are.
     optimizer : Optimizer or str
+        For a module also its `torch.optim.Optimizer`, SGD, Adam or AdamW, with the settings that this has.
     learning_rate : float
+    loss : torch loss or Loss, optional
+        That a module is trained on: MSELoss, CrossEntropyLoss or BCEWithLogitsLoss of PyTorch's, in whose terms losses
+        are then given; by default the problem's, or half the squared error.
+    weight_decay, schedule, warmup, clip
+        As of `nucleate.train`.
     horizon, budget : int
         As in `forecast_many`.
     device : {"auto", "cpu", "gpu"}
@@ -78,16 +92,31 @@ def forecast(
     >>> print(expected.drop_steps[0.1], expected.in_regime)
     109 [106, 110] True
     """
+    factor = 1.0
+    if is_module(network):
+        setup = read_setup(network, problem, optimizer, learning_rate, loss)
+        network, problem, optimizer, learning_rate, decay, factor = (
+            getattr(setup, field.name) for field in fields(setup)
+        )
+        if decay is not None and weight_decay is not None:
+            raise SpecError("The weight decay of a PyTorch optimizer is read off it; leave weight_decay out.")
+        weight_decay = decay if weight_decay is None else weight_decay
+    elif loss is not None:
+        raise SpecError("The loss of a Network is its problem's; give it there.")
     (expected,) = forecast_many(
         [network],
         problem,
         learning_rates=[learning_rate],
+        weight_decays=None if weight_decay is None else [weight_decay],
         optimizer=optimizer,
+        schedule=schedule,
+        warmup=warmup,
+        clip=clip,
         horizon=horizon,
         budget=budget,
         device=device,
     )
-    return expected
+    return replace(expected, loss=factor * expected.loss, late_loss=factor * expected.late_loss)
 
 
 def forecast_many(
@@ -95,17 +124,23 @@ def forecast_many(
     problem: Problem,
     *,
     learning_rates: Sequence[float],
+    weight_decays: Sequence[float] | None = None,
     optimizer: Optimizer | str = GD,
+    schedule: Schedule | str | Factor = CONSTANT,
+    warmup: int = 0,
+    clip: float | None = None,
+    steps: int | None = None,
     horizon: int = HORIZON,
     budget: int | None = None,
     device: str = "auto",
 ) -> list[Forecast]:
     """Forecast full-batch training runs of one architecture, before any training.
 
-    The networks' leading parts are stepped under the optimizer itself, on data compressed to d + c rows where the
-    activation is smooth and the loss quadratic (so that the cost does not grow with the data), else on at most 1024
-    rows. At a dozen points of that path the network itself is read, which corrects the clock and the loss to first
-    order and measures how far the theory's regime holds (derived here, in docs/theory.md).
+    The networks' leading parts are stepped under the optimizer itself, with its schedule, clipping and weight decay, on
+    data compressed to d + c rows where the activation is smooth and the loss quadratic (so that the cost does not grow
+    with the data), else on at most 1024 rows. At a dozen points of that path the network itself is read, which corrects
+    the clock and the loss to first order and measures how far the theory's regime holds (derived here, in
+    docs/theory.md).
 
     Parameters
     ----------
@@ -114,11 +149,17 @@ def forecast_many(
     problem : Problem
         Under any loss.
     learning_rates : sequence of float
-        One for each network.
+        One for each network: the peak, where there is a schedule.
+    weight_decays : sequence of float, optional
+        One for each network; without them nothing decays.
     optimizer : Optimizer or str
         One that follows the gradient, or whose steps do not depend on its size.
+    schedule, warmup, clip
+        As of `nucleate.train`.
+    steps : int, optional
+        Of the run, for which the schedule is made; by default the budget, or without one the horizon.
     horizon : int
-        Runs still on their plateau at this step are not followed further.
+        Runs still on their plateau at this step are not followed further; nor beyond ``steps`` under a schedule.
     budget : int, optional
         The steps of training for which the loss is asked: runs that leave their plateau before are followed so far.
     device : {"auto", "cpu", "gpu"}
@@ -132,36 +173,56 @@ def forecast_many(
     Raises
     ------
     SpecError
-        For a model that is not a `Network`, an optimizer of which no honest forecast can be made, a learning rate or a
-        horizon out of range, networks that do not fit the problem or each other, or a device that there is not.
+        For a model that is not a `Network`, an optimizer of which no honest forecast can be made, a learning rate, a
+        weight decay, a schedule or a horizon out of range, networks that do not fit the problem or each other, or a
+        device that there is not.
     """
     with on_device(device):
-        return _forecast_many(networks, problem, learning_rates, optimizer, horizon, budget)
+        for name, given in (("horizon", horizon), ("budget", 1 if budget is None else budget)):
+            if not is_whole(given) or not 1 <= given < 2**31:
+                raise SpecError(f"The {name} is {given!r:.60} steps; it must be a whole number from 1 to 2147483647.")
+        length = horizon if budget is None else budget
+        settings = make_settings(
+            optimizer=optimizer,
+            schedule=schedule,
+            warmup=warmup,
+            clip=clip,
+            steps=min(length, 2**31 - 2) if steps is None else steps,
+        )
+        rule = settings.rule(decays=weight_decays is not None)
+        if not rule.schedule.is_constant:
+            horizon = min(horizon, settings.steps)
+        return _forecast_many(networks, problem, learning_rates, weight_decays, rule, horizon, budget)
 
 
 def _forecast_many(
     networks: Sequence[Network],
     problem: Problem,
     learning_rates: Sequence[float],
-    optimizer: Optimizer | str,
+    weight_decays: Sequence[float] | None,
+    rule: Rule,
     horizon: int,
     budget: int | None,
 ) -> list[Forecast]:
-    optimizer = make_settings(optimizer=optimizer).optimizer
+    optimizer = rule.optimizer
     _refuse_unforecast(networks, optimizer)
-    check_runs(problem, networks, learning_rates, optimizer)
-    for name, steps in (("horizon", horizon), ("budget", 1 if budget is None else budget)):
-        if not is_whole(steps) or not 1 <= steps < 2**31:
-            raise SpecError(f"The {name} is {steps!r:.60} steps; it must be a whole number from 1 to 2147483647.")
+    check_runs(problem, networks, learning_rates, optimizer, weight_decays)
     keeps_pace = not optimizer.follows_gradient
+    if optimizer.decoupled and not keeps_pace and weight_decays is not None and any(weight_decays):
+        raise SpecError(
+            f"No forecast can be made under {optimizer!r} with weight decay: how its steps, which follow the gradient, "
+            "weigh against a decay beside them is not known; train to see."
+        )
     leads = leading(networks, problem)
-    program = engine.Program(take_apart(leads.networks[0])[1], problem.loss, optimizer)
-    simulation = Simulation(program, leads.networks, leads.x, leads.y, learning_rates)
+    program = engine.Program(take_apart(leads.networks[0])[1], problem.loss, rule)
+    simulation = Simulation(program, leads.networks, leads.x, leads.y, learning_rates, weight_decays)
     drops, left_at = simulation.first_descent(horizon)
     points = np.stack([points_to_read(run, int(end)) for run, end in zip(drops, left_at, strict=True)])
 
     x, y = problem.train.x, problem.train.y
-    rows = [WeightedRows(np.ascontiguousarray(x[s.rows].T), y[s.rows], s.weights) for s in (leads.own, leads.lead)]
+    own_rows, lead_rows = (
+        WeightedRows(np.ascontiguousarray(x[s.rows].T), y[s.rows], s.weights) for s in (leads.own, leads.lead)
+    )
     own_form = replace(networks[0], activation=leads.networks[0].activation)
     own = replace(program, frame=take_apart(networks[0])[1])
     lead = replace(program, frame=take_apart(own_form)[1])
@@ -173,7 +234,7 @@ def _forecast_many(
     for states, loss in simulation.states_at(points):
         followed.append(restored(states))
         losses.append(loss)
-        departed.append(departures(own, lead, followed[-1], *rows))
+        departed.append(departures(own, lead, followed[-1], own_rows, lead_rows, weight_decays))
     leading_loss = np.array(losses)
     excess, speed, across = (
         np.array([[getattr(run, name) for run in at] for at in departed]) for name in ("excess", "speed", "across")
@@ -181,7 +242,7 @@ def _forecast_many(
     if keeps_pace:
 
         def rest(states: list[Network]) -> list[Any]:
-            at = departures(own, lead, restored(states), *rows)
+            at = departures(own, lead, restored(states), own_rows, lead_rows, weight_decays)
             return [unrestore(run.more, leads.networks[0]) for run in at]
 
         # Such an optimizer moves every weight by a full step, however small its gradient: where the leading part's
@@ -197,10 +258,19 @@ def _forecast_many(
                 reading,
                 drops[run],
                 float(simulation.plateau_loss[run] / simulation.start_loss[run]),
+                rule,
                 keeps_pace=keeps_pace,
             )
         )
     late = _follow_on(simulation, judgements, drops, 0 if budget is None else budget)
+    decays = [0.0] * len(networks) if weight_decays is None else list(weight_decays)
+    lost = [False] * len(networks)
+    if any(decays) and not keeps_pace and networks[0].activation.value == 0:
+        residuals = problem.loss.residual(np.zeros_like(y), y)
+        lost = [
+            decay > 0 and judgement.left_by is None and shrinks_for_ever(state, x, residuals, decay)
+            for state, judgement, decay in zip(restored(simulation.left), judgements, decays, strict=True)
+        ]
     forecasts = []
     for run, (rate, judgement) in enumerate(zip(learning_rates, judgements, strict=True)):
         turned, axis = point_of_drop(drops[run]), None
@@ -211,6 +281,9 @@ def _forecast_many(
         expected = Forecast(
             optimizer=optimizer,
             learning_rate=rate,
+            weight_decay=decays[run],
+            rule=rule,
+            decays_away=lost[run],
             late_steps=late[run][0],
             late_loss=late[run][1],
             target_directions=targets if values is None else targets[:1],
@@ -270,7 +343,8 @@ def _refuse_unforecast(networks: Sequence[Any], optimizer: Optimizer) -> None:
     if optimizer.follows_gradient is None:
         raise SpecError(
             f"No forecast can be made under {optimizer!r}: its steps neither shrink with the gradient, as gradient "
-            "descent's do, nor are independent of its size, as Adam's are (weight decay does so); train to see."
+            "descent's do, nor are independent of its size, as Adam's are (a weight decay of its own does so: give the "
+            "weight decay beside it instead); train to see."
         )
 
 
@@ -284,7 +358,7 @@ def condensed(network: Network, axes: Float[np.ndarray, "k d"]) -> tuple[Int[np.
 
 
 def _targets(network: Network, problem: Problem) -> tuple[Float[np.ndarray, "k d"], Float[np.ndarray, " k"] | None]:
-    """From the residuals at output zero, or at the best constant where a bias beyond the first layer fits it.
+    """From the residuals at output zero, or at the best constant where the network fits it at once.
 
     The target directions; or all singular directions with their values, of which the first is the target direction.
     """
@@ -294,7 +368,7 @@ def _targets(network: Network, problem: Problem) -> tuple[Float[np.ndarray, "k d
         rows = spaced_rows(len(x), MOST_ROWS)
         x, y = x[rows], y[rows]
     outputs = np.zeros_like(y)
-    if any(bias is not None for bias in network.biases[1:]):
+    if network.fits_constants:
         outputs = np.broadcast_to(problem.loss.constant_outputs(y), y.shape)
     residuals = problem.loss.residual(outputs, y)
     if network.activation.slope:
@@ -347,9 +421,11 @@ def measure_outcomes(
     list of Outcome
         One for each network.
     """
-    program = engine.Program(take_apart(networks[0])[1], problem.loss, forecasts[0].optimizer)
+    rule = forecasts[0].rule
+    program = engine.Program(take_apart(networks[0])[1], problem.loss, rule)
     rates = [forecast.learning_rate for forecast in forecasts]
-    training = Simulation(program, networks, problem.train.x, problem.train.y, rates)
+    decays = [forecast.weight_decay for forecast in forecasts] if rule.decays else None
+    training = Simulation(program, networks, problem.train.x, problem.train.y, rates, decays)
     drops, left_at = training.first_descent(_longest(forecasts, steps), through_flats=True)
     ends = np.where(drops[:, 1] >= 0, drops[:, 1], left_at)
     ((reached, _),) = training.states_at(ends[:, None])

@@ -7,7 +7,7 @@ import scipy
 from jaxtyping import Float, Int
 
 from nucleate.forecasting.expected import StepForecast
-from nucleate.training import engine
+from nucleate.training import Rule, engine
 
 SHORTEST_PLATEAU = 20
 """Steps below which there is no plateau to speak of, and rounding to whole steps alone costs several percent."""
@@ -68,7 +68,9 @@ def point_of_drop(drops: Int[np.ndarray, " drops"]) -> int:
     return len(_FRACTIONS) + (3 if drops[1] >= 0 else 6)
 
 
-def judge(seen: PathReading, drops: Int[np.ndarray, " drops"], plateau: float, *, keeps_pace: bool) -> Judgement:
+def judge(
+    seen: PathReading, drops: Int[np.ndarray, " drops"], plateau: float, rule: Rule, *, keeps_pace: bool
+) -> Judgement:
     """Correct the drops of the leading part by what was seen, and say how far to trust them.
 
     Parameters
@@ -78,10 +80,12 @@ def judge(seen: PathReading, drops: Int[np.ndarray, " drops"], plateau: float, *
         The steps of the leading part's drops, -1 where there is none.
     plateau : float
         The loss on the plateau, as a share of that at the start.
+    rule : Rule
+        How the run steps.
     keeps_pace : bool
         Whether the optimizer's steps do not depend on the gradient's size.
     """
-    clock = seen.points.astype(float) if keeps_pace else _clock(seen)
+    clock = seen.points.astype(float) if keeps_pace else _clock(seen, rule)
     steps, loss = _curve(clock, seen.loss)
     # The falls that take more than the best constant output.
     telling = [1 - amount <= (1 - engine.DROPS[0]) * plateau for amount in engine.DROPS]
@@ -115,15 +119,14 @@ def judge(seen: PathReading, drops: Int[np.ndarray, " drops"], plateau: float, *
     return Judgement(drop_steps, left_by, in_regime, correction, across, steps, loss)
 
 
-def _clock(seen: PathReading) -> Float[np.ndarray, " points"]:
-    """The integral of dt / s along the path."""
+def _clock(seen: PathReading, rule: Rule) -> Float[np.ndarray, " points"]:
+    """The integral of dt / s along the path, where t is what the schedule has made of the steps."""
     # Where the path is left altogether the speed means nothing, or is NaN; the bounds keep the clock running.
     pace = 1 / np.clip(np.nan_to_num(seen.speed), 0.2, 5.0)
-    distinct, first = np.unique(seen.points, return_index=True)
-    clock: Float[np.ndarray, " points"] = scipy.interpolate.PchipInterpolator(distinct, pace[first]).antiderivative()(
-        seen.points
-    )
-    return clock
+    passed = rule.passed(seen.points)
+    distinct, first = np.unique(passed, return_index=True)
+    clock = scipy.interpolate.PchipInterpolator(distinct, pace[first]).antiderivative()(passed)
+    return rule.reached(clock)
 
 
 def _curve(

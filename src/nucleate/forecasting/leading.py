@@ -42,17 +42,25 @@ class Leading(NamedTuple):
 
 
 def leading(networks: Sequence[Network], problem: Problem) -> Leading:
-    """The leading parts in the runs' own dtype: parameters as they are, the activation replaced by its leading part.
+    """The leading parts in the runs' own dtype: parameters as they are, the activation replaced by what leads at zero.
+
+    That is its leading part, and its value at zero where that is not zero.
 
     Where the data are compressed a first-layer bias becomes the last column of the weights and 1 the last input, so
     that every optimizer moves it as it would the bias.
     """
     own, biases = networks[0].activation, networks[0].biases
     lead = Activation(
-        f"leading part of {own.name}", own.leading, own.multiplicity, own.right, own.left, parity=own.parity
+        f"leading part of {own.name}",
+        own.near_zero,
+        own.multiplicity,
+        own.right,
+        own.left,
+        own.value,
+        parity=own.parity,
     )
     x, y = problem.train.x, problem.train.y
-    if problem.loss.is_quadratic and own.slope and not any(bias is not None for bias in biases[1:]):
+    if problem.loss.is_quadratic and own.slope and not networks[0].fits_constants:
         linear = tuple(Network(_with_bias_column(network), (None,) * network.depth, lead) for network in networks)
         inputs = x if biases[0] is None else np.column_stack([x, np.ones(len(x))])
         few = large_and_small_rows(inputs, y, COMPARED_ROWS)

@@ -28,12 +28,14 @@ class Simulation:
     x, y : arrays of shape (rows, d) and (rows, c)
     learning_rates : sequence of float
         One for each network.
+    weight_decays : sequence of float, optional
+        One for each network, where the program's rule has them.
 
     Attributes
     ----------
     start_loss, plateau_loss : arrays of shape (runs,)
-        The loss at the start and on the plateau: that of the start, or where a bias beyond the first layer fits the
-        best constant output at once, the loss of that.
+        The loss at the start and on the plateau: that of the start, or where a bias beyond the first layer, or
+        an activation that is not zero at zero, fits the best constant output at once, the loss of that.
     """
 
     def __init__(
@@ -43,15 +45,17 @@ class Simulation:
         x: Float[np.ndarray, "rows d"],
         y: Float[np.ndarray, "rows c"],
         learning_rates: Sequence[float],
+        weight_decays: Sequence[float] | None = None,
     ) -> None:
         data = Split(x, y)
         self._program = program
         self._data = engine.place_data(data, data, networks[0].dtype)
-        self._start = engine.start(program, networks, learning_rates, [0] * len(networks), len(x))
+        self._start = engine.start(program, networks, learning_rates, [0] * len(networks), len(x), weight_decays)
         self._left = self._start
         self.start_loss = self._losses(self._start)
         self.plateau_loss = self.start_loss
-        if any(bias is not None for bias in networks[0].biases[1:]):
+        # What is simulated may be the leading part, which fits the constants that the network fits.
+        if networks[0].fits_constants:
             self.plateau_loss = np.minimum(self.start_loss, program.loss.constant_loss(y))
 
     def first_descent(
@@ -120,6 +124,11 @@ class Simulation:
         for until in points.T:
             runs = engine.advance(self._program, runs, self._data, until.tolist(), push(self._networks(runs)))
             yield self._networks(runs)
+
+    @property
+    def left(self) -> list[Network]:
+        """The networks where `first_descent` left them."""
+        return self._networks(self._left)
 
     def _networks(self, runs: Sequence[engine.RunState]) -> list[Network]:
         return [self._program.frame(run.parameters) for run in runs]

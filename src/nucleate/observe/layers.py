@@ -57,6 +57,8 @@ class Layer:
         Before and behind the activation, on n rows of data.
     opposites_are_one : bool
         Whether opposite incoming vectors do the same work, as for an odd or even activation.
+    at_zero : float
+        What leaves a unit that nothing enters: the middle between the two bounds of an activation that has two.
 
     Examples
     --------
@@ -72,6 +74,7 @@ class Layer:
     entering: Float[np.ndarray, "m n"]
     leaving: Float[np.ndarray, "m n"]
     opposites_are_one: bool
+    at_zero: float = 0.0
 
     def __post_init__(self) -> None:
         for array in _ARRAYS:
@@ -182,6 +185,7 @@ def layers_of(model: Any, x: Float[np.ndarray, "n d"]) -> tuple[Layer, ...]:
             entering=entering[layer - 1],
             leaving=leaving[layer - 1],
             opposites_are_one=model.activation.parity != "none",
+            at_zero=model.activation.value,
         )
         for layer in range(1, model.depth)
     )

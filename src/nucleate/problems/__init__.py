@@ -7,6 +7,7 @@ from nucleate._lazy import loader
 if TYPE_CHECKING:
     from nucleate.problems.catalogue import Survey, load_problem, survey
     from nucleate.problems.columns import COLUMNS, lines_of
+    from nucleate.problems.division import AT_RANDOM, Division
     from nucleate.problems.form import FORM_FIELDS, Form
     from nucleate.problems.listing import ProblemInfo, describe_problems, problem_names
     from nucleate.problems.losses import (
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "catalogue": ("Survey", "load_problem", "survey"),
     "columns": ("COLUMNS", "lines_of"),
+    "division": ("AT_RANDOM", "Division"),
     "form": ("FORM_FIELDS", "Form"),
     "listing": ("ProblemInfo", "describe_problems", "problem_names"),
     "losses": (
@@ -62,6 +64,7 @@ _HOMES = {
 
 __all__ = [
     "ACCURACY",
+    "AT_RANDOM",
     "BALANCED_ACCURACY",
     "COLUMNS",
     "CROSS_ENTROPY",
@@ -76,6 +79,7 @@ __all__ = [
     "SOFTMAX",
     "SQUARED",
     "Column",
+    "Division",
     "Form",
     "Link",
     "Loss",

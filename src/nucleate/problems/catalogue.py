@@ -13,7 +13,7 @@ from nucleate.errors import DataError
 from nucleate.problems.bundled import BUNDLED, SYNTHETIC, load_synthetic
 from nucleate.problems.checks import choose_targets, constant_columns, kind_of, refuse_infinite
 from nucleate.problems.columns import tabulate_columns
-from nucleate.problems.files import ENDINGS, exists, is_pattern, name_of
+from nucleate.problems.files import ENDINGS, STANDARD_INPUT, exists, is_pattern, name_of
 from nucleate.problems.form import FORM_FIELDS, Form
 from nucleate.problems.listing import problem_names
 from nucleate.problems.losses import SQUARED, Loss
@@ -22,6 +22,7 @@ from nucleate.problems.oddities import notices_of
 from nucleate.problems.preprocessing import Impute, Preprocessing, check_impute
 from nucleate.problems.problem import Problem
 from nucleate.problems.reading import Read, read_table
+from nucleate.problems.sources import form_like
 
 
 def load_problem(
@@ -32,8 +33,11 @@ def load_problem(
     task: str | None = None,
     loss: Loss | None = None,
     split_seed: int = 0,
-    validation: float = 0.2,
-    test: float = 0.2,
+    validation: float | str | PathLike[str] | pl.DataFrame = 0.2,
+    test: float | str | PathLike[str] | pl.DataFrame = 0.2,
+    split: str | None = None,
+    split_by: str | None = None,
+    split_by_time: str | None = None,
     drop_missing: bool = False,
     impute: Impute | None = None,
     standardize: bool | None = None,
@@ -48,9 +52,11 @@ def load_problem(
         One of `problem_names`, a path to a text file (.csv, .tsv or .txt, also packed as .gz), a spreadsheet (.xlsx), a
         .parquet or .npz file, or a table. An npz file holds x, of shape (rows, columns), and y. A folder, or a pattern
         such as ``days/*.csv``, stands for its files, which have the same columns; ``-`` for text on standard input.
-    target, without, task, loss, split_seed, validation, test, drop_missing, impute
+    target, without, task, loss, split_seed, drop_missing, impute
         As in `Problem.from_table`; a named set and an npz file know their target themselves. A synthetic set is drawn
         anew for every split seed, with validation and test parts of 500 points whatever the fractions.
+    validation, test, split, split_by, split_by_time
+        As in `Problem.from_table`; rows of your own may be in a file, which is read as that of the data is.
     standardize : bool, optional
         By default True for real data, and False for the synthetic sets, which the literature uses as they are.
     preprocessing : Preprocessing, optional
@@ -75,6 +81,7 @@ def load_problem(
     """
     _refuse_form(data, form)
     if isinstance(data, str) and data in SYNTHETIC:
+        _refuse_split(data, validation, test, split, split_by, split_by_time)
         chosen = loss or SQUARED
         if (
             target is not None
@@ -88,13 +95,16 @@ def load_problem(
     return Problem.from_table(
         read.table,
         target=read.targets if target is None else target,
+        split=split,
+        split_by=split_by,
+        split_by_time=split_by_time,
         without=without,
         task=task,
         loss=loss,
         name=name,
         split_seed=split_seed,
-        validation=validation,
-        test=test,
+        validation=_own_rows(validation, read),
+        test=_own_rows(test, read),
         drop_missing=drop_missing,
         impute=impute,
         standardize=standardize is not False,
@@ -159,6 +169,7 @@ def survey(
     name, read = _read(data, make_form(Form(), **form))
     target = read.targets if target is None else target
     try:
+        given |= {part: _own_rows(given[part], read) for part in ("validation", "test") if part in given}
         problem = Problem.from_table(read.table, target=target, name=name, read=read, **given)
     except DataError as error:
         notices = _notices(read.table, target)
@@ -200,6 +211,23 @@ def make_form(known: Form, **given: Any) -> Form:
 def _refuse_form(data: object, form: Mapping[str, Any]) -> None:
     if form and (isinstance(data, pl.DataFrame) or data in problem_names()):
         raise DataError(f"{next(iter(form))} says how a file is read, and these data are none; leave it out.")
+
+
+def _own_rows(given: Any, first: Read) -> Any:
+    """A share or a table as it is; a file as it is read, as the first one was."""
+    if not isinstance(given, str | PathLike):
+        return given
+    if Path(given) == STANDARD_INPUT:
+        raise DataError("Rows of your own for validation or the test are not read from standard input; name a file.")
+    return read_table(Path(given), form_like(first))
+
+
+def _refuse_split(data: str, *asked: Any) -> None:
+    if any(one is not None and not isinstance(one, int | float) for one in asked):
+        raise DataError(
+            f"{data} is a synthetic problem, whose parts are drawn apart from each other; leave out what says another "
+            "split."
+        )
 
 
 def _read(data: str | PathLike[str] | pl.DataFrame, form: Form) -> tuple[str, Read]:

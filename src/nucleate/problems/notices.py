@@ -112,17 +112,28 @@ def few_rows(inputs: int, train: int, validation: int, test: int) -> list[str]:
     return notes
 
 
-def repeated_rows(parts: Sequence[pl.DataFrame]) -> list[str]:
-    """A note if held-out rows are in the training rows too, target and all."""
+def repeated_rows(parts: Sequence[pl.DataFrame], own: bool = False) -> list[str]:
+    """A note if held-out rows are in the training rows too, target and all; of one's own parts, if a single one is."""
     known = parts[0].hash_rows().unique()
     held_out = pl.concat(parts[1:]).hash_rows()
     repeated = int(held_out.is_in(known.implode()).sum())
-    if repeated < max(2, 0.01 * len(held_out)):
-        return []
-    return [
-        f"{repeated} of the {len(held_out)} validation and test rows are among the training rows too, target and all, "
-        "so that they measure memory; delete repeated rows if they are no measurements of their own."
-    ]
+    few = 1 if own else max(2, 0.01 * len(held_out))
+    notes = []
+    if repeated >= few:
+        notes.append(
+            f"{repeated} of the {len(held_out)} validation and test rows are among the training rows too, target and "
+            "all, so that they measure memory; delete repeated rows if they are no measurements of their own."
+        )
+    if own:
+        seen = parts[1].hash_rows().unique()
+        repeated = int(parts[2].hash_rows().is_in(seen.implode()).sum())
+        if repeated:
+            notes.append(
+                f"{repeated} of the {len(parts[2])} test rows are among the validation rows too, which choose among "
+                "networks, so that the test is no longer of rows unseen; delete repeated rows if they are no "
+                "measurements of their own."
+            )
+    return notes
 
 
 def plain_number(value: float) -> str:

@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 import polars as pl
-from jaxtyping import Float, Shaped
+from jaxtyping import Bool, Float, Int, Shaped
 
 from nucleate._wording import count, name_columns, say_error
 from nucleate.errors import DataError, NucleateError, SpecError
@@ -25,13 +25,14 @@ from nucleate.problems.checks import (
     target_kinds,
 )
 from nucleate.problems.columns import COLUMNS, MANY, lines_of, tabulate_columns, what_became
+from nucleate.problems.division import AT_RANDOM, OWN, Asked, Division, check_parts, divide
 from nucleate.problems.form import Form
 from nucleate.problems.losses import CROSS_ENTROPY, SQUARED, Loss
 from nucleate.problems.notices import Notice, few_rows, repeated_rows, say
 from nucleate.problems.oddities import notices_of
 from nucleate.problems.preprocessing import Impute, Preprocessing, check_impute
 from nucleate.problems.reading import Read, table_from_arrays, table_hash
-from nucleate.problems.splitting import part_sizes, split_rows
+from nucleate.problems.sources import Source, gather
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,10 +44,13 @@ class Split:
     x : array of shape (n, d)
     y : array of shape (n, c)
         Standardized targets for regression, one-hot labels for classification.
+    groups : array of shape (n,), optional
+        The number of each row's group, where rows belong to groups.
     """
 
     x: Float[np.ndarray, "n d"]
     y: Float[np.ndarray, "n c"]
+    groups: Int[np.ndarray, " n"] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,6 +75,8 @@ class Problem:
     columns : DataFrame
         A row for each column of the data: ``column``, its ``kind``, its ``range`` or categories, how many values are
         ``missing``, what ``became`` of it, and a ``note`` where something is odd. They are of all rows.
+    division : Division
+        How the rows came into their parts.
 
     Examples
     --------
@@ -93,6 +99,7 @@ class Problem:
     notes: tuple[str, ...] = ()
     test_rows: pl.DataFrame | None = None
     columns: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=COLUMNS))
+    division: Division = AT_RANDOM
 
     @classmethod
     def from_arrays(
@@ -137,8 +144,11 @@ class Problem:
         loss: Loss | None = None,
         name: str = "table",
         split_seed: int = 0,
-        validation: float = 0.2,
-        test: float = 0.2,
+        validation: float | pl.DataFrame | Read = 0.2,
+        test: float | pl.DataFrame | Read = 0.2,
+        split: str | None = None,
+        split_by: str | None = None,
+        split_by_time: str | None = None,
         drop_missing: bool = False,
         impute: Impute | None = None,
         standardize: bool = True,
@@ -166,8 +176,14 @@ class Problem:
             By default squared errors for regression and cross-entropy for classification.
         name : str
         split_seed : int
-        validation, test : float
-            The shares of the rows for these parts.
+        validation, test : float or polars DataFrame
+            The shares of the rows for these parts, or rows of one's own for them, in a table of the same columns.
+        split : str, optional
+            A column that says of each row which part it belongs to: train, validation or test, 学習, 検証 or テスト.
+        split_by : str, optional
+            A column of groups, such as patients: all rows of a group go into one part, and a share is of the groups.
+        split_by_time : str, optional
+            A column of dates or numbers: the last rows in time are for the test, those before for validation.
         drop_missing : bool
             Drop rows with missing values; otherwise they are refused.
         impute : {"median", "mean", "most_frequent"}, optional
@@ -186,7 +202,16 @@ class Problem:
             If the data cannot be used so, with the cause and the remedy.
         """
         check_impute(impute)
-        data_hash, everything = table_hash(table), table
+        own = {part: given for part, given in (("validation", validation), ("test", test)) if not _is_share(given)}
+        shares = [
+            given if isinstance(given, int | float) and _is_share(given) else None for given in (validation, test)
+        ]
+        asked = Asked(shares[0], shares[1], split, split_by, split_by_time, split_seed).check(table.columns)
+        left_out = dict.fromkeys(choose_columns(table.columns, without, "column"), "left out, as asked")
+        read = (read or Read(table))._replace(table=table)
+        sources = gather(read, own, {*left_out, asked.split_by_time or ""})
+        data_hash = table_hash(*(source.read.table for source in sources))
+        everything = table = pl.concat([source.table for source in sources], how="vertical_relaxed")
         if preprocessing is not None:
             target = [column.name for column in preprocessing.targets]
             if loss is None:
@@ -194,20 +219,18 @@ class Problem:
             if impute not in (None, preprocessing.impute):
                 raise DataError(f"The model imputes by {preprocessing.impute}, not by {impute}; leave impute out.")
             impute, table = preprocessing.impute, preprocessing.select(table)
-        left_out = dict.fromkeys(choose_columns(everything.columns, without, "column"), "left out, as asked")
         named = [] if target is None else choose_columns(everything.columns, target, "target column")
         if set(named) & set(left_out):
             twice = name_columns([name for name in named if name in left_out])
             raise DataError(
                 f"The target {twice} cannot be left out too; take it out of --without, or name another target."
             )
+        _refuse_two_roles(asked.roles, named, left_out)
+        left_out |= asked.roles
         table = table.drop(left_out, strict=False)
         targets = choose_targets(table.columns, target)
-        read = read or Read(table)
-        notes = list(read.notes)
+        notes = [note for source in sources for note in source.notes]
         notes += [] if target is not None else [f"No target was named, so {name_columns(targets)} was taken."]
-        texts = [] if read.texts is None else [one for one in read.texts if one.name in table.columns]
-        raw = table.with_columns(texts)
         counts = table.drop(targets).null_count()
         empty = [name for name, gaps in counts.row(0, named=True).items() if gaps == len(table)]
         if empty and preprocessing is None:
@@ -218,33 +241,46 @@ class Problem:
                 raise DataError(f"Every input is empty ({name_columns(empty)}); give one that has values.")
         dates = [name for name, dtype in table.drop(targets).schema.items() if dtype in (pl.Date, pl.Datetime)]
         notes += [f"Input {name_columns(dates)} became days since 1970-01-01."] if dates else []
-        refuse_infinite(table)
-        if drop_missing:
-            decisive = table if preprocessing is None else preprocessing.rows_used(everything)
-            complete, dropped = complete_rows(decisive.select(targets) if impute else decisive)
-            table, raw = table.filter(complete), raw.filter(complete)
-            notes += dropped
-        else:
-            _refuse_gaps(table, targets, read.gaps, impute)
-        sizes = part_sizes(len(table), validation, test)
+        decisive = table if preprocessing is None else preprocessing.rows_used(everything)
+        complete = np.ones(len(table), bool)
+        for source in sources:
+            with source.named():
+                refuse_infinite(table[source.rows])
+                if drop_missing:
+                    looked_at = decisive.select(targets) if impute else decisive
+                    complete[source.rows], dropped = complete_rows(looked_at[source.rows])
+                    notes += map(source.of, dropped)
+                else:
+                    _refuse_gaps(table[source.rows], targets, source.read.gaps, impute)
+                asked.check_rows(everything[source.rows])
+        came_from = np.repeat([source.part for source in sources], [len(source.table) for source in sources])[complete]
+        raw = table
+        table = table.filter(complete)
+        asked.check_sizes(int(np.count_nonzero(came_from == 0)))
         amounts = _signs_of_amounts(read, table.select(targets))
         loss, kinds, decided = _judged(table.select(targets), task, loss, amounts)
         labels = np.array(table[targets[0]].to_list()) if "categorical" in kinds.values() else None
-        parts = split_rows(sizes, split_seed, labels)
+        divided = divide(everything.filter(complete).select([*asked.roles]), came_from, asked, labels)
+        parts = [table[rows] for rows in divided.rows]
+        of_classes = targets[0] if labels is not None else None
+        notes += [*decided, *divided.notes, *check_parts(parts, of_classes, targets, divided.division)]
         return _problem(
             name,
-            [table[rows] for rows in parts],
+            parts,
             kinds,
             loss,
             standardize=standardize,
             impute=impute,
             data_hash=data_hash,
-            notes=[*notes, *decided],
+            notes=notes,
             preprocessing=preprocessing,
             form=read.form,
-            test_rows=raw[parts.test],
+            test_rows=_test_rows(sources, raw, complete, divided.rows.test),
             everything=everything,
+            noted=sources[0].table,
             left_out=left_out,
+            division=divided.division,
+            groups=None if divided.groups is None else [divided.groups[rows] for rows in divided.rows],
         )
 
     @classmethod
@@ -260,8 +296,17 @@ class Problem:
         name: str = "parts",
         impute: Impute | None = None,
         standardize: bool = True,
+        division: Division = OWN,
     ) -> "Problem":
         """The problem of a table that is split already, into parts of the same columns; otherwise as `from_table`.
+
+        Parameters
+        ----------
+        train, validation, test : polars DataFrame
+        target, task, loss, name, impute, standardize
+            As in `from_table`.
+        division : Division
+            How the rows came into the parts, where they were dealt out at random: ``Division()``.
 
         Raises
         ------
@@ -287,9 +332,11 @@ class Problem:
         refuse_infinite(table)
         _refuse_gaps(table, targets, {}, impute)
         loss, kinds, notes = _judged(table.select(targets), task, loss)
+        divided = [table[: len(train)], table[len(train) : -len(test)], table[-len(test) :]]
+        notes += check_parts(divided, targets[0] if "categorical" in kinds.values() else None, targets, division)
         return _problem(
             name,
-            [table[: len(train)], table[len(train) : -len(test)], table[-len(test) :]],
+            divided,
             kinds,
             loss,
             standardize=standardize,
@@ -297,6 +344,7 @@ class Problem:
             data_hash=table_hash(*parts),
             notes=notes,
             test_rows=test,
+            division=division,
         )
 
     def __repr__(self) -> str:
@@ -374,6 +422,28 @@ def describe_data(problem: Problem) -> list[str]:
     return [*(f"Column {line}" for line in lines), *(f"Note: {note}" for note in problem.notes)]
 
 
+def _is_share(given: object) -> bool:
+    return isinstance(given, int | float) and not isinstance(given, bool)
+
+
+def _refuse_two_roles(roles: Mapping[str, str], targets: Sequence[str], left_out: Mapping[str, str]) -> None:
+    """Refuse a column that decides the parts and is the target, or is left out too."""
+    for name, role in roles.items():
+        if name in targets:
+            raise DataError(f"Column {name!r} is the target and says the {role}; name another for one of them.")
+        if name in left_out:
+            raise DataError(f"Column {name!r} says the {role}, so it is no input anyway; take it out of --without.")
+
+
+def _test_rows(
+    sources: Sequence[Source], table: pl.DataFrame, complete: Bool[np.ndarray, " n"], rows: Int[np.ndarray, " n_test"]
+) -> pl.DataFrame:
+    """The test rows as they stood before any of this; all are of one source."""
+    source = next((one for one in sources if one.part == 2), sources[0])
+    before = np.count_nonzero(complete[: source.start])
+    return source.raw(table).filter(complete[source.rows])[rows - before]
+
+
 def _refuse_gaps(table: pl.DataFrame, targets: Sequence[str], gaps: Mapping[str, str], impute: Impute | None) -> None:
     of_targets = "Only inputs are imputed; pass --drop-missing too (in Python drop_missing=True)."
     of_targets = of_targets if impute else OF_TARGETS
@@ -419,14 +489,19 @@ def _problem(
     preprocessing: Preprocessing | None = None,
     form: Form | None = None,
     everything: pl.DataFrame | None = None,
+    noted: pl.DataFrame | None = None,
     left_out: dict[str, str] | None = None,
+    division: Division = AT_RANDOM,
+    groups: Sequence[Int[np.ndarray, " n"]] | None = None,
 ) -> Problem:
     """The problem of raw parts without gaps that are not imputed, with notes and the table of columns.
 
     Parameters
     ----------
     everything : DataFrame, optional
-        The table as it was read; by default the parts.
+        The rows as they were read; by default the parts.
+    noted : DataFrame, optional
+        The table whose rows notices are about; by default ``everything``.
     left_out : mapping of str to str
         What became of columns that the parts do not have.
     """
@@ -450,10 +525,12 @@ def _problem(
         preprocessing=preprocessing,
         form=form,
         test_rows=test_rows,
+        division=division,
+        groups=groups,
     )
     everything = table if everything is None else everything
     became = what_became(everything, problem.preprocessing) | (left_out or {})
-    notices = notices_of(everything, kinds, targets)
+    notices = notices_of(everything if noted is None else noted, kinds, targets)
     imputed = [
         Notice(
             "imputed",
@@ -463,7 +540,11 @@ def _problem(
         for column in kinds
         if impute and "imputed" in became[column]
     ]
-    notes += [*say([*imputed, *notices]), *few_rows(problem.inputs, *map(len, parts)), *repeated_rows(parts)]
+    notes += [
+        *say([*imputed, *notices]),
+        *few_rows(problem.inputs, *map(len, parts)),
+        *repeated_rows(parts, bool(division.own)),
+    ]
     return replace(problem, notes=tuple(notes), columns=tabulate_columns(everything, became, notices))
 
 
@@ -480,6 +561,8 @@ def assemble(
     preprocessing: Preprocessing | None = None,
     form: Form | None = None,
     test_rows: pl.DataFrame | None = None,
+    division: Division = AT_RANDOM,
+    groups: Sequence[Int[np.ndarray, " n"]] | None = None,
 ) -> Problem:
     """The problem of raw training, validation and test parts whose columns have the given kinds."""
     if preprocessing is None:
@@ -492,6 +575,9 @@ def assemble(
             form=form,
             impute=impute,
         )
-    splits = (Split(preprocessing.transform(part), preprocessing.transform_target(part)) for part in parts)
+    splits = (
+        Split(preprocessing.transform(part), preprocessing.transform_target(part), of_group)
+        for part, of_group in zip(parts, groups or (None,) * 3, strict=True)
+    )
     train, validation, test = splits
-    return Problem(name, loss, train, validation, test, preprocessing, data_hash, (), test_rows)
+    return Problem(name, loss, train, validation, test, preprocessing, data_hash, (), test_rows, division=division)

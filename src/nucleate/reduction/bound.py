@@ -98,7 +98,7 @@ def merge_bound(
     reached: Box | Ball = domain
     gathered = layers[0]
     for layer, following, merging in zip(layers, layers[1:], mergings, strict=False):
-        labels, inner, outer, merged = merging
+        labels, inner, outer, merged, _ = merging
         own = Affine(merged.weights[labels], merged.bias[labels])
         apart = Affine(gathered.weights - inner[:, None] * own.weights, gathered.bias - inner * own.bias)
         entering = _largest(*reached.reach(apart)) + np.abs(layer.weights) @ changes
@@ -145,9 +145,10 @@ def _largest(middle: Float[np.ndarray, " m"], radius: Float[np.ndarray, " m"]) -
 def _curvature(
     activation: Activation, inner: Float[np.ndarray, " m"], outer: Float[np.ndarray, " m"], far: Float[np.ndarray, " m"]
 ) -> Float[np.ndarray, " m"]:
-    """``max over |v| <= far of |s(inner v) - outer s(v)|``."""
+    """``max over |v| <= far of |s(inner v) - outer s(v)|``, of s less its value at zero."""
     v = far[:, None] * np.linspace(-1, 1, _GRID)
-    gaps = np.abs(activate(activation, inner[:, None] * v) - outer[:, None] * activate(activation, v)).max(axis=1)
+    own, merged = (activate(activation, z) - activation.value for z in (inner[:, None] * v, v))
+    gaps = np.abs(own - outer[:, None] * merged).max(axis=1)
     slope = activation.lipschitz * (np.abs(inner) + np.abs(outer))
     # Exactly nothing where the two are one function.
     between = np.where((inner == 1) & (outer == 1), 0.0, slope * far / (_GRID - 1))

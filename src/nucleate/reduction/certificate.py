@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float
 
 from nucleate._wording import count
+from nucleate.baselines import count_groups
 from nucleate.errors import DataError, SpecError
 from nucleate.models import outputs_of
 from nucleate.network import Network
@@ -16,6 +17,15 @@ from nucleate.reduction.tolerance import changes, root_mean_square, yardstick
 
 FEWEST_ROWS = 19
 """With fewer rows the chance that a new one deviates further than all of them exceeds 1 in 20."""
+
+_ASSUMED = {
+    "random": "",
+    "time": " These are the last rows in time, not rows drawn at random: that holds only if later ones are like them, "
+    "and where the data drift nothing is guaranteed.",
+    "own": " These rows were given, not drawn at random here: that holds only if new ones are drawn as they were, and "
+    "otherwise nothing is guaranteed.",
+}
+"""What the split does not see to."""
 
 _MOST_NAMED = 5
 """So many classes are told one by one."""
@@ -82,6 +92,12 @@ class Certificate:
     among : int
         How many reductions were made of the same study by now, this one included: any of them may be chosen by these
         rows, so the chance is as many times larger.
+    dealt : {"random", "time", "own"}
+        How the held-out rows were: at random; as the last in time; or as a person chose them, by groups or not. But for
+        the first, that a new row is exchangeable with them is an assumption of which the split says nothing.
+    groups : int or None
+        To how many groups these rows belong, where rows were split by groups. Rows of a group are alike, so it is new
+        groups that are exchangeable with them: the chance is that any row of a new group deviates more.
     """
 
     rows: int
@@ -91,6 +107,8 @@ class Certificate:
     labels_changed: int | None = None
     classes: tuple[OfClass, ...] = ()
     among: int = 1
+    dealt: Literal["random", "time", "own"] = "random"
+    groups: int | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "classes", tuple(map(_from_json, self.classes)))
@@ -104,6 +122,8 @@ class Certificate:
         >>> common, rare = OfClass("common", 490, 98, 0.5), OfClass("rare", 2, 0, None)
         >>> round(Certificate(98, 0.5, 0.1, classes=(common, rare)).probability, 3)
         0.014
+        >>> Certificate(99, 0.5, 0.1, groups=4).probability
+        0.2
         """
         return self.probability_among(self.among)
 
@@ -131,8 +151,15 @@ class Certificate:
             raise SpecError(
                 f"The number of what was compared is {compared}; it must be 1 or more, the chosen included."
             )
-        alone = _of_any_class(self.classes) if self.classes else 1 / (self.rows + 1)
+        # Only rows that were dealt out class by class are to be weighed so.
+        of_classes = self.classes and self.dealt == "random"
+        alone = _of_any_class(self.classes) if of_classes else 1 / (self.units + 1)
         return min(1.0, compared * alone)
+
+    @property
+    def units(self) -> int:
+        """How many groups, or rows where these are of no groups, were held out."""
+        return self.rows if self.groups is None else self.groups
 
     def __str__(self) -> str:
         unit = "in probability" if self.relative_deviation is None else "in the target's unit"
@@ -151,17 +178,20 @@ class Certificate:
             if self.relative_deviation is None
             else f"The root mean square is {self.relative_deviation:.2g} of the original's error."
         )
-        if self.classes:
+        if self.classes and self.dealt == "random":
             further = (
                 "a new row moves further with a chance of at most "
                 f"{self.probability:.2g}, where classes come as often as in these data. "
                 f"{_by_class(self.classes, self.among)}"
             )
         else:
+            what = "row of the same kind" if self.groups is None else "group of the same kind has a row that"
+            of_groups = "" if self.groups is None else f"the rows are of {count(self.groups, 'group')}: "
             further = (
-                f"a new row of the same kind moves further with a chance of at most {self.among} in {self.rows + 1}."
+                f"{of_groups}a new {what} moves further with a chance of at most {self.among} in {self.units + 1}."
             )
-        return f"{moved}; {further} {chosen} {changed}"
+            further += f" {_by_class(self.classes, self.among)}" if self.classes else ""
+        return f"{moved}; {further}{_ASSUMED[self.dealt]} {chosen} {changed}"
 
 
 def check_rows(problem: Problem) -> None:
@@ -181,7 +211,10 @@ def certify(original: Network, reduced: Network, problem: Problem) -> Certificat
         rows=len(moved),
         largest_deviation=float(np.abs(moved).max()),
         rms_deviation=root_mean_square(moved),
-        classes=_classes(problem, moved),
+        # Whole groups were dealt out, whatever the classes of their rows.
+        classes=() if problem.test.groups is not None else _classes(problem, moved),
+        dealt=problem.division.dealt,
+        groups=count_groups(problem.test),
         **yardstick(problem).details(before, after, problem.test.y),
     )
 

@@ -65,18 +65,22 @@ class Groups:
 
 
 class Merging(NamedTuple):
-    """Neuron k acts as ``outer[k] s(inner[k] v)``, where v is what enters its merged neuron ``labels[k]``."""
+    """Neuron k, ``s(inner[k] v)``, is taken for ``s(0) + outer[k] (s(v) - s(0))``.
+
+    ``v`` is what enters its merged neuron ``labels[k]``, and ``at_zero`` is s(0).
+    """
 
     labels: Int[np.ndarray, " m"]
     inner: Float[np.ndarray, " m"]
     outer: Float[np.ndarray, " m"]
     merged: Affine
+    at_zero: float
 
     def gather(self, outgoing: Affine) -> Affine:
-        """What then reads the merged neurons: outgoing weights added up."""
+        """What then reads the merged neurons: outgoing weights added up, and in the bias the constants left over."""
         weights = np.zeros((len(outgoing.weights), len(self.merged.weights)))
         np.add.at(weights.T, self.labels, (outgoing.weights * self.outer).T)
-        return Affine(weights, outgoing.bias)
+        return Affine(weights, outgoing.bias + self.at_zero * (outgoing.weights @ (1.0 - self.outer)))
 
 
 def groups(model: Any, x: Float[np.ndarray, "n d"]) -> tuple[Groups, ...]:
@@ -151,7 +155,7 @@ def _merge_to(
     if activation.parity == "none":
         # A neuron on the other side of its group's centre cannot be expressed by it.
         inner, outer = np.maximum(inner, 0.0), np.where(inner > 0, sizes, 0.0)
-    return Merging(labels, inner, outer, Affine(centres[:, :-1], centres[:, -1]))
+    return Merging(labels, inner, outer, Affine(centres[:, :-1], centres[:, -1]), activation.value)
 
 
 def _vectors(incoming: Affine) -> Float[np.ndarray, "m fan_in_and_bias"]:

@@ -169,7 +169,7 @@ def taught_by(teacher: Network, problem: Problem) -> Problem:
     """The same problem with what the teacher's outputs predict as targets of training and validation."""
 
     def taught(part: Split) -> Split:
-        return Split(part.x, problem.loss.link(outputs_of(teacher, part.x)))
+        return replace(part, y=problem.loss.link(outputs_of(teacher, part.x)))
 
     return replace(problem, train=taught(problem.train), validation=taught(problem.validation))
 

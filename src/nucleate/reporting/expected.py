@@ -39,7 +39,7 @@ def say_outlook(outlook: Outlook, lang: str = "en") -> str:
     fields = {
         "convention": outlook.convention,
         "scale": f"{outlook.scale:g}",
-        "lr": f"{outlook.lr:g}",
+        "lr": _say_rate(outlook, texts),
         "runs": str(outlook.runs),
         "steps": f"{outlook.steps:,}",
         "end": "" if outlook.end is None else f"{outlook.end:,}",
@@ -53,6 +53,11 @@ def say_outlook(outlook: Outlook, lang: str = "en") -> str:
     if outlook.tried:
         keys.append("helps" if outlook.remedies else "helps_not")
     return sentences["space"].join(sentences[key].format(**fields) for key in keys)
+
+
+def _say_rate(outlook: Outlook, texts: Texts) -> str:
+    decay = texts["runs"]["and_decay"].format(decay=f"{outlook.weight_decay:g}") if outlook.decays else ""
+    return f"{outlook.lr:g}{decay}"
 
 
 def _say_remedy(remedy: Remedy, texts: Texts) -> str:

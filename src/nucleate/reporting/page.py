@@ -20,7 +20,7 @@ from nucleate.reporting.expected import say_gap, say_outlook
 from nucleate.reporting.payload import payload, runs_shown
 from nucleate.reporting.phase_map import phase_maps
 from nucleate.reporting.sentences import load_texts
-from nucleate.studies import Findings, Study, study_findings, tables
+from nucleate.studies import Findings, Study, StudySpec, study_findings, tables
 from nucleate.sweeping import outlooks
 from nucleate.training import TRAINED
 
@@ -104,8 +104,14 @@ def _settings(study: Study) -> dict[str, str]:
     """What the spec says, and the loss where it leaves that to the target."""
     spec, labels = study.spec, study.preprocessing is not None and study.preprocessing.labels
     settings = spec.model_dump() | {"loss": (spec.loss or (CROSS_ENTROPY if labels else SQUARED)).name}
-    given = {name for name in settings if name == "loss" or getattr(spec, name) not in (None, ())}
+    # Of those that come with a default that changes nothing, what is given.
+    rare = {name for name in ("weight_decays", "schedule", "warmup") if getattr(spec, name) == _default(name)}
+    given = {name for name in settings if name == "loss" or getattr(spec, name) not in (None, ())} - rare
     return {name: sentences.say_setting(value) for name, value in settings.items() if name in given}
+
+
+def _default(name: str) -> Any:
+    return StudySpec.model_fields[name].default
 
 
 def _contents(study: Study, lang: str, texts: dict[str, dict[str, str]]) -> dict[str, Any]:
@@ -147,6 +153,7 @@ def _contents(study: Study, lang: str, texts: dict[str, dict[str, str]]) -> dict
     contents |= {"reduction": reduction, "unreadable": unreadable}
     if reduction is not None:
         contents |= {"beside_reduced": sentences.beside_reduced(reduction, texts)}
+        contents |= {"certificate": sentences.say_certificate(reduction.certificate, texts)}
     if findings.judgement is not None and findings.judgement.run is not None:
         contents |= {"recommended": study.results.row(by_predicate=pl.col("run") == findings.judgement.run, named=True)}
     if findings.trained:

@@ -32,7 +32,7 @@ def payload(findings: Findings, texts: Texts) -> dict[str, Any]:
     with single_blas_thread():
         cells = [
             {
-                "name": name_cell(spec.convention, cell, texts),
+                "name": name_cell(spec, cell, texts),
                 "curves": [_curve(curves[run,]) for run in runs],
                 "forecast": _forecast(forecasts, cell),
                 "snapshots": _snapshots(snapshots, neurons) if snapshots else None,

@@ -1,12 +1,14 @@
 """The phase map as a table of fields to choose from: it needs no script to be read, and a keyboard reaches it."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import matplotlib
 import polars as pl
 from matplotlib.colors import LogNorm, to_hex
 
-from nucleate.reporting.sentences import Texts, say_statuses
+from nucleate.init_scale import PerLayer
+from nucleate.reporting.sentences import Texts, say_rate, say_statuses
 from nucleate.studies import Cell, Findings
 
 ON_PLATEAU, SOME = "▪", "▫"
@@ -14,7 +16,7 @@ ON_PLATEAU, SOME = "▪", "▫"
 
 
 class Field(NamedTuple):
-    """One (init scale, learning rate): ``cell`` is the number of what was found, None where nothing is."""
+    """One cell of the grid: ``cell`` is the number of what was found, None where nothing is."""
 
     cell: int | None
     text: str
@@ -26,46 +28,74 @@ class Field(NamedTuple):
 
 
 class Map(NamedTuple):
-    """One layer: ``rows`` of fields by learning rate, largest first, along the init scales."""
+    """One layer: ``rows`` of fields along the init scales, largest first, by what ``corner`` names."""
 
     caption: str
+    corner: str
     scales: list[str]
     rows: list[tuple[str, list[Field]]]
     key: list[tuple[str, str, str]]
 
 
 def phase_maps(findings: Findings, texts: Texts) -> list[Map]:
-    """A map for every measured layer."""
+    """A map for every measured layer; where there are several weight decays, one of them for every learning rate."""
     spec = findings.study.spec
-    index = {(cell.scale, cell.lr): number for number, cell in enumerate(findings.cells)}
-    scales, rates = sorted(spec.scales), sorted(spec.lrs, reverse=True)
-    norm = LogNorm(1, max(*findings.layers.values(), 2))
-    maps = []
-    for layer, width in findings.layers.items():
-        rows = [
-            (
-                f"{rate:g}",
-                [_field(findings, index.get((scale, rate)), scale, rate, layer, norm, texts) for scale in scales],
-            )
-            for rate in rates
-        ]
-        marks = [mark for mark in (1, 3, 10, 30, 100, 300, 1000) if mark <= width]
-        maps.append(
-            Map(
-                texts["map"]["caption"].format(layer=layer, width=width),
-                [f"{scale:g}" for scale in scales],
-                rows,
-                [(str(mark), *_colors(mark, norm)) for mark in marks],
-            )
+    by_decay = len(spec.weight_decays) > 1
+    if by_decay:
+        grids = [[(rate, decay) for decay in sorted(spec.weight_decays, reverse=True)] for rate in spec.lrs]
+    else:
+        grids = [[(rate, spec.weight_decays[0]) for rate in sorted(spec.lrs, reverse=True)]]
+    return [
+        _map(findings, layer, grid, by_decay=by_decay, rate_said=len(grids) > 1, texts=texts)
+        for layer in findings.layers
+        for grid in grids
+    ]
+
+
+def _map(
+    findings: Findings,
+    layer: str,
+    grid: Sequence[tuple[float, float]],
+    *,
+    by_decay: bool,
+    rate_said: bool,
+    texts: Texts,
+) -> Map:
+    """The map of a layer whose rows have these learning rates and weight decays."""
+    words, width = texts["map"], findings.layers[layer]
+    index = {(cell.scale, cell.lr, cell.weight_decay): number for number, cell in enumerate(findings.cells)}
+    scales, norm = findings.study.spec.ordered_scales, LogNorm(1, max(*findings.layers.values(), 2))
+    rows = [
+        (
+            f"{decay if by_decay else rate:g}",
+            [
+                _field(findings, index.get((scale, rate, decay)), (scale, rate, decay), layer, norm, texts)
+                for scale in scales
+            ],
         )
-    return maps
+        for rate, decay in grid
+    ]
+    caption = words["caption_rate" if rate_said else "caption"].format(layer=layer, width=width, lr=f"{grid[0][0]:g}")
+    marks = [mark for mark in (1, 3, 10, 30, 100, 300, 1000) if mark <= width]
+    return Map(
+        caption,
+        words["corner_decay" if by_decay else "corner"],
+        [f"{scale:g}" for scale in scales],
+        rows,
+        [(str(mark), *_colors(mark, norm)) for mark in marks],
+    )
 
 
 def _field(
-    findings: Findings, index: int | None, scale: float, rate: float, layer: str, norm: LogNorm, texts: Texts
+    findings: Findings,
+    index: int | None,
+    at: tuple[float | PerLayer, float, float],
+    layer: str,
+    norm: LogNorm,
+    texts: Texts,
 ) -> Field:
-    spec = findings.study.spec
-    fields = {"convention": spec.convention, "scale": f"{scale:g}", "lr": f"{rate:g}"}
+    spec, (scale, rate, decay) = findings.study.spec, at
+    fields = {"convention": spec.convention, "scale": f"{scale:g}", "lr": say_rate(spec, rate, decay, texts)}
     if index is None:
         return Field(None, "·", texts["map"]["missing_cell"].format(**fields), "#f2f2f2", "#555555", "", False)
     cell: Cell = findings.cells[index]

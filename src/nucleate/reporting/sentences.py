@@ -12,9 +12,9 @@ import polars as pl
 from nucleate._wording import choose_one
 from nucleate.baselines import Baseline, Comparison
 from nucleate.errors import NucleateError, StudyError
-from nucleate.problems import LOSSES, Metric
-from nucleate.reduction import Reduction
-from nucleate.studies import FAILED, Cell, Findings, Judgement, Study, load_judgement, study_findings
+from nucleate.problems import LOSSES, Division, Metric
+from nucleate.reduction import Certificate, Reduction
+from nucleate.studies import FAILED, Cell, Findings, Judgement, Study, StudySpec, load_judgement, study_findings
 
 LANGUAGES = ("en", "ja")
 Texts = Mapping[str, Mapping[str, str]]
@@ -203,7 +203,7 @@ def _error(findings: Findings, texts: Texts) -> str:
     elif not math.isfinite(chosen.validation):
         key = "error_undefined"
         fields |= {"metric": named, "rows": f"{findings.study.rows['validation']:,}"}
-    elif len(findings.study.spec.scales) == 1:
+    elif _one_start(findings):
         key = "error_alone"
     elif findings.judgement is None:
         key = "error_uncompared"
@@ -216,9 +216,15 @@ def _error(findings: Findings, texts: Texts) -> str:
     return said + _nearest(findings, texts) if key == "error_largest" else said
 
 
+def _one_start(findings: Findings) -> bool:
+    """Whether nothing but learning rates was varied."""
+    spec = findings.study.spec
+    return len(spec.scales) == len(spec.weight_decays) == 1
+
+
 def _nearest(findings: Findings, texts: Texts) -> str:
     """The best validated of the smaller starts that cannot be told apart from the largest, with its noise."""
-    smaller = [cell for cell in findings.good if cell.scale != findings.largest_scale.scale]
+    smaller = [cell for cell in findings.good if findings.is_another_start(cell)]
     alike = [cell for cell in smaller if findings.standing(cell).largest.verdict == "alike"]
     if not alike:
         return ""
@@ -263,17 +269,17 @@ def recommendation(findings: Findings, texts: Texts) -> list[str]:
     if not math.isfinite(chosen.validation):
         fields |= {"metric": name_metric(findings.metric, texts)}
         return [texts["recommendation"]["undefined"].format(**fields)]
-    if len(spec.scales) == 1:
+    if _one_start(findings):
         key = "alone"
     elif findings.judgement is None:
         key = "uncompared"
     elif chosen is findings.largest_scale and findings.smaller_are_stuck:
         key = "largest_stuck"
     elif chosen is findings.largest_scale:
-        smaller = [cell for cell in findings.good if cell.scale != chosen.scale]
+        smaller = [cell for cell in findings.good if findings.is_another_start(cell)]
         key = "same" if smaller else "largest"
         fewest = min(smaller or [chosen], key=lambda cell: findings.size(cell.final))
-        fields |= {"fewest": say_neurons(fewest.final), "fewest_scale": f"{fewest.scale:g}"}
+        fields |= {"fewest": say_neurons(fewest.final), "fewest_scale": _say_start(findings, fewest, texts)}
     elif findings.is_better(chosen):
         key = "better_condensed" if chosen.ends_condensed else "better"
     else:
@@ -442,9 +448,56 @@ def limits(findings: Findings, texts: Texts) -> list[str]:
         "limit_failed": findings.failed > 0,
         "limit_smallest": several and findings.has_learned and findings.smallness(chosen) == smallest,
         "limit_rate": len(spec.lrs) > 1 and findings.has_learned and chosen.lr in (min(spec.lrs), max(spec.lrs)),
+        "limit_decay": findings.has_learned
+        and len(spec.weight_decays) > 1
+        and chosen.weight_decay == max(spec.weight_decays),
         "limit_split": bool(findings.condensed),
     }
     return [sentences[key].format(**fields) for key, applies in apply.items() if applies]
+
+
+def say_certificate(certificate: Certificate, texts: Texts) -> str:
+    """What is certified of a reduction, and what that assumes."""
+    sentences = texts["reduction"]
+    of_classes = certificate.labels_changed is not None
+    unseen = [str(entry.label) for entry in certificate.classes if not entry.held_out]
+    chance = "classes" if certificate.classes and certificate.dealt == "random" else "rows"
+    chosen = {
+        "certificate_classes" if of_classes else "certificate": True,
+        f"certificate_chance_{chance if certificate.groups is None else 'groups'}": True,
+        f"certificate_{certificate.dealt}": certificate.dealt != "random",
+        "certificate_among": certificate.among > 1,
+        "certificate_choice": True,
+        "certificate_unseen": bool(unseen),
+    }
+    fields = {
+        "rows": f"{certificate.rows:,}",
+        "groups": certificate.groups,
+        "largest": say(certificate.largest_deviation),
+        "rms": say(certificate.rms_deviation),
+        "changed": certificate.labels_changed,
+        "probability": say_share(certificate.probability),
+        "count": certificate.among,
+        "classes": ", ".join(unseen),
+    }
+    return " ".join(sentences[key].format(**fields) for key, applies in chosen.items() if applies)
+
+
+def _of_split(division: Division, texts: Texts) -> list[str]:
+    """How rows came into their parts, where not all did at random."""
+    asked, sentences = texts["asked"], []
+    if len(division.own) == 2:
+        sentences.append(asked["split_given" if division.column is None else "split_column"])
+    elif division.own:
+        sentences.append(asked[f"split_{division.own[0]}_given"])
+    if division.by_time:
+        sentences.append(asked["split_time"])
+    if division.groups is not None:
+        sentences.append(asked["split_groups"])
+    numbers = dict(zip(("train", "validation", "test"), division.groups or (), strict=False))
+    return [
+        sentence.format(column=division.column, group_column=division.group_column, **numbers) for sentence in sentences
+    ]
 
 
 def say_statuses(runs: pl.DataFrame, texts: Texts) -> str:
@@ -483,7 +536,14 @@ def about(study: Study, texts: Texts) -> list[str]:
         "steps": f"{spec.steps:,}",
         **study.rows,
     }
-    return [asked[key].format(**fields) for key in ("question", "grid", "rows")]
+    keys = ["question", "grid"]
+    if spec.decays:
+        keys.append("grid_decays" if len(spec.weight_decays) > 1 else "grid_decay")
+        fields |= {
+            "decays": len(spec.weight_decays),
+            "decay_list": ", ".join(f"{decay:g}" for decay in spec.weight_decays),
+        }
+    return [*(asked[key].format(**fields) for key in (*keys, "rows")), *_of_split(study.division, texts)]
 
 
 def say_architecture(study: Study, texts: Texts) -> str:
@@ -513,14 +573,31 @@ def terms(findings: Findings, texts: Texts) -> list[str]:
     """The words that the page goes on to use."""
     asked, convention = texts["asked"], findings.study.spec.convention
     words = [asked["condensation"], asked["effective"], asked[convention]]
+    if findings.study.spec.has_scales_by_layer:
+        words.append(asked["by_layer"])
+    if findings.study.spec.decays:
+        words.append(asked["decay_decoupled" if findings.study.spec.optimizer.decoupled else "decay_coupled"])
     if findings.trained:
         words.append(asked["largest"].format(**_fields(findings, findings.largest_scale, texts)))
     return words
 
 
-def name_cell(convention: str, cell: Cell, texts: Texts) -> str:
-    """Init scale and learning rate."""
-    return texts["runs"]["cell"].format(convention=convention, scale=f"{cell.scale:g}", lr=f"{cell.lr:g}")
+def name_cell(spec: StudySpec, cell: Cell, texts: Texts) -> str:
+    """Init scale and learning rate, and where there are weight decays that too."""
+    rate = say_rate(spec, cell.lr, cell.weight_decay, texts)
+    return texts["runs"]["cell"].format(convention=spec.convention, scale=f"{cell.scale:g}", lr=rate)
+
+
+def say_rate(spec: StudySpec, rate: float, weight_decay: float, texts: Texts) -> str:
+    """A learning rate, and where a study has weight decays the one beside it."""
+    return f"{rate:g}{texts['runs']['and_decay'].format(decay=f'{weight_decay:g}') if spec.decays else ''}"
+
+
+def _say_start(findings: Findings, cell: Cell, texts: Texts) -> str:
+    """An init scale, and where a study has several weight decays the one beside it."""
+    several = len(findings.study.spec.weight_decays) > 1
+    decay = texts["runs"]["and_decay"].format(decay=f"{cell.weight_decay:g}") if several else ""
+    return f"{cell.scale:g}{decay}"
 
 
 def _fields(findings: Findings, cell: Cell, texts: Texts) -> dict[str, str]:
@@ -528,8 +605,12 @@ def _fields(findings: Findings, cell: Cell, texts: Texts) -> dict[str, str]:
     return {
         "convention": spec.convention,
         "scale": f"{cell.scale:g}",
-        "lr": f"{cell.lr:g}",
+        "lr": say_rate(spec, cell.lr, cell.weight_decay, texts),
         "widths": say_widths(findings.study.widths),
-        "largest_scale": f"{findings.largest_scale.scale:g}",
+        "largest_scale": _say_start(findings, findings.largest_scale, texts),
         "largest_lr": f"{findings.largest_scale.lr:g}",
+        **{
+            name: texts["runs"][f"{name}_or_decay" if len(spec.weight_decays) > 1 else name]
+            for name in ("small_start", "smaller_start", "smaller_starts")
+        },
     }

@@ -11,7 +11,7 @@ import polars as pl
 
 from nucleate.baselines import Contender
 from nucleate.errors import NucleateError, StudyError
-from nucleate.init_scale import InitScale
+from nucleate.init_scale import InitScale, PerLayer
 from nucleate.problems import Metric, Problem
 from nucleate.studies import tables
 from nucleate.studies.folder import Study
@@ -34,13 +34,14 @@ That so few do its work is part of how effective neurons are counted: at most 5 
 
 @dataclass(frozen=True)
 class Cell:
-    """One (init scale, learning rate): medians over the runs that left their plateau.
+    """One (init scale, learning rate, weight decay): medians over the runs that left their plateau.
 
     Where none did, the medians are of those stuck on it, and where no run trained they are NaN.
 
     Parameters
     ----------
-    scale, lr : float
+    scale : float or PerLayer
+    lr, weight_decay : float
     runs, told : tuple of int
         The finished ones, and those of which the medians are.
     learned, stuck : int
@@ -59,8 +60,9 @@ class Cell:
         NaN where the plateau lasts.
     """
 
-    scale: float
+    scale: float | PerLayer
     lr: float
+    weight_decay: float
     runs: tuple[int, ...]
     told: tuple[int, ...]
     learned: int
@@ -151,14 +153,24 @@ class Findings:
         return tuple(cell for cell in self.trained if cell.learned) or self.trained
 
     def smallness(self, cell: Cell) -> float:
-        """Grows as the init scale gets smaller: a larger gamma is a smaller scale."""
+        """Grows as the init scale gets smaller; see `nucleate.InitScale.smallness`."""
         return InitScale(self.study.spec.convention, cell.scale).smallness
 
     @cached_property
     def largest_scale(self) -> Cell:
-        """Of the largest init scale that learned, the best validated cell: what small starts are held against."""
-        largest = min(map(self.smallness, self.judged))
-        return min((cell for cell in self.judged if self.smallness(cell) == largest), key=self._cost)
+        """Of the largest init scale that learned, the best validated cell: what small starts are held against.
+
+        It has the smallest of the weight decays that learned there, so that decay is held against it too.
+        """
+        largest = min((self.smallness(cell), cell.weight_decay) for cell in self.judged)
+        return min(
+            (cell for cell in self.judged if (self.smallness(cell), cell.weight_decay) == largest), key=self._cost
+        )
+
+    def is_another_start(self, cell: Cell) -> bool:
+        """Whether a cell has another init scale or weight decay than `largest_scale`; its rate alone makes no other."""
+        largest = self.largest_scale
+        return (cell.scale, cell.weight_decay) != (largest.scale, largest.weight_decay)
 
     def _cost(self, cell: Cell) -> float:
         # NaN would be less than nothing, and so the first one the best.
@@ -171,8 +183,8 @@ class Findings:
 
     @property
     def smaller_are_stuck(self) -> bool:
-        """Whether smaller starts than `largest_scale` trained, and none of them left its plateau."""
-        smaller = [cell for cell in self.trained if cell.scale != self.largest_scale.scale]
+        """Whether smaller starts than `largest_scale`, or others' decays, trained, and none left its plateau."""
+        smaller = [cell for cell in self.trained if self.is_another_start(cell)]
         return bool(smaller) and not any(cell.learned for cell in smaller)
 
     @cached_property
@@ -199,7 +211,7 @@ class Findings:
         if self.judgement is None:
             return self.best
         largest = self.largest_scale
-        smaller = [cell for cell in self.good if cell.scale != largest.scale]
+        smaller = [cell for cell in self.good if self.is_another_start(cell)]
         better = [cell for cell in smaller if self.is_better(cell)]
         condensed = [
             cell
@@ -384,15 +396,16 @@ def recommended_run(study: Study) -> int:
 
 def _cell(study: Study, results: pl.DataFrame, row: dict[str, Any]) -> Cell:
     spec, metric, widths = study.spec, study.metric, study.widths
-    runs = results.filter((pl.col(spec.convention) == row[spec.convention]) & (pl.col("lr") == row["lr"]))
+    runs = results.filter(*(pl.col(axis) == row[axis] for axis in spec.axes))
     learned = runs.filter(LEARNED)
     fewest_columns = [tables.fewest_effective_neurons(layer) for layer in study.layers]
     fewest = tuple(_number(row[column]) for column in fewest_columns)
     final = tuple(_number(row[tables.effective_neurons(layer)]) for layer in study.layers)
     told = runs.filter(STUCK) if learned.is_empty() else learned
     return Cell(
-        scale=row[spec.convention],
+        scale=spec.from_tables(row[spec.convention]),
         lr=row["lr"],
+        weight_decay=row.get(tables.WEIGHT_DECAY, spec.weight_decays[0]),
         runs=tuple(runs["run"]),
         told=tuple(told["run"]),
         learned=row["learned"],

@@ -8,7 +8,7 @@ import hashlib
 import os
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -22,7 +22,7 @@ from nucleate.errors import ArchitectureError, StudyError
 from nucleate.models import model_from_bytes
 from nucleate.network import Network
 from nucleate.observe import Snapshot
-from nucleate.problems import METRICS, Loss, Metric, Preprocessing, Problem
+from nucleate.problems import AT_RANDOM, METRICS, Division, Loss, Metric, Preprocessing, Problem
 from nucleate.studies import tables
 from nucleate.studies.formats import problem_from_bytes, snapshots_from_bytes, split_hash
 from nucleate.studies.places import PROBLEM, SPEC, At, chunk_file, model_file, snapshots_file
@@ -76,6 +76,7 @@ class _Kept(BaseModel):
     no_forecast: str | None
     definitions: dict[str, str]
     versions: dict[str, str]
+    division: Division = AT_RANDOM
 
 
 @dataclass(frozen=True)
@@ -109,6 +110,8 @@ class Study:
         Why there are no forecasts, if there are none.
     definitions : dict of str to str
         A fingerprint of each definition of one's own that the runs were trained by, see `StudySpec.definitions`.
+    division : Division
+        How the rows came into their parts.
 
     Examples
     --------
@@ -134,6 +137,7 @@ class Study:
     parameters: int = 0
     no_forecast: str | None = None
     definitions: dict[str, str] = field(default_factory=dict)
+    division: Division = AT_RANDOM
     _tables: dict[str, tuple[Any, pl.DataFrame]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -198,7 +202,8 @@ class Study:
             parameters = sum(m * (n + has) for n, m, has in zip(ends, ends[1:], plan.with_bias, strict=False))
             if kept.parameters != parameters:
                 raise ValueError(f"its networks have {parameters} parameters, not {kept.parameters}")
-        named = {"optimizer": spec.optimizer, "loss": spec.loss, "activation": spec.activation, "model": spec.model}
+        kinds = ("optimizer", "schedule", "loss", "activation", "model")
+        named = {kind: getattr(spec, kind) for kind in kinds}
         possible = {f"{kind} {one.name!r}" for kind, one in named.items() if one is not None}
         if unknown := kept.definitions.keys() - possible - {f"measure {one.name!r}" for one in spec.measures}:
             raise ValueError(f"its definitions have a {min(unknown):.60}, which the spec has not")
@@ -218,6 +223,7 @@ class Study:
             parameters=kept.parameters,
             no_forecast=kept.no_forecast,
             definitions=kept.definitions,
+            division=kept.division,
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -236,6 +242,7 @@ class Study:
             "no_forecast": self.no_forecast,
             "definitions": self.definitions,
             "versions": self.versions,
+            **({} if self.division == AT_RANDOM else {"division": asdict(self.division)}),
         }
 
     @cached_property
@@ -501,11 +508,11 @@ class Study:
 
     @cached_property
     def _schemas(self) -> dict[str, pl.Schema]:
-        convention, measures = self.spec.convention, [one.name for one in self.spec.measures]
+        axes, measures = self.spec.axis_types, [one.name for one in self.spec.measures]
         return {
-            "results": tables.results_schema(convention, self.layers, self.metric.name, measures),
+            "results": tables.results_schema(axes, self.layers, self.metric.name, measures),
             "trajectories": tables.trajectories_schema(self.layers, [one.name for one in self.plan.measures]),
-            "forecasts": tables.forecasts_schema(convention),
+            "forecasts": tables.forecasts_schema(axes),
         }
 
     @property
@@ -577,6 +584,7 @@ class Study:
             "runs": f"{self.planned - self.missing} of {self.planned} finished",
             spec.convention: ", ".join(f"{scale:g}" for scale in spec.scales),
             "learning rates": ", ".join(f"{rate:g}" for rate in spec.lrs),
+            **({"weight decays": ", ".join(f"{one:g}" for one in spec.weight_decays)} if spec.decays else {}),
             "seeds": len(spec.seeds),
             "layers": " - ".join(map(str, self.widths)) or "none measured",
             "folder": self.path,

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Sequence
+from dataclasses import asdict, fields
 
 import numpy as np
 import polars as pl
@@ -11,7 +12,7 @@ from safetensors.numpy import save
 from nucleate._files import parse_json, parse_tensors
 from nucleate.errors import StudyError
 from nucleate.observe import Snapshot
-from nucleate.problems import COLUMNS, Loss, Preprocessing, Problem, Split, get_loss
+from nucleate.problems import AT_RANDOM, COLUMNS, Division, Loss, Preprocessing, Problem, Split, get_loss
 from nucleate.studies.tables import table_to_bytes
 
 PARTS = ("train", "validation", "test")
@@ -25,6 +26,8 @@ def split_hash(problem: Problem) -> str:
     for part in PARTS:
         split: Split = getattr(problem, part)
         digest.update(split.x.tobytes() + split.y.tobytes())
+        if split.groups is not None:
+            digest.update(split.groups.tobytes())
     return digest.hexdigest()
 
 
@@ -33,7 +36,13 @@ def problem_to_bytes(problem: Problem) -> bytes:
 
     The test rows as they stood before the split are the bytes of a Parquet file.
     """
-    tensors = {f"{part}.{side}": getattr(getattr(problem, part), side) for part in PARTS for side in ("x", "y")}
+    splits: dict[str, Split] = {part: getattr(problem, part) for part in PARTS}
+    tensors = {
+        f"{part}.{side.name}": getattr(split, side.name)
+        for part, split in splits.items()
+        for side in fields(split)
+        if getattr(split, side.name) is not None
+    }
     told = {
         "name": problem.name,
         "loss": problem.loss.name,
@@ -41,6 +50,7 @@ def problem_to_bytes(problem: Problem) -> bytes:
         "data_hash": problem.data_hash,
         "notes": problem.notes,
         "columns": problem.columns.to_dicts(),
+        **({} if problem.division == AT_RANDOM else {"division": asdict(problem.division)}),
     }
     if problem.test_rows is not None:
         tensors[_TEST_ROWS] = np.frombuffer(table_to_bytes(problem.test_rows), np.uint8)
@@ -64,7 +74,9 @@ def problem_from_bytes(content: bytes, loss: Loss | None) -> Problem:
         loss = get_loss(told["loss"], known=False) if loss is None else loss
         if told["loss"] != loss.name:
             raise StudyError(f"The problem was kept under the loss {told['loss']!r}, not {loss.name!r}; give that one.")
-        train, validation, test = (Split(tensors[f"{part}.x"], tensors[f"{part}.y"]) for part in PARTS)
+        train, validation, test = (
+            Split(tensors[f"{part}.x"], tensors[f"{part}.y"], tensors.get(f"{part}.groups")) for part in PARTS
+        )
         return Problem(
             name=told["name"],
             loss=loss,
@@ -76,6 +88,7 @@ def problem_from_bytes(content: bytes, loss: Loss | None) -> Problem:
             notes=tuple(told["notes"]),
             test_rows=pl.read_parquet(tensors[_TEST_ROWS].tobytes()) if _TEST_ROWS in tensors else None,
             columns=pl.DataFrame(told.get("columns", []), COLUMNS),
+            division=Division(**told.get("division", {})),
         )
     except (KeyError, TypeError) as error:
         raise ValueError(f"what is told of the problem lacks {error}") from None

@@ -15,6 +15,7 @@ from nucleate.baselines import (
     baseline_from_json,
     compare_entrants,
     constant,
+    count_groups,
     further_metrics,
     hold_against,
     judge_outputs,
@@ -104,8 +105,11 @@ def compare_cells(
         for part in (problem.validation, problem.test)
     )
     metric, among = problem.loss.metric, max(len(cells) - 1, 1)
-    on_validation = partial(compare_entrants, metric, len(problem.validation.x), among=among)
-    on_test = partial(compare_entrants, metric, len(problem.test.x))
+    on_validation, on_test = (
+        partial(compare_entrants, metric, len(part.x), groups=count_groups(part))
+        for part in (problem.validation, problem.test)
+    )
+    on_validation = partial(on_validation, among=among)
     return tuple(
         Standing(
             on_validation(validation[best], validation[cell]),
@@ -117,7 +121,7 @@ def compare_cells(
 
 
 def _judged(study: Study, problem: Problem, run: int, part: Split) -> Judged:
-    return judge_outputs(problem, outputs_of(study.network(run, "best"), part.x), part.y)
+    return judge_outputs(problem, outputs_of(study.network(run, "best"), part.x), part.y, part.groups)
 
 
 def hold_against_baselines(

@@ -1,12 +1,13 @@
 """From a grid to runs, and from runs to the chunks in which they are trained and stored."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import polars as pl
 
-from nucleate.init_scale import InitScale
+from nucleate.init_scale import InitScale, PerLayer
 from nucleate.network import Network
 from nucleate.observe import MEASURES, Measure
 from nucleate.studies import tables
@@ -23,14 +24,17 @@ class PlannedRun:
     Parameters
     ----------
     number : int
-    scale, learning_rate : float
+    scale : float or PerLayer
+    learning_rate : float
     seed : int
+    weight_decay : float
     """
 
     number: int
-    scale: float
+    scale: float | PerLayer
     learning_rate: float
     seed: int
+    weight_decay: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -66,9 +70,15 @@ class Plan:
 
     @cached_property
     def runs(self) -> tuple[PlannedRun, ...]:
-        """The runs in their order: scales, within them learning rates, within them seeds."""
+        """The runs in their order: scales, within them learning rates, within them weight decays, then seeds."""
         spec = self.spec
-        cells = ((scale, rate, seed) for scale in spec.scales for rate in spec.lrs for seed in spec.seeds)
+        cells = (
+            (scale, rate, seed, decay)
+            for scale in spec.scales
+            for rate in spec.lrs
+            for decay in spec.weight_decays
+            for seed in spec.seeds
+        )
         return tuple(PlannedRun(number, *cell) for number, cell in enumerate(cells))
 
     @cached_property
@@ -79,16 +89,39 @@ class Plan:
 
     @cached_property
     def watched(self) -> frozenset[int]:
-        """The numbers of the runs of which snapshots are kept: the first seed of every scale and learning rate."""
+        """The numbers of the runs of which snapshots are kept: the first seed of every cell."""
         return frozenset(run.number for run in self.runs if run.seed == self.spec.seeds[0])
 
     @cached_property
     def table(self) -> pl.DataFrame:
-        """A row a run: its number, init scale, learning rate and seed."""
-        names = (tables.RUN, self.spec.convention, tables.LR, tables.SEED)
-        columns = zip(*((run.number, run.scale, run.learning_rate, run.seed) for run in self.runs), strict=True)
-        types = (pl.Int64(), pl.Float64(), pl.Float64(), pl.Int64())
-        return pl.DataFrame(dict(zip(names, columns, strict=True)), dict(zip(names, types, strict=True)))
+        """A row a run: its number, its cell and its seed."""
+        rows = [{tables.RUN: run.number, **self.cell(run), tables.SEED: run.seed} for run in self.runs]
+        kinds = {tables.RUN: pl.Int64(), **self.spec.axis_types, tables.SEED: pl.Int64()}
+        return pl.DataFrame(rows, schema=kinds)
+
+    def cell(self, run: PlannedRun) -> dict[str, float | str]:
+        """What tells a run's cell from others: its values on the spec's axes, by the tables' columns.
+
+        Parameters
+        ----------
+        run : PlannedRun
+        """
+        known = {
+            self.spec.convention: self.spec.in_tables(run.scale),
+            tables.LR: run.learning_rate,
+            tables.WEIGHT_DECAY: run.weight_decay,
+        }
+        return {axis: known[axis] for axis in self.spec.axes}
+
+    def weight_decays(self, runs: Sequence[PlannedRun]) -> list[float] | None:
+        """Those of some runs; None where nothing of the study decays.
+
+        Parameters
+        ----------
+        runs : sequence of PlannedRun
+        """
+        spec = self.spec
+        return [run.weight_decay for run in runs] if spec.decays or spec.optimizer.decoupled else None
 
     @property
     def with_bias(self) -> list[bool]:

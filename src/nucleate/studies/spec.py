@@ -4,13 +4,16 @@ import hashlib
 import inspect
 import json
 import os
+import re
 import stat
 import tomllib
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
+import polars as pl
 from pydantic import (
     BeforeValidator,
     Field,
@@ -19,6 +22,8 @@ from pydantic import (
     SerializerFunctionWrapHandler,
     ValidationError,
     ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
     field_validator,
     model_serializer,
     model_validator,
@@ -28,14 +33,16 @@ from nucleate._fingerprints import fingerprint
 from nucleate._wording import name_parameter, say_error
 from nucleate.activations import Activation, get_activation
 from nucleate.errors import ArchitectureError, NucleateError, SpecError
-from nucleate.init_scale import Convention, InitScale
+from nucleate.init_scale import CONVENTIONS, Convention, InitScale, PerLayer, read_value
 from nucleate.observe import MEASURES, Measure
 from nucleate.optimizers import OPTIMIZERS
 from nucleate.problems import FORM_FIELDS, LOSSES, Loss, Problem, get_loss, load_problem
+from nucleate.schedules import SCHEDULES
+from nucleate.studies import tables
 from nucleate.studies.places import SPEC
-from nucleate.training import READING, Settings, spec_error
+from nucleate.training import READING, Settings, spec_error, undecided_decay
 
-_SCALES: dict[Convention, str] = {"gain": "gains", "epsilon": "epsilons", "gamma": "gammas"}
+_SCALES: dict[Convention, str] = {convention: f"{convention}s" for convention in CONVENTIONS}
 _OF_NETWORKS = ("hidden", "activation", "bias", "dtype")
 """The fields that make networks, and that another model does without."""
 
@@ -105,6 +112,29 @@ def _measure(given: Any, info: ValidationInfo) -> Measure:
     raise ValueError("a measure is a nucleate.observe.Measure; pass it in Python")
 
 
+def _scale(given: Any, number: ValidatorFunctionWrapHandler) -> float | PerLayer:
+    """A number, or one for each layer: ``"1x0.1x1"``, or a list of them."""
+    if isinstance(given, str) and "x" in given:
+        with suppress(ValueError):
+            return read_value(given)
+    if isinstance(given, PerLayer | list | tuple):
+        if any(isinstance(one, bool) for one in given):
+            raise ValueError("true and false are no values of it; give numbers")
+        return PerLayer(map(number, given))
+    value: float = number(given)
+    return value
+
+
+def _share_or_file(given: Any) -> Any:
+    if isinstance(given, os.PathLike):
+        return os.fspath(given)
+    if isinstance(given, str) and (fault := _path_fault(given)) is not None:
+        raise ValueError(f"{fault}; give another path")
+    if not isinstance(given, str | int | float):
+        raise ValueError("it is a share of the rows, such as 0.2, or the path of a file; for tables make a Problem")
+    return given
+
+
 def _said(check: Any, *given: Any, **options: Any) -> Any:
     """What a check returns; what it refuses is said as pydantic wants to hear it."""
     try:
@@ -140,15 +170,21 @@ ByName = PlainSerializer(_name, return_type=str)
 AnyLoss = Annotated[InstanceOf[Loss], BeforeValidator(_loss), ByName]
 AnyActivation = Annotated[InstanceOf[Activation], BeforeValidator(_activation), ByName]
 AnyModel = Annotated[Any, BeforeValidator(_model), ByName]
+AnyScale = Annotated[
+    float | InstanceOf[PerLayer],
+    WrapValidator(_scale),
+    PlainSerializer(lambda scale: str(scale) if isinstance(scale, PerLayer) else scale),
+]
+ShareOrFile = Annotated[Annotated[float, Field(gt=0, lt=1)] | str, BeforeValidator(_share_or_file)]
 AnyMeasure = Annotated[InstanceOf[Measure], BeforeValidator(_measure), ByName]
 
 
 class StudySpec(Settings):
-    """A grid of init scales, learning rates and seeds for one architecture on one data set.
+    """A grid of init scales, learning rates, weight decays and seeds for one architecture on one data set.
 
-    The names are those of the command line's flags and of a TOML spec; exactly one of ``gains``, ``epsilons`` and
-    ``gammas`` is given. The fields of `nucleate.training.Settings` belong to it too. A single value may stand for a
-    tuple of one, and for the target a text with commas.
+    The names are those of the command line's flags and of a TOML spec; exactly one of ``gains``, ``epsilons``,
+    ``gammas`` and ``fan_in_gammas`` is given. The fields of `nucleate.training.Settings` belong to it too. A single
+    value may stand for a tuple of one, and for the target a text with commas.
 
     Parameters
     ----------
@@ -177,15 +213,23 @@ class StudySpec(Settings):
         None trains networks made of ``hidden``, ``activation``, ``bias`` and ``dtype``. Otherwise
         ``model(inputs, outputs, scale, seed)``, with ``scale`` a `nucleate.InitScale`, makes the model that a run
         starts from: any JAX pytree, see `nucleate.models`. Files keep its ``__name__``.
-    gains, epsilons, gammas : tuple of float or None
-        The init scales, in one of the conventions of `nucleate.InitScale`.
+    gains, epsilons, gammas, fan_in_gammas : tuple of float or PerLayer, or None
+        The init scales, in one of the conventions of `nucleate.InitScale`. In the place of a number may stand one for
+        each layer, ``"1x0.1x1"`` or ``(1, 0.1, 1)``.
     lrs : tuple of float
+        The peaks, where there is a schedule.
+    weight_decays : tuple of float
+        Coupled (added to the gradient, as an L2 penalty is) or, as with ``adamw``, decoupled; see
+        `nucleate.training.Rule`.
     seeds : tuple of int
         A single number N stands for seeds 0 to N-1. A seed draws the initial parameters and orders mini-batches.
     split_seed : int
         Draws the train / validation / test split, the same for all runs.
-    validation, test : float
-        The shares of the rows for these parts.
+    validation, test : float or str
+        The shares of the rows for these parts, or the paths of files that have rows of one's own for them.
+    split, split_by, split_by_time : str or None
+        Columns of one's own file that decide the parts: of each row's part, of its group, of its time, as in
+        `nucleate.problems.Problem.from_table`.
     dtype : {"float32", "float64"}
     measures : tuple of Measure
         What is measured of every layer beside `nucleate.observe.MEASURES`.
@@ -214,14 +258,19 @@ class StudySpec(Settings):
     activation: AnyActivation = get_activation("tanh")
     bias: Literal["none", "first", "all"] = "first"
     model: AnyModel = None
-    gains: tuple[float, ...] | None = None
-    epsilons: tuple[float, ...] | None = None
-    gammas: tuple[float, ...] | None = None
+    gains: tuple[AnyScale, ...] | None = None
+    epsilons: tuple[AnyScale, ...] | None = None
+    gammas: tuple[AnyScale, ...] | None = None
+    fan_in_gammas: tuple[AnyScale, ...] | None = None
     lrs: tuple[float, ...] = (0.05,)
+    weight_decays: tuple[float, ...] = (0.0,)
     seeds: tuple[int, ...] = (0,)
     split_seed: int = Field(default=0, ge=0, lt=2**63)
-    validation: float = Field(default=0.2, gt=0, lt=1)
-    test: float = Field(default=0.2, gt=0, lt=1)
+    validation: ShareOrFile = 0.2
+    test: ShareOrFile = 0.2
+    split: str | None = None
+    split_by: str | None = None
+    split_by_time: str | None = None
     dtype: Literal["float32", "float64"] = "float32"
     measures: tuple[AnyMeasure, ...] = ()
 
@@ -233,10 +282,15 @@ class StudySpec(Settings):
             raise ValueError(f"{fault}; give another path")
         return given
 
-    @field_validator("hidden", "gains", "epsilons", "gammas", "lrs", mode="before")
+    @field_validator("hidden", *_SCALES.values(), "lrs", "weight_decays", mode="before")
     @classmethod
     def _one_number(cls, given: Any) -> Any:
-        return (given,) if isinstance(given, (int, float)) else given
+        return (given,) if isinstance(given, (int, float, PerLayer)) else given
+
+    @field_validator(*_SCALES.values(), mode="before")
+    @classmethod
+    def _one_of_layers(cls, given: Any) -> Any:
+        return (given,) if isinstance(given, str) and re.search(r"\dx", given) else given
 
     @field_validator("target", "without", mode="before")
     @classmethod
@@ -252,7 +306,7 @@ class StudySpec(Settings):
             return tuple(range(given))
         return given
 
-    @field_validator("hidden", "gains", "epsilons", "gammas", "lrs", "seeds")
+    @field_validator("hidden", *_SCALES.values(), "lrs", "weight_decays", "seeds")
     @classmethod
     def _some_and_no_doubles(cls, given: Any) -> Any:
         if given is not None and not given:
@@ -266,10 +320,12 @@ class StudySpec(Settings):
             raise ValueError("every width must be from 1 to 2147483647")
         return given
 
-    @field_validator("gains", "epsilons", "gammas", "lrs", "seeds")
+    @field_validator(*_SCALES.values(), "lrs", "weight_decays", "seeds")
     @classmethod
     def _distinct(cls, given: Any) -> Any:
-        if given is not None and len(set(given)) < len(given):
+        # The same number for each layer is that number.
+        plain = [one[0] if isinstance(one, PerLayer) and len(set(one)) == 1 else one for one in given or ()]
+        if len(set(plain)) < len(plain):
             raise ValueError("no value may stand there twice; leave the second one out")
         return given
 
@@ -285,6 +341,13 @@ class StudySpec(Settings):
     def _positive_rates(cls, given: tuple[float, ...]) -> tuple[float, ...]:
         if not all(0 < rate < 1e6 for rate in given):
             raise ValueError("learning rates must be positive and below 1e6")
+        return given
+
+    @field_validator("weight_decays")
+    @classmethod
+    def _no_growth(cls, given: tuple[float, ...]) -> tuple[float, ...]:
+        if not all(0 <= decay < 1e6 for decay in given):
+            raise ValueError("a weight decay must be 0 or more, and below 1e6")
         return given
 
     @field_validator("measures")
@@ -306,6 +369,12 @@ class StudySpec(Settings):
         return self
 
     @model_validator(mode="after")
+    def _decay_of_known_size(self) -> Self:
+        if self.optimizer.decoupled and "weight_decays" not in self.model_fields_set:
+            raise ValueError(undecided_decay(self.optimizer))
+        return self
+
+    @model_validator(mode="after")
     def _one_convention(self) -> Self:
         given = [name for name in _SCALES.values() if getattr(self, name) is not None]
         if len(given) != 1:
@@ -313,7 +382,9 @@ class StudySpec(Settings):
             said = " and ".join(map(name_parameter, given)) if given else "none of them"
             raise ValueError(f"give exactly one of {', '.join(others)} and {last}; there is {said}")
         for value in self.scales:
-            _said(InitScale, self.convention, value)
+            scale = _said(InitScale, self.convention, value)
+            if self.model is None:
+                _said(scale.layers, len(self.hidden) + 1)
         return self
 
     @model_serializer(mode="wrap")
@@ -323,14 +394,51 @@ class StudySpec(Settings):
 
     @property
     def convention(self) -> Convention:
-        """Which of the three init scale conventions the study sweeps."""
+        """Which of the init scale conventions the study sweeps."""
         return next(convention for convention, name in _SCALES.items() if getattr(self, name) is not None)
 
     @property
-    def scales(self) -> tuple[float, ...]:
+    def scales(self) -> tuple[float | PerLayer, ...]:
         """The init scales, in that convention."""
-        values: tuple[float, ...] = getattr(self, _SCALES[self.convention])
+        values: tuple[float | PerLayer, ...] = getattr(self, _SCALES[self.convention])
         return values
+
+    @property
+    def ordered_scales(self) -> tuple[float | PerLayer, ...]:
+        """The init scales by their number, or where there is one for each layer, by what that counts as."""
+        return tuple(sorted(self.scales, key=lambda scale: (InitScale(self.convention, scale).overall, str(scale))))
+
+    @property
+    def has_scales_by_layer(self) -> bool:
+        """Whether some init scale has a number for each layer; then the tables name all scales by text."""
+        return any(isinstance(scale, PerLayer) for scale in self.scales)
+
+    def in_tables(self, scale: float | PerLayer) -> float | str:
+        """What the tables hold for an init scale of the study."""
+        if isinstance(scale, PerLayer) or self.has_scales_by_layer:
+            return InitScale(self.convention, scale).name
+        return scale
+
+    def from_tables(self, held: float | str) -> float | PerLayer:
+        """The init scale for which the tables hold this."""
+        return read_value(held) if isinstance(held, str) else held
+
+    @property
+    def axes(self) -> dict[str, tuple[float | str, ...]]:
+        """What a cell of the grid is told by, seeds apart: the tables' columns, and their values there."""
+        several = {tables.WEIGHT_DECAY: self.weight_decays} if len(self.weight_decays) > 1 else {}
+        return {self.convention: tuple(map(self.in_tables, self.scales)), tables.LR: self.lrs, **several}
+
+    @property
+    def axis_types(self) -> dict[str, pl.DataType]:
+        """The types of those columns: an init scale with a number for each layer is a text."""
+        by_number = dict.fromkeys(self.axes, pl.Float64())
+        return by_number | {self.convention: pl.String() if self.has_scales_by_layer else pl.Float64()}
+
+    @property
+    def decays(self) -> bool:
+        """Whether weight decay is a part of how the study's runs step."""
+        return self.weight_decays != (0.0,)
 
     @property
     def settings(self) -> Settings:
@@ -359,7 +467,9 @@ class StudySpec(Settings):
             own[f"loss {loss.name!r}"] = (loss.value, loss.is_quadratic, loss.best_constant, of_link, of_metric)
         known = OPTIMIZERS.get(optimizer.name)
         if optimizer.make is not None and (known is None or known.make is not optimizer.make):
-            own[f"optimizer {optimizer.name!r}"] = (optimizer.make,)
+            own[f"optimizer {optimizer.name!r}"] = (optimizer.make, *(["decoupled"] if optimizer.decoupled else []))
+        if self.schedule.make is not None and SCHEDULES.get(self.schedule.name) != self.schedule:
+            own[f"schedule {self.schedule.name!r}"] = (self.schedule.make,)
         if self.model is None and not activation.is_built_in and not isinstance(activation.function, NameOnly):
             leading = (activation.multiplicity, activation.right, activation.left, activation.value, activation.parity)
             own[f"activation {activation.name!r}"] = (activation.function, leading)
@@ -452,6 +562,9 @@ class StudySpec(Settings):
             split_seed=self.split_seed,
             validation=self.validation,
             test=self.test,
+            split=self.split,
+            split_by=self.split_by,
+            split_by_time=self.split_by_time,
             without=self.without,
             drop_missing=self.drop_missing,
             impute=self.impute,

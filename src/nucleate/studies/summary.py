@@ -72,7 +72,7 @@ def summarize(study: Study | str | Path) -> pl.DataFrame:
 
     A run that never left its plateau has learned nothing, and one that rose again has lost most of what it had learned
     (it may end above its plateau), so neither has a part in the medians of those that learned. Where
-    none of an init scale and learning rate did, the medians are of those stuck; where none trained, there are none.
+    none of a cell did, the medians are of those stuck; where none trained, there are none.
 
     Parameters
     ----------
@@ -82,10 +82,11 @@ def summarize(study: Study | str | Path) -> pl.DataFrame:
     Returns
     -------
     polars DataFrame
-        One row an init scale and learning rate. Columns: the init scale's convention, ``lr``; ``learned``, ``stuck``
-        and ``failed``, the numbers of runs; the medians ``effective_neurons_l``, ``fewest_effective_neurons_l``,
-        ``directions_l``, ``best_validation_loss``, ``validation_<metric>``, ``test_<metric>``, ``plateau_end``;
-        ``stage``, in which those that trained ended, and ``status``, both counted.
+        One row an init scale and learning rate, and where there are several a weight decay. Columns: the init scale's
+        convention, ``lr``, and where there are several ``weight_decay``; ``learned``, ``stuck`` and ``failed``, the
+        numbers of runs; the medians ``effective_neurons_l``, ``fewest_effective_neurons_l``, ``directions_l``,
+        ``best_validation_loss``, ``validation_<metric>``, ``test_<metric>``, ``plateau_end``; ``stage``, in which those
+        that trained ended, and ``status``, both counted.
 
     Examples
     --------
@@ -102,7 +103,7 @@ def summarize(study: Study | str | Path) -> pl.DataFrame:
     kept = ("effective_", "fewest_", "directions_", "best_validation_loss", "validation_", "test_", "plateau_end")
     measures = [name for name in results.columns if name.startswith(kept) and name != "validation_loss"]
     return (
-        results.group_by(study.spec.convention, "lr", maintain_order=True)
+        results.group_by(*study.spec.axes, maintain_order=True)
         .agg(
             learned=LEARNED.sum().cast(pl.Int64),
             stuck=STUCK.sum().cast(pl.Int64),

@@ -4,7 +4,7 @@ Whoever reads or writes a column takes its name from here. A table's schema depe
 its runs reached, so that the files of all chunks are one data set.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from io import BytesIO
 
 import polars as pl
@@ -12,8 +12,11 @@ import polars as pl
 from nucleate._files import CHECKSUM, mark, seal
 from nucleate.training import engine
 
-RUN, LR, SEED = "run", "lr", "seed"
-"""Of every table but the trajectories', which have the first alone; the init scale's column is its convention."""
+RUN, LR, WEIGHT_DECAY, SEED = "run", "lr", "weight_decay", "seed"
+"""Of every table but the trajectories', which have the first alone; the init scale's column is its convention.
+
+Weight decay has a column where a study has several.
+"""
 
 STATUS, STAGE, STEPS, NOTES = "status", "stage", "steps", "notes"
 MACHINE = "machine"
@@ -98,13 +101,15 @@ def metric_on_test(metric: str) -> str:
     return f"test_{metric}"
 
 
-def results_schema(convention: str, layers: Sequence[str], metric: str, measures: Sequence[str] = ()) -> pl.Schema:
+def results_schema(
+    axes: Mapping[str, pl.DataType], layers: Sequence[str], metric: str, measures: Sequence[str] = ()
+) -> pl.Schema:
     """One row a finished run.
 
     Parameters
     ----------
-    convention : str
-        Of the init scale.
+    axes : mapping of str to types
+        The columns that tell a run's cell, see `nucleate.studies.StudySpec.axis_types`.
     layers : sequence of str
         The names of the measured layers.
     metric : str
@@ -115,8 +120,7 @@ def results_schema(convention: str, layers: Sequence[str], metric: str, measures
     return pl.Schema(
         {
             RUN: pl.Int64(),
-            convention: pl.Float64(),
-            LR: pl.Float64(),
+            **axes,
             SEED: pl.Int64(),
             STATUS: pl.String(),
             **{measured(family, layer): pl.Float64() for family in families for layer in layers},
@@ -156,13 +160,13 @@ def trajectories_schema(layers: Sequence[str], measures: Sequence[str]) -> pl.Sc
     )
 
 
-def forecasts_schema(convention: str, *, with_outcomes: bool = False) -> pl.Schema:
+def forecasts_schema(axes: Mapping[str, pl.DataType], *, with_outcomes: bool = False) -> pl.Schema:
     """One row a run: what was forecast before it was trained.
 
     Parameters
     ----------
-    convention : str
-        Of the init scale.
+    axes : mapping of str to types
+        The columns that tell a run's cell, see `nucleate.studies.StudySpec.axis_types`.
     with_outcomes : bool
         Whether what was measured stands beside it.
     """
@@ -174,8 +178,7 @@ def forecasts_schema(convention: str, *, with_outcomes: bool = False) -> pl.Sche
     return pl.Schema(
         {
             RUN: pl.Int64(),
-            convention: pl.Float64(),
-            LR: pl.Float64(),
+            **axes,
             SEED: pl.Int64(),
             IN_REGIME: pl.Boolean(),
             drop(0.01): pl.Int64(),

@@ -177,6 +177,7 @@ def train_chunk(
         [run.seed for run in chunk.runs],
         plan.spec.settings,
         measures=plan.measures,
+        weight_decays=plan.weight_decays(chunk.runs),
         watched=[index for index, run in enumerate(chunk.runs) if run.seed == first_seed],
     )
     if checkpoint is not None:
@@ -211,6 +212,8 @@ def _result(plan: Plan, chunk: Chunk, runs: list[Run], layers: Sequence[str], pr
         "validation": str(spec.validation),
         "test": str(spec.test),
     }
+    of_rows = {name: getattr(spec, name) for name in ("split", "split_by", "split_by_time")}
+    metadata |= {name: column for name, column in of_rows.items() if column is not None}
     files: dict[str, bytes] = {}
     for planned, run in zip(chunk.runs, runs, strict=True):
         models: dict[At, Any] = {"initial": run.initial, "final": run.final, "best": run.best}
@@ -219,7 +222,7 @@ def _result(plan: Plan, chunk: Chunk, runs: list[Run], layers: Sequence[str], pr
             files[snapshots_file(planned.number)] = snapshots_to_bytes(run.snapshots)
     own = [measure.name for measure in spec.measures]
     rows = [_row(plan, planned, run, problem, layers) for planned, run in zip(chunk.runs, runs, strict=True)]
-    results = tables.results_schema(spec.convention, layers, problem.metric_name, own)
+    results = tables.results_schema(spec.axis_types, layers, problem.metric_name, own)
     evaluations = tables.trajectories_schema(layers, [measure.name for measure in plan.measures])
     trajectories = [
         run.trajectory.select(pl.lit(planned.number).alias(tables.RUN), pl.all()).select(evaluations.names())
@@ -242,8 +245,7 @@ def _row(plan: Plan, planned: PlannedRun, run: Run, problem: Problem, layers: Se
     columns = [tables.measured(measure, layer) for measure in at_the_end for layer in layers]
     return {
         tables.RUN: planned.number,
-        plan.spec.convention: planned.scale,
-        tables.LR: planned.learning_rate,
+        **plan.cell(planned),
         tables.SEED: planned.seed,
         tables.STATUS: run.status,
         **{column: float(last[column]) for column in columns},

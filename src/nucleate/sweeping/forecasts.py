@@ -10,7 +10,7 @@ from jaxtyping import Float
 
 from nucleate.errors import SpecError
 from nucleate.forecasting import Forecast, Outcome, forecast_many, measure_outcomes
-from nucleate.init_scale import InitScale
+from nucleate.init_scale import InitScale, PerLayer
 from nucleate.problems import Problem
 from nucleate.studies import Plan, PlannedRun, StudySpec, tables
 
@@ -25,18 +25,21 @@ class Recommendation(NamedTuple):
 
     Attributes
     ----------
-    scale, lr : float
+    scale : float or PerLayer
+    lr : float
     latest_step : int
         By which the plateau of every seed has ended.
     loss, lowest_loss : float
-        Forecast at the budget's end: of its worst seed, and of the scale and rate where that is lowest.
+        Forecast at the budget's end: of its worst seed, and of the cell where that is lowest.
+    weight_decay : float
     """
 
-    scale: float
+    scale: float | PerLayer
     lr: float
     latest_step: int
     loss: float
     lowest_loss: float
+    weight_decay: float
 
 
 def forecast_study(
@@ -77,7 +80,8 @@ def forecast_runs(
         _models(plan, problem, runs),
         problem,
         learning_rates=[run.learning_rate for run in runs],
-        optimizer=plan.spec.optimizer,
+        weight_decays=plan.weight_decays(runs),
+        **{name: getattr(plan.spec, name) for name in ("optimizer", "schedule", "warmup", "clip", "steps")},
         horizon=horizon,
         budget=budget,
     )
@@ -123,13 +127,12 @@ def tabulate_forecasts(
     polars DataFrame
         See `nucleate.studies.tables.forecasts_schema`.
     """
-    rows = []
+    rows, plan = [], Plan(spec)
     for index, (run, forecast) in enumerate(forecasts):
         main = forecast.drop_steps[0.1]
         row: dict[str, Any] = {
             tables.RUN: run.number,
-            spec.convention: run.scale,
-            tables.LR: run.learning_rate,
+            **plan.cell(run),
             tables.SEED: run.seed,
             tables.IN_REGIME: forecast.in_regime,
             **{tables.drop(share): step and step.estimate for share, step in forecast.drop_steps.items()},
@@ -145,7 +148,7 @@ def tabulate_forecasts(
             row |= {tables.MEASURED_CONDENSED_SHARE: outcome.condensed_share}
             row |= {tables.SAME_SIDES: outcome.same_sides(forecast)}
         rows.append(row)
-    return pl.DataFrame(rows, schema=tables.forecasts_schema(spec.convention, with_outcomes=bool(outcomes)))
+    return pl.DataFrame(rows, schema=tables.forecasts_schema(spec.axis_types, with_outcomes=bool(outcomes)))
 
 
 def name_directions(problem: Problem, directions: Float[np.ndarray, "k d"]) -> list[dict[str, float]]:
@@ -172,7 +175,7 @@ def recommend_scale(
     Having left the plateau is having lost 30 % of the loss, or what of 10 % and 1 % the first descent brings, and more
     than the best constant output does, by the upper end of the interval. Having learned as much is that the loss
     forecast for the budget's end, as late as that interval allows, is at most a tenth above the lowest that is
-    forecast for any scale and rate; losses below a thousandth of the start are not told apart.
+    forecast for any cell; losses below a thousandth of the start are not told apart.
 
     Parameters
     ----------
@@ -192,15 +195,16 @@ def recommend_scale(
         For a budget beyond that for which the forecasts were made.
     """
     left = []
-    for scale in spec.scales:
-        for lr in spec.lrs:
-            cell = [forecast for run, forecast in forecasts if (run.scale, run.learning_rate) == (scale, lr)]
-            steps = [forecast.left_by for forecast in cell]
-            known = [step for step in steps if step is not None and step <= budget]
-            losses = [_loss_by(forecast, budget) for forecast in cell] if len(known) == len(cell) else [math.nan]
-            # The leading part may also diverge behind its first descent.
-            if all(map(math.isfinite, losses)):
-                left.append(Recommendation(scale, lr, max(known), max(losses), math.nan))
+    cells: dict[tuple[float | PerLayer, float, float], list[Forecast]] = {}
+    for run, forecast in forecasts:
+        cells.setdefault((run.scale, run.learning_rate, run.weight_decay), []).append(forecast)
+    for (scale, lr, decay), cell in cells.items():
+        steps = [forecast.left_by for forecast in cell]
+        known = [step for step in steps if step is not None and step <= budget]
+        losses = [_loss_by(forecast, budget) for forecast in cell] if len(known) == len(cell) else [math.nan]
+        # The leading part may also diverge behind its first descent.
+        if all(map(math.isfinite, losses)):
+            left.append(Recommendation(scale, lr, max(known), max(losses), math.nan, decay))
     if not left:
         return None
     lowest = min(cell.loss for cell in left)

@@ -17,7 +17,7 @@ from nucleate.sweeping.progress import show_progress
 from nucleate.sweeping.runner import run_study
 
 _OF_READING = ("target", "without", "task", "loss", "drop_missing", "impute", *FORM_FIELDS)
-_OF_DATA = (*_OF_READING, "split_seed", "validation", "test")
+_OF_DATA = (*_OF_READING, "split_seed", "validation", "test", "split", "split_by", "split_by_time")
 
 
 def sweep(

@@ -42,14 +42,16 @@ def narrow_network(findings: Findings, problem: Problem, train: Trainer) -> Cont
         return "model"
     if not chosen.learned:
         return "plateau"
-    same = {"hidden": findings.narrow_widths, "lrs": (chosen.lr,)}
+    same = {"hidden": findings.narrow_widths, "lrs": (chosen.lr,), "weight_decays": (chosen.weight_decay,)}
     plans = [
         Plan(spec.changed(**same, **{f"{scale.convention}s": (scale.value,)}))
         for scale in dict.fromkeys([InitScale(spec.convention, chosen.scale), InitScale("gain", 1.0)])
     ]
     starts = [plan.start(run, problem.inputs, problem.outputs) for plan in plans for run in plan.runs]
     seeds = [run.seed for plan in plans for run in plan.runs]
-    runs = train(Batch(problem, starts, [chosen.lr] * len(starts), seeds, spec.settings, measures=()))
+    decays = plans[0].weight_decays([run for plan in plans for run in plan.runs])
+    rates = [chosen.lr] * len(starts)
+    runs = train(Batch(problem, starts, rates, seeds, spec.settings, measures=(), weight_decays=decays))
     count = len(spec.seeds)
     kinds = [_learned(runs[first : first + count]) for first in range(0, len(runs), count)]
     costs = [[_cost(problem, network) for network in networks] for networks in kinds]

@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
+import polars as pl
 
 from nucleate.activations import get_activation
 from nucleate.errors import NucleateError
 from nucleate.forecasting import Forecast
-from nucleate.init_scale import InitScale
+from nucleate.init_scale import Convention, InitScale, PerLayer
 from nucleate.problems import Problem
 from nucleate.studies import STUCK, Plan, PlannedRun, Study, StudySpec, tables
 from nucleate.sweeping.forecasts import forecast_runs
@@ -37,27 +38,28 @@ class Remedy:
 
     Parameters
     ----------
-    setting : {"gain", "epsilon", "gamma", "lr", "bias", "activation"}
-    value : float or str
+    setting : {"gain", "epsilon", "gamma", "fan_in_gamma", "lr", "weight_decay", "bias", "activation"}
+    value : float, PerLayer or str
     end : int
     in_regime : bool
         Whether the theory's intervals hold there; otherwise the step is an order of magnitude.
     """
 
     setting: str
-    value: float | str
+    value: float | PerLayer | str
     end: int
     in_regime: bool
 
 
 @dataclass(frozen=True)
 class Outlook:
-    """What is to be expected of the stuck runs of one init scale and learning rate.
+    """What is to be expected of the stuck runs of one init scale, learning rate and weight decay.
 
     Parameters
     ----------
     convention : str
-    scale, lr : float
+    scale : float or PerLayer
+    lr : float
     runs, steps : int
         How many are stuck, and how many steps they took.
     end : int or None
@@ -74,10 +76,15 @@ class Outlook:
         Which settings were.
     reason : str or None
         The sentence that says why there is no forecast, where there is none.
+    weight_decay : float
+    decays : bool
+        Whether weight decay is a part of how the study's runs step.
+    decays_away : bool
+        Whether the weights shrink faster than they can grow, so that the plateau never ends, to leading order.
     """
 
-    convention: str
-    scale: float
+    convention: Convention
+    scale: float | PerLayer
     lr: float
     runs: int
     steps: int
@@ -87,6 +94,9 @@ class Outlook:
     remedies: tuple[Remedy, ...] = ()
     tried: tuple[str, ...] = ()
     reason: str | None = None
+    weight_decay: float = 0.0
+    decays: bool = False
+    decays_away: bool = False
 
     @property
     def followed(self) -> int:
@@ -94,10 +104,12 @@ class Outlook:
         return FACTORS[-1] * self.searched
 
     @property
-    def verdict(self) -> Literal["no forecast", "never", "ends", "not so far"]:
+    def verdict(self) -> Literal["no forecast", "decays away", "never", "ends", "not so far"]:
         """What the forecast says of the plateau."""
         if self.reason is not None:
             return "no forecast"
+        if self.decays_away:
+            return "decays away"
         if _never(self.linear_share):
             return "never"
         return "not so far" if self.end is None else "ends"
@@ -125,7 +137,7 @@ def outlooks(study: Study | str | Path) -> tuple[Outlook, ...]:
     Returns
     -------
     tuple of Outlook
-        One for each init scale and learning rate with stuck runs; empty where there are none.
+        One for each cell of the grid with stuck runs; empty where there are none.
 
     Raises
     ------
@@ -147,10 +159,27 @@ def outlooks(study: Study | str | Path) -> tuple[Outlook, ...]:
     results = study.results
     if results.is_empty():
         return ()
-    stuck = results.filter(STUCK).partition_by(convention, "lr", maintain_order=True)
-    cells = sorted(stuck, key=lambda cell: (InitScale(convention, cell[convention][0]).smallness, -cell["lr"][0]))
+    if tables.WEIGHT_DECAY not in results.columns:
+        results = results.with_columns(weight_decay=pl.lit(study.spec.weight_decays[0]))
+    stuck = results.filter(STUCK).partition_by(convention, "lr", tables.WEIGHT_DECAY, maintain_order=True)
+    cells = sorted(
+        stuck,
+        key=lambda cell: (
+            InitScale(convention, cell[convention][0]).smallness,
+            -cell["lr"][0],
+            cell[tables.WEIGHT_DECAY][0],
+        ),
+    )
     said = [
-        Outlook(convention, cell[convention][0], cell["lr"][0], len(cell), int(cell[tables.STEPS].max()))  # type: ignore[arg-type]
+        Outlook(
+            convention,
+            study.spec.from_tables(cell[convention][0]),
+            cell["lr"][0],
+            len(cell),
+            max(cell[tables.STEPS].to_list()),
+            weight_decay=cell[tables.WEIGHT_DECAY][0],
+            decays=study.spec.decays,
+        )
         for cell in cells
     ]
     if not said:
@@ -173,6 +202,11 @@ def outlooks(study: Study | str | Path) -> tuple[Outlook, ...]:
 def _unforecast(spec: StudySpec) -> str | None:
     if spec.batch_size is not None:
         return "Forecasts are of full-batch training, and these runs took mini-batches."
+    if not spec.schedule.is_constant:
+        return (
+            f"Under the schedule {spec.schedule.name!r} a plateau's end depends on how many steps are asked for; the "
+            "command forecast says it for any number."
+        )
     if spec.model is not None:
         return "Forecasts are of fully connected networks, and these runs are of another model."
     return None
@@ -184,15 +218,25 @@ def _look_ahead(spec: StudySpec, problem: Problem, outlook: Outlook, seeds: Sequ
     scales = _larger(spec, outlook.scale)
     # Where the leading part cannot end the plateau, no rate does.
     rates = [] if _never(share) else [float(f"{outlook.lr * factor:.3g}") for factor in FACTORS]
-    cells = [(scale, outlook.lr) for scale in scales] + [(outlook.scale, rate) for rate in rates]
-    ends = _ends(spec, problem, cells, seeds, steps)
-    by_rate = ends[len(scales) :]
-    settings = [*((outlook.convention, scale) for scale in scales), *(("lr", rate) for rate in rates)]
-    tried: list[tuple[str, float | str, _End | None]] = [(*one, end) for one, end in zip(settings, ends, strict=True)]
-    left = [(factor, end.step) for factor, end in zip(FACTORS, by_rate, strict=False) if end is not None]
-    for setting, name, other in _other_architectures(spec, moved=bool(left)):
-        (end,) = _ends(other, problem, [(outlook.scale, outlook.lr)], seeds, steps)
-        tried.append((setting, name, end))
+    decays = [outlook.weight_decay / FACTORS[1], 0.0] if outlook.weight_decay else []
+    spec = spec.model_copy(update={"weight_decays": (outlook.weight_decay,)})
+    settings: list[tuple[str, float | PerLayer | str]] = [(outlook.convention, scale) for scale in scales]
+    settings += [("lr", rate) for rate in rates] + [(tables.WEIGHT_DECAY, decay) for decay in decays]
+    own = PlannedRun(0, outlook.scale, outlook.lr, 0, outlook.weight_decay)
+    cells = [replace(own, scale=scale) for scale in scales] + [replace(own, learning_rate=rate) for rate in rates]
+    cells += [replace(own, weight_decay=decay) for decay in decays]
+    found = _forecasts(spec, problem, cells, seeds, steps)
+    tried: list[tuple[str, float | PerLayer | str, _End | None]] = [
+        (*one, _last(forecasts, steps)) for one, forecasts in zip(settings, found, strict=True)
+    ]
+    by_rate = found[len(scales) : len(scales) + len(rates)]
+    ends = [(factor, _last(group, steps)) for factor, group in zip(FACTORS, by_rate, strict=False)]
+    left = [(factor, end.step) for factor, end in ends if end is not None]
+    # The largest rate has come furthest.
+    decays_away = any(all(forecast.decays_away for forecast in group) for group in by_rate[-1:])
+    for setting, name, other in _other_architectures(spec, moved=bool(left) or decays_away):
+        (group,) = _forecasts(other, problem, [own], seeds, steps)
+        tried.append((setting, name, _last(group, steps)))
     remedies: dict[str, Remedy] = {}
     for setting, value, end in tried:
         if end is not None and (setting not in remedies or setting == "activation"):
@@ -207,6 +251,7 @@ def _look_ahead(spec: StudySpec, problem: Problem, outlook: Outlook, seeds: Sequ
         linear_share=share,
         remedies=tuple(remedies.values()),
         tried=tuple(dict.fromkeys(setting for setting, _, _ in tried)),
+        decays_away=decays_away,
     )
 
 
@@ -214,14 +259,22 @@ def _never(linear_share: float | None) -> bool:
     return linear_share is not None and linear_share <= LEAST_SHARE
 
 
-def _larger(spec: StudySpec, scale: float) -> list[float]:
-    """Init scales that draw the weights so many times as large, none of them beyond gain 1 or what is like it."""
-    if spec.convention == "gamma":
-        width = max(max(spec.hidden), 2)
-        return [float(f"{scale - math.log(factor, width):.3g}") for factor in FACTORS]
-    largest = 1.0 if spec.convention == "gain" else max(spec.hidden) ** -0.5
-    larger = [float(f"{scale * factor:.3g}") for factor in FACTORS]
-    return [one for one in larger if one <= largest]
+def _larger(spec: StudySpec, scale: float | PerLayer) -> list[float | PerLayer]:
+    """Init scales that draw the weights so many times as large, none of them beyond gain 1 or what is like it.
+
+    Of one with a number for each layer, all layers are made larger.
+    """
+    values = scale if isinstance(scale, PerLayer) else (scale,)
+    exponents = spec.convention in ("gamma", "fan_in_gamma")
+    width = max(max(spec.hidden), 2)
+    largest = math.inf if exponents else 1.0 if spec.convention == "gain" else max(spec.hidden) ** -0.5
+    larger = []
+    for factor in FACTORS:
+        changed = [value - math.log(factor, width) if exponents else value * factor for value in values]
+        rounded = PerLayer(float(f"{value:.3g}") for value in changed)
+        if max(rounded) <= largest:
+            larger.append(rounded if isinstance(scale, PerLayer) else rounded[0])
+    return larger
 
 
 def _other_architectures(spec: StudySpec, *, moved: bool) -> Iterator[tuple[str, str, StudySpec]]:
@@ -240,19 +293,19 @@ class _End(NamedTuple):
     in_regime: bool
 
 
-def _ends(
-    spec: StudySpec, problem: Problem, cells: Sequence[tuple[float, float]], seeds: Sequence[int], steps: int
-) -> list[_End | None]:
-    """By when the last of the seeds has left its plateau, for each scale and rate; None where one has not."""
+def _forecasts(
+    spec: StudySpec, problem: Problem, cells: Sequence[PlannedRun], seeds: Sequence[int], steps: int
+) -> list[list[Forecast]]:
+    """For each cell those of its seeds."""
     if not cells:
         return []
-    runs = [PlannedRun(0, scale, rate, seed) for scale, rate in cells for seed in seeds]
+    runs = [replace(cell, seed=seed) for cell in cells for seed in seeds]
     forecasts = forecast_runs(Plan(spec), runs, problem, horizon=steps, budget=steps)
-    groups = [forecasts[start : start + len(seeds)] for start in range(0, len(runs), len(seeds))]
-    return [_last(group, steps) for group in groups]
+    return [forecasts[start : start + len(seeds)] for start in range(0, len(runs), len(seeds))]
 
 
 def _last(forecasts: Sequence[Forecast], steps: int) -> _End | None:
+    """By when the last of the seeds has left its plateau; None where one has not."""
     ends = [forecast.left_by for forecast in forecasts]
     # A leading part that diverges behind its descent says nothing good of so large a rate or scale.
     losses = [forecast.loss_by(steps) for forecast in forecasts]
@@ -267,9 +320,10 @@ def _linear_share(spec: StudySpec, problem: Problem) -> float | None:
     if not spec.activation.slope:
         return None
     x, y = problem.train.x.astype(np.float64), problem.train.y
-    if spec.bias != "none":
+    fits_constants = spec.bias == "all" or spec.activation.value != 0
+    if spec.bias != "none" or fits_constants:
         x = np.column_stack([x, np.ones(len(x))])
-    outputs = problem.loss.constant_outputs(y) if spec.bias == "all" else np.zeros(y.shape[1])
+    outputs = problem.loss.constant_outputs(y) if fits_constants else np.zeros(y.shape[1])
     residuals = np.asarray(problem.loss.residual(np.broadcast_to(outputs, y.shape), y), np.float64)
     size = float(np.sum(residuals**2))
     if size == 0:

@@ -106,7 +106,9 @@ def _check(plan: Plan, problem: Problem) -> None:
     """Refuse what cannot be trained before there is a folder that would then refuse the mended spec."""
     runs = plan.chunks[0].runs
     model = plan.start(runs[0], problem.inputs, problem.outputs)
-    check_runs(problem, [model] * len(runs), [run.learning_rate for run in runs], plan.spec.optimizer)
+    # The largest stands for all, as the first chunk may have none.
+    decays = None if plan.weight_decays(runs) is None else [max(plan.spec.weight_decays)] * len(runs)
+    check_runs(problem, [model] * len(runs), [run.learning_rate for run in runs], plan.spec.optimizer, decays)
     check_batch_size(problem, plan.spec.batch_size)
 
 

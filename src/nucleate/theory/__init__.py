@@ -11,6 +11,7 @@ from nucleate.theory.correlation import (
     leading_part,
     moment_form,
 )
+from nucleate.theory.decay import shrinks_for_ever
 from nucleate.theory.directions import TargetDirections, singular_directions, target_directions
 from nucleate.theory.effective import FirstIntegrals, State, energy, first_integrals, vector_field
 from nucleate.theory.linear import chain_potential, linear_potential, two_layer_solution
@@ -92,6 +93,7 @@ __all__ = [
     "moment_form",
     "potential_blowup_time",
     "sensing_loss",
+    "shrinks_for_ever",
     "singular_directions",
     "split_first_layer",
     "states_at_fractions",

@@ -144,6 +144,7 @@ def correlation_potential(network: Network, x: ArrayLike, residuals: ArrayLike) 
         move.
     """
     inputs, outputs = _checked(network, x, residuals)
+    _refuse_constants(network)
     return Partial(correlation, x=inputs, residuals=outputs), network.astype("float64"), degree(network)
 
 
@@ -199,17 +200,45 @@ def moment_form(
     ArchitectureError
         As `correlation_potential`, and for an activation without a slope at zero.
     """
+    M = moment(network, x, residuals)
+    _refuse_constants(network)
+    first, *weights = (np.asarray(weight, np.float64) for weight in network.weights)
+    if network.biases[0] is not None:
+        first = np.column_stack([first, network.biases[0]])
+    return (first, *weights), M
+
+
+def moment(network: Network, x: ArrayLike, residuals: ArrayLike) -> Float[np.ndarray, "c d"]:
+    """``M`` of `moment_form`.
+
+    It also holds for an activation with ``s(0) != 0``, whose constants are to a layer what its biases are, and for the
+    directions of the first layer that is all that is asked. The weights do not follow `moment_form` then: the outgoing
+    ones of a layer add up to what the mean of the targets asks of them (here, docs/theory.md).
+
+    Parameters
+    ----------
+    network : Network
+    x : array of shape (n, d)
+    residuals : array of shape (n, c)
+
+    Returns
+    -------
+    array of float64, shape (c, d)
+
+    Raises
+    ------
+    ArchitectureError
+        For shapes that do not fit, NaN or infinity, an activation without a slope at zero, and a network that fits
+        constants with residuals whose mean is not zero.
+    """
     inputs, outputs = _checked(network, x, residuals)
     slope = network.activation.slope
     if not slope:
         raise ArchitectureError(
             f"{network.activation.name} has no slope at zero, so its flow is not that of a linear network."
         )
-    first, *weights = (np.asarray(weight, np.float64) for weight in network.weights)
-    if network.biases[0] is not None:
-        first = np.column_stack([first, network.biases[0]])
-    M = slope ** (network.depth - 1) * outputs.T @ first_inputs(network, inputs) / len(inputs)
-    return (first, *weights), M
+    M: np.ndarray = slope ** (network.depth - 1) * outputs.T @ first_inputs(network, inputs) / len(inputs)
+    return M
 
 
 def first_inputs(network: Network, x: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n d+1"]:
@@ -227,15 +256,23 @@ def _checked(
         raise ArchitectureError(
             f"Inputs {inputs.shape} and residuals {outputs.shape} given; expected (n, {d}) and (n, {c})."
         )
-    if network.activation.value != 0:
-        raise ArchitectureError(
-            f"{network.activation.name} is {network.activation.value} at zero; subtract that from it."
-        )
     offset = np.abs(outputs.mean(axis=0)).max()
-    later_bias = any(bias is not None for bias in network.biases[1:])
-    if later_bias and offset > 1e-9 * np.abs(outputs).max():
+    if network.fits_constants and offset > 1e-6 * np.abs(outputs).max():
+        what = (
+            "a bias beyond its first layer"
+            if network.activation.value == 0
+            else f"an activation that is {network.activation.value:g} at zero"
+        )
         raise ArchitectureError(
-            f"The residuals have mean {offset:.3g} and the network has a bias beyond its first layer, which fits the "
+            f"The residuals have mean {offset:.3g} and the network has {what}, which fits the "
             "mean before anything condenses; subtract the mean."
         )
     return inputs, outputs
+
+
+def _refuse_constants(network: Network) -> None:
+    if network.activation.value != 0:
+        raise ArchitectureError(
+            f"{network.activation.name} is {network.activation.value:g} at zero, so its flow is not gradient ascent on "
+            "one scalar; subtract that from it, or ask for a forecast, which allows for it where it has a slope."
+        )

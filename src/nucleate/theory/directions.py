@@ -18,7 +18,7 @@ from jaxtyping import Array, ArrayLike, Float
 from nucleate import devices
 from nucleate.activations import Activation
 from nucleate.network import Network
-from nucleate.theory.correlation import correlation_potential, first_inputs, moment_form
+from nucleate.theory.correlation import correlation_potential, first_inputs, moment
 from nucleate.theory.effective import AnyArray
 
 # The ascent: random starts, steps, the first step's length in radians, and by what each is shorter than the last.
@@ -106,7 +106,7 @@ def singular_directions(network: Network, x: ArrayLike, residuals: ArrayLike) ->
     Raises
     ------
     ArchitectureError
-        As `nucleate.theory.correlation.moment_form`.
+        As `nucleate.theory.correlation.moment`.
 
     Examples
     --------
@@ -115,7 +115,7 @@ def singular_directions(network: Network, x: ArrayLike, residuals: ArrayLike) ->
     >>> singular_directions(network, [[3.0, 0.0], [0.0, 4.0]], [[2.0, 0.0], [0.0, 2.0]]).values
     array([4., 3.])
     """
-    left, values, right = np.linalg.svd(moment_form(network, x, residuals)[1], full_matrices=False)
+    left, values, right = np.linalg.svd(moment(network, x, residuals), full_matrices=False)
     signs = np.sign(np.take_along_axis(left, np.abs(left).argmax(axis=0)[None], axis=0)[0])
     return TargetDirections(signs[:, None] * right, values)
 

@@ -1,8 +1,9 @@
 """The batched engine: train one network or many, record what happens to neurons, end each run on its own grounds."""
 
 from nucleate.training.batch import Batch
-from nucleate.training.checks import check_batch_size, check_fit, check_runs
+from nucleate.training.checks import check_batch_size, check_fit, check_runs, undecided_decay
 from nucleate.training.loop import train, train_many
+from nucleate.training.rule import Rule
 from nucleate.training.run import Run
 from nucleate.training.settings import READING, Settings, evaluation_steps, make_settings, spec_error
 from nucleate.training.stopping import BLOWN_UP, TRAINED, Status
@@ -12,6 +13,7 @@ __all__ = [
     "READING",
     "TRAINED",
     "Batch",
+    "Rule",
     "Run",
     "Settings",
     "Status",
@@ -23,4 +25,5 @@ __all__ = [
     "spec_error",
     "train",
     "train_many",
+    "undecided_decay",
 ]

@@ -65,6 +65,8 @@ class Batch:
         What is measured of every layer at every evaluation.
     watched : collection of int
         The positions of the runs of which snapshots are kept.
+    weight_decays : sequence of float, optional
+        One for each model; without them nothing decays.
 
     Raises
     ------
@@ -83,18 +85,21 @@ class Batch:
         *,
         measures: Sequence[Measure] = MEASURES,
         watched: Collection[int] = (),
+        weight_decays: Sequence[float] | None = None,
     ) -> None:
-        check_runs(problem, models, learning_rates, settings.optimizer)
+        check_runs(problem, models, learning_rates, settings.optimizer, weight_decays)
         check_batch_size(problem, settings.batch_size)
         self.settings = settings
         self._frame = take_apart(models[0])[1]
-        self._program = engine.Program(self._frame, problem.loss, settings.optimizer, settings.batch_size)
+        rule = settings.rule(decays=weight_decays is not None)
+        self._program = engine.Program(self._frame, problem.loss, rule, settings.batch_size)
         self._data = engine.place_data(problem.train, problem.validation, dtype_of(models[0]))
-        self._runs = engine.start(self._program, models, learning_rates, seeds, len(problem.train.x))
+        self._runs = engine.start(self._program, models, learning_rates, seeds, len(problem.train.x), weight_decays)
         self._inputs, self._rows = problem.train.x, evaluation_rows(problem.train.x)
         self._plateau_loss = plateau_loss(models[0], problem)
         self._measures = check_measures(measures)
         self._learning_rates, self._seeds = list(learning_rates), list(seeds)
+        self._weight_decays = [0.0] * len(models) if weight_decays is None else list(weight_decays)
         self._schedule = evaluation_steps(settings.steps, settings.evaluations)
         self._watched, self._snapshots_at = frozenset(watched), snapshot_evaluations(len(self._schedule))
         self._evaluations = 0
@@ -282,6 +287,7 @@ class Batch:
                 },
                 learning_rate=self._learning_rates[run],
                 seed=self._seeds[run],
+                weight_decay=self._weight_decays[run],
                 plateau_loss=self._plateau_loss,
                 notes=tuple(self._notes[run].values()),
                 snapshots=tuple(self._snapshots[run]),

@@ -19,9 +19,13 @@ from nucleate.problems import Problem
 
 
 def check_runs(
-    problem: Problem, models: Sequence[Any], learning_rates: Sequence[float], optimizer: Optimizer | None = None
+    problem: Problem,
+    models: Sequence[Any],
+    learning_rates: Sequence[float],
+    optimizer: Optimizer | None = None,
+    weight_decays: Sequence[float] | None = None,
 ) -> None:
-    """Refuse models that do not fit the problem, each other, their learning rates, the optimizer or the memory.
+    """Refuse models that do not fit the problem, each other, their rates, their decays, the optimizer or the memory.
 
     Parameters
     ----------
@@ -30,6 +34,8 @@ def check_runs(
     learning_rates : sequence of float
         One for each model.
     optimizer : Optimizer, optional
+    weight_decays : sequence of float, optional
+        One for each model.
 
     Raises
     ------
@@ -59,12 +65,38 @@ def check_runs(
             raise SpecError(f"The learning rate is {rate!r}; it must be a positive number.")
     if optimizer is not None:
         optimizer.check(take_apart(models[0])[0])
+        _check_decays(len(models), optimizer, weight_decays)
     for place, need, memory in _memory_needed(models[0], len(models), len(problem.train.x)):
         if need > memory:
             raise SpecError(
                 f"{len(models)} x {describe(models[0])} together need about {need / 1e9:.3g} GB, and {place} has "
                 f"{memory / 1e9:.3g}; make the hidden widths smaller, or train fewer at once."
             )
+
+
+def _check_decays(runs: int, optimizer: Optimizer, weight_decays: Sequence[float] | None) -> None:
+    if weight_decays is None:
+        if optimizer.decoupled:
+            raise SpecError(undecided_decay(optimizer))
+        return
+    if len(weight_decays) != runs:
+        raise SpecError(f"There are {runs} networks and {len(weight_decays)} weight decays; give one of each a run.")
+    for decay in weight_decays:
+        if not is_real(decay) or not 0 <= decay < np.inf:
+            raise SpecError(f"The weight decay is {decay!r:.60}; it must be a finite number, 0 or more.")
+    if any(weight_decays) and optimizer.moves_alone:
+        raise SpecError(
+            f"The optimizer {optimizer.name!r} decays weights itself, and a weight decay is given beside it; leave out "
+            "one of the two."
+        )
+
+
+def undecided_decay(optimizer: Optimizer) -> str:
+    """The sentence on an optimizer that is there for its weight decay, of which nobody said how large it is."""
+    return (
+        f"The optimizer {optimizer.name!r} decays weights, and nothing says by how much; give the weight decay too "
+        "(PyTorch's default is 0.01, optax's 0.0001)."
+    )
 
 
 def check_fit(model: Any, problem: Problem) -> None:

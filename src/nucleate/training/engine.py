@@ -18,8 +18,8 @@ from jaxtyping import Array, Bool, Float, Int, Shaped
 
 from nucleate.devices import float64, for_each, in_float64
 from nucleate.models import Frame, dtype_of, outputs_of_columns, take_apart
-from nucleate.optimizers import Optimizer
 from nucleate.problems import Loss, Split
+from nucleate.training.rule import Rule
 
 DROPS = (0.01, 0.1, 0.3)
 """The falls of the training loss, as shares of its start, whose first steps are noted."""
@@ -52,6 +52,7 @@ class RunState(NamedTuple):
     loss: Float[Array, ""]
     start_loss: Float[Array, ""]
     drop_steps: Int[Array, " drops"]
+    weight_decay: Float[Array, ""] | None = None
 
 
 class Reading(NamedTuple):
@@ -77,13 +78,13 @@ class Program:
     frame : Frame
         What of the models is not a parameter.
     loss : Loss
-    optimizer : Optimizer
+    rule : Rule
     batch_size : int or None
     """
 
     frame: Frame
     loss: Loss
-    optimizer: Optimizer
+    rule: Rule
     batch_size: int | None = None
 
     def cost(self, parameters: Any, x: Float[Array, "d n"], y: Float[Array, "n c"]) -> Float[Array, ""]:
@@ -99,18 +100,31 @@ def place_data(train: Split, validation: Split, dtype: str) -> Data:
 
 
 def start(
-    program: Program, models: Sequence[Any], learning_rates: Sequence[float], seeds: Sequence[int], n: int
+    program: Program,
+    models: Sequence[Any],
+    learning_rates: Sequence[float],
+    seeds: Sequence[int],
+    n: int,
+    weight_decays: Sequence[float] | None = None,
 ) -> list[RunState]:
-    """The runs before their first step; the seed orders the n rows where there are mini-batches."""
-    return [_start(program, *run, n) for run in zip(models, learning_rates, seeds, strict=True)]
+    """The runs before their first step; the seed orders the n rows where there are mini-batches.
+
+    There are weight decays, one for each run, where the program's rule has them.
+    """
+    decays = [None] * len(models) if weight_decays is None else weight_decays
+    return [_start(program, *run, n) for run in zip(models, learning_rates, seeds, decays, strict=True)]
 
 
-def _start(program: Program, model: Any, learning_rate: float, seed: int, n: int) -> RunState:
+def _start(
+    program: Program, model: Any, learning_rate: float, seed: int, weight_decay: float | None, n: int
+) -> RunState:
     parameters, dtype = take_apart(model)[0], dtype_of(model)
     rate: Any = np.asarray(learning_rate, dtype)
+    decay: Any = None if weight_decay is None else np.asarray(weight_decay, dtype)
     fields: dict[str, Any] = {
         "parameters": parameters,
-        "optimizer": _optimizer_state(parameters, program, rate),
+        "weight_decay": decay,
+        "optimizer": _optimizer_state(parameters, program, rate, decay),
         "learning_rate": rate,
         # What `jax.random.key` makes of the seed.
         "key": np.array(divmod(int(seed) % 2**64, 2**32), np.uint32),
@@ -126,8 +140,10 @@ def _start(program: Program, model: Any, learning_rate: float, seed: int, n: int
 
 @in_float64
 @partial(jax.jit, static_argnames="program")
-def _optimizer_state(parameters: Any, program: Program, rate: Float[Array, ""]) -> optax.OptState:
-    return program.optimizer.transformation(rate).init(parameters)
+def _optimizer_state(
+    parameters: Any, program: Program, rate: Float[Array, ""], decay: Float[Array, ""] | None
+) -> optax.OptState:
+    return program.rule.transformation(rate, decay).init(parameters)
 
 
 def advance(
@@ -158,7 +174,6 @@ def read(program: Program, runs: Sequence[RunState], data: Data) -> list[Reading
 @partial(jax.jit, static_argnames="program")
 def _advance(item: tuple[RunState, Int[Array, ""], Any], program: Program, data: Data) -> RunState:
     run, until, push = item
-    transformation = program.optimizer.transformation(run.learning_rate)
     first = _norm(jax.grad(program.cost)(run.parameters, data.x, data.y)) if push is not None else jnp.zeros(())
 
     def one_step(run: RunState) -> RunState:
@@ -167,6 +182,7 @@ def _advance(item: tuple[RunState, Int[Array, ""], Any], program: Program, data:
         if push is not None:
             grown = jnp.where(first > 0, _norm(gradient) / first, 0.0)
             gradient = jax.tree.map(lambda g, more: g + (grown * more).astype(g.dtype), gradient, push)
+        transformation = program.rule.transformation(run.learning_rate, run.weight_decay, run.step)
         updates, optimizer = transformation.update(gradient, run.optimizer, run.parameters)
         start_loss = jnp.where(run.step == 0, loss, run.start_loss)
         fallen = loss <= start_loss * (1 - jnp.asarray(DROPS, loss.dtype))
@@ -205,7 +221,8 @@ def _batch(
 @partial(jax.jit, static_argnames="program")
 def _read(run: RunState, program: Program, data: Data) -> Reading:
     loss, gradient = jax.value_and_grad(program.cost)(run.parameters, data.x, data.y)
-    transformation = program.optimizer.transformation(run.learning_rate)
+    # At the peak rate, so that the foot of a warm-up is not taken for rounding.
+    transformation = program.rule.transformation(run.learning_rate, run.weight_decay)
     updates, _ = transformation.update(gradient, run.optimizer, run.parameters)
     slopes, parameters, steps = (
         jnp.concatenate([leaf.ravel() for leaf in jax.tree.leaves(tree)])
@@ -216,7 +233,7 @@ def _read(run: RunState, program: Program, data: Data) -> Reading:
         train_loss=loss,
         validation_loss=program.cost(run.parameters, data.x_validation, data.y_validation),
         lost=jnp.mean(parameters + steps == parameters, where=live),
-        damped=jnp.mean(jnp.abs(slopes) < program.optimizer.epsilon, where=live),
+        damped=jnp.mean(jnp.abs(slopes) < program.rule.optimizer.epsilon, where=live),
     )
 
 

@@ -18,6 +18,7 @@ def train_many(
     problem: Problem,
     *,
     learning_rates: Sequence[float],
+    weight_decays: Sequence[float] | None = None,
     seeds: Sequence[int] | None = None,
     measures: Sequence[Measure] = MEASURES,
     on_evaluation: Callable[[Batch], None] | None = None,
@@ -32,7 +33,10 @@ def train_many(
         Networks, or other JAX pytrees, see `nucleate.models`.
     problem : Problem
     learning_rates : sequence of float
-        One for each model.
+        One for each model: the peak, where there is a schedule.
+    weight_decays : sequence of float, optional
+        One for each model; without them nothing decays. Both kinds are multiplied by the learning rate and decay every
+        parameter, see `nucleate.training.Rule`.
     seeds : sequence of int, optional
         One for each model, for the order of the rows; 0 where not given.
     measures : sequence of Measure
@@ -42,7 +46,8 @@ def train_many(
     device : {"auto", "cpu", "gpu"}
         Where to compute; by default where JAX does.
     **settings
-        The fields of `Settings`: ``optimizer``, ``steps``, ``batch_size``, ``evaluations``, ``early_stopping``.
+        The fields of `Settings`: ``optimizer``, ``schedule``, ``warmup``, ``clip``, ``steps``, ``batch_size``,
+        ``evaluations``, ``early_stopping``.
 
     Returns
     -------
@@ -70,7 +75,8 @@ def train_many(
     if len(models) != len(seeds):
         raise SpecError(f"There are {len(models)} networks and {len(seeds)} seeds; give one of each for every run.")
     with on_device(device):
-        batch = Batch(problem, models, learning_rates, seeds, make_settings(**settings), measures=measures)
+        made = make_settings(**settings)
+        batch = Batch(problem, models, learning_rates, seeds, made, measures=measures, weight_decays=weight_decays)
         while not batch.done:
             batch.advance()
             if on_evaluation is not None:
@@ -83,6 +89,7 @@ def train(
     problem: Problem,
     *,
     learning_rate: float = 0.05,
+    weight_decay: float | None = None,
     seed: int = 0,
     measures: Sequence[Measure] = MEASURES,
     on_evaluation: Callable[[Batch], None] | None = None,
@@ -97,6 +104,9 @@ def train(
         A `Network`, or another JAX pytree, see `nucleate.models`.
     problem : Problem
     learning_rate : float
+        The peak, where there is a schedule.
+    weight_decay : float, optional
+        ``adamw`` asks for one; of the other optimizers nothing decays without it.
     seed : int
         Of the order of the rows, where there are mini-batches.
     measures : sequence of Measure
@@ -106,7 +116,8 @@ def train(
     device : {"auto", "cpu", "gpu"}
         Where to compute; by default where JAX does.
     **settings
-        The fields of `Settings`: ``optimizer``, ``steps``, ``batch_size``, ``evaluations``, ``early_stopping``.
+        The fields of `Settings`: ``optimizer``, ``schedule``, ``warmup``, ``clip``, ``steps``, ``batch_size``,
+        ``evaluations``, ``early_stopping``.
 
     Returns
     -------
@@ -132,6 +143,7 @@ def train(
         [model],
         problem,
         learning_rates=[learning_rate],
+        weight_decays=None if weight_decay is None else [weight_decay],
         seeds=[seed],
         measures=measures,
         on_evaluation=on_evaluation,

@@ -29,6 +29,7 @@ class Run:
     drop_steps : dict of float to (int or None)
         For 0.01, 0.1 and 0.3: the first step at which the training loss had fallen by that share of its start.
     learning_rate, seed : float, int
+    weight_decay : float
     plateau_loss : float or None
         That of the best constant output, where the model may learn one: see `nucleate.observe.stages`.
     notes : tuple of str
@@ -46,6 +47,7 @@ class Run:
     drop_steps: dict[float, int | None]
     learning_rate: float
     seed: int
+    weight_decay: float = 0.0
     plateau_loss: float | None = None
     notes: tuple[str, ...] = ()
     snapshots: tuple[Snapshot, ...] = field(default=(), repr=False)

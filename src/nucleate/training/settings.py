@@ -1,7 +1,7 @@
 """How runs are trained, checked at the door."""
 
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 import numpy as np
 from jaxtyping import Int
@@ -10,15 +10,19 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    InstanceOf,
     PlainSerializer,
     ValidationError,
     ValidationInfo,
     field_validator,
+    model_validator,
 )
 
 from nucleate._wording import did_you_mean, name_parameter, say_error, say_invalid
 from nucleate.errors import SpecError
 from nucleate.optimizers import GD, Optimizer, get_optimizer
+from nucleate.schedules import CONSTANT, Schedule, get_schedule
+from nucleate.training.rule import Rule
 
 
 def _optimizer(given: Any, info: ValidationInfo) -> Optimizer:
@@ -34,9 +38,19 @@ def _optimizer(given: Any, info: ValidationInfo) -> Optimizer:
     return optimizer
 
 
+def _schedule(given: Any, info: ValidationInfo) -> Schedule:
+    try:
+        return get_schedule(given, known=info.context != READING)
+    except SpecError as error:
+        raise ValueError(str(error).rstrip(".")) from None
+
+
 READING = "reading"
 """The context in which settings are validated that were kept, not given."""
 
+AnySchedule = Annotated[
+    InstanceOf[Schedule], BeforeValidator(_schedule), PlainSerializer(lambda schedule: schedule.name, return_type=str)
+]
 AnyOptimizer = Annotated[Optimizer, BeforeValidator(_optimizer), PlainSerializer(Optimizer.to_json)]
 
 
@@ -48,7 +62,14 @@ class Settings(BaseModel):
     optimizer : Optimizer, or its name
         One of `nucleate.optimizers.OPTIMIZERS` by name, a mapping of a name and parameters, or an `Optimizer`.
     steps : int
-        The most steps a run may take.
+        The most steps a run may take, for which schedules are made.
+    schedule : Schedule, its name, or a function
+        How the learning rate goes on from its peak: one of `nucleate.schedules.SCHEDULES` by name, or any optax
+        schedule whose largest value is 1, of which files keep the ``__name__``.
+    warmup : int
+        The steps in which the learning rate rises evenly to its peak, before the schedule.
+    clip : float or None
+        The largest norm of the gradient, over all parameters; None clips nothing.
     batch_size : int or None
         Rows a step; None takes all of them.
     evaluations : int
@@ -61,6 +82,9 @@ class Settings(BaseModel):
 
     optimizer: AnyOptimizer = GD
     steps: int = Field(default=5000, ge=1, le=2**31 - 2)
+    schedule: AnySchedule = CONSTANT
+    warmup: int = Field(default=0, ge=0)
+    clip: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     batch_size: int | None = Field(default=None, ge=1, lt=2**31)
     evaluations: int = Field(default=80, ge=4, le=100_000)
     early_stopping: bool = False
@@ -76,6 +100,30 @@ class Settings(BaseModel):
         ):
             raise ValueError("true and false are no values of it; give another")
         return given
+
+    @model_validator(mode="after")
+    def _schedule_that_fits(self) -> Self:
+        if self.warmup >= self.steps:
+            raise ValueError(
+                f"{name_parameter('warmup')} is {self.warmup} steps, and the run has {self.steps}; make it shorter, or "
+                "the run longer"
+            )
+        if self.schedule.make is not None:
+            try:
+                self.schedule.check(self.steps, self.warmup)
+            except SpecError as error:
+                raise ValueError(str(error)) from None
+        return self
+
+    def rule(self, *, decays: bool = False) -> Rule:
+        """How runs step.
+
+        Parameters
+        ----------
+        decays : bool
+            Whether they have a weight decay.
+        """
+        return Rule(self.optimizer, self.schedule, self.warmup, self.clip, self.steps, decays)
 
 
 def make_settings(**fields: Any) -> Settings:

@@ -31,10 +31,11 @@ SATURATED = 1e-6
 def plateau_loss(model: Any, problem: Problem) -> float | None:
     """The loss of the best constant output where the model may learn one; None where it cannot.
 
-    A network can by a bias beyond the first layer. Of a model of another kind it is not known, and it has learned
-    from the inputs only what no constant reaches; so its plateau is measured from the constant too.
+    A network can by a bias beyond the first layer, or an activation that is not zero at zero. Of a model of another
+    kind it is not known, and it has learned from the inputs only what no constant reaches; so its plateau is measured
+    from the constant too.
     """
-    if isinstance(model, Network) and not any(bias is not None for bias in model.biases[1:]):
+    if isinstance(model, Network) and not model.fits_constants:
         return None
     return problem.loss.constant_loss(problem.train.y)
 
@@ -111,7 +112,7 @@ def stands_still(layer: Layer, before: Sequence[Layer]) -> bool:
 
 def saturated_layer(layers: Sequence[Layer]) -> Layer | None:
     """The first layer whose units are all at a bound on all rows, be it the upper or the lower; None without."""
-    return next((layer for layer in layers if _is_flat(layer, np.abs(layer.leaving)).all()), None)
+    return next((layer for layer in layers if _is_flat(layer, np.abs(layer.leaving - layer.at_zero)).all()), None)
 
 
 def _is_off(layer: Layer) -> Bool[np.ndarray, " m"]:

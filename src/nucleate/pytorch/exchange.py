@@ -1,0 +1,326 @@
+"""Fully connected networks to PyTorch and back, every number as it is."""
+
+import operator
+import sys
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from nucleate._wording import count, first_line
+from nucleate.activations import Activation, get_activation
+from nucleate.errors import ArchitectureError, SpecError
+from nucleate.network import Network
+
+if TYPE_CHECKING:
+    import torch
+
+
+def import_torch() -> Any:
+    """PyTorch.
+
+    Raises
+    ------
+    SpecError
+        If it is not installed.
+    """
+    try:
+        import torch
+    except ImportError:
+        raise SpecError("PyTorch is not installed; install it by: pip install 'nucleate[torch]'.") from None
+    return torch
+
+
+def is_module(thing: object) -> bool:
+    """Whether this is a PyTorch module; PyTorch is not imported for the question.
+
+    Parameters
+    ----------
+    thing : object
+
+    Returns
+    -------
+    bool
+
+    Examples
+    --------
+    >>> is_module("no module")
+    False
+    """
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(thing, torch.nn.Module)
+
+
+def to_torch(network: Network) -> "torch.nn.Sequential":
+    """A network as an ordinary PyTorch module of the same parameters, bit for bit.
+
+    Parameters
+    ----------
+    network : Network
+        Of one of the package's own activations.
+
+    Returns
+    -------
+    torch.nn.Sequential
+        Of `torch.nn.Linear` and activation modules, of the network's dtype, from rows (n, d) to outputs (n, c).
+
+    Raises
+    ------
+    ArchitectureError
+        For an activation of one's own.
+    SpecError
+        If PyTorch is not installed.
+
+    Examples
+    --------
+    >>> from nucleate import InitScale
+    >>> network = Network.create(2, [3], 1, scale=InitScale("gain", 1.0))
+    >>> to_torch(network)  # doctest: +SKIP
+    Sequential(
+      (0): Linear(in_features=2, out_features=3, bias=False)
+      (1): Tanh()
+      (2): Linear(in_features=3, out_features=1, bias=False)
+    )
+    """
+    if not isinstance(network, Network):
+        raise ArchitectureError(f"{network!r:.60} is no nucleate.Network; give one.")
+    torch = import_torch()
+    modules: list[Any] = []
+    for layer, (weight, bias) in enumerate(zip(network.weights, network.biases, strict=True)):
+        if layer:
+            modules += _module_of(network.activation)
+        fan_out, fan_in = weight.shape
+        # Made without a draw, which would move PyTorch's random numbers on.
+        linear = torch.nn.Linear(fan_in, fan_out, bias=bias is not None, dtype=_dtype(network), device="meta")
+        linear = linear.to_empty(device="cpu")
+        with torch.no_grad():
+            linear.weight.copy_(torch.from_numpy(np.array(weight)))
+            if bias is not None:
+                linear.bias.copy_(torch.from_numpy(np.array(bias)))
+        modules.append(linear)
+    return torch.nn.Sequential(*modules)
+
+
+def from_torch(module: "torch.nn.Module") -> Network:
+    """The network that a PyTorch module computes, with the same parameters, bit for bit.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        A `torch.nn.Sequential` of linear layers and activations, or one that `torch.fx` shows to be the same.
+        Flattening, identities and dropout, which evaluation leaves out, may stand between them.
+
+    Returns
+    -------
+    Network
+        Of the module's dtype, float32 or float64.
+
+    Raises
+    ------
+    ArchitectureError
+        If it is anything else, with the layer that is.
+    SpecError
+        If PyTorch is not installed.
+
+    Examples
+    --------
+    >>> import torch  # doctest: +SKIP
+    >>> from_torch(torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.Tanh(), torch.nn.Linear(3, 1)))  # doctest: +SKIP
+    Network(2-3-1, tanh, biases in layers 1, 2, float32)
+    """
+    torch = import_torch()
+    if not isinstance(module, torch.nn.Module):
+        raise ArchitectureError(f"{module!r:.60} is no PyTorch module; give one.")
+    return read_network(module).network
+
+
+class Read(NamedTuple):
+    """The network that a module computes, and of each of its layers the module's parameters."""
+
+    network: Network
+    parameters: list[Any]
+
+
+def read_network(module: Any) -> Read:
+    """As `from_torch`, with the parameters."""
+    torch = import_torch()
+    linears: list[Any] = []
+    applied: list[tuple[str, str]] = []
+    pending: tuple[str, str] | None = None
+    for where, step in _steps(torch, module):
+        if isinstance(step, torch.nn.Linear):
+            if linears:
+                applied.append(pending or ("linear", where))
+            elif pending:
+                raise _no_network(pending[1], f"applies {pending[0]} before the first linear layer")
+            linears.append(step)
+            pending = None
+        elif step is not None:
+            if pending:
+                raise _no_network(where, f"follows the activation of {pending[1]} without a linear layer between")
+            pending = (step, where)
+    if pending:
+        raise _no_network(pending[1], f"applies {pending[0]} to the outputs; a loss is of the last linear layer's own")
+    if len(linears) < 2:
+        raise ArchitectureError(
+            f"This {type(module).__name__} has {count(len(linears), 'linear layer')}; a network needs at least two."
+        )
+    if len({id(layer.weight) for layer in linears}) < len(linears):
+        raise ArchitectureError("Two linear layers of this module share their weights; a network's layers do not.")
+    names = list(dict.fromkeys(name for name, _ in applied))
+    if len(names) > 1:
+        other = next(where for name, where in applied if name != names[0])
+        raise _no_network(other, f"brings {names[1]} beside {names[0]}; a network has one activation")
+    dtypes = {str(parameter.dtype).removeprefix("torch.") for layer in linears for parameter in layer.parameters()}
+    if not (len(dtypes) == 1 and dtypes <= {"float32", "float64"}):
+        raise ArchitectureError(
+            f"The module's parameters are {' and '.join(sorted(dtypes))}; convert it by .float() or .double() first."
+        )
+    if any(parameter.is_meta for layer in linears for parameter in layer.parameters()):
+        raise ArchitectureError("The module is on the meta device, so it has no numbers; give it some first.")
+    weights, biases = ([_numbers(getattr(layer, name)) for layer in linears] for name in ("weight", "bias"))
+    network = Network(tuple(weights), tuple(biases), get_activation(names[0]))
+    return Read(network, [parameter for layer in linears for parameter in layer.parameters()])
+
+
+def _numbers(parameter: Any) -> Any:
+    return None if parameter is None else parameter.detach().cpu().numpy().copy()
+
+
+def _steps(torch: Any, module: Any) -> Iterator[tuple[str, Any]]:
+    """What it does to its input in turn: a linear layer, the name of an activation, or None for nothing."""
+    ours = tuple(_applied(torch).values())
+
+    class Tracer(torch.fx.Tracer):  # type: ignore[misc]
+        def is_leaf_module(self, part: Any, name: str) -> bool:
+            return isinstance(part, ours) or bool(super().is_leaf_module(part, name))
+
+    try:
+        traced = torch.fx.GraphModule(module, Tracer().trace(module))
+    except Exception as error:
+        raise ArchitectureError(
+            f"torch.fx cannot trace this {type(module).__name__} ({first_line(error)}), so it is not known to be a "
+            "fully connected network; give a Sequential of Linear and activations."
+        ) from None
+    last = None
+    for node in traced.graph.nodes:
+        if node.op == "placeholder":
+            if last is not None:
+                if node.users:
+                    raise _no_network(str(node.target), "is a second input")
+                continue
+            last = node
+            continue
+        if node.op == "output":
+            if node.args != (last,):
+                raise _no_network("the output", "is not that of the last layer alone")
+            continue
+        where = (
+            str(node.target)
+            if node.op in ("call_module", "call_method")
+            else getattr(node.target, "__name__", str(node.target))
+        )
+        if len(node.users) > 1 or [one for one in node.all_input_nodes] != [last]:
+            raise _no_network(where, "does not take the output of the layer before it alone, one after another")
+        last = node
+        if node.op == "call_module":
+            part = traced.get_submodule(node.target)
+            yield f"{where} ({type(part).__name__})", _read_module(torch, where, part)
+        else:
+            yield where, _read_call(torch, where, node)
+
+
+def _read_module(torch: Any, where: str, part: Any) -> Any:
+    nn = torch.nn
+    if type(part) is nn.Linear or isinstance(part, nn.Identity | nn.Dropout):
+        return part if type(part) is nn.Linear else None
+    if isinstance(part, nn.Flatten) and (part.start_dim, part.end_dim) == (1, -1):
+        return None
+    for kind, name, is_ours in _modules(nn):
+        if type(part) is kind:
+            if not is_ours(part):
+                raise _no_network(where, f"is {part!r}, which is none of the package's activations")
+            return name
+    for name, kind in _applied(torch).items():
+        if type(part) is kind:
+            return name
+    raise _no_network(where, f"is a {type(part).__name__}, neither a linear layer nor a known activation")
+
+
+def _read_call(torch: Any, where: str, node: Any) -> Any:
+    """Functions and methods on the signal alone, without other arguments."""
+    functional = torch.nn.functional
+    calls: dict[Any, str | None] = {
+        torch.tanh: "tanh", functional.tanh: "tanh", "tanh": "tanh",
+        torch.relu: "relu", functional.relu: "relu", "relu": "relu",
+        functional.gelu: "gelu", functional.silu: "silu", functional.leaky_relu: "leaky_relu",
+    }  # fmt: skip
+    alone = len(node.args) == 1 and not any(node.kwargs.values())
+    if node.target in calls and alone:
+        return calls[node.target]
+    if node.target in (torch.flatten, "flatten") and node.args[1:] == (1,) and not node.kwargs:
+        return None
+    if node.target is functional.dropout:
+        return None
+    if node.target is operator.getitem or not alone:
+        raise _no_network(where, "is not a plain function of the layer before it")
+    raise _no_network(where, "is neither a linear layer nor a known activation")
+
+
+def _modules(nn: Any) -> list[tuple[Any, str, Callable[[Any], bool]]]:
+    """PyTorch's modules, the activation of each, and whether a module's settings make it this one."""
+
+    def always(part: Any) -> bool:
+        return True
+
+    return [
+        (nn.Tanh, "tanh", always),
+        (nn.ReLU, "relu", always),
+        (nn.LeakyReLU, "leaky_relu", lambda part: part.negative_slope == 0.01),
+        (nn.GELU, "gelu", lambda part: part.approximate == "none"),
+        (nn.SiLU, "silu", always),
+    ]
+
+
+def _module_of(activation: Activation) -> list[Any]:
+    torch = import_torch()
+    if activation.is_built_in:
+        if activation.name == "linear":
+            return []
+        for kind, name, _ in _modules(torch.nn):
+            if name == activation.name:
+                return [kind()]
+        if activation.name in _applied(torch):
+            return [_applied(torch)[activation.name]()]
+    raise ArchitectureError(
+        f"PyTorch has no activation {activation.name!r}; write it as a torch.nn.Module of your own, and copy the "
+        "weights."
+    )
+
+
+_APPLIED: dict[str, Any] = {}
+
+
+def _applied(torch: Any) -> dict[str, Any]:
+    """Modules for the package's activations that PyTorch does not have."""
+    functions = {
+        "xtanh": lambda z: z * torch.tanh(z),
+        "sigmoid_shifted": lambda z: 0.5 * torch.tanh(0.5 * z),
+        "softplus_shifted": lambda z: torch.relu(z) + torch.log1p(0.5 * torch.expm1(-z.abs())),
+    }
+    if not _APPLIED:
+        for name, function in functions.items():
+            forward = lambda self, z, function=function: function(z)  # noqa: E731
+            _APPLIED[name] = type(name, (torch.nn.Module,), {"forward": forward, "__module__": __name__})
+    return _APPLIED
+
+
+def _dtype(network: Network) -> Any:
+    return getattr(import_torch(), network.dtype)
+
+
+def _no_network(where: str, why: str) -> ArchitectureError:
+    return ArchitectureError(
+        f"The module is not a fully connected network with one activation: {where} {why}. Give a Sequential of Linear "
+        "and activations."
+    )

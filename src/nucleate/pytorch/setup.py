@@ -1,0 +1,243 @@
+"""What a PyTorch training loop is set up with, as a forecast takes it: the optimizer's settings, data and loss."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array, Float
+
+from nucleate._wording import count, first_line, shown
+from nucleate.errors import SpecError
+from nucleate.network import Network
+from nucleate.optimizers import Optimizer, get_optimizer
+from nucleate.problems import CROSS_ENTROPY, SQUARED, Column, Loss, Preprocessing, Problem, Split
+from nucleate.pytorch.exchange import import_torch, read_network
+
+_AT_ONCE = 4096
+"""Rows taken from a data set in one batch."""
+
+
+@dataclass(frozen=True)
+class Setup:
+    """A training run of PyTorch, in the package's own terms.
+
+    Parameters
+    ----------
+    network : Network
+        The module's parameters as they are.
+    problem : Problem
+        All rows of the data are training rows, as they are.
+    optimizer : Optimizer
+        It makes the steps that PyTorch's makes.
+    learning_rate : float
+    weight_decay : float or None
+        None where none was read.
+    factor : float
+        PyTorch's loss is so many times the problem's.
+    """
+
+    network: Network
+    problem: Problem
+    optimizer: Optimizer
+    learning_rate: float
+    weight_decay: float | None
+    factor: float
+
+
+def read_setup(module: Any, data: Any, optimizer: Any, learning_rate: float, loss: Any = None) -> Setup:
+    """The training run that a PyTorch loop over these would be.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        A fully connected network, as of `nucleate.from_torch`.
+    data : Problem, pair of arrays or tensors, torch.utils.data.Dataset or DataLoader
+        Inputs (n, d) and targets: (n,) or (n, c) numbers, or (n,) class numbers for cross-entropy.
+    optimizer : torch.optim.Optimizer, Optimizer or str
+        SGD, Adam or AdamW over all the module's parameters, whose settings are read off; or one of this package.
+    learning_rate : float
+        For an optimizer of this package.
+    loss : torch loss or Loss, optional
+        MSELoss, CrossEntropyLoss or BCEWithLogitsLoss, or a loss of this package; by default that of the problem, or
+        squared errors, halved.
+
+    Returns
+    -------
+    Setup
+
+    Raises
+    ------
+    ArchitectureError
+        If the module is no fully connected network.
+    SpecError
+        For anything that is not known to be stepped or judged so, with what it is.
+    """
+    torch = import_torch()
+    read = read_network(module)
+    frozen = [name for name, parameter in module.named_parameters() if not parameter.requires_grad]
+    if frozen:
+        raise SpecError(f"The parameter {frozen[0]} is frozen, and forecasts are of networks that train whole.")
+    dropping = [part for part in module.modules() if isinstance(part, torch.nn.Dropout) and part.p > 0]
+    if dropping:
+        raise SpecError(f"The module has {dropping[0]!r}, and forecasts are of training without dropout; take it out.")
+    own, factor = _loss(torch, loss, read.network.widths[-1])
+    problem = data if isinstance(data, Problem) else _problem(torch, data, own, read.network.widths[-1])
+    if isinstance(data, Problem) and loss is None:
+        own, factor = data.loss, 1.0
+    if problem.loss != own:
+        raise SpecError(f"The problem's loss is {problem.loss.name}, but the loss given is {own.name}; leave it out.")
+    if isinstance(optimizer, Optimizer | str):
+        if factor != 1:
+            raise SpecError(
+                f"A loss of PyTorch's goes with an optimizer of PyTorch's; give one, or leave the loss out, which is "
+                f"{own.name} then."
+            )
+        return Setup(read.network, problem, get_optimizer(optimizer), learning_rate, None, factor)
+    return Setup(read.network, problem, *_optimizer(torch, optimizer, read.parameters, factor), factor)
+
+
+def _optimizer(
+    torch: Any, optimizer: Any, parameters: list[Any], factor: float
+) -> tuple[Optimizer, float, float | None]:
+    """The same steps, rate and weight decay for a gradient that is PyTorch's divided by ``factor``."""
+    if not isinstance(optimizer, torch.optim.Optimizer):
+        raise SpecError(
+            f"The optimizer is {shown(optimizer)}; give the PyTorch optimizer that will train the module, such as "
+            "torch.optim.SGD(module.parameters(), lr=0.05)."
+        )
+    name, groups = type(optimizer).__name__, optimizer.param_groups
+    settings = [{key: value for key, value in group.items() if key not in _NO_SETTING} for group in groups]
+    if any(one != settings[0] for one in settings):
+        raise SpecError(
+            f"The groups of parameters of this {name} have settings of their own; forecasts are of one rate for all."
+        )
+    held = {id(parameter) for group in groups for parameter in group["params"]}
+    missing = sum(id(parameter) not in held for parameter in parameters)
+    if missing:
+        raise SpecError(f"This {name} does not train {count(missing, 'parameter')} of the module; give it all of them.")
+    if any(optimizer.state.values()):
+        raise SpecError(
+            f"This {name} has taken steps already, and forecasts begin with its first; make a new one, or forecast "
+            "before training."
+        )
+    given = dict(settings[0])
+    rate = float(given["lr"])
+    if not 0 < rate < math.inf:
+        raise SpecError(f"The learning rate of this {name} is {rate!r}; it must be a positive number.")
+    decay, known = float(given.get("weight_decay", 0.0)), not given.get("maximize")
+    if known and type(optimizer) is torch.optim.SGD and not given["dampening"]:
+        momentum, nesterov = float(given["momentum"]), float(given["nesterov"])
+        made = Optimizer("torch.optim.SGD", _sgd, momentum=momentum, nesterov=nesterov, factor=factor)
+        return made, rate, decay / factor or None
+    if known and type(optimizer) in (torch.optim.Adam, torch.optim.AdamW) and not given["amsgrad"]:
+        (b1, b2), eps = given["betas"], float(given["eps"])
+        decoupled = bool(given.get("decoupled_weight_decay", type(optimizer) is torch.optim.AdamW))
+        numbers: dict[str, Any] = {"b1": float(b1), "b2": float(b2), "eps": eps / factor}
+        made = Optimizer(f"torch.optim.{name}", optax.adam, decoupled=decoupled, **numbers)
+        return made, rate, (decay if decoupled else decay / factor) or None
+    raise SpecError(
+        f"No forecast is made under {type(optimizer).__name__} as it is set; of PyTorch's optimizers SGD without "
+        "dampening, Adam and AdamW without amsgrad, each minimizing, are known."
+    )
+
+
+_NO_SETTING = ("params", "foreach", "fused", "capturable", "differentiable", "initial_lr", "param_names")
+"""Of a group of parameters what does not change its steps."""
+
+
+def _sgd(
+    learning_rate: float | Float[Array, ""], momentum: float, nesterov: float, factor: float
+) -> optax.GradientTransformation:
+    return optax.chain(
+        optax.scale(factor), optax.sgd(learning_rate, momentum=momentum or None, nesterov=bool(nesterov))
+    )
+
+
+def _loss(torch: Any, given: Any, outputs: int) -> tuple[Loss, float]:
+    """The loss, and how many times that PyTorch's is."""
+    if given is None or isinstance(given, Loss):
+        return given or SQUARED, 1.0
+    nn, functional = torch.nn, torch.nn.functional
+    kinds = {functional.mse_loss: nn.MSELoss(), functional.cross_entropy: nn.CrossEntropyLoss()}
+    kinds |= {functional.binary_cross_entropy_with_logits: nn.BCEWithLogitsLoss()}
+    one = kinds.get(given, given) if callable(given) and not isinstance(given, nn.Module) else given
+    if getattr(one, "reduction", "mean") == "mean":
+        if type(one) is nn.MSELoss:
+            return SQUARED, 2 / outputs
+        if type(one) is nn.CrossEntropyLoss and one.weight is None and not one.label_smoothing:
+            return CROSS_ENTROPY, 1.0
+        if type(one) is nn.BCEWithLogitsLoss and one.weight is None and one.pos_weight is None:
+            return BINARY, 1 / outputs
+    raise SpecError(
+        f"No forecast is made under the loss {shown(given)}; known are torch.nn.MSELoss, CrossEntropyLoss and "
+        "BCEWithLogitsLoss, each the mean over rows, without weights, and any nucleate.Loss."
+    )
+
+
+def _logistic(outputs: Float[Array, "n c"], y: Float[Array, "n c"]) -> Float[Array, " n"]:
+    return jnp.sum(jnp.logaddexp(0.0, outputs) - y * outputs, axis=1)
+
+
+BINARY = Loss("binary_cross_entropy", _logistic)
+"""``-log`` of the probability of the true answers, each by a logistic function of its own."""
+
+
+def _problem(torch: Any, data: Any, loss: Loss, outputs: int) -> Problem:
+    x, y = _rows(torch, data)
+    if x.ndim > 2:
+        x = x.reshape(len(x), -1)
+    if y.ndim == 1 and loss == CROSS_ENTROPY:
+        if not (np.equal(np.mod(y, 1), 0).all() and y.min() >= 0 and y.max() < outputs):
+            raise SpecError(
+                f"The classes are {y.min():g} to {y.max():g}; with {outputs} outputs they are 0 to {outputs - 1}."
+            )
+        y = np.eye(outputs)[y.astype(int)]
+    y = y[:, None] if y.ndim == 1 else y
+    if x.ndim != 2 or y.ndim != 2 or len(x) != len(y) or not len(x):
+        raise SpecError(
+            f"The inputs have shape {x.shape} and the targets {y.shape}; give (n, d) and (n,) or (n, c), a row each."
+        )
+    for what, array in (("inputs", x), ("targets", y)):
+        if not np.isfinite(array).all():
+            raise SpecError(f"{count(int((~np.isfinite(array)).sum()), 'value')} of the {what} are NaN or infinite.")
+    part = Split(x, y)
+    columns = tuple(Column(name=f"y{place}", kind="numeric") for place in range(y.shape[1]))
+    return Problem("PyTorch data", loss, part, part, part, Preprocessing(inputs=(), targets=columns), data_hash="")
+
+
+def _rows(torch: Any, data: Any) -> tuple[Float[np.ndarray, "n ..."], Float[np.ndarray, "n ..."]]:
+    if isinstance(data, torch.utils.data.DataLoader | torch.utils.data.Dataset):
+        data = _read_through(torch, data)
+    if not isinstance(data, tuple | list) or len(data) != 2:
+        raise SpecError(
+            f"The data are {shown(data)}; give a pair of inputs and targets, a Dataset or DataLoader of such pairs, or "
+            "a nucleate.Problem."
+        )
+    try:
+        x, y = (np.asarray(part.detach().cpu() if torch.is_tensor(part) else part, np.float64) for part in data)
+    except Exception as error:
+        raise SpecError(f"The data are no numbers ({first_line(error)}); give tensors or arrays.") from None
+    return x, y
+
+
+def _read_through(torch: Any, data: Any) -> tuple[Any, Any]:
+    """All rows in their order, without moving PyTorch's random numbers on."""
+    dataset, options = data, {}
+    if isinstance(data, torch.utils.data.DataLoader):
+        dataset, options = data.dataset, {"collate_fn": data.collate_fn}
+        rows = len(dataset)
+        if data.batch_size is None or data.batch_size < rows:
+            raise SpecError(
+                f"The DataLoader gives batches of {data.batch_size} of {rows} rows, and forecasts are of full batches; "
+                f"make it with batch_size={rows}, or give its dataset to forecast training on all rows at once."
+            )
+    if not hasattr(dataset, "__len__"):
+        raise SpecError("The data set has no length, so it cannot be read whole; give one whose rows can be counted.")
+    loader = torch.utils.data.DataLoader(dataset, batch_size=_AT_ONCE, generator=torch.Generator(), **options)
+    batches = list(loader)
+    if not batches or any(not isinstance(batch, tuple | list) or len(batch) != 2 for batch in batches):
+        raise SpecError("The data set does not give pairs of inputs and targets; give one that does.")
+    return tuple(torch.cat(list(parts)) for parts in zip(*batches, strict=True))

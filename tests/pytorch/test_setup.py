@@ -1,0 +1,152 @@
+"""PyTorch's own training does what the forecast of the module says."""
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+from torch import nn  # noqa: E402
+
+from nucleate import Problem, SpecError, forecast, from_torch  # noqa: E402
+
+RNG = np.random.default_rng(0)
+X = torch.tensor(RNG.standard_normal((60, 4)), dtype=torch.float32)
+Y = (X @ torch.tensor([[1.0], [-0.5], [0.3], [0.0]])).tanh()
+LABELS = (Y[:, 0] > 0).long()
+
+
+def started(outputs=1, epsilon=0.02):
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Linear(4, 20), nn.Tanh(), nn.Linear(20, 20), nn.Tanh(), nn.Linear(20, outputs))
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.normal_(0, epsilon) if parameter.ndim == 2 else parameter.zero_()
+    return module
+
+
+def step_of_drop(module, optimizer, loss, y, share=0.1):
+    first = None
+    for step in range(3000):
+        optimizer.zero_grad()
+        value = loss(module(X), y)
+        first = first or value.item()
+        if value.item() < (1 - share) * first:
+            return step
+        value.backward()
+        optimizer.step()
+    return None
+
+
+OPTIMIZERS = {
+    "SGD": lambda parameters: torch.optim.SGD(parameters, lr=0.1),
+    "momentum": lambda parameters: torch.optim.SGD(parameters, lr=0.02, momentum=0.9),
+    "Nesterov": lambda parameters: torch.optim.SGD(parameters, lr=0.02, momentum=0.9, nesterov=True),
+    "Adam": lambda parameters: torch.optim.Adam(parameters, lr=2e-4, betas=(0.8, 0.99)),
+}
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_training_leaves_its_plateau_when_the_forecast_says(name):
+    module = started()
+    optimizer = OPTIMIZERS[name](module.parameters())
+    expected = forecast(module, (X, Y), optimizer, loss=nn.MSELoss())
+    measured = step_of_drop(module, optimizer, nn.MSELoss(), Y)
+    assert expected.in_regime
+    assert expected.drop_steps[0.1].lower <= measured <= expected.drop_steps[0.1].upper
+
+
+LOSSES = {
+    "MSELoss": (1, Y, nn.MSELoss(), nn.MSELoss()),
+    "mse_loss": (2, torch.cat([Y, -Y], 1), nn.functional.mse_loss, nn.MSELoss()),
+    "CrossEntropyLoss": (2, LABELS, nn.CrossEntropyLoss(), nn.CrossEntropyLoss()),
+    "BCEWithLogitsLoss": (1, LABELS[:, None].float(), nn.BCEWithLogitsLoss(), nn.BCEWithLogitsLoss()),
+}
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_losses_are_in_pytorch_s_own_terms(name):
+    outputs, y, loss, own = LOSSES[name]
+    module = started(outputs)
+    optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
+    expected = forecast(module, torch.utils.data.TensorDataset(X, y), optimizer, loss=loss)
+    assert expected.loss[0] == pytest.approx(own(module(X), y).item(), rel=1e-4)
+    measured = step_of_drop(module, optimizer, own, y)
+    assert expected.drop_steps[0.1].lower <= measured <= expected.drop_steps[0.1].upper
+
+
+def test_a_data_loader_of_all_rows_is_read_without_moving_random_numbers():
+    module, state = started(), torch.get_rng_state()
+    optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
+    rows = torch.utils.data.TensorDataset(X, Y)
+    loader = torch.utils.data.DataLoader(rows, batch_size=len(rows), shuffle=True)
+    state = torch.get_rng_state()
+    one, other = (forecast(module, data, optimizer, loss=nn.MSELoss()) for data in (loader, (X.numpy(), Y.numpy())))
+    assert one.drop_steps == other.drop_steps
+    assert torch.equal(state, torch.get_rng_state())
+
+
+def test_a_module_s_forecast_is_that_of_its_network():
+    problem = Problem.from_arrays(X.numpy(), Y.numpy()[:, 0])
+    module = started()
+    one, other = (forecast(given, problem, "adam", 1e-3) for given in (module, from_torch(module)))
+    assert one.drop_steps == other.drop_steps
+
+
+def frozen():
+    module = started()
+    module[0].weight.requires_grad_(False)
+    return module
+
+
+def stepped(module):
+    optimizer = torch.optim.Adam(module.parameters())
+    module(X).sum().backward()
+    optimizer.step()
+    return optimizer
+
+
+def sgd(module, **settings):
+    return torch.optim.SGD(module.parameters(), **({"lr": 0.1} | settings))
+
+
+dropping = nn.Sequential(nn.Linear(4, 5), nn.ReLU(), nn.Dropout(0.5), nn.Linear(5, 1))
+batches = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(X, Y), batch_size=7)
+REFUSED = {
+    "a frozen parameter": (frozen(), (X, Y), sgd, nn.MSELoss(), "0.weight is frozen"),
+    "dropout": (dropping, (X, Y), sgd, nn.MSELoss(), r"Dropout\(p=0.5"),
+    "parameters left out": (
+        started(), (X, Y), lambda module: torch.optim.SGD(module[0].parameters(), lr=0.1), nn.MSELoss(),
+        "does not train 4 parameters",
+    ),
+    "groups": (
+        started(), (X, Y),
+        lambda module: torch.optim.SGD(
+            [{"params": module[0].parameters(), "lr": 1.0}, {"params": module[2:].parameters()}], lr=0.1
+        ),
+        nn.MSELoss(), "settings of their own",
+    ),
+    "steps taken": (started(), (X, Y), stepped, nn.MSELoss(), "taken steps already"),
+    "another optimizer": (
+        started(), (X, Y), lambda module: torch.optim.Rprop(module.parameters()), nn.MSELoss(), "under Rprop"
+    ),
+    "amsgrad": (
+        started(), (X, Y), lambda module: torch.optim.Adam(module.parameters(), amsgrad=True), nn.MSELoss(), "amsgrad"
+    ),
+    "maximizing": (started(), (X, Y), lambda module: sgd(module, maximize=True), nn.MSELoss(), "minimizing"),
+    "a loss by sums": (started(), (X, Y), sgd, nn.MSELoss(reduction="sum"), "mean over rows"),
+    "another loss": (started(), (X, Y), sgd, nn.L1Loss(), "under the loss"),
+    "one of PyTorch's two": (started(), (X, Y), lambda module: "adam", nn.MSELoss(), "goes with an optimizer"),
+    "no optimizer": (started(), (X, Y), lambda module: 3, nn.MSELoss(), "The optimizer is 3"),
+    "other rows": (started(), (X, Y[:5]), sgd, nn.MSELoss(), "a row each"),
+    "no number": (started(), (X, Y * float("nan")), sgd, nn.MSELoss(), "60 values of the targets are NaN"),
+    "no data": (started(), "data", sgd, nn.MSELoss(), "The data are 'data'"),
+    "mini-batches": (started(), batches, sgd, nn.MSELoss(), "batches of 7 of 60 rows"),
+    "classes beyond the outputs": (started(2), (X, LABELS + 1), sgd, nn.CrossEntropyLoss(), "are 1 to 2"),
+    "other columns": (started(), (X[:, :3], Y), sgd, nn.MSELoss(), "from 4 inputs"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_what_is_not_known_to_train_so_is_refused(what):
+    module, data, optimizer, loss, says = REFUSED[what]
+    with pytest.raises(SpecError, match=says):
+        forecast(module, data, optimizer(module), loss=loss)

@@ -1,0 +1,132 @@
+"""A module is started small by one factor a layer, and everything that it did is said."""
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+from torch import nn  # noqa: E402
+
+from nucleate import ArchitectureError, InitScale, from_torch, init_  # noqa: E402
+
+
+def rms(parameter):
+    return float(parameter.detach().double().pow(2).mean().sqrt())
+
+
+def mixed():
+    torch.manual_seed(0)
+    return nn.ModuleDict(
+        {
+            "convolutions": nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ConvTranspose2d(8, 4, 2, groups=2)),
+            "recurrent": nn.LSTM(4, 5, proj_size=3),
+            "attention": nn.MultiheadAttention(8, 2),
+            "tokens": nn.Embedding(10, 4),
+            "linear": nn.Linear(6, 2),
+        }
+    )
+
+
+# What a unit reads, by hand: channels by the kernel's area; groups read their own channels alone.
+FANS = {
+    "convolutions.0.weight": (27, 8),
+    "convolutions.2.weight": (16, 4),
+    "recurrent.weight_ih_l0": (4, 5),
+    "recurrent.weight_hh_l0": (3, 5),
+    "recurrent.weight_hr_l0": (5, 5),
+    "attention.in_proj_weight": (8, 8),
+    "attention.out_proj.weight": (8, 8),
+    "linear.weight": (6, 2),
+}
+
+
+@pytest.mark.parametrize(
+    "scale", [InitScale("gain", 0.1), InitScale("epsilon", 1e-3), InitScale("gamma", 2.0)], ids=str
+)
+def test_every_layer_has_the_convention_s_standard_deviation(scale):
+    module = mixed()
+    table = init_(module, scale, quiet=True)
+    for name, (fan_in, fan_out) in FANS.items():
+        expected = scale.std(fan_in, fan_out, output_layer=name == "linear.weight")
+        assert rms(module.get_parameter(name)) == pytest.approx(expected, rel=1e-6)
+    said = {row["layer"]: row for row in table.iter_rows(named=True)}
+    assert {name: (row["fan_in"], row["fan_out"]) for name, row in said.items() if row["fan_in"]} == FANS
+    assert said["tokens.weight"]["what"].startswith("left as it is")
+
+
+def test_the_draw_stays_and_biases_go_along():
+    module = nn.Sequential(nn.Linear(10, 20), nn.LayerNorm(20), nn.Linear(20, 1))
+    before = {name: parameter.detach().clone() for name, parameter in module.named_parameters()}
+    state = torch.get_rng_state()
+    init_(module, InitScale("gain", 0.01), quiet=True)
+    assert torch.equal(state, torch.get_rng_state())
+    for layer in ("0", "2"):
+        factors = {
+            round((module.get_parameter(f"{layer}.{part}").detach() / before[f"{layer}.{part}"]).mean().item(), 6)
+            for part in ("weight", "bias")
+        }
+        assert len(factors) == 1
+    assert torch.equal(module[1].weight, before["1.weight"])
+
+
+def test_every_parameter_is_in_the_table_once_and_it_is_printed(capsys):
+    module = mixed()
+    table = init_(module, InitScale("gain", 0.1))
+    said = set(table["layer"]) | {
+        name for name, _ in module.named_parameters() if "bias" in name and not name.startswith("convolutions.1")
+    }
+    assert said == {name for name, _ in module.named_parameters()}
+    assert len(table["layer"].unique()) == len(table)
+    printed = capsys.readouterr().out
+    assert all(name in printed for name in table["layer"])
+
+
+def test_tied_weights_are_rescaled_once():
+    module = nn.ModuleList([nn.Linear(4, 4, bias=False), nn.Linear(4, 4, bias=False)])
+    module[1].weight = module[0].weight
+    init_(module, InitScale("epsilon", 0.5), quiet=True)
+    assert rms(module[0].weight) == pytest.approx(0.5)
+
+
+def test_scales_of_1e_200_are_reached_in_double():
+    module = nn.Sequential(nn.Linear(4, 5), nn.Tanh(), nn.Linear(5, 1)).double()
+    init_(module, InitScale("epsilon", 1e-200), quiet=True)
+    sizes = np.abs(from_torch(module).weights[0])
+    assert 1e-202 < sizes.max() < 1e-198
+
+
+def zeroed():
+    module = nn.Sequential(nn.Linear(4, 5), nn.Tanh(), nn.Linear(5, 1))
+    nn.init.zeros_(module[2].weight)
+    return module
+
+
+def spoiled():
+    module = nn.Linear(3, 2)
+    with torch.no_grad():
+        module.weight[0, 0] = float("nan")
+    return module
+
+
+REFUSED = {
+    "zero weights": (zeroed(), InitScale("gain", 0.1), r"All weights of 2\.weight are zero"),
+    "NaN": (spoiled(), InitScale("gain", 0.1), "NaN or infinite"),
+    "no weights": (nn.LayerNorm(3), InitScale("gain", 0.1), "has no linear"),
+    "no numbers": (nn.Linear(3, 2, device="meta"), InitScale("gain", 0.1), "meta device"),
+    "underflow": (nn.Linear(3, 2), InitScale("epsilon", 1e-60), "float32 cannot hold"),
+    "too few scales": (zeroed(), [InitScale("gain", 0.1)], "2 matrices of weights"),
+    "no scale": (nn.Linear(3, 2), 0.1, "give one InitScale"),
+    "no module": ("module", InitScale("gain", 0.1), "no PyTorch module"),
+}
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_what_cannot_be_rescaled_is_refused_and_left_as_it_was(what):
+    module, scale, says = REFUSED[what]
+    before = [parameter.detach().clone() for parameter in module.parameters()] if isinstance(module, nn.Module) else []
+    with pytest.raises(ArchitectureError, match=says):
+        init_(module, scale, quiet=True)
+    if before and not before[0].is_meta:
+        assert all(
+            torch.equal(one.nan_to_num(), other.nan_to_num())
+            for one, other in zip(before, module.parameters(), strict=True)
+        )
