@@ -46,5 +46,5 @@ print(reduction)
 print(reduction.export(problem, out / "small.onnx"))
 
 # Kept in the study, it is on the page too.
-nucleate.save_reduction(replace(reduction, run=condensed), study.path / "reduction")
+nucleate.save_reduction(replace(reduction, run=condensed), study.path / "reduction", study.identity)
 print(nucleate.report(study, out=out / "report.html"))

@@ -1,3 +1,13 @@
+import os
+
+# Most of what tests take is compiling, which so takes a fifth of the time. At these sizes the programs run as fast. It
+# is said before JAX starts, and for the processes that tests start too. It changes the last digits of what is computed.
+os.environ.setdefault(
+    "XLA_FLAGS",
+    "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true "
+    "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1",
+)
+
 import polars as pl
 import pytest
 from hypothesis import settings
@@ -10,6 +20,12 @@ from nucleate.reduction import BeforeAfter, Certificate, Reduction, groups
 # One profile everywhere: no deadline (a slow machine must not fail a test), the same examples at every run.
 settings.register_profile("nucleate", deadline=None, derandomize=True, max_examples=40)
 settings.load_profile("nucleate")
+
+
+def pytest_collection_modifyitems(items):
+    """The long files first: a worker that takes one up last keeps the others waiting."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
 
 EVIL = "<script>alert('x')</script>"
 GRID = {"gains": [1.0, 0.1, 0.01], "lrs": [0.1, 0.05], "seeds": 2, "hidden": [12, 9], "steps": 60, "evaluations": 10}

@@ -1,8 +1,10 @@
 """The examples run as a reader runs them, use only what is public, and find what they say."""
 
+import io
 import re
-import subprocess
+import runpy
 import sys
+from contextlib import chdir, redirect_stdout
 from pathlib import Path
 
 import onnxruntime
@@ -15,9 +17,10 @@ EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.py"))
 
 def run(name, folder):
     script = next(path for path in EXAMPLES if path.stem == name)
-    done = subprocess.run([sys.executable, script], cwd=folder, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    with chdir(folder), redirect_stdout(io.StringIO()) as printed, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", [str(script)])
+        runpy.run_path(str(script), run_name="__main__")
+    return printed.getvalue()
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)

@@ -43,6 +43,7 @@ def test_an_unknown_name_is_an_attribute_error():
         nucleate.condense  # noqa: B018
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("first", ["import nucleate", "from nucleate.studies import Study; import nucleate"])
 def test_sweep_is_a_function_in_whatever_order_it_is_imported(first):
     code = f"{first}; assert callable(nucleate.sweep) and nucleate.Study"
@@ -64,6 +65,7 @@ def test_every_statement_of_theory_says_whose_it_is(name):
     assert "arXiv" in doc or re.search(r"\bhere\b", doc)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("work", "without"),
     [

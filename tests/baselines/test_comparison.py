@@ -8,6 +8,8 @@ from nucleate.baselines import Entrant, compare_entrants, judge
 from nucleate.baselines.comparison import GROUPS
 from nucleate.problems import ACCURACY, RMSE, Metric
 
+pytestmark = pytest.mark.slow
+
 MAE = Metric("mae", lambda predicted, true: float(np.mean(np.abs(predicted - true))))
 
 

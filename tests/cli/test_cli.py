@@ -1,4 +1,4 @@
-"""The command as its users meet it: a real process, what it prints where, and its exit codes."""
+"""The command as its users meet it: what it prints where, and its exit codes; where that counts, as a real process."""
 
 import json
 import subprocess
@@ -11,20 +11,25 @@ from nucleate.cli.flags import SWEEP_FLAGS, TRAIN_FLAGS
 from nucleate.init_scale import CONVENTIONS
 from nucleate.studies import StudySpec
 
-from .asking import refusal
+from .asking import ask, refusal
 
 pytestmark = pytest.mark.slow
 
 SMALL = ["--hidden", "8,8", "--steps", "30", "--evaluations", "5"]
 
 
-def nucleate(*arguments, cwd=None):
+def nucleate(*arguments, cwd="."):
+    """A command in this process, as `subprocess.run` would answer."""
+    return subprocess.CompletedProcess(arguments, *ask(*arguments, cwd=cwd))
+
+
+def process(*arguments, cwd=None):
     command = [sys.executable, "-m", "nucleate.cli", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, cwd=cwd, check=False)
 
 
 def test_a_process_that_refuses_ends_with_one_line_and_exit_code_2():
-    result = nucleate("sweep", "absent.csv")
+    result = process("sweep", "absent.csv")
     assert (result.returncode, result.stdout) == (2, "")
     assert result.stderr == "nucleate: There is no file absent.csv; check the path.\n"
 

@@ -10,6 +10,8 @@ from nucleate.cli import main
 from nucleate.cli.after_commands import PICTURES
 from nucleate.reduction import reduce_study
 
+pytestmark = pytest.mark.slow
+
 STARTS = {"pdf": b"%PDF", "png": b"\x89PNG", "svg": b"<?xml"}
 
 

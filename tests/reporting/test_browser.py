@@ -24,9 +24,12 @@ FLAGS = (
 PHONE = {"width": 375, "height": 812, "deviceScaleFactor": 1, "mobile": True}
 DESK = {"width": 1280, "height": 900, "deviceScaleFactor": 1, "mobile": False}
 
-pytestmark = pytest.mark.skipif(
-    not (BROWSER and DRIVER), reason="there is no browser; on Debian: apt-get install chromium chromium-driver"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        not (BROWSER and DRIVER), reason="there is no browser; on Debian: apt-get install chromium chromium-driver"
+    ),
+]
 
 
 @pytest.fixture(scope="module")

@@ -14,6 +14,8 @@ from nucleate.problems import Preprocessing, Problem, load_problem
 from nucleate.studies import Study, keep, make_spec, summarize, tables
 from tests.reporting.planted import gated
 
+pytestmark = pytest.mark.slow
+
 GRID = {"gains": [1.0, 0.1], "lrs": [0.05, 1e3], "seeds": 2, "hidden": [8, 6], "steps": 40, "evaluations": 6}
 TWO_CHUNKS = {"epsilons": [1e-4, 0.5], "seeds": 16, "hidden": [4], "steps": 10, "evaluations": 4}
 

@@ -13,7 +13,7 @@ from nucleate.studies import Study
 
 pytestmark = pytest.mark.slow
 
-GRID = {"gains": [0.5], "seeds": 17, "hidden": [3], "steps": 10, "evaluations": 4, "progress": False}
+GRID = {"gains": [0.5], "seeds": 17, "hidden": [4], "steps": 10, "evaluations": 4, "progress": False}
 GOES_ON = r"What is finished is kept, and the same call goes on from there\.$"
 
 

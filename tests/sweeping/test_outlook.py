@@ -26,16 +26,21 @@ def xor(rows=20):
     return Problem.from_arrays(x, (x[:, 0] != x[:, 1]).astype(float), name="xor")
 
 
-def test_a_plateau_is_forecast_to_end_when_it_does(tmp_path):
-    (outlook,) = outlooks(stuck_study(tmp_path, "diabetes", gains=[0.02]))
-    assert (outlook.verdict, outlook.runs, outlook.steps) == ("ends", 1, 300)
-    longer = nucleate.sweep("diabetes", gains=[0.02], out=tmp_path / "longer", **(GRID | {"steps": 2 * outlook.end}))
-    assert longer.results["drop_30_percent"][0] == pytest.approx(outlook.end, rel=0.1)
+@pytest.fixture(scope="module")
+def stuck(tmp_path_factory):
+    """The outlook of diabetes at a gain of 0.02."""
+    (outlook,) = outlooks(stuck_study(tmp_path_factory.mktemp("stuck"), "diabetes", gains=[0.02]))
+    return outlook
 
 
-def test_settings_that_are_forecast_to_help_do(tmp_path):
-    (outlook,) = outlooks(stuck_study(tmp_path, "diabetes", gains=[0.02]))
-    remedies = {remedy.setting: remedy for remedy in outlook.remedies}
+def test_a_plateau_is_forecast_to_end_when_it_does(stuck, tmp_path):
+    assert (stuck.verdict, stuck.runs, stuck.steps) == ("ends", 1, 300)
+    longer = nucleate.sweep("diabetes", gains=[0.02], out=tmp_path / "longer", **(GRID | {"steps": 2 * stuck.end}))
+    assert longer.results["drop_30_percent"][0] == pytest.approx(stuck.end, rel=0.1)
+
+
+def test_settings_that_are_forecast_to_help_do(stuck, tmp_path):
+    remedies = {remedy.setting: remedy for remedy in stuck.remedies}
     assert set(remedies) == {"gain", "lr"}
     for number, changed in enumerate(({"gains": [remedies["gain"].value]}, {"lrs": [remedies["lr"].value]})):
         end = list(remedies.values())[number].end
@@ -44,17 +49,22 @@ def test_settings_that_are_forecast_to_help_do(tmp_path):
         assert study.results["drop_30_percent"][0] == pytest.approx(end, rel=0.15)
 
 
-def test_what_nothing_linear_explains_never_ends_and_no_rate_is_named(tmp_path):
-    (outlook,) = outlooks(stuck_study(tmp_path, xor(), gains=[0.05], steps=1000))
-    assert outlook.verdict == "never"
-    assert outlook.end is None
-    assert outlook.linear_share < 0.01
-    assert "lr" not in {remedy.setting for remedy in outlook.remedies}
+@pytest.fixture(scope="module")
+def stuck_xor(tmp_path_factory):
+    """The outlook of XOR."""
+    (outlook,) = outlooks(stuck_study(tmp_path_factory.mktemp("xor"), xor(), gains=[0.1], steps=1000))
+    return outlook
 
 
-def test_a_relu_that_is_named_learns_it(tmp_path):
-    (outlook,) = outlooks(stuck_study(tmp_path, xor(), gains=[0.1], steps=1000))
-    (relu,) = (remedy for remedy in outlook.remedies if remedy.value == "relu")
+def test_what_nothing_linear_explains_never_ends_and_no_rate_is_named(stuck_xor):
+    assert stuck_xor.verdict == "never"
+    assert stuck_xor.end is None
+    assert stuck_xor.linear_share < 0.01
+    assert "lr" not in {remedy.setting for remedy in stuck_xor.remedies}
+
+
+def test_a_relu_that_is_named_learns_it(stuck_xor, tmp_path):
+    (relu,) = (remedy for remedy in stuck_xor.remedies if remedy.value == "relu")
     study = nucleate.sweep(xor(), gains=[0.1], activation="relu", out=tmp_path / "relu", **(GRID | {"steps": 1000}))
     assert study.results["drop_30_percent"][0] == pytest.approx(relu.end, rel=0.15)
 
@@ -73,7 +83,8 @@ def test_runs_in_mini_batches_have_an_outlook_too(tmp_path):
 
 def test_a_study_whose_data_are_gone_still_says_how_long_its_runs_took(tmp_path):
     file = tmp_path / "gone.csv"
-    file.write_text("a,y\n" + "".join(f"{i},{i % 7}\n" for i in range(50)))
+    # As many rows and columns as `xor`, for which all is compiled.
+    file.write_text("a,b,y\n" + "".join(f"{i % 5},{i % 3},{i % 7 / 2}\n" for i in range(80)))
     study = stuck_study(tmp_path, str(file), gains=[0.01])
     file.unlink()
     (outlook,) = outlooks(study)

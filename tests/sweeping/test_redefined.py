@@ -174,18 +174,18 @@ def test_another_process_comes_to_the_same_fingerprints(tmp_path):
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory):
-    own = {**loss(huber(1.0)), **activation(jnp.sin), "hidden": [3]}
+    own = {**loss(huber(1.0)), **activation(jnp.sin), "hidden": [4]}
     return sweep(**GRID, **own, out=tmp_path_factory.mktemp("redefined") / "study", progress=False)
 
 
 def test_a_finished_study_is_not_taken_for_that_of_a_changed_definition(study):
-    again = sweep(**GRID, **loss(huber(1.0)), **activation(jnp.sin), hidden=[3], out=study.path, progress=False)
+    again = sweep(**GRID, **loss(huber(1.0)), **activation(jnp.sin), hidden=[4], out=study.path, progress=False)
     assert again.results.equals(study.results)
     said = (
         r"was made by another definition of the loss 'mine' and the activation 'mine' than the one given now; give the "
         r"changed one another name, choose another folder with `out`"
     )
-    changed = {**loss(huber(2.0)), **activation(jnp.arctan), "hidden": [3]}
+    changed = {**loss(huber(2.0)), **activation(jnp.arctan), "hidden": [4]}
     with pytest.raises(StudyError, match=said):
         sweep(**GRID, **changed, out=study.path, progress=False)
     with pytest.raises(StudyError, match="another definition of the loss 'mine' than"):
@@ -207,7 +207,7 @@ def test_what_another_python_compiled_cannot_be_compared_and_that_is_said(study)
     write_json(file, saved, "spec.json")
     try:
         with pytest.warns(UserWarning, match=r"begun with Python 3\.99, and this is .* the same loss 'mine'"):
-            sweep(**GRID, **loss(huber(2.0)), **activation(jnp.sin), hidden=[3], out=study.path, progress=False)
+            sweep(**GRID, **loss(huber(2.0)), **activation(jnp.sin), hidden=[4], out=study.path, progress=False)
     finally:
         file.write_text(kept)
 
@@ -216,7 +216,7 @@ def test_a_definition_that_failed_may_be_corrected_in_its_folder(tmp_path):
     def failing(layer, start):
         raise ValueError("not yet")
 
-    own = {"hidden": [3], "out": tmp_path / "study", "progress": False}
+    own = {"hidden": [4], "out": tmp_path / "study", "progress": False}
     with pytest.raises(ValueError, match="not yet"):
         sweep(**GRID, **own, measures=[Measure("mine", failing)])
     right = Measure("mine", lambda layer, start: 4.0)

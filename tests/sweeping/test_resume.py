@@ -12,13 +12,14 @@ from nucleate import StudyError, sweep
 from nucleate.problems import load_problem
 from nucleate.studies import Plan, Study, keep, make_spec
 from nucleate.sweeping import train_chunk
+from tests.cli.asking import ask
 
 pytestmark = pytest.mark.slow
 
-GRID = {"gains": [0.7, 0.3], "lrs": [0.05, 0.02], "seeds": 9, "hidden": [20, 20], "steps": 3000, "evaluations": 12}
+GRID = {"gains": [0.7, 0.3], "lrs": [0.05, 0.02], "seeds": 9, "hidden": [8, 8], "steps": 300, "evaluations": 8}
 COMMAND = [
-    *(sys.executable, "-m", "nucleate.cli", "sweep", "sine-5d", "--gains", "0.7,0.3", "--lrs", "0.05,0.02"),
-    *("--seeds", "9", "--hidden", "20,20", "--steps", "3000", "--evaluations", "12", "--out"),
+    *("sweep", "sine-5d", "--gains", "0.7,0.3", "--lrs", "0.05,0.02"),
+    *("--seeds", "9", "--hidden", "8,8", "--steps", "300", "--evaluations", "8", "--out"),
 ]
 
 
@@ -53,7 +54,8 @@ def wait_for(found, process):
 )
 def test_the_same_command_ends_with_the_bits_of_an_uninterrupted_one(uninterrupted, tmp_path, interruption, moment):
     folder = tmp_path / "study"
-    with subprocess.Popen([*COMMAND, str(folder)], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL) as process:
+    command = [sys.executable, "-m", "nucleate.cli", *COMMAND, str(folder)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL) as process:
         wait_for((folder / moment).exists, process)
         process.send_signal(interruption)
         stderr = process.communicate()[1].decode()
@@ -61,7 +63,8 @@ def test_the_same_command_ends_with_the_bits_of_an_uninterrupted_one(uninterrupt
     if interruption == signal.SIGINT:
         assert process.returncode == 130
         assert f"interrupted; what is done is kept in {folder}. The same command goes on from there." in stderr
-    again = subprocess.run([*COMMAND, str(folder)], capture_output=True, check=True)
+    again = ask(*COMMAND, folder)
+    assert again.exit_code == 0, again.stderr
     assert again.stdout
     assert contents(folder) == contents(uninterrupted.path)
 
@@ -115,7 +118,7 @@ def test_a_chunk_taken_up_from_its_checkpoint_comes_to_the_same_bits(options):
 def test_a_damaged_checkpoint_is_named_and_its_runs_start_again(uninterrupted, tmp_path):
     plan, problem, folder = Plan(uninterrupted.spec), load_problem("sine-5d"), tmp_path / "study"
     asked = iter(2 * (5 * [False] + [True] * 2))
-    others = Plan(uninterrupted.spec.changed(hidden=[20, 19]))
+    others = Plan(uninterrupted.spec.changed(hidden=[8, 7]))
     with keep(folder, uninterrupted.spec, problem) as keeper:
         # The first has a right checksum, and is of other models.
         for chunk, source in ((plan.chunks[0], others), (plan.chunks[1], plan)):

@@ -44,14 +44,14 @@ def fixed_point(layer, unit):
 
 
 def _series(a, W2, b):
-    a, W2, b = [a], [W2], [b]
+    a, W2, b = (np.concatenate([layer[None], np.zeros((ORDER, *layer.shape), object)]) for layer in (a, W2, b))
     for k in range(ORDER):
-        pairs = [(i, k - i) for i in range(k + 1)]
-        next_a = sum(W2[i] @ b[j] for i, j in pairs)
-        next_W2 = sum(np.outer(a[i], b[j]) for i, j in pairs)
-        next_b = sum(W2[i].T @ a[j] for i, j in pairs)
+        # The sums over i of W2_i b_(k-i), a_i b_(k-i)^T and W2_i^T a_(k-i).
+        next_a = np.tensordot(W2[: k + 1], b[k::-1], ([0, 2], [0, 1]))
+        next_W2 = np.tensordot(a[: k + 1], b[k::-1], (0, 0))
+        next_b = np.tensordot(W2[: k + 1], a[k::-1], ([0, 1], [0, 1]))
         for layer, following in ((a, next_a), (W2, next_W2), (b, next_b)):
-            layer.append(following // (ONE * (k + 1)))
+            layer[k + 1] = following // (ONE * (k + 1))
     return a, W2, b
 
 

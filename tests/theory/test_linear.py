@@ -23,6 +23,8 @@ from nucleate.theory import (
     two_layer_solution,
 )
 
+pytestmark = pytest.mark.slow
+
 
 @given(st.integers(0, 2**31 - 1))
 @devices.in_float64

@@ -7,9 +7,12 @@ import textwrap
 
 import jax
 import numpy as np
+import pytest
 
 from nucleate import devices, theory
 from tests.theory.states import gaussian
+
+pytestmark = pytest.mark.slow
 
 CLEAN = """
     import importlib, pkgutil
