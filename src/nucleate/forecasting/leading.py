@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from nucleate.activations import Activation
-from nucleate.network import Network
+from nucleate.network import Drop, Network
 from nucleate.problems import Problem, Split
 
 MOST_ROWS = 1024
@@ -51,8 +51,9 @@ class Leading(NamedTuple):
 class LinearNetwork(Network):
     """A network of linear activation, multiplied out from its outputs: a step costs the same for one row and many."""
 
-    def on_columns(self, x: Float[Array, "d n"]) -> Float[Array, "c n"]:
-        """The outputs for the columns of ``x``."""
+    def on_columns(self, x: Float[Array, "d n"], drop: Drop | None = None) -> Float[Array, "c n"]:
+        """The outputs for the columns of ``x``; there is nothing to drop, for no layer's signal is made."""
+        assert drop is None
         product: Any = self.weights[-1]
         constant: Any = 0.0 if self.biases[-1] is None else self.biases[-1]
         # Which is its slope: an activation may have a value at zero besides.

@@ -119,7 +119,7 @@ class Checkpoints:
         try:
             tensors, told = parse_tensors(read_sealed(folder / RECORD))
             record = json.loads(told["record"])
-            tables = [pl.read_parquet(folder / f"{name}.parquet") for name in ("table", "left_out")]
+            table, left_out = (pl.read_parquet(folder / f"{name}.parquet") for name in ("table", "left_out"))
             maps: list[dict[Place, np.ndarray]] = [{} for _ in record["steps"]]
             for key, cosine in tensors.items():
                 index, layer, kind = json.loads(key)
@@ -128,7 +128,7 @@ class Checkpoints:
             raise DataError(
                 f"{folder} holds no readable record of checkpoints ({first_line(error)}); inspect or watch again."
             ) from None
-        return cls(record["name"], *tables, tuple(record["notes"]), tuple(record["steps"]), tuple(maps))
+        return cls(record["name"], table, left_out, tuple(record["notes"]), tuple(record["steps"]), tuple(maps))
 
 
 def inspect_checkpoints(

@@ -100,7 +100,9 @@ class Watch:
         self._model, self._inputs, self._every = _unwrapped(model), inputs, every
         self._name, self._seed, self._distances = name, seed, distances
         self._out = None if out is None else Path(out)
-        self.steps, self.losses, self.events = 0, {}, []
+        self.steps = 0
+        self.losses: dict[int, float] = {}
+        self.events: list[Event] = []
         self._steps: list[int] = []
         self._records: list[Inspection] = []
         self._start: dict[str, np.ndarray] = {}
