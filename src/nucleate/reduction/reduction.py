@@ -164,7 +164,7 @@ class Reduction:
         lines.append(str(self.certificate))
         if self.bound is not None:
             lines.append(
-                f"By the method itself, standardized outputs move by at most {self.bound.value:.3g} "
+                f"By the method itself, outputs move by at most {self.bound.value:.3g} before link and units "
                 f"({self.bound.kind})."
             )
         if self.inference is not None:
