@@ -98,7 +98,7 @@ def noisy(seed, rows=100):
 )
 def test_models_are_compared_in_both_directions(ours, theirs, verdict):
     problem = noisy(0)
-    _, true = held_out(problem)
+    true = held_out(problem).y
     rng = np.random.default_rng(1)
     network, other = (true + size * rng.standard_normal(true.shape) for size in (ours, theirs))
     comparison = compare(problem, network, [other])
@@ -111,7 +111,7 @@ def test_two_models_that_are_equally_good_are_seldom_told_apart():
     told = 0
     for seed in range(100):
         problem, rng = noisy(seed), np.random.default_rng(1000 + seed)
-        _, true = held_out(problem)
+        true = held_out(problem).y
         network, other = (true + rng.standard_normal(true.shape) for _ in range(2))
         told += compare(problem, network, [other]).verdict != "alike"
     assert told < 12
@@ -119,7 +119,7 @@ def test_two_models_that_are_equally_good_are_seldom_told_apart():
 
 def test_the_noise_of_seeds_counts():
     problem = noisy(0)
-    _, true = held_out(problem)
+    true = held_out(problem).y
     rng = np.random.default_rng(1)
     network, lucky, unlucky = (true + size * rng.standard_normal(true.shape) for size in (0.5, 0.1, 2.0))
     assert compare(problem, network, [lucky]).verdict == "better"
