@@ -1,7 +1,7 @@
 """Training from a small start and reduction, as scikit-learn estimators."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from numbers import Real
 from typing import Any, Literal, Self
 
@@ -11,7 +11,7 @@ from jaxtyping import Float, Shaped
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from nucleate.errors import DataError, SpecError
 from nucleate.init_scale import InitScale
@@ -37,6 +37,27 @@ def _unmasked(values: Any) -> Any:
     if np.ma.is_masked(values):
         raise DataError("The data have masked values, as missing ones are; fill them, or leave out their rows.")
     return values
+
+
+def _apart(name: str, names: Collection[str]) -> str:
+    """The name, with a mark where it is one of the others."""
+    while name in names:
+        name += "_"
+    return name
+
+
+def _weighed(
+    sample_weight: Any, x: Float[np.ndarray, "n d"], y: Shaped[np.ndarray, "n ..."]
+) -> tuple[Float[np.ndarray, "m d"], Shaped[np.ndarray, "m ..."], Float[np.ndarray, " m"] | None]:
+    """The rows that count for something, and their weights; None where all count alike."""
+    if sample_weight is None:
+        return x, y, None
+    weights = _check_sample_weight(_unmasked(sample_weight), x, dtype=np.float64, ensure_non_negative=True)
+    counts = weights > 0
+    if not counts.any():
+        raise DataError("Every sample weight is 0, so no row counts; give some rows another.")
+    x, y, weights = x[counts], y[counts], weights[counts]
+    return x, y, None if (weights == weights[0]).all() else weights
 
 
 class _Condensed(BaseEstimator):
@@ -89,7 +110,9 @@ class _Condensed(BaseEstimator):
         self.reduce = reduce
         self.random_state = random_state
 
-    def _fit(self, x: Float[np.ndarray, "n d"], y: Shaped[np.ndarray, "n ..."]) -> Self:
+    def _fit(
+        self, x: Float[np.ndarray, "n d"], y: Shaped[np.ndarray, "n ..."], weights: Float[np.ndarray, " n"] | None
+    ) -> Self:
         scales = _scales(self.scale)
         if self.reduce:
             check_tolerance(self.tolerance)
@@ -101,7 +124,7 @@ class _Condensed(BaseEstimator):
                 "network stays as it was trained. Give more rows, or set reduce=False.",
                 stacklevel=3,
             )
-        problem = self._problem(x, y, seed, certified)
+        problem = self._problem(x, y, weights, seed, certified)
         runs = self._train(problem, [InitScale("gain", scale) for scale in scales], seed)
         chosen, best = _best(scales, runs, self.learning_rate)
         trained = best.best
@@ -116,21 +139,35 @@ class _Condensed(BaseEstimator):
         return self
 
     def _problem(
-        self, x: Float[np.ndarray, "n d"], y: Shaped[np.ndarray, "n ..."], seed: int, certified: bool
+        self,
+        x: Float[np.ndarray, "n d"],
+        y: Shaped[np.ndarray, "n ..."],
+        weights: Float[np.ndarray, " n"] | None,
+        seed: int,
+        certified: bool,
     ) -> Problem:
         names = [str(name) for name in getattr(self, "feature_names_in_", [f"x{k + 1}" for k in range(x.shape[1])])]
         targets = ["y"] if y.ndim == 1 else [f"y{k + 1}" for k in range(y.shape[1])]
-        while set(targets) & set(names):
-            targets = [f"{target}_" for target in targets]
+        targets = [_apart(target, names) for target in targets]
         columns = zip([*names, *targets], [*x.T, *y.reshape(len(y), -1).T], strict=True)
         table = pl.DataFrame([pl.Series(name, column.tolist()) for name, column in columns])
+        weight = None if weights is None else _apart("weight", table.columns)
+        if weight is not None:
+            table = table.with_columns(pl.Series(weight, weights))
         share = len(x) // _PART
         validation, certification = share * (len(x) >= _FEWEST_FOR_PARTS), share * certified
         sizes = Sizes(len(x) - validation - certification, validation, certification)
         rows = split_rows(sizes, seed, y if self._loss.link.target_kind == "categorical" else None)
         # What has no rows of its own takes those of training; without rows to certify on nothing is reduced.
         parts = [table[part if len(part) else rows.train] for part in rows]
-        return Problem.from_parts(*parts, target=targets, loss=self._loss, name=type(self).__name__, division=AT_RANDOM)
+        return Problem.from_parts(
+            *parts,
+            target=targets,
+            loss=self._loss,
+            name=type(self).__name__,
+            division=AT_RANDOM,
+            weights=weight,
+        )
 
     def _train(self, problem: Problem, scales: Sequence[InitScale], seed: int) -> list[Run]:
         networks = [
@@ -242,13 +279,15 @@ class CondensedRegressor(RegressorMixin, _Condensed):
 
     _own_loss = SQUARED
 
-    def fit(self, X: Any, y: Any) -> Self:
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Train, choose and, if asked to, reduce.
 
         Parameters
         ----------
         X : array-like of shape (n, d)
         y : array-like of shape (n,) or (n, c)
+        sample_weight : array-like of shape (n,), optional
+            What each row counts for in standardization, loss, choice and reduction; rows of weight 0 are left out.
 
         Returns
         -------
@@ -263,7 +302,7 @@ class CondensedRegressor(RegressorMixin, _Condensed):
         X, y = _unmasked(X), _unmasked(y)
         X, y = validate_data(self, X, y, dtype=np.float64, y_numeric=True, multi_output=True, ensure_min_samples=2)
         self._flat = y.ndim == 1
-        return self._fit(X, np.asarray(y, np.float64))
+        return self._fit(*_weighed(sample_weight, X, np.asarray(y, np.float64)))
 
     def predict(self, X: Any) -> Float[np.ndarray, "n ..."]:
         """The target's values for rows of ``X``, in the shape of the ``y`` that was fitted.
@@ -310,7 +349,7 @@ class CondensedClassifier(ClassifierMixin, _Condensed):
 
     _own_loss = CROSS_ENTROPY
 
-    def fit(self, X: Any, y: Any) -> Self:
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Train, choose and, if asked to, reduce.
 
         Parameters
@@ -318,6 +357,8 @@ class CondensedClassifier(ClassifierMixin, _Condensed):
         X : array-like of shape (n, d)
         y : array-like of shape (n,)
             Labels: numbers, truth values or texts, of two classes or more.
+        sample_weight : array-like of shape (n,), optional
+            As for `CondensedRegressor`.
 
         Returns
         -------
@@ -331,12 +372,13 @@ class CondensedClassifier(ClassifierMixin, _Condensed):
         """
         X, y = validate_data(self, _unmasked(X), _unmasked(y), dtype=np.float64, ensure_min_samples=2)
         check_classification_targets(y)
+        X, y, weights = _weighed(sample_weight, X, y)
         self.classes_ = np.unique(y)
         if len(self.classes_) < 2:
             raise ValueError(
                 f"All labels are of one class, {self.classes_.tolist()[0]!r}; give rows of two classes or more."
             )
-        return self._fit(X, y)
+        return self._fit(X, y, weights)
 
     def predict_proba(self, X: Any) -> Float[np.ndarray, "n c"]:
         """The probability of each class of ``classes_`` for rows of ``X``.

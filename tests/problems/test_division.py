@@ -194,7 +194,7 @@ def test_groups_may_be_named_beside_parts_of_ones_own():
             {},
             "Rows cannot be split by `split_by_time` and by `split`",
         ),
-        ({"split": "row"}, {}, "Column 'row' is the target and says the split"),
+        ({"split": "row"}, {}, "Column 'row' is the target and has the split too"),
         (
             {"split_by": "patient", "split_by_time": "day"},
             {},

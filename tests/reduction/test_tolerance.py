@@ -45,7 +45,7 @@ def test_labels_may_change_by_the_tolerance():
     outputs = outputs_of(network, problem.validation.x)
     changed = outputs.copy()
     changed[:1] = np.roll(outputs[:1], 1, axis=1)
-    assert yardstick(problem).deviation(outputs, changed) == 1 / len(outputs)
+    assert yardstick(problem).deviation(outputs, changed, problem.validation) == 1 / len(outputs)
     assert Tolerance(problem, network, 0.9)(changed)
     assert not Tolerance(problem, network, 0.01)(changed)
 

@@ -130,6 +130,7 @@ def judge(
     predicted: Float[np.ndarray, "n c"],
     true: Float[np.ndarray, "n c"],
     groups: Int[np.ndarray, " n"] | None = None,
+    weights: Float[np.ndarray, " n"] | None = None,
 ) -> Judged:
     """The metric on rows, and without each group of them.
 
@@ -140,20 +141,21 @@ def judge(
         As the metric takes them.
     groups : array of shape (n,), optional
         The number of each row's group, where rows of one group are alike; they are left out together.
+    weights : array of shape (n,), optional
+        What each row counts for; a row of weight 2 is left out as one.
 
     Returns
     -------
     Judged
     """
-    assert metric.value is not None  # a problem that can train has one
     names = np.arange(len(true)) if groups is None else np.unique(groups)
     order = names[np.random.default_rng(0).permutation(len(names))]
     left_out = np.array_split(order, min(len(order), GROUPS)) if len(order) > 1 else []
     if groups is not None:
         left_out = [np.flatnonzero(np.isin(groups, some)) for some in left_out]
     rest = (np.delete(np.arange(len(true)), rows) for rows in left_out)
-    without = [metric.value(predicted[rows], true[rows]) for rows in rest]
-    return Judged(metric.value(predicted, true), np.array(without))
+    without = [metric(predicted[rows], true[rows], None if weights is None else weights[rows]) for rows in rest]
+    return Judged(metric(predicted, true, weights), np.array(without))
 
 
 def compare_entrants(
@@ -221,42 +223,40 @@ def compare(
     Comparison
     """
     part = held_out(problem)
-    entrants = [judge_outputs(problem, outputs, part.y, part.groups) for outputs in (network, *others)]
+    entrants = [judge_outputs(problem, outputs, part) for outputs in (network, *others)]
     ours, theirs = Entrant(entrants[:1], varies=False), Entrant(entrants[1:], varies=len(others) > 1)
     return compare_entrants(problem.loss.metric, len(part.x), ours, theirs, groups=count_groups(part))
 
 
-def judge_outputs(
-    problem: Problem,
-    outputs: Float[np.ndarray, "n c"],
-    y: Float[np.ndarray, "n c"],
-    groups: Int[np.ndarray, " n"] | None = None,
-) -> Judged:
+def judge_outputs(problem: Problem, outputs: Float[np.ndarray, "n c"], part: Split) -> Judged:
     """A model's outputs judged by the problem's metric.
 
     Parameters
     ----------
     problem : Problem
-    outputs, y : arrays of shape (n, c)
-        As the model gives them and as it was trained to, both standardized where the problem is.
-    groups : array of shape (n,), optional
-        As in `judge`.
+    outputs : array of shape (n, c)
+        As the model gives them, standardized where the problem is.
+    part : Split
+        The rows they are for.
 
     Returns
     -------
     Judged
     """
-    return judge(problem.loss.metric, problem.predict(outputs), problem.preprocessing.in_units(y), groups)
+    true = problem.preprocessing.in_units(part.y)
+    return judge(problem.loss.metric, problem.predict(outputs), true, part.groups, part.weights)
 
 
 def held_out(problem: Problem) -> Split:
     """The rows for validation and test."""
     parts = problem.validation, problem.test
     groups = [part.groups for part in parts if part.groups is not None]
+    weights = [part.weights for part in parts if part.weights is not None]
     return Split(
         np.concatenate([part.x for part in parts]),
         np.concatenate([part.y for part in parts]),
         np.concatenate(groups) if groups else None,
+        np.concatenate(weights) if weights else None,
     )
 
 

@@ -25,7 +25,7 @@ from nucleate.init_scale import InitScale
 from nucleate.models import count_parameters, outputs_of
 from nucleate.network import Network
 from nucleate.optimizers import ADAM
-from nucleate.problems import Loss, Problem, Split
+from nucleate.problems import Loss, Problem, Split, relative_weights
 from nucleate.training import train_many
 
 STRENGTHS = tuple(10.0**power for power in range(4, -5, -1))
@@ -152,7 +152,10 @@ def _baseline(
     parts: Sequence[Split],
     ours: Sequence[Entrant],
 ) -> Baseline:
-    best, test = contender.seeds[0], problem.test
+    best = contender.seeds[0]
+    validation, test = (
+        problem.metric(best(part.x), part.y, part.weights) for part in (problem.validation, problem.test)
+    )
     compared = [
         compare_entrants(
             problem.loss.metric,
@@ -167,15 +170,15 @@ def _baseline(
         contender.name,
         contender.widths,
         contender.parameters,
-        problem.metric(best(problem.validation.x), problem.validation.y),
-        problem.metric(best(test.x), test.y),
-        further_metrics(problem, best(test.x), test.y),
+        validation,
+        test,
+        further_metrics(problem, best(problem.test.x), problem.test),
         *compared,
     )
 
 
 def _entrant(problem: Problem, seeds: Sequence[Outputs], part: Split, *, varies: bool) -> Entrant:
-    return Entrant([judge_outputs(problem, outputs(part.x), part.y, part.groups) for outputs in seeds], varies)
+    return Entrant([judge_outputs(problem, outputs(part.x), part) for outputs in seeds], varies)
 
 
 def best_constant(problem: Problem) -> Baseline:
@@ -237,23 +240,24 @@ def narrow_network(problem: Problem, hidden: tuple[int, ...], activation: Activa
     return hold_against(problem, (), (narrow(problem, hidden, activation),))[0]
 
 
-def further_metrics(
-    problem: Problem, outputs: Float[np.ndarray, "n c"], y: Float[np.ndarray, "n c"]
-) -> dict[str, float]:
+def further_metrics(problem: Problem, outputs: Float[np.ndarray, "n c"], part: Split) -> dict[str, float]:
     """The loss's further metrics, by their names.
 
     Parameters
     ----------
     problem : Problem
-    outputs, y : arrays of shape (n, c)
-        Of a network, and the targets as it sees them.
+    outputs : array of shape (n, c)
+        Of a network.
+    part : Split
+        The rows they are for.
 
     Returns
     -------
     dict of str to float
     """
-    predicted, true = problem.predict(outputs), problem.preprocessing.in_units(y)
-    return {metric.name: metric.value(predicted, true) for metric in problem.loss.further if metric.value is not None}
+    predicted, true = problem.predict(outputs), problem.preprocessing.in_units(part.y)
+    further = [metric for metric in problem.loss.further if metric.value is not None]
+    return {metric.name: metric(predicted, true, part.weights) for metric in further}
 
 
 def constant(problem: Problem) -> Contender:
@@ -267,7 +271,7 @@ def constant(problem: Problem) -> Contender:
     -------
     Contender
     """
-    outputs = problem.loss.constant_outputs(problem.train.y)
+    outputs = problem.loss.constant_outputs(problem.train.y, problem.train.weights)
     return Contender("constant", (), problem.outputs, (lambda x: np.broadcast_to(outputs, (len(x), len(outputs))),))
 
 
@@ -331,8 +335,15 @@ def narrow(problem: Problem, hidden: tuple[int, ...], activation: Activation) ->
 
 def _cost(problem: Problem, outputs: Outputs) -> float:
     """On validation, where NaN is worse than any number; of equals the first is taken."""
-    value = problem.metric(outputs(problem.validation.x), problem.validation.y)
+    part = problem.validation
+    value = problem.metric(outputs(part.x), part.y, part.weights)
     return problem.loss.metric.cost(value) if np.isfinite(value) else np.inf
+
+
+def _count(part: Split) -> float:
+    """How many rows there are; whole weights say how often a row was seen."""
+    weights = part.weights
+    return len(part.x) if weights is None or (weights != np.floor(weights)).any() else float(weights.sum())
 
 
 def fit_linear(loss: Loss, part: Split, strengths: tuple[float, ...]) -> Iterator[Outputs]:
@@ -342,17 +353,18 @@ def fit_linear(loss: Loss, part: Split, strengths: tuple[float, ...]) -> Iterato
     inputs and ``S = (eigenvalues + strength/n)^(-1/2)``: for squared errors the objective is then a sphere, and for
     others it is no longer the inputs that make it ill-conditioned. Derived here.
     """
-    n, d = part.x.shape
-    mean = part.x.mean(axis=0)
+    n, d, weigh = _count(part), part.x.shape[1], part.weights
+    mean = np.average(part.x, axis=0, weights=weigh)
+    relative = None if weigh is None else relative_weights(weigh)
     cost = loss.rows if loss.smooth is None else loss.smooth
-    values, vectors = np.linalg.eigh(np.cov(part.x.T, bias=True).reshape(d, d))
+    values, vectors = np.linalg.eigh(np.cov(part.x.T, bias=True, aweights=weigh).reshape(d, d))
     for strength in strengths:
         shrink = 1 / np.sqrt(np.maximum(values, 0.0) + strength / n)
         turn = vectors * shrink
         found = minimize(
             _penalized,
             np.zeros((d + 1) * part.y.shape[1]),
-            ((part.x - mean) @ turn, part.y, strength / n * shrink**2, cost),
+            ((part.x - mean) @ turn, part.y, relative, strength / n * shrink**2, cost),
             method="L-BFGS-B",
             jac=True,
             options={"maxiter": _MOST_ITERATIONS, "maxfun": 2 * _MOST_ITERATIONS, "ftol": 0.0, "gtol": _FLAT},
@@ -375,10 +387,12 @@ def _penalized(
     point: Float[Array, " c*(d+1)"],
     x: Float[Array, "n d"],
     y: Float[Array, "n c"],
+    relative: Float[Array, " n"] | None,
     penalty: Float[Array, " d"],
     cost: Callable[[Float[Array, "n c"], Float[Array, "n c"]], Float[Array, " n"]],
 ) -> Float[Array, ""]:
     """The loss and its penalty, and their gradient by ``(V, b)``, flat."""
     turned = point.reshape(-1, x.shape[1] + 1)
     weights, bias = turned[:, :-1], turned[:, -1]
-    return jnp.mean(cost(x @ weights.T + bias, y)) + 0.5 * jnp.sum(penalty * weights**2)
+    costs = cost(x @ weights.T + bias, y)
+    return jnp.mean(costs if relative is None else relative * costs) + 0.5 * jnp.sum(penalty * weights**2)

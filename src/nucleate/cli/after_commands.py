@@ -74,7 +74,7 @@ def _of_study(folder: Path, given: dict[str, Any], options: dict[str, Any]) -> t
 
 def _of_network(path: Path, given: dict[str, Any], options: dict[str, Any]) -> tuple["Reduction", "Problem"]:
     from nucleate.network import Network, read_metadata
-    from nucleate.problems import Preprocessing, get_loss, load_problem
+    from nucleate.problems import OF_ROWS, Preprocessing, get_loss, load_problem
     from nucleate.reduction import reduce as reduce_network
 
     network, metadata = Network.load(path), read_metadata(path)
@@ -83,7 +83,7 @@ def _of_network(path: Path, given: dict[str, Any], options: dict[str, Any]) -> t
     if "preprocessing" in metadata:
         known: dict[str, Any] = {"split_seed": int(metadata.get("split_seed", 0))}
         known |= {part: _share_or_file(metadata[part]) for part in ("validation", "test") if part in metadata}
-        known |= {name: metadata[name] for name in ("split", "split_by", "split_by_time") if name in metadata}
+        known |= {name: metadata[name] for name in OF_ROWS if name in metadata}
         known |= {"loss": metadata["loss"]} if "loss" in metadata and "task" not in given else {}
         given = known | given | {"preprocessing": Preprocessing.from_json(metadata["preprocessing"])}
     problem = load_problem(**given | ({"loss": get_loss(given["loss"])} if "loss" in given else {}))

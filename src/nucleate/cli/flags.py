@@ -83,6 +83,7 @@ DATA_FLAGS: dict[str, Any] = {
     "split": _flag(str, "A column that says train, validation or test of each row.", metavar="COLUMN"),
     "split_by": _flag(str, "A column of groups, each of which is whole in one part.", metavar="COLUMN"),
     "split_by_time": _flag(str, "A column of time: the last rows are for the test.", metavar="COLUMN"),
+    "weights": _flag(str, "A column of what each row counts for.", metavar="COLUMN"),
 }
 _NETWORK_FLAGS = {
     "hidden": _list(integers, "WIDTHS", "Hidden widths [default: 128,128]."),

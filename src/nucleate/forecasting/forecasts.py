@@ -27,7 +27,7 @@ from nucleate.models import take_apart
 from nucleate.network import Network
 from nucleate.observe import alignment, neurons
 from nucleate.optimizers import GD, Optimizer
-from nucleate.problems import Problem
+from nucleate.problems import Problem, relative_weights
 from nucleate.pytorch import is_module, read_setup
 from nucleate.schedules import CONSTANT, Factor, Schedule
 from nucleate.theory import shrinks_for_ever, singular_directions, target_directions
@@ -295,7 +295,7 @@ def _forecast_many(
     decays = [0.0] * len(networks) if weight_decays is None else list(weight_decays)
     lost = [False] * len(networks)
     if any(decays) and not keeps_pace and networks[0].activation.value == 0:
-        residuals = problem.loss.residual(np.zeros_like(y), y)
+        residuals = problem.loss.residual(np.zeros_like(y), y, problem.train.weights)
         lost = [
             decay > 0 and judgement.left_by is None and shrinks_for_ever(state, x, residuals, decay)
             for state, judgement, decay in zip(restored(simulation.left), judgements, decays, strict=True)
@@ -393,18 +393,19 @@ def _targets(network: Network, problem: Problem) -> tuple[Float[np.ndarray, "k d
 
     The target directions; or all singular directions with their values, of which the first is the target direction.
     """
-    x, y = problem.train.x, problem.train.y
+    part = problem.train
     if not network.activation.slope:
         # Their search walks over the data thousands of times.
-        rows = spaced_rows(len(x), MOST_ROWS)
-        x, y = x[rows], y[rows]
+        part = part.only(spaced_rows(len(part.x), MOST_ROWS))
+    x, y, weights = part.x, part.y, part.weights
     outputs = np.zeros_like(y)
     if network.fits_constants:
-        outputs = np.broadcast_to(problem.loss.constant_outputs(y), y.shape)
-    residuals = problem.loss.residual(outputs, y)
+        outputs = np.broadcast_to(problem.loss.constant_outputs(y, weights), y.shape)
+    residuals = problem.loss.residual(outputs, y, weights)
     if network.fits_constants:
         # Zero on average, but for a row at a kink, where the slope may be any between two.
-        residuals = residuals - residuals.mean(axis=0)
+        mean = residuals.mean(axis=0)
+        residuals = residuals - (mean if weights is None else relative_weights(weights)[:, None] * mean)
     if network.activation.slope:
         directions, values = singular_directions(network, x, residuals)
         return directions, values

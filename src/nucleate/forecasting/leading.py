@@ -6,7 +6,7 @@ in d + c rows, however many there were, as in least squares.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -16,7 +16,7 @@ from jaxtyping import Array, Float, Int
 
 from nucleate.activations import Activation
 from nucleate.network import Drop, Network
-from nucleate.problems import Problem, Split
+from nucleate.problems import Problem, Split, relative_weights
 
 MOST_ROWS = 1024
 """Where the data cannot be compressed, this many evenly spaced rows stand for them."""
@@ -86,18 +86,20 @@ def leading(networks: Sequence[Network], problem: Problem, *, batches: bool = Fa
         own.value,
         parity=own.parity,
     )
-    x, y = problem.train.x, problem.train.y
+    train = problem.train
+    x, y, weights = train.x, train.y, train.weights
     kind = LinearNetwork if batches and own.slope else Network
     if problem.loss.is_quadratic and own.slope and not networks[0].fits_constants:
         linear = tuple(kind(_with_bias_column(network), (None,) * network.depth, lead) for network in networks)
         inputs = x if biases[0] is None else np.column_stack([x, np.ones(len(x))])
-        few, compressed = large_and_small_rows(inputs, y, COMPARED_ROWS), Split(*compress(inputs, y))
-        return Leading(linear, Split(inputs, y) if batches else compressed, compressed, few, few)
+        few = large_and_small_rows(inputs, y, COMPARED_ROWS, weights)
+        compressed = Split(*compress(inputs, y, weights))
+        return Leading(linear, replace(train, x=inputs) if batches else compressed, compressed, few, few)
     rows = spaced_rows(len(x), MOST_ROWS)
     same = tuple(kind(network.weights, network.biases, lead) for network in networks)
-    some = Split(x[rows], y[rows])
+    some = train.only(rows)
     # All rows for the network itself, so that what the others miss shows in the comparison.
-    return Leading(same, problem.train if batches else some, some, _equally(np.arange(len(x))), _equally(rows))
+    return Leading(same, train if batches else some, some, _each(np.arange(len(x)), weights), _each(rows, weights))
 
 
 def _with_bias_column(network: Network) -> tuple[Float[Array | np.ndarray, "fan_out fan_in"], ...]:
@@ -111,8 +113,15 @@ def spaced_rows(n: int, most: int) -> Int[np.ndarray, " rows"]:
     return np.linspace(0, n - 1, min(n, most)).astype(np.int64)
 
 
-def large_and_small_rows(x: Float[np.ndarray, "n d"], y: Float[np.ndarray, "n c"], most: int) -> Sample:
+def large_and_small_rows(
+    x: Float[np.ndarray, "n d"],
+    y: Float[np.ndarray, "n c"],
+    most: int,
+    weights: Float[np.ndarray, " n"] | None = None,
+) -> Sample:
     """Rows that stand for the moments: each is as likely as its share in the rows, in ``|x|^2`` and in ``|y|^2``.
+
+    Rows may have weights, which the moments have too.
 
     A row is weighted by the inverse of that, so rare large rows, which saturate first, are looked at and count as what
     they are. All rows where there are no more than ``most``; nothing is random.
@@ -126,25 +135,31 @@ def large_and_small_rows(x: Float[np.ndarray, "n d"], y: Float[np.ndarray, "n c"
     """
     n = len(x)
     if n <= most:
-        return _equally(np.arange(n))
-    sizes = [np.ones(n), *(np.sum(part**2, axis=1) for part in (x, y))]
+        return _each(np.arange(n), weights)
+    count_for = np.ones(n) if weights is None else weights / weights.max()
+    sizes = [count_for, *(count_for * np.sum(part**2, axis=1) for part in (x, y))]
     likely = np.mean([size / size.sum() for size in sizes if size.any()], axis=0)
     order = np.argsort(likely, kind="stable")
     reached = np.cumsum(likely[order])
     ticks = (np.arange(most) + 0.5) / most * reached[-1]
     rows, times = np.unique(order[np.searchsorted(reached, ticks)], return_counts=True)
-    weights = times / likely[rows]
-    return Sample(rows, weights / weights.sum())
+    shares = count_for[rows] * times / likely[rows]
+    return Sample(rows, shares / shares.sum())
 
 
-def _equally(rows: Int[np.ndarray, " rows"]) -> Sample:
-    return Sample(rows, np.full(len(rows), 1 / len(rows)))
+def _each(rows: Int[np.ndarray, " rows"], weights: Float[np.ndarray, " n"] | None) -> Sample:
+    """Each of some rows as it weighs."""
+    if weights is None:
+        return Sample(rows, np.full(len(rows), 1 / len(rows)))
+    return Sample(rows, relative_weights(weights[rows]) / len(rows))
 
 
 def compress(
-    x: Float[np.ndarray, "n d"], y: Float[np.ndarray, "n c"]
+    x: Float[np.ndarray, "n d"], y: Float[np.ndarray, "n c"], weights: Float[np.ndarray, " n"] | None = None
 ) -> tuple[Float[np.ndarray, "rows d"], Float[np.ndarray, "rows c"]]:
     """At most ``d + c`` rows on which every linear function has the mean squared error that it has on all.
+
+    Where all rows have weights it is their weighted mean; the few have none.
 
     Examples
     --------
@@ -154,6 +169,9 @@ def compress(
     >>> small_x.shape, bool(np.isclose(np.mean((x @ p - y) ** 2), np.mean((small_x @ p - small_y) ** 2)))
     ((4, 3), True)
     """
-    triangle = np.linalg.qr(np.column_stack([x, y]), mode="r")
+    both = np.column_stack([x, y])
+    if weights is not None:
+        both *= np.sqrt(relative_weights(weights))[:, None]
+    triangle = np.linalg.qr(both, mode="r")
     triangle *= (len(triangle) / len(x)) ** 0.5
     return triangle[:, : x.shape[1]], triangle[:, x.shape[1] :]

@@ -59,7 +59,7 @@ class Simulation:
         self.plateau_loss = self.start_loss
         # What is simulated may be the leading part, which fits the constants that the network fits.
         if networks[0].fits_constants:
-            self.plateau_loss = np.minimum(self.start_loss, program.loss.constant_loss(watched.y))
+            self.plateau_loss = np.minimum(self.start_loss, program.loss.constant_loss(watched.y, watched.weights))
 
     def first_descent(
         self, horizon: int, *, through_flats: bool = False

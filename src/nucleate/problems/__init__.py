@@ -7,7 +7,7 @@ from nucleate._lazy import loader
 if TYPE_CHECKING:
     from nucleate.problems.catalogue import Survey, load_problem, survey
     from nucleate.problems.columns import COLUMNS, lines_of
-    from nucleate.problems.division import AT_RANDOM, Division
+    from nucleate.problems.division import AT_RANDOM, OF_ROWS, Division
     from nucleate.problems.form import FORM_FIELDS, Form
     from nucleate.problems.listing import ProblemInfo, describe_problems, problem_names
     from nucleate.problems.losses import (
@@ -41,12 +41,13 @@ if TYPE_CHECKING:
     from nucleate.problems.preprocessing import Column, Preprocessing
     from nucleate.problems.problem import Problem, Split, describe_data
     from nucleate.problems.splitting import Rows, Sizes, split_rows
+    from nucleate.problems.weighing import relative_weights
 
 # The list of problems needs neither JAX nor polars.
 _HOMES = {
     "catalogue": ("Survey", "load_problem", "survey"),
     "columns": ("COLUMNS", "lines_of"),
-    "division": ("AT_RANDOM", "Division"),
+    "division": ("AT_RANDOM", "OF_ROWS", "Division"),
     "form": ("FORM_FIELDS", "Form"),
     "listing": ("ProblemInfo", "describe_problems", "problem_names"),
     "losses": (
@@ -80,6 +81,7 @@ _HOMES = {
     "preprocessing": ("Column", "Preprocessing"),
     "problem": ("Problem", "Split", "describe_data"),
     "splitting": ("Rows", "Sizes", "split_rows"),
+    "weighing": ("relative_weights",),
 }
 
 __all__ = [
@@ -98,6 +100,7 @@ __all__ = [
     "LOSSES",
     "MAE",
     "METRICS",
+    "OF_ROWS",
     "POISSON",
     "R2",
     "RMSE",
@@ -125,6 +128,7 @@ __all__ = [
     "load_problem",
     "problem_names",
     "quantile",
+    "relative_weights",
     "split_rows",
     "survey",
 ]

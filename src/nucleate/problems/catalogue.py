@@ -38,6 +38,7 @@ def load_problem(
     split: str | None = None,
     split_by: str | None = None,
     split_by_time: str | None = None,
+    weights: str | None = None,
     drop_missing: bool = False,
     impute: Impute | None = None,
     standardize: bool | None = None,
@@ -52,7 +53,7 @@ def load_problem(
         One of `problem_names`, a path to a text file (.csv, .tsv or .txt, also packed as .gz), a spreadsheet (.xlsx), a
         .parquet or .npz file, or a table. An npz file holds x, of shape (rows, columns), and y. A folder, or a pattern
         such as ``days/*.csv``, stands for its files, which have the same columns; ``-`` for text on standard input.
-    target, without, task, loss, split_seed, drop_missing, impute
+    target, without, task, loss, split_seed, weights, drop_missing, impute
         As in `Problem.from_table`; a named set and an npz file know their target themselves. A synthetic set is drawn
         anew for every split seed, with validation and test parts of 500 points whatever the fractions.
     validation, test, split, split_by, split_by_time
@@ -82,6 +83,8 @@ def load_problem(
     _refuse_form(data, form)
     if isinstance(data, str) and data in SYNTHETIC:
         _refuse_split(data, validation, test, split, split_by, split_by_time)
+        if weights is not None:
+            raise DataError(f"{data} is a synthetic problem and has no column of weights; leave --weights out.")
         chosen = SQUARED if loss is None else get_loss(loss)
         if (
             target is not None
@@ -98,6 +101,7 @@ def load_problem(
         split=split,
         split_by=split_by,
         split_by_time=split_by_time,
+        weights=weights,
         without=without,
         task=task,
         loss=loss,

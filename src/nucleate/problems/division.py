@@ -15,6 +15,8 @@ from nucleate.problems.notices import plain_number
 from nucleate.problems.spellings import fold
 from nucleate.problems.splitting import MIN_ROWS, Rows, Sizes, part_sizes, seeded, split_rows
 
+OF_ROWS = ("split", "split_by", "split_by_time", "weights")
+"""The arguments that name a column which says something of rows, and is no input."""
 PARTS = ("train", "validation", "test")
 _NAMES = ("training", "validation", "test")
 

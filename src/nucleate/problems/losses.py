@@ -31,6 +31,7 @@ from nucleate.problems.metrics import (
     pinball_loss,
     quantiles_of,
 )
+from nucleate.problems.weighing import relative_weights, takes
 
 
 @dataclass(frozen=True)
@@ -144,7 +145,7 @@ class Loss:
         Whether the cost is half the squared distance, so that second moments tell it all of a linear network.
     best_constant : callable or None
         From targets (n, c) to the outputs (c,) with the least loss that do not depend on the inputs; where it is not
-        given they are found numerically.
+        given, or rows have weights and it does not take them as a second argument, they are found numerically.
     further : tuple of Metric
         What people want to see beside ``metric``.
     domain : Domain or None
@@ -169,9 +170,7 @@ class Loss:
     link: Link = IDENTITY
     metric: Metric = RMSE
     is_quadratic: bool = False
-    best_constant: Callable[[Float[np.ndarray, "n c"]], Float[np.ndarray, " c"]] | None = field(
-        default=None, repr=False
-    )
+    best_constant: Callable[..., Float[np.ndarray, " c"]] | None = field(default=None, repr=False)
     further: tuple[Metric, ...] = ()
     domain: Domain | None = None
     smooth: Callable[[Float[Array, "n c"], Float[Array, "n c"]], Float[Array, " n"]] | None = field(
@@ -198,17 +197,29 @@ class Loss:
             raise SpecError(f"The loss {self.name!r} is known by its name alone; pass it as a Loss object.")
         return self.value(outputs, y)
 
-    def __call__(self, outputs: Float[Array | np.ndarray, "n c"], y: Float[Array | np.ndarray, "n c"]) -> Any:
-        """The mean over rows: a number, or while JAX traces, a tracer."""
-        mean = _mean(self, outputs, y)
+    def __call__(
+        self,
+        outputs: Float[Array | np.ndarray, "n c"],
+        y: Float[Array | np.ndarray, "n c"],
+        weights: Float[np.ndarray, " n"] | None = None,
+    ) -> Any:
+        """The mean over rows, which may have weights: a number, or while JAX traces, a tracer."""
+        mean = _mean(self, outputs, y, weights)
         return mean if isinstance(mean, jax.core.Tracer) else float(mean)
 
     @in_float64
     def residual(
-        self, outputs: Float[Array | np.ndarray, "n c"], y: Float[Array | np.ndarray, "n c"]
+        self,
+        outputs: Float[Array | np.ndarray, "n c"],
+        y: Float[Array | np.ndarray, "n c"],
+        weights: Float[np.ndarray, " n"] | None = None,
     ) -> Float[np.ndarray, "n c"]:
-        """``-n`` times the gradient of the loss by the outputs: for squared errors truth minus prediction."""
-        return _residual(self, outputs, y)
+        """``-n`` times the gradient of the loss by the outputs: for squared errors truth minus prediction.
+
+        Where rows have weights, each is times its weight over their mean.
+        """
+        residual = _residual(self, outputs, y)
+        return residual if weights is None else relative_weights(weights)[:, None] * residual
 
     def check(self, y: Float[np.ndarray, "n c"]) -> None:
         """Refuse a loss that is not one number for each row, none of them negative.
@@ -226,20 +237,24 @@ class Loss:
         if self.value is not None and not self.is_built_in:
             _check(self, y)
 
-    def constant_outputs(self, y: Float[np.ndarray, "n c"]) -> Float[np.ndarray, " c"]:
+    def constant_outputs(
+        self, y: Float[np.ndarray, "n c"], weights: Float[np.ndarray, " n"] | None = None
+    ) -> Float[np.ndarray, " c"]:
         """The outputs with the least loss that do not depend on the inputs."""
-        if self.best_constant is not None:
+        if self.best_constant is not None and weights is None:
             return self.best_constant(y)
+        if self.best_constant is not None and takes(self.best_constant, 2):
+            return self.best_constant(y, weights)
 
         def loss(constant: Float[np.ndarray, " c"]) -> tuple[float, Float[np.ndarray, " c"]]:
             outputs = np.broadcast_to(constant, y.shape)
-            return self(outputs, y), -self.residual(outputs, y).mean(axis=0)
+            return self(outputs, y, weights), -self.residual(outputs, y, weights).mean(axis=0)
 
         return np.asarray(scipy.optimize.minimize(loss, np.zeros(y.shape[1]), jac=True, method="BFGS", tol=1e-9).x)
 
-    def constant_loss(self, y: Float[np.ndarray, "n c"]) -> float:
+    def constant_loss(self, y: Float[np.ndarray, "n c"], weights: Float[np.ndarray, " n"] | None = None) -> float:
         """The loss of `constant_outputs`: what is left to learn for whoever knows the targets' distribution alone."""
-        return self(np.broadcast_to(self.constant_outputs(y), y.shape), y)
+        return float(self(np.broadcast_to(self.constant_outputs(y, weights), y.shape), y, weights))
 
 
 def _check(loss: Loss, y: Float[np.ndarray, "n c"]) -> None:
@@ -272,8 +287,10 @@ def _check(loss: Loss, y: Float[np.ndarray, "n c"]) -> None:
 
 @in_float64
 @partial(jax.jit, static_argnames="loss")
-def _mean(loss: Loss, outputs: Float[Array, "n c"], y: Float[Array, "n c"]) -> Float[Array, ""]:
-    return jnp.mean(loss.rows(outputs, y))
+def _mean(
+    loss: Loss, outputs: Float[Array, "n c"], y: Float[Array, "n c"], weights: Float[Array, " n"] | None
+) -> Float[Array, ""]:
+    return jnp.average(loss.rows(outputs, y), weights=weights)
 
 
 @in_float64
@@ -290,25 +307,32 @@ def _cross_entropy(outputs: Float[Array, "n c"], y: Float[Array, "n c"]) -> Floa
     return -jnp.sum(y * jax.nn.log_softmax(outputs, axis=1), axis=1)
 
 
-def _mean_of_targets(y: Float[np.ndarray, "n c"]) -> Float[np.ndarray, " c"]:
-    mean: np.ndarray = y.mean(axis=0)
+def _mean_of_targets(
+    y: Float[np.ndarray, "n c"], weights: Float[np.ndarray, " n"] | None = None
+) -> Float[np.ndarray, " c"]:
+    mean: np.ndarray = np.average(y, axis=0, weights=weights)
     return mean
 
 
-def _log_frequencies(y: Float[np.ndarray, "n c"]) -> Float[np.ndarray, " c"]:
+def _log_frequencies(
+    y: Float[np.ndarray, "n c"], weights: Float[np.ndarray, " n"] | None = None
+) -> Float[np.ndarray, " c"]:
     # A class without a row has a frequency of zero, whose logarithm times zero would be NaN.
-    return np.log(np.maximum(y.mean(axis=0), np.finfo(np.float64).tiny))
+    return np.log(np.maximum(_mean_of_targets(y, weights), np.finfo(np.float64).tiny))
 
 
 def _huber(delta: float, outputs: Float[Array, "n c"], y: Float[Array, "n c"]) -> Float[Array, " n"]:
     return jnp.sum(optax.huber_loss(outputs, y, delta=delta), axis=1)
 
 
-def _huber_center(delta: float, y: Float[np.ndarray, "n c"]) -> Float[np.ndarray, " c"]:
+def _huber_center(
+    delta: float, y: Float[np.ndarray, "n c"], weights: Float[np.ndarray, " n"] | None = None
+) -> Float[np.ndarray, " c"]:
     """Where the residuals, none longer than ``delta``, add up to zero."""
 
     def pull(at: float, column: Float[np.ndarray, " n"]) -> float:
-        return float(np.clip(column - at, -delta, delta).sum())
+        pulls = np.clip(column - at, -delta, delta)
+        return float((pulls if weights is None else weights * pulls).sum())
 
     return np.array([scipy.optimize.brentq(pull, one.min(), one.max(), (one,), xtol=1e-12) for one in y.T])
 

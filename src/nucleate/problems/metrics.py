@@ -7,7 +7,10 @@ from functools import partial
 
 import numpy as np
 import scipy
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
+
+from nucleate.errors import SpecError
+from nucleate.problems.weighing import takes
 
 
 @dataclass(frozen=True)
@@ -20,14 +23,15 @@ class Metric:
         Columns of tables carry it: ``test_<name>``. What it is held against, if anything, stands behind a colon.
     value : callable
         From predictions and truth, arrays of shape (n, c) in the targets' own units (or class probabilities and one-hot
-        labels), to the number.
+        labels), to the number. Where rows have weights, these are a third argument, of shape (n,); a value that takes
+        none is refused then.
     larger_is_better : bool
     is_share : bool
         Whether it is a share, to be read as a percentage.
     """
 
     name: str
-    value: Callable[[Float[np.ndarray, "n c"], Float[np.ndarray, "n c"]], float] | None = field(repr=False)
+    value: Callable[..., float] | None = field(repr=False)
     larger_is_better: bool = False
     is_share: bool = False
 
@@ -35,73 +39,129 @@ class Metric:
         """The number, turned so that smaller is better."""
         return -value if self.larger_is_better else value
 
+    def __call__(
+        self,
+        predicted: Float[np.ndarray, "n c"],
+        true: Float[np.ndarray, "n c"],
+        weights: Float[np.ndarray, " n"] | None = None,
+    ) -> float:
+        """The number, of rows that may have weights.
 
-def _root_mean_squared_error(predicted: Float[np.ndarray, "n c"], true: Float[np.ndarray, "n c"]) -> float:
-    return float(np.sqrt(np.mean((predicted - true) ** 2)))
+        Raises
+        ------
+        SpecError
+            If the metric is known by its name alone, or takes no weights where there are some.
+        """
+        if self.value is None:
+            raise SpecError(f"The metric {self.name!r} is known by its name alone; pass the Loss it belongs to.")
+        if weights is None:
+            return self.value(predicted, true)
+        self.check_weights()
+        return self.value(predicted, true, weights)
+
+    def check_weights(self) -> None:
+        """Refuse a metric that cannot be computed of rows that have weights."""
+        if self.value is not None and not takes(self.value, 3):
+            raise SpecError(
+                f"The metric {self.name!r} takes no weights; let its value take them as a third argument, or leave the "
+                "weights out."
+            )
 
 
-def _accuracy(predicted: Float[np.ndarray, "n c"], true: Float[np.ndarray, "n c"]) -> float:
+Weights = Float[np.ndarray, " n"] | None
+
+
+def _mean(values: Shaped[np.ndarray, "n *c"], weights: Weights) -> float:
+    """Over all entries, of rows that may have weights."""
+    return float(np.mean(values if weights is None else np.average(values, axis=0, weights=weights)))
+
+
+def _root_mean_squared_error(
+    predicted: Float[np.ndarray, "n c"], true: Float[np.ndarray, "n c"], weights: Weights = None
+) -> float:
+    return float(np.sqrt(_mean((predicted - true) ** 2, weights)))
+
+
+def _accuracy(predicted: Float[np.ndarray, "n c"], true: Float[np.ndarray, "n c"], weights: Weights = None) -> float:
     """Predictions that are not finite count as wrong."""
     right = predicted.argmax(axis=1) == true.argmax(axis=1)
-    return float(np.mean(right & np.isfinite(predicted).all(axis=1)))
+    return _mean(right & np.isfinite(predicted).all(axis=1), weights)
 
 
-def _mean_absolute_error(predicted: Float[np.ndarray, "n c"], true: Float[np.ndarray, "n c"]) -> float:
-    return float(np.mean(np.abs(predicted - true)))
+def _mean_absolute_error(
+    predicted: Float[np.ndarray, "n c"], true: Float[np.ndarray, "n c"], weights: Weights = None
+) -> float:
+    return _mean(np.abs(predicted - true), weights)
 
 
-def _explained(predicted: Float[np.ndarray, "n c"], true: Float[np.ndarray, "n c"]) -> float:
+def _explained(predicted: Float[np.ndarray, "n c"], true: Float[np.ndarray, "n c"], weights: Weights = None) -> float:
     """NaN where a target has one value on all the rows."""
-    spread = ((true - true.mean(axis=0)) ** 2).sum(axis=0)
+    center = np.average(true, axis=0, weights=weights)
+    squares, spread = ((true - at) ** 2 for at in (predicted, center))
+    if weights is not None:
+        squares, spread = weights[:, None] * squares, weights[:, None] * spread
+    spread = spread.sum(axis=0)
     if not spread.all():
         return math.nan
-    return float(np.mean(1 - ((predicted - true) ** 2).sum(axis=0) / spread))
+    return float(np.mean(1 - squares.sum(axis=0) / spread))
 
 
-def _balanced_accuracy(predicted: Float[np.ndarray, "n c"], true: Float[np.ndarray, "n c"]) -> float:
+def _balanced_accuracy(
+    predicted: Float[np.ndarray, "n c"], true: Float[np.ndarray, "n c"], weights: Weights = None
+) -> float:
     """Over the classes that have rows; predictions that are not finite count as wrong."""
     labels = true.argmax(axis=1)
     right = (predicted.argmax(axis=1) == labels) & np.isfinite(predicted).all(axis=1)
-    return float(np.mean([right[labels == label].mean() for label in np.unique(labels)]))
+    of_class = [labels == label for label in np.unique(labels)]
+    return float(np.mean([_mean(right[rows], None if weights is None else weights[rows]) for rows in of_class]))
 
 
-def _log_loss(predicted: Float[np.ndarray, "n c"], true: Float[np.ndarray, "n c"]) -> float:
+def _log_loss(predicted: Float[np.ndarray, "n c"], true: Float[np.ndarray, "n c"], weights: Weights = None) -> float:
     given = np.take_along_axis(predicted, true.argmax(axis=1)[:, None], axis=1)
-    return float(-np.mean(np.log(np.maximum(given, np.finfo(np.float64).tiny))))
+    return -_mean(np.log(np.maximum(given, np.finfo(np.float64).tiny)), weights)
 
 
 def _pinball(
-    level: float, predicted: Float[np.ndarray, "n c"], true: Float[np.ndarray, "n c"]
+    level: float, predicted: Float[np.ndarray, "n c"], true: Float[np.ndarray, "n c"], weights: Weights = None
 ) -> Float[np.ndarray, " c"]:
     over = true - predicted
-    mean: np.ndarray = np.maximum(level * over, (level - 1) * over).mean(axis=0)
+    mean: np.ndarray = np.average(np.maximum(level * over, (level - 1) * over), axis=0, weights=weights)
     return mean
 
 
-def _pinball_loss(level: float, predicted: Float[np.ndarray, "n c"], true: Float[np.ndarray, "n c"]) -> float:
-    return float(_pinball(level, predicted, true).mean())
+def _pinball_loss(
+    level: float, predicted: Float[np.ndarray, "n c"], true: Float[np.ndarray, "n c"], weights: Weights = None
+) -> float:
+    return float(_pinball(level, predicted, true, weights).mean())
 
 
-def _pinball_explained(level: float, predicted: Float[np.ndarray, "n c"], true: Float[np.ndarray, "n c"]) -> float:
-    constant = _pinball(level, quantiles_of(level, true), true)
-    return _share_explained(_pinball(level, predicted, true), constant)
+def _pinball_explained(
+    level: float, predicted: Float[np.ndarray, "n c"], true: Float[np.ndarray, "n c"], weights: Weights = None
+) -> float:
+    constant = _pinball(level, quantiles_of(level, true, weights), true, weights)
+    return _share_explained(_pinball(level, predicted, true, weights), constant)
 
 
-def _coverage(predicted: Float[np.ndarray, "n c"], true: Float[np.ndarray, "n c"]) -> float:
-    return float(np.mean(true <= predicted))
+def _coverage(predicted: Float[np.ndarray, "n c"], true: Float[np.ndarray, "n c"], weights: Weights = None) -> float:
+    return _mean(true <= predicted, weights)
 
 
-def _deviances(predicted: Float[np.ndarray, "n c"], true: Float[np.ndarray, "n c"]) -> Float[np.ndarray, " c"]:
-    mean: np.ndarray = 2 * scipy.special.kl_div(true, predicted).mean(axis=0)
+def _deviances(
+    predicted: Float[np.ndarray, "n c"], true: Float[np.ndarray, "n c"], weights: Weights = None
+) -> Float[np.ndarray, " c"]:
+    mean: np.ndarray = 2 * np.average(scipy.special.kl_div(true, predicted), axis=0, weights=weights)
     return mean
 
 
-def _deviance(predicted: Float[np.ndarray, "n c"], true: Float[np.ndarray, "n c"]) -> float:
-    return float(_deviances(predicted, true).mean())
+def _deviance(predicted: Float[np.ndarray, "n c"], true: Float[np.ndarray, "n c"], weights: Weights = None) -> float:
+    return float(_deviances(predicted, true, weights).mean())
 
 
-def _deviance_explained(predicted: Float[np.ndarray, "n c"], true: Float[np.ndarray, "n c"]) -> float:
-    return _share_explained(_deviances(predicted, true), _deviances(true.mean(axis=0), true))
+def _deviance_explained(
+    predicted: Float[np.ndarray, "n c"], true: Float[np.ndarray, "n c"], weights: Weights = None
+) -> float:
+    constant = _deviances(np.average(true, axis=0, weights=weights), true, weights)
+    return _share_explained(_deviances(predicted, true, weights), constant)
 
 
 def _share_explained(left: Float[np.ndarray, " c"], constant: Float[np.ndarray, " c"]) -> float:
@@ -109,9 +169,9 @@ def _share_explained(left: Float[np.ndarray, " c"], constant: Float[np.ndarray, 
     return float(np.mean(1 - left / constant)) if constant.all() else math.nan
 
 
-def quantiles_of(level: float, y: Float[np.ndarray, "n c"]) -> Float[np.ndarray, " c"]:
+def quantiles_of(level: float, y: Float[np.ndarray, "n c"], weights: Weights = None) -> Float[np.ndarray, " c"]:
     """One of the values: what lies between two of them may have a larger loss than either."""
-    quantiles: np.ndarray = np.quantile(y, level, axis=0, method="inverted_cdf")
+    quantiles: np.ndarray = np.quantile(y, level, axis=0, method="inverted_cdf", weights=weights)
     return quantiles
 
 

@@ -1,7 +1,7 @@
 """What is done to raw columns before a network sees them: fitted on the training part, kept with the model."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any, Literal, get_args
 
@@ -17,6 +17,7 @@ from nucleate.problems.checks import AFTERWARDS, Kind, kind_of, numbers_in, refu
 from nucleate.problems.form import Form
 from nucleate.problems.reading import table_from_array
 from nucleate.problems.spellings import fold
+from nucleate.problems.weighing import mean_of, median, most_frequent, std_of
 
 Impute = Literal["median", "mean", "most_frequent"]
 """What a missing number may count as, of the training rows; a missing text always counts as the most frequent."""
@@ -129,15 +130,16 @@ class Preprocessing(BaseModel):
         relative_targets: bool = False,
         form: Form | None = None,
         impute: Impute | None = None,
+        weights: Float[np.ndarray, " n"] | None = None,
     ) -> "Preprocessing":
         """Fit to the training rows, for columns of the given kinds; spaces around input texts do not count.
 
         Targets have mean 0 and standard deviation 1, or with ``relative_targets`` the mean 1 and their zero.
         """
-        fitted = _fit(train, targets, standardize and standardize_targets, None)
+        fitted = _fit(train, targets, standardize and standardize_targets, None, weights)
         return cls(
-            inputs=_fit(train.with_columns(cs.string().str.strip_chars()), inputs, standardize, impute),
-            targets=_in_units_of_means(train, fitted) if standardize and relative_targets else fitted,
+            inputs=_fit(train.with_columns(cs.string().str.strip_chars()), inputs, standardize, impute, weights),
+            targets=_in_units_of_means(train, fitted, weights) if standardize and relative_targets else fitted,
             form=form or Form(),
             impute=impute,
         )
@@ -315,17 +317,21 @@ def check_impute(impute: Any) -> None:
 
 
 def _fit(
-    train: pl.DataFrame, kinds: Mapping[str, Kind], standardize: bool, impute: Impute | None
+    train: pl.DataFrame,
+    kinds: Mapping[str, Kind],
+    standardize: bool,
+    impute: Impute | None,
+    weights: Float[np.ndarray, " n"] | None,
 ) -> tuple[Column, ...]:
     """The encoding of columns whose training rows these are; one that is constant on them has std 1."""
     numeric = [name for name, kind in kinds.items() if kind == "numeric"]
     columns: dict[str, dict[str, Any]] = {name: {} for name in kinds}
     if numeric:
         values = numbers_in(train.select(numeric))
-        fills = _fills(values, impute) if impute else np.full(len(values), np.nan)
+        fills = _fills(values, impute, weights) if impute else np.full(len(values), np.nan)
         values = _imputed(values, fills)
         if standardize:
-            means, stds = values.mean(axis=1), values.std(axis=1)
+            means, stds = mean_of(values, weights), std_of(values, weights)
             still = values.min(axis=1) == values.max(axis=1)
             # A spread too small to square has a std of 0.
             means, stds = np.where(still, values[:, 0], means), np.where(still | (stds == 0), 1.0, stds)
@@ -338,18 +344,37 @@ def _fit(
         if kind == "categorical":
             columns[name]["categories"] = tuple(sorted(set(train[name].drop_nulls().to_list())))
             if impute:
-                columns[name]["fill"] = train[name].drop_nulls().mode().sort()[0]
+                columns[name]["fill"] = _commonest(train[name], weights)
     return tuple(Column(name=name, kind=kinds[name], **fitted) for name, fitted in columns.items())
 
 
-def _in_units_of_means(train: pl.DataFrame, targets: Sequence[Column]) -> tuple[Column, ...]:
+def _in_units_of_means(
+    train: pl.DataFrame, targets: Sequence[Column], weights: Float[np.ndarray, " n"] | None
+) -> tuple[Column, ...]:
     """Amounts of 0 or more, so that their mean on these rows is 1; where all are 0 they stay as they are."""
-    means = numbers_in(train.select(column.name for column in targets)).mean(axis=1).tolist()
+    means = mean_of(numbers_in(train.select(column.name for column in targets)), weights).tolist()
     return tuple(column.model_copy(update={"std": mean or 1.0}) for column, mean in zip(targets, means, strict=True))
 
 
-def _fills(values: Float[np.ndarray, "k n"], impute: Impute) -> Float[np.ndarray, " k"]:
+def _commonest(column: pl.Series, weights: Float[np.ndarray, " n"] | None) -> Any:
+    """The value of most rows, or of those that weigh most."""
+    if weights is None:
+        return column.drop_nulls().mode().sort()[0]
+    known = column.is_not_null().to_numpy()
+    return most_frequent(np.array(column.drop_nulls().to_list()), weights[known]).item()
+
+
+def _fills(
+    values: Float[np.ndarray, "k n"], impute: Impute, weights: Float[np.ndarray, " n"] | None
+) -> Float[np.ndarray, " k"]:
     """What a missing value of each row counts as."""
+    if weights is not None:
+        ways: dict[Impute, Callable[[np.ndarray, np.ndarray], Any]] = {
+            "median": median,
+            "mean": lambda row, weigh: np.average(row, weights=weigh),
+            "most_frequent": most_frequent,
+        }
+        return np.array([float(ways[impute](row[~np.isnan(row)], weights[~np.isnan(row)])) for row in values])
     match impute:
         case "median":
             return np.nanmedian(values, axis=1)

@@ -33,6 +33,7 @@ from nucleate.problems.oddities import notices_of
 from nucleate.problems.preprocessing import Impute, Preprocessing, check_impute
 from nucleate.problems.reading import Read, table_from_arrays, table_hash
 from nucleate.problems.sources import Source, gather
+from nucleate.problems.weights import ROLE, WEIGHTS, choose_weights, column_of_weights, notes_of, weights_in
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,11 +47,19 @@ class Split:
         Standardized targets for regression, or counts in units of their mean; one-hot labels for classification.
     groups : array of shape (n,), optional
         The number of each row's group, where rows belong to groups.
+    weights : array of shape (n,), optional
+        What each row counts for, where rows differ in that; their scale means nothing.
     """
 
     x: Float[np.ndarray, "n d"]
     y: Float[np.ndarray, "n c"]
     groups: Int[np.ndarray, " n"] | None = None
+    weights: Float[np.ndarray, " n"] | None = None
+
+    def only(self, rows: Int[np.ndarray, " m"]) -> "Split":
+        """Some of the rows."""
+        groups, weights = (None if of_rows is None else of_rows[rows] for of_rows in (self.groups, self.weights))
+        return Split(self.x[rows], self.y[rows], groups, weights)
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,6 +86,8 @@ class Problem:
         ``missing``, what ``became`` of it, and a ``note`` where something is odd. They are of all rows.
     division : Division
         How the rows came into their parts.
+    weighted_by : str or None
+        The column that says what each row counts for; None where all count alike.
 
     Examples
     --------
@@ -100,6 +111,7 @@ class Problem:
     test_rows: pl.DataFrame | None = None
     columns: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=COLUMNS))
     division: Division = AT_RANDOM
+    weighted_by: str | None = None
 
     @classmethod
     def from_arrays(
@@ -107,6 +119,7 @@ class Problem:
         x: Shaped[np.ndarray, "n d"],
         y: Shaped[np.ndarray, "n ..."],
         *,
+        weights: Float[np.ndarray, " n"] | None = None,
         task: str | None = None,
         loss: Loss | str | None = None,
         name: str = "arrays",
@@ -117,11 +130,17 @@ class Problem:
         impute: Impute | None = None,
         standardize: bool = True,
     ) -> "Problem":
-        """The problem of learning ``y``, of shape (n,) or (n, c), from the rows of ``x``; otherwise as `from_table`."""
+        """The problem of learning ``y``, of shape (n,) or (n, c), from the rows of ``x``; otherwise as `from_table`.
+
+        ``weights`` of shape (n,) are what each row counts for.
+        """
         table, targets = table_from_arrays(x, y)
+        if weights is not None:
+            table = table.with_columns(column_of_weights(weights, len(table)))
         return cls.from_table(
             table,
             target=targets,
+            weights=None if weights is None else WEIGHTS,
             task=task,
             loss=loss,
             name=name,
@@ -149,6 +168,7 @@ class Problem:
         split: str | None = None,
         split_by: str | None = None,
         split_by_time: str | None = None,
+        weights: str | None = None,
         drop_missing: bool = False,
         impute: Impute | None = None,
         standardize: bool = True,
@@ -185,6 +205,9 @@ class Problem:
             A column of groups, such as patients: all rows of a group go into one part, and a share is of the groups.
         split_by_time : str, optional
             A column of dates or numbers: the last rows in time are for the test, those before for validation.
+        weights : str, optional
+            A column of what each row counts for, in everything that is fitted, trained, chosen and judged: a row of
+            weight 2 counts as the row twice. Their scale means nothing, and rows of weight 0 are left out.
         drop_missing : bool
             Drop rows with missing values; otherwise they are refused.
         impute : {"median", "mean", "most_frequent"}, optional
@@ -204,10 +227,9 @@ class Problem:
         """
         check_impute(impute)
         own = {part: given for part, given in (("validation", validation), ("test", test)) if not _is_share(given)}
-        shares = [
-            given if isinstance(given, int | float) and _is_share(given) else None for given in (validation, test)
-        ]
+        shares = [one if isinstance(one, int | float) and _is_share(one) else None for one in (validation, test)]
         asked = Asked(shares[0], shares[1], split, split_by, split_by_time, split_seed).check(table.columns)
+        weights = None if weights is None else choose_weights(table.columns, weights)
         left_out = dict.fromkeys(choose_columns(table.columns, without, "column"), "left out, as asked")
         read = (read or Read(table))._replace(table=table)
         sources = gather(read, own, {*left_out, asked.split_by_time or ""})
@@ -226,8 +248,9 @@ class Problem:
             raise DataError(
                 f"The target {twice} cannot be left out too; take it out of --without, or name another target."
             )
-        _refuse_two_roles(asked.roles, named, left_out)
-        left_out |= asked.roles
+        roles = asked.roles if weights is None else _with_weights(asked.roles, weights)
+        _refuse_two_roles(roles, named, left_out)
+        left_out |= roles
         table = table.drop(left_out, strict=False)
         targets = choose_targets(table.columns, target)
         notes = [note for source in sources for note in source.notes]
@@ -243,7 +266,7 @@ class Problem:
         dates = [name for name, dtype in table.drop(targets).schema.items() if dtype in (pl.Date, pl.Datetime)]
         notes += [f"Input {name_columns(dates)} became days since 1970-01-01."] if dates else []
         decisive = table if preprocessing is None else preprocessing.rows_used(everything)
-        complete = np.ones(len(table), bool)
+        complete, weigh = np.ones(len(table), bool), np.ones(len(table))
         for source in sources:
             with source.named():
                 refuse_infinite(table[source.rows])
@@ -254,6 +277,10 @@ class Problem:
                 else:
                     _refuse_gaps(table[source.rows], targets, source.read.gaps, impute)
                 asked.check_rows(everything[source.rows])
+                if weights is not None:
+                    weigh[source.rows] = weights_in(everything[weights][source.rows])
+        of_zero = complete & (weigh == 0)
+        complete &= ~of_zero
         came_from = np.repeat([source.part for source in sources], [len(source.table) for source in sources])[complete]
         raw = table
         table = table.filter(complete)
@@ -265,6 +292,9 @@ class Problem:
         parts = [table[rows] for rows in divided.rows]
         of_classes = targets[0] if labels is not None else None
         notes += [*decided, *divided.notes, *check_parts(parts, of_classes, targets, divided.division)]
+        weighed = None if weights is None else [weigh[complete][rows] for rows in divided.rows]
+        if weights is not None and weighed is not None:
+            notes += notes_of(weights, weighed[0], of_zero)
         return _problem(
             name,
             parts,
@@ -282,6 +312,8 @@ class Problem:
             left_out=left_out,
             division=divided.division,
             groups=None if divided.groups is None else [divided.groups[rows] for rows in divided.rows],
+            weights=weighed,
+            weighted_by=weights,
         )
 
     @classmethod
@@ -298,14 +330,15 @@ class Problem:
         impute: Impute | None = None,
         standardize: bool = True,
         division: Division = OWN,
+        weights: str | None = None,
     ) -> "Problem":
         """The problem of a table that is split already, into parts of the same columns; otherwise as `from_table`.
 
         Parameters
         ----------
         train, validation, test : polars DataFrame
-        target, task, loss, name, impute, standardize
-            As in `from_table`.
+        target, task, loss, name, impute, standardize, weights
+            As in `from_table`; here weights are positive.
         division : Division
             How the rows came into the parts, where they were dealt out at random: ``Division()``.
 
@@ -328,6 +361,11 @@ class Problem:
         if any(part.columns != train.columns for part in parts):
             raise DataError("The parts differ in their columns; give all three the same ones in the same order.")
         table = pl.concat(parts, how="vertical_relaxed")
+        weigh = None
+        if weights is not None:
+            weights = choose_weights(table.columns, weights)
+            weigh = weights_in(table[weights], positive=True)
+            table = table.drop(weights)
         targets = choose_targets(table.columns, target)
         check_impute(impute)
         refuse_infinite(table)
@@ -344,8 +382,10 @@ class Problem:
             impute=impute,
             data_hash=table_hash(*parts),
             notes=notes,
-            test_rows=test,
+            test_rows=divided[2],
             division=division,
+            weights=None if weigh is None else np.split(weigh, np.cumsum([len(train), len(validation)])),
+            weighted_by=weights,
         )
 
     def __repr__(self) -> str:
@@ -377,8 +417,13 @@ class Problem:
         """What outputs predict, in the targets' own units, or class probabilities."""
         return self.preprocessing.in_units(self.loss.link(np.asarray(outputs, np.float64)))
 
-    def metric(self, outputs: Float[np.ndarray, "n c"], y: Float[np.ndarray, "n c"]) -> float:
-        """The loss's metric of a network's outputs against the targets of a part.
+    def metric(
+        self,
+        outputs: Float[np.ndarray, "n c"],
+        y: Float[np.ndarray, "n c"],
+        weights: Float[np.ndarray, " n"] | None = None,
+    ) -> float:
+        """The loss's metric of a network's outputs against the targets of a part, whose rows may have weights.
 
         Raises
         ------
@@ -389,7 +434,7 @@ class Problem:
         if value is None:
             raise SpecError(f"The metric {self.metric_name!r} is known by its name alone; pass the Loss it belongs to.")
         try:
-            return float(value(self.predict(outputs), self.preprocessing.in_units(y)))
+            return float(self.loss.metric(self.predict(outputs), self.preprocessing.in_units(y), weights))
         except NucleateError:
             raise
         except Exception as error:
@@ -427,13 +472,19 @@ def _is_share(given: object) -> bool:
     return isinstance(given, int | float) and not isinstance(given, bool)
 
 
+def _with_weights(roles: Mapping[str, str], weights: str) -> dict[str, str]:
+    if weights in roles:
+        raise DataError(f"Column {weights!r} has the weights and says the {roles[weights]}; name another for one.")
+    return {**roles, weights: ROLE}
+
+
 def _refuse_two_roles(roles: Mapping[str, str], targets: Sequence[str], left_out: Mapping[str, str]) -> None:
-    """Refuse a column that decides the parts and is the target, or is left out too."""
+    """Refuse a column that decides the parts or the weights and is the target, or is left out too."""
     for name, role in roles.items():
         if name in targets:
-            raise DataError(f"Column {name!r} is the target and says the {role}; name another for one of them.")
+            raise DataError(f"Column {name!r} is the target and has the {role} too; name another for one of them.")
         if name in left_out:
-            raise DataError(f"Column {name!r} says the {role}, so it is no input anyway; take it out of --without.")
+            raise DataError(f"Column {name!r} has the {role}, so it is no input anyway; take it out of --without.")
 
 
 def _test_rows(
@@ -494,6 +545,8 @@ def _problem(
     left_out: dict[str, str] | None = None,
     division: Division = AT_RANDOM,
     groups: Sequence[Int[np.ndarray, " n"]] | None = None,
+    weights: Sequence[Float[np.ndarray, " n"]] | None = None,
+    weighted_by: str | None = None,
 ) -> Problem:
     """The problem of raw parts without gaps that are not imputed, with notes and the table of columns.
 
@@ -528,6 +581,7 @@ def _problem(
         test_rows=test_rows,
         division=division,
         groups=groups,
+        weights=weights,
     )
     everything = table if everything is None else everything
     became = what_became(everything, problem.preprocessing) | (left_out or {})
@@ -546,7 +600,8 @@ def _problem(
         *few_rows(problem.inputs, *map(len, parts)),
         *repeated_rows(parts, bool(division.own)),
     ]
-    return replace(problem, notes=tuple(notes), columns=tabulate_columns(everything, became, notices))
+    columns = tabulate_columns(everything, became, notices)
+    return replace(problem, notes=tuple(notes), columns=columns, weighted_by=weighted_by)
 
 
 def assemble(
@@ -564,8 +619,11 @@ def assemble(
     test_rows: pl.DataFrame | None = None,
     division: Division = AT_RANDOM,
     groups: Sequence[Int[np.ndarray, " n"]] | None = None,
+    weights: Sequence[Float[np.ndarray, " n"]] | None = None,
 ) -> Problem:
     """The problem of raw training, validation and test parts whose columns have the given kinds."""
+    if weights is not None:
+        loss.metric.check_weights()
     if preprocessing is None:
         preprocessing = Preprocessing.fit(
             parts[0],
@@ -576,10 +634,11 @@ def assemble(
             relative_targets=loss.link.relative,
             form=form,
             impute=impute,
+            weights=None if weights is None else weights[0],
         )
     splits = (
-        Split(preprocessing.transform(part), preprocessing.transform_target(part), of_group)
-        for part, of_group in zip(parts, groups or (None,) * 3, strict=True)
+        Split(preprocessing.transform(part), preprocessing.transform_target(part), of_group, of_weight)
+        for part, of_group, of_weight in zip(parts, groups or (None,) * 3, weights or (None,) * 3, strict=True)
     )
     train, validation, test = splits
     return Problem(name, loss, train, validation, test, preprocessing, data_hash, (), test_rows, division=division)

@@ -26,6 +26,10 @@ _ASSUMED = {
     "otherwise nothing is guaranteed.",
 }
 """What the split does not see to."""
+_WEIGHED = (
+    " The root mean square is weighted; the largest and the chance count each row once, so they are of new rows that "
+    "come as these did, not as the weights say."
+)
 
 _MOST_NAMED = 5
 """So many classes are told one by one."""
@@ -98,6 +102,9 @@ class Certificate:
     groups : int or None
         To how many groups these rows belong, where rows were split by groups. Rows of a group are alike, so it is new
         groups that are exchangeable with them: the chance is that any row of a new group deviates more.
+    weighted : bool
+        Whether rows have weights. These are in the root mean squares; the largest deviation, the labels that change and
+        the chance count each row once.
     """
 
     rows: int
@@ -109,6 +116,7 @@ class Certificate:
     among: int = 1
     dealt: Literal["random", "time", "own"] = "random"
     groups: int | None = None
+    weighted: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "classes", tuple(map(_from_json, self.classes)))
@@ -191,7 +199,8 @@ class Certificate:
                 f"{of_groups}a new {what} moves further with a chance of at most {self.among} in {self.units + 1}."
             )
             further += f" {_by_class(self.classes, self.among)}" if self.classes else ""
-        return f"{moved}; {further}{_ASSUMED[self.dealt]} {chosen} {changed}"
+        weighed = _WEIGHED if self.weighted else ""
+        return f"{moved}; {further}{_ASSUMED[self.dealt]}{weighed} {chosen} {changed}"
 
 
 def check_rows(problem: Problem) -> None:
@@ -210,12 +219,13 @@ def certify(original: Network, reduced: Network, problem: Problem) -> Certificat
     return Certificate(
         rows=len(moved),
         largest_deviation=float(np.abs(moved).max()),
-        rms_deviation=root_mean_square(moved),
+        rms_deviation=root_mean_square(moved, problem.test.weights),
         # Whole groups were dealt out, whatever the classes of their rows.
         classes=() if problem.test.groups is not None else _classes(problem, moved),
         dealt=problem.division.dealt,
         groups=count_groups(problem.test),
-        **yardstick(problem).details(before, after, problem.test.y),
+        weighted=problem.test.weights is not None,
+        **yardstick(problem).details(before, after, problem.test),
     )
 
 

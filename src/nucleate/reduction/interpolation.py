@@ -26,7 +26,8 @@ from nucleate.reduction.layers import (
 
 def interpolate(layer: WideLayer) -> Narrow:
     """The method; see the module."""
-    triangle, order = _pivoted(layer.features)
+    features = layer.features if layer.weights is None else np.sqrt(layer.weights)[:, None] * layer.features
+    triangle, order = _pivoted(features)
 
     def narrow(width: int) -> NarrowLayer:
         kept = order[:width]

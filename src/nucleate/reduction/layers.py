@@ -94,6 +94,8 @@ class WideLayer(NamedTuple):
         What the ORIGINAL network makes of them: the next layer's pre-activations, or the outputs.
     importance : array of shape (t,)
         How much each of these matters for the outputs.
+    weights : array of shape (n,) or None
+        What each calibration row counts for, with mean 1; None where all count alike.
     """
 
     activation: Activation
@@ -102,6 +104,7 @@ class WideLayer(NamedTuple):
     features: Float[np.ndarray, "n m"]
     target: Float[np.ndarray, "n t"]
     importance: Float[np.ndarray, " t"]
+    weights: Float[np.ndarray, " n"] | None = None
 
 
 class NarrowLayer(NamedTuple):

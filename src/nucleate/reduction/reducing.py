@@ -19,7 +19,7 @@ from nucleate.reduction.interpolation import INTERPOLATE
 from nucleate.reduction.layers import Method, network_of
 from nucleate.reduction.merging import groups
 from nucleate.reduction.reduction import BeforeAfter, Reduction
-from nucleate.reduction.search import Search, calibration_rows
+from nucleate.reduction.search import Search, calibration_rows, calibration_weights
 from nucleate.reduction.selection import SELECT
 from nucleate.reduction.tolerance import Tolerance
 from nucleate.training import check_fit, train_many
@@ -92,7 +92,8 @@ def reduce(
     _check(network, problem, fine_tune, distill)
     fits = Tolerance(problem, network, tolerance)
     rows = calibration_rows(problem.train.x, seed)
-    found = Search(network, method, rows, problem.validation.x, fits).cheapest()
+    weights = calibration_weights(problem.train.weights)
+    found = Search(network, method, rows, problem.validation.x, fits, weights).cheapest()
     small = network_of(found.layers, network.activation, network.dtype)
     if distill:
         small = tune(small, taught_by(network, problem), distill)
@@ -116,7 +117,7 @@ def reduce(
         groups=groups(network, problem.train.x),
         baselines=_baselines(small, problem) if baselines else (),
         further=BeforeAfter(
-            *(further_metrics(problem, outputs_of(model, problem.test.x), problem.test.y) for model in (network, small))
+            *(further_metrics(problem, outputs_of(model, problem.test.x), problem.test) for model in (network, small))
         ),
     )
 
@@ -161,8 +162,9 @@ def tune(network: Network, problem: Problem, steps: int) -> Network:
         evaluations=max(4, steps // 2),
     )
     candidates = [network, *(run.best for run in runs)]
-    x, y = problem.validation.x, problem.validation.y
-    return candidates[int(np.argmin([problem.loss(outputs_of(candidate, x), y) for candidate in candidates]))]
+    part = problem.validation
+    costs = [problem.loss(outputs_of(candidate, part.x), part.y, part.weights) for candidate in candidates]
+    return candidates[int(np.argmin(costs))]
 
 
 def taught_by(teacher: Network, problem: Problem) -> Problem:
@@ -180,7 +182,7 @@ def _baselines(network: Network, problem: Problem) -> tuple[Baseline, ...]:
 
 
 def _metrics(network: Network, small: Network, problem: Problem, part: Split) -> BeforeAfter[float]:
-    return BeforeAfter(*(problem.metric(outputs_of(model, part.x), part.y) for model in (network, small)))
+    return BeforeAfter(*(problem.metric(outputs_of(model, part.x), part.y, part.weights) for model in (network, small)))
 
 
 def _check(network: Network, problem: Problem, fine_tune: int, distill: int) -> None:

@@ -10,6 +10,7 @@ from jaxtyping import Float
 
 from nucleate.models import count_parameters
 from nucleate.network import Network
+from nucleate.problems import relative_weights
 from nucleate.reduction.layers import Affine, Method, Narrow, NarrowLayer, WideLayer, activate, affine_layers, slope
 
 MOST_ROWS = 2000
@@ -39,6 +40,14 @@ def calibration_rows(x: Float[np.ndarray, "n d"], seed: int = 0) -> Float[np.nda
     share = rng.uniform(size=(len(x), 1))
     between = share * x + (1 - share) * x[rng.permutation(len(x))]
     return np.vstack([x, jittered, between])
+
+
+def calibration_weights(weights: Float[np.ndarray, " n"] | None) -> Float[np.ndarray, " rows"] | None:
+    """What the `calibration_rows` count for: each as the training row it is made of, with mean 1."""
+    if weights is None:
+        return None
+    of_rows = weights[np.linspace(0, len(weights) - 1, min(len(weights), MOST_ROWS)).astype(np.int64)]
+    return np.tile(relative_weights(of_rows), 3)
 
 
 Fits = Callable[[Float[np.ndarray, "v c"]], bool]
@@ -77,6 +86,8 @@ class Search:
     method : Method
     calibration, validation : arrays of shape (n, d) and (v, d)
     fits : Fits
+    weights : array of shape (n,), optional
+        What each calibration row counts for, with mean 1.
     """
 
     def __init__(
@@ -86,12 +97,14 @@ class Search:
         calibration: Float[np.ndarray, "n d"],
         validation: Float[np.ndarray, "v d"],
         fits: Fits,
+        weights: Float[np.ndarray, " n"] | None = None,
     ) -> None:
         self._network, self._method, self._fits = network, method, fits
         self._layers = affine_layers(network)
         self._rows = np.vstack([calibration, validation])
         self._n = len(calibration)
-        self._targets, self._importance = _original(network, self._layers, self._rows[: self._n])
+        self._weights = weights
+        self._targets, self._importance = _original(network, self._layers, self._rows[: self._n], weights)
         self._best = SearchResult(self._layers, ())
         self._cost = count_parameters(network)
 
@@ -116,6 +129,7 @@ class Search:
                 features=features,
                 target=self._targets[at],
                 importance=self._importance[at],
+                weights=self._weights,
             )
         )
 
@@ -168,7 +182,10 @@ class Search:
 
 
 def _original(
-    network: Network, layers: Sequence[Affine], rows: Float[np.ndarray, "n d"]
+    network: Network,
+    layers: Sequence[Affine],
+    rows: Float[np.ndarray, "n d"],
+    weights: Float[np.ndarray, " n"] | None,
 ) -> tuple[list[Float[np.ndarray, "n t"]], list[Float[np.ndarray, " t"]]]:
     """What the original has behind each hidden layer, and the root mean square of the outputs' slopes by it."""
     targets = [layers[0](rows)]
@@ -180,7 +197,8 @@ def _original(
     for at in range(len(layers) - 1, 1, -1):
         steepness = slope(network.activation, targets[at - 1])
         slopes = slopes @ layers[at].weights * steepness
-        importance.insert(0, np.sqrt(np.square(slopes).sum(axis=0).mean(axis=0)))
+        squares = np.square(slopes).sum(axis=0)
+        importance.insert(0, np.sqrt(squares.mean(axis=0) if weights is None else weights @ squares / len(squares)))
     return targets[1:], importance
 
 

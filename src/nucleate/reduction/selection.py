@@ -18,7 +18,7 @@ RIDGE = 1e-4
 
 def select(layer: WideLayer) -> Narrow:
     """The method; see the module."""
-    path = GreedyPath(layer.features, layer.target, layer.importance)
+    path = GreedyPath(layer.features, layer.target, layer.importance, layer.weights)
 
     def narrow(width: int) -> NarrowLayer:
         chosen, outgoing = path.first(width)
@@ -41,6 +41,8 @@ class GreedyPath:
     target : array of shape (n, t)
     importance : array of shape (t,)
         What an error in each column of the target weighs.
+    weights : array of shape (n,), optional
+        What each row counts for, with mean 1.
     """
 
     def __init__(
@@ -48,10 +50,13 @@ class GreedyPath:
         features: Float[np.ndarray, "n m"],
         target: Float[np.ndarray, "n t"],
         importance: Float[np.ndarray, " t"],
+        weights: Float[np.ndarray, " n"] | None = None,
     ) -> None:
-        self._centre, self._level = features.mean(axis=0), target.mean(axis=0)
+        self._centre, self._level = (np.average(one, axis=0, weights=weights) for one in (features, target))
         self._importance = np.where(importance > 0, importance, 1.0)
         known, wanted = features - self._centre, (target - self._level) * importance
+        if weights is not None:
+            known, wanted = (np.sqrt(weights)[:, None] * one for one in (known, wanted))
         squares = known.T @ known
         ridge = RIDGE**2 * squares.diagonal().max(initial=1e-300)
         # Inner products of n rows are those of m in the triangle; the ridge is far above the rounding of the squares.

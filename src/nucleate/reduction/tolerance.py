@@ -5,12 +5,12 @@ from numbers import Real
 from typing import Any, Protocol
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from nucleate.errors import SpecError
 from nucleate.models import outputs_of
 from nucleate.network import Network
-from nucleate.problems import Problem
+from nucleate.problems import Problem, Split
 
 
 def changes(
@@ -21,23 +21,22 @@ def changes(
     return (link(after) - link(before)) * problem.preprocessing.units
 
 
-def root_mean_square(values: np.ndarray) -> float:
-    """Over all entries."""
-    return float(np.sqrt(np.mean(np.square(values))))
+def root_mean_square(values: Float[np.ndarray, "n c"], weights: Float[np.ndarray, " n"] | None = None) -> float:
+    """Over all entries, of rows that may have weights."""
+    squares = np.square(values)
+    return float(np.sqrt(np.mean(squares if weights is None else np.average(squares, axis=0, weights=weights))))
 
 
 class Yardstick(Protocol):
     """By what the change of outputs is judged, for targets of one kind."""
 
-    def deviation(self, before: Float[np.ndarray, "n c"], after: Float[np.ndarray, "n c"]) -> float:
-        """How far the outputs moved."""
+    def deviation(self, before: Float[np.ndarray, "n c"], after: Float[np.ndarray, "n c"], part: Split) -> float:
+        """How far the outputs moved on the rows of a part."""
 
-    def allowed(self, before: Float[np.ndarray, "n c"], y: Float[np.ndarray, "n c"], tolerance: float) -> float:
+    def allowed(self, before: Float[np.ndarray, "n c"], part: Split, tolerance: float) -> float:
         """How far they may move at a relative change of the metric."""
 
-    def details(
-        self, before: Float[np.ndarray, "n c"], after: Float[np.ndarray, "n c"], y: Float[np.ndarray, "n c"]
-    ) -> dict[str, Any]:
+    def details(self, before: Float[np.ndarray, "n c"], after: Float[np.ndarray, "n c"], part: Split) -> dict[str, Any]:
         """What a `nucleate.reduction.Certificate` says beside the deviations."""
 
 
@@ -52,20 +51,19 @@ class OfAmounts:
 
     problem: Problem
 
-    def deviation(self, before: Float[np.ndarray, "n c"], after: Float[np.ndarray, "n c"]) -> float:
-        return root_mean_square(changes(self.problem, before, after))
+    def deviation(self, before: Float[np.ndarray, "n c"], after: Float[np.ndarray, "n c"], part: Split) -> float:
+        return root_mean_square(changes(self.problem, before, after), part.weights)
 
-    def allowed(self, before: Float[np.ndarray, "n c"], y: Float[np.ndarray, "n c"], tolerance: float) -> float:
-        return self._error(before, y) * float(np.sqrt((1 + tolerance) ** 2 - 1))
+    def allowed(self, before: Float[np.ndarray, "n c"], part: Split, tolerance: float) -> float:
+        return self._error(before, part) * float(np.sqrt((1 + tolerance) ** 2 - 1))
 
-    def details(
-        self, before: Float[np.ndarray, "n c"], after: Float[np.ndarray, "n c"], y: Float[np.ndarray, "n c"]
-    ) -> dict[str, Any]:
-        error = self._error(before, y)
-        return {"relative_deviation": self.deviation(before, after) / error if error > 0 else np.inf}
+    def details(self, before: Float[np.ndarray, "n c"], after: Float[np.ndarray, "n c"], part: Split) -> dict[str, Any]:
+        error = self._error(before, part)
+        return {"relative_deviation": self.deviation(before, after, part) / error if error > 0 else np.inf}
 
-    def _error(self, outputs: Float[np.ndarray, "n c"], y: Float[np.ndarray, "n c"]) -> float:
-        return root_mean_square(self.problem.predict(outputs) - self.problem.preprocessing.in_units(y))
+    def _error(self, outputs: Float[np.ndarray, "n c"], part: Split) -> float:
+        missed = self.problem.predict(outputs) - self.problem.preprocessing.in_units(part.y)
+        return root_mean_square(missed, part.weights)
 
 
 @dataclass(frozen=True)
@@ -74,20 +72,19 @@ class OfClasses:
 
     problem: Problem
 
-    def deviation(self, before: Float[np.ndarray, "n c"], after: Float[np.ndarray, "n c"]) -> float:
-        return self._changed(before, after) / len(before)
+    def deviation(self, before: Float[np.ndarray, "n c"], after: Float[np.ndarray, "n c"], part: Split) -> float:
+        return float(np.average(self._changed(before, after), weights=part.weights))
 
-    def allowed(self, before: Float[np.ndarray, "n c"], y: Float[np.ndarray, "n c"], tolerance: float) -> float:
+    def allowed(self, before: Float[np.ndarray, "n c"], part: Split, tolerance: float) -> float:
         return tolerance
 
-    def details(
-        self, before: Float[np.ndarray, "n c"], after: Float[np.ndarray, "n c"], y: Float[np.ndarray, "n c"]
-    ) -> dict[str, Any]:
-        return {"labels_changed": self._changed(before, after)}
+    def details(self, before: Float[np.ndarray, "n c"], after: Float[np.ndarray, "n c"], part: Split) -> dict[str, Any]:
+        return {"labels_changed": int(np.count_nonzero(self._changed(before, after)))}
 
-    def _changed(self, before: Float[np.ndarray, "n c"], after: Float[np.ndarray, "n c"]) -> int:
+    def _changed(self, before: Float[np.ndarray, "n c"], after: Float[np.ndarray, "n c"]) -> Bool[np.ndarray, " n"]:
         link = self.problem.loss.link
-        return int(np.count_nonzero(link(before).argmax(axis=1) != link(after).argmax(axis=1)))
+        changed: np.ndarray = link(before).argmax(axis=1) != link(after).argmax(axis=1)
+        return changed
 
 
 def yardstick(problem: Problem) -> Yardstick:
@@ -118,9 +115,9 @@ class Tolerance:
 
     def __init__(self, problem: Problem, network: Network, tolerance: float) -> None:
         check_tolerance(tolerance)
-        self._problem, self._yardstick = problem, yardstick(problem)
+        self._problem, self._yardstick, self._part = problem, yardstick(problem), problem.validation
         self._outputs = outputs_of(network, problem.validation.x)
-        self._deviation = self._yardstick.allowed(self._outputs, problem.validation.y, tolerance)
+        self._deviation = self._yardstick.allowed(self._outputs, self._part, tolerance)
         cost = self._cost(self._outputs)
         self._most = (1 + np.copysign(tolerance, cost)) * cost
 
@@ -128,12 +125,12 @@ class Tolerance:
         """Whether these outputs on the validation rows are within the tolerance."""
         if not np.isfinite(outputs).all():
             return False
-        moved = self._yardstick.deviation(self._outputs, outputs)
+        moved = self._yardstick.deviation(self._outputs, outputs, self._part)
         return bool(moved <= self._deviation and self._cost(outputs) <= self._most)
 
     def _cost(self, outputs: Float[np.ndarray, "v c"]) -> float:
         """The metric, turned so that smaller is better."""
-        return self._problem.loss.metric.cost(self._problem.metric(outputs, self._problem.validation.y))
+        return self._problem.loss.metric.cost(self._problem.metric(outputs, self._part.y, self._part.weights))
 
 
 def check_tolerance(tolerance: Any) -> None:

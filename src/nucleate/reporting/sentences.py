@@ -12,7 +12,7 @@ import polars as pl
 from nucleate._wording import choose_one
 from nucleate.baselines import Baseline, Comparison
 from nucleate.errors import NucleateError, StudyError
-from nucleate.problems import LOSSES, Division, Metric
+from nucleate.problems import LOSSES, Metric
 from nucleate.reduction import Certificate, Reduction
 from nucleate.studies import FAILED, Cell, Findings, Judgement, Study, StudySpec, load_judgement, study_findings
 
@@ -472,6 +472,7 @@ def say_certificate(certificate: Certificate, texts: Texts) -> str:
         "certificate_classes" if of_classes else "certificate": True,
         f"certificate_chance_{chance if certificate.groups is None else 'groups'}": True,
         f"certificate_{certificate.dealt}": certificate.dealt != "random",
+        "certificate_weighted": certificate.weighted,
         "certificate_among": certificate.among > 1,
         "certificate_choice": True,
         "certificate_unseen": bool(unseen),
@@ -489,9 +490,9 @@ def say_certificate(certificate: Certificate, texts: Texts) -> str:
     return " ".join(sentences[key].format(**fields) for key, applies in chosen.items() if applies)
 
 
-def _of_split(division: Division, texts: Texts) -> list[str]:
-    """How rows came into their parts, where not all did at random."""
-    asked, sentences = texts["asked"], []
+def _of_rows(study: Study, texts: Texts) -> list[str]:
+    """How rows came into their parts, where not all did at random, and what they count for, where they differ."""
+    division, asked, sentences = study.division, texts["asked"], []
     if len(division.own) == 2:
         sentences.append(asked["split_given" if division.column is None else "split_column"])
     elif division.own:
@@ -500,10 +501,14 @@ def _of_split(division: Division, texts: Texts) -> list[str]:
         sentences.append(asked["split_time"])
     if division.groups is not None:
         sentences.append(asked["split_groups"])
-    numbers = dict(zip(("train", "validation", "test"), division.groups or (), strict=False))
-    return [
-        sentence.format(column=division.column, group_column=division.group_column, **numbers) for sentence in sentences
-    ]
+    if study.weighted_by is not None:
+        sentences.append(asked["weighted"])
+    fields = dict(zip(("train", "validation", "test"), division.groups or (), strict=False)) | {
+        "column": division.column,
+        "group_column": division.group_column,
+        "weights": study.weighted_by,
+    }
+    return [sentence.format(**fields) for sentence in sentences]
 
 
 def say_statuses(runs: pl.DataFrame, texts: Texts) -> str:
@@ -552,7 +557,7 @@ def about(study: Study, texts: Texts) -> list[str]:
     if spec.dropout:
         keys.append("dropout")
         fields |= {"dropout": f"{spec.dropout:g}"}
-    return [*(asked[key].format(**fields) for key in (*keys, "rows")), *_of_split(study.division, texts)]
+    return [*(asked[key].format(**fields) for key in (*keys, "rows")), *_of_rows(study, texts)]
 
 
 def say_architecture(study: Study, texts: Texts) -> str:

@@ -90,6 +90,7 @@ class _Kept(BaseModel):
     definitions: dict[str, str]
     versions: dict[str, str]
     division: Division = AT_RANDOM
+    weighted_by: str | None = None
 
 
 @dataclass(frozen=True)
@@ -125,6 +126,8 @@ class Study:
         A fingerprint of each definition of one's own that the runs were trained by, see `StudySpec.definitions`.
     division : Division
         How the rows came into their parts.
+    weighted_by : str or None
+        The column that says what each row counts for; None where all count alike.
 
     Examples
     --------
@@ -151,6 +154,7 @@ class Study:
     no_forecast: str | None = None
     definitions: dict[str, str] = field(default_factory=dict)
     division: Division = AT_RANDOM
+    weighted_by: str | None = None
     _tables: dict[str, tuple[Any, pl.DataFrame]] = field(default_factory=dict, init=False, repr=False, compare=False)
     _packs: dict[str, tuple[Any, pl.DataFrame]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
@@ -241,6 +245,7 @@ class Study:
             no_forecast=kept.no_forecast,
             definitions=kept.definitions,
             division=kept.division,
+            weighted_by=kept.weighted_by,
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -260,6 +265,7 @@ class Study:
             "definitions": self.definitions,
             "versions": self.versions,
             **({} if self.division == AT_RANDOM else {"division": asdict(self.division)}),
+            **({} if self.weighted_by is None else {"weighted_by": self.weighted_by}),
         }
 
     @cached_property

@@ -17,6 +17,7 @@ from nucleate.studies.tables import table_to_bytes
 
 PARTS = ("train", "validation", "test")
 _TEST_ROWS = "test_rows.parquet"
+_SIDES = ("groups", "weights")
 _FAMILIES = ("directions", "amplitudes", "singular_values")
 
 
@@ -26,8 +27,9 @@ def split_hash(problem: Problem) -> str:
     for part in PARTS:
         split: Split = getattr(problem, part)
         digest.update(split.x.tobytes() + split.y.tobytes())
-        if split.groups is not None:
-            digest.update(split.groups.tobytes())
+        for more in (split.groups, split.weights):
+            if more is not None:
+                digest.update(more.tobytes())
     return digest.hexdigest()
 
 
@@ -51,6 +53,7 @@ def problem_to_bytes(problem: Problem) -> bytes:
         "notes": problem.notes,
         "columns": problem.columns.to_dicts(),
         **({} if problem.division == AT_RANDOM else {"division": asdict(problem.division)}),
+        **({} if problem.weighted_by is None else {"weighted_by": problem.weighted_by}),
     }
     if problem.test_rows is not None:
         tensors[_TEST_ROWS] = np.frombuffer(table_to_bytes(problem.test_rows), np.uint8)
@@ -75,7 +78,8 @@ def problem_from_bytes(content: bytes, loss: Loss | None) -> Problem:
         if told["loss"] != loss.name:
             raise StudyError(f"The problem was kept under the loss {told['loss']!r}, not {loss.name!r}; give that one.")
         train, validation, test = (
-            Split(tensors[f"{part}.x"], tensors[f"{part}.y"], tensors.get(f"{part}.groups")) for part in PARTS
+            Split(*(tensors[f"{part}.{side}"] for side in "xy"), *(tensors.get(f"{part}.{side}") for side in _SIDES))
+            for part in PARTS
         )
         return Problem(
             name=told["name"],
@@ -89,6 +93,7 @@ def problem_from_bytes(content: bytes, loss: Loss | None) -> Problem:
             test_rows=pl.read_parquet(tensors[_TEST_ROWS].tobytes()) if _TEST_ROWS in tensors else None,
             columns=pl.DataFrame(told.get("columns", []), COLUMNS),
             division=Division(**told.get("division", {})),
+            weighted_by=told.get("weighted_by"),
         )
     except (KeyError, TypeError) as error:
         raise ValueError(f"what is told of the problem lacks {error}") from None

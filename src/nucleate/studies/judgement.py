@@ -121,7 +121,7 @@ def compare_cells(
 
 
 def _judged(study: Study, problem: Problem, run: int, part: Split) -> Judged:
-    return judge_outputs(problem, outputs_of(study.network(run, "best"), part.x), part.y, part.groups)
+    return judge_outputs(problem, outputs_of(study.network(run, "best"), part.x), part)
 
 
 def hold_against_baselines(
@@ -154,7 +154,7 @@ def hold_against_baselines(
         baselines = tuple(
             replace(baseline, best_on_test=one.on_test) for baseline, one in zip(baselines, alone, strict=True)
         )
-    return baselines, further_metrics(problem, chosen(problem.test.x), problem.test.y)
+    return baselines, further_metrics(problem, chosen(problem.test.x), problem.test)
 
 
 def own_problem(study: Study) -> Problem:

@@ -342,6 +342,7 @@ def _study_of(path: Path, spec: StudySpec, problem: Problem) -> Study:
         parameters=count_parameters(model),
         definitions=spec.definitions,
         division=problem.division,
+        weighted_by=problem.weighted_by,
     )
 
 
@@ -360,7 +361,17 @@ def _begun(path: Path, wanted: Study) -> Study | None:
     try:
         begun = Study.load(path)
         if begun.identity == wanted.identity:
-            for name in ("data_hash", "rows", "division", "widths", "layers", "preprocessing", "parameters", "metric"):
+            for name in (
+                "data_hash",
+                "rows",
+                "division",
+                "weighted_by",
+                "widths",
+                "layers",
+                "preprocessing",
+                "parameters",
+                "metric",
+            ):
                 if _told(begun, name) != _told(wanted, name):
                     raise DamagedError(path / SPEC, f"its {name} is not that of the data and the spec")
         return begun

@@ -230,6 +230,8 @@ class StudySpec(Settings):
     split, split_by, split_by_time : str or None
         Columns of one's own file that decide the parts: of each row's part, of its group, of its time, as in
         `nucleate.problems.Problem.from_table`.
+    weights : str or None
+        A column of one's own file that says what each row counts for, likewise.
     dtype : {"float32", "float64"}
     measures : tuple of Measure
         What is measured of every layer beside `nucleate.observe.MEASURES`.
@@ -271,6 +273,7 @@ class StudySpec(Settings):
     split: str | None = None
     split_by: str | None = None
     split_by_time: str | None = None
+    weights: str | None = None
     dtype: Literal["float32", "float64"] = "float32"
     measures: tuple[AnyMeasure, ...] = ()
 
@@ -570,6 +573,7 @@ class StudySpec(Settings):
             split=self.split,
             split_by=self.split_by,
             split_by_time=self.split_by_time,
+            weights=self.weights,
             without=self.without,
             drop_missing=self.drop_missing,
             impute=self.impute,

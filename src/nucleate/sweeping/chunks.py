@@ -11,7 +11,7 @@ import polars as pl
 from nucleate.devices import machine, on_device
 from nucleate.errors import SpecError, StudyError
 from nucleate.models import model_to_bytes, outputs_of
-from nucleate.problems import Problem
+from nucleate.problems import OF_ROWS, Problem
 from nucleate.studies import (
     At,
     Chunk,
@@ -290,7 +290,7 @@ def _result(plan: Plan, chunk: Chunk, runs: list[Run], layers: Sequence[str], pr
         "validation": str(spec.validation),
         "test": str(spec.test),
     }
-    of_rows = {name: getattr(spec, name) for name in ("split", "split_by", "split_by_time")}
+    of_rows = {name: getattr(spec, name) for name in OF_ROWS}
     metadata |= {name: column for name, column in of_rows.items() if column is not None}
     files: dict[str, bytes] = {}
     for planned, run in zip(chunk.runs, runs, strict=True):
@@ -317,7 +317,8 @@ def _row(plan: Plan, planned: PlannedRun, run: Run, problem: Problem, layers: Se
     """A run's row of the results; the test part is looked at here and nowhere before."""
     last, stages, metric = run.trajectory.row(-1, named=True), run.stages, problem.metric_name
     on_validation, on_test = (
-        problem.metric(outputs_of(run.best, part.x), part.y) for part in (problem.validation, problem.test)
+        problem.metric(outputs_of(run.best, part.x), part.y, part.weights)
+        for part in (problem.validation, problem.test)
     )
     at_the_end = ("effective_neurons", "directions", *(measure.name for measure in plan.spec.measures))
     columns = [tables.measured(measure, layer) for measure in at_the_end for layer in layers]

@@ -10,7 +10,7 @@ from nucleate._files import check_folder
 from nucleate._wording import for_whom, plain
 from nucleate.devices import check_device
 from nucleate.errors import SpecError
-from nucleate.problems import FORM_FIELDS, Problem, describe_data
+from nucleate.problems import FORM_FIELDS, OF_ROWS, Problem, describe_data
 from nucleate.problems.files import name_of
 from nucleate.studies import Study, StudySpec, make_spec, refuse_foreign
 from nucleate.sweeping.executors import Executor
@@ -18,7 +18,7 @@ from nucleate.sweeping.progress import show_progress
 from nucleate.sweeping.runner import check_when_owned, run_study
 
 _OF_READING = ("target", "without", "task", "loss", "drop_missing", "impute", *FORM_FIELDS)
-_OF_DATA = (*_OF_READING, "split_seed", "validation", "test", "split", "split_by", "split_by_time")
+_OF_DATA = (*_OF_READING, "split_seed", "validation", "test", *OF_ROWS)
 
 
 def sweep(

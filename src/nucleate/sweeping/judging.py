@@ -69,5 +69,5 @@ def _learned(runs: Sequence[Run]) -> list[Network]:
 
 def _cost(problem: Problem, network: Network) -> float:
     part = problem.validation
-    cost = problem.loss.metric.cost(problem.metric(outputs_of(network, part.x), part.y))
+    cost = problem.loss.metric.cost(problem.metric(outputs_of(network, part.x), part.y, part.weights))
     return cost if np.isfinite(cost) else np.inf

@@ -18,7 +18,7 @@ from nucleate.activations import get_activation
 from nucleate.errors import NucleateError
 from nucleate.forecasting import Forecast
 from nucleate.init_scale import Convention, InitScale, PerLayer
-from nucleate.problems import Problem
+from nucleate.problems import Problem, relative_weights
 from nucleate.studies import STUCK, Plan, PlannedRun, Study, StudySpec, tables
 from nucleate.sweeping.forecasts import forecast_runs
 
@@ -319,12 +319,14 @@ def _linear_share(spec: StudySpec, problem: Problem) -> float | None:
     """The share of what the plateau leaves, in squares, that the inputs explain linearly."""
     if not spec.activation.slope:
         return None
-    x, y = problem.train.x.astype(np.float64), problem.train.y
+    x, y, weights = problem.train.x.astype(np.float64), problem.train.y, problem.train.weights
     fits_constants = spec.bias == "all" or spec.activation.value != 0
     if spec.bias != "none" or fits_constants:
         x = np.column_stack([x, np.ones(len(x))])
-    outputs = problem.loss.constant_outputs(y) if fits_constants else np.zeros(y.shape[1])
+    outputs = problem.loss.constant_outputs(y, weights) if fits_constants else np.zeros(y.shape[1])
     residuals = np.asarray(problem.loss.residual(np.broadcast_to(outputs, y.shape), y), np.float64)
+    if weights is not None:
+        x, residuals = (np.sqrt(relative_weights(weights))[:, None] * one for one in (x, residuals))
     size = float(np.sum(residuals**2))
     if size == 0:
         return 0.0

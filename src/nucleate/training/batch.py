@@ -198,7 +198,8 @@ class Batch:
             fallen = loss <= start * (1 - np.array(engine.DROPS))
             if (fallen & (before.drop_steps < 0)).any():
                 program = replace(self._program, watches=True)
-                data = self._data._replace(x_validation=self._data.x, y_validation=self._data.y)
+                x, y, weights = self._data.training
+                data = self._data._replace(x_validation=x, y_validation=y, weights_validation=weights)
                 known: dict[str, Any] = {
                     "start_loss": np.asarray(start, before.start_loss.dtype),
                     "loss": np.asarray(rows[-1]["train_loss"], before.loss.dtype),

@@ -20,7 +20,7 @@ from jaxtyping import Array, Bool, Float, Int, Shaped
 from nucleate.devices import float64, for_each, in_float64
 from nucleate.models import Frame, dtype_of, outputs_of_columns, take_apart
 from nucleate.network import Drop
-from nucleate.problems import Loss, Split
+from nucleate.problems import Loss, Split, relative_weights
 from nucleate.training.rule import Rule
 
 DROPS = (0.01, 0.1, 0.3)
@@ -36,12 +36,24 @@ _RANDOM = "threefry2x32"
 
 
 class Data(NamedTuple):
-    """Training and validation data in the dtype of the runs, inputs as columns."""
+    """Training and validation data in the dtype of the runs, inputs as columns, and weights with mean 1."""
 
     x: Float[Array, "d n"]
     y: Float[Array, "n c"]
     x_validation: Float[Array, "d n_validation"]
     y_validation: Float[Array, "n_validation c"]
+    weights: Float[Array, " n"] | None = None
+    weights_validation: Float[Array, " n_validation"] | None = None
+
+    @property
+    def training(self) -> tuple[Any, ...]:
+        """What `Program.cost` takes of the training rows."""
+        return self.x, self.y, self.weights
+
+    @property
+    def validation(self) -> tuple[Any, ...]:
+        """The same of the validation rows."""
+        return self.x_validation, self.y_validation, self.weights_validation
 
 
 class RunState(NamedTuple):
@@ -99,17 +111,31 @@ class Program:
     watches: bool = False
 
     def cost(
-        self, parameters: Any, x: Float[Array, "d n"], y: Float[Array, "n c"], drop: Drop | None = None
+        self,
+        parameters: Any,
+        x: Float[Array, "d n"],
+        y: Float[Array, "n c"],
+        weights: Float[Array, " n"] | None = None,
+        drop: Drop | None = None,
     ) -> Float[Array, ""]:
-        """The mean loss on the columns of ``x``; without ``drop`` no neuron is left out."""
-        return jnp.mean(self.loss.rows(outputs_of_columns(self.frame(parameters), x, drop).T, y))
+        """The mean over the columns of ``x`` of the loss, times the weight where there are weights.
+
+        These have mean 1 over all rows: a mini-batch is not divided by the weight it happens to have, so that its cost
+        is that of all rows on average. Without ``drop`` no neuron is left out.
+        """
+        costs = self.loss.rows(outputs_of_columns(self.frame(parameters), x, drop).T, y)
+        return jnp.mean(costs if weights is None else weights * costs)
 
 
 def place_data(train: Split, validation: Split, dtype: str) -> Data:
     """Training and validation data on the device."""
     with float64():
-        parts = (train.x.T, train.y, validation.x.T, validation.y)
-        return Data(*(jax.device_put(np.ascontiguousarray(part, dtype)) for part in parts))
+        parts: list[Any] = [train.x.T, train.y, validation.x.T, validation.y]
+        parts += [None if part.weights is None else relative_weights(part.weights) for part in (train, validation)]
+        placed: list[Any] = [
+            None if part is None else jax.device_put(np.ascontiguousarray(part, dtype)) for part in parts
+        ]
+        return Data(*placed)
 
 
 def start(
@@ -187,20 +213,20 @@ def read(program: Program, runs: Sequence[RunState], data: Data) -> list[Reading
 @partial(jax.jit, static_argnames="program")
 def _advance(item: tuple[RunState, Int[Array, ""], Any], program: Program, data: Data) -> RunState:
     run, until, push = item
-    x_all, y_all = (data.x_validation, data.y_validation) if program.watches else (data.x, data.y)
+    watched = data.validation if program.watches else data.training
 
     def size(parameters: Any) -> Float[Array, ""]:
-        return _norm(jax.grad(program.cost)(parameters, x_all, y_all))
+        return _norm(jax.grad(program.cost)(parameters, *watched))
 
     first = size(run.parameters) if push is not None else jnp.zeros(())
 
     def one_step(run: RunState) -> RunState:
-        order, x, y = _batch(program, run, data)
+        order, *rows = _batch(program, run, data)
         drop = partial(drop_neurons, program.dropout, run) if program.dropout else None
-        loss, gradient = jax.value_and_grad(program.cost)(run.parameters, x, y, drop)
+        loss, gradient = jax.value_and_grad(program.cost)(run.parameters, *rows, drop)
         if drop is not None:
             # Falls and divergence are of the network as it is evaluated, without dropout.
-            loss = program.cost(run.parameters, x, y)
+            loss = program.cost(run.parameters, *rows)
         if push is not None:
             grown = jnp.where(first > 0, (size(run.parameters) if program.watches else _norm(gradient)) / first, 0.0)
             gradient = jax.tree.map(lambda g, more: g + (grown * more).astype(g.dtype), gradient, push)
@@ -208,9 +234,7 @@ def _advance(item: tuple[RunState, Int[Array, ""], Any], program: Program, data:
         updates, optimizer = transformation.update(gradient, run.optimizer, run.parameters)
         if program.watches:
             apart = jnp.maximum(1, run.step // WATCHED)
-            loss = jax.lax.cond(
-                run.step % apart == 0, lambda: program.cost(run.parameters, x_all, y_all), lambda: run.loss
-            )
+            loss = jax.lax.cond(run.step % apart == 0, lambda: program.cost(run.parameters, *watched), lambda: run.loss)
         start_loss = jnp.where(run.step == 0, loss, run.start_loss)
         fallen = loss <= start_loss * (1 - jnp.asarray(DROPS, loss.dtype))
         drop_steps = jnp.where(fallen & (run.drop_steps < 0), run.step, run.drop_steps)
@@ -232,11 +256,14 @@ def _advance(item: tuple[RunState, Int[Array, ""], Any], program: Program, data:
 
 def _batch(
     program: Program, run: RunState, data: Data
-) -> tuple[Int[Array, " n"], Float[Array, "d batch"], Float[Array, "batch c"]]:
-    """The step's rows; an epoch visits them in a new order and leaves out what does not fill a batch."""
+) -> tuple[Int[Array, " n"], Float[Array, "d batch"], Float[Array, "batch c"], Float[Array, " batch"] | None]:
+    """The step's rows; an epoch visits them in a new order and leaves out what does not fill a batch.
+
+    Rows of any weight are drawn alike, and weigh in the loss.
+    """
     size, n = program.batch_size, data.x.shape[1]
     if size is None or size >= n:
-        return run.order, data.x, data.y
+        return run.order, data.x, data.y, data.weights
     steps_an_epoch = n // size
     epoch, position = run.step // steps_an_epoch, run.step % steps_an_epoch
     key = jax.random.fold_in(jax.random.wrap_key_data(run.key, impl=_RANDOM), epoch)
@@ -244,7 +271,7 @@ def _batch(
         position == 0, lambda: jax.random.permutation(key, jnp.arange(n, dtype=jnp.int32)), lambda: run.order
     )
     rows = jax.lax.dynamic_slice_in_dim(order, position * size, size)
-    return order, data.x[:, rows], data.y[rows]
+    return order, data.x[:, rows], data.y[rows], None if data.weights is None else data.weights[rows]
 
 
 def drop_neurons(chance: float, run: RunState, layer: int, signal: Float[Array, "m n"]) -> Float[Array, "m n"]:
@@ -258,7 +285,7 @@ def drop_neurons(chance: float, run: RunState, layer: int, signal: Float[Array, 
 
 @partial(jax.jit, static_argnames="program")
 def _read(run: RunState, program: Program, data: Data) -> Reading:
-    loss, gradient = jax.value_and_grad(program.cost)(run.parameters, data.x, data.y)
+    loss, gradient = jax.value_and_grad(program.cost)(run.parameters, *data.training)
     # At the peak rate, so that the foot of a warm-up is not taken for rounding.
     transformation = program.rule.transformation(run.learning_rate, run.weight_decay)
     updates, _ = transformation.update(gradient, run.optimizer, run.parameters)
@@ -269,7 +296,7 @@ def _read(run: RunState, program: Program, data: Data) -> Reading:
     live = slopes != 0
     return Reading(
         train_loss=loss,
-        validation_loss=program.cost(run.parameters, data.x_validation, data.y_validation),
+        validation_loss=program.cost(run.parameters, *data.validation),
         lost=jnp.mean(parameters + steps == parameters, where=live),
         damped=jnp.mean(jnp.abs(slopes) < program.rule.optimizer.epsilon, where=live),
     )

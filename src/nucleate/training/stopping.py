@@ -37,7 +37,7 @@ def plateau_loss(model: Any, problem: Problem) -> float | None:
     """
     if isinstance(model, Network) and not model.fits_constants:
         return None
-    return problem.loss.constant_loss(problem.train.y)
+    return problem.loss.constant_loss(problem.train.y, problem.train.weights)
 
 
 def has_converged(
