@@ -436,8 +436,8 @@ def _are_few(neurons: Float[np.ndarray, "runs layers"], widths: tuple[int, ...])
     width = np.array(widths, float)
     few = neurons <= np.maximum(CONDENSED_SHARE * width, np.minimum(CONDENSED_COUNT, width / 2))
     told = width > CONDENSED_COUNT
-    are_few: np.ndarray = (few | ~told if told.any() else few).all(axis=1) & (neurons > 0).all(axis=1)
-    return are_few
+    counts = few | ~told if told.any() else few
+    return np.asarray(np.all(counts & (neurons > 0), axis=1))
 
 
 def _check_forecast(study: Study, results: pl.DataFrame) -> ForecastCheck | None:
