@@ -436,9 +436,8 @@ def _are_few(neurons: Float[np.ndarray, "runs layers"], widths: tuple[int, ...])
     width = np.array(widths, float)
     few = neurons <= np.maximum(CONDENSED_SHARE * width, np.minimum(CONDENSED_COUNT, width / 2))
     told = width > CONDENSED_COUNT
-    condensed = few | ~told if told.any() else few
-    are_few: np.ndarray = np.all(condensed & (neurons > 0), axis=1)
-    return are_few
+    counts = few | ~told if told.any() else few
+    return np.asarray(np.all(counts & (neurons > 0), axis=1))
 
 
 def _check_forecast(study: Study, results: pl.DataFrame) -> ForecastCheck | None:
