@@ -221,12 +221,12 @@ def _advance(item: tuple[RunState, Int[Array, ""], Any], program: Program, data:
     first = size(run.parameters) if push is not None else jnp.zeros(())
 
     def one_step(run: RunState) -> RunState:
-        order, *rows = _batch(program, run, data)
+        order, x, y, weights = _batch(program, run, data)
         drop = partial(drop_neurons, program.dropout, run) if program.dropout else None
-        loss, gradient = jax.value_and_grad(program.cost)(run.parameters, *rows, drop)
+        loss, gradient = jax.value_and_grad(program.cost)(run.parameters, x, y, weights, drop)
         if drop is not None:
             # Falls and divergence are of the network as it is evaluated, without dropout.
-            loss = program.cost(run.parameters, *rows)
+            loss = program.cost(run.parameters, x, y, weights)
         if push is not None:
             grown = jnp.where(first > 0, (size(run.parameters) if program.watches else _norm(gradient)) / first, 0.0)
             gradient = jax.tree.map(lambda g, more: g + (grown * more).astype(g.dtype), gradient, push)
