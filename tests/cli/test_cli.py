@@ -91,7 +91,7 @@ def test_every_field_of_a_spec_that_is_no_python_object_has_its_flag():
     fields = set(StudySpec.model_fields) - {"model", "measures"}
     # A share of the rows and a file with them are two flags for one field.
     assert set(SWEEP_FLAGS) == fields | {"momentum", "spec", "validation_file", "test_file"}
-    once = {"lrs": "lr", "seeds": "seed"} | {f"{convention}s": convention for convention in CONVENTIONS}
+    once = {f"{one}s": one for one in ("lr", "seed", "weight_decay", *CONVENTIONS)}
     assert set(TRAIN_FLAGS) == {once.get(field, field) for field in SWEEP_FLAGS}
 
 
