@@ -68,6 +68,8 @@ def test_checkpoints_become_a_table_and_a_page_in_each_language(run):
     assert answer.exit_code == 0, answer.stderr
     assert "3 checkpoints from step 0 to 1,000" in answer.stdout
     assert sorted(file.name for file in (run / "study").iterdir()) == [
+        "left_out.parquet",
+        "record.safetensors",
         "report-en.html",
         "report-ja.html",
         "table.parquet",

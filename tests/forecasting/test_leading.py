@@ -46,7 +46,7 @@ def test_the_leading_part_has_the_networks_gradient_at_small_parameters(activati
     template = network
     with float64():
         own = on_host(gradient(network, problem.train.x, problem.train.y))
-        lead = on_host(gradient(lead_part.networks[0], lead_part.x, lead_part.y))
+        lead = on_host(gradient(lead_part.networks[0], lead_part.stepped.x, lead_part.stepped.y))
     # On centred targets a bias has no gradient at leading order: errors count against the largest of the gradient.
     size = max(float(np.abs(leaf).max()) for leaf in jax.tree.leaves(own))
     for a, b in zip(jax.tree.leaves(own), jax.tree.leaves(lead), strict=True):
@@ -57,13 +57,13 @@ def test_data_are_compressed_to_inputs_and_outputs_where_the_leading_part_is_lin
     problem = load_problem("diabetes")
     small = InitScale("epsilon", 1e-3)
     linear = leading([Network.create(10, [8, 6], 1, scale=small, bias=[True, False, False])], problem)
-    assert linear.x.shape == (12, 11)
-    assert leading([Network.create(10, [8, 6], 1, scale=small, activation="relu")], problem).x.shape == (
+    assert linear.stepped.x.shape == (12, 11)
+    assert leading([Network.create(10, [8, 6], 1, scale=small, activation="relu")], problem).stepped.x.shape == (
         len(problem.train.x),
         10,
     )
     many = leading([Network.create(61, [8, 6], 10, scale=small)], load_problem("digits"))
-    assert len(many.x) == 1024
+    assert len(many.stepped.x) == 1024
 
 
 @pytest.mark.parametrize("tail", [2.1, 4.0, 50.0])

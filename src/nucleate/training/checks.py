@@ -190,7 +190,22 @@ def check_batch_size(problem: Problem, batch_size: int | None) -> None:
 
 
 def check_seeds(models: Sequence[Any], seeds: Sequence[int] | None) -> Sequence[int]:
-    """One seed of the order of the rows for each model, 0 where none are given; raises `SpecError` for others."""
+    """One seed of the order of the rows for each model, 0 where none are given.
+
+    Parameters
+    ----------
+    models : sequence of models
+    seeds : sequence of int, optional
+
+    Returns
+    -------
+    sequence of int
+
+    Raises
+    ------
+    SpecError
+        For other seeds, or another number of them.
+    """
     seeds = [0] * len(models) if seeds is None else seeds
     for seed in seeds:
         if not is_whole(seed) or not 0 <= seed < 2**31:

@@ -41,8 +41,8 @@ class Rule:
     --------
     >>> step = Rule(GD, decays=True).transformation(0.1, 0.5)
     >>> theta = np.array([2.0])
-    >>> step.update(np.array([1.0]), step.init(theta), theta)[0].round(6)
-    Array([-0.2], dtype=float32)
+    >>> print(step.update(np.array([1.0]), step.init(theta), theta)[0].round(6))
+    [-0.2]
     """
 
     optimizer: Optimizer = GD
