@@ -9,7 +9,10 @@ from torch import nn  # noqa: E402
 from nucleate import ArchitectureError, InitScale, Network, from_torch, to_torch  # noqa: E402
 from nucleate.activations import get_activation  # noqa: E402
 
-NAMES = ("linear", "tanh", "relu", "leaky_relu", "xtanh", "sigmoid_shifted", "softplus_shifted", "gelu", "silu")
+NAMES = (
+    "linear", "tanh", "relu", "leaky_relu", "xtanh", "sigmoid_shifted", "softplus_shifted", "gelu", "silu", "sigmoid",
+    "softplus", "elu", "selu",
+)  # fmt: skip
 
 
 def made(activation="tanh", dtype="float64", bias=(True, False, True)):

@@ -40,6 +40,8 @@ OPTIMIZERS = {
     "SGD": lambda parameters: torch.optim.SGD(parameters, lr=0.1),
     "momentum": lambda parameters: torch.optim.SGD(parameters, lr=0.02, momentum=0.9),
     "Nesterov": lambda parameters: torch.optim.SGD(parameters, lr=0.02, momentum=0.9, nesterov=True),
+    "weight decay": lambda parameters: torch.optim.SGD(parameters, lr=0.1, weight_decay=0.02),
+    "AdamW": lambda parameters: torch.optim.AdamW(parameters, lr=2e-4, weight_decay=10.0),
     "Adam": lambda parameters: torch.optim.Adam(parameters, lr=2e-4, betas=(0.8, 0.99)),
 }
 
@@ -57,6 +59,9 @@ def test_training_leaves_its_plateau_when_the_forecast_says(name):
 LOSSES = {
     "MSELoss": (1, Y, nn.MSELoss(), nn.MSELoss()),
     "mse_loss": (2, torch.cat([Y, -Y], 1), nn.functional.mse_loss, nn.MSELoss()),
+    "L1Loss": (1, Y, nn.L1Loss(), nn.L1Loss()),
+    "HuberLoss": (1, Y, nn.HuberLoss(delta=0.3), nn.HuberLoss(delta=0.3)),
+    "SmoothL1Loss": (1, Y, nn.SmoothL1Loss(beta=0.3), nn.SmoothL1Loss(beta=0.3)),
     "CrossEntropyLoss": (2, LABELS, nn.CrossEntropyLoss(), nn.CrossEntropyLoss()),
     "BCEWithLogitsLoss": (1, LABELS[:, None].float(), nn.BCEWithLogitsLoss(), nn.BCEWithLogitsLoss()),
 }
@@ -133,7 +138,7 @@ REFUSED = {
     ),
     "maximizing": (started(), (X, Y), lambda module: sgd(module, maximize=True), nn.MSELoss(), "minimizing"),
     "a loss by sums": (started(), (X, Y), sgd, nn.MSELoss(reduction="sum"), "mean over rows"),
-    "another loss": (started(), (X, Y), sgd, nn.L1Loss(), "under the loss"),
+    "another loss": (started(), (X, Y), sgd, nn.CosineEmbeddingLoss(), "under the loss"),
     "one of PyTorch's two": (started(), (X, Y), lambda module: "adam", nn.MSELoss(), "goes with an optimizer"),
     "no optimizer": (started(), (X, Y), lambda module: 3, nn.MSELoss(), "The optimizer is 3"),
     "other rows": (started(), (X, Y[:5]), sgd, nn.MSELoss(), "a row each"),

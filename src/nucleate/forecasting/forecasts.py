@@ -67,8 +67,8 @@ def forecast(
         For a module also its `torch.optim.Optimizer`, SGD, Adam or AdamW, with the settings that this has.
     learning_rate : float
     loss : torch loss or Loss, optional
-        That a module is trained on: MSELoss, CrossEntropyLoss or BCEWithLogitsLoss of PyTorch's, in whose terms losses
-        are then given; by default the problem's, or half the squared error.
+        That a module is trained on: MSELoss, L1Loss, HuberLoss, SmoothL1Loss, CrossEntropyLoss or BCEWithLogitsLoss of
+        PyTorch's, in whose terms losses are then given; by default the problem's, or half the squared error.
     weight_decay, schedule, warmup, clip
         As of `nucleate.train`.
     batch_size : int, optional

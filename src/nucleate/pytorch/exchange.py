@@ -254,6 +254,8 @@ def _read_call(torch: Any, where: str, node: Any) -> Any:
         torch.tanh: "tanh", functional.tanh: "tanh", "tanh": "tanh",
         torch.relu: "relu", functional.relu: "relu", "relu": "relu",
         functional.gelu: "gelu", functional.silu: "silu", functional.leaky_relu: "leaky_relu",
+        torch.sigmoid: "sigmoid", functional.sigmoid: "sigmoid", "sigmoid": "sigmoid",
+        functional.softplus: "softplus", functional.elu: "elu", functional.selu: "selu",
     }  # fmt: skip
     alone = len(node.args) == 1 and not any(node.kwargs.values())
     if node.target in calls and alone:
@@ -279,6 +281,10 @@ def _modules(nn: Any) -> list[tuple[Any, str, Callable[[Any], bool]]]:
         (nn.LeakyReLU, "leaky_relu", lambda part: part.negative_slope == 0.01),
         (nn.GELU, "gelu", lambda part: part.approximate == "none"),
         (nn.SiLU, "silu", always),
+        (nn.Sigmoid, "sigmoid", always),
+        (nn.Softplus, "softplus", lambda part: (part.beta, part.threshold) == (1.0, 20.0)),
+        (nn.ELU, "elu", lambda part: part.alpha == 1.0),
+        (nn.SELU, "selu", always),
     ]
 
 

@@ -13,7 +13,7 @@ from nucleate._wording import count, first_line, shown
 from nucleate.errors import SpecError
 from nucleate.network import Network
 from nucleate.optimizers import Optimizer, get_optimizer
-from nucleate.problems import CROSS_ENTROPY, SQUARED, Column, Loss, Preprocessing, Problem, Split
+from nucleate.problems import CROSS_ENTROPY, SQUARED, Column, Loss, Preprocessing, Problem, Split, huber, quantile
 from nucleate.pytorch.exchange import import_torch, read_network
 
 _AT_ONCE = 4096
@@ -61,8 +61,8 @@ def read_setup(module: Any, data: Any, optimizer: Any, learning_rate: float, los
     learning_rate : float
         For an optimizer of this package.
     loss : torch loss or Loss, optional
-        MSELoss, CrossEntropyLoss or BCEWithLogitsLoss, or a loss of this package; by default that of the problem, or
-        squared errors, halved.
+        MSELoss, L1Loss, HuberLoss, SmoothL1Loss, CrossEntropyLoss or BCEWithLogitsLoss, or a loss of this package; by
+        default that of the problem, or squared errors, halved.
 
     Returns
     -------
@@ -169,11 +169,18 @@ def _loss(torch: Any, given: Any, outputs: int) -> tuple[Loss, float]:
             return SQUARED, 2 / outputs
         if type(one) is nn.CrossEntropyLoss and one.weight is None and not one.label_smoothing:
             return CROSS_ENTROPY, 1.0
+        if type(one) is nn.L1Loss:
+            return quantile(0.5), 2 / outputs
+        if type(one) is nn.HuberLoss:
+            return huber(float(one.delta)), 1 / outputs
+        if type(one) is nn.SmoothL1Loss and one.beta > 0:
+            return huber(float(one.beta)), 1 / (one.beta * outputs)
         if type(one) is nn.BCEWithLogitsLoss and one.weight is None and one.pos_weight is None:
             return BINARY, 1 / outputs
     raise SpecError(
-        f"No forecast is made under the loss {shown(given)}; known are torch.nn.MSELoss, CrossEntropyLoss and "
-        "BCEWithLogitsLoss, each the mean over rows, without weights, and any nucleate.Loss."
+        f"No forecast is made under the loss {shown(given)}; known are torch.nn.MSELoss, L1Loss, HuberLoss, "
+        "SmoothL1Loss, CrossEntropyLoss and BCEWithLogitsLoss, each the mean over rows, without weights, and any "
+        "nucleate.Loss."
     )
 
 
