@@ -221,13 +221,23 @@ def test_hugging_face_s_trainer_logs_it(tmp_path):
     tokens = torch.randint(0, 20, (16, 6))
     rows = [{"input_ids": row, "labels": row} for row in tokens]
     arguments = transformers.TrainingArguments(
-        str(tmp_path), max_steps=5, per_device_train_batch_size=4, report_to="none", use_cpu=True, disable_tqdm=True
-    )
-    trainer = transformers.Trainer(model, arguments, train_dataset=rows)
-    callback = CondensationCallback({"input_ids": tokens[:4]}).of(trainer)
-    trainer.add_callback(callback)
-    trainer.train()
+        str(tmp_path), max_steps=5, per_device_train_batch_size=4, report_to="none", use_cpu=True, disable_tqdm=True,
+        save_steps=4, restore_callback_states_from_checkpoint=True,
+    )  # fmt: skip
+
+    def run(**more):
+        trainer = transformers.Trainer(model, arguments, train_dataset=rows)
+        callback = CondensationCallback({"input_ids": tokens[:4]}).of(trainer)
+        trainer.add_callback(callback)
+        trainer.train(**more)
+        return trainer, callback
+
+    trainer, callback = run()
     assert callback.watch.steps == 5
+    _, again = run(resume_from_checkpoint=str(tmp_path / "checkpoint-4"))
+    assert again.watch.table["step"].unique().to_list() == [0, 1, 2, 3, 4, 5]
+    assert "relative_distance" in again.watch.table.filter(step=4)["measure"]
+    assert "relative_distance" not in again.watch.table.filter(step=5)["measure"]
     logged = {name for entry in trainer.state.log_history for name in entry}
     assert "condensation/transformer.h.0.mlp.c_fc/effective_rank" in logged
 

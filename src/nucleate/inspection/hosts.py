@@ -97,6 +97,13 @@ def CondensationCallback(inputs: Any = None, **settings: Any) -> Any:
         watch: Any = None
         _state: Any = None
         _trainer: Any = None
+        _only: Any = None
+
+        def __new__(cls) -> Any:
+            # The Trainer makes callbacks anew when it resumes; this one stays the one that its user holds.
+            if cls._only is None:
+                cls._only = super().__new__(cls)
+            return cls._only
 
         def of(self, trainer: Any) -> Any:
             """The same callback, which logs through this trainer at every record."""

@@ -224,7 +224,8 @@ class Watch:
             steps, losses = int(state["steps"]), {int(step): float(loss) for step, loss in state["losses"].items()}
         except (KeyError, TypeError, ValueError, AttributeError, pl.exceptions.PolarsError):
             raise SpecError("This is no state of a watch; give what its state_dict returned.") from None
-        if {name: array.shape for name, array in start.items()} != {
+        # A state without a start, as in JSON, goes on without distances.
+        if start and {name: array.shape for name, array in start.items()} != {
             name: array.shape for name, array in self._start.items()
         }:
             raise SpecError("This state is of a watch of another model; watch the model that it was made with.")

@@ -1,0 +1,185 @@
+"""What a watch costs a training, side by side with histograms in TensorBoard and with W&B's watch, on the same steps.
+
+Needs PyTorch and TensorBoard (pip install 'nucleate[torch]' tensorboard), and wandb for its row, which works offline.
+Each round trains the same model anew in every way, one after another; medians are over the rounds. The first steps, in
+which the watch records at nearly every step, are in. Run it on a machine that does nothing else.
+"""
+
+import argparse
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from importlib.util import find_spec
+
+import torch
+from torch import nn
+from torch.utils.tensorboard import SummaryWriter
+
+import nucleate
+
+EVERY = 100
+"""Steps between histograms, the default of ``wandb.watch``."""
+
+
+class Block(nn.Module):
+    """A transformer's block with the norms first."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.attention = nn.MultiheadAttention(width, heads, batch_first=True)
+        self.mlp = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        mask = nn.Transformer.generate_square_subsequent_mask(x.shape[1])
+        y = self.norm1(x)
+        x = x + self.attention(y, y, y, attn_mask=mask, need_weights=False)[0]
+        return x + self.mlp(self.norm2(x))
+
+
+class SmallGPT(nn.Module):
+    """Next-token logits of sequences of tokens."""
+
+    def __init__(self, width: int, blocks: int, tokens: int = 256, length: int = 64) -> None:
+        super().__init__()
+        self.token, self.position = nn.Embedding(tokens, width), nn.Embedding(length, width)
+        self.blocks = nn.Sequential(*[Block(width, 4) for _ in range(blocks)])
+        self.norm, self.head = nn.LayerNorm(width), nn.Linear(width, tokens, bias=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = self.token(x) + self.position(torch.arange(x.shape[1]))
+        return self.head(self.norm(self.blocks(y))).transpose(1, 2)
+
+
+class Residual(nn.Module):
+    """Two convolutions beside a shortcut."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
+        self.norm1, self.norm2 = nn.BatchNorm2d(outputs), nn.BatchNorm2d(outputs)
+        self.shortcut = nn.Conv2d(inputs, outputs, 1, stride, bias=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = self.norm2(self.conv2(torch.relu(self.norm1(self.conv1(x)))))
+        return torch.relu(y + self.shortcut(x))
+
+
+def small_resnet(width: int) -> nn.Module:
+    return nn.Sequential(
+        nn.Conv2d(3, width, 3, 1, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU(),
+        Residual(width, width, 1), Residual(width, 2 * width, 2), Residual(2 * width, 4 * width, 2),
+        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4 * width, 10),
+    )  # fmt: skip
+
+
+Task = tuple[Callable[[], nn.Module], torch.Tensor, torch.Tensor]
+Watcher = Callable[[nn.Module, torch.Tensor, str], Callable[[int, torch.Tensor], object]]
+
+
+def tasks(small: bool) -> dict[str, Task]:
+    draw = torch.Generator().manual_seed(0)
+    batch = 8 if small else 32
+    tokens = torch.randint(256, (batch, 65), generator=draw)
+    images = torch.randn(batch, 3, 32, 32, generator=draw)
+    classes = torch.randint(10, (batch,), generator=draw)
+    width = 32 if small else 128
+    return {
+        "small GPT": (lambda: SmallGPT(width, 2 if small else 4), tokens[:, :-1], tokens[:, 1:]),
+        "small ResNet": (lambda: small_resnet(8 if small else 32), images, classes),
+    }
+
+
+def plain(model: nn.Module, x: torch.Tensor, folder: str) -> Callable[[int, torch.Tensor], object]:
+    return lambda step, loss: None
+
+
+def watched(model: nn.Module, x: torch.Tensor, folder: str) -> Callable[[int, torch.Tensor], object]:
+    watch = nucleate.watch(model)
+    return lambda step, loss: watch.step(loss)
+
+
+def watched_with_inputs(model: nn.Module, x: torch.Tensor, folder: str) -> Callable[[int, torch.Tensor], object]:
+    watch = nucleate.watch(model, inputs=x)
+    return lambda step, loss: watch.step(loss)
+
+
+def histograms(model: nn.Module, x: torch.Tensor, folder: str) -> Callable[[int, torch.Tensor], object]:
+    writer = SummaryWriter(folder)
+
+    def after(step: int, loss: torch.Tensor) -> None:
+        if step % EVERY == 0:
+            for name, parameter in model.named_parameters():
+                writer.add_histogram(name, parameter, step)
+                writer.add_histogram(f"{name}/gradient", parameter.grad, step)
+
+    return after
+
+
+def wandb_watch(model: nn.Module, x: torch.Tensor, folder: str) -> Callable[[int, torch.Tensor], object]:
+    import wandb
+
+    run = wandb.init(mode="offline", dir=folder, settings=wandb.Settings(silent=True), reinit="finish_previous")
+    run.watch(model, log="all", log_freq=EVERY)
+    return lambda step, loss: run.log({"loss": loss.item()}) if step % EVERY == 0 else None
+
+
+WAYS: dict[str, Watcher] = {
+    "plain": plain,
+    "nucleate.watch": watched,
+    "nucleate.watch with inputs": watched_with_inputs,
+    f"TensorBoard histograms every {EVERY} steps": histograms,
+    "wandb.watch, offline": wandb_watch,
+}
+
+
+def seconds_a_step(task: Task, watcher: Watcher, steps: int) -> float:
+    """Of a whole training, with what the watcher does before the first step."""
+    make, x, y = task
+    torch.manual_seed(0)
+    model = make()
+    optimizer, criterion = torch.optim.AdamW(model.parameters(), lr=1e-3), nn.CrossEntropyLoss()
+    with tempfile.TemporaryDirectory() as folder:
+        start = time.perf_counter()
+        after = watcher(model, x, folder)
+        for step in range(1, steps + 1):
+            optimizer.zero_grad()
+            loss = criterion(model(x), y)
+            loss.backward()
+            optimizer.step()
+            after(step, loss)
+        return (time.perf_counter() - start) / steps
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("--steps", type=int, default=1000)
+    arguments.add_argument("--rounds", type=int, default=5)
+    arguments.add_argument("--small", action="store_true", help="tiny models, to see that it works")
+    asked = arguments.parse_args()
+    os.environ["WANDB_SILENT"] = "true"
+    ways = {name: way for name, way in WAYS.items() if way is not wandb_watch or find_spec("wandb")}
+    print(f"{asked.steps:,} steps, medians of {asked.rounds} rounds, {torch.get_num_threads()} threads\n")
+    print("| model | way | ms a step | overhead |")
+    print("|---|---|---|---|")
+    for name, task in tasks(asked.small).items():
+        for way in ways.values():
+            # What is compiled and imported on first use is no part of a step.
+            seconds_a_step(task, way, 2)
+        rounds = [{way: seconds_a_step(task, watcher, asked.steps) for way, watcher in ways.items()}
+                  for _ in range(asked.rounds)]  # fmt: skip
+        for way in WAYS:
+            if way not in ways:
+                print(f"| {name} | {way} | not installed | |")
+                continue
+            median = statistics.median(one[way] for one in rounds)
+            # Within a round, so that what slows the machine down for a while slows both.
+            overhead = statistics.median(one[way] / one["plain"] - 1 for one in rounds)
+            print(f"| {name} | {way} | {1000 * median:.2f} | {'' if way == 'plain' else f'{overhead:+.1%}'} |")
+
+
+if __name__ == "__main__":
+    main()
