@@ -2,6 +2,7 @@
 
 # What the module `signal` wraps, without its imports: those of the command can be interrupted too.
 import _signal  # type: ignore[import-not-found]
+import atexit
 import os
 import sys
 
@@ -31,10 +32,19 @@ def main() -> "NoReturn":
             from nucleate.cli.ending import run
 
             code = run(sys.argv[1:])
+        # Registered last, it comes before what the libraries put away as the process ends.
+        atexit.unregister(_end_in_peace)
+        atexit.register(_end_in_peace, list(found))
     finally:
         for number, handler in found.items():
             _signal.signal(number, handler)
     sys.exit(code)
+
+
+def _end_in_peace(numbers: "list[int]") -> None:
+    """What the command had to say is said, and a signal now has nothing to add."""
+    for number in numbers:
+        _signal.signal(number, _signal.SIG_IGN)
 
 
 def _end_at_once(number: int, frame: object) -> None:
