@@ -95,6 +95,11 @@ def test_every_field_of_a_spec_that_is_no_python_object_has_its_flag():
     assert set(TRAIN_FLAGS) == {once.get(field, field) for field in SWEEP_FLAGS}
 
 
+def test_a_forecast_says_why_it_takes_no_dropout():
+    said = refusal("forecast", "sine-5d", "--hidden", "4", "--budget", "9", "--dropout", "0.1")
+    assert said.splitlines()[-1] == "nucleate: Forecasts are of training without dropout; leave out the dropout."
+
+
 def test_the_momentum_and_the_loss_reach_the_study(tmp_path):
     flags = ["--optimizer", "momentum", "--momentum", "0.5", "--loss", "cross_entropy", "--gain", "1"]
     result = nucleate("train", "wine", *SMALL, *flags, "--out", "run", "--json", cwd=tmp_path)

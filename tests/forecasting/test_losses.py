@@ -15,6 +15,15 @@ COUNTS = RNG.poisson(np.exp([0.8 * np.tanh(AXIS) + 1, 0.8 * X[:, 3] + 2])).T.ast
 AMOUNTS = AXIS + RNG.standard_t(2, 200)
 
 
+def test_a_leading_part_that_diverges_under_rates_is_told_without_a_warning(recwarn):
+    problem = Problem.from_arrays(X, COUNTS[:, 0], loss="poisson", task="regression")
+    network = Network.create(5, [6, 5], 1, scale=InitScale("gain", 0.5), activation="selu")
+    expected = forecast_many([network], problem, learning_rates=[2.0], horizon=60)[0]
+    assert expected.drop_steps[0.3] is None
+    assert np.isfinite(expected.loss).all()
+    assert not [str(one.message) for one in recwarn]
+
+
 @pytest.mark.parametrize(
     ("loss", "y", "bias", "activation"),
     [

@@ -207,7 +207,7 @@ def test_groups_may_be_named_beside_parts_of_ones_own():
         (
             {"split_by": "patient", "split": "part"},
             {"patient": pl.lit("p")},
-            "Group 'p' of column 'patient' is in two parts, training and validation and test; put each group into",
+            "Group 'p' of column 'patient' is in 3 parts, training, validation and test; put each group into",
         ),
         ({"split_by_time": "town"}, {}, "Column 'town' holds String, which has no order in time"),
         ({"split_by_time": "day"}, {"day": pl.lit(1)}, "has 1 different time, and a split by time needs 3 or more"),

@@ -127,6 +127,8 @@ _TRAINING_FLAGS = {
         bool, "End a run when validation has long got no better.", "--early-stopping/--no-early-stopping"
     ),
 }
+# Taken to be refused with the reason.
+_NO_FORECAST = {"dropout": _flag(float, "", hidden=True)}
 _SPEC_FILE = {"spec": _flag(Path, "A TOML file of these settings; flags change single ones.")}
 SCALE_FLAGS: dict[str, Any] = {
     convention: _list(scale, convention[0].upper(), f"Init scale: {_STDS[convention]}; 1x0.1x1 is one for each layer.")
@@ -139,7 +141,8 @@ _ONE_RUN_FLAGS = SCALE_FLAGS | {
 }
 _DATA = {"data": Annotated[str | None, typer.Argument(help=DATA_HELP)]}
 
-FORECAST_FLAGS = _DATA | DATA_FLAGS | _NETWORK_FLAGS | _GRID_FLAGS | _OPTIMIZER_FLAGS | _BATCH_SIZE | _SPEC_FILE
+_FORECAST_FLAGS = _BATCH_SIZE | _NO_FORECAST | _SPEC_FILE
+FORECAST_FLAGS = _DATA | DATA_FLAGS | _NETWORK_FLAGS | _GRID_FLAGS | _OPTIMIZER_FLAGS | _FORECAST_FLAGS
 SWEEP_FLAGS = _DATA | DATA_FLAGS | _NETWORK_FLAGS | _GRID_FLAGS | _OPTIMIZER_FLAGS | _TRAINING_FLAGS | _SPEC_FILE
 TRAIN_FLAGS = _DATA | DATA_FLAGS | _NETWORK_FLAGS | _ONE_RUN_FLAGS | _OPTIMIZER_FLAGS | _TRAINING_FLAGS | _SPEC_FILE
 

@@ -278,9 +278,11 @@ def _forecast_many(
         finely = simulation.states_pushed(points_between(points), rest)
         followed = [restored(states) for states in finely][::BETWEEN]
     targets, values = _targets(networks[0], problem)
+    # Where the leading part has diverged its loss stays infinite, and the network's is nothing less.
+    own_loss = np.add(leading_loss, excess, where=np.isfinite(leading_loss), out=leading_loss.astype("float64"))
     judgements = []
     for run in range(len(networks)):
-        reading = PathReading(points[run], (leading_loss + excess)[:, run], speed[:, run], across[:, run])
+        reading = PathReading(points[run], own_loss[:, run], speed[:, run], across[:, run])
         judgements.append(
             judge(
                 reading,

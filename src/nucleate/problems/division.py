@@ -197,7 +197,7 @@ def divide(
     Raises
     ------
     DataError
-        If a part is left without rows, or a group is in two parts.
+        If a part is left without rows, or a group is in several parts.
     """
     grouped = None if asked.split_by is None else table[asked.split_by]
     groups = None if grouped is None else _codes(grouped)
@@ -373,10 +373,11 @@ def _refuse_torn_groups(column: pl.Series, groups: Int[np.ndarray, " n"], part: 
     torn = names[times > 1]
     if len(torn):
         first = column[int(np.argmax(groups == torn[0]))]
-        where = [_NAMES[place] for place in both[1][both[0] == torn[0]]]
+        *first_parts, last = (_NAMES[place] for place in both[1][both[0] == torn[0]])
+        where = f"{len(first_parts) + 1} parts, {', '.join(first_parts)} and {last}"
         more = f", and so {'is' if len(torn) == 2 else 'are'} {len(torn) - 1} more" if len(torn) > 1 else ""
         raise DataError(
-            f"Group {first!r} of column {column.name!r} is in two parts, {' and '.join(where)}{more}; put each group "
+            f"Group {first!r} of column {column.name!r} is in {where}{more}; put each group "
             "into one part, or leave out --split-by."
         )
 

@@ -3,7 +3,7 @@
 import polars as pl
 
 from nucleate.forecasting import CLEAR
-from nucleate.reporting.sentences import Texts, load_texts, say_share
+from nucleate.reporting.sentences import Texts, load_texts, say_and_rate, say_share
 from nucleate.studies import Study, tables
 from nucleate.sweeping import Outlook, Remedy
 
@@ -39,7 +39,7 @@ def say_outlook(outlook: Outlook, lang: str = "en") -> str:
     fields = {
         "convention": outlook.convention,
         "scale": f"{outlook.scale:g}",
-        "lr": _say_rate(outlook, texts),
+        "and_rate": say_and_rate(outlook.lr, outlook.weight_decay if outlook.decays else None, texts),
         "runs": str(outlook.runs),
         "steps": f"{outlook.steps:,}",
         "end": "" if outlook.end is None else f"{outlook.end:,}",
@@ -53,11 +53,6 @@ def say_outlook(outlook: Outlook, lang: str = "en") -> str:
     if outlook.tried:
         keys.append("helps" if outlook.remedies else "helps_not")
     return sentences["space"].join(sentences[key].format(**fields) for key in keys)
-
-
-def _say_rate(outlook: Outlook, texts: Texts) -> str:
-    decay = texts["runs"]["and_decay"].format(decay=f"{outlook.weight_decay:g}") if outlook.decays else ""
-    return f"{outlook.lr:g}{decay}"
 
 
 def _say_remedy(remedy: Remedy, texts: Texts) -> str:

@@ -607,6 +607,13 @@ def say_rate(spec: StudySpec, rate: float, weight_decay: float, texts: Texts) ->
     return f"{rate:g}{texts['runs']['and_decay'].format(decay=f'{weight_decay:g}') if spec.decays else ''}"
 
 
+def say_and_rate(rate: float, weight_decay: float | None, texts: Texts) -> str:
+    """What follows an init scale within a sentence: the learning rate, and a weight decay where there is one."""
+    if weight_decay is None:
+        return texts["runs"]["and_rate"].format(lr=f"{rate:g}")
+    return texts["runs"]["and_rate_and_decay"].format(lr=f"{rate:g}", decay=f"{weight_decay:g}")
+
+
 def _say_start(findings: Findings, cell: Cell, texts: Texts) -> str:
     """An init scale, and where a study has several weight decays the one beside it."""
     several = len(findings.study.spec.weight_decays) > 1
@@ -620,6 +627,7 @@ def _fields(findings: Findings, cell: Cell, texts: Texts) -> dict[str, str]:
         "convention": spec.convention,
         "scale": f"{cell.scale:g}",
         "lr": say_rate(spec, cell.lr, cell.weight_decay, texts),
+        "and_rate": say_and_rate(cell.lr, cell.weight_decay if spec.decays else None, texts),
         "widths": say_widths(findings.study.widths),
         "largest_scale": _say_start(findings, findings.largest_scale, texts),
         "largest_lr": f"{findings.largest_scale.lr:g}",
