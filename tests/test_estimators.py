@@ -31,7 +31,7 @@ TINY = SMALL | {"hidden": (6,), "steps": 100}
 @parametrize_with_checks(
     [CondensedRegressor(**TINY | {"reduce": False}), CondensedClassifier(**TINY)],
     expected_failed_checks=lambda estimator: {
-        f"check_sample_weight_equivalence_on_{kind}_data": "a repeated row may lie on both sides of the validation split"
+        f"check_sample_weight_equivalence_on_{kind}_data": "a repeated row may lie on both sides of the split"
         for kind in ("dense", "sparse")
     },
 )
