@@ -31,6 +31,7 @@ from nucleate.inspection.sources import (
     Source,
 )
 from nucleate.network import Network
+from nucleate.pytorch import is_module
 
 _TAKEN = (
     "a PyTorch module, a nucleate.Network, a fitted scikit-learn MLP, a Keras model, a dict of arrays, or the path of "
@@ -61,7 +62,7 @@ def open_model(model: Any) -> Source:
         return open_files(found[0])
     if isinstance(model, Network):
         return _of_network(model)
-    if pytorch.is_module(model):
+    if is_module(model):
         return pytorch.open_module(model)
     if isinstance(model, Mapping):
         return _of_arrays(model)

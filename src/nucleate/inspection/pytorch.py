@@ -27,14 +27,9 @@ from nucleate.inspection.sources import (
     Source,
     transposed_kernels,
 )
+from nucleate.pytorch import import_torch
 
 _WRAPPED = re.compile(r"(?:^|(?<=\.))(?:_orig_mod|module|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
-
-
-def is_module(model: Any) -> bool:
-    """Whether it is a module of PyTorch's, which then has been imported."""
-    torch = sys.modules.get("torch")
-    return torch is not None and hasattr(torch, "nn") and isinstance(model, torch.nn.Module)
 
 
 def is_tensor(value: Any) -> bool:
@@ -159,23 +154,17 @@ def _unreadable(value: Any) -> str | None:
         return "it is on the meta device and has no numbers; load the weights first"
     if value.is_quantized or (kind in ("Params4bit", "Int8Params", "AffineQuantizedTensor", "QTensor")):
         return f"it is quantized ({kind}); dequantize the model first"
-    if value.is_sparse or value.layout is not _torch().strided:
+    if value.is_sparse or value.layout is not import_torch().strided:
         return "it is sparse; make it dense first"
     if not value.dtype.is_floating_point:
         return f"its numbers are {str(value.dtype).removeprefix('torch.')}, which are no weights as they are"
     return None
 
 
-def _torch() -> Any:
-    import torch
-
-    return torch
-
-
 def to_numpy(tensor: Any) -> np.ndarray:
     """The numbers of a tensor, exactly: those of 16 bits and fewer in float32."""
     tensor = tensor.detach()
-    if tensor.dtype not in (_torch().float32, _torch().float64):
+    if tensor.dtype not in (import_torch().float32, import_torch().float64):
         tensor = tensor.float()
     array: np.ndarray = tensor.cpu().numpy()
     return array
@@ -192,7 +181,7 @@ def open_module(model: Any) -> Source:
     -------
     Source
     """
-    while isinstance(within := getattr(model, "_orig_mod", None), _torch().nn.Module):
+    while isinstance(within := getattr(model, "_orig_mod", None), import_torch().nn.Module):
         model = within
     modules = {_WRAPPED.sub("", f"{name}.").removesuffix("."): module for name, module in model.named_modules()}
     parameters: list[Parameter] = []
@@ -258,7 +247,7 @@ def _normed(module: Any, name: str) -> bool:
 
 def _forms(module: Any) -> Mapping[str, Form]:
     """What the arrays of a module hold, by its kind."""
-    nn = _torch().nn
+    nn = import_torch().nn
     kinds: list[tuple[Any, Callable[[], Mapping[str, Form]]]] = [
         (nn.Linear, lambda: {"weight": ROWS}),
         ((nn.Embedding, nn.EmbeddingBag), lambda: {"weight": TOKENS}),
@@ -342,7 +331,7 @@ _KEY_HEADS = ("num_key_value_heads", "num_kv_heads", "n_kv_heads", "n_kv_head")
 
 def _readers(modules: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Which parameter reads a layer's units: in a Sequential the next one's, if what is between acts on each alone."""
-    nn = _torch().nn
+    nn = import_torch().nn
     for path, module in modules.items():
         if not isinstance(module, nn.Sequential):
             continue
@@ -358,7 +347,7 @@ def _readers(modules: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _acts_alone(module: Any) -> bool:
-    nn = _torch().nn
+    nn = import_torch().nn
     name = type(module).__name__
     if isinstance(module, (nn.modules.batchnorm._BatchNorm, nn.modules.dropout._DropoutNd, nn.Identity)):
         return True
@@ -383,7 +372,7 @@ _SYMMETRIC = (
 
 def _symmetric_in_sequence(modules: Mapping[str, Any]) -> Mapping[str, bool]:
     """For the layers of a Sequential whether the activation that follows is odd or even."""
-    nn, found = _torch().nn, {}
+    nn, found = import_torch().nn, {}
     for path, module in modules.items():
         if not isinstance(module, nn.Sequential):
             continue
@@ -420,7 +409,7 @@ def _activity(
 
     Buffers, modes and random numbers are as before afterwards.
     """
-    torch = _torch()
+    torch = import_torch()
     taken: dict[str, np.ndarray] = {}
     readers = {layer: name for layer, name in readers.items() if name.removesuffix(".weight") in modules}
     own_names = {_WRAPPED.sub("", name): name for name, _ in model.named_parameters(remove_duplicate=False)}
@@ -474,7 +463,7 @@ _MOST_POSITIONS = 5000
 
 def _arguments(model: Any, inputs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """A batch as a module is called with it."""
-    torch = _torch()
+    torch = import_torch()
     first = next(model.parameters())
 
     def tensor(value: Any) -> Any:

@@ -19,7 +19,7 @@ from nucleate.errors import ArchitectureError, NucleateError, SpecError
 from nucleate.inspection.checkpoints import Checkpoints
 from nucleate.inspection.inspection import SCHEMA, Inspection, inspect_source
 from nucleate.inspection.objects import open_model
-from nucleate.inspection.pytorch import is_module
+from nucleate.pytorch import is_module
 
 A_DECADE = 12
 """Records in each tenfold number of steps, by default."""

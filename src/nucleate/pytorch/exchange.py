@@ -17,7 +17,11 @@ if TYPE_CHECKING:
 
 
 def import_torch() -> Any:
-    """PyTorch.
+    """PyTorch, imported at its first use.
+
+    Returns
+    -------
+    module
 
     Raises
     ------
@@ -48,7 +52,7 @@ def is_module(thing: object) -> bool:
     False
     """
     torch = sys.modules.get("torch")
-    return torch is not None and isinstance(thing, torch.nn.Module)
+    return torch is not None and hasattr(torch, "nn") and isinstance(thing, torch.nn.Module)
 
 
 def to_torch(network: Network) -> "torch.nn.Sequential":
