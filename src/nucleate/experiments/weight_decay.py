@@ -128,7 +128,7 @@ def _draw(runs: Runs, order: Phases, size: Size) -> Figure:
     for step in order:
         with_decay.axvline(step + 1, color="0.7", lw=0.8, ls=":")
     with_decay.set_ylabel("share of the start")
-    legend(with_decay, loc="lower left")
+    legend(without, loc="lower left")
     shape = (len(size.decays), len(size.gains))
     cells = [[runs[gain, decay] for gain in size.gains] for decay in size.decays]
     ends = np.array([[np.median([_neurons(run)[-1] for run in cell]) for cell in row] for row in cells])

@@ -538,9 +538,7 @@ def about(study: Study, texts: Texts) -> list[str]:
         "widths": say_widths(study.widths),
         "made_of": say_architecture(study, texts),
         "convention": spec.convention,
-        "scales": len(spec.scales),
         "scale_list": ", ".join(f"{scale:g}" for scale in spec.scales),
-        "rates": len(spec.lrs),
         "rate_list": ", ".join(f"{rate:g}" for rate in spec.lrs),
         "seeds": len(spec.seeds),
         "planned": study.planned,
@@ -550,10 +548,7 @@ def about(study: Study, texts: Texts) -> list[str]:
     keys = ["question", "grid"]
     if spec.decays:
         keys.append("grid_decays" if len(spec.weight_decays) > 1 else "grid_decay")
-        fields |= {
-            "decays": len(spec.weight_decays),
-            "decay_list": ", ".join(f"{decay:g}" for decay in spec.weight_decays),
-        }
+        fields |= {"decay_list": ", ".join(f"{decay:g}" for decay in spec.weight_decays)}
     if spec.dropout:
         keys.append("dropout")
         fields |= {"dropout": f"{spec.dropout:g}"}
