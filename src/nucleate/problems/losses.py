@@ -30,8 +30,9 @@ from nucleate.problems.metrics import (
     pinball_explained,
     pinball_loss,
     quantiles_of,
+    takes,
 )
-from nucleate.problems.weighing import relative_weights, takes
+from nucleate.problems.moments import relative_weights
 
 
 @dataclass(frozen=True)
