@@ -1,29 +1,16 @@
 """The metrics that people read, of predictions and truth in the targets' own units."""
 
-import inspect
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
 
 import numpy as np
 import scipy
 from jaxtyping import Float, Shaped
 
+from nucleate._arrays import takes
 from nucleate.errors import SpecError
-
-
-def takes(function: Callable[..., Any], arguments: int) -> bool:
-    """Whether a function can be called with so many arguments, the last of which are weights."""
-    try:
-        inspect.signature(function).bind(*[None] * arguments)
-    except TypeError:
-        return False
-    except ValueError:
-        # Of some built-in callables it is not known what they take.
-        return True
-    return True
 
 
 @dataclass(frozen=True)
