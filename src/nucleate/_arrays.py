@@ -1,5 +1,7 @@
-"""Arrays of numbers at the door: whatever stands for one in Python becomes one, or is refused in a sentence."""
+"""What a person gives, at the door: whatever stands for an array becomes one, or is refused in a sentence."""
 
+import inspect
+from collections.abc import Callable
 from numbers import Integral, Real
 from typing import Any
 
@@ -77,3 +79,19 @@ def is_real(given: Any) -> bool:
     (True, False, False)
     """
     return isinstance(given, Real) and not isinstance(given, bool)
+
+
+def takes(function: Callable[..., Any], arguments: int) -> bool:
+    """Whether a function can be called with so many arguments.
+
+    >>> takes(pow, 2), takes(abs, 2)
+    (True, False)
+    """
+    try:
+        inspect.signature(function).bind(*[None] * arguments)
+    except TypeError:
+        return False
+    except ValueError:
+        # Of some built-in callables it is not known what they take.
+        return True
+    return True

@@ -2,7 +2,7 @@
 
 import difflib
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from html import escape
@@ -201,6 +201,22 @@ def listed(items: Iterable[str]) -> str:
     first = list(items)
     more = f" and {len(first) - _SHOWN} more" if len(first) > _SHOWN else ""
     return ", ".join(first[:_SHOWN]) + more
+
+
+def aligned(lines: Sequence[Sequence[str]], left: int) -> list[str]:
+    """Cells in columns, the first ``left`` of them from the left and the others from the right.
+
+    >>> aligned([["layer", "units"], ["w", "3"]], 1)
+    ['layer  units', 'w          3']
+    """
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return [
+        "  ".join(
+            cell.ljust(width) if place < left else cell.rjust(width)
+            for place, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in lines
+    ]
 
 
 _BOX = "display:inline-block;border:1px solid #d5dbe0;padding:.5em .9em;font:13px/1.5 system-ui,sans-serif"

@@ -194,7 +194,7 @@ def one_gate(inputs, outputs, scale, seed):
 OWN = {
     "optimizer": Optimizer("lion", optax.lion, b1=0.8),
     "loss": Loss("cubed", lambda outputs, y: jnp.sum(jnp.abs(outputs - y) ** 3, axis=1)),
-    "activation": Activation("own sine", jnp.sin, 1, 1.0, 1.0, parity="odd"),
+    "activation": Activation("unregistered sine", jnp.sin, 1, 1.0, 1.0, parity="odd"),
     "measures": [Measure("largest", lambda layer, start: float(layer.amplitudes.max()))],
 }
 
@@ -204,7 +204,7 @@ def test_objects_of_ones_own_go_into_json_by_name_and_come_out_as_names():
     assert (spec.activation.slope, spec.loss.value, spec.optimizer.make) == (1.0, OWN["loss"].value, optax.lion)
     saved = spec.model_dump(mode="json", exclude_none=True)
     assert saved["optimizer"] == {"name": "lion", "b1": 0.8}
-    assert (saved["loss"], saved["activation"], saved["measures"]) == ("cubed", "own sine", ["largest"])
+    assert (saved["loss"], saved["activation"], saved["measures"]) == ("cubed", "unregistered sine", ["largest"])
     read = StudySpec.model_validate(saved, context=READING)
     assert read.model_dump(mode="json", exclude_none=True) == saved
     assert read.digest == spec.digest

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from nucleate._wording import shown
+from nucleate.cli.usage import ONE_OF
 from nucleate.errors import SpecError
 from nucleate.init_scale import CONVENTIONS, PerLayer, read_value
 
@@ -224,8 +225,7 @@ def spec_from(given: dict[str, Any], *, gains: list[float]) -> "StudySpec":
 
     fields = dict(given)
     file = fields.pop("spec", None)
-    one_of = {f"{name}s": name for name in CONVENTIONS} | {"lrs": "lr", "weight_decays": "weight_decay"}
-    for field, one in {**one_of, "seeds": "seed"}.items():
+    for field, one in ONE_OF.items():
         if one in fields:
             fields[field] = [fields.pop(one)]
     momentum = fields.pop("momentum", None)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from nucleate._wording import did_you_mean, say_invalid
+from nucleate.init_scale import CONVENTIONS
 
 
 def is_usage_error(error: BaseException) -> bool:
@@ -67,18 +68,11 @@ def flag_of(command: Any, arguments: list[str]) -> Callable[[str], str | None]:
     parameters = {one.name: one for one in ([] if given is None else given.params)}
 
     def flag(name: str) -> str | None:
-        known = parameters.get(name) or parameters.get(_ONE_OF.get(name, ""))
+        known = parameters.get(name) or parameters.get(ONE_OF.get(name, ""))
         return None if known is None else _name(known)
 
     return flag
 
 
-_ONE_OF = {
-    "gains": "gain",
-    "epsilons": "epsilon",
-    "gammas": "gamma",
-    "fan_in_gammas": "fan_in_gamma",
-    "lrs": "lr",
-    "weight_decays": "weight_decay",
-    "seeds": "seed",
-}
+ONE_OF = {f"{name}s": name for name in (*CONVENTIONS, "lr", "weight_decay", "seed")}
+"""The flags of one run that stand for a field of the spec with several values."""

@@ -11,6 +11,7 @@ from nucleate.errors import StudyError
 from nucleate.figures.planes import in_plane
 from nucleate.figures.style import BLUE, GREEN, GREY, ORANGE, colors, for_print, legend, panels
 from nucleate.observe import Snapshot
+from nucleate.observe.snapshots import spaced
 from nucleate.studies import Study, finished_runs, measured_layers, study_findings, tables
 
 
@@ -117,7 +118,7 @@ def neuron_directions(study: Study, run: int | None = None) -> Figure:
     layers = measured_layers(study)
     run, name = _chosen(study, run)
     taken = snapshots_of(study, run)
-    shown = np.unique(np.linspace(0, len(taken) - 1, 4).round().astype(int))
+    shown = spaced(len(taken), 4)
     figure = Figure(figsize=(1.7 * len(shown) + 0.2, 1.8 * len(layers) + 0.3), layout="constrained")
     grid = figure.subplots(len(layers), len(shown), squeeze=False, subplot_kw={"aspect": "equal"})
     for index, (layer, row) in enumerate(zip(layers, grid, strict=True)):

@@ -17,13 +17,12 @@ from nucleate._wording import card, count, first_line, plain
 from nucleate.activations import Activation
 from nucleate.errors import ArchitectureError, DataError
 from nucleate.inspection.files import step_of
-from nucleate.inspection.inspection import Place, as_lines, heads_in, inspect_source, layers_in
+from nucleate.inspection.inspection import Inspection, Place, first_lines, heads_in, inspect_source, layers_in
 from nucleate.inspection.objects import open_files
 from nucleate.inspection.sources import Source
 
 RECORD = "record.safetensors"
 """The file of a saved record by which its folder is known."""
-_MOST_LINES = 24
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,8 +68,8 @@ class Checkpoints:
         return f"{steps}, {count(len(self.layers), 'layer')}, {count(len(self.left_out), 'parameter')} left out"
 
     def __repr__(self) -> str:
-        lines = as_lines(self.layers.head(_MOST_LINES))
-        return "\n".join([f"Inspection of {plain(self.name)}: {self._said}; at the last step", *lines])
+        title = f"Inspection of {plain(self.name)}: {self._said}; at the last step"
+        return "\n".join([title, *first_lines(self.layers)])
 
     def _repr_html_(self) -> str:
         return card(f"Inspection of {self.name}", {"in all": self._said})
@@ -162,13 +161,17 @@ def inspect_checkpoints(
         source = first if files is found[0] else open_files(files)
         _compare(first, source)
         inspected = inspect_source(source, None, start or first, activation, seed)
-        where = [pl.lit(step, pl.Int64).alias("step"), pl.lit(inspected.name).alias("checkpoint")]
-        tables.append(inspected.table.select(*where, pl.all()))
+        tables.append(rows_at(step, inspected))
         left_out.append(inspected.left_out)
         maps.append(inspected.maps)
         notes |= dict.fromkeys(inspected.notes)
     out = pl.concat(left_out).unique(maintain_order=True)
     return Checkpoints(name, pl.concat(tables), out, tuple(notes), steps, tuple(maps))
+
+
+def rows_at(step: int, found: Inspection) -> pl.DataFrame:
+    """An inspection's rows as `Checkpoints.table` has them."""
+    return found.table.select(pl.lit(step, pl.Int64).alias("step"), pl.lit(found.name).alias("checkpoint"), pl.all())
 
 
 def _steps(found: Sequence[Sequence[Path]]) -> tuple[int, ...]:

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from nucleate.figures import BLUE, GREY, legend
 from nucleate.figures.style import for_print, quiet
 from nucleate.observe import leading_order
+from nucleate.observe.snapshots import spaced
 
 if TYPE_CHECKING:
     from nucleate.inspection.inspection import Inspection
@@ -30,7 +31,7 @@ def draw(found: "Inspection") -> Figure:
     matplotlib Figure
     """
     places = list(found.maps)
-    chosen = np.unique(np.linspace(0, len(places) - 1, min(len(places), _MOST_MAPS)).round().astype(int))
+    chosen = spaced(len(places), _MOST_MAPS)
     rows = -(-len(chosen) // _IN_A_ROW)
     figure = Figure(figsize=(7, 1.45 * rows + 2.5), layout="constrained")
     parts: Any = figure.subfigures(2, 1, height_ratios=(1.45 * rows, 2.5))

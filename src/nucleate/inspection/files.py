@@ -16,7 +16,7 @@ from nucleate._files import parse_json, read_file, why_unreadable
 from nucleate._wording import count, listed
 from nucleate.activations import activation_names
 from nucleate.errors import DataError
-from nucleate.inspection.sources import Heads, Parameter, Source
+from nucleate.inspection.sources import Heads, Parameter, Source, no_weights, wide_enough
 
 _DTYPES: Mapping[str, Any] = {
     "F64": np.float64,
@@ -193,7 +193,7 @@ def _read_safetensors(file: Path) -> tuple[list[Parameter], list[tuple[str, str]
     names, parameters, left_out = set(header), [], []
     for name, told in header.items():
         dtype = _DTYPES.get(told["dtype"])
-        reason = f"its numbers are {told['dtype']}, which are no weights as they are" if dtype is None else None
+        reason = no_weights(told["dtype"]) if dtype is None else None
         reason = reason or _quantized(name, names)
         if reason is not None:
             left_out.append((name, reason))
@@ -206,8 +206,7 @@ def _read_safetensors(file: Path) -> tuple[list[Parameter], list[tuple[str, str]
 def _mapped(file: Path, dtype: Any, offset: int, shape: tuple[int, ...]) -> np.ndarray:
     if 0 in shape:
         return np.zeros(shape, np.float32)
-    array: np.ndarray = np.memmap(file, dtype, "r", offset, shape)
-    return array if array.dtype.kind == "f" and array.dtype.itemsize > 1 else array.astype(np.float32)
+    return wide_enough(np.memmap(file, dtype, "r", offset, shape))
 
 
 def _quantized(name: str, names: set[str]) -> str | None:
@@ -256,14 +255,10 @@ def parameters_of(arrays: Mapping[str, Any]) -> tuple[list[Parameter], list[tupl
     parameters, left_out = [], []
     for name, array in arrays.items():
         if array.dtype.kind == "f" or array.dtype.name.startswith(("bfloat", "float8")):
-            parameters.append(Parameter(name, array.shape, partial(_wide_enough, array)))
+            parameters.append(Parameter(name, array.shape, partial(wide_enough, array)))
         else:
-            left_out.append((name, f"its numbers are {array.dtype}, which are no weights as they are"))
+            left_out.append((name, no_weights(array.dtype)))
     return parameters, left_out
-
-
-def _wide_enough(array: np.ndarray) -> np.ndarray:
-    return array if array.dtype.kind == "f" else array.astype(np.float32)
 
 
 def _config(path: Path) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import polars as pl
 from jaxtyping import Float
 
 from nucleate._arrays import is_whole
-from nucleate._wording import card, count, listed, name_parameter, plain, shown
+from nucleate._wording import aligned, card, count, listed, name_parameter, plain, shown
 from nucleate.activations import Activation, get_activation
 from nucleate.devices import single_blas_thread, spread
 from nucleate.errors import ArchitectureError, SpecError
@@ -36,6 +36,7 @@ SCHEMA = {
     "error": pl.Float64,
     "head": pl.Int64,
 }
+LEFT_OUT = {"parameter": pl.String, "reason": pl.String}
 _SHOWN = (
     "directions",
     "condensed_pairs",
@@ -86,11 +87,7 @@ class Inspection:
         return heads_in(self.table)
 
     def __repr__(self) -> str:
-        layers = self.layers
-        lines = as_lines(layers.head(_MOST_LINES))
-        if len(layers) > _MOST_LINES:
-            lines.append(f"... and {len(layers) - _MOST_LINES} more; .layers has them all")
-        return "\n".join([f"Inspection of {plain(self.name)}: {self._said}", *lines])
+        return "\n".join([f"Inspection of {plain(self.name)}: {self._said}", *first_lines(self.layers)])
 
     @property
     def _said(self) -> str:
@@ -234,7 +231,7 @@ def inspect_source(
     return Inspection(
         source.name,
         pl.DataFrame(rows, SCHEMA, orient="row"),
-        pl.DataFrame(work.left_out, {"parameter": pl.String, "reason": pl.String}, orient="row"),
+        pl.DataFrame(work.left_out, LEFT_OUT, orient="row"),
         tuple(work.notes),
         maps,
     )
@@ -409,6 +406,12 @@ def _beside(measure: str, row: Mapping[str, Any]) -> str:
     return said.format(value) + ("" if null is None else f" ({said.format(null)})")
 
 
+def first_lines(layers: pl.DataFrame) -> list[str]:
+    """`as_lines` of the first 24 layers, and how many more there are."""
+    more = len(layers) - _MOST_LINES
+    return as_lines(layers.head(_MOST_LINES)) + ([f"... and {more} more; .layers has them all"] if more > 0 else [])
+
+
 def as_lines(layers: pl.DataFrame) -> list[str]:
     """The table of `Inspection.layers` as text, with what is random in brackets.
 
@@ -424,12 +427,4 @@ def as_lines(layers: pl.DataFrame) -> list[str]:
     cells = [["layer", "kind", "units", *(name.replace("_", " ") for name in measures)]]
     for row in layers.iter_rows(named=True):
         cells.append([plain(row["layer"]), row["kind"], str(row["units"]), *(_beside(name, row) for name in measures)])
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    left = (True, True, *(False for _ in widths[2:]))
-    return [
-        "  ".join(
-            cell.ljust(width) if to_left else cell.rjust(width)
-            for cell, width, to_left in zip(line, widths, left, strict=True)
-        ).rstrip()
-        for line in cells
-    ]
+    return aligned(cells, 2)

@@ -29,6 +29,8 @@ from nucleate.inspection.sources import (
     Form,
     Parameter,
     Source,
+    shared_with,
+    wide_enough,
 )
 from nucleate.network import Network
 from nucleate.pytorch import is_module
@@ -109,7 +111,7 @@ def _of_arrays(arrays: Mapping[Any, Any]) -> Source:
     first: dict[int, str] = {}
     for name, value in flat.items():
         if (known := first.setdefault(id(value), name)) != name:
-            left_out.append((name, f"it is shared with {known}, where it is measured"))
+            left_out.append((name, shared_with(known)))
         elif hasattr(value, "dtype") and hasattr(value, "shape"):
             kept[name] = np.asarray(value)
         else:
@@ -224,7 +226,7 @@ def _of_keras(model: Any) -> Source:
         for weight in layer._trainable_variables + layer._non_trainable_variables:
             name = weight.path.replace("/", ".")
             if (known := first.setdefault(id(weight), name)) != name:
-                left_out.append((name, f"it is shared with {known}, where it is measured"))
+                left_out.append((name, shared_with(known)))
             elif weight in layer._trainable_variables:
                 parameters.append(
                     Parameter(name, tuple(weight.shape), partial(_from_keras, weight), _keras_form(layer, weight))
@@ -237,8 +239,7 @@ def _of_keras(model: Any) -> Source:
 def _from_keras(weight: Any) -> np.ndarray:
     from keras import ops
 
-    array: np.ndarray = np.asarray(ops.convert_to_numpy(weight))
-    return array if array.dtype.kind == "f" and array.dtype.itemsize > 1 else array.astype(np.float32)
+    return wide_enough(np.asarray(ops.convert_to_numpy(weight)))
 
 
 def _keras_form(layer: Any, weight: Any) -> Form | None:

@@ -1,4 +1,4 @@
-"""PyTorch's modules and files: the one module that imports it, and only when one of them is given."""
+"""PyTorch's modules and files as sources; PyTorch is imported only when one of them is given."""
 
 import re
 import sys
@@ -25,6 +25,8 @@ from nucleate.inspection.sources import (
     Heads,
     Parameter,
     Source,
+    no_weights,
+    shared_with,
     transposed_kernels,
 )
 from nucleate.pytorch import import_torch
@@ -126,9 +128,7 @@ def of_state(state: Mapping[str, Any]) -> tuple[list[Parameter], list[tuple[str,
     first: dict[Any, str] = {}
     for name, value in state.items():
         name = _WRAPPED.sub("", str(name))
-        reason = _unreadable(value)
-        if reason is None and (known := first.setdefault(_place(value), name)) != name:
-            reason = f"it is shared with {known}, where it is measured"
+        reason = _unreadable(value) or _shared(value, name, first)
         if reason is not None:
             left_out.append((name, reason))
         else:
@@ -136,8 +136,11 @@ def of_state(state: Mapping[str, Any]) -> tuple[list[Parameter], list[tuple[str,
     return parameters, left_out
 
 
-def _place(tensor: Any) -> Any:
-    return tensor.data_ptr() or id(tensor), tuple(tensor.shape), tuple(tensor.stride())
+def _shared(tensor: Any, name: str, first: dict[Any, str]) -> str | None:
+    """Why a tensor is left out that another name had first."""
+    place = tensor.data_ptr() or id(tensor), tuple(tensor.shape), tuple(tensor.stride())
+    known = first.setdefault(place, name)
+    return None if known == name else shared_with(known)
 
 
 def _unreadable(value: Any) -> str | None:
@@ -157,7 +160,7 @@ def _unreadable(value: Any) -> str | None:
     if value.is_sparse or value.layout is not import_torch().strided:
         return "it is sparse; make it dense first"
     if not value.dtype.is_floating_point:
-        return f"its numbers are {str(value.dtype).removeprefix('torch.')}, which are no weights as they are"
+        return no_weights(str(value.dtype).removeprefix("torch."))
     return None
 
 
@@ -191,9 +194,7 @@ def open_module(model: Any) -> Source:
         parametrized = getattr(module, "parametrizations", None)
         for own, value, form in _tensors_of(module):
             name = f"{path}.{own}" if path else own
-            reason = _unreadable(value)
-            if reason is None and (known := first.setdefault(_place(value), name)) != name:
-                reason = f"it is shared with {known}, where it is measured"
+            reason = _unreadable(value) or _shared(value, name, first)
             if reason is not None:
                 left_out.append((name, reason))
                 continue
@@ -235,9 +236,8 @@ def _tensors_of(module: Any) -> Iterator[tuple[str, Any, Form | None]]:
         value = getattr(module, name)
         if value is not None:
             yield name, value, forms.get(name)
-    for name in ("weight",):
-        if f"{name}_g" in names and f"{name}_v" in names:
-            yield name, getattr(module, name), forms.get(name)
+    if _normed(module, "weight_g"):
+        yield "weight", module.weight, forms.get("weight")
 
 
 def _normed(module: Any, name: str) -> bool:

@@ -77,6 +77,21 @@ def transposed_kernels(groups: int) -> Form:
     return Form("kernel", rows, _flat if groups == 1 else None)
 
 
+def shared_with(name: str) -> str:
+    """Why a parameter is left out that is another one too."""
+    return f"it is shared with {name}, where it is measured"
+
+
+def no_weights(dtype: Any) -> str:
+    """Why an array of such numbers is left out."""
+    return f"its numbers are {dtype}, which are no weights as they are"
+
+
+def wide_enough(array: np.ndarray) -> np.ndarray:
+    """The array in a dtype of NumPy that holds its numbers exactly."""
+    return array if array.dtype.kind == "f" and array.dtype.itemsize > 1 else array.astype(np.float32)
+
+
 class Heads(NamedTuple):
     """How many heads an attention layer has."""
 

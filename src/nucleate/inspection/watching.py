@@ -16,8 +16,8 @@ from nucleate._arrays import is_whole
 from nucleate._files import make_folder
 from nucleate._wording import name_parameter, shown
 from nucleate.errors import ArchitectureError, NucleateError, SpecError
-from nucleate.inspection.checkpoints import Checkpoints
-from nucleate.inspection.inspection import SCHEMA, Inspection, inspect_source
+from nucleate.inspection.checkpoints import Checkpoints, rows_at
+from nucleate.inspection.inspection import LEFT_OUT, SCHEMA, Inspection, inspect_source
 from nucleate.inspection.objects import open_model
 from nucleate.pytorch import is_module
 
@@ -98,7 +98,7 @@ class Watch:
                 f"{name_parameter('every')} is {shown(every)}; it must be a whole number of steps, 1 or more, or None."
             )
         self._model, self._inputs, self._every = _unwrapped(model), inputs, every
-        self._name, self._seed, self._distances = name, seed, distances
+        self._name, self._seed = name, seed
         self._out = None if out is None else Path(out)
         self.steps = 0
         self.losses: dict[int, float] = {}
@@ -168,7 +168,7 @@ class Watch:
         """All records, as of the checkpoints of a run: a table, notes and maps, for ``nucleate.reporting``."""
         return Checkpoints(
             type(self._model).__name__,
-            pl.concat([_at(step, found) for step, found in zip(self._steps, self._records, strict=True)]),
+            pl.concat([rows_at(step, found) for step, found in zip(self._steps, self._records, strict=True)]),
             self.latest.left_out,
             self.latest.notes,
             tuple(self._steps),
@@ -238,7 +238,7 @@ class Watch:
         return Inspection(
             type(self._model).__name__,
             pl.DataFrame(kept["table"], SCHEMA),
-            pl.DataFrame(kept["left_out"], {"parameter": pl.String, "reason": pl.String}),
+            pl.DataFrame(kept["left_out"], LEFT_OUT),
             tuple(kept["notes"]),
             {(layer, kind): np.array(cosine) for layer, kind, cosine in kept["maps"]},
         )
@@ -324,11 +324,6 @@ def watch(
     ...     logger.log(watch_it.step(loss))
     """
     return Watch(model, inputs, every, out=out, name=name, distances=distances, seed=seed)
-
-
-def _at(step: int, found: Inspection) -> pl.DataFrame:
-    """A record's rows as `Checkpoints.table` has them."""
-    return found.table.select(pl.lit(step, pl.Int64).alias("step"), pl.lit(found.name).alias("checkpoint"), pl.all())
 
 
 def is_record(step: int, every: int | None) -> bool:

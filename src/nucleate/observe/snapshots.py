@@ -68,9 +68,13 @@ def snapshot(layers: Sequence[Layer], step: int) -> Snapshot:
     )
 
 
-def spaced(width: int) -> Int[np.ndarray, " k"]:
-    """Which neurons of a layer are kept."""
-    return np.linspace(0, width - 1, min(width, MOST_NEURONS)).round().astype(np.int64)
+def spaced(count: int, most: int = MOST_NEURONS) -> Int[np.ndarray, " k"]:
+    """The places of evenly spaced things, all where there are no more than ``most``; by default neurons of a layer.
+
+    >>> spaced(9, 3), spaced(2, 3)
+    (array([0, 4, 8]), array([0, 1]))
+    """
+    return np.linspace(0, count - 1, min(count, most)).round().astype(np.int64)
 
 
 def _singular_values(weight: Float[np.ndarray, "m fan_in"]) -> Float[np.ndarray, " values"]:

@@ -38,10 +38,10 @@ if TYPE_CHECKING:
         RMSE,
         Metric,
     )
+    from nucleate.problems.moments import relative_weights
     from nucleate.problems.preprocessing import Column, Preprocessing
     from nucleate.problems.problem import Problem, Split, describe_data
     from nucleate.problems.splitting import Rows, Sizes, split_rows
-    from nucleate.problems.weighing import relative_weights
 
 # The list of problems needs neither JAX nor polars.
 _HOMES = {
@@ -78,10 +78,10 @@ _HOMES = {
         "RMSE",
         "Metric",
     ),
+    "moments": ("relative_weights",),
     "preprocessing": ("Column", "Preprocessing"),
     "problem": ("Problem", "Split", "describe_data"),
     "splitting": ("Rows", "Sizes", "split_rows"),
-    "weighing": ("relative_weights",),
 }
 
 __all__ = [

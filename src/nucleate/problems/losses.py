@@ -12,7 +12,7 @@ import optax
 import scipy
 from jaxtyping import Array, Bool, Float
 
-from nucleate._arrays import is_real
+from nucleate._arrays import is_real, takes
 from nucleate._wording import choose_one, shown
 from nucleate.devices import in_float64
 from nucleate.errors import SpecError
@@ -31,7 +31,7 @@ from nucleate.problems.metrics import (
     pinball_loss,
     quantiles_of,
 )
-from nucleate.problems.weighing import relative_weights, takes
+from nucleate.problems.moments import relative_weights
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ import numpy as np
 import scipy
 from jaxtyping import Float, Shaped
 
+from nucleate._arrays import takes
 from nucleate.errors import SpecError
-from nucleate.problems.weighing import takes
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Literal, TypeGuard
 
 import numpy as np
 import polars as pl
@@ -227,7 +227,7 @@ class Problem:
         """
         check_impute(impute)
         own = {part: given for part, given in (("validation", validation), ("test", test)) if not _is_share(given)}
-        shares = [one if isinstance(one, int | float) and _is_share(one) else None for one in (validation, test)]
+        shares = [one if _is_share(one) else None for one in (validation, test)]
         asked = Asked(shares[0], shares[1], split, split_by, split_by_time, split_seed).check(table.columns)
         weights = None if weights is None else choose_weights(table.columns, weights)
         left_out = dict.fromkeys(choose_columns(table.columns, without, "column"), "left out, as asked")
@@ -468,7 +468,7 @@ def describe_data(problem: Problem) -> list[str]:
     return [*(f"Column {line}" for line in lines), *(f"Note: {note}" for note in problem.notes)]
 
 
-def _is_share(given: object) -> bool:
+def _is_share(given: object) -> TypeGuard[float]:
     return isinstance(given, int | float) and not isinstance(given, bool)
 
 

@@ -224,7 +224,7 @@ def _steps(torch: Any, module: Any) -> Iterator[tuple[str, Any]]:
             if node.op in ("call_module", "call_method")
             else getattr(node.target, "__name__", str(node.target))
         )
-        if len(node.users) > 1 or [one for one in node.all_input_nodes] != [last]:
+        if len(node.users) > 1 or node.all_input_nodes != [last]:
             raise _no_network(where, "does not take the output of the layer before it alone, one after another")
         last = node
         if node.op == "call_module":

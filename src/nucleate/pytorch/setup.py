@@ -185,7 +185,7 @@ def _loss(torch: Any, given: Any, outputs: int) -> tuple[Loss, float]:
 
 
 def _logistic(outputs: Float[Array, "n c"], y: Float[Array, "n c"]) -> Float[Array, " n"]:
-    return jnp.sum(jnp.logaddexp(0.0, outputs) - y * outputs, axis=1)
+    return jnp.sum(optax.sigmoid_binary_cross_entropy(outputs, y), axis=1)
 
 
 BINARY = Loss("binary_cross_entropy", _logistic)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import polars as pl
 
-from nucleate._wording import listed, shown
+from nucleate._wording import aligned, listed, shown
 from nucleate.errors import ArchitectureError
 from nucleate.init_scale import InitScale
 from nucleate.pytorch.exchange import import_torch
@@ -186,6 +186,4 @@ def _as_text(table: pl.DataFrame) -> str:
         ["" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value) for value in row]
         for row in table.iter_rows()
     ]
-    widths = [max(map(len, column)) for column in zip(header, *cells, strict=True)]
-    lines = [[cell.ljust(width) for cell, width in zip(row, widths, strict=True)] for row in (header, *cells)]
-    return "\n".join("  ".join(line).rstrip() for line in lines)
+    return "\n".join(aligned([header, *cells], len(header)))

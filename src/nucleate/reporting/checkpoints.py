@@ -13,6 +13,7 @@ from plotly.offline import get_plotlyjs
 from nucleate._files import check_file, write_atomically
 from nucleate.inspection import Checkpoints
 from nucleate.observe import leading_order
+from nucleate.observe.snapshots import spaced
 from nucleate.reporting.payload import encoded, neurons_shown
 from nucleate.reporting.sentences import Texts, load_texts
 from nucleate.reporting.templates import environment
@@ -84,7 +85,7 @@ def _say_reason(reason: str, texts: Texts) -> str:
 def _payload(found: Checkpoints, texts: Texts) -> dict[str, Any]:
     """What the script draws: of every whole matrix its curves, and its cosines at up to 40 of the steps."""
     whole = found.table.filter(pl.col("head").is_null())
-    shown = np.unique(np.linspace(0, len(found.steps) - 1, min(len(found.steps), _MOST_MAPS)).round().astype(int))
+    shown = spaced(len(found.steps), _MOST_MAPS)
     places = list(found.maps[0])
     neurons = neurons_shown(len(places) * len(shown))
     curves = {
@@ -113,7 +114,7 @@ def _numbers(values: pl.Series) -> list[float | None]:
 
 def _cosines(maps: list[np.ndarray], neurons: int) -> dict[str, Any]:
     """Whole numbers of a byte in units of 1/127: the upper triangle without its diagonal, one map after another."""
-    rows = np.linspace(0, len(maps[0]) - 1, min(len(maps[0]), neurons)).round().astype(int)
+    rows = spaced(len(maps[0]), neurons)
     upper = np.triu_indices(len(rows), 1)
     triangles = []
     for cosine in maps:

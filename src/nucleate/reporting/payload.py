@@ -10,6 +10,7 @@ import polars as pl
 from nucleate.devices import single_blas_thread
 from nucleate.figures import in_plane, unit_vectors
 from nucleate.observe import Snapshot, cosine_similarity, leading_order
+from nucleate.observe.snapshots import spaced
 from nucleate.reporting.sentences import Texts, name_cell
 from nucleate.studies import Cell, Findings, tables
 from nucleate.training import evaluation_steps
@@ -98,7 +99,7 @@ def _layer(snapshots: Sequence[Snapshot], layer: int, neurons: int) -> dict[str,
     ``singular`` values are relative to the largest, in float32.
     """
     width = len(snapshots[0].directions[layer])
-    rows = np.linspace(0, width - 1, min(width, neurons)).round().astype(int)
+    rows = spaced(width, neurons)
     unit = unit_vectors(snapshots, layer)[:, rows]
     points, sizes = (values[:, rows] for values in in_plane(snapshots, layer))
     upper = np.triu_indices(len(rows), 1)

@@ -29,6 +29,7 @@ from pydantic import (
     model_validator,
 )
 
+from nucleate._arrays import takes
 from nucleate._fingerprints import fingerprint
 from nucleate._wording import name_parameter, say_error
 from nucleate.activations import Activation, get_activation
@@ -86,21 +87,13 @@ def _model(given: Any, info: ValidationInfo) -> Any:
         return NameOnly("model", given)
     if not callable(given):
         raise ValueError("a model is made by a function make(inputs, outputs, scale, seed); pass it in Python")
-    try:
-        inspect.signature(given).bind(1, 1, InitScale("gain", 1.0), 0)
-    except TypeError:
-        takes = (
-            "is one model already"
-            if not inspect.isroutine(given) and not isinstance(given, type)
-            else (f"takes {inspect.signature(given)}")
-        )
+    if not takes(given, 4):
+        is_function = inspect.isroutine(given) or isinstance(given, type)
+        what = f"takes {inspect.signature(given)}" if is_function else "is one model already"
         raise ValueError(
             f"the models of a study are made by a function make(inputs, outputs, scale, seed), and {_name(given)} "
-            f"{takes}; pass such a function"
-        ) from None
-    except ValueError:
-        # Of some built-in callables it is not known what they take.
-        pass
+            f"{what}; pass such a function"
+        )
     return given
 
 

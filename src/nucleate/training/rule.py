@@ -62,11 +62,6 @@ class Rule:
         """Whether the learning rate stays what it is."""
         return self.schedule.is_constant and self.warmup == 0
 
-    @property
-    def is_plain(self) -> bool:
-        """Whether there is nothing beside the optimizer."""
-        return self.is_steady and self.clip is None and not self.decays
-
     @cached_property
     def _factor(self) -> Factor:
         return self.schedule.factor(self.steps, self.warmup)

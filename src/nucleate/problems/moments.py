@@ -1,9 +1,5 @@
 """Moments of rows of different weight: a row of weight 2 counts as the row twice."""
 
-import inspect
-from collections.abc import Callable
-from typing import Any
-
 import numpy as np
 from jaxtyping import Float, Shaped
 
@@ -32,17 +28,14 @@ def relative_weights(weights: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"
 
 def mean_of(values: Float[np.ndarray, "k n"], weights: Float[np.ndarray, " n"] | None) -> Float[np.ndarray, " k"]:
     """The mean of each row of values."""
-    means: np.ndarray = values.mean(axis=1) if weights is None else np.average(values, axis=1, weights=weights)
+    means: np.ndarray = np.average(values, axis=1, weights=weights)
     return means
 
 
 def std_of(values: Float[np.ndarray, "k n"], weights: Float[np.ndarray, " n"] | None) -> Float[np.ndarray, " k"]:
     """The standard deviation of each row of values."""
-    if weights is None:
-        stds: np.ndarray = values.std(axis=1)
-    else:
-        away = values - mean_of(values, weights)[:, None]
-        stds = np.sqrt(np.average(away**2, axis=1, weights=weights))
+    away = values - mean_of(values, weights)[:, None]
+    stds: np.ndarray = np.sqrt(mean_of(away**2, weights))
     return stds
 
 
@@ -65,15 +58,3 @@ def most_frequent(values: Shaped[np.ndarray, " n"], weights: Float[np.ndarray, "
     known, places = np.unique(values, return_inverse=True)
     most: Shaped[np.ndarray, ""] = known[np.bincount(places, weights).argmax()]
     return most
-
-
-def takes(function: Callable[..., Any], arguments: int) -> bool:
-    """Whether a function can be called with so many arguments, the last of which are weights."""
-    try:
-        inspect.signature(function).bind(*[None] * arguments)
-    except TypeError:
-        return False
-    except ValueError:
-        # Of some built-in callables it is not known what they take.
-        return True
-    return True
