@@ -171,6 +171,22 @@ def test_what_cannot_be_watched_is_refused_at_once(what):
         call()
 
 
+def test_its_state_is_loaded_by_torch_load_as_it_is_set_by_default(tmp_path):
+    watched = watch(made())
+    torch.save({"watch": watched.state_dict()}, tmp_path / "checkpoint.pt")
+    again = watch(made())
+    again.load_state_dict(torch.load(tmp_path / "checkpoint.pt", weights_only=True)["watch"])
+    assert again.table.equals(watched.table)
+
+
+def test_a_host_s_settings_are_checked_before_training():
+    pytest.importorskip("lightning")
+    from nucleate import CondensationMonitor
+
+    with pytest.raises(SpecError, match="no setting 'evry'"):
+        CondensationMonitor(evry=3)
+
+
 def test_lightning_logs_it_and_resumes_it(tmp_path):
     lightning = pytest.importorskip("lightning")
     from lightning.pytorch.loggers import CSVLogger

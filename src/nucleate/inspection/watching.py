@@ -207,7 +207,7 @@ class Watch:
                 }
                 for step, found in zip(self._steps, self._records, strict=True)
             ],
-            "start": dict(self._start),
+            "start": self._start_to_keep(),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -238,6 +238,14 @@ class Watch:
         if records and not self._ended:
             self._steps, self._records = [step for step, _ in records], [found for _, found in records]
             self.latest = self._records[-1]
+
+    def _start_to_keep(self) -> dict[str, Any]:
+        """Tensors for a module, since `torch.load` takes no arrays as it is set by default."""
+        if not is_module(self._model):
+            return dict(self._start)
+        import torch
+
+        return {name: torch.from_numpy(array) for name, array in self._start.items()}
 
     def _record_of(self, kept: Mapping[str, Any]) -> Inspection:
         return Inspection(
