@@ -85,7 +85,7 @@ def init_(module: "torch.nn.Module", scale: InitScale | Sequence[InitScale], *, 
     found, left = _weights(torch, module)
     if not found:
         raise ArchitectureError(f"This {type(module).__name__} has no linear, convolutional or recurrent weights.")
-    scales = list(scale) if isinstance(scale, list | tuple) else [scale] * len(found)
+    scales: list[Any] = list(scale) if isinstance(scale, list | tuple) else [scale] * len(found)
     wrong = [one for one in scales if not isinstance(one, InitScale)]
     if wrong:
         raise ArchitectureError(f"{shown(wrong[0])} is no init scale; give one such as InitScale('gain', 0.1).")
