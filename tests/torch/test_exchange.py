@@ -6,7 +6,7 @@ import pytest
 torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
 
-from nucleate import ArchitectureError, InitScale, Network, from_torch, to_torch  # noqa: E402
+from nucleate import ArchitectureError, InitScale, Network, from_torch, init_, inspect, to_torch, watch  # noqa: E402
 from nucleate.activations import get_activation  # noqa: E402
 
 NAMES = (
@@ -96,6 +96,19 @@ class Branching(Written):
         return self.first(x) if x.sum() > 0 else x
 
 
+class Frozen(Written):
+    def forward(self, x):
+        with torch.no_grad():
+            hidden = self.first(x)
+        return self.last(torch.relu(self.second(torch.relu(hidden))))
+
+
+def hooked():
+    module = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 1))
+    module[0].register_forward_hook(lambda _, inputs, outputs: 3 * outputs)
+    return module
+
+
 tied = nn.Linear(3, 3)
 REFUSED = {
     "a convolution": (nn.Sequential(nn.Conv1d(3, 2, 1)), "0 is a Conv1d"),
@@ -116,6 +129,10 @@ REFUSED = {
     "tied layers": (nn.Sequential(tied, nn.ReLU(), tied), "share their weights"),
     "a residual": (Residual(), "one after another"),
     "a branch": (Branching(), "cannot trace"),
+    "a part without gradients": (Frozen(), "first is under no_grad"),
+    "a hook": (hooked(), "0 has a forward hook"),
+    "widths that do not meet": (nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(4, 1)), "gives 3 numbers"),
+    "no shape": (nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.LazyLinear(1)), "no shape yet"),
 }
 
 
@@ -131,3 +148,17 @@ def test_what_pytorch_does_not_know_is_said(monkeypatch):
         from_torch("module")
     with pytest.raises(ArchitectureError, match=r"no nucleate\.Network"):
         to_torch(nn.Linear(2, 1))
+
+
+def test_what_compiles_or_distributes_a_module_is_looked_through():
+    module = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 1))
+    for around in (torch.compile(module, backend="eager"), nn.DataParallel(module)):
+        assert repr(from_torch(around)) == repr(from_torch(module))
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:DeprecationWarning")
+def test_torchscript_is_refused_by_all():
+    module = torch.jit.script(nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 1)))
+    for call in (from_torch, inspect, watch, lambda module: init_(module, InitScale("gain", 0.1))):
+        with pytest.raises(ArchitectureError, match="This Sequential is a TorchScript module"):
+            call(module)

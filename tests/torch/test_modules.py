@@ -218,6 +218,9 @@ def test_modules_that_cannot_be_measured():
     odd = {
         "no layer that can be measured in Linear .weight: it is on the meta device": lambda: inspect(empty),
         "no layer that can be measured in ReLU": lambda: inspect(nn.ReLU()),
+        "give the units 1 row": lambda: inspect(
+            nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 1)), np.ones((1, 3))
+        ),
         "The model Linear cannot take the inputs": lambda: inspect(nn.Linear(3, 2), np.ones((4, 5))),
     }
     for sentence, call in odd.items():

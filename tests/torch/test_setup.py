@@ -114,6 +114,32 @@ def sgd(module, **settings):
 
 
 dropping = nn.Sequential(nn.Linear(4, 5), nn.ReLU(), nn.Dropout(0.5), nn.Linear(5, 1))
+
+
+def scheduled(module):
+    optimizer = sgd(module)
+    torch.optim.lr_scheduler.StepLR(optimizer, 5)
+    return optimizer
+
+
+def hooked():
+    module = started()
+    module[0].weight.register_hook(lambda gradient: 0 * gradient)
+    return module
+
+
+def loader(**settings):
+    return torch.utils.data.DataLoader(torch.utils.data.TensorDataset(X, Y), **({"batch_size": 60} | settings))
+
+
+class Broken(torch.utils.data.Dataset):
+    def __len__(self):
+        return 3
+
+    def __getitem__(self, row):
+        return X[row, : row + 1], Y[row]
+
+
 batches = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(X, Y), batch_size=7)
 REFUSED = {
     "a frozen parameter": (frozen(), (X, Y), sgd, nn.MSELoss(), "0.weight is frozen"),
@@ -137,7 +163,7 @@ REFUSED = {
         started(), (X, Y), lambda module: torch.optim.Adam(module.parameters(), amsgrad=True), nn.MSELoss(), "amsgrad"
     ),
     "maximizing": (started(), (X, Y), lambda module: sgd(module, maximize=True), nn.MSELoss(), "minimizing"),
-    "a loss by sums": (started(), (X, Y), sgd, nn.MSELoss(reduction="sum"), "mean over rows"),
+    "a loss by sums": (started(), (X, Y), sgd, nn.MSELoss(reduction="sum"), "mean over all rows"),
     "another loss": (started(), (X, Y), sgd, nn.CosineEmbeddingLoss(), "under the loss"),
     "one of PyTorch's two": (started(), (X, Y), lambda module: "adam", nn.MSELoss(), "goes with an optimizer"),
     "no optimizer": (started(), (X, Y), lambda module: 3, nn.MSELoss(), "The optimizer is 3"),
@@ -145,6 +171,15 @@ REFUSED = {
     "no number": (started(), (X, Y * float("nan")), sgd, nn.MSELoss(), "60 values of the targets are NaN"),
     "no data": (started(), "data", sgd, nn.MSELoss(), "The data are 'data'"),
     "mini-batches": (started(), batches, sgd, nn.MSELoss(), "batches of 7 of 60 rows"),
+    "some of the rows": (
+        started(), loader(sampler=torch.utils.data.SubsetRandomSampler(range(9))), sgd, nn.MSELoss(), "SubsetRandom"
+    ),
+    "no batch": (started(), loader(batch_size=64, drop_last=True), sgd, nn.MSELoss(), "drops its only batch"),
+    "a broken data set": (started(), Broken(), sgd, nn.MSELoss(), "cannot be read"),
+    "a schedule": (started(), (X, Y), scheduled, nn.MSELoss(), "scheduler holds the learning rate"),
+    "changed gradients": (hooked(), (X, Y), sgd, nn.MSELoss(), "0.weight has a hook on its gradients"),
+    "an ignored class": (started(2), (X, LABELS), sgd, nn.CrossEntropyLoss(ignore_index=0), "mean over all rows"),
+    "one class": (started(), (X, 0 * LABELS), sgd, nn.CrossEntropyLoss(), "is always 0"),
     "classes beyond the outputs": (started(2), (X, LABELS + 1), sgd, nn.CrossEntropyLoss(), "are 1 to 2"),
     "other columns": (started(), (X[:, :3], Y), sgd, nn.MSELoss(), "from 4 inputs"),
 }  # fmt: skip

@@ -156,6 +156,10 @@ REFUSED = {
     "no model": (lambda: watch(3), ArchitectureError, "no model"),
     "no layer": (lambda: watch(nn.LayerNorm(3)), ArchitectureError, "no layer that can be measured"),
     "every 0": (lambda: watch(made(), every=0), SpecError, "is 0"),
+    "a negative seed": (lambda: watch(made(), seed=-1), SpecError, "is -1"),
+    "no folder": (lambda: watch(made(), out=3), SpecError, "is 3"),
+    "words as inputs": (lambda: watch(made(), "words"), ArchitectureError, "no numbers"),
+    "a loss of each row": (lambda: watch(made()).step(torch.ones(3)), SpecError, "The loss of the step"),
     "inputs that do not fit": (lambda: watch(made(), torch.randn(3, 7)), NucleateError, "inputs"),
 }
 
@@ -165,6 +169,22 @@ def test_what_cannot_be_watched_is_refused_at_once(what):
     call, kind, says = REFUSED[what]
     with pytest.raises(kind, match=says):
         call()
+
+
+def test_its_state_is_loaded_by_torch_load_as_it_is_set_by_default(tmp_path):
+    watched = watch(made())
+    torch.save({"watch": watched.state_dict()}, tmp_path / "checkpoint.pt")
+    again = watch(made())
+    again.load_state_dict(torch.load(tmp_path / "checkpoint.pt", weights_only=True)["watch"])
+    assert again.table.equals(watched.table)
+
+
+def test_a_host_s_settings_are_checked_before_training():
+    pytest.importorskip("lightning")
+    from nucleate import CondensationMonitor
+
+    with pytest.raises(SpecError, match="no setting 'evry'"):
+        CondensationMonitor(evry=3)
 
 
 def test_lightning_logs_it_and_resumes_it(tmp_path):

@@ -122,7 +122,7 @@ def report(
     out: Annotated[Path, typer.Option(help="The HTML file to write.")] = Path("report.html"),
     json: Json = False,
 ) -> None:
-    """After a sweep: one self-contained page to show to someone who will not read code."""
+    """After a sweep, a watch or an inspection: one self-contained page to show to someone who will not read code."""
     from nucleate.inspection import RECORD, Checkpoints
     from nucleate.reporting import LANGUAGES, report_checkpoints
     from nucleate.reporting import report as write_report

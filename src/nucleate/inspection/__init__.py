@@ -4,8 +4,8 @@ from nucleate._lazy import loader
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from nucleate.inspection.checkpoints import RECORD, Checkpoints
-    from nucleate.inspection.files import find_checkpoints
+    from nucleate.inspection.checkpoints import Checkpoints
+    from nucleate.inspection.files import RECORD, find_checkpoints
     from nucleate.inspection.hosts import CondensationCallback, CondensationMonitor, keras_callback
     from nucleate.inspection.inspection import Inspection, as_lines, inspect
     from nucleate.inspection.watching import Event, Watch, watch
@@ -26,8 +26,8 @@ __all__ = [
 ]
 
 _HOMES = {
-    "checkpoints": ("RECORD", "Checkpoints"),
-    "files": ("find_checkpoints",),
+    "checkpoints": ("Checkpoints",),
+    "files": ("RECORD", "find_checkpoints"),
     "hosts": ("CondensationCallback", "CondensationMonitor", "keras_callback"),
     "inspection": ("Inspection", "as_lines", "inspect"),
     "watching": ("Event", "Watch", "watch"),

@@ -16,13 +16,10 @@ from nucleate._files import make_folder, parse_tensors, read_sealed, seal_tensor
 from nucleate._wording import card, count, first_line, plain
 from nucleate.activations import Activation
 from nucleate.errors import ArchitectureError, DataError
-from nucleate.inspection.files import step_of
+from nucleate.inspection.files import RECORD, step_of
 from nucleate.inspection.inspection import Inspection, Place, first_lines, heads_in, inspect_source, layers_in
 from nucleate.inspection.objects import open_files
 from nucleate.inspection.sources import Source
-
-RECORD = "record.safetensors"
-"""The file of a saved record by which its folder is known."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,13 +7,14 @@ from functools import partial
 from glob import glob, has_magic
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import ml_dtypes
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from nucleate._files import parse_json, read_file, why_unreadable
-from nucleate._wording import count, listed
+from nucleate._wording import count, listed, say_error
 from nucleate.activations import activation_names
 from nucleate.errors import DataError
 from nucleate.inspection.sources import Heads, Parameter, Source, no_weights, wide_enough
@@ -26,6 +27,8 @@ _DTYPES: Mapping[str, Any] = {
     "F8_E4M3": ml_dtypes.float8_e4m3fn,
     "F8_E5M2": ml_dtypes.float8_e5m2,
 }
+RECORD = "record.safetensors"
+"""The file of a saved record by which its folder is known."""
 _TORCH = (".pt", ".pth", ".bin", ".ckpt")
 _ENDINGS = (".safetensors", ".npz", *_TORCH)
 _SHARD = re.compile(r"-\d{5}-of-\d{5}(?=\.)")
@@ -107,6 +110,8 @@ def open_checkpoint(files: Sequence[Path]) -> Source:
 
 
 def _open_folder(folder: Path) -> Source:
+    if (folder / RECORD).is_file():
+        raise DataError(f"{folder} holds the record of a watch or an inspection; see it by nucleate report {folder}.")
     index = next(iter(sorted(folder.glob("*.index.json"))), None)
     if index is not None:
         shards = set(dict(_json(index).get("weight_map") or {}).values())
@@ -233,10 +238,10 @@ def _read_npz(file: Path) -> tuple[list[Parameter], list[tuple[str, str]]]:
     try:
         with np.load(file, allow_pickle=False) as opened:
             arrays = {name: opened[name] for name in opened.files}
-    except (OSError, ValueError, EOFError) as error:
-        raise DataError(
-            f"{file} is no npz file of arrays ({' '.join(str(error).split())[:120]}); save it again."
-        ) from None
+    except (OSError, ValueError, EOFError, AttributeError, BadZipFile) as error:
+        # NumPy takes what it does not know for a pickle, and tells how to open it, which could run code.
+        why = "it holds Python objects, or is damaged" if "pickle" in str(error) else say_error(error)[:120]
+        raise DataError(f"{file} is no npz file of arrays ({why}); save it again.") from None
     return parameters_of(arrays)
 
 

@@ -1,8 +1,10 @@
 """The watch as a callback of Lightning, of Hugging Face's Trainer, and of Keras 3; none of them is imported here."""
 
 from importlib import import_module
+from inspect import signature
 from typing import Any
 
+from nucleate._wording import listed, shown
 from nucleate.errors import SpecError
 from nucleate.inspection.watching import watch
 
@@ -33,6 +35,7 @@ def CondensationMonitor(inputs: Any = None, **settings: Any) -> Any:
     --------
     >>> trainer = lightning.Trainer(callbacks=[CondensationMonitor(x[:256])])  # doctest: +SKIP
     """
+    _check(settings)
     base = _host("Lightning", "lightning", "lightning.pytorch", "pytorch_lightning").Callback
 
     class Monitor(base):  # type: ignore[misc, valid-type]
@@ -48,7 +51,7 @@ def CondensationMonitor(inputs: Any = None, **settings: Any) -> Any:
         def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
             # Batches whose gradients are accumulated take no step.
             if trainer.global_step > self.watch.steps:
-                loss = outputs["loss"] if isinstance(outputs, dict) else outputs
+                loss = outputs.get("loss") if isinstance(outputs, dict) else outputs
                 _log(trainer, self.watch.step(loss), trainer.global_step)
 
         def state_dict(self) -> dict[str, Any]:
@@ -91,6 +94,7 @@ def CondensationCallback(inputs: Any = None, **settings: Any) -> Any:
     >>> trainer = Trainer(model, arguments, train_dataset=rows)  # doctest: +SKIP
     >>> trainer.add_callback(CondensationCallback(batch).of(trainer))  # doctest: +SKIP
     """
+    _check(settings)
     module = _host("transformers", "transformers", "transformers")
 
     class Callback(module.TrainerCallback, module.trainer_callback.ExportableState):  # type: ignore[misc, name-defined]
@@ -155,6 +159,7 @@ def keras_callback(inputs: Any = None, **settings: Any) -> Any:
     --------
     >>> model.fit(x, y, callbacks=[keras_callback(x[:256])])  # doctest: +SKIP
     """
+    _check(settings)
     base = _host("Keras", "keras", "keras").callbacks.Callback
 
     class Callback(base):  # type: ignore[misc, valid-type]
@@ -180,3 +185,11 @@ def _host(what: str, package: str, *modules: str) -> Any:
         except ImportError:
             continue
     raise SpecError(f"{what} is not installed; install it by: pip install {package}.")
+
+
+def _check(settings: dict[str, Any]) -> None:
+    """Refuse at once what `watch` would not take once training begins."""
+    known = [name for name in signature(watch).parameters if name not in ("model", "inputs")]
+    for name in settings:
+        if name not in known:
+            raise SpecError(f"There is no setting {shown(name)} of a watch; choose one of {listed(known)}.")

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from nucleate._wording import listed, say_error, shown
+from nucleate._wording import count, listed, say_error, shown
 from nucleate.errors import ArchitectureError, DataError, NucleateError
 from nucleate.inspection.files import heads_in, is_activation_symmetric
 from nucleate.inspection.sources import (
@@ -29,7 +29,7 @@ from nucleate.inspection.sources import (
     shared_with,
     transposed_kernels,
 )
-from nucleate.pytorch import import_torch
+from nucleate.pytorch.exchange import import_torch, refuse_script
 
 _WRAPPED = re.compile(r"(?:^|(?<=\.))(?:_orig_mod|module|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
 
@@ -83,7 +83,9 @@ def read_saved(file: Path) -> tuple[list[Parameter], list[tuple[str, str]]]:
                 "save its weights alone: torch.save(model.state_dict(), ...)."
             ) from None
         raise DataError(f"{file} is no file of torch.save's; save the model again.") from None
-    except (RuntimeError, ValueError, EOFError, OSError, KeyError, AttributeError) as error:
+    except KeyError:
+        raise DataError(f"{file} is no file of torch.save's; save the model again.") from None
+    except (RuntimeError, ValueError, EOFError, OSError, AttributeError) as error:
         raise DataError(
             f"{file} is no readable file of torch.save's ({say_error(error)[:120]}); save it again."
         ) from None
@@ -186,6 +188,7 @@ def open_module(model: Any) -> Source:
     """
     while isinstance(within := getattr(model, "_orig_mod", None), import_torch().nn.Module):
         model = within
+    refuse_script(model)
     modules = {_WRAPPED.sub("", f"{name}.").removesuffix("."): module for name, module in model.named_modules()}
     parameters: list[Parameter] = []
     left_out: list[tuple[str, str]] = []
@@ -428,6 +431,8 @@ def _activity(
         model.eval()
         with torch.no_grad(), torch.random.fork_rng():
             torch.func.functional_call(model, state, arguments, named)
+    except ArchitectureError:
+        raise
     except Exception as error:
         raise ArchitectureError(
             f"The model {type(model).__name__} cannot take the inputs ({say_error(error)[:200]}); give a batch as it "
@@ -438,7 +443,14 @@ def _activity(
             hook.remove()
         for module, mode in training.items():
             module.training = mode
-    found = {}
+    # On one row no unit varies.
+    several = {reader: rows for reader, rows in taken.items() if rows.shape[1] > 1}
+    if taken and not several:
+        raise ArchitectureError(
+            f"The inputs give the units {count(max(rows.shape[1] for rows in taken.values()), 'row')}, on which "
+            "nothing varies; give a batch of several."
+        )
+    taken, found = several, {}
     for layer, name in readers.items():
         reader = name.removesuffix(".weight")
         form = _forms(modules[reader]).get("weight")
@@ -476,4 +488,7 @@ def _arguments(model: Any, inputs: Any) -> tuple[tuple[Any, ...], dict[str, Any]
         return (), {str(name): tensor(value) for name, value in inputs.items()}
     if isinstance(inputs, (tuple, list)) and any(isinstance(one, np.ndarray) or is_tensor(one) for one in inputs):
         return tuple(map(tensor, inputs)), {}
-    return (tensor(inputs if is_tensor(inputs) else np.asarray(inputs)),), {}
+    rows = inputs if is_tensor(inputs) else np.asarray(inputs)
+    if not is_tensor(rows) and rows.dtype.kind not in "fiub":
+        raise ArchitectureError(f"The inputs {shown(inputs)} are no numbers; give a tensor, an array, or a dict.")
+    return (tensor(rows),), {}

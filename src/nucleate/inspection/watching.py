@@ -97,6 +97,10 @@ class Watch:
             raise SpecError(
                 f"{name_parameter('every')} is {shown(every)}; it must be a whole number of steps, 1 or more, or None."
             )
+        if not is_whole(seed) or seed < 0:
+            raise SpecError(f"{name_parameter('seed')} is {shown(seed)}; it must be a whole number, 0 or more.")
+        if out is not None and not isinstance(out, str | Path):
+            raise SpecError(f"{name_parameter('out')} is {shown(out)}; it must be the path of a folder, or None.")
         self._model, self._inputs, self._every = _unwrapped(model), inputs, every
         self._name, self._seed = name, seed
         self._out = None if out is None else Path(out)
@@ -134,6 +138,7 @@ class Watch:
         self.steps += 1
         if self._ended or not is_record(self.steps, self._every):
             return {}
+        value = _number(loss)
         before = self.latest
         try:
             self.latest = self._inspect()
@@ -142,7 +147,7 @@ class Watch:
             self._ended = True
             self._tell(Event(self.steps, type(self._model).__name__, "model", "is no longer finite", str(error)))
             return {}
-        self._keep(loss)
+        self._keep(value)
         for event in events_between(self.steps, before, self.latest):
             self._tell(event)
         return self.metrics()
@@ -202,7 +207,7 @@ class Watch:
                 }
                 for step, found in zip(self._steps, self._records, strict=True)
             ],
-            "start": dict(self._start),
+            "start": self._start_to_keep(),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -234,6 +239,14 @@ class Watch:
             self._steps, self._records = [step for step, _ in records], [found for _, found in records]
             self.latest = self._records[-1]
 
+    def _start_to_keep(self) -> dict[str, Any]:
+        """Tensors for a module, since `torch.load` takes no arrays as it is set by default."""
+        if not is_module(self._model):
+            return dict(self._start)
+        import torch
+
+        return {name: torch.from_numpy(array) for name, array in self._start.items()}
+
     def _record_of(self, kept: Mapping[str, Any]) -> Inspection:
         return Inspection(
             type(self._model).__name__,
@@ -260,11 +273,11 @@ class Watch:
             start = open_model(self._start) if self._start else None
             return inspect_source(open_model(self._model), self._inputs, start, seed=self._seed)
 
-    def _keep(self, loss: Any) -> None:
+    def _keep(self, loss: float | None) -> None:
         self._steps.append(self.steps)
         self._records.append(self.latest)
         if loss is not None:
-            self.losses[self.steps] = float(loss.detach()) if hasattr(loss, "detach") else float(loss)
+            self.losses[self.steps] = loss
         if self._out is not None:
             self.checkpoints.save(self._out)
 
@@ -324,6 +337,15 @@ def watch(
     ...     logger.log(watch_it.step(loss))
     """
     return Watch(model, inputs, every, out=out, name=name, distances=distances, seed=seed)
+
+
+def _number(loss: Any) -> float | None:
+    if loss is None:
+        return None
+    try:
+        return float(loss.detach()) if hasattr(loss, "detach") else float(loss)
+    except (TypeError, ValueError, RuntimeError):
+        raise SpecError(f"The loss of the step is {shown(loss)}; give one number or a tensor of one.") from None
 
 
 def is_record(step: int, every: int | None) -> bool:

@@ -3,6 +3,7 @@
 import operator
 import sys
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -148,6 +149,7 @@ class Read(NamedTuple):
 def read_network(module: Any) -> Read:
     """As `from_torch`, with the parameters."""
     torch = import_torch()
+    module = _whole(torch, module)
     linears: list[Any] = []
     applied: list[tuple[str, str]] = []
     pending: tuple[str, str] | None = None
@@ -169,6 +171,12 @@ def read_network(module: Any) -> Read:
         raise ArchitectureError(
             f"This {type(module).__name__} has {count(len(linears), 'linear layer')}; a network needs at least two."
         )
+    for before, after in pairwise(linears):
+        if before.weight.shape[0] != after.weight.shape[1]:
+            raise ArchitectureError(
+                f"A linear layer of this module gives {before.weight.shape[0]} numbers and the next one takes "
+                f"{after.weight.shape[1]}, so it cannot run; make them equal."
+            )
     if len({id(layer.weight) for layer in linears}) < len(linears):
         raise ArchitectureError("Two linear layers of this module share their weights; a network's layers do not.")
     names = list(dict.fromkeys(name for name, _ in applied))
@@ -187,6 +195,33 @@ def read_network(module: Any) -> Read:
     return Read(network, [parameter for layer in linears for parameter in layer.parameters()])
 
 
+def _whole(torch: Any, module: Any) -> Any:
+    """The module itself, out of what compiles or distributes it; refused where more than its layers act in it."""
+    while type(module).__name__ in ("OptimizedModule", "DataParallel", "DistributedDataParallel"):
+        module = module._orig_mod if hasattr(module, "_orig_mod") else module.module
+    refuse_script(module)
+    for path, part in module.named_modules():
+        if any(torch.nn.parameter.is_lazy(parameter) for parameter in part.parameters(recurse=False)):
+            raise _no_network(path or f"the {type(part).__name__}", "has no shape yet; run the module once first")
+        hooked = part._forward_hooks or part._forward_pre_hooks or "forward" in vars(part)
+        if hooked and not isinstance(part, torch.fx.GraphModule):
+            raise _no_network(
+                path or f"the {type(part).__name__}",
+                "has a forward hook, as pruning and weight_norm set one too, so what it computes is not known; remove "
+                "the hook, or make it permanent",
+            )
+    return module
+
+
+def refuse_script(module: Any) -> None:
+    """Raise for a TorchScript module, which does not tell its layers."""
+    if isinstance(module, import_torch().jit.ScriptModule):
+        raise ArchitectureError(
+            f"This {getattr(module, 'original_name', 'module')} is a TorchScript module, which does not tell its "
+            "layers; give the module that it was made of."
+        )
+
+
 def _numbers(parameter: Any) -> Any:
     return None if parameter is None else parameter.detach().cpu().numpy().copy()
 
@@ -195,12 +230,25 @@ def _steps(torch: Any, module: Any) -> Iterator[tuple[str, Any]]:
     """What it does to its input in turn: a linear layer, the name of an activation, or None for nothing."""
     ours = tuple(_applied(torch).values())
 
+    def around() -> tuple[bool, ...]:
+        return torch.is_grad_enabled(), *(torch.is_autocast_enabled(device) for device in ("cpu", "cuda"))
+
+    outside = around()
+
     class Tracer(torch.fx.Tracer):  # type: ignore[misc]
+        def create_node(self, kind: str, target: Any, *rest: Any, **named: Any) -> Any:
+            # The graph itself does not say under what its steps are.
+            if around() != outside:
+                raise _no_network(str(target), "is under no_grad or autocast in the module's own forward")
+            return super().create_node(kind, target, *rest, **named)
+
         def is_leaf_module(self, part: Any, name: str) -> bool:
             return isinstance(part, ours) or bool(super().is_leaf_module(part, name))
 
     try:
         traced = torch.fx.GraphModule(module, Tracer().trace(module))
+    except ArchitectureError:
+        raise
     except Exception as error:
         raise ArchitectureError(
             f"torch.fx cannot trace this {type(module).__name__} ({first_line(error)}), so it is not known to be a "

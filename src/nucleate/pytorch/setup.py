@@ -80,6 +80,12 @@ def read_setup(module: Any, data: Any, optimizer: Any, learning_rate: float, los
     frozen = [name for name, parameter in module.named_parameters() if not parameter.requires_grad]
     if frozen:
         raise SpecError(f"The parameter {frozen[0]} is frozen, and forecasts are of networks that train whole.")
+    hooked = [name for name, one in module.named_parameters() if one._backward_hooks]
+    hooked += [name for name, part in module.named_modules() if part._backward_hooks or part._backward_pre_hooks]
+    if hooked:
+        raise SpecError(
+            f"{hooked[0] or 'The module'} has a hook on its gradients, so its steps are not known; remove the hook."
+        )
     dropping = [part for part in module.modules() if isinstance(part, torch.nn.Dropout) and part.p > 0]
     if dropping:
         raise SpecError(f"The module has {dropping[0]!r}, and forecasts are of training without dropout; take it out.")
@@ -118,6 +124,13 @@ def _optimizer(
     missing = sum(id(parameter) not in held for parameter in parameters)
     if missing:
         raise SpecError(f"This {name} does not train {count(missing, 'parameter')} of the module; give it all of them.")
+    if any("initial_lr" in group for group in groups):
+        raise SpecError(
+            f"A scheduler holds the learning rate of this {name}, and it is not read; forecast with an optimizer that "
+            "has none, and say the schedule by schedule= and warmup=."
+        )
+    if optimizer._optimizer_step_pre_hooks or optimizer._optimizer_step_post_hooks:
+        raise SpecError(f"This {name} has a hook on its steps, so they are not known; remove the hook.")
     if any(optimizer.state.values()):
         raise SpecError(
             f"This {name} has taken steps already, and forecasts begin with its first; make a new one, or forecast "
@@ -144,7 +157,7 @@ def _optimizer(
     )
 
 
-_NO_SETTING = ("params", "foreach", "fused", "capturable", "differentiable", "initial_lr", "param_names")
+_NO_SETTING = ("params", "foreach", "fused", "capturable", "differentiable", "param_names")
 """Of a group of parameters what does not change its steps."""
 
 
@@ -167,7 +180,14 @@ def _loss(torch: Any, given: Any, outputs: int) -> tuple[Loss, float]:
     if getattr(one, "reduction", "mean") == "mean":
         if type(one) is nn.MSELoss:
             return SQUARED, 2 / outputs
-        if type(one) is nn.CrossEntropyLoss and one.weight is None and not one.label_smoothing:
+        # Rows of a class that is ignored are not in its mean.
+        plain = type(one) is nn.CrossEntropyLoss and one.weight is None and not one.label_smoothing
+        if plain and outputs == 1:
+            raise SpecError(
+                "The module has one output, of which CrossEntropyLoss is always 0; give it one for each class, or "
+                "take BCEWithLogitsLoss."
+            )
+        if plain and one.ignore_index < 0:
             return CROSS_ENTROPY, 1.0
         if type(one) is nn.L1Loss:
             return quantile(0.5), 2 / outputs
@@ -179,7 +199,7 @@ def _loss(torch: Any, given: Any, outputs: int) -> tuple[Loss, float]:
             return BINARY, 1 / outputs
     raise SpecError(
         f"No forecast is made under the loss {shown(given)}; known are torch.nn.MSELoss, L1Loss, HuberLoss, "
-        "SmoothL1Loss, CrossEntropyLoss and BCEWithLogitsLoss, each the mean over rows, without weights, and any "
+        "SmoothL1Loss, CrossEntropyLoss and BCEWithLogitsLoss, each the mean over all rows, without weights, and any "
         "nucleate.Loss."
     )
 
@@ -233,19 +253,35 @@ def _rows(torch: Any, data: Any) -> tuple[Float[np.ndarray, "n ..."], Float[np.n
 def _read_through(torch: Any, data: Any) -> tuple[Any, Any]:
     """All rows in their order, without moving PyTorch's random numbers on."""
     dataset, options = data, {}
+    if not hasattr(getattr(data, "dataset", data), "__len__"):
+        raise SpecError("The data set has no length, so it cannot be read whole; give one whose rows can be counted.")
     if isinstance(data, torch.utils.data.DataLoader):
         dataset, options = data.dataset, {"collate_fn": data.collate_fn}
         rows = len(dataset)
+        sampler = data.sampler
+        whole = isinstance(sampler, torch.utils.data.SequentialSampler | torch.utils.data.RandomSampler)
+        if not whole or getattr(sampler, "replacement", False) or len(sampler) != rows:
+            raise SpecError(
+                f"The DataLoader takes its rows by a {type(sampler).__name__}, and forecasts of modules are of each "
+                "row once; give the data set of the rows that are trained on."
+            )
         if data.batch_size is None or data.batch_size < rows:
             raise SpecError(
                 f"The DataLoader gives batches of {data.batch_size} of {rows} rows, in an order that only PyTorch "
                 "knows, and forecasts of modules are of full batches; "
                 f"make it with batch_size={rows}, or give its dataset to forecast training on all rows at once."
             )
-    if not hasattr(dataset, "__len__"):
-        raise SpecError("The data set has no length, so it cannot be read whole; give one whose rows can be counted.")
+        if data.drop_last and data.batch_size > rows:
+            raise SpecError(f"The DataLoader drops its only batch, which lacks rows; make it with batch_size={rows}.")
     loader = torch.utils.data.DataLoader(dataset, batch_size=_AT_ONCE, generator=torch.Generator(), **options)
-    batches = list(loader)
+    try:
+        with torch.random.fork_rng():
+            batches = list(loader)
+    except Exception as error:
+        raise SpecError(
+            f"The data set cannot be read ({type(error).__name__}: {first_line(error)}); give pairs of inputs and "
+            "targets of one shape."
+        ) from None
     if not batches or any(not isinstance(batch, tuple | list) or len(batch) != 2 for batch in batches):
         raise SpecError("The data set does not give pairs of inputs and targets; give one that does.")
     return tuple(torch.cat(list(parts)) for parts in zip(*batches, strict=True))

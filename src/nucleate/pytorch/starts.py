@@ -9,7 +9,7 @@ import polars as pl
 from nucleate._wording import aligned, listed, shown
 from nucleate.errors import ArchitectureError
 from nucleate.init_scale import InitScale
-from nucleate.pytorch.exchange import import_torch
+from nucleate.pytorch.exchange import import_torch, refuse_script
 
 if TYPE_CHECKING:
     import torch
@@ -78,11 +78,18 @@ def init_(module: "torch.nn.Module", scale: InitScale | Sequence[InitScale], *, 
     torch = import_torch()
     if not isinstance(module, torch.nn.Module):
         raise ArchitectureError(f"{shown(module)} is no PyTorch module; give one.")
+    refuse_script(module)
+    lazy = [name for name, one in module.named_parameters() if torch.nn.parameter.is_lazy(one)]
+    if lazy:
+        raise ArchitectureError(f"{lazy[0]} has no shape yet, so it has no numbers; run the module once first.")
     found, left = _weights(torch, module)
     if not found:
         raise ArchitectureError(f"This {type(module).__name__} has no linear, convolutional or recurrent weights.")
-    scales = list(scale) if isinstance(scale, Sequence) else [scale] * len(found)
-    if len(scales) != len(found) or not all(isinstance(one, InitScale) for one in scales):
+    scales: list[Any] = list(scale) if isinstance(scale, list | tuple) else [scale] * len(found)
+    wrong = [one for one in scales if not isinstance(one, InitScale)]
+    if wrong:
+        raise ArchitectureError(f"{shown(wrong[0])} is no init scale; give one such as InitScale('gain', 0.1).")
+    if len(scales) != len(found):
         raise ArchitectureError(
             f"The module has {len(found)} matrices of weights ({listed(one.name for one in found)}); give one "
             "InitScale, or a sequence of as many."
