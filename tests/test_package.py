@@ -50,6 +50,16 @@ def test_sweep_is_a_function_in_whatever_order_it_is_imported(first):
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("work", ["nucleate.Network", "nucleate.theory.blowup_time", "nucleate.inspect"])
+def test_importing_leaves_the_random_numbers_of_numpy(work):
+    code = (
+        "import numpy, nucleate; numpy.random.seed(0); "
+        f"{work}; assert numpy.random.rand() == numpy.random.RandomState(0).rand()"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 @pytest.mark.parametrize("definition", public_definitions(), ids=lambda one: f"{one.__module__}.{one.__name__}")
 def test_every_public_definition_says_what_it_takes_and_returns(definition):
     signature = inspect.signature(definition)

@@ -5,7 +5,7 @@ Names load on first use, so that importing the package, and the command's help, 
 
 from __future__ import annotations
 
-from nucleate._lazy import loader
+from nucleate._lazy import import_quietly, loader
 
 # As type checkers understand it; the module `typing` takes as long as the rest of the command's first imports.
 TYPE_CHECKING = False
@@ -127,9 +127,7 @@ _load = loader(__name__, _HOMES)
 
 def __getattr__(name: str) -> Any:
     if name in _ROOMS:
-        from importlib import import_module
-
-        return import_module(f"nucleate.{name}")
+        return import_quietly(f"nucleate.{name}")
     return _load(name)
 
 

@@ -26,10 +26,21 @@ def loader(package: str, homes: Mapping[str, Iterable[str]]) -> Callable[[str], 
     home_of = {name: home for home, names in homes.items() for name in names}
 
     def load(name: str) -> Any:
-        from importlib import import_module
-
         if name not in home_of:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        return getattr(import_module(f"{package}.{home_of[name]}"), name)
+        return getattr(import_quietly(f"{package}.{home_of[name]}"), name)
 
     return load
+
+
+def import_quietly(name: str) -> Any:
+    """A module, without a change to NumPy's global random numbers: the first import of JAX draws five of them."""
+    import sys
+    from importlib import import_module
+
+    numpy = None if "jax" in sys.modules else sys.modules.get("numpy")
+    state = None if numpy is None else numpy.random.get_state()
+    module = import_module(name)
+    if numpy is not None:
+        numpy.random.set_state(state)
+    return module

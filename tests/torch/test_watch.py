@@ -110,7 +110,7 @@ def test_weights_that_become_nan_end_the_record_and_not_the_training():
         module[0].weight.fill_(float("nan"))
     assert watched.step(1.0) == {}
     assert watched.step(1.0) == {}
-    assert [event.what for event in watched.events] == ["is no longer finite"]
+    assert [event.what for event in watched.events] == ["can no longer be measured"]
     assert "NaN" in watched.events[0].said
 
 

@@ -49,7 +49,7 @@ class Event:
     step : int
         Of the record that showed it first.
     layer, kind : str
-    what : {"condenses", "splits", "dies", "revives", "is no longer finite"}
+    what : {"condenses", "splits", "dies", "revives", "can no longer be measured"}
     said : str
         With its numbers.
     """
@@ -145,7 +145,7 @@ class Watch:
         except NucleateError as error:
             # Training goes on, whatever becomes of the model.
             self._ended = True
-            self._tell(Event(self.steps, type(self._model).__name__, "model", "is no longer finite", str(error)))
+            self._tell(Event(self.steps, type(self._model).__name__, "model", "can no longer be measured", str(error)))
             return {}
         self._keep(value)
         for event in events_between(self.steps, before, self.latest):
