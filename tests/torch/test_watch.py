@@ -128,6 +128,8 @@ def test_a_resumed_training_goes_on_with_the_same_record(tmp_path):
         again.load_state_dict({"steps": 3})
     with pytest.raises(SpecError, match="of another model"):
         watch(nn.Linear(3, 2)).load_state_dict(watched.state_dict())
+    with pytest.raises(SpecError, match="of another model"):
+        watch(nn.Linear(3, 2)).load_state_dict(watched.state_dict() | {"start": {}})
 
 
 def test_a_compiled_model_frozen_and_tied_parameters_are_watched():

@@ -230,9 +230,11 @@ class Watch:
         except (KeyError, TypeError, ValueError, AttributeError, pl.exceptions.PolarsError):
             raise SpecError("This is no state of a watch; give what its state_dict returned.") from None
         # A state without a start, as in JSON, goes on without distances.
-        if start and {name: array.shape for name, array in start.items()} != {
-            name: array.shape for name, array in self._start.items()
-        }:
+        shapes = [{name: array.shape for name, array in of.items()} for of in (start, self._start)]
+        units = [set(found.table.select("layer", "kind", "units").rows()) for _, found in records[-1:]]
+        if (start and shapes[0] != shapes[1]) or (
+            units and not self._ended and units[0] != set(self.latest.table.select("layer", "kind", "units").rows())
+        ):
             raise SpecError("This state is of a watch of another model; watch the model that it was made with.")
         self.steps, self.losses, self.events, self._start = steps, losses, events, start
         if records and not self._ended:
