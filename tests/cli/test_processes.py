@@ -86,11 +86,11 @@ def test_a_second_signal_ends_it_at_once(tmp_path):
     with started(LONG, tmp_path) as process:
         wait_for(tmp_path / "study" / "forecasts" / "chunk-00000.parquet", process)
         time.sleep(1)
-        for _ in range(2):
-            process.send_signal(signal.SIGINT)
-            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        # Another one, at once: two alike may arrive as one, and a later one too late.
+        process.send_signal(signal.SIGTERM)
         said = process.communicate()[1]
-    assert process.returncode == 130
+    assert process.returncode in {130, 143}  # of two at once, the system chooses the order
     assert said.endswith("nucleate: interrupted; putting away what is done. Once more ends it at once.\n")
 
 

@@ -122,8 +122,13 @@ def test_a_decay_that_exceeds_growth_is_named_as_what_makes_the_plateau_endless(
 @pytest.mark.parametrize(
     ("lang", "corner", "grid", "label"),
     [
-        ("en", "weight decay", "with 3 weight decays: 0, 0.1, 2.", "gain 1, learning rate 0.1 and weight decay 0.1: "),
-        ("ja", "重み減衰", "重み減衰を 3 通り（0, 0.1, 2）", "gain 1、学習率 0.1、重み減衰 0.1："),
+        (
+            "en",
+            "weight decay",
+            "Each of these with weight decays 0, 0.1, 2",
+            "gain 1, learning rate 0.1 and weight decay 0.1: ",
+        ),
+        ("ja", "重み減衰", "それぞれについて重み減衰 0, 0.1, 2", "gain 1、学習率 0.1、重み減衰 0.1："),
     ],
 )
 def test_the_page_maps_scale_against_decay(study, tmp_path, lang, corner, grid, label):
