@@ -8,6 +8,7 @@ only those of the first seeds are there, and its comparisons with simpler models
 """
 
 import argparse
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -44,6 +45,7 @@ def main() -> None:
     seeds = given.runs // len(GRID["gains"]) // 16 * 16
     with tempfile.TemporaryDirectory() as folder:
         small = sweep("sine-5d", out=Path(folder) / "small", seeds=4, progress=False, **GRID)
+        print(f"Writing a study of {4 * seeds:,} runs, some 2 ms each.", file=sys.stderr)
         large = plant(small, Path(folder) / "large", seeds)
         files = sum(1 for _ in large.rglob("*.parquet"))
         print(f"{4 * seeds:,} runs, whose tables are {files:,} files:\n\n| | seconds |\n|---|---|")

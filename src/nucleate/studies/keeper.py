@@ -170,9 +170,12 @@ class Keeper:
     def _pack(self, first: int) -> None:
         chunks = self.study.plan.chunks[first : first + PACK]
         for table in TABLES:
+            # From the last on, as chunks are mostly stored in their order: the first one that is missing decides.
+            if len(chunks) < PACK or not all(self.study.has(table, chunk.number) for chunk in reversed(chunks)):
+                continue
             files = [self.study.path / chunk_file(table, chunk.number) for chunk in chunks]
             own = [file for file in files if file.exists()]
-            if len(chunks) < PACK or not own or not all(self.study.has(table, chunk.number) for chunk in chunks):
+            if not own:
                 continue
             # In one piece, so that its bytes do not depend on those that it is made of.
             self._write_table(pack_file(table, first), self.study.rows_of(table, chunks).rechunk())
