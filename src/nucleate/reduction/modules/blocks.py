@@ -47,6 +47,11 @@ class Regression:
     blocks: tuple[np.ndarray, ...]
     has_level: bool
 
+    def without_others(self, units: np.ndarray) -> np.ndarray:
+        """The columns that are left if these units alone are, with those that are no unit's."""
+        gone = [self.blocks[unit] for unit in np.setdiff1d(np.arange(len(self.blocks)), units)]
+        return np.setdiff1d(np.arange(self.columns.shape[1]), np.concatenate([*gone, np.array([], dtype=np.int64)]))
+
     def centred(self, rows: Any = slice(None)) -> tuple[Any, Any, Any, Any]:
         """Columns and wanted values in float64 about their means, and these."""
         x, y = self.columns[rows].double(), self.wanted[rows].double()
@@ -72,7 +77,8 @@ class _Path:
         self._cross = x.T @ y / rows
         self.energy = float(y.square().sum() / rows)
         self._ridge = max(RIDGE, 1e-3 * min(1.0, self._size / rows)) * float(self._gram.diagonal().mean()) + 1e-300
-        self._chosen = self._gram.new_empty((self._size, 0))
+        self._components = self._gram.new_empty((self._size, 0))
+        self._known = 0
         ends = torch.arange(self._units * self._width).reshape(self._units, self._width)
         self._own = self._gram[ends[:, :, None], ends[:, None, :]].clone()
         self._eye = self._ridge * torch.eye(self._width, dtype=self._gram.dtype)
@@ -84,6 +90,8 @@ class _Path:
         torch = import_torch()
         count = self._units * self._width
         cross = self._cross[:count].reshape(self._units, self._width, -1)
+        if self._width == 1:
+            return cross.square().sum((1, 2)) / (self._own[:, 0, 0].clamp(min=0) + self._ridge)
         lower = torch.linalg.cholesky(self._own + self._eye)
         return torch.linalg.solve_triangular(lower, cross, upper=False).square().sum((1, 2))
 
@@ -94,7 +102,8 @@ class _Path:
 
     def _take(self, places: Any) -> float:
         torch = import_torch()
-        rest = self._gram[:, places] - self._chosen @ self._chosen[places].T
+        chosen = self._components[:, : self._known]
+        rest = self._gram[:, places] - chosen @ chosen[places].T
         block = rest[places] + self._ridge * torch.eye(len(places), dtype=rest.dtype)
         lower = torch.linalg.cholesky((block + block.T) / 2)
         components = torch.linalg.solve_triangular(lower, rest.T, upper=False).T
@@ -102,7 +111,10 @@ class _Path:
         self._cross -= components @ explained
         own = components[: self._units * self._width].reshape(self._units, self._width, -1)
         self._own -= own @ own.transpose(1, 2)
-        self._chosen = torch.cat([self._chosen, components], 1)
+        if self._known + len(places) > self._components.shape[1]:
+            self._components = torch.cat([chosen, chosen.new_empty((self._size, max(self._known, len(places), 64)))], 1)
+        self._components[:, self._known : self._known + len(places)] = components
+        self._known += len(places)
         return float(explained.square().sum())
 
 

@@ -3,6 +3,7 @@
 import itertools
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -45,13 +46,20 @@ class Original:
             def called(layer: Any, inputs: tuple[Any, ...], output: Any) -> None:
                 generator = torch.Generator().manual_seed(zlib.crc32(f"{name} {len(taken[name])}".encode()))
                 taken[name].append(_positions(layer, inputs[0], output, len(self.rows), generator))
+                if all(len(pieces) == len(taken[name]) for pieces in taken.values()):
+                    raise _Enough
 
             return called
 
         with hooked([module.get_submodule(name).register_forward_hook(take(name)) for name in taken]), torch.no_grad():
             for batch in self.rows.batches():
-                batch.call(module)
+                with suppress(_Enough):
+                    batch.call(module)
         return {name: tuple(map(torch.cat, zip(*pieces, strict=True))) for name, pieces in taken.items()}
+
+
+class _Enough(Exception):
+    """Nothing behind this layer is asked for."""
 
 
 class Reducer:
@@ -68,27 +76,27 @@ class Reducer:
 
     def path(self, units: Units) -> BlockPath:
         """Units in the order in which they are to stay, beside what is narrowed already."""
-        return BlockPath(self._regressions(units))
+        return BlockPath([regression for _, split in self._regressions(units) for regression in split])
 
-    def keep(self, units: Units, left: np.ndarray) -> None:
-        """Keep these alone, and refit what reads them."""
+    def keep(self, units: Units, number: int) -> None:
+        """Keep so many units alone, and refit what reads them."""
+        readings = self._regressions(units)
+        left = BlockPath([regression for _, split in readings for regression in split]).first(number)
         self._narrowing.keep(units, left)
-        for reader in units.readers:
-            self.refit(reader.layer)
+        for reader, split in readings:
+            self._write(reader, [refit(regression, regression.without_others(left)) for regression in split])
 
     def refit(self, name: str) -> None:
         """Refit a layer to give what the original's gives, of what enters it now."""
         columns, _ = self._original.sample(self.module, [name])[name]
+        split = self._split(name, columns, None)
+        self._write(name, [refit(regression, np.arange(regression.columns.shape[1])) for regression in split])
+
+    def _write(self, name: str, fitted: Sequence[tuple[Any, Any]]) -> None:
+        torch = import_torch()
         layer = self.module.get_submodule(name)
         norm = self._original.norms.get(name)
-        weights, levels = [], []
-        for regression in self._split(name, columns, None):
-            fitted, level = refit(regression, np.arange(regression.columns.shape[1]))
-            weights.append(fitted.T)
-            levels.append(level)
-        torch = import_torch()
-        level = torch.cat(levels)
-        matrix = torch.cat(weights)
+        matrix, level = torch.cat([weights.T for weights, _ in fitted]), torch.cat([level for _, level in fitted])
         with torch.no_grad():
             layer.weight.copy_((matrix.T if is_conv1d(layer) else matrix).reshape(layer.weight.shape))
             if layer.bias is not None:
@@ -100,13 +108,10 @@ class Reducer:
         running = self._original.module.get_submodule(norm).running_mean
         return running[import_torch().as_tensor(self._narrowing.alive(name, "out", len(running)))]
 
-    def _regressions(self, units: Units) -> list[Regression]:
+    def _regressions(self, units: Units) -> list[tuple[str, list[Regression]]]:
+        """What each layer that reads the units is to give, and what it reads of them."""
         found = self._original.sample(self.module, [reader.layer for reader in units.readers])
-        return [
-            regression
-            for reader in units.readers
-            for regression in self._split(reader.layer, found[reader.layer][0], reader)
-        ]
+        return [(reader.layer, self._split(reader.layer, found[reader.layer][0], reader)) for reader in units.readers]
 
     def _split(self, name: str, columns: Any, reader: Cut | None) -> list[Regression]:
         """A regression for each group of a layer, one where it has no groups."""

@@ -5,12 +5,10 @@ from collections.abc import Callable
 from numbers import Integral, Real
 from typing import Any
 
-import numpy as np
-
 from nucleate._wording import shown
-from nucleate.errors import ArchitectureError, DataError, SpecError
+from nucleate.errors import ArchitectureError, SpecError
 from nucleate.pytorch import import_torch
-from nucleate.reduction.modules.graph import Graph, Units, check, trace
+from nucleate.reduction.modules.graph import Graph, check, trace
 from nucleate.reduction.modules.judging import judge_of
 from nucleate.reduction.modules.narrowing import Original
 from nucleate.reduction.modules.preparing import finish, unwrap, working_copy

@@ -2,13 +2,12 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
 
 from nucleate._wording import count, say_error, shown
-from nucleate.errors import ArchitectureError, DataError, SpecError
+from nucleate.errors import ArchitectureError, DataError
 from nucleate.pytorch import import_torch
 from nucleate.reduction.certificate import FEWEST_ROWS
 

@@ -1,20 +1,20 @@
 """How many units each layer keeps: as many of each, or by what the outputs lose for what a unit costs."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import copy
+from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from nucleate.errors import SpecError
 from nucleate.pytorch import import_torch
-from nucleate.reduction.modules.graph import Narrowing, Units
+from nucleate.reduction.modules.graph import Narrowing
 from nucleate.reduction.modules.narrowing import Original, Reducer
 from nucleate.reduction.modules.rows import Rows
 
 Widths = tuple[int, ...]
 Size = Callable[[Any], int]
-_STEPS = 12
+_STEPS = 8
 
 
 def count_parameters(module: Any) -> int:
@@ -43,7 +43,7 @@ class Search:
 
     def __init__(self, original: Original, size: Size) -> None:
         self._original, self._size = original, size
-        self._made: dict[Widths, Any] = {}
+        self._made: dict[Widths, Any] = {self.whole: copy.deepcopy(original.module)}
         self._sizes: dict[Widths, int] = {}
 
     @property
@@ -61,7 +61,7 @@ class Search:
                 if width < units.number
             ]
             for units, width in narrowed:
-                reducer.keep(units, reducer.path(units).first(width))
+                reducer.keep(units, width)
             # What several layers read was chosen before these were narrow.
             if any(len(units.readers) > 1 for units, _ in narrowed):
                 for name in self._original.readers:
@@ -90,14 +90,13 @@ class Search:
             for _ in range(_STEPS):
                 middle = (low + high) / 2
                 widths = family(middle)
-                cheaper = self.size(widths) < self.size(best)
-                if widths != self.whole and fits(self.make(widths)):
+                # What is not cheaper than the best so far needs no trial.
+                if self.size(widths) >= self.size(best):
                     high = middle
-                    best = widths if cheaper else best
+                elif fits(self.make(widths)):
+                    high, best = middle, widths
                 else:
                     low = middle
-                if family(low) == family(high):
-                    break
         return best
 
     def largest_below(self, budget: int) -> list[Widths]:
