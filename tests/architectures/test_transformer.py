@@ -68,8 +68,13 @@ def _normed(model, position):
         REAL | {"head_width": 3, "readout": "mean"},
         {
             **REAL,
-            **{"embedding": False, "positions": False, "project": False, "heads": 1, "head_width": 4},
-            **{"residual": False, "unembedding": "none"},
+            "embedding": False,
+            "positions": False,
+            "project": False,
+            "heads": 1,
+            "head_width": 4,
+            "residual": False,
+            "unembedding": "none",
         },
     ],
     ids=["causal", "rms", "bidirectional", "tied", "numbers", "wide heads", "bare"],
@@ -150,7 +155,9 @@ def test_tokens_with_one_vector_count_as_one():
 
 def test_only_tokens_are_read_as_tokens():
     model = Transformer.create(**TOKENS)
-    with pytest.raises(ArchitectureError, match="has 0.5 in row 2, column 3, and tokens have the whole numbers 0 to 6"):
+    with pytest.raises(
+        ArchitectureError, match=r"has 0\.5 in row 2, column 3, and tokens have the whole numbers 0 to 6"
+    ):
         model(np.where(np.arange(10).reshape(2, 5) == 7, 0.5, 1.0))
     with pytest.raises(ArchitectureError, match="has 7 in row 1, column 1"):
         model(np.full((2, 5), 7))

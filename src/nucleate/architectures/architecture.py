@@ -110,7 +110,7 @@ class Architecture:
         if shape is None:
             raise ArchitectureError(
                 f"The model {self.name} does not know the shape of a row of {inputs} numbers; say it by --shape, as "
-                f"--shape {kind.shape} (in Python shape=({', '.join(kind.shape.split(','))}))."
+                f"--shape {kind.shape} (in Python shape=[{', '.join(kind.shape.split(','))}])."
             )
         model: Model = kind.model.create(**{**kind.usual, **options, "outputs": outputs, "scale": scale, "seed": seed})
         if model.inputs != inputs:
