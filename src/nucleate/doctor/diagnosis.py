@@ -200,7 +200,7 @@ def _with_trials(evidence: Evidence, suspected: Sequence[tuple[Verdict, Found]],
             numbers = numbers | {"stuck": trials.stuck_share(widths), "stuck_wider": trials.stuck_share(wider)}
         if cured or not verdict.by_trial:
             found.append(Finding(verdict.name, numbers, tuple(remedies)))
-    if cured or not changes_are_left(found):
+    if cured or evidence.beside_constant == "better":
         return found
     (recipe,) = trials.attempt([("recipe", "standard")])
     if recipe.helped:
@@ -213,11 +213,6 @@ def _with_trials(evidence: Evidence, suspected: Sequence[tuple[Verdict, Found]],
 
 
 _LAST = ("linear_is_enough", "nothing_to_learn", "fine", *_SYMPTOMS, "collapsed", "overfitting", "leak")
-
-
-def changes_are_left(found: Sequence[Finding]) -> bool:
-    """Whether it is open why a run learned no more: nothing that was found is past all settings."""
-    return not any(one.verdict == "leak" for one in found)
 
 
 def _ordered(found: list[Finding]) -> list[Finding]:

@@ -1,5 +1,6 @@
 """What is measured of a run and its data before anything is said of them: numbers alone, whoever trained it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -117,7 +118,6 @@ class Evidence:
         The shares of the parameters whose step rounding loses, and whose gradient is below the epsilon, at the end.
     sharpness : float
         The largest eigenvalue of the loss's second derivative at the end; NaN where it was not computed.
-    early_stopped : bool
     """
 
     status: Status
@@ -234,7 +234,7 @@ def gather(run: Run, problem: Problem) -> Evidence:
         for part, rows in (("train", train), ("validation", problem.validation))
     }
     beside = partial(_beside, problem, problem.validation)
-    reading = _reading(run, problem, settings)
+    readings = _readings(run, problem, settings)
     predicted, spread = _spread(run.final, problem)
     classes = loss.link.target_kind == "categorical"
     return Evidence(
@@ -252,7 +252,7 @@ def gather(run: Run, problem: Problem) -> Evidence:
         follows_gradient=optimizer.follows_gradient is not False,
         epsilon=optimizer.epsilon,
         gains=gains_of(run.initial),
-        layers=_layers(run, problem),
+        layers=_layers(run, problem, readings["gradients"]),
         rows=len(train.x),
         validation_rows=len(problem.validation.x),
         parameters=count_parameters(run.initial),
@@ -268,9 +268,9 @@ def gather(run: Run, problem: Problem) -> Evidence:
         target_offset=0.0 if classes else _offset(train),
         target_top=0.0 if classes else _top(train),
         leaks=inputs_that_tell(problem.preprocessing.encoded_inputs, train.x, train.y, classes=classes),
-        lost=float(reading.lost),
-        damped=float(reading.damped),
-        sharpness=float(reading.sharpness),
+        lost=readings["lost"],
+        damped=readings["damped"],
+        sharpness=readings["sharpness"],
     )
 
 
@@ -322,10 +322,10 @@ def _constant_since(run: Run) -> int:
     return int(run.trajectory["step"][int(moved[-1]) + 1]) if moved.size else 0
 
 
-def _layers(run: Run, problem: Problem) -> tuple[LayerEvidence, ...]:
+def _layers(run: Run, problem: Problem, gradients: Sequence[float] | None) -> tuple[LayerEvidence, ...]:
     rows = evaluation_rows(problem.train.x)
     start, end = layers_of(run.initial, rows), layers_of(run.final, rows)
-    gradients = _gradients(run, problem) if isinstance(run.initial, Network) else [np.nan] * len(start)
+    gradients = [np.nan] * len(start) if gradients is None else gradients
     return tuple(
         LayerEvidence(
             last.name,
@@ -343,59 +343,54 @@ def _layers(run: Run, problem: Problem) -> tuple[LayerEvidence, ...]:
     )
 
 
+@in_float64
 def _saturated(model: Any, layer: Layer) -> float:
     """Pairs of unit and row at a bound, of an activation that has two."""
     if not isinstance(model, Network):
         return 0.0
-    far = np.asarray(model.activation(jnp.array([-1e3, -30.0, 0.0, 30.0, 1e3])), np.float64)
-    if not (np.isclose(far[0], far[1]) and np.isclose(far[3], far[4]) and not np.isclose(far[0], far[4])):
+
+    def value(z: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
+        return np.asarray(model.activation(jnp.asarray(z)), np.float64)
+
+    far = value(np.array([-1e3, -30.0, 30.0, 1e3]))
+    if not (np.isclose(far[0], far[1]) and np.isclose(far[2], far[3]) and not np.isclose(far[0], far[3])):
         return 0.0
-    slope = np.asarray(jax.vmap(jax.grad(model.activation))(jnp.ravel(jnp.asarray(layer.entering, jnp.float32))))
-    at_zero = float(jax.grad(model.activation)(0.0)) or 1.0
-    return float(np.mean(np.abs(slope) < NO_SLOPE * abs(at_zero)))
+    entering, step = layer.entering, 1e-3
+    slopes = (value(entering + step) - value(entering - step)) / (2 * step)
+    at_zero = float(np.diff(value(np.array([-step, step])))[0]) / (2 * step)
+    return float(np.mean(np.abs(slopes) < NO_SLOPE * abs(at_zero or 1.0)))
 
 
-def _gradients(run: Run, problem: Problem) -> list[float]:
-    program, data = _program(run, problem, settings_of(run)), _some(problem, dtype_of(run.initial))
-    gradient = jax.grad(program.cost)(take_apart(run.initial)[0], *data.training)
-    return [float(jnp.sqrt(jnp.mean(weights**2))) for weights in gradient.weights[:-1]]
-
-
-@dataclass(frozen=True)
-class _Reading:
-    lost: float
-    damped: float
-    sharpness: float
-
-
-def _reading(run: Run, problem: Problem, settings: Settings) -> _Reading:
-    program, data = _program(run, problem, settings), _some(problem, dtype_of(run.final))
-    decays = [run.weight_decay] if program.rule.decays else None
-    (state,) = engine.start(program, [run.final], [run.learning_rate], [run.seed], data.x.shape[1], decays)
-    (reading,) = engine.read(program, [state], data)
-    sharpness = float(_sharpness(state.parameters, program, data)) if settings.optimizer.follows_gradient else np.nan
-    return _Reading(float(reading.lost), float(reading.damped), sharpness)
-
-
-def _program(run: Run, problem: Problem, settings: Settings) -> engine.Program:
+def _readings(run: Run, problem: Problem, settings: Settings) -> dict[str, Any]:
+    """What rounding and the optimizer leave of the next step, the sharpness there, and the first gradients."""
     decays = run.weight_decay > 0 or settings.optimizer.decoupled
-    return engine.Program(take_apart(run.initial)[1], problem.loss, settings.rule(decays=decays))
-
-
-def _some(problem: Problem, dtype: str) -> engine.Data:
-    """Evenly spaced training rows, at most 1024."""
+    size = None if settings.batch_size == len(problem.train.x) else settings.batch_size
+    frame = take_apart(run.initial)[1]
+    program = engine.Program(frame, problem.loss, settings.rule(decays=decays), size, settings.dropout)
+    dtype = dtype_of(run.final)
+    data = engine.place_data(problem.train, problem.validation, dtype)
+    (state,) = engine.start(
+        *(program, [run.final], [run.learning_rate], [run.seed], len(problem.train.x)),
+        [run.weight_decay] if decays else None,
+    )
+    (reading,) = engine.read(program, [state], data)
     rows = np.unique(np.linspace(0, len(problem.train.x) - 1, min(len(problem.train.x), _MANY)).astype(int))
-    part = problem.train.only(rows)
-    return engine.place_data(part, part, dtype)
+    some = engine.place_data(problem.train.only(rows), problem.validation.only(rows[:1] * 0), dtype)
+    sharpness, sizes = _sharpness(take_apart(run.initial)[0], state.parameters, program, some.training)
+    known = {name: float(getattr(reading, name)) for name in ("lost", "damped")}
+    gradients = [float(one) for one in sizes.weights[:-1]] if isinstance(run.initial, Network) else None
+    return known | {"sharpness": float(sharpness), "gradients": gradients}
 
 
 @in_float64
 @partial(jax.jit, static_argnames="program")
-def _sharpness(parameters: Any, program: engine.Program, data: engine.Data) -> Float[Array, ""]:
-    """The second derivative's eigenvalue of largest size, by power iteration."""
+def _sharpness(
+    initial: Any, parameters: Any, program: engine.Program, training: tuple[Any, ...]
+) -> tuple[Float[Array, ""], Any]:
+    """The second derivative's eigenvalue of largest size, by power iteration; the first gradient's mean squares."""
 
     def slope(at: Any) -> Any:
-        return jax.grad(program.cost)(at, *data.training)
+        return jax.grad(program.cost)(at, *training)
 
     def size(tree: Any) -> Float[Array, ""]:
         return jnp.sqrt(sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(tree)))
@@ -412,4 +407,5 @@ def _sharpness(parameters: Any, program: engine.Program, data: engine.Data) -> F
     along = jax.tree.unflatten(structure, drawn)
     first = size(along)
     along = jax.tree.map(lambda leaf: leaf / first.astype(leaf.dtype), along)
-    return jax.lax.fori_loop(0, _POWER_STEPS, step, (along, jnp.zeros_like(first)))[1]
+    _, sharpness = jax.lax.fori_loop(0, _POWER_STEPS, step, (along, jnp.zeros_like(first)))
+    return sharpness, jax.tree.map(lambda leaf: jnp.sqrt(jnp.mean(leaf**2)), slope(initial))

@@ -8,7 +8,7 @@ import numpy as np
 
 from nucleate.doctor.evidence import Evidence, LayerEvidence, explained
 from nucleate.doctor.remedies import HELD_BACK, LEAST, Change
-from nucleate.observe import noise
+from nucleate.observe import AHEAD, FLAT, noise
 from nucleate.training import BLOWN_UP
 
 LOST, DAMPED = 0.5, 0.5
@@ -37,8 +37,6 @@ SLOW = 0.1
 """Rate times sharpness of gradient descent that could take steps twenty times as long."""
 SHORT = 3.0
 """Rate times steps, which is as far as an optimizer of fixed steps moves a parameter."""
-LATE = 0.9
-"""The best validated evaluation came in the last tenth of the steps."""
 NARROW = 16
 """Hidden layers of at most so many units may be too few."""
 CONDENSED_SHARE, CONDENSED_COUNT, CHANCE = 0.1, 2.0, 0.5
@@ -220,7 +218,7 @@ def dead_units(evidence: Evidence) -> Found | None:
 
 def initial_plateau(evidence: Evidence) -> Found | None:
     """The loss has not fallen by 1 % of its plateau's, see `nucleate.observe.stages`."""
-    if not _on_plateau(evidence):
+    if evidence.status in BLOWN_UP or not _on_plateau(evidence):
         return None
     found: Found = {"steps": int(evidence.steps[-1]), "loss": float(evidence.train_loss[-1])}
     return found | ({"gain": min(evidence.gains)} if evidence.gains else {})
@@ -240,19 +238,21 @@ def rate_too_small(evidence: Evidence) -> Found | None:
 
 
 def stopped_too_early(evidence: Evidence) -> Found | None:
-    """The run ended while its validation was still at its best, on a plateau, or by early stopping."""
+    """The run ended while its loss was falling, before it fell, or by early stopping."""
     if not evidence.trained:
         return None
-    best = int(evidence.steps[int(np.argmin(evidence.validation_loss))])
     last = int(evidence.steps[-1])
-    if evidence.status == "early_stopped" or best >= LATE * last or _on_plateau(evidence):
-        return {"best": best, "steps": last, "stage": evidence.stage}
+    before = float(np.interp(last / AHEAD, evidence.steps, evidence.train_loss))
+    falling = 1 - float(evidence.train_loss[-1]) / max(before, 1e-300)
+    if evidence.status == "early_stopped" or falling >= FLAT or _on_plateau(evidence):
+        best = int(evidence.steps[int(np.argmin(evidence.validation_loss))])
+        return {"best": best, "steps": last, "falling": falling, "stage": evidence.stage}
     return None
 
 
 def _longer(evidence: Evidence) -> list[Change]:
     last = max(evidence.budget, int(evidence.steps[-1]))
-    return [("steps", 4 * last), ("steps", 16 * last)]
+    return [("steps", 4 * last), *([("steps", 16 * last)] if _on_plateau(evidence) else [])]
 
 
 def secondary_plateau(evidence: Evidence) -> Found | None:
@@ -265,7 +265,7 @@ def secondary_plateau(evidence: Evidence) -> Found | None:
 
 def _against_secondary(evidence: Evidence) -> list[Change]:
     small = _start(evidence) if _is_small(evidence) else []
-    return [*small, *_rates(10)(evidence), *_longer(evidence)[:1]]
+    return [*small, *_rates(10)(evidence)]
 
 
 def too_few_units(evidence: Evidence) -> Found | None:
@@ -283,7 +283,7 @@ def _wider(evidence: Evidence) -> list[Change]:
 
 def collapsed(evidence: Evidence) -> Found | None:
     """A layer works as few neurons, and fewer than chance had it at the start."""
-    for layer in evidence.layers:
+    for layer in evidence.layers if evidence.trained else ():
         few = max(CONDENSED_SHARE * layer.width, min(CONDENSED_COUNT, layer.width / 2))
         if 0 < layer.effective <= few and layer.effective < CHANCE * layer.effective_at_start:
             return {
@@ -310,6 +310,8 @@ def only_the_mean(evidence: Evidence) -> Found | None:
 
 def overfitting(evidence: Evidence) -> Found | None:
     """Validation has become worse beyond its noise, or hardly has any of what was learnt in training."""
+    if not evidence.trained:
+        return None
     least, last = float(evidence.validation_loss.min()), float(evidence.validation_loss[-1])
     gap = evidence.explained_in_training - evidence.explained
     if (last > OVERFIT * least and evidence.final_beside_best == "worse") or gap > GAP:
