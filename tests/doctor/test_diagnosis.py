@@ -64,7 +64,7 @@ def test_of_a_study_the_recommended_run_is_diagnosed_or_one_that_is_named(tmp_pa
     )  # fmt: skip
     assert diagnose(study, trials=False).run == 0
     assert diagnose(tmp_path / "study", run=1, trials=False).first.verdict == "initial_plateau"
-    with pytest.raises(StudyError, match="There is no finished run 7 in .*; the runs are 0 to 1"):
+    with pytest.raises(StudyError, match=r"There is no finished run 7 in .*; the runs are 0 to 1"):
         diagnose(study, run=7)
 
 

@@ -24,9 +24,9 @@ def test_a_trial_is_told_with_what_came_of_it():
     failed = Remedy("gain", 1.0, "tried", None, 0.01, 300, False)
     said = say_finding(Finding("initial_plateau", {"steps": 300, "end": 900}, (helped, failed)), before=0.01)
     assert said == (
-        "The loss is still on its initial plateau after 300 steps, which is forecast to end by step 900. With a learning "
-        "rate of 0.5 it learns: a trial of 300 steps takes off 81 % of a constant's loss on validation, where the run "
-        "had 1 %. Tried without help: an init scale of gain 1."
+        "The loss is still on its initial plateau after 300 steps, which is forecast to end by step 900. With a "
+        "learning rate of 0.5 it learns: a trial of 300 steps takes off 81 % of a constant's loss on validation, where "
+        "the run had 1 %. Tried without help: an init scale of gain 1."
     )
 
 

@@ -203,13 +203,13 @@ def _with_trials(evidence: Evidence, suspected: Sequence[tuple[Verdict, Found]],
     if cured or evidence.beside_constant == "better":
         return found
     (recipe,) = trials.attempt([("recipe", "standard")])
-    if recipe.helped:
-        blamed = next((verdict for verdict, _ in suspected if verdict.by_trial or verdict.name not in _LAST), None)
-        if blamed is not None:
-            rest = [one for one in found if one.verdict != blamed.name]
-            numbers = dict(suspected)[blamed]
-            return [Finding(blamed.name, numbers, (recipe,)), *rest]
-    return found
+    blamed = next((verdict.name for verdict, _ in suspected if verdict.name not in _LAST), None)
+    if not recipe.helped or blamed is None:
+        return found
+    known = next((one for one in found if one.verdict == blamed), None)
+    numbers = next(numbers for verdict, numbers in suspected if verdict.name == blamed)
+    first = Finding(blamed, numbers, (recipe,)) if known is None else replace(known, remedies=(recipe, *known.remedies))
+    return [first, *(one for one in found if one is not known)]
 
 
 _LAST = ("linear_is_enough", "nothing_to_learn", "fine", *_SYMPTOMS, "collapsed", "overfitting", "leak")

@@ -37,6 +37,8 @@ SLOW = 0.1
 """Rate times sharpness of gradient descent that could take steps twenty times as long."""
 SHORT = 3.0
 """Rate times steps, which is as far as an optimizer of fixed steps moves a parameter."""
+HANDFUL = 4
+"""Of so few units none can be spared: where one of them is dead, the layer has too few."""
 NARROW = 16
 """Hidden layers of at most so many units may be too few."""
 CONDENSED_SHARE, CONDENSED_COUNT, CHANCE = 0.1, 2.0, 0.5
@@ -153,7 +155,9 @@ def _against_target(evidence: Evidence) -> list[Change]:
 
 
 def exploding_gradient(evidence: Evidence) -> Found | None:
-    """At the start outputs are far larger than the targets, since the signal grows from layer to layer."""
+    """At the start outputs are far larger than the targets, and no bounded activation is the reason."""
+    if any(layer.saturated_at_start > AT_BOUND for layer in evidence.layers):
+        return None
     start = float(evidence.train_loss[0] / max(evidence.constant_loss, 1e-300))
     grown = evidence.layers[-1].signal / max(evidence.layers[0].signal, 1e-300) if evidence.layers else 1.0
     if start > EXPLODED or (len(evidence.layers) >= DEEP and grown > EXPLODED):
@@ -189,7 +193,7 @@ def saturated(evidence: Evidence) -> Found | None:
 
 def _against_bounds(evidence: Evidence) -> list[Change]:
     layer, _ = _worst(evidence, lambda one: one.saturated)
-    at_start = layer is not None and layer.saturated_at_start > AT_BOUND / 2
+    at_start = layer is not None and layer.saturated_at_start > AT_BOUND
     return [*_start(evidence), *_rates(0.1)(evidence)] if at_start else [*_rates(0.1)(evidence), *_start(evidence)]
 
 
@@ -211,7 +215,7 @@ def _against_death(evidence: Evidence) -> list[Change]:
 def dead_units(evidence: Evidence) -> Found | None:
     """Half or more of a layer's units give the same on all rows."""
     layer, share = _worst(evidence, lambda one: one.dead)
-    if layer is None or not DEAD <= share < 1:
+    if layer is None or layer.width <= HANDFUL or not DEAD <= share < 1:
         return None
     return {"layer": layer.name, "share": share, "units": layer.width, "at_start": layer.dead_at_start}
 
@@ -269,9 +273,9 @@ def _against_secondary(evidence: Evidence) -> list[Change]:
 
 
 def too_few_units(evidence: Evidence) -> Found | None:
-    """A narrow layer, in a run that trained and did not fit."""
+    """A narrow layer, in a run that left its plateau."""
     widths = [layer.width for layer in evidence.layers]
-    if not widths or min(widths) > NARROW or not evidence.trained:
+    if not widths or min(widths) > NARROW or not evidence.trained or _on_plateau(evidence):
         return None
     return {"units": min(widths), "loss": float(evidence.train_loss.min())}
 
