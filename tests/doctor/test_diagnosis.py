@@ -21,7 +21,8 @@ def run_of(problem=PROBLEM, gain=1.0, hidden=(8, 8), steps=300, rate=0.1, activa
 def test_a_run_that_learns_is_fine():
     run = run_of()
     found = diagnose(run, PROBLEM)
-    assert found.is_fine
+    assert found.first.verdict == "fine"
+    assert not found.holds_back
     assert found.evidence.explained == pytest.approx(found.first.evidence["explained"])
 
 

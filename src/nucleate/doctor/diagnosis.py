@@ -9,14 +9,18 @@ import polars as pl
 
 from nucleate.doctor.evidence import Evidence, gather
 from nucleate.doctor.remedies import Remedy, Trials
-from nucleate.doctor.verdicts import BY_NAME, CAUSES, Found, Verdict, is_held_back
+from nucleate.doctor.verdicts import CAUSES, Found, Verdict, is_held_back
 from nucleate.errors import SpecError, StudyError
 from nucleate.problems import Problem
 from nucleate.studies import Study, study_findings, tables
 from nucleate.training import Run, plateau_loss
 
-_SYMPTOMS = ("constant_output", "only_the_mean")
-"""What other verdicts are the cause of."""
+ENDS = ("linear_is_enough", "nothing_to_learn", "fine")
+"""Verdicts that name nothing to be mended."""
+_EFFECTS = ("constant_output", "only_the_mean", "collapsed", "overfitting")
+"""What other verdicts may be the cause of."""
+_BESIDE = (*_EFFECTS, "dead_units", "rate_too_large", "unscaled_input", "unscaled_target")
+"""What many a run that learns has too, so that without a trial it is no cause where there is nothing to learn."""
 
 
 @dataclass(frozen=True)
@@ -87,9 +91,9 @@ class Diagnosis:
         return tuple(finding.verdict for finding in self.findings)
 
     @property
-    def is_fine(self) -> bool:
-        """Whether nothing holds the run back."""
-        return self.first.verdict == "fine"
+    def holds_back(self) -> bool:
+        """Whether the first finding is one to be mended."""
+        return self.first.verdict not in ENDS
 
     def to_json(self) -> dict[str, Any]:
         """The findings, and the run's number, as JSON has them."""
@@ -166,7 +170,7 @@ def judge(evidence: Evidence, trials: Trials | None = None) -> list[Finding]:
     found = [_finding(verdict, numbers, evidence) for verdict, numbers in suspected if not verdict.by_trial]
     if trials is not None:
         found = _with_trials(evidence, suspected, trials)
-    return _ordered(found)
+    return _ordered(found, evidence)
 
 
 def _finding(verdict: Verdict, numbers: Found, evidence: Evidence) -> Finding:
@@ -202,8 +206,8 @@ def _with_trials(evidence: Evidence, suspected: Sequence[tuple[Verdict, Found]],
             found.append(Finding(verdict.name, numbers, tuple(remedies)))
     if cured or evidence.beside_constant == "better":
         return found
-    (recipe,) = trials.attempt([("recipe", "standard")])
-    blamed = next((verdict.name for verdict, _ in suspected if verdict.name not in _LAST), None)
+    (recipe,) = trials.first_that_helps([("recipe", "standard")])
+    blamed = next((verdict.name for verdict, _ in suspected if verdict.name not in ("leak", *_EFFECTS, *ENDS)), None)
     if not recipe.helped or blamed is None:
         return found
     known = next((one for one in found if one.verdict == blamed), None)
@@ -212,30 +216,17 @@ def _with_trials(evidence: Evidence, suspected: Sequence[tuple[Verdict, Found]],
     return [first, *(one for one in found if one is not known)]
 
 
-_LAST = ("linear_is_enough", "nothing_to_learn", "fine", *_SYMPTOMS, "collapsed", "overfitting", "leak")
-
-
-def _ordered(found: list[Finding]) -> list[Finding]:
+def _ordered(found: Sequence[Finding], evidence: Evidence) -> list[Finding]:
     """What helped first; then causes, then what is left where there is none."""
+    leaks = [one for one in found if one.verdict == "leak"]
     helped = [one for one in found if one.helped]
-    rest = [one for one in found if not one.helped]
-    leaks = [one for one in rest if one.verdict == "leak"]
-    ends = [one for one in rest if one.verdict in ("linear_is_enough", "nothing_to_learn", "fine")]
-    others = [one for one in rest if one not in leaks and one not in ends]
-    ordered = [*leaks, *helped]
-    if not ordered and ends and not any(one.verdict in _HOLDS for one in others):
-        # No cause is left, so that what was measured beside is good to know only.
-        return [*ends[:1], *others]
+    ends = [one for one in found if one.verdict in ENDS]
+    others = [one for one in found if one not in (*leaks, *helped, *ends)]
+    learned = evidence.trained and evidence.beside_constant == "better"
+    if not helped and ends and (learned or not any(one.verdict not in _BESIDE for one in others)):
+        return [*leaks, ends[0], *others]
     # With a cause in hand, nothing is fine or enough.
-    return [*ordered, *others] or ends or [Finding("fine", {})]
-
-
-_HOLDS = tuple(
-    name
-    for name in BY_NAME
-    if name not in (*_LAST, "dead_units", "rate_too_large", "unscaled_target", "unscaled_input")
-)
-"""Verdicts that hold a run back whether or not a trial showed how to go on."""
+    return [*leaks, *helped, *others] or ends or [Finding("fine", {})]
 
 
 def _diagnose_study(study: Study, problem: Problem | None, number: int | None, trials: bool) -> Diagnosis:

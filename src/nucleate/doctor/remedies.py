@@ -93,8 +93,8 @@ class Trials:
     problem: Problem
     evidence: Evidence
 
-    def attempt(self, changes: Sequence[Change]) -> list[Remedy]:
-        """What comes of each of some changes; one that cannot be made is left as a rule.
+    def first_that_helps(self, changes: Sequence[Change]) -> list[Remedy]:
+        """What comes of changes in turn; those behind one that helped, or that cannot be made, are left as rules.
 
         Parameters
         ----------
@@ -103,17 +103,7 @@ class Trials:
         Returns
         -------
         list of Remedy
-            Those that helped first, the most helpful of them foremost.
-        """
-        tried = [self._attempt(*change) for change in changes]
-        return sorted(tried, key=lambda one: (not one.helped, -(one.explained or 0.0) if one.helped else 0.0))
-
-    def first_that_helps(self, changes: Sequence[Change]) -> list[Remedy]:
-        """As `attempt`, but what comes behind one that helped is left as a rule.
-
-        Parameters
-        ----------
-        changes : sequence of (setting, value)
+            That which helped first, then what was not tried, and last what did not help.
         """
         remedies: list[Remedy] = []
         for change in changes:

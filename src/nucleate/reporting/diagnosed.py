@@ -55,7 +55,7 @@ def say_finding(finding: Finding, lang: str = "en", *, before: float | None = No
 
 
 def say_diagnosis(diagnosis: Diagnosis, lang: str = "en") -> list[str]:
-    """The findings in order; behind one that is fine, what is good to know.
+    """The findings in order; behind one that there is nothing to mend by, what is good to know.
 
     Parameters
     ----------
@@ -69,7 +69,7 @@ def say_diagnosis(diagnosis: Diagnosis, lang: str = "en") -> list[str]:
     before = diagnosis.evidence.explained
     first, *rest = (say_finding(finding, lang, before=before) for finding in diagnosis.findings)
     aside = load_texts(lang)["doctor"]["aside"]
-    return [first, *(aside.format(sentence=sentence) if diagnosis.is_fine else sentence for sentence in rest)]
+    return [first, *(sentence if diagnosis.holds_back else aside.format(sentence=sentence) for sentence in rest)]
 
 
 def _verdict(finding: Finding, texts: Texts) -> str:

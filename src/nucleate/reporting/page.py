@@ -181,7 +181,7 @@ def _held_back(study: Study, lang: str) -> dict[str, Any]:
         # The plateau is told with its forecast, and the linear model with the other baselines.
         told = {*_TOLD_ELSEWHERE, *(("initial_plateau", "only_the_mean") if stuck else ())}
         findings = tuple(one for one in diagnosis.findings if one.verdict not in told)
-        if not diagnosis.is_fine and findings:
+        if diagnosis.holds_back and findings:
             diagnosed = say_diagnosis(replace(diagnosis, findings=findings), lang)
             run = load_texts(lang)["doctor"]["of_run"].format(run=diagnosis.run)
             diagnosed = [run, *diagnosed] if study.planned > 1 else diagnosed
