@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from nucleate.activations import Activation, activation_names, get_activation, register_activation
     from nucleate.architectures import Architecture, ConvNetwork, Transformer
     from nucleate.conversion import ScaleConversion, convert_scale
+    from nucleate.doctor import Diagnosis, Finding, diagnose
     from nucleate.errors import ArchitectureError, DataError, NucleateError, SpecError, StudyError
     from nucleate.estimators import CondensedClassifier, CondensedRegressor
     from nucleate.experiments import Criterion, Experiment, Measurement, Verdict, reproduce
@@ -39,6 +40,7 @@ _HOMES = {
     "activations": ("Activation", "activation_names", "get_activation", "register_activation"),
     "architectures": ("Architecture", "ConvNetwork", "Transformer"),
     "conversion": ("ScaleConversion", "convert_scale"),
+    "doctor": ("Diagnosis", "Finding", "diagnose"),
     "errors": ("ArchitectureError", "DataError", "NucleateError", "SpecError", "StudyError"),
     "estimators": ("CondensedClassifier", "CondensedRegressor"),
     "experiments": ("Criterion", "Experiment", "Measurement", "Verdict", "reproduce"),
@@ -68,7 +70,9 @@ __all__ = [
     "ConvNetwork",
     "Criterion",
     "DataError",
+    "Diagnosis",
     "Experiment",
+    "Finding",
     "Forecast",
     "InitScale",
     "Inspection",
@@ -94,6 +98,7 @@ __all__ = [
     "Watch",
     "activation_names",
     "convert_scale",
+    "diagnose",
     "export",
     "figures",
     "forecast",
