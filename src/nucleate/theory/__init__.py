@@ -17,6 +17,16 @@ from nucleate.theory.effective import FirstIntegrals, State, energy, first_integ
 from nucleate.theory.linear import chain_potential, linear_potential, two_layer_solution
 
 if TYPE_CHECKING:
+    from nucleate.theory.attention import (
+        AttentionStage,
+        RankCollapse,
+        attention_stage,
+        key_query_moment,
+        path_moment,
+        rank_collapse,
+        settled_map,
+        uniform_attention,
+    )
     from nucleate.theory.blowup import (
         BlowupKind,
         BlowupTime,
@@ -41,6 +51,16 @@ if TYPE_CHECKING:
 
 # These bring a solver of differential equations, which forecasts do without.
 _HOMES = {
+    "attention": (
+        "AttentionStage",
+        "RankCollapse",
+        "attention_stage",
+        "key_query_moment",
+        "path_moment",
+        "rank_collapse",
+        "settled_map",
+        "uniform_attention",
+    ),
     "blowup": ("BlowupKind", "BlowupTime", "blowup_time", "linear_blowup_time", "potential_blowup_time"),
     "condition": ("Condensation", "Conditions", "Times", "condensation", "conditions", "split_first_layer"),
     "factorization": (
@@ -59,6 +79,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "AttentionStage",
     "BlowupKind",
     "BlowupTime",
     "Condensation",
@@ -67,10 +88,12 @@ __all__ = [
     "Factors",
     "FirstIntegrals",
     "MatrixLoss",
+    "RankCollapse",
     "State",
     "TargetDirections",
     "Times",
     "Trajectory",
+    "attention_stage",
     "blowup_time",
     "chain_potential",
     "completion_loss",
@@ -86,13 +109,17 @@ __all__ = [
     "escape_time",
     "first_integrals",
     "forecast_factorization",
+    "key_query_moment",
     "leading_moment",
     "leading_part",
     "linear_blowup_time",
     "linear_potential",
     "moment_form",
+    "path_moment",
     "potential_blowup_time",
+    "rank_collapse",
     "sensing_loss",
+    "settled_map",
     "shrinks_for_ever",
     "singular_directions",
     "split_first_layer",
@@ -100,6 +127,7 @@ __all__ = [
     "states_at_times",
     "target_directions",
     "two_layer_solution",
+    "uniform_attention",
     "vector_field",
 ]
 
