@@ -15,6 +15,7 @@ from nucleate.theory.decay import shrinks_for_ever
 from nucleate.theory.directions import TargetDirections, singular_directions, target_directions
 from nucleate.theory.effective import FirstIntegrals, State, energy, first_integrals, vector_field
 from nucleate.theory.linear import chain_potential, linear_potential, two_layer_solution
+from nucleate.theory.scaling import NearZero, near_zero
 
 if TYPE_CHECKING:
     from nucleate.theory.attention import (
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "attention": (
         "AttentionStage",
+        "NearZero",
         "RankCollapse",
         "attention_stage",
         "key_query_moment",
@@ -88,6 +90,7 @@ __all__ = [
     "Factors",
     "FirstIntegrals",
     "MatrixLoss",
+    "NearZero",
     "RankCollapse",
     "State",
     "TargetDirections",
@@ -115,6 +118,7 @@ __all__ = [
     "linear_blowup_time",
     "linear_potential",
     "moment_form",
+    "near_zero",
     "path_moment",
     "potential_blowup_time",
     "rank_collapse",
