@@ -11,7 +11,6 @@ import pytest
 from nucleate import ArchitectureError, InitScale, Network, devices
 from nucleate.theory import (
     correlation,
-    correlation_blowup_time,
     correlation_potential,
     degree,
     leading_part,
@@ -86,11 +85,14 @@ def test_its_gradient_is_that_of_the_closed_form_and_it_is_homogeneous_where_it_
         np.testing.assert_allclose(far.leading(ROWS), 27000 * near.leading(ROWS), rtol=1e-9)
 
 
-@pytest.mark.slow
-def test_a_model_of_ones_own_has_a_blow_up_time():
-    model = Plain({"a": np.ones(1), "b": np.full(1, 2**0.5)}, lambda p, x: jnp.sin(x * p["a"]) * p["b"] ** 2)
-    # C = a b^2, whose flow from here is a = 1 / (1 - 2 t).
-    assert correlation_blowup_time(model, [[1.0], [2.0]], [[0.4], [0.8]]).estimate == pytest.approx(0.5, rel=1e-8)
+def test_it_is_a_potential_of_the_flow_as_a_networks_is():
+    network, residuals = network_of("tanh"), np.random.default_rng(1).standard_normal((12, 2))
+    values = []
+    for model in (Foreign(network), network):
+        potential, start, power = correlation_potential(model, ROWS, residuals)
+        values.append(float(potential(start)))
+        assert power == 3
+    assert values[0] == pytest.approx(values[1], rel=1e-9)
 
 
 def attention(p, x):

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from nucleate._lazy import loader
+from nucleate.theory.convolution import Convolution, KernelDirections, kernel_directions, patch_moment
 from nucleate.theory.correlation import (
     correlation,
     correlation_blowup_time,
@@ -86,9 +87,11 @@ __all__ = [
     "BlowupTime",
     "Condensation",
     "Conditions",
+    "Convolution",
     "FactorizationForecast",
     "Factors",
     "FirstIntegrals",
+    "KernelDirections",
     "MatrixLoss",
     "NearZero",
     "RankCollapse",
@@ -112,6 +115,7 @@ __all__ = [
     "escape_time",
     "first_integrals",
     "forecast_factorization",
+    "kernel_directions",
     "key_query_moment",
     "leading_moment",
     "leading_part",
@@ -119,6 +123,7 @@ __all__ = [
     "linear_potential",
     "moment_form",
     "near_zero",
+    "patch_moment",
     "path_moment",
     "potential_blowup_time",
     "rank_collapse",
