@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from nucleate import figures, models, observe, optimizers, problems, schedules, theory
     from nucleate.activations import Activation, activation_names, get_activation, register_activation
+    from nucleate.architectures import Architecture, ConvNetwork, Transformer
     from nucleate.conversion import ScaleConversion, convert_scale
     from nucleate.errors import ArchitectureError, DataError, NucleateError, SpecError, StudyError
     from nucleate.estimators import CondensedClassifier, CondensedRegressor
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 _ROOMS = ("figures", "models", "observe", "optimizers", "problems", "schedules", "theory")
 _HOMES = {
     "activations": ("Activation", "activation_names", "get_activation", "register_activation"),
+    "architectures": ("Architecture", "ConvNetwork", "Transformer"),
     "conversion": ("ScaleConversion", "convert_scale"),
     "errors": ("ArchitectureError", "DataError", "NucleateError", "SpecError", "StudyError"),
     "estimators": ("CondensedClassifier", "CondensedRegressor"),
@@ -57,11 +59,13 @@ _HOMES = {
 }
 __all__ = [
     "Activation",
+    "Architecture",
     "ArchitectureError",
     "CondensationCallback",
     "CondensationMonitor",
     "CondensedClassifier",
     "CondensedRegressor",
+    "ConvNetwork",
     "Criterion",
     "DataError",
     "Experiment",
@@ -85,6 +89,7 @@ __all__ = [
     "Study",
     "StudyError",
     "StudySpec",
+    "Transformer",
     "Verdict",
     "Watch",
     "activation_names",

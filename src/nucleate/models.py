@@ -90,9 +90,12 @@ def dtype_of(model: Any) -> str:
 def outputs_of_columns(model: Any, x: Float[Array, "d n"], drop: Drop | None = None) -> Float[Array, "c n"]:
     """The outputs for the columns of ``x``, for compiled code: the layout in which networks are fastest.
 
-    ``drop`` is for networks alone, see `Network.on_columns`.
+    ``drop`` is for networks alone, see `Network.on_columns`. A model of another kind may have ``on_columns(x)`` too.
     """
-    return model.on_columns(x, drop) if isinstance(model, Network) else model(x.T).T
+    if isinstance(model, Network):
+        return model.on_columns(x, drop)
+    outputs: Any = model.on_columns(x) if hasattr(model, "on_columns") else model(x.T).T
+    return outputs
 
 
 @in_float64
@@ -110,9 +113,14 @@ def _outputs(parameters: Any, frame: Frame, x: Float[Array, "n d"]) -> Float[Arr
 
 
 def describe(model: Any) -> str:
-    """The architecture in a line, the same for models that can be trained together."""
+    """The architecture in a line, the same for models that can be trained together.
+
+    A model of another kind than `Network` may say it by ``describe()``; otherwise it is its parameters' shapes.
+    """
     if isinstance(model, Network):
         return repr(model)
+    if hasattr(model, "describe"):
+        return str(model.describe())
     shapes = [f"{jax.tree_util.keystr(path)} {tuple(leaf.shape)}" for path, leaf in _parameters(model)]
     return f"{_name(model)}({', '.join(shapes)}, {dtype_of(model)})"
 

@@ -119,9 +119,9 @@ class Network:
         weights, biases = [], []
         for layer, (fan_in, fan_out) in enumerate(itertools.pairwise(widths)):
             std = scales[layer].std(fan_in, fan_out, output_layer=layer == layers - 1)
-            weight = _standard_normal(seed, layer, 0, fan_out * fan_in).reshape(fan_out, fan_in)
+            weight = standard_normal(seed, layer, 0, fan_out * fan_in).reshape(fan_out, fan_in)
             weights.append((std * weight).astype(dtype))
-            biases.append((std * _standard_normal(seed, layer, 1, fan_out)).astype(dtype) if with_bias[layer] else None)
+            biases.append((std * standard_normal(seed, layer, 1, fan_out)).astype(dtype) if with_bias[layer] else None)
         if not isinstance(activation, Activation):
             activation = get_activation(activation)
         activation.check()
@@ -344,7 +344,7 @@ def check_widths(inputs: int, hidden: Sequence[int], outputs: int) -> tuple[int,
     return widths
 
 
-def _standard_normal(seed: int, layer: int, part: int, size: int) -> Float[np.ndarray, " size"]:
+def standard_normal(seed: int, layer: int, part: int, size: int) -> Float[np.ndarray, " size"]:
     """The numbers that ``jax.random.normal`` gives for the key of a layer's weights or biases.
 
     One program draws them block by block, where JAX would compile one for every shape.

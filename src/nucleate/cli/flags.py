@@ -92,6 +92,45 @@ _NETWORK_FLAGS = {
     "bias": _flag(str, "Layers with biases: none, first or all [default: first]."),
     "dtype": _flag(str, "float32 or float64 [default: float32]."),
 }
+_OF_MODELS = "Models other than fully connected networks"
+
+
+def _of_model(kind: Any, help: str, *declarations: str, **options: Any) -> Any:
+    return _flag(kind, help, *declarations, rich_help_panel=_OF_MODELS, **options)
+
+
+def _numbers_of_model(metavar: str, help: str) -> Any:
+    return _of_model(str, help, parser=integers, metavar=metavar)
+
+
+_OPTIONS_OF_MODEL = {
+    "shape": _numbers_of_model("N,...", "Of a row: 28,28,1 or 40,1 for conv, channels last; 9,4 for transformer."),
+    "channels": _numbers_of_model("M,...", "conv: kernels of each layer [default: 16]."),
+    "kernel": _numbers_of_model("K,...", "conv: how wide kernels are [default: 3]."),
+    "stride": _numbers_of_model("S,...", "conv: how far kernels move [default: 1]."),
+    "padding": _of_model(str, "conv: same, valid, circular, or a number of zeros [default: same]."),
+    "pool": _numbers_of_model("P,...", "conv: positions that become one along each axis [default: 1]."),
+    "pooling": _of_model(str, "conv: mean or max [default: mean]."),
+    "readout": _of_model(str, "conv: mean or flatten [default: mean]; transformer: last, mean or every."),
+    "tokens": _of_model(int, "transformer: how many tokens there are, where rows hold their numbers."),
+    "layers": _of_model(int, "transformer: 1 to 4 [default: 1]."),
+    "heads": _of_model(int, "transformer: heads of a layer [default: 1]."),
+    "width": _of_model(int, "transformer: numbers of a position [default: 32]."),
+    "head_width": _of_model(int, "transformer: units of a head [default: width / heads]."),
+    "mlp": _of_model(int, "transformer: hidden neurons of a layer, 0 for none [default: 4 width]."),
+    "causal": _of_model(bool, "transformer: whether positions see those before alone.", "--causal/--bidirectional"),
+    "residual": _of_model(bool, "transformer: with a residual stream.", "--residual/--no-residual"),
+    "norm": _of_model(str, "transformer: rms or layer [default: none]."),
+    "eps": _of_model(float, "transformer: the norm's eps [default: 1e-5]."),
+    "embedding": _of_model(bool, "transformer: a matrix that reads rows of numbers.", "--embedding/--no-embedding"),
+    "positions": _of_model(bool, "transformer: vectors of positions.", "--positions/--no-positions"),
+    "project": _of_model(bool, "transformer: an output matrix of attention.", "--project/--no-project"),
+    "unembedding": _of_model(str, "transformer: free, tied or none [default: free]."),
+}
+_MODEL_FLAGS = {
+    "model": _of_model(str, "conv or transformer, in the place of a fully connected network."),
+    **_OPTIONS_OF_MODEL,
+}
 _STDS = {
     "gain": "std = gain / sqrt(fan_in)",
     "epsilon": "std = epsilon",
@@ -142,10 +181,11 @@ _ONE_RUN_FLAGS = SCALE_FLAGS | {
 }
 _DATA = {"data": Annotated[str | None, typer.Argument(help=DATA_HELP)]}
 
+_MODELS = _NETWORK_FLAGS | _MODEL_FLAGS
 _FORECAST_FLAGS = _BATCH_SIZE | _NO_FORECAST | _SPEC_FILE
-FORECAST_FLAGS = _DATA | DATA_FLAGS | _NETWORK_FLAGS | _GRID_FLAGS | _OPTIMIZER_FLAGS | _FORECAST_FLAGS
-SWEEP_FLAGS = _DATA | DATA_FLAGS | _NETWORK_FLAGS | _GRID_FLAGS | _OPTIMIZER_FLAGS | _TRAINING_FLAGS | _SPEC_FILE
-TRAIN_FLAGS = _DATA | DATA_FLAGS | _NETWORK_FLAGS | _ONE_RUN_FLAGS | _OPTIMIZER_FLAGS | _TRAINING_FLAGS | _SPEC_FILE
+FORECAST_FLAGS = _DATA | DATA_FLAGS | _MODELS | _GRID_FLAGS | _OPTIMIZER_FLAGS | _FORECAST_FLAGS
+SWEEP_FLAGS = _DATA | DATA_FLAGS | _MODELS | _GRID_FLAGS | _OPTIMIZER_FLAGS | _TRAINING_FLAGS | _SPEC_FILE
+TRAIN_FLAGS = _DATA | DATA_FLAGS | _MODELS | _ONE_RUN_FLAGS | _OPTIMIZER_FLAGS | _TRAINING_FLAGS | _SPEC_FILE
 
 StudyArgument = Annotated[Path, typer.Argument(metavar="STUDY", help="The study folder a sweep wrote.")]
 Out = Annotated[
@@ -213,6 +253,23 @@ def _is_number(text: str) -> bool:
     return True
 
 
+def _gather_model(fields: dict[str, Any]) -> None:
+    """Put the model's options into the one field that holds it; one number of several stands for all layers."""
+    options = {name: fields.pop(name) for name in _OPTIONS_OF_MODEL if name in fields}
+    if "model" not in fields:
+        if options:
+            option = next(iter(options)).replace("_", "-")
+            raise SpecError(f"--{option} is an option of another model than networks; give --model too.")
+        return
+    options |= {name: fields.pop(name) for name in ("activation", "bias", "dtype") if name in fields}
+    for name in ("kernel", "stride", "pool"):
+        if len(options.get(name, ())) == 1:
+            (options[name],) = options[name]
+    if str(options.get("padding", "")).isdecimal():
+        options["padding"] = int(options["padding"])
+    fields["model"] = {"name": fields["model"], **options}
+
+
 def spec_from(given: dict[str, Any], *, gains: list[float]) -> "StudySpec":
     """The spec of the flags that were given, with these gains where no init scale is.
 
@@ -228,6 +285,7 @@ def spec_from(given: dict[str, Any], *, gains: list[float]) -> "StudySpec":
     for field, one in ONE_OF.items():
         if one in fields:
             fields[field] = [fields.pop(one)]
+    _gather_model(fields)
     momentum = fields.pop("momentum", None)
     if momentum is not None:
         if fields.get("optimizer") != "momentum":

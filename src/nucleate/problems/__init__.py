@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from nucleate._lazy import loader
 
 if TYPE_CHECKING:
-    from nucleate.problems.catalogue import Survey, load_problem, survey
+    from nucleate.problems.catalogue import Survey, load_problem, row_shape_of, survey
     from nucleate.problems.columns import COLUMNS, lines_of
     from nucleate.problems.division import AT_RANDOM, OF_ROWS, Division
     from nucleate.problems.form import FORM_FIELDS, Form
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         huber,
         quantile,
     )
+    from nucleate.problems.made import RowShape
     from nucleate.problems.metrics import (
         ACCURACY,
         BALANCED_ACCURACY,
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
 
 # The list of problems needs neither JAX nor polars.
 _HOMES = {
-    "catalogue": ("Survey", "load_problem", "survey"),
+    "catalogue": ("Survey", "load_problem", "row_shape_of", "survey"),
     "columns": ("COLUMNS", "lines_of"),
     "division": ("AT_RANDOM", "OF_ROWS", "Division"),
     "form": ("FORM_FIELDS", "Form"),
@@ -66,6 +67,7 @@ _HOMES = {
         "huber",
         "quantile",
     ),
+    "made": ("RowShape",),
     "metrics": (
         "ACCURACY",
         "BALANCED_ACCURACY",
@@ -116,6 +118,7 @@ __all__ = [
     "Preprocessing",
     "Problem",
     "ProblemInfo",
+    "RowShape",
     "Rows",
     "Sizes",
     "Split",
@@ -129,6 +132,7 @@ __all__ = [
     "problem_names",
     "quantile",
     "relative_weights",
+    "row_shape_of",
     "split_rows",
     "survey",
 ]

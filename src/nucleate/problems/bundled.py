@@ -14,9 +14,13 @@ from jaxtyping import Float
 from nucleate.problems.checks import target_kinds
 from nucleate.problems.columns import tabulate_columns, what_became
 from nucleate.problems.losses import Loss
+from nucleate.problems.made import Maker, read_name, table_of
+from nucleate.problems.preprocessing import Column, Preprocessing
 from nucleate.problems.problem import Problem, assemble
 from nucleate.problems.reading import table_from_array, table_from_arrays, table_hash
+from nucleate.problems.shapes import images, in_context, signals
 from nucleate.problems.splitting import seeded
+from nucleate.problems.tokens import anchor_identity, anchor_pairs, anchor_single, modular_addition, text
 
 ELEVATION_ROWS = 5000
 
@@ -160,3 +164,44 @@ SYNTHETIC = {
     "four-relu-1d": Synthetic(four_relus, _interval, lambda rng: np.linspace(-1, 1, 40)[:, None]),
     "teacher-3": Synthetic(narrow_teacher, _normal, lambda rng: _normal(rng, 200)),
 }
+
+MAKERS: dict[str, Maker] = {
+    "digits-8x8": images,
+    "digits-1d": signals,
+    "anchor-identity": anchor_identity,
+    "anchor-single": anchor_single,
+    "anchor-pairs": anchor_pairs,
+    "modular-addition": modular_addition,
+    "in-context-regression": in_context,
+    "text": text,
+}
+"""The problems whose rows have a shape, by the first part of their names."""
+
+
+def load_made(data: str, split_seed: int, loss: Loss) -> Problem:
+    """The problem with rows of a known shape that these data name, drawn by the seed."""
+    found = read_name(data, MAKERS)
+    assert found is not None
+    maker, options = found
+    made = maker(seeded(split_seed), **options)
+    parts = [table_of(part) for part in (made.train, made.validation, made.test)]
+    table = pl.concat(parts)
+    *inputs, target = table.columns
+    labels = made.labels or ()
+    preprocessing = Preprocessing(
+        inputs=tuple(Column(name=name, kind="numeric") for name in inputs),
+        targets=(Column(name=target, kind="categorical" if labels else "numeric", categories=labels),),
+    )
+    problem = assemble(
+        data,
+        parts,
+        {},
+        {},
+        loss,
+        standardize=False,
+        data_hash=table_hash(*parts),
+        preprocessing=preprocessing,
+        test_rows=parts[2],
+    )
+    columns = tabulate_columns(table, what_became(table, preprocessing))
+    return replace(problem, columns=columns, notes=made.notes, row_shape=made.shape)

@@ -10,13 +10,14 @@ from pydantic import ValidationError
 
 from nucleate._wording import did_you_mean
 from nucleate.errors import DataError
-from nucleate.problems.bundled import BUNDLED, SYNTHETIC, load_synthetic
+from nucleate.problems.bundled import BUNDLED, MAKERS, SYNTHETIC, load_made, load_synthetic
 from nucleate.problems.checks import choose_targets, constant_columns, kind_of, refuse_infinite
 from nucleate.problems.columns import tabulate_columns
 from nucleate.problems.files import ENDINGS, STANDARD_INPUT, exists, is_pattern, name_of
 from nucleate.problems.form import FORM_FIELDS, Form
 from nucleate.problems.listing import problem_names
-from nucleate.problems.losses import SQUARED, Loss, get_loss
+from nucleate.problems.losses import CROSS_ENTROPY, SQUARED, Loss, get_loss
+from nucleate.problems.made import RowShape, read_name
 from nucleate.problems.notices import Notice, say
 from nucleate.problems.oddities import notices_of
 from nucleate.problems.preprocessing import Impute, Preprocessing, check_impute
@@ -50,7 +51,8 @@ def load_problem(
     Parameters
     ----------
     data : str, path or polars DataFrame
-        One of `problem_names`, a path to a text file (.csv, .tsv or .txt, also packed as .gz), a spreadsheet (.xlsx), a
+        One of `problem_names`, with options behind a colon where it has some (``anchor-pairs:length=6,rows=500``), a text
+        by its characters (``text:book.txt``), a path to a text file (.csv, .tsv or .txt, also packed as .gz), a spreadsheet (.xlsx), a
         .parquet or .npz file, or a table. An npz file holds x, of shape (rows, columns), and y. A folder, or a pattern
         such as ``days/*.csv``, stands for its files, which have the same columns; ``-`` for text on standard input.
     target, without, task, loss, split_seed, weights, drop_missing, impute
@@ -59,7 +61,8 @@ def load_problem(
     validation, test, split, split_by, split_by_time
         As in `Problem.from_table`; rows of your own may be in a file, which is read as that of the data is.
     standardize : bool, optional
-        By default True for real data, and False for the synthetic sets, which the literature uses as they are.
+        By default True for real data, and False for the synthetic sets, which the literature uses as they are, and for
+        images, signals and tokens.
     preprocessing : Preprocessing, optional
         That of a model, as in `Problem.from_table`; a synthetic set has its own.
     **form
@@ -81,19 +84,19 @@ def load_problem(
         If there are no such data or they cannot be used so, with the cause and the remedy.
     """
     _refuse_form(data, form)
-    if isinstance(data, str) and data in SYNTHETIC:
+    if isinstance(data, str) and _is_drawn(data):
         _refuse_split(data, validation, test, split, split_by, split_by_time)
         if weights is not None:
             raise DataError(f"{data} is a synthetic problem and has no column of weights; leave --weights out.")
-        chosen = SQUARED if loss is None else get_loss(loss)
-        if (
-            target is not None
-            or without
-            or task not in (None, SQUARED.link.task)
-            or chosen.link.task != SQUARED.link.task
-        ):
-            raise DataError(f"{data} is a synthetic regression problem; leave the target and the task out.")
-        return load_synthetic(data, split_seed, chosen, standardize=bool(standardize))
+        usual = SQUARED if data in SYNTHETIC or data.startswith(_OF_AMOUNTS) else CROSS_ENTROPY
+        chosen = usual if loss is None else get_loss(loss)
+        if target is not None or without or {task or usual.link.task, chosen.link.task} != {usual.link.task}:
+            raise DataError(f"{data} is a synthetic {usual.link.task} problem; leave the target and the task out.")
+        if data in SYNTHETIC:
+            return load_synthetic(data, split_seed, chosen, standardize=bool(standardize))
+        if standardize:
+            raise DataError(f"{data} has rows that are read as they are; leave standardize out.")
+        return load_made(data, split_seed, chosen)
     name, read = _read(data, make_form(preprocessing.reading if preprocessing else Form(), **form))
     return Problem.from_table(
         read.table,
@@ -166,7 +169,7 @@ def survey(
     """
     check_impute(given.get("impute"))
     form = {name: given.pop(name) for name in FORM_FIELDS if name in given}
-    if isinstance(data, str) and data in SYNTHETIC:
+    if isinstance(data, str) and _is_drawn(data):
         problem = load_problem(data, target=target, **given, **form)
         return Survey(data, problem.columns, problem.notes, problem, "")
     _refuse_form(data, form)
@@ -180,6 +183,39 @@ def survey(
         columns = tabulate_columns(read.table, dict.fromkeys(read.table.columns, "not used yet"), notices)
         return Survey(name, columns, (*read.notes, *say(notices)), None, str(error))
     return Survey(name, problem.columns, problem.notes, problem, "")
+
+
+def row_shape_of(data: str) -> RowShape | None:
+    """The shape of the rows of data that are known by name, None where they are of columns.
+
+    Parameters
+    ----------
+    data : str
+
+    Returns
+    -------
+    RowShape or None
+
+    Raises
+    ------
+    DataError
+        If the data name an option that there is not, or a text that cannot be read.
+
+    Examples
+    --------
+    >>> row_shape_of("digits-8x8"), row_shape_of("diabetes")
+    (RowShape(sizes=(8, 8, 1), tokens=None), None)
+    """
+    return load_problem(data).row_shape if read_name(data, MAKERS) is not None else None
+
+
+_OF_AMOUNTS = "in-context-regression"
+"""The one of the problems with shaped rows whose targets are amounts."""
+
+
+def _is_drawn(data: str) -> bool:
+    """Whether it names a problem whose parts are made apart from each other."""
+    return data in SYNTHETIC or read_name(data, MAKERS) is not None
 
 
 def _notices(table: pl.DataFrame, target: str | Sequence[str] | None) -> list[Notice]:
@@ -213,7 +249,8 @@ def make_form(known: Form, **given: Any) -> Form:
 
 
 def _refuse_form(data: object, form: Mapping[str, Any]) -> None:
-    if form and (isinstance(data, pl.DataFrame) or data in problem_names()):
+    known = isinstance(data, str) and (data in problem_names() or _is_drawn(data))
+    if form and (isinstance(data, pl.DataFrame) or known):
         raise DataError(f"{next(iter(form))} says how a file is read, and these data are none; leave it out.")
 
 

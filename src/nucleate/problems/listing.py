@@ -54,6 +54,52 @@ _CATALOGUE = (
         "four-relu-1d", "regression", 1040, 1, 1, "Synthetic sum of four ReLUs; after Luo et al. 2021, 40 to train"
     ),
     ProblemInfo("teacher-3", "regression", 1200, 10, 1, "Synthetic tanh teacher of 3 neurons; 200 to train"),
+    ProblemInfo(
+        "digits-8x8", "classification", 1797, 64, 10, "The digits as images of 8 x 8 x 1, from 0 to 1, every pixel"
+    ),
+    ProblemInfo(
+        "digits-1d",
+        "classification",
+        3000,
+        40,
+        10,
+        "Ten curves moved, stretched, disturbed; after Greydanus and Kobak 2020 (length=40,rows=2000,noise=0.25)",
+    ),
+    ProblemInfo(
+        "anchor-identity",
+        "classification",
+        3000,
+        9,
+        70,
+        "The item behind an anchor; after Zhang et al. 2024 (length=9,items=40,rows=2000)",
+    ),
+    ProblemInfo(
+        "anchor-single",
+        "classification",
+        3000,
+        9,
+        70,
+        "That item plus what its anchor adds; Zhang et al. 2024 (length=9,items=40,rows=2000)",
+    ),
+    ProblemInfo(
+        "anchor-pairs",
+        "classification",
+        3000,
+        9,
+        70,
+        "Two anchors composed, one pair held out; Zhang et al. 2024 (length=9,items=40,rows=2000,exception=1)",
+    ),
+    ProblemInfo(
+        "modular-addition", "classification", 961, 3, 31, "a + b modulo p; after Power et al. 2022 (p=31,share=0.5)"
+    ),
+    ProblemInfo(
+        "in-context-regression",
+        "regression",
+        3000,
+        36,
+        1,
+        "A linear function told by examples; after Garg et al. 2022 (inputs=3,examples=8,rows=2000,noise=0)",
+    ),
 )
 
 

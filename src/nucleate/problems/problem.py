@@ -28,6 +28,7 @@ from nucleate.problems.columns import COLUMNS, MANY, lines_of, tabulate_columns,
 from nucleate.problems.division import AT_RANDOM, OWN, Asked, Division, check_parts, divide
 from nucleate.problems.form import Form
 from nucleate.problems.losses import CROSS_ENTROPY, SQUARED, Loss
+from nucleate.problems.made import RowShape
 from nucleate.problems.notices import Notice, few_rows, repeated_rows, say
 from nucleate.problems.oddities import notices_of
 from nucleate.problems.preprocessing import Impute, Preprocessing, check_impute
@@ -88,6 +89,8 @@ class Problem:
         How the rows came into their parts.
     weighted_by : str or None
         The column that says what each row counts for; None where all count alike.
+    row_shape : RowShape or None
+        The array that a row holds, and how many tokens there are where it holds these; None where rows are of columns.
 
     Examples
     --------
@@ -112,6 +115,7 @@ class Problem:
     columns: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=COLUMNS))
     division: Division = AT_RANDOM
     weighted_by: str | None = None
+    row_shape: RowShape | None = None
 
     @classmethod
     def from_arrays(

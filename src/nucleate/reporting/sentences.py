@@ -117,8 +117,8 @@ def say_setting(value: Any) -> str:
     if value is None or value == ():
         return "—"
     if isinstance(value, Mapping):
-        parameters = ", ".join(f"{name} {said}" for name, said in value.items() if name != "name")
-        return f"{value['name']} ({parameters})"
+        parameters = ", ".join(f"{name} {say_setting(said)}" for name, said in value.items() if name != "name")
+        return f"{value['name']} ({parameters})" if parameters else str(value["name"])
     if isinstance(value, Sequence) and not isinstance(value, str):
         return ", ".join(map(say_setting, value))
     return str(getattr(value, "name", value))

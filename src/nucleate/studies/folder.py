@@ -224,7 +224,7 @@ class Study:
             # One's own, whatever else has its name.
             spec = spec.model_copy(update={"loss": Loss(spec.loss.name, None)})
         kinds = ("optimizer", "schedule", "loss", "activation", "model")
-        named = {kind: getattr(spec, kind) for kind in kinds}
+        named = {kind: getattr(spec, kind) for kind in kinds} | {"activation": spec.activation_in_use}
         possible = {f"{kind} {one.name!r}" for kind, one in named.items() if one is not None}
         if unknown := kept.definitions.keys() - possible - {f"measure {one.name!r}" for one in spec.measures}:
             raise ValueError(f"its definitions have a {min(unknown):.60}, which the spec has not")

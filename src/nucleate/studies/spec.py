@@ -33,11 +33,12 @@ from nucleate._arrays import takes
 from nucleate._fingerprints import fingerprint
 from nucleate._wording import name_parameter, say_error
 from nucleate.activations import Activation, get_activation
+from nucleate.architectures import ARCHITECTURES, Architecture, get_architecture
 from nucleate.errors import ArchitectureError, NucleateError, SpecError
 from nucleate.init_scale import CONVENTIONS, Convention, InitScale, PerLayer, read_value
 from nucleate.observe import MEASURES, Measure
 from nucleate.optimizers import OPTIMIZERS
-from nucleate.problems import FORM_FIELDS, Loss, Problem, get_loss, load_problem
+from nucleate.problems import FORM_FIELDS, Loss, Problem, get_loss, load_problem, row_shape_of
 from nucleate.schedules import SCHEDULES
 from nucleate.studies import tables
 from nucleate.studies.places import SPEC
@@ -85,8 +86,12 @@ def _model(given: Any, info: ValidationInfo) -> Any:
         return given
     if info.context == READING and isinstance(given, str):
         return NameOnly("model", given)
+    if isinstance(given, str | Mapping | Architecture):
+        return _architecture(given, info)
     if not callable(given):
-        raise ValueError("a model is made by a function make(inputs, outputs, scale, seed); pass it in Python")
+        raise ValueError(
+            f"a model is one of {', '.join(ARCHITECTURES)}, or made by a function make(inputs, outputs, scale, seed)"
+        )
     if not takes(given, 4):
         is_function = inspect.isroutine(given) or isinstance(given, type)
         what = f"takes {inspect.signature(given)}" if is_function else "is one model already"
@@ -95,6 +100,17 @@ def _model(given: Any, info: ValidationInfo) -> Any:
             f"{what}; pass such a function"
         )
     return given
+
+
+def _architecture(given: Any, info: ValidationInfo) -> Architecture:
+    """An architecture that knows the rows of the data, where these have a shape that is known."""
+    if info.context == READING and isinstance(given, Mapping) and isinstance(given.get("activation"), str):
+        given = {**given, "activation": _activation(given["activation"], info)}
+    architecture: Architecture = _said(get_architecture, given)
+    if architecture.knows_rows or info.context == READING or "data" not in info.data:
+        return architecture
+    rows = _said(row_shape_of, info.data["data"])
+    return architecture if rows is None else _said(architecture.on, *rows)
 
 
 def _measure(given: Any, info: ValidationInfo) -> Measure:
@@ -162,7 +178,11 @@ def _name(one: Any) -> str:
 ByName = PlainSerializer(_name, return_type=str)
 AnyLoss = Annotated[InstanceOf[Loss], BeforeValidator(_loss), ByName]
 AnyActivation = Annotated[InstanceOf[Activation], BeforeValidator(_activation), ByName]
-AnyModel = Annotated[Any, BeforeValidator(_model), ByName]
+AnyModel = Annotated[
+    Any,
+    BeforeValidator(_model),
+    PlainSerializer(lambda model: model.to_json() if isinstance(model, Architecture) else _name(model)),
+]
 AnyScale = Annotated[
     float | InstanceOf[PerLayer],
     WrapValidator(_scale),
@@ -202,8 +222,9 @@ class StudySpec(Settings):
         One of one's own need not be registered.
     bias : {"none", "first", "all"}
         Which layers have biases.
-    model : callable or None
-        None trains networks made of ``hidden``, ``activation``, ``bias`` and ``dtype``. Otherwise
+    model : Architecture, its name, callable or None
+        None trains networks made of ``hidden``, ``activation``, ``bias`` and ``dtype``. A `nucleate.Architecture`, its
+        name, or a mapping of that and its options makes convolutional networks or transformers. Otherwise
         ``model(inputs, outputs, scale, seed)``, with ``scale`` a `nucleate.InitScale`, makes the model that a run
         starts from: any JAX pytree, see `nucleate.models`. Files keep its ``__name__``.
     gains, epsilons, gammas, fan_in_gammas : tuple of float or PerLayer, or None
@@ -442,6 +463,11 @@ class StudySpec(Settings):
         return self.weight_decays != (0.0,)
 
     @property
+    def activation_in_use(self) -> Activation:
+        """That of the study's networks; of an architecture its own."""
+        return self.model.activation if isinstance(self.model, Architecture) else self.activation
+
+    @property
     def settings(self) -> Settings:
         """The part that training reads."""
         return Settings(**{name: getattr(self, name) for name in Settings.model_fields})
@@ -459,7 +485,7 @@ class StudySpec(Settings):
         Files keep these definitions by name, and the fingerprint tells whether a name still means the same. What is
         known by its name alone has none.
         """
-        loss, optimizer, activation = self.loss, self.optimizer, self.activation
+        loss, optimizer, activation = self.loss, self.optimizer, self.activation_in_use
         own: dict[str, tuple[Any, ...]] = {}
         if loss is not None and loss.value is not None and not loss.is_built_in:
             link, metric = loss.link, loss.metric
@@ -471,10 +497,11 @@ class StudySpec(Settings):
             own[f"optimizer {optimizer.name!r}"] = (optimizer.make, *(["decoupled"] if optimizer.decoupled else []))
         if self.schedule.make is not None and SCHEDULES.get(self.schedule.name) != self.schedule:
             own[f"schedule {self.schedule.name!r}"] = (self.schedule.make,)
-        if self.model is None and not activation.is_built_in and not isinstance(activation.function, NameOnly):
+        of_package = self.model is None or isinstance(self.model, Architecture)
+        if of_package and not activation.is_built_in and not isinstance(activation.function, NameOnly):
             leading = (activation.multiplicity, activation.right, activation.left, activation.value, activation.parity)
             own[f"activation {activation.name!r}"] = (activation.function, leading)
-        if self.model is not None and not isinstance(self.model, NameOnly):
+        if self.model is not None and not isinstance(self.model, NameOnly | Architecture):
             own[f"model {_name(self.model)!r}"] = (self.model,)
         for measure in self.measures:
             if not isinstance(measure.value, NameOnly):

@@ -2,12 +2,14 @@
 
 import os
 import sys
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from nucleate._files import check_folder
 from nucleate._wording import for_whom, plain
+from nucleate.architectures import Architecture, get_architecture
 from nucleate.devices import check_device
 from nucleate.errors import SpecError
 from nucleate.problems import FORM_FIELDS, OF_ROWS, Problem, describe_data
@@ -133,7 +135,9 @@ def study_folder(spec: StudySpec) -> Path:
     -------
     Path
     """
-    return Path("nucleate-studies") / f"{name_of(Path(spec.data))}-{spec.digest}"
+    # Options of a problem stand behind a colon, which not every file system takes.
+    name = name_of(Path(spec.data)).replace(":", "-")
+    return Path("nucleate-studies") / f"{name}-{spec.digest}"
 
 
 def _spec_of(problem: Problem, fields: dict[str, Any]) -> StudySpec:
@@ -141,4 +145,7 @@ def _spec_of(problem: Problem, fields: dict[str, Any]) -> StudySpec:
     decided = [name for name in _OF_DATA if name in fields]
     if decided:
         raise SpecError(f"The problem {problem.name!r} has its split and its loss already; leave out {decided[0]}.")
+    model = fields.get("model")
+    if isinstance(model, str | Mapping | Architecture) and problem.row_shape is not None:
+        fields = fields | {"model": get_architecture(model).on(*problem.row_shape)}
     return make_spec(data=problem.name, loss=problem.loss, **fields)

@@ -153,6 +153,9 @@ def check_fit(model: Any, problem: Problem) -> None:
                 f"{problem.name!r} from {shape[0]} to {shape[1]}; make the network with these numbers."
             )
         return
+    if hasattr(model, "check_rows"):
+        for part in (problem.train, problem.validation, problem.test):
+            model.check_rows(part.x)
     parameters, frame = take_apart(model)
     x = jax.ShapeDtypeStruct((problem.inputs, 3), dtype_of(model))
     try:
@@ -243,7 +246,9 @@ def _memory_needed(model: Any, runs: int, rows: int) -> list[tuple[str, float, f
     number = np.dtype(dtype_of(model)).itemsize
     parameters = runs * count_parameters(model) * number
     widths = model.hidden if isinstance(model, Network) else (0,)
-    activations = 2 * rows * sum(widths) * number
+    # Of a model of another kind, what it says itself.
+    signals = sum(widths) if isinstance(model, Network) else getattr(model, "signals", 0)
+    activations = 2 * rows * signals * number
     cosines = 2 * max(widths) ** 2 * 8
     if not devices.steps_together():
         return [("this machine", math.fsum([6 * parameters, CORES * activations, cosines]), MEMORY)]

@@ -6,7 +6,6 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from nucleate.network import Network
 from nucleate.observe import AHEAD, FLAT, Layer, Stages, smoothed, stages
 from nucleate.problems import Problem
 
@@ -31,11 +30,11 @@ SATURATED = 1e-6
 def plateau_loss(model: Any, problem: Problem) -> float | None:
     """The loss of the best constant output where the model may learn one; None where it cannot.
 
-    A network can by a bias beyond the first layer, or an activation that is not zero at zero. Of a model of another
-    kind it is not known, and it has learned from the inputs only what no constant reaches; so its plateau is measured
-    from the constant too.
+    A network can by a bias beyond the first layer, or an activation that is not zero at zero; it says so by
+    ``fits_constants``, and a model of another kind may too. Of one that does not, it is not known, and it has learned
+    from the inputs only what no constant reaches; so its plateau is measured from the constant too.
     """
-    if isinstance(model, Network) and not model.fits_constants:
+    if getattr(model, "fits_constants", True) is False:
         return None
     return problem.loss.constant_loss(problem.train.y, problem.train.weights)
 

@@ -1,0 +1,15 @@
+"""Models beside the fully connected network: convolutions and transformers, and their descriptions."""
+
+from nucleate.architectures.architecture import ARCHITECTURES, Architecture, get_architecture
+from nucleate.architectures.convolution import ConvNetwork, Step
+from nucleate.architectures.transformer import Block, Transformer
+
+__all__ = [
+    "ARCHITECTURES",
+    "Architecture",
+    "Block",
+    "ConvNetwork",
+    "Step",
+    "Transformer",
+    "get_architecture",
+]

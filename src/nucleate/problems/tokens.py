@@ -1,0 +1,179 @@
+"""Sequences of tokens: anchor functions, modular addition, and a text of one's own by its characters."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Int
+
+from nucleate._files import why_unreadable
+from nucleate.errors import DataError
+from nucleate.problems.made import Made, Part, RowShape, check_option
+
+SHIFTS = (5, 1, -2, -8)
+"""What each anchor adds to the key item, as in Zhang et al. 2024 (arXiv 2405.05409)."""
+EVALUATION_ROWS = 500
+_HELD_OUT_PAIR = (3, 2)
+_EXCEPTION = (2, 3)
+_EXCEPTION_SHIFT = -6
+_ONE_IN = 5
+
+
+def anchor_identity(rng: np.random.Generator, *, length: int = 9, items: int = 40, rows: int = 2000) -> Made:
+    """Find the anchor, and say the item behind it; one in five pairs of anchor and item are held out.
+
+    A sequence is of random items, with one of four anchors at a random place. The target is the item behind the anchor,
+    whichever it is (after Zhang et al. 2024, arXiv 2401.08309). Pairs whose numbers add up to a multiple of five never
+    occur in training, and the test has these alone: what was learned as a rule holds there, a table does not.
+    """
+    return _single(rng, (0,) * len(SHIFTS), length, items, rows)
+
+
+def anchor_single(rng: np.random.Generator, *, length: int = 9, items: int = 40, rows: int = 2000) -> Made:
+    """The same, and the target is the item plus what its anchor stands for: 5, 1, -2 or -8."""
+    return _single(rng, SHIFTS, length, items, rows)
+
+
+def anchor_pairs(
+    rng: np.random.Generator, *, length: int = 9, items: int = 40, rows: int = 2000, exception: int = 1
+) -> Made:
+    """Two anchors in front of the key item, each adding what it stands for; the pair (4, 3) is held out.
+
+    Composition as in Zhang et al. 2024 (arXiv 2405.05409): fifteen of the sixteen pairs occur in training, and the test
+    has the sixteenth alone, (4, 3), whose anchors add -10. With ``exception=1`` the pair (3, 4) adds -6 in training
+    instead of -10: then a model that answers the test has composed the anchors, and one that says -6 there has taken
+    the order of a pair to be without meaning.
+    """
+    _check_sequence(length, items, rows, 3)
+    check_option("exception", exception, 0, 1)
+
+    def draw(n: int, *, held_out: bool) -> Part:
+        pairs = [(a, b) for a in range(4) for b in range(4) if ((a, b) == _HELD_OUT_PAIR) is held_out]
+        chosen = np.array(pairs)[rng.integers(len(pairs), size=n)]
+        x, keys = _sequences(rng, chosen, length, items)
+        shift = np.array(SHIFTS)[chosen].sum(axis=1)
+        if exception:
+            shift[(chosen == _EXCEPTION).all(axis=1)] = _EXCEPTION_SHIFT
+        return Part(x, keys + shift)
+
+    note = "The test has the pair of anchors (4, 3) alone, which training does not have; its target adds -10."
+    told = " The pair (3, 4) adds -6 in training, so answers of -6 in the test are those of a symmetric rule."
+    return Made(
+        draw(rows, held_out=False),
+        draw(EVALUATION_ROWS, held_out=False),
+        draw(EVALUATION_ROWS, held_out=True),
+        RowShape((length,), _tokens(items)),
+        tuple(range(_tokens(items))),
+        (note + (told if exception else ""),),
+    )
+
+
+def _single(rng: np.random.Generator, shifts: Sequence[int], length: int, items: int, rows: int) -> Made:
+    _check_sequence(length, items, rows, 2)
+    every = np.array([(a, item) for a in range(4) for item in range(items)])
+    held_out = every.sum(axis=1) % _ONE_IN == 0
+
+    def draw(n: int, pairs: Int[np.ndarray, "pairs 2"]) -> Part:
+        chosen = pairs[rng.integers(len(pairs), size=n)]
+        x, keys = _sequences(rng, chosen[:, :1], length, items, chosen[:, 1])
+        return Part(x, keys + np.array(shifts)[chosen[:, 0]])
+
+    return Made(
+        draw(rows, every[~held_out]),
+        draw(EVALUATION_ROWS, every[~held_out]),
+        draw(EVALUATION_ROWS, every[held_out]),
+        RowShape((length,), _tokens(items)),
+        tuple(range(_tokens(items))),
+        ("The test has the pairs of an anchor and an item alone that training does not have.",),
+    )
+
+
+_FIRST_ITEM = len(SHIFTS) - 2 * min(SHIFTS)
+"""The token of the first item: below it are the anchors, and what two anchors make of small items."""
+
+
+def _tokens(items: int) -> int:
+    return _FIRST_ITEM + items + 2 * max(SHIFTS)
+
+
+def _check_sequence(length: int, items: int, rows: int, least: int) -> None:
+    check_option("length", length, least)
+    check_option("items", items, 2 * _ONE_IN, 10_000)
+    check_option("rows", rows, 4, 10_000_000)
+
+
+def _sequences(
+    rng: np.random.Generator,
+    anchors: Int[np.ndarray, "n count"],
+    length: int,
+    items: int,
+    keys: Int[np.ndarray, " n"] | None = None,
+) -> tuple[np.ndarray, Int[np.ndarray, " n"]]:
+    """Random items with anchors in front of a key item at a random place, and the tokens of the key items."""
+    n, count = anchors.shape
+    x = rng.integers(_FIRST_ITEM, _FIRST_ITEM + items, size=(n, length))
+    at, row = rng.integers(0, length - count, size=n), np.arange(n)
+    for place in range(count):
+        x[row, at + place] = anchors[:, place]
+    if keys is not None:
+        x[row, at + count] = _FIRST_ITEM + keys
+    return x.astype(np.float64), x[row, at + count]
+
+
+def modular_addition(rng: np.random.Generator, *, p: int = 31, share: float = 0.5) -> Made:
+    """``a + b`` modulo ``p``: rows are the tokens a, b and =, of a share of all pairs in training.
+
+    Half of the other pairs are for validation, half for the test (after Power et al. 2022, arXiv 2201.02177).
+    """
+    check_option("p", p, 5, 2000)
+    check_option("share", share, 0.05, 0.95)
+    a, b = np.divmod(rng.permutation(p * p), p)
+    x, y = np.stack([a, b, np.full(p * p, p)], axis=1).astype(np.float64), (a + b) % p
+    first = round(share * p * p)
+    second = first + (p * p - first) // 2
+    parts = [Part(x[rows], y[rows]) for rows in (slice(first), slice(first, second), slice(second, None))]
+    return Made(*parts, RowShape((3,), p + 1), tuple(range(p)))
+
+
+def text(rng: np.random.Generator, file: str, *, length: int = 16, rows: int = 4000) -> Made:
+    """The next character of a text of one's own, from the ``length`` before it.
+
+    Tokens are the characters of the file, in the order of their code points. The first three fifths of the text are for
+    training, the next fifth for validation, the last for the test, and no window crosses; from each part at most ``rows``
+    windows are taken, of validation and test a quarter of that, evenly spaced.
+    """
+    check_option("length", length, 1, 10_000)
+    check_option("rows", rows, 16, 10_000_000)
+    path = Path(file)
+    try:
+        told = path.read_text("utf-8")
+    except FileNotFoundError:
+        raise DataError(f"There is no file {file}; check the path behind text:.") from None
+    except UnicodeDecodeError as error:
+        raise DataError(f"The text {file} is not UTF-8 (at byte {error.start + 1}); save it as UTF-8.") from None
+    except (OSError, ValueError) as error:
+        raise DataError(f"The text {file} cannot be read ({why_unreadable(error)}); check the path.") from None
+    characters = sorted(set(told))
+    if len(characters) < 2 or len(told) < 25 * (length + 4):
+        raise DataError(
+            f"The text {file} has {len(told)} characters, {len(characters)} different ones; windows of {length} need "
+            f"{25 * (length + 4)} or more, and two different ones."
+        )
+    numbers = {character: number for number, character in enumerate(characters)}
+    tokens = np.array([numbers[character] for character in told])
+    bounds = [0, 3 * len(tokens) // 5, 4 * len(tokens) // 5, len(tokens)]
+
+    def windows(start: int, end: int, most: int) -> Part:
+        possible = end - start - length
+        starts = start + np.unique(np.linspace(0, possible - 1, min(most, possible)).round().astype(int))
+        x = tokens[starts[:, None] + np.arange(length)]
+        return Part(x.astype(np.float64), np.array(characters)[tokens[starts + length]])
+
+    most = [rows, max(rows // 4, 4), max(rows // 4, 4)]
+    parts = [windows(bounds[k], bounds[k + 1], most[k]) for k in range(3)]
+    unknown = set(tokens[bounds[1] :].tolist()) - set(tokens[: bounds[1]].tolist())
+    notes = [f"Of {len(told):,} characters, {len(characters)} different ones, windows of {length} were taken."]
+    if unknown:
+        said = ", ".join(repr(characters[token]) for token in sorted(unknown)[:8])
+        notes.append(f"The part for training does not have {said}, which the others have.")
+    return Made(*parts, RowShape((length,), len(characters)), tuple(characters), tuple(notes))
