@@ -120,8 +120,10 @@ def test_trained_kernels_grow_as_two_layers_do_and_turn_to_the_top_singular_vect
     (K, _), _ = descend(p, x, y, [layer], readout, time / 4000, 4000)
     (expected,), _ = two_layer_solution([p[0].reshape(3, -1), p[1].reshape(-1, 3)], M, [time])
     np.testing.assert_allclose(K.reshape(3, -1), expected, rtol=0, atol=0.02 * np.abs(expected).max())
-    cosines = K.reshape(3, -1) @ right[0] / np.linalg.norm(K.reshape(3, -1), axis=1)
-    assert np.abs(cosines).min() > 0.99
+    if readout == "mean":
+        # For one output the moment then has one row. Position by position a second direction may be near.
+        cosines = K.reshape(3, -1) @ right[0] / np.linalg.norm(K.reshape(3, -1), axis=1)
+        assert np.abs(cosines).min() > 0.99
 
 
 def chain(x, y, layers, readout, seed=1):
