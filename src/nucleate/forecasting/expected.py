@@ -186,6 +186,9 @@ class Forecast:
         rows: dict[str, object] = {"weight decay": f"{self.weight_decay:g}"} if self.weight_decay else {}
         rows |= {f"loss down by {drop:.0%} at step": step or "—" for drop, step in self.drop_steps.items()}
         rows |= {
+            f"stair {place} begins at step": stair.begins or "—" for place, stair in enumerate(self.stairs, start=1)
+        }
+        rows |= {
             "neurons that condense": (
                 "—"
                 if self.condensed_share is None

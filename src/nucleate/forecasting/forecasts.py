@@ -402,11 +402,12 @@ def _stairs(
 
     wanted = min(stairs, len(modes.falls))
     lead = follow(simulation, [horizon] * runs, wanted, uncorrected)
-    lasts = [np.sort(lead.crossings(run)[1])[wanted - 1] for run in range(runs)]
+    crossings = [lead.crossings(run) for run in range(runs)]
+    lasts = [ends[np.argsort(begins)[:wanted]].max() for begins, ends in crossings]
     own = follow(simulation, [int(min(2 * last + 100, horizon)) for last in lasts], wanted, corrected, rest)
     return [
         judge_stairs(
-            lead.crossings(run),
+            crossings[run],
             own.crossings(run),
             modes,
             problem,

@@ -114,7 +114,7 @@ def linear_modes(problem: Problem, network: Network) -> Modes:
     Modes
         Those that lower the plateau's loss by 1 % or more.
     """
-    x, y, weights = problem.train.x, problem.train.y, problem.train.weights
+    x, y, weights = problem.train.x.astype(float), problem.train.y.astype(float), problem.train.weights
     each = np.full(len(x), 1 / len(x)) if weights is None else relative_weights(weights) / len(x)
     base = np.zeros(y.shape[1])
     if network.fits_constants:
@@ -142,7 +142,7 @@ def follow(
     *,
     apart: float = APART,
 ) -> Course:
-    """Take every run on until so many modes are done, or to its horizon.
+    """Take every run on until the modes that begin first, so many as there are to be stairs, are done, or to its horizon.
 
     Parameters
     ----------
@@ -158,13 +158,17 @@ def follow(
     runs = len(horizons)
     course = Course([[] for _ in range(runs)], [[] for _ in range(runs)], [{} for _ in range(runs)])
 
+    begun: list[list[int]] = [[] for _ in range(runs)]
+
     def see(run: int, step: int, network: Network) -> bool:
-        seen = amplitudes(network)
+        seen, first = amplitudes(network), begun[run]
         course.steps[run].append(step)
         course.amplitudes[run].append(seen)
-        for mode in np.flatnonzero(seen >= DONE):
-            course.done[run].setdefault(int(mode), network)
-        return bool(np.isfinite(seen).all()) and step < horizons[run] and len(course.done[run]) < stairs
+        first += [mode for mode in np.flatnonzero(seen >= BEGUN).tolist() if mode not in first]
+        for mode in np.flatnonzero(seen >= DONE).tolist():
+            course.done[run].setdefault(mode, network)
+        climbed = len(first) >= stairs and course.done[run].keys() >= set(first[:stairs])
+        return bool(np.isfinite(seen).all()) and step < horizons[run] and not climbed
 
     simulation.walk(see, max(horizons), push, apart=apart)
     return course
@@ -234,7 +238,10 @@ def judge_stairs(
         level -= float(modes.falls[mode])
         ends, _ = _interval(lead[1][mode], corrected[1][mode], before, margin)
         begins, margin = _interval(lead[0][mode], corrected[0][mode], before, margin)
-        correction, of_end = (float(own[mode] / led[mode] - 1) for own, led in zip(corrected, lead, strict=True))
+        correction, of_end = (
+            float(own[mode] / max(led[mode], 1.0) - 1) if step is not None else np.nan
+            for step, own, led in zip((begins, ends), corrected, lead, strict=True)
+        )
         before = float(corrected[0][mode])
         # Errors add up from stair to stair: behind one that is out of the regime none is in it.
         in_regime = bool(
