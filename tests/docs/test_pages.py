@@ -88,7 +88,7 @@ def test_every_claim_of_the_theory_says_whose_it_is_and_what_verifies_it():
     rows = [[cell.strip() for cell in row.strip("|").split("|")] for row in "".join(tables).splitlines()]
     assert len(rows) > 20
     for _, whose, *_, tests in rows:
-        assert re.search(r"\b(here|Chen and Luo|Zhou et al|Arora et al)\b", whose), whose
+        assert re.search(r"\b(here|Chen and Luo|Zhou et al|Arora et al|Saxe et al)\b", whose), whose
         assert FOOTNOTE.search(tests), tests
         assert set(re.findall(r"`([\w-]+)`", tests)) <= set(NAMES)
 

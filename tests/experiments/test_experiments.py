@@ -51,6 +51,7 @@ TINY = {
         "steps": 20,
         "learning_rate": 0.05,
     },
+    "staircase": {"width": 6, "epsilons": (0.1,), "seeds": 1, "rows": 40, "learning_rate": 0.2},
 }
 
 

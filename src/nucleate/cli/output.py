@@ -259,20 +259,67 @@ def print_forecast(
             f"In {len(away)} of {len(table)} runs ({cells}) weight decay exceeds growth, so that the plateau never "
             "ends; a smaller decay ends it, or with two or more hidden layers a larger start."
         )
-    strongest = sorted(directions[0].items(), key=lambda component: -abs(component[1]))
-    named = ", ".join(f"{weight:+.2f} {name}" for name, weight in strongest[:_MOST_COMPONENTS])
+    named = _components(directions[0])
     several = f"one of {len(directions)} target directions, the strongest"
     which = "the target direction or its opposite," if len(directions) == 1 else several
-    rest = f" and {len(strongest) - _MOST_COMPONENTS} more" if len(strongest) > _MOST_COMPONENTS else ""
     if _all_turn_to_target(forecasts):
-        say(f"Neurons of the first layer turn to {which} {named}{rest}.")
+        say(f"Neurons of the first layer turn to {which} {named}.")
     else:
-        say(f"The target direction is {named}{rest}, but not every start turns to it.")
+        say(f"The target direction is {named}, but not every start turns to it.")
     _print_gap(forecasts)
     outside = len(table) - table[tables.IN_REGIME].sum()
     if outside:
         say(f"{outside} of {len(table)} runs are outside the theory's regime: their steps are orders of magnitude.")
     _print_recommendation(spec, recommendation, budget)
+
+
+def print_stairs(
+    spec: "StudySpec",
+    table: "pl.DataFrame",
+    stairs: Sequence[Sequence[Mapping[str, Any]]],
+    asked: int,
+    horizon: int,
+) -> None:
+    """The stairs of every run, which outputs each fits, and why there are no more."""
+    from nucleate.studies import tables
+
+    aside = ("end_lower", "end_upper", "gap", "output", "direction")
+    cells = table.select(*spec.axes, tables.SEED).to_dicts()
+    rows = [
+        cell | {name: value for name, value in stair.items() if name not in aside}
+        for cell, made in zip(cells, stairs, strict=True)
+        for stair in made
+    ]
+    most = max(map(len, stairs))
+    if rows:
+        title = (
+            f"{spec.data}: stairs, which begin with a tenth of what they fit and end with nine tenths of it, at step"
+        )
+        _print_table(title, list(rows[0]), [list(map(_say, row.values())) for row in rows])
+        for stair in max(stairs, key=len):
+            say(
+                f"Stair {stair['stair']} fits {_components(stair['output'])} of the outputs; the first layer grows "
+                f"along {_components(stair['direction'])}."
+            )
+        if any(row["begins"] is None or row["ends"] is None for row in rows):
+            say(f"—: not within {horizon} steps, or not before the leading part diverges.")
+        outside = sum(not row[tables.IN_REGIME] for row in rows)
+        if outside:
+            say(
+                f"{outside} of {len(rows)} stairs are outside the theory's regime: their steps are orders of magnitude."
+            )
+    if most < asked:
+        say(
+            f"Stairs of the linear part: {most}, each at least 1 % of the loss on the plateau. What a network learns "
+            "behind them comes from the bend of its activation, and no step of it is forecast."
+        )
+
+
+def _components(direction: Mapping[str, float]) -> str:
+    strongest = sorted(direction.items(), key=lambda component: -abs(component[1]))
+    named = ", ".join(f"{weight:+.2f} {name}" for name, weight in strongest[:_MOST_COMPONENTS])
+    more = len(strongest) - _MOST_COMPONENTS
+    return f"{named} and {more} more" if more > 0 else named
 
 
 def _all_turn_to_target(forecasts: Sequence["Forecast"]) -> bool:

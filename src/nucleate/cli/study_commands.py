@@ -13,6 +13,7 @@ from nucleate.cli.output import (
     print_forecast,
     print_json,
     print_outlooks,
+    print_stairs,
     print_study,
     print_trajectory,
     run_as_json,
@@ -33,12 +34,22 @@ def forecast(
     given: dict[str, Any],
     budget: Annotated[int, typer.Option(min=1, max=10**6, help="Steps within which the plateau shall end.")] = 5000,
     check: Annotated[bool, typer.Option("--check", help="Train too, and put the outcome beside the forecast.")] = False,
+    stairs: Annotated[
+        int, typer.Option(min=0, max=1000, help="Stairs of the loss curve to forecast, the first descent being one.")
+    ] = 0,
     device: Device = "auto",
     json: Json = False,
 ) -> None:
     """Before training: when does the plateau end, how far will it condense, which scale fits? Same flags as sweep."""
     from nucleate.devices import on_device
-    from nucleate.sweeping import forecast_study, measure_study, name_directions, recommend_scale, tabulate_forecasts
+    from nucleate.sweeping import (
+        describe_stairs,
+        forecast_study,
+        measure_study,
+        name_directions,
+        recommend_scale,
+        tabulate_forecasts,
+    )
 
     spec = spec_from(given | {"steps": budget}, gains=_GAINS)
     with on_device(device):
@@ -47,16 +58,22 @@ def forecast(
         # Twenty budgets: beyond that a plateau is of no use to anyone who has one. A schedule ends with the budget.
         horizon = 20 * budget if spec.schedule.is_constant else budget
         with working("simulating the first descent"):
-            forecasts = forecast_study(spec, problem, horizon=horizon, budget=budget)
+            forecasts = forecast_study(spec, problem, horizon=horizon, budget=budget, stairs=stairs)
         with working("training through the first descent"):
             outcomes = measure_study(spec, problem, forecasts, steps=budget) if check else []
     table = tabulate_forecasts(spec, forecasts, outcomes)
     recommendation = recommend_scale(spec, forecasts, budget=budget)
     first = forecasts[0][1]
     directions = name_directions(problem, first.target_directions)
+    made = [
+        describe_stairs(problem, expected, outcome)
+        for (_, expected), outcome in zip(forecasts, outcomes or [None] * len(forecasts), strict=True)
+    ]
     if not json:
         runs = [expected for _, expected in forecasts]
         print_forecast(spec, table, runs, directions, recommendation, budget, horizon)
+        if stairs:
+            print_stairs(spec, table, made, stairs, horizon)
         return
     curves = [
         {
@@ -66,8 +83,9 @@ def forecast(
             "loss_curve": {"steps": expected.steps.tolist(), "loss": expected.loss.tolist()},
             "weight_decay": expected.weight_decay,
             "decays_away": expected.decays_away,
+            "stairs": stairs_made,
         }
-        for _, expected in forecasts
+        for (_, expected), stairs_made in zip(forecasts, made, strict=True)
     ]
     print_json(
         {

@@ -14,6 +14,7 @@ from nucleate.experiments import (
     multiplicity,
     phase_diagram,
     plateau_end,
+    staircase,
     target_direction,
     weight_decay,
 )
@@ -32,6 +33,7 @@ EXPERIMENTS: tuple[Experiment[Any], ...] = (
     generalization.EXPERIMENT,
     dropout.EXPERIMENT,
     weight_decay.EXPERIMENT,
+    staircase.EXPERIMENT,
 )
 
 

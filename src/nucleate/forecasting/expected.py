@@ -34,6 +34,44 @@ class StepForecast:
 
 
 @dataclass(frozen=True)
+class Stair:
+    """One stair of the loss curve that the linear part makes; its mode is a direction of the outputs.
+
+    Parameters
+    ----------
+    begins, ends : StepForecast or None
+        When a tenth, and when nine tenths of the mode are fitted; None: not as far as the run was followed.
+    in_regime, end_in_regime : bool
+        Whether the interval is to be trusted, of the one and of the other: what the network does beyond its leading
+        part moves it, and the beginning of each stair up to here, by at most 5 %.
+    correction : float
+        By how much it moves the beginning of this one, relative to its step.
+    output : array of shape (c,)
+        The unit vector of the outputs that this stair fits.
+    direction : array of shape (d,), or (d + 1,) with a first-layer bias
+        The unit vector along which the first layer grows, of what the stairs before have left.
+    gap : float
+        The second singular value of that, as a share of the first: near 1 the direction is one of many.
+    share : float or None
+        The share of the first layer's neurons that join: at its end they are nearer to its direction than to that of
+        any stair before. 1 for the first.
+    loss_level : float
+        The loss of the saddle, or the minimum, behind it.
+    """
+
+    begins: StepForecast | None
+    ends: StepForecast | None
+    in_regime: bool
+    end_in_regime: bool
+    correction: float
+    output: Float[np.ndarray, " c"] = field(repr=False)
+    direction: Float[np.ndarray, " d"] = field(repr=False)
+    gap: float
+    share: float | None
+    loss_level: float
+
+
+@dataclass(frozen=True)
 class Forecast:
     """What is expected of one training run.
 
@@ -86,6 +124,8 @@ class Forecast:
         None for full batches.
     seed : int
         Of the order of the rows, where there are mini-batches.
+    stairs : tuple of Stair
+        In their order, as many as were asked for and the linear part makes.
     """
 
     optimizer: Optimizer
@@ -111,6 +151,7 @@ class Forecast:
     decays_away: bool
     batch_size: int | None = None
     seed: int = 0
+    stairs: tuple[Stair, ...] = ()
 
     @property
     def counts_against(self) -> Literal["target directions", "axis of this start"]:
@@ -144,6 +185,9 @@ class Forecast:
     def _repr_html_(self) -> str:
         rows: dict[str, object] = {"weight decay": f"{self.weight_decay:g}"} if self.weight_decay else {}
         rows |= {f"loss down by {drop:.0%} at step": step or "—" for drop, step in self.drop_steps.items()}
+        rows |= {
+            f"stair {place} begins at step": stair.begins or "—" for place, stair in enumerate(self.stairs, start=1)
+        }
         rows |= {
             "neurons that condense": (
                 "—"

@@ -1,6 +1,6 @@
 """The verb: when the plateau will end, which way the neurons will turn, and whether to believe it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -11,7 +11,7 @@ from nucleate._arrays import is_whole
 from nucleate.devices import on_device
 from nucleate.errors import SpecError
 from nucleate.forecasting.departure import WeightedRows, departures, restore, unrestore
-from nucleate.forecasting.expected import NEAR, Forecast
+from nucleate.forecasting.expected import NEAR, Forecast, Stair
 from nucleate.forecasting.judgement import (
     BETWEEN,
     Judgement,
@@ -21,8 +21,9 @@ from nucleate.forecasting.judgement import (
     points_between,
     points_to_read,
 )
-from nucleate.forecasting.leading import MOST_ROWS, leading, spaced_rows
+from nucleate.forecasting.leading import MOST_ROWS, Leading, leading, spaced_rows
 from nucleate.forecasting.simulation import Simulation
+from nucleate.forecasting.stairs import follow, joining, judge_stairs, linear_modes, refuse_stairs
 from nucleate.models import take_apart
 from nucleate.network import Network
 from nucleate.observe import alignment, neurons
@@ -53,6 +54,7 @@ def forecast(
     seed: int = 0,
     horizon: int = HORIZON,
     budget: int | None = None,
+    stairs: int = 0,
     device: str = "auto",
 ) -> Forecast:
     """Forecast one training run; see `forecast_many`.
@@ -75,7 +77,7 @@ def forecast(
         Rows a step; by default all of them.
     seed : int
         Of the order of the rows, where there are mini-batches: the forecast is of the run of this seed.
-    horizon, budget : int
+    horizon, budget, stairs : int
         As in `forecast_many`.
     device : {"auto", "cpu", "gpu"}
         Where to compute; by default where JAX does.
@@ -127,9 +129,11 @@ def forecast(
         seeds=[seed],
         horizon=horizon,
         budget=budget,
+        stairs=stairs,
         device=device,
     )
-    return replace(expected, loss=factor * expected.loss, late_loss=factor * expected.late_loss)
+    levels = [replace(stair, loss_level=factor * stair.loss_level) for stair in expected.stairs]
+    return replace(expected, loss=factor * expected.loss, late_loss=factor * expected.late_loss, stairs=tuple(levels))
 
 
 def forecast_many(
@@ -147,6 +151,7 @@ def forecast_many(
     seeds: Sequence[int] | None = None,
     horizon: int = HORIZON,
     budget: int | None = None,
+    stairs: int = 0,
     device: str = "auto",
 ) -> list[Forecast]:
     """Forecast training runs of one architecture, before any training.
@@ -181,6 +186,10 @@ def forecast_many(
         Runs still on their plateau at this step are not followed further; nor beyond ``steps`` under a schedule.
     budget : int, optional
         The steps of training for which the loss is asked: runs that leave their plateau before are followed so far.
+    stairs : int
+        How many stairs of the loss curve to forecast, the first descent being the first. They are those that the linear
+        part makes, each at least 1 % of the plateau's loss, and a forecast has fewer where that makes fewer. Under the
+        squared loss, without weight decay, and for activations with a slope at zero.
     device : {"auto", "cpu", "gpu"}
         Where to compute; by default where JAX does.
 
@@ -193,13 +202,16 @@ def forecast_many(
     ------
     SpecError
         For a model that is not a `Network`, an optimizer of which no honest forecast can be made, a learning rate, a
-        weight decay, a schedule, a batch size, a seed or a horizon out of range, networks that do not fit the problem
-        or each other, or a device that there is not.
+        weight decay, a schedule, a batch size, a seed, a horizon or stairs out of range, networks that do not fit the
+        problem or each other, or a device that there is not; and for stairs of a leading part that is not linear, under
+        another loss, or with weight decay.
     """
     with on_device(device):
         for name, given in (("horizon", horizon), ("budget", 1 if budget is None else budget)):
             if not is_whole(given) or not 1 <= given < 2**31:
                 raise SpecError(f"The {name} is {given!r:.60} steps; it must be a whole number from 1 to 2147483647.")
+        if not is_whole(stairs) or not 0 <= stairs < 2**31:
+            raise SpecError(f"Stairs asked for: {stairs!r:.60}; give a whole number of 0 or more.")
         length = horizon if budget is None else budget
         settings = make_settings(
             optimizer=optimizer,
@@ -213,7 +225,7 @@ def forecast_many(
         if not rule.schedule.is_constant:
             horizon = min(horizon, settings.steps)
         return _forecast_many(
-            networks, problem, learning_rates, weight_decays, rule, batch_size, seeds, horizon, budget
+            networks, problem, learning_rates, weight_decays, rule, batch_size, seeds, horizon, budget, stairs
         )
 
 
@@ -227,9 +239,12 @@ def _forecast_many(
     seeds: Sequence[int] | None,
     horizon: int,
     budget: int | None,
+    stairs: int,
 ) -> list[Forecast]:
     optimizer = rule.optimizer
     _refuse_unforecast(networks, optimizer)
+    if stairs:
+        refuse_stairs(networks[0].activation, problem.loss, weight_decays is not None and any(weight_decays))
     check_runs(problem, networks, learning_rates, optimizer, weight_decays)
     check_batch_size(problem, batch_size)
     seeds = check_seeds(networks, seeds)
@@ -267,12 +282,13 @@ def _forecast_many(
     excess, speed, across = (
         np.array([[getattr(run, name) for run in at] for at in departed]) for name in ("excess", "speed", "across")
     )
+
+    def rest(states: list[Network]) -> list[Any]:
+        decays = None if weight_decays is None else weight_decays[: len(states)]
+        at = departures(own, lead, restored(states), own_rows, lead_rows, decays)
+        return [unrestore(run.more, leads.networks[0]) for run in at]
+
     if keeps_pace:
-
-        def rest(states: list[Network]) -> list[Any]:
-            at = departures(own, lead, restored(states), own_rows, lead_rows, weight_decays)
-            return [unrestore(run.more, leads.networks[0]) for run in at]
-
         # Such an optimizer moves every weight by a full step, however small its gradient: where the leading part's
         # vanishes, as that of a first-layer bias does for targets of mean zero, the rest of the gradient decides.
         finely = simulation.states_pushed(points_between(points), rest)
@@ -294,6 +310,7 @@ def _forecast_many(
             )
         )
     late = _follow_on(simulation, judgements, drops, 0 if budget is None else budget)
+    made = _stairs(simulation, leads, networks[0], problem, stairs, horizon, rest)
     decays = [0.0] * len(networks) if weight_decays is None else list(weight_decays)
     lost = [False] * len(networks)
     if any(decays) and not keeps_pace and networks[0].activation.value == 0:
@@ -326,6 +343,7 @@ def _forecast_many(
             horizon=horizon,
             batch_size=size,
             seed=seeds[run],
+            stairs=made[run],
             **judgement._asdict(),
         )
         if told:
@@ -350,6 +368,55 @@ def _follow_on(
         fallen = drops[run][reached], (1 - engine.DROPS[reached]) * simulation.start_loss[run]
         late[run] = np.append(fallen[0], steps) + lag, np.append(fallen[1], losses)
     return late
+
+
+def _stairs(
+    simulation: Simulation,
+    leads: Leading,
+    network: Network,
+    problem: Problem,
+    stairs: int,
+    horizon: int,
+    rest: Callable[[list[Network]], list[Any]],
+) -> list[tuple[Stair, ...]]:
+    """For every run the stairs: by the leading part's path, and by that which the network's own gradient corrects."""
+    modes = linear_modes(problem, network) if stairs else None
+    runs = len(leads.networks)
+    if modes is None or not len(modes.falls):
+        return [()] * runs
+    x, some = problem.train.x, modes.of_rows(leads.own)
+    # A linear part has the amplitudes of its rows where it has those of so many inputs, one for each mode.
+    inputs = leads.inputs(x)
+    probes = np.vstack([np.zeros(inputs.shape[1]), modes.shares.T @ inputs])
+    own_rows = x[leads.own.rows]
+
+    def uncorrected(state: Network) -> Float[np.ndarray, " k"]:
+        outputs = state(probes).astype("float64")
+        amounts: np.ndarray = np.sum((outputs[1:] - outputs[0]) * modes.outputs, axis=1)
+        return amounts
+
+    def corrected(state: Network) -> Float[np.ndarray, " k"]:
+        own = restore(state, network)
+        more = own(own_rows) - replace(own, activation=state.activation)(own_rows)
+        return uncorrected(state) + some.amplitudes(more.astype("float64"))
+
+    wanted = min(stairs, len(modes.falls))
+    lead = follow(simulation, [horizon] * runs, wanted, uncorrected)
+    crossings = [lead.crossings(run) for run in range(runs)]
+    lasts = [ends[np.argsort(begins)[:wanted]].max() for begins, ends in crossings]
+    own = follow(simulation, [int(min(2 * last + 100, horizon)) for last in lasts], wanted, corrected, rest)
+    return [
+        judge_stairs(
+            crossings[run],
+            own.crossings(run),
+            modes,
+            problem,
+            network,
+            {mode: restore(state, network) for mode, state in own.done[run].items()},
+            stairs,
+        )
+        for run in range(runs)
+    ]
 
 
 def _gap(values: Float[np.ndarray, " k"]) -> float:
@@ -415,6 +482,21 @@ def _targets(network: Network, problem: Problem) -> tuple[Float[np.ndarray, "k d
 
 
 @dataclass(frozen=True)
+class StairOutcome:
+    """What training did on a stair: when it began and ended, and the share of neurons that joined; None: not so far.
+
+    Parameters
+    ----------
+    begins, ends : int or None
+    share : float or None
+    """
+
+    begins: int | None
+    ends: int | None
+    share: float | None
+
+
+@dataclass(frozen=True)
 class Outcome:
     """What training did, in the terms of a `Forecast`.
 
@@ -426,11 +508,14 @@ class Outcome:
     drop_steps : dict of float to (int or None)
     condensed_share : float
     sides : array of shape (m_1,)
+    stairs : tuple of StairOutcome
+        One for each stair that was forecast.
     """
 
     drop_steps: dict[float, int | None]
     condensed_share: float
     sides: Int[np.ndarray, " m_1"]
+    stairs: tuple[StairOutcome, ...] = ()
 
     def same_sides(self, forecast: Forecast) -> float | None:
         """The share of the first layer's neurons that ended on the side forecast; None where none was."""
@@ -466,14 +551,44 @@ def measure_outcomes(
     drops, left_at = training.first_descent(_longest(forecasts, steps), through_flats=True)
     ends = np.where(drops[:, 1] >= 0, drops[:, 1], left_at)
     ((reached, _),) = training.states_at(ends[:, None])
+    stairs = _measured_stairs(training, problem, networks[0], forecasts, steps)
     outcomes = []
     for run, (network, forecast) in enumerate(zip(reached, forecasts, strict=True)):
         sides, share = condensed(network, forecast.axes)
         found = {
             amount: int(step) if step >= 0 else None for amount, step in zip(engine.DROPS, drops[run], strict=True)
         }
-        outcomes.append(Outcome(found, share, sides))
+        outcomes.append(Outcome(found, share, sides, stairs[run]))
     return outcomes
+
+
+def _measured_stairs(
+    training: Simulation, problem: Problem, network: Network, forecasts: Sequence[Forecast], unforecast: int | None
+) -> list[tuple[StairOutcome, ...]]:
+    if not any(forecast.stairs for forecast in forecasts):
+        return [()] * len(forecasts)
+    modes, x = linear_modes(problem, network), problem.train.x
+    lengths = []
+    for forecast in forecasts:
+        ends = [stair.ends for stair in forecast.stairs]
+        twice = 2 * max((end.upper for end in ends if end is not None), default=0) + 100
+        least = 0 if None not in ends else forecast.horizon if unforecast is None else unforecast
+        lengths.append(min(max(twice, least), forecast.horizon))
+    wanted = len(forecasts[0].stairs)
+    course = follow(training, lengths, wanted, lambda state: modes.amplitudes(state(x).astype("float64")), apart=0.005)
+    found = []
+    for run, forecast in enumerate(forecasts):
+        begins, ends = course.crossings(run)
+        outcomes: list[StairOutcome] = []
+        for place, stair in enumerate(forecast.stairs):
+            mode = int(np.argmax(np.abs(modes.outputs @ stair.output)))
+            before = [other.direction for other in forecast.stairs[:place]]
+            state = course.done[run].get(mode)
+            steps = [int(np.ceil(at[mode])) if np.isfinite(at[mode]) else None for at in (begins, ends)]
+            share = None if state is None else joining(state, stair.direction, before)
+            outcomes.append(StairOutcome(*steps, share))
+        found.append(tuple(outcomes))
+    return found
 
 
 def _longest(forecasts: Sequence[Forecast], unforecast: int | None) -> int:

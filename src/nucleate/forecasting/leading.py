@@ -45,6 +45,10 @@ class Leading(NamedTuple):
     own: Sample
     lead: Sample
 
+    def inputs(self, x: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n d"]:
+        """What these networks take for the rows of ``x``: a column of ones where the first bias is in the weights."""
+        return x if self.networks[0].widths[0] == x.shape[1] else np.column_stack([x, np.ones(len(x))])
+
 
 @partial(jax.tree_util.register_dataclass, data_fields=["weights", "biases"], meta_fields=["activation"])
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import jax
 import numpy as np
 from jaxtyping import Float, Int
 
@@ -15,6 +16,8 @@ _RATIO = 1.2
 """From one evaluation's step to the next's."""
 _FINER = 1.05
 """The same where the loss itself is asked for."""
+_CHANGE = 3.0
+"""On a walk the share by which parameters change from one point to the next, over that by which the step does."""
 
 
 class Simulation:
@@ -128,6 +131,45 @@ class Simulation:
             runs = engine.advance(self._program, runs, self._data, until.tolist(), push(self._networks(runs)))
             yield self._networks(runs)
 
+    def walk(
+        self,
+        see: Callable[[int, int, Network], bool],
+        horizon: int,
+        push: Callable[[list[Network]], list[Any]] | None = None,
+        *,
+        apart: float,
+    ) -> None:
+        """Show every run's networks, often where they change fast, until ``see`` has seen enough.
+
+        Parameters
+        ----------
+        see : callable
+            Told a run, a step and the network before it; whether to go on.
+        horizon : int
+            The last step.
+        push : callable, optional
+            From the networks still followed to what is added to their gradients up to their next points, as it is: at a
+            saddle, where the gradient vanishes, nothing may grow as it does.
+        apart : float
+            The largest share of the step by which two points are apart.
+        """
+        runs = list(self._start)
+        at, gaps = np.zeros(len(runs), np.int64), np.ones(len(runs))
+        alive = [run for run, network in enumerate(self._networks(runs)) if see(run, 0, network)]
+        while alive:
+            before = [runs[run] for run in alive]
+            at[alive] = np.minimum(at[alive] + gaps[alive].astype(np.int64), horizon)
+            pushes = None if push is None else [engine.Steady(more) for more in push(self._networks(before))]
+            after = engine.advance(self._program, before, self._data, at[alive].tolist(), pushes)
+            left = []
+            for run, old, new, network in zip(alive, before, after, self._networks(after), strict=True):
+                runs[run] = new
+                faster = min(_CHANGE * apart / max(_change(old.parameters, new.parameters), 1e-30), 1.5)
+                gaps[run] = np.clip(faster * gaps[run], 1, max(apart * at[run], 1))
+                if not see(run, int(at[run]), network) or not new.running or at[run] >= horizon:
+                    left.append(run)
+            alive = [run for run in alive if run not in left]
+
     @property
     def left(self) -> list[Network]:
         """The networks where `first_descent` left them."""
@@ -140,6 +182,12 @@ class Simulation:
         readings = engine.read(self._program, runs, self._data)
         watches = self._program.watches
         return np.array([reading.validation_loss if watches else reading.train_loss for reading in readings])
+
+
+def _change(before: Any, after: Any) -> float:
+    """How far parameters have moved, as a share of their size."""
+    old, new = (np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(tree)]) for tree in (before, after))
+    return float(np.linalg.norm(new - old) / max(np.linalg.norm(old), np.finfo(float).tiny))
 
 
 def _is_flat(steps: Sequence[int], losses: Sequence[float]) -> bool:

@@ -5,6 +5,7 @@ from nucleate.sweeping.clusters import DaskExecutor, RayExecutor
 from nucleate.sweeping.executors import Executor, Future
 from nucleate.sweeping.forecasts import (
     Recommendation,
+    describe_stairs,
     forecast_study,
     measure_study,
     name_directions,
@@ -25,6 +26,7 @@ __all__ = [
     "RayExecutor",
     "Recommendation",
     "Remedy",
+    "describe_stairs",
     "forecast_chunk",
     "forecast_study",
     "measure_study",

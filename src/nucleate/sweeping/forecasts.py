@@ -43,7 +43,7 @@ class Recommendation(NamedTuple):
 
 
 def forecast_study(
-    spec: StudySpec, problem: Problem, *, horizon: int, budget: int | None = None
+    spec: StudySpec, problem: Problem, *, horizon: int, budget: int | None = None, stairs: int = 0
 ) -> list[tuple[PlannedRun, Forecast]]:
     """A forecast for every run of a study; see `nucleate.forecast_many`.
 
@@ -55,6 +55,8 @@ def forecast_study(
         Runs still on their plateau at this step are not followed further.
     budget : int, optional
         The most steps for which `recommend_scale` will be asked; by default the horizon.
+    stairs : int
+        How many stairs of the loss curve to forecast.
 
     Returns
     -------
@@ -68,12 +70,19 @@ def forecast_study(
     if spec.dropout:
         raise SpecError("Forecasts are of training without dropout; leave out the dropout.")
     plan = Plan(spec)
-    forecasts = forecast_runs(plan, plan.runs, problem, horizon=horizon, budget=horizon if budget is None else budget)
+    budget = horizon if budget is None else budget
+    forecasts = forecast_runs(plan, plan.runs, problem, horizon=horizon, budget=budget, stairs=stairs)
     return list(zip(plan.runs, forecasts, strict=True))
 
 
 def forecast_runs(
-    plan: Plan, runs: Sequence[PlannedRun], problem: Problem, *, horizon: int, budget: int | None = None
+    plan: Plan,
+    runs: Sequence[PlannedRun],
+    problem: Problem,
+    *,
+    horizon: int,
+    budget: int | None = None,
+    stairs: int = 0,
 ) -> list[Forecast]:
     """A forecast for each of some runs; arguments and errors as of `nucleate.forecast_many`."""
     return forecast_many(
@@ -88,6 +97,7 @@ def forecast_runs(
         seeds=[run.seed for run in runs],
         horizon=horizon,
         budget=budget,
+        stairs=stairs,
     )
 
 
@@ -153,6 +163,47 @@ def tabulate_forecasts(
             row |= {tables.SAME_SIDES: outcome.same_sides(forecast)}
         rows.append(row)
     return pl.DataFrame(rows, schema=tables.forecasts_schema(spec.axis_types, with_outcomes=bool(outcomes)))
+
+
+def describe_stairs(problem: Problem, forecast: Forecast, outcome: Outcome | None = None) -> list[dict[str, Any]]:
+    """The stairs of one forecast for tables and JSON, with directions by the names of inputs and targets.
+
+    Parameters
+    ----------
+    problem : Problem
+    forecast : Forecast
+    outcome : Outcome, optional
+        Of the same run, to put beside.
+
+    Returns
+    -------
+    list of dict
+        One for each stair.
+    """
+    targets = [name for column in problem.preprocessing.targets for name in column.categories or (column.name,)]
+    described = []
+    for place, stair in enumerate(forecast.stairs):
+        row: dict[str, Any] = {
+            "stair": place + 1,
+            tables.IN_REGIME: stair.in_regime,
+            "begins": stair.begins and stair.begins.estimate,
+            "lower": stair.begins and stair.begins.lower,
+            "upper": stair.begins and stair.begins.upper,
+            "ends": stair.ends and stair.ends.estimate,
+            "end_in_regime": stair.end_in_regime,
+            "end_lower": stair.ends and stair.ends.lower,
+            "end_upper": stair.ends and stair.ends.upper,
+            "joining_share": stair.share,
+            "loss_behind": stair.loss_level,
+            "gap": stair.gap,
+            "output": dict(zip(targets, stair.output.tolist(), strict=True)),
+            "direction": name_directions(problem, stair.direction[None])[0],
+        }
+        if outcome is not None:
+            found = outcome.stairs[place]
+            row |= {"measured_begin": found.begins, "measured_end": found.ends, "measured_share": found.share}
+        described.append(row)
+    return described
 
 
 def name_directions(problem: Problem, directions: Float[np.ndarray, "k d"]) -> list[dict[str, float]]:

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from nucleate._lazy import loader
+from nucleate.theory.convolution import Convolution, KernelDirections, kernel_directions, patch_moment
 from nucleate.theory.correlation import (
     correlation,
     correlation_blowup_time,
@@ -15,8 +16,19 @@ from nucleate.theory.decay import shrinks_for_ever
 from nucleate.theory.directions import TargetDirections, singular_directions, target_directions
 from nucleate.theory.effective import FirstIntegrals, State, energy, first_integrals, vector_field
 from nucleate.theory.linear import chain_potential, linear_potential, two_layer_solution
+from nucleate.theory.scaling import NearZero, near_zero
 
 if TYPE_CHECKING:
+    from nucleate.theory.attention import (
+        AttentionStage,
+        RankCollapse,
+        attention_stage,
+        key_query_moment,
+        path_moment,
+        rank_collapse,
+        settled_map,
+        uniform_attention,
+    )
     from nucleate.theory.blowup import (
         BlowupKind,
         BlowupTime,
@@ -41,6 +53,17 @@ if TYPE_CHECKING:
 
 # These bring a solver of differential equations, which forecasts do without.
 _HOMES = {
+    "attention": (
+        "AttentionStage",
+        "NearZero",
+        "RankCollapse",
+        "attention_stage",
+        "key_query_moment",
+        "path_moment",
+        "rank_collapse",
+        "settled_map",
+        "uniform_attention",
+    ),
     "blowup": ("BlowupKind", "BlowupTime", "blowup_time", "linear_blowup_time", "potential_blowup_time"),
     "condition": ("Condensation", "Conditions", "Times", "condensation", "conditions", "split_first_layer"),
     "factorization": (
@@ -59,18 +82,24 @@ _HOMES = {
 }
 
 __all__ = [
+    "AttentionStage",
     "BlowupKind",
     "BlowupTime",
     "Condensation",
     "Conditions",
+    "Convolution",
     "FactorizationForecast",
     "Factors",
     "FirstIntegrals",
+    "KernelDirections",
     "MatrixLoss",
+    "NearZero",
+    "RankCollapse",
     "State",
     "TargetDirections",
     "Times",
     "Trajectory",
+    "attention_stage",
     "blowup_time",
     "chain_potential",
     "completion_loss",
@@ -86,13 +115,20 @@ __all__ = [
     "escape_time",
     "first_integrals",
     "forecast_factorization",
+    "kernel_directions",
+    "key_query_moment",
     "leading_moment",
     "leading_part",
     "linear_blowup_time",
     "linear_potential",
     "moment_form",
+    "near_zero",
+    "patch_moment",
+    "path_moment",
     "potential_blowup_time",
+    "rank_collapse",
     "sensing_loss",
+    "settled_map",
     "shrinks_for_ever",
     "singular_directions",
     "split_first_layer",
@@ -100,6 +136,7 @@ __all__ = [
     "states_at_times",
     "target_directions",
     "two_layer_solution",
+    "uniform_attention",
     "vector_field",
 ]
 

@@ -5,7 +5,7 @@ To leading order at small parameters the loss falls along
     C(theta) = (1/n) sum_i <r_i, f_lead(x_i; theta)>,
 
 ``r_i`` the residual that the loss sees at ``f = 0`` (``y_i`` for squared error, label minus uniform for cross-entropy)
-and ``f_lead`` the lowest-degree part of the network that depends on ``x``. ``C`` is positively homogeneous, of the
+and ``f_lead`` the lowest-degree part of the model that depends on ``x``. ``C`` is positively homogeneous, of the
 degree that `degree` gives, so the flow of `nucleate.theory.flow` and its blow-up time hold for it. Derived here, in
 docs/theory.md; three layers and one output are due to Chen and Luo, arXiv 2402.15958.
 """
@@ -23,27 +23,34 @@ from nucleate.errors import ArchitectureError
 from nucleate.network import Network
 from nucleate.theory import checks
 from nucleate.theory.effective import AnyArray
+from nucleate.theory.scaling import NearZero, near_zero
 
 if TYPE_CHECKING:
     from nucleate.theory.blowup import BlowupTime
 
 
 @devices.in_float64
-def leading_part(network: Network, x: Float[AnyArray, "n d"]) -> Float[AnyArray, "n c"]:
-    """``f_lead``: the activation's leading part ``c z^p`` in place of the activation.
+def leading_part(model: Any, x: Float[AnyArray, "n d"]) -> Float[AnyArray, "n c"]:
+    """``f_lead``: for a network the activation's leading part ``c z^p`` in place of the activation.
 
     A bias beyond the first layer is of lower degree than what ``W h`` adds to it, so that layer is linearized around
-    its bias, and what does not depend on ``x`` is left out (derived here, docs/theory.md).
+    its bias, and what does not depend on ``x`` is left out (derived here, docs/theory.md). Of any other model the
+    leading part is read off as the parameters are scaled, see `near_zero`.
 
     Parameters
     ----------
-    network : Network
-        Its parameters may be traced by JAX.
+    model : Network, NearZero or any other model
+        The parameters of the first two may be traced by JAX.
     x : array of shape (n, d)
 
     Returns
     -------
     array of float64, shape (n, c)
+
+    Raises
+    ------
+    ArchitectureError
+        As `near_zero`.
 
     Examples
     --------
@@ -53,6 +60,10 @@ def leading_part(network: Network, x: Float[AnyArray, "n d"]) -> Float[AnyArray,
     >>> bool(abs(leading_part(network, x) / network(x) - 1).max() < 1e-4)
     True
     """
+    if not isinstance(model, Network):
+        near = model if isinstance(model, NearZero) else near_zero(model, np.asarray(x))
+        return near.leading(jnp.asarray(x, float))
+    network = model
     lead = network.activation.leading
     varying: Any
     (W1, *weights), (b1, *biases) = network.weights, network.biases
@@ -70,18 +81,25 @@ def leading_part(network: Network, x: Float[AnyArray, "n d"]) -> Float[AnyArray,
     return varying.T
 
 
-def degree(network: Network) -> int:
+def degree(model: Any, x: ArrayLike | None = None) -> int:
     """The degree of `leading_part` in the parameters (derived here, docs/theory.md).
 
     Without biases beyond the first layer it is the depth for ``p = 1``, and ``1 + p + p^2`` for three layers.
 
     Parameters
     ----------
-    network : Network
+    model : Network, NearZero or any other model
+    x : array of shape (n, d), optional
+        Rows, which models need that are neither of the first two.
 
     Returns
     -------
     int
+
+    Raises
+    ------
+    ArchitectureError
+        As `near_zero`, or where rows are needed.
 
     Examples
     --------
@@ -90,6 +108,11 @@ def degree(network: Network) -> int:
     >>> [degree(Network.create(2, [3] * hidden, 1, scale=scale, activation="xtanh")) for hidden in (1, 2, 3)]
     [3, 7, 15]
     """
+    if not isinstance(model, Network):
+        if not isinstance(model, NearZero) and x is None:
+            raise ArchitectureError(f"The degree of a {type(model).__name__} is read off its outputs; give rows of x.")
+        return (model if isinstance(model, NearZero) else near_zero(model, x)).degree  # type: ignore[arg-type]
+    network = model
     p = network.activation.multiplicity
     varying, constant = 1, None
     for bias in network.biases[1:]:
@@ -100,13 +123,13 @@ def degree(network: Network) -> int:
 
 
 @devices.in_float64
-def correlation(network: Network, x: Float[AnyArray, "n d"], residuals: Float[AnyArray, "n c"]) -> Float[AnyArray, ""]:
+def correlation(model: Any, x: Float[AnyArray, "n d"], residuals: Float[AnyArray, "n c"]) -> Float[AnyArray, ""]:
     """``C(theta)``, to be differentiated by ``theta`` (derived here, docs/theory.md).
 
     Parameters
     ----------
-    network : Network
-        ``theta``; its parameters may be traced by JAX.
+    model : Network, NearZero or any other model
+        ``theta``; the parameters of the first two may be traced by JAX.
     x : array of shape (n, d)
     residuals : array of shape (n, c)
 
@@ -114,16 +137,16 @@ def correlation(network: Network, x: Float[AnyArray, "n d"], residuals: Float[An
     -------
     scalar of float64
     """
-    return jnp.sum(residuals * leading_part(network, x)) / len(x)
+    return jnp.sum(residuals * leading_part(model, x)) / len(x)
 
 
 @devices.in_float64
-def correlation_potential(network: Network, x: ArrayLike, residuals: ArrayLike) -> tuple[Any, Network, int]:
-    """``C``, the network's parameters and the degree: what `potential_blowup_time` takes (here, docs/theory.md).
+def correlation_potential(model: Any, x: ArrayLike, residuals: ArrayLike) -> tuple[Any, Any, int]:
+    """``C``, the model's parameters and the degree: what `potential_blowup_time` takes (here, docs/theory.md).
 
     Parameters
     ----------
-    network : Network
+    model : Network or any other model
     x : array of shape (n, d)
     residuals : array of shape (n, c)
         Minus the derivative of each row's loss by the outputs, at outputs of zero.
@@ -131,31 +154,49 @@ def correlation_potential(network: Network, x: ArrayLike, residuals: ArrayLike) 
     Returns
     -------
     potential : callable
-        `correlation` as a function of the network alone.
-    network : Network
-        In float64.
+        `correlation` as a function of what follows.
+    start : Network or NearZero
+        The network, or any other model near zero, in float64.
     degree : int
 
     Raises
     ------
     ArchitectureError
-        For shapes that do not fit, NaN or infinity; for an activation with ``s(0) != 0``; for a bias beyond the first
-        layer and residuals whose mean is not zero, because such a network fits the mean first, as fast as its biases
-        move.
+        As `near_zero`; for shapes that do not fit, NaN or infinity; for an activation with ``s(0) != 0``; for a bias
+        beyond the first layer and residuals whose mean is not zero, because such a network fits the mean first, as fast
+        as its biases move; and for another model with constants of a lower degree than D, which it fits before.
     """
+    if not isinstance(model, Network):
+        return _potential_of_any(model, x, residuals)
+    network = model
     inputs, outputs = _checked(network, x, residuals)
     _refuse_constants(network)
     return Partial(correlation, x=inputs, residuals=outputs), network.astype("float64"), degree(network)
 
 
-def correlation_blowup_time(network: Network, x: ArrayLike, residuals: ArrayLike) -> "BlowupTime":
+def _potential_of_any(model: Any, x: ArrayLike, residuals: ArrayLike) -> tuple[Any, NearZero, int]:
+    near = model if isinstance(model, NearZero) else near_zero(model, x)
+    inputs, outputs = checks.finite("The input", x, rank=2), checks.finite("The residuals", residuals, rank=2)
+    expected = np.shape(near.leading(jnp.asarray(inputs)))
+    if outputs.shape != expected:
+        raise ArchitectureError(f"Residuals {outputs.shape} given for outputs of shape {expected}; give one for each.")
+    if near.lowest < near.degree:
+        raise ArchitectureError(
+            f"Near zero the model has constants of degree {near.lowest}, below the {near.degree} of what depends on "
+            "the inputs, and fits the targets' mean with them before anything condenses, so its flow is not gradient "
+            "ascent on one scalar; ask for a forecast, which allows for it."
+        )
+    return Partial(correlation, x=inputs, residuals=outputs), near, near.degree
+
+
+def correlation_blowup_time(model: Any, x: ArrayLike, residuals: ArrayLike) -> "BlowupTime":
     """The blow-up time of gradient ascent on ``C``; in the time of training, with nothing rescaled.
 
     Derived here, docs/theory.md.
 
     Parameters
     ----------
-    network : Network
+    model : Network or any other model
     x : array of shape (n, d)
     residuals : array of shape (n, c)
 
@@ -172,7 +213,7 @@ def correlation_blowup_time(network: Network, x: ArrayLike, residuals: ArrayLike
     # Forecasts take directions from here, and no solver of differential equations.
     from nucleate.theory.blowup import potential_blowup_time
 
-    return potential_blowup_time(*correlation_potential(network, x, residuals))
+    return potential_blowup_time(*correlation_potential(model, x, residuals))
 
 
 @devices.in_float64

@@ -72,6 +72,12 @@ class RunState(NamedTuple):
     weight_decay: Float[Array, ""] | None = None
 
 
+class Steady(NamedTuple):
+    """Of `advance`, what is added to every gradient as it is, where other pushes grow as the gradient does."""
+
+    push: Any
+
+
 class Reading(NamedTuple):
     """What is read off a run between steps.
 
@@ -198,7 +204,8 @@ def advance(
     until : sequence of int
         One for each run.
     push : sequence of pytrees, optional
-        For each run what is added to its first gradient; to those that follow, as much of their size.
+        For each run what is added to its first gradient; to those that follow, as much of their size, or where it is
+        `Steady` the same.
     """
     pushes = [None] * len(runs) if push is None else push
     items = [(run, np.int32(step), more) for run, step, more in zip(runs, until, pushes, strict=True)]
@@ -218,7 +225,7 @@ def _advance(item: tuple[RunState, Int[Array, ""], Any], program: Program, data:
     def size(parameters: Any) -> Float[Array, ""]:
         return _norm(jax.grad(program.cost)(parameters, *watched))
 
-    first = size(run.parameters) if push is not None else jnp.zeros(())
+    first = jnp.zeros(()) if push is None or isinstance(push, Steady) else size(run.parameters)
 
     def one_step(run: RunState) -> RunState:
         order, x, y, weights = _batch(program, run, data)
@@ -227,7 +234,9 @@ def _advance(item: tuple[RunState, Int[Array, ""], Any], program: Program, data:
         if drop is not None:
             # Falls and divergence are of the network as it is evaluated, without dropout.
             loss = program.cost(run.parameters, x, y, weights)
-        if push is not None:
+        if isinstance(push, Steady):
+            gradient = jax.tree.map(lambda g, more: g + more.astype(g.dtype), gradient, push.push)
+        elif push is not None:
             grown = jnp.where(first > 0, (size(run.parameters) if program.watches else _norm(gradient)) / first, 0.0)
             gradient = jax.tree.map(lambda g, more: g + (grown * more).astype(g.dtype), gradient, push)
         transformation = program.rule.transformation(run.learning_rate, run.weight_decay, run.step)
