@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from nucleate.reduction.interpolation import INTERPOLATE
     from nucleate.reduction.layers import Affine, Bound, Method, Narrow, NarrowLayer, WideLayer, keep_neurons
     from nucleate.reduction.merging import Groups, groups
+    from nucleate.reduction.modules import ModuleReduction, reduce_module
     from nucleate.reduction.of_study import FOLDER, kept_reduction, reduce_study
     from nucleate.reduction.reducing import METHODS, get_method, reduce
     from nucleate.reduction.reduction import BeforeAfter, Reduction, guarantee
@@ -23,6 +24,7 @@ _HOMES = {
     "interpolation": ("INTERPOLATE",),
     "layers": ("Affine", "Bound", "Method", "Narrow", "NarrowLayer", "WideLayer", "keep_neurons"),
     "merging": ("Groups", "groups"),
+    "modules": ("ModuleReduction", "reduce_module"),
     "of_study": ("FOLDER", "kept_reduction", "reduce_study"),
     "reducing": ("METHODS", "get_method", "reduce"),
     "reduction": ("BeforeAfter", "Reduction", "guarantee"),
@@ -46,6 +48,7 @@ __all__ = [
     "Certificate",
     "Groups",
     "Method",
+    "ModuleReduction",
     "Narrow",
     "NarrowLayer",
     "OfClass",
@@ -59,6 +62,7 @@ __all__ = [
     "kept_reduction",
     "load_reduction",
     "reduce",
+    "reduce_module",
     "reduce_study",
     "save_reduction",
 ]

@@ -89,6 +89,8 @@ class Certificate:
         Over rows and outputs, in the target's own units, or in class probabilities.
     relative_deviation : float or None
         For amounts, the root mean square deviation over the original's root mean squared error on these rows.
+    relative_to : {"error", "spread"}
+        Of a module without targets of amounts it is over the standard deviation of the original's own outputs.
     labels_changed : int or None
         For classes, on how many of these rows the likeliest one is another.
     classes : tuple of OfClass
@@ -117,6 +119,7 @@ class Certificate:
     dealt: Literal["random", "time", "own"] = "random"
     groups: int | None = None
     weighted: bool = False
+    relative_to: Literal["error", "spread"] = "error"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "classes", tuple(map(_from_json, self.classes)))
@@ -170,7 +173,8 @@ class Certificate:
         return self.rows if self.groups is None else self.groups
 
     def __str__(self) -> str:
-        unit = "in probability" if self.relative_deviation is None else "in the target's unit"
+        in_units = {"error": "in the target's unit", "spread": "in the outputs' own unit"}[self.relative_to]
+        unit = "in probability" if self.relative_deviation is None else in_units
         moved = (
             f"On {self.rows} held-out rows, outputs move by {self.rms_deviation:.3g} (root mean square) "
             f"and at most {self.largest_deviation:.3g}, {unit}"
@@ -181,10 +185,11 @@ class Certificate:
             else f"This counts the {self.among} reductions made of this study. If the network was chosen among k by "
             "what these rows say, the chance is up to k times that."
         )
+        of_what = {"error": "error", "spread": "outputs' standard deviation"}[self.relative_to]
         changed = (
             f"{self.labels_changed} of the {self.rows} labels change."
             if self.relative_deviation is None
-            else f"The root mean square is {self.relative_deviation:.2g} of the original's error."
+            else f"The root mean square is {self.relative_deviation:.2g} of the original's {of_what}."
         )
         if self.classes and self.dealt == "random":
             further = (

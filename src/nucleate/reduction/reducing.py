@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
@@ -13,21 +13,27 @@ from nucleate.models import outputs_of
 from nucleate.network import Network
 from nucleate.optimizers import ADAM
 from nucleate.problems import Problem, Split
+from nucleate.pytorch import is_module
 from nucleate.reduction.bound import MERGE
 from nucleate.reduction.certificate import certify, check_rows
 from nucleate.reduction.interpolation import INTERPOLATE
 from nucleate.reduction.layers import Method, network_of
 from nucleate.reduction.merging import groups
+from nucleate.reduction.modules import ModuleReduction, reduce_module
 from nucleate.reduction.reduction import BeforeAfter, Reduction
 from nucleate.reduction.search import Search, calibration_rows, calibration_weights
 from nucleate.reduction.selection import SELECT
 from nucleate.reduction.tolerance import Tolerance
 from nucleate.training import check_fit, train_many
 
+if TYPE_CHECKING:
+    import torch
+
 METHODS = {method.name: method for method in (SELECT, INTERPOLATE, MERGE)}
 _RATES = (0.01, 0.003, 0.001)
 
 
+@overload
 def reduce(
     network: Network,
     problem: Problem | None = None,
@@ -38,8 +44,30 @@ def reduce(
     distill: int = 0,
     baselines: bool = True,
     seed: int = 0,
-) -> Reduction:
+) -> Reduction: ...
+
+
+@overload
+def reduce(
+    network: "torch.nn.Module", problem: Any = None, tolerance: float = 0.01, *, seed: int = 0, **of_module: Any
+) -> ModuleReduction: ...
+
+
+def reduce(
+    network: Any,
+    problem: Any = None,
+    tolerance: float = 0.01,
+    method: str | Method = "select",
+    *,
+    fine_tune: Any = 0,
+    distill: int = 0,
+    baselines: bool = True,
+    seed: int = 0,
+    **of_module: Any,
+) -> Reduction | ModuleReduction:
     """The smallest network found that does the work of ``network`` within the tolerance.
+
+    A PyTorch module is reduced as `reduce_module` says, whose parameters it takes: the data in place of the problem.
 
     Layers are narrowed from the first to the last over a grid of unequal widths, on the training inputs and others like
     them; labels are needed on the validation rows alone, and the test rows, which certify the result, only at the end.
@@ -62,10 +90,12 @@ def reduce(
         Whether to hold the result against the best constant, a linear model and a narrow network.
     seed : int
         Of the calibration rows.
+    **of_module
+        Further parameters of `reduce_module`, for a PyTorch module.
 
     Returns
     -------
-    Reduction
+    Reduction or ModuleReduction
 
     Raises
     ------
@@ -84,6 +114,18 @@ def reduce(
     >>> small.share_kept < 0.1
     True
     """
+    if is_module(network):
+        if method != "select" or distill or baselines is not True:
+            raise SpecError(
+                "`method`, `distill` and `baselines` are of a nucleate.Network; leave them out for a PyTorch module."
+            )
+        data = of_module.pop("data", problem)
+        return reduce_module(network, data, tolerance, fine_tune=fine_tune or None, seed=seed, **of_module)
+    if of_module:
+        names = ", ".join(f"`{name}`" for name in of_module)
+        raise SpecError(
+            f"{names} can be given for a PyTorch module only, and this is a {type(network).__name__}; leave it out."
+        )
     method = get_method(method)
     if problem is None:
         raise SpecError(

@@ -1,0 +1,419 @@
+"""Which layers make, pass on and read the same units, as Torch-Pruning's dependency graph finds them.
+
+The graph follows PyTorch's own record of a forward pass, so it takes any control flow. What it takes for granted of
+operations that it does not know, and of those that look at all units together, is checked by running the module.
+"""
+
+import copy
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from nucleate._wording import first_line, say_error
+from nucleate.errors import ArchitectureError, SpecError
+from nucleate.pytorch import import_torch
+from nucleate.reduction.modules.rows import Rows, output_of
+
+
+@dataclass(frozen=True, eq=False)
+class Cut:
+    """What goes of a layer, or of a parameter, with each unit.
+
+    Parameters
+    ----------
+    layer : str
+        Its name in the module.
+    side : {"in", "out"}
+        Whether it reads the units, or makes them or passes them on.
+    handler : callable
+        Takes the layer and the places to remove, and narrows it in place.
+    places : tuple of arrays
+        For each unit.
+    """
+
+    layer: str
+    side: str
+    handler: Callable[[Any, list[int]], Any]
+    places: tuple[np.ndarray, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Units:
+    """Neurons, channels or heads that stay or go in all their layers at once.
+
+    Parameters
+    ----------
+    layer : str
+        The first layer that makes them.
+    kind : {"neurons", "channels", "heads"}
+    cuts : tuple of Cut
+        Of layers that make them or pass them on.
+    readers : tuple of Cut
+        Of layers whose weights read them.
+    settings : callable
+        Called with a narrowed module and the kept units, for numbers that its forward pass uses.
+    """
+
+    layer: str
+    kind: str
+    cuts: tuple[Cut, ...]
+    readers: tuple[Cut, ...]
+    settings: Callable[[Any, Sequence[int]], None] | None = None
+
+    @cached_property
+    def number(self) -> int:
+        """How many there are."""
+        return len(self.readers[0].places)
+
+
+@dataclass(frozen=True, eq=False)
+class Graph:
+    """The units of a module that can be fewer, in the order in which they are made, and what is left whole and why."""
+
+    units: tuple[Units, ...]
+    left_whole: tuple[tuple[str, str], ...]
+    order: Mapping[str, int]
+
+
+class Narrowing:
+    """A copy of a module that is narrowed step by step; what reads the units keeps the weights of those left.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+    """
+
+    def __init__(self, module: Any) -> None:
+        self.module = copy.deepcopy(module)
+        self._removed: dict[tuple[str, str], np.ndarray] = {}
+
+    def keep(self, units: Units, left: Sequence[int] | np.ndarray) -> None:
+        """Keep these units alone."""
+        removed = np.setdiff1d(np.arange(units.number), left)
+        if not len(removed):
+            return
+        trainable = {name: parameter.requires_grad for name, parameter in self.module.named_parameters()}
+        for cut in (*units.cuts, *units.readers):
+            places = np.concatenate([cut.places[unit] for unit in removed])
+            if len(places):
+                _apply(self.module, cut.layer, cut.handler, sorted(self.now(cut.layer, cut.side, places).tolist()))
+                self._removed[cut.layer, cut.side] = np.union1d(self.removed(cut.layer, cut.side), places)
+        if units.settings is not None:
+            units.settings(self.module, left)
+        for name, parameter in self.module.named_parameters():
+            parameter.requires_grad_(trainable[name])
+
+    def removed(self, layer: str, side: str) -> np.ndarray:
+        """The places of the original that are gone."""
+        return self._removed.get((layer, side), np.array([], dtype=np.int64))
+
+    def now(self, layer: str, side: str, places: np.ndarray) -> np.ndarray:
+        """Where places of the original are by now."""
+        return places - np.searchsorted(self.removed(layer, side), places)
+
+    def alive(self, layer: str, side: str, size: int) -> np.ndarray:
+        """The places of the original that are left."""
+        return np.setdiff1d(np.arange(size), self.removed(layer, side))
+
+
+def _apply(module: Any, layer: str, handler: Callable[[Any, list[int]], Any], places: list[int]) -> None:
+    nn = import_torch().nn
+    owner, _, own = layer.rpartition(".")
+    parent = module.get_submodule(owner)
+    if isinstance(getattr(parent, own, None) if own else parent, nn.Parameter):
+        setattr(parent, own, handler(getattr(parent, own), places))
+    else:
+        handler(module.get_submodule(layer), places)
+
+
+def trace(module: Any, rows: Rows) -> Graph:
+    """The graph of a module in evaluation mode.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        A copy that may be traced: its parameters need gradients.
+    rows : Rows
+        A few.
+
+    Raises
+    ------
+    ArchitectureError
+        If no graph can be made of it.
+    """
+    nn, pruning = import_torch().nn, _import_pruning()
+    names = {child: name for name, child in module.named_modules()}
+    order, calls = _calls(module, rows)
+    graph = pruning.DependencyGraph()
+    linear_like = _conv1d_pruner(module, pruning)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            graph.build_dependency(
+                module,
+                rows,
+                forward_fn=lambda one, batch: output_of(batch.call(one)),
+                customized_pruners=linear_like or None,
+                verbose=False,
+            )
+    except Exception as error:
+        raise ArchitectureError(
+            f"The graph of the {type(module).__name__} cannot be traced ({say_error(error)[:200]}), so nothing says which "
+            "of its layers read which; give one whose outputs depend on its inputs by PyTorch's own operations."
+        ) from None
+    shared = _shared(module)
+    left: list[tuple[str, str]] = []
+    found: list[Units] = []
+    seen: set[Any] = set()
+    roots = (nn.Linear, nn.modules.conv._ConvNd, *linear_like)
+    for child in sorted(graph.module2node, key=lambda one: order.get(names.get(one, ""), len(order))):
+        if not isinstance(child, roots) or child in seen or child not in names:
+            continue
+        pruner = graph.get_pruner_of_module(child)
+        everything = list(range(pruner.get_out_channels(child)))
+        group = graph.get_pruning_group(child, pruner.prune_out_channels, everything)
+        for item, _ in group:
+            if graph.is_out_channel_pruning_fn(item.handler):
+                seen.add(item.target.module)
+        units, reason = _units(graph, child, group, names, calls, shared, pruning)
+        if units is None:
+            left.append((names[child], reason))
+        else:
+            found.append(units)
+    return Graph(tuple(found), tuple(left), order)
+
+
+def check(module: Any, units: Units, rows: Rows) -> str | None:
+    """Why units cannot be taken out, found by doing it: None if the module then does what it does unread of them.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+    units : Units
+    rows : Rows
+        A few.
+    """
+    torch = import_torch()
+    left = range(0, units.number, 2)
+    removed = range(1, units.number, 2)
+    with torch.no_grad():
+        blind = copy.deepcopy(module)
+        for reader in units.readers:
+            _forget(blind.get_submodule(reader.layer), np.concatenate([reader.places[unit] for unit in removed]))
+        try:
+            narrowing = Narrowing(module)
+            narrowing.keep(units, left)
+            small = output_of(rows.call(narrowing.module))
+        except Exception as error:
+            return f"the module does not run with fewer of its units ({first_line(say_error(error))[:120]})"
+        wanted = output_of(rows.call(blind))
+    if small.shape != wanted.shape:
+        return "the module's outputs would have another shape"
+    scale = float(wanted.abs().max()) or 1.0
+    if not float((small - wanted).abs().max()) <= 1e-3 * scale:
+        return "something other than the layers behind reads its units, or looks at all of them together"
+    return None
+
+
+def _forget(layer: Any, places: np.ndarray) -> None:
+    """Zero what a layer reads at some places."""
+    weight = layer.weight
+    if is_conv1d(layer):
+        weight[places] = 0
+    elif getattr(layer, "groups", 1) > 1:
+        each = weight.shape[1]
+        outputs = len(weight) // layer.groups
+        for place in places:
+            group = place // each
+            weight[group * outputs : (group + 1) * outputs, place % each] = 0
+    else:
+        weight[:, places] = 0
+
+
+@contextmanager
+def hooked(hooks: Sequence[Any]) -> Iterator[None]:
+    """Hooks of modules, removed at the end."""
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _calls(module: Any, rows: Rows) -> tuple[dict[str, int], dict[str, int]]:
+    """When each layer is first called, and how often."""
+    order: dict[str, int] = {}
+    calls: dict[str, int] = {}
+
+    def note(name: str) -> Callable[..., None]:
+        def called(*_: Any) -> None:
+            order.setdefault(name, len(order))
+            calls[name] = calls.get(name, 0) + 1
+
+        return called
+
+    with (
+        hooked([child.register_forward_pre_hook(note(name)) for name, child in module.named_modules()]),
+        import_torch().no_grad(),
+    ):
+        rows.call(module)
+    return order, calls
+
+
+def _units(
+    graph: Any,
+    root: Any,
+    group: Any,
+    names: Mapping[Any, str],
+    calls: Mapping[str, int],
+    shared: Mapping[str, str],
+    pruning: Any,
+) -> tuple[Units | None, str]:
+    """The units of a group of layers, or why they are left whole."""
+    nn = import_torch().nn
+    owners = _owners(graph, root, group)
+    number = int(max(owners)) + 1 if len(owners) else 0
+    cuts: list[Cut] = []
+    readers: list[Cut] = []
+    for at, (item, places) in enumerate(group):
+        target, kind = item.target.module, item.target.type
+        if kind == pruning.ops.OPTYPE.OUTPUT:
+            return None, "its units are outputs of the module"
+        if isinstance(target, nn.Parameter):
+            name = graph._param_to_name[target]
+        elif target in names:
+            name = names[target]
+        else:
+            continue
+        if name in shared:
+            return None, f"the weights of {name} are shared with {shared[name]}"
+        if calls.get(name, 1) > 1:
+            return None, f"{name} is called {calls[name]} times in one pass"
+        if (why := _reason(target, name)) is not None:
+            return None, why
+        of_units: list[list[int]] = [[] for _ in range(number)]
+        for place, of_root in zip(places, group[at].root_idxs, strict=True):
+            of_units[owners[of_root]].append(place)
+        reads = not graph.is_out_channel_pruning_fn(item.handler)
+        of_layer = tuple(np.array(sorted(own), dtype=np.int64) for own in of_units)
+        cut = Cut(name, "in" if reads else "out", item.handler, of_layer)
+        if reads and isinstance(target, nn.modules.conv._ConvTransposeNd):
+            return None, f"the transposed convolution {name} reads its units"
+        (readers if reads else cuts).append(cut)
+    if not readers:
+        return None, "no layer reads its units: they are outputs"
+    if number < 2:
+        return None, "it has one unit"
+    kind = "channels" if isinstance(root, nn.modules.conv._ConvNd) else "neurons"
+    for reader in readers:
+        if len({len(places) for places in reader.places}) > 1:
+            return None, f"its units are not equally many inputs of {reader.layer} each"
+    return Units(names[root], kind, tuple(cuts), tuple(readers)), ""
+
+
+def _owners(graph: Any, root: Any, group: Any) -> list[int]:
+    """The unit that each output of the first layer belongs to: those stay or go together that a layer ties together.
+
+    Grouped convolutions take as many inputs in each group, and halves that are multiplied have the same places.
+    """
+    size = graph.get_pruner_of_module(root).get_out_channels(root)
+    groups = 1
+    for item, _ in group:
+        layer = item.target.module
+        number = getattr(layer, "groups", 1) if hasattr(layer, "out_channels") else 1
+        if number > 1 and number != getattr(layer, "out_channels", 0):
+            groups = max(groups, number)
+    of_group = size // groups
+    units = [place % of_group for place in range(size)]
+    kinds = graph.ops.OPTYPE
+    if any(item.target.type in (kinds.SPLIT, kinds.SLICE, kinds.UNBIND) for item, _ in group):
+        prune = graph.get_pruner_of_module(root).prune_out_channels
+        for place in range(size):
+            tied = graph.get_pruning_group(root, prune, [place])
+            together = {
+                units[other]
+                for item, places in tied
+                if item.target.module is root and graph.is_out_channel_pruning_fn(item.handler)
+                for other in places
+            }
+            units = [min(together) if unit in together else unit for unit in units]
+    numbers = {unit: at for at, unit in enumerate(sorted(set(units)))}
+    return [numbers[unit] for unit in units]
+
+
+def _reason(layer: Any, name: str) -> str | None:
+    """Why a layer of this kind cannot be narrowed."""
+    nn = import_torch().nn
+    if isinstance(layer, (nn.LSTM, nn.GRU, nn.RNN)):
+        return f"{name} is recurrent: its units read each other"
+    if isinstance(layer, nn.MultiheadAttention):
+        return f"the attention {name} takes as many inputs as it gives"
+    if isinstance(layer, (nn.LayerNorm, nn.GroupNorm)) or type(layer).__name__.endswith("RMSNorm"):
+        return f"the norm {name} looks at all its units together"
+    if isinstance(layer, (nn.Embedding, nn.EmbeddingBag)):
+        return f"the embedding {name} makes its units"
+    if getattr(layer, "parametrizations", None) is not None or hasattr(layer, "weight_g"):
+        return f"the weight of {name} is parametrized"
+    return None
+
+
+def _shared(module: Any) -> dict[str, str]:
+    """Layers that have a parameter which another one has too, and which."""
+    owners: dict[Any, list[str]] = {}
+    for name, child in module.named_modules():
+        for parameter in child._parameters.values():
+            if parameter is not None:
+                owners.setdefault(parameter, []).append(name)
+    return {
+        name: next(other for other in together if other != name)
+        for together in owners.values()
+        if len(set(together)) > 1
+        for name in together
+    }
+
+
+def is_conv1d(layer: Any) -> bool:
+    """Whether it is transformers' Conv1D, a linear layer whose weight is stored transposed."""
+    return type(layer).__name__ == "Conv1D" and hasattr(layer, "nf")
+
+
+def _conv1d_pruner(module: Any, pruning: Any) -> dict[Any, Any]:
+    kinds = {type(child) for child in module.modules() if is_conv1d(child)}
+
+    class Conv1DPruner(pruning.BasePruningFunc):  # type: ignore[misc]
+        def prune_out_channels(self, layer: Any, idxs: Sequence[int]) -> Any:
+            left = np.setdiff1d(np.arange(layer.nf), idxs).tolist()
+            layer.weight = self._prune_parameter_and_grad(layer.weight, left, 1)
+            layer.bias = self._prune_parameter_and_grad(layer.bias, left, 0)
+            layer.nf = len(left)
+            return layer
+
+        def prune_in_channels(self, layer: Any, idxs: Sequence[int]) -> Any:
+            left = np.setdiff1d(np.arange(layer.nx), idxs).tolist()
+            layer.weight = self._prune_parameter_and_grad(layer.weight, left, 0)
+            layer.nx = len(left)
+            return layer
+
+        def get_out_channels(self, layer: Any) -> int:
+            return int(layer.nf)
+
+        def get_in_channels(self, layer: Any) -> int:
+            return int(layer.nx)
+
+    return {kind: Conv1DPruner() for kind in kinds}
+
+
+def _import_pruning() -> Any:
+    try:
+        import torch_pruning
+    except ImportError:
+        raise SpecError(
+            "Torch-Pruning, which finds the layers that depend on each other, is not installed; install it by: pip "
+            "install 'nucleate[torch]'."
+        ) from None
+    return torch_pruning

@@ -1,0 +1,135 @@
+"""The copy of a person's module that is worked on, and back: the module itself is never changed."""
+
+import copy
+from typing import Any
+
+from nucleate._wording import listed, say_error
+from nucleate.errors import ArchitectureError
+from nucleate.pytorch import import_torch
+from nucleate.pytorch.exchange import refuse_script
+
+_HOOKS = (
+    "_forward_hooks",
+    "_forward_pre_hooks",
+    "_backward_hooks",
+    "_backward_pre_hooks",
+    "_forward_hooks_with_kwargs",
+    "_forward_pre_hooks_with_kwargs",
+    "_forward_hooks_always_called",
+)
+
+
+def unwrap(module: Any) -> Any:
+    """What torch.compile and DataParallel were given."""
+    nn = import_torch().nn
+    while True:
+        inner = getattr(module, "_orig_mod", None)
+        if inner is None and isinstance(module, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
+            inner = module.module
+        if not isinstance(inner, nn.Module):
+            return module
+        module = inner
+
+
+def working_copy(module: Any) -> tuple[Any, list[str]]:
+    """A copy in evaluation mode, on the CPU, in float32 or float64, without hooks; and what to say of that.
+
+    Raises
+    ------
+    ArchitectureError
+        For a module that cannot be copied, or whose weights cannot be read.
+    """
+    torch = import_torch()
+    name = type(module).__name__
+    refuse_script(module)
+    _check(module)
+    notes = []
+    if any(child.training for child in module.modules()):
+        without = ", without dropout" if _has_dropout(module) else ""
+        notes.append(f"The module was given in training mode; it was judged in evaluation mode{without}.")
+    try:
+        work = copy.deepcopy(module)
+    except Exception as error:
+        raise ArchitectureError(
+            f"The {name} cannot be copied ({say_error(error)[:160]}); keep in it no tensors that were computed with "
+            "gradients, and nothing that cannot be copied."
+        ) from None
+    dtypes = {value.dtype for value in (*work.parameters(), *work.buffers()) if value.is_floating_point()}
+    devices = {value.device.type for value in (*work.parameters(), *work.buffers())}
+    wide = torch.float64 if dtypes == {torch.float64} else torch.float32
+    if dtypes - {wide}:
+        lower = ", ".join(sorted(str(dtype).removeprefix("torch.") for dtype in dtypes - {wide}))
+        notes.append(f"Its {lower} was computed with and judged in float32; the smaller module is in {lower} again.")
+    if devices != {"cpu"}:
+        notes.append(f"It was reduced on the CPU and put back on {', '.join(sorted(devices - {'cpu'}))}.")
+    work = work.cpu().to(wide)
+    dropped = [one for child in work.modules() if (one := _drop_hooks(child))]
+    if dropped:
+        notes.append(f"Hooks of {listed(dropped)} are not in the smaller module.")
+    for parameter in work.parameters():
+        parameter.requires_grad_(parameter.is_floating_point())
+        parameter.grad = None
+    return work.eval(), notes
+
+
+def finish(small: Any, original: Any) -> Any:
+    """The reduced copy as the original is: its modes, devices, kinds of numbers, and what is trained of it."""
+    modes = {name: child.training for name, child in original.named_modules()}
+    for name, child in small.named_modules():
+        child.training = modes.get(name, original.training)
+    like = dict(original.named_parameters(remove_duplicate=False)) | dict(
+        original.named_buffers(remove_duplicate=False)
+    )
+    for name, value in small.named_parameters(remove_duplicate=False):
+        value.data = value.data.to(like[name].device, like[name].dtype)
+        value.requires_grad_(like[name].requires_grad)
+    for child_name, child in small.named_modules():
+        for own, value in child._buffers.items():
+            full = f"{child_name}.{own}".lstrip(".")
+            if value is not None and full in like:
+                child._buffers[own] = value.to(like[full].device, like[full].dtype)
+    return small
+
+
+def _check(module: Any) -> None:
+    nn = import_torch().nn
+    name = type(module).__name__
+    floating = 0
+    for own, value in module.named_parameters():
+        if isinstance(value, nn.parameter.UninitializedParameter):
+            raise ArchitectureError(f"The weights {own} of the {name} have no shape yet; run it once on a batch first.")
+        if value.device.type == "meta":
+            raise ArchitectureError(f"The weights {own} of the {name} are on the meta device; load its numbers first.")
+        if value.is_quantized or not value.is_floating_point():
+            raise ArchitectureError(
+                f"The weights {own} of the {name} are quantized; reduce it first, and quantize then."
+            )
+        floating += value.numel()
+    for own, child in module.named_modules():
+        if "quantized" in type(child).__module__ and type(child).__name__ != "NonDynamicallyQuantizableLinear":
+            raise ArchitectureError(
+                f"The layer {own} of the {name} is quantized ({type(child).__name__}); reduce the module first, and quantize then."
+            )
+        if "forward" in vars(child):
+            raise ArchitectureError(
+                f"The forward of {own or name} was replaced on the module itself, so a copy would still call the original; "
+                "give the module as its class makes it (of accelerate, call remove_hook_from_module on it)."
+            )
+    if not floating:
+        raise ArchitectureError(f"The {name} has no parameters, so there is nothing to reduce.")
+
+
+def _has_dropout(module: Any) -> bool:
+    return any(isinstance(child, import_torch().nn.modules.dropout._DropoutNd) for child in module.modules())
+
+
+def _drop_hooks(module: Any) -> str | None:
+    """Take off a copy what a person hung on the original; the hooks of PyTorch's own weight norms stay."""
+    dropped = False
+    for kind in _HOOKS:
+        hooks = getattr(module, kind, None)
+        for key in list(hooks or ()):
+            if not type(hooks[key]).__module__.startswith("torch.nn.utils"):
+                del hooks[key]
+                dropped = True
+    return type(module).__name__ if dropped else None

@@ -1,0 +1,199 @@
+"""The verb for a PyTorch module."""
+
+import math
+from collections.abc import Callable
+from numbers import Integral, Real
+from typing import Any
+
+from nucleate._wording import shown
+from nucleate.errors import ArchitectureError, SpecError
+from nucleate.pytorch import import_torch
+from nucleate.reduction.modules.graph import Graph, check, trace
+from nucleate.reduction.modules.judging import judge_of
+from nucleate.reduction.modules.narrowing import Original
+from nucleate.reduction.modules.preparing import finish, unwrap, working_copy
+from nucleate.reduction.modules.reduction import ModuleReduction
+from nucleate.reduction.modules.rows import check_fit, divide, outputs_of
+from nucleate.reduction.modules.search import Search, Widths, count_flops, count_parameters
+from nucleate.reduction.reduction import BeforeAfter
+from nucleate.reduction.tolerance import check_tolerance
+
+MOST_CALIBRATION = 4096
+
+
+def reduce_module(
+    module: Any,
+    data: Any,
+    tolerance: float = 0.01,
+    *,
+    metric: Any = None,
+    larger_is_better: bool | None = None,
+    keep: float | None = None,
+    parameters: int | None = None,
+    flops: int | None = None,
+    validation: Any = None,
+    test: Any = None,
+    fine_tune: Callable[[Any], Any] | None = None,
+    seed: int = 0,
+) -> ModuleReduction:
+    """The smaller PyTorch module that does the work of ``module``: fewer neurons, channels and heads in its layers.
+
+    Units are chosen by what they add to what the next layers are given in the original, and these are refitted; labels
+    are needed for the metric alone. The module itself is never changed.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+    data : DataLoader, arrays or tensors
+        Batches of (inputs, targets), of a module's arguments by name, or of inputs alone; or (x, y).
+    tolerance : float
+        Where no size is asked for, the smallest module is found whose metric gets worse by at most this share of itself
+        on validation, and whose outputs move by no more than what would explain that.
+    metric : str, callable, torch loss, or nucleate.Metric or Loss, optional
+        By default accuracy for class numbers, rmse for amounts, the module's own loss where it takes labels, and the
+        deviation of the outputs where there are no targets. A function takes outputs and targets.
+    larger_is_better : bool, optional
+        Of a function.
+    keep : float, optional
+        The share of the units of every layer that is to be kept.
+    parameters, flops : int, optional
+        What the module may have at most, or cost for a row.
+    validation, test : like data, optional
+        Drawn at random from ``data`` where they are not given, a fifth each.
+    fine_tune : callable, optional
+        Takes the smaller module and trains it in place, or returns it trained.
+    seed : int
+        Of the division.
+
+    Returns
+    -------
+    ModuleReduction
+
+    Raises
+    ------
+    SpecError
+        For a setting out of range.
+    ArchitectureError
+        For a module that cannot be read, traced or compared.
+    DataError
+        For data that are not finite, do not fit, or are too few.
+    """
+    torch = import_torch()
+    asked = _check(tolerance, keep, parameters, flops, fine_tune, seed)
+    module = unwrap(module)
+    with torch.random.fork_rng(devices=[]), torch.enable_grad():
+        torch.manual_seed(seed)
+        work, notes = working_copy(module)
+        parts = divide(data, validation, test, seed).of(next(work.parameters()).dtype)
+        before = check_fit(work, parts)
+        judge = judge_of(metric, larger_is_better, work, parts.validation, before)
+        graph = _narrowable(work, parts.calibration.take(slice(0, 8)))
+        row = parts.validation.take(slice(0, 1))
+        size = (lambda one: count_flops(one, row)) if flops is not None else count_parameters
+        calibration = parts.calibration.take(slice(0, MOST_CALIBRATION))
+        search = Search(Original(work, graph.units, calibration, graph.order), size)
+        if keep is not None:
+            widths = search.share(keep)
+        elif (budget := flops if parameters is None else parameters) is not None:
+            widths = _within(
+                search, budget, "FLOPs a row" if parameters is None else "parameters", judge, parts, before
+            )
+        else:
+            widths = search.smallest_within(judge.fits(work, parts.validation, before, tolerance))
+        small = search.make(widths)
+        if fine_tune is not None:
+            small = _tuned(small, fine_tune)
+        held = parts.certification
+        outputs = [outputs_of(one, held) for one in (work, small)]
+        after = outputs_of(small, parts.validation)
+        counted = [(count_parameters(one), _bytes(one), count_flops(one, row)) for one in (work, small)]
+        result = ModuleReduction(
+            module=small,
+            original=module,
+            layers=tuple(
+                (units.layer, units.kind, units.number, width) for units, width in zip(graph.units, widths, strict=True)
+            ),
+            left_whole=graph.left_whole,
+            metric=judge.metric,
+            parameters=BeforeAfter(*(one[0] for one in counted)),
+            bytes=BeforeAfter(*(one[1] for one in counted)),
+            flops=BeforeAfter(*(one[2] for one in counted)),
+            validation=BeforeAfter(
+                judge.value(work, parts.validation, before), judge.value(small, parts.validation, after)
+            ),
+            test=BeforeAfter(*(judge.value(one, held, out) for one, out in zip((work, small), outputs, strict=True))),
+            certificate=judge.certify(held, *outputs, parts.dealt),
+            asked=asked,
+            notes=(*notes, *parts.notes),
+            rows=(len(parts.calibration), len(parts.validation), len(held)),
+        )
+        finish(small, module)
+    return result
+
+
+def _narrowable(module: Any, rows: Any) -> Graph:
+    """The graph, without the units that turn out not to be narrowable."""
+    graph = trace(module, rows)
+    reasons = {units: check(module, units, rows) for units in graph.units}
+    found = tuple(units for units in graph.units if reasons[units] is None)
+    left = [(units.layer, reason) for units, reason in reasons.items() if reason is not None]
+    if not found:
+        said = "; ".join(f"{layer}: {reason}" for layer, reason in (*left, *graph.left_whole)[:4])
+        raise ArchitectureError(
+            f"No layer of the {type(module).__name__} can be narrowed ({said or 'it has no linear layer or convolution'})."
+        )
+    return Graph(found, (*left, *graph.left_whole), graph.order)
+
+
+def _within(search: Search, budget: int, of: str, judge: Any, parts: Any, before: Any) -> Widths:
+    """The best on validation of the widest that are within a budget."""
+    if search.size(search.whole) <= budget:
+        return search.whole
+    found = search.largest_below(budget)
+    if not found:
+        least = search.size(tuple(1 for _ in search.whole))
+        raise SpecError(f"The budget is {budget} {of}; with one unit a layer there are {least}, so give more.")
+
+    def cost(widths: Widths) -> float:
+        return float(judge.targets.deviation(before, outputs_of(search.make(widths), parts.validation)))
+
+    return min(found, key=cost)
+
+
+def _tuned(module: Any, train: Callable[[Any], Any]) -> Any:
+    torch = import_torch()
+    returned = train(module)
+    tuned = module if returned is None else returned
+    if not isinstance(tuned, torch.nn.Module):
+        raise SpecError(
+            f"`fine_tune` returned {shown(returned)}; it must train the module it is given in place, or return it trained."
+        )
+    return tuned.eval()
+
+
+def _bytes(module: Any) -> int:
+    return sum(value.numel() * value.element_size() for value in (*module.parameters(), *module.buffers()))
+
+
+def _check(tolerance: Any, keep: Any, parameters: Any, flops: Any, fine_tune: Any, seed: Any) -> str:
+    """Raise for settings out of range; else what is asked for, in words."""
+    check_tolerance(tolerance)
+    sizes = {"keep": keep, "parameters": parameters, "flops": flops}
+    given = {name: value for name, value in sizes.items() if value is not None}
+    if len(given) > 1:
+        raise SpecError(
+            f"{' and '.join(f'`{name}`' for name in given)} each say how small the module is to be; give one."
+        )
+    for name, value in given.items():
+        if name == "keep":
+            if not (isinstance(value, Real) and not isinstance(value, bool) and 0 < float(value) <= 1):
+                raise SpecError(f"`keep` is {shown(value)}; it must be between 0 and 1, such as 0.25 for a quarter.")
+        elif not (isinstance(value, (Integral, float)) and math.isfinite(value) and value > 0):
+            raise SpecError(f"`{name}` is {shown(value)}; it must be a number above 0.")
+    if fine_tune is not None and not callable(fine_tune):
+        raise SpecError(
+            f"`fine_tune` is {shown(fine_tune)}; for a PyTorch module it must be a function that trains it."
+        )
+    if not isinstance(seed, Integral) or seed < 0:
+        raise SpecError(f"The seed is {shown(seed)}; it must be a whole number, 0 or more.")
+    return next((f"{name}={value:g}" for name, value in given.items()), f"tolerance={tolerance:g}")

@@ -1,0 +1,304 @@
+"""The rows that a PyTorch module is reduced on: a loader's or arrays, divided, and what a module makes of them."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from nucleate._wording import count, say_error, shown
+from nucleate.errors import ArchitectureError, DataError
+from nucleate.pytorch import import_torch
+from nucleate.reduction.certificate import FEWEST_ROWS
+
+MOST_ROWS = 20_000
+"""Of a loader with more rows, so many are read."""
+BATCH = 256
+SHARES = (0.6, 0.2, 0.2)
+"""Of calibration, validation and certification, where none of them is given."""
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """What a module is called with, and the targets.
+
+    Parameters
+    ----------
+    inputs : tensor, tuple of tensors, or dict of tensors
+        As the module takes them: one argument, several, or by name.
+    targets : tensor or None
+    """
+
+    inputs: Any
+    targets: Any
+
+    def __len__(self) -> int:
+        return len(_first(self.inputs))
+
+    def take(self, rows: Any) -> "Rows":
+        """Some of the rows."""
+        return Rows(_each(lambda value: value[rows], self.inputs), None if self.targets is None else self.targets[rows])
+
+    def of(self, dtype: Any) -> "Rows":
+        """With what is of floating point in this kind of numbers."""
+
+        def converted(value: Any) -> Any:
+            return value.to(dtype) if value is not None and value.is_floating_point() else value
+
+        return Rows(_each(converted, self.inputs), converted(self.targets))
+
+    def batches(self, size: int = BATCH) -> Iterator["Rows"]:
+        """All rows, ``size`` at once."""
+        for start in range(0, len(self), size):
+            yield self.take(slice(start, start + size))
+
+    def call(self, module: Any, **further: Any) -> Any:
+        """What a module returns for these rows."""
+        if isinstance(self.inputs, dict):
+            return module(**self.inputs, **further)
+        if isinstance(self.inputs, tuple):
+            return module(*self.inputs, **further)
+        return module(self.inputs, **further)
+
+
+@dataclass(frozen=True, eq=False)
+class Parts:
+    """The rows by what they are for.
+
+    Parameters
+    ----------
+    calibration, validation, certification : Rows
+    dealt : {"random", "own"}
+        Whether the certification rows were drawn at random here.
+    notes : tuple of str
+    """
+
+    calibration: Rows
+    validation: Rows
+    certification: Rows
+    dealt: str
+    notes: tuple[str, ...] = ()
+
+    def of(self, dtype: Any) -> "Parts":
+        """With inputs and targets of floating point in a module's own kind of numbers."""
+        parts = (part.of(dtype) for part in (self.calibration, self.validation, self.certification))
+        return Parts(*parts, self.dealt, self.notes)
+
+
+def divide(data: Any, validation: Any, test: Any, seed: int) -> Parts:
+    """Calibration, validation and certification; those that are not given are drawn at random from ``data``.
+
+    Raises
+    ------
+    DataError
+        For data that are none, are not finite, or have too few rows.
+    """
+    notes: list[str] = []
+    rows = _read(data, "data", notes)
+    given = [
+        None if part is None else _read(part, name, notes)
+        for part, name in ((validation, "validation"), (test, "test"))
+    ]
+    shares = [SHARES[0], *(share if part is None else 0 for share, part in zip(SHARES[1:], given, strict=True))]
+    counts = [int(len(rows) * share / sum(shares)) for share in shares]
+    order = np.random.default_rng(seed).permutation(len(rows))
+    edges = np.cumsum([len(rows) - sum(counts[1:]), *counts[1:]])
+    drawn = [rows.take(_index(np.sort(part))) for part in np.split(order, edges[:-1])]
+    calibration, valid, certification = drawn[0], given[0] or drawn[1], given[1] or drawn[2]
+    for part, name in ((calibration, "calibrate on"), (valid, "validate on")):
+        if len(part) < 2:
+            raise DataError(f"The data leave {count(len(part), 'row')} to {name}; give more rows.")
+    if len(certification) < FEWEST_ROWS:
+        raise DataError(
+            f"There are {count(len(certification), 'row')} to certify the reduced module on, and {FEWEST_ROWS} are needed; "
+            f"give {'`test` more rows' if test is not None else f'data of {5 * FEWEST_ROWS} rows or more'}."
+        )
+    return Parts(calibration, valid, certification, "random" if test is None else "own", tuple(notes))
+
+
+def output_of(returned: Any) -> Any:
+    """The tensor in what a module returns: its logits, or the first one of floating point."""
+    torch = import_torch()
+    if isinstance(returned, torch.Tensor):
+        return returned
+    if isinstance(returned, Mapping):
+        named = dict(returned)
+        values = [named["logits"]] if "logits" in named else [value for key, value in named.items() if key != "loss"]
+    else:
+        values = list(returned) if isinstance(returned, (tuple, list)) else []
+    for value in values:
+        if isinstance(value, torch.Tensor) and value.is_floating_point():
+            return value
+    raise ArchitectureError(
+        f"The module returns a {type(returned).__name__} in which there is no tensor of real numbers, so nothing says "
+        "whether a smaller one does the same; wrap it in a module that returns one."
+    )
+
+
+def outputs_of(module: Any, rows: Rows) -> Any:
+    """The outputs for all rows, as one tensor."""
+    torch = import_torch()
+    with torch.no_grad():
+        return torch.cat([output_of(batch.call(module)) for batch in rows.batches()])
+
+
+def check_fit(module: Any, parts: Parts) -> Any:
+    """The outputs on the validation rows, twice the same and finite.
+
+    Raises
+    ------
+    ArchitectureError
+        If the data do not fit the module, or it gives something else each time.
+    DataError
+        If its outputs are not finite.
+    """
+    torch = import_torch()
+    try:
+        first, second = (outputs_of(module, parts.validation) for _ in range(2))
+    except ArchitectureError:
+        raise
+    except Exception as error:
+        raise ArchitectureError(
+            f"The data do not fit the {type(module).__name__} ({say_error(error)[:200]}); give batches as it is called "
+            "with: (inputs, targets), a dict of its arguments, or inputs alone."
+        ) from None
+    if len(first) != len(parts.validation):
+        raise ArchitectureError(
+            f"The {type(module).__name__} returns {count(len(first), 'row')} for {len(parts.validation)}; the first "
+            "dimension of inputs and outputs must be the rows."
+        )
+    if not torch.isfinite(first).all():
+        raise DataError(
+            f"The outputs of the {type(module).__name__} are not finite on these data; give a module that has not diverged."
+        )
+    if not torch.equal(first, second):
+        raise ArchitectureError(
+            f"The {type(module).__name__} gives other outputs each time, even in evaluation mode, so nothing can be "
+            "compared; remove what is random in it (such as functional dropout without training=self.training)."
+        )
+    return first
+
+
+def _read(data: Any, name: str, notes: list[str]) -> Rows:
+    torch = import_torch()
+    if isinstance(data, Rows):
+        return data
+    if isinstance(data, torch.utils.data.Dataset):
+        data = torch.utils.data.DataLoader(data, batch_size=BATCH)
+    if isinstance(data, Mapping) or _is_array(data):
+        batches: Iterable[Any] = [data]
+    elif isinstance(data, (tuple, list)) and data and all(_is_array(one) for one in data):
+        batches = [tuple(data)]
+    elif isinstance(data, Iterable) and not isinstance(data, (str, bytes)):
+        batches = data
+    else:
+        raise DataError(
+            f"`{name}` is {shown(data)}; give a DataLoader, or arrays or tensors such as (x, y), or a dict of the "
+            "module's arguments."
+        )
+    read: list[Rows] = []
+    total = 0
+    for batch in batches:
+        read.append(_batch(batch, name))
+        total += len(read[-1])
+        if total >= MOST_ROWS and not _all_in_one(batches):
+            notes.append(f"Of `{name}`, the first {total} rows are used.")
+            break
+    if not total:
+        raise DataError(f"`{name}` has no rows; give some.")
+    try:
+        rows = _together(read)
+    except (RuntimeError, TypeError, KeyError):
+        raise DataError(
+            f"The batches of `{name}` have rows of several shapes; pad them to one, or drop what is not a tensor."
+        ) from None
+    for value in _values(rows.inputs):
+        if value.is_floating_point() and not torch.isfinite(value).all():
+            bad = count(
+                int((~torch.isfinite(value.flatten(1) if value.ndim > 1 else value[:, None])).any(1).sum()), "row"
+            )
+            raise DataError(f"The inputs of `{name}` are not finite in {bad}; drop or fill them.")
+    if rows.targets is not None and rows.targets.is_floating_point() and not torch.isfinite(rows.targets).all():
+        raise DataError(f"The targets of `{name}` are not all finite; drop these rows or fill them.")
+    return rows
+
+
+def _all_in_one(batches: Iterable[Any]) -> bool:
+    return isinstance(batches, list) and len(batches) == 1
+
+
+def _batch(batch: Any, name: str) -> Rows:
+    """A batch as it is customary: (inputs, targets), several inputs and targets, named inputs, or inputs alone."""
+    if isinstance(batch, Mapping):
+        named = {str(key): _tensor(value, name) for key, value in batch.items()}
+        targets = named.pop("labels", None)
+        rows = Rows(named, targets)
+    elif isinstance(batch, (tuple, list)) and batch:
+        *inputs, targets = (
+            {str(key): _tensor(value, name) for key, value in one.items()}
+            if isinstance(one, Mapping)
+            else _tensor(one, name)
+            for one in (batch if len(batch) > 1 else (batch[0], None))
+        )
+        rows = Rows(inputs[0] if len(inputs) == 1 else tuple(inputs), targets)
+    else:
+        rows = Rows(_tensor(batch, name), None)
+    values = [*_values(rows.inputs), *([] if rows.targets is None else [rows.targets])]
+    if not _values(rows.inputs):
+        raise DataError(f"A batch of `{name}` has no inputs; give (inputs, targets), or inputs alone.")
+    lengths = {value.shape[0] if value.ndim else 0 for value in values}
+    if len(lengths) > 1:
+        raise DataError(
+            f"The inputs and targets of `{name}` have {' and '.join(map(str, sorted(lengths)))} rows; they must have as "
+            "many each."
+        )
+    return rows
+
+
+def _tensor(value: Any, name: str) -> Any:
+    torch = import_torch()
+    if value is None:
+        return None
+    if not isinstance(value, torch.Tensor):
+        array = np.asarray(value)
+        if array.dtype.kind not in "fiub":
+            raise DataError(f"`{name}` holds {shown(value)}, which is no array of numbers; give tensors or arrays.")
+        value = torch.as_tensor(array)
+    return value.detach().cpu()
+
+
+def _is_array(value: Any) -> bool:
+    return isinstance(value, np.ndarray) or isinstance(value, import_torch().Tensor)
+
+
+def _values(inputs: Any) -> list[Any]:
+    if isinstance(inputs, dict):
+        return list(inputs.values())
+    return list(inputs) if isinstance(inputs, tuple) else [inputs]
+
+
+def _first(inputs: Any) -> Any:
+    return _values(inputs)[0]
+
+
+def _each(function: Callable[[Any], Any], inputs: Any) -> Any:
+    if isinstance(inputs, dict):
+        return {name: function(value) for name, value in inputs.items()}
+    return tuple(map(function, inputs)) if isinstance(inputs, tuple) else function(inputs)
+
+
+def _together(read: list[Rows]) -> Rows:
+    torch = import_torch()
+    first = read[0]
+    targets = None if first.targets is None else torch.cat([rows.targets for rows in read])
+    if isinstance(first.inputs, dict):
+        inputs: Any = {name: torch.cat([rows.inputs[name] for rows in read]) for name in first.inputs}
+    elif isinstance(first.inputs, tuple):
+        inputs = tuple(torch.cat(list(values)) for values in zip(*(rows.inputs for rows in read), strict=True))
+    else:
+        inputs = torch.cat([rows.inputs for rows in read])
+    return Rows(inputs, targets)
+
+
+def _index(rows: np.ndarray) -> Any:
+    return import_torch().as_tensor(rows)
