@@ -134,7 +134,7 @@ def _parts(rows: Rows, training: int, validation: int) -> tuple[Rows, Rows, Rows
 TASKS = {
     "CNN": Task(cnn, digits, epochs=20),
     "ResNet": Task(resnet, digits, epochs=10),
-    "GPT": Task(gpt, anchors, epochs=8),
+    "GPT": Task(gpt, anchors, epochs=6),
 }
 
 
@@ -144,7 +144,9 @@ def train(module: nn.Module, rows: Rows, epochs: float, rate: float = 2e-3, seed
     optimizer = torch.optim.Adam(module.parameters(), rate)
     module.train()
     batches = [
-        batch for _ in range(int(np.ceil(epochs))) for batch in torch.randperm(len(rows.y), generator=order).split(BATCH)
+        batch
+        for _ in range(int(np.ceil(epochs)))
+        for batch in torch.randperm(len(rows.y), generator=order).split(BATCH)
     ]
     for batch in batches[: round(epochs * len(rows.y) / BATCH)]:
         optimizer.zero_grad()

@@ -1,15 +1,17 @@
 """How long a module and the smaller one take, side by side."""
 
+import itertools
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from nucleate.pytorch import import_torch
-from nucleate.reduction.modules.graph_file import File
+from nucleate.reduction.modules.onnx_file import OnnxFile
 from nucleate.reduction.modules.rows import Rows
 from nucleate.reduction.reduction import BeforeAfter
 
@@ -76,16 +78,17 @@ def measure(original: Any, small: Any, rows: Rows) -> tuple[Timing, ...]:
     ArchitectureError
         If one of them cannot be written as ONNX.
     """
-    files = [File.of(module, rows) for module in (original, small)]
+    files = [OnnxFile.of(module, rows) for module in (original, small)]
     timings = []
     with _one_thread():
-        for size in BATCHES:
+        for by, size in itertools.product(("torch", "onnxruntime"), BATCHES):
             batch = rows.take(import_torch().as_tensor(np.resize(np.arange(len(rows)), size)))
-            calls = [lambda module=module: batch.call(module) for module in (original, small)]
-            timings.append(Timing("torch", size, BeforeAfter(*_in_turn(calls))))
-        for size in BATCHES:
-            batch = rows.take(import_torch().as_tensor(np.resize(np.arange(len(rows)), size)))
-            timings.append(Timing("onnxruntime", size, BeforeAfter(*_in_turn([file.call_of(batch) for file in files]))))
+            calls: list[Callable[[], Any]] = (
+                [partial(batch.call, module) for module in (original, small)]
+                if by == "torch"
+                else [file.call_of(batch) for file in files]
+            )
+            timings.append(Timing(by, size, BeforeAfter(*_in_turn(calls))))
     return tuple(timings)
 
 
