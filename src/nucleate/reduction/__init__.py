@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from nucleate.reduction.interpolation import INTERPOLATE
     from nucleate.reduction.layers import Affine, Bound, Method, Narrow, NarrowLayer, WideLayer, keep_neurons
     from nucleate.reduction.merging import Groups, groups
-    from nucleate.reduction.modules import ModuleReduction, reduce_module
+    from nucleate.reduction.modules import ModuleExport, ModuleReduction, Quantized, Timing, reduce_module
     from nucleate.reduction.of_study import FOLDER, kept_reduction, reduce_study
     from nucleate.reduction.reducing import METHODS, get_method, reduce
     from nucleate.reduction.reduction import BeforeAfter, Reduction, guarantee
@@ -24,7 +24,7 @@ _HOMES = {
     "interpolation": ("INTERPOLATE",),
     "layers": ("Affine", "Bound", "Method", "Narrow", "NarrowLayer", "WideLayer", "keep_neurons"),
     "merging": ("Groups", "groups"),
-    "modules": ("ModuleReduction", "reduce_module"),
+    "modules": ("ModuleExport", "ModuleReduction", "Quantized", "Timing", "reduce_module"),
     "of_study": ("FOLDER", "kept_reduction", "reduce_study"),
     "reducing": ("METHODS", "get_method", "reduce"),
     "reduction": ("BeforeAfter", "Reduction", "guarantee"),
@@ -48,11 +48,14 @@ __all__ = [
     "Certificate",
     "Groups",
     "Method",
+    "ModuleExport",
     "ModuleReduction",
     "Narrow",
     "NarrowLayer",
     "OfClass",
+    "Quantized",
     "Reduction",
+    "Timing",
     "WideLayer",
     "check_tolerance",
     "get_method",

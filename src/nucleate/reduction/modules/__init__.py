@@ -5,11 +5,18 @@ from typing import TYPE_CHECKING
 from nucleate._lazy import loader
 
 if TYPE_CHECKING:
+    from nucleate.reduction.modules.costs import Timing
+    from nucleate.reduction.modules.exports import ModuleExport, Quantized
     from nucleate.reduction.modules.reducing import reduce_module
     from nucleate.reduction.modules.reduction import ModuleReduction
 
-_HOMES = {"reducing": ("reduce_module",), "reduction": ("ModuleReduction",)}
+_HOMES = {
+    "costs": ("Timing",),
+    "exports": ("ModuleExport", "Quantized"),
+    "reducing": ("reduce_module",),
+    "reduction": ("ModuleReduction",),
+}
 
-__all__ = ["ModuleReduction", "reduce_module"]
+__all__ = ["ModuleExport", "ModuleReduction", "Quantized", "Timing", "reduce_module"]
 
 __getattr__ = loader(__name__, _HOMES)

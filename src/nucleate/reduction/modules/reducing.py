@@ -8,6 +8,7 @@ from typing import Any
 from nucleate._wording import shown
 from nucleate.errors import ArchitectureError, SpecError
 from nucleate.pytorch import import_torch
+from nucleate.reduction.modules.beside import narrow_module, trained_by
 from nucleate.reduction.modules.graph import Graph, check, trace
 from nucleate.reduction.modules.judging import judge_of
 from nucleate.reduction.modules.narrowing import Original
@@ -34,6 +35,7 @@ def reduce_module(
     validation: Any = None,
     test: Any = None,
     fine_tune: Callable[[Any], Any] | None = None,
+    train: Callable[[Any], Any] | None = None,
     seed: int = 0,
 ) -> ModuleReduction:
     """The smaller PyTorch module that does the work of ``module``: fewer neurons, channels and heads in its layers.
@@ -62,8 +64,11 @@ def reduce_module(
         Drawn at random from ``data`` where they are not given, a fifth each.
     fine_tune : callable, optional
         Takes the smaller module and trains it in place, or returns it trained.
+    train : callable, optional
+        Trains a module from its start, in the same way; then three modules of the reduced widths, with parameters drawn
+        anew, are trained by it and held against the reduced one on the same rows.
     seed : int
-        Of the division.
+        Of the division and of these starts.
 
     Returns
     -------
@@ -79,7 +84,7 @@ def reduce_module(
         For data that are not finite, do not fit, or are too few.
     """
     torch = import_torch()
-    asked = _check(tolerance, keep, parameters, flops, fine_tune, seed)
+    asked = _check(tolerance, keep, parameters, flops, {"fine_tune": fine_tune, "train": train}, seed)
     module = unwrap(module)
     with torch.random.fork_rng(devices=[]), torch.enable_grad():
         torch.manual_seed(seed)
@@ -102,10 +107,11 @@ def reduce_module(
             widths = search.smallest_within(judge.fits(work, parts.validation, before, tolerance))
         small = search.make(widths)
         if fine_tune is not None:
-            small = _tuned(small, fine_tune)
+            small = trained_by(fine_tune, "fine_tune", small)
         held = parts.certification
         outputs = [outputs_of(one, held) for one in (work, small)]
         after = outputs_of(small, parts.validation)
+        narrow, note = (None, None) if train is None else narrow_module(small, train, judge, parts, seed)
         counted = [(count_parameters(one), _bytes(one), count_flops(one, row)) for one in (work, small)]
         result = ModuleReduction(
             module=small,
@@ -124,8 +130,11 @@ def reduce_module(
             test=BeforeAfter(*(judge.value(one, held, out) for one, out in zip((work, small), outputs, strict=True))),
             certificate=judge.certify(held, *outputs, parts.dealt),
             asked=asked,
-            notes=(*notes, *parts.notes),
+            notes=(*notes, *parts.notes, *([] if note is None else [note])),
             rows=(len(parts.calibration), len(parts.validation), len(held)),
+            parts=parts,
+            judge=judge,
+            narrow=narrow,
         )
         finish(small, module)
     return result
@@ -160,22 +169,11 @@ def _within(search: Search, budget: int, of: str, judge: Any, parts: Any, before
     return min(found, key=cost)
 
 
-def _tuned(module: Any, train: Callable[[Any], Any]) -> Any:
-    torch = import_torch()
-    returned = train(module)
-    tuned = module if returned is None else returned
-    if not isinstance(tuned, torch.nn.Module):
-        raise SpecError(
-            f"`fine_tune` returned {shown(returned)}; it must train the module it is given in place, or return it trained."
-        )
-    return tuned.eval()
-
-
 def _bytes(module: Any) -> int:
     return sum(value.numel() * value.element_size() for value in (*module.parameters(), *module.buffers()))
 
 
-def _check(tolerance: Any, keep: Any, parameters: Any, flops: Any, fine_tune: Any, seed: Any) -> str:
+def _check(tolerance: Any, keep: Any, parameters: Any, flops: Any, functions: dict[str, Any], seed: Any) -> str:
     """Raise for settings out of range; else what is asked for, in words."""
     check_tolerance(tolerance)
     sizes = {"keep": keep, "parameters": parameters, "flops": flops}
@@ -190,10 +188,11 @@ def _check(tolerance: Any, keep: Any, parameters: Any, flops: Any, fine_tune: An
                 raise SpecError(f"`keep` is {shown(value)}; it must be between 0 and 1, such as 0.25 for a quarter.")
         elif not (isinstance(value, (Integral, float)) and math.isfinite(value) and value > 0):
             raise SpecError(f"`{name}` is {shown(value)}; it must be a number above 0.")
-    if fine_tune is not None and not callable(fine_tune):
-        raise SpecError(
-            f"`fine_tune` is {shown(fine_tune)}; for a PyTorch module it must be a function that trains it."
-        )
+    for name, function in functions.items():
+        if function is not None and not callable(function):
+            raise SpecError(
+                f"`{name}` is {shown(function)}; for a PyTorch module it must be a function that trains it."
+            )
     if not isinstance(seed, Integral) or seed < 0:
         raise SpecError(f"The seed is {shown(seed)}; it must be a whole number, 0 or more.")
     return next((f"{name}={value:g}" for name, value in given.items()), f"tolerance={tolerance:g}")

@@ -1,6 +1,6 @@
 """The rows that a PyTorch module is reduced on: a loader's or arrays, divided, and what a module makes of them."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -207,7 +207,7 @@ def _read(data: Any, name: str, notes: list[str]) -> Rows:
     if not total:
         raise DataError(f"`{name}` has no rows; give some.")
     try:
-        rows = _together(read)
+        rows = together(read)
     except (RuntimeError, TypeError, KeyError):
         raise DataError(
             f"The batches of `{name}` have rows of several shapes; pad them to one, or drop what is not a tensor."
@@ -287,7 +287,8 @@ def _each(function: Callable[[Any], Any], inputs: Any) -> Any:
     return tuple(map(function, inputs)) if isinstance(inputs, tuple) else function(inputs)
 
 
-def _together(read: list[Rows]) -> Rows:
+def together(read: Sequence[Rows]) -> Rows:
+    """The rows one after the other."""
     torch = import_torch()
     first = read[0]
     targets = None if first.targets is None else torch.cat([rows.targets for rows in read])
