@@ -205,3 +205,21 @@ def test_times_in_parquet_are_hours_and_nested_columns_are_refused(tmp_path):
     pl.DataFrame({"a": [[1], [2, 3]] * 10, "y": range(20)}).write_parquet(tmp_path / "data.parquet")
     with pytest.raises(DataError, match=r"'a' holds values of type List\(Int64\); turn it into numbers or text"):
         load_problem(tmp_path / "data.parquet")
+
+
+@pytest.mark.parametrize("ending", ["csv.gz", "xlsx", "parquet"])
+def test_a_small_file_that_unpacks_to_more_than_fits_the_memory_is_refused(tmp_path, monkeypatch, ending):
+    table, path = pl.DataFrame({"a": [0] * 20_000, "b": [1] * 20_000}), tmp_path / f"data.{ending}"
+    match ending:
+        case "csv.gz":
+            path.write_bytes(gzip.compress(table.write_csv().encode()))
+        case "xlsx":
+            path.write_bytes(workbook({"S": [table.columns, *table.rows()]}))
+        case "parquet":
+            table.write_parquet(path)
+    assert read_table(path).table.height == 20_000
+    monkeypatch.setattr("nucleate.problems.files.MOST_UNPACKED", 50_000)
+    with pytest.raises(
+        DataError, match=r"data\..* unpacks to more than .* GiB, a quarter of the memory.* take fewer rows"
+    ):
+        read_table(path)

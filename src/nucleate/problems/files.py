@@ -2,17 +2,21 @@
 
 import glob
 import gzip
+import io
 import re
 import sys
 import zlib
 from pathlib import Path
 
 from nucleate._wording import first_line
+from nucleate.devices import MEMORY
 from nucleate.errors import DataError
 
 TEXT = (".csv", ".tsv", ".txt")
 ENDINGS = f"{', '.join(TEXT)} (also with .gz), .xlsx, .parquet or .npz"
 STANDARD_INPUT = Path("-")
+MOST_UNPACKED = MEMORY / 4
+"""Bytes that a packed file may unpack to; a table that is read takes several times its text."""
 
 _BINARY = {
     b"PK\x03\x04": "a zip archive or an .xlsx file",
@@ -139,10 +143,35 @@ def _bytes_of(path: Path) -> bytes:
         raise DataError(f"The file {path} cannot be read ({error.strerror}); check the path and its rights.") from error
     except ValueError:
         raise DataError(f"The path {str(path)!r} has a character that no path has; check it.") from None
+    if path.suffix.lower() != ".gz" or not content:
+        return content
     try:
-        return gzip.decompress(content) if path.suffix.lower() == ".gz" and content else content
+        with gzip.open(io.BytesIO(content)) as packed:
+            unpacked = packed.read(int(min(MOST_UNPACKED, sys.maxsize - 1)) + 1)
     except (OSError, EOFError, zlib.error) as error:
         raise unreadable(path, "gzip", error) from error
+    refuse_larger(path, len(unpacked))
+    return unpacked
+
+
+def refuse_larger(path: Path, size: float) -> None:
+    """Refuse content that would not fit the memory once it is unpacked and read.
+
+    Parameters
+    ----------
+    path : Path
+    size : float
+        Of what is unpacked, in bytes.
+
+    Raises
+    ------
+    DataError
+    """
+    if size > MOST_UNPACKED:
+        raise DataError(
+            f"The file {path} unpacks to more than {MOST_UNPACKED / 2**30:.3g} GiB, a quarter of the memory, so it is "
+            "not read; take fewer rows."
+        )
 
 
 def refuse_binary(path: Path, content: bytes) -> None:

@@ -11,7 +11,7 @@ import polars as pl
 
 from nucleate.devices import MEMORY
 from nucleate.errors import DataError
-from nucleate.problems.files import unreadable
+from nucleate.problems.files import refuse_larger, unreadable
 from nucleate.problems.text import Cells
 
 _PROTECTED = "EncryptedPackage".encode("utf-16-le")
@@ -33,6 +33,9 @@ def cells_of_sheet(path: Path, content: bytes, sheet: str | None) -> Cells:
         if _PROTECTED in content:
             raise DataError(f"The file {path} is protected by a password; save it without one.")
         raise DataError(f"The file {path} is an old .xls file, whatever its name; save it as .xlsx.")
+    if zipfile.is_zipfile(io.BytesIO(content)):
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            refuse_larger(path, sum(entry.file_size for entry in archive.infolist()))
     try:
         book = fastexcel.read_excel(content)
         if sheet is not None and sheet not in book.sheet_names:
@@ -73,6 +76,9 @@ def table_of_parquet(path: Path, content: bytes) -> tuple[pl.DataFrame, list[str
         If it is unreadable.
     """
     try:
+        lazy = pl.scan_parquet(io.BytesIO(content))
+        columns = len(lazy.collect_schema())
+        refuse_larger(path, 8 * columns * int(lazy.select(pl.len()).collect().item()))
         table = pl.read_parquet(io.BytesIO(content))
     except (pl.exceptions.PolarsError, OSError) as error:
         raise unreadable(path, "Parquet", error) from error
