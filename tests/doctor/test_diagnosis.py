@@ -60,8 +60,8 @@ def test_noise_has_nothing_to_be_learnt():
 
 def test_of_a_study_the_recommended_run_is_diagnosed_or_one_that_is_named(tmp_path):
     study = sweep(
-        PROBLEM, gains=[1, 0.001], hidden=[8, 8], lrs=[0.1], bias="all", steps=300, evaluations=20, out=tmp_path / "study",
-        progress=False,
+        PROBLEM, gains=[1, 0.001], hidden=[8, 8], lrs=[0.1], bias="all", steps=300, evaluations=20,
+        out=tmp_path / "study", progress=False,
     )  # fmt: skip
     assert diagnose(study, trials=False).run == 0
     assert diagnose(tmp_path / "study", run=1, trials=False).first.verdict == "initial_plateau"

@@ -149,7 +149,8 @@ def test_without_trials_nothing_is_said_that_rests_on_one():
 
 
 def test_where_nothing_else_is_found_the_baselines_have_the_word():
-    settled = replace(HEALTHY, validation_loss=np.maximum(LEARNS, 0.4), beside_linear="alike")
+    settled = np.maximum(LEARNS, 0.4)
+    settled = replace(HEALTHY, train_loss=settled, validation_loss=settled, beside_linear="alike")
     assert judge(settled)[0].verdict == "linear_is_enough"
     nothing = replace(HEALTHY, validation_loss=FLAT, linear_validation=0.5, beside_constant="alike")
     assert judge(replace(nothing, beside_linear="alike"))[0].verdict == "nothing_to_learn"

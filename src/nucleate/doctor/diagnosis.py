@@ -215,7 +215,7 @@ def _with_trials(evidence: Evidence, suspected: Sequence[tuple[Verdict, Found]],
     if cured or (evidence.beside_constant == "better" and blameless):
         return found
     (recipe,) = trials.first_that_helps([("recipe", "standard")])
-    blamed = next((verdict.name for verdict, _ in suspected if verdict.name not in ("leak", *_EFFECTS, *ENDS)), None)
+    blamed = next((one.name for one, _ in suspected if one.name not in ("leak", *_EFFECTS, *ENDS)), None)
     if not recipe.helped or blamed is None:
         return found
     known = next((one for one in found if one.verdict == blamed), None)

@@ -109,11 +109,11 @@ class Evidence:
         Root mean squares of the inputs on the training rows.
     column_is_binary : array of shape (d,)
     target_size : float
-        The standard deviation of the targets as the network is given them; 1 for classes.
+        The standard deviation of the targets as the network is given them; 1 for classes and rates.
     target_offset : float
-        The size of their mean in standard deviations; 0 for classes.
+        The size of their mean in standard deviations; 0 for classes and rates.
     target_top : float
-        The share of their sum of squares about the mean that 1 % of the rows have; 0 for classes.
+        The share of their sum of squares about the mean that 1 % of the rows have; 0 where the loss is not quadratic.
     activation : str or None
         The name of a `Network`'s.
     leaks : tuple of str
@@ -264,9 +264,9 @@ def gather(run: Run, problem: Problem) -> Evidence:
         columns=problem.preprocessing.encoded_inputs,
         column_sizes=np.sqrt(np.mean(train.x**2, axis=0)),
         column_is_binary=np.all((train.x == 0) | (train.x == 1), axis=0),
-        target_size=1.0 if classes else float(train.y.std(axis=0).max()),
-        target_offset=0.0 if classes else _offset(train),
-        target_top=0.0 if classes else _top(train),
+        target_size=float(train.y.std(axis=0).max()) if loss.link.standardized and not classes else 1.0,
+        target_offset=_offset(train) if loss.link.standardized and not classes else 0.0,
+        target_top=_top(train) if loss.is_quadratic else 0.0,
         activation=run.initial.activation.name if isinstance(run.initial, Network) else None,
         leaks=inputs_that_tell(problem.preprocessing.encoded_inputs, train.x, train.y, classes=classes),
         lost=readings["lost"],
