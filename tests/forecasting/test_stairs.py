@@ -98,7 +98,6 @@ CASES = [
     ("gelu", (16,), 0.003, {}),
     ("tanh", (32, 32), 0.005, {"stairs": 2, "rate": 0.1}),
     ("tanh", (16,), 0.003, {"batch_size": 32, "seeds": [0, 1], "stairs": 2}),
-    ("tanh", (16,), 0.003, {"optimizer": "momentum", "rate": 0.005, "stairs": 2}),
 ]
 
 
