@@ -66,8 +66,8 @@ def forecast(
     first = forecasts[0][1]
     directions = name_directions(problem, first.target_directions)
     made = [
-        describe_stairs(problem, expected, outcome)
-        for (_, expected), outcome in zip(forecasts, outcomes or [None] * len(forecasts), strict=True)
+        describe_stairs(problem, expected, outcomes[run] if outcomes else None)
+        for run, (_, expected) in enumerate(forecasts)
     ]
     if not json:
         runs = [expected for _, expected in forecasts]

@@ -142,7 +142,7 @@ def follow(
     *,
     apart: float = APART,
 ) -> Course:
-    """Take every run on until the modes that begin first, so many as there are to be stairs, are done, or to its horizon.
+    """Take every run on until the modes that begin first, as many as stairs are asked for, are done, or to its horizon.
 
     Parameters
     ----------
