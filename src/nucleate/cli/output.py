@@ -248,14 +248,10 @@ def print_forecast(
             f"In {len(away)} of {len(table)} runs ({cells}) weight decay exceeds growth, so that the plateau never "
             "ends; a smaller decay ends it, or with two or more hidden layers a larger start."
         )
-    named = _components(directions[0])
-    several = f"one of {len(directions)} target directions, the strongest"
-    which = "the target direction or its opposite," if len(directions) == 1 else several
-    if _all_turn_to_target(forecasts):
-        say(f"Neurons of the first layer turn to {which} {named}.")
+    if directions:
+        _print_directions(forecasts, directions)
     else:
-        say(f"The target direction is {named}, but not every start turns to it.")
-    _print_gap(forecasts)
+        print_matrices(forecasts)
     outside = len(table) - table[tables.IN_REGIME].sum()
     if outside:
         say(f"{outside} of {len(table)} runs are outside the theory's regime: their steps are orders of magnitude.")
@@ -309,6 +305,45 @@ def _components(direction: Mapping[str, float]) -> str:
     named = ", ".join(f"{weight:+.2f} {name}" for name, weight in strongest[:_MOST_COMPONENTS])
     more = len(strongest) - _MOST_COMPONENTS
     return f"{named} and {more} more" if more > 0 else named
+
+
+def _print_directions(forecasts: Sequence["Forecast"], directions: Sequence[Mapping[str, float]]) -> None:
+    """Where the neurons of a network's first layer turn to."""
+    named = _components(directions[0])
+    several = f"one of {len(directions)} target directions, the strongest"
+    which = "the target direction or its opposite," if len(directions) == 1 else several
+    if _all_turn_to_target(forecasts):
+        say(f"Neurons of the first layer turn to {which} {named}.")
+    else:
+        say(f"The target direction is {named}, but not every start turns to it.")
+    _print_gap(forecasts)
+
+
+def print_matrices(forecasts: Sequence["Forecast"]) -> None:
+    """In which order the matrices of a model that is no network condense, and when keys and queries grow."""
+    known = [{one.name: one.condenses for one in forecast.matrices} for forecast in forecasts if forecast.matrices]
+    medians: dict[str, int] = {}
+    for name in known[0] if known else ():
+        steps = sorted(step for run in known if (step := run[name]) is not None)
+        if 2 * len(steps) > len(known):
+            medians[name] = steps[(len(steps) - 1) // 2]
+    if medians:
+        first = sorted(medians.items(), key=lambda one: one[1])
+        order = ", ".join(f"{name} by step {step}" for name, step in first)
+        say(f"Matrices that condense onto one direction up to the 10 % drop, first ones first (median): {order}.")
+    elif known:
+        say("No matrix has condensed onto one direction by the time of the 10 % drop.")
+    for place, one in enumerate(forecasts[0].keys):
+        runs = [forecast.keys[place] for forecast in forecasts]
+        doubled = [run for run in runs if run.doubled is not None]
+        outside = sum(not run.in_regime for run in doubled)
+        said = f"As far as they were followed, keys and queries of block {one.block} double in {len(doubled)} of "
+        said += f"{len(runs)} runs"
+        if doubled:
+            said += f", at step {', '.join(str(run.doubled) for run in doubled[:_MOST_COMPONENTS])}"
+            said += " and more" if len(doubled) > _MOST_COMPONENTS else ""
+        trusted = f"; {outside} of these are outside the regime, and orders of magnitude" if outside else ""
+        say(f"{said}{trusted}.")
 
 
 def _all_turn_to_target(forecasts: Sequence["Forecast"]) -> bool:

@@ -1,6 +1,7 @@
 """`nucleate forecast`, `nucleate sweep` and `nucleate train`: before, many and one."""
 
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -23,6 +24,7 @@ from nucleate.cli.output import (
 from nucleate.errors import SpecError
 
 if TYPE_CHECKING:
+    from nucleate.forecasting import KeyForecast, MatrixForecast
     from nucleate.studies import Study, StudySpec
     from nucleate.sweeping import Executor, Outlook
 
@@ -83,6 +85,8 @@ def forecast(
             "loss_curve": {"steps": expected.steps.tolist(), "loss": expected.loss.tolist()},
             "weight_decay": expected.weight_decay,
             "decays_away": expected.decays_away,
+            "matrices": [_plain(one) for one in expected.matrices],
+            "keys": [_plain(one) for one in expected.keys],
             "stairs": stairs_made,
         }
         for (_, expected), stairs_made in zip(forecasts, made, strict=True)
@@ -99,6 +103,11 @@ def forecast(
             "recommendation": recommendation and recommendation._asdict(),
         }
     )
+
+
+def _plain(expected: "MatrixForecast | KeyForecast") -> dict[str, Any]:
+    """What is expected of a matrix, or of keys, as JSON has it."""
+    return {name: value.tolist() if hasattr(value, "tolist") else value for name, value in asdict(expected).items()}
 
 
 @takes(SWEEP_FLAGS)

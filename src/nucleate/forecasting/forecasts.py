@@ -168,7 +168,7 @@ def forecast_many(
     Parameters
     ----------
     networks : sequence of Network, ConvNetwork, Transformer or any other model
-        Of one architecture; each run's start. Of a `ConvNetwork` and a `Transformer` what they are near zero is known in
+        Of one architecture; each run's start. What a `ConvNetwork` and a `Transformer` are near zero is known in
         closed form; of any other model it is read off as `nucleate.theory.near_zero` does, which costs several times
         its own training up to the end of the plateau.
     problem : Problem

@@ -71,7 +71,7 @@ def forecast_study(
         raise SpecError("Forecasts are of training without dropout; leave out the dropout.")
     plan = Plan(spec)
     budget = horizon if budget is None else budget
-    forecasts = forecast_runs(plan, plan.runs, problem, horizon=horizon, budget=budget, stairs=stairs)
+    forecasts = forecast_runs(plan, plan.runs, problem, horizon=horizon, budget=budget, stairs=stairs, keys=True)
     return list(zip(plan.runs, forecasts, strict=True))
 
 
