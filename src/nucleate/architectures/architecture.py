@@ -109,8 +109,8 @@ class Architecture:
         shape = options.get("shape")
         if shape is None:
             raise ArchitectureError(
-                f"The model {self.name} does not know the shape of a row of {inputs} numbers; say it with --shape, as by "
-                f"--shape {kind.shape} (in Python shape=({', '.join(kind.shape.split(','))}))."
+                f"The model {self.name} does not know the shape of a row of {inputs} numbers; say it by --shape, as "
+                f"--shape {kind.shape} (in Python shape=[{', '.join(kind.shape.split(','))}])."
             )
         model: Model = kind.model.create(**{**kind.usual, **options, "outputs": outputs, "scale": scale, "seed": seed})
         if model.inputs != inputs:

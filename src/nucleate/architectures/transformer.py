@@ -112,11 +112,11 @@ class Transformer(Model):
     --------
     >>> from nucleate import InitScale
     >>> small = InitScale("fan_in_gamma", 0.8)
-    >>> model = Transformer.create((9,), 100, tokens=100, scale=small, width=16, heads=2, layers=2)
+    >>> model = Transformer.create((9,), 20, tokens=20, scale=small, width=8, heads=2)
     >>> model
-    Transformer(9 of 100 tokens, 2 layers, 2 heads, width 16, hidden 64, causal, residual, last, 100 outputs, tanh, float32)
+    Transformer(9 of 20 tokens, 1 layer, 2 heads, width 8, hidden 32, causal, residual, last, 20 outputs, tanh, float32)
     >>> model(np.zeros((5, 9))).shape
-    (5, 100)
+    (5, 20)
     """
 
     embedding: Matrix | None
@@ -172,7 +172,7 @@ class Transformer(Model):
             Of a row; with ``readout="every"`` a multiple of the length.
         scale : InitScale, or mapping of str to InitScale
             The kinds of matrices are those there are of ``embedding``, ``position``, ``query``, ``key``, ``value``,
-            ``output``, ``mlp_in``, ``mlp_out`` and ``unembedding``, in this order and the same in all blocks. The fan-in
+            ``output``, ``mlp_in``, ``mlp_out`` and ``unembedding``, in this order, the same in all blocks. The fan-in
             is the length of what a matrix multiplies: for the embedding and the positions, whose inputs are one-hot,
             how many there are. The last matrix counts as the output layer for ``gamma``.
         tokens : int, optional
@@ -363,8 +363,8 @@ class Transformer(Model):
             if len(wrong):
                 row, column = wrong[0]
                 raise ArchitectureError(
-                    f"The input has {x[row, column]:g} in row {row + 1}, column {column + 1}, and tokens have the whole "
-                    f"numbers 0 to {self.tokens - 1}; give the tokens' numbers, not standardized (in Python "
+                    f"The input has {x[row, column]:g} in row {row + 1}, column {column + 1}, and tokens have the "
+                    f"whole numbers 0 to {self.tokens - 1}; give the tokens' numbers, not standardized (in Python "
                     "standardize=False)."
                 )
 
@@ -419,7 +419,7 @@ class Transformer(Model):
         return self._forward(x)[0]
 
     def _forward(self, x: Float[Array, "d n"]) -> tuple[Any, list[dict[str, Any]]]:
-        """The outputs, and what the units of each block give, of shape (m, positions, n); a hidden layer's, what enters.
+        """The outputs, and what the units of each block give, (m, positions, n); a hidden layer's, what enters them.
 
         Where only the last position is read, the last block computes no other.
         """

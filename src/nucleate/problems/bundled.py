@@ -203,5 +203,11 @@ def load_made(data: str, split_seed: int, loss: Loss) -> Problem:
         preprocessing=preprocessing,
         test_rows=parts[2],
     )
+    notes = made.notes
+    if made.shape.tokens is not None:
+        notes += (
+            f"Rows hold the numbers of {made.shape.tokens} tokens, which fully connected networks and linear models "
+            'read as amounts; --model transformer (in Python model="transformer") reads them as tokens.',
+        )
     columns = tabulate_columns(table, what_became(table, preprocessing))
-    return replace(problem, columns=columns, notes=made.notes, row_shape=made.shape)
+    return replace(problem, columns=columns, notes=notes, row_shape=made.shape)

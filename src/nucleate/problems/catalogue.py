@@ -51,10 +51,11 @@ def load_problem(
     Parameters
     ----------
     data : str, path or polars DataFrame
-        One of `problem_names`, with options behind a colon where it has some (``anchor-pairs:length=6,rows=500``), a text
-        by its characters (``text:book.txt``), a path to a text file (.csv, .tsv or .txt, also packed as .gz), a spreadsheet (.xlsx), a
-        .parquet or .npz file, or a table. An npz file holds x, of shape (rows, columns), and y. A folder, or a pattern
-        such as ``days/*.csv``, stands for its files, which have the same columns; ``-`` for text on standard input.
+        One of `problem_names`, with options behind a colon where it has some (``anchor-pairs:length=6,rows=500``), a
+        text by its characters (``text:book.txt``), a path to a file of text (.csv, .tsv or .txt, also packed as .gz), a
+        spreadsheet (.xlsx), a .parquet or .npz file, or a table. An npz file holds x, of shape (rows, columns), and y.
+        A folder, or a pattern such as ``days/*.csv``, stands for its files, which have the same columns; ``-`` for text
+        on standard input.
     target, without, task, loss, split_seed, weights, drop_missing, impute
         As in `Problem.from_table`; a named set and an npz file know their target themselves. A synthetic set is drawn
         anew for every split seed, with validation and test parts of 500 points whatever the fractions.

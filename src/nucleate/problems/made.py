@@ -75,7 +75,9 @@ def read_name(data: str, makers: Mapping[str, Maker]) -> tuple[Maker, dict[str, 
     }
     for entry in told.split(",") if told else ():
         option, equals, value = entry.partition("=")
-        if option not in defaults or not equals:
+        if option in defaults and not equals:
+            raise DataError(f"{data} gives no value of {option}; write {option}={defaults[option]}, or another number.")
+        if option not in defaults:
             close = did_you_mean(option, defaults) or f"; there are {', '.join(defaults)}."
             raise DataError(f"{data} asks for {shown(entry)}, and {name} has no such option{close}")
         kind = type(defaults[option])

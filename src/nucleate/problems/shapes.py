@@ -83,7 +83,7 @@ def in_context(
 ) -> Made:
     """A linear function told by examples, each row another: the value at the last point, from those before.
 
-    A row is ``examples`` points (x, w . x + noise) and the query (x, 0), each a position of ``inputs`` + 1 numbers, with x
+    A row is ``examples`` points (x, w . x + noise) and the query (x, 0), each a position of ``inputs`` + 1 numbers, x
     and w normal, and w of expected length 1 (after Garg et al. 2022, arXiv 2208.01066). The target is w . x there.
     """
     check_option("inputs", inputs, 1, 1000)

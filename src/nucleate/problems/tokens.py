@@ -139,8 +139,8 @@ def text(rng: np.random.Generator, file: str, *, length: int = 16, rows: int = 4
     """The next character of a text of one's own, from the ``length`` before it.
 
     Tokens are the characters of the file, in the order of their code points. The first three fifths of the text are for
-    training, the next fifth for validation, the last for the test, and no window crosses; from each part at most ``rows``
-    windows are taken, of validation and test a quarter of that, evenly spaced.
+    training, the next fifth for validation, the last for the test, and no window crosses; from each part at most
+    ``rows`` windows are taken, of validation and test a quarter of that, evenly spaced.
     """
     check_option("length", length, 1, 10_000)
     check_option("rows", rows, 16, 10_000_000)
