@@ -13,7 +13,7 @@ SMALL = InitScale("epsilon", 0.05)
 ROWS = np.random.default_rng(0).standard_normal((7, 12))
 TOKENS = np.random.default_rng(0).integers(0, 5, (7, 4)).astype(float)
 TRANSFORMERS = {
-    "attention alone": {"embedding": False, "positions": False, "project": False, "mlp": 0, "unembedding": "none"}
+    "attention alone": {"embedding": False, "positions": False, "mlp": 0, "unembedding": "none"}
     | {"residual": False, "causal": False},
     "two heads and a hidden layer": {"width": 4, "heads": 2, "mlp": 3, "residual": False},
     "residual stream of two layers": {"width": 3, "mlp": 3, "layers": 2, "readout": "mean"},

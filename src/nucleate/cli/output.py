@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from nucleate.baselines import Baseline, Comparison
     from nucleate.conversion import ScaleConversion
     from nucleate.experiments import Experiment, Verdict
-    from nucleate.forecasting import Forecast
+    from nucleate.forecasting import Forecast, Outcome
     from nucleate.problems import Problem
     from nucleate.studies import Study, StudySpec
     from nucleate.sweeping import Outlook, Recommendation
@@ -238,7 +238,10 @@ def print_forecast(
     decay = f", weight decay {spec.weight_decays[0]:g}" if spec.decays and len(spec.weight_decays) == 1 else ""
     title = f"{spec.data}: forecast for {spec.optimizer.name}{decay}, training loss down by 1, 10 and 30 % at step"
     aside = [tables.RUN, tables.GAP, *([] if forecasts[0].gap else [tables.AXIS_COSINE])]
-    _print_frame(title, table.drop(aside))
+    if not directions:
+        # Of other models than networks nothing is said of a first layer.
+        aside += [tables.CONDENSED_SHARE, tables.AXIS_COSINE, tables.MEASURED_CONDENSED_SHARE, tables.SAME_SIDES]
+    _print_frame(title, table.drop(aside, strict=False))
     if any(table[tables.drop(share)].null_count() for share in tables.DROPS):
         say(f"—: not within {horizon} steps, not in the first descent, or not before the leading part diverges.")
     away = [row for row, one in zip(table.iter_rows(named=True), forecasts, strict=True) if one.decays_away]
@@ -344,6 +347,21 @@ def print_matrices(forecasts: Sequence["Forecast"]) -> None:
             said += " and more" if len(doubled) > _MOST_COMPONENTS else ""
         trusted = f"; {outside} of these are outside the regime, and orders of magnitude" if outside else ""
         say(f"{said}{trusted}.")
+
+
+def print_measured_matrices(outcomes: Sequence["Outcome"]) -> None:
+    """How near training has come to the directions that were forecast of a model's matrices."""
+    cosines: dict[str, list[float]] = {}
+    for outcome in outcomes:
+        for name, cosine in outcome.matrices.items():
+            cosines.setdefault(name, []).append(cosine)
+    if cosines:
+        told = ", ".join(f"{name} {sorted(found)[(len(found) - 1) // 2]:.3f}" for name, found in cosines.items())
+        say(f"In training, |cos| of each matrix's leading direction to the one forecast (median): {told}.")
+    doubled = [one.doubled for outcome in outcomes for one in outcome.keys if one.doubled is not None]
+    if doubled:
+        said = ", ".join(map(str, doubled[:_MOST_COMPONENTS]))
+        say(f"Keys and queries had doubled at step {said}{' and more' if len(doubled) > _MOST_COMPONENTS else ''}.")
 
 
 def _all_turn_to_target(forecasts: Sequence["Forecast"]) -> bool:

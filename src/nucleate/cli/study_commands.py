@@ -13,6 +13,7 @@ from nucleate.cli.output import (
     judgement_as_json,
     print_forecast,
     print_json,
+    print_measured_matrices,
     print_outlooks,
     print_stairs,
     print_study,
@@ -74,6 +75,7 @@ def forecast(
     if not json:
         runs = [expected for _, expected in forecasts]
         print_forecast(spec, table, runs, directions, recommendation, budget, horizon)
+        print_measured_matrices(outcomes)
         if stairs:
             print_stairs(spec, table, made, stairs, horizon)
         return
@@ -87,9 +89,13 @@ def forecast(
             "decays_away": expected.decays_away,
             "matrices": [_plain(one) for one in expected.matrices],
             "keys": [_plain(one) for one in expected.keys],
+            "measured_matrices": outcome and outcome.matrices,
+            "measured_keys": outcome and [asdict(one) for one in outcome.keys],
             "stairs": stairs_made,
         }
-        for (_, expected), stairs_made in zip(forecasts, made, strict=True)
+        for (_, expected), stairs_made, outcome in zip(
+            forecasts, made, outcomes or [None] * len(forecasts), strict=True
+        )
     ]
     print_json(
         {

@@ -16,7 +16,7 @@ from jaxtyping import Array, Float, Int
 
 from nucleate.architectures import EvenTransformer, Transformer, closed_form
 from nucleate.devices import for_each
-from nucleate.errors import SpecError
+from nucleate.errors import ArchitectureError, SpecError
 from nucleate.forecasting.departure import WeightedRows, departures
 from nucleate.forecasting.expected import Forecast, KeyForecast, MatrixForecast, StepForecast
 from nucleate.forecasting.judgement import (
@@ -51,7 +51,10 @@ def near_zero_of(models: Sequence[Any], x: Float[np.ndarray, "n d"]) -> list[Any
     closed = [closed_form(model) for model in models]
     if closed[0] is not None:
         return closed
-    found = [near_zero(model, x) for model in models]
+    try:
+        found = [near_zero(model, x) for model in models]
+    except ArchitectureError as error:
+        raise SpecError(f"No forecast can be made: {error}") from None
     shared = {(one.degree, one.lowest) for one in found}
     if len(shared) > 1:
         degrees = " and ".join(sorted(str(degree) for degree, _ in shared))
