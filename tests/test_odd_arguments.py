@@ -132,7 +132,7 @@ def test_verbs_given_something_else(tmp_path):
         "is no study": lambda: nucleate.reduce_study(3),
         "holds no study": lambda: nucleate.reduce_study(tmp_path),
         "is no experiment": lambda: nucleate.reproduce(3, out=tmp_path),
-        "fully connected networks": lambda: nucleate.forecast("network", PROBLEM),
+        "The model str has no floating-point arrays": lambda: nucleate.forecast("network", PROBLEM),
         "The horizon is 'x'": lambda: nucleate.forecast(NETWORK, PROBLEM, horizon="x"),
         "The data are array": lambda: nucleate.sweep(X, gains=[1], out=tmp_path / "s"),
         "The file is 3": lambda: nucleate.export(NETWORK, PROBLEM, 3),

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from nucleate.conversion import ScaleConversion
     from nucleate.doctor import Diagnosis
     from nucleate.experiments import Experiment, Verdict
-    from nucleate.forecasting import Forecast
+    from nucleate.forecasting import Forecast, Outcome
     from nucleate.problems import Problem
     from nucleate.studies import Study, StudySpec
     from nucleate.sweeping import Outlook, Recommendation
@@ -249,7 +249,10 @@ def print_forecast(
     decay = f", weight decay {spec.weight_decays[0]:g}" if spec.decays and len(spec.weight_decays) == 1 else ""
     title = f"{spec.data}: forecast for {spec.optimizer.name}{decay}, training loss down by 1, 10 and 30 % at step"
     aside = [tables.RUN, tables.GAP, *([] if forecasts[0].gap else [tables.AXIS_COSINE])]
-    _print_frame(title, table.drop(aside))
+    if not directions:
+        # Of other models than networks nothing is said of a first layer.
+        aside += [tables.CONDENSED_SHARE, tables.AXIS_COSINE, tables.MEASURED_CONDENSED_SHARE, tables.SAME_SIDES]
+    _print_frame(title, table.drop(aside, strict=False))
     if any(table[tables.drop(share)].null_count() for share in tables.DROPS):
         say(f"—: not within {horizon} steps, not in the first descent, or not before the leading part diverges.")
     away = [row for row, one in zip(table.iter_rows(named=True), forecasts, strict=True) if one.decays_away]
@@ -259,14 +262,10 @@ def print_forecast(
             f"In {len(away)} of {len(table)} runs ({cells}) weight decay exceeds growth, so that the plateau never "
             "ends; a smaller decay ends it, or with two or more hidden layers a larger start."
         )
-    named = _components(directions[0])
-    several = f"one of {len(directions)} target directions, the strongest"
-    which = "the target direction or its opposite," if len(directions) == 1 else several
-    if _all_turn_to_target(forecasts):
-        say(f"Neurons of the first layer turn to {which} {named}.")
+    if directions:
+        _print_directions(forecasts, directions)
     else:
-        say(f"The target direction is {named}, but not every start turns to it.")
-    _print_gap(forecasts)
+        print_matrices(forecasts)
     outside = len(table) - table[tables.IN_REGIME].sum()
     if outside:
         say(f"{outside} of {len(table)} runs are outside the theory's regime: their steps are orders of magnitude.")
@@ -320,6 +319,60 @@ def _components(direction: Mapping[str, float]) -> str:
     named = ", ".join(f"{weight:+.2f} {name}" for name, weight in strongest[:_MOST_COMPONENTS])
     more = len(strongest) - _MOST_COMPONENTS
     return f"{named} and {more} more" if more > 0 else named
+
+
+def _print_directions(forecasts: Sequence["Forecast"], directions: Sequence[Mapping[str, float]]) -> None:
+    """Where the neurons of a network's first layer turn to."""
+    named = _components(directions[0])
+    several = f"one of {len(directions)} target directions, the strongest"
+    which = "the target direction or its opposite," if len(directions) == 1 else several
+    if _all_turn_to_target(forecasts):
+        say(f"Neurons of the first layer turn to {which} {named}.")
+    else:
+        say(f"The target direction is {named}, but not every start turns to it.")
+    _print_gap(forecasts)
+
+
+def print_matrices(forecasts: Sequence["Forecast"]) -> None:
+    """In which order the matrices of a model that is no network condense, and when keys and queries grow."""
+    known = [{one.name: one.condenses for one in forecast.matrices} for forecast in forecasts if forecast.matrices]
+    medians: dict[str, int] = {}
+    for name in known[0] if known else ():
+        steps = sorted(step for run in known if (step := run[name]) is not None)
+        if 2 * len(steps) > len(known):
+            medians[name] = steps[(len(steps) - 1) // 2]
+    if medians:
+        first = sorted(medians.items(), key=lambda one: one[1])
+        order = ", ".join(f"{name} by step {step}" for name, step in first)
+        say(f"Matrices that condense onto one direction up to the 10 % drop, first ones first (median): {order}.")
+    elif known:
+        say("No matrix has condensed onto one direction by the time of the 10 % drop.")
+    for place, one in enumerate(forecasts[0].keys):
+        runs = [forecast.keys[place] for forecast in forecasts]
+        doubled = [run for run in runs if run.doubled is not None]
+        outside = sum(not run.in_regime for run in doubled)
+        said = f"As far as they were followed, keys and queries of block {one.block} double in {len(doubled)} of "
+        said += f"{len(runs)} runs"
+        if doubled:
+            said += f", at step {', '.join(str(run.doubled) for run in doubled[:_MOST_COMPONENTS])}"
+            said += " and more" if len(doubled) > _MOST_COMPONENTS else ""
+        trusted = f"; {outside} of these are outside the regime, and orders of magnitude" if outside else ""
+        say(f"{said}{trusted}.")
+
+
+def print_measured_matrices(outcomes: Sequence["Outcome"]) -> None:
+    """How near training has come to the directions that were forecast of a model's matrices."""
+    cosines: dict[str, list[float]] = {}
+    for outcome in outcomes:
+        for name, cosine in outcome.matrices.items():
+            cosines.setdefault(name, []).append(cosine)
+    if cosines:
+        told = ", ".join(f"{name} {sorted(found)[(len(found) - 1) // 2]:.3f}" for name, found in cosines.items())
+        say(f"In training, |cos| of each matrix's leading direction to the one forecast (median): {told}.")
+    doubled = [one.doubled for outcome in outcomes for one in outcome.keys if one.doubled is not None]
+    if doubled:
+        said = ", ".join(map(str, doubled[:_MOST_COMPONENTS]))
+        say(f"Keys and queries had doubled at step {said}{' and more' if len(doubled) > _MOST_COMPONENTS else ''}.")
 
 
 def _all_turn_to_target(forecasts: Sequence["Forecast"]) -> bool:

@@ -1,6 +1,7 @@
 """`nucleate forecast`, `nucleate sweep` and `nucleate train`: before, many and one."""
 
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,6 +13,7 @@ from nucleate.cli.output import (
     judgement_as_json,
     print_forecast,
     print_json,
+    print_measured_matrices,
     print_outlooks,
     print_stairs,
     print_study,
@@ -23,6 +25,7 @@ from nucleate.cli.output import (
 from nucleate.errors import SpecError
 
 if TYPE_CHECKING:
+    from nucleate.forecasting import KeyForecast, MatrixForecast
     from nucleate.studies import Study, StudySpec
     from nucleate.sweeping import Executor, Outlook
 
@@ -72,6 +75,7 @@ def forecast(
     if not json:
         runs = [expected for _, expected in forecasts]
         print_forecast(spec, table, runs, directions, recommendation, budget, horizon)
+        print_measured_matrices(outcomes)
         if stairs:
             print_stairs(spec, table, made, stairs, horizon)
         return
@@ -83,9 +87,15 @@ def forecast(
             "loss_curve": {"steps": expected.steps.tolist(), "loss": expected.loss.tolist()},
             "weight_decay": expected.weight_decay,
             "decays_away": expected.decays_away,
+            "matrices": [_plain(one) for one in expected.matrices],
+            "keys": [_plain(one) for one in expected.keys],
+            "measured_matrices": outcome and outcome.matrices,
+            "measured_keys": outcome and [asdict(one) for one in outcome.keys],
             "stairs": stairs_made,
         }
-        for (_, expected), stairs_made in zip(forecasts, made, strict=True)
+        for (_, expected), stairs_made, outcome in zip(
+            forecasts, made, outcomes or [None] * len(forecasts), strict=True
+        )
     ]
     print_json(
         {
@@ -99,6 +109,11 @@ def forecast(
             "recommendation": recommendation and recommendation._asdict(),
         }
     )
+
+
+def _plain(expected: "MatrixForecast | KeyForecast") -> dict[str, Any]:
+    """What is expected of a matrix, or of keys, as JSON has it."""
+    return {name: value.tolist() if hasattr(value, "tolist") else value for name, value in asdict(expected).items()}
 
 
 @takes(SWEEP_FLAGS)

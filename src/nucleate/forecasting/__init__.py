@@ -1,13 +1,32 @@
 """Before training: how long the plateau will last, which way the neurons will turn, and whether they all will."""
 
-from nucleate.forecasting.expected import CLEAR, NEAR, Forecast, Stair, StepForecast
-from nucleate.forecasting.forecasts import CONDENSED, Outcome, StairOutcome, forecast, forecast_many, measure_outcomes
+from nucleate.forecasting.expected import (
+    CLEAR,
+    NEAR,
+    Forecast,
+    KeyForecast,
+    MatrixForecast,
+    Stair,
+    StepForecast,
+)
+from nucleate.forecasting.forecasts import (
+    CONDENSED,
+    KeyOutcome,
+    Outcome,
+    StairOutcome,
+    forecast,
+    forecast_many,
+    measure_outcomes,
+)
 
 __all__ = [
     "CLEAR",
     "CONDENSED",
     "NEAR",
     "Forecast",
+    "KeyForecast",
+    "KeyOutcome",
+    "MatrixForecast",
     "Outcome",
     "Stair",
     "StairOutcome",

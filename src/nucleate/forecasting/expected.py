@@ -72,6 +72,53 @@ class Stair:
 
 
 @dataclass(frozen=True)
+class MatrixForecast:
+    """How a matrix of a model that is no network condenses: onto one direction of what it reads, and of what it gives.
+
+    Parameters
+    ----------
+    name : str
+        Such as ``conv1``, or ``value2`` of the second block; of a model of one's own the place of the array in it.
+    incoming, outgoing : arrays of shape (k,) and (m,)
+        Its leading right and left singular vectors from this start, when the loss will have fallen by 10 %, or where it
+        does not, at the end of what was followed. Signs mean nothing.
+    share : float
+        The first direction's share of the squared norm then: 1 is a matrix of rank one.
+    condenses : int or None
+        About when that share is 0.9 and stays so; None: not by then.
+    """
+
+    name: str
+    incoming: Float[np.ndarray, " k"] = field(repr=False)
+    outgoing: Float[np.ndarray, " m"] = field(repr=False)
+    share: float
+    condenses: int | None
+
+
+@dataclass(frozen=True)
+class KeyForecast:
+    """When the keys and queries of a block start to grow, and in which direction.
+
+    Parameters
+    ----------
+    block : int
+        From 1.
+    doubled : StepForecast or None
+        When the norm of both together will be twice that of the start; None: not as far as they were followed.
+    in_regime : bool
+        Whether the interval is to be trusted, judged as that of a drop.
+    query, key : arrays of shape (w,)
+        The leading directions of what they read, at that step.
+    """
+
+    block: int
+    doubled: StepForecast | None
+    in_regime: bool
+    query: Float[np.ndarray, " w"] = field(repr=False)
+    key: Float[np.ndarray, " w"] = field(repr=False)
+
+
+@dataclass(frozen=True)
 class Forecast:
     """What is expected of one training run.
 
@@ -126,6 +173,11 @@ class Forecast:
         Of the order of the rows, where there are mini-batches.
     stairs : tuple of Stair
         In their order, as many as were asked for and the linear part makes.
+    matrices : tuple of MatrixForecast
+        Of a model that is no network. It has no directions of a first layer, which are empty then, and no share, sides
+        or axis, which are None.
+    keys : tuple of KeyForecast
+        One a block of a transformer, where they were asked for and the optimizer follows the gradient.
     """
 
     optimizer: Optimizer
@@ -152,6 +204,8 @@ class Forecast:
     batch_size: int | None = None
     seed: int = 0
     stairs: tuple[Stair, ...] = ()
+    matrices: tuple[MatrixForecast, ...] = ()
+    keys: tuple[KeyForecast, ...] = ()
 
     @property
     def counts_against(self) -> Literal["target directions", "axis of this start"]:

@@ -1,7 +1,7 @@
 """The verb: when the plateau will end, which way the neurons will turn, and whether to believe it."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,6 @@ from nucleate.forecasting.departure import WeightedRows, departures, restore, un
 from nucleate.forecasting.expected import NEAR, Forecast, Stair
 from nucleate.forecasting.judgement import (
     BETWEEN,
-    Judgement,
     PathReading,
     judge,
     point_of_drop,
@@ -22,7 +21,8 @@ from nucleate.forecasting.judgement import (
     points_to_read,
 )
 from nucleate.forecasting.leading import MOST_ROWS, Leading, leading, spaced_rows
-from nucleate.forecasting.simulation import Simulation
+from nucleate.forecasting.models import forecast_models, matrices_of, norm_of_keys, same_axis
+from nucleate.forecasting.simulation import Simulation, late_curves
 from nucleate.forecasting.stairs import follow, joining, judge_stairs, linear_modes, refuse_stairs
 from nucleate.models import take_apart
 from nucleate.network import Network
@@ -55,13 +55,14 @@ def forecast(
     horizon: int = HORIZON,
     budget: int | None = None,
     stairs: int = 0,
+    keys: bool = True,
     device: str = "auto",
 ) -> Forecast:
     """Forecast one training run; see `forecast_many`.
 
     Parameters
     ----------
-    network : Network or torch.nn.Module
+    network : Network, any other model or torch.nn.Module
         The run's start. A module of PyTorch's must be a fully connected network, as `nucleate.from_torch` takes it.
     problem : Problem
         For a module also a pair of arrays or tensors, a Dataset or a DataLoader, whose rows are taken as they are.
@@ -77,7 +78,7 @@ def forecast(
         Rows a step; by default all of them.
     seed : int
         Of the order of the rows, where there are mini-batches: the forecast is of the run of this seed.
-    horizon, budget, stairs : int
+    horizon, budget, stairs, keys : int, int, int, bool
         As in `forecast_many`.
     device : {"auto", "cpu", "gpu"}
         Where to compute; by default where JAX does.
@@ -130,6 +131,7 @@ def forecast(
         horizon=horizon,
         budget=budget,
         stairs=stairs,
+        keys=keys,
         device=device,
     )
     levels = [replace(stair, loss_level=factor * stair.loss_level) for stair in expected.stairs]
@@ -152,6 +154,7 @@ def forecast_many(
     horizon: int = HORIZON,
     budget: int | None = None,
     stairs: int = 0,
+    keys: bool = True,
     device: str = "auto",
 ) -> list[Forecast]:
     """Forecast training runs of one architecture, before any training.
@@ -164,8 +167,10 @@ def forecast_many(
 
     Parameters
     ----------
-    networks : sequence of Network
-        Of one architecture; each run's start.
+    networks : sequence of Network, ConvNetwork, Transformer or any other model
+        Of one architecture; each run's start. What a `ConvNetwork` and a `Transformer` are near zero is known in
+        closed form; of any other model it is read off as `nucleate.theory.near_zero` does, which costs several times
+        its own training up to the end of the plateau.
     problem : Problem
         Under any loss.
     learning_rates : sequence of float
@@ -190,6 +195,9 @@ def forecast_many(
         How many stairs of the loss curve to forecast, the first descent being the first. They are those that the linear
         part makes, each at least 1 % of the plateau's loss, and a forecast has fewer where that makes fewer. Under the
         squared loss, without weight decay, and for activations with a slope at zero.
+    keys : bool
+        Of transformers also when keys and queries grow, which takes following them on behind the first descent. Under
+        an optimizer that does not follow the gradient they move with all else, and nothing is said.
     device : {"auto", "cpu", "gpu"}
         Where to compute; by default where JAX does.
 
@@ -201,7 +209,7 @@ def forecast_many(
     Raises
     ------
     SpecError
-        For a model that is not a `Network`, an optimizer of which no honest forecast can be made, a learning rate, a
+        For an optimizer of which no honest forecast can be made, a learning rate, a
         weight decay, a schedule, a batch size, a seed, a horizon or stairs out of range, networks that do not fit the
         problem or each other, or a device that there is not; and for stairs of a leading part that is not linear, under
         another loss, or with weight decay.
@@ -225,7 +233,7 @@ def forecast_many(
         if not rule.schedule.is_constant:
             horizon = min(horizon, settings.steps)
         return _forecast_many(
-            networks, problem, learning_rates, weight_decays, rule, batch_size, seeds, horizon, budget, stairs
+            networks, problem, learning_rates, weight_decays, rule, batch_size, seeds, horizon, budget, stairs, keys
         )
 
 
@@ -240,9 +248,15 @@ def _forecast_many(
     horizon: int,
     budget: int | None,
     stairs: int,
+    keys: bool,
 ) -> list[Forecast]:
     optimizer = rule.optimizer
     _refuse_unforecast(networks, optimizer)
+    if stairs and not isinstance(networks[0], Network):
+        raise SpecError(
+            f"Stairs are forecast of fully connected networks; of a {type(networks[0]).__name__} the first descent is, "
+            "so leave out the stairs."
+        )
     if stairs:
         refuse_stairs(networks[0].activation, problem.loss, weight_decays is not None and any(weight_decays))
     check_runs(problem, networks, learning_rates, optimizer, weight_decays)
@@ -254,6 +268,10 @@ def _forecast_many(
         raise SpecError(
             f"No forecast can be made under {optimizer!r} with weight decay: how its steps, which follow the gradient, "
             "weigh against a decay beside them is not known; train to see."
+        )
+    if not isinstance(networks[0], Network):
+        return forecast_models(
+            networks, problem, learning_rates, weight_decays, rule, batch_size, seeds, horizon, budget, keys
         )
     leads = leading(networks, problem, batches=batches)
     size = batch_size if batches else None
@@ -309,7 +327,7 @@ def _forecast_many(
                 watched=batches,
             )
         )
-    late = _follow_on(simulation, judgements, drops, 0 if budget is None else budget)
+    late = late_curves(simulation, [one.left_by for one in judgements], drops, 0 if budget is None else budget)
     made = _stairs(simulation, leads, networks[0], problem, stairs, horizon, rest)
     decays = [0.0] * len(networks) if weight_decays is None else list(weight_decays)
     lost = [False] * len(networks)
@@ -351,23 +369,6 @@ def _forecast_many(
             expected = replace(expected, sides=sides, condensed_share=share)
         forecasts.append(expected)
     return forecasts
-
-
-def _follow_on(
-    simulation: Simulation, judgements: Sequence[Judgement], drops: Int[np.ndarray, "runs drops"], budget: int
-) -> list[tuple[Float[np.ndarray, " s"], Float[np.ndarray, " s"]]]:
-    """The late curve of every run; only those that leave their plateau before the budget are followed."""
-    late = [(np.empty(0), np.empty(0))] * len(judgements)
-    which, lags = [], []
-    for run, judgement in enumerate(judgements):
-        if judgement.left_by is not None and judgement.left_by <= budget:
-            which.append(run)
-            lags.append(judgement.left_by - int(drops[run].max()))
-    for run, lag, (steps, losses) in zip(which, lags, simulation.follow_on(which, budget), strict=True):
-        reached = int(drops[run].argmax())
-        fallen = drops[run][reached], (1 - engine.DROPS[reached]) * simulation.start_loss[run]
-        late[run] = np.append(fallen[0], steps) + lag, np.append(fallen[1], losses)
-    return late
 
 
 def _stairs(
@@ -434,12 +435,6 @@ def _common_axis(network: Network, target: Float[np.ndarray, " d"]) -> Float[np.
 
 
 def _refuse_unforecast(networks: Sequence[Any], optimizer: Optimizer) -> None:
-    for network in networks:
-        if not isinstance(network, Network):
-            raise SpecError(
-                f"Forecasts are of fully connected networks (nucleate.Network); a {type(network).__name__} has no "
-                "known leading part, so train it to see."
-            )
     if optimizer.follows_gradient is None:
         raise SpecError(
             f"No forecast can be made under {optimizer!r}: its steps neither shrink with the gradient, as gradient "
@@ -497,6 +492,21 @@ class StairOutcome:
 
 
 @dataclass(frozen=True)
+class KeyOutcome:
+    """When keys and queries of a block had doubled, None: not so far; and ``|cos|`` to the directions forecast then.
+
+    Parameters
+    ----------
+    doubled : int or None
+    query, key : float or None
+    """
+
+    doubled: int | None
+    query: float | None
+    key: float | None
+
+
+@dataclass(frozen=True)
 class Outcome:
     """What training did, in the terms of a `Forecast`.
 
@@ -510,16 +520,25 @@ class Outcome:
     sides : array of shape (m_1,)
     stairs : tuple of StairOutcome
         One for each stair that was forecast.
+    matrices : dict of str to float
+        For each matrix that was forecast, ``|cos|`` between its direction and the one forecast. Of models that are no
+        network, of which share and sides are None.
+    keys : tuple of KeyOutcome
+        One for each block whose keys and queries were forecast.
     """
 
     drop_steps: dict[float, int | None]
-    condensed_share: float
-    sides: Int[np.ndarray, " m_1"]
+    condensed_share: float | None
+    sides: Int[np.ndarray, " m_1"] | None
     stairs: tuple[StairOutcome, ...] = ()
+    matrices: dict[str, float] = field(default_factory=dict)
+    keys: tuple[KeyOutcome, ...] = ()
 
     def same_sides(self, forecast: Forecast) -> float | None:
         """The share of the first layer's neurons that ended on the side forecast; None where none was."""
-        return None if forecast.sides is None else float(np.mean(self.sides == forecast.sides))
+        if forecast.sides is None or self.sides is None:
+            return None
+        return float(np.mean(self.sides == forecast.sides))
 
 
 def measure_outcomes(
@@ -552,14 +571,45 @@ def measure_outcomes(
     ends = np.where(drops[:, 1] >= 0, drops[:, 1], left_at)
     ((reached, _),) = training.states_at(ends[:, None])
     stairs = _measured_stairs(training, problem, networks[0], forecasts, steps)
+    keys = _measured_keys(training, forecasts)
     outcomes = []
     for run, (network, forecast) in enumerate(zip(reached, forecasts, strict=True)):
-        sides, share = condensed(network, forecast.axes)
+        sides, share = condensed(network, forecast.axes) if isinstance(network, Network) else (None, None)
         found = {
             amount: int(step) if step >= 0 else None for amount, step in zip(engine.DROPS, drops[run], strict=True)
         }
-        outcomes.append(Outcome(found, share, sides, stairs[run]))
+        reached_matrices = matrices_of(network) if forecast.matrices else {}
+        axes = {one.name: same_axis(one.incoming, reached_matrices[one.name]) for one in forecast.matrices}
+        outcomes.append(Outcome(found, share, sides, stairs[run], axes, keys[run]))
     return outcomes
+
+
+def _measured_keys(training: Simulation, forecasts: Sequence[Forecast]) -> list[tuple[KeyOutcome, ...]]:
+    """Follow keys and queries as far as a forecast that is too early is found out."""
+    steps = [[one.doubled.upper for one in forecast.keys if one.doubled is not None] for forecast in forecasts]
+    if not any(steps):
+        return [tuple(KeyOutcome(None, None, None) for _ in forecast.keys) for forecast in forecasts]
+    limits = [
+        min(2 * max(run, default=0) + 100, forecast.horizon) for run, forecast in zip(steps, forecasts, strict=True)
+    ]
+    starts: dict[int, list[float]] = {}
+    found = [[KeyOutcome(None, None, None)] * len(forecast.keys) for forecast in forecasts]
+
+    def see(run: int, step: int, model: Any) -> bool:
+        blocks, expected = model.blocks, forecasts[run].keys
+        norms = [norm_of_keys(model, block) for block in range(len(blocks))]
+        before = starts.setdefault(run, norms)
+        for place, one in enumerate(expected):
+            if found[run][place].doubled is None and norms[place] >= 2 * before[place]:
+                axes = (
+                    same_axis(direction, np.asarray(matrix))
+                    for direction, matrix in ((one.query, blocks[place].query), (one.key, blocks[place].key))
+                )
+                found[run][place] = KeyOutcome(step, *axes)
+        return step < limits[run] and any(one.doubled is None for one in found[run])
+
+    training.walk(see, max(limits), apart=0.01)
+    return [tuple(one) for one in found]
 
 
 def _measured_stairs(

@@ -93,7 +93,7 @@ def judge(
     watched : bool
         Whether the loss was read at some steps only, as `engine.WATCHED` says; in training it then is too.
     """
-    clock = seen.points.astype(float) if keeps_pace else _clock(seen, rule)
+    clock = seen.points.astype(float) if keeps_pace else corrected_clock(seen, rule)
     steps, loss = _curve(clock, seen.loss)
     # The falls that take more than the best constant output.
     telling = [1 - amount <= (1 - engine.DROPS[0]) * plateau for amount in engine.DROPS]
@@ -106,7 +106,7 @@ def judge(
             continue
         reached = np.flatnonzero(loss <= (1 - amount) * seen.loss[0])
         estimate = float(steps[reached[0]]) if reached.size else max(float(steps[-1]), simulated)
-        bend = _mean_until(seen.points, seen.across, simulated)
+        bend = mean_until(seen.points, seen.across, simulated)
         # Between the uncorrected step and the corrected, and as far again as the correction itself is in doubt.
         margin = 1 + 0.5 * abs(estimate - simulated) + 0.25 * bend * estimate
         if watched:
@@ -129,7 +129,7 @@ def judge(
     return Judgement(drop_steps, left_by, in_regime, correction, across, steps, loss)
 
 
-def _clock(seen: PathReading, rule: Rule) -> Float[np.ndarray, " points"]:
+def corrected_clock(seen: PathReading, rule: Rule) -> Float[np.ndarray, " points"]:
     """The integral of dt / s along the path, where t is what the schedule has made of the steps."""
     # Where the path is left altogether the speed means nothing, or is NaN; the bounds keep the clock running.
     pace = 1 / np.clip(np.nan_to_num(seen.speed), 0.2, 5.0)
@@ -153,7 +153,7 @@ def _curve(
     return steps, seen[0] * (1 - np.exp(curve(inside)) * (steps / inside) ** 2)
 
 
-def _mean_until(points: Int[np.ndarray, " points"], values: Float[np.ndarray, " points"], end: int) -> float:
+def mean_until(points: Int[np.ndarray, " points"], values: Float[np.ndarray, " points"], end: int) -> float:
     """The mean of a quantity over the path up to a step."""
     known = points <= end
     if points[known][-1] == 0:

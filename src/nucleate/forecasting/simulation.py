@@ -7,6 +7,7 @@ import jax
 import numpy as np
 from jaxtyping import Float, Int
 
+from nucleate.models import dtype_of
 from nucleate.network import Network
 from nucleate.observe import stages
 from nucleate.problems import Split
@@ -55,13 +56,13 @@ class Simulation:
         weight_decays: Sequence[float] | None = None,
     ) -> None:
         self._program = program
-        self._data = engine.place_data(stepped, watched, networks[0].dtype)
+        self._data = engine.place_data(stepped, watched, dtype_of(networks[0]))
         self._start = engine.start(program, networks, learning_rates, seeds, len(stepped.x), weight_decays)
         self._left = self._start
         self.start_loss = self._losses(self._start)
         self.plateau_loss = self.start_loss
         # What is simulated may be the leading part, which fits the constants that the network fits.
-        if networks[0].fits_constants:
+        if getattr(networks[0], "fits_constants", True):
             self.plateau_loss = np.minimum(self.start_loss, program.loss.constant_loss(watched.y, watched.weights))
 
     def first_descent(
@@ -182,6 +183,23 @@ class Simulation:
         readings = engine.read(self._program, runs, self._data)
         watches = self._program.watches
         return np.array([reading.validation_loss if watches else reading.train_loss for reading in readings])
+
+
+def late_curves(
+    simulation: Simulation, left_by: Sequence[int | None], drops: Int[np.ndarray, "runs drops"], budget: int
+) -> list[tuple[Float[np.ndarray, " s"], Float[np.ndarray, " s"]]]:
+    """The late curve of every run, from the last of its drops on; only those left before the budget are followed."""
+    late = [(np.empty(0), np.empty(0))] * len(left_by)
+    which, lags = [], []
+    for run, latest in enumerate(left_by):
+        if latest is not None and latest <= budget:
+            which.append(run)
+            lags.append(latest - int(drops[run].max()))
+    for run, lag, (steps, losses) in zip(which, lags, simulation.follow_on(which, budget), strict=True):
+        reached = int(drops[run].argmax())
+        fallen = drops[run][reached], (1 - engine.DROPS[reached]) * simulation.start_loss[run]
+        late[run] = np.append(fallen[0], steps) + lag, np.append(fallen[1], losses)
+    return late
 
 
 def _change(before: Any, after: Any) -> float:

@@ -71,7 +71,7 @@ def forecast_study(
         raise SpecError("Forecasts are of training without dropout; leave out the dropout.")
     plan = Plan(spec)
     budget = horizon if budget is None else budget
-    forecasts = forecast_runs(plan, plan.runs, problem, horizon=horizon, budget=budget, stairs=stairs)
+    forecasts = forecast_runs(plan, plan.runs, problem, horizon=horizon, budget=budget, stairs=stairs, keys=True)
     return list(zip(plan.runs, forecasts, strict=True))
 
 
@@ -83,6 +83,7 @@ def forecast_runs(
     horizon: int,
     budget: int | None = None,
     stairs: int = 0,
+    keys: bool = False,
 ) -> list[Forecast]:
     """A forecast for each of some runs; arguments and errors as of `nucleate.forecast_many`."""
     return forecast_many(
@@ -98,6 +99,7 @@ def forecast_runs(
         horizon=horizon,
         budget=budget,
         stairs=stairs,
+        keys=keys,
     )
 
 

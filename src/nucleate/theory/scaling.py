@@ -64,6 +64,11 @@ class NearZero:
     lowest: int
     reach: float
 
+    @property
+    def fits_constants(self) -> bool:
+        """Whether it has constants of lower degree than what depends on the inputs, which it fits before."""
+        return self.lowest < self.degree
+
     def __call__(self, x: Float[Array, "n d"]) -> Float[Array, "n c"]:
         """Everything up to degree D."""
         return self._sum(x, range(self.lowest, self.degree + 1))

@@ -1,0 +1,327 @@
+"""Forecasts of models that are no fully connected networks: convolutions, transformers, and any other.
+
+What is stepped is the model near zero: in closed form where the package knows it, else as `nucleate.theory.near_zero`
+reads it off. The departure of the model itself from that corrects and judges it, as it does a network's.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from nucleate.architectures import EvenTransformer, Transformer, closed_form
+from nucleate.devices import for_each
+from nucleate.errors import ArchitectureError, SpecError
+from nucleate.forecasting.departure import WeightedRows, departures
+from nucleate.forecasting.expected import Forecast, KeyForecast, MatrixForecast, StepForecast
+from nucleate.forecasting.judgement import (
+    LARGEST_ACROSS,
+    LARGEST_CORRECTION,
+    SHORTEST_PLATEAU,
+    PathReading,
+    corrected_clock,
+    judge,
+    mean_until,
+    point_of_drop,
+    points_to_read,
+)
+from nucleate.forecasting.leading import MOST_ROWS, spaced_rows
+from nucleate.forecasting.simulation import Simulation, late_curves
+from nucleate.models import outputs_of_columns, take_apart
+from nucleate.problems import Problem, relative_weights
+from nucleate.theory import near_zero
+from nucleate.training import Rule, engine
+
+RANK_ONE = 0.9
+"""A matrix has condensed when its first singular direction has this share of its squared norm."""
+_GROWN = 2.0
+"""Keys and queries have grown when the norm of both together is so many times that of the start."""
+_PATIENCE = 10
+"""Keys and queries are followed to so many times the end of the first descent."""
+_ON_THE_WAY = 16
+
+
+def near_zero_of(models: Sequence[Any], x: Float[np.ndarray, "n d"]) -> list[Any]:
+    """The models near zero, all of one architecture; parameters as they are."""
+    closed = [closed_form(model) for model in models]
+    if closed[0] is not None:
+        return closed
+    try:
+        found = [near_zero(model, x) for model in models]
+    except ArchitectureError as error:
+        raise SpecError(f"No forecast can be made: {error}") from None
+    shared = {(one.degree, one.lowest) for one in found}
+    if len(shared) > 1:
+        degrees = " and ".join(sorted(str(degree) for degree, _ in shared))
+        raise SpecError(
+            f"At these starts the models lead at degrees {degrees} of their parameters, so they are not of one kind; "
+            "forecast them apart."
+        )
+    # What is read at a smaller norm is read at a larger one too.
+    reach = min(one.reach for one in found)
+    return [replace(one, reach=reach) for one in found]
+
+
+def forecast_models(
+    models: Sequence[Any],
+    problem: Problem,
+    learning_rates: Sequence[float],
+    weight_decays: Sequence[float] | None,
+    rule: Rule,
+    batch_size: int | None,
+    seeds: Sequence[int],
+    horizon: int,
+    budget: int | None,
+    keys: bool,
+) -> list[Forecast]:
+    """As `forecast_many`, of models that are no `Network`; with ``keys`` also when keys and queries grow."""
+    train = problem.train
+    rows = spaced_rows(len(train.x), MOST_ROWS)
+    some = train.only(rows)
+    leads = near_zero_of(models, some.x)
+    batches = batch_size is not None and batch_size < len(train.x)
+    size = batch_size if batches else None
+    frame = take_apart(leads[0])[1]
+    program = engine.Program(frame, problem.loss, rule, size, watches=batches)
+    simulation = Simulation(program, leads, train if batches else some, some, learning_rates, seeds, weight_decays)
+    drops, left_at = simulation.first_descent(horizon)
+    points = np.stack([points_to_read(run, int(end)) for run, end in zip(drops, left_at, strict=True)])
+
+    both = _Both(replace(program, frame=take_apart(models[0])[1]), program, _rows(problem, None), _rows(problem, rows))
+    followed, losses, departed = [], [], []
+    for states, loss in simulation.states_at(points):
+        followed.append([_wide(state) for state in states])
+        losses.append(loss)
+        departed.append(departures(both.own, both.lead, followed[-1], both.own_rows, both.lead_rows, weight_decays))
+    leading_loss = np.array(losses, float)
+    excess, speed, across = (
+        np.array([[getattr(run, name) for run in at] for at in departed]) for name in ("excess", "speed", "across")
+    )
+    own_loss = np.add(leading_loss, excess, where=np.isfinite(leading_loss), out=leading_loss.copy())
+    keeps_pace = not rule.optimizer.follows_gradient
+    grows = [()] * len(models)
+    if keys and not keeps_pace and isinstance(leads[0], EvenTransformer):
+        limits = [min(horizon, _PATIENCE * int(end)) for end in left_at]
+        grows = _growth_of_keys(simulation, both, limits, rule)
+    judgements = [
+        judge(
+            PathReading(points[run], own_loss[:, run], speed[:, run], across[:, run]),
+            drops[run],
+            float(simulation.plateau_loss[run] / simulation.start_loss[run]),
+            rule,
+            keeps_pace=keeps_pace,
+            watched=batches,
+        )
+        for run in range(len(models))
+    ]
+    late = late_curves(simulation, [one.left_by for one in judgements], drops, 0 if budget is None else budget)
+    forecasts = []
+    for run, (rate, judgement) in enumerate(zip(learning_rates, judgements, strict=True)):
+        turned = point_of_drop(drops[run])
+        told = leading_loss[turned, run] <= (1 + engine.DROPS[0]) * simulation.start_loss[run]
+        path = [both.restored(at[run]) for at in followed[: turned + 1]]
+        nothing: Any = np.empty((0, 0))
+        forecasts.append(
+            Forecast(
+                optimizer=rule.optimizer,
+                learning_rate=rate,
+                weight_decay=0.0 if weight_decays is None else weight_decays[run],
+                rule=rule,
+                decays_away=False,
+                late_steps=late[run][0],
+                late_loss=late[run][1],
+                target_directions=nothing,
+                gap=None,
+                candidates=nothing,
+                axis=None,
+                condensed_share=None,
+                sides=None,
+                horizon=horizon,
+                batch_size=size,
+                seed=seeds[run],
+                matrices=_matrices(path, points[run][: turned + 1], judgement.correction) if told else (),
+                keys=grows[run],
+                **judgement._asdict(),
+            )
+        )
+    return forecasts
+
+
+def matrices_of(model: Any) -> dict[str, Float[np.ndarray, "m k"]]:
+    """The matrices of a model by name, one row for each unit; of a model of one's own, every array of two axes or more.
+
+    Parameters
+    ----------
+    model : model
+
+    Returns
+    -------
+    dict of str to array
+    """
+    named: dict[str, Any] = {}
+    if hasattr(model, "kinds"):
+        for name, given in model.kinds.items():
+            several = given if isinstance(given, tuple) else (given,)
+            alone = not isinstance(given, tuple) or name in ("embedding", "position", "unembedding")
+            named |= {name if alone else f"{name}{place}": matrix for place, matrix in enumerate(several, 1)}
+    else:
+        leaves = jax.tree_util.tree_leaves_with_path(take_apart(model)[0])
+        named = {jax.tree_util.keystr(path).lstrip("."): leaf for path, leaf in leaves if np.ndim(leaf) > 1}
+    return {name: np.asarray(matrix, float).reshape(len(matrix), -1) for name, matrix in named.items()}
+
+
+def same_axis(one: Float[np.ndarray, " k"], matrix: Float[np.ndarray, "m k"]) -> float:
+    """``|cos|`` between a direction and the leading right singular vector of a matrix."""
+    return float(abs(_singular(matrix)[2] @ one))
+
+
+def norm_of_keys(model: Transformer, block: int) -> float:
+    """The norm of a block's queries and keys together."""
+    found = model.blocks[block]
+    return float(np.hypot(np.linalg.norm(found.query), np.linalg.norm(found.key)))
+
+
+class _Both(NamedTuple):
+    """The programs of the model itself and of the model near zero, and the rows on which they are compared."""
+
+    own: engine.Program
+    lead: engine.Program
+    own_rows: WeightedRows
+    lead_rows: WeightedRows
+
+    def restored(self, state: Any) -> Any:
+        """The model itself at a state of the model near zero."""
+        return self.own.frame(take_apart(state)[0])
+
+
+def _rows(problem: Problem, rows: Int[np.ndarray, " rows"] | None) -> WeightedRows:
+    part = problem.train if rows is None else problem.train.only(rows)
+    weights = np.full(len(part.x), 1.0) if part.weights is None else relative_weights(part.weights)
+    return WeightedRows(np.ascontiguousarray(part.x.T), part.y, weights / len(part.x))
+
+
+def _wide(model: Any) -> Any:
+    """In float64, by NumPy."""
+    parameters, frame = take_apart(model)
+    return frame(jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), parameters))
+
+
+def _singular(matrix: Float[np.ndarray, "m k"]) -> tuple[np.ndarray, float, np.ndarray]:
+    """The leading left and right singular vectors, and the first value's share of the squared norm between them."""
+    left, values, right = np.linalg.svd(np.nan_to_num(matrix), full_matrices=False)
+    total = float(np.sum(values**2))
+    return left[:, 0], float(values[0] ** 2) / total if total > 0 else 1.0, right[0]
+
+
+def _matrices(path: Sequence[Any], points: Int[np.ndarray, " points"], correction: float) -> tuple[Any, ...]:
+    """How each matrix of more than one row and column condenses along a path."""
+    by_point = [matrices_of(state) for state in path]
+    later = 1 + (correction if np.isfinite(correction) else 0.0)
+    found = []
+    for name, matrix in by_point[-1].items():
+        if min(matrix.shape) == 1:
+            continue
+        shares = np.array([_singular(at[name])[1] for at in by_point])
+        below = np.flatnonzero(shares < RANK_ONE)
+        first = 0 if not below.size else int(below[-1]) + 1
+        condenses: int | None = None
+        if first < len(shares):
+            between = (shares[first - 1 : first + 1], points[first - 1 : first + 1]) if first else ([RANK_ONE], [0])
+            condenses = int(np.ceil(later * np.interp(RANK_ONE, *between)))
+        outgoing, share, incoming = _singular(matrix)
+        found.append(MatrixForecast(name, incoming, outgoing, share, condenses))
+    return tuple(found)
+
+
+def _growth_of_keys(
+    simulation: Simulation, both: _Both, limits: Sequence[int], rule: Rule
+) -> list[tuple[KeyForecast, ...]]:
+    """For every run and block, when the norm of keys and queries has doubled."""
+    blocks = range(len(simulation.left[0].blocks))
+    seen: list[list[tuple[int, list[float]]]] = [[] for _ in limits]
+
+    def see(run: int, step: int, state: Any) -> bool:
+        norms = [norm_of_keys(state, block) for block in blocks]
+        seen[run].append((step, norms))
+        grown = np.divide(norms, seen[run][0][1])
+        return bool(step < limits[run] and np.isfinite(grown).all() and grown.min() < _GROWN)
+
+    simulation.walk(see, max(limits), apart=0.05)
+    crossings = np.array([[_crossing(run, block) for block in blocks] for run in seen])
+    ends = [int(np.nanmax(run)) if np.isfinite(run).any() else 1 for run in crossings]
+    points = np.array([np.linspace(0, end, _ON_THE_WAY).round().astype(int) for end in ends])
+    found: list[list[KeyForecast]] = [[] for _ in limits]
+    states = [[_wide(state) for state in at] for at, _ in simulation.states_at(points)]
+    for block in blocks:
+        # How fast they move in the model itself, where the model near zero is.
+        seen_at = [for_each(_speed_of_keys, [take_apart(one)[0] for one in at], block, *both) for at in states]
+        for run, crossing in enumerate(crossings[:, block]):
+            reading = PathReading(
+                points[run],
+                np.zeros(len(points[run])),
+                np.array([float(at[run].speed) for at in seen_at]),
+                np.array([float(at[run].across) for at in seen_at]),
+            )
+            nearest = int(np.argmin(np.abs(points[run] - crossing))) if np.isfinite(crossing) else -1
+            found[run].append(_judged_keys(block, crossing, reading, both.restored(states[nearest][run]), rule))
+    return [tuple(one) for one in found]
+
+
+def _crossing(seen: Sequence[tuple[int, list[float]]], block: int) -> float:
+    steps = np.array([step for step, _ in seen], float)
+    grown = np.log(np.array([norms[block] for _, norms in seen]) / seen[0][1][block])
+    beyond = np.flatnonzero(grown >= np.log(_GROWN))
+    if not beyond.size or beyond[0] == 0:
+        return np.nan
+    at = slice(beyond[0] - 1, beyond[0] + 1)
+    return float(np.interp(np.log(_GROWN), grown[at], steps[at]))
+
+
+def _judged_keys(block: int, crossing: float, reading: PathReading, there: Transformer, rule: Rule) -> KeyForecast:
+    one = there.blocks[block]
+    query, key = _singular(np.asarray(one.query))[2], _singular(np.asarray(one.key))[2]
+    if not np.isfinite(crossing):
+        return KeyForecast(block + 1, None, False, query, key)
+    clock = corrected_clock(reading, rule)
+    estimate = float(np.interp(crossing, reading.points, clock))
+    bend = mean_until(reading.points, reading.across, int(crossing))
+    margin = 1 + 0.5 * abs(estimate - crossing) + 0.25 * bend * estimate
+    lower, upper = min(estimate, crossing) - margin, max(estimate, crossing) + margin
+    step = StepForecast(int(np.ceil(estimate)), max(int(np.floor(lower)), 0), int(np.ceil(upper)))
+    correction = abs(estimate / crossing - 1)
+    in_regime = crossing >= SHORTEST_PLATEAU and correction <= LARGEST_CORRECTION and bend <= LARGEST_ACROSS
+    return KeyForecast(block + 1, step, bool(in_regime), query, key)
+
+
+class _Speed(NamedTuple):
+    speed: Float[Array, ""]
+    across: Float[Array, ""]
+
+
+@partial(jax.jit, static_argnames=("block", "own", "lead"))
+def _speed_of_keys(
+    parameters: Any,
+    block: int,
+    own: engine.Program,
+    lead: engine.Program,
+    own_rows: WeightedRows,
+    lead_rows: WeightedRows,
+) -> _Speed:
+    def pull(program: engine.Program, rows: WeightedRows) -> Float[Array, " k"]:
+        def loss(parameters: Any) -> Float[Array, ""]:
+            x, y, weights = map(jnp.asarray, rows)
+            return weights @ program.loss.rows(outputs_of_columns(program.frame(parameters), x).T, y)
+
+        of_block = own.frame(jax.grad(loss)(parameters)).blocks[block]
+        return jnp.concatenate([of_block.query.ravel(), of_block.key.ravel()])
+
+    mine, leading = pull(own, own_rows), pull(lead, lead_rows)
+    square = leading @ leading
+    speed = jnp.where(square > 0, mine @ leading / jnp.where(square > 0, square, 1.0), 1.0)
+    size = jnp.sqrt(jnp.where(square > 0, square, 1.0))
+    return _Speed(speed, jnp.linalg.norm(mine - speed * leading) / size)
