@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from nucleate import figures, models, observe, optimizers, problems, schedules, theory
     from nucleate.activations import Activation, activation_names, get_activation, register_activation
     from nucleate.conversion import ScaleConversion, convert_scale
+    from nucleate.doctor import Diagnosis, Finding, diagnose
     from nucleate.errors import ArchitectureError, DataError, NucleateError, SpecError, StudyError
     from nucleate.estimators import CondensedClassifier, CondensedRegressor
     from nucleate.experiments import Criterion, Experiment, Measurement, Verdict, reproduce
@@ -37,6 +38,7 @@ _ROOMS = ("figures", "models", "observe", "optimizers", "problems", "schedules",
 _HOMES = {
     "activations": ("Activation", "activation_names", "get_activation", "register_activation"),
     "conversion": ("ScaleConversion", "convert_scale"),
+    "doctor": ("Diagnosis", "Finding", "diagnose"),
     "errors": ("ArchitectureError", "DataError", "NucleateError", "SpecError", "StudyError"),
     "estimators": ("CondensedClassifier", "CondensedRegressor"),
     "experiments": ("Criterion", "Experiment", "Measurement", "Verdict", "reproduce"),
@@ -64,7 +66,9 @@ __all__ = [
     "CondensedRegressor",
     "Criterion",
     "DataError",
+    "Diagnosis",
     "Experiment",
+    "Finding",
     "Forecast",
     "InitScale",
     "Inspection",
@@ -89,6 +93,7 @@ __all__ = [
     "Watch",
     "activation_names",
     "convert_scale",
+    "diagnose",
     "export",
     "figures",
     "forecast",

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from nucleate.cli.after_commands import plot, reduce, report
+from nucleate.cli.doctor_command import doctor
 from nucleate.cli.inspect_command import inspect
 from nucleate.cli.other_commands import convert, demo, problems, reproduce
 from nucleate.cli.output import say
@@ -18,7 +19,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (forecast, train, sweep, reduce, predict, report, plot, inspect, reproduce, demo, problems, convert):
+_STUDIES = (forecast, train, sweep, doctor, reduce, predict, report, plot)
+for command in (*_STUDIES, inspect, reproduce, demo, problems, convert):
     app.command()(command)
 
 

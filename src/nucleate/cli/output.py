@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from nucleate.baselines import Baseline, Comparison
     from nucleate.conversion import ScaleConversion
+    from nucleate.doctor import Diagnosis
     from nucleate.experiments import Experiment, Verdict
     from nucleate.forecasting import Forecast
     from nucleate.problems import Problem
@@ -221,6 +222,16 @@ def print_outlooks(stuck: "Sequence[Outlook]") -> None:
         say("Runs that stayed on their plateau:")
     for outlook in stuck:
         say(" ".join([say_outlook(outlook), *([outlook.reason] if outlook.reason else [])]))
+
+
+def print_diagnosis(study: "Study", diagnosis: "Diagnosis") -> None:
+    """What holds a run back, a line a finding."""
+    from nucleate.reporting import say_diagnosis
+
+    of_many = f", run {diagnosis.run}" if study.planned > 1 else ""
+    say(f"{study.spec.data}{of_many}: {diagnosis.first.verdict}")
+    for place, sentence in enumerate(say_diagnosis(diagnosis), 1):
+        say(f"{place}. {sentence}")
 
 
 def print_forecast(

@@ -120,13 +120,9 @@ def train(
     json: Json = False,
 ) -> None:
     """One run: what happened in it, neuron by neuron. Default init scale: gain 0.1."""
-    from nucleate.studies import Plan, tables
+    from nucleate.studies import tables
 
-    spec = spec_from(given, gains=[0.1])
-    runs = len(Plan(spec).runs)
-    if runs > 1:
-        raise SpecError(f"The spec {given['spec']} asks for {runs} runs; train takes one, so use nucleate sweep.")
-    study = _run(spec, out, device, when_owned)
+    study = train_one(given, out, device, when_owned)
     stuck = _outlooks(study, device)
     if json:
         result = run_as_json(study, study.results.row(0, named=True))
@@ -136,6 +132,17 @@ def train(
     else:
         print_outlooks(stuck)
         print_trajectory(study)
+
+
+def train_one(given: dict[str, Any], out: Path | None, device: str, when_owned: str) -> "Study":
+    """The study of the one run that these flags ask for."""
+    from nucleate.studies import Plan
+
+    spec = spec_from(given, gains=[0.1])
+    runs = len(Plan(spec).runs)
+    if runs > 1:
+        raise SpecError(f"The spec {given['spec']} asks for {runs} runs; train takes one, so use nucleate sweep.")
+    return _run(spec, out, device, when_owned)
 
 
 def _outlooks(study: "Study", device: str) -> "tuple[Outlook, ...]":

@@ -1,7 +1,7 @@
 """Measures of a network: directions, clusters, effective neurons, ranks, distances. All in float64, at any scale."""
 
 from nucleate.observe.alike import MOST_LOST, Alike, alike, effective_neurons, merging_loss
-from nucleate.observe.curve import AHEAD, FLAT, StageName, Stages, smoothed, stages
+from nucleate.observe.curve import AHEAD, FLAT, StageName, Stages, noise, smoothed, stages
 from nucleate.observe.directions import (
     Directions,
     alignment,
@@ -46,6 +46,7 @@ __all__ = [
     "measure_layers",
     "merging_loss",
     "neurons",
+    "noise",
     "numerical_rank",
     "relative_distance",
     "smoothed",

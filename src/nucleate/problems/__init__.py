@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from nucleate.problems.columns import COLUMNS, lines_of
     from nucleate.problems.division import AT_RANDOM, OF_ROWS, Division
     from nucleate.problems.form import FORM_FIELDS, Form
+    from nucleate.problems.leaks import inputs_that_tell
     from nucleate.problems.listing import ProblemInfo, describe_problems, problem_names
     from nucleate.problems.losses import (
         COUNTS,
@@ -49,6 +50,7 @@ _HOMES = {
     "columns": ("COLUMNS", "lines_of"),
     "division": ("AT_RANDOM", "OF_ROWS", "Division"),
     "form": ("FORM_FIELDS", "Form"),
+    "leaks": ("inputs_that_tell",),
     "listing": ("ProblemInfo", "describe_problems", "problem_names"),
     "losses": (
         "COUNTS",
@@ -124,6 +126,7 @@ __all__ = [
     "describe_problems",
     "get_loss",
     "huber",
+    "inputs_that_tell",
     "lines_of",
     "load_problem",
     "problem_names",

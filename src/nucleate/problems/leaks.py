@@ -1,5 +1,7 @@
 """Columns that tell the target so well that they may be made of it."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import polars as pl
 from jaxtyping import Float, Int
@@ -8,6 +10,40 @@ from nucleate.problems.checks import Kind, leave_out, numbers_in
 from nucleate.problems.notices import FEW_ROWS, Notice, Numbers, categories_of, centered
 
 _SAME = 0.999
+
+
+def inputs_that_tell(
+    names: Sequence[str], x: Float[np.ndarray, "n d"], y: Float[np.ndarray, "n c"], *, classes: bool
+) -> tuple[str, ...]:
+    """Which of several inputs tell the target alone, of a network's inputs and targets.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Of the inputs; where there is one alone it is what the target is to be told by, and no leak.
+    x, y : arrays of shape (n, d) and (n, c)
+    classes : bool
+        Whether the targets are one-hot labels.
+
+    Returns
+    -------
+    tuple of str
+
+    Examples
+    --------
+    >>> x = np.random.default_rng(0).standard_normal((50, 2))
+    >>> inputs_that_tell(["a", "b"], x, 3 * x[:, 1:] + 1, classes=False)
+    ('b',)
+    """
+    if len(names) < 2:
+        return ()
+    # Names may repeat or hold anything; columns are told apart by their numbers.
+    numbers = Numbers.of(pl.DataFrame({str(place): column for place, column in enumerate(x.T)}))
+    if classes:
+        found = numbers_that_tell(numbers, pl.Series("target", y.argmax(axis=1)))
+    else:
+        found = [one for column in y.T for one in copies_of_amounts(numbers, pl.Series("target", column))]
+    return tuple(dict.fromkeys(names[int(one.column)] for one in found))
 
 
 def copies_of_amounts(numbers: Numbers, target: pl.Series) -> list[Notice]:

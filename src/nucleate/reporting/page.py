@@ -1,6 +1,8 @@
 """One self-contained page about a study, for someone who will not read code."""
 
 import warnings
+from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
 from importlib.resources import files
@@ -11,10 +13,12 @@ import polars as pl
 from plotly.offline import get_plotlyjs
 
 from nucleate._files import check_file, write_atomically
-from nucleate.errors import StudyError
+from nucleate.doctor import diagnose
+from nucleate.errors import NucleateError, StudyError
 from nucleate.problems import CROSS_ENTROPY, SQUARED
 from nucleate.reduction import FOLDER, Reduction, kept_reduction
 from nucleate.reporting import sentences
+from nucleate.reporting.diagnosed import say_diagnosis
 from nucleate.reporting.expected import say_gap, say_outlook
 from nucleate.reporting.payload import payload, runs_shown
 from nucleate.reporting.phase_map import phase_maps
@@ -23,6 +27,8 @@ from nucleate.reporting.templates import environment
 from nucleate.studies import Findings, Study, StudySpec, study_findings, tables
 from nucleate.sweeping import outlooks
 from nucleate.training import TRAINED
+
+_TOLD_ELSEWHERE = ("fine", "linear_is_enough", "nothing_to_learn")
 
 
 def report(study: Study | str | Path, lang: str = "en", out: str | Path = "report.html") -> Path:
@@ -139,7 +145,7 @@ def _contents(study: Study, lang: str, texts: dict[str, dict[str, str]]) -> dict
         "shown": max(map(len, runs_shown(findings))),
         "seeds": max(len(cell.runs) for cell in findings.cells),
         "trained": TRAINED,
-        "stuck": [say_outlook(outlook, lang) for outlook in outlooks(study)],
+        **_held_back(study, lang),
         "gap": say_gap(study, texts),
         "data": payload(findings, texts),
         "metric": sentences.name_metric(findings.metric, texts),
@@ -163,6 +169,23 @@ def _contents(study: Study, lang: str, texts: dict[str, dict[str, str]]) -> dict
             "limits": sentences.limits(findings, texts),
         }
     return contents
+
+
+def _held_back(study: Study, lang: str) -> dict[str, Any]:
+    """What holds the recommended run back, and what is forecast of the runs that stayed on their plateau."""
+    stuck = outlooks(study)
+    diagnosed: list[str] = []
+    # A definition of one's own, or data that moved, cannot be measured anew.
+    with suppress(NucleateError):
+        diagnosis = diagnose(study, trials=False)
+        # The plateau is told with its forecast, and the linear model with the other baselines.
+        told = {*_TOLD_ELSEWHERE, *(("initial_plateau", "only_the_mean") if stuck else ())}
+        findings = tuple(one for one in diagnosis.findings if one.verdict not in told)
+        if diagnosis.holds_back and findings:
+            diagnosed = say_diagnosis(replace(diagnosis, findings=findings), lang)
+            run = load_texts(lang)["doctor"]["of_run"].format(run=diagnosis.run)
+            diagnosed = [run, *diagnosed] if study.planned > 1 else diagnosed
+    return {"stuck": [say_outlook(outlook, lang) for outlook in stuck], "diagnosed": diagnosed}
 
 
 def _reduction(study: Study) -> tuple[Reduction | None, bool]:

@@ -13,7 +13,7 @@ from nucleate.training.loop import train, train_many
 from nucleate.training.rule import Rule
 from nucleate.training.run import Run
 from nucleate.training.settings import READING, Settings, evaluation_steps, make_settings, spec_error
-from nucleate.training.stopping import BLOWN_UP, TRAINED, Status
+from nucleate.training.stopping import BLOWN_UP, TRAINED, Status, dead_units, plateau_loss
 
 __all__ = [
     "BLOWN_UP",
@@ -28,10 +28,12 @@ __all__ = [
     "check_fit",
     "check_runs",
     "check_seeds",
+    "dead_units",
     "evaluation_steps",
     "evaluations_in",
     "make_settings",
     "most_together",
+    "plateau_loss",
     "spec_error",
     "train",
     "train_many",

@@ -320,6 +320,7 @@ class Batch:
                 plateau_loss=self._plateau_loss,
                 notes=tuple(self._notes[run].values()),
                 snapshots=tuple(self._snapshots[run]),
+                settings=self.settings,
             )
             for run, state in enumerate(self._runs)
         ]

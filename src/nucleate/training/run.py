@@ -7,6 +7,7 @@ import numpy as np
 import polars as pl
 
 from nucleate.observe import Snapshot, Stages, stages
+from nucleate.training.settings import Settings
 from nucleate.training.stopping import Status
 
 
@@ -37,6 +38,8 @@ class Run:
         What happened that the reader of the numbers must know.
     snapshots : tuple of Snapshot
         Of some of the evaluations, for a run that was watched.
+    settings : Settings or None
+        How it was trained, where that is known.
     """
 
     status: Status
@@ -52,6 +55,7 @@ class Run:
     plateau_loss: float | None = None
     notes: tuple[str, ...] = ()
     snapshots: tuple[Snapshot, ...] = field(default=(), repr=False)
+    settings: Settings | None = field(default=None, repr=False)
 
     @property
     def best_step(self) -> int:

@@ -104,7 +104,12 @@ def has_vanished(train_loss: Float[np.ndarray, " t"], lost: float) -> bool:
 
 def dead_layer(layers: Sequence[Layer]) -> Layer | None:
     """The first layer without a live unit, one that gives something else on one row than on another; None without."""
-    return next((layer for layer in layers if layer.entering.any() and (_is_off(layer) | _is_flat(layer)).all()), None)
+    return next((layer for layer in layers if layer.entering.any() and dead_units(layer).all()), None)
+
+
+def dead_units(layer: Layer) -> Bool[np.ndarray, " m"]:
+    """Which units give the same on all rows: those that are off, and those out where the activation is flat."""
+    return _is_off(layer) | _is_flat(layer)
 
 
 def stands_still(layer: Layer, before: Sequence[Layer]) -> bool:

@@ -1,0 +1,275 @@
+"""The verb: what holds a run back, and which change of a setting helps."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from nucleate.doctor.evidence import Evidence, gather
+from nucleate.doctor.remedies import Remedy, Trials
+from nucleate.doctor.verdicts import CAUSES, Found, Verdict, is_held_back
+from nucleate.errors import SpecError, StudyError
+from nucleate.problems import Problem
+from nucleate.studies import Study, study_findings, tables
+from nucleate.training import Run, plateau_loss
+
+ENDS = ("linear_is_enough", "nothing_to_learn", "fine")
+"""Verdicts that name nothing to be mended."""
+_EFFECTS = ("constant_output", "only_the_mean", "collapsed", "overfitting")
+"""What other verdicts may be the cause of."""
+_BESIDE = (*_EFFECTS, "dead_units", "rate_too_large", "unscaled_input", "unscaled_target")
+"""What many a run that learns has too, so that without a trial it is no cause where there is nothing to learn."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One verdict on a run.
+
+    Parameters
+    ----------
+    verdict : str
+        Its name, which is stable.
+    evidence : dict
+        The numbers of its criterion.
+    remedies : tuple of Remedy
+        The settings against it, those that helped first.
+    """
+
+    verdict: str
+    evidence: Found
+    remedies: tuple[Remedy, ...] = ()
+
+    @property
+    def layer(self) -> str | None:
+        """The layer that it is about, where it is about one."""
+        return self.evidence.get("layer")
+
+    @property
+    def helped(self) -> Remedy | None:
+        """The remedy that was tried and helped most."""
+        return next((one for one in self.remedies if one.helped), None)
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields, as JSON has them."""
+        tried = next((one for one in self.remedies if one.known == "tried"), None)
+        return {
+            "verdict": self.verdict,
+            "layer": self.layer,
+            "evidence": self.evidence,
+            "remedies": [one.to_json() for one in self.remedies],
+            "tried": None if tried is None else tried.to_json(),
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class Diagnosis:
+    """What was found of a run, the cause whose remedy helps most first.
+
+    Parameters
+    ----------
+    findings : tuple of Finding
+        One at least.
+    evidence : Evidence
+    run : int or None
+        The number of the run, where it is one of a study.
+    """
+
+    findings: tuple[Finding, ...]
+    evidence: Evidence
+    run: int | None = None
+
+    @property
+    def first(self) -> Finding:
+        """The finding to act on."""
+        return self.findings[0]
+
+    @property
+    def verdicts(self) -> tuple[str, ...]:
+        """The names of the verdicts, in order."""
+        return tuple(finding.verdict for finding in self.findings)
+
+    @property
+    def holds_back(self) -> bool:
+        """Whether the first finding is one to be mended."""
+        return self.first.verdict not in ENDS
+
+    def to_json(self) -> dict[str, Any]:
+        """The findings, and the run's number, as JSON has them."""
+        return {"run": self.run, "findings": [finding.to_json() for finding in self.findings]}
+
+    def __repr__(self) -> str:
+        return f"Diagnosis({', '.join(self.verdicts)})"
+
+
+def diagnose(
+    given: Run | Study | str | Path, problem: Problem | None = None, *, run: int | None = None, trials: bool = True
+) -> Diagnosis:
+    """Say what holds a run back, and what to do.
+
+    Parameters
+    ----------
+    given : Run, Study or path
+        Of a study the recommended run, or of one in which none has trained the first.
+    problem : Problem, optional
+        That a `Run` was trained on; a study has its own.
+    run : int, optional
+        The number of a study's run.
+    trials : bool
+        Whether settings are tried by training, in the order of the verdicts until one helps. Otherwise verdicts that
+        rest on a trial are not given, and remedies are those of the rules.
+
+    Returns
+    -------
+    Diagnosis
+
+    Raises
+    ------
+    SpecError
+        For a run without its problem, or one that does not say how it was trained.
+    StudyError
+        If the folder is not a study or is damaged, or has no such run.
+
+    Examples
+    --------
+    >>> from nucleate import InitScale, Network, load_problem, train
+    >>> problem = load_problem("sine-5d")
+    >>> start = Network.create(5, [8, 8], 1, scale=InitScale("gain", 0.001))
+    >>> found = diagnose(train(start, problem, steps=100), problem, trials=False)
+    >>> found.first.verdict, found.first.evidence["steps"]
+    ('initial_plateau', 100)
+    """
+    if not isinstance(given, Run):
+        return _diagnose_study(given if isinstance(given, Study) else Study.load(given), problem, run, trials)
+    if problem is None:
+        raise SpecError("A run does not hold its data; give the problem that it was trained on.")
+    if run is not None:
+        raise SpecError("The number of a run is for a study; leave it out.")
+    evidence = gather(given, problem)
+    return Diagnosis(tuple(judge(evidence, Trials(given, problem, evidence) if trials else None)), evidence)
+
+
+def judge(evidence: Evidence, trials: Trials | None = None) -> list[Finding]:
+    """The findings that evidence gives, in order.
+
+    Parameters
+    ----------
+    evidence : Evidence
+    trials : Trials, optional
+        That train with a setting changed.
+
+    Returns
+    -------
+    list of Finding
+        One at least.
+    """
+    suspected = [(verdict, found) for verdict in CAUSES if (found := verdict.criterion(evidence)) is not None]
+    if not is_held_back(evidence):
+        return _of_a_learner(suspected)
+    found = [_finding(verdict, numbers, evidence) for verdict, numbers in suspected if not verdict.by_trial]
+    if trials is not None:
+        found = _with_trials(evidence, suspected, trials)
+    return _ordered(found, evidence)
+
+
+def _finding(verdict: Verdict, numbers: Found, evidence: Evidence) -> Finding:
+    return Finding(verdict.name, numbers, tuple(Remedy(*change) for change in verdict.changes(evidence)))
+
+
+def _of_a_learner(suspected: Sequence[tuple[Verdict, Found]]) -> list[Finding]:
+    """Of a run that nothing holds back: what is good to know, behind that it is fine; but a leak is no learning."""
+    said = [Finding(verdict.name, numbers) for verdict, numbers in suspected if verdict.always]
+    order = {"leak": 0, "fine": 1}
+    return sorted(said, key=lambda one: order.get(one.verdict, 2)) or [Finding("fine", {})]
+
+
+def _with_trials(evidence: Evidence, suspected: Sequence[tuple[Verdict, Found]], trials: Trials) -> list[Finding]:
+    """Each suspect's changes are tried until one helps; those that hold only by a trial fall where none does."""
+    cured, found = False, []
+    for verdict, numbers in suspected:
+        changes = verdict.changes(evidence)
+        if cured or verdict.name in ("leak", "overfitting"):
+            if not verdict.by_trial:
+                found.append(_finding(verdict, numbers, evidence))
+            continue
+        remedies = trials.first_that_helps(changes)
+        cured = any(one.helped for one in remedies)
+        if verdict.name == "initial_plateau":
+            end, ahead = trials.forecasts()
+            numbers, remedies = numbers | {"end": end}, [*remedies, *ahead]
+        if cured and verdict.name == "too_few_units":
+            widths = tuple(layer.width for layer in evidence.layers)
+            wider = next(one.value for one in remedies if one.helped)
+            numbers = numbers | {"stuck": trials.stuck_share(widths), "stuck_wider": trials.stuck_share(wider)}
+        if cured or not verdict.by_trial:
+            found.append(Finding(verdict.name, numbers, tuple(remedies)))
+    if cured or evidence.beside_constant == "better":
+        return found
+    (recipe,) = trials.first_that_helps([("recipe", "standard")])
+    blamed = next((verdict.name for verdict, _ in suspected if verdict.name not in ("leak", *_EFFECTS, *ENDS)), None)
+    if not recipe.helped or blamed is None:
+        return found
+    known = next((one for one in found if one.verdict == blamed), None)
+    numbers = next(numbers for verdict, numbers in suspected if verdict.name == blamed)
+    first = Finding(blamed, numbers, (recipe,)) if known is None else replace(known, remedies=(recipe, *known.remedies))
+    return [first, *(one for one in found if one is not known)]
+
+
+def _ordered(found: Sequence[Finding], evidence: Evidence) -> list[Finding]:
+    """What helped first; then causes, then what is left where there is none."""
+    leaks = [one for one in found if one.verdict == "leak"]
+    helped = [one for one in found if one.helped]
+    ends = [one for one in found if one.verdict in ENDS]
+    others = [one for one in found if one not in (*leaks, *helped, *ends)]
+    learned = evidence.trained and evidence.beside_constant == "better"
+    if not helped and ends and (learned or not any(one.verdict not in _BESIDE for one in others)):
+        return [*leaks, ends[0], *others]
+    # With a cause in hand, nothing is fine or enough.
+    return [*leaks, *helped, *others] or ends or [Finding("fine", {})]
+
+
+def _diagnose_study(study: Study, problem: Problem | None, number: int | None, trials: bool) -> Diagnosis:
+    results = study.results
+    if results.is_empty():
+        raise StudyError(f"No run of {study.path} is finished; sweep into the folder first.")
+    if number is None:
+        findings = study_findings(study) if study.layers else None
+        number = findings.recommended_run if findings is not None and findings.trained else int(results["run"][0])
+    if number not in results["run"]:
+        raise StudyError(f"There is no finished run {number} in {study.path}; the runs are 0 to {study.planned - 1}.")
+    problem = study.load_problem() if problem is None else problem
+    run = run_of_study(study, number, problem)
+    evidence = gather(run, problem)
+    return replace(
+        Diagnosis(tuple(judge(evidence, Trials(run, problem, evidence) if trials else None)), evidence), run=number
+    )
+
+
+def run_of_study(study: Study, number: int, problem: Problem) -> Run:
+    """A run of a study, as `nucleate.train` would have returned it.
+
+    Parameters
+    ----------
+    study : Study
+    number : int
+    problem : Problem
+        The study's own.
+    """
+    planned, row = study.plan.runs[number], study.results.row(by_predicate=pl.col(tables.RUN) == number, named=True)
+    initial, final, best = (study.network(number, at) for at in ("initial", "final", "best"))
+    return Run(
+        status=row[tables.STATUS],
+        steps=row[tables.STEPS],
+        trajectory=study.trajectories_of([number]).drop(tables.RUN),
+        initial=initial,
+        final=final,
+        best=best,
+        drop_steps={share: row[tables.drop(share)] for share in tables.DROPS},
+        learning_rate=planned.learning_rate,
+        seed=planned.seed,
+        weight_decay=planned.weight_decay,
+        plateau_loss=plateau_loss(initial, problem),
+        notes=(row[tables.NOTES],) if row[tables.NOTES] else (),
+        settings=study.spec,
+    )

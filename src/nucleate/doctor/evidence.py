@@ -1,0 +1,411 @@
+"""What is measured of a run and its data before anything is said of them: numbers alone, whoever trained it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int
+
+from nucleate.baselines import Entrant, compare_entrants, constant, count_groups, judge_outputs, linear
+from nucleate.devices import in_float64
+from nucleate.errors import SpecError
+from nucleate.models import count_parameters, dtype_of, outputs_of, take_apart
+from nucleate.network import Network
+from nucleate.observe import Layer, evaluation_rows, layers_of, stages
+from nucleate.problems import Problem, Split, inputs_that_tell
+from nucleate.training import TRAINED, Run, Settings, Status, dead_units, engine
+
+NO_SLOPE = 1e-2
+"""A unit is at a bound on a row where the activation's slope is less than this share of that at zero."""
+_TOP = 0.01
+_POWER_STEPS = 20
+_MANY = 1024
+
+
+@dataclass(frozen=True)
+class LayerEvidence:
+    """One hidden layer.
+
+    Parameters
+    ----------
+    name : str
+    width : int
+    dead : float
+        The share of its units that give the same on all rows, at the end.
+    dead_at_start : float
+    saturated : float
+        The share of pairs of a unit and a row at which a bounded activation is at a bound, at the end.
+    effective : float
+        Effective neurons at the end.
+    effective_at_start : float
+        The same at the start, as chance has them.
+    gradient : float
+        The root mean square of the loss's gradient by the layer's weights, at the start.
+    signal : float
+        The standard deviation over the rows of what enters the layer, at the start.
+    saturated_at_start : float
+    """
+
+    name: str
+    width: int
+    dead: float = 0.0
+    dead_at_start: float = 0.0
+    saturated: float = 0.0
+    effective: float = 1.0
+    effective_at_start: float = 1.0
+    gradient: float = 1.0
+    signal: float = 1.0
+    saturated_at_start: float = 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """What is known of one run.
+
+    Shares of the loss are of that of the best constant output: an *explained* share of 0 is a network that has learnt
+    nothing from its inputs, and of 1 one without error.
+
+    Parameters
+    ----------
+    status : str
+        As of `nucleate.Run`.
+    steps, train_loss, validation_loss : arrays of shape (t,)
+        At the evaluations.
+    constant_loss, constant_validation : float
+        Of the best constant output of the training rows, on those and on the validation rows.
+    linear_loss, linear_validation : float
+        Of the linear model.
+    plateau_loss : float or None
+        As of `nucleate.Run`.
+    budget : int
+        The most steps that the run could take.
+    learning_rate : float
+    follows_gradient : bool
+        Whether steps follow the size of the gradient, as those of GD do.
+    epsilon : float
+        The optimizer's.
+    gains : tuple of float
+        Of each weight matrix at the start the standard deviation times the root of its fan-in; empty where unknown.
+    layers : tuple of LayerEvidence
+    rows, validation_rows : int
+    parameters : int
+    beside_constant, beside_linear : str
+        What the best network is on the validation rows, beyond the noise: better, worse or alike; undefined.
+    final_beside_best : str
+        The same of the last network beside the best one.
+    output_spread : float
+        The standard deviation of the last network's predictions over the rows, as a share of the targets'.
+    constant_since : int or None
+        The step from which on the outputs are the same on all rows, where they are at the end.
+    columns : tuple of str
+        Of the inputs.
+    column_sizes : array of shape (d,)
+        Root mean squares of the inputs on the training rows.
+    column_is_binary : array of shape (d,)
+    target_size : float
+        The standard deviation of the targets as the network is given them; 1 for classes.
+    target_offset : float
+        The size of their mean in standard deviations; 0 for classes.
+    target_top : float
+        The share of their sum of squares about the mean that 1 % of the rows have; 0 for classes.
+    leaks : tuple of str
+        Inputs that tell the target alone.
+    lost, damped : float
+        The shares of the parameters whose step rounding loses, and whose gradient is below the epsilon, at the end.
+    sharpness : float
+        The largest eigenvalue of the loss's second derivative at the end; NaN where it was not computed.
+    """
+
+    status: Status
+    steps: Int[np.ndarray, " t"]
+    train_loss: Float[np.ndarray, " t"]
+    validation_loss: Float[np.ndarray, " t"]
+    constant_loss: float
+    constant_validation: float
+    linear_loss: float
+    linear_validation: float
+    plateau_loss: float | None = None
+    budget: int = 0
+    learning_rate: float = 0.05
+    follows_gradient: bool = True
+    epsilon: float = 0.0
+    gains: tuple[float, ...] = ()
+    layers: tuple[LayerEvidence, ...] = ()
+    rows: int = 100
+    validation_rows: int = 30
+    parameters: int = 100
+    beside_constant: str = "better"
+    beside_linear: str = "alike"
+    final_beside_best: str = "alike"
+    output_spread: float = 1.0
+    constant_since: int | None = None
+    columns: tuple[str, ...] = ()
+    column_sizes: Float[np.ndarray, " d"] = field(default_factory=lambda: np.ones(1))
+    column_is_binary: Bool[np.ndarray, " d"] = field(default_factory=lambda: np.zeros(1, bool))
+    target_size: float = 1.0
+    target_offset: float = 0.0
+    target_top: float = 0.0
+    leaks: tuple[str, ...] = ()
+    lost: float = 0.0
+    damped: float = 0.0
+    sharpness: float = float("nan")
+
+    @property
+    def trained(self) -> bool:
+        """Whether the run ended as it was asked to."""
+        return self.status in TRAINED
+
+    @property
+    def stage(self) -> str:
+        """The stage of the loss curve in which the run ended."""
+        return stages(self.steps, self.train_loss, self.plateau_loss).current
+
+    @property
+    def plateau(self) -> float:
+        """The loss of the initial plateau."""
+        start = float(self.train_loss[0])
+        return start if self.plateau_loss is None else min(start, self.plateau_loss)
+
+    @property
+    def explained(self) -> float:
+        """The share of the constant's loss that the best network takes off on the validation rows."""
+        return explained(float(self.validation_loss.min()), self.constant_validation)
+
+    @property
+    def explained_in_training(self) -> float:
+        """The same on the training rows, where the loss was least."""
+        return explained(float(self.train_loss.min()), self.constant_loss)
+
+    @property
+    def worst(self) -> float:
+        """By how much the training loss rose above its start, or above the constant's: their ratio."""
+        return float(self.train_loss.max() / max(self.train_loss[0], self.constant_loss, 1e-300))
+
+
+def explained(loss: float, of_constant: float) -> float:
+    """The share of a constant's loss that is taken off."""
+    return 1 - loss / of_constant if of_constant > 0 else 0.0
+
+
+def settings_of(run: Run) -> Settings:
+    """How a run was trained.
+
+    Raises
+    ------
+    SpecError
+        If it does not say.
+    """
+    if run.settings is None:
+        raise SpecError("This run does not say how it was trained; train it again by nucleate.train.")
+    return run.settings
+
+
+def gather(run: Run, problem: Problem) -> Evidence:
+    """All that is measured of a run; it costs about as much as a few of its evaluations.
+
+    Parameters
+    ----------
+    run : Run
+    problem : Problem
+        That it was trained on.
+
+    Returns
+    -------
+    Evidence
+
+    Raises
+    ------
+    SpecError
+        If the run does not say how it was trained.
+    """
+    settings, train, loss = settings_of(run), problem.train, problem.loss
+    optimizer = settings.optimizer
+    steps, train_loss, validation_loss = (
+        run.trajectory[name].to_numpy() for name in ("step", "train_loss", "validation_loss")
+    )
+    baselines = {"constant": constant(problem).seeds[0], "linear": linear(problem).seeds[0]}
+    costs = {
+        (name, part): float(loss(np.asarray(outputs(rows.x)), rows.y, rows.weights))
+        for name, outputs in baselines.items()
+        for part, rows in (("train", train), ("validation", problem.validation))
+    }
+    beside = partial(_beside, problem, problem.validation)
+    readings = _readings(run, problem, settings)
+    predicted, spread = _spread(run.final, problem)
+    classes = loss.link.target_kind == "categorical"
+    return Evidence(
+        status=run.status,
+        steps=steps,
+        train_loss=train_loss,
+        validation_loss=validation_loss,
+        constant_loss=costs["constant", "train"],
+        constant_validation=costs["constant", "validation"],
+        linear_loss=costs["linear", "train"],
+        linear_validation=costs["linear", "validation"],
+        plateau_loss=run.plateau_loss,
+        budget=settings.steps,
+        learning_rate=run.learning_rate,
+        follows_gradient=optimizer.follows_gradient is not False,
+        epsilon=optimizer.epsilon,
+        gains=gains_of(run.initial),
+        layers=_layers(run, problem, readings["gradients"]),
+        rows=len(train.x),
+        validation_rows=len(problem.validation.x),
+        parameters=count_parameters(run.initial),
+        beside_constant=beside(partial(outputs_of, run.best), baselines["constant"]),
+        beside_linear=beside(partial(outputs_of, run.best), baselines["linear"]),
+        final_beside_best=beside(partial(outputs_of, run.final), partial(outputs_of, run.best)),
+        output_spread=spread,
+        constant_since=_constant_since(run) if predicted else None,
+        columns=problem.preprocessing.encoded_inputs,
+        column_sizes=np.sqrt(np.mean(train.x**2, axis=0)),
+        column_is_binary=np.all((train.x == 0) | (train.x == 1), axis=0),
+        target_size=1.0 if classes else float(train.y.std(axis=0).max()),
+        target_offset=0.0 if classes else _offset(train),
+        target_top=0.0 if classes else _top(train),
+        leaks=inputs_that_tell(problem.preprocessing.encoded_inputs, train.x, train.y, classes=classes),
+        lost=readings["lost"],
+        damped=readings["damped"],
+        sharpness=readings["sharpness"],
+    )
+
+
+def gains_of(model: Any) -> tuple[float, ...]:
+    """Of each weight matrix of a network the root mean square, times the root of its fan-in."""
+    if not isinstance(model, Network):
+        return ()
+    return tuple(float(np.sqrt(np.mean(np.square(w, dtype=np.float64)) * w.shape[1])) for w in model.weights)
+
+
+def better(problem: Problem, model: Any, other: Any, among: int = 1) -> str:
+    """What one model is beside another on the validation rows, beyond the noise."""
+    return _beside(problem, problem.validation, partial(outputs_of, model), partial(outputs_of, other), among)
+
+
+def _beside(problem: Problem, part: Split, ours: Any, theirs: Any, among: int = 1) -> str:
+    with np.errstate(all="ignore"):
+        entrants = [
+            Entrant([judge_outputs(problem, np.asarray(model(part.x)), part)], varies=False) for model in (theirs, ours)
+        ]
+    return compare_entrants(problem.loss.metric, len(part.x), *entrants, among, count_groups(part)).verdict
+
+
+def _offset(train: Split) -> float:
+    spread = train.y.std(axis=0)
+    return float(np.max(np.abs(train.y.mean(axis=0)) / np.where(spread > 0, spread, 1.0)))
+
+
+def _top(train: Split) -> float:
+    squares = np.sort((train.y - train.y.mean(axis=0)) ** 2, axis=0)
+    top = max(1, int(_TOP * len(squares)))
+    total = squares.sum(axis=0)
+    return float(np.max(squares[-top:].sum(axis=0) / np.where(total > 0, total, 1.0)))
+
+
+def _spread(model: Any, problem: Problem) -> tuple[bool, float]:
+    """Whether a model's outputs are the same on all rows, to a millionth of them; and the share of the targets'."""
+    outputs = np.asarray(outputs_of(model, problem.train.x), np.float64)
+    same = bool((np.ptp(outputs, axis=0) <= 1e-6 * np.abs(outputs).max()).all())
+    with np.errstate(all="ignore"):
+        share = problem.loss.link(outputs).std(axis=0).max() / max(problem.train.y.std(axis=0).max(), 1e-300)
+    return same, float(share)
+
+
+def _constant_since(run: Run) -> int:
+    """From which evaluation on the loss no longer moves."""
+    losses = run.trajectory["train_loss"].to_numpy()
+    moved = np.flatnonzero(np.abs(losses - losses[-1]) > 1e-3 * abs(losses[-1]))
+    return int(run.trajectory["step"][int(moved[-1]) + 1]) if moved.size else 0
+
+
+def _layers(run: Run, problem: Problem, gradients: Sequence[float] | None) -> tuple[LayerEvidence, ...]:
+    rows = evaluation_rows(problem.train.x)
+    start, end = layers_of(run.initial, rows), layers_of(run.final, rows)
+    gradients = [np.nan] * len(start) if gradients is None else gradients
+    return tuple(
+        LayerEvidence(
+            last.name,
+            last.width,
+            float(dead_units(last).mean()),
+            float(dead_units(first).mean()),
+            _saturated(run.final, last),
+            last.effective_neurons,
+            first.effective_neurons,
+            gradient,
+            float(first.entering.std(axis=1).mean()),
+            _saturated(run.initial, first),
+        )
+        for first, last, gradient in zip(start, end, gradients, strict=True)
+    )
+
+
+@in_float64
+def _saturated(model: Any, layer: Layer) -> float:
+    """Pairs of unit and row at a bound, of an activation that has two."""
+    if not isinstance(model, Network):
+        return 0.0
+
+    def value(z: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
+        return np.asarray(model.activation(jnp.asarray(z)), np.float64)
+
+    far = value(np.array([-1e3, -30.0, 30.0, 1e3]))
+    if not (np.isclose(far[0], far[1]) and np.isclose(far[2], far[3]) and not np.isclose(far[0], far[3])):
+        return 0.0
+    entering, step = layer.entering, 1e-3
+    slopes = (value(entering + step) - value(entering - step)) / (2 * step)
+    at_zero = float(np.diff(value(np.array([-step, step])))[0]) / (2 * step)
+    return float(np.mean(np.abs(slopes) < NO_SLOPE * abs(at_zero or 1.0)))
+
+
+def _readings(run: Run, problem: Problem, settings: Settings) -> dict[str, Any]:
+    """What rounding and the optimizer leave of the next step, the sharpness there, and the first gradients."""
+    decays = run.weight_decay > 0 or settings.optimizer.decoupled
+    size = None if settings.batch_size == len(problem.train.x) else settings.batch_size
+    frame = take_apart(run.initial)[1]
+    program = engine.Program(frame, problem.loss, settings.rule(decays=decays), size, settings.dropout)
+    dtype = dtype_of(run.final)
+    data = engine.place_data(problem.train, problem.validation, dtype)
+    (state,) = engine.start(
+        *(program, [run.final], [run.learning_rate], [run.seed], len(problem.train.x)),
+        [run.weight_decay] if decays else None,
+    )
+    (reading,) = engine.read(program, [state], data)
+    rows = np.unique(np.linspace(0, len(problem.train.x) - 1, min(len(problem.train.x), _MANY)).astype(int))
+    some = engine.place_data(problem.train.only(rows), problem.validation.only(rows[:1] * 0), dtype)
+    sharpness, sizes = _sharpness(take_apart(run.initial)[0], state.parameters, program, some.training)
+    known = {name: float(getattr(reading, name)) for name in ("lost", "damped")}
+    gradients = [float(one) for one in sizes.weights[:-1]] if isinstance(run.initial, Network) else None
+    return known | {"sharpness": float(sharpness), "gradients": gradients}
+
+
+@in_float64
+@partial(jax.jit, static_argnames="program")
+def _sharpness(
+    initial: Any, parameters: Any, program: engine.Program, training: tuple[Any, ...]
+) -> tuple[Float[Array, ""], Any]:
+    """The second derivative's eigenvalue of largest size, by power iteration; the first gradient's mean squares."""
+
+    def slope(at: Any) -> Any:
+        return jax.grad(program.cost)(at, *training)
+
+    def size(tree: Any) -> Float[Array, ""]:
+        return jnp.sqrt(sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(tree)))
+
+    def step(_: int, state: tuple[Any, Float[Array, ""]]) -> tuple[Any, Float[Array, ""]]:
+        along, _ = state
+        curved = jax.jvp(slope, (parameters,), (along,))[1]
+        value = size(curved)
+        return jax.tree.map(lambda leaf: leaf / jnp.maximum(value, 1e-30).astype(leaf.dtype), curved), value
+
+    leaves, structure = jax.tree.flatten(parameters)
+    keys = jax.random.split(jax.random.wrap_key_data(jnp.zeros(2, jnp.uint32), impl="threefry2x32"), len(leaves))
+    drawn = [jax.random.normal(key, leaf.shape, leaf.dtype) for key, leaf in zip(keys, leaves, strict=True)]
+    along = jax.tree.unflatten(structure, drawn)
+    first = size(along)
+    along = jax.tree.map(lambda leaf: leaf / first.astype(leaf.dtype), along)
+    _, sharpness = jax.lax.fori_loop(0, _POWER_STEPS, step, (along, jnp.zeros_like(first)))
+    return sharpness, jax.tree.map(lambda leaf: jnp.sqrt(jnp.mean(leaf**2)), slope(initial))

@@ -1,0 +1,303 @@
+"""Settings that are tried, or forecast, against what holds a run back."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal
+
+import jax
+import numpy as np
+
+from nucleate.activations import get_activation
+from nucleate.doctor.evidence import Evidence, better, explained, gains_of, settings_of
+from nucleate.errors import NucleateError
+from nucleate.forecasting import forecast_many
+from nucleate.init_scale import InitScale, PerLayer
+from nucleate.network import Network
+from nucleate.optimizers import ADAM, get_optimizer
+from nucleate.problems import Problem, Split, get_loss
+from nucleate.training import TRAINED, Run, Settings, train_many
+
+HELD_BACK = 2 / 3
+"""A run is held back where it explains less than this share of what it does with one setting changed.
+
+So nothing holds a network back that takes off two thirds of a constant's loss. A network that is stuck on XOR takes off
+a third (squared) or a half (cross-entropy).
+"""
+LEAST = 0.05
+"""A trial that explains less than this share of the constant's loss has learnt nothing."""
+FEW_ROWS = 20
+"""From so many validation rows on a trial must be better beyond their noise too."""
+AMONG = 10
+"""How many trials a diagnosis may take, for which the noise is allowed together."""
+MOST_STEPS = 20_000
+"""A trial takes as many steps as the run, or as the remedy asks for, but no more than these."""
+STARTS = 8
+"""Starts by which the chance of getting stuck is told."""
+FACTORS = (3, 10, 30)
+"""How many times as large the rates and starts are whose plateaus are forecast."""
+_FORECAST_STEPS = 5000
+_RECIPE_STEPS, _RECIPE_RATE, _RECIPE_WIDTH = 3000, 0.003, 64
+
+
+@dataclass(frozen=True)
+class Remedy:
+    """One setting changed.
+
+    Parameters
+    ----------
+    setting : str
+        As the package calls it: ``lr``, ``gain``, ``hidden``, ``steps``, ``activation``, ``seed``, ``dtype``, ``eps``,
+        ``clip``, ``loss``, ``standardize``, ``without``, ``early_stopping``; ``scale`` multiplies all parameters, and
+        ``recipe`` is the package's own start, rate, width and standardization together.
+    value : float, int, str, bool or tuple
+    known : {"rule", "forecast", "tried"}
+        Whether it is what the verdict asks for, was forecast, or was tried.
+    end : int or None
+        By which step the initial plateau is forecast to end.
+    explained : float or None
+        Of a trial, the share of the constant's loss that its best network takes off on the validation rows.
+    steps : int or None
+        That the trial took.
+    helped : bool or None
+        Whether the trial learned beyond the run; None where it was not tried.
+    """
+
+    setting: str
+    value: Any
+    known: Literal["rule", "forecast", "tried"] = "rule"
+    end: int | None = None
+    explained: float | None = None
+    steps: int | None = None
+    helped: bool | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields, as JSON has them."""
+        return asdict(self)
+
+
+Change = tuple[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Trials:
+    """Trains a run anew with one setting changed.
+
+    Parameters
+    ----------
+    run : Run
+    problem : Problem
+    evidence : Evidence
+    """
+
+    run: Run
+    problem: Problem
+    evidence: Evidence
+
+    def first_that_helps(self, changes: Sequence[Change]) -> list[Remedy]:
+        """What comes of changes in turn; those behind one that helped, or that cannot be made, are left as rules.
+
+        Parameters
+        ----------
+        changes : sequence of (setting, value)
+
+        Returns
+        -------
+        list of Remedy
+            That which helped first, then what was not tried, and last what did not help.
+        """
+        remedies: list[Remedy] = []
+        for change in changes:
+            helped = any(one.helped for one in remedies)
+            remedies.append(Remedy(*change) if helped else self._attempt(*change))
+        return sorted(remedies, key=lambda one: (not one.helped, one.known == "tried"))
+
+    def _attempt(self, setting: str, value: Any) -> Remedy:
+        try:
+            trial, problem = self._train(setting, value)
+        except NucleateError:
+            return Remedy(setting, value)
+        share = _explained_by(trial, problem)
+        return Remedy(setting, value, "tried", None, share, trial.steps, self._helps(trial, problem, share))
+
+    def _helps(self, trial: Run, problem: Problem, share: float) -> bool:
+        own = max(self.evidence.explained, 0.0)
+        if trial.status not in TRAINED or not (share > LEAST and HELD_BACK * share > own):
+            return False
+        if self.evidence.validation_rows < FEW_ROWS or problem is not self.problem:
+            return True
+        return better(self.problem, trial.best, self.run.best, AMONG) == "better"
+
+    def stuck_share(self, hidden: tuple[int, ...]) -> float:
+        """The share of starts that do not get as far as this problem was seen to let them, with these widths.
+
+        Parameters
+        ----------
+        hidden : tuple of int
+        """
+        settings = _settings(self.run)
+        networks = [self._network(hidden=hidden, seed=seed) for seed in range(STARTS)]
+        runs = self._train_all(networks, self.problem, settings, self.run.learning_rate)
+        shares = np.array([_explained_by(run, self.problem) for run in runs])
+        return float(np.mean(shares < HELD_BACK * max(shares.max(), self.evidence.explained)))
+
+    def _train(self, setting: str, value: Any) -> tuple[Run, Problem]:
+        problem, settings, rate, model = self.problem, _settings(self.run), self.run.learning_rate, self.run.initial
+        match setting:
+            case "lr":
+                rate = value
+            case "steps":
+                settings = settings.model_copy(update={"steps": value, "early_stopping": False})
+            case "scale":
+                model = _scaled(model, value)
+            case "gain" | "hidden" | "activation" | "seed" | "dtype":
+                model = self._network(**{setting: value})
+            case "eps":
+                given = settings.optimizer.to_json()
+                given = {"name": given} if isinstance(given, str) else given
+                settings = settings.model_copy(update={"optimizer": get_optimizer({**given, "eps": value})})
+            case "clip":
+                settings = settings.model_copy(update={"clip": value})
+            case "loss":
+                problem = replace(problem, loss=get_loss(value))
+            case "standardize":
+                problem = standardized(problem, value)
+            case "recipe":
+                problem = standardized(standardized(problem, "inputs"), "target")
+                hidden = tuple(max(width, _RECIPE_WIDTH) for width in model.hidden)[:2]
+                model = self._network(gain=1.0, hidden=hidden, activation="relu", bias=True)
+                steps = max(settings.steps, _RECIPE_STEPS)
+                settings = Settings(optimizer=ADAM, steps=min(steps, MOST_STEPS), evaluations=settings.evaluations)
+                rate = _RECIPE_RATE
+            case _:
+                raise NucleateError(f"{setting} is not tried.")
+        (run,) = self._train_all([model], problem, settings, rate)
+        return run, problem
+
+    def _train_all(self, models: Sequence[Any], problem: Problem, settings: Settings, rate: float) -> list[Run]:
+        decays = self.run.weight_decay
+        decayed = None if not (decays or settings.optimizer.decoupled) else [decays] * len(models)
+        fields = {name: getattr(settings, name) for name in Settings.model_fields}
+        return train_many(
+            models,
+            problem,
+            learning_rates=[rate] * len(models),
+            weight_decays=decayed,
+            seeds=[self.run.seed] * len(models),
+            measures=(),
+            **fields,
+        )
+
+    def _network(
+        self,
+        gain: float | None = None,
+        hidden: tuple[int, ...] | None = None,
+        activation: str | None = None,
+        seed: int | None = None,
+        dtype: str | None = None,
+        bias: bool | None = None,
+    ) -> Network:
+        old = self.run.initial
+        if not isinstance(old, Network):
+            raise NucleateError("Only a Network can be made anew.")
+        if dtype is not None:
+            return old.astype(dtype)
+        gains = gains_of(old)
+        if hidden is not None and len(hidden) != len(old.hidden):
+            gains = gains[: len(hidden) + 1]
+        return Network.create(
+            old.widths[0],
+            old.hidden if hidden is None else hidden,
+            old.widths[-1],
+            scale=InitScale("gain", PerLayer(gains) if gain is None else gain),
+            activation=old.activation if activation is None else get_activation(activation),
+            bias=[given is not None for given in old.biases] if bias is None else bias,
+            seed=self.run.seed if seed is None else seed,
+            dtype=old.dtype,
+        )
+
+    def forecasts(self) -> tuple[int | None, list[Remedy]]:
+        """The step at which the initial plateau is forecast to end, and starts and rates that would end it sooner.
+
+        While a network is on its plateau, a run at r times the rate goes the same way in one r-th of the steps.
+
+        Returns
+        -------
+        int or None, list of Remedy
+            None and an empty list where there is no forecast.
+        """
+        run, settings = self.run, _settings(self.run)
+        steps = min(settings.steps, _FORECAST_STEPS)
+        gains = gains_of(run.initial)
+        starts = [factor for factor in FACTORS if gains and factor * max(gains) <= 1.5]
+        networks = [_scaled(run.initial, factor) for factor in starts] + [run.initial] * len(FACTORS)
+        rates = [run.learning_rate] * len(starts) + [run.learning_rate * factor for factor in FACTORS]
+        if settings.dropout or not settings.schedule.is_constant or not isinstance(run.initial, Network):
+            return None, []
+        try:
+            ahead = forecast_many(
+                networks,
+                self.problem,
+                learning_rates=rates,
+                weight_decays=[run.weight_decay] * len(rates) if run.weight_decay else None,
+                optimizer=settings.optimizer,
+                clip=settings.clip,
+                batch_size=settings.batch_size,
+                seeds=[run.seed] * len(rates),
+                horizon=steps,
+                budget=steps,
+            )
+        except NucleateError:
+            return None, []
+        by_start, by_rate = ahead[: len(starts)], ahead[len(starts) :]
+        ends = [factor * one.left_by for factor, one in zip(FACTORS, by_rate, strict=True) if one.left_by is not None]
+        remedies = [
+            Remedy("gain", float(f"{factor * float(np.mean(gains)):.3g}"), "forecast", one.left_by)
+            for factor, one in zip(starts, by_start, strict=True)
+            if one.left_by is not None
+        ][-1:]
+        remedies += [
+            Remedy("lr", float(f"{factor * run.learning_rate:.3g}"), "forecast", one.left_by)
+            for factor, one in zip(FACTORS, by_rate, strict=True)
+            if one.left_by is not None
+        ][:1]
+        return (max(ends[0], run.steps + 1) if ends else None), remedies
+
+
+def standardized(problem: Problem, what: str) -> Problem:
+    """The problem with its inputs, or its targets, of mean 0 and standard deviation 1 on the training rows.
+
+    Parameters
+    ----------
+    problem : Problem
+    what : {"inputs", "target"}
+    """
+    if what == "target" and problem.loss.link.target_kind == "categorical":
+        return problem
+
+    def part(split: Split) -> Split:
+        rows = problem.train.x if what == "inputs" else problem.train.y
+        mean, std = rows.mean(axis=0), rows.std(axis=0)
+        std = np.where(std > 0, std, 1.0)
+        if what == "inputs":
+            return replace(split, x=(split.x - mean) / std)
+        return replace(split, y=(split.y - mean) / std)
+
+    return replace(problem, train=part(problem.train), validation=part(problem.validation), test=part(problem.test))
+
+
+def _settings(run: Run) -> Settings:
+    settings = settings_of(run)
+    fields = {name: getattr(settings, name) for name in Settings.model_fields}
+    return Settings(**fields | {"steps": min(settings.steps, MOST_STEPS), "evaluations": min(settings.evaluations, 40)})
+
+
+def _scaled(model: Any, factor: float) -> Any:
+    return jax.tree.map(lambda leaf: (factor * leaf).astype(leaf.dtype), model)
+
+
+def _explained_by(run: Run, problem: Problem) -> float:
+    """On validation, at the best evaluation; the constant's own."""
+    train, part = problem.train, problem.validation
+    constant = problem.loss.constant_outputs(train.y, train.weights)
+    of_constant = float(problem.loss(np.broadcast_to(constant, part.y.shape), part.y, part.weights))
+    return explained(float(run.trajectory["validation_loss"].min()), of_constant)

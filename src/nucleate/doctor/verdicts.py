@@ -1,0 +1,388 @@
+"""The verdicts: for each the criterion, its thresholds and the settings that are tried against it."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from nucleate.doctor.evidence import Evidence, LayerEvidence, explained
+from nucleate.doctor.remedies import HELD_BACK, LEAST, Change
+from nucleate.observe import AHEAD, FLAT, noise
+from nucleate.training import BLOWN_UP
+
+LOST, DAMPED = 0.5, 0.5
+"""Rounding, or the optimizer's epsilon, holds a run back where it takes the steps of most parameters."""
+TOO_LARGE, TOO_SMALL = 10.0, 0.1
+"""Inputs and targets are to be of order 1: a root mean square ten times off is out of scale."""
+TOP_SHARE, TOP_ROWS = 0.5, 100
+"""One row in a hundred that has half of the squares swamps the others, where there are a hundred."""
+EXPLODED = 100.0
+"""The loss at the start, in units of the constant's, of outputs that are ten times as large as the targets."""
+WORSE = 2.0
+"""A loss that rises to twice the larger of its start and the constant's was driven there by its steps."""
+TURNS = 0.1
+"""A full-batch curve whose noise is a tenth of the loss jumps back and forth."""
+EDGE = 2.0
+"""Rate times sharpness at which gradient descent overshoots (Cohen et al. 2021, arXiv:2103.00065)."""
+DEEP, VANISHED = 3, 1e-2
+"""From so many hidden layers on, the first one's gradient at the start is held against the last one's."""
+AT_BOUND = 0.5
+"""A layer is saturated where most pairs of unit and row are at a bound."""
+DEAD = 0.5
+"""Half of the units of a layer dead: fewer are usual among ReLUs that learn."""
+SMALL_START = 0.5
+"""A gain below it is a small start: one of 1 keeps a signal's size."""
+SLOW = 0.1
+"""Rate times sharpness of gradient descent that could take steps twenty times as long."""
+SHORT = 3.0
+"""Rate times steps, which is as far as an optimizer of fixed steps moves a parameter."""
+HANDFUL = 4
+"""Of so few units none can be spared: where one of them is dead, the layer has too few."""
+NARROW = 16
+"""Hidden layers of at most so many units may be too few."""
+CONDENSED_SHARE, CONDENSED_COUNT, CHANCE = 0.1, 2.0, 0.5
+"""Few neurons do a layer's work, see `nucleate.studies`; and less than half of what chance gives at the start."""
+SAME_AS_MEAN = 0.05
+"""Predictions that vary by a twentieth of what the targets do know their mean alone."""
+OVERFIT = 1.1
+"""The validation loss at the end, in units of its least."""
+GAP = 0.5
+"""The share of the constant's loss explained in training and not on validation."""
+
+Found = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One thing that may be wrong with a run.
+
+    Parameters
+    ----------
+    name : str
+        Stable.
+    criterion : callable
+        From evidence to its numbers where the verdict may hold; None where it does not.
+    changes : callable
+        From evidence to the settings that are tried against it, as pairs of a setting and its value.
+    by_trial : bool
+        Whether it holds only where one of these helps.
+    always : bool
+        Whether it is said of a run that nothing holds back, too.
+    """
+
+    name: str
+    criterion: Callable[[Evidence], Found | None]
+    changes: Callable[[Evidence], list[Change]] = lambda evidence: []
+    by_trial: bool = False
+    always: bool = False
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.3g}")
+
+
+def _rates(*factors: float) -> Callable[[Evidence], list[Change]]:
+    return lambda evidence: [("lr", _rounded(evidence.learning_rate * factor)) for factor in factors]
+
+
+def _start(evidence: Evidence) -> list[Change]:
+    """A start of gain 1; of a model whose gains are not known, parameters ten times as large."""
+    return [("gain", 1.0) if evidence.gains else ("scale", 10.0)]
+
+
+def _is_small(evidence: Evidence) -> bool:
+    return not evidence.gains or min(evidence.gains) < SMALL_START
+
+
+def _on_plateau(evidence: Evidence) -> bool:
+    return evidence.stage == "initial plateau"
+
+
+def _worst(evidence: Evidence, share: Callable[[LayerEvidence], float]) -> tuple[LayerEvidence | None, float]:
+    layer = max(evidence.layers, key=share, default=None)
+    return (None, 0.0) if layer is None else (layer, share(layer))
+
+
+def leak(evidence: Evidence) -> Found | None:
+    """Inputs that tell the target alone, as `nucleate.problems` finds them."""
+    return {"columns": list(evidence.leaks), "column": evidence.leaks[0]} if evidence.leaks else None
+
+
+def underflow(evidence: Evidence) -> Found | None:
+    """Rounding takes the steps of most parameters while nothing has been learnt."""
+    if evidence.status == "underflow" or (_on_plateau(evidence) and evidence.lost > LOST):
+        return {"lost": evidence.lost, "loss": float(evidence.train_loss[-1])}
+    return None
+
+
+def adam_epsilon(evidence: Evidence) -> Found | None:
+    """The optimizer's epsilon exceeds most gradients while nothing has been learnt."""
+    if evidence.epsilon > 0 and evidence.damped > DAMPED and _on_plateau(evidence):
+        return {"damped": evidence.damped, "epsilon": evidence.epsilon}
+    return None
+
+
+def unscaled_input(evidence: Evidence) -> Found | None:
+    """An input, or all of them, far from order 1; columns of zeros and ones are of it."""
+    sizes = np.where(evidence.column_is_binary, np.nan, evidence.column_sizes)
+    if np.isnan(sizes).all():
+        return None
+    place = int(np.nanargmax(sizes))
+    if TOO_SMALL <= sizes[place] <= TOO_LARGE:
+        return None
+    names = evidence.columns
+    others = np.delete(sizes, place)
+    return {
+        "column": names[place] if place < len(names) else str(place + 1),
+        "size": float(sizes[place]),
+        "others": float(np.nanmedian(others)) if not np.isnan(others).all() else None,
+    }
+
+
+def unscaled_target(evidence: Evidence) -> Found | None:
+    """Targets far from order 1, far from zero, or of which a few rows have most of the squares."""
+    off = not TOO_SMALL <= evidence.target_size <= TOO_LARGE or evidence.target_offset > TOO_LARGE
+    swamped = evidence.rows >= TOP_ROWS and evidence.target_top > TOP_SHARE
+    if not (off or swamped):
+        return None
+    return {"size": evidence.target_size, "offset": evidence.target_offset, "top": evidence.target_top}
+
+
+def _against_target(evidence: Evidence) -> list[Change]:
+    off = not TOO_SMALL <= evidence.target_size <= TOO_LARGE or evidence.target_offset > TOO_LARGE
+    return [("standardize", "target")] if off else [("loss", "huber:1")]
+
+
+def exploding_gradient(evidence: Evidence) -> Found | None:
+    """At the start outputs are far larger than the targets, and no bounded activation is the reason."""
+    if any(layer.saturated_at_start > AT_BOUND for layer in evidence.layers):
+        return None
+    start = float(evidence.train_loss[0] / max(evidence.constant_loss, 1e-300))
+    grown = evidence.layers[-1].signal / max(evidence.layers[0].signal, 1e-300) if evidence.layers else 1.0
+    if start > EXPLODED or (len(evidence.layers) >= DEEP and grown > EXPLODED):
+        return {"start": start, "grown": grown}
+    return None
+
+
+def vanishing_gradient(evidence: Evidence) -> Found | None:
+    """The first layer's gradient is a small part of the last one's, and not because the start is small."""
+    if len(evidence.layers) < DEEP or (evidence.gains and min(evidence.gains) < SMALL_START):
+        return None
+    share = evidence.layers[0].gradient / max(evidence.layers[-1].gradient, 1e-300)
+    return {"share": share, "layers": len(evidence.layers)} if share < VANISHED else None
+
+
+def rate_too_large(evidence: Evidence) -> Found | None:
+    """The loss blew up, rose again, was driven far above its start, or jumps back and forth."""
+    half = evidence.train_loss[len(evidence.train_loss) // 2 :]
+    jumps = noise(half) / max(float(np.median(half)), 1e-300)
+    edge = evidence.learning_rate * evidence.sharpness
+    found = {"worst": evidence.worst, "jumps": jumps, "edge": edge, "status": evidence.status}
+    driven = evidence.worst > WORSE or jumps > TURNS or evidence.stage == "rise"
+    return found if evidence.status in BLOWN_UP or driven or edge > EDGE else None
+
+
+def saturated(evidence: Evidence) -> Found | None:
+    """Most pairs of unit and row of a layer are at a bound of its activation."""
+    layer, share = _worst(evidence, lambda one: one.saturated)
+    if layer is None or share < AT_BOUND:
+        return None
+    return {"layer": layer.name, "share": share, "at_start": layer.saturated_at_start}
+
+
+def _against_bounds(evidence: Evidence) -> list[Change]:
+    layer, _ = _worst(evidence, lambda one: one.saturated)
+    at_start = layer is not None and layer.saturated_at_start > AT_BOUND
+    return [*_start(evidence), *_rates(0.1)(evidence)] if at_start else [*_rates(0.1)(evidence), *_start(evidence)]
+
+
+def dead_layer(evidence: Evidence) -> Found | None:
+    """A layer without a live unit."""
+    layer, share = _worst(evidence, lambda one: one.dead)
+    if layer is None or (share < 1 and evidence.status != "dead"):
+        return None
+    return {"layer": layer.name, "units": layer.width, "at_start": layer.dead_at_start}
+
+
+def _against_death(evidence: Evidence) -> list[Change]:
+    layer, _ = _worst(evidence, lambda one: one.dead)
+    born = layer is not None and layer.dead_at_start >= DEAD
+    rates = [] if born else _rates(0.1, 0.01)(evidence)
+    return [*rates, ("activation", "leaky_relu"), ("activation", "tanh")]
+
+
+def dead_units(evidence: Evidence) -> Found | None:
+    """Half or more of a layer's units give the same on all rows."""
+    layer, share = _worst(evidence, lambda one: one.dead)
+    if layer is None or layer.width <= HANDFUL or not DEAD <= share < 1:
+        return None
+    return {"layer": layer.name, "share": share, "units": layer.width, "at_start": layer.dead_at_start}
+
+
+def initial_plateau(evidence: Evidence) -> Found | None:
+    """The loss has not fallen by 1 % of its plateau's, see `nucleate.observe.stages`."""
+    if evidence.status in BLOWN_UP or not _on_plateau(evidence):
+        return None
+    found: Found = {"steps": int(evidence.steps[-1]), "loss": float(evidence.train_loss[-1])}
+    return found | ({"gain": min(evidence.gains)} if evidence.gains else {})
+
+
+def _against_plateau(evidence: Evidence) -> list[Change]:
+    return [*_start(evidence), *_rates(10, 100)(evidence)] if _is_small(evidence) else []
+
+
+def rate_too_small(evidence: Evidence) -> Found | None:
+    """Steps that could be far longer, and a loss that never rose."""
+    if evidence.status in BLOWN_UP or evidence.worst > WORSE:
+        return None
+    edge, reach = evidence.learning_rate * evidence.sharpness, evidence.learning_rate * evidence.budget
+    slow = edge < SLOW if evidence.follows_gradient else reach < SHORT
+    return {"edge": edge, "reach": reach} if slow else None
+
+
+def stopped_too_early(evidence: Evidence) -> Found | None:
+    """The run ended while its loss was falling, before it fell, or by early stopping."""
+    if not evidence.trained:
+        return None
+    last = int(evidence.steps[-1])
+    before = float(np.interp(last / AHEAD, evidence.steps, evidence.train_loss))
+    falling = 1 - float(evidence.train_loss[-1]) / max(before, 1e-300)
+    if evidence.status == "early_stopped" or falling >= FLAT or _on_plateau(evidence):
+        best = int(evidence.steps[int(np.argmin(evidence.validation_loss))])
+        return {"best": best, "steps": last, "falling": falling, "stage": evidence.stage}
+    return None
+
+
+def _longer(evidence: Evidence) -> list[Change]:
+    last = max(evidence.budget, int(evidence.steps[-1]))
+    return [("steps", 4 * last), *([("steps", 16 * last)] if _on_plateau(evidence) else [])]
+
+
+def secondary_plateau(evidence: Evidence) -> Found | None:
+    """The loss has fallen, and become flat."""
+    if evidence.stage != "secondary plateau":
+        return None
+    share = evidence.explained_in_training
+    return {"loss": float(evidence.train_loss[-1]), "explained": share, "steps": int(evidence.steps[-1])}
+
+
+def _against_secondary(evidence: Evidence) -> list[Change]:
+    small = _start(evidence) if _is_small(evidence) else []
+    return [*small, *_rates(10)(evidence)]
+
+
+def too_few_units(evidence: Evidence) -> Found | None:
+    """A narrow layer, in a run that left its plateau."""
+    widths = [layer.width for layer in evidence.layers]
+    if not widths or min(widths) > NARROW or not evidence.trained or _on_plateau(evidence):
+        return None
+    return {"units": min(widths), "loss": float(evidence.train_loss.min())}
+
+
+def _wider(evidence: Evidence) -> list[Change]:
+    widths = [layer.width for layer in evidence.layers]
+    return [("hidden", tuple(max(4 * width, NARROW) for width in widths))]
+
+
+def collapsed(evidence: Evidence) -> Found | None:
+    """A layer works as few neurons, and fewer than chance had it at the start."""
+    for layer in evidence.layers if evidence.trained else ():
+        few = max(CONDENSED_SHARE * layer.width, min(CONDENSED_COUNT, layer.width / 2))
+        if 0 < layer.effective <= few and layer.effective < CHANCE * layer.effective_at_start:
+            return {
+                "layer": layer.name,
+                "effective": layer.effective,
+                "units": layer.width,
+                "by_chance": layer.effective_at_start,
+            }
+    return None
+
+
+def constant_output(evidence: Evidence) -> Found | None:
+    """The outputs are the same on all rows at the end."""
+    if evidence.constant_since is None:
+        return None
+    dead, _ = _worst(evidence, lambda one: max(one.dead, one.saturated))
+    return {"since": evidence.constant_since, "layer": None if dead is None else dead.name}
+
+
+def only_the_mean(evidence: Evidence) -> Found | None:
+    """The predictions hardly vary over the rows."""
+    return {"spread": evidence.output_spread} if evidence.output_spread < SAME_AS_MEAN else None
+
+
+def overfitting(evidence: Evidence) -> Found | None:
+    """Validation has become worse beyond its noise, or hardly has any of what was learnt in training."""
+    if not evidence.trained:
+        return None
+    least, last = float(evidence.validation_loss.min()), float(evidence.validation_loss[-1])
+    gap = evidence.explained_in_training - evidence.explained
+    if (last > OVERFIT * least and evidence.final_beside_best == "worse") or gap > GAP:
+        return {
+            "best": least,
+            "last": last,
+            "gap": gap,
+            "step": int(evidence.steps[np.argmin(evidence.validation_loss)]),
+        }
+    return None
+
+
+def linear_is_enough(evidence: Evidence) -> Found | None:
+    """On validation the network is not better than a linear model that has learnt something."""
+    share = explained(evidence.linear_validation, evidence.constant_validation)
+    if evidence.beside_linear == "better" or share < LEAST:
+        return None
+    return {"linear": share, "network": evidence.explained}
+
+
+def nothing_to_learn(evidence: Evidence) -> Found | None:
+    """On validation neither the network nor a linear model is better than a constant."""
+    share = explained(evidence.linear_validation, evidence.constant_validation)
+    if evidence.beside_constant == "better" or share >= LEAST or evidence.explained >= LEAST:
+        return None
+    return {"linear": share, "network": evidence.explained}
+
+
+def fine(evidence: Evidence) -> Found | None:
+    """Nothing holds it back that a change of one setting would mend."""
+    if not evidence.trained or (evidence.beside_constant == "worse") or _on_plateau(evidence):
+        return None
+    return {"explained": evidence.explained}
+
+
+def is_held_back(evidence: Evidence) -> bool:
+    """Whether a change of settings could let a run explain so much more that it counts; see `HELD_BACK`."""
+    return not evidence.trained or evidence.explained < HELD_BACK
+
+
+CAUSES: tuple[Verdict, ...] = (
+    Verdict("leak", leak, lambda evidence: [("without", column) for column in evidence.leaks], always=True),
+    Verdict("underflow", underflow, lambda evidence: [("dtype", "float64"), *_start(evidence)]),
+    Verdict("adam_epsilon", adam_epsilon, lambda evidence: [("eps", evidence.epsilon * 1e-8), *_start(evidence)]),
+    Verdict("unscaled_input", unscaled_input, lambda evidence: [("standardize", "inputs")]),
+    Verdict("unscaled_target", unscaled_target, _against_target),
+    Verdict("exploding_gradient", exploding_gradient, lambda evidence: [*_start(evidence), ("clip", 1.0)]),
+    Verdict("rate_too_large", rate_too_large, _rates(0.1, 0.01)),
+    Verdict(
+        "vanishing_gradient", vanishing_gradient, lambda evidence: [("activation", "relu"), ("activation", "tanh")]
+    ),
+    Verdict("saturated", saturated, _against_bounds),
+    Verdict("dead_layer", dead_layer, _against_death),
+    Verdict("dead_units", dead_units, _against_death, always=True),
+    Verdict("initial_plateau", initial_plateau, _against_plateau),
+    Verdict("rate_too_small", rate_too_small, _rates(10, 100), by_trial=True),
+    Verdict("stopped_too_early", stopped_too_early, _longer, by_trial=True),
+    Verdict("too_few_units", too_few_units, _wider, by_trial=True),
+    Verdict("secondary_plateau", secondary_plateau, _against_secondary, by_trial=True),
+    Verdict("collapsed", collapsed, _start, always=True),
+    Verdict("constant_output", constant_output, lambda evidence: [("seed", 1)]),
+    Verdict("only_the_mean", only_the_mean),
+    Verdict("overfitting", overfitting, lambda evidence: [("early_stopping", True)], always=True),
+    Verdict("linear_is_enough", linear_is_enough, always=True),
+    Verdict("nothing_to_learn", nothing_to_learn),
+    Verdict("fine", fine, always=True),
+)
+"""In the order in which one is the cause of another: data, numbers, steps, signals, saddles, size."""
+
+BY_NAME: Mapping[str, Verdict] = {verdict.name: verdict for verdict in CAUSES}

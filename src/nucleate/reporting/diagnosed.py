@@ -1,0 +1,106 @@
+"""What the page and the commands say of a diagnosis: each finding, what was tried, and what came of it."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from nucleate.doctor import Diagnosis, Finding, Remedy
+from nucleate.reporting.sentences import Texts, load_texts, say_share, say_widths
+
+_SHARES = ("lost", "damped", "top", "jumps", "share", "at_start", "explained", "stuck", "stuck_wider", "spread")
+_SHARES += ("linear", "network")
+
+
+def say_finding(finding: Finding, lang: str = "en", *, before: float | None = None) -> str:
+    """A finding as sentences: what was measured, and which settings helped, did not, or are to be tried.
+
+    Parameters
+    ----------
+    finding : Finding
+    lang : {"en", "ja"}
+    before : float, optional
+        What the run itself explained of the constant's loss on validation, beside which a trial is told.
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    NucleateError
+        For an unknown language.
+
+    Examples
+    --------
+    >>> say_finding(Finding("initial_plateau", {"steps": 1000}, (Remedy("lr", 0.5),)))
+    'The loss is still on its initial plateau after 1,000 steps. To try: a learning rate of 0.5.'
+    """
+    texts = load_texts(lang)
+    sentences = texts["doctor"]
+    said = [_verdict(finding, texts)]
+    helped = finding.helped
+    if helped is not None:
+        fields = {"what": _what(helped, texts), "steps": f"{helped.steps:,}"}
+        shares = {"explained": helped.explained, "before": before}
+        told = {name: say_share(max(share or 0.0, 0.0)) for name, share in shares.items()}
+        said.append(sentences["helped"].format(**fields, **told))
+    groups: dict[str, Sequence[Remedy]] = {
+        "not_helped": [one for one in finding.remedies if one.helped is False],
+        "forecast": [one for one in finding.remedies if one.known == "forecast"],
+        "rule": [one for one in finding.remedies if one.known == "rule" and helped is None],
+    }
+    for key, remedies in groups.items():
+        if remedies:
+            said.append(sentences[key].format(what=sentences["comma"].join(_what(one, texts) for one in remedies)))
+    return sentences["space"].join(said)
+
+
+def say_diagnosis(diagnosis: Diagnosis, lang: str = "en") -> list[str]:
+    """The findings in order; behind one that there is nothing to mend by, what is good to know.
+
+    Parameters
+    ----------
+    diagnosis : Diagnosis
+    lang : {"en", "ja"}
+
+    Returns
+    -------
+    list of str
+    """
+    before = diagnosis.evidence.explained
+    first, *rest = (say_finding(finding, lang, before=before) for finding in diagnosis.findings)
+    aside = load_texts(lang)["doctor"]["aside"]
+    return [first, *(sentence if diagnosis.holds_back else aside.format(sentence=sentence) for sentence in rest)]
+
+
+def _verdict(finding: Finding, texts: Texts) -> str:
+    evidence, sentences = finding.evidence, texts["doctor"]
+    key = finding.verdict
+    variants = {
+        "unscaled_input": "others" if evidence.get("others") is not None else "",
+        "rate_too_large": "blown_up" if evidence.get("status") in ("diverged", "nan") else "",
+        "initial_plateau": "ends" if evidence.get("end") is not None else "",
+        "rate_too_small": "" if evidence.get("edge") == evidence.get("edge") else "fixed",
+        "too_few_units": "chance" if "stuck" in evidence else "",
+        "constant_output": "layer" if evidence.get("layer") is not None else "",
+    }
+    variant = variants.get(key)
+    return sentences[f"{key}_{variant}" if variant else key].format(
+        **{name: _say(name, value) for name, value in evidence.items()}
+    )
+
+
+def _say(name: str, value: Any) -> str:
+    if name in _SHARES and isinstance(value, float):
+        return say_share(max(value, 0.0))
+    if isinstance(value, bool | str) or value is None:
+        return str(value)
+    if isinstance(value, int):
+        return f"{value:,}"
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def _what(remedy: Remedy, texts: Texts) -> str:
+    sentences, value = texts["doctor"], remedy.value
+    said = say_widths(value) if isinstance(value, tuple) else _say("", value)
+    what = sentences[f"of_{remedy.setting}"].format(value=sentences.get(said, said))
+    return what if remedy.end is None else sentences["by_step"].format(what=what, end=f"{remedy.end:,}")

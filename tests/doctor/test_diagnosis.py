@@ -1,0 +1,107 @@
+"""Real runs: the first finding names the cause, and its remedy, which was tried, makes it learn."""
+
+import numpy as np
+import pytest
+
+from nucleate import InitScale, Network, Problem, SpecError, StudyError, diagnose, sweep, train
+from nucleate.doctor import Evidence, Remedy, gather
+
+X = np.random.default_rng(0).standard_normal((150, 3))
+Y = np.sin(2 * X[:, 0]) + 0.5 * X[:, 1]
+PROBLEM = Problem.from_arrays(X, Y)
+
+
+def run_of(problem=PROBLEM, gain=1.0, hidden=(8, 8), steps=300, rate=0.1, activation="tanh", seed=0, **settings):
+    inputs, outputs = problem.inputs, problem.outputs
+    scale = InitScale("gain", gain)
+    network = Network.create(inputs, hidden, outputs, scale=scale, bias=True, activation=activation, seed=seed)
+    return train(network, problem, learning_rate=rate, steps=steps, evaluations=20, **settings)
+
+
+def test_a_run_that_learns_is_fine():
+    run = run_of()
+    found = diagnose(run, PROBLEM)
+    assert found.first.verdict == "fine"
+    assert not found.holds_back
+    assert found.evidence.explained == pytest.approx(found.first.evidence["explained"])
+
+
+def test_a_plateau_is_named_with_its_forecast_and_the_start_that_ends_it():
+    found = diagnose(run_of(gain=0.001), PROBLEM)
+    assert found.first.verdict == "initial_plateau"
+    assert found.first.helped == found.first.remedies[0]
+    assert (found.first.helped.setting, found.first.helped.value) == ("gain", 1.0)
+    assert found.first.helped.explained > 0.5
+    assert "linear_is_enough" not in found.verdicts
+
+
+@pytest.mark.parametrize(
+    ("verdict", "setting", "how"),
+    [("rate_too_large", "lr", {"rate": 100.0, "activation": "relu"}), ("rate_too_small", "lr", {"rate": 1e-4})],
+)
+def test_a_rate_is_named_and_a_better_one_tried(verdict, setting, how):
+    found = diagnose(run_of(**how), PROBLEM)
+    assert found.first.verdict == verdict
+    assert found.first.helped.setting == setting
+
+
+def test_a_column_that_swamps_the_others_is_named():
+    raw = Problem.from_arrays(X * [1, 1, 1000], Y, standardize=False)
+    found = diagnose(run_of(raw), raw)
+    assert found.first.verdict == "unscaled_input"
+    assert found.first.evidence["column"] == raw.preprocessing.encoded_inputs[2]
+    assert found.first.helped == found.first.remedies[0]
+
+
+def test_noise_has_nothing_to_be_learnt():
+    noise = Problem.from_arrays(X, np.random.default_rng(1).standard_normal(150))
+    assert diagnose(run_of(noise, steps=100), noise).first.verdict == "nothing_to_learn"
+
+
+def test_of_a_study_the_recommended_run_is_diagnosed_or_one_that_is_named(tmp_path):
+    study = sweep(
+        PROBLEM, gains=[1, 0.001], hidden=[8], lrs=[0.1], bias="all", steps=300, evaluations=20, out=tmp_path / "study",
+        progress=False,
+    )  # fmt: skip
+    assert diagnose(study, trials=False).run == 0
+    assert diagnose(tmp_path / "study", run=1, trials=False).first.verdict == "initial_plateau"
+    with pytest.raises(StudyError, match=r"There is no finished run 7 in .*; the runs are 0 to 1"):
+        diagnose(study, run=7)
+
+
+def test_a_run_needs_its_problem_and_the_way_it_was_trained():
+    run = run_of(steps=4)
+    with pytest.raises(SpecError, match="give the problem that it was trained on"):
+        diagnose(run)
+    with pytest.raises(SpecError, match="The number of a run is for a study"):
+        diagnose(run, PROBLEM, run=0)
+    object.__setattr__(run, "settings", None)
+    with pytest.raises(SpecError, match="does not say how it was trained"):
+        diagnose(run, PROBLEM)
+
+
+def test_the_sharpness_is_the_largest_eigenvalue_of_the_second_derivative():
+    # Of a linear model without biases, half the squared error has the second derivative X^T X / n.
+    run = run_of(activation="linear", hidden=(1,), steps=4)
+    scale = InitScale("epsilon", 1.0)
+    frozen = Network.create(3, [1], 1, scale=scale, activation="linear")
+    weights = (frozen.weights[0], np.zeros_like(frozen.weights[1]))
+    at_zero = Network(weights, frozen.biases, frozen.activation)
+    evidence = gather(train(at_zero, PROBLEM, learning_rate=1e-9, steps=4), PROBLEM)
+    x, y, w = PROBLEM.train.x, PROBLEM.train.y, frozen.weights[0].astype(np.float64)
+    # With a = 0 and the residual y, the block of (w, a) is [[0, -c], [-c^T, |Xw|^2 / n]] with c = X^T y / n.
+    cross = (x.T @ y / len(x))[:, 0]
+    second = np.zeros((4, 4))
+    second[:3, 3] = second[3, :3] = -cross
+    second[3, 3] = np.mean((x @ w[0]) ** 2)
+    assert evidence.sharpness == pytest.approx(np.abs(np.linalg.eigvalsh(second)).max(), rel=1e-2)
+    assert isinstance(gather(run, PROBLEM), Evidence)
+
+
+def test_findings_are_written_with_stable_names_and_numbers():
+    said = diagnose(run_of(gain=0.001), PROBLEM, trials=False).to_json()
+    first = said["findings"][0]
+    assert set(first) == {"verdict", "layer", "evidence", "remedies", "tried"}
+    assert first["evidence"]["steps"] == 300
+    assert first["tried"] is None
+    assert first["remedies"][0] == Remedy("gain", 1.0).to_json()

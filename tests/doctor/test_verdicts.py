@@ -1,0 +1,166 @@
+"""Each verdict holds on one side of its threshold, and not on the other."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from nucleate.doctor import BY_NAME, CAUSES, Evidence, LayerEvidence, judge
+from nucleate.doctor import verdicts as thresholds
+
+STEPS = np.array([0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 400, 500, 600, 700, 800, 900, 1000])
+LEARNS = 0.5 * (0.05 + 0.95 * np.exp(-STEPS / 60))
+FLAT = np.full(len(STEPS), 0.5)
+LAYER = LayerEvidence("1", 50, effective=20.0, effective_at_start=45.0)
+HEALTHY = Evidence(
+    "finished",
+    STEPS,
+    LEARNS,
+    LEARNS,
+    constant_loss=0.5,
+    constant_validation=0.5,
+    linear_loss=0.4,
+    linear_validation=0.4,
+    budget=1000,
+    gains=(1.0, 1.0),
+    layers=(LAYER,),
+    beside_linear="better",
+    columns=("a", "b", "c"),
+    column_sizes=np.ones(3),
+    column_is_binary=np.zeros(3, bool),
+    sharpness=20.0,
+)
+STUCK = replace(HEALTHY, train_loss=FLAT, validation_loss=FLAT, beside_constant="alike", beside_linear="worse")
+
+
+def layers(*shares, **fields):
+    return tuple(replace(LAYER, name=str(n), **fields, **share) for n, share in enumerate(shares, 1))
+
+
+def sized(*sizes):
+    return {"column_sizes": np.array(sizes)}
+
+
+def curve(of=LEARNS, *, last=None, highest=None):
+    changed = of.copy()
+    if last is not None:
+        changed[-1] = last
+    if highest is not None:
+        changed[2] = highest
+    return changed
+
+
+DEEP = layers({"gradient": 0.9e-2}, {}, {"gradient": 1.0})
+SHALLOW = layers({"gradient": 1.1e-2}, {}, {"gradient": 1.0})
+NOISY = LEARNS + 0.2 * (-1.0) ** np.arange(len(STEPS)) * 0.1
+
+SIDES = {
+    "leak": ({"leaks": ("a",)}, {"leaks": ()}),
+    "underflow": ({"lost": 0.51}, {"lost": 0.49}),
+    "adam_epsilon": ({"damped": 0.51, "epsilon": 1e-8}, {"damped": 0.49, "epsilon": 1e-8}),
+    "unscaled_input": (sized(1, 10.1, 1), sized(1, 9.9, 1)),
+    "unscaled_target": ({"target_size": 10.1}, {"target_size": 9.9}),
+    "exploding_gradient": ({"train_loss": 101 * FLAT}, {"train_loss": 99 * FLAT}),
+    "rate_too_large": ({"train_loss": curve(highest=1.01)}, {"train_loss": curve(highest=0.99)}),
+    "vanishing_gradient": ({"layers": DEEP}, {"layers": SHALLOW}),
+    "saturated": ({"layers": layers({}, {"saturated": 0.51})}, {"layers": layers({}, {"saturated": 0.49})}),
+    "dead_layer": ({"layers": layers({"dead": 1.0})}, {"layers": layers({"dead": 0.98})}),
+    "dead_units": ({"layers": layers({"dead": 0.5})}, {"layers": layers({"dead": 0.48})}),
+    "initial_plateau": ({"train_loss": curve(FLAT, last=0.4951)}, {"train_loss": curve(FLAT, last=0.4949)}),
+    "rate_too_small": ({"sharpness": 1.9}, {"sharpness": 2.1}),
+    "stopped_too_early": (
+        {"train_loss": np.exp(-STEPS / 8000), "plateau_loss": 5.0},
+        {"train_loss": np.exp(-STEPS / 9000), "plateau_loss": 5.0},
+    ),
+    "too_few_units": ({"layers": layers({"width": 16})}, {"layers": layers({"width": 17})}),
+    "secondary_plateau": ({"train_loss": LEARNS}, {"train_loss": 0.5 * np.exp(-STEPS / 500)}),
+    "collapsed": ({"layers": layers({"effective": 4.9})}, {"layers": layers({"effective": 5.1})}),
+    "constant_output": ({"constant_since": 10}, {"constant_since": None}),
+    "only_the_mean": ({"output_spread": 0.049}, {"output_spread": 0.051}),
+    "overfitting": (
+        {"validation_loss": curve(last=1.11 * LEARNS.min()), "final_beside_best": "worse"},
+        {"validation_loss": curve(last=1.09 * LEARNS.min()), "final_beside_best": "worse"},
+    ),
+    "linear_is_enough": ({"beside_linear": "alike"}, {"beside_linear": "better"}),
+    "nothing_to_learn": (
+        {"validation_loss": FLAT, "beside_constant": "alike", "linear_validation": 0.476},
+        {"validation_loss": FLAT, "beside_constant": "alike", "linear_validation": 0.474},
+    ),
+    "fine": ({"beside_constant": "alike"}, {"beside_constant": "worse"}),
+}
+ON_PLATEAU = ("underflow", "adam_epsilon")
+
+
+@pytest.mark.parametrize("name", [verdict.name for verdict in CAUSES])
+def test_the_criterion_holds_on_one_side_of_its_threshold(name):
+    holds, fails = (replace(STUCK if name in ON_PLATEAU else HEALTHY, **fields) for fields in SIDES[name])
+    assert BY_NAME[name].criterion(holds) is not None
+    assert BY_NAME[name].criterion(fails) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "holds", "fails"),
+    [
+        ("unscaled_input", sized(0.09, 0.09, 0.09), sized(0.09, 0.09, 0.11)),
+        ("unscaled_target", {"target_size": 0.09}, {"target_size": 0.11}),
+        ("unscaled_target", {"target_offset": 10.1}, {"target_offset": 9.9}),
+        ("unscaled_target", {"target_top": 0.51}, {"target_top": 0.51, "rows": 99}),
+        ("rate_too_large", {"status": "nan"}, {"status": "finished"}),
+        ("rate_too_large", {"sharpness": 40.1}, {"sharpness": 39.9}),
+        ("rate_too_large", {"train_loss": 3 * NOISY - 2 * LEARNS}, {"train_loss": LEARNS}),
+        ("rate_too_small", {"follows_gradient": False, "budget": 59}, {"follows_gradient": False, "budget": 61}),
+        ("vanishing_gradient", {"layers": DEEP, "gains": (0.51,)}, {"layers": DEEP, "gains": (0.49,)}),
+        ("vanishing_gradient", {"layers": DEEP}, {"layers": DEEP[1:]}),
+        ("dead_layer", {"status": "dead"}, {"status": "finished"}),
+        ("stopped_too_early", {"status": "early_stopped"}, {"status": "finished"}),
+        (
+            "collapsed",
+            {"layers": layers({"effective": 4.0, "effective_at_start": 8.1})},
+            {"layers": layers({"effective": 4.0, "effective_at_start": 7.9})},
+        ),
+        ("overfitting", {"validation_loss": 0.3 + 0.4 * LEARNS}, {"validation_loss": 0.2 + 0.6 * LEARNS}),
+    ],
+)
+def test_a_criterion_of_several_parts_asks_for_each(name, holds, fails):
+    assert BY_NAME[name].criterion(replace(HEALTHY, **holds)) is not None
+    assert BY_NAME[name].criterion(replace(HEALTHY, **fails)) is None
+
+
+def test_a_run_that_explains_two_thirds_is_held_back_by_nothing():
+    for dead in (0.0, 0.9):
+        (first, *_) = judge(replace(HEALTHY, layers=layers({"dead": dead})))
+        assert first.verdict == "fine"
+    found = judge(replace(STUCK, layers=layers({"dead": 0.9})))
+    assert found[0].verdict == "dead_units"
+
+
+def test_a_leak_comes_before_all_else_even_where_the_run_learns():
+    assert [one.verdict for one in judge(replace(HEALTHY, leaks=("a",)))] == ["leak", "fine"]
+
+
+def test_without_trials_nothing_is_said_that_rests_on_one():
+    found = judge(replace(HEALTHY, validation_loss=0.5 + 0 * LEARNS, sharpness=1.0, beside_linear="alike"))
+    assert not {one.verdict for one in found} & {verdict.name for verdict in CAUSES if verdict.by_trial}
+
+
+def test_where_nothing_else_is_found_the_baselines_have_the_word():
+    settled = replace(HEALTHY, validation_loss=np.maximum(LEARNS, 0.4), beside_linear="alike")
+    assert judge(settled)[0].verdict == "linear_is_enough"
+    nothing = replace(HEALTHY, validation_loss=FLAT, linear_validation=0.5, beside_constant="alike")
+    assert judge(replace(nothing, beside_linear="alike"))[-1].verdict == "nothing_to_learn"
+
+
+def test_columns_of_zeros_and_ones_are_in_scale():
+    rare = replace(HEALTHY, **sized(0.05, 1.0, 1.0), column_is_binary=np.array([True, False, False]))
+    assert BY_NAME["unscaled_input"].criterion(rare) is None
+    assert BY_NAME["unscaled_input"].criterion(replace(rare, column_is_binary=np.ones(3, bool))) is None
+
+
+def test_the_worst_column_is_named():
+    found = BY_NAME["unscaled_input"].criterion(replace(HEALTHY, **sized(1, 2, 500)))
+    assert found == {"column": "c", "size": 500.0, "others": 1.5}
+
+
+def test_every_verdict_has_a_threshold_on_both_sides_here():
+    assert list(SIDES) == [verdict.name for verdict in CAUSES] == list(BY_NAME)
+    assert thresholds.DEAD == 0.5
