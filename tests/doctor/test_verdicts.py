@@ -78,8 +78,8 @@ SIDES = {
     "constant_output": ({"constant_since": 10}, {"constant_since": None}),
     "only_the_mean": ({"output_spread": 0.049}, {"output_spread": 0.051}),
     "overfitting": (
-        {"validation_loss": curve(last=1.11 * LEARNS.min()), "final_beside_best": "worse"},
-        {"validation_loss": curve(last=1.09 * LEARNS.min()), "final_beside_best": "worse"},
+        {"validation_loss": curve(last=LEARNS.min() + 0.051), "final_beside_best": "worse"},
+        {"validation_loss": curve(last=LEARNS.min() + 0.049), "final_beside_best": "worse"},
     ),
     "linear_is_enough": ({"beside_linear": "alike"}, {"beside_linear": "better"}),
     "nothing_to_learn": (
@@ -118,6 +118,11 @@ def test_the_criterion_holds_on_one_side_of_its_threshold(name):
             {"layers": layers({"effective": 4.0, "effective_at_start": 8.1})},
             {"layers": layers({"effective": 4.0, "effective_at_start": 7.9})},
         ),
+        (
+            "overfitting",
+            {"validation_loss": curve(last=0.4), "final_beside_best": "worse"},
+            {"validation_loss": curve(last=0.4)},
+        ),
         ("overfitting", {"validation_loss": 0.3 + 0.4 * LEARNS}, {"validation_loss": 0.2 + 0.6 * LEARNS}),
     ],
 )
@@ -144,10 +149,11 @@ def test_without_trials_nothing_is_said_that_rests_on_one():
 
 
 def test_where_nothing_else_is_found_the_baselines_have_the_word():
-    settled = replace(HEALTHY, validation_loss=np.maximum(LEARNS, 0.4), beside_linear="alike")
+    settled = np.maximum(LEARNS, 0.4)
+    settled = replace(HEALTHY, train_loss=settled, validation_loss=settled, beside_linear="alike")
     assert judge(settled)[0].verdict == "linear_is_enough"
     nothing = replace(HEALTHY, validation_loss=FLAT, linear_validation=0.5, beside_constant="alike")
-    assert judge(replace(nothing, beside_linear="alike"))[-1].verdict == "nothing_to_learn"
+    assert judge(replace(nothing, beside_linear="alike"))[0].verdict == "nothing_to_learn"
 
 
 def test_columns_of_zeros_and_ones_are_in_scale():

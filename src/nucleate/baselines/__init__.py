@@ -13,6 +13,7 @@ from nucleate.baselines.comparison import (
 from nucleate.baselines.models import (
     Baseline,
     Contender,
+    Outputs,
     baseline_from_json,
     best_constant,
     constant,
@@ -30,6 +31,7 @@ __all__ = [
     "Contender",
     "Entrant",
     "Judged",
+    "Outputs",
     "baseline_from_json",
     "best_constant",
     "compare",

@@ -167,10 +167,11 @@ def judge(evidence: Evidence, trials: Trials | None = None) -> list[Finding]:
     suspected = [(verdict, found) for verdict in CAUSES if (found := verdict.criterion(evidence)) is not None]
     if not is_held_back(evidence):
         return _of_a_learner(suspected)
-    found = [_finding(verdict, numbers, evidence) for verdict, numbers in suspected if not verdict.by_trial]
-    if trials is not None:
-        found = _with_trials(evidence, suspected, trials)
-    return _ordered(found, evidence)
+    if trials is None:
+        said = [_finding(verdict, numbers, evidence) for verdict, numbers in suspected if not verdict.by_trial]
+    else:
+        said = _with_trials(evidence, suspected, trials)
+    return _ordered(said, evidence)
 
 
 def _finding(verdict: Verdict, numbers: Found, evidence: Evidence) -> Finding:
@@ -178,10 +179,13 @@ def _finding(verdict: Verdict, numbers: Found, evidence: Evidence) -> Finding:
 
 
 def _of_a_learner(suspected: Sequence[tuple[Verdict, Found]]) -> list[Finding]:
-    """Of a run that nothing holds back: what is good to know, behind that it is fine; but a leak is no learning."""
+    """Of a run that nothing holds back: what is good to know, behind that it is fine; but a leak is no learning.
+
+    And who looks at the last network of a run that overfits does not look at one that is fine.
+    """
     said = [Finding(verdict.name, numbers) for verdict, numbers in suspected if verdict.always]
-    order = {"leak": 0, "fine": 1}
-    return sorted(said, key=lambda one: order.get(one.verdict, 2)) or [Finding("fine", {})]
+    order = {"leak": 0, "overfitting": 1, "fine": 2}
+    return sorted(said, key=lambda one: order.get(one.verdict, 3)) or [Finding("fine", {})]
 
 
 def _with_trials(evidence: Evidence, suspected: Sequence[tuple[Verdict, Found]], trials: Trials) -> list[Finding]:
@@ -204,10 +208,14 @@ def _with_trials(evidence: Evidence, suspected: Sequence[tuple[Verdict, Found]],
             numbers = numbers | {"stuck": trials.stuck_share(widths), "stuck_wider": trials.stuck_share(wider)}
         if cured or not verdict.by_trial:
             found.append(Finding(verdict.name, numbers, tuple(remedies)))
-    if cured or evidence.beside_constant == "better":
+    # Of a run that learned, and of which nothing is known to be wrong, the usual setting would tell nothing new.
+    blameless = all(
+        verdict.by_trial or verdict.name in ("leak", "rate_too_large", *_EFFECTS, *ENDS) for verdict, _ in suspected
+    )
+    if cured or (evidence.beside_constant == "better" and blameless):
         return found
     (recipe,) = trials.first_that_helps([("recipe", "standard")])
-    blamed = next((verdict.name for verdict, _ in suspected if verdict.name not in ("leak", *_EFFECTS, *ENDS)), None)
+    blamed = next((one.name for one, _ in suspected if one.name not in ("leak", *_EFFECTS, *ENDS)), None)
     if not recipe.helped or blamed is None:
         return found
     known = next((one for one in found if one.verdict == blamed), None)
@@ -224,7 +232,11 @@ def _ordered(found: Sequence[Finding], evidence: Evidence) -> list[Finding]:
     others = [one for one in found if one not in (*leaks, *helped, *ends)]
     learned = evidence.trained and evidence.beside_constant == "better"
     if not helped and ends and (learned or not any(one.verdict not in _BESIDE for one in others)):
-        return [*leaks, ends[0], *others]
+        overfits = [one for one in others if one.verdict == "overfitting"]
+        others = [one for one in others if one not in overfits]
+        if any(one.verdict == "nothing_to_learn" for one in ends):
+            return [*leaks, ends[0], *overfits, *others]
+        return [*leaks, *overfits, ends[0], *others]
     # With a cause in hand, nothing is fine or enough.
     return [*leaks, *helped, *others] or ends or [Finding("fine", {})]
 

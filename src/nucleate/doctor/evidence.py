@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 import jax
@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from nucleate.baselines import Entrant, compare_entrants, constant, count_groups, judge_outputs, linear
+from nucleate.baselines import Entrant, Outputs, compare_entrants, constant, count_groups, judge_outputs, linear
 from nucleate.devices import in_float64
 from nucleate.errors import SpecError
 from nucleate.models import count_parameters, dtype_of, outputs_of, take_apart
@@ -21,6 +21,8 @@ from nucleate.training import TRAINED, Run, Settings, Status, dead_units, engine
 
 NO_SLOPE = 1e-2
 """A unit is at a bound on a row where the activation's slope is less than this share of that at zero."""
+SIGNS = 2.0
+"""A sign test's standard deviations: of as many rows that are better as that, chance has 2.3 %."""
 _TOP = 0.01
 _POWER_STEPS = 20
 _MANY = 1024
@@ -107,11 +109,13 @@ class Evidence:
         Root mean squares of the inputs on the training rows.
     column_is_binary : array of shape (d,)
     target_size : float
-        The standard deviation of the targets as the network is given them; 1 for classes.
+        The standard deviation of the targets as the network is given them; 1 for classes and rates.
     target_offset : float
-        The size of their mean in standard deviations; 0 for classes.
+        The size of their mean in standard deviations; 0 for classes and rates.
     target_top : float
-        The share of their sum of squares about the mean that 1 % of the rows have; 0 for classes.
+        The share of their sum of squares about the mean that 1 % of the rows have; 0 where the loss is not quadratic.
+    activation : str or None
+        The name of a `Network`'s.
     leaks : tuple of str
         Inputs that tell the target alone.
     lost, damped : float
@@ -149,6 +153,7 @@ class Evidence:
     target_size: float = 1.0
     target_offset: float = 0.0
     target_top: float = 0.0
+    activation: str | None = None
     leaks: tuple[str, ...] = ()
     lost: float = 0.0
     damped: float = 0.0
@@ -227,12 +232,7 @@ def gather(run: Run, problem: Problem) -> Evidence:
     steps, train_loss, validation_loss = (
         run.trajectory[name].to_numpy() for name in ("step", "train_loss", "validation_loss")
     )
-    baselines = {"constant": constant(problem).seeds[0], "linear": linear(problem).seeds[0]}
-    costs = {
-        (name, part): float(loss(np.asarray(outputs(rows.x)), rows.y, rows.weights))
-        for name, outputs in baselines.items()
-        for part, rows in (("train", train), ("validation", problem.validation))
-    }
+    baselines, costs = _baselines(problem)
     beside = partial(_beside, problem, problem.validation)
     readings = _readings(run, problem, settings)
     predicted, spread = _spread(run.final, problem)
@@ -264,14 +264,28 @@ def gather(run: Run, problem: Problem) -> Evidence:
         columns=problem.preprocessing.encoded_inputs,
         column_sizes=np.sqrt(np.mean(train.x**2, axis=0)),
         column_is_binary=np.all((train.x == 0) | (train.x == 1), axis=0),
-        target_size=1.0 if classes else float(train.y.std(axis=0).max()),
-        target_offset=0.0 if classes else _offset(train),
-        target_top=0.0 if classes else _top(train),
+        target_size=float(train.y.std(axis=0).max()) if loss.link.standardized and not classes else 1.0,
+        target_offset=_offset(train) if loss.link.standardized and not classes else 0.0,
+        target_top=_top(train) if loss.is_quadratic else 0.0,
+        activation=run.initial.activation.name if isinstance(run.initial, Network) else None,
         leaks=inputs_that_tell(problem.preprocessing.encoded_inputs, train.x, train.y, classes=classes),
         lost=readings["lost"],
         damped=readings["damped"],
         sharpness=readings["sharpness"],
     )
+
+
+@lru_cache(maxsize=4)
+def _baselines(problem: Problem) -> tuple[dict[str, Outputs], dict[tuple[str, str], float]]:
+    """The best constant and the linear model, and their losses; many runs are of one problem."""
+    baselines = {"constant": constant(problem).seeds[0], "linear": linear(problem).seeds[0]}
+    parts = {"train": problem.train, "validation": problem.validation}
+    costs = {
+        (name, part): float(problem.loss(np.asarray(outputs(rows.x)), rows.y, rows.weights))
+        for name, outputs in baselines.items()
+        for part, rows in parts.items()
+    }
+    return baselines, costs
 
 
 def gains_of(model: Any) -> tuple[float, ...]:
@@ -281,17 +295,26 @@ def gains_of(model: Any) -> tuple[float, ...]:
     return tuple(float(np.sqrt(np.mean(np.square(w, dtype=np.float64)) * w.shape[1])) for w in model.weights)
 
 
-def better(problem: Problem, model: Any, other: Any, among: int = 1) -> str:
-    """What one model is beside another on the validation rows, beyond the noise."""
-    return _beside(problem, problem.validation, partial(outputs_of, model), partial(outputs_of, other), among)
+def is_better(problem: Problem, model: Any, other: Any) -> bool:
+    """Whether one model is better than another on the validation rows, beyond the noise of the metric or of its ranks.
+
+    A single row far off leaves much noise in the metric; by a sign test it is one row.
+    """
+    part = problem.validation
+    if _beside(problem, part, partial(outputs_of, model), partial(outputs_of, other)) == "better":
+        return True
+    ours, theirs = (np.asarray(problem.loss.rows(outputs_of(one, part.x), part.y)) for one in (model, other))
+    differ = ours != theirs
+    n, won = int(differ.sum()), int((ours < theirs).sum())
+    return n > 0 and (won - n / 2) / (n**0.5 / 2) > SIGNS
 
 
-def _beside(problem: Problem, part: Split, ours: Any, theirs: Any, among: int = 1) -> str:
+def _beside(problem: Problem, part: Split, ours: Any, theirs: Any) -> str:
     with np.errstate(all="ignore"):
-        entrants = [
-            Entrant([judge_outputs(problem, np.asarray(model(part.x)), part)], varies=False) for model in (theirs, ours)
-        ]
-    return compare_entrants(problem.loss.metric, len(part.x), *entrants, among, count_groups(part)).verdict
+        other, network = (
+            Entrant([judge_outputs(problem, np.asarray(model(part.x)), part)], varies=False) for model in (ours, theirs)
+        )
+    return compare_entrants(problem.loss.metric, len(part.x), network, other, groups=count_groups(part)).verdict
 
 
 def _offset(train: Split) -> float:
@@ -392,7 +415,7 @@ def _sharpness(
     def slope(at: Any) -> Any:
         return jax.grad(program.cost)(at, *training)
 
-    def size(tree: Any) -> Float[Array, ""]:
+    def size(tree: Any) -> Any:
         return jnp.sqrt(sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(tree)))
 
     def step(_: int, state: tuple[Any, Float[Array, ""]]) -> tuple[Any, Float[Array, ""]]:

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from nucleate.activations import get_activation
-from nucleate.doctor.evidence import Evidence, better, explained, gains_of, settings_of
+from nucleate.doctor.evidence import Evidence, explained, gains_of, is_better, settings_of
 from nucleate.errors import NucleateError
 from nucleate.forecasting import forecast_many
 from nucleate.init_scale import InitScale, PerLayer
@@ -27,8 +27,6 @@ LEAST = 0.05
 """A trial that explains less than this share of the constant's loss has learnt nothing."""
 FEW_ROWS = 20
 """From so many validation rows on a trial must be better beyond their noise too."""
-AMONG = 10
-"""How many trials a diagnosis may take, for which the noise is allowed together."""
 MOST_STEPS = 20_000
 """A trial takes as many steps as the run, or as the remedy asks for, but no more than these."""
 STARTS = 8
@@ -125,7 +123,7 @@ class Trials:
             return False
         if self.evidence.validation_rows < FEW_ROWS or problem is not self.problem:
             return True
-        return better(self.problem, trial.best, self.run.best, AMONG) == "better"
+        return is_better(self.problem, trial.best, self.run.best)
 
     def stuck_share(self, hidden: tuple[int, ...]) -> float:
         """The share of starts that do not get as far as this problem was seen to let them, with these widths.
@@ -300,4 +298,4 @@ def _explained_by(run: Run, problem: Problem) -> float:
     train, part = problem.train, problem.validation
     constant = problem.loss.constant_outputs(train.y, train.weights)
     of_constant = float(problem.loss(np.broadcast_to(constant, part.y.shape), part.y, part.weights))
-    return explained(float(run.trajectory["validation_loss"].min()), of_constant)
+    return explained(float(run.trajectory["validation_loss"].to_numpy().min()), of_constant)

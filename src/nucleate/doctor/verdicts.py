@@ -43,12 +43,14 @@ NARROW = 16
 """Hidden layers of at most so many units may be too few."""
 CONDENSED_SHARE, CONDENSED_COUNT, CHANCE = 0.1, 2.0, 0.5
 """Few neurons do a layer's work, see `nucleate.studies`; and less than half of what chance gives at the start."""
+AS_ONE = 1.01
+"""Effective neurons at the start of a layer whose units are copies, as chance does not draw them."""
 SAME_AS_MEAN = 0.05
 """Predictions that vary by a twentieth of what the targets do know their mean alone."""
-OVERFIT = 1.1
-"""The validation loss at the end, in units of its least."""
+OVERFIT = 0.1
+"""By how much the explained share on validation has fallen again at the end."""
 GAP = 0.5
-"""The share of the constant's loss explained in training and not on validation."""
+"""The share of the constant's loss that is explained in training and not on validation."""
 
 Found = dict[str, Any]
 
@@ -169,8 +171,15 @@ def vanishing_gradient(evidence: Evidence) -> Found | None:
     """The first layer's gradient is a small part of the last one's, and not because the start is small."""
     if len(evidence.layers) < DEEP or (evidence.gains and min(evidence.gains) < SMALL_START):
         return None
+    if any(max(layer.dead, layer.dead_at_start) >= 1 for layer in evidence.layers):
+        return None
     share = evidence.layers[0].gradient / max(evidence.layers[-1].gradient, 1e-300)
     return {"share": share, "layers": len(evidence.layers)} if share < VANISHED else None
+
+
+def _steeper(evidence: Evidence) -> list[Change]:
+    """Activations whose slope does not shrink a gradient, but the network's own."""
+    return [("activation", name) for name in ("relu", "tanh") if name != evidence.activation]
 
 
 def rate_too_large(evidence: Evidence) -> Found | None:
@@ -241,6 +250,19 @@ def rate_too_small(evidence: Evidence) -> Found | None:
     return {"edge": edge, "reach": reach} if slow else None
 
 
+def _faster(evidence: Evidence) -> list[Change]:
+    """Longer steps, and as long as the criterion asks for."""
+    known = evidence.follows_gradient and evidence.sharpness > 0
+    asked = 1 / evidence.sharpness if known else 3 * SHORT / evidence.budget
+    changes = _rates(10, 100)(evidence)
+    return [*changes, ("lr", _rounded(asked))] if asked > 100 * evidence.learning_rate else changes
+
+
+def _starts_alike(evidence: Evidence) -> bool:
+    """Whether all units of a layer start as one, as constant weights make them."""
+    return any(layer.width > HANDFUL and 0 < layer.effective_at_start <= AS_ONE for layer in evidence.layers)
+
+
 def stopped_too_early(evidence: Evidence) -> Found | None:
     """The run ended while its loss was falling, before it fell, or by early stopping."""
     if not evidence.trained:
@@ -261,7 +283,7 @@ def _longer(evidence: Evidence) -> list[Change]:
 
 def secondary_plateau(evidence: Evidence) -> Found | None:
     """The loss has fallen, and become flat."""
-    if evidence.stage != "secondary plateau":
+    if evidence.stage != "secondary plateau" or _starts_alike(evidence):
         return None
     share = evidence.explained_in_training
     return {"loss": float(evidence.train_loss[-1]), "explained": share, "steps": int(evidence.steps[-1])}
@@ -269,13 +291,14 @@ def secondary_plateau(evidence: Evidence) -> Found | None:
 
 def _against_secondary(evidence: Evidence) -> list[Change]:
     small = _start(evidence) if _is_small(evidence) else []
-    return [*small, *_rates(10)(evidence)]
+    return [*small, *_rates(10)(evidence), ("steps", 4 * evidence.budget), ("steps", 16 * evidence.budget)]
 
 
 def too_few_units(evidence: Evidence) -> Found | None:
     """A narrow layer, in a run that left its plateau."""
     widths = [layer.width for layer in evidence.layers]
-    if not widths or min(widths) > NARROW or not evidence.trained or _on_plateau(evidence):
+    unfit = not evidence.trained or _on_plateau(evidence) or _starts_alike(evidence)
+    if not widths or min(widths) > NARROW or unfit:
         return None
     return {"units": min(widths), "loss": float(evidence.train_loss.min())}
 
@@ -286,10 +309,11 @@ def _wider(evidence: Evidence) -> list[Change]:
 
 
 def collapsed(evidence: Evidence) -> Found | None:
-    """A layer works as few neurons, and fewer than chance had it at the start."""
+    """A layer works as few neurons, and fewer than chance had it at the start; or all its units started alike."""
     for layer in evidence.layers if evidence.trained else ():
         few = max(CONDENSED_SHARE * layer.width, min(CONDENSED_COUNT, layer.width / 2))
-        if 0 < layer.effective <= few and layer.effective < CHANCE * layer.effective_at_start:
+        alike = layer.width > HANDFUL and layer.effective_at_start <= AS_ONE
+        if 0 < layer.effective <= few and (alike or layer.effective < CHANCE * layer.effective_at_start):
             return {
                 "layer": layer.name,
                 "effective": layer.effective,
@@ -316,15 +340,11 @@ def overfitting(evidence: Evidence) -> Found | None:
     """Validation has become worse beyond its noise, or hardly has any of what was learnt in training."""
     if not evidence.trained:
         return None
-    least, last = float(evidence.validation_loss.min()), float(evidence.validation_loss[-1])
+    best = int(np.argmin(evidence.validation_loss))
+    lost = evidence.explained - explained(float(evidence.validation_loss[-1]), evidence.constant_validation)
     gap = evidence.explained_in_training - evidence.explained
-    if (last > OVERFIT * least and evidence.final_beside_best == "worse") or gap > GAP:
-        return {
-            "best": least,
-            "last": last,
-            "gap": gap,
-            "step": int(evidence.steps[np.argmin(evidence.validation_loss)]),
-        }
+    if (lost > OVERFIT and evidence.final_beside_best == "worse") or gap > GAP:
+        return {"step": int(evidence.steps[best]), "explained": evidence.explained, "forgotten": lost, "gap": gap}
     return None
 
 
@@ -363,15 +383,13 @@ CAUSES: tuple[Verdict, ...] = (
     Verdict("unscaled_input", unscaled_input, lambda evidence: [("standardize", "inputs")]),
     Verdict("unscaled_target", unscaled_target, _against_target),
     Verdict("exploding_gradient", exploding_gradient, lambda evidence: [*_start(evidence), ("clip", 1.0)]),
-    Verdict("rate_too_large", rate_too_large, _rates(0.1, 0.01)),
-    Verdict(
-        "vanishing_gradient", vanishing_gradient, lambda evidence: [("activation", "relu"), ("activation", "tanh")]
-    ),
+    Verdict("rate_too_large", rate_too_large, _rates(0.1, 0.01, 0.001)),
+    Verdict("vanishing_gradient", vanishing_gradient, _steeper),
     Verdict("saturated", saturated, _against_bounds),
     Verdict("dead_layer", dead_layer, _against_death),
     Verdict("dead_units", dead_units, _against_death, always=True),
     Verdict("initial_plateau", initial_plateau, _against_plateau),
-    Verdict("rate_too_small", rate_too_small, _rates(10, 100), by_trial=True),
+    Verdict("rate_too_small", rate_too_small, _faster, by_trial=True),
     Verdict("stopped_too_early", stopped_too_early, _longer, by_trial=True),
     Verdict("too_few_units", too_few_units, _wider, by_trial=True),
     Verdict("secondary_plateau", secondary_plateau, _against_secondary, by_trial=True),

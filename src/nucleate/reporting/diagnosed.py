@@ -6,8 +6,10 @@ from typing import Any
 from nucleate.doctor import Diagnosis, Finding, Remedy
 from nucleate.reporting.sentences import Texts, load_texts, say_share, say_widths
 
-_SHARES = ("lost", "damped", "top", "jumps", "share", "at_start", "explained", "stuck", "stuck_wider", "spread")
-_SHARES += ("linear", "network")
+_SHARES = (
+    *("lost", "damped", "top", "jumps", "share", "at_start", "explained", "stuck", "stuck_wider", "spread", "linear"),
+    *("network", "forgotten", "gap"),
+)
 
 
 def say_finding(finding: Finding, lang: str = "en", *, before: float | None = None) -> str:
