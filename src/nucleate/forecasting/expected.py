@@ -86,6 +86,10 @@ class Forecast:
         None for full batches.
     seed : int
         Of the order of the rows, where there are mini-batches.
+    orders : int
+        Of how many orders of the rows, from the seeds on from ``seed``, the intervals hold: more than one where the
+        training's own order is not known, as of a PyTorch DataLoader. Estimates are their medians, all else is that of
+        the first.
     """
 
     optimizer: Optimizer
@@ -111,6 +115,7 @@ class Forecast:
     decays_away: bool
     batch_size: int | None = None
     seed: int = 0
+    orders: int = 1
 
     @property
     def counts_against(self) -> Literal["target directions", "axis of this start"]:
@@ -143,6 +148,8 @@ class Forecast:
 
     def _repr_html_(self) -> str:
         rows: dict[str, object] = {"weight decay": f"{self.weight_decay:g}"} if self.weight_decay else {}
+        if self.orders > 1:
+            rows["batches"] = f"of {self.batch_size} rows in {self.orders} orders, none of them the training's own"
         rows |= {f"loss down by {drop:.0%} at step": step or "—" for drop, step in self.drop_steps.items()}
         rows |= {
             "neurons that condense": (
