@@ -1,17 +1,20 @@
 """What a watch costs a training, side by side with histograms in TensorBoard and with W&B's watch, on the same steps.
 
 Needs PyTorch and TensorBoard (pip install 'nucleate[torch]' tensorboard), and wandb for its row, which works offline.
-Each round trains the same model anew in every way, one after another; medians are over the rounds. The first steps, in
-which the watch records at nearly every step, are in. Run it on a machine that does nothing else.
+What acts after a step alone is called after the steps of one training, and timed by itself: its overhead is all that it
+took, with what it does before the first step, as a share of all steps. W&B acts within the steps, so a second model
+trains beside the first, step by step. The first steps, in which the watch records often, are in: over more of them its
+overhead is less. Run it on a machine that does nothing else.
 """
 
 import argparse
 import os
-import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from importlib.util import find_spec
+from typing import Any
 
 import torch
 from torch import nn
@@ -136,49 +139,74 @@ WAYS: dict[str, Watcher] = {
 }
 
 
-def seconds_a_step(task: Task, watcher: Watcher, steps: int) -> float:
-    """Of a whole training, with what the watcher does before the first step."""
+def time_steps(task: Task, ways: dict[str, Watcher], steps: int) -> dict[str, float]:
+    """Seconds that each way took in all, by its name; of what acts within steps, more than plain ones."""
     make, x, y = task
-    torch.manual_seed(0)
-    model = make()
-    optimizer, criterion = torch.optim.AdamW(model.parameters(), lr=1e-3), nn.CrossEntropyLoss()
-    with tempfile.TemporaryDirectory() as folder:
-        start = time.perf_counter()
-        after = watcher(model, x, folder)
-        for step in range(1, steps + 1):
+    seconds = dict.fromkeys(ways, 0.0)
+    within = {name: ways[name] for name in ways if ways[name] is wandb_watch}
+
+    def trained() -> tuple[nn.Module, Callable[[], torch.Tensor]]:
+        torch.manual_seed(0)
+        model = make()
+        optimizer, criterion = torch.optim.AdamW(model.parameters(), lr=1e-3), nn.CrossEntropyLoss()
+
+        def step() -> torch.Tensor:
             optimizer.zero_grad()
             loss = criterion(model(x), y)
             loss.backward()
             optimizer.step()
-            after(step, loss)
-        return (time.perf_counter() - start) / steps
+            return loss
+
+        return model, step
+
+    def timed(name: str, function: Callable[[], Any]) -> Any:
+        start = time.perf_counter()
+        result = function()
+        seconds[name] += time.perf_counter() - start
+        return result
+
+    with tempfile.TemporaryDirectory() as folder:
+        model, step = trained()
+        beside = [(name, trained()) for name in within]
+        after = {
+            name: timed(name, partial(way, of, x, folder))
+            for name, way, of in [(name, way, model) for name, way in ways.items() if name not in within]
+            + [(name, within[name], other) for name, (other, _) in beside]
+        }
+        for index in range(1, steps + 1):
+            loss = timed("plain", step)
+            for name in after:
+                if name not in within:
+                    timed(name, partial(after[name], index, loss))
+            for name, (_, other_step) in beside:
+                other_loss = timed(name, other_step)
+                timed(name, partial(after[name], index, other_loss))
+    return seconds | {name: seconds[name] - seconds["plain"] for name in within}
 
 
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--steps", type=int, default=1000)
-    arguments.add_argument("--rounds", type=int, default=5)
+    arguments.add_argument("--model", choices=("gpt", "resnet"), help="only this one")
     arguments.add_argument("--small", action="store_true", help="tiny models, to see that it works")
     asked = arguments.parse_args()
     os.environ["WANDB_SILENT"] = "true"
     ways = {name: way for name, way in WAYS.items() if way is not wandb_watch or find_spec("wandb")}
-    print(f"{asked.steps:,} steps, medians of {asked.rounds} rounds, {torch.get_num_threads()} threads\n")
+    print(f"{asked.steps:,} steps, {torch.get_num_threads()} threads\n")
     print("| model | way | ms a step | overhead |")
     print("|---|---|---|---|")
     for name, task in tasks(asked.small).items():
-        for way in ways.values():
-            # What is compiled and imported on first use is no part of a step.
-            seconds_a_step(task, way, 2)
-        rounds = [{way: seconds_a_step(task, watcher, asked.steps) for way, watcher in ways.items()}
-                  for _ in range(asked.rounds)]  # fmt: skip
+        if asked.model is not None and asked.model not in name.lower():
+            continue
+        # What is compiled and imported on first use is no part of a step.
+        time_steps(task, ways, 2)
+        seconds = time_steps(task, ways, asked.steps)
         for way in WAYS:
             if way not in ways:
                 print(f"| {name} | {way} | not installed | |")
                 continue
-            median = statistics.median(one[way] for one in rounds)
-            # Within a round, so that what slows the machine down for a while slows both.
-            overhead = statistics.median(one[way] / one["plain"] - 1 for one in rounds)
-            print(f"| {name} | {way} | {1000 * median:.2f} | {'' if way == 'plain' else f'{overhead:+.1%}'} |")
+            share = "" if way == "plain" else f"{seconds[way] / seconds['plain']:+.2%}"
+            print(f"| {name} | {way} | {1000 * seconds[way] / asked.steps:.2f} | {share} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ def test_a_table_with_what_is_random_and_what_is_left_out(checkpoint):
         ["fc", "linear", "3", "2"]
     ]
     assert "Left out: norm.weight: a single number or a vector" in answer.stdout
-    assert "name it with --activation" in answer.stderr
+    assert "name it by --activation" in answer.stderr
 
 
 def test_json_has_every_row(checkpoint):
@@ -68,7 +68,6 @@ def test_checkpoints_become_a_table_and_a_page_in_each_language(run):
     assert answer.exit_code == 0, answer.stderr
     assert "3 checkpoints from step 0 to 1,000" in answer.stdout
     assert sorted(file.name for file in (run / "study").iterdir()) == [
-        "left_out.parquet",
         "record.safetensors",
         "report-en.html",
         "report-ja.html",

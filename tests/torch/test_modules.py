@@ -4,6 +4,7 @@ They need PyTorch and transformers (`make test-extras`).
 """
 
 import numpy as np
+import polars as pl
 import pytest
 
 from nucleate import ArchitectureError, DataError, InitScale, Network, NucleateError, inspect
@@ -155,10 +156,121 @@ def test_a_batch_says_what_observe_says_of_the_same_network():
         )
 
 
-def test_a_layer_whose_reader_is_not_known_is_named():
-    found = inspect(Block(3), torch.randn(2, 3, 5, 5))
-    reasons = [reason for name, reason in found.left_out.rows() if name == "conv1.weight"]
-    assert reasons == ["no effective neurons: which layer alone reads its units is not known"]
+class Forked(nn.Module):
+    """Layers whose units one other layer reads, several do, and none does alone."""
+
+    def __init__(self, traceable):
+        super().__init__()
+        self.traceable = traceable
+        self.one, self.two, self.three = nn.Linear(5, 8), nn.Linear(8, 6), nn.Linear(6, 4)
+        self.other, self.beside, self.last = nn.Linear(6, 4), nn.Linear(5, 4), nn.Linear(4, 2)
+        self.register_buffer("calls", torch.zeros(()))
+
+    def forward(self, x):
+        if not self.traceable and x.sum() > 1e9:
+            return x
+        self.calls.add_(1)
+        hidden = nn.functional.relu(self.two(torch.tanh(self.one(x)).mul(2.0)))
+        return self.last(self.three(hidden) * self.other(hidden) + self.beside(x))
+
+
+def test_who_reads_a_layer_is_seen_in_the_forward_pass_else_why_none_does_alone():
+    model, x = Forked(traceable=True), torch.randn(40, 5)
+    found = inspect(model, x)
+    measured = found.table.filter(measure="effective_neurons")
+    assert measured["layer"].to_list() == ["one"]
+    alike = nn.Sequential(model.one, nn.Tanh(), nn.Linear(8, 6))
+    with torch.no_grad():
+        # What is read of twice the activations is twice the weights.
+        alike[2].weight.copy_(2 * model.two.weight)
+    same = inspect(alike, x).table.filter(measure="effective_neurons", layer="0")
+    assert measured["value"].item() == pytest.approx(same["value"].item())
+    assert model.calls == 0
+    reasons = {name.removesuffix(".weight"): why for name, why in found.left_out.rows() if "effective" in why}
+    assert reasons == {
+        "two": "no effective neurons: its units are read by several: other, three",
+        "three": "no effective neurons: mul mixes its units before they are read",
+        "other": "no effective neurons: mul mixes its units before they are read",
+        "beside": "no effective neurons: add mixes its units before they are read",
+        "last": "no effective neurons: its units are outputs of the model, which no layer reads",
+    }
+    blind = inspect(Forked(traceable=False), x)
+    assert all("torch.fx cannot follow" in why for _, why in blind.left_out.rows() if "effective" in why)
+    assert "effective_neurons" not in blind.table["measure"]
+
+
+def test_a_block_in_a_model_is_followed_and_flattened_positions_are_not():
+    found = inspect(resnet(), torch.randn(4, 3, 9, 9))
+    assert found.table.filter(measure="effective_neurons")["layer"].to_list() == ["1.conv1", "2.conv1"]
+    reasons = dict(found.left_out.filter(pl.col("reason").str.contains("effective")).rows())
+    assert "add mixes its units" in reasons["1.conv2.weight"]
+
+    class Flat(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.out = nn.Conv2d(1, 3, 3), nn.Linear(3 * 4, 2)
+
+        def forward(self, x):
+            return self.out(torch.relu(self.conv(x)).flatten(1))
+
+    class Pooled(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv1, self.conv2, self.out = nn.Conv2d(1, 3, 3), nn.Conv2d(3, 4, 3), nn.Linear(4, 2)
+
+        def forward(self, x):
+            x = nn.functional.max_pool2d(torch.relu(self.conv1(x)), 2)
+            return self.out(torch.flatten(nn.functional.adaptive_avg_pool2d(self.conv2(x).relu(), 1), 1))
+
+    found = inspect(Pooled(), torch.randn(5, 1, 9, 9))
+    assert found.table.filter(measure="effective_neurons")["layer"].to_list() == ["conv1", "conv2"]
+    whole = inspect(Flat(), torch.randn(5, 1, 4, 4))
+    assert "was not called with them one by one" in dict(whole.left_out.rows())["conv.weight"]
+
+
+def test_the_layers_of_pytorch_s_own_transformer_are_read_by_each_other():
+    layer = nn.TransformerEncoderLayer(8, 2, 12, batch_first=True)
+    found = inspect(layer, torch.randn(6, 5, 8))
+    assert found.table.filter(measure="effective_neurons").select("layer", "units").rows() == [("linear1", 12)]
+
+
+@pytest.mark.parametrize("kind", ["Mixtral", "GptOss"])
+def test_each_expert_of_a_mixture_has_its_own_units(kind):
+    transformers = pytest.importorskip("transformers")
+    small = {
+        "hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "head_dim": 4,
+        "num_key_value_heads": 1, "num_local_experts": 3, "num_experts_per_tok": 2, "vocab_size": 20,
+    }  # fmt: skip
+    model = getattr(transformers, f"{kind}Model")(getattr(transformers, f"{kind}Config")(**small))
+    experts = model.layers[0].mlp.experts
+    with torch.no_grad():
+        for one in (experts.gate_up_proj, experts.down_proj):
+            one.normal_()
+        (experts.gate_up_proj[1, 9] if kind == "Mixtral" else experts.gate_up_proj[1, :, 3]).zero_()
+    found = inspect(model, {"input_ids": torch.arange(10)[None]}).table.filter(measure="zero_units")
+    of_experts = found.filter(pl.col("layer").str.contains("experts"))
+    assert len(of_experts) == 3 * 3
+    # The unit is the second of the halves of Mixtral, and the second of OpenAI's turns: one of "up".
+    zero = of_experts.filter(pl.col("value") > 0).select("layer", "kind", "units", "value").rows()
+    assert zero == [("layers.0.mlp.experts.1.gate_up_proj", "up", 8, 1.0)]
+    downs = of_experts.filter(kind="down")
+    assert downs["units"].to_list() == [8, 8, 8]
+
+
+def test_a_model_sharded_over_one_process_is_whole(tmp_path):
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.fsdp import fully_shard
+
+    model, x = nn.Sequential(nn.Linear(5, 8), nn.Tanh(), nn.Linear(8, 2)), torch.randn(20, 5)
+    expected = inspect(model, x)
+    torch.distributed.init_process_group("gloo", init_method=f"file://{tmp_path}/meet", rank=0, world_size=1)
+    try:
+        fully_shard(model, mesh=init_device_mesh("cpu", (1,)))
+        found = inspect(model, x)
+    finally:
+        torch.distributed.destroy_process_group()
+    assert found.table.equals(expected.table)
+    assert found.left_out.equals(expected.left_out)
 
 
 def test_inspecting_leaves_a_model_as_it_was():

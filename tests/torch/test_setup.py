@@ -89,6 +89,25 @@ def test_a_data_loader_of_all_rows_is_read_without_moving_random_numbers():
     assert torch.equal(state, torch.get_rng_state())
 
 
+@pytest.mark.parametrize("seed", [1, 2])
+def test_in_mini_batches_training_in_pytorch_s_own_order_does_what_the_forecast_says(seed):
+    module = started()
+    optimizer = sgd(module)
+    batches = loader(batch_size=20, shuffle=True)
+    expected = forecast(module, batches, optimizer, loss=nn.MSELoss())
+    assert (expected.batch_size, expected.orders) == (20, 5)
+    torch.manual_seed(seed)
+    step, first = 0, nn.functional.mse_loss(module(X), Y).item()
+    while nn.functional.mse_loss(module(X), Y).item() > 0.9 * first and step < 3000:
+        for x, y in batches:
+            optimizer.zero_grad()
+            nn.functional.mse_loss(module(x), y).backward()
+            optimizer.step()
+            step += 1
+    # It is looked at after whole epochs.
+    assert expected.drop_steps[0.1].lower <= step <= expected.drop_steps[0.1].upper + 3
+
+
 def test_a_module_s_forecast_is_that_of_its_network():
     problem = Problem.from_arrays(X.numpy(), Y.numpy()[:, 0])
     module = started()
@@ -140,7 +159,6 @@ class Broken(torch.utils.data.Dataset):
         return X[row, : row + 1], Y[row]
 
 
-batches = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(X, Y), batch_size=7)
 REFUSED = {
     "a frozen parameter": (frozen(), (X, Y), sgd, nn.MSELoss(), "0.weight is frozen"),
     "dropout": (dropping, (X, Y), sgd, nn.MSELoss(), r"Dropout\(p=0.5"),
@@ -170,7 +188,17 @@ REFUSED = {
     "other rows": (started(), (X, Y[:5]), sgd, nn.MSELoss(), "a row each"),
     "no number": (started(), (X, Y * float("nan")), sgd, nn.MSELoss(), "60 values of the targets are NaN"),
     "no data": (started(), "data", sgd, nn.MSELoss(), "The data are 'data'"),
-    "mini-batches": (started(), batches, sgd, nn.MSELoss(), "batches of 7 of 60 rows"),
+    "batches of one order": (started(), loader(batch_size=6), sgd, nn.MSELoss(), "with shuffle=True"),
+    "a smaller last batch": (
+        started(), loader(batch_size=7, shuffle=True), sgd, nn.MSELoss(), "a batch of 4 rows beside those of 7"
+    ),
+    "batches of one's own": (
+        started(), torch.utils.data.DataLoader(torch.utils.data.TensorDataset(X, Y), batch_sampler=[[0, 1], [2, 3]]),
+        sgd, nn.MSELoss(), "a way of its own",
+    ),
+    "targets that PyTorch stretches": (
+        started(), (X, Y[:, 0]), sgd, nn.MSELoss(), r"give targets of shape \(60, 1\)"
+    ),
     "some of the rows": (
         started(), loader(sampler=torch.utils.data.SubsetRandomSampler(range(9))), sgd, nn.MSELoss(), "SubsetRandom"
     ),

@@ -1,13 +1,16 @@
 """A model is watched while it trains, and trains as if it were not."""
 
+import html
 import logging
+import re
 import sys
 
 import pytest
 
-from nucleate import ArchitectureError, InitScale, NucleateError, SpecError, init_, watch
+from nucleate import ArchitectureError, InitScale, NucleateError, SpecError, init_, inspect, watch
 from nucleate.inspection import Checkpoints
-from nucleate.reporting import report_checkpoints
+from nucleate.reporting import LANGUAGES, report_checkpoints
+from nucleate.reporting.sentences import load_texts
 
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.filterwarnings("default")
@@ -71,8 +74,9 @@ def test_training_with_the_watch_is_bit_for_bit_training_without_it(how):
 def test_records_are_evenly_spaced_in_the_logarithm_and_have_the_loss():
     watched = trained(made(), watching=watch)
     steps = watched.table["step"].unique().sort().to_list()
-    assert steps == [0, 1, 2, 3, 4, 5, 6, 7, 9, 10, 13, 15, 18, 22, 27]
-    assert sorted(watched.losses) == steps[1:]
+    assert steps == [0, 1, 2, 3, 4, 5, 6, 8, 10, 14, 18, 24]
+    # The loss is there more often than the measures.
+    assert set(steps[1:]) < set(watched.losses) >= set(range(1, 21))
     assert trained(made(), 10, lambda *given: watch(*given, every=4)).table["step"].unique().to_list() == [0, 4, 8]
 
 
@@ -151,6 +155,107 @@ def test_the_record_is_in_the_folder_and_the_report_command_makes_its_page(tmp_p
     assert all((there.maps[3][place] == cosine).all() for place, cosine in watched.latest.maps.items())
     page = report_checkpoints(there, "ja", tmp_path / "page.html")
     assert "Sequential" in page.read_text("utf-8")
+
+
+@pytest.mark.parametrize("lang", LANGUAGES)
+def test_the_page_tells_the_loss_its_stages_and_what_happened_in_its_language(tmp_path, lang):
+    class Own(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.attn = nn.Linear(4, 12), nn.Linear(12, 36)
+            self.attn.q_proj = nn.Linear(12, 12)
+
+        def forward(self, x):
+            return self.attn.q_proj(torch.tanh(self.first(x)))
+
+    module = Own()
+    watched = watch(module, every=1)
+    for step in range(1, 60):
+        if step == 20:
+            with torch.no_grad():
+                module.first.weight.copy_(torch.outer(torch.rand(12) + 0.1, torch.randn(4)))
+                module.first.bias.zero_()
+        watched.step(1.0 if step < 20 else 2.0 ** (19 - step) + 0.1)
+    page = report_checkpoints(watched.checkpoints, lang, tmp_path / "page.html").read_text("utf-8")
+    body = html.unescape(page[page.index("<body>") : page.index('<script type="application/json"')])
+    texts = load_texts(lang)
+    for told in ("stage_initial", "stage_descent", "stage_secondary"):
+        assert texts["watch"][told] in body
+    assert texts["events"]["condenses"] in body
+    assert texts["notes"]["parity_activation"].split("{layers}")[1] in body
+    assert "--activation" not in body
+    if lang == "ja":
+        names = {
+            "attn", "proj", "first", "weight", "bias", "linear", "query", "activation", "config", "json", "nucleate",
+            "cript",
+        }  # fmt: skip
+        assert set(re.findall("[a-z]{4,}", re.sub("<[^>]+>", " ", body))) <= names
+
+
+def test_without_the_first_loss_no_stages_are_told(tmp_path):
+    watched = watch(made(), every=5)
+    for step in range(1, 11):
+        watched.step()
+        if step % 5 == 0:
+            watched.note_loss(torch.tensor(1.0 / step))
+    assert watched.losses == {5: pytest.approx(0.2), 10: pytest.approx(0.1)}
+    page = report_checkpoints(watched.checkpoints, "en", tmp_path / "page.html").read_text("utf-8")
+    assert load_texts("en")["watch"]["no_stages"] in page
+
+
+def test_the_folder_s_record_is_whole_after_every_step_and_grows_by_pieces(tmp_path):
+    folder, module = tmp_path / "record", made()
+    x = torch.randn(8, 4)
+    watched = watch(module, x, every=1, out=folder)
+    kept = set()
+    for _ in range(40):
+        with torch.no_grad():
+            module[0].weight.mul_(1.2)
+        # As a compiled step does with what it returned.
+        loss = torch.ones(())
+        watched.step(loss)
+        loss.zero_()
+        kept.add((folder / "record.safetensors").stat().st_mtime_ns)
+    there = Checkpoints.load(folder)
+    assert there.steps == tuple(range(41))
+    assert there.table.equals(watched.checkpoints.table)
+    assert there.losses == watched.losses == dict.fromkeys(range(1, 41), 1.0)
+    assert (there.events, there.watched) == (tuple(watched.events), True)
+    assert len(kept) == 3
+    # Another record in the folder knows the pieces of this one as not its own.
+    pieces = {piece.name: piece.read_bytes() for piece in (folder / "pieces").iterdir()}
+    watch(made(), x, out=folder)
+    for name, content in pieces.items():
+        (folder / "pieces" / name).write_bytes(content)
+    assert pieces
+    assert Checkpoints.load(folder).steps == (0,)
+
+
+def test_chance_is_drawn_anew_once_it_has_become_another():
+    module = nn.Sequential(nn.Linear(30, 40, bias=False), nn.Tanh(), nn.Linear(40, 1))
+    x = torch.randn(50, 30)
+    watched = watch(module, x, every=1)
+
+    def null(measure):
+        return watched.latest.table.filter(layer="0", measure=measure)["null"].item()
+
+    first = {measure: null(measure) for measure in ("singular_value_1", "stable_rank", "effective_neurons")}
+    with torch.no_grad():
+        module[0].weight.mul_(3.0)
+    watched.step()
+    assert null("singular_value_1") == pytest.approx(3 * first["singular_value_1"])
+    assert null("stable_rank") == pytest.approx(first["stable_rank"])
+    assert null("effective_neurons") != first["effective_neurons"]
+    with torch.no_grad():
+        module[0].weight[:20].mul_(10.0)
+    watched.step()
+    fresh = inspect(module, x).table.filter(layer="0", measure="stable_rank")["null"].item()
+    assert null("stable_rank") == pytest.approx(fresh)
+    assert fresh != pytest.approx(first["stable_rank"], rel=0.1)
+    with torch.no_grad():
+        module[0].weight[:20].mul_(1.04)
+    watched.step()
+    assert null("stable_rank") == pytest.approx(fresh)
 
 
 REFUSED = {

@@ -178,6 +178,10 @@ class Forecast:
         or axis, which are None.
     keys : tuple of KeyForecast
         One a block of a transformer, where they were asked for and the optimizer follows the gradient.
+    orders : int
+        Of how many orders of the rows, from the seeds on from ``seed``, the intervals hold: more than one where the
+        training's own order is not known, as of a PyTorch DataLoader. Estimates are their medians, all else is that of
+        the first.
     """
 
     optimizer: Optimizer
@@ -206,6 +210,7 @@ class Forecast:
     stairs: tuple[Stair, ...] = ()
     matrices: tuple[MatrixForecast, ...] = ()
     keys: tuple[KeyForecast, ...] = ()
+    orders: int = 1
 
     @property
     def counts_against(self) -> Literal["target directions", "axis of this start"]:
@@ -238,6 +243,8 @@ class Forecast:
 
     def _repr_html_(self) -> str:
         rows: dict[str, object] = {"weight decay": f"{self.weight_decay:g}"} if self.weight_decay else {}
+        if self.orders > 1:
+            rows["batches"] = f"of {self.batch_size} rows in {self.orders} orders, none of them the training's own"
         rows |= {f"loss down by {drop:.0%} at step": step or "—" for drop, step in self.drop_steps.items()}
         rows |= {
             f"stair {place} begins at step": stair.begins or "—" for place, stair in enumerate(self.stairs, start=1)

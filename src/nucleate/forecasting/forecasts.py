@@ -11,7 +11,7 @@ from nucleate._arrays import is_whole
 from nucleate.devices import on_device
 from nucleate.errors import SpecError
 from nucleate.forecasting.departure import WeightedRows, departures, restore, unrestore
-from nucleate.forecasting.expected import NEAR, Forecast, Stair
+from nucleate.forecasting.expected import NEAR, Forecast, Stair, StepForecast
 from nucleate.forecasting.judgement import (
     BETWEEN,
     PathReading,
@@ -35,6 +35,8 @@ from nucleate.theory import shrinks_for_ever, singular_directions, target_direct
 from nucleate.training import Rule, check_batch_size, check_runs, check_seeds, engine, make_settings
 
 HORIZON = 100_000
+ORDERS = 5
+"""Of so many orders of the rows is a forecast in mini-batches whose own order is not known."""
 CONDENSED = 0.9
 """A neuron has condensed when its cosine with one of the forecast's axes exceeds this, in size."""
 
@@ -75,9 +77,10 @@ def forecast(
     weight_decay, schedule, warmup, clip
         As of `nucleate.train`.
     batch_size : int, optional
-        Rows a step; by default all of them.
+        Rows a step; by default all of them, or those of a DataLoader's batches.
     seed : int
-        Of the order of the rows, where there are mini-batches: the forecast is of the run of this seed.
+        Of the order of the rows, where there are mini-batches: the forecast is of the run of this seed. Of a module it
+        is the first of five, as only PyTorch knows its own order; the intervals contain those of all.
     horizon, budget, stairs, keys : int, int, int, bool
         As in `forecast_many`.
     device : {"auto", "cpu", "gpu"}
@@ -101,41 +104,66 @@ def forecast(
     >>> print(expected.drop_steps[0.1], expected.in_regime)
     109 [106, 110] True
     """
-    factor = 1.0
+    factor, orders = 1.0, 1
     if is_module(network):
-        if batch_size is not None:
-            raise SpecError(
-                "PyTorch orders the rows of mini-batches itself, so forecasts of modules are of full batches; leave "
-                "out batch_size, or make the module a network by nucleate.from_torch and train it here."
-            )
         setup = read_setup(network, problem, optimizer, learning_rate, loss)
-        network, problem, optimizer, learning_rate, decay, factor = (
+        network, problem, optimizer, learning_rate, decay, factor, of_loader = (
             getattr(setup, field.name) for field in fields(setup)
         )
+        if of_loader is not None and batch_size not in (None, of_loader):
+            raise SpecError(f"The DataLoader gives batches of {of_loader} rows; leave batch_size out.")
+        batch_size = of_loader if batch_size is None else batch_size
+        orders = 1 if batch_size is None else ORDERS
+        if orders > 1 and stairs:
+            raise SpecError(
+                "Stairs are forecast for rows whose order is known, and that of a module's batches only PyTorch knows; "
+                "leave the stairs out, or the batches."
+            )
         if decay is not None and weight_decay is not None:
             raise SpecError("The weight decay of a PyTorch optimizer is read off it; leave weight_decay out.")
         weight_decay = decay if weight_decay is None else weight_decay
     elif loss is not None:
         raise SpecError("The loss of a Network is its problem's; give it there.")
-    (expected,) = forecast_many(
-        [network],
+    expected = forecast_many(
+        [network] * orders,
         problem,
-        learning_rates=[learning_rate],
-        weight_decays=None if weight_decay is None else [weight_decay],
+        learning_rates=[learning_rate] * orders,
+        weight_decays=None if weight_decay is None else [weight_decay] * orders,
         optimizer=optimizer,
         schedule=schedule,
         warmup=warmup,
         clip=clip,
         batch_size=batch_size,
-        seeds=[seed],
+        seeds=[seed + order for order in range(orders)] if orders > 1 else [seed],
         horizon=horizon,
         budget=budget,
         stairs=stairs,
         keys=keys,
         device=device,
     )
-    levels = [replace(stair, loss_level=factor * stair.loss_level) for stair in expected.stairs]
-    return replace(expected, loss=factor * expected.loss, late_loss=factor * expected.late_loss, stairs=tuple(levels))
+    found = expected[0] if expected[0].batch_size is None or orders == 1 else _of_any_order(expected)
+    levels = [replace(stair, loss_level=factor * stair.loss_level) for stair in found.stairs]
+    return replace(found, loss=factor * found.loss, late_loss=factor * found.late_loss, stairs=tuple(levels))
+
+
+def _of_any_order(forecasts: Sequence[Forecast]) -> Forecast:
+    """The first of forecasts that differ in the order of the rows, with intervals that contain those of all."""
+    drops: dict[float, StepForecast | None] = {}
+    for drop in forecasts[0].drop_steps:
+        steps = [step for one in forecasts if (step := one.drop_steps[drop]) is not None]
+        drops[drop] = None
+        if len(steps) == len(forecasts):
+            estimate = int(np.median([step.estimate for step in steps]))
+            drops[drop] = StepForecast(estimate, min(one.lower for one in steps), max(one.upper for one in steps))
+    left = [one.left_by for one in forecasts if one.left_by is not None]
+    return replace(
+        forecasts[0],
+        drop_steps=drops,
+        left_by=max(left) if len(left) == len(forecasts) else None,
+        in_regime=all(one.in_regime for one in forecasts),
+        decays_away=all(one.decays_away for one in forecasts),
+        orders=len(forecasts),
+    )
 
 
 def forecast_many(

@@ -4,11 +4,11 @@ from nucleate._lazy import loader
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from nucleate.inspection.checkpoints import Checkpoints
+    from nucleate.inspection.checkpoints import Checkpoints, Event
     from nucleate.inspection.files import RECORD, find_checkpoints
     from nucleate.inspection.hosts import CondensationCallback, CondensationMonitor, keras_callback
     from nucleate.inspection.inspection import Inspection, as_lines, inspect
-    from nucleate.inspection.watching import Event, Watch, watch
+    from nucleate.inspection.watching import Watch, watch
 
 __all__ = [
     "RECORD",
@@ -26,11 +26,11 @@ __all__ = [
 ]
 
 _HOMES = {
-    "checkpoints": ("Checkpoints",),
+    "checkpoints": ("Checkpoints", "Event"),
     "files": ("RECORD", "find_checkpoints"),
     "hosts": ("CondensationCallback", "CondensationMonitor", "keras_callback"),
     "inspection": ("Inspection", "as_lines", "inspect"),
-    "watching": ("Event", "Watch", "watch"),
+    "watching": ("Watch", "watch"),
 }
 
 __getattr__ = loader(__name__, _HOMES)

@@ -2,10 +2,13 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
 from io import BytesIO
 from itertools import pairwise
 from pathlib import Path
+from secrets import token_hex
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -20,6 +23,33 @@ from nucleate.inspection.files import RECORD, step_of
 from nucleate.inspection.inspection import Inspection, Place, first_lines, heads_in, inspect_source, layers_in
 from nucleate.inspection.objects import open_files
 from nucleate.inspection.sources import Source
+
+PIECES = "pieces"
+"""The folder of the records that are not yet in the one file."""
+
+
+@dataclass(frozen=True)
+class Event:
+    """What happened to a layer between two records.
+
+    Parameters
+    ----------
+    step : int
+        Of the record that showed it first.
+    layer, kind : str
+    what : {"condenses", "splits", "dies", "revives", "can no longer be measured"}
+    said : str
+        With its numbers.
+    """
+
+    step: int
+    layer: str
+    kind: str
+    what: str
+    said: str
+
+    def __str__(self) -> str:
+        return f"step {self.step:,}: {self.layer} ({self.kind}) {self.what}: {self.said}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +70,12 @@ class Checkpoints:
         Of each checkpoint: the last number in its name, or its place where the names do not tell them apart.
     maps : tuple of mappings
         For each checkpoint those of its `Inspection`.
+    losses : mapping of int to float
+        Of a watch the loss of steps, by their number from 1 on.
+    events : tuple of Event
+        Of a watch.
+    watched : bool
+        Whether it is the record of a watch, and no files were inspected.
     """
 
     name: str
@@ -48,6 +84,9 @@ class Checkpoints:
     notes: tuple[str, ...]
     steps: tuple[int, ...]
     maps: tuple[Mapping[Place, Float[np.ndarray, "k k"]], ...] = field(repr=False)
+    losses: Mapping[int, float] = field(default_factory=dict, repr=False)
+    events: tuple[Event, ...] = ()
+    watched: bool = False
 
     @property
     def layers(self) -> pl.DataFrame:
@@ -71,36 +110,53 @@ class Checkpoints:
     def _repr_html_(self) -> str:
         return card(f"Inspection of {self.name}", {"in all": self._said})
 
-    def save(self, folder: str | Path) -> None:
-        """Write it into a folder, for `load` and ``nucleate report``: a table, the maps, and the rest as JSON.
+    def save(self, folder: str | Path) -> str:
+        """Write it into a folder, for `load` and ``nucleate report``; the table is there for other readers too.
 
         Parameters
         ----------
         folder : path
+
+        Returns
+        -------
+        str
+            By which the pieces that are added are known as this record's.
 
         Raises
         ------
         NucleateError
             If it cannot be written.
         """
-        folder = Path(folder)
+        folder, run = Path(folder), token_hex(8)
         make_folder(folder)
-        for name, table in (("table", self.table), ("left_out", self.left_out)):
-            buffer = BytesIO()
-            table.write_parquet(buffer)
-            write_atomically(folder / f"{name}.parquet", buffer.getvalue())
-        tensors = {
-            json.dumps([index, *place]): np.ascontiguousarray(cosine)
-            for index, at in enumerate(self.maps)
-            for place, cosine in at.items()
-        }
-        told = {"name": self.name, "notes": self.notes, "steps": self.steps}
-        # Last, so that who finds it finds the others.
-        write_atomically(folder / RECORD, seal_tensors(save(tensors, {"record": json.dumps(told)})))
+        write_atomically(folder / "table.parquet", _parquet(self.table))
+        write_atomically(folder / RECORD, _packed(self, run))
+        for piece in (folder / PIECES).glob("*.safetensors"):
+            # What is left of another record is known by its name and not read.
+            with suppress(OSError):
+                piece.unlink()
+        return run
+
+    def add_to(self, folder: str | Path, run: str) -> None:
+        """Write it beside the record that `save` wrote, as what comes after it.
+
+        Parameters
+        ----------
+        folder : path
+        run : str
+            What `save` returned.
+
+        Raises
+        ------
+        NucleateError
+            If it cannot be written.
+        """
+        make_folder(Path(folder) / PIECES)
+        write_atomically(Path(folder) / PIECES / f"{self.steps[0]:015d}.safetensors", _packed(self, run))
 
     @classmethod
     def load(cls, folder: str | Path) -> "Checkpoints":
-        """What `save` wrote.
+        """What `save` wrote, and what was added.
 
         Parameters
         ----------
@@ -113,18 +169,77 @@ class Checkpoints:
         """
         folder = Path(folder)
         try:
-            tensors, told = parse_tensors(read_sealed(folder / RECORD))
-            record = json.loads(told["record"])
-            table, left_out = (pl.read_parquet(folder / f"{name}.parquet") for name in ("table", "left_out"))
-            maps: list[dict[Place, np.ndarray]] = [{} for _ in record["steps"]]
-            for key, cosine in tensors.items():
-                index, layer, kind = json.loads(key)
-                maps[index][layer, kind] = cosine
+            first, run = _unpacked(folder / RECORD)
+            pieces = [_unpacked(piece) for piece in sorted((folder / PIECES).glob("*.safetensors"))]
         except (OSError, ValueError, KeyError, TypeError, IndexError, pl.exceptions.PolarsError) as error:
             raise DataError(
                 f"{folder} holds no readable record of checkpoints ({first_line(error)}); inspect or watch again."
             ) from None
-        return cls(record["name"], table, left_out, tuple(record["notes"]), tuple(record["steps"]), tuple(maps))
+        return joined([first, *(piece for piece, of in pieces if of == run and piece.steps[0] > first.steps[-1])])
+
+
+def joined(parts: Sequence[Checkpoints]) -> Checkpoints:
+    """Parts of a record, one after another, as one."""
+    last = parts[-1]
+    return Checkpoints(
+        last.name,
+        pl.concat([part.table for part in parts]),
+        last.left_out,
+        last.notes,
+        tuple(step for part in parts for step in part.steps),
+        tuple(maps for part in parts for maps in part.maps),
+        {step: loss for part in parts for step, loss in part.losses.items()},
+        tuple(event for part in parts for event in part.events),
+        last.watched,
+    )
+
+
+def _packed(found: Checkpoints, run: str) -> bytes:
+    """All of it in one file, so that it is whole or not there."""
+    tensors = {
+        json.dumps([index, *place]): np.ascontiguousarray(cosine)
+        for index, at in enumerate(found.maps)
+        for place, cosine in at.items()
+    }
+    for name in ("table", "left_out"):
+        tensors[name] = np.frombuffer(_parquet(getattr(found, name)), np.uint8)
+    told = {
+        "name": found.name,
+        "notes": found.notes,
+        "steps": found.steps,
+        "losses": list(found.losses.items()),
+        "events": list(map(asdict, found.events)),
+        "watched": found.watched,
+        "run": run,
+    }
+    return seal_tensors(save(tensors, {"record": json.dumps(told)}))
+
+
+def _unpacked(file: Path) -> tuple[Checkpoints, str]:
+    tensors, about = parse_tensors(read_sealed(file))
+    told: dict[str, Any] = json.loads(about["record"])
+    table, left_out = (pl.read_parquet(BytesIO(tensors.pop(name).tobytes())) for name in ("table", "left_out"))
+    maps: list[dict[Place, np.ndarray]] = [{} for _ in told["steps"]]
+    for key, cosine in tensors.items():
+        index, layer, kind = json.loads(key)
+        maps[index][layer, kind] = cosine
+    return Checkpoints(
+        told["name"],
+        table,
+        left_out,
+        tuple(told["notes"]),
+        tuple(told["steps"]),
+        tuple(maps),
+        dict(told["losses"]),
+        tuple(Event(**event) for event in told["events"]),
+        told["watched"],
+    ), told["run"]
+
+
+def _parquet(table: pl.DataFrame) -> bytes:
+    buffer = BytesIO()
+    table.write_parquet(buffer)
+    return buffer.getvalue()
 
 
 def inspect_checkpoints(

@@ -123,6 +123,11 @@ def CondensationCallback(inputs: Any = None, **settings: Any) -> Any:
         def on_step_end(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
             self._report(self.watch.step())
 
+        def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **rest: Any) -> None:
+            # The mean over the steps since the last log, as the Trainer tells no other.
+            if self.watch is not None and "loss" in (logs or {}):
+                self.watch.note_loss(logs["loss"])
+
         def _report(self, metrics: dict[str, float]) -> None:
             if metrics and self._trainer is not None:
                 self._trainer.log(dict(metrics))

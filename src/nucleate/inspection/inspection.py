@@ -15,7 +15,16 @@ from nucleate.activations import Activation, get_activation
 from nucleate.devices import single_blas_thread, spread
 from nucleate.errors import ArchitectureError, SpecError
 from nucleate.inspection.files import find_checkpoints
-from nucleate.inspection.measuring import Value, distance, is_finite, row_sizes, values_of, values_on_data
+from nucleate.inspection.measuring import (
+    Chance,
+    Value,
+    distance,
+    effective_neurons_of,
+    is_finite,
+    row_sizes,
+    values_of,
+    values_on_data,
+)
 from nucleate.inspection.objects import open_model
 from nucleate.inspection.sources import Form, Parameter, Source
 from nucleate.inspection.units import Units, form_of, reader_of, says_activation, says_heads, units_of
@@ -193,11 +202,7 @@ def inspect(
     """
     if not is_whole(seed) or seed < 0:
         raise SpecError(f"{name_parameter('seed')} is {shown(seed)}; it must be a whole number, 0 or more.")
-    known = get_activation(activation) if isinstance(activation, str) else activation
-    if known is not None and not isinstance(known, Activation):
-        raise SpecError(
-            f"{name_parameter('activation')} is {shown(known)}; give a name such as 'tanh', or an Activation."
-        )
+    known = known_activation(activation)
     start = None if reference is None else open_model(reference)
     if isinstance(model, (str, Path)) and len(found := find_checkpoints(model)) > 1:
         from nucleate.inspection.checkpoints import inspect_checkpoints
@@ -208,14 +213,32 @@ def inspect(
     return inspect_source(open_model(model), inputs, start, known, int(seed))
 
 
+def known_activation(activation: Any) -> Activation | None:
+    """The activation by its name or itself, of layers of which the model does not say it."""
+    known = get_activation(activation) if isinstance(activation, str) else activation
+    if known is not None and not isinstance(known, Activation):
+        raise SpecError(
+            f"{name_parameter('activation')} is {shown(known)}; give a name such as 'tanh', or an Activation."
+        )
+    return known
+
+
 def inspect_source(
-    source: Source, inputs: Any = None, start: Source | None = None, activation: Activation | None = None, seed: int = 0
+    source: Source,
+    inputs: Any = None,
+    start: Source | None = None,
+    activation: Activation | None = None,
+    seed: int = 0,
+    *,
+    chance: Chance | None = None,
+    with_heads: bool = True,
 ) -> Inspection:
-    """`inspect` of what is open already."""
-    work = _Work(source, start, activation, seed)
+    """`inspect` of what is open already; for the many looks at a model that trains, with what chance gave before."""
+    work = _Work(source, start, activation, seed, chance or Chance(), with_heads)
     with single_blas_thread():
         found = spread(work.measure, work.parameters)
-        doing = work.on_data(inputs) if inputs is not None else {}
+        whole = {(of.layer, len(of.weights)) for pieces in found for of, *_ in pieces if of.head is None}
+        doing = work.on_data(inputs, whole) if inputs is not None else {}
     rows, maps = [], {}
     for of_parameter in found:
         for units, values, cosine in of_parameter:
@@ -240,8 +263,16 @@ def inspect_source(
 class _Work:
     """What is to be measured of a source."""
 
-    def __init__(self, source: Source, start: Source | None, activation: Activation | None, seed: int) -> None:
-        self.source, self.seed = source, seed
+    def __init__(
+        self,
+        source: Source,
+        start: Source | None,
+        activation: Activation | None,
+        seed: int,
+        chance: Chance,
+        with_heads: bool,
+    ) -> None:
+        self.source, self.seed, self.chance, self.with_heads = source, seed, chance, with_heads
         self.left_out = list(source.left_out)
         self.notes: list[str] = []
         self.names = source.names()
@@ -293,9 +324,12 @@ class _Work:
         outgoing = self._outgoing(parameter)
         found = []
         for units in pieces:
-            values = list(values_of(units, self.seed))
-            if starts is not None:
-                values.append(Value("relative_distance", distance(units, next(starts))))
+            before = None if starts is None else next(starts)
+            if units.head is not None and not self.with_heads:
+                continue
+            values = list(values_of(units, self.seed, self.chance))
+            if before is not None:
+                values.append(Value("relative_distance", distance(units, before)))
             if outgoing is not None and units.head is None and len(outgoing) == len(units.weights):
                 sizes = row_sizes(units) * row_norms(outgoing)
                 values.append(Value("amplitude", norm(sizes) / len(sizes) ** 0.5))
@@ -337,7 +371,7 @@ class _Work:
         if unsaid and self.parity is None:
             self.notes.append(
                 f"Opposite vectors count as two directions in {listed(dict.fromkeys(unsaid))}, whose activation is not "
-                "known; name it with --activation."
+                f"known; name it by {name_parameter('activation')}."
             )
         headless = [layer for layer, kind in whole if not says_heads(layer, kind, self.source)]
         if headless:
@@ -346,7 +380,7 @@ class _Work:
                 "a whole; inspect the model's folder with its config.json, or the module."
             )
 
-    def on_data(self, inputs: Any) -> Mapping[tuple[str, int], list[Value]]:
+    def on_data(self, inputs: Any, whole: set[tuple[str, int]]) -> Mapping[tuple[str, int], list[Value]]:
         """The measures of what the units of layers do on a batch, by layer and how many they are."""
         if self.source.activity is None:
             raise ArchitectureError(
@@ -354,10 +388,15 @@ class _Work:
                 "itself, or leave the inputs out."
             )
         read_by = {one.layer: reader_of(one.layer, self.source, self.names) for one in self.parameters}
-        readers = {layer: reader.name for layer, reader in read_by.items() if reader is not None}
-        found = self.source.activity(inputs, {}, readers)
-        random = self.source.activity(inputs, dict(self._random()), readers)
+        if self.chance.traced is None:
+            self.chance.traced = self.source.trace() if self.source.trace is not None else ({}, {})
+        traced, reasons = self.chance.traced
+        readers = {layer: f"{reader}.weight" for layer, reader in traced.items()}
+        readers |= {layer: reader.name for layer, reader in read_by.items() if reader is not None}
         layers = {parameter.layer: parameter.name for parameter in self.parameters}
+        # Where a reader takes the positions of a unit apart, as after flattening, none of its slices reads a unit.
+        entering = self.source.activity(inputs, {}, readers)
+        found = {layer: of for layer, of in entering.items() if (layer, len(of.leaving)) in whole}
         for layer, activity in found.items():
             if not (np.isfinite(activity.leaving).all() and np.isfinite(activity.outgoing).all()):
                 raise ArchitectureError(
@@ -365,15 +404,22 @@ class _Work:
                     "inputs as the model was trained on."
                 )
         self.left_out += [
-            (name, "no effective neurons: which layer alone reads its units is not known")
-            for layer, name in layers.items()
-            if layer not in found
+            (name, _why_no_activity(layer, readers, reasons)) for layer, name in layers.items() if layer not in found
         ]
-        return {
-            (layer, len(activity.leaving)): list(values_on_data(activity, random.get(layer), self.seed))
-            for layer, activity in found.items()
-            if layer in layers
-        }
+        measured = [layer for layer in found if layer in layers]
+        random = self.chance.on_data(lambda: self._by_chance(inputs, readers))
+        values = spread(lambda layer: list(values_on_data(found[layer], random.get(layer), self.seed)), measured)
+        return {(layer, len(found[layer].leaving)): of for layer, of in zip(measured, values, strict=True)}
+
+    def _by_chance(self, inputs: Any, readers: Mapping[str, str]) -> Mapping[str, float]:
+        """The effective neurons of the layers if the matrices are random."""
+        assert self.source.activity is not None
+        activity = self.source.activity(inputs, dict(self._random()), readers)
+        return dict(
+            zip(
+                activity, spread(lambda one: effective_neurons_of(one, self.seed), list(activity.values())), strict=True
+            )
+        )
 
     def _random(self) -> Iterator[tuple[str, np.ndarray]]:
         """For each matrix a random one with the same row norms."""
@@ -387,6 +433,13 @@ class _Work:
                 wanted = row_norms(np.asarray(now, np.float64))
                 rows *= np.divide(wanted, sizes, out=np.zeros_like(sizes), where=sizes > 0)[:, None]
                 yield parameter.name, drawn
+
+
+def _why_no_activity(layer: str, readers: Mapping[str, str], reasons: Mapping[str, str]) -> str:
+    if layer in readers:
+        reader = readers[layer].removesuffix(".weight")
+        return f"no effective neurons: {reader}, which reads its units, was not called with them one by one"
+    return reasons.get(layer, "no effective neurons: which layer alone reads its units is not known")
 
 
 def _why(left_out: Sequence[tuple[str, str]]) -> str:

@@ -5,7 +5,7 @@ pairs and groups look at a sample of 2,000; the others are exact.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 from zlib import crc32
@@ -30,6 +30,7 @@ PAIRS_ABOVE = 0.9
 _BLOCK = 2**22
 _BY_SVD = 256
 _RARE = 1e-6
+_NEAR = 1.05
 
 
 class Value(NamedTuple):
@@ -51,6 +52,68 @@ class Value(NamedTuple):
     error: float | None = None
 
 
+class Chance:
+    """What chance gives, kept from one look at a model to the next while its row norms stay nearly what they were.
+
+    Other row norms D' in the place of D change each singular value of a random matrix by a factor between the smallest
+    and the largest of D'/D. So a spectrum is drawn anew only once these are more than 5 % apart; until then it grows
+    by the factor in the middle. Which layer reads which is kept beside it.
+    """
+
+    def __init__(self) -> None:
+        self.traced: tuple[Mapping[str, str], Mapping[str, str]] | None = None
+        self._sizes: dict[_Of, np.ndarray] = {}
+        self._spectra: dict[_Of, tuple[np.ndarray, np.ndarray]] = {}
+        self._groups: dict[tuple[_Of, int], np.ndarray] = {}
+        self._on_data: tuple[dict[_Of, np.ndarray], dict[str, float]] | None = None
+
+    def spectrum(
+        self, units: Units, sizes: Float[np.ndarray, " m"], rng: np.random.Generator
+    ) -> Float[np.ndarray, " k"]:
+        """The singular values of a random matrix of these row norms."""
+        place = units.layer, units.kind, units.head
+        self._sizes[place] = sizes
+        if place in self._spectra:
+            then, null = self._spectra[place]
+            least, most = _factors(sizes, then)
+            if most <= _NEAR * least:
+                grown: np.ndarray = math.sqrt(least) * math.sqrt(most) * null
+                return grown
+        null = _random_spectrum(sizes, units.weights.shape[1], rng)
+        self._spectra[place] = sizes, null
+        return null
+
+    def groups(self, units: Units, alive: int, entries: int, rng: np.random.Generator) -> Int[np.ndarray, " n"]:
+        """How so many random units gather into directions."""
+        asked = (units.layer, units.kind, units.head), alive
+        if asked not in self._groups:
+            drawn = cosine_similarity(rng.standard_normal((alive, entries)))
+            self._groups[asked] = cluster(drawn, signed=not units.opposites_are_one, threshold=THRESHOLD)
+        return self._groups[asked]
+
+    def on_data(self, draw: Callable[[], Mapping[str, float]]) -> Mapping[str, float]:
+        """The effective neurons of the random model, layer by layer, drawn anew once a row norm has moved by 5 %."""
+        if self._on_data is not None:
+            sizes, values = self._on_data
+            factors = [_factors(now, sizes[place]) for place, now in self._sizes.items() if place in sizes]
+            if all(least * _NEAR >= 1 and most <= _NEAR for least, most in factors):
+                return values
+        self._on_data = dict(self._sizes), dict(draw())
+        return self._on_data[1]
+
+
+_Of = tuple[str, str, int | None]
+
+
+def _factors(now: Float[np.ndarray, " m"], then: Float[np.ndarray, " m"]) -> tuple[float, float]:
+    """Between which factors the row norms have changed."""
+    alive = then > 0
+    if not np.array_equal(now > 0, alive):
+        return 0.0, math.inf
+    factors = now[alive] / then[alive] if alive.any() else np.ones(1)
+    return float(factors.min()), float(factors.max())
+
+
 @dataclass(frozen=True, eq=False)
 class _Sample:
     """The units of a layer that are looked at, as incoming vectors with their biases."""
@@ -63,7 +126,7 @@ class _Sample:
         return len(self.vectors) == self.count
 
 
-def values_of(units: Units, seed: int) -> Iterator[Value]:
+def values_of(units: Units, seed: int, chance: Chance) -> Iterator[Value]:
     """The measures of units that need nothing but them.
 
     Parameters
@@ -71,6 +134,7 @@ def values_of(units: Units, seed: int) -> Iterator[Value]:
     units : Units
     seed : int
         Of the sample and of the random matrix.
+    chance : Chance
 
     Yields
     ------
@@ -80,8 +144,8 @@ def values_of(units: Units, seed: int) -> Iterator[Value]:
     sizes = row_sizes(units, with_bias=False)
     chosen = sampled(len(sizes), rng)
     sample = _Sample(len(sizes), incoming(units, chosen))
-    yield from _of_pairs(sample, units.opposites_are_one, rng)
-    values, null = _spectrum(units.weights), _random_spectrum(sizes, units.weights.shape[1], rng)
+    yield from _of_pairs(sample, units, rng, chance)
+    values, null = _spectrum(units.weights), chance.spectrum(units, sizes, rng)
     yield Value("stable_rank", _stable(values), _stable(null))
     yield Value("effective_rank", effective_number(values), effective_number(null))
     for index, (value, random) in enumerate(zip(values[:LEADING], null[:LEADING], strict=True), 1):
@@ -126,24 +190,23 @@ def _blocks(matrix: np.ndarray) -> Iterator[np.ndarray]:
         yield matrix[start : start + step]
 
 
-def _of_pairs(sample: _Sample, opposites_are_one: bool, rng: np.random.Generator) -> Iterator[Value]:
+def _of_pairs(sample: _Sample, units: Units, rng: np.random.Generator, chance: Chance) -> Iterator[Value]:
     """Directions and condensed pairs."""
     cosine, entries = cosine_similarity(sample.vectors), sample.vectors.shape[1]
-    labels = cluster(cosine, signed=not opposites_are_one, threshold=THRESHOLD)
+    labels = cluster(cosine, signed=not units.opposites_are_one, threshold=THRESHOLD)
     value, error = groups_of_all(labels, sample.count)
     alive = np.count_nonzero(labels >= 0)
     if _tail(entries, THRESHOLD) * alive * (alive - 1) / 2 < _RARE:
         random = float(alive / len(labels) * sample.count)
     else:
-        drawn = cosine_similarity(rng.standard_normal((alive, entries)))
         in_random = np.full(len(labels), -1)
-        in_random[:alive] = cluster(drawn, signed=not opposites_are_one, threshold=THRESHOLD)
+        in_random[:alive] = chance.groups(units, int(alive), entries, rng)
         random = groups_of_all(in_random, sample.count)[0]
     yield Value("directions", value, random, None if sample.is_all else error)
     pairs, error = _pairs(cosine, sample.count)
     living = alive * (alive - 1) / max(len(labels) * (len(labels) - 1), 1) if len(labels) > 1 else 1.0
-    chance = _tail(entries, PAIRS_ABOVE) * living if len(labels) > 1 else 1.0
-    yield Value("condensed_pairs", pairs, chance, None if sample.is_all else error)
+    by_chance = _tail(entries, PAIRS_ABOVE) * living if len(labels) > 1 else 1.0
+    yield Value("condensed_pairs", pairs, by_chance, None if sample.is_all else error)
 
 
 def _tail(entries: int, threshold: float) -> float:
@@ -167,9 +230,11 @@ def _pairs(cosine: Float[np.ndarray, "n n"], count: int) -> tuple[float, float]:
 def groups_of_all(labels: Int[np.ndarray, " n"], count: int) -> tuple[float, float]:
     """How many groups there are among ``count`` units, from the groups of a sample of them, and its standard error.
 
-    The lower bound of Chao and Lin (2012) for samples without replacement, with their variance: groups seen once and
-    twice tell how many were not seen. It is the number of groups itself where all units were looked at, the number seen
-    where none was seen once, and all units where each was seen once.
+    Groups seen once, f1 of them, and twice, f2, tell how many were not seen: of n units that are a share q of all at
+    least ``f1^2 / (2 n / (n-1) f2 + q / (1-q) f1)``, after Chao and Lin (Biometrics 68, 2012). That is Chao's bound for
+    samples with replacement as q goes to 0, and nothing as it goes to 1. Value and error are tested against samples. It
+    is the number of groups itself where all units were looked at, the number seen where none was seen once, and all
+    units where each was seen once.
 
     Parameters
     ----------
@@ -207,14 +272,15 @@ def _stable(values: Float[np.ndarray, " k"]) -> float:
 def _spectrum(matrix: np.ndarray) -> Float[np.ndarray, " k"]:
     """The singular values, descending.
 
-    Of a matrix whose smaller side has more than 256 entries they are the roots of the eigenvalues of its product with
-    itself, in which those below some 1e-7 of the largest cannot be told from zero, and are zero.
+    Of a matrix in single precision, and of one whose smaller side has more than 256 entries, they are the roots of the
+    eigenvalues of its product with itself, in which those below some 1e-7 of the largest cannot be told from zero, and
+    are zero. So small ones are rounding in single precision anyway.
     """
     wide = matrix.T if matrix.shape[0] < matrix.shape[1] else matrix
     largest = max((float(np.abs(block).max(initial=0.0)) for block in _blocks(wide)), default=0.0)
     if largest == 0:
         return np.zeros(wide.shape[1])
-    if wide.shape[1] <= _BY_SVD and wide.size <= _BLOCK:
+    if wide.dtype == np.float64 and wide.shape[1] <= _BY_SVD and wide.size <= _BLOCK:
         unit, scale = scaled(np.asarray(wide, np.float64))
         return scale.item() * np.linalg.svd(unit, compute_uv=False)
     product = np.zeros((wide.shape[1], wide.shape[1]))
@@ -267,14 +333,14 @@ def distance(now: Units, start: Units) -> float:
     return norm(np.array(moved)) / total
 
 
-def values_on_data(activity: Activity, random: Activity | None, seed: int) -> Iterator[Value]:
+def values_on_data(activity: Activity, random: float | None, seed: int) -> Iterator[Value]:
     """What units do on data: as how many different ones they work, what merging loses, and which are constant.
 
     Parameters
     ----------
     activity : Activity
-    random : Activity or None
-        Of the model whose matrices are random.
+    random : float or None
+        The effective neurons of the model whose matrices are random.
     seed : int
         Of the sample.
 
@@ -282,18 +348,34 @@ def values_on_data(activity: Activity, random: Activity | None, seed: int) -> It
     ------
     Value
     """
-    leaving, outgoing = _looked_at(activity)
-    chosen = sampled(len(leaving), np.random.default_rng(seed))
-    value, error, loss = _effective(leaving[chosen], outgoing[chosen], len(leaving))
-    null = None
-    if random is not None:
-        leaving_null, outgoing_null = _looked_at(random)
-        null = _effective(leaving_null[chosen], outgoing_null[chosen], len(leaving))[0]
-    exact = len(chosen) == len(leaving)
-    yield Value("effective_neurons", value, null, None if exact else error)
+    (leaving, _), value, error, loss = _on_data(activity, seed)
+    exact = len(leaving) <= MOST_UNITS
+    yield Value("effective_neurons", value, random, None if exact else error)
     if exact:
         yield Value("merging_loss", loss)
     yield Value("constant_units", float(np.count_nonzero(standardized(leaving)[1] == 0)))
+
+
+def effective_neurons_of(activity: Activity, seed: int) -> float:
+    """The effective neurons of `values_on_data` alone.
+
+    Parameters
+    ----------
+    activity : Activity
+    seed : int
+
+    Returns
+    -------
+    float
+    """
+    return _on_data(activity, seed)[1]
+
+
+def _on_data(activity: Activity, seed: int) -> tuple[Activity, float, float, float]:
+    """What is looked at, its effective neurons, the error of sampling, and the loss of merging."""
+    leaving, outgoing = _looked_at(activity)
+    chosen = sampled(len(leaving), np.random.default_rng(seed))
+    return Activity(leaving, outgoing), *_effective(leaving[chosen], outgoing[chosen], len(leaving))
 
 
 def _looked_at(activity: Activity) -> Activity:

@@ -34,6 +34,7 @@ from nucleate.inspection.sources import (
 )
 from nucleate.network import Network
 from nucleate.pytorch import is_module
+from nucleate.pytorch.starts import count_gates
 
 _TAKEN = (
     "a PyTorch module, a nucleate.Network, a fitted scikit-learn MLP, a Keras model, a dict of arrays, or the path of "
@@ -250,7 +251,7 @@ def _keras_form(layer: Any, weight: Any) -> Form | None:
     if kind == "Embedding":
         return TOKENS
     if "LSTM" in kind or "GRU" in kind or "RNN" in kind:
-        gates = GATES[4 if "LSTM" in kind else 3 if "GRU" in kind else 1]
+        gates = GATES[count_gates(kind)]
         if "GRU" in kind:
             # Keras has the update gate first.
             gates = Form(gates.kind, gates.rows, parts=("update gate", "reset gate", "new gate"))

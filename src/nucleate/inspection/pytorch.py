@@ -11,7 +11,7 @@ import numpy as np
 
 from nucleate._wording import count, listed, say_error, shown
 from nucleate.errors import ArchitectureError, DataError, NucleateError
-from nucleate.inspection.files import heads_in, is_activation_symmetric
+from nucleate.inspection.files import KEY_HEADS, QUERY_HEADS, heads_in, is_activation_symmetric
 from nucleate.inspection.sources import (
     BILINEAR,
     COLUMNS,
@@ -29,7 +29,10 @@ from nucleate.inspection.sources import (
     shared_with,
     transposed_kernels,
 )
+from nucleate.inspection.tracing import MIXES, acts_alone, is_reader, readers_by_tracing
+from nucleate.observe.measures import MAX_ROWS
 from nucleate.pytorch.exchange import import_torch, refuse_script
+from nucleate.pytorch.starts import count_gates
 
 _WRAPPED = re.compile(r"(?:^|(?<=\.))(?:_orig_mod|module|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
 
@@ -150,7 +153,7 @@ def _unreadable(value: Any) -> str | None:
     if not is_tensor(value):
         return f"it is a {type(value).__name__}, not a tensor"
     kind = type(value).__name__
-    if kind == "DTensor" or hasattr(value, "placements"):
+    if hasattr(value, "placements") and not _is_whole(value):
         return "it is sharded over processes; gather it with full_tensor() first"
     if kind in ("FlatParameter", "UninitializedParameter"):
         remedy = "gather the full state dict" if kind == "FlatParameter" else "run the model once"
@@ -166,9 +169,16 @@ def _unreadable(value: Any) -> str | None:
     return None
 
 
+def _is_whole(sharded: Any) -> bool:
+    """Whether all of a distributed tensor is in this process: of one process, or the same in each."""
+    return sharded.device_mesh.size() == 1 or all(one.is_replicate() for one in sharded.placements)
+
+
 def to_numpy(tensor: Any) -> np.ndarray:
     """The numbers of a tensor, exactly: those of 16 bits and fewer in float32."""
     tensor = tensor.detach()
+    if hasattr(tensor, "placements"):
+        tensor = tensor.to_local()
     if tensor.dtype not in (import_torch().float32, import_torch().float64):
         tensor = tensor.float()
     array: np.ndarray = tensor.cpu().numpy()
@@ -220,6 +230,7 @@ def open_module(model: Any) -> Source:
         readers=dict(_readers(modules)),
         opposites_are_one=partial(_symmetric, modules, _symmetric_in_sequence(modules)),
         activity=partial(_activity, model, modules),
+        trace=partial(readers_by_tracing, model, modules),
     )
 
 
@@ -233,14 +244,47 @@ def _tensors_of(module: Any) -> Iterator[tuple[str, Any, Form | None]]:
     if callable(getattr(module, "weight", None)) and packed is not None:
         # PyTorch's own quantized layers give their weight by a method.
         yield "weight", module.weight(), ROWS
+    experts = list(_experts(module))
+    yield from experts
     for name in names:
-        if _normed(module, name):
+        if _normed(module, name) or (experts and name.removesuffix("_bias") in _EXPERTS):
             continue
         value = getattr(module, name)
         if value is not None:
             yield name, value, forms.get(name)
     if _normed(module, "weight_g"):
         yield "weight", module.weight, forms.get("weight")
+
+
+_EXPERTS = ("gate_up_proj", "down_proj")
+
+
+def _experts(module: Any) -> Iterator[tuple[str, Any, Form | None]]:
+    """The matrices of each expert, where a module has those of all in one array; sizes tell which side is which."""
+    both = [module._parameters.get(name) for name in _EXPERTS]
+    if any(one is None or one.ndim != 3 or _unreadable(one) for one in both):
+        return
+    (_, first, second), (_, third, fourth) = (tuple(one.shape) for one in both)
+    # OpenAI's have the rows of gate and up by turns.
+    by_turns = type(module).__name__.startswith("GptOss")
+    if (first, second) == (2 * fourth, third):
+        forms = [ROWS, ROWS]
+    elif (second, first) == (2 * third, fourth):
+        forms = [Form("linear", _untwined, COLUMNS.columns) if by_turns else COLUMNS, COLUMNS]
+    else:
+        return
+    for name, whole, form in zip(_EXPERTS, both, forms, strict=True):
+        biases = module._parameters.get(f"{name}_bias")
+        for expert, weights in enumerate(whole):
+            yield f"{expert}.{name}.weight", weights, form
+            if biases is not None:
+                bias = biases[expert]
+                turned = by_turns and name == _EXPERTS[0]
+                yield f"{expert}.{name}.bias", import_torch().cat([bias[::2], bias[1::2]]) if turned else bias, None
+
+
+def _untwined(array: np.ndarray) -> np.ndarray:
+    return np.concatenate([array.T[::2], array.T[1::2]])
 
 
 def _normed(module: Any, name: str) -> bool:
@@ -283,7 +327,7 @@ def _of_attention(module: Any) -> Mapping[str, Form]:
 
 def _of_recurrent(module: Any) -> Mapping[str, Form]:
     return {
-        name: ROWS if name.startswith("weight_hr") else GATES[{"LSTM": 4, "GRU": 3}.get(module.mode, 1)]
+        name: ROWS if name.startswith("weight_hr") else GATES[count_gates(module.mode)]
         for name in module._flat_weights_names
         if name.startswith("weight")
     }
@@ -309,14 +353,14 @@ def _heads(modules: Mapping[str, Any], layer: str) -> Heads | None:
 
 def _heads_of(module: Any, layer: str) -> Heads | None:
     queries = next(
-        (value for name in _HEADS if isinstance(value := getattr(module, name, None), int) and value > 0), None
+        (value for name in QUERY_HEADS if isinstance(value := getattr(module, name, None), int) and value > 0), None
     )
     config = getattr(module, "config", None)
     known = None if config is None else heads_in(_settings(config), layer)
     if queries is None:
         return known
     keys = next(
-        (value for name in _KEY_HEADS if isinstance(value := getattr(module, name, None), int) and value > 0), None
+        (value for name in KEY_HEADS if isinstance(value := getattr(module, name, None), int) and value > 0), None
     )
     return Heads(queries, keys or (known.key_value if known is not None and known.query == queries else queries))
 
@@ -328,38 +372,25 @@ def _settings(config: Any) -> Mapping[str, Any]:
     return config if isinstance(config, Mapping) else getattr(config, "__dict__", {})
 
 
-_HEADS = ("num_heads", "n_head", "n_heads", "num_attention_heads", "heads", "nhead")
-_KEY_HEADS = ("num_key_value_heads", "num_kv_heads", "n_kv_heads", "n_kv_head")
-
-
 def _readers(modules: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Which parameter reads a layer's units: in a Sequential the next one's, if what is between acts on each alone."""
     nn = import_torch().nn
     for path, module in modules.items():
+        if isinstance(module, (nn.TransformerEncoderLayer, nn.TransformerDecoderLayer)):
+            yield f"{path}.linear1".lstrip("."), f"{path}.linear2.weight".lstrip(".")
         if not isinstance(module, nn.Sequential):
             continue
         before: str | None = None
         for name, child in module.named_children():
             here = f"{path}.{name}" if path else name
             if isinstance(child, (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)):
-                if before is not None and getattr(child, "groups", 1) == 1:
+                if before is not None and is_reader(child):
                     yield before, f"{here}.weight"
                 before = here
-            elif not _acts_alone(child):
+            elif not acts_alone(child):
                 before = None
 
 
-def _acts_alone(module: Any) -> bool:
-    nn = import_torch().nn
-    name = type(module).__name__
-    if isinstance(module, (nn.modules.batchnorm._BatchNorm, nn.modules.dropout._DropoutNd, nn.Identity)):
-        return True
-    if "Pool" in name and type(module).__module__.startswith("torch."):
-        return True
-    return type(module).__module__ == "torch.nn.modules.activation" and name not in _MIXES
-
-
-_MIXES = ("Softmax", "LogSoftmax", "Softmin", "Softmax2d", "GLU", "MultiheadAttention")
 _SYMMETRIC = (
     "Tanh",
     "Sigmoid",
@@ -382,13 +413,13 @@ def _symmetric_in_sequence(modules: Mapping[str, Any]) -> Mapping[str, bool]:
         before: str | None = None
         for name, child in module.named_children():
             kind = type(child)
-            if kind.__module__ == "torch.nn.modules.activation" and kind.__name__ not in _MIXES:
+            if kind.__module__ == "torch.nn.modules.activation" and kind.__name__ not in MIXES:
                 if before is not None:
                     found[before] = kind.__name__ in _SYMMETRIC
                 before = None
             elif next(child.parameters(recurse=False), None) is not None:
                 before = None if isinstance(child, nn.modules.batchnorm._BatchNorm) else f"{path}.{name}".lstrip(".")
-            elif not _acts_alone(child):
+            elif not acts_alone(child):
                 before = None
     return found
 
@@ -461,16 +492,15 @@ def _activity(
 
 
 def _take(taken: dict[str, np.ndarray], reader: str, module: Any, inputs: tuple[Any, ...]) -> None:
-    """What enters a module at its first call, a row a unit, of not more than some 10,000 positions."""
+    """What enters a module at its first call, a row a unit, at up to 512 evenly spaced positions."""
     if reader in taken or not inputs or not is_tensor(inputs[0]):
         return
     entering = inputs[0].detach()
     by_unit = entering.movedim(1, -1) if _forms(module).get("weight") is KERNELS else entering
     rows = by_unit.reshape(-1, by_unit.shape[-1])
-    taken[reader] = to_numpy(rows[:: max(1, len(rows) // _MOST_POSITIONS)]).T
-
-
-_MOST_POSITIONS = 5000
+    # What is looked at of them, before any of it is copied.
+    places = np.linspace(0, len(rows) - 1, min(len(rows), MAX_ROWS)).astype(int)
+    taken[reader] = to_numpy(rows[import_torch().from_numpy(places).to(rows.device)]).T
 
 
 def _arguments(model: Any, inputs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:

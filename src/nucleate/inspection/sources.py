@@ -176,6 +176,9 @@ class Source:
     activity : callable or None
         From inputs to the `Activity` of layers, with other arrays in the place of some parameters, by their names, and
         with the parameter that reads each layer, where that is known.
+    trace : callable or None
+        Gives which layers read which beyond ``readers``, and of others why none does alone; it follows the forward
+        pass, so it is asked only where inputs are given.
     """
 
     name: str
@@ -186,6 +189,7 @@ class Source:
     readers: Mapping[str, str] = field(default_factory=dict)
     opposites_are_one: Callable[[str], bool | None] = lambda layer: None
     activity: Callable[[Any, Mapping[str, np.ndarray], Mapping[str, str]], Mapping[str, Activity]] | None = None
+    trace: Callable[[], tuple[Mapping[str, str], Mapping[str, str]]] | None = None
 
     def names(self) -> dict[str, Parameter]:
         """The parameters by their names."""

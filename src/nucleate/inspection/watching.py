@@ -5,7 +5,7 @@ import math
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +15,19 @@ import polars as pl
 from nucleate._arrays import is_whole
 from nucleate._files import make_folder
 from nucleate._wording import name_parameter, shown
+from nucleate.activations import Activation
 from nucleate.errors import ArchitectureError, NucleateError, SpecError
-from nucleate.inspection.checkpoints import Checkpoints, rows_at
-from nucleate.inspection.inspection import LEFT_OUT, SCHEMA, Inspection, inspect_source
+from nucleate.inspection.checkpoints import Checkpoints, Event, rows_at
+from nucleate.inspection.inspection import LEFT_OUT, SCHEMA, Inspection, inspect_source, known_activation
+from nucleate.inspection.measuring import Chance
 from nucleate.inspection.objects import open_model
+from nucleate.inspection.pytorch import is_tensor
 from nucleate.pytorch import is_module
 
-A_DECADE = 12
-"""Records in each tenfold number of steps, by default."""
+A_DECADE, WITH_HEADS, WITH_LOSS = 8, 2, 48
+"""After how many steps in each tenfold number a record is made, one with single heads, and a loss kept, by default."""
+LOOSE = 16
+"""So many records, and as many as are in the one file, are added to the folder beside it before it is written anew."""
 CONDENSED, BY_CHANCE = 0.5, 0.25
 """A layer is condensed when this share of its pairs of units point one way, and of random ones not that share."""
 TOLD = (
@@ -40,30 +45,6 @@ TOLD = (
 _LOG = logging.getLogger("nucleate.watch")
 
 
-@dataclass(frozen=True)
-class Event:
-    """What happened to a layer between two records.
-
-    Parameters
-    ----------
-    step : int
-        Of the record that showed it first.
-    layer, kind : str
-    what : {"condenses", "splits", "dies", "revives", "can no longer be measured"}
-    said : str
-        With its numbers.
-    """
-
-    step: int
-    layer: str
-    kind: str
-    what: str
-    said: str
-
-    def __str__(self) -> str:
-        return f"step {self.step:,}: {self.layer} ({self.kind}) {self.what}: {self.said}"
-
-
 class Watch:
     """A model's record while it trains; `watch` makes one.
 
@@ -74,7 +55,8 @@ class Watch:
     checkpoints : Checkpoints
         All records, as of the checkpoints of a run.
     losses : dict of int to float
-        The loss at each record.
+        The loss of some of the steps, evenly spaced in the logarithm, by their number from 1 on. That of step s is of
+        the weights before it.
     events : list of Event
     latest : Inspection
         The last record.
@@ -89,6 +71,7 @@ class Watch:
         out: str | Path | None,
         name: str,
         distances: bool,
+        activation: str | Activation | None,
         seed: int,
     ) -> None:
         if isinstance(model, str | Path | Mapping):
@@ -102,14 +85,16 @@ class Watch:
         if out is not None and not isinstance(out, str | Path):
             raise SpecError(f"{name_parameter('out')} is {shown(out)}; it must be the path of a folder, or None.")
         self._model, self._inputs, self._every = _unwrapped(model), inputs, every
-        self._name, self._seed = name, seed
+        self._name, self._seed, self._activation = name, seed, known_activation(activation)
         self._out = None if out is None else Path(out)
         self.steps = 0
-        self.losses: dict[int, float] = {}
+        self._losses: dict[int, Any] = {}
         self.events: list[Event] = []
         self._steps: list[int] = []
         self._records: list[Inspection] = []
         self._start: dict[str, np.ndarray] = {}
+        self._chance = Chance()
+        self._run, self._stored = "", 0
         self._ended = not _is_first_process()
         if self._ended:
             return
@@ -119,7 +104,8 @@ class Watch:
             source = open_model(self._model)
             self._start = {parameter.name: np.array(parameter.read()) for parameter in source.parameters}
         self.latest = self._inspect()
-        self._keep(None)
+        self._by_layer = _by_layer(self.latest)
+        self._keep()
 
     def step(self, loss: Any = None) -> dict[str, float]:
         """To be called after each step of the optimizer.
@@ -127,7 +113,7 @@ class Watch:
         Parameters
         ----------
         loss : number or scalar tensor, optional
-            That of the step; it is read when a record is made, and at no other step.
+            That of the step; a tensor is read when a record is made, and waited for at no other step.
 
         Returns
         -------
@@ -136,21 +122,42 @@ class Watch:
             own logging; at other steps nothing.
         """
         self.steps += 1
-        if self._ended or not is_record(self.steps, self._every):
+        if self._ended:
             return {}
-        value = _number(loss)
-        before = self.latest
+        is_due = is_record(self.steps, self._every)
+        if loss is not None and (is_due or is_record(self.steps, None, WITH_LOSS)):
+            self._losses[self.steps] = _one_number(loss)
+        if not is_due:
+            return {}
         try:
             self.latest = self._inspect()
         except NucleateError as error:
             # Training goes on, whatever becomes of the model.
             self._ended = True
             self._tell(Event(self.steps, type(self._model).__name__, "model", "can no longer be measured", str(error)))
+            if self._out is not None:
+                self.checkpoints.save(self._out)
             return {}
-        self._keep(value)
-        for event in events_between(self.steps, before, self.latest):
+        before, self._by_layer = self._by_layer, _by_layer(self.latest)
+        for event in events_between(self.steps, before, self._by_layer):
             self._tell(event)
+        self._keep()
         return self.metrics()
+
+    @property
+    def losses(self) -> dict[int, float]:
+        self._losses = {step: float(loss) for step, loss in self._losses.items()}
+        return self._losses
+
+    def note_loss(self, loss: Any) -> None:
+        """The loss of the last step, where a host tells it later than the step.
+
+        Parameters
+        ----------
+        loss : number or scalar tensor
+        """
+        if not self._ended:
+            self._losses[self.steps] = _one_number(loss)
 
     def metrics(self) -> dict[str, float]:
         """The last record by names for a logger.
@@ -171,13 +178,22 @@ class Watch:
     @property
     def checkpoints(self) -> Checkpoints:
         """All records, as of the checkpoints of a run: a table, notes and maps, for ``nucleate.reporting``."""
+        return self._since(0)
+
+    def _since(self, record: int) -> Checkpoints:
+        """The records from one on, with the losses and events since the one before it."""
+        steps, records = self._steps[record:], self._records[record:]
+        before = self._steps[record - 1] if record else -1
         return Checkpoints(
             type(self._model).__name__,
-            pl.concat([rows_at(step, found) for step, found in zip(self._steps, self._records, strict=True)]),
+            pl.concat([rows_at(step, found) for step, found in zip(steps, records, strict=True)]),
             self.latest.left_out,
             self.latest.notes,
-            tuple(self._steps),
-            tuple(found.maps for found in self._records),
+            tuple(steps),
+            tuple(found.maps for found in records),
+            {step: loss for step, loss in self.losses.items() if step >= before},
+            tuple(event for event in self.events if event.step > before),
+            watched=True,
         )
 
     @property
@@ -196,7 +212,7 @@ class Watch:
         return {
             "steps": self.steps,
             "losses": dict(self.losses),
-            "events": [vars(event) for event in self.events],
+            "events": list(map(asdict, self.events)),
             "records": [
                 {
                     "step": step,
@@ -236,10 +252,13 @@ class Watch:
             units and not self._ended and units[0] != set(self.latest.table.select("layer", "kind", "units").rows())
         ):
             raise SpecError("This state is of a watch of another model; watch the model that it was made with.")
-        self.steps, self.losses, self.events, self._start = steps, losses, events, start
+        self.steps, self._losses, self.events, self._start = steps, dict(losses), events, start
         if records and not self._ended:
             self._steps, self._records = [step for step, _ in records], [found for _, found in records]
             self.latest = self._records[-1]
+            self._by_layer = _by_layer(self.latest)
+            if self._out is not None:
+                self._run, self._stored = self.checkpoints.save(self._out), len(self._steps)
 
     def _start_to_keep(self) -> dict[str, Any]:
         """Tensors for a module, since `torch.load` takes no arrays as it is set by default."""
@@ -273,15 +292,27 @@ class Watch:
                     # A record within the autocast of a step would be of other numbers than one outside of it.
                     stack.enter_context(torch.autocast(device, enabled=False))
             start = open_model(self._start) if self._start else None
-            return inspect_source(open_model(self._model), self._inputs, start, seed=self._seed)
+            with_heads = self._every is not None or not self.steps or is_record(self.steps, None, WITH_HEADS)
+            return inspect_source(
+                open_model(self._model),
+                self._inputs,
+                start,
+                self._activation,
+                self._seed,
+                chance=self._chance,
+                with_heads=with_heads,
+            )
 
-    def _keep(self, loss: float | None) -> None:
+    def _keep(self) -> None:
         self._steps.append(self.steps)
         self._records.append(self.latest)
-        if loss is not None:
-            self.losses[self.steps] = loss
-        if self._out is not None:
-            self.checkpoints.save(self._out)
+        if self._out is None:
+            return
+        # Written whole ever more rarely, so that a record costs the same however many there are.
+        if not self._run or len(self._steps) - self._stored > max(LOOSE, self._stored):
+            self._run, self._stored = self.checkpoints.save(self._out), len(self._steps)
+        else:
+            self._since(len(self._steps) - 1).add_to(self._out, self._run)
 
     def _tell(self, event: Event) -> None:
         self.events.append(event)
@@ -296,6 +327,7 @@ def watch(
     out: str | Path | None = None,
     name: str = "condensation",
     distances: bool = True,
+    activation: str | Activation | None = None,
     seed: int = 0,
 ) -> Watch:
     """Watch a model while it trains: what condenses, splits or dies, layer by layer.
@@ -319,8 +351,9 @@ def watch(
         What the names of metrics begin with.
     distances : bool
         Keep a copy of the weights at the start, and measure how far they have moved.
+    activation : str or Activation, optional
     seed : int
-        As of `nucleate.inspect`.
+        Both as of `nucleate.inspect`.
 
     Returns
     -------
@@ -338,43 +371,47 @@ def watch(
     ...     loss = train_step(x, y)
     ...     logger.log(watch_it.step(loss))
     """
-    return Watch(model, inputs, every, out=out, name=name, distances=distances, seed=seed)
+    return Watch(model, inputs, every, out=out, name=name, distances=distances, activation=activation, seed=seed)
 
 
-def _number(loss: Any) -> float | None:
-    if loss is None:
-        return None
+def _one_number(loss: Any) -> Any:
+    """A loss to be read later: a tensor as a copy, since a compiled step may write over it."""
     try:
-        return float(loss.detach()) if hasattr(loss, "detach") else float(loss)
+        if is_tensor(loss) and loss.numel() == 1:
+            return loss.detach().clone()
+        return float(loss)
     except (TypeError, ValueError, RuntimeError):
         raise SpecError(f"The loss of the step is {shown(loss)}; give one number or a tensor of one.") from None
 
 
-def is_record(step: int, every: int | None) -> bool:
+def is_record(step: int, every: int | None, a_decade: int = A_DECADE) -> bool:
     """Whether a record is made after a step: at multiples, or evenly in the logarithm.
 
     >>> [step for step in range(1, 40) if is_record(step, None)]
-    [1, 2, 3, 4, 5, 6, 7, 9, 10, 13, 15, 18, 22, 27, 32, 39]
+    [1, 2, 3, 4, 5, 6, 8, 10, 14, 18, 24, 32]
     """
     if every is not None:
         return step % every == 0
-    return math.floor(A_DECADE * math.log10(step)) > math.floor(A_DECADE * math.log10(step - 1)) if step > 1 else True
+    return math.floor(a_decade * math.log10(step)) > math.floor(a_decade * math.log10(step - 1)) if step > 1 else True
 
 
-def events_between(step: int, before: Inspection, after: Inspection) -> Iterator[Event]:
+_Measured = Mapping[tuple[str, str], Mapping[str, tuple[float, float | None]]]
+
+
+def events_between(step: int, old: _Measured, new: _Measured) -> Iterator[Event]:
     """What happened to layers between two records.
 
     Parameters
     ----------
     step : int
         Of the second.
-    before, after : Inspection
+    old, new : mapping
+        Of each layer and kind its measures, with what they are by chance.
 
     Yields
     ------
     Event
     """
-    old, new = _by_layer(before), _by_layer(after)
     for (layer, kind), now in new.items():
         then = old.get((layer, kind), {})
         pairs, was = now.get("condensed_pairs", (0.0, 0.0)), then.get("condensed_pairs", (0.0, 0.0))
@@ -396,7 +433,7 @@ def _is_condensed(pairs: tuple[float, float | None]) -> bool:
     return pairs[0] > CONDENSED and (pairs[1] or 0.0) < BY_CHANCE
 
 
-def _by_layer(found: Inspection) -> dict[tuple[str, str], dict[str, tuple[float, float | None]]]:
+def _by_layer(found: Inspection) -> _Measured:
     """Of each whole layer its measures and what they are by chance."""
     layers: dict[tuple[str, str], dict[str, tuple[float, float | None]]] = {}
     for row in found.table.filter(pl.col("head").is_null()).iter_rows(named=True):

@@ -168,7 +168,10 @@ def cluster(cosine: Float[np.ndarray, "m m"], *, signed: bool, threshold: float)
     groups = near.argmax(axis=1)
     # Where nearness gathers the neurons by itself, as before they condense and after, no linkage would do otherwise.
     if not np.array_equal(near, groups[:, None] == groups):
-        groups = fcluster(linkage(squareform(distance, checks=False), "average"), 1.0 - threshold, "distance")
+        # Nor does it join those that are near nobody: all their distances, and so the means of them, are too large.
+        some = np.flatnonzero(near.sum(axis=1) > 1)
+        joined = linkage(squareform(distance[np.ix_(some, some)], checks=False), "average")
+        groups[some] = -fcluster(joined, 1.0 - threshold, "distance")
     _, first, group, sizes = np.unique(groups, return_index=True, return_inverse=True, return_counts=True)
     by_size = np.lexsort((first, -sizes))
     labels[alive] = np.argsort(by_size)[group]

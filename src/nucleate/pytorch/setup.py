@@ -37,6 +37,8 @@ class Setup:
         None where none was read.
     factor : float
         PyTorch's loss is so many times the problem's.
+    batch_size : int or None
+        Of a DataLoader that gives mini-batches in new orders; None for all rows at once.
     """
 
     network: Network
@@ -45,6 +47,7 @@ class Setup:
     learning_rate: float
     weight_decay: float | None
     factor: float
+    batch_size: int | None
 
 
 def read_setup(module: Any, data: Any, optimizer: Any, learning_rate: float, loss: Any = None) -> Setup:
@@ -90,7 +93,16 @@ def read_setup(module: Any, data: Any, optimizer: Any, learning_rate: float, los
     if dropping:
         raise SpecError(f"The module has {dropping[0]!r}, and forecasts are of training without dropout; take it out.")
     own, factor = _loss(torch, loss, read.network.widths[-1])
-    problem = data if isinstance(data, Problem) else _problem(torch, data, own, read.network.widths[-1])
+    batch_size = None
+    if isinstance(data, Problem):
+        problem = data
+    else:
+        rows = _rows(torch, data)
+        if not (loss is None or isinstance(loss, Loss) or own == CROSS_ENTROPY):
+            _refuse_broadcast(rows[1].shape, read.network.widths[-1])
+        problem = _problem(rows, own, read.network.widths[-1])
+        if isinstance(data, torch.utils.data.DataLoader) and data.batch_size < len(rows[0]):
+            batch_size = int(data.batch_size)
     if isinstance(data, Problem) and loss is None:
         own, factor = data.loss, 1.0
     if problem.loss != own:
@@ -101,8 +113,8 @@ def read_setup(module: Any, data: Any, optimizer: Any, learning_rate: float, los
                 f"A loss of PyTorch's goes with an optimizer of PyTorch's; give one, or leave the loss out, which is "
                 f"{own.name} then."
             )
-        return Setup(read.network, problem, get_optimizer(optimizer), learning_rate, None, factor)
-    return Setup(read.network, problem, *_optimizer(torch, optimizer, read.parameters, factor), factor)
+        return Setup(read.network, problem, get_optimizer(optimizer), learning_rate, None, factor, batch_size)
+    return Setup(read.network, problem, *_optimizer(torch, optimizer, read.parameters, factor), factor, batch_size)
 
 
 def _optimizer(
@@ -212,8 +224,18 @@ BINARY = Loss("binary_cross_entropy", _logistic)
 """``-log`` of the probability of the true answers, each by a logistic function of its own."""
 
 
-def _problem(torch: Any, data: Any, loss: Loss, outputs: int) -> Problem:
-    x, y = _rows(torch, data)
+def _refuse_broadcast(targets: tuple[int, ...], outputs: int) -> None:
+    """Where PyTorch would stretch targets along the outputs."""
+    if len(targets) != 2 or targets[1] != outputs:
+        rows = targets[0] if targets else 0
+        raise SpecError(
+            f"The targets have shape {targets} and the module's outputs ({rows}, {outputs}), of which PyTorch's losses "
+            f"compare all rows with all, or nothing; give targets of shape ({rows}, {outputs})."
+        )
+
+
+def _problem(rows: tuple[np.ndarray, np.ndarray], loss: Loss, outputs: int) -> Problem:
+    x, y = rows
     if x.ndim > 2:
         x = x.reshape(len(x), -1)
     if y.ndim == 1 and loss == CROSS_ENTROPY:
@@ -265,11 +287,20 @@ def _read_through(torch: Any, data: Any) -> tuple[Any, Any]:
                 f"The DataLoader takes its rows by a {type(sampler).__name__}, and forecasts of modules are of each "
                 "row once; give the data set of the rows that are trained on."
             )
-        if data.batch_size is None or data.batch_size < rows:
+        if data.batch_size is None or type(data.batch_sampler) is not torch.utils.data.BatchSampler:
             raise SpecError(
-                f"The DataLoader gives batches of {data.batch_size} of {rows} rows, in an order that only PyTorch "
-                "knows, and forecasts of modules are of full batches; "
-                f"make it with batch_size={rows}, or give its dataset to forecast training on all rows at once."
+                "The DataLoader makes its batches in a way of its own, which is not known; make it with batch_size= "
+                "and shuffle=True, or give its dataset to forecast training on all rows at once."
+            )
+        if data.batch_size < rows and isinstance(sampler, torch.utils.data.SequentialSampler):
+            raise SpecError(
+                "The DataLoader takes the same batches in every epoch, and forecasts are of new orders of the rows; "
+                "make it with shuffle=True."
+            )
+        if data.batch_size < rows and rows % data.batch_size and not data.drop_last:
+            raise SpecError(
+                f"The DataLoader ends each epoch with a batch of {rows % data.batch_size} rows beside those of "
+                f"{data.batch_size}, and forecasts are of batches of one size; make it with drop_last=True."
             )
         if data.drop_last and data.batch_size > rows:
             raise SpecError(f"The DataLoader drops its only batch, which lacks rows; make it with batch_size={rows}.")

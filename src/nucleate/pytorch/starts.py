@@ -173,8 +173,7 @@ def _fans(torch: Any, part: Any, name: str, weight: Any) -> tuple[int, int] | st
     if isinstance(part, nn.modules.conv._ConvNd):
         return weight.shape[1] * rest, weight.shape[0]
     if isinstance(part, nn.RNNBase):
-        gates = {"LSTM": 4, "GRU": 3}.get(part.mode, 1)
-        return weight.shape[1], part.hidden_size if "_hr" in name else weight.shape[0] // gates
+        return weight.shape[1], part.hidden_size if "_hr" in name else weight.shape[0] // count_gates(part.mode)
     if isinstance(part, nn.MultiheadAttention):
         return weight.shape[1], part.embed_dim
     if isinstance(part, nn.Bilinear):
@@ -185,6 +184,11 @@ def _fans(torch: Any, part: Any, name: str, weight: Any) -> tuple[int, int] | st
         # That of Hugging Face's GPT-2 holds inputs x outputs.
         return weight.shape[0], weight.shape[1]
     return f"it is a parameter of {type(part).__name__}, whose fan-in is not known"
+
+
+def count_gates(kind: str) -> int:
+    """How many blocks of rows the weights of a recurrent layer have, by what it is called."""
+    return next((count for name, count in (("LSTM", 4), ("GRU", 3)) if name in kind), 1)
 
 
 def _as_text(table: pl.DataFrame) -> str:

@@ -1,8 +1,13 @@
-"""The page of a run's checkpoints: three pictures of every matrix over the steps, as in arXiv 2510.06954."""
+"""The page of a run's checkpoints: three pictures of every matrix over the steps, as in arXiv 2510.06954.
+
+Of a watch the loss with its stages, and what happened to layers, stand there too.
+"""
 
 import re
+from dataclasses import asdict
 from importlib.metadata import version
 from importlib.resources import files
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +17,7 @@ from plotly.offline import get_plotlyjs
 
 from nucleate._files import check_file, write_atomically
 from nucleate.inspection import Checkpoints
-from nucleate.observe import leading_order
+from nucleate.observe import leading_order, stages
 from nucleate.observe.snapshots import spaced
 from nucleate.reporting.payload import encoded, neurons_shown
 from nucleate.reporting.sentences import Texts, load_texts
@@ -30,7 +35,7 @@ def report_checkpoints(found: Checkpoints, lang: str = "en", out: str | Path = "
     Parameters
     ----------
     found : Checkpoints
-        What `nucleate.inspect` gave for a pattern.
+        What `nucleate.inspect` gave for a pattern, or `Watch.checkpoints`.
     lang : {"en", "ja"}
     out : path
         The HTML file; it appears whole or not at all.
@@ -54,13 +59,19 @@ def report_checkpoints(found: Checkpoints, lang: str = "en", out: str | Path = "
         .get_template("checkpoints.html.j2")
         .render(
             lang=lang,
-            t=texts["checkpoints"],
+            t=texts["checkpoints"] | (texts["watch"] if found.watched else {}),
             made=texts["page"]["made"].format(version=version("nucleate")),
             noscript=texts["page"]["noscript"],
             found=found,
             reasons=[
-                (_say_reason(reason, texts), names)
+                (_translated(reason, "reasons", texts), names)
                 for reason, names in found.left_out.group_by("reason", maintain_order=True).agg("parameter").iter_rows()
+            ],
+            notes=[_translated(note, "notes", texts) for note in found.notes],
+            stages=_say_stages(data["loss"]["stages"], texts) if data["loss"] else [],
+            events=[
+                event | {"what": texts["events"][event["what"]], "said": _translated(event["said"], "said", texts)}
+                for event in map(asdict, found.events)
             ],
             rows=_rows(data),
             data=data,
@@ -73,13 +84,43 @@ def report_checkpoints(found: Checkpoints, lang: str = "en", out: str | Path = "
     return out
 
 
-def _say_reason(reason: str, texts: Texts) -> str:
-    """Why something was not measured, in the language of the page."""
-    for key, said in load_texts("en")["reasons"].items():
-        found = re.fullmatch(re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>.+)", re.escape(said)), reason)
+def _translated(said: str, section: str, texts: Texts) -> str:
+    """A sentence that was said in English, in the language of the page; one that is not known stays as it is."""
+    for key, pattern in load_texts("en")[section].items():
+        found = re.fullmatch(re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>.+)", re.escape(pattern)), said)
         if found is not None:
-            return texts["reasons"][key].format(**found.groupdict())
-    return reason
+            return texts[section][key].format(**found.groupdict())
+    return said
+
+
+def _loss(found: Checkpoints) -> dict[str, Any] | None:
+    """The losses over the steps whose weights they are of, and the stages between them."""
+    known = sorted((step - 1, loss) for step, loss in found.losses.items() if np.isfinite(loss))
+    if len(known) < 2:
+        return None
+    steps, losses = (np.array(column) for column in zip(*known, strict=True))
+    between: list[dict[str, Any]] = []
+    # A host that tells means of many steps tells nothing of the start, from which stages are read.
+    if steps[0] == 0:
+        read = stages(steps, losses)
+        for index, (start, end) in enumerate(pairwise([0.0, *read.boundaries, float(steps[-1])])):
+            name = "initial" if index == 0 else "descent" if index % 2 else "secondary"
+            between.append({"name": name, "start": start, "end": end})
+        if read.risen:
+            between[-1]["name"] = "rise"
+    return {
+        "steps": [int(step) for step in steps],
+        "values": [float(f"{loss:.6g}") for loss in losses],
+        "stages": between,
+    }
+
+
+def _say_stages(between: list[dict[str, Any]], texts: Texts) -> list[str]:
+    t = texts["watch"]
+    return [
+        t["stage"].format(stage=t[f"stage_{one['name']}"], start=f"{one['start']:,.0f}", end=f"{one['end']:,.0f}")
+        for one in between
+    ]
 
 
 def _payload(found: Checkpoints, texts: Texts) -> dict[str, Any]:
@@ -93,7 +134,8 @@ def _payload(found: Checkpoints, texts: Texts) -> dict[str, Any]:
         for measure in _CURVES
     }
     return {
-        "texts": texts["checkpoints"],
+        "texts": texts["checkpoints"] | (texts["watch"] if found.watched else {}),
+        "loss": _loss(found),
         "steps": list(found.steps),
         "shown": [int(index) for index in shown],
         "layers": [

@@ -74,9 +74,35 @@
     }), options);
   }
 
+  // Bands behind the loss: grey plateaus between white descents.
+  const onLog = (step) => (isWide ? Math.log10(step + 1) : step);
+
+  function drawLoss() {
+    const { steps, values, stages } = data.loss;
+    const bands = stages.filter(({ name }) => name !== "descent").map(({ name, start, end }) => ({
+      type: "rect", x0: isWide ? start + 1 : start, x1: isWide ? end + 1 : end, y0: 0, y1: 1, yref: "paper", layer: "below",
+      fillcolor: name === "rise" ? "#fbe9dd" : "#eef1f4", line: { width: 0 },
+    }));
+    const names = stages.filter(({ start, end }) => onLog(end) - onLog(start) > 0.12 * (onLog(last) - onLog(0))).map(({ name, start, end }) => ({
+      x: (onLog(start) + onLog(end)) / 2, xref: "x", y: 1, yref: "paper", yanchor: "bottom", showarrow: false,
+      text: words[`stage_${name}`], font: { size: 11 },
+    }));
+    const now = x[data.shown[Number(element("snapshot").value)]];
+    Plotly.react("loss", [{
+      x: isWide ? steps.map((step) => step + 1) : steps, y: values, mode: "lines", line: { color: blue, width: 2.2 }, hovertemplate: "%{y:.4g}<extra></extra>", showlegend: false,
+    }], layout({
+      hovermode: "closest", annotations: names,
+      shapes: [...bands, { type: "line", x0: now, x1: now, y0: 0, y1: 1, yref: "paper", line: { color: orange, width: 1.2, dash: "dot" } }],
+      xaxis: { type: isWide ? "log" : "linear", dtick: isWide ? 1 : null, title: { text: isWide ? `${words.step} + 1` : words.step }, fixedrange: true },
+      yaxis: { title: { text: words.loss }, fixedrange: true, type: Math.min(...values) > 0 ? "log" : "linear" },
+    }), options);
+    element("loss").setAttribute("aria-label", say(words.loss_alt, { start: round(values[0]), end: round(values[values.length - 1]) }));
+  }
+
   function draw() {
     const part = data.layers[layer], ranks = part.effective_rank, ending = change[layer][change[layer].length - 1];
     drawHeat();
+    if (data.loss) drawLoss();
     drawCurves("change", change, words.change_axis, []);
     drawCurves("rank", data.layers.map((one) => one.effective_rank), words.rank_axis, [{
       x, y: part.random_rank, mode: data.steps.length > 1 ? "lines" : "markers", line: { color: blue, width: 1.4, dash: "dash" }, name: words.random_line, hovertemplate: "%{y:.3g}<extra></extra>",
@@ -88,7 +114,7 @@
   element("layer").addEventListener("change", (event) => { layer = Number(event.target.value); draw(); });
   element("snapshot").addEventListener("input", draw);
   // Paper has a width of its own, which is not known before it is too late to draw again.
-  const plots = ["heat", "change", "rank"];
+  const plots = ["heat", "change", "rank", ...(data.loss ? ["loss"] : [])];
   window.addEventListener("beforeprint", () => plots.forEach((name) => Plotly.relayout(name, { width: 220, height: 212, "font.size": 10 })));
   window.addEventListener("afterprint", () => plots.forEach((name) => Plotly.relayout(name, { width: null, height: null, autosize: true, "font.size": 13 })));
   draw();
