@@ -33,6 +33,7 @@ from torch_models import TASKS, Rows, accuracy, train
 
 import nucleate
 from nucleate import InitScale
+from nucleate.reduction import ModuleReduction
 
 FOLDER = Path("torch-reduction-benchmark")
 GAINS, SEEDS, SHARES, EPOCHS, STAGES, RATE = (1.0, 0.3), 3, (0.5, 0.25), (0, 1), 5, 1e-3
@@ -57,7 +58,7 @@ def trained(kind: str, gain: float, seed: int) -> nn.Module:
     return module
 
 
-def reduced(kind: str, gain: float, seed: int, share: float) -> nucleate.reduction.ModuleReduction:
+def reduced(kind: str, gain: float, seed: int, share: float) -> ModuleReduction:
     training, validation, test = ((rows.x, rows.y) for rows in TASKS[kind].split(seed))
     module = trained(kind, gain, seed)
     return nucleate.reduce(module, training, keep=share, validation=validation, test=test, seed=seed)

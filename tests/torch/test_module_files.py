@@ -58,6 +58,7 @@ def test_an_onnx_file_answers_as_the_module_for_any_number_of_rows_and_says_what
         np.testing.assert_allclose(answers, small.module(x).detach(), atol=1e-5)
     assert metadata["certificate"] == str(small.certificate)
     assert json.loads(metadata["widths"])["0"] == {"before": 8, "after": 4}
+    assert b".py" not in path.read_bytes()
     assert said.bytes == path.stat().st_size
     assert said.rows == small.certificate.rows
     assert said.largest_difference < 1e-5

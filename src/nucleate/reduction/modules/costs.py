@@ -34,6 +34,11 @@ class Timing:
         In the call.
     seconds : BeforeAfter of float
         Medians on one thread, the two called in turn.
+
+    Examples
+    --------
+    >>> print(Timing("torch", 64, BeforeAfter(0.004, 0.002)))
+    64 rows in torch on one thread: 4 ms before, 2 ms after, 2 times as fast.
     """
 
     by: str

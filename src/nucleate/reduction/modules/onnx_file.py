@@ -89,6 +89,7 @@ class OnnxFile:
                     output_names=["output"],
                 )
                 model = program.model_proto
+            _strip(model.graph)
             onnx.helper.set_model_props(model, dict(metadata or {}))
             return cls(model.SerializeToString())
         except Exception as error:
@@ -137,6 +138,15 @@ class OnnxFile:
     def outputs(self, rows: Rows) -> Float[np.ndarray, "n *c"]:
         """The outputs for all rows."""
         return np.concatenate([self.call_of(batch)() for batch in rows.batches()])
+
+
+def _strip(graph: Any) -> None:
+    """Take out what the exporter tells of the machine it ran on: for each step the lines of code it is from."""
+    for part in (graph, *graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer):
+        part.ClearField("metadata_props")
+        part.ClearField("doc_string")
+    for inner in (attribute.g for node in graph.node for attribute in node.attribute if attribute.HasField("g")):
+        _strip(inner)
 
 
 def _arguments(rows: Rows) -> tuple[list[str], list[Any]]:
