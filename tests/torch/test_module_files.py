@@ -115,6 +115,28 @@ def test_weights_that_are_shared_are_written_once(tmp_path):
     assert len({"token.weight", "head.weight"} & set(load_file(tmp_path / "tied.safetensors"))) == 1
 
 
+class Masked(nn.Module):
+    """Takes its inputs by name, one of which it does not use, and returns several things."""
+
+    def __init__(self):
+        super().__init__()
+        self.token, self.up, self.down = nn.Embedding(7, 4), nn.Linear(4, 12), nn.Linear(12, 3)
+
+    def forward(self, ids, unused=None, mask=None):
+        x = (self.token(ids) * mask[..., None]).sum(1)
+        return {"logits": self.down(torch.tanh(self.up(x))), "embedded": x}
+
+
+def test_inputs_by_name_are_those_of_the_file(tmp_path):
+    torch.manual_seed(0)
+    ids, mask = torch.randint(7, (120, 3)), torch.rand(120, 3).round()
+    module = Masked().eval()
+    small = nucleate.reduce(module, {"ids": ids, "unused": mask, "mask": mask}, keep=0.5)
+    assert small.export(tmp_path / "masked.onnx").largest_difference < 1e-5
+    answers, _ = run(tmp_path / "masked.onnx", ids=ids[:5].numpy(), mask=mask[:5].numpy(), unused=mask[:5].numpy())
+    np.testing.assert_allclose(answers, small.module(ids[:5], mask=mask[:5])["logits"].detach(), atol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("path", "options", "said"),
     [

@@ -36,7 +36,6 @@ class OnnxFile:
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.log_severity_level = 3
         self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-        self._inputs = [entry.name for entry in self._session.get_inputs()]
 
     @classmethod
     def of(cls, module: Any, rows: Rows, metadata: Mapping[str, str] | None = None) -> "OnnxFile":
@@ -132,7 +131,7 @@ class OnnxFile:
 
     def call_of(self, rows: Rows) -> Callable[[], Float[np.ndarray, "n *c"]]:
         """A call for these rows, of no arguments."""
-        feeds = dict(zip(self._inputs, (value.numpy() for value in _arguments(rows)[1]), strict=True))
+        feeds = {name: value.numpy() for name, value in zip(*_arguments(rows), strict=True)}
         return lambda: self._session.run(None, feeds)[0]
 
     def outputs(self, rows: Rows) -> Float[np.ndarray, "n *c"]:
