@@ -52,7 +52,8 @@ def narrow_module(
             "give data with targets."
         )
     torch = import_torch()
-    starts, without = [], ()
+    starts: list[Any] = []
+    without: tuple[str, ...] = ()
     for at in range(_SEEDS):
         torch.manual_seed(seed + at)
         start, without = start_anew(small)

@@ -100,7 +100,7 @@ def measure(original: Any, small: Any, rows: Rows) -> tuple[Timing, ...]:
 def _in_turn(calls: Sequence[Callable[[], Any]]) -> list[float]:
     """The median seconds of each, called one after the other, so that what else the machine does hits all alike."""
     times: list[list[float]] = [[] for _ in calls]
-    for call in calls * 3:
+    for call in [*calls] * 3:
         call()
     started = time.perf_counter()
     for done in range(_ROUNDS):

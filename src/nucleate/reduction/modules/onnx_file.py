@@ -65,21 +65,10 @@ class OnnxFile:
                 "'nucleate[torch]'."
             ) from None
         names, values = _arguments(rows.take(torch.as_tensor(np.resize(np.arange(len(rows)), _TRACED))))
-        by_name = isinstance(rows.inputs, dict)
-
-        class Outputs(torch.nn.Module):  # type: ignore[misc]
-            def __init__(self) -> None:
-                super().__init__()
-                self.inner = module
-
-            def forward(self, *given: Any) -> Any:
-                named = dict(zip(names, given, strict=True)) if by_name else {}
-                return output_of(self.inner(**named) if by_name else self.inner(*given))
-
         try:
             with _quietly():
                 program = torch.onnx.export(
-                    Outputs().eval(),
+                    _outputs_only(torch, module, names if isinstance(rows.inputs, dict) else None),
                     tuple(values),
                     dynamo=True,
                     verbose=False,
@@ -137,6 +126,22 @@ class OnnxFile:
     def outputs(self, rows: Rows) -> Float[np.ndarray, "n *c"]:
         """The outputs for all rows."""
         return np.concatenate([self.call_of(batch)() for batch in rows.batches()])
+
+
+def _outputs_only(torch: Any, module: Any, names: list[str] | None) -> Any:
+    """A module around another one that takes inputs by their places and returns the outputs alone."""
+
+    class Outputs(torch.nn.Module):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = module
+
+        def forward(self, *given: Any) -> Any:
+            return output_of(
+                self.inner(*given) if names is None else self.inner(**dict(zip(names, given, strict=True)))
+            )
+
+    return Outputs().eval()
 
 
 def _strip(graph: Any) -> None:

@@ -101,7 +101,8 @@ class ModuleReduction:
         """
         from nucleate.reduction.modules.costs import measure
 
-        return measure(*(working_copy(one)[0] for one in (self.original, self.module)), self.parts.certification)
+        original, small = (working_copy(one)[0] for one in (self.original, self.module))
+        return measure(original, small, self.parts.certification)
 
     def export(self, path: str | Path, quantize: bool = False) -> "ModuleExport":
         """Write the smaller module to a file that says what was guaranteed, and run that on the certification rows.
