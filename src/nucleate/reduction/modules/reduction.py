@@ -33,7 +33,8 @@ class ModuleReduction:
     original : torch.nn.Module
         The one that was given, unchanged.
     layers : tuple of (str, str, int, int)
-        Of each set of units that could be fewer: the first layer that makes them, their kind, and how many there were and are.
+        Of each set of units that could be fewer: the first layer that makes them, their kind, and how many there were
+        and are.
     left_whole : tuple of (str, str)
         Layers that keep all their units, and why.
     metric : Metric
@@ -135,7 +136,8 @@ class ModuleReduction:
         return export_module(self, path, quantize)
 
     def __repr__(self) -> str:
-        return f"ModuleReduction({type(self.module).__name__}, {self.parameters.before:,} to {self.parameters.after:,} parameters)"
+        before, after = self.parameters.before, self.parameters.after
+        return f"ModuleReduction({type(self.module).__name__}, {before:,} to {after:,} parameters)"
 
     def __str__(self) -> str:
         table = [("layer", "units", "before", "after")]
