@@ -33,10 +33,13 @@ from torch_models import TASKS, Rows, accuracy, train
 
 import nucleate
 from nucleate import InitScale
+from nucleate.reduction import ModuleReduction
 
 FOLDER = Path("torch-reduction-benchmark")
 GAINS, SEEDS, SHARES, EPOCHS, STAGES, RATE = (1.0, 0.3), 3, (0.5, 0.25), (0, 1), 5, 1e-3
 OURS, SHARE_OF_LOSS, SECONDS, CORES = "nucleate", 0.2, 10, 2
+GRADIENT_ROWS = 2000
+"""Of the training rows, which the importance by gradients is taken of."""
 WIDE = (nn.Linear, nn.Conv2d)
 Arm = tuple[str, float]
 """A kind of model and the gain of its start."""
@@ -57,7 +60,7 @@ def trained(kind: str, gain: float, seed: int) -> nn.Module:
     return module
 
 
-def reduced(kind: str, gain: float, seed: int, share: float) -> nucleate.reduction.ModuleReduction:
+def reduced(kind: str, gain: float, seed: int, share: float) -> ModuleReduction:
     training, validation, test = ((rows.x, rows.y) for rows in TASKS[kind].split(seed))
     module = trained(kind, gain, seed)
     return nucleate.reduce(module, training, keep=share, validation=validation, test=test, seed=seed)
@@ -82,8 +85,10 @@ def pruned(module: nn.Module, widths: dict[str, int], importance: Any, rows: Row
         pruner = torch_pruning.pruner.BasePruner(
             module, rows.x[:2], importance, pruning_ratio=0.0, pruning_ratio_dict=ratios, ignored_layers=whole
         )
-    module.zero_grad()
-    functional.cross_entropy(module(rows.x), rows.y).backward()
+    if isinstance(importance, torch_pruning.importance.TaylorImportance):
+        few = rows[:GRADIENT_ROWS]
+        module.zero_grad()
+        functional.cross_entropy(module(few.x), few.y).backward()
     pruner.step()
     assert widths_of(module) == widths, f"{widths_of(module)} in place of {widths}"
     return module

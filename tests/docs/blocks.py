@@ -23,6 +23,8 @@ from tests.cli.asking import ask
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+OF_TORCH = [page for page in PAGES if "\nimport torch\n" in page.read_text("utf-8")]
+"""Those whose code needs the extra `torch`."""
 
 _NUMBER = r"[-+]?\d+(?:\.\d+)?(?:e[-+]?\d+)?"
 _BLANK = r"[\s─━┌┐└┘├┤┬┴┼┏┓┗┛┡┩╇┳┻╋│┃]"

@@ -6,7 +6,7 @@ from importlib import import_module
 import pytest
 
 from nucleate.experiments import EXPERIMENTS
-from tests.docs.blocks import PAGES, ROOT, run_blocks, same
+from tests.docs.blocks import OF_TORCH, PAGES, ROOT, run_blocks, same
 
 pytestmark = pytest.mark.slow
 
@@ -21,8 +21,9 @@ NAMES = [experiment.name for experiment in EXPERIMENTS]
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_every_code_block_of_the_page_runs_and_prints_what_the_page_says(page, tmp_path, monkeypatch):
-    if "\nimport torch\n" in page.read_text("utf-8"):
-        pytest.importorskip("torch")
+    if page in OF_TORCH:
+        for extra in ("torch", "torch_pruning", "onnxscript"):
+            pytest.importorskip(extra)
     monkeypatch.chdir(tmp_path)
     blocks = run_blocks(page)
     fences = len(re.findall(r"^```(?:python|console)$", page.read_text("utf-8"), flags=re.M))

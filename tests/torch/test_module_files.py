@@ -58,6 +58,7 @@ def test_an_onnx_file_answers_as_the_module_for_any_number_of_rows_and_says_what
         np.testing.assert_allclose(answers, small.module(x).detach(), atol=1e-5)
     assert metadata["certificate"] == str(small.certificate)
     assert json.loads(metadata["widths"])["0"] == {"before": 8, "after": 4}
+    assert b".py" not in path.read_bytes()
     assert said.bytes == path.stat().st_size
     assert said.rows == small.certificate.rows
     assert said.largest_difference < 1e-5
@@ -112,6 +113,28 @@ def test_weights_that_are_shared_are_written_once(tmp_path):
     small = reduced(Tied(), torch.randint(7, (120, 3)))
     assert small.export(tmp_path / "tied.safetensors").largest_difference == 0
     assert len({"token.weight", "head.weight"} & set(load_file(tmp_path / "tied.safetensors"))) == 1
+
+
+class Masked(nn.Module):
+    """Takes its inputs by name, one of which it does not use, and returns several things."""
+
+    def __init__(self):
+        super().__init__()
+        self.token, self.up, self.down = nn.Embedding(7, 4), nn.Linear(4, 12), nn.Linear(12, 3)
+
+    def forward(self, ids, unused=None, mask=None):
+        x = (self.token(ids) * mask[..., None]).sum(1)
+        return {"logits": self.down(torch.tanh(self.up(x))), "embedded": x}
+
+
+def test_inputs_by_name_are_those_of_the_file(tmp_path):
+    torch.manual_seed(0)
+    ids, mask = torch.randint(7, (120, 3)), torch.rand(120, 3).round()
+    module = Masked().eval()
+    small = nucleate.reduce(module, {"ids": ids, "unused": mask, "mask": mask}, keep=0.5)
+    assert small.export(tmp_path / "masked.onnx").largest_difference < 1e-5
+    answers, _ = run(tmp_path / "masked.onnx", ids=ids[:5].numpy(), mask=mask[:5].numpy(), unused=mask[:5].numpy())
+    np.testing.assert_allclose(answers, small.module(ids[:5], mask=mask[:5])["logits"].detach(), atol=1e-5)
 
 
 @pytest.mark.parametrize(

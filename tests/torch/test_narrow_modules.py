@@ -100,5 +100,5 @@ def test_a_training_that_cannot_be_used_is_told_in_one_sentence(trained, train, 
 
 def test_without_targets_there_is_nothing_to_be_better_on(trained):
     module, x, _ = trained
-    with pytest.raises(SpecError, match=r"a metric of targets is needed"):
+    with pytest.raises(SpecError, match=r"that needs a metric of targets"):
         nucleate.reduce(module, x, keep=0.5, train=lambda narrow: None)

@@ -48,11 +48,12 @@ def narrow_module(
     """
     if judge.metric is DEVIATION:
         raise SpecError(
-            "`train` makes a narrow module to be held against the reduced one, and that needs a metric of targets; give "
-            "data with targets."
+            "`train` makes a narrow module to be held against the reduced one, and that needs a metric of targets; "
+            "give data with targets."
         )
     torch = import_torch()
-    starts, without = [], ()
+    starts: list[Any] = []
+    without: tuple[str, ...] = ()
     for at in range(_SEEDS):
         torch.manual_seed(seed + at)
         start, without = start_anew(small)

@@ -7,7 +7,8 @@ products: the residual's, of which only the chosen columns and each block's own 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -52,12 +53,77 @@ class Regression:
         gone = [self.blocks[unit] for unit in np.setdiff1d(np.arange(len(self.blocks)), units)]
         return np.setdiff1d(np.arange(self.columns.shape[1]), np.concatenate([*gone, np.array([], dtype=np.int64)]))
 
-    def centred(self, rows: Any = slice(None)) -> tuple[Any, Any, Any, Any]:
-        """Columns and wanted values in float64 about their means, and these."""
-        x, y = self.columns[rows].double(), self.wanted[rows].double()
-        if not self.has_level:
-            return x, y, x.new_zeros(x.shape[1]), y.new_zeros(y.shape[1])
-        return x - x.mean(0), y - y.mean(0), x.mean(0), y.mean(0)
+    @cached_property
+    def moments(self) -> tuple["Moments", "Moments"]:
+        """Of four fifths of the positions, and of the others, drawn at random."""
+        torch = import_torch()
+        rows = torch.randperm(len(self.columns), generator=torch.Generator().manual_seed(0))
+        held = len(rows) // 5
+        return tuple(
+            Moments.of(self.columns[part].double(), self.wanted[part].double()) for part in (rows[held:], rows[:held])
+        )
+
+    @cached_property
+    def centred(self) -> "Moments":
+        """Of all positions about their means, where a constant may be refitted."""
+        fitted, held = self.moments
+        return (fitted + held).about(self.has_level)
+
+
+@dataclass(frozen=True, eq=False)
+class Moments:
+    """Mean products of columns and wanted values, over so many positions.
+
+    Parameters
+    ----------
+    rows : int
+    gram, cross : tensors of shape (p, p) and (p, t)
+    energy : tensor of shape (t,)
+    centre, level : tensors of shape (p,) and (t,)
+        The means.
+    """
+
+    rows: int
+    gram: Any
+    cross: Any
+    energy: Any
+    centre: Any
+    level: Any
+
+    @classmethod
+    def of(cls, x: Any, y: Any) -> "Moments":
+        """Of a row a position."""
+        rows = max(1, len(x))
+        return cls(len(x), x.T @ x / rows, x.T @ y / rows, y.square().sum(0) / rows, x.sum(0) / rows, y.sum(0) / rows)
+
+    def __add__(self, other: "Moments") -> "Moments":
+        rows = self.rows + other.rows
+        ours, theirs = self.rows / rows, other.rows / rows
+        values = ((ours * getattr(self, name) + theirs * getattr(other, name)) for name in _MOMENTS)
+        return Moments(rows, *values)
+
+    def about(self, means: bool) -> "Moments":
+        """About the means, or as they are, about zero."""
+        if not means:
+            return replace(self, centre=self.centre * 0, level=self.level * 0)
+        return replace(
+            self,
+            gram=self.gram - self.centre[:, None] * self.centre,
+            cross=self.cross - self.centre[:, None] * self.level,
+            energy=self.energy - self.level.square(),
+        )
+
+    def take(self, columns: Any) -> "Moments":
+        """Of some columns."""
+        gram = self.gram[columns][:, columns]
+        return replace(self, gram=gram, cross=self.cross[columns], centre=self.centre[columns])
+
+    def missed(self, weights: Any) -> Any:
+        """The mean square that these weights leave of each wanted value."""
+        return self.energy - 2 * (weights * self.cross).sum(0) + (weights * (self.gram @ weights)).sum(0)
+
+
+_MOMENTS = ("gram", "cross", "energy", "centre", "level")
 
 
 class _Path:
@@ -65,17 +131,15 @@ class _Path:
 
     def __init__(self, regression: Regression) -> None:
         torch = import_torch()
-        x, y, _, _ = regression.centred()
-        rows, self._size = len(x), x.shape[1]
-        y = y * regression.importance.double()
+        moments = regression.centred
+        rows, self._size = len(regression.columns), len(moments.gram)
+        importance = regression.importance.double()
         blocks = np.array(regression.blocks)
         others = np.setdiff1d(np.arange(self._size), blocks)
-        order = torch.as_tensor(np.concatenate([blocks.ravel(), others]))
-        x = x[:, order]
+        ordered = moments.take(torch.as_tensor(np.concatenate([blocks.ravel(), others])))
         self._units, self._width = blocks.shape
-        self._gram = x.T @ x / rows
-        self._cross = x.T @ y / rows
-        self.energy = float(y.square().sum() / rows)
+        self._gram, self._cross = ordered.gram, ordered.cross * importance
+        self.energy = float((moments.energy * importance.square()).sum())
         self._ridge = max(RIDGE, 1e-3 * min(1.0, self._size / rows)) * float(self._gram.diagonal().mean()) + 1e-300
         self._components = self._gram.new_empty((self._size, 0))
         self._known = 0
@@ -150,33 +214,36 @@ class BlockPath:
         return np.sort(self.order[:count])
 
 
-def refit(regression: Regression, left: np.ndarray, seed: int = 0) -> tuple[Any, Any]:
+def refit(regression: Regression, left: np.ndarray) -> tuple[Any, Any]:
     """The ridge regression of what is wanted on the columns that are left, towards the weights that these had.
+
+    The ridge is the one of `RIDGES` that does best on a fifth of the positions.
+
+    Parameters
+    ----------
+    regression : Regression
+    left : array of shape (k,)
+        The columns.
 
     Returns
     -------
-    weights : tensor of shape (p, t)
+    weights : tensor of shape (k, t)
     level : tensor of shape (t,)
         The constant, zero where there is none.
     """
-    torch = import_torch()
-    chosen = torch.as_tensor(left)
-    prior = regression.weights[chosen].double()
-    rows = torch.randperm(len(regression.columns), generator=torch.Generator().manual_seed(seed))
-    held = rows[: len(rows) // 5]
-    gram, cross, _, _ = _moments(regression, chosen, rows[len(rows) // 5 :])
-    aside = regression.columns[held][:, chosen].double()
-    wanted = regression.wanted[held].double()
-    errors = []
-    for ridge in RIDGES:
-        weights = ridge_towards(gram, cross, prior, ridge)
-        missed = wanted - aside @ weights
-        if regression.has_level:
-            missed = missed - missed.mean(0)
-        errors.append(float((missed * regression.importance).square().mean()))
-    gram, cross, centre, level = _moments(regression, chosen, slice(None))
-    weights = ridge_towards(gram, cross, prior, RIDGES[int(np.argmin(errors))])
-    return weights, level - centre @ weights
+    columns = import_torch().as_tensor(left)
+    prior = regression.weights[columns].double()
+    fitted, held = (moments.take(columns) for moments in regression.moments)
+    aside = held.about(regression.has_level)
+    fitted = fitted.about(regression.has_level)
+    importance = regression.importance.double().square()
+    errors = [
+        float((aside.missed(ridge_towards(fitted.gram, fitted.cross, prior, ridge)) * importance).sum())
+        for ridge in RIDGES
+    ]
+    whole = regression.centred.take(columns)
+    weights = ridge_towards(whole.gram, whole.cross, prior, RIDGES[int(np.argmin(errors))])
+    return weights, whole.level - whole.centre @ weights
 
 
 def ridge_towards(gram: Any, cross: Any, prior: Any, ridge: float) -> Any:
@@ -186,9 +253,3 @@ def ridge_towards(gram: Any, cross: Any, prior: Any, ridge: float) -> Any:
     regular = gram + scale * torch.eye(len(gram), dtype=gram.dtype)
     lower = torch.linalg.cholesky(regular)
     return prior + torch.cholesky_solve(cross - gram @ prior, lower)
-
-
-def _moments(regression: Regression, chosen: Any, rows: Any) -> tuple[Any, Any, Any, Any]:
-    x, y, centre, level = regression.centred(rows)
-    x = x[:, chosen]
-    return x.T @ x / len(x), x.T @ y / len(x), centre[chosen], level

@@ -34,6 +34,11 @@ class Timing:
         In the call.
     seconds : BeforeAfter of float
         Medians on one thread, the two called in turn.
+
+    Examples
+    --------
+    >>> print(Timing("torch", 64, BeforeAfter(0.004, 0.002)))
+    64 rows in torch on one thread: 4 ms before, 2 ms after, 2 times as fast.
     """
 
     by: str
@@ -95,7 +100,7 @@ def measure(original: Any, small: Any, rows: Rows) -> tuple[Timing, ...]:
 def _in_turn(calls: Sequence[Callable[[], Any]]) -> list[float]:
     """The median seconds of each, called one after the other, so that what else the machine does hits all alike."""
     times: list[list[float]] = [[] for _ in calls]
-    for call in calls * 3:
+    for call in [*calls] * 3:
         call()
     started = time.perf_counter()
     for done in range(_ROUNDS):

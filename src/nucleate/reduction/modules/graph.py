@@ -9,7 +9,6 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -17,58 +16,9 @@ import numpy as np
 from nucleate._wording import first_line, say_error
 from nucleate.errors import ArchitectureError, SpecError
 from nucleate.pytorch import import_torch
+from nucleate.reduction.modules.attention import attentions, heads_of
 from nucleate.reduction.modules.rows import Rows, output_of
-
-
-@dataclass(frozen=True, eq=False)
-class Cut:
-    """What goes of a layer, or of a parameter, with each unit.
-
-    Parameters
-    ----------
-    layer : str
-        Its name in the module.
-    side : {"in", "out"}
-        Whether it reads the units, or makes them or passes them on.
-    handler : callable
-        Takes the layer and the places to remove, and narrows it in place.
-    places : tuple of arrays
-        For each unit.
-    """
-
-    layer: str
-    side: str
-    handler: Callable[[Any, list[int]], Any]
-    places: tuple[np.ndarray, ...]
-
-
-@dataclass(frozen=True, eq=False)
-class Units:
-    """Neurons, channels or heads that stay or go in all their layers at once.
-
-    Parameters
-    ----------
-    layer : str
-        The first layer that makes them.
-    kind : {"neurons", "channels", "heads"}
-    cuts : tuple of Cut
-        Of layers that make them or pass them on.
-    readers : tuple of Cut
-        Of layers whose weights read them.
-    settings : callable
-        Called with a narrowed module and the kept units, for numbers that its forward pass uses.
-    """
-
-    layer: str
-    kind: str
-    cuts: tuple[Cut, ...]
-    readers: tuple[Cut, ...]
-    settings: Callable[[Any, Sequence[int]], None] | None = None
-
-    @cached_property
-    def number(self) -> int:
-        """How many there are."""
-        return len(self.readers[0].places)
+from nucleate.reduction.modules.units import Cut, Narrowing, Units
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,57 +28,6 @@ class Graph:
     units: tuple[Units, ...]
     left_whole: tuple[tuple[str, str], ...]
     order: Mapping[str, int]
-
-
-class Narrowing:
-    """A copy of a module that is narrowed step by step; what reads the units keeps the weights of those left.
-
-    Parameters
-    ----------
-    module : torch.nn.Module
-    """
-
-    def __init__(self, module: Any) -> None:
-        self.module = copy.deepcopy(module)
-        self._removed: dict[tuple[str, str], np.ndarray] = {}
-
-    def keep(self, units: Units, left: Sequence[int] | np.ndarray) -> None:
-        """Keep these units alone."""
-        removed = np.setdiff1d(np.arange(units.number), left)
-        if not len(removed):
-            return
-        trainable = {name: parameter.requires_grad for name, parameter in self.module.named_parameters()}
-        for cut in (*units.cuts, *units.readers):
-            places = np.concatenate([cut.places[unit] for unit in removed])
-            if len(places):
-                _apply(self.module, cut.layer, cut.handler, sorted(self.now(cut.layer, cut.side, places).tolist()))
-                self._removed[cut.layer, cut.side] = np.union1d(self.removed(cut.layer, cut.side), places)
-        if units.settings is not None:
-            units.settings(self.module, left)
-        for name, parameter in self.module.named_parameters():
-            parameter.requires_grad_(trainable[name])
-
-    def removed(self, layer: str, side: str) -> np.ndarray:
-        """The places of the original that are gone."""
-        return self._removed.get((layer, side), np.array([], dtype=np.int64))
-
-    def now(self, layer: str, side: str, places: np.ndarray) -> np.ndarray:
-        """Where places of the original are by now."""
-        return places - np.searchsorted(self.removed(layer, side), places)
-
-    def alive(self, layer: str, side: str, size: int) -> np.ndarray:
-        """The places of the original that are left."""
-        return np.setdiff1d(np.arange(size), self.removed(layer, side))
-
-
-def _apply(module: Any, layer: str, handler: Callable[[Any, list[int]], Any], places: list[int]) -> None:
-    nn = import_torch().nn
-    owner, _, own = layer.rpartition(".")
-    parent = module.get_submodule(owner)
-    if isinstance(getattr(parent, own, None) if own else parent, nn.Parameter):
-        setattr(parent, own, handler(getattr(parent, own), places))
-    else:
-        handler(module.get_submodule(layer), places)
 
 
 def trace(module: Any, rows: Rows) -> Graph:
@@ -163,16 +62,25 @@ def trace(module: Any, rows: Rows) -> Graph:
             )
     except Exception as error:
         raise ArchitectureError(
-            f"The graph of the {type(module).__name__} cannot be traced ({say_error(error)[:200]}), so nothing says which "
-            "of its layers read which; give one whose outputs depend on its inputs by PyTorch's own operations."
+            f"The graph of the {type(module).__name__} cannot be traced ({say_error(error)[:200]}), so nothing says "
+            "which of its layers read which; give one whose outputs depend on its inputs by PyTorch's own operations."
         ) from None
     shared = _shared(module)
     left: list[tuple[str, str]] = []
     found: list[Units] = []
     seen: set[Any] = set()
     roots = (nn.Linear, nn.modules.conv._ConvNd, *linear_like)
+    of_heads = list(attentions(module, lambda layer: graph.get_pruner_of_module(layer).get_out_channels(layer)))
+    inside = {name: attention.name for attention in of_heads for name in attention.projections}
+    for attention in of_heads:
+        heads = heads_of(module, attention, graph.get_pruner_of_module)
+        reason = _untouchable(module, [cut.layer for cut in (*heads.cuts, *heads.readers)], calls, shared)
+        if reason is None and heads.number > 1:
+            found.append(heads)
+        else:
+            left.append((attention.name, reason or "it has one head"))
     for child in sorted(graph.module2node, key=lambda one: order.get(names.get(one, ""), len(order))):
-        if not isinstance(child, roots) or child in seen or child not in names:
+        if not isinstance(child, roots) or child in seen or child not in names or names[child] in inside:
             continue
         pruner = graph.get_pruner_of_module(child)
         everything = list(range(pruner.get_out_channels(child)))
@@ -181,11 +89,42 @@ def trace(module: Any, rows: Rows) -> Graph:
             if graph.is_out_channel_pruning_fn(item.handler):
                 seen.add(item.target.module)
         units, reason = _units(graph, child, group, names, calls, shared, pruning)
-        if units is None:
-            left.append((names[child], reason))
+        tied = [] if units is None else [inside[cut.layer] for cut in units.cuts if cut.layer in inside]
+        if units is None or tied:
+            left.append((names[child], f"the attention {tied[0]} takes its units apart into heads" if tied else reason))
         else:
             found.append(units)
+    left += _not_seen(module, roots, graph.module2node, calls)
+    found.sort(key=lambda units: min(order[cut.layer] for cut in units.cuts if cut.layer in order))
     return Graph(tuple(found), tuple(left), order)
+
+
+def _not_seen(module: Any, roots: tuple[Any, ...], seen: Any, calls: Mapping[str, int]) -> Iterator[tuple[str, str]]:
+    """Layers that the graph does not have, and those of kinds that it does not narrow."""
+    nn = import_torch().nn
+    for name, layer in module.named_modules():
+        if isinstance(layer, (nn.RNNBase, nn.RNNCellBase, nn.MultiheadAttention)):
+            yield name, _reason(layer, name) or ""
+        elif isinstance(layer, roots) and layer not in seen and not isinstance(layer, _of_attention()):
+            was_called = "PyTorch has no record of how the outputs depend on it"
+            yield name, was_called if calls.get(name) else "it is not called on these data"
+
+
+def _of_attention() -> Any:
+    """The output projection of PyTorch's own attention, which that reads without a call."""
+    return import_torch().nn.modules.linear.NonDynamicallyQuantizableLinear
+
+
+def _untouchable(module: Any, layers: Sequence[str], calls: Mapping[str, int], shared: Mapping[str, str]) -> str | None:
+    """Why one of these layers cannot be narrowed."""
+    for name in layers:
+        if name in shared:
+            return f"the weights of {name} are shared with {shared[name]}"
+        if calls.get(name, 1) > 1:
+            return f"{name} is called {calls[name]} times in one pass"
+        if (why := _reason(module.get_submodule(name), name)) is not None:
+            return why
+    return None
 
 
 def check(module: Any, units: Units, rows: Rows) -> str | None:
@@ -290,11 +229,7 @@ def _units(
             name = names[target]
         else:
             continue
-        if name in shared:
-            return None, f"the weights of {name} are shared with {shared[name]}"
-        if calls.get(name, 1) > 1:
-            return None, f"{name} is called {calls[name]} times in one pass"
-        if (why := _reason(target, name)) is not None:
+        if target in names and (why := _untouchable(graph.model, [name], calls, shared)) is not None:
             return None, why
         of_units: list[list[int]] = [[] for _ in range(number)]
         for place, of_root in zip(places, group[at].root_idxs, strict=True):
@@ -349,10 +284,10 @@ def _owners(graph: Any, root: Any, group: Any) -> list[int]:
 def _reason(layer: Any, name: str) -> str | None:
     """Why a layer of this kind cannot be narrowed."""
     nn = import_torch().nn
-    if isinstance(layer, (nn.LSTM, nn.GRU, nn.RNN)):
+    if isinstance(layer, (nn.RNNBase, nn.RNNCellBase)):
         return f"{name} is recurrent: its units read each other"
     if isinstance(layer, nn.MultiheadAttention):
-        return f"the attention {name} takes as many inputs as it gives"
+        return f"the heads of PyTorch's own MultiheadAttention {name} are as wide together as what enters it"
     if isinstance(layer, (nn.LayerNorm, nn.GroupNorm)) or type(layer).__name__.endswith("RMSNorm"):
         return f"the norm {name} looks at all its units together"
     if isinstance(layer, (nn.Embedding, nn.EmbeddingBag)):

@@ -35,8 +35,8 @@ class Targets:
     def arrays(self, outputs: Any, targets: Any) -> tuple[np.ndarray, np.ndarray]:
         """Predictions and truth as a `Metric` takes them."""
         raise SpecError(
-            "The targets are neither class numbers nor amounts beside the outputs, so no nucleate.Metric can judge them; give "
-            "a function of outputs and targets as `metric`, and `larger_is_better`."
+            "The targets are neither class numbers nor amounts beside the outputs, so no nucleate.Metric can judge "
+            "them; give a function of outputs and targets as `metric`, and `larger_is_better`."
         )
 
     def moved(self, before: Any, after: Any) -> np.ndarray:
@@ -180,8 +180,8 @@ def judge_of(metric: Any, larger_is_better: bool | None, module: Any, rows: Rows
     if larger_is_better is None:
         if not isinstance(metric, torch.nn.modules.loss._Loss):
             raise SpecError(
-                "The metric is a function of which it is not said whether more is better; pass larger_is_better=True or "
-                "larger_is_better=False."
+                "The metric is a function of which it is not said whether more is better; pass larger_is_better=True "
+                "or larger_is_better=False."
             )
         larger_is_better = False
     if rows.targets is None:
@@ -192,8 +192,8 @@ def judge_of(metric: Any, larger_is_better: bool | None, module: Any, rows: Rows
             number = float(metric(outputs, part.targets))
         except Exception as error:
             raise SpecError(
-                f"The metric cannot be computed of the outputs and targets ({say_error(error)[:160]}); it is called with "
-                "both as tensors of all rows, and returns a number."
+                f"The metric cannot be computed of the outputs and targets ({say_error(error)[:160]}); it is called "
+                "with both as tensors of all rows, and returns a number."
             ) from None
         if not np.isfinite(number):
             raise SpecError(f"The metric of the outputs is {number}; it must be a finite number.")
@@ -249,21 +249,21 @@ def _kind(rows: Rows, outputs: Any, asked: bool) -> Targets:
                     return Classes(axis)
                 if asked:
                     raise DataError(
-                        f"The targets have class {int(targets.max())}, but the module has {outputs.shape[axis]} outputs; "
-                        f"classes must be 0 to {outputs.shape[axis] - 1}."
+                        f"The targets have class {int(targets.max())}, but the module has {outputs.shape[axis]} "
+                        f"outputs; classes must be 0 to {outputs.shape[axis] - 1}."
                     )
                 return Targets()
     if targets.numel() == outputs.numel():
         if asked and set(targets.unique().tolist()) <= {0, 1}:
             raise SpecError(
-                "The targets are 0 and 1 and the module has one output for each, of which it is not said whether it is a "
-                "logit or a probability; pass a function of outputs and targets as `metric`, and `larger_is_better`."
+                "The targets are 0 and 1 and the module has one output for each, of which it is not said whether it is "
+                "a logit or a probability; pass a function of outputs and targets as `metric`, and `larger_is_better`."
             )
         return Targets() if set(targets.unique().tolist()) <= {0, 1} else Amounts()
     if asked:
         raise DataError(
-            f"The targets have the shape {tuple(targets.shape)} and the outputs {tuple(outputs.shape)}; give class numbers, "
-            "or as many numbers as outputs, or pass a function of both as `metric`, and `larger_is_better`."
+            f"The targets have the shape {tuple(targets.shape)} and the outputs {tuple(outputs.shape)}; give class "
+            "numbers, or as many numbers as outputs, or pass a function of both as `metric`, and `larger_is_better`."
         )
     return Targets()
 

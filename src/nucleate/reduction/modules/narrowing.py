@@ -10,8 +10,9 @@ import numpy as np
 
 from nucleate.pytorch import import_torch
 from nucleate.reduction.modules.blocks import BlockPath, Regression, refit
-from nucleate.reduction.modules.graph import Cut, Narrowing, Units, hooked, is_conv1d
+from nucleate.reduction.modules.graph import hooked, is_conv1d
 from nucleate.reduction.modules.rows import Rows, output_of
+from nucleate.reduction.modules.units import Cut, Narrowing, Units
 
 MOST_POSITIONS = 16_384
 FEWEST_POSITIONS = 4096

@@ -36,7 +36,6 @@ class OnnxFile:
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.log_severity_level = 3
         self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-        self._inputs = [entry.name for entry in self._session.get_inputs()]
 
     @classmethod
     def of(cls, module: Any, rows: Rows, metadata: Mapping[str, str] | None = None) -> "OnnxFile":
@@ -66,21 +65,10 @@ class OnnxFile:
                 "'nucleate[torch]'."
             ) from None
         names, values = _arguments(rows.take(torch.as_tensor(np.resize(np.arange(len(rows)), _TRACED))))
-        by_name = isinstance(rows.inputs, dict)
-
-        class Outputs(torch.nn.Module):  # type: ignore[misc]
-            def __init__(self) -> None:
-                super().__init__()
-                self.inner = module
-
-            def forward(self, *given: Any) -> Any:
-                named = dict(zip(names, given, strict=True)) if by_name else {}
-                return output_of(self.inner(**named) if by_name else self.inner(*given))
-
         try:
             with _quietly():
                 program = torch.onnx.export(
-                    Outputs().eval(),
+                    _outputs_only(torch, module, names if isinstance(rows.inputs, dict) else None),
                     tuple(values),
                     dynamo=True,
                     verbose=False,
@@ -89,6 +77,7 @@ class OnnxFile:
                     output_names=["output"],
                 )
                 model = program.model_proto
+            _strip(model.graph)
             onnx.helper.set_model_props(model, dict(metadata or {}))
             return cls(model.SerializeToString())
         except Exception as error:
@@ -131,12 +120,37 @@ class OnnxFile:
 
     def call_of(self, rows: Rows) -> Callable[[], Float[np.ndarray, "n *c"]]:
         """A call for these rows, of no arguments."""
-        feeds = dict(zip(self._inputs, (value.numpy() for value in _arguments(rows)[1]), strict=True))
+        feeds = {name: value.numpy() for name, value in zip(*_arguments(rows), strict=True)}
         return lambda: self._session.run(None, feeds)[0]
 
     def outputs(self, rows: Rows) -> Float[np.ndarray, "n *c"]:
         """The outputs for all rows."""
         return np.concatenate([self.call_of(batch)() for batch in rows.batches()])
+
+
+def _outputs_only(torch: Any, module: Any, names: list[str] | None) -> Any:
+    """A module around another one that takes inputs by their places and returns the outputs alone."""
+
+    class Outputs(torch.nn.Module):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = module
+
+        def forward(self, *given: Any) -> Any:
+            return output_of(
+                self.inner(*given) if names is None else self.inner(**dict(zip(names, given, strict=True)))
+            )
+
+    return Outputs().eval()
+
+
+def _strip(graph: Any) -> None:
+    """Take out what the exporter tells of the machine it ran on: for each step the lines of code it is from."""
+    for part in (graph, *graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer):
+        part.ClearField("metadata_props")
+        part.ClearField("doc_string")
+    for inner in (attribute.g for node in graph.node for attribute in node.attribute if attribute.HasField("g")):
+        _strip(inner)
 
 
 def _arguments(rows: Rows) -> tuple[list[str], list[Any]]:

@@ -108,12 +108,13 @@ def _check(module: Any) -> None:
     for own, child in module.named_modules():
         if "quantized" in type(child).__module__ and type(child).__name__ != "NonDynamicallyQuantizableLinear":
             raise ArchitectureError(
-                f"The layer {own} of the {name} is quantized ({type(child).__name__}); reduce the module first, and quantize then."
+                f"The layer {own} of the {name} is quantized ({type(child).__name__}); reduce the module first, and "
+                "quantize then."
             )
         if "forward" in vars(child):
             raise ArchitectureError(
-                f"The forward of {own or name} was replaced on the module itself, so a copy would still call the original; "
-                "give the module as its class makes it (of accelerate, call remove_hook_from_module on it)."
+                f"The forward of {own or name} was replaced on the module itself, so a copy would still call the "
+                "original; give the module as its class makes it (of accelerate, call remove_hook_from_module on it)."
             )
     if not floating:
         raise ArchitectureError(f"The {name} has no parameters, so there is nothing to reduce.")

@@ -147,9 +147,11 @@ def _narrowable(module: Any, rows: Any) -> Graph:
     found = tuple(units for units in graph.units if reasons[units] is None)
     left = [(units.layer, reason) for units, reason in reasons.items() if reason is not None]
     if not found:
-        said = "; ".join(f"{layer}: {reason}" for layer, reason in (*left, *graph.left_whole)[:4])
+        said = "; ".join(f"{layer or 'itself'}: {reason}" for layer, reason in (*left, *graph.left_whole)[:4])
+        said = said or "it has no linear layer or convolution"
         raise ArchitectureError(
-            f"No layer of the {type(module).__name__} can be narrowed ({said or 'it has no linear layer or convolution'})."
+            f"No layer of the {type(module).__name__} can be narrowed ({said}); a linear layer or a "
+            "convolution that others read can be."
         )
     return Graph(found, (*left, *graph.left_whole), graph.order)
 

@@ -10,8 +10,6 @@ from nucleate.baselines import Baseline
 from nucleate.problems import Metric
 from nucleate.reduction.certificate import Certificate
 from nucleate.reduction.modules.beside import say_narrow
-from nucleate.reduction.modules.costs import Timing, measure
-from nucleate.reduction.modules.exports import ModuleExport, export_module
 from nucleate.reduction.modules.judging import Judge
 from nucleate.reduction.modules.preparing import working_copy
 from nucleate.reduction.modules.rows import Parts
@@ -19,6 +17,9 @@ from nucleate.reduction.reduction import BeforeAfter
 
 if TYPE_CHECKING:
     import polars as pl
+
+    from nucleate.reduction.modules.costs import Timing
+    from nucleate.reduction.modules.exports import ModuleExport
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +33,8 @@ class ModuleReduction:
     original : torch.nn.Module
         The one that was given, unchanged.
     layers : tuple of (str, str, int, int)
-        Of each set of units that could be fewer: the first layer that makes them, their kind, and how many there were and are.
+        Of each set of units that could be fewer: the first layer that makes them, their kind, and how many there were
+        and are.
     left_whole : tuple of (str, str)
         Layers that keep all their units, and why.
     metric : Metric
@@ -88,7 +90,7 @@ class ModuleReduction:
         return self.parameters.after / self.parameters.before
 
     @cached_property
-    def timings(self) -> tuple[Timing, ...]:
+    def timings(self) -> "tuple[Timing, ...]":
         """Seconds of a call before and after, by PyTorch and by onnxruntime, for 1 row and for 64; measured when asked.
 
         Both modules are in float32 (or float64) on the CPU, on one thread, and called in turn.
@@ -98,9 +100,12 @@ class ModuleReduction:
         ArchitectureError
             If a module cannot be written as ONNX.
         """
-        return measure(*(working_copy(one)[0] for one in (self.original, self.module)), self.parts.certification)
+        from nucleate.reduction.modules.costs import measure
 
-    def export(self, path: str | Path, quantize: bool = False) -> ModuleExport:
+        original, small = (working_copy(one)[0] for one in (self.original, self.module))
+        return measure(original, small, self.parts.certification)
+
+    def export(self, path: str | Path, quantize: bool = False) -> "ModuleExport":
         """Write the smaller module to a file that says what was guaranteed, and run that on the certification rows.
 
         An ONNX file takes the inputs of the module, for any number of rows. A safetensors file holds its numbers, to
@@ -126,10 +131,13 @@ class ModuleReduction:
         NucleateError
             If the file cannot be written, or does not answer as the module does.
         """
+        from nucleate.reduction.modules.exports import export_module
+
         return export_module(self, path, quantize)
 
     def __repr__(self) -> str:
-        return f"ModuleReduction({type(self.module).__name__}, {self.parameters.before:,} to {self.parameters.after:,} parameters)"
+        before, after = self.parameters.before, self.parameters.after
+        return f"ModuleReduction({type(self.module).__name__}, {before:,} to {after:,} parameters)"
 
     def __str__(self) -> str:
         table = [("layer", "units", "before", "after")]

@@ -110,8 +110,8 @@ def divide(data: Any, validation: Any, test: Any, seed: int) -> Parts:
             raise DataError(f"The data leave {count(len(part), 'row')} to {name}; give more rows.")
     if len(certification) < FEWEST_ROWS:
         raise DataError(
-            f"There are {count(len(certification), 'row')} to certify the reduced module on, and {FEWEST_ROWS} are needed; "
-            f"give {'`test` more rows' if test is not None else f'data of {5 * FEWEST_ROWS} rows or more'}."
+            f"There are {count(len(certification), 'row')} to certify the reduced module on, and {FEWEST_ROWS} are "
+            f"needed; give {'`test` more rows' if test is not None else f'data of {5 * FEWEST_ROWS} rows or more'}."
         )
     return Parts(calibration, valid, certification, "random" if test is None else "own", tuple(notes))
 
@@ -169,7 +169,8 @@ def check_fit(module: Any, parts: Parts) -> Any:
         )
     if not torch.isfinite(first).all():
         raise DataError(
-            f"The outputs of the {type(module).__name__} are not finite on these data; give a module that has not diverged."
+            f"The outputs of the {type(module).__name__} are not finite on these data; give a module that has not "
+            "diverged."
         )
     if not torch.equal(first, second):
         raise ArchitectureError(
@@ -249,8 +250,8 @@ def _batch(batch: Any, name: str) -> Rows:
     lengths = {value.shape[0] if value.ndim else 0 for value in values}
     if len(lengths) > 1:
         raise DataError(
-            f"The inputs and targets of `{name}` have {' and '.join(map(str, sorted(lengths)))} rows; they must have as "
-            "many each."
+            f"The inputs and targets of `{name}` have {' and '.join(map(str, sorted(lengths)))} rows; they must have "
+            "as many each."
         )
     return rows
 
@@ -268,7 +269,7 @@ def _tensor(value: Any, name: str) -> Any:
 
 
 def _is_array(value: Any) -> bool:
-    return isinstance(value, np.ndarray) or isinstance(value, import_torch().Tensor)
+    return isinstance(value, (np.ndarray, import_torch().Tensor))
 
 
 def _values(inputs: Any) -> list[Any]:

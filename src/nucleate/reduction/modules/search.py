@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from nucleate.pytorch import import_torch
-from nucleate.reduction.modules.graph import Narrowing
 from nucleate.reduction.modules.narrowing import Original, Reducer
 from nucleate.reduction.modules.rows import Rows
+from nucleate.reduction.modules.units import Narrowing
 
 Widths = tuple[int, ...]
 Size = Callable[[Any], int]

@@ -1,0 +1,471 @@
+"""PyTorch modules reduced: what stays the same, what is found by itself, what is left whole, and what is refused.
+
+They need PyTorch, Torch-Pruning and transformers (`make test-extras`).
+"""
+
+import copy
+import io
+import pickle
+import re
+
+import numpy as np
+import pytest
+
+from nucleate import ArchitectureError, DataError, Metric, SpecError, reduce
+from nucleate.reduction.modules.blocks import BlockPath, Regression, refit, ridge_towards
+
+torch = pytest.importorskip("torch")
+transformers = pytest.importorskip("transformers")
+pytest.importorskip("torch_pruning")
+pytestmark = pytest.mark.filterwarnings("default")
+
+nn = torch.nn
+TOKENS = {"vocab_size": 12, "bos_token_id": 0, "eos_token_id": 0}
+
+
+class Block(nn.Module):
+    def __init__(self, channels):
+        super().__init__()
+        self.conv1, self.bn1 = nn.Conv2d(channels, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels)
+        self.conv2, self.bn2 = nn.Conv2d(channels, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels)
+
+    def forward(self, x):
+        return torch.relu(x + self.bn2(self.conv2(torch.relu(self.bn1(self.conv1(x))))))
+
+
+class DenseNet(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = nn.Conv2d(1, 4, 3, padding=1), nn.Conv2d(4, 6, 3, padding=1)
+        self.c, self.out = nn.Conv2d(10, 8, 3, padding=1), nn.Linear(18, 3)
+
+    def forward(self, x):
+        x = self.a(x).relu()
+        x = torch.cat([x, self.b(x).relu()], 1)
+        x = torch.cat([x, self.c(x).relu()], 1)
+        return self.out(x.mean((2, 3)))
+
+
+class Gated(nn.Module):
+    """Halves of one layer are multiplied."""
+
+    def __init__(self):
+        super().__init__()
+        self.both, self.out = nn.Linear(6, 16), nn.Linear(8, 3)
+
+    def forward(self, x):
+        value, gate = self.both(x).chunk(2, -1)
+        return self.out(value * torch.sigmoid(gate))
+
+
+class Recurrent(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.lstm, self.hidden, self.out = nn.LSTM(4, 5, batch_first=True), nn.Linear(5, 8), nn.Linear(8, 3)
+
+    def forward(self, x):
+        if x.sum() > 1e9:
+            return None
+        return self.out(torch.tanh(self.hidden(self.lstm(x)[0][:, -1])))
+
+
+def mlp():
+    return nn.Sequential(
+        nn.Linear(6, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.5), nn.Linear(8, 10), nn.LayerNorm(10), nn.Tanh(),
+        nn.Linear(10, 8), nn.ReLU(), nn.Linear(8, 3),
+    )  # fmt: skip
+
+
+def cnn():
+    return nn.Sequential(
+        nn.Conv2d(1, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Conv2d(8, 12, 3, stride=2, padding="valid", bias=False), nn.BatchNorm2d(12), nn.ReLU(), nn.Flatten(),
+        nn.Linear(12, 10), nn.ReLU(), nn.Linear(10, 3),
+    )  # fmt: skip
+
+
+def mobile():
+    return nn.Sequential(
+        nn.Conv2d(1, 8, 1), nn.ReLU(), nn.Conv2d(8, 8, 3, padding=1, groups=8), nn.BatchNorm2d(8), nn.ReLU(),
+        nn.Conv2d(8, 16, 1), nn.ReLU(), nn.Conv2d(16, 16, 3, groups=4), nn.ReLU(), nn.Flatten(), nn.Linear(16 * 16, 3),
+    )  # fmt: skip
+
+
+def resnet():
+    return nn.Sequential(nn.Conv2d(1, 6, 3), Block(6), Block(6), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(6, 3))
+
+
+def hf_resnet():
+    config = transformers.ResNetConfig(
+        num_channels=1, embedding_size=4, hidden_sizes=[4, 8], depths=[1, 1], layer_type="basic", num_labels=3
+    )
+    return transformers.ResNetForImageClassification(config)
+
+
+def encoder():
+    return nn.Sequential(nn.TransformerEncoderLayer(8, 2, 16, batch_first=True), nn.Flatten(), nn.Linear(40, 3))
+
+
+def gpt2():
+    config = transformers.GPT2Config(n_layer=2, n_head=2, n_embd=8, n_positions=6, **TOKENS)
+    return transformers.GPT2LMHeadModel(config)
+
+
+def llama():
+    sizes = {"hidden_size": 8, "intermediate_size": 12, "num_attention_heads": 4, "num_key_value_heads": 2}
+    return transformers.LlamaForCausalLM(transformers.LlamaConfig(num_hidden_layers=1, **sizes, **TOKENS))
+
+
+def bert():
+    config = transformers.BertConfig(
+        hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=12, vocab_size=12, num_labels=3
+    )
+    return transformers.BertForSequenceClassification(config)
+
+
+ROWS = 120
+GENERATOR = torch.Generator().manual_seed(0)
+FLAT, IMAGES = torch.randn(ROWS, 6, generator=GENERATOR), torch.randn(ROWS, 1, 6, 6, generator=GENERATOR)
+SERIES = torch.randn(ROWS, 5, 8, generator=GENERATOR)
+WORDS = {"input_ids": torch.randint(1, 12, (ROWS, 5), generator=GENERATOR)}
+LABELS = torch.randint(0, 3, (ROWS,), generator=GENERATOR)
+OF_WORDS = WORDS | {"labels": WORDS["input_ids"]}
+
+MODULES = {
+    "MLP": (mlp, FLAT, {"0", "7"}),
+    "CNN": (cnn, IMAGES, {"0", "4", "8"}),
+    "depthwise and grouped": (mobile, IMAGES, {"0", "5", "7"}),
+    "ResNet": (resnet, IMAGES, {"0", "1.conv1", "2.conv1"}),
+    "concatenation": (DenseNet, IMAGES, {"a", "b", "c"}),
+    "halves multiplied": (Gated, FLAT, {"both"}),
+    "ResNet of transformers": (hf_resnet, {"pixel_values": IMAGES}, None),
+    "encoder": (encoder, SERIES, {"0.linear1"}),
+    "GPT-2": (gpt2, OF_WORDS, {f"transformer.h.{n}.{part}" for n in (0, 1) for part in ("attn", "mlp.c_fc")}),
+    "Llama": (llama, OF_WORDS, {"model.layers.0.self_attn", "model.layers.0.mlp.gate_proj"}),
+    "BERT": (bert, WORDS | {"labels": LABELS}, {"bert.encoder.layer.0.attention.self",
+                                                "bert.encoder.layer.0.intermediate.dense", "bert.pooler.dense"}),
+    "LSTM": (Recurrent, torch.randn(ROWS, 4, 4, generator=GENERATOR), {"hidden"}),
+}  # fmt: skip
+
+
+def data_of(inputs):
+    return inputs if isinstance(inputs, dict) else (inputs, LABELS)
+
+
+def made(make):
+    torch.manual_seed(0)
+    module = make()
+    for norm in module.modules():
+        if isinstance(norm, nn.modules.batchnorm._BatchNorm):
+            with torch.no_grad():
+                norm.running_mean.uniform_(-0.1, 0.1)
+                norm.running_var.uniform_(0.5, 2)
+    return module.eval()
+
+
+def outputs(module, inputs):
+    with torch.no_grad():
+        if isinstance(inputs, dict):
+            found = module(**{name: value for name, value in inputs.items() if name != "labels"})
+        else:
+            found = module(inputs)
+    return found if isinstance(found, torch.Tensor) else found.logits
+
+
+@pytest.mark.parametrize(("make", "inputs", "narrowed"), MODULES.values(), ids=MODULES)
+def test_a_smaller_module_of_the_same_class_is_called_and_saved_as_the_original_is(make, inputs, narrowed):
+    module = made(make)
+    found = reduce(module, data_of(inputs), keep=0.5)
+    assert type(found.module) is type(module)
+    assert found.original is module
+    if narrowed is not None:
+        assert set(found.widths["layer"]) == narrowed
+    assert all(row["after"] == max(1, round(row["before"] / 2)) for row in found.widths.iter_rows(named=True))
+    assert found.parameters.after < found.parameters.before
+    assert found.flops.after < found.flops.before
+    assert found.bytes.after < found.bytes.before
+    said = outputs(found.module, inputs)
+    assert said.shape == outputs(module, inputs).shape
+    loaded = pickle.loads(pickle.dumps(found.module))
+    assert torch.equal(outputs(loaded, inputs), said)
+    assert str(found.certificate) in str(found)
+    assert str(found.parameters.after) in found._repr_html_().replace(",", "")
+
+
+@pytest.mark.parametrize(("make", "inputs", "_"), MODULES.values(), ids=MODULES)
+def test_with_all_units_the_outputs_are_the_originals(make, inputs, _):
+    module = made(make)
+    found = reduce(module, data_of(inputs), keep=1.0)
+    assert torch.equal(outputs(found.module, inputs), outputs(module, inputs))
+    assert found.certificate.largest_deviation == 0
+
+
+def twice(layer, axis):
+    """Each unit of a layer twice, or of one that reads them with half the weight each."""
+    weight = layer.weight.detach()
+    wide = copy.copy(layer)
+    wide._parameters = dict(layer._parameters)
+    doubled = torch.repeat_interleave(weight, 2, axis) / (1 if axis == 0 else 2)
+    wide.weight = nn.Parameter(doubled)
+    if axis == 0:
+        wide.bias = nn.Parameter(torch.repeat_interleave(layer.bias.detach(), 2))
+    names = {0: ("out_features", "out_channels"), 1: ("in_features", "in_channels")}[axis]
+    for name in names:
+        if hasattr(wide, name):
+            setattr(wide, name, 2 * getattr(wide, name))
+    return wide
+
+
+def test_units_that_are_there_twice_are_found_and_one_of_each_does_the_same():
+    torch.manual_seed(0)
+    conv, middle, out = nn.Conv2d(1, 3, 3), nn.Conv2d(3, 4, 3), nn.Linear(16, 3)
+    small = nn.Sequential(conv, nn.Tanh(), middle, nn.Tanh(), nn.Flatten(), out)
+    wide = nn.Sequential(twice(conv, 0), nn.Tanh(), twice(twice(middle, 1), 0), nn.Tanh(), nn.Flatten(), None)
+    last = nn.Linear(32, 3)
+    with torch.no_grad():
+        last.weight.copy_((out.weight.reshape(3, 4, 4).repeat_interleave(2, 1) / 2).reshape(3, 32))
+        last.bias.copy_(out.bias)
+    wide[5] = last
+    assert torch.allclose(outputs(wide, IMAGES), outputs(small, IMAGES), atol=1e-6)
+    found = reduce(wide, IMAGES, tolerance=1e-3)
+    assert dict(found.widths.select("layer", "after").rows()) == {"0": 3, "2": 4}
+    assert found.certificate.relative_deviation < 1e-4
+    assert found.metric.name == "deviation"
+
+
+def test_the_refit_is_the_ridge_regression_towards_the_weights_as_they_were():
+    rng = np.random.default_rng(0)
+    x, y, prior = rng.standard_normal((50, 6)), rng.standard_normal((50, 2)), rng.standard_normal((6, 2))
+    gram, cross = torch.tensor(x.T @ x), torch.tensor(x.T @ y)
+    found = ridge_towards(gram, cross, torch.tensor(prior), 0.1).numpy()
+    root = np.sqrt(0.1 * np.diag(x.T @ x).mean())
+    stacked = np.linalg.lstsq(np.vstack([x, root * np.eye(6)]), np.vstack([y, root * prior]))[0]
+    np.testing.assert_allclose(found, stacked, rtol=1e-9)
+
+
+def regression_of(x, y, blocks, has_level=True):
+    x, y = torch.tensor(x), torch.tensor(y)
+    weights = torch.zeros(x.shape[1], y.shape[1], dtype=torch.float64)
+    return Regression(x, y, weights, torch.ones(y.shape[1]), blocks, has_level)
+
+
+def test_blocks_are_chosen_by_what_they_take_off_least_squares():
+    rng = np.random.default_rng(1)
+    x = rng.standard_normal((400, 8)) @ rng.standard_normal((8, 8)) + 3
+    y = x @ rng.standard_normal((8, 3)) + 0.5 * rng.standard_normal((400, 3)) - 7
+    blocks = tuple(np.arange(2 * unit, 2 * unit + 2) for unit in range(4))
+
+    def left(units):
+        columns = np.column_stack([np.ones(len(x)), *(x[:, blocks[unit]] for unit in units)])
+        return np.square(y - columns @ np.linalg.lstsq(columns, y)[0]).sum() / len(y)
+
+    path = BlockPath([regression_of(x, y, blocks)])
+    path.first(4)
+    for step in range(4):
+        rest = [unit for unit in range(4) if unit not in path.order[:step]]
+        assert path.order[step] == min(rest, key=lambda unit: left([*path.order[:step], unit]))
+        assert path.left[step + 1] == pytest.approx(left(path.order[: step + 1]), rel=0.02)
+    weights, level = refit(regression_of(x, y, blocks), np.arange(8))
+    columns = np.column_stack([np.ones(len(x)), x])
+    exact = np.linalg.lstsq(columns, y)[0]
+    np.testing.assert_allclose(np.vstack([level, weights]), exact, atol=2e-3)
+
+
+def test_the_persons_module_is_left_as_it_was_and_random_numbers_too():
+    module = made(mlp).train()
+    module[0].weight.requires_grad_(False)
+    called = []
+    module.register_forward_hook(lambda *_: called.append(1))
+    before, state = copy.deepcopy(module.state_dict()), torch.get_rng_state()
+    loader = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(FLAT, LABELS), batch_size=50, shuffle=True)
+    found = reduce(module, loader, keep=0.5)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert all(torch.equal(value, before[name]) for name, value in module.state_dict().items())
+    assert not called
+    assert module.training
+    assert all(child.training for child in module.modules())
+    assert found.module.training
+    assert [p.requires_grad for p in found.module.parameters()] == [p.requires_grad for p in module.parameters()]
+    assert any("training mode" in note and "dropout" in note for note in found.notes)
+
+
+def test_a_module_is_reduced_the_same_way_again():
+    first, second = (reduce(made(cnn), (IMAGES, LABELS), keep=0.5) for _ in range(2))
+    assert torch.equal(outputs(first.module, IMAGES), outputs(second.module, IMAGES))
+
+
+def test_budgets_are_kept_and_the_smallest_within_a_tolerance_is_within_it():
+    module = made(cnn)
+    for budget in ("parameters", "flops"):
+        most = getattr(reduce(module, (IMAGES, LABELS), keep=1.0), budget).before // 2
+        found = reduce(module, (IMAGES, LABELS), **{budget: most})
+        assert 0.7 * most < getattr(found, budget).after <= most
+    found = reduce(module, IMAGES, tolerance=0.5)
+    assert found.validation.after <= 0.5
+    assert found.share_kept < 1
+
+
+def test_what_the_outputs_are_judged_by():
+    module = made(mlp)
+    one = reduce(module, (FLAT, LABELS), keep=0.5)
+    assert one.metric.name == "accuracy"
+    right = (outputs(one.module, FLAT).argmax(1) == LABELS).double().mean()
+    assert abs(one.test.after - float(right)) < 0.3
+    amounts = torch.randn(ROWS, 3)
+    assert reduce(module, (FLAT, amounts), keep=0.5).metric.name == "rmse"
+    options = {"metric": lambda out, y: float((out - y).abs().max()), "larger_is_better": False}
+    own = reduce(module, (FLAT, amounts), keep=0.5, **options)
+    assert own.metric.larger_is_better is False
+    named = Metric("worst", lambda predicted, true: float(np.abs(predicted - true).max()))
+    assert reduce(module, (FLAT, amounts), keep=0.5, metric=named).test == own.test
+    assert reduce(module, (FLAT, LABELS), keep=0.5, metric=nn.CrossEntropyLoss()).metric.name == "CrossEntropyLoss"
+    assert reduce(made(gpt2), OF_WORDS, keep=0.5).metric.name == "loss"
+
+
+def test_the_persons_own_training_ends_the_reduction():
+    def train(module):
+        with torch.no_grad():
+            module[-1].bias += 1
+
+    module = made(mlp)
+    plain, tuned = (reduce(module, (FLAT, LABELS), keep=0.5, fine_tune=one) for one in (None, train))
+    moved = outputs(tuned.module, FLAT) - outputs(plain.module, FLAT)
+    assert torch.allclose(moved, torch.ones_like(moved), atol=1e-5)
+
+
+def test_rows_are_divided_at_random_or_as_given():
+    module = made(mlp)
+    drawn = reduce(module, (FLAT, LABELS), keep=0.5)
+    assert drawn.rows == (72, 24, 24)
+    assert drawn.certificate.rows == 24
+    assert "1 in 25" in str(drawn.certificate)
+    given = reduce(module, (FLAT, LABELS), keep=0.5, test=(FLAT[:30], LABELS[:30]))
+    assert given.rows == (90, 30, 30)
+    assert "given, not drawn at random" in str(given.certificate)
+
+
+@pytest.mark.parametrize("kind", [torch.float64, torch.bfloat16])
+def test_numbers_of_another_kind_stay_of_that_kind(kind):
+    found = reduce(made(mlp).to(kind), (FLAT, LABELS), keep=0.5)
+    assert all(parameter.dtype is kind for parameter in found.module.parameters())
+    assert any("float32" in note for note in found.notes) is (kind is torch.bfloat16)
+
+
+def tied():
+    module = nn.Sequential(nn.Linear(6, 6), nn.Tanh(), nn.Linear(6, 6), nn.Tanh(), nn.Linear(6, 8), nn.Linear(8, 3))
+    module[2].weight = module[0].weight
+    return module
+
+
+def parametrized():
+    module = mlp()
+    nn.utils.parametrizations.weight_norm(module[0])
+    return module
+
+
+def repeated():
+    layer = nn.Linear(6, 6)
+    return nn.Sequential(layer, nn.Tanh(), layer, nn.Tanh(), nn.Linear(6, 8), nn.Tanh(), nn.Linear(8, 3))
+
+
+class Attentive(nn.Module):
+    """Attention written out with its number of heads in the forward pass."""
+
+    def __init__(self):
+        super().__init__()
+        self.qkv, self.proj = nn.Linear(8, 24), nn.Linear(8, 8)
+        self.num_heads, self.up, self.down = 2, nn.Linear(8, 12), nn.Linear(12, 3)
+
+    def forward(self, x):
+        rows, length, size = x.shape
+        parts = self.qkv(x).reshape(rows, length, 3, 2, size // 2).permute(2, 0, 3, 1, 4)
+        found = nn.functional.scaled_dot_product_attention(*parts).transpose(1, 2).reshape(rows, length, size)
+        return self.down(torch.relu(self.up(x + self.proj(found)))).mean(1)
+
+
+@pytest.mark.parametrize(
+    ("make", "inputs", "layer", "reason"),
+    [
+        (Recurrent, torch.randn(ROWS, 4, 4), "lstm", "recurrent"),
+        (encoder, SERIES, "0.self_attn", "MultiheadAttention"),
+        (mlp, FLAT, "4", "norm 5 looks at all its units together"),
+        (tied, FLAT, "0", "shared with 2"),
+        (repeated, FLAT, "0", "called 2 times"),
+        (parametrized, FLAT, "0", "parametrized"),
+        (Attentive, SERIES, "", "does not run with fewer"),
+        (gpt2, OF_WORDS, "lm_head", "shared with transformer.wte"),
+    ],
+    ids=["LSTM", "MultiheadAttention", "LayerNorm", "tied", "repeated", "parametrized", "own attention", "GPT-2"],
+)  # fmt: skip
+def test_what_cannot_be_narrowed_is_left_whole_and_the_reason_said(make, inputs, layer, reason):
+    found = reduce(made(make), data_of(inputs), keep=0.5)
+    assert reason in dict(found.left_whole)[layer]
+    assert reason in str(found)
+
+
+class Random(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.inner = mlp()
+
+    def forward(self, x):
+        return self.inner(nn.functional.dropout(x, 0.5))
+
+
+def quantized():
+    return torch.ao.quantization.quantize_dynamic(mlp(), {nn.Linear})
+
+
+def not_finite(value):
+    rows = FLAT.clone()
+    rows[3, 2] = value
+    return rows
+
+
+def replaced():
+    module = mlp()
+    module[0].forward = module[0].forward
+    return module
+
+
+REFUSED = {
+    "rows that do not fit": (mlp, (IMAGES, LABELS), {}, ArchitectureError, "do not fit"),
+    "NaN": (mlp, (not_finite(float("nan")), LABELS), {}, DataError, "not finite in 1 row"),
+    "no data": (mlp, None, {}, DataError, "`data` is None"),
+    "an empty loader": (mlp, [], {}, DataError, "no rows"),
+    "unequal": (mlp, (FLAT, LABELS[:50]), {}, DataError, "120"),
+    "too few to certify": (mlp, (FLAT[:60], LABELS[:60]), {}, DataError, "19"),
+    "labels out of range": (mlp, (FLAT, LABELS + 5), {}, DataError, "classes must be 0 to 2"),
+    "other targets": (mlp, (FLAT, torch.randn(ROWS, 7)), {}, DataError, "shape (24, 7)"),
+    "random": (Random, (FLAT, LABELS), {}, ArchitectureError, "other outputs each time"),
+    "one layer": (lambda: nn.Linear(6, 3), (FLAT, LABELS), {}, ArchitectureError, "No layer of the Linear"),
+    "recurrent alone": (lambda: nn.LSTM(4, 5), torch.randn(ROWS, 4, 4), {}, ArchitectureError, "recurrent"),
+    "tolerance": (mlp, (FLAT, LABELS), {"tolerance": 1.5}, SpecError, "1.5"),
+    "keep": (mlp, (FLAT, LABELS), {"keep": 25}, SpecError, "between 0 and 1"),
+    "two sizes": (mlp, (FLAT, LABELS), {"keep": 0.5, "flops": 10}, SpecError, "give one"),
+    "too small": (mlp, (FLAT, LABELS), {"parameters": 10}, SpecError, "with one unit a layer"),
+    "metric": (mlp, (FLAT, LABELS), {"metric": "acuracy"}, SpecError, "did you mean 'accuracy'"),
+    "no direction": (mlp, (FLAT, LABELS), {"metric": lambda out, y: 1.0}, SpecError, "larger_is_better"),
+    "fine-tuning steps": (mlp, (FLAT, LABELS), {"fine_tune": 10}, SpecError, "function"),
+    "TorchScript": (lambda: torch.jit.script(mlp()), (FLAT, LABELS), {}, ArchitectureError, "TorchScript"),
+    "quantized": (quantized, (FLAT, LABELS), {}, ArchitectureError, "quantized"),
+    "lazy": (lambda: nn.Sequential(nn.LazyLinear(3)), (FLAT, LABELS), {}, ArchitectureError, "run it once"),
+    "replaced": (replaced, (FLAT, LABELS), {}, ArchitectureError, "forward of 0 was replaced"),
+    "method": (mlp, (FLAT, LABELS), {"method": "merge"}, SpecError, "method"),
+}
+
+
+@pytest.mark.parametrize(("make", "data", "options", "kind", "said"), REFUSED.values(), ids=REFUSED)
+def test_what_is_wrong_is_said_in_one_sentence(make, data, options, kind, said):
+    torch.manual_seed(0)
+    with pytest.raises(kind, match=re.escape(said)) as caught:
+        reduce(make().eval(), data, **({"keep": 0.5} | options if "tolerance" not in options else options))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_compiled_module_is_reduced_as_the_one_it_was_made_of():
+    module = made(mlp)
+    found = reduce(torch.compile(module), (FLAT, LABELS), keep=0.5)
+    assert found.original is module
+    saved = io.BytesIO()
+    torch.save(found.module, saved)
