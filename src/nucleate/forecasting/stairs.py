@@ -157,7 +157,6 @@ def follow(
     """
     runs = len(horizons)
     course = Course([[] for _ in range(runs)], [[] for _ in range(runs)], [{} for _ in range(runs)])
-
     begun: list[list[int]] = [[] for _ in range(runs)]
 
     def see(run: int, step: int, network: Network) -> bool:
