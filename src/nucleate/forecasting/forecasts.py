@@ -139,7 +139,7 @@ def forecast(
 
 
 def forecast_many(
-    networks: Sequence[Network],
+    networks: Sequence[Any],
     problem: Problem,
     *,
     learning_rates: Sequence[float],
@@ -238,7 +238,7 @@ def forecast_many(
 
 
 def _forecast_many(
-    networks: Sequence[Network],
+    networks: Sequence[Any],
     problem: Problem,
     learning_rates: Sequence[float],
     weight_decays: Sequence[float] | None,

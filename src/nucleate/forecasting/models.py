@@ -104,7 +104,7 @@ def forecast_models(
     )
     own_loss = np.add(leading_loss, excess, where=np.isfinite(leading_loss), out=leading_loss.copy())
     keeps_pace = not rule.optimizer.follows_gradient
-    grows = [()] * len(models)
+    grows: list[tuple[KeyForecast, ...]] = [()] * len(models)
     if keys and not keeps_pace and isinstance(leads[0], EvenTransformer):
         limits = [min(horizon, _PATIENCE * int(end)) for end in left_at]
         grows = _growth_of_keys(simulation, both, limits, rule)
@@ -242,7 +242,8 @@ def _growth_of_keys(
     simulation: Simulation, both: _Both, limits: Sequence[int], rule: Rule
 ) -> list[tuple[KeyForecast, ...]]:
     """For every run and block, when the norm of keys and queries has doubled."""
-    blocks = range(len(simulation.left[0].blocks))
+    leads: list[Any] = simulation.left
+    blocks = range(len(leads[0].blocks))
     seen: list[list[tuple[int, list[float]]]] = [[] for _ in limits]
 
     def see(run: int, step: int, state: Any) -> bool:
@@ -290,7 +291,8 @@ def _judged_keys(block: int, crossing: float, reading: PathReading, there: Trans
     clock = corrected_clock(reading, rule)
     estimate = float(np.interp(crossing, reading.points, clock))
     bend = mean_until(reading.points, reading.across, int(crossing))
-    margin = 1 + 0.5 * abs(estimate - crossing) + 0.25 * bend * estimate
+    # Twice that of a drop, and 2 %: where the first stage settles is not in the speed of the keys.
+    margin = 1 + abs(estimate - crossing) + (0.5 * bend + 0.02) * estimate
     lower, upper = min(estimate, crossing) - margin, max(estimate, crossing) + margin
     step = StepForecast(int(np.ceil(estimate)), max(int(np.floor(lower)), 0), int(np.ceil(upper)))
     correction = abs(estimate / crossing - 1)
