@@ -65,7 +65,7 @@ def forecast(
             forecasts = forecast_study(spec, problem, horizon=horizon, budget=budget, stairs=stairs)
         with working("training through the first descent"):
             outcomes = measure_study(spec, problem, forecasts, steps=budget) if check else []
-    each: "Sequence[Outcome | None]" = outcomes or [None] * len(forecasts)
+    each: Sequence[Outcome | None] = outcomes or [None] * len(forecasts)
     table = tabulate_forecasts(spec, forecasts, outcomes)
     recommendation = recommend_scale(spec, forecasts, budget=budget)
     first = forecasts[0][1]
