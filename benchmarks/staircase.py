@@ -63,11 +63,14 @@ def rows(problem: Problem, activation: str, layers: int, scales: tuple[float, ..
         )
         for expected, outcome in zip(forecasts, measure_outcomes(networks, problem, forecasts), strict=True):
             for number, (stair, measured) in enumerate(zip(expected.stairs, outcome.stairs, strict=True), start=1):
+                # Where the linear part alone begins the stair, before any correction.
+                lone = stair.begins and measured.begins and stair.begins.estimate / (1 + stair.correction)
                 found.append(
                     {
                         "scale": scale,
                         "stair": number,
                         "step": measured.begins or np.nan,
+                        "alone": np.nan if lone is None else abs(lone / measured.begins - 1),
                         "begins": compared(stair.begins, measured.begins, stair.in_regime),
                         "ends": compared(stair.ends, measured.ends, stair.end_in_regime),
                         "share": abs((stair.share or np.nan) - (measured.share or np.nan)),
@@ -95,10 +98,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("problems", nargs="*", default=[*STRENGTHS, "wine", "digits"])
     every, began = [], time.perf_counter()
-    columns = ["problem", "network", "stair", "measured step, by scale", "begins: error", "held", "in regime"]
-    columns += ["ends: error", "held", "in regime", "share off by"]
+    columns = ["problem", "network", "stair", "measured step, by scale", "linear part alone"]
+    columns += ["begins: error", "held", "in regime", "ends: error", "held", "in regime", "share off by"]
     print(f"| {' | '.join(columns)} |")
-    print("|---|---|---|---|---|---|---|---|---|---|---|")
+    print("|" + "---|" * len(columns))
     for name in parser.parse_args().problems:
         problem = teacher(name) if name in STRENGTHS else classes(name)
         for activation, layers, scales in NETWORKS:
@@ -110,6 +113,7 @@ def main() -> None:
                 by_scale = ", ".join(f"{step:.0f}" for step in steps)
                 print(
                     f"| {name} | {activation}, {layers} layers | {number} | {by_scale} | "
+                    f"{np.nanmedian([row['alone'] for row in stair]):.1%} | "
                     f"{said([row['begins'] for row in stair])} | {said([row['ends'] for row in stair])} | "
                     f"{np.nanmean([row['share'] for row in stair]):.2f} |",
                     flush=True,

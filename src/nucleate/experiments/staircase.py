@@ -56,18 +56,14 @@ def measure(size: Size, progress: ShareDone) -> Measurement:
         progress(done / len(size.epsilons))
     every = [run for at in runs.values() for run in at]
     saddles = [number == in_use for run in every for number, in_use in run.saddles()]
-    pairs = [
-        pair
+    compared = [
+        (expected.begins, found.begins, expected.in_regime)
         for run in every
-        for pair in zip(run.forecast.stairs, run.outcome.stairs, strict=True)
-        if pair[0].begins is not None and pair[1].begins is not None
+        for expected, found in zip(run.forecast.stairs, run.outcome.stairs, strict=True)
+        if expected.begins is not None and found.begins is not None
     ]
-    errors = [abs(expected.begins.estimate / found.begins - 1) for expected, found in pairs]
-    held = [
-        expected.begins.lower <= found.begins <= expected.begins.upper
-        for expected, found in pairs
-        if expected.in_regime
-    ]
+    errors = [abs(step.estimate / measured - 1) for step, measured, _ in compared]
+    held = [step.lower <= measured <= step.upper for step, measured, in_regime in compared if in_regime]
     numbers = (
         float(np.mean(saddles)) if len(saddles) == len(every) * len(STRENGTHS) else np.nan,
         float(np.median(errors)) if len(errors) == len(every) * len(STRENGTHS) else np.nan,
@@ -167,6 +163,6 @@ EXPERIMENT = Experiment(
         Criterion("intervals declared in the regime that hold, share", "at least", 0.9),
     ),
     quick=Size(width=30, epsilons=(0.01, 0.005), seeds=3, rows=400, learning_rate=0.1),
-    full=Size(width=100, epsilons=(0.01, 0.003, 0.001), seeds=10, rows=2000, learning_rate=0.1),
+    full=Size(width=100, epsilons=(0.005, 0.0025, 0.00125), seeds=5, rows=1000, learning_rate=0.1),
     measure=measure,
 )

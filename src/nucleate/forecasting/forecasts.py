@@ -620,25 +620,31 @@ def _measured_stairs(
     modes, x = linear_modes(problem, network), problem.train.x
     lengths = []
     for forecast in forecasts:
-        ends = [stair.ends for stair in forecast.stairs]
-        twice = 2 * max((end.upper for end in ends if end is not None), default=0) + 100
-        least = 0 if None not in ends else forecast.horizon if unforecast is None else unforecast
+        last = [stair.ends for stair in forecast.stairs]
+        twice = 2 * max((end.upper for end in last if end is not None), default=0) + 100
+        least = 0 if None not in last else forecast.horizon if unforecast is None else unforecast
         lengths.append(min(max(twice, least), forecast.horizon))
-    wanted = len(forecasts[0].stairs)
-    course = follow(training, lengths, wanted, lambda state: modes.amplitudes(state(x).astype("float64")), apart=0.005)
+
+    def amplitudes(state: Network) -> Float[np.ndarray, " k"]:
+        return modes.amplitudes(state(x).astype("float64"))
+
+    course = follow(training, lengths, len(forecasts[0].stairs), amplitudes, apart=0.005)
     found = []
     for run, forecast in enumerate(forecasts):
         begins, ends = course.crossings(run)
         outcomes: list[StairOutcome] = []
         for place, stair in enumerate(forecast.stairs):
             mode = int(np.argmax(np.abs(modes.outputs @ stair.output)))
-            before = [other.direction for other in forecast.stairs[:place]]
             state = course.done[run].get(mode)
-            steps = [int(np.ceil(at[mode])) if np.isfinite(at[mode]) else None for at in (begins, ends)]
+            before = [other.direction for other in forecast.stairs[:place]]
             share = None if state is None else joining(state, stair.direction, before)
-            outcomes.append(StairOutcome(*steps, share))
+            outcomes.append(StairOutcome(_whole(begins[mode]), _whole(ends[mode]), share))
         found.append(tuple(outcomes))
     return found
+
+
+def _whole(step: float) -> int | None:
+    return int(np.ceil(step)) if np.isfinite(step) else None
 
 
 def _longest(forecasts: Sequence[Forecast], unforecast: int | None) -> int:

@@ -142,7 +142,7 @@ def follow(
     *,
     apart: float = APART,
 ) -> Course:
-    """Take every run on until the modes that begin first, so many as there are to be stairs, are done, or to its horizon.
+    """Take every run on until the modes that begin first, as many as stairs are asked for, are done, or to its horizon.
 
     Parameters
     ----------
@@ -157,7 +157,6 @@ def follow(
     """
     runs = len(horizons)
     course = Course([[] for _ in range(runs)], [[] for _ in range(runs)], [{} for _ in range(runs)])
-
     begun: list[list[int]] = [[] for _ in range(runs)]
 
     def see(run: int, step: int, network: Network) -> bool:
