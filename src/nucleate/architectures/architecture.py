@@ -79,8 +79,9 @@ class Architecture:
                 close = did_you_mean(option, known) or f"; there are {', '.join(known)}."
                 raise ArchitectureError(f"The model {name} has no option {option!r}{close}")
         kept = {option: tuple(one) if isinstance(one, list) else one for option, one in options.items()}
-        if isinstance(kept.get("activation"), str):
-            kept["activation"] = get_activation(kept["activation"])
+        activation = kept.get("activation")
+        if isinstance(activation, str):
+            kept["activation"] = get_activation(activation)
         object.__setattr__(self, "name", name)
         object.__setattr__(self, "options", tuple(sorted(kept.items())))
 

@@ -278,7 +278,9 @@ class ConvNetwork(Model):
         entering, leaving = [], []
         for kernel, bias, step in zip(self.kernels, self.biases, self.steps, strict=True):
             patches = _patches(signal, kernel.shape[1], step)
-            z = (kernel.reshape(len(kernel), -1) @ patches.reshape(len(patches), -1)).reshape(-1, *patches.shape[1:])
+            z: Any = (kernel.reshape(len(kernel), -1) @ patches.reshape(len(patches), -1)).reshape(
+                -1, *patches.shape[1:]
+            )
             if bias is not None:
                 z = z + bias.reshape(-1, *(1,) * (z.ndim - 1))
             entering.append(z)

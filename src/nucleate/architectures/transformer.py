@@ -543,7 +543,7 @@ class Transformer(Model):
                     weights=np.asarray(block.mlp_in),
                     outgoing=np.asarray(block.mlp_out).T,
                     entering=seen(signals["mlp_in"]),
-                    leaving=seen(self.activation(np.asarray(signals["mlp_in"]))),
+                    leaving=seen(self.activation(signals["mlp_in"])),
                     opposites_are_one=self.activation.parity != "none",
                     at_zero=self.activation.value,
                 )

@@ -74,8 +74,8 @@ def images(rng: np.random.Generator) -> Made:
     bunch = datasets.load_digits()
     labels = bunch.target
     rows = split_rows(part_sizes(len(labels), 0.2, 0.2), int(rng.integers(2**31)), labels)
-    parts = [Part(bunch.data[part] / 16.0, labels[part]) for part in rows]
-    return Made(*parts, RowShape((8, 8, 1)), tuple(range(10)))
+    train, validation, test = (Part(bunch.data[part] / 16.0, labels[part]) for part in rows)
+    return Made(train, validation, test, RowShape((8, 8, 1)), tuple(range(10)))
 
 
 def in_context(

@@ -131,8 +131,9 @@ def modular_addition(rng: np.random.Generator, *, p: int = 31, share: float = 0.
     x, y = np.stack([a, b, np.full(p * p, p)], axis=1).astype(np.float64), (a + b) % p
     first = round(share * p * p)
     second = first + (p * p - first) // 2
-    parts = [Part(x[rows], y[rows]) for rows in (slice(first), slice(first, second), slice(second, None))]
-    return Made(*parts, RowShape((3,), p + 1), tuple(range(p)))
+    cuts = (slice(first), slice(first, second), slice(second, None))
+    train, validation, test = (Part(x[rows], y[rows]) for rows in cuts)
+    return Made(train, validation, test, RowShape((3,), p + 1), tuple(range(p)))
 
 
 def text(rng: np.random.Generator, file: str, *, length: int = 16, rows: int = 4000) -> Made:
@@ -170,10 +171,10 @@ def text(rng: np.random.Generator, file: str, *, length: int = 16, rows: int = 4
         return Part(x.astype(np.float64), np.array(characters)[tokens[starts + length]])
 
     most = [rows, max(rows // 4, 4), max(rows // 4, 4)]
-    parts = [windows(bounds[k], bounds[k + 1], most[k]) for k in range(3)]
+    train, validation, test = (windows(bounds[k], bounds[k + 1], most[k]) for k in range(3))
     unknown = set(tokens[bounds[1] :].tolist()) - set(tokens[: bounds[1]].tolist())
     notes = [f"Of {len(told):,} characters, {len(characters)} different ones, windows of {length} were taken."]
     if unknown:
         said = ", ".join(repr(characters[token]) for token in sorted(unknown)[:8])
         notes.append(f"The part for training does not have {said}, which the others have.")
-    return Made(*parts, RowShape((length,), len(characters)), tuple(characters), tuple(notes))
+    return Made(train, validation, test, RowShape((length,), len(characters)), tuple(characters), tuple(notes))
