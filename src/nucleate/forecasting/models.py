@@ -34,7 +34,7 @@ from nucleate.forecasting.leading import MOST_ROWS, spaced_rows
 from nucleate.forecasting.simulation import Simulation, late_curves
 from nucleate.models import outputs_of_columns, take_apart
 from nucleate.problems import Problem, relative_weights
-from nucleate.theory import near_zero
+from nucleate.theory import NearZero, near_zero
 from nucleate.training import Rule, engine
 
 RANK_ONE = 0.9
@@ -106,7 +106,11 @@ def forecast_models(
     keeps_pace = not rule.optimizer.follows_gradient
     grows: list[tuple[KeyForecast, ...]] = [()] * len(models)
     if keys and not keeps_pace and isinstance(leads[0], EvenTransformer):
-        limits = [min(horizon, _PATIENCE * int(end)) for end in left_at]
+        # A run that stays on its plateau has no second stage.
+        limits = [
+            min(horizon, _PATIENCE * int(end)) if fallen[0] >= 0 else 0
+            for end, fallen in zip(left_at, drops, strict=True)
+        ]
         grows = _growth_of_keys(simulation, both, limits, rule)
     judgements = [
         judge(
@@ -119,6 +123,9 @@ def forecast_models(
         )
         for run in range(len(models))
     ]
+    if keeps_pace and isinstance(leads[0], NearZero):
+        # Under such an optimizer what the model near zero leaves still moves as far as all else.
+        judgements = [one._replace(in_regime=False) for one in judgements]
     late = late_curves(simulation, [one.left_by for one in judgements], drops, 0 if budget is None else budget)
     forecasts = []
     for run, (rate, judgement) in enumerate(zip(learning_rates, judgements, strict=True)):
