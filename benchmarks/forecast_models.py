@@ -59,7 +59,7 @@ def small_transformer(problem: Problem, scale: float, seed: int) -> Transformer:
 def one_layer_of_kernels(problem: Problem, scale: float, seed: int) -> ConvNetwork:
     return ConvNetwork.create(
         (8, 8, 1),
-        [8],
+        [32],
         problem.outputs,
         scale=InitScale("epsilon", scale),
         stride=2,
@@ -89,17 +89,17 @@ SETS = {
         0.5,
         (0.1, 0.03, 0.01, 0.003),
     ),
-    "images, one layer of kernels": (
-        lambda: few(load_problem("images")),
+    "digits-8x8, one layer of kernels": (
+        lambda: few(load_problem("digits-8x8")),
         one_layer_of_kernels,
         0.2,
         (0.1, 0.03, 0.01, 0.003),
     ),
-    "signals, two layers of kernels": (
-        lambda: load_problem("signals:length=24,rows=200"),
+    "digits-1d, two layers of kernels": (
+        lambda: load_problem("digits-1d:length=24,rows=200"),
         two_layers_of_kernels,
         0.2,
-        (0.1, 0.05, 0.03, 0.02),
+        (0.05, 0.02, 0.005, 0.002),
     ),
 }
 

@@ -25,7 +25,14 @@ class EvenTransformer(Transformer):
     """A transformer whose softmax is replaced by its first order at logits of zero: even weights, and what logits add.
 
     What logits add is of two orders more in the parameters than the even mean, but the first that moves keys and
-    queries (docs/theory.md).
+    queries (docs/theory.md). `closed_form` makes it of a `Transformer`.
+
+    Parameters
+    ----------
+    embedding, position, blocks, unembedding, unembedding_bias
+        As of `Transformer`.
+    shape, tokens, heads, causal, residual, norm, eps, tied, readout, activation
+        As of `Transformer`.
     """
 
     def _attend(

@@ -1,5 +1,6 @@
 """`nucleate forecast`, `nucleate sweep` and `nucleate train`: before, many and one."""
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
@@ -25,7 +26,7 @@ from nucleate.cli.output import (
 from nucleate.errors import SpecError
 
 if TYPE_CHECKING:
-    from nucleate.forecasting import KeyForecast, MatrixForecast
+    from nucleate.forecasting import KeyForecast, MatrixForecast, Outcome
     from nucleate.studies import Study, StudySpec
     from nucleate.sweeping import Executor, Outlook
 
@@ -64,14 +65,12 @@ def forecast(
             forecasts = forecast_study(spec, problem, horizon=horizon, budget=budget, stairs=stairs)
         with working("training through the first descent"):
             outcomes = measure_study(spec, problem, forecasts, steps=budget) if check else []
+    each: Sequence[Outcome | None] = outcomes or [None] * len(forecasts)
     table = tabulate_forecasts(spec, forecasts, outcomes)
     recommendation = recommend_scale(spec, forecasts, budget=budget)
     first = forecasts[0][1]
     directions = name_directions(problem, first.target_directions)
-    made = [
-        describe_stairs(problem, expected, outcomes[run] if outcomes else None)
-        for run, (_, expected) in enumerate(forecasts)
-    ]
+    made = [describe_stairs(problem, expected, outcome) for (_, expected), outcome in zip(forecasts, each, strict=True)]
     if not json:
         runs = [expected for _, expected in forecasts]
         print_forecast(spec, table, runs, directions, recommendation, budget, horizon)
@@ -93,9 +92,7 @@ def forecast(
             "measured_keys": outcome and [asdict(one) for one in outcome.keys],
             "stairs": stairs_made,
         }
-        for (_, expected), stairs_made, outcome in zip(
-            forecasts, made, outcomes or [None] * len(forecasts), strict=True
-        )
+        for (_, expected), stairs_made, outcome in zip(forecasts, made, each, strict=True)
     ]
     print_json(
         {

@@ -167,7 +167,7 @@ def _of_any_order(forecasts: Sequence[Forecast]) -> Forecast:
 
 
 def forecast_many(
-    networks: Sequence[Network],
+    networks: Sequence[Any],
     problem: Problem,
     *,
     learning_rates: Sequence[float],
@@ -266,7 +266,7 @@ def forecast_many(
 
 
 def _forecast_many(
-    networks: Sequence[Network],
+    networks: Sequence[Any],
     problem: Problem,
     learning_rates: Sequence[float],
     weight_decays: Sequence[float] | None,

@@ -34,7 +34,7 @@ from nucleate.forecasting.leading import MOST_ROWS, spaced_rows
 from nucleate.forecasting.simulation import Simulation, late_curves
 from nucleate.models import outputs_of_columns, take_apart
 from nucleate.problems import Problem, relative_weights
-from nucleate.theory import near_zero
+from nucleate.theory import NearZero, near_zero
 from nucleate.training import Rule, engine
 
 RANK_ONE = 0.9
@@ -104,9 +104,13 @@ def forecast_models(
     )
     own_loss = np.add(leading_loss, excess, where=np.isfinite(leading_loss), out=leading_loss.copy())
     keeps_pace = not rule.optimizer.follows_gradient
-    grows = [()] * len(models)
+    grows: list[tuple[KeyForecast, ...]] = [()] * len(models)
     if keys and not keeps_pace and isinstance(leads[0], EvenTransformer):
-        limits = [min(horizon, _PATIENCE * int(end)) for end in left_at]
+        # A run that stays on its plateau has no second stage.
+        limits = [
+            min(horizon, _PATIENCE * int(end)) if fallen[0] >= 0 else 0
+            for end, fallen in zip(left_at, drops, strict=True)
+        ]
         grows = _growth_of_keys(simulation, both, limits, rule)
     judgements = [
         judge(
@@ -119,6 +123,9 @@ def forecast_models(
         )
         for run in range(len(models))
     ]
+    if keeps_pace and isinstance(leads[0], NearZero):
+        # Under such an optimizer what the model near zero leaves still moves as far as all else.
+        judgements = [one._replace(in_regime=False) for one in judgements]
     late = late_curves(simulation, [one.left_by for one in judgements], drops, 0 if budget is None else budget)
     forecasts = []
     for run, (rate, judgement) in enumerate(zip(learning_rates, judgements, strict=True)):
@@ -242,7 +249,8 @@ def _growth_of_keys(
     simulation: Simulation, both: _Both, limits: Sequence[int], rule: Rule
 ) -> list[tuple[KeyForecast, ...]]:
     """For every run and block, when the norm of keys and queries has doubled."""
-    blocks = range(len(simulation.left[0].blocks))
+    leads: list[Any] = simulation.left
+    blocks = range(len(leads[0].blocks))
     seen: list[list[tuple[int, list[float]]]] = [[] for _ in limits]
 
     def see(run: int, step: int, state: Any) -> bool:
@@ -290,7 +298,8 @@ def _judged_keys(block: int, crossing: float, reading: PathReading, there: Trans
     clock = corrected_clock(reading, rule)
     estimate = float(np.interp(crossing, reading.points, clock))
     bend = mean_until(reading.points, reading.across, int(crossing))
-    margin = 1 + 0.5 * abs(estimate - crossing) + 0.25 * bend * estimate
+    # Twice that of a drop, and 2 %: where the first stage settles is not in the speed of the keys.
+    margin = 1 + abs(estimate - crossing) + (0.5 * bend + 0.02) * estimate
     lower, upper = min(estimate, crossing) - margin, max(estimate, crossing) + margin
     step = StepForecast(int(np.ceil(estimate)), max(int(np.floor(lower)), 0), int(np.ceil(upper)))
     correction = abs(estimate / crossing - 1)

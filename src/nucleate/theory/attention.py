@@ -193,7 +193,7 @@ def attention_stage(values: ArrayLike, inner: ArrayLike, outer: ArrayLike, momen
         raise ArchitectureError("The moment is zero, so nothing moves to this order and there is no target direction.")
     direction = M[0] / kappa
     b, orthogonal = split_first_layer(W_V, direction)
-    return AttentionStage(State(W_2[0], W_1, b), orthogonal, kappa, direction)
+    return AttentionStage(State(W_2[0], W_1, b), np.asarray(orthogonal), kappa, direction)
 
 
 def settled_map(
