@@ -122,6 +122,8 @@ class Evidence:
         The shares of the parameters whose step rounding loses, and whose gradient is below the epsilon, at the end.
     sharpness : float
         The largest eigenvalue of the loss's second derivative at the end; NaN where it was not computed.
+    broadcast : pair of shapes, or None
+        Of a module's outputs and its targets, where the loss takes each row of the one with all of the other.
     """
 
     status: Status
@@ -158,6 +160,7 @@ class Evidence:
     lost: float = 0.0
     damped: float = 0.0
     sharpness: float = float("nan")
+    broadcast: tuple[tuple[int, ...], tuple[int, ...]] | None = None
 
     @property
     def trained(self) -> bool:

@@ -93,6 +93,11 @@ def _start(evidence: Evidence) -> list[Change]:
     return [("gain", 1.0) if evidence.gains else ("scale", 10.0)]
 
 
+def _smaller_start(evidence: Evidence) -> list[Change]:
+    """A start of gain 1; of a model whose gains are not known, parameters a tenth as large."""
+    return [("gain", 1.0) if evidence.gains else ("scale", 0.1)]
+
+
 def _is_small(evidence: Evidence) -> bool:
     return not evidence.gains or min(evidence.gains) < SMALL_START
 
@@ -104,6 +109,18 @@ def _on_plateau(evidence: Evidence) -> bool:
 def _worst(evidence: Evidence, share: Callable[[LayerEvidence], float]) -> tuple[LayerEvidence | None, float]:
     layer = max(evidence.layers, key=share, default=None)
     return (None, 0.0) if layer is None else (layer, share(layer))
+
+
+def mismatched_shapes(evidence: Evidence) -> Found | None:
+    """Outputs and targets of as many numbers, in shapes that NumPy's rules pair every row with every other."""
+    if evidence.broadcast is None:
+        return None
+    outputs, targets = evidence.broadcast
+    return {"outputs": str(outputs), "targets": str(targets)}
+
+
+def _against_mismatch(evidence: Evidence) -> list[Change]:
+    return [] if evidence.broadcast is None else [("reshape", (-1, *evidence.broadcast[0][1:]))]
 
 
 def leak(evidence: Evidence) -> Found | None:
@@ -203,7 +220,11 @@ def saturated(evidence: Evidence) -> Found | None:
 def _against_bounds(evidence: Evidence) -> list[Change]:
     layer, _ = _worst(evidence, lambda one: one.saturated)
     at_start = layer is not None and layer.saturated_at_start > AT_BOUND
-    return [*_start(evidence), *_rates(0.1)(evidence)] if at_start else [*_rates(0.1)(evidence), *_start(evidence)]
+    return (
+        [*_smaller_start(evidence), *_rates(0.1)(evidence)]
+        if at_start
+        else [*_rates(0.1)(evidence), *_smaller_start(evidence)]
+    )
 
 
 def dead_layer(evidence: Evidence) -> Found | None:
@@ -377,12 +398,13 @@ def is_held_back(evidence: Evidence) -> bool:
 
 
 CAUSES: tuple[Verdict, ...] = (
+    Verdict("mismatched_shapes", mismatched_shapes, _against_mismatch),
     Verdict("leak", leak, lambda evidence: [("without", column) for column in evidence.leaks], always=True),
     Verdict("underflow", underflow, lambda evidence: [("dtype", "float64"), *_start(evidence)]),
     Verdict("adam_epsilon", adam_epsilon, lambda evidence: [("eps", evidence.epsilon * 1e-8), *_start(evidence)]),
     Verdict("unscaled_input", unscaled_input, lambda evidence: [("standardize", "inputs")]),
     Verdict("unscaled_target", unscaled_target, _against_target),
-    Verdict("exploding_gradient", exploding_gradient, lambda evidence: [*_start(evidence), ("clip", 1.0)]),
+    Verdict("exploding_gradient", exploding_gradient, lambda evidence: [*_smaller_start(evidence), ("clip", 1.0)]),
     Verdict("rate_too_large", rate_too_large, _rates(0.1, 0.01, 0.001)),
     Verdict("vanishing_gradient", vanishing_gradient, _steeper),
     Verdict("saturated", saturated, _against_bounds),

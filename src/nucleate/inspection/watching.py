@@ -15,16 +15,21 @@ import polars as pl
 from nucleate._arrays import is_whole
 from nucleate._files import make_folder
 from nucleate._wording import name_parameter, shown
+from nucleate.doctor import Evidence, LayerEvidence, judge
 from nucleate.errors import ArchitectureError, NucleateError, SpecError
 from nucleate.inspection.checkpoints import Checkpoints, rows_at
 from nucleate.inspection.inspection import LEFT_OUT, SCHEMA, Inspection, inspect_source
 from nucleate.inspection.objects import open_model
+from nucleate.observe import smoothed
 from nucleate.pytorch import is_module
+from nucleate.training import Status
 
 A_DECADE = 12
 """Records in each tenfold number of steps, by default."""
 CONDENSED, BY_CHANCE = 0.5, 0.25
 """A layer is condensed when this share of its pairs of units point one way, and of random ones not that share."""
+SETTLED = 100
+"""From this step on the log has findings of `nucleate.diagnose`."""
 TOLD = (
     "effective_neurons",
     "directions",
@@ -107,6 +112,7 @@ class Watch:
         self.steps = 0
         self.losses: dict[int, float] = {}
         self.events: list[Event] = []
+        self._said = "fine"
         self._steps: list[int] = []
         self._records: list[Inspection] = []
         self._start: dict[str, np.ndarray] = {}
@@ -150,6 +156,8 @@ class Watch:
         self._keep(value)
         for event in events_between(self.steps, before, self.latest):
             self._tell(event)
+        if self.steps >= SETTLED and value is not None:
+            self._tell_finding()
         return self.metrics()
 
     def metrics(self) -> dict[str, float]:
@@ -167,6 +175,57 @@ class Watch:
             "/".join((self._name, layer, *([kind] if layer in several else []), measure)): value
             for layer, kind, measure, value in whole.select("layer", "kind", "measure", "value").iter_rows()
         }
+
+    @property
+    def model(self) -> Any:
+        """The model that is watched."""
+        return self._model
+
+    @property
+    def evidence(self) -> Evidence:
+        """What the record gives `nucleate.diagnose`: the losses, and the layers at its beginning and its end.
+
+        Shares are of the first loss, since no targets are known.
+
+        Raises
+        ------
+        SpecError
+            If there are fewer than two losses, or the first is none.
+        """
+        known = sorted(self.losses)
+        losses = np.array([self.losses[step] for step in known])
+        if len(known) < 2 or not np.isfinite(losses[0]):
+            raise SpecError("This watch has no losses to judge; give each step's, a finite one first: step(loss).")
+        end = int(np.argmin(np.isfinite(losses))) or len(losses) if not np.isfinite(losses).all() else len(losses)
+        status: Status = "finished" if end == len(losses) else "nan"
+        # Each is the loss of a batch.
+        losses, start = smoothed(losses[:end]), float(losses[0])
+        first, last = _by_layer(self._records[0]), _by_layer(self.latest)
+        return Evidence(
+            status=status,
+            steps=np.array(known[:end]),
+            train_loss=losses,
+            validation_loss=losses,
+            constant_loss=start,
+            constant_validation=start,
+            linear_loss=start,
+            linear_validation=start,
+            budget=self.steps,
+            learning_rate=math.nan,
+            layers=tuple(
+                LayerEvidence(
+                    layer,
+                    int(now["units"][0]),
+                    dead=_constant_share(now),
+                    dead_at_start=_constant_share(first.get((layer, kind), now)),
+                    effective=_effective(now),
+                    effective_at_start=_effective(first.get((layer, kind), now)),
+                )
+                for (layer, kind), now in last.items()
+            ),
+            beside_constant="better",
+            beside_linear="better",
+        )
 
     @property
     def checkpoints(self) -> Checkpoints:
@@ -283,6 +342,17 @@ class Watch:
         if self._out is not None:
             self.checkpoints.save(self._out)
 
+    def _tell_finding(self) -> None:
+        """Log what the record says so far, when it says something new."""
+        try:
+            first = judge(self.evidence)[0]
+        except SpecError:
+            return
+        if first.verdict != self._said:
+            numbers = ", ".join(f"{name} {value}" for name, value in first.evidence.items())
+            _LOG.info("step %s: diagnosis: %s (%s)", f"{self.steps:,}", first.verdict, numbers)
+        self._said = first.verdict
+
     def _tell(self, event: Event) -> None:
         self.events.append(event)
         _LOG.info("%s", event)
@@ -302,8 +372,8 @@ def watch(
 
     Nothing about the training changes: there are no hooks in its steps, no wrapping, and random numbers, modes, buffers
     and gradients are left as they are found. A record is made before the first step and then evenly in the logarithm of
-    the step, as condensation happens. Among several processes the first alone records. What happens to a layer goes to
-    the logger ``nucleate.watch`` at level INFO.
+    the step, as condensation happens. Among several processes the first alone records. What happens to a layer, and
+    from step 100 on what `nucleate.diagnose` finds in the record, goes to the logger ``nucleate.watch`` at level INFO.
 
     Parameters
     ----------
@@ -339,6 +409,14 @@ def watch(
     ...     logger.log(watch_it.step(loss))
     """
     return Watch(model, inputs, every, out=out, name=name, distances=distances, seed=seed)
+
+
+def _constant_share(measures: Mapping[str, tuple[float, float | None]]) -> float:
+    return measures.get("constant_units", (0.0, None))[0] / measures["units"][0]
+
+
+def _effective(measures: Mapping[str, tuple[float, float | None]]) -> float:
+    return measures.get("effective_neurons", measures["units"])[0]
 
 
 def _number(loss: Any) -> float | None:
