@@ -154,7 +154,8 @@ def test_a_rate_that_was_divided_after_a_lucky_loss_is_too_small():
     divided = Schedule("divided", lambda steps: optax.exponential_decay(1.0, 20, 0.2, staircase=True))
     start = network(problem, [30], "tanh", gain(1.0))
     run = train(start, problem, learning_rate=0.1, schedule=divided, batch_size=20, steps=1500)
-    named(run, problem, "rate_too_small", "stopped_too_early")
+    found = named(run, problem, "rate_too_small")
+    assert (found.first.helped.setting, found.first.helped.value) == ("schedule", "constant")
 
 
 def test_a_wave_on_a_wide_interval_is_fitted_by_its_mean():
@@ -174,4 +175,6 @@ def test_of_many_columns_and_few_rows_the_units_are_not_the_question():
         train(network(problem, [units], "tanh", gain(1.0)), problem, learning_rate=0.05, steps=500) for units in (4, 40)
     )
     for run in (few, many):
-        assert diagnose(run, problem).first.verdict == "linear_is_enough"
+        verdicts = diagnose(run, problem).verdicts
+        assert "linear_is_enough" in verdicts
+        assert "too_few_units" not in verdicts

@@ -55,6 +55,7 @@ SHALLOW = layers({"gradient": 1.1e-2}, {}, {"gradient": 1.0})
 NOISY = LEARNS + 0.2 * (-1.0) ** np.arange(len(STEPS)) * 0.1
 
 SIDES = {
+    "mismatched_shapes": ({"broadcast": ((80, 1), (80,))}, {"broadcast": None}),
     "leak": ({"leaks": ("a",)}, {"leaks": ()}),
     "underflow": ({"lost": 0.51}, {"lost": 0.49}),
     "adam_epsilon": ({"damped": 0.51, "epsilon": 1e-8}, {"damped": 0.49, "epsilon": 1e-8}),

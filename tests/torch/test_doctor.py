@@ -76,7 +76,7 @@ def test_a_dead_layer_is_named_and_another_activation_tried():
     found = diagnose(module, rows(), nn.MSELoss(), sgd(module))
     remedy = helped(found, "dead_layer")
     assert found.first.layer == "2"
-    assert remedy.setting in ("activation", "recipe")
+    assert remedy.setting in ("activation", "fresh")
 
 
 class Functional(nn.Module):

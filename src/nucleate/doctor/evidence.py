@@ -86,6 +86,9 @@ class Evidence:
     budget : int
         The most steps that the run could take.
     learning_rate : float
+        Its peak.
+    rate_share : float
+        The mean share of its peak that the schedule let the rate have.
     follows_gradient : bool
         Whether steps follow the size of the gradient, as those of GD do.
     epsilon : float
@@ -137,6 +140,7 @@ class Evidence:
     plateau_loss: float | None = None
     budget: int = 0
     learning_rate: float = 0.05
+    rate_share: float = 1.0
     follows_gradient: bool = True
     epsilon: float = 0.0
     gains: tuple[float, ...] = ()
@@ -252,6 +256,7 @@ def gather(run: Run, problem: Problem) -> Evidence:
         plateau_loss=run.plateau_loss,
         budget=settings.steps,
         learning_rate=run.learning_rate,
+        rate_share=_rate_share(settings, run.steps),
         follows_gradient=optimizer.follows_gradient is not False,
         epsilon=optimizer.epsilon,
         gains=gains_of(run.initial),
@@ -289,6 +294,13 @@ def _baselines(problem: Problem) -> tuple[dict[str, Outputs], dict[tuple[str, st
         for part, rows in parts.items()
     }
     return baselines, costs
+
+
+def _rate_share(settings: Settings, steps: int) -> float:
+    if settings.schedule.is_constant or steps == 0:
+        return 1.0
+    at = np.unique(np.linspace(0, steps - 1, min(steps, _MANY)).astype(np.int32))
+    return float(settings.schedule.factors(settings.steps, settings.warmup, at).mean())
 
 
 def gains_of(model: Any) -> tuple[float, ...]:

@@ -367,7 +367,8 @@ class ModuleTrials:
         share = explained(min(course.validation, default=math.inf), constant)
         own = max(self.evidence.explained, 0.0)
         helped = course.status == "finished" and share > LEAST and HELD_BACK * share > own
-        return Remedy(name, value, "tried", None, share, steps, helped)
+        said = ("fresh", "start") if name == "recipe" else change
+        return Remedy(*said, "tried", None, share, steps, helped)
 
 
 def _rows(torch: Any, data: Any) -> tuple[Any, Any, int | None]:

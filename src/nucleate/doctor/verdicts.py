@@ -35,6 +35,8 @@ SMALL_START = 0.5
 """A gain below it is a small start: one of 1 keeps a signal's size."""
 SLOW = 0.1
 """Rate times sharpness of gradient descent that could take steps twenty times as long."""
+CUT = 0.25
+"""A schedule that leaves less of the rate in the mean has cut it: a cosine leaves a half, a line to zero too."""
 SHORT = 3.0
 """Rate times steps, which is as far as an optimizer of fixed steps moves a parameter."""
 HANDFUL = 4
@@ -266,7 +268,8 @@ def rate_too_small(evidence: Evidence) -> Found | None:
     """Steps that could be far longer, and a loss that never rose."""
     if evidence.status in BLOWN_UP or evidence.worst > WORSE:
         return None
-    edge, reach = evidence.learning_rate * evidence.sharpness, evidence.learning_rate * evidence.budget
+    rate = evidence.learning_rate * evidence.rate_share
+    edge, reach = rate * evidence.sharpness, rate * evidence.budget
     slow = edge < SLOW if evidence.follows_gradient else reach < SHORT
     return {"edge": edge, "reach": reach} if slow else None
 
@@ -276,6 +279,8 @@ def _faster(evidence: Evidence) -> list[Change]:
     known = evidence.follows_gradient and evidence.sharpness > 0
     asked = 1 / evidence.sharpness if known else 3 * SHORT / evidence.budget
     changes = _rates(10, 100)(evidence)
+    if evidence.rate_share < CUT:
+        changes = [("schedule", "constant"), *changes]
     return [*changes, ("lr", _rounded(asked))] if asked > 100 * evidence.learning_rate else changes
 
 
