@@ -207,6 +207,7 @@ def run_copy(setting: Setting, steps: int, clip: float | None = None) -> Course:
     torch = import_torch()
     at = sorted({0, steps, *np.unique(np.geomspace(1, steps, EVALUATIONS).astype(int)).tolist()})
     course = Course(setting, "finished", [], [], [])
+    setting.module.train()
     rows = setting.train.stop
     drawn = torch.Generator().manual_seed(0)
     order = torch.randperm(rows, generator=drawn)
@@ -278,10 +279,15 @@ def gather_module(setting: Setting, steps: int = STEPS) -> Evidence:
         before = _signals(torch, made)
         slopes = _gradients(made)
         course = run_copy(made, steps)
+        if not course.steps:
+            raise SpecError("The loss is NaN or infinite before the first step; look at the data, or at the start.")
         after = _signals(torch, made)
         outputs = _outputs(made)
         group = made.optimizer.param_groups[0]
         constants = [_constant_loss(torch, setting, part) for part in (setting.train, setting.validation)]
+        if not all(map(math.isfinite, constants)):
+            # A loss without a best constant is held against its start.
+            constants = [course.train[0], course.validation[0]]
         lost, damped = _last_step(torch, made, float(group.get("eps", 0.0)))
         follows = isinstance(setting.optimizer, torch.optim.SGD)
         sharpness = _sharpness(torch, made) if follows and course.status == "finished" else math.nan
@@ -296,7 +302,7 @@ def gather_module(setting: Setting, steps: int = STEPS) -> Evidence:
         constant_validation=constants[1],
         linear_loss=constants[0],
         linear_validation=constants[1],
-        plateau_loss=constants[0] if math.isfinite(constants[0]) else None,
+        plateau_loss=constants[0],
         budget=steps,
         learning_rate=float(group["lr"]),
         follows_gradient=follows,
@@ -364,7 +370,9 @@ class ModuleTrials:
                 course = run_copy(made, steps, value if name == "clip" else None)
         except SpecError:
             return Remedy(name, value)
-        share = explained(min(course.validation, default=math.inf), constant)
+        if not course.steps:
+            return Remedy(*change)
+        share = explained(min(course.validation), constant if math.isfinite(constant) else course.validation[0])
         own = max(self.evidence.explained, 0.0)
         helped = course.status == "finished" and share > LEAST and HELD_BACK * share > own
         said = ("fresh", "start") if name == "recipe" else change
