@@ -112,6 +112,11 @@ def test_the_criterion_holds_on_one_side_of_its_threshold(name):
         ("rate_too_small", {"follows_gradient": False, "budget": 59}, {"follows_gradient": False, "budget": 61}),
         ("vanishing_gradient", {"layers": DEEP, "gains": (0.51,)}, {"layers": DEEP, "gains": (0.49,)}),
         ("vanishing_gradient", {"layers": DEEP}, {"layers": DEEP[1:]}),
+        (
+            "dead_units",
+            {"layers": layers({"dead": 0.6, "dead_at_start": 0.6}), "train_loss": FLAT},
+            {"layers": layers({"dead": 0.6, "dead_at_start": 0.6}), "train_loss": FLAT, "gains": (0.49,)},
+        ),
         ("dead_layer", {"status": "dead"}, {"status": "finished"}),
         ("stopped_too_early", {"status": "early_stopped"}, {"status": "finished"}),
         (

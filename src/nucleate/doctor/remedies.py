@@ -253,7 +253,7 @@ class Trials:
         by_start, by_rate = ahead[: len(starts)], ahead[len(starts) :]
         ends = [factor * one.left_by for factor, one in zip(FACTORS, by_rate, strict=True) if one.left_by is not None]
         remedies = [
-            Remedy("gain", float(f"{factor * float(np.mean(gains)):.3g}"), "forecast", one.left_by)
+            Remedy("scale", float(factor), "forecast", one.left_by)
             for factor, one in zip(starts, by_start, strict=True)
             if one.left_by is not None
         ][-1:]

@@ -249,6 +249,9 @@ def dead_units(evidence: Evidence) -> Found | None:
     layer, share = _worst(evidence, lambda one: one.dead)
     if layer is None or layer.width <= HANDFUL or not DEAD <= share < 1:
         return None
+    # Of a small start with biases, half the ReLUs behind the first layer are off until the plateau ends.
+    if _on_plateau(evidence) and _is_small(evidence) and share <= layer.dead_at_start:
+        return None
     return {"layer": layer.name, "share": share, "units": layer.width, "at_start": layer.dead_at_start}
 
 

@@ -43,7 +43,7 @@ def say_finding(finding: Finding, lang: str = "en", *, before: float | None = No
     if helped is not None:
         fields = {"what": _what(helped, texts), "steps": f"{helped.steps:,}"}
         shares = {"explained": helped.explained, "before": before}
-        told = {name: say_share(max(share or 0.0, 0.0)) for name, share in shares.items()}
+        told = {name: _share(share or 0.0) for name, share in shares.items()}
         said.append(sentences["helped"].format(**fields, **told))
     groups: dict[str, Sequence[Remedy]] = {
         "not_helped": [one for one in finding.remedies if one.helped is False],
@@ -93,12 +93,17 @@ def _verdict(finding: Finding, texts: Texts) -> str:
 
 def _say(name: str, value: Any) -> str:
     if name in _SHARES and isinstance(value, float):
-        return say_share(max(value, 0.0))
+        return _share(value)
     if isinstance(value, bool | str) or value is None:
         return str(value)
     if isinstance(value, int):
         return f"{value:,}"
     return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def _share(value: float) -> str:
+    """To a hundredth of a percent; less than nothing is none."""
+    return say_share(max(round(value, 4), 0.0))
 
 
 def _what(remedy: Remedy, texts: Texts) -> str:
