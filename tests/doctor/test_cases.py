@@ -57,7 +57,7 @@ def test_of_xor_with_four_relus_some_starts_stay_at_three_corners():
     problem = xor()
     models = [network(problem, [4], "relu", gain(1.4), seed) for seed in range(12)]
     runs = train_many(models, problem, learning_rates=[0.1] * 12, steps=1500, evaluations=20)
-    stuck = [run for run in runs if run.trajectory["train_loss"][-1] > 0.03]
+    stuck = [run for run in runs if 0.03 < run.trajectory["train_loss"][-1] < 0.12]
     assert 0 < len(stuck) < 12
     found = named(stuck[0], problem, "too_few_units", "dead_units")
     if found.first.verdict == "too_few_units":
@@ -81,7 +81,7 @@ def test_two_logistic_layers_hardly_tell_the_sides_of_a_parabola():
     problem = Problem.from_arrays(x, side, task="classification", standardize=False)
     start = network(problem, [20, 20], "sigmoid", gain(0.5))
     run = train(start, problem, optimizer="adam", learning_rate=0.001, batch_size=200, steps=60)
-    assert spread(problem.predict(run.final(x))) < 0.1
+    assert np.ptp(problem.predict(run.final(x)), axis=0).max() < 0.1
     named(run, problem, "initial_plateau", "rate_too_small", "stopped_too_early")
 
 

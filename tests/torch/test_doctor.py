@@ -156,10 +156,10 @@ class Transformer(nn.Module):
 def test_a_small_start_of_a_transformer_keeps_it_on_its_plateau():
     tokens = torch.randint(0, 6, (300, 5), generator=torch.Generator().manual_seed(0))
     small = Transformer(0.006)
-    found = diagnose(small, (tokens, tokens[:, -1]), nn.CrossEntropyLoss(), sgd(small, 0.3), steps=60)
+    found = diagnose(small, (tokens, tokens[:, -1]), nn.CrossEntropyLoss(), sgd(small, 0.1), steps=60)
     helped(found, "initial_plateau")
     usual = Transformer(0.02)
-    course = diagnose(usual, (tokens, tokens[:, -1]), nn.CrossEntropyLoss(), sgd(usual, 0.3), steps=60, trials=False)
+    course = diagnose(usual, (tokens, tokens[:, -1]), nn.CrossEntropyLoss(), sgd(usual, 0.1), steps=60, trials=False)
     assert course.evidence.train_loss[-1] < found.evidence.train_loss[-1]
 
 

@@ -88,6 +88,13 @@ class Setting:
             setting = replace(self, y=_standardized(self.y, self.y[self.train]))
         elif name == "activation":
             _swap(torch, module, str(value))
+            # As of a network: a unit that is dead or at its bound stays so, whatever the activation.
+            _start_anew(module)
+        elif name == "gain":
+            with torch.no_grad():
+                for weight, gain in _gains(torch, module):
+                    if gain > 0:
+                        weight.mul_(value / gain)
         elif name == "scale":
             with torch.no_grad():
                 for parameter in module.parameters():
@@ -101,7 +108,10 @@ class Setting:
         elif name not in ("", "lr", "eps", "clip", "steps"):
             raise SpecError(f"{name} is not changed in a module.")
         optimizer = _optimizer_of(
-            self.module, module, self.optimizer, fresh=name in ("recipe", "seed", "scale", "dtype")
+            self.module,
+            module,
+            self.optimizer,
+            fresh=name in ("activation", "gain", "recipe", "seed", "scale", "dtype"),
         )
         for group in optimizer.param_groups:
             if name in ("lr", "eps"):
@@ -306,6 +316,7 @@ def gather_module(setting: Setting, steps: int = STEPS) -> Evidence:
         budget=steps,
         learning_rate=float(group["lr"]),
         follows_gradient=follows,
+        gains=tuple(gain for _, gain in _gains(torch, setting.module)),
         epsilon=float(group.get("eps", 0.0)),
         layers=tuple(
             _layer(name, signal, after.get(name, signal), slopes.get(name, math.nan)) for name, signal in before.items()
@@ -434,6 +445,18 @@ def _swap(torch: Any, module: Any, activation: str) -> None:
                 swapped += 1
     if not swapped:
         raise SpecError("The module's activations are not modules of its own.")
+
+
+def _gains(torch: Any, module: Any) -> list[tuple[Any, float]]:
+    """Each weight with its root mean square times the root of its fan-in, which of an embedding is 1."""
+    found = []
+    for part in module.modules():
+        embeds = isinstance(part, torch.nn.Embedding | torch.nn.EmbeddingBag)
+        for name, weight in part.named_parameters(recurse=False):
+            if weight.ndim >= 2 and "weight" in name:
+                fan_in = 1 if embeds else weight[0].numel()
+                found.append((weight, float(weight.detach().float().pow(2).mean().sqrt()) * fan_in**0.5))
+    return found
 
 
 def _activations(torch: Any) -> tuple[Any, ...]:

@@ -132,7 +132,7 @@ def leak(evidence: Evidence) -> Found | None:
 
 def underflow(evidence: Evidence) -> Found | None:
     """Rounding takes the steps of most parameters while nothing has been learnt."""
-    if evidence.status == "underflow" or (_on_plateau(evidence) and evidence.lost > LOST):
+    if evidence.status == "underflow" or (_on_plateau(evidence) and _is_small(evidence) and evidence.lost > LOST):
         return {"lost": evidence.lost, "loss": float(evidence.train_loss[-1])}
     return None
 

@@ -203,7 +203,8 @@ class Watch:
         first, last = _by_layer(self._records[0]), _by_layer(self.latest)
         return Evidence(
             status=status,
-            steps=np.array(known[:end]),
+            # A watch is given its first loss with its first step.
+            steps=np.array(known[:end]) - known[0],
             train_loss=losses,
             validation_loss=losses,
             constant_loss=start,
