@@ -55,8 +55,9 @@ SHALLOW = layers({"gradient": 1.1e-2}, {}, {"gradient": 1.0})
 NOISY = LEARNS + 0.2 * (-1.0) ** np.arange(len(STEPS)) * 0.1
 
 SIDES = {
+    "mismatched_shapes": ({"broadcast": ((80, 1), (80,))}, {"broadcast": None}),
     "leak": ({"leaks": ("a",)}, {"leaks": ()}),
-    "underflow": ({"lost": 0.51}, {"lost": 0.49}),
+    "underflow": ({"lost": 0.51, "gains": (0.1,)}, {"lost": 0.49, "gains": (0.1,)}),
     "adam_epsilon": ({"damped": 0.51, "epsilon": 1e-8}, {"damped": 0.49, "epsilon": 1e-8}),
     "unscaled_input": (sized(1, 10.1, 1), sized(1, 9.9, 1)),
     "unscaled_target": ({"target_size": 10.1}, {"target_size": 9.9}),

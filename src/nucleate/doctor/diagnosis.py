@@ -2,16 +2,19 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import polars as pl
 
+from nucleate._arrays import is_whole
+from nucleate._wording import name_parameter, shown
 from nucleate.doctor.evidence import Evidence, gather
+from nucleate.doctor.modules import STEPS, ModuleTrials, gather_module, read_setting
 from nucleate.doctor.remedies import Remedy, Trials
 from nucleate.doctor.verdicts import CAUSES, Found, Verdict, is_held_back
 from nucleate.errors import SpecError, StudyError
 from nucleate.problems import Problem
+from nucleate.pytorch import is_module
 from nucleate.studies import Study, study_findings, tables
 from nucleate.training import Run, plateau_loss
 
@@ -21,6 +24,17 @@ _EFFECTS = ("constant_output", "only_the_mean", "collapsed", "overfitting")
 """What other verdicts may be the cause of."""
 _BESIDE = (*_EFFECTS, "dead_units", "rate_too_large", "unscaled_input", "unscaled_target")
 """What many a run that learns has too, so that without a trial it is no cause where there is nothing to learn."""
+
+
+@runtime_checkable
+class Watched(Protocol):
+    """A model whose training was recorded, such as `nucleate.Watch`: the model, and what its record gives."""
+
+    model: Any
+
+    @property
+    def evidence(self) -> Evidence:
+        """What is known of its training."""
 
 
 @dataclass(frozen=True)
@@ -104,21 +118,37 @@ class Diagnosis:
 
 
 def diagnose(
-    given: Run | Study | str | Path, problem: Problem | None = None, *, run: int | None = None, trials: bool = True
+    given: Any,
+    problem: Any = None,
+    loss: Any = None,
+    optimizer: Any = None,
+    *,
+    run: int | None = None,
+    trials: bool = True,
+    steps: int = STEPS,
 ) -> Diagnosis:
     """Say what holds a run back, and what to do.
 
     Parameters
     ----------
-    given : Run, Study or path
-        Of a study the recommended run, or of one in which none has trained the first.
-    problem : Problem, optional
-        That a `Run` was trained on; a study has its own.
+    given : Run, Study or path, torch.nn.Module, or Watch
+        Of a study the recommended run, or of one in which none has trained the first. Of a module copies are trained
+        for some steps, as it is; itself, its optimizer and all random numbers are left as they are. Of a watch its
+        record is judged, and with data, loss and optimizer its module.
+    problem : Problem, or data of a module, optional
+        That a `Run` was trained on; a study has its own. Of a module a pair of inputs and targets, or a Dataset or
+        DataLoader of such pairs.
+    loss : callable, optional
+        Of a module: from outputs and targets to a scalar tensor.
+    optimizer : torch.optim.Optimizer, optional
+        Of a module's parameters.
     run : int, optional
         The number of a study's run.
     trials : bool
         Whether settings are tried by training, in the order of the verdicts until one helps. Otherwise verdicts that
         rest on a trial are not given, and remedies are those of the rules.
+    steps : int
+        That copies of a module are trained for.
 
     Returns
     -------
@@ -140,6 +170,18 @@ def diagnose(
     >>> found.first.verdict, found.first.evidence["steps"]
     ('initial_plateau', 100)
     """
+    if not is_module(given) and isinstance(given, Watched):
+        if problem is None:
+            return Diagnosis(tuple(judge(given.evidence)), given.evidence)
+        given = given.model
+    if is_module(given):
+        if not is_whole(steps) or steps < 1:
+            raise SpecError(f"{name_parameter('steps')} is {shown(steps)}; it must be a whole number, 1 or more.")
+        setting = read_setting(given, problem, loss, optimizer)
+        evidence = gather_module(setting, steps)
+        return Diagnosis(tuple(judge(evidence, ModuleTrials(setting, evidence) if trials else None)), evidence)
+    if loss is not None or optimizer is not None:
+        raise SpecError("A loss and an optimizer are for a PyTorch module; a run and a study have their own.")
     if not isinstance(given, Run):
         return _diagnose_study(given if isinstance(given, Study) else Study.load(given), problem, run, trials)
     if problem is None:
@@ -150,7 +192,7 @@ def diagnose(
     return Diagnosis(tuple(judge(evidence, Trials(given, problem, evidence) if trials else None)), evidence)
 
 
-def judge(evidence: Evidence, trials: Trials | None = None) -> list[Finding]:
+def judge(evidence: Evidence, trials: Trials | ModuleTrials | None = None) -> list[Finding]:
     """The findings that evidence gives, in order.
 
     Parameters
@@ -188,7 +230,9 @@ def _of_a_learner(suspected: Sequence[tuple[Verdict, Found]]) -> list[Finding]:
     return sorted(said, key=lambda one: order.get(one.verdict, 3)) or [Finding("fine", {})]
 
 
-def _with_trials(evidence: Evidence, suspected: Sequence[tuple[Verdict, Found]], trials: Trials) -> list[Finding]:
+def _with_trials(
+    evidence: Evidence, suspected: Sequence[tuple[Verdict, Found]], trials: Trials | ModuleTrials
+) -> list[Finding]:
     """Each suspect's changes are tried until one helps; those that hold only by a trial fall where none does."""
     cured, found = False, []
     for verdict, numbers in suspected:

@@ -86,6 +86,9 @@ class Evidence:
     budget : int
         The most steps that the run could take.
     learning_rate : float
+        Its peak.
+    rate_share : float
+        The mean share of its peak that the schedule let the rate have.
     follows_gradient : bool
         Whether steps follow the size of the gradient, as those of GD do.
     epsilon : float
@@ -122,6 +125,8 @@ class Evidence:
         The shares of the parameters whose step rounding loses, and whose gradient is below the epsilon, at the end.
     sharpness : float
         The largest eigenvalue of the loss's second derivative at the end; NaN where it was not computed.
+    broadcast : pair of shapes, or None
+        Of a module's outputs and its targets, where the loss takes each row of the one with all of the other.
     """
 
     status: Status
@@ -135,6 +140,7 @@ class Evidence:
     plateau_loss: float | None = None
     budget: int = 0
     learning_rate: float = 0.05
+    rate_share: float = 1.0
     follows_gradient: bool = True
     epsilon: float = 0.0
     gains: tuple[float, ...] = ()
@@ -158,6 +164,7 @@ class Evidence:
     lost: float = 0.0
     damped: float = 0.0
     sharpness: float = float("nan")
+    broadcast: tuple[tuple[int, ...], tuple[int, ...]] | None = None
 
     @property
     def trained(self) -> bool:
@@ -249,6 +256,7 @@ def gather(run: Run, problem: Problem) -> Evidence:
         plateau_loss=run.plateau_loss,
         budget=settings.steps,
         learning_rate=run.learning_rate,
+        rate_share=_rate_share(settings, run.steps),
         follows_gradient=optimizer.follows_gradient is not False,
         epsilon=optimizer.epsilon,
         gains=gains_of(run.initial),
@@ -286,6 +294,13 @@ def _baselines(problem: Problem) -> tuple[dict[str, Outputs], dict[tuple[str, st
         for part, rows in parts.items()
     }
     return baselines, costs
+
+
+def _rate_share(settings: Settings, steps: int) -> float:
+    if settings.schedule.is_constant or steps == 0:
+        return 1.0
+    at = np.unique(np.linspace(0, steps - 1, min(steps, _MANY)).astype(np.int32))
+    return float(settings.schedule.factors(settings.steps, settings.warmup, at).mean())
 
 
 def gains_of(model: Any) -> tuple[float, ...]:

@@ -15,6 +15,7 @@ from nucleate.init_scale import InitScale, PerLayer
 from nucleate.network import Network
 from nucleate.optimizers import ADAM, get_optimizer
 from nucleate.problems import Problem, Split, get_loss
+from nucleate.schedules import get_schedule
 from nucleate.training import TRAINED, Run, Settings, train_many
 
 HELD_BACK = 2 / 3
@@ -45,8 +46,9 @@ class Remedy:
     ----------
     setting : str
         As the package calls it: ``lr``, ``gain``, ``hidden``, ``steps``, ``activation``, ``seed``, ``dtype``, ``eps``,
-        ``clip``, ``loss``, ``standardize``, ``without``, ``early_stopping``; ``scale`` multiplies all parameters, and
-        ``recipe`` is the package's own start, rate, width and standardization together.
+        ``clip``, ``schedule``, ``reshape``, ``loss``, ``standardize``, ``without``, ``early_stopping``; ``scale``
+        multiplies all parameters, ``recipe`` is the package's own start, rate, width and standardization together, and
+        ``fresh`` of a module a start by its parts, Adam and standardized data.
     value : float, int, str, bool or tuple
     known : {"rule", "forecast", "tried"}
         Whether it is what the verdict asks for, was forecast, or was tried.
@@ -155,6 +157,8 @@ class Trials:
                 settings = settings.model_copy(update={"optimizer": get_optimizer({**given, "eps": value})})
             case "clip":
                 settings = settings.model_copy(update={"clip": value})
+            case "schedule":
+                settings = settings.model_copy(update={"schedule": get_schedule(value)})
             case "loss":
                 problem = replace(problem, loss=get_loss(value))
             case "standardize":

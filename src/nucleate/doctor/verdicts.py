@@ -35,6 +35,8 @@ SMALL_START = 0.5
 """A gain below it is a small start: one of 1 keeps a signal's size."""
 SLOW = 0.1
 """Rate times sharpness of gradient descent that could take steps twenty times as long."""
+CUT = 0.25
+"""A schedule that leaves less of the rate in the mean has cut it: a cosine leaves a half, a line to zero too."""
 SHORT = 3.0
 """Rate times steps, which is as far as an optimizer of fixed steps moves a parameter."""
 HANDFUL = 4
@@ -93,6 +95,11 @@ def _start(evidence: Evidence) -> list[Change]:
     return [("gain", 1.0) if evidence.gains else ("scale", 10.0)]
 
 
+def _smaller_start(evidence: Evidence) -> list[Change]:
+    """A start of gain 1; of a model whose gains are not known, parameters a tenth as large."""
+    return [("gain", 1.0) if evidence.gains else ("scale", 0.1)]
+
+
 def _is_small(evidence: Evidence) -> bool:
     return not evidence.gains or min(evidence.gains) < SMALL_START
 
@@ -106,6 +113,18 @@ def _worst(evidence: Evidence, share: Callable[[LayerEvidence], float]) -> tuple
     return (None, 0.0) if layer is None else (layer, share(layer))
 
 
+def mismatched_shapes(evidence: Evidence) -> Found | None:
+    """Outputs and targets of as many numbers, in shapes that NumPy's rules pair every row with every other."""
+    if evidence.broadcast is None:
+        return None
+    outputs, targets = evidence.broadcast
+    return {"outputs": str(outputs), "targets": str(targets)}
+
+
+def _against_mismatch(evidence: Evidence) -> list[Change]:
+    return [] if evidence.broadcast is None else [("reshape", (-1, *evidence.broadcast[0][1:]))]
+
+
 def leak(evidence: Evidence) -> Found | None:
     """Inputs that tell the target alone, as `nucleate.problems` finds them."""
     return {"columns": list(evidence.leaks), "column": evidence.leaks[0]} if evidence.leaks else None
@@ -113,7 +132,7 @@ def leak(evidence: Evidence) -> Found | None:
 
 def underflow(evidence: Evidence) -> Found | None:
     """Rounding takes the steps of most parameters while nothing has been learnt."""
-    if evidence.status == "underflow" or (_on_plateau(evidence) and evidence.lost > LOST):
+    if evidence.status == "underflow" or (_on_plateau(evidence) and _is_small(evidence) and evidence.lost > LOST):
         return {"lost": evidence.lost, "loss": float(evidence.train_loss[-1])}
     return None
 
@@ -203,7 +222,11 @@ def saturated(evidence: Evidence) -> Found | None:
 def _against_bounds(evidence: Evidence) -> list[Change]:
     layer, _ = _worst(evidence, lambda one: one.saturated)
     at_start = layer is not None and layer.saturated_at_start > AT_BOUND
-    return [*_start(evidence), *_rates(0.1)(evidence)] if at_start else [*_rates(0.1)(evidence), *_start(evidence)]
+    return (
+        [*_smaller_start(evidence), *_rates(0.1)(evidence)]
+        if at_start
+        else [*_rates(0.1)(evidence), *_smaller_start(evidence)]
+    )
 
 
 def dead_layer(evidence: Evidence) -> Found | None:
@@ -248,7 +271,8 @@ def rate_too_small(evidence: Evidence) -> Found | None:
     """Steps that could be far longer, and a loss that never rose."""
     if evidence.status in BLOWN_UP or evidence.worst > WORSE:
         return None
-    edge, reach = evidence.learning_rate * evidence.sharpness, evidence.learning_rate * evidence.budget
+    rate = evidence.learning_rate * evidence.rate_share
+    edge, reach = rate * evidence.sharpness, rate * evidence.budget
     slow = edge < SLOW if evidence.follows_gradient else reach < SHORT
     return {"edge": edge, "reach": reach} if slow else None
 
@@ -258,6 +282,8 @@ def _faster(evidence: Evidence) -> list[Change]:
     known = evidence.follows_gradient and evidence.sharpness > 0
     asked = 1 / evidence.sharpness if known else 3 * SHORT / evidence.budget
     changes = _rates(10, 100)(evidence)
+    if evidence.rate_share < CUT:
+        changes = [("schedule", "constant"), *changes]
     return [*changes, ("lr", _rounded(asked))] if asked > 100 * evidence.learning_rate else changes
 
 
@@ -380,12 +406,13 @@ def is_held_back(evidence: Evidence) -> bool:
 
 
 CAUSES: tuple[Verdict, ...] = (
+    Verdict("mismatched_shapes", mismatched_shapes, _against_mismatch),
     Verdict("leak", leak, lambda evidence: [("without", column) for column in evidence.leaks], always=True),
     Verdict("underflow", underflow, lambda evidence: [("dtype", "float64"), *_start(evidence)]),
     Verdict("adam_epsilon", adam_epsilon, lambda evidence: [("eps", evidence.epsilon * 1e-8), *_start(evidence)]),
     Verdict("unscaled_input", unscaled_input, lambda evidence: [("standardize", "inputs")]),
     Verdict("unscaled_target", unscaled_target, _against_target),
-    Verdict("exploding_gradient", exploding_gradient, lambda evidence: [*_start(evidence), ("clip", 1.0)]),
+    Verdict("exploding_gradient", exploding_gradient, lambda evidence: [*_smaller_start(evidence), ("clip", 1.0)]),
     Verdict("rate_too_large", rate_too_large, _rates(0.1, 0.01, 0.001)),
     Verdict("vanishing_gradient", vanishing_gradient, _steeper),
     Verdict("saturated", saturated, _against_bounds),

@@ -16,13 +16,16 @@ from nucleate._arrays import is_whole
 from nucleate._files import make_folder
 from nucleate._wording import name_parameter, shown
 from nucleate.activations import Activation
+from nucleate.doctor import Evidence, LayerEvidence, judge
 from nucleate.errors import ArchitectureError, NucleateError, SpecError
 from nucleate.inspection.checkpoints import Checkpoints, Event, rows_at
 from nucleate.inspection.inspection import LEFT_OUT, SCHEMA, Inspection, inspect_source, known_activation
 from nucleate.inspection.measuring import Chance
 from nucleate.inspection.objects import open_model
 from nucleate.inspection.pytorch import is_tensor
+from nucleate.observe import smoothed
 from nucleate.pytorch import is_module
+from nucleate.training import Status
 
 A_DECADE, WITH_HEADS, WITH_LOSS = 8, 2, 48
 """After how many steps in each tenfold number a record is made, one with single heads, and a loss kept, by default."""
@@ -30,6 +33,8 @@ LOOSE = 16
 """So many records, and as many as are in the one file, are added to the folder beside it before it is written anew."""
 CONDENSED, BY_CHANCE = 0.5, 0.25
 """A layer is condensed when this share of its pairs of units point one way, and of random ones not that share."""
+SETTLED = 100
+"""From this step on the log has findings of `nucleate.diagnose`."""
 TOLD = (
     "effective_neurons",
     "directions",
@@ -90,6 +95,7 @@ class Watch:
         self.steps = 0
         self._losses: dict[int, Any] = {}
         self.events: list[Event] = []
+        self._said = "fine"
         self._steps: list[int] = []
         self._records: list[Inspection] = []
         self._start: dict[str, np.ndarray] = {}
@@ -142,6 +148,8 @@ class Watch:
         for event in events_between(self.steps, before, self._by_layer):
             self._tell(event)
         self._keep()
+        if self.steps >= SETTLED and loss is not None:
+            self._tell_finding()
         return self.metrics()
 
     @property
@@ -174,6 +182,58 @@ class Watch:
             "/".join((self._name, layer, *([kind] if layer in several else []), measure)): value
             for layer, kind, measure, value in whole.select("layer", "kind", "measure", "value").iter_rows()
         }
+
+    @property
+    def model(self) -> Any:
+        """The model that is watched."""
+        return self._model
+
+    @property
+    def evidence(self) -> Evidence:
+        """What the record gives `nucleate.diagnose`: the losses, and the layers at its beginning and its end.
+
+        Shares are of the first loss, since no targets are known.
+
+        Raises
+        ------
+        SpecError
+            If there are fewer than two losses, or the first is none.
+        """
+        known = sorted(self.losses)
+        losses = np.array([self.losses[step] for step in known])
+        if len(known) < 2 or not np.isfinite(losses[0]):
+            raise SpecError("This watch has no losses to judge; give each step's, a finite one first: step(loss).")
+        end = int(np.argmin(np.isfinite(losses))) or len(losses) if not np.isfinite(losses).all() else len(losses)
+        status: Status = "finished" if end == len(losses) else "nan"
+        # Each is the loss of a batch.
+        losses, start = smoothed(losses[:end]), float(losses[0])
+        first, last = _by_layer(self._records[0]), _by_layer(self.latest)
+        return Evidence(
+            status=status,
+            # A watch is given its first loss with its first step.
+            steps=np.array(known[:end]) - known[0],
+            train_loss=losses,
+            validation_loss=losses,
+            constant_loss=start,
+            constant_validation=start,
+            linear_loss=start,
+            linear_validation=start,
+            budget=self.steps,
+            learning_rate=math.nan,
+            layers=tuple(
+                LayerEvidence(
+                    layer,
+                    int(now["units"][0]),
+                    dead=_constant_share(now),
+                    dead_at_start=_constant_share(first.get((layer, kind), now)),
+                    effective=_effective(now),
+                    effective_at_start=_effective(first.get((layer, kind), now)),
+                )
+                for (layer, kind), now in last.items()
+            ),
+            beside_constant="better",
+            beside_linear="better",
+        )
 
     @property
     def checkpoints(self) -> Checkpoints:
@@ -314,6 +374,17 @@ class Watch:
         else:
             self._since(len(self._steps) - 1).add_to(self._out, self._run)
 
+    def _tell_finding(self) -> None:
+        """Log what the record says so far, when it says something new."""
+        try:
+            first = judge(self.evidence)[0]
+        except SpecError:
+            return
+        if first.verdict != self._said:
+            numbers = ", ".join(f"{name} {value}" for name, value in first.evidence.items())
+            _LOG.info("step %s: diagnosis: %s (%s)", f"{self.steps:,}", first.verdict, numbers)
+        self._said = first.verdict
+
     def _tell(self, event: Event) -> None:
         self.events.append(event)
         _LOG.info("%s", event)
@@ -334,8 +405,8 @@ def watch(
 
     Nothing about the training changes: there are no hooks in its steps, no wrapping, and random numbers, modes, buffers
     and gradients are left as they are found. A record is made before the first step and then evenly in the logarithm of
-    the step, as condensation happens. Among several processes the first alone records. What happens to a layer goes to
-    the logger ``nucleate.watch`` at level INFO.
+    the step, as condensation happens. Among several processes the first alone records. What happens to a layer, and
+    from step 100 on what `nucleate.diagnose` finds in the record, goes to the logger ``nucleate.watch`` at level INFO.
 
     Parameters
     ----------
@@ -372,6 +443,14 @@ def watch(
     ...     logger.log(watch_it.step(loss))
     """
     return Watch(model, inputs, every, out=out, name=name, distances=distances, activation=activation, seed=seed)
+
+
+def _constant_share(measures: Mapping[str, tuple[float, float | None]]) -> float:
+    return measures.get("constant_units", (0.0, None))[0] / measures["units"][0]
+
+
+def _effective(measures: Mapping[str, tuple[float, float | None]]) -> float:
+    return measures.get("effective_neurons", measures["units"])[0]
 
 
 def _one_number(loss: Any) -> Any:

@@ -42,7 +42,9 @@ def inputs_that_tell(
     if classes:
         found = numbers_that_tell(numbers, pl.Series("target", y.argmax(axis=1)))
     else:
-        found = [one for column in y.T for one in copies_of_amounts(numbers, pl.Series("target", column))]
+        told = [copies_of_amounts(numbers, pl.Series("target", column)) for column in y.T]
+        # The targets of an autoencoder are its inputs.
+        found = [] if len(told) > 1 and all(told) else [one for some in told for one in some]
     return tuple(dict.fromkeys(names[int(one.column)] for one in found))
 
 

@@ -1,0 +1,710 @@
+"""Evidence of a PyTorch module: copies of it are trained as it is set up, and with settings against what is found."""
+
+import copy
+import math
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from nucleate._wording import first_line, shown
+from nucleate.doctor.evidence import NO_SLOPE, Evidence, LayerEvidence, explained
+from nucleate.doctor.remedies import HELD_BACK, LEAST, Change, Remedy
+from nucleate.errors import SpecError
+from nucleate.pytorch import import_torch
+from nucleate.training import Status
+
+MOST_ROWS = 2048
+"""Rows that are looked at; more are left out."""
+HELD_OUT = 0.2
+"""The share of the rows on which copies are judged."""
+STEPS = 300
+EVALUATIONS = 24
+BLOWN_UP = 1e4
+"""A copy whose loss exceeds its start so many times has diverged."""
+_POWER_STEPS, _CONSTANT_STEPS = 12, 200
+_RECIPE_RATE, _RECIPE_STEPS = 1e-3, 1000
+_FLAT = 1e-6
+
+
+@dataclass(frozen=True, eq=False)
+class Setting:
+    """A training loop of PyTorch: the module as it is, rows, a loss of outputs and targets, and the optimizer.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+    x, y : tensors
+        Rows along the first axis.
+    loss : callable
+    optimizer : torch.optim.Optimizer
+        Of the module's parameters.
+    batch_size : int
+    """
+
+    module: Any
+    x: Any
+    y: Any
+    loss: Callable[[Any, Any], Any]
+    optimizer: Any
+    batch_size: int
+
+    @property
+    def train(self) -> slice:
+        """The rows that copies are trained on."""
+        return slice(0, max(1, round((1 - HELD_OUT) * len(self.y))))
+
+    @property
+    def validation(self) -> slice:
+        """The rows that copies are judged on; those of training where there are few."""
+        first = self.train.stop
+        return slice(first, None) if len(self.y) - first >= 2 else self.train
+
+    def copied(self, change: Change | None = None) -> "Setting":
+        """A copy that can be trained, with one setting changed.
+
+        Raises
+        ------
+        SpecError
+            If the module cannot be copied, or the setting not be changed.
+        """
+        torch = import_torch()
+        try:
+            module = copy.deepcopy(self.module)
+        except Exception as error:
+            raise SpecError(
+                f"This {type(self.module).__name__} cannot be copied ({first_line(error)}), and the doctor trains "
+                "nothing but copies; give a module that copy.deepcopy takes."
+            ) from None
+        setting, (name, value) = self, change or ("", None)
+        if name == "reshape":
+            setting = replace(self, y=self.y.reshape(value))
+        elif name == "standardize" and value == "inputs" and torch.is_floating_point(self.x):
+            setting = replace(self, x=_standardized(self.x, self.x[self.train]))
+        elif name == "standardize" and value == "target" and torch.is_floating_point(self.y):
+            setting = replace(self, y=_standardized(self.y, self.y[self.train]))
+        elif name == "activation":
+            _swap(torch, module, str(value))
+            # As of a network: a unit that is dead or at its bound stays so, whatever the activation.
+            _start_anew(module)
+        elif name == "gain":
+            with torch.no_grad():
+                for weight, gain in _gains(torch, module):
+                    if gain > 0:
+                        weight.mul_(value / gain)
+        elif name == "scale":
+            with torch.no_grad():
+                for parameter in module.parameters():
+                    parameter.mul_(value)
+        elif name == "dtype":
+            module = module.double()
+            rows = [one.double() if torch.is_floating_point(one) else one for one in (self.x, self.y)]
+            setting = replace(self, x=rows[0], y=rows[1])
+        elif name in ("recipe", "seed"):
+            _start_anew(module)
+        elif name not in ("", "lr", "eps", "clip", "steps"):
+            raise SpecError(f"{name} is not changed in a module.")
+        optimizer = _optimizer_of(
+            self.module,
+            module,
+            self.optimizer,
+            fresh=name in ("activation", "gain", "recipe", "seed", "scale", "dtype"),
+        )
+        for group in optimizer.param_groups:
+            if name in ("lr", "eps"):
+                if name not in group:
+                    raise SpecError(f"This optimizer has no {name}.")
+                group[name] = value
+        if name == "recipe":
+            optimizer = torch.optim.Adam(module.parameters(), lr=_RECIPE_RATE)
+            if torch.is_floating_point(setting.x):
+                setting = replace(setting, x=_standardized(setting.x, setting.x[self.train]))
+            if torch.is_floating_point(setting.y) and not _are_shares(setting.y):
+                setting = replace(setting, y=_standardized(setting.y, setting.y[self.train]))
+        return replace(setting, module=module, optimizer=optimizer)
+
+
+def read_setting(module: Any, data: Any, loss: Any, optimizer: Any) -> Setting:
+    """What a training loop is made of, checked; nothing of it is changed, nor any random number taken.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+    data : pair of tensors or arrays, Dataset or DataLoader of such pairs
+    loss : callable
+        From the module's outputs and the targets to a scalar tensor.
+    optimizer : torch.optim.Optimizer
+
+    Raises
+    ------
+    SpecError
+        With what is missing or of another kind.
+    """
+    torch = import_torch()
+    if loss is None or not callable(loss):
+        raise SpecError(
+            f"The loss is {shown(loss)}; give the function of outputs and targets that training makes small, such as "
+            "torch.nn.MSELoss()."
+        )
+    if not isinstance(optimizer, torch.optim.Optimizer):
+        raise SpecError(
+            f"The optimizer is {shown(optimizer)}; give the PyTorch optimizer that trains the module, such as "
+            "torch.optim.Adam(module.parameters())."
+        )
+    with undisturbed(torch):
+        x, y, batch_size = _rows(torch, data)
+        order = torch.randperm(len(y), generator=torch.Generator().manual_seed(0))[:MOST_ROWS]
+    device = next((parameter.device for parameter in module.parameters()), torch.device("cpu"))
+    x, y = x[order].to(device), y[order].to(device)
+    kind = next((parameter.dtype for parameter in module.parameters()), torch.float32)
+    # Arrays are float64 by default, modules float32.
+    x = x.to(kind) if torch.is_floating_point(x) else x
+    y = y.to(kind) if torch.is_floating_point(y) else y
+    setting = Setting(module, x, y, loss, optimizer, batch_size or len(y))
+    with undisturbed(torch):
+        made = setting.copied()
+        try:
+            value = loss(made.module(x[:2]), y[:2])
+        except Exception as error:
+            raise SpecError(
+                f"The module and the loss cannot take the data ({first_line(error)[:200]}); give inputs as the module "
+                "takes them, and targets as the loss does."
+            ) from None
+    if not torch.is_tensor(value) or value.numel() != 1:
+        raise SpecError("The loss does not give one number; give one with the mean over the rows.")
+    return setting
+
+
+@contextmanager
+def undisturbed(torch: Any) -> Iterator[None]:
+    """Leaves all random numbers as they were, and in between has the same ones every time."""
+    python, of_numpy = random.getstate(), np.random.get_state()  # noqa: NPY002
+    try:
+        with torch.random.fork_rng(), torch.enable_grad():
+            torch.manual_seed(0)
+            yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(of_numpy)  # noqa: NPY002
+
+
+@dataclass(frozen=True, eq=False)
+class Course:
+    """What came of training a copy.
+
+    Parameters
+    ----------
+    setting : Setting
+        The copy at the end.
+    status : str
+    steps : list of int
+    train, validation : list of float
+        Losses at these steps.
+    """
+
+    setting: Setting
+    status: Status
+    steps: list[int]
+    train: list[float]
+    validation: list[float]
+
+
+def run_copy(setting: Setting, steps: int, clip: float | None = None) -> Course:
+    """Train a copy, which is a setting's own already."""
+    torch = import_torch()
+    at = sorted({0, steps, *np.unique(np.geomspace(1, steps, EVALUATIONS).astype(int)).tolist()})
+    course = Course(setting, "finished", [], [], [])
+    setting.module.train()
+    rows = setting.train.stop
+    drawn = torch.Generator().manual_seed(0)
+    order = torch.randperm(rows, generator=drawn)
+    place, status = 0, "finished"
+    for step in range(steps + 1):
+        if step in at:
+            losses = [_loss(setting, part) for part in (setting.train, setting.validation)]
+            if not math.isfinite(losses[0]):
+                status = "nan"
+                break
+            course.steps.append(step)
+            course.train.append(losses[0])
+            course.validation.append(losses[1] if math.isfinite(losses[1]) else course.train[0] * BLOWN_UP)
+            if losses[0] > BLOWN_UP * max(course.train[0], 1e-300):
+                status = "diverged"
+                break
+        if step == steps:
+            break
+        if place + setting.batch_size > rows:
+            order, place = torch.randperm(rows, generator=drawn), 0
+        batch = order[place : place + setting.batch_size].to(setting.y.device)
+        place += setting.batch_size
+        _step(torch, setting, batch, clip)
+    return replace(course, status=status)  # type: ignore[arg-type]
+
+
+def _step(torch: Any, setting: Setting, batch: Any, clip: float | None = None) -> None:
+    setting.optimizer.zero_grad()
+    value = setting.loss(setting.module(setting.x[batch]), setting.y[batch])
+    if value.requires_grad:
+        value.backward()
+    if clip is not None:
+        torch.nn.utils.clip_grad_norm_(setting.module.parameters(), clip)
+    setting.optimizer.step()
+
+
+def _loss(setting: Setting, part: slice) -> float:
+    with _evaluating(setting.module), import_torch().no_grad():
+        return float(setting.loss(setting.module(setting.x[part]), setting.y[part]))
+
+
+@contextmanager
+def _evaluating(module: Any) -> Iterator[None]:
+    modes = {one: one.training for one in module.modules()}
+    module.eval()
+    try:
+        yield
+    finally:
+        for one, mode in modes.items():
+            one.training = mode
+
+
+def gather_module(setting: Setting, steps: int = STEPS) -> Evidence:
+    """All that is measured of a module as it is set up, of copies that are trained for some steps.
+
+    Parameters
+    ----------
+    setting : Setting
+    steps : int
+
+    Returns
+    -------
+    Evidence
+        A linear model is not fitted; the network counts as better than it.
+    """
+    torch = import_torch()
+    with undisturbed(torch):
+        made = setting.copied()
+        before = _signals(torch, made)
+        slopes = _gradients(made)
+        course = run_copy(made, steps)
+        if not course.steps:
+            raise SpecError("The loss is NaN or infinite before the first step; look at the data, or at the start.")
+        after = _signals(torch, made)
+        outputs = _outputs(made)
+        group = made.optimizer.param_groups[0]
+        constants = [_constant_loss(torch, setting, part) for part in (setting.train, setting.validation)]
+        if not all(map(math.isfinite, constants)):
+            # A loss without a best constant is held against its start.
+            constants = [course.train[0], course.validation[0]]
+        lost, damped = _last_step(torch, made, float(group.get("eps", 0.0)))
+        follows = isinstance(setting.optimizer, torch.optim.SGD)
+        sharpness = _sharpness(torch, made) if follows and course.status == "finished" else math.nan
+    share = explained(min(course.validation), constants[1])
+    numbers, spread = _spread(outputs, made)
+    return Evidence(
+        status=course.status,
+        steps=np.array(course.steps),
+        train_loss=np.array(course.train),
+        validation_loss=np.array(course.validation),
+        constant_loss=constants[0],
+        constant_validation=constants[1],
+        linear_loss=constants[0],
+        linear_validation=constants[1],
+        plateau_loss=constants[0],
+        budget=steps,
+        learning_rate=float(group["lr"]),
+        follows_gradient=follows,
+        gains=tuple(gain for _, gain in _gains(torch, setting.module)),
+        epsilon=float(group.get("eps", 0.0)),
+        layers=tuple(
+            _layer(name, signal, after.get(name, signal), slopes.get(name, math.nan)) for name, signal in before.items()
+        ),
+        rows=setting.train.stop,
+        validation_rows=len(setting.y[setting.validation]),
+        parameters=sum(parameter.numel() for parameter in setting.module.parameters()),
+        beside_constant="better" if share > LEAST else "alike",
+        beside_linear="better",
+        output_spread=spread,
+        constant_since=_constant_since(course) if numbers else None,
+        **_scales(torch, setting),
+        lost=lost,
+        damped=damped,
+        sharpness=sharpness,
+        broadcast=_broadcast(torch, setting, outputs),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class ModuleTrials:
+    """Trains copies of a module with one setting changed.
+
+    Parameters
+    ----------
+    setting : Setting
+    evidence : Evidence
+    """
+
+    setting: Setting
+    evidence: Evidence
+
+    def first_that_helps(self, changes: Sequence[Change]) -> list[Remedy]:
+        """As of `nucleate.doctor.Trials`.
+
+        Parameters
+        ----------
+        changes : sequence of (setting, value)
+        """
+        remedies: list[Remedy] = []
+        for change in changes:
+            helped = any(one.helped for one in remedies)
+            remedies.append(Remedy(*change) if helped else self._attempt(change))
+        return sorted(remedies, key=lambda one: (not one.helped, one.known == "tried"))
+
+    def forecasts(self) -> tuple[int | None, list[Remedy]]:
+        """None: `nucleate.forecast` is of networks that it can read."""
+        return None, []
+
+    def stuck_share(self, hidden: tuple[int, ...]) -> float:
+        """A module's widths are not changed, so that this is not asked."""
+        raise SpecError("The widths of a module are not changed.")
+
+    def _attempt(self, change: Change) -> Remedy:
+        torch, (name, value) = import_torch(), change
+        steps = int(value) if name == "steps" else self.evidence.budget
+        steps = max(steps, _RECIPE_STEPS) if name == "recipe" else steps
+        try:
+            with undisturbed(torch):
+                made = self.setting.copied(change)
+                constant = _constant_loss(torch, made, made.validation)
+                course = run_copy(made, steps, value if name == "clip" else None)
+        except SpecError:
+            return Remedy(name, value)
+        if not course.steps:
+            return Remedy(*change)
+        share = explained(min(course.validation), constant if math.isfinite(constant) else course.validation[0])
+        own = max(self.evidence.explained, 0.0)
+        helped = course.status == "finished" and share > LEAST and HELD_BACK * share > own
+        said = ("fresh", "start") if name == "recipe" else change
+        return Remedy(*said, "tried", None, share, steps, helped)
+
+
+def _rows(torch: Any, data: Any) -> tuple[Any, Any, int | None]:
+    if isinstance(data, torch.utils.data.DataLoader | torch.utils.data.Dataset):
+        loader, batch_size = data, getattr(data, "batch_size", None)
+        if not isinstance(data, torch.utils.data.DataLoader):
+            loader = torch.utils.data.DataLoader(data, batch_size=64)
+        taken: list[Any] = []
+        try:
+            for batch in loader:
+                taken.append(batch)
+                if sum(len(one[1]) for one in taken) >= MOST_ROWS:
+                    break
+            x, y = (torch.cat([torch.as_tensor(part) for part in parts]) for parts in zip(*taken, strict=True))
+        except Exception as error:
+            raise SpecError(
+                f"The data set cannot be read ({first_line(error)}); give one of pairs of inputs and targets, each of "
+                "one shape."
+            ) from None
+        return x, y, batch_size
+    if not isinstance(data, tuple | list) or len(data) != 2:
+        raise SpecError(
+            f"The data are {shown(data)}; give a pair of inputs and targets, or a Dataset or DataLoader of such pairs."
+        )
+    try:
+        x, y = (torch.as_tensor(part).detach() for part in data)
+    except Exception as error:
+        raise SpecError(f"The data are no numbers ({first_line(error)}); give tensors or arrays.") from None
+    if x.ndim == 0 or y.ndim == 0 or len(x) != len(y) or len(y) < 2:
+        raise SpecError(
+            f"The inputs have shape {tuple(x.shape)} and the targets {tuple(y.shape)}; give two rows or more, as many "
+            "of the one as of the other."
+        )
+    return x, y, None
+
+
+def _standardized(rows: Any, of: Any) -> Any:
+    torch = import_torch()
+    mean, std = of.mean(dim=0), of.std(dim=0, correction=0)
+    return (rows - mean) / torch.where(std > 0, std, torch.ones_like(std))
+
+
+def _are_shares(y: Any) -> bool:
+    """Whether targets are probabilities or labels of 0 and 1, which no scale may change."""
+    return bool(((y >= 0) & (y <= 1)).all())
+
+
+def _swap(torch: Any, module: Any, activation: str) -> None:
+    kinds = {"relu": torch.nn.ReLU, "leaky_relu": torch.nn.LeakyReLU, "tanh": torch.nn.Tanh}
+    wanted, swapped = kinds[activation], 0
+    for parent in list(module.modules()):
+        for name, child in list(parent.named_children()):
+            if isinstance(child, _activations(torch)) and not isinstance(child, wanted):
+                setattr(parent, name, wanted())
+                swapped += 1
+    if not swapped:
+        raise SpecError("The module's activations are not modules of its own.")
+
+
+def _gains(torch: Any, module: Any) -> list[tuple[Any, float]]:
+    """Each weight with its root mean square times the root of its fan-in, which of an embedding is 1."""
+    found = []
+    for part in module.modules():
+        embeds = isinstance(part, torch.nn.Embedding | torch.nn.EmbeddingBag)
+        for name, weight in part.named_parameters(recurse=False):
+            if weight.ndim >= 2 and "weight" in name:
+                fan_in = 1 if embeds else weight[0].numel()
+                found.append((weight, float(weight.detach().float().pow(2).mean().sqrt()) * fan_in**0.5))
+    return found
+
+
+def _activations(torch: Any) -> tuple[Any, ...]:
+    nn = torch.nn
+    return nn.ReLU, nn.LeakyReLU, nn.Tanh, nn.Sigmoid, nn.GELU, nn.SiLU, nn.ELU, nn.SELU, nn.Softplus
+
+
+def _start_anew(module: Any) -> None:
+    parts = [part for part in module.modules() if callable(getattr(part, "reset_parameters", None))]
+    if not parts:
+        raise SpecError("No part of the module says how its parameters start.")
+    for part in parts:
+        part.reset_parameters()
+
+
+def _optimizer_of(module: Any, made: Any, optimizer: Any, *, fresh: bool) -> Any:
+    """The same optimizer over a copy's parameters, with what it remembers."""
+    own = {id(old): new for old, new in zip(module.parameters(), made.parameters(), strict=True)}
+    groups = [{**group, "params": [own.get(id(one)) for one in group["params"]]} for group in optimizer.param_groups]
+    if any(one is None for group in groups for one in group["params"]):
+        raise SpecError("The optimizer has parameters that are not the module's; give it those of this module.")
+    try:
+        another = type(optimizer)(groups, **{k: v for k, v in optimizer.defaults.items() if k != "params"})
+    except TypeError:
+        another = type(optimizer)(groups, lr=optimizer.defaults.get("lr"))
+    if not fresh and optimizer.state:
+        another.load_state_dict(copy.deepcopy(optimizer.state_dict()))
+    return another
+
+
+class _Signal:
+    """What enters and leaves an activation, as (units, rows)."""
+
+    def __init__(self, kind: str, entering: Any, leaving: Any) -> None:
+        self.kind, self.entering, self.leaving = kind, _units(entering), _units(leaving)
+
+
+def _units(signal: Any) -> np.ndarray:
+    """Channels of pictures are in front of their places, features of anything else last."""
+    if signal.ndim >= 4:
+        signal = signal.movedim(1, -1)
+    array: np.ndarray = signal.detach().float().reshape(-1, signal.shape[-1]).cpu().numpy().T
+    return array
+
+
+def _signals(torch: Any, setting: Setting) -> dict[str, _Signal]:
+    """Of each application of an activation, by module or by function, named by what it is fed with."""
+    functional, found, fed = torch.nn.functional, {}, {}
+    kinds = {
+        functional.relu: "relu", torch.relu: "relu", torch.Tensor.relu: "relu", functional.leaky_relu: "leaky_relu",
+        torch.tanh: "tanh", torch.Tensor.tanh: "tanh", functional.tanh: "tanh", functional.gelu: "gelu",
+        torch.sigmoid: "sigmoid", torch.Tensor.sigmoid: "sigmoid", functional.sigmoid: "sigmoid",
+        functional.silu: "silu", functional.elu: "elu", functional.selu: "selu", functional.softplus: "softplus",
+    }  # fmt: skip
+
+    class Listening(torch.overrides.TorchFunctionMode):  # type: ignore[misc]
+        def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            before = args[0].detach().clone() if function in kinds and args else None
+            result = function(*args, **(kwargs or {}))
+            if before is not None and before.ndim >= 2:
+                name = fed.get(id(args[0]), (None, f"{kinds[function]} {len(found) + 1}"))[1]
+                while name in found:
+                    name += "'"
+                found[name] = _Signal(kinds[function], before, result)
+            return result
+
+    names = {module: name for name, module in setting.module.named_modules()}
+
+    def note(module: Any, given: Any, result: Any) -> None:
+        if torch.is_tensor(result):
+            # The tensor is kept, so that no other gets its number.
+            fed[id(result)] = (result, names[module])
+
+    leaves = [part for part in setting.module.modules() if not list(part.children())]
+    hooks = [part.register_forward_hook(note) for part in leaves]
+    try:
+        with _evaluating(setting.module), torch.no_grad(), Listening():
+            setting.module(setting.x[setting.train])
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return found
+
+
+def _layer(name: str, first: _Signal, last: _Signal, slope: float) -> LayerEvidence:
+    width = len(first.leaving)
+    return LayerEvidence(
+        name,
+        width,
+        dead=_dead(last),
+        dead_at_start=_dead(first),
+        saturated=_saturated(last),
+        effective=float(width),
+        effective_at_start=float(width),
+        gradient=slope,
+        signal=float(first.entering.std(axis=1).mean()),
+        saturated_at_start=_saturated(first),
+    )
+
+
+def _dead(signal: _Signal) -> float:
+    """The share of units that give the same on all rows, be they off or at a bound, though what enters varies."""
+    varies = np.ptp(signal.entering, axis=1) > 0
+    same = np.ptp(signal.leaving, axis=1) <= _FLAT * np.abs(signal.entering).max(axis=1)
+    return float(np.mean(varies & same))
+
+
+def _saturated(signal: _Signal) -> float:
+    if signal.kind == "tanh":
+        return float(np.mean(1 - signal.leaving**2 < NO_SLOPE))
+    if signal.kind == "sigmoid":
+        return float(np.mean(4 * signal.leaving * (1 - signal.leaving) < NO_SLOPE))
+    return 0.0
+
+
+def _gradients(setting: Setting) -> dict[str, float]:
+    """Of each part with a weight, the root mean square of the loss's gradient by it, at the start."""
+    parts = {name: part for name, part in setting.module.named_modules() if getattr(part, "weight", None) is not None}
+    with _evaluating(setting.module):
+        value = setting.loss(setting.module(setting.x[setting.train]), setting.y[setting.train])
+        if value.requires_grad:
+            value.backward()
+    slopes = {
+        name: float(part.weight.grad.float().pow(2).mean().sqrt())
+        for name, part in parts.items()
+        if part.weight.grad is not None
+    }
+    setting.module.zero_grad(set_to_none=True)
+    return slopes
+
+
+def _outputs(setting: Setting) -> Any:
+    with _evaluating(setting.module), import_torch().no_grad():
+        return setting.module(setting.x[setting.train])
+
+
+def _spread(outputs: Any, setting: Setting) -> tuple[bool, float]:
+    torch = import_torch()
+    rows = outputs.detach().float().reshape(len(outputs), -1)
+    same = bool((rows.amax(0) - rows.amin(0) <= 1e-6 * rows.abs().max()).all())
+    y = setting.y[setting.train]
+    if torch.is_floating_point(y) and y.numel() == rows.numel():
+        return same, float(rows.std(dim=0).max() / y.reshape(len(y), -1).std(dim=0).max().clamp_min(1e-30))
+    shares = torch.softmax(outputs.float(), dim=-1) if outputs.shape[-1:] and outputs.shape[-1] > 1 else outputs.float()
+    return same, float(shares.reshape(len(outputs), -1).std(dim=0).max() * 2)
+
+
+def _constant_since(course: Course) -> int:
+    losses = np.array(course.train)
+    moved = np.flatnonzero(np.abs(losses - losses[-1]) > 1e-3 * abs(losses[-1]))
+    return course.steps[min(int(moved[-1]) + 1, len(losses) - 1)] if moved.size else 0
+
+
+def _constant_loss(torch: Any, setting: Setting, part: slice) -> float:
+    """The loss of the outputs that do not depend on the inputs and are best on the training rows."""
+    with _evaluating(setting.module), torch.no_grad():
+        outputs = setting.module(setting.x[setting.train])
+    y, shape = setting.y, outputs.shape
+    features = shape[1:] if len(shape) == 2 else shape[-1:] if len(shape) > 2 else ()
+    start = outputs.reshape(-1, *features).float().mean(dim=0).to(outputs.dtype)
+    starts = [start, torch.zeros_like(start)]
+    if torch.is_floating_point(y) and y.numel() == outputs.numel() and len(shape) <= 2:
+        starts.append(y[setting.train].reshape(shape).mean(dim=0))
+
+    def loss(constant: Any, rows: slice) -> Any:
+        return setting.loss(constant.expand(len(y[rows]), *shape[1:]), y[rows])
+
+    best = min(starts, key=lambda one: _finite(float(loss(one, setting.train))))
+    constant = best.clone().requires_grad_()
+    search = torch.optim.LBFGS([constant], max_iter=_CONSTANT_STEPS, line_search_fn="strong_wolfe")
+
+    def closure() -> Any:
+        search.zero_grad()
+        value = loss(constant, setting.train)
+        value.backward()
+        return value
+
+    search.step(closure)
+    found = [one for one in (constant.detach(), best) if math.isfinite(float(loss(one, setting.train)))]
+    return min((float(loss(one, part)) for one in found[:1]), default=math.inf)
+
+
+def _finite(value: float) -> float:
+    return value if math.isfinite(value) else math.inf
+
+
+def _last_step(torch: Any, setting: Setting, epsilon: float) -> tuple[float, float]:
+    """The shares of the parameters that one more step leaves as they are, and whose gradient is below the epsilon."""
+    parameters = [one for one in setting.module.parameters() if one.requires_grad]
+    before = [one.detach().clone() for one in parameters]
+    _step(torch, setting, torch.arange(setting.train.stop, device=setting.y.device))
+    slopes = [torch.zeros_like(one) if one.grad is None else one.grad for one in parameters]
+    moves = [old == new for old, new in zip(before, parameters, strict=True)]
+    total = sum(one.numel() for one in parameters) or 1
+    # A gradient of exactly zero is that of a dead unit, not of rounding.
+    same = sum(int((still & (slope != 0)).sum()) for still, slope in zip(moves, slopes, strict=True))
+    small = sum(int((slope.abs() < epsilon).sum()) for slope in slopes)
+    return same / total, small / total if epsilon else 0.0
+
+
+def _sharpness(torch: Any, setting: Setting) -> float:
+    """The second derivative's eigenvalue of largest size, by power iteration."""
+    parameters = [one for one in setting.module.parameters() if one.requires_grad]
+    try:
+        with _evaluating(setting.module):
+            value = setting.loss(setting.module(setting.x[setting.train]), setting.y[setting.train])
+            slopes = torch.autograd.grad(value, parameters, create_graph=True, allow_unused=True)
+        pairs = [(one, slope) for one, slope in zip(parameters, slopes, strict=True) if slope is not None]
+        along = [torch.randn_like(one) for one, _ in pairs]
+        size = math.nan
+        for _ in range(_POWER_STEPS):
+            norm = torch.sqrt(sum((one**2).sum() for one in along)).clamp_min(1e-30)
+            product = sum((slope * (one / norm)).sum() for (_, slope), one in zip(pairs, along, strict=True))
+            curved = torch.autograd.grad(
+                product, [one for one, _ in pairs], retain_graph=True, allow_unused=True, materialize_grads=True
+            )
+            along = list(curved)
+            size = float(torch.sqrt(sum((one**2).sum() for one in along)))
+        return size
+    except (RuntimeError, NotImplementedError):
+        # Some of PyTorch's kernels have no second derivative.
+        return math.nan
+
+
+def _scales(torch: Any, setting: Setting) -> Mapping[str, Any]:
+    x, y = setting.x[setting.train], setting.y[setting.train]
+    known: dict[str, Any] = {"columns": (), "column_sizes": np.ones(1), "column_is_binary": np.zeros(1, bool)}
+    if torch.is_floating_point(x):
+        flat = x.detach().float().cpu().numpy()
+        flat = flat.reshape(-1, flat.shape[-1]) if flat.ndim == 2 else flat.reshape(-1, 1)
+        known["columns"] = tuple(f"x[:, {place}]" for place in range(flat.shape[1])) if x.ndim == 2 else ("x",)
+        known["column_sizes"] = np.sqrt(np.mean(flat.astype(float) ** 2, axis=0))
+        known["column_is_binary"] = np.all((flat == 0) | (flat == 1), axis=0)
+    if torch.is_floating_point(y) and not _are_shares(y):
+        rows = y.detach().float().cpu().numpy().reshape(len(y), -1).astype(float)
+        spread = rows.std(axis=0)
+        known["target_size"] = float(spread.max())
+        known["target_offset"] = float(np.max(np.abs(rows.mean(axis=0)) / np.where(spread > 0, spread, 1.0)))
+    return known
+
+
+def _broadcast(torch: Any, setting: Setting, outputs: Any) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
+    """The shapes of outputs and targets where pairing them row by row takes every row with every other."""
+    y = setting.y[setting.train]
+    if not torch.is_floating_point(y) or outputs.numel() != y.numel() or outputs.shape == y.shape:
+        return None
+    try:
+        together = torch.broadcast_shapes(outputs.shape, y.shape)
+    except RuntimeError:
+        return None
+    return (tuple(outputs.shape), tuple(y.shape)) if math.prod(together) > y.numel() else None

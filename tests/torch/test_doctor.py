@@ -1,0 +1,206 @@
+"""Of a PyTorch module that does not learn the first finding names the cause, and what was tried against it helps."""
+
+import copy
+import logging
+
+import pytest
+
+from nucleate import SpecError, diagnose, watch
+
+torch = pytest.importorskip("torch")
+pytestmark = pytest.mark.filterwarnings("default")
+nn, functional = torch.nn, torch.nn.functional
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def rows(n=200):
+    drawn = torch.Generator().manual_seed(0)
+    x = torch.randn(n, 3, generator=drawn)
+    return x, torch.sin(2 * x[:, :1]) + x[:, 1:2]
+
+
+def network(activation=nn.Tanh, width=16, seed=0):
+    torch.manual_seed(seed)
+    return nn.Sequential(nn.Linear(3, width), activation(), nn.Linear(width, width), activation(), nn.Linear(width, 1))
+
+
+def sgd(module, rate=0.1):
+    return torch.optim.SGD(module.parameters(), lr=rate)
+
+
+def off(module, layer=0, bias=-40.0):
+    with torch.no_grad():
+        module[layer].bias.fill_(bias)
+    return module
+
+
+def helped(found, verdict):
+    assert found.first.verdict == verdict, found
+    assert found.first.helped is not None, found.first
+    return found.first.helped
+
+
+def test_a_module_that_learns_is_fine():
+    module = network()
+    found = diagnose(module, rows(), nn.MSELoss(), sgd(module))
+    assert found.first.verdict == "fine"
+    assert found.evidence.explained > 0.8
+
+
+def test_nothing_of_the_training_is_changed():
+    module = off(network(nn.ReLU))
+    optimizer = torch.optim.Adam(module.parameters())
+    module(rows()[0]).sum().backward()
+    optimizer.step()
+    before, state = copy.deepcopy(module.state_dict()), copy.deepcopy(optimizer.state_dict())
+    slopes = [parameter.grad.clone() for parameter in module.parameters()]
+    random = torch.get_rng_state()
+    diagnose(module, rows(), nn.MSELoss(), optimizer, steps=20)
+    assert all(torch.equal(before[name], now) for name, now in module.state_dict().items())
+    assert all(torch.equal(*pair) for pair in zip(slopes, [one.grad for one in module.parameters()], strict=True))
+    assert str(state) == str(optimizer.state_dict())
+    assert torch.equal(random, torch.get_rng_state())
+    assert module.training
+    assert not any(part._forward_hooks for part in module.modules())
+
+
+def test_a_dead_layer_is_named_and_another_activation_tried():
+    module = off(network(nn.ReLU), layer=2)
+    found = diagnose(module, rows(), nn.MSELoss(), sgd(module))
+    remedy = helped(found, "dead_layer")
+    assert found.first.layer == "2"
+    assert remedy.setting in ("activation", "fresh")
+
+
+class Functional(nn.Module):
+    def __init__(self, factor):
+        super().__init__()
+        self.first, self.last = nn.Linear(3, 16), nn.Linear(16, 1)
+        with torch.no_grad():
+            self.first.weight.mul_(factor)
+
+    def forward(self, x):
+        return self.last(torch.sigmoid(self.first(x)))
+
+
+def test_units_at_their_bounds_are_seen_behind_a_function_too():
+    torch.manual_seed(0)
+    module = Functional(3000.0)
+    found = diagnose(module, rows(), nn.MSELoss(), sgd(module), trials=False)
+    assert "saturated" in found.verdicts or found.first.verdict == "fine"
+    (layer,) = found.evidence.layers
+    assert (layer.name, layer.width) == ("first", 16)
+    assert layer.saturated > 0.95
+
+
+def test_a_relu_on_the_output_under_a_log_error_gives_zero_for_all():
+    x, y = rows()
+    module = off(nn.Sequential(network(nn.ReLU), nn.ReLU())[0], layer=4, bias=-5.0)
+    module = nn.Sequential(*module, nn.ReLU())
+    found = diagnose(
+        module, (x, y.abs()), lambda given, true: ((torch.log1p(given) - torch.log1p(true)) ** 2).mean(), sgd(module)
+    )
+    helped(found, "dead_layer")
+    assert found.first.layer == "4"
+    assert "constant_output" in found.verdicts
+
+
+def test_targets_of_another_shape_are_named_before_all():
+    x, y = rows()
+    module = network()
+    with pytest.warns(UserWarning, match="size"):
+        found = diagnose(module, (x, y[:, 0]), nn.MSELoss(), sgd(module))
+    remedy = helped(found, "mismatched_shapes")
+    assert remedy.value == (-1, 1)
+    assert found.first.evidence["targets"] == "(160,)"
+
+
+@pytest.mark.parametrize(
+    ("verdict", "rate", "factor"),
+    [("rate_too_large", 30.0, 1), ("rate_too_small", 1e-5, 1), ("unscaled_input", 0.1, 1000)],
+)
+def test_rates_and_scales_are_named(verdict, rate, factor):
+    x, y = rows()
+    module = network()
+    helped(diagnose(module, (factor * x, y), nn.MSELoss(), sgd(module, rate)), verdict)
+
+
+class Transformer(nn.Module):
+    """Two blocks of attention and MLP; the task is the token before the last."""
+
+    def __init__(self, std):
+        super().__init__()
+        torch.manual_seed(0)
+        self.tokens, self.places = nn.Embedding(6, 24), nn.Embedding(5, 24)
+        self.attention = nn.ModuleList(nn.MultiheadAttention(24, 2, batch_first=True) for _ in range(2))
+        self.mlp = nn.ModuleList(nn.Sequential(nn.Linear(24, 48), nn.GELU(), nn.Linear(48, 24)) for _ in range(2))
+        self.head = nn.Linear(24, 6)
+        for parameter in self.parameters():
+            nn.init.normal_(parameter, std=std)
+
+    def forward(self, tokens):
+        signal = self.tokens(tokens) + self.places(torch.arange(tokens.shape[1]))
+        for attention, mlp in zip(self.attention, self.mlp, strict=True):
+            signal = signal + attention(signal, signal, signal, need_weights=False)[0]
+            signal = signal + mlp(signal)
+        return self.head(signal[:, -1])
+
+
+def test_a_small_start_of_a_transformer_keeps_it_on_its_plateau():
+    tokens = torch.randint(0, 6, (300, 5), generator=torch.Generator().manual_seed(0))
+    small = Transformer(0.006)
+    found = diagnose(small, (tokens, tokens[:, -1]), nn.CrossEntropyLoss(), sgd(small, 0.1), steps=60)
+    helped(found, "initial_plateau")
+    usual = Transformer(0.02)
+    course = diagnose(usual, (tokens, tokens[:, -1]), nn.CrossEntropyLoss(), sgd(usual, 0.1), steps=60, trials=False)
+    assert course.evidence.train_loss[-1] < found.evidence.train_loss[-1]
+
+
+def test_a_data_loader_is_read_and_its_batches_are_as_large():
+    module = network()
+    loader = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(*rows()), batch_size=32, shuffle=True)
+    state = torch.get_rng_state()
+    assert diagnose(module, loader, nn.MSELoss(), sgd(module)).first.verdict == "fine"
+    assert torch.equal(state, torch.get_rng_state())
+
+
+def test_a_watch_is_diagnosed_by_its_record_and_logs_what_it_finds(caplog):
+    module, (x, y) = network(), rows()
+    optimizer = sgd(module, 1e-6)
+    watching = watch(module, x)
+    with pytest.raises(SpecError, match="no losses to judge"):
+        diagnose(watching)
+    with caplog.at_level(logging.INFO, "nucleate.watch"):
+        for _ in range(130):
+            loss = functional.mse_loss(module(x), y)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            watching.step(loss)
+    assert diagnose(watching).first.verdict == "initial_plateau"
+    assert "step 100: diagnosis: initial_plateau" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"loss": None}, "The loss is None"),
+        ({"optimizer": "adam"}, "give the PyTorch optimizer"),
+        ({"data": 3}, "give a pair of inputs and targets"),
+        ({"data": (torch.ones(4, 3), torch.ones(3))}, "as many of the one as of the other"),
+        ({"data": (torch.ones(4, 7), torch.ones(4, 1))}, "cannot take the data"),
+        ({"steps": 0}, "must be a whole number, 1 or more"),
+    ],
+)
+def test_what_cannot_be_diagnosed_gets_a_sentence(change, said):
+    module = network()
+    given = {"data": rows(20), "loss": nn.MSELoss(), "optimizer": sgd(module), "steps": 5} | change
+    with pytest.raises(SpecError, match=said):
+        diagnose(module, given["data"], given["loss"], given["optimizer"], steps=given["steps"])
