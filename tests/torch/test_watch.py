@@ -219,6 +219,7 @@ def test_the_folder_s_record_is_whole_after_every_step_and_grows_by_pieces(tmp_p
     there = Checkpoints.load(folder)
     assert there.steps == tuple(range(41))
     assert there.table.equals(watched.checkpoints.table)
+    assert [list(at) for at in there.maps] == [list(at) for at in watched.checkpoints.maps]
     assert there.losses == watched.losses == dict.fromkeys(range(1, 41), 1.0)
     assert (there.events, there.watched) == (tuple(watched.events), True)
     assert len(kept) == 3

@@ -219,10 +219,13 @@ def _unpacked(file: Path) -> tuple[Checkpoints, str]:
     tensors, about = parse_tensors(read_sealed(file))
     told: dict[str, Any] = json.loads(about["record"])
     table, left_out = (pl.read_parquet(BytesIO(tensors.pop(name).tobytes())) for name in ("table", "left_out"))
+    # Files of tensors have an order of their own; the table has that of the model.
+    places = table.select("layer", "kind").unique(maintain_order=True).rows()
+    keys = {json.dumps([index, *place]): (index, place) for index in range(len(told["steps"])) for place in places}
     maps: list[dict[Place, np.ndarray]] = [{} for _ in told["steps"]]
-    for key, cosine in tensors.items():
-        index, layer, kind = json.loads(key)
-        maps[index][layer, kind] = cosine
+    for key, (index, place) in keys.items():
+        if key in tensors:
+            maps[index][place] = tensors[key]
     return Checkpoints(
         told["name"],
         table,

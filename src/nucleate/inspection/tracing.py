@@ -60,7 +60,7 @@ def _follow(
 ) -> None:
     torch = import_torch()
 
-    class Tracer(torch.fx.Tracer):  # type: ignore[misc]
+    class Tracer(torch.fx.Tracer):  # type: ignore[misc, name-defined]
         proxy_buffer_attributes = True
 
         def is_leaf_module(self, module: Any, name: str) -> bool:

@@ -59,7 +59,7 @@ def report_checkpoints(found: Checkpoints, lang: str = "en", out: str | Path = "
         .get_template("checkpoints.html.j2")
         .render(
             lang=lang,
-            t=texts["checkpoints"] | (texts["watch"] if found.watched else {}),
+            t=_words(found, texts),
             made=texts["page"]["made"].format(version=version("nucleate")),
             noscript=texts["page"]["noscript"],
             found=found,
@@ -91,6 +91,11 @@ def _translated(said: str, section: str, texts: Texts) -> str:
         if found is not None:
             return texts[section][key].format(**found.groupdict())
     return said
+
+
+def _words(found: Checkpoints, texts: Texts) -> dict[str, str]:
+    """What the page is in: a watch has records of its own training, and no files."""
+    return dict(texts["checkpoints"]) | (dict(texts["watch"]) if found.watched else {})
 
 
 def _loss(found: Checkpoints) -> dict[str, Any] | None:
@@ -134,7 +139,7 @@ def _payload(found: Checkpoints, texts: Texts) -> dict[str, Any]:
         for measure in _CURVES
     }
     return {
-        "texts": texts["checkpoints"] | (texts["watch"] if found.watched else {}),
+        "texts": _words(found, texts),
         "loss": _loss(found),
         "steps": list(found.steps),
         "shown": [int(index) for index in shown],

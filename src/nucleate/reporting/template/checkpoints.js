@@ -94,7 +94,7 @@
       hovermode: "closest", annotations: names,
       shapes: [...bands, { type: "line", x0: now, x1: now, y0: 0, y1: 1, yref: "paper", line: { color: orange, width: 1.2, dash: "dot" } }],
       xaxis: { type: isWide ? "log" : "linear", dtick: isWide ? 1 : null, title: { text: isWide ? `${words.step} + 1` : words.step }, fixedrange: true },
-      yaxis: { title: { text: words.loss }, fixedrange: true, type: Math.min(...values) > 0 ? "log" : "linear" },
+      yaxis: { title: { text: words.loss }, fixedrange: true, type: Math.min(...values) > 0 ? "log" : "linear", dtick: Math.min(...values) > 0 && Math.max(...values) > 10 * Math.min(...values) ? 1 : null },
     }), options);
     element("loss").setAttribute("aria-label", say(words.loss_alt, { start: round(values[0]), end: round(values[values.length - 1]) }));
   }
