@@ -50,8 +50,15 @@ def trace(module: Any, rows: Rows) -> Graph:
     order, calls = _calls(module, rows)
     graph = pruning.DependencyGraph()
     linear_like = _conv1d_pruner(module, pruning)
+    graph.CUSTOMIZED_PRUNERS.update(linear_like)
+    of_heads = list(attentions(module, lambda layer: graph.get_pruner_of_module(layer).get_out_channels(layer)))
+    # What splits into queries, keys and values is known, and not for the graph to follow.
+    fused = [module.get_submodule(one.projections[0]) for one in of_heads if len(one.projections) == 1]
     try:
-        with warnings.catch_warnings():
+        with (
+            hooked([layer.register_forward_hook(lambda _, __, output: output.detach()) for layer in fused]),
+            warnings.catch_warnings(),
+        ):
             warnings.simplefilter("ignore")
             graph.build_dependency(
                 module,
@@ -70,7 +77,6 @@ def trace(module: Any, rows: Rows) -> Graph:
     found: list[Units] = []
     seen: set[Any] = set()
     roots = (nn.Linear, nn.modules.conv._ConvNd, *linear_like)
-    of_heads = list(attentions(module, lambda layer: graph.get_pruner_of_module(layer).get_out_channels(layer)))
     inside = {name: attention.name for attention in of_heads for name in attention.projections}
     for attention in of_heads:
         heads = heads_of(module, attention, graph.get_pruner_of_module)
@@ -94,7 +100,7 @@ def trace(module: Any, rows: Rows) -> Graph:
             left.append((names[child], f"the attention {tied[0]} takes its units apart into heads" if tied else reason))
         else:
             found.append(units)
-    left += _not_seen(module, roots, graph.module2node, calls)
+    left += _not_seen(module, roots, {*graph.module2node, *fused}, calls)
     found.sort(key=lambda units: min(order[cut.layer] for cut in units.cuts if cut.layer in order))
     return Graph(tuple(found), tuple(left), order)
 
