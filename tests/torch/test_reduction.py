@@ -404,6 +404,27 @@ def test_what_cannot_be_narrowed_is_left_whole_and_the_reason_said(make, inputs,
     assert reason in str(found)
 
 
+class Mixed(nn.Module):
+    """Attention that goes by no customary name, whose parts Torch-Pruning cannot tell, and a network behind it."""
+
+    def __init__(self):
+        super().__init__()
+        self.mix, self.back = nn.Linear(8, 24), nn.Linear(8, 8)
+        self.network = nn.Sequential(nn.Linear(8, 12), nn.Tanh(), nn.Linear(12, 3))
+
+    def forward(self, x):
+        parts = (part.view(*x.shape[:2], 2, 4).transpose(1, 2) for part in self.mix(x).split(8, dim=2))
+        found = nn.functional.scaled_dot_product_attention(*parts).transpose(1, 2).reshape(x.shape)
+        return self.network(x + self.back(found)).mean(1)
+
+
+def test_where_the_whole_cannot_be_traced_its_parts_are():
+    found = reduce(made(Mixed), (SERIES, LABELS), keep=0.5)
+    assert dict(found.widths.select("layer", "after").rows()) == {"network.0": 6}
+    assert "cannot be traced" in dict(found.left_whole)[""]
+    assert "the module itself" in str(found)
+
+
 class Random(nn.Module):
     def __init__(self):
         super().__init__()

@@ -124,7 +124,7 @@ def reduce_module(
             test=BeforeAfter(*(judge.value(one, held, out) for one, out in zip((work, small), outputs, strict=True))),
             certificate=judge.certify(held, *outputs, parts.dealt),
             asked=asked,
-            notes=(*notes, *parts.notes),
+            notes=(*notes, *parts.notes, *judge.targets.notes(before)),
             rows=(len(parts.calibration), len(parts.validation), len(held)),
         )
         finish(small, module)

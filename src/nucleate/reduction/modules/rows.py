@@ -186,9 +186,9 @@ def _read(data: Any, name: str, notes: list[str]) -> Rows:
         return data
     if isinstance(data, torch.utils.data.Dataset):
         data = torch.utils.data.DataLoader(data, batch_size=BATCH)
-    if isinstance(data, Mapping) or _is_array(data):
+    if isinstance(data, Mapping) or _is_array(data) or (isinstance(data, tuple) and data):
         batches: Iterable[Any] = [data]
-    elif isinstance(data, (tuple, list)) and data and all(_is_array(one) for one in data):
+    elif isinstance(data, list) and data and all(_is_array(one) for one in data):
         batches = [tuple(data)]
     elif isinstance(data, Iterable) and not isinstance(data, (str, bytes)):
         batches = data
