@@ -81,6 +81,8 @@ def finish(small: Any, original: Any) -> Any:
         original.named_buffers(remove_duplicate=False)
     )
     for name, value in small.named_parameters(remove_duplicate=False):
+        if name not in like:
+            continue
         value.data = value.data.to(like[name].device, like[name].dtype)
         value.requires_grad_(like[name].requires_grad)
     for child_name, child in small.named_modules():

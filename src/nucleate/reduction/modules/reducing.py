@@ -82,7 +82,8 @@ def reduce_module(
     asked = _check(tolerance, keep, parameters, flops, fine_tune, seed)
     module = unwrap(module)
     with torch.random.fork_rng(devices=[]), torch.enable_grad():
-        torch.manual_seed(seed)
+        # Not torch.manual_seed, which would set the numbers of accelerators too.
+        torch.default_generator.manual_seed(int(seed))
         work, notes = working_copy(module)
         parts = divide(data, validation, test, seed).of(next(work.parameters()).dtype)
         before = check_fit(work, parts)

@@ -97,6 +97,7 @@ class Search:
                 elif fits(self.make(widths)):
                     high, best = middle, widths
                 else:
+                    del self._made[widths]
                     low = middle
         return best
 
