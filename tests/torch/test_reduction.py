@@ -409,7 +409,7 @@ class Mixed(nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.mix, self.back = nn.Linear(8, 24), nn.Linear(8, 8)
+        self.mix, self.back = transformers.pytorch_utils.Conv1D(24, 8), nn.Linear(8, 8)
         self.network = nn.Sequential(nn.Linear(8, 12), nn.Tanh(), nn.Linear(12, 3))
 
     def forward(self, x):

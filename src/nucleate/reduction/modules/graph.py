@@ -71,8 +71,11 @@ def trace(module: Any, rows: Rows) -> Graph:
     for attention in of_heads:
         heads = heads_of(module, attention, known.get_pruner_of_module)
         parts = [cut.layer for cut in (*heads.cuts, *heads.readers)]
-        reasons = [_untouchable(module.get_submodule(name), name, calls, shared) for name in parts]
-        reasons = [reason for reason in reasons if reason is not None]
+        reasons = [
+            reason
+            for name in parts
+            if (reason := _untouchable(module.get_submodule(name), name, calls, shared)) is not None
+        ]
         if heads.number > 1 and not reasons:
             found.append(heads)
         else:
@@ -180,10 +183,10 @@ def check(module: Any, units: Units, rows: Rows) -> str | None:
     left = range(0, units.number, 2)
     removed = range(1, units.number, 2)
     with torch.no_grad():
-        blind = copy.deepcopy(module)
-        for reader in units.readers:
-            _forget(blind.get_submodule(reader.layer), np.concatenate([reader.places[unit] for unit in removed]))
         try:
+            blind = copy.deepcopy(module)
+            for reader in units.readers:
+                _forget(blind.get_submodule(reader.layer), np.concatenate([reader.places[unit] for unit in removed]))
             narrowing = Narrowing(module)
             narrowing.keep(units, left)
             small = output_of(rows.call(narrowing.module))

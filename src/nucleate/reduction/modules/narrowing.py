@@ -176,7 +176,7 @@ def _positions(layer: Any, entering: Any, leaving: Any, share: float, generator:
     flat = padded.flatten(2)
     shifts = []
     for shift in itertools.product(*map(range, of_kernel)):
-        at = 0
+        at: Any = 0
         for corner, offset, stride, dilation, length in zip(
             corners, shift, layer.stride, layer.dilation, size, strict=True
         ):

@@ -130,8 +130,8 @@ def _drop_hooks(module: Any) -> str | None:
     """Take off a copy what a person hung on the original; the hooks of PyTorch's own weight norms stay."""
     dropped = False
     for kind in _HOOKS:
-        hooks = getattr(module, kind, None)
-        for key in list(hooks or ()):
+        hooks = getattr(module, kind, {})
+        for key in list(hooks):
             if not type(hooks[key]).__module__.startswith("torch.nn.utils"):
                 del hooks[key]
                 dropped = True

@@ -123,7 +123,7 @@ def reduce_module(
                 judge.value(work, parts.validation, before), judge.value(small, parts.validation, after)
             ),
             test=BeforeAfter(*(judge.value(one, held, out) for one, out in zip((work, small), outputs, strict=True))),
-            certificate=judge.certify(held, *outputs, parts.dealt),
+            certificate=judge.certify(held, outputs[0], outputs[1], parts.dealt),
             asked=asked,
             notes=(*notes, *parts.notes, *judge.targets.notes(before)),
             rows=(len(parts.calibration), len(parts.validation), len(held)),
@@ -190,9 +190,9 @@ def _check(tolerance: Any, keep: Any, parameters: Any, flops: Any, fine_tune: An
         )
     for name, value in given.items():
         if name == "keep":
-            if not (isinstance(value, Real) and not isinstance(value, bool) and 0 < float(value) <= 1):
+            if not (isinstance(value, Real) and value is not True and 0 < float(value) <= 1):
                 raise SpecError(f"`keep` is {shown(value)}; it must be between 0 and 1, such as 0.25 for a quarter.")
-        elif not (isinstance(value, (Integral, float)) and math.isfinite(value) and value > 0):
+        elif not (isinstance(value, Real) and math.isfinite(value) and value > 0):
             raise SpecError(f"`{name}` is {shown(value)}; it must be a number above 0.")
     if fine_tune is not None and not callable(fine_tune):
         raise SpecError(

@@ -1,7 +1,7 @@
 """The rows that a PyTorch module is reduced on: a loader's or arrays, divided, and what a module makes of them."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -81,8 +81,10 @@ class Parts:
 
     def of(self, dtype: Any) -> "Parts":
         """With inputs and targets of floating point in a module's own kind of numbers."""
-        parts = (part.of(dtype) for part in (self.calibration, self.validation, self.certification))
-        return Parts(*parts, self.dealt, self.notes)
+        calibration, validation, certification = (
+            part.of(dtype) for part in (self.calibration, self.validation, self.certification)
+        )
+        return replace(self, calibration=calibration, validation=validation, certification=certification)
 
 
 def divide(data: Any, validation: Any, test: Any, seed: int) -> Parts:
