@@ -192,8 +192,9 @@ def test_a_smaller_module_of_the_same_class_is_called_and_saved_as_the_original_
     assert str(found.parameters.after) in found._repr_html_().replace(",", "")
 
 
-@pytest.mark.parametrize(("make", "inputs", "_"), MODULES.values(), ids=MODULES)
-def test_with_all_units_the_outputs_are_the_originals(make, inputs, _):
+@pytest.mark.parametrize("name", ["CNN", "ResNet", "GPT-2"])
+def test_with_all_units_the_outputs_are_the_originals(name):
+    make, inputs, _ = MODULES[name]
     module = made(make)
     found = reduce(module, data_of(inputs), keep=1.0)
     assert torch.equal(outputs(found.module, inputs), outputs(module, inputs))
@@ -267,8 +268,8 @@ def test_blocks_are_chosen_by_what_they_take_off_least_squares():
         assert path.left[step + 1] == pytest.approx(left(path.order[: step + 1]), rel=0.02)
     weights, level = refit(regression_of(x, y, blocks), np.arange(8))
     columns = np.column_stack([np.ones(len(x)), x])
-    exact = np.linalg.lstsq(columns, y)[0]
-    np.testing.assert_allclose(np.vstack([level, weights]), exact, atol=2e-3)
+    missed = np.square(y - columns @ np.vstack([level, weights])).sum() / len(y)
+    assert missed == pytest.approx(left(range(4)), rel=0.01)
 
 
 def test_the_persons_module_is_left_as_it_was_and_random_numbers_too():
@@ -317,7 +318,7 @@ def test_what_the_outputs_are_judged_by():
     own = reduce(module, (FLAT, amounts), keep=0.5, **options)
     assert own.metric.larger_is_better is False
     named = Metric("worst", lambda predicted, true: float(np.abs(predicted - true).max()))
-    assert reduce(module, (FLAT, amounts), keep=0.5, metric=named).test == own.test
+    assert reduce(module, (FLAT, amounts), keep=0.5, metric=named).test.after == pytest.approx(own.test.after)
     assert reduce(module, (FLAT, LABELS), keep=0.5, metric=nn.CrossEntropyLoss()).metric.name == "CrossEntropyLoss"
     assert reduce(made(gpt2), OF_WORDS, keep=0.5).metric.name == "loss"
 
@@ -403,6 +404,27 @@ def test_what_cannot_be_narrowed_is_left_whole_and_the_reason_said(make, inputs,
     assert reason in str(found)
 
 
+class Mixed(nn.Module):
+    """Attention that goes by no customary name, whose parts Torch-Pruning cannot tell, and a network behind it."""
+
+    def __init__(self):
+        super().__init__()
+        self.mix, self.back = transformers.pytorch_utils.Conv1D(24, 8), nn.Linear(8, 8)
+        self.network = nn.Sequential(nn.Linear(8, 12), nn.Tanh(), nn.Linear(12, 3))
+
+    def forward(self, x):
+        parts = (part.view(*x.shape[:2], 2, 4).transpose(1, 2) for part in self.mix(x).split(8, dim=2))
+        found = nn.functional.scaled_dot_product_attention(*parts).transpose(1, 2).reshape(x.shape)
+        return self.network(x + self.back(found)).mean(1)
+
+
+def test_where_the_whole_cannot_be_traced_its_parts_are():
+    found = reduce(made(Mixed), (SERIES, LABELS), keep=0.5)
+    assert dict(found.widths.select("layer", "after").rows()) == {"network.0": 6}
+    assert "cannot be traced" in dict(found.left_whole)[""]
+    assert "the module itself" in str(found)
+
+
 class Random(nn.Module):
     def __init__(self):
         super().__init__()
@@ -441,8 +463,8 @@ REFUSED = {
     "one layer": (lambda: nn.Linear(6, 3), (FLAT, LABELS), {}, ArchitectureError, "No layer of the Linear"),
     "recurrent alone": (lambda: nn.LSTM(4, 5), torch.randn(ROWS, 4, 4), {}, ArchitectureError, "recurrent"),
     "tolerance": (mlp, (FLAT, LABELS), {"tolerance": 1.5}, SpecError, "1.5"),
-    "keep": (mlp, (FLAT, LABELS), {"keep": 25}, SpecError, "between 0 and 1"),
-    "two sizes": (mlp, (FLAT, LABELS), {"keep": 0.5, "flops": 10}, SpecError, "give one"),
+    "keep": (mlp, (FLAT, LABELS), {"keep": 25, "tolerance": 0.01}, SpecError, "between 0 and 1"),
+    "two sizes": (mlp, (FLAT, LABELS), {"flops": 10}, SpecError, "give one"),
     "too small": (mlp, (FLAT, LABELS), {"parameters": 10}, SpecError, "with one unit a layer"),
     "metric": (mlp, (FLAT, LABELS), {"metric": "acuracy"}, SpecError, "did you mean 'accuracy'"),
     "no direction": (mlp, (FLAT, LABELS), {"metric": lambda out, y: 1.0}, SpecError, "larger_is_better"),
@@ -458,8 +480,9 @@ REFUSED = {
 @pytest.mark.parametrize(("make", "data", "options", "kind", "said"), REFUSED.values(), ids=REFUSED)
 def test_what_is_wrong_is_said_in_one_sentence(make, data, options, kind, said):
     torch.manual_seed(0)
+    size = {} if {"tolerance", "parameters"} & set(options) else {"keep": 0.5}
     with pytest.raises(kind, match=re.escape(said)) as caught:
-        reduce(make().eval(), data, **({"keep": 0.5} | options if "tolerance" not in options else options))
+        reduce(make().eval(), data, **size, **options)
     assert "\n" not in str(caught.value)
 
 

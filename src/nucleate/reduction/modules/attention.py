@@ -56,8 +56,8 @@ def attentions(module: Any, size_of: Callable[[Any], int]) -> Iterator[Attention
     """
     for name, layer in module.named_modules():
         own = dict(layer.named_children())
-        names = next((one for one in _SEPARATE if all(part in own for part in one)), None)
-        names = names or next(((part,) for part in _FUSED if part in own), None)
+        choices: tuple[tuple[str, ...], ...] = (*_SEPARATE, *((part,) for part in _FUSED))
+        names = next((one for one in choices if all(part in own for part in one)), None)
         heads = _number(layer, _HEADS)
         out = next((f"{name}.{part}".lstrip(".") for part in _OUT if part in own), None) or _beside(module, name)
         if names is None or heads is None or out is None:

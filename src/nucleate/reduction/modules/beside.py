@@ -55,7 +55,7 @@ def narrow_module(
     starts: list[Any] = []
     without: tuple[str, ...] = ()
     for at in range(_SEEDS):
-        torch.manual_seed(seed + at)
+        torch.default_generator.manual_seed(int(seed) + at)
         start, without = start_anew(small)
         starts.append(trained_by(train, "train", start))
     held = together([parts.validation, parts.certification])

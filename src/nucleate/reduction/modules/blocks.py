@@ -59,9 +59,10 @@ class Regression:
         torch = import_torch()
         rows = torch.randperm(len(self.columns), generator=torch.Generator().manual_seed(0))
         held = len(rows) // 5
-        return tuple(
+        fitted, aside = (
             Moments.of(self.columns[part].double(), self.wanted[part].double()) for part in (rows[held:], rows[:held])
         )
+        return fitted, aside
 
     @cached_property
     def centred(self) -> "Moments":

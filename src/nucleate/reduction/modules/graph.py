@@ -48,39 +48,41 @@ def trace(module: Any, rows: Rows) -> Graph:
     nn, pruning = import_torch().nn, _import_pruning()
     names = {child: name for name, child in module.named_modules()}
     order, calls = _calls(module, rows)
-    graph = pruning.DependencyGraph()
     linear_like = _conv1d_pruner(module, pruning)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            graph.build_dependency(
-                module,
-                rows,
-                forward_fn=lambda one, batch: output_of(batch.call(one)),
-                customized_pruners=linear_like or None,
-                verbose=False,
-            )
-    except Exception as error:
-        raise ArchitectureError(
-            f"The graph of the {type(module).__name__} cannot be traced ({say_error(error)[:200]}), so nothing says "
-            "which of its layers read which; give one whose outputs depend on its inputs by PyTorch's own operations."
-        ) from None
-    shared = _shared(module)
+    known = pruning.DependencyGraph()
+    known.CUSTOMIZED_PRUNERS.update(linear_like)
+    of_heads = list(attentions(module, lambda layer: known.get_pruner_of_module(layer).get_out_channels(layer)))
+    # What splits into queries, keys and values is known, and not for the graph to follow.
+    fused = [module.get_submodule(one.projections[0]) for one in of_heads if len(one.projections) == 1]
     left: list[tuple[str, str]] = []
+    with hooked([layer.register_forward_hook(lambda _, __, output: output.detach()) for layer in fused]):
+        graphs = list(_graphs(module, rows, names, calls, linear_like, left))
+    if not graphs:
+        where, why = left[-1]
+        raise ArchitectureError(
+            f"The {type(module).__name__} cannot be traced ({where or 'itself'}: {why}), so nothing says which of its "
+            "layers read which; give one whose outputs depend on its inputs by PyTorch's own operations."
+        )
+    shared = _shared(module)
     found: list[Units] = []
     seen: set[Any] = set()
     roots = (nn.Linear, nn.modules.conv._ConvNd, *linear_like)
-    of_heads = list(attentions(module, lambda layer: graph.get_pruner_of_module(layer).get_out_channels(layer)))
     inside = {name: attention.name for attention in of_heads for name in attention.projections}
     for attention in of_heads:
-        heads = heads_of(module, attention, graph.get_pruner_of_module)
-        reason = _untouchable(module, [cut.layer for cut in (*heads.cuts, *heads.readers)], calls, shared)
-        if reason is None and heads.number > 1:
+        heads = heads_of(module, attention, known.get_pruner_of_module)
+        parts = [cut.layer for cut in (*heads.cuts, *heads.readers)]
+        reasons = [
+            reason
+            for name in parts
+            if (reason := _untouchable(module.get_submodule(name), name, calls, shared)) is not None
+        ]
+        if heads.number > 1 and not reasons:
             found.append(heads)
         else:
-            left.append((attention.name, reason or "it has one head"))
-    for child in sorted(graph.module2node, key=lambda one: order.get(names.get(one, ""), len(order))):
-        if not isinstance(child, roots) or child in seen or child not in names or names[child] in inside:
+            left.append((attention.name, reasons[0] if reasons else "it has one head"))
+    layers = [(graph, child) for graph in graphs for child in graph.module2node if child in names]
+    for graph, child in sorted(layers, key=lambda one: order.get(names[one[1]], len(order))):
+        if not isinstance(child, roots) or child in seen or names[child] in inside:
             continue
         pruner = graph.get_pruner_of_module(child)
         everything = list(range(pruner.get_out_channels(child)))
@@ -94,9 +96,52 @@ def trace(module: Any, rows: Rows) -> Graph:
             left.append((names[child], f"the attention {tied[0]} takes its units apart into heads" if tied else reason))
         else:
             found.append(units)
-    left += _not_seen(module, roots, graph.module2node, calls)
+    left += _not_seen(module, roots, {*(child for _, child in layers), *fused}, calls)
     found.sort(key=lambda units: min(order[cut.layer] for cut in units.cuts if cut.layer in order))
     return Graph(tuple(found), tuple(left), order)
+
+
+def _graphs(
+    module: Any,
+    rows: Rows,
+    names: Mapping[Any, str],
+    calls: Mapping[str, int],
+    customized: Mapping[Any, Any],
+    failed: list[tuple[str, str]],
+) -> Iterator[Any]:
+    """The graph of the module, or of those of its parts of which there is one; and where there is none, and why."""
+    torch, pruning = import_torch(), _import_pruning()
+    given: dict[Any, tuple[tuple[Any, ...], dict[str, Any]]] = {}
+
+    def note(part: Any, arguments: tuple[Any, ...], named: dict[str, Any]) -> None:
+        given.setdefault(part, (arguments, named))
+
+    with hooked([part.register_forward_pre_hook(note, with_kwargs=True) for part in names]), torch.no_grad():
+        rows.call(module)
+
+    def of(part: Any) -> Iterator[Any]:
+        if calls.get(names[part]) == 1:
+            arguments, named = given[part]
+            graph = pruning.DependencyGraph()
+            try:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")
+                    graph.build_dependency(
+                        part,
+                        None,
+                        forward_fn=lambda one, _: output_of(one(*arguments, **named)),
+                        customized_pruners=customized or None,
+                        verbose=False,
+                    )
+                yield graph
+                return
+            except Exception as error:
+                failed.append((names[part], f"its graph cannot be traced: {say_error(error)[:120]}"))
+        for child in part.children():
+            if next(child.children(), None) is not None:
+                yield from of(child)
+
+    yield from of(module)
 
 
 def _not_seen(module: Any, roots: tuple[Any, ...], seen: Any, calls: Mapping[str, int]) -> Iterator[tuple[str, str]]:
@@ -115,16 +160,13 @@ def _of_attention() -> Any:
     return import_torch().nn.modules.linear.NonDynamicallyQuantizableLinear
 
 
-def _untouchable(module: Any, layers: Sequence[str], calls: Mapping[str, int], shared: Mapping[str, str]) -> str | None:
-    """Why one of these layers cannot be narrowed."""
-    for name in layers:
-        if name in shared:
-            return f"the weights of {name} are shared with {shared[name]}"
-        if calls.get(name, 1) > 1:
-            return f"{name} is called {calls[name]} times in one pass"
-        if (why := _reason(module.get_submodule(name), name)) is not None:
-            return why
-    return None
+def _untouchable(layer: Any, name: str, calls: Mapping[str, int], shared: Mapping[str, str]) -> str | None:
+    """Why a layer cannot be narrowed."""
+    if name in shared:
+        return f"the weights of {name} are shared with {shared[name]}"
+    if calls.get(name, 1) > 1:
+        return f"{name} is called {calls[name]} times in one pass"
+    return _reason(layer, name)
 
 
 def check(module: Any, units: Units, rows: Rows) -> str | None:
@@ -141,20 +183,20 @@ def check(module: Any, units: Units, rows: Rows) -> str | None:
     left = range(0, units.number, 2)
     removed = range(1, units.number, 2)
     with torch.no_grad():
-        blind = copy.deepcopy(module)
-        for reader in units.readers:
-            _forget(blind.get_submodule(reader.layer), np.concatenate([reader.places[unit] for unit in removed]))
         try:
+            blind = copy.deepcopy(module)
+            for reader in units.readers:
+                _forget(blind.get_submodule(reader.layer), np.concatenate([reader.places[unit] for unit in removed]))
             narrowing = Narrowing(module)
             narrowing.keep(units, left)
             small = output_of(rows.call(narrowing.module))
         except Exception as error:
             return f"the module does not run with fewer of its units ({first_line(say_error(error))[:120]})"
-        wanted = output_of(rows.call(blind))
+        wanted, before = (output_of(rows.call(one)) for one in (blind, module))
     if small.shape != wanted.shape:
         return "the module's outputs would have another shape"
-    scale = float(wanted.abs().max()) or 1.0
-    if not float((small - wanted).abs().max()) <= 1e-3 * scale:
+    scale, moved = float(before.abs().max()) or 1.0, float((wanted - before).abs().max())
+    if not float((small - wanted).abs().max()) <= 1e-5 * scale + 1e-3 * moved:
         return "something other than the layers behind reads its units, or looks at all of them together"
     return None
 
@@ -224,12 +266,12 @@ def _units(
         if kind == pruning.ops.OPTYPE.OUTPUT:
             return None, "its units are outputs of the module"
         if isinstance(target, nn.Parameter):
-            name = graph._param_to_name[target]
+            name = f"{names[graph.model]}.{graph._param_to_name[target]}".lstrip(".")
         elif target in names:
             name = names[target]
         else:
             continue
-        if target in names and (why := _untouchable(graph.model, [name], calls, shared)) is not None:
+        if target in names and (why := _untouchable(target, name, calls, shared)) is not None:
             return None, why
         of_units: list[list[int]] = [[] for _ in range(number)]
         for place, of_root in zip(places, group[at].root_idxs, strict=True):

@@ -52,6 +52,10 @@ class Targets:
         """How large that may be."""
         return tolerance
 
+    def notes(self, outputs: Any) -> tuple[str, ...]:
+        """What else to know of how these outputs are judged."""
+        return ()
+
     def details(self, before: Any, after: Any, targets: Any) -> dict[str, Any]:
         """What a certificate says beside the deviations."""
         return {"relative_deviation": self.deviation(before, after), "relative_to": "spread"}
@@ -101,6 +105,11 @@ class Classes(Targets):
     def details(self, before: Any, after: Any, targets: Any) -> dict[str, Any]:
         other = (before.argmax(self.axis) != after.argmax(self.axis)).reshape(len(before), -1)
         return {"labels_changed": int(other.any(1).sum())}
+
+    def notes(self, outputs: Any) -> tuple[str, ...]:
+        if outputs.ndim == 2:
+            return ()
+        return ("A row has several labels; the certificate counts it as changed where one of them is.",)
 
     def _chances(self, outputs: Any) -> np.ndarray:
         chances: np.ndarray = outputs.double().softmax(self.axis).movedim(self.axis, -1).numpy()

@@ -1,6 +1,7 @@
 """A copy of a module that becomes narrower, layer by layer, and what its layers read and are to read."""
 
 import itertools
+import math
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -42,11 +43,12 @@ class Original:
         """What enters and leaves layers at positions that are the same for every module."""
         torch = import_torch()
         taken: dict[str, list[tuple[Any, Any]]] = {name: [] for name in readers}
+        size = 0
 
         def take(name: str) -> Callable[..., None]:
             def called(layer: Any, inputs: tuple[Any, ...], output: Any) -> None:
                 generator = torch.Generator().manual_seed(zlib.crc32(f"{name} {len(taken[name])}".encode()))
-                taken[name].append(_positions(layer, inputs[0], output, len(self.rows), generator))
+                taken[name].append(_positions(layer, inputs[0], output, size / len(self.rows), generator))
                 if all(len(pieces) == len(taken[name]) for pieces in taken.values()):
                     raise _Enough
 
@@ -54,6 +56,7 @@ class Original:
 
         with hooked([module.get_submodule(name).register_forward_hook(take(name)) for name in taken]), torch.no_grad():
             for batch in self.rows.batches():
+                size = len(batch)
                 with suppress(_Enough):
                     batch.call(module)
         return {name: tuple(map(torch.cat, zip(*pieces, strict=True))) for name, pieces in taken.items()}
@@ -155,20 +158,17 @@ def _columns(places: np.ndarray, group: int, each: int, shifts: int) -> np.ndarr
     return (within[:, None] * shifts + np.arange(shifts)).ravel()
 
 
-def _positions(layer: Any, entering: Any, leaving: Any, rows: int, generator: Any) -> tuple[Any, Any]:
-    """What enters and leaves a layer at some positions of each row."""
+def _positions(layer: Any, entering: Any, leaving: Any, share: float, generator: Any) -> tuple[Any, Any]:
+    """What enters and leaves a layer at some positions of a batch, which is this share of the rows."""
     torch = import_torch()
     if not isinstance(layer, torch.nn.modules.conv._ConvNd):
-        entering, leaving = (value.reshape(len(value), -1, value.shape[-1]) for value in (entering, leaving))
-        places = _drawn(len(entering), entering.shape[1], entering.shape[2], rows, generator)
-        return tuple(
-            torch.gather(value, 1, places[:, :, None].expand(-1, -1, value.shape[2])).flatten(0, 1)
-            for value in (entering, leaving)
-        )
+        entering, leaving = (value.flatten(0, -2) for value in (entering, leaving))
+        places = _drawn(1, len(entering), entering.shape[1], share, generator)[0]
+        return entering[places], leaving[places]
     of_kernel = layer.kernel_size
     shape = leaving.shape[2:]
     columns = entering.shape[1] * int(np.prod(of_kernel)) // layer.groups
-    places = _drawn(len(leaving), int(np.prod(shape)), columns, rows, generator)
+    places = _drawn(len(leaving), int(np.prod(shape)), columns, share, generator)
     mode = "constant" if layer.padding_mode == "zeros" else layer.padding_mode
     padded = torch.nn.functional.pad(entering, layer._reversed_padding_repeated_twice, mode=mode)
     corners = torch.unravel_index(places, shape)
@@ -176,7 +176,7 @@ def _positions(layer: Any, entering: Any, leaving: Any, rows: int, generator: An
     flat = padded.flatten(2)
     shifts = []
     for shift in itertools.product(*map(range, of_kernel)):
-        at = 0
+        at: Any = 0
         for corner, offset, stride, dilation, length in zip(
             corners, shift, layer.stride, layer.dilation, size, strict=True
         ):
@@ -187,10 +187,10 @@ def _positions(layer: Any, entering: Any, leaving: Any, rows: int, generator: An
     return columns_, given.transpose(1, 2).flatten(0, 1)
 
 
-def _drawn(batch: int, positions: int, columns: int, rows: int, generator: Any) -> Any:
+def _drawn(batch: int, positions: int, columns: int, share: float, generator: Any) -> Any:
     """For each row of a batch some positions: all of them where there are few."""
     torch = import_torch()
-    each = -(-min(max(FEWEST_POSITIONS, 4 * columns), MOST_POSITIONS) // rows)
+    each = math.ceil(share * min(max(FEWEST_POSITIONS, 4 * columns), MOST_POSITIONS) / batch)
     if each >= positions:
         return torch.arange(positions).expand(batch, -1)
     return torch.randint(positions, (batch, each), generator=generator)

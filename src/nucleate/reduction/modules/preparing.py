@@ -81,6 +81,8 @@ def finish(small: Any, original: Any) -> Any:
         original.named_buffers(remove_duplicate=False)
     )
     for name, value in small.named_parameters(remove_duplicate=False):
+        if name not in like:
+            continue
         value.data = value.data.to(like[name].device, like[name].dtype)
         value.requires_grad_(like[name].requires_grad)
     for child_name, child in small.named_modules():
@@ -128,8 +130,8 @@ def _drop_hooks(module: Any) -> str | None:
     """Take off a copy what a person hung on the original; the hooks of PyTorch's own weight norms stay."""
     dropped = False
     for kind in _HOOKS:
-        hooks = getattr(module, kind, None)
-        for key in list(hooks or ()):
+        hooks = getattr(module, kind, {})
+        for key in list(hooks):
             if not type(hooks[key]).__module__.startswith("torch.nn.utils"):
                 del hooks[key]
                 dropped = True

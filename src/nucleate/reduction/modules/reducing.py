@@ -87,7 +87,8 @@ def reduce_module(
     asked = _check(tolerance, keep, parameters, flops, {"fine_tune": fine_tune, "train": train}, seed)
     module = unwrap(module)
     with torch.random.fork_rng(devices=[]), torch.enable_grad():
-        torch.manual_seed(seed)
+        # Not torch.manual_seed, which would set the numbers of accelerators too.
+        torch.default_generator.manual_seed(int(seed))
         work, notes = working_copy(module)
         parts = divide(data, validation, test, seed).of(next(work.parameters()).dtype)
         before = check_fit(work, parts)
@@ -128,9 +129,9 @@ def reduce_module(
                 judge.value(work, parts.validation, before), judge.value(small, parts.validation, after)
             ),
             test=BeforeAfter(*(judge.value(one, held, out) for one, out in zip((work, small), outputs, strict=True))),
-            certificate=judge.certify(held, *outputs, parts.dealt),
+            certificate=judge.certify(held, outputs[0], outputs[1], parts.dealt),
             asked=asked,
-            notes=(*notes, *parts.notes, *([] if note is None else [note])),
+            notes=(*notes, *parts.notes, *judge.targets.notes(before), *([] if note is None else [note])),
             rows=(len(parts.calibration), len(parts.validation), len(held)),
             parts=parts,
             judge=judge,
@@ -186,9 +187,9 @@ def _check(tolerance: Any, keep: Any, parameters: Any, flops: Any, functions: di
         )
     for name, value in given.items():
         if name == "keep":
-            if not (isinstance(value, Real) and not isinstance(value, bool) and 0 < float(value) <= 1):
+            if not (isinstance(value, Real) and value is not True and 0 < float(value) <= 1):
                 raise SpecError(f"`keep` is {shown(value)}; it must be between 0 and 1, such as 0.25 for a quarter.")
-        elif not (isinstance(value, (Integral, float)) and math.isfinite(value) and value > 0):
+        elif not (isinstance(value, Real) and math.isfinite(value) and value > 0):
             raise SpecError(f"`{name}` is {shown(value)}; it must be a number above 0.")
     for name, function in functions.items():
         if function is not None and not callable(function):

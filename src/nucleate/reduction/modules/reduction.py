@@ -146,7 +146,7 @@ class ModuleReduction:
         if self.layers:
             lines += ["", *aligned(table, 2)]
         lines += (
-            ["", *(f"Left whole: {layer}, for {reason}." for layer, reason in self.left_whole)]
+            ["", *(f"Left whole: {layer or 'the module itself'}, for {reason}." for layer, reason in self.left_whole)]
             if self.left_whole
             else []
         )

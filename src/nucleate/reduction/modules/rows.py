@@ -1,7 +1,7 @@
 """The rows that a PyTorch module is reduced on: a loader's or arrays, divided, and what a module makes of them."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -81,8 +81,10 @@ class Parts:
 
     def of(self, dtype: Any) -> "Parts":
         """With inputs and targets of floating point in a module's own kind of numbers."""
-        parts = (part.of(dtype) for part in (self.calibration, self.validation, self.certification))
-        return Parts(*parts, self.dealt, self.notes)
+        calibration, validation, certification = (
+            part.of(dtype) for part in (self.calibration, self.validation, self.certification)
+        )
+        return replace(self, calibration=calibration, validation=validation, certification=certification)
 
 
 def divide(data: Any, validation: Any, test: Any, seed: int) -> Parts:
@@ -186,9 +188,9 @@ def _read(data: Any, name: str, notes: list[str]) -> Rows:
         return data
     if isinstance(data, torch.utils.data.Dataset):
         data = torch.utils.data.DataLoader(data, batch_size=BATCH)
-    if isinstance(data, Mapping) or _is_array(data):
+    if isinstance(data, Mapping) or _is_array(data) or (isinstance(data, tuple) and data):
         batches: Iterable[Any] = [data]
-    elif isinstance(data, (tuple, list)) and data and all(_is_array(one) for one in data):
+    elif isinstance(data, list) and data and all(_is_array(one) for one in data):
         batches = [tuple(data)]
     elif isinstance(data, Iterable) and not isinstance(data, (str, bytes)):
         batches = data

@@ -26,7 +26,8 @@ def count_flops(module: Any, row: Rows) -> int:
     """Multiplications and additions for one row, as PyTorch counts them."""
     from torch.utils.flop_counter import FlopCounterMode
 
-    with FlopCounterMode(display=False) as counter, import_torch().no_grad():
+    # Without gradients PyTorch's own encoder layer is one operation, which is not counted.
+    with FlopCounterMode(display=False) as counter, import_torch().enable_grad():
         row.call(module)
     return int(counter.get_total_flops())
 
@@ -96,6 +97,7 @@ class Search:
                 elif fits(self.make(widths)):
                     high, best = middle, widths
                 else:
+                    del self._made[widths]
                     low = middle
         return best
 
@@ -104,7 +106,7 @@ class Search:
         found = []
         for family in (self.share, self._by_loss):
             low, high = 0.0, 1.0
-            for _ in range(40):
+            for _ in range(20):
                 middle = (low + high) / 2
                 low, high = (middle, high) if self.size(family(middle)) <= budget else (low, middle)
             if self.size(family(low)) <= budget:

@@ -54,7 +54,7 @@ class Units:
     kind: str
     cuts: tuple[Cut, ...]
     readers: tuple[Cut, ...]
-    settings: Callable[[Any, Sequence[int]], None] | None = None
+    settings: Callable[[Any, Sequence[int] | np.ndarray], None] | None = None
 
     @cached_property
     def number(self) -> int:
