@@ -121,8 +121,8 @@ def test_a_problem_made_in_python_tells_its_shape_and_an_own_activation_its_defi
 
 def test_what_is_of_networks_is_refused(study, tmp_path):
     model, problem = study.network(0), study.load_problem()
-    with pytest.raises(SpecError, match="fully connected"):
-        nucleate.forecast(model, problem, learning_rate=0.1)
+    with pytest.raises(SpecError, match="Stairs are forecast of fully connected networks"):
+        nucleate.forecast(model, problem, learning_rate=0.1, stairs=1)
     with pytest.raises(SpecError, match="A ConvNetwork cannot be exported"):
         nucleate.export(model, problem, tmp_path / "model.onnx")
     with pytest.raises((SpecError, ArchitectureError, nucleate.StudyError), match=r"fully connected|nucleate\.Network"):
@@ -160,7 +160,7 @@ def test_the_command_line_takes_it(tmp_path):
         ("train iris --model conv", "of 4 numbers; say it by --shape, as --shape 28,28,1."),
         ("train digits-1d --model conv --heads 2", "the model conv has no option 'heads'; there are shape, channels"),
         ("train digits-1d --model conv --kernel 41 --padding valid", "The kernel of layer 1 is 41 wide"),
-        ("forecast digits-1d --model conv", "fully connected"),
+        ("forecast digits-1d --model conv --stairs 2", "fully connected"),
     ],
 )
 def test_the_command_line_refuses_in_a_sentence(arguments, said, tmp_path):

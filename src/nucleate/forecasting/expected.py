@@ -174,8 +174,8 @@ class Forecast:
     stairs : tuple of Stair
         In their order, as many as were asked for and the linear part makes.
     matrices : tuple of MatrixForecast
-        Of a model that is no network. It has no directions of a first layer, which are empty then, and no share, sides
-        or axis, which are None.
+        Of a model that is no network, those of its matrices that move to this order. It has no directions of a first
+        layer, which are empty then, and no share, sides or axis, which are None.
     keys : tuple of KeyForecast
         One a block of a transformer, where they were asked for and the optimizer follows the gradient.
     orders : int

@@ -44,6 +44,7 @@ _GROWN = 2.0
 _PATIENCE = 10
 """Keys and queries are followed to so many times the end of the first descent."""
 _ON_THE_WAY = 16
+_STILL = 1e-4
 
 
 def near_zero_of(models: Sequence[Any], x: Float[np.ndarray, "n d"]) -> list[Any]:
@@ -231,7 +232,9 @@ def _matrices(path: Sequence[Any], points: Int[np.ndarray, " points"], correctio
     later = 1 + (correction if np.isfinite(correction) else 0.0)
     found = []
     for name, matrix in by_point[-1].items():
-        if min(matrix.shape) == 1:
+        moved = np.linalg.norm(matrix - by_point[0][name])
+        # What the model near zero leaves where it is, it says nothing of.
+        if min(matrix.shape) == 1 or moved < _STILL * np.linalg.norm(matrix):
             continue
         shares = np.array([_singular(at[name])[1] for at in by_point])
         below = np.flatnonzero(shares < RANK_ONE)

@@ -122,8 +122,8 @@ def forecast_chunk(plan: Plan, chunk: Chunk, problem: Problem) -> pl.DataFrame |
         return "Forecasts are of training without dropout, and these runs have it."
     if spec.model is not None:
         return (
-            "In studies forecasts are of fully connected networks: those of other models cost as much as training to "
-            "the end of the plateau; the command forecast makes them."
+            "Forecasts are of fully connected networks in a study, since those of other models cost as much as "
+            "training to the end of the plateau; the command forecast makes them."
         )
     try:
         forecasts = forecast_runs(plan, chunk.runs, problem, horizon=spec.steps)

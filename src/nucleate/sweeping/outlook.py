@@ -208,7 +208,7 @@ def _unforecast(spec: StudySpec) -> str | None:
             "command forecast says it for any number."
         )
     if spec.model is not None:
-        return "In studies forecasts are of fully connected networks, and these runs are of another model."
+        return "Forecasts are of fully connected networks in a study, and these runs are of another model."
     return None
 
 
