@@ -221,7 +221,8 @@ def run_copy(setting: Setting, steps: int, clip: float | None = None) -> Course:
     rows = setting.train.stop
     drawn = torch.Generator().manual_seed(0)
     order = torch.randperm(rows, generator=drawn)
-    place, status = 0, "finished"
+    place = 0
+    status: Status = "finished"
     for step in range(steps + 1):
         if step in at:
             losses = [_loss(setting, part) for part in (setting.train, setting.validation)]
@@ -241,7 +242,7 @@ def run_copy(setting: Setting, steps: int, clip: float | None = None) -> Course:
         batch = order[place : place + setting.batch_size].to(setting.y.device)
         place += setting.batch_size
         _step(torch, setting, batch, clip)
-    return replace(course, status=status)  # type: ignore[arg-type]
+    return replace(course, status=status)
 
 
 def _step(torch: Any, setting: Setting, batch: Any, clip: float | None = None) -> None:
@@ -449,7 +450,7 @@ def _swap(torch: Any, module: Any, activation: str) -> None:
 
 def _gains(torch: Any, module: Any) -> list[tuple[Any, float]]:
     """Each weight with its root mean square times the root of its fan-in, which of an embedding is 1."""
-    found = []
+    found: list[tuple[Any, float]] = []
     for part in module.modules():
         embeds = isinstance(part, torch.nn.Embedding | torch.nn.EmbeddingBag)
         for name, weight in part.named_parameters(recurse=False):
@@ -504,7 +505,9 @@ def _units(signal: Any) -> np.ndarray:
 
 def _signals(torch: Any, setting: Setting) -> dict[str, _Signal]:
     """Of each application of an activation, by module or by function, named by what it is fed with."""
-    functional, found, fed = torch.nn.functional, {}, {}
+    functional = torch.nn.functional
+    found: dict[str, _Signal] = {}
+    fed: dict[int, tuple[Any, str]] = {}
     kinds = {
         functional.relu: "relu", torch.relu: "relu", torch.Tensor.relu: "relu", functional.leaky_relu: "leaky_relu",
         torch.tanh: "tanh", torch.Tensor.tanh: "tanh", functional.tanh: "tanh", functional.gelu: "gelu",
