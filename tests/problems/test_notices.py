@@ -242,6 +242,11 @@ def test_many_alike_are_said_shortly():
 
 @pytest.mark.parametrize("info", describe_problems(), ids=lambda info: info.name)
 def test_the_bundled_sets_raise_no_false_alarm(info):
-    true = {"digits": ("Left out constant", "Column 'pixel", "It is likewise"), "linnerud": ("There are few rows",)}
+    true = {
+        "digits": ("Left out constant", "Column 'pixel", "It is likewise"),
+        "linnerud": ("There are few rows",),
+        "modular-addition": ("Rows hold the numbers of 32 tokens",),
+    }
+    anchors = ("Rows hold the numbers of", "The test has the pair")
     for note in load_problem(info.name).notes:
-        assert note.startswith(true.get(info.name, ())), note
+        assert note.startswith(anchors if info.name.startswith("anchor") else true.get(info.name, ())), note

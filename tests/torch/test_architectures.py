@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-import torch
 
-from nucleate import ConvNetwork, InitScale, Transformer
+torch = pytest.importorskip("torch")
+from nucleate import ConvNetwork, InitScale, Transformer  # noqa: E402
 
 GAIN = InitScale("gain", 1.0)
 

@@ -10,7 +10,6 @@ import numpy as np
 import onnxruntime
 import pytest
 from safetensors import safe_open
-from safetensors.torch import load_file
 
 import nucleate
 from nucleate import ArchitectureError, NucleateError, SpecError
@@ -19,6 +18,8 @@ from nucleate.reduction import BeforeAfter, Timing
 torch = pytest.importorskip("torch")
 pytest.importorskip("torch_pruning")
 pytest.importorskip("onnxscript")
+from safetensors.torch import load_file  # noqa: E402
+
 pytestmark = pytest.mark.filterwarnings("default")
 
 nn = torch.nn

@@ -100,7 +100,7 @@ class ConvNetwork(Model):
     >>> from nucleate import InitScale
     >>> network = ConvNetwork.create((8, 8, 1), [4, 6], 10, scale=InitScale("gain", 0.1), pool=2)
     >>> network
-    ConvNetwork(8 x 8 x 1, 4 and 6 kernels of 3 x 3, mean, 10 outputs, tanh, no biases, float32)
+    ConvNetwork(8 x 8 x 1, 4 and 6 kernels of 3 x 3, mean pool 2, 2, mean, 10 outputs, tanh, no biases, float32)
     >>> network(np.ones((5, 64))).shape
     (5, 10)
     """

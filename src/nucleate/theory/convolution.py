@@ -112,7 +112,9 @@ def kernel_directions(
     *,
     readout: Literal["mean", "flatten"] = "mean",
 ) -> KernelDirections:
-    """The directions that the kernels of every layer turn to: where one channel a layer does most (docs/theory.md).
+    """The directions that the kernels of every layer turn to: where one channel a layer does most.
+
+    Derived here (docs/theory.md).
 
     Found by ascent in one layer after the other, each of which has a closed form, from 16 random starts.
 

@@ -33,6 +33,15 @@ def plateau_loss(model: Any, problem: Problem) -> float | None:
     A network can by a bias beyond the first layer, or an activation that is not zero at zero; it says so by
     ``fits_constants``, and a model of another kind may too. Of one that does not, it is not known, and it has learned
     from the inputs only what no constant reaches; so its plateau is measured from the constant too.
+
+    Parameters
+    ----------
+    model : pytree
+    problem : Problem
+
+    Returns
+    -------
+    float or None
     """
     if getattr(model, "fits_constants", True) is False:
         return None
@@ -107,7 +116,17 @@ def dead_layer(layers: Sequence[Layer]) -> Layer | None:
 
 
 def dead_units(layer: Layer) -> Bool[np.ndarray, " m"]:
-    """Which units give the same on all rows: those that are off, and those out where the activation is flat."""
+    """Which units give the same on all rows: those that are off, and those out where the activation is flat.
+
+    Parameters
+    ----------
+    layer : Layer
+        Of m units.
+
+    Returns
+    -------
+    array of bool, of shape (m,)
+    """
     return _is_off(layer) | _is_flat(layer)
 
 
