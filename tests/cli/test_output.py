@@ -49,7 +49,7 @@ def test_no_value_of_a_table_is_cut_however_narrow_the_place(capsys, monkeypatch
     [
         (["train", "absent.csv"], "DataError", "There is no file absent.csv"),
         (["train", "sine-5d", "--steps", "x"], "UsageError", "--steps is 'x'; it must be a whole number."),
-        (["train", "--stepps", "3"], "UsageError", "did you mean '--steps'),
+        (["train", "--stepps", "3"], "UsageError", "did you mean '--steps'"),
         (["report"], "UsageError", "`nucleate report` needs STUDY; see `nucleate report --help`."),
         (["smelt"], "UsageError", "There is no command 'smelt'"),
         (["plot", "absent"], "StudyError", "absent holds no study"),
