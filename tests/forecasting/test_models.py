@@ -73,7 +73,7 @@ def test_in_the_regime_the_measured_drops_lie_in_the_intervals_and_the_direction
         step = expected.drop_steps[0.1]
         assert step.lower <= found.drop_steps[0.1] <= step.upper
         assert step.estimate == pytest.approx(found.drop_steps[0.1], rel=0.03)
-        condensed = [one for one in expected.matrices if one.share > 0.8]
+        condensed = [one for one in expected.matrices if one.share > 0.6]
         assert condensed
         for one in condensed:
             assert found.matrices[one.name] > 0.99
@@ -86,7 +86,7 @@ def test_keys_and_queries_double_when_and_where_it_is_forecast():
         ((forecast_of_keys,), (measured,)) = expected.keys, found.keys
         assert forecast_of_keys.doubled.lower <= measured.doubled <= forecast_of_keys.doubled.upper
         # Keys come after all else.
-        assert forecast_of_keys.doubled.lower > expected.drop_steps[0.3].estimate
+        assert forecast_of_keys.doubled.estimate > expected.drop_steps[0.3].estimate
         assert min(measured.query, measured.key) > 0.9
 
 
