@@ -318,7 +318,8 @@ def is_better(problem: Problem, model: Any, other: Any) -> bool:
     part = problem.validation
     if _beside(problem, part, partial(outputs_of, model), partial(outputs_of, other)) == "better":
         return True
-    ours, theirs = (np.asarray(problem.loss.rows(outputs_of(one, part.x), part.y)) for one in (model, other))
+    y = jnp.asarray(part.y)
+    ours, theirs = (np.asarray(problem.loss.rows(jnp.asarray(outputs_of(one, part.x)), y)) for one in (model, other))
     differ = ours != theirs
     n, won = int(differ.sum()), int((ours < theirs).sum())
     return n > 0 and (won - n / 2) / (n**0.5 / 2) > SIGNS
@@ -434,7 +435,7 @@ def _sharpness(
         return jnp.sqrt(sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(tree)))
 
     def step(_: int, state: tuple[Any, Float[Array, ""]]) -> tuple[Any, Float[Array, ""]]:
-        along, _ = state
+        along = state[0]
         curved = jax.jvp(slope, (parameters,), (along,))[1]
         value = size(curved)
         return jax.tree.map(lambda leaf: leaf / jnp.maximum(value, 1e-30).astype(leaf.dtype), curved), value
