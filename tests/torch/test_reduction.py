@@ -296,12 +296,12 @@ def test_a_module_is_reduced_the_same_way_again():
 
 
 def test_budgets_are_kept_and_the_smallest_within_a_tolerance_is_within_it():
-    module = made(cnn)
+    module = made(mlp)
     for budget in ("parameters", "flops"):
-        most = getattr(reduce(module, (IMAGES, LABELS), keep=1.0), budget).before // 2
-        found = reduce(module, (IMAGES, LABELS), **{budget: most})
+        most = getattr(reduce(module, (FLAT, LABELS), keep=1.0), budget).before // 2
+        found = reduce(module, (FLAT, LABELS), **{budget: most})
         assert 0.7 * most < getattr(found, budget).after <= most
-    found = reduce(module, IMAGES, tolerance=0.5)
+    found = reduce(module, FLAT, tolerance=0.5)
     assert found.validation.after <= 0.5
     assert found.share_kept < 1
 
@@ -418,7 +418,22 @@ class Mixed(nn.Module):
         return self.network(x + self.back(found)).mean(1)
 
 
-def test_where_the_whole_cannot_be_traced_its_parts_are():
+def test_what_the_graph_has_wrong_is_found_by_trying_and_left_whole():
+    found = reduce(made(Mixed), (SERIES, LABELS), keep=0.5)
+    assert dict(found.widths.select("layer", "after").rows()) == {"network.0": 6}
+    assert "does not run with fewer" in dict(found.left_whole)["mix"]
+
+
+def test_where_the_whole_cannot_be_traced_its_parts_are(monkeypatch):
+    graph = pytest.importorskip("torch_pruning").DependencyGraph
+    build = graph.build_dependency
+
+    def of_parts(self, model, *arguments, **options):
+        if isinstance(model, Mixed):
+            raise TypeError("an operation that is not known")
+        return build(self, model, *arguments, **options)
+
+    monkeypatch.setattr(graph, "build_dependency", of_parts)
     found = reduce(made(Mixed), (SERIES, LABELS), keep=0.5)
     assert dict(found.widths.select("layer", "after").rows()) == {"network.0": 6}
     assert "cannot be traced" in dict(found.left_whole)[""]

@@ -186,10 +186,10 @@ def _check(tolerance: Any, keep: Any, parameters: Any, flops: Any, functions: di
             f"{' and '.join(f'`{name}`' for name in given)} each say how small the module is to be; give one."
         )
     for name, value in given.items():
-        if name == "keep":
-            if not (isinstance(value, Real) and value is not True and 0 < float(value) <= 1):
-                raise SpecError(f"`keep` is {shown(value)}; it must be between 0 and 1, such as 0.25 for a quarter.")
-        elif not (isinstance(value, Real) and math.isfinite(value) and value > 0):
+        number = math.nan if isinstance(value, bool) or not isinstance(value, Real) else float(value)
+        if name == "keep" and not 0 < number <= 1:
+            raise SpecError(f"`keep` is {shown(value)}; it must be between 0 and 1, such as 0.25 for a quarter.")
+        if not 0 < number < math.inf:
             raise SpecError(f"`{name}` is {shown(value)}; it must be a number above 0.")
     for name, function in functions.items():
         if function is not None and not callable(function):
