@@ -6,7 +6,6 @@ import pytest
 
 from nucleate import InitScale, Network, Problem, diagnose, train
 from nucleate.schedules import Schedule
-from nucleate.training import train_many
 
 pytestmark = pytest.mark.slow
 
@@ -51,17 +50,6 @@ def test_xor_of_a_small_start_gives_one_half_for_all(units, activation):
     assert np.abs(run.final(CORNERS) - 0.5).max() < 0.05
     found = named(run, problem, "initial_plateau")
     assert found.first.evidence["steps"] == 2000
-
-
-def test_of_xor_with_four_relus_some_starts_stay_at_three_corners():
-    problem = xor()
-    models = [network(problem, [4], "relu", gain(1.4), seed) for seed in range(12)]
-    runs = train_many(models, problem, learning_rates=[0.1] * 12, steps=1500, evaluations=20)
-    stuck = [run for run in runs if 0.03 < run.trajectory["train_loss"][-1] < 0.12]
-    assert 0 < len(stuck) < 12
-    found = named(stuck[0], problem, "too_few_units", "dead_units")
-    if found.first.verdict == "too_few_units":
-        assert found.first.evidence["stuck"] > found.first.evidence["stuck_wider"]
 
 
 def test_adam_at_a_rate_of_one_kills_relus_that_compare_two_bits():

@@ -94,7 +94,7 @@ class Setting:
             with torch.no_grad():
                 for weight, gain in _gains(torch, module):
                     if gain > 0:
-                        weight.mul_(value / gain)
+                        weight.mul_(float(value or 1.0) / gain)
         elif name == "scale":
             with torch.no_grad():
                 for parameter in module.parameters():
@@ -388,7 +388,7 @@ class ModuleTrials:
         own = max(self.evidence.explained, 0.0)
         helped = course.status == "finished" and share > LEAST and HELD_BACK * share > own
         said = ("fresh", "start") if name == "recipe" else change
-        return Remedy(*said, "tried", None, share, steps, helped)
+        return Remedy(said[0], said[1], "tried", None, share, steps, helped)
 
 
 def _rows(torch: Any, data: Any) -> tuple[Any, Any, int | None]:
