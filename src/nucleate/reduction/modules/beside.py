@@ -116,7 +116,7 @@ def start_anew(module: Any) -> tuple[Any, tuple[str, ...]]:
 
 
 def trained_by(train: Callable[[Any], Any], name: str, module: Any) -> Any:
-    """The module that a person's function trained, in evaluation mode.
+    """The module, given in training mode, that a person's function trained, in evaluation mode.
 
     Raises
     ------
@@ -126,7 +126,7 @@ def trained_by(train: Callable[[Any], Any], name: str, module: Any) -> Any:
     nn = import_torch().nn
     shapes = [value.shape for value in module.parameters()]
     try:
-        returned = train(module)
+        returned = train(module.train())
     except Exception as error:
         raise SpecError(
             f"`{name}` failed on a module of the reduced shapes ({say_error(error)[:160]}); it is called with the "

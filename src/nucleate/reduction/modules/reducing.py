@@ -113,8 +113,11 @@ def reduce_module(
         outputs = [outputs_of(one, held) for one in (work, small)]
         after = outputs_of(small, parts.validation)
         narrow, note = (None, None) if train is None else narrow_module(small, train, judge, parts, seed)
-        counted = [(count_parameters(one), _bytes(one), count_flops(one, row)) for one in (work, small)]
-        result = ModuleReduction(
+        counted = [(count_parameters(one), count_flops(one, row)) for one in (work, small)]
+        validated = [judge.value(work, parts.validation, before), judge.value(small, parts.validation, after)]
+        tested = [judge.value(one, held, out) for one, out in zip((work, small), outputs, strict=True)]
+        finish(small, module)
+        return ModuleReduction(
             module=small,
             original=module,
             layers=tuple(
@@ -123,12 +126,10 @@ def reduce_module(
             left_whole=graph.left_whole,
             metric=judge.metric,
             parameters=BeforeAfter(*(one[0] for one in counted)),
-            bytes=BeforeAfter(*(one[1] for one in counted)),
-            flops=BeforeAfter(*(one[2] for one in counted)),
-            validation=BeforeAfter(
-                judge.value(work, parts.validation, before), judge.value(small, parts.validation, after)
-            ),
-            test=BeforeAfter(*(judge.value(one, held, out) for one, out in zip((work, small), outputs, strict=True))),
+            bytes=BeforeAfter(_bytes(module), _bytes(small)),
+            flops=BeforeAfter(*(one[1] for one in counted)),
+            validation=BeforeAfter(*validated),
+            test=BeforeAfter(*tested),
             certificate=judge.certify(held, outputs[0], outputs[1], parts.dealt),
             asked=asked,
             notes=(*notes, *parts.notes, *judge.targets.notes(before), *([] if note is None else [note])),
@@ -137,8 +138,6 @@ def reduce_module(
             judge=judge,
             narrow=narrow,
         )
-        finish(small, module)
-    return result
 
 
 def _narrowable(module: Any, rows: Any) -> Graph:
