@@ -100,6 +100,8 @@ def test_a_study_is_stored_opened_resumed_and_reported(study, tmp_path):
     assert nucleate.sweep(opened, progress=False).results.equals(before)
     page = nucleate.report(study, out=tmp_path / "report.html").read_text("utf-8")
     assert "model conv (channels 3, kernel 5" in page
+    assert "which this study has not seen yet" not in page
+    assert "The models of this study are not reduced" in page
 
 
 def test_a_problem_made_in_python_tells_its_shape_and_an_own_activation_its_definition(tmp_path):

@@ -111,6 +111,8 @@ def test_one_seed_that_is_stuck_does_not_speak_for_the_other(monkeypatch):
 
 def test_of_starts_that_are_all_stuck_nothing_is_said(monkeypatch):
     said, advice, _ = told(monkeypatch, {LARGE: (19.0, 1.1, 1.0), SMALL: STUCK})
+    assert said.startswith("Not where runs left their plateau: at gain 1 ")
+    assert "Of 1 of the 2 conditions nothing is known yet" in said
     assert "Of smaller starts nothing is known yet" in said
     assert "none of the smaller starts left its plateau within 5,000 steps" in advice
     assert "does not help" not in advice
@@ -118,6 +120,7 @@ def test_of_starts_that_are_all_stuck_nothing_is_said(monkeypatch):
 
 def test_where_nothing_was_learned_nothing_is_recommended(monkeypatch):
     said, advice, _ = told(monkeypatch, {LARGE: STUCK, SMALL: STUCK})
+    assert said.startswith("Not known yet: no run left its initial plateau within 5,000 steps")
     assert "No run has left its plateau, so there is no result to compare" in said
     assert advice.startswith("There is nothing to recommend yet: no run left its plateau within 5,000 steps")
 

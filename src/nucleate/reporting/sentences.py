@@ -135,20 +135,26 @@ def answer(findings: Findings, reduction: Reduction | None, texts: Texts) -> lis
 
 def _where(findings: Findings, texts: Texts) -> str:
     spec, judged = findings.study.spec, findings.judged
-    stuck = [cell for cell in findings.trained if cell.on_plateau and cell.fewest_few]
+    waiting = [cell for cell in findings.trained if cell.on_plateau]
+    stuck = [cell for cell in waiting if cell.fewest_few]
     in_some = [cell for cell in judged if cell.condensed_runs]
     if findings.condensed:
         key, cells = "condenses" if len(spec.scales) > 1 else "condenses_alone", list(findings.condensed)
     elif in_some:
         key, cells = "condenses_in_some", in_some
+    elif stuck:
+        key, cells = "does_not_yet", stuck
     else:
-        key, cells = ("does_not_yet", stuck) if stuck else ("does_not", list(judged))
+        nothing = len(waiting) == len(findings.trained)
+        key, cells = "nothing_yet" if nothing else "does_not_so_far" if waiting else "does_not", list(judged)
     cell = min(cells, key=lambda cell: findings.size(cell.fewest))
     fields = _fields(findings, cell, texts) | {
         "neurons": say_neurons(cell.fewest),
         "steps": f"{spec.steps:,}",
         "condensed": str(cell.condensed_runs),
         "learned": str(cell.learned),
+        "waiting": str(len(waiting)),
+        "conditions": str(len(findings.cells)),
         "largest_neurons": say_neurons(findings.largest_scale.fewest),
     }
     fields |= {"boundary": f"{findings.boundary.scale:g}"} if findings.condensed else {}
@@ -172,7 +178,8 @@ def _of_runs(findings: Findings, cell: Cell, texts: Texts, sentences: Mapping[st
 def _size(findings: Findings, reduction: Reduction | None, texts: Texts) -> str:
     if reduction is None:
         cell = findings.recommended
-        return texts["answer"]["not_reduced"].format(**_fields(findings, cell, texts), neurons=say_neurons(cell.final))
+        key = "not_reduced" if findings.study.spec.model is None else "as_trained"
+        return texts["answer"][key].format(**_fields(findings, cell, texts), neurons=say_neurons(cell.final))
     origin = next(cell for cell in findings.cells if reduction.run in cell.runs)
     fields = _fields(findings, origin, texts) | {
         "after": say_widths(reduction.hidden.after),
