@@ -1,5 +1,6 @@
 """The command as its users meet it: what it prints where, and its exit codes; where that counts, as a real process."""
 
+import inspect
 import json
 import subprocess
 import sys
@@ -7,6 +8,7 @@ import sys
 import polars as pl
 import pytest
 
+from nucleate import ConvNetwork, Transformer
 from nucleate.cli.flags import SWEEP_FLAGS, TRAIN_FLAGS
 from nucleate.init_scale import CONVENTIONS
 from nucleate.studies import StudySpec
@@ -88,9 +90,11 @@ def test_sweep_takes_a_toml_spec_and_flags_change_it(tmp_path):
 
 
 def test_every_field_of_a_spec_that_is_no_python_object_has_its_flag():
-    fields = set(StudySpec.model_fields) - {"model", "measures"}
+    fields = set(StudySpec.model_fields) - {"measures"}
     # A share of the rows and a file with them are two flags for one field.
-    assert set(SWEEP_FLAGS) == fields | {"momentum", "spec", "validation_file", "test_file"}
+    flags = fields | {"momentum", "spec", "validation_file", "test_file"}
+    of_models = {name for one in (ConvNetwork, Transformer) for name in inspect.signature(one.create).parameters}
+    assert set(SWEEP_FLAGS) == flags | of_models - {"outputs", "scale", "seed"}
     once = {f"{one}s": one for one in ("lr", "seed", "weight_decay", *CONVENTIONS)}
     assert set(TRAIN_FLAGS) == {once.get(field, field) for field in SWEEP_FLAGS}
 

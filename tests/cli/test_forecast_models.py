@@ -14,7 +14,7 @@ def test_a_transformers_matrices_and_keys_are_told_and_checked():
     (row,) = answer["forecasts"]
     assert row["lower_10"] <= row["measured_10_percent"] <= row["upper_10"]
     names = {one["name"] for one in row["matrices"]}
-    assert {"embedding", "query1", "unembedding"} <= names == set(row["measured_matrices"])
+    assert {"embedding", "value1", "unembedding"} <= names == set(row["measured_matrices"])
     assert [one["block"] for one in row["keys"]] == [1]
     assert answer["target_directions"] == []
 
