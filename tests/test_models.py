@@ -96,6 +96,12 @@ def test_models_of_one_architecture_train_together_and_others_are_refused():
         train_many([gated(), gated(width=8)], PROBLEM, learning_rates=[0.01, 0.01])
 
 
+def test_the_file_of_another_model_is_not_called_a_damaged_network(tmp_path):
+    save_model(gated(3), tmp_path / "model.safetensors")
+    with pytest.raises(ArchitectureError, match=r"no fully connected network; nucleate\.models\.load_model reads it"):
+        Network.load(tmp_path / "model.safetensors")
+
+
 def test_a_saved_model_comes_back_bit_for_bit_into_one_like_it(tmp_path):
     model = gated(3)
     save_model(model, tmp_path / "model.safetensors")

@@ -271,6 +271,7 @@ class Network:
         ...     Network.load(Path(folder) / "network.safetensors")
         Network(2-3-1, tanh, biases in layers 1, 2, float32)
         """
+        read_metadata(path)  # Says it of a file of another model.
         content = _read(path)
         try:
             return cls.from_bytes(content, activation)
@@ -388,12 +389,18 @@ def read_metadata(path: str | Path) -> dict[str, Any]:
         raise ArchitectureError(f"The network's file is {path!r:.60}; give a path.")
     try:
         return _metadata(parse_tensors(_read(path))[1])
+    except ArchitectureError:
+        raise
     except ValueError as error:
         raise ArchitectureError(f"The network file {path} is damaged ({error}); save the network again.") from error
 
 
 def _metadata(told: Mapping[str, str]) -> dict[str, Any]:
     metadata = parse_json(told.get("nucleate", "{}").encode())
+    if "model" in metadata:
+        raise ArchitectureError(
+            "This is the file of a model that is no fully connected network; nucleate.models.load_model reads it."
+        )
     if metadata.get("format") != _FORMAT:
         raise ValueError("it holds no nucleate network, such as Network.save writes")
     return metadata
