@@ -1,5 +1,6 @@
 """What the package's models that are no `Network` have in common: rows in, rows out, and draws by kind of matrix."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -23,7 +24,7 @@ MOST_SIGNALS = 2048
 """Signals of a unit that measures see: rows times positions, of more of them evenly spaced ones."""
 
 
-class Model:
+class Model(ABC):
     """A model of rows: what `ConvNetwork` and `Transformer` share.
 
     A subclass is a frozen dataclass that JAX knows as a pytree, with the fields ``shape`` and ``activation``.
@@ -43,27 +44,27 @@ class Model:
         return str(jax.tree.leaves(self)[0].dtype)
 
     @property
+    @abstractmethod
     def kinds(self) -> dict[str, Any]:
         """The matrices of each kind that has an init scale of its own, by the kind's name."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def fits_constants(self) -> bool:
         """Whether it can give a constant, whatever the inputs, as `nucleate.Network.fits_constants`."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def signals(self) -> int:
         """How many numbers a row becomes on its way, which training keeps for the gradient."""
-        raise NotImplementedError
 
+    @abstractmethod
     def on_columns(self, x: Float[Array, "d n"]) -> Float[Array, "c n"]:
         """The outputs for the columns of ``x``: the layout in which training is fastest."""
-        raise NotImplementedError
 
+    @abstractmethod
     def layers(self, x: Float[np.ndarray, "n d"]) -> list[Layer]:
         """Its layers as measures see them, on rows."""
-        raise NotImplementedError
 
     def describe(self) -> str:
         """The architecture in a line, the same for models that can be trained together."""

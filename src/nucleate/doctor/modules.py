@@ -679,7 +679,7 @@ def _sharpness(torch: Any, setting: Setting) -> float:
             along = list(curved)
             size = float(torch.sqrt(sum((one**2).sum() for one in along)))
         return size
-    except (RuntimeError, NotImplementedError):
+    except RuntimeError:
         # Some of PyTorch's kernels have no second derivative.
         return math.nan
 
