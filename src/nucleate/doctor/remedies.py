@@ -164,6 +164,8 @@ class Trials:
             case "standardize":
                 problem = standardized(problem, value)
             case "recipe":
+                if not isinstance(model, Network):
+                    raise NucleateError("The recipe is that of a Network.")
                 problem = standardized(standardized(problem, "inputs"), "target")
                 hidden = tuple(max(width, _RECIPE_WIDTH) for width in model.hidden)[:2]
                 model = self._network(gain=1.0, hidden=hidden, activation="relu", bias=True)

@@ -135,6 +135,8 @@ def trained_by(train: Callable[[Any], Any], name: str, module: Any) -> Any:
     done = module if returned is None else returned
     if not isinstance(done, nn.Module) or [value.shape for value in done.parameters()] != shapes:
         raise SpecError(f"`{name}` returned something else than the module it was given; return it, or nothing.")
+    if not all(value.isfinite().all() for value in done.parameters()):
+        raise SpecError(f"`{name}` left parameters that are not finite; its training diverged, so lower its rate.")
     return done.cpu().eval()
 
 

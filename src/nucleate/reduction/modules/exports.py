@@ -102,7 +102,9 @@ def export_module(reduction: "ModuleReduction", path: str | Path, quantize: bool
     rows = reduction.parts.certification
     expected = outputs_of(work, rows)
     made = _onnx if path.suffix == ".onnx" else _safetensors
-    content, answers = made(work, rows, _guarantee(reduction, reduction.certificate))
+    # Of the module as it is now: a person may have trained it on.
+    test, certificate = _judge(reduction, work, expected)
+    content, answers = made(work, rows, _guarantee(reduction, test, certificate))
     difference = _largest(answers, expected)
     if not difference <= _ROUNDING * float(expected.double().square().mean().sqrt()):
         raise NucleateError(
@@ -115,20 +117,24 @@ def export_module(reduction: "ModuleReduction", path: str | Path, quantize: bool
         answers = file.outputs(rows)
         difference = _largest(answers, expected)
         test, certificate = _judge(reduction, work, answers)
-        content = file.saying({**_guarantee(reduction, certificate), "quantized": "8 bits, dynamic"}).content
+        content = file.saying({**_guarantee(reduction, test, certificate), "quantized": "8 bits, dynamic"}).content
         quantized = Quantized(BeforeAfter(whole, len(content)), test, certificate)
     write_atomically(path, content)
     return ModuleExport(path, len(rows), difference, len(content), quantized)
 
 
-def _guarantee(reduction: "ModuleReduction", certificate: Certificate) -> dict[str, str]:
+def _guarantee(
+    reduction: "ModuleReduction", test: BeforeAfter[float] | None, certificate: Certificate
+) -> dict[str, str]:
     """What is kept with a file of the reduced module: what it was, and how sure that is."""
     widths = {layer: {"before": before, "after": after} for layer, _, before, after in reduction.layers}
     return {
         "module": type(reduction.original).__name__,
         "asked": reduction.asked,
         "widths": json.dumps(widths),
-        f"test_{reduction.metric.name}": json.dumps({"before": reduction.test.before, "after": reduction.test.after}),
+        f"test_{reduction.metric.name}": json.dumps(
+            {"before": reduction.test.before, "after": reduction.test.after if test is None else test.after}
+        ),
         "certificate": str(certificate),
         "deviation": repr(certificate.largest_deviation),
     }
