@@ -196,6 +196,9 @@ def test_a_watch_is_diagnosed_by_its_record_and_logs_what_it_finds(caplog):
         ({"data": 3}, "give a pair of inputs and targets"),
         ({"data": (torch.ones(4, 3), torch.ones(3))}, "as many of the one as of the other"),
         ({"data": (torch.ones(4, 7), torch.ones(4, 1))}, "cannot take the data"),
+        ({"loss": lambda outputs, y: torch.tensor(1.0)}, "No gradient reaches the parameters"),
+        ({"loss": lambda outputs, y: (outputs.detach() - y).square().mean()}, "No gradient reaches the parameters"),
+        ({"optimizer": torch.optim.LBFGS([nn.Parameter(torch.ones(1))])}, "LBFGS evaluates the loss itself"),
         ({"steps": 0}, "must be a whole number, 1 or more"),
     ],
 )

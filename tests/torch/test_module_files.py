@@ -214,3 +214,27 @@ def test_timings_are_of_both_modules_by_torch_and_by_onnxruntime_and_leave_the_t
 )
 def test_what_is_not_faster_is_said_not_to_be(before, after, said):
     assert str(Timing("torch", 1, BeforeAfter(before, after))) == said
+
+
+def test_a_file_certifies_the_module_as_it_is_when_it_is_written(tmp_path):
+    module = reduced(nn.Sequential(nn.Linear(3, 8), nn.Tanh(), nn.Linear(8, 3)), rows(120, 3))
+    before = module.certificate.largest_deviation
+    with torch.no_grad():
+        module.module[0].weight.zero_()
+    module.export(tmp_path / "small.safetensors")
+    with safe_open(tmp_path / "small.safetensors", "np") as file:
+        assert float(file.metadata()["deviation"]) > 2 * before
+
+
+def test_training_that_diverged_is_refused():
+    def train(module):
+        with torch.no_grad():
+            module[0].weight.fill_(float("nan"))
+
+    with pytest.raises(SpecError, match="not finite"):
+        nucleate.reduce(
+            nn.Sequential(nn.Linear(3, 8), nn.Tanh(), nn.Linear(8, 3)),
+            (rows(120, 3), torch.arange(120) % 3),
+            keep=0.5,
+            fine_tune=train,
+        )

@@ -154,6 +154,10 @@ def read_setting(module: Any, data: Any, loss: Any, optimizer: Any) -> Setting:
             f"The optimizer is {shown(optimizer)}; give the PyTorch optimizer that trains the module, such as "
             "torch.optim.Adam(module.parameters())."
         )
+    if isinstance(optimizer, torch.optim.LBFGS):
+        raise SpecError(
+            "LBFGS evaluates the loss itself, several times a step; give an optimizer that takes gradients."
+        )
     with undisturbed(torch):
         x, y, batch_size = _rows(torch, data)
         order = torch.randperm(len(y), generator=torch.Generator().manual_seed(0))[:MOST_ROWS]
@@ -175,6 +179,11 @@ def read_setting(module: Any, data: Any, loss: Any, optimizer: Any) -> Setting:
             ) from None
     if not torch.is_tensor(value) or value.numel() != 1:
         raise SpecError("The loss does not give one number; give one with the mean over the rows.")
+    if not value.requires_grad:
+        raise SpecError(
+            "No gradient reaches the parameters, so nothing can be learned: none of them requires one (requires_grad), "
+            "or the outputs or the loss are detached from them (detach, no_grad, item, NumPy)."
+        )
     return setting
 
 
