@@ -484,6 +484,7 @@ REFUSED = {
     "too small": (mlp, (FLAT, LABELS), {"parameters": 10}, SpecError, "with one unit a layer"),
     "metric": (mlp, (FLAT, LABELS), {"metric": "acuracy"}, SpecError, "did you mean 'accuracy'"),
     "no direction": (mlp, (FLAT, LABELS), {"metric": lambda out, y: 1.0}, SpecError, "larger_is_better"),
+    "a size and a tolerance": (mlp, (FLAT, LABELS), {"keep": 0.5, "tolerance": 0.1}, SpecError, "give one"),
     "fine-tuning steps": (mlp, (FLAT, LABELS), {"fine_tune": 10}, SpecError, "function"),
     "TorchScript": (lambda: torch.jit.script(mlp()), (FLAT, LABELS), {}, ArchitectureError, "TorchScript"),
     "quantized": (quantized, (FLAT, LABELS), {}, ArchitectureError, "quantized"),

@@ -20,12 +20,14 @@ from nucleate.reduction.reduction import BeforeAfter
 from nucleate.reduction.tolerance import check_tolerance
 
 MOST_CALIBRATION = 4096
+TOLERANCE = 0.01
+"""By default."""
 
 
 def reduce_module(
     module: Any,
     data: Any,
-    tolerance: float = 0.01,
+    tolerance: float = TOLERANCE,
     *,
     metric: Any = None,
     larger_is_better: bool | None = None,
@@ -180,6 +182,8 @@ def _check(tolerance: Any, keep: Any, parameters: Any, flops: Any, functions: di
     check_tolerance(tolerance)
     sizes = {"keep": keep, "parameters": parameters, "flops": flops}
     given = {name: value for name, value in sizes.items() if value is not None}
+    if given and tolerance != TOLERANCE:
+        raise SpecError(f"The tolerance and `{next(iter(given))}` each say how small the module is to be; give one.")
     if len(given) > 1:
         raise SpecError(
             f"{' and '.join(f'`{name}`' for name in given)} each say how small the module is to be; give one."
