@@ -142,6 +142,15 @@ def test_its_layers_are_its_matrices():
     assert row["relative_distance_key2"] == 0
 
 
+@pytest.mark.parametrize("mlp", [5, 0])
+def test_a_last_matrix_that_gives_the_outputs_leaves_each_as_it_is(mlp):
+    """Whether the heads have as many units as there are outputs, or not."""
+    model = Transformer.create(**REAL | {"unembedding": "none", "residual": False, "mlp": mlp})
+    layers = {layer.name: layer for layer in layers_of(model, np.random.default_rng(0).standard_normal((9, 12)))}
+    last = layers["mlp_out1" if mlp else "output1"]
+    np.testing.assert_array_equal(last.outgoing, np.eye(2))
+
+
 def test_tokens_with_one_vector_count_as_one():
     model = Transformer.create(**TOKENS | {"tokens": 4})
     vectors = np.array(model.embedding)

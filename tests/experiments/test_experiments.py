@@ -12,8 +12,10 @@ from nucleate import activation_names
 from nucleate.experiments import EXPERIMENTS, get_experiment
 from nucleate.experiments.blow_up import Way
 from nucleate.experiments.multiplicity import ACTIVATIONS, Plan
+from nucleate.experiments.norm_eps import NEXT_CHARACTER, story
 from nucleate.experiments.phase_diagram import apart
 from nucleate.experiments.target_direction import Turn
+from nucleate.experiments.two_stages import anchors, growth_step
 from nucleate.experiments.weight_decay import phases
 from nucleate.figures import panels
 from nucleate.optimizers import ADAM
@@ -52,6 +54,18 @@ TINY = {
         "learning_rate": 0.05,
     },
     "staircase": {"width": 6, "epsilons": (0.1,), "seeds": 1, "rows": 40, "learning_rate": 0.2},
+    "two-stages": {"units": 3, "hidden": 4, "epsilons": (0.3,), "seeds": 1, "rows": 60, "learning_rate": 0.1},
+    "norm-eps": {
+        "layers": 1,
+        "width": 2,
+        "rates": (0.5, 1.5),
+        "epsilons": (1e-12, 0.01),
+        "seeds": 2,
+        "characters": 600,
+        "steps": 8,
+        "batch": 4,
+        "learning_rate": 0.01,
+    },
 }
 
 
@@ -165,3 +179,39 @@ def test_an_energy_beyond_its_bound_falls_too_slowly(energy, slowest):
 )
 def test_layers_are_in_different_regimes_only_as_far_as_both_are_in_theirs(slopes, expected):
     assert apart(np.array(slopes)) == expected
+
+
+def test_the_sentences_of_the_language_model_are_true():
+    told = story(np.random.default_rng(0), 2000)
+    sums = re.findall(r"had (\d+), (got|won|lost|ate) (\d+): (\d+)\.", told)
+    assert len(sums) > 60
+    assert all(
+        int(had) + (1 if verb in ("got", "won") else -1) * int(more) == int(has) for had, verb, more, has in sums
+    )
+    assert len(told) == 2000
+    assert story(np.random.default_rng(0), 2000) == told
+
+
+def test_of_a_window_the_loss_is_the_mean_cross_entropy_of_its_characters():
+    rng = np.random.default_rng(0)
+    logits, true = rng.standard_normal((3, 24, 5)), rng.integers(5, size=(3, 24))
+    shares = np.exp(logits) / np.exp(logits).sum(axis=2, keepdims=True)
+    expected = -np.log(np.take_along_axis(shares, true[:, :, None], 2)).mean()
+    found = NEXT_CHARACTER(logits.reshape(3, -1), np.eye(5)[true].reshape(3, -1))
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
+
+
+def test_an_anchor_function_as_amounts_is_learned_by_averages_and_then_by_one_direction_of_keys():
+    data = anchors(300)
+    x, y = data.tokens, data.problem.train.y
+    # Tokens and positions are told apart: each token's vector has the length of two orthonormal ones.
+    np.testing.assert_allclose(np.linalg.norm(x, axis=2), 2**0.5)
+    np.testing.assert_allclose(data.moment[0], (y[:, :1] * x.mean(axis=1)).mean(axis=0))
+    sigma = np.linalg.svd(data.keys_turn, compute_uv=False)
+    assert sigma[1] < 0.5 * sigma[0]
+
+
+def test_a_growth_is_read_between_evaluations_and_is_none_where_it_never_came():
+    steps, grown = np.array([0, 10, 20]), np.array([1.0, 1.0, 4.0])
+    assert growth_step(steps, grown, 2.0) == pytest.approx(15)
+    assert growth_step(steps, grown, 5.0) is None

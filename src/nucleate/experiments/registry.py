@@ -12,10 +12,12 @@ from nucleate.experiments import (
     generalization,
     low_rank,
     multiplicity,
+    norm_eps,
     phase_diagram,
     plateau_end,
     staircase,
     target_direction,
+    two_stages,
     weight_decay,
 )
 from nucleate.experiments.experiment import Experiment
@@ -34,6 +36,8 @@ EXPERIMENTS: tuple[Experiment[Any], ...] = (
     dropout.EXPERIMENT,
     weight_decay.EXPERIMENT,
     staircase.EXPERIMENT,
+    two_stages.EXPERIMENT,
+    norm_eps.EXPERIMENT,
 )
 
 
