@@ -102,6 +102,28 @@ def test_auto_tries_four_scales_and_takes_the_best_on_validation(diabetes):
     np.testing.assert_array_equal(auto.predict(diabetes[0]), chosen.predict(diabetes[0]))
 
 
+def test_a_gain_for_each_layer_is_taken_as_numbers_or_as_text(diabetes):
+    small = PLAIN | {"steps": 2}
+    models = [
+        CondensedRegressor(**small | {"scale": scale}) for scale in ([1, 0.1, 3], "1x0.1x3", np.array([1, 0.1, 3]))
+    ]
+    fitted = [clone(model).fit(*diabetes) for model in models]
+    sizes = [float(np.std(weight)) * weight.shape[1] ** 0.5 for weight in fitted[0].network_.weights]
+    np.testing.assert_allclose(sizes, [1, 0.1, 3], rtol=0.4)
+    assert str(fitted[0].scale_) == "1x0.1x3"
+    for model in fitted[1:]:
+        np.testing.assert_array_equal(model.predict(diabetes[0]), fitted[0].predict(diabetes[0]))
+
+
+def test_dropout_changes_training_reproducibly_and_no_prediction(diabetes):
+    plain, dropped, again = (
+        CondensedRegressor(**PLAIN | {"dropout": dropout}).fit(*diabetes).predict(diabetes[0])
+        for dropout in (0, 0.5, 0.5)
+    )
+    np.testing.assert_array_equal(dropped, again)
+    assert not np.allclose(plain, dropped, rtol=1e-3)
+
+
 def test_an_optimizer_of_ones_own_is_kept_as_it_is_given(diabetes):
     signs = Optimizer("signs", optax.sign_sgd)
     model = clone(CondensedRegressor(**PLAIN | {"optimizer": signs, "learning_rate": 0.003}))
@@ -185,7 +207,12 @@ def test_too_few_rows_to_certify_are_said_and_nothing_is_reduced(diabetes):
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"scale": "small"}, "The scale is 'small'; it must be 'auto' or a positive number"),
+        ({"scale": "small"}, "The scale is 'small'; it must be 'auto', a positive number"),
+        ({"scale": [1, 0, 1]}, r"The scale is \[1, 0, 1\]; it must be 'auto'"),
+        ({"scale": None}, "The scale is None"),
+        ({"scale": "1x0.1"}, "gain 1x0.1 has 2 numbers, and the network 3 layers, the output layer included"),
+        ({"dropout": 1}, "'dropout' is 1; it must be below 1"),
+        ({"dropout": "half"}, "'dropout' is 'half'"),
         ({"scale": -1}, "The scale is -1"),
         ({"tolerance": 1.5}, "The tolerance is 1.5; it must be between 0 and 1"),
         ({"tolerance": None}, "The tolerance is None"),

@@ -2,8 +2,7 @@
 
 import warnings
 from collections.abc import Collection, Sequence
-from numbers import Real
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import numpy as np
 import polars as pl
@@ -13,7 +12,8 @@ from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
-from nucleate.errors import DataError, SpecError
+from nucleate._wording import shown
+from nucleate.errors import ArchitectureError, DataError, SpecError
 from nucleate.init_scale import InitScale
 from nucleate.models import outputs_of
 from nucleate.network import Network
@@ -80,7 +80,7 @@ class _Condensed(BaseEstimator):
         hidden: Sequence[int] = (64, 64),
         *,
         loss: str | Loss | None = None,
-        scale: float | Literal["auto"] = "auto",
+        scale: float | Sequence[float] | str = "auto",
         activation: str = "tanh",
         optimizer: str | Optimizer = "adam",
         learning_rate: float = 0.01,
@@ -90,6 +90,7 @@ class _Condensed(BaseEstimator):
         clip: float | None = None,
         steps: int = 3000,
         batch_size: int | None = None,
+        dropout: float = 0.0,
         tolerance: float = 0.01,
         reduce: bool = False,
         random_state: Any = 0,
@@ -106,6 +107,7 @@ class _Condensed(BaseEstimator):
         self.clip = clip
         self.steps = steps
         self.batch_size = batch_size
+        self.dropout = dropout
         self.tolerance = tolerance
         self.reduce = reduce
         self.random_state = random_state
@@ -125,10 +127,10 @@ class _Condensed(BaseEstimator):
                 stacklevel=3,
             )
         problem = self._problem(x, y, weights, seed, certified)
-        runs = self._train(problem, [InitScale("gain", scale) for scale in scales], seed)
+        runs = self._train(problem, scales, seed)
         chosen, best = _best(scales, runs, self.learning_rate)
         trained = best.best
-        self.scale_ = chosen
+        self.scale_ = chosen.value
         self.preprocessing_ = problem.preprocessing
         layers = layers_of(trained, evaluation_rows(problem.train.x))
         self.n_effective_neurons_ = tuple(layer.effective_neurons for layer in layers)
@@ -195,6 +197,7 @@ class _Condensed(BaseEstimator):
             clip=self.clip,
             steps=self.steps,
             batch_size=self.batch_size,
+            dropout=self.dropout,
             early_stopping=True,
         )
 
@@ -224,9 +227,10 @@ class CondensedRegressor(RegressorMixin, _Condensed):
     loss : str, Loss or None
         One of `nucleate.problems.LOSSES` by name, such as "huber", "quantile:0.9" or "poisson", or a
         `nucleate.problems.Loss` of your own; None takes squared errors. Whatever it is, `score` is scikit-learn's R2.
-    scale : float or "auto"
-        The gain of the initial parameters, a factor on the standard 1/sqrt(fan_in); "auto" trains from 1, 0.3, 0.1 and
-        0.03 and takes the best on validation.
+    scale : float, sequence of float or str
+        The gain of the initial parameters, a factor on the standard 1/sqrt(fan_in); or one for each layer, the output
+        layer included, as ``[1, 0.1, 1]`` or ``"1x0.1x1"``. "auto" trains from 1, 0.3, 0.1 and 0.03 and takes the best
+        on validation.
     activation : str
         One of `nucleate.activation_names`.
     optimizer : str or Optimizer
@@ -245,13 +249,16 @@ class CondensedRegressor(RegressorMixin, _Condensed):
         The most steps of training.
     batch_size : int or None
         Rows a step; None takes all of them.
+    dropout : float
+        The chance at which a hidden neuron is left out of a step of training, for each row anew; what is kept counts
+        for more by as much. Nothing is left out of a prediction.
     tolerance : float
         Of the reduction, see `nucleate.reduce`.
     reduce : bool
         Whether to reduce and certify, for which a fifth of the rows is not trained on; with fewer than 95 rows it is
         left out with a warning.
     random_state : int, RandomState or None
-        Of the split, the initial parameters and the order of the rows; the same int gives the same bits.
+        Of the split, the initial parameters, the order of the rows and dropout; the same int gives the same bits.
 
     Attributes
     ----------
@@ -261,8 +268,8 @@ class CondensedRegressor(RegressorMixin, _Condensed):
         The effective neurons of each hidden layer of the trained network.
     reduction_ : Reduction or None
         What was reduced, with its certificate; print it.
-    scale_ : float
-        The gain that was used.
+    scale_ : float or PerLayer
+        The gain that was used, or those of the layers.
     preprocessing_ : Preprocessing
         The standardization, fitted on the training rows.
     n_features_in_, feature_names_in_
@@ -408,15 +415,19 @@ class CondensedClassifier(ClassifierMixin, _Condensed):
         return self.classes_[likeliest]
 
 
-def _scales(given: Any) -> tuple[float, ...]:
+def _scales(given: Any) -> list[InitScale]:
     if isinstance(given, str) and given == "auto":
-        return GAINS
-    if isinstance(given, Real) and 0 < float(given) < np.inf:
-        return (float(given),)
-    raise SpecError(f"The scale is {given!r}; it must be 'auto' or a positive number, the gain.")
+        return [InitScale("gain", gain) for gain in GAINS]
+    several = isinstance(given, np.ndarray)
+    try:
+        return [InitScale("gain", tuple(given.tolist()) if several else given)]
+    except (ArchitectureError, TypeError):
+        raise SpecError(
+            f"The scale is {shown(given)}; it must be 'auto', a positive number, the gain, or one for each layer."
+        ) from None
 
 
-def _best(scales: Sequence[float], runs: Sequence[Run], learning_rate: float) -> tuple[float, Run]:
+def _best(scales: Sequence[InitScale], runs: Sequence[Run], learning_rate: float) -> tuple[InitScale, Run]:
     """The run with the lowest validation loss, and its scale."""
     usable = [pair for pair in zip(scales, runs, strict=True) if pair[1].status not in BLOWN_UP]
     if not usable:

@@ -1,13 +1,17 @@
 """Forecasts of runs in mini-batches: of the very batches that the run will take."""
 
+from dataclasses import replace
+
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
-from nucleate import InitScale, Network, SpecError, forecast, load_problem
+from nucleate import InitScale, Network, Problem, SpecError, forecast, load_problem
 from nucleate.forecasting import forecast_many, measure_outcomes
 from nucleate.forecasting.leading import leading
 from nucleate.models import outputs_of
+from nucleate.optimizers import Optimizer
 from nucleate.training import train
 
 DIABETES = load_problem("diabetes")
@@ -83,6 +87,56 @@ def test_the_leading_part_multiplied_out_gives_what_it_gives_layer_by_layer(bias
     value = lead.weights[-1] @ value + (0 if lead.biases[-1] is None else lead.biases[-1][:, None])
     np.testing.assert_allclose(outputs_of(lead, x.T).T, value, rtol=1e-12)
     assert jnp.shape(own.stepped.x)[0] == len(DIABETES.train.x)
+
+
+TWO_TARGETS = Problem.from_arrays(
+    DIABETES.train.x[:90], np.tanh(DIABETES.train.x[:90, :2]), task="regression", validation=0.1, test=0.1
+)
+WEIGHED = replace(DIABETES, train=replace(DIABETES.train, weights=1.0 + np.arange(len(DIABETES.train.x)) % 3))
+
+
+@pytest.mark.parametrize(
+    ("problem", "start", "options"),
+    [
+        (DIABETES, {}, {}),
+        (DIABETES, {"bias": True}, {}),
+        (DIABETES, {"activation": "gelu", "dtype": "float64"}, {}),
+        (TWO_TARGETS, {}, {"weight_decays": [0.01]}),
+        (WEIGHED, {"epsilon": 0.005}, {"schedule": "cosine", "warmup": 50, "steps": 1500, "horizon": 1500}),
+    ],
+    ids=["three layers", "biases", "half a slope", "two targets, decay", "weights, schedule"],
+)
+def test_many_batches_at_once_come_where_one_after_another_come(problem, start, options):
+    networks = starts(problem, seeds=1, **start)
+
+    def made(optimizer):
+        (found,) = forecast_many(
+            networks, problem, learning_rates=[0.1], optimizer=optimizer, batch_size=8, seeds=[1], **options
+        )
+        return found
+
+    at_once, one_by_one = made("gd"), made(Optimizer("plain", optax.sgd))
+    assert one_by_one.drop_steps[0.01] is not None
+    for drop, step in one_by_one.drop_steps.items():
+        if step is None:
+            assert at_once.drop_steps[drop] is None
+            continue
+        assert at_once.drop_steps[drop].estimate == pytest.approx(step.estimate, rel=0.02, abs=1)
+    assert at_once.in_regime == one_by_one.in_regime
+    if at_once.condensed_share is not None:
+        assert at_once.condensed_share == pytest.approx(one_by_one.condensed_share, abs=0.05)
+
+
+def test_stairs_in_mini_batches_come_where_one_batch_after_another_brings_them():
+    networks = starts(TWO_TARGETS, seeds=1, epsilon=0.05)
+
+    def made(optimizer):
+        options = {"optimizer": optimizer, "batch_size": 8, "stairs": 2, "horizon": 3000}
+        (found,) = forecast_many(networks, TWO_TARGETS, learning_rates=[0.1], **options)
+        return found.stairs
+
+    for at_once, one_by_one in zip(made("gd"), made(Optimizer("plain", optax.sgd)), strict=True):
+        assert at_once.begins.estimate == pytest.approx(one_by_one.begins.estimate, rel=0.02, abs=1)
 
 
 @pytest.mark.slow

@@ -97,6 +97,39 @@ def test_the_best_constant_of_a_loss_of_ones_own_is_found_numerically():
     assert own.constant_loss(y) == pytest.approx(exact.fun, rel=1e-9)
 
 
+def pinball(level):
+    def cost(outputs, y):
+        over = y - outputs
+        return jnp.sum(jnp.maximum(level * over, (level - 1) * over), axis=1)
+
+    return Loss(f"my quantile {level}", cost)
+
+
+@pytest.mark.parametrize("level", [0.05, 0.5, 0.8])
+@pytest.mark.parametrize("shift", [0.0, 40.0])
+def test_at_kinks_the_best_constant_of_a_loss_of_ones_own_is_the_quantile(level, shift):
+    rng = np.random.default_rng(0)
+    y = shift + rng.lognormal(0, 1.5, (57, 3))
+    np.testing.assert_allclose(
+        pinball(level).constant_outputs(y), np.quantile(y, level, axis=0, method="inverted_cdf"), rtol=1e-8
+    )
+
+
+def test_of_an_even_number_of_rows_every_median_is_a_best_constant_and_weights_count():
+    own, y = Loss("my absolute", absolute), np.array([[0.0], [1.0], [1.5], [9.0]])
+    assert own.constant_loss(y) == pytest.approx(np.abs(y - 1.2).mean(), rel=1e-12)
+    weights = np.array([1.0, 1.0, 1.0, 4.0])
+    np.testing.assert_allclose(own.constant_outputs(y, weights), [9.0], rtol=1e-8)
+    np.testing.assert_allclose(own.constant_outputs(np.full((5, 2), 2.5)), [2.5, 2.5], rtol=1e-8)
+
+
+def test_a_kink_across_the_outputs_is_found_too():
+    """Distances from the corners of a square and its middle add up to the least in the middle."""
+    own = Loss("distance", lambda outputs, y: jnp.sqrt(jnp.sum((outputs - y) ** 2, axis=1) + 1e-30))
+    y = np.array([[1.3, 1.7], [-0.7, 1.7], [1.3, -0.3], [-0.7, -0.3], [0.3, 0.7]])
+    np.testing.assert_allclose(own.constant_outputs(y), [0.3, 0.7], atol=1e-6)
+
+
 @pytest.mark.parametrize("loss", LOSSES.values())
 def test_single_precision_stays_single_in_compiled_code(loss):
     rows = jax.jit(loss.rows)(jnp.zeros((3, 2), "float32"), jnp.ones((3, 2), "float32"))

@@ -190,7 +190,7 @@ def test_a_name_without_its_parameter_has_the_default_and_a_files_own_loss_of_th
         ("huber:-1", r"delta .* is -1\.0; it must be a positive number"),
         ("huber:inf", r"delta .* is inf; it must be a positive number"),
         ("huber:", r"delta .* is ''; it must be a positive number"),
-        ("squared:2", r"The loss squared has no parameter, but 'squared:2' gives one; leave '2' out"),
+        ("squared:2", r"The loss squared has no parameter, and 'squared:2' gives one; leave '2' out"),
         ("poisson:2", r"The loss poisson has no parameter"),
         ("hubber:2", r"There is no loss 'hubber:2'; did you mean 'huber'\? Choose one of squared, huber"),
     ],

@@ -75,7 +75,7 @@ def departures(
     own, lead : engine.Program
         Of the network, and of its leading part in the same form.
     networks : sequence of Network
-        In float64, with the activation of training.
+        With the activation of training, in the dtype that is computed in, which the rows have too.
     own_rows, lead_rows : WeightedRows
         The data given for the network and for the leading part.
     weight_decays : sequence of float, optional

@@ -2,8 +2,10 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields, replace
+from functools import partial
 from typing import Any
 
+import jax
 import numpy as np
 from jaxtyping import Float, Int
 
@@ -20,11 +22,11 @@ from nucleate.forecasting.judgement import (
     points_between,
     points_to_read,
 )
-from nucleate.forecasting.leading import MOST_ROWS, Leading, leading, spaced_rows
+from nucleate.forecasting.leading import MOST_ROWS, Leading, LinearNetwork, leading, spaced_rows
 from nucleate.forecasting.models import forecast_models, matrices_of, norm_of_keys, same_axis
 from nucleate.forecasting.simulation import Simulation, late_curves
 from nucleate.forecasting.stairs import follow, joining, judge_stairs, linear_modes, refuse_stairs
-from nucleate.models import take_apart
+from nucleate.models import dtype_of, take_apart
 from nucleate.network import Network
 from nucleate.observe import alignment, neurons
 from nucleate.optimizers import GD, Optimizer
@@ -312,7 +314,11 @@ def _forecast_many(
     own_rows, lead_rows = (
         WeightedRows(np.ascontiguousarray(x[s.rows].T), y[s.rows], s.weights) for s in (leads.own, leads.lead)
     )
-    own_form = replace(networks[0], activation=leads.networks[0].activation)
+    # In mini-batches training is cheap, and so has reading to be.
+    near: Any = partial(_in_dtype, dtype_of(networks[0]) if batches and not keeps_pace else "float64")
+    own_near, lead_near = near(own_rows), near(lead_rows)
+    linear = LinearNetwork if networks[0].activation.slope else Network
+    own_form = linear(networks[0].weights, networks[0].biases, leads.networks[0].activation)
     own = replace(program, frame=take_apart(networks[0])[1])
     lead = replace(program, frame=take_apart(own_form)[1])
 
@@ -323,7 +329,7 @@ def _forecast_many(
     for states, loss in simulation.states_at(points):
         followed.append(restored(states))
         losses.append(loss)
-        departed.append(departures(own, lead, followed[-1], own_rows, lead_rows, weight_decays))
+        departed.append(departures(own, lead, near(followed[-1]), own_near, lead_near, weight_decays))
     leading_loss = np.array(losses)
     excess, speed, across = (
         np.array([[getattr(run, name) for run in at] for at in departed]) for name in ("excess", "speed", "across")
@@ -446,6 +452,10 @@ def _stairs(
         )
         for run in range(runs)
     ]
+
+
+def _in_dtype(dtype: str, tree: Any) -> Any:
+    return jax.tree.map(lambda leaf: np.asarray(leaf, dtype), tree)
 
 
 def _gap(values: Float[np.ndarray, " k"]) -> float:

@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from nucleate.activations import Activation
+from nucleate.devices import single_blas_thread
 from nucleate.network import Drop, Network
 from nucleate.problems import Problem, Split, relative_weights
 
@@ -176,6 +177,7 @@ def compress(
     both = np.column_stack([x, y])
     if weights is not None:
         both *= np.sqrt(relative_weights(weights))[:, None]
-    triangle = np.linalg.qr(both, mode="r")
+    with single_blas_thread():
+        triangle = np.linalg.qr(both, mode="r")
     triangle *= (len(triangle) / len(x)) ** 0.5
     return triangle[:, : x.shape[1]], triangle[:, x.shape[1] :]

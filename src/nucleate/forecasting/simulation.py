@@ -7,6 +7,7 @@ import jax
 import numpy as np
 from jaxtyping import Float, Int
 
+from nucleate.forecasting.blocks import Blocks
 from nucleate.models import dtype_of
 from nucleate.network import Network
 from nucleate.observe import stages
@@ -55,11 +56,11 @@ class Simulation:
         seeds: Sequence[int],
         weight_decays: Sequence[float] | None = None,
     ) -> None:
-        self._program = program
-        self._data = engine.place_data(stepped, watched, dtype_of(networks[0]))
-        self._start = engine.start(program, networks, learning_rates, seeds, len(stepped.x), weight_decays)
+        stepping: Any = Blocks if Blocks.can_step(program, networks[0]) else _Engine
+        self._steps = stepping(program, networks[0], stepped, watched)
+        self._start = self._steps.start(networks, learning_rates, seeds, weight_decays)
         self._left = self._start
-        self.start_loss = self._losses(self._start)
+        self.start_loss = self._steps.losses(self._start)
         self.plateau_loss = self.start_loss
         # What is simulated may be the leading part, which fits the constants that the network fits.
         if getattr(networks[0], "fits_constants", True):
@@ -81,7 +82,7 @@ class Simulation:
             at = min(max(at + 1, int(at * _RATIO)), horizon)
             # The loss a step carries is that before its update.
             steps.append(at - 1)
-            advanced = engine.advance(self._program, [runs[run] for run in alive], self._data, [at] * len(alive))
+            advanced = self._steps.fall([runs[run] for run in alive], [at] * len(alive))
             left = []
             for run, state in zip(alive, advanced, strict=True):
                 runs[run] = state
@@ -104,7 +105,7 @@ class Simulation:
         while at < until:
             at = min(max(at + 1, int(at * _FINER)), until)
             # The loss a step carries is that before its update.
-            runs = engine.advance(self._program, runs, self._data, [at + 1] * len(runs))
+            runs = self._steps.advance(runs, [at + 1] * len(runs))
             for (steps, losses), run in zip(curves, runs, strict=True):
                 if steps[-1] < at:
                     steps.append(at)
@@ -117,8 +118,8 @@ class Simulation:
         """The networks of all runs and their losses at each run's own steps, which do not decrease."""
         runs = self._start
         for until in points.T:
-            runs = engine.advance(self._program, runs, self._data, until.tolist())
-            yield self._networks(runs), self._losses(runs)
+            runs = self._steps.advance(runs, until.tolist())
+            yield self._steps.networks(runs), self._steps.losses(runs)
 
     def states_pushed(
         self, points: Int[np.ndarray, "runs points"], push: Callable[[list[Network]], list[Any]]
@@ -129,8 +130,8 @@ class Simulation:
         """
         runs = self._start
         for until in points.T:
-            runs = engine.advance(self._program, runs, self._data, until.tolist(), push(self._networks(runs)))
-            yield self._networks(runs)
+            runs = self._steps.advance(runs, until.tolist(), push(self._steps.networks(runs)))
+            yield self._steps.networks(runs)
 
     def walk(
         self,
@@ -156,14 +157,14 @@ class Simulation:
         """
         runs = list(self._start)
         at, gaps = np.zeros(len(runs), np.int64), np.ones(len(runs))
-        alive = [run for run, network in enumerate(self._networks(runs)) if see(run, 0, network)]
+        alive = [run for run, network in enumerate(self._steps.networks(runs)) if see(run, 0, network)]
         while alive:
             before = [runs[run] for run in alive]
             at[alive] = np.minimum(at[alive] + gaps[alive].astype(np.int64), horizon)
-            pushes = None if push is None else [engine.Steady(more) for more in push(self._networks(before))]
-            after = engine.advance(self._program, before, self._data, at[alive].tolist(), pushes)
+            pushes = None if push is None else [engine.Steady(more) for more in push(self._steps.networks(before))]
+            after = self._steps.advance(before, at[alive].tolist(), pushes)
             left = []
-            for run, old, new, network in zip(alive, before, after, self._networks(after), strict=True):
+            for run, old, new, network in zip(alive, before, after, self._steps.networks(after), strict=True):
                 runs[run] = new
                 faster = min(_CHANGE * apart / max(_change(old.parameters, new.parameters), 1e-30), 1.5)
                 gaps[run] = np.clip(faster * gaps[run], 1, max(apart * at[run], 1))
@@ -174,12 +175,36 @@ class Simulation:
     @property
     def left(self) -> list[Network]:
         """The networks where `first_descent` left them."""
-        return self._networks(self._left)
+        return self._steps.networks(self._left)
 
-    def _networks(self, runs: Sequence[engine.RunState]) -> list[Network]:
+
+class _Engine:
+    """The stepping of a simulation by the engine of training."""
+
+    def __init__(self, program: engine.Program, network: Any, stepped: Split, watched: Split) -> None:
+        self._program, self._n = program, len(stepped.x)
+        self._data = engine.place_data(stepped, watched, dtype_of(network))
+
+    def start(
+        self,
+        networks: Sequence[Any],
+        learning_rates: Sequence[float],
+        seeds: Sequence[int],
+        weight_decays: Sequence[float] | None,
+    ) -> list[engine.RunState]:
+        return engine.start(self._program, networks, learning_rates, seeds, self._n, weight_decays)
+
+    def advance(
+        self, runs: Sequence[engine.RunState], until: Sequence[int], push: Sequence[Any] | None = None
+    ) -> list[engine.RunState]:
+        return engine.advance(self._program, runs, self._data, until, push)
+
+    fall = advance
+
+    def networks(self, runs: Sequence[engine.RunState]) -> list[Any]:
         return [self._program.frame(run.parameters) for run in runs]
 
-    def _losses(self, runs: Sequence[engine.RunState]) -> Float[np.ndarray, " runs"]:
+    def losses(self, runs: Sequence[engine.RunState]) -> Float[np.ndarray, " runs"]:
         readings = engine.read(self._program, runs, self._data)
         watches = self._program.watches
         return np.array([reading.validation_loss if watches else reading.train_loss for reading in readings])

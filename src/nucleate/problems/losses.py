@@ -33,6 +33,8 @@ from nucleate.problems.metrics import (
 )
 from nucleate.problems.moments import relative_weights
 
+_SWEEPS, _SIMPLEX = 10, 0.05
+
 
 @dataclass(frozen=True)
 class Link:
@@ -250,11 +252,50 @@ class Loss:
             outputs = np.broadcast_to(constant, y.shape)
             return self(outputs, y, weights), -self.residual(outputs, y, weights).mean(axis=0)
 
-        return np.asarray(scipy.optimize.minimize(loss, np.zeros(y.shape[1]), jac=True, method="BFGS", tol=1e-9).x)
+        return _lowest(loss, np.zeros(y.shape[1]))
 
     def constant_loss(self, y: Float[np.ndarray, "n c"], weights: Float[np.ndarray, " n"] | None = None) -> float:
         """The loss of `constant_outputs`: what is left to learn for whoever knows the targets' distribution alone."""
         return float(self(np.broadcast_to(self.constant_outputs(y, weights), y.shape), y, weights))
+
+
+def _lowest(
+    loss: Callable[[Float[np.ndarray, " c"]], tuple[float, Float[np.ndarray, " c"]]], start: Float[np.ndarray, " c"]
+) -> Float[np.ndarray, " c"]:
+    """Where a loss, given with its gradient, is least: by BFGS, or at kinks, where it ends early, by trials alone."""
+    found = scipy.optimize.minimize(loss, start, jac=True, method="BFGS", tol=1e-9)
+    best: np.ndarray = np.asarray(found.x)
+    if np.abs(loss(best)[1]).max() <= 1e-6:
+        return best
+
+    def value(at: Float[np.ndarray, " c"]) -> float:
+        return loss(at)[0]
+
+    for _ in range(_SWEEPS):
+        before = value(best)
+        # Each output by itself, which is all where a cost is a sum over outputs.
+        for output in range(len(best)):
+            best = _along(value, best, np.eye(len(best))[output])
+        if len(best) > 1:
+            # Where it is not, a kink may lie across the outputs.
+            simplex = best + _SIMPLEX * np.vstack([np.zeros(len(best)), np.eye(len(best))])
+            options = {"initial_simplex": simplex, "xatol": 1e-9, "fatol": 1e-13, "maxfev": 400 * len(best)}
+            across = scipy.optimize.minimize(value, best, method="Nelder-Mead", options=options)
+            best = across.x if across.fun < value(best) else best
+        if value(best) >= before - 1e-12 * abs(before):
+            break
+    return best
+
+
+def _along(
+    value: Callable[[Float[np.ndarray, " c"]], float], start: Float[np.ndarray, " c"], way: Float[np.ndarray, " c"]
+) -> Float[np.ndarray, " c"]:
+    try:
+        found = scipy.optimize.minimize_scalar(lambda by: value(start + by * way), bracket=(-0.1, 0.1), tol=1e-11)
+    except RuntimeError:
+        # A loss that falls for ever has no least.
+        return start
+    return start + found.x * way if found.fun < value(start) else start
 
 
 def _check(loss: Loss, y: Float[np.ndarray, "n c"]) -> None:
@@ -540,7 +581,7 @@ def get_loss(given: Any, *, known: bool = True) -> Loss:
     if not colon:
         return LOSSES[name]
     if name not in _FAMILIES:
-        raise SpecError(f"The loss {name} has no parameter, but {shown(given)} gives one; leave {parameter!r} out.")
+        raise SpecError(f"The loss {name} has no parameter, and {shown(given)} gives one; leave {parameter!r} out.")
     try:
         value: Any = float(parameter)
     except ValueError:

@@ -171,8 +171,7 @@ def _start(
         "weight_decay": decay,
         "optimizer": _optimizer_state(parameters, program, rate, decay),
         "learning_rate": rate,
-        # What `jax.random.key` makes of the seed.
-        "key": np.array(divmod(int(seed) % 2**64, 2**32), np.uint32),
+        "key": _key(seed),
         "order": np.arange(n, dtype=np.int32),
         "step": np.int32(0),
         "running": np.bool_(True),
@@ -275,12 +274,27 @@ def _batch(
         return run.order, data.x, data.y, data.weights
     steps_an_epoch = n // size
     epoch, position = run.step // steps_an_epoch, run.step % steps_an_epoch
-    key = jax.random.fold_in(jax.random.wrap_key_data(run.key, impl=_RANDOM), epoch)
-    order = jax.lax.cond(
-        position == 0, lambda: jax.random.permutation(key, jnp.arange(n, dtype=jnp.int32)), lambda: run.order
-    )
+    order = jax.lax.cond(position == 0, lambda: _order(run.key, epoch, n), lambda: run.order)
     rows = jax.lax.dynamic_slice_in_dim(order, position * size, size)
     return order, data.x[:, rows], data.y[rows], None if data.weights is None else data.weights[rows]
+
+
+def row_order(seed: int, epoch: int, n: int) -> Int[np.ndarray, " n"]:
+    """The order in which the runs of a seed take the n rows in an epoch, counted from 0."""
+    return np.asarray(_compiled_order(_key(seed), np.int32(epoch), n))
+
+
+def _order(key: Shaped[Array, "2"], epoch: Int[Array, ""], n: int) -> Int[Array, " n"]:
+    its_own = jax.random.fold_in(jax.random.wrap_key_data(key, impl=_RANDOM), epoch)
+    return jax.random.permutation(its_own, jnp.arange(n, dtype=jnp.int32))
+
+
+_compiled_order = in_float64(jax.jit(_order, static_argnames="n"))
+
+
+def _key(seed: int) -> Shaped[np.ndarray, "2"]:
+    """What `jax.random.key` makes of the seed."""
+    return np.array(divmod(int(seed) % 2**64, 2**32), np.uint32)
 
 
 def drop_neurons(chance: float, run: RunState, layer: int, signal: Float[Array, "m n"]) -> Float[Array, "m n"]:
