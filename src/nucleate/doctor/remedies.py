@@ -46,9 +46,9 @@ class Remedy:
     ----------
     setting : str
         As the package calls it: ``lr``, ``gain``, ``hidden``, ``steps``, ``activation``, ``seed``, ``dtype``, ``eps``,
-        ``clip``, ``schedule``, ``reshape``, ``loss``, ``standardize``, ``without``, ``early_stopping``; ``scale``
-        multiplies all parameters, ``recipe`` is the package's own start, rate, width and standardization together, and
-        ``fresh`` of a module a start by its parts, Adam and standardized data.
+        ``clip``, ``schedule``, ``reshape``, ``unsquash``, ``loss``, ``standardize``, ``without``, ``early_stopping``;
+        ``scale`` multiplies all parameters, ``recipe`` is the package's own start, rate, width and standardization
+        together, and ``fresh`` of a module a start by its parts, Adam and standardized data.
     value : float, int, str, bool or tuple
     known : {"rule", "forecast", "tried"}
         Whether it is what the verdict asks for, was forecast, or was tried.
