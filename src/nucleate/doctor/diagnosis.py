@@ -279,12 +279,16 @@ def _with_trials(
     if cured or (evidence.beside_constant == "better" and blameless):
         return found
     (recipe,) = trials.first_that_helps([("recipe", "standard")])
-    blamed = next((one.name for one, _ in suspected if one.name not in ("leak", *_EFFECTS, *ENDS)), None)
-    if recipe.known == "tried" and not recipe.helped:
+    if not recipe.helped:
         # What not even the usual setting learns is not what the run is to blame for.
-        return sorted(found, key=lambda one: one.verdict != "nothing_to_learn")
-    if not recipe.helped or blamed is None:
+        first = "nothing_to_learn" if recipe.known == "tried" else None
+        return sorted(found, key=lambda one: one.verdict != first)
+    # What rests on a trial of its own has failed it.
+    blamable = [verdict for verdict, _ in suspected if verdict.name not in ("leak", *ENDS)]
+    blamable.sort(key=lambda one: 2 * one.by_trial + (one.name in _EFFECTS))
+    if not blamable:
         return found
+    blamed = blamable[0].name
     known = next((one for one in found if one.verdict == blamed), None)
     numbers = next(numbers for verdict, numbers in suspected if verdict.name == blamed)
     first = Finding(blamed, numbers, (recipe,)) if known is None else replace(known, remedies=(recipe, *known.remedies))

@@ -167,7 +167,7 @@ class Trials:
                 if not isinstance(model, Network):
                     raise NucleateError("The recipe is that of a Network.")
                 problem = standardized(standardized(problem, "inputs"), "target")
-                hidden = tuple(max(width, _RECIPE_WIDTH) for width in model.hidden)[:2]
+                hidden = (max(_RECIPE_WIDTH, *model.hidden),) * 2
                 model = self._network(gain=1.0, hidden=hidden, activation="relu", bias=True)
                 steps = max(settings.steps, _RECIPE_STEPS)
                 settings = Settings(optimizer=ADAM, steps=min(steps, MOST_STEPS), evaluations=settings.evaluations)

@@ -112,6 +112,11 @@ def _on_plateau(evidence: Evidence) -> bool:
     return evidence.stage == "initial plateau"
 
 
+def _is_shut(evidence: Evidence) -> bool:
+    """Whether a layer starts at its bounds, which lets so little pass that its gradients are no one else's fault."""
+    return any(layer.saturated_at_start > AT_BOUND for layer in evidence.layers)
+
+
 def _worst(evidence: Evidence, share: Callable[[LayerEvidence], float]) -> tuple[LayerEvidence | None, float]:
     layer = max(evidence.layers, key=share, default=None)
     return (None, 0.0) if layer is None else (layer, share(layer))
@@ -146,6 +151,8 @@ def leak(evidence: Evidence) -> Found | None:
 
 def underflow(evidence: Evidence) -> Found | None:
     """Rounding takes the steps of most parameters while nothing has been learnt."""
+    if _is_shut(evidence):
+        return None
     if evidence.status == "underflow" or (_on_plateau(evidence) and _is_small(evidence) and evidence.lost > LOST):
         return {"lost": evidence.lost, "loss": float(evidence.train_loss[-1])}
     return None
@@ -153,7 +160,7 @@ def underflow(evidence: Evidence) -> Found | None:
 
 def adam_epsilon(evidence: Evidence) -> Found | None:
     """The optimizer's epsilon exceeds most gradients while nothing has been learnt."""
-    if evidence.epsilon > 0 and evidence.damped > DAMPED and _on_plateau(evidence):
+    if evidence.epsilon > 0 and evidence.damped > DAMPED and _on_plateau(evidence) and not _is_shut(evidence):
         return {"damped": evidence.damped, "epsilon": evidence.epsilon}
     return None
 
@@ -191,7 +198,7 @@ def _against_target(evidence: Evidence) -> list[Change]:
 
 def exploding_gradient(evidence: Evidence) -> Found | None:
     """At the start outputs are far larger than the targets, and no bounded activation is the reason."""
-    if any(layer.saturated_at_start > AT_BOUND for layer in evidence.layers):
+    if _is_shut(evidence):
         return None
     start = float(evidence.train_loss[0] / max(evidence.constant_loss, 1e-300))
     grown = evidence.layers[-1].signal / max(evidence.layers[0].signal, 1e-300) if evidence.layers else 1.0
@@ -340,7 +347,7 @@ def _against_secondary(evidence: Evidence) -> list[Change]:
 def too_few_units(evidence: Evidence) -> Found | None:
     """A narrow layer whose units were of use from the start, in a run that left its plateau."""
     widths = [layer.width for layer in evidence.layers]
-    useless = _starts_alike(evidence) or any(layer.saturated_at_start > AT_BOUND for layer in evidence.layers)
+    useless = _starts_alike(evidence) or _is_shut(evidence)
     unfit = not evidence.trained or _on_plateau(evidence) or useless
     if not widths or min(widths) > NARROW or unfit:
         return None
