@@ -12,7 +12,7 @@ SMALL = ["--hidden", "8", "--steps", "60", "--evaluations", "6", "--out"]
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("doctor") / "run"
-    answer = ask("doctor", "sine-5d", "--gain", "0.0001", *SMALL, folder, "--no-try", "--json")
+    answer = ask("doctor", "diabetes", "--gain", "0.0001", *SMALL, folder, "--no-try", "--json")
     assert answer.exit_code == 0, answer.stderr
     return folder, json.loads(answer.stdout)
 
@@ -30,7 +30,7 @@ def test_a_finished_study_is_taken_as_it_is_and_the_first_remedy_tried(folder):
     answer = ask("doctor", folder[0], "--run", "0")
     assert answer.exit_code == 0, answer.stderr
     title, first, *_ = answer.stdout.splitlines()
-    assert title == "sine-5d: initial_plateau"
+    assert title == "diabetes: initial_plateau"
     assert first.startswith("1. The loss is still on its initial plateau after 60 steps")
     assert "With " in first or "Tried without help: " in first
 

@@ -4,7 +4,7 @@ import numpy as np
 import optax
 import pytest
 
-from nucleate import InitScale, Network, Problem, diagnose, train
+from nucleate import InitScale, Network, Problem, diagnose, train, train_many
 from nucleate.schedules import Schedule
 
 pytestmark = pytest.mark.slow
@@ -166,3 +166,17 @@ def test_of_many_columns_and_few_rows_the_units_are_not_the_question():
         verdicts = diagnose(run, problem).verdicts
         assert "linear_is_enough" in verdicts
         assert "too_few_units" not in verdicts
+
+
+def test_one_start_in_some_of_four_relu_units_stays_at_three_corners_of_xor():
+    problem = xor()
+    starts = [network(problem, [4], "relu", gain(1.4), seed) for seed in range(12)]
+    runs = train_many(starts, problem, learning_rates=[0.1] * 12, steps=2000, measures=())
+    right = [np.mean((run.final(CORNERS)[:, 0] > 0.5) == (CORNERS.sum(axis=1) == 1)) for run in runs]
+    stuck = [run for run, share in zip(runs, right, strict=True) if share == 0.75]
+    print(right)
+    assert 0 < len(stuck) < 6
+    for run in stuck[:2]:
+        found = named(run, problem, "too_few_units")
+        print(found, found.first)
+        assert found.first.evidence["stuck"] > found.first.evidence["stuck_wider"]

@@ -56,6 +56,8 @@ NOISY = LEARNS + 0.2 * (-1.0) ** np.arange(len(STEPS)) * 0.1
 
 SIDES = {
     "mismatched_shapes": ({"broadcast": ((80, 1), (80,))}, {"broadcast": None}),
+    "constant_target": ({"constant_target": True}, {"constant_target": False}),
+    "softmax_twice": ({"squashed": "softmax"}, {"squashed": None}),
     "leak": ({"leaks": ("a",)}, {"leaks": ()}),
     "underflow": ({"lost": 0.51, "gains": (0.1,)}, {"lost": 0.49, "gains": (0.1,)}),
     "adam_epsilon": ({"damped": 0.51, "epsilon": 1e-8}, {"damped": 0.49, "epsilon": 1e-8}),
@@ -71,7 +73,7 @@ SIDES = {
     "rate_too_small": ({"sharpness": 1.9}, {"sharpness": 2.1}),
     "stopped_too_early": (
         {"train_loss": np.exp(-STEPS / 8000), "plateau_loss": 5.0},
-        {"train_loss": np.exp(-STEPS / 9000), "plateau_loss": 5.0},
+        {"train_loss": LEARNS, "plateau_loss": 5.0},
     ),
     "too_few_units": ({"layers": layers({"width": 16})}, {"layers": layers({"width": 17})}),
     "secondary_plateau": ({"train_loss": LEARNS}, {"train_loss": 0.5 * np.exp(-STEPS / 500)}),
@@ -87,8 +89,11 @@ SIDES = {
         {"validation_loss": FLAT, "beside_constant": "alike", "linear_validation": 0.476},
         {"validation_loss": FLAT, "beside_constant": "alike", "linear_validation": 0.474},
     ),
+    "too_few_rows": ({"validation_rows": 5}, {"validation_rows": 6}),
     "fine": ({"beside_constant": "alike"}, {"beside_constant": "worse"}),
 }
+SLOW = {"follows_gradient": False, "learning_rate": 0.9e-3}
+ALIKE = layers({"effective": 1.0, "effective_at_start": 1.0})
 ON_PLATEAU = ("underflow", "adam_epsilon")
 
 
@@ -109,7 +114,14 @@ def test_the_criterion_holds_on_one_side_of_its_threshold(name):
         ("rate_too_large", {"status": "nan"}, {"status": "finished"}),
         ("rate_too_large", {"sharpness": 40.1}, {"sharpness": 39.9}),
         ("rate_too_large", {"train_loss": 3 * NOISY - 2 * LEARNS}, {"train_loss": LEARNS}),
-        ("rate_too_small", {"follows_gradient": False, "budget": 59}, {"follows_gradient": False, "budget": 61}),
+        ("rate_too_small", SLOW | {"budget": 3300}, SLOW | {"budget": 3400}),
+        ("rate_too_small", SLOW, SLOW | {"learning_rate": 1.1e-3}),
+        ("rate_too_small", {"sharpness": 1.0}, {"sharpness": 1.0, "layers": ALIKE}),
+        (
+            "too_few_units",
+            {"layers": layers({"width": 8})},
+            {"layers": layers({"width": 8, "saturated_at_start": 0.6})},
+        ),
         ("vanishing_gradient", {"layers": DEEP, "gains": (0.51,)}, {"layers": DEEP, "gains": (0.49,)}),
         ("vanishing_gradient", {"layers": DEEP}, {"layers": DEEP[1:]}),
         (
@@ -119,6 +131,13 @@ def test_the_criterion_holds_on_one_side_of_its_threshold(name):
         ),
         ("dead_layer", {"status": "dead"}, {"status": "finished"}),
         ("stopped_too_early", {"status": "early_stopped"}, {"status": "finished"}),
+        ("stopped_too_early", {"status": "early_stopped"}, {"status": "early_stopped", "is_over": False}),
+        ("fine", {"validation_rows": 6}, {"validation_rows": 5}),
+        (
+            "linear_is_enough",
+            {"beside_linear": "alike", "validation_rows": 6},
+            {"beside_linear": "alike", "validation_rows": 5},
+        ),
         (
             "collapsed",
             {"layers": layers({"effective": 4.0, "effective_at_start": 8.1})},
@@ -152,6 +171,31 @@ def test_a_leak_comes_before_all_else_even_where_the_run_learns():
 def test_without_trials_nothing_is_said_that_rests_on_one():
     found = judge(replace(HEALTHY, validation_loss=0.5 + 0 * LEARNS, sharpness=1.0, beside_linear="alike"))
     assert not {one.verdict for one in found} & {verdict.name for verdict in CAUSES if verdict.by_trial}
+
+
+def test_without_trials_a_loss_that_still_falls_gets_no_last_word():
+    slow = 0.5 * np.exp(-STEPS / 4000)
+    falling = replace(HEALTHY, train_loss=slow, validation_loss=slow, beside_linear="alike")
+    assert [one.verdict for one in judge(falling)] == ["stopped_too_early"]
+    barely = 0.4 * np.exp(-STEPS / 9000)
+    assert judge(replace(falling, train_loss=barely, validation_loss=barely))[0].verdict == "linear_is_enough"
+
+
+def test_few_rows_are_said_in_the_place_of_all_that_they_cannot_tell():
+    assert [one.verdict for one in judge(replace(HEALTHY, validation_rows=3))] == ["too_few_rows"]
+    settled = np.maximum(LEARNS, 0.4)
+    alike = replace(HEALTHY, train_loss=settled, validation_loss=FLAT, beside_linear="alike", validation_rows=3)
+    assert judge(alike)[0].verdict == "too_few_rows"
+
+
+def test_where_a_linear_model_comes_as_far_that_is_what_to_know_first():
+    alike = replace(HEALTHY, beside_linear="alike")
+    assert judge(replace(alike, linear_validation=0.024))[0].verdict == "linear_is_enough"
+    assert judge(replace(alike, linear_validation=0.026))[0].verdict == "fine"
+
+
+def test_of_a_constant_target_nothing_else_is_said():
+    assert [one.verdict for one in judge(replace(STUCK, constant_target=True))] == ["constant_target"]
 
 
 def test_where_nothing_else_is_found_the_baselines_have_the_word():

@@ -123,6 +123,46 @@ def test_targets_of_another_shape_are_named_before_all():
 
 
 @pytest.mark.parametrize(
+    ("function", "classes", "loss"),
+    [(nn.Softmax(dim=1), 3, nn.CrossEntropyLoss()), (nn.Sigmoid(), 1, nn.BCEWithLogitsLoss())],
+    ids=["softmax", "sigmoid"],
+)
+def test_probabilities_that_the_loss_takes_for_logits_are_named(function, classes, loss):
+    x, y = rows()
+    labels = (y[:, 0] > 0).long() + (y[:, 0] > 1).long() if classes == 3 else (y > 0).float()
+    module = nn.Sequential(*network(), nn.Linear(1, classes), function)
+    found = diagnose(module, (x, labels), loss, torch.optim.Adam(module.parameters(), lr=0.01))
+    assert helped(found, "softmax_twice").setting == "unsquash"
+    assert found.first.evidence["function"] == type(function).__name__.lower()
+
+
+@pytest.mark.parametrize(
+    ("function", "loss"), [(nn.Sigmoid(), nn.BCELoss()), (nn.Sigmoid(), nn.MSELoss()), (nn.Identity(), nn.MSELoss())]
+)
+def test_probabilities_are_in_place_where_the_loss_is_of_probabilities(function, loss):
+    x, y = rows(60)
+    module = nn.Sequential(*network(), function)
+    found = diagnose(module, (x, (y > 0).float()), loss, sgd(module), steps=5, trials=False)
+    assert found.evidence.squashed is None
+
+
+def test_a_target_that_is_the_same_on_all_rows_is_named():
+    module = network()
+    found = diagnose(module, (rows()[0], torch.ones(200, 1)), nn.MSELoss(), sgd(module), steps=5)
+    assert found.verdicts == ("constant_target",)
+
+
+def test_of_four_rows_all_are_trained_on_and_none_is_called_fine():
+    torch.manual_seed(0)
+    corners = torch.tensor([[0.0, 0], [0, 1], [1, 0], [1, 1]])
+    module = nn.Sequential(nn.Linear(2, 8), nn.Tanh(), nn.Linear(8, 1))
+    data = (corners, torch.tensor([[0.0], [1], [1], [0]]))
+    found = diagnose(module, data, nn.MSELoss(), torch.optim.Adam(module.parameters(), lr=0.05))
+    assert found.evidence.explained > 0.9
+    assert found.first.verdict == "too_few_rows"
+
+
+@pytest.mark.parametrize(
     ("verdict", "rate", "factor"),
     [("rate_too_large", 30.0, 1), ("rate_too_small", 1e-5, 1), ("unscaled_input", 0.1, 1000)],
 )

@@ -13,12 +13,13 @@ from nucleate.doctor.modules import STEPS, ModuleTrials, gather_module, read_set
 from nucleate.doctor.remedies import Remedy, Trials
 from nucleate.doctor.verdicts import CAUSES, Found, Verdict, is_held_back
 from nucleate.errors import SpecError, StudyError
+from nucleate.observe import FLAT
 from nucleate.problems import Problem
 from nucleate.pytorch import is_module
 from nucleate.studies import Study, study_findings, tables
 from nucleate.training import Run, plateau_loss
 
-ENDS = ("linear_is_enough", "nothing_to_learn", "fine")
+ENDS = ("linear_is_enough", "nothing_to_learn", "too_few_rows", "fine")
 """Verdicts that name nothing to be mended."""
 _EFFECTS = ("constant_output", "only_the_mean", "collapsed", "overfitting")
 """What other verdicts may be the cause of."""
@@ -146,7 +147,8 @@ def diagnose(
         The number of a study's run.
     trials : bool
         Whether settings are tried by training, in the order of the verdicts until one helps. Otherwise verdicts that
-        rest on a trial are not given, and remedies are those of the rules.
+        rest on a trial are not given, but that a loss which was still falling was stopped too early, and remedies are
+        those of the rules.
     steps : int
         That copies of a module are trained for.
 
@@ -207,12 +209,11 @@ def judge(evidence: Evidence, trials: Trials | ModuleTrials | None = None) -> li
         One at least.
     """
     suspected = [(verdict, found) for verdict in CAUSES if (found := verdict.criterion(evidence)) is not None]
+    if suspected and suspected[0][0].name == "constant_target":
+        return [Finding("constant_target", suspected[0][1])]
     if not is_held_back(evidence):
-        return _of_a_learner(suspected)
-    if trials is None:
-        said = [_finding(verdict, numbers, evidence) for verdict, numbers in suspected if not verdict.by_trial]
-    else:
-        said = _with_trials(evidence, suspected, trials)
+        return _of_a_learner(evidence, suspected)
+    said = _without_trials(evidence, suspected) if trials is None else _with_trials(evidence, suspected, trials)
     return _ordered(said, evidence)
 
 
@@ -220,14 +221,33 @@ def _finding(verdict: Verdict, numbers: Found, evidence: Evidence) -> Finding:
     return Finding(verdict.name, numbers, tuple(Remedy(*change) for change in verdict.changes(evidence)))
 
 
-def _of_a_learner(suspected: Sequence[tuple[Verdict, Found]]) -> list[Finding]:
+def _fine(evidence: Evidence) -> Finding:
+    return Finding("fine", {"explained": evidence.explained})
+
+
+def _of_a_learner(evidence: Evidence, suspected: Sequence[tuple[Verdict, Found]]) -> list[Finding]:
     """Of a run that nothing holds back: what is good to know, behind that it is fine; but a leak is no learning.
 
-    And who looks at the last network of a run that overfits does not look at one that is fine.
+    Who looks at the last network of a run that overfits does not look at one that is fine. And where a linear model
+    comes as far, that is what to know first.
     """
     said = [Finding(verdict.name, numbers) for verdict, numbers in suspected if verdict.always]
-    order = {"leak": 0, "overfitting": 1, "fine": 2}
-    return sorted(said, key=lambda one: order.get(one.verdict, 3)) or [Finding("fine", {})]
+    order = {"leak": 0, "overfitting": 1, "fine": 3, "too_few_rows": 3}
+    if any(one.verdict == "linear_is_enough" and one.evidence["linear"] >= one.evidence["network"] for one in said):
+        order["linear_is_enough"] = 2
+    return sorted(said, key=lambda one: order.get(one.verdict, 4)) or [_fine(evidence)]
+
+
+def _without_trials(evidence: Evidence, suspected: Sequence[tuple[Verdict, Found]]) -> list[Finding]:
+    """What holds without a trial; of a loss that is still falling, or has not begun to, no last word."""
+    falls = any(one.name == "stopped_too_early" and numbers["falling"] >= FLAT for one, numbers in suspected)
+    open_ended = falls or evidence.stage == "initial plateau"
+    return [
+        _finding(verdict, numbers, evidence)
+        for verdict, numbers in suspected
+        if (falls and verdict.name == "stopped_too_early")
+        or not (verdict.by_trial or (open_ended and verdict.name in ENDS))
+    ]
 
 
 def _with_trials(
@@ -259,9 +279,16 @@ def _with_trials(
     if cured or (evidence.beside_constant == "better" and blameless):
         return found
     (recipe,) = trials.first_that_helps([("recipe", "standard")])
-    blamed = next((one.name for one, _ in suspected if one.name not in ("leak", *_EFFECTS, *ENDS)), None)
-    if not recipe.helped or blamed is None:
+    if not recipe.helped:
+        # What not even the usual setting learns is not what the run is to blame for.
+        first = "nothing_to_learn" if recipe.known == "tried" else None
+        return sorted(found, key=lambda one: one.verdict != first)
+    # What rests on a trial of its own has failed it.
+    blamable = [verdict for verdict, _ in suspected if verdict.name not in ("leak", *ENDS)]
+    blamable.sort(key=lambda one: 2 * one.by_trial + (one.name in _EFFECTS))
+    if not blamable:
         return found
+    blamed = blamable[0].name
     known = next((one for one in found if one.verdict == blamed), None)
     numbers = next(numbers for verdict, numbers in suspected if verdict.name == blamed)
     first = Finding(blamed, numbers, (recipe,)) if known is None else replace(known, remedies=(recipe, *known.remedies))
@@ -274,6 +301,8 @@ def _ordered(found: Sequence[Finding], evidence: Evidence) -> list[Finding]:
     helped = [one for one in found if one.helped]
     ends = [one for one in found if one.verdict in ENDS]
     others = [one for one in found if one not in (*leaks, *helped, *ends)]
+    if found and found[0].verdict == "nothing_to_learn":
+        return [*leaks, found[0], *others]
     learned = evidence.trained and evidence.beside_constant == "better"
     if not helped and ends and (learned or not any(one.verdict not in _BESIDE for one in others)):
         overfits = [one for one in others if one.verdict == "overfitting"]
@@ -282,7 +311,7 @@ def _ordered(found: Sequence[Finding], evidence: Evidence) -> list[Finding]:
             return [*leaks, ends[0], *overfits, *others]
         return [*leaks, *overfits, ends[0], *others]
     # With a cause in hand, nothing is fine or enough.
-    return [*leaks, *helped, *others] or ends or [Finding("fine", {})]
+    return [*leaks, *helped, *others] or ends or [_fine(evidence)]
 
 
 def _diagnose_study(study: Study, problem: Problem | None, number: int | None, trials: bool) -> Diagnosis:

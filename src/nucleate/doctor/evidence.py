@@ -127,6 +127,12 @@ class Evidence:
         The largest eigenvalue of the loss's second derivative at the end; NaN where it was not computed.
     broadcast : pair of shapes, or None
         Of a module's outputs and its targets, where the loss takes each row of the one with all of the other.
+    squashed : {"softmax", "sigmoid"} or None
+        What a module's outputs have passed, where its loss takes them through the same again.
+    constant_target : bool
+        Whether the targets are the same on all training rows.
+    is_over : bool
+        Whether the training has ended; that of a watch goes on.
     """
 
     status: Status
@@ -165,6 +171,9 @@ class Evidence:
     damped: float = 0.0
     sharpness: float = float("nan")
     broadcast: tuple[tuple[int, ...], tuple[int, ...]] | None = None
+    squashed: str | None = None
+    constant_target: bool = False
+    is_over: bool = True
 
     @property
     def trained(self) -> bool:

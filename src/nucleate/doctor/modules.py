@@ -21,6 +21,8 @@ MOST_ROWS = 2048
 """Rows that are looked at; more are left out."""
 HELD_OUT = 0.2
 """The share of the rows on which copies are judged."""
+FEW_ROWS = 10
+"""Of fewer rows none are held out."""
 STEPS = 300
 EVALUATIONS = 24
 BLOWN_UP = 1e4
@@ -54,8 +56,9 @@ class Setting:
 
     @property
     def train(self) -> slice:
-        """The rows that copies are trained on."""
-        return slice(0, max(1, round((1 - HELD_OUT) * len(self.y))))
+        """The rows that copies are trained on: all, where there are few, as of XOR."""
+        held_out = HELD_OUT if len(self.y) >= FEW_ROWS else 0
+        return slice(0, round((1 - held_out) * len(self.y)))
 
     @property
     def validation(self) -> slice:
@@ -82,6 +85,8 @@ class Setting:
         setting, (name, value) = self, change or ("", None)
         if name == "reshape":
             setting = replace(self, y=self.y.reshape(value))
+        elif name == "unsquash":
+            setting = replace(self, loss=_unsquashed(torch, self.loss, value))
         elif name == "standardize" and value == "inputs" and torch.is_floating_point(self.x):
             setting = replace(self, x=_standardized(self.x, self.x[self.train]))
         elif name == "standardize" and value == "target" and torch.is_floating_point(self.y):
@@ -343,6 +348,8 @@ def gather_module(setting: Setting, steps: int = STEPS) -> Evidence:
         damped=damped,
         sharpness=sharpness,
         broadcast=_broadcast(torch, setting, outputs),
+        squashed=_squashed(torch, made, outputs),
+        constant_target=bool((setting.y[setting.train] == setting.y[:1]).all()),
     )
 
 
@@ -720,3 +727,38 @@ def _broadcast(torch: Any, setting: Setting, outputs: Any) -> tuple[tuple[int, .
     except RuntimeError:
         return None
     return (tuple(outputs.shape), tuple(y.shape)) if math.prod(together) > y.numel() else None
+
+
+def _squashed(torch: Any, setting: Setting, outputs: Any) -> str | None:
+    """What outputs that are probabilities have passed, where the loss takes them for what goes into it."""
+    y, shares = setting.y[setting.train], outputs.detach()
+    if not torch.is_floating_point(shares) or not _are_shares(shares):
+        return None
+
+    def loss(given: Any) -> float:
+        return float(setting.loss(given, y))
+
+    try:
+        if any(shares.shape[axis] > 1 and _sum_to_one(torch, shares, axis) for axis in {1, shares.ndim - 1}):
+            # A softmax does not see what is added to all classes.
+            again = math.isclose(loss(shares), loss(shares + 3), rel_tol=1e-4)
+            return "softmax" if again and not math.isclose(loss(shares), loss(3 * shares), rel_tol=1e-4) else None
+        with _evaluating(setting.module), torch.no_grad():
+            bounded = all(_are_shares(setting.module(factor * setting.x[setting.train])) for factor in (-1e3, 1e3))
+        # Of probabilities there are none better than the labels themselves.
+        labels = y.reshape(shares.shape).to(shares.dtype)
+        return "sigmoid" if bounded and _are_shares(y) and loss(20 * labels - 10) < loss(labels) else None
+    except Exception:
+        # The loss takes nothing but probabilities, or the module not such inputs.
+        return None
+
+
+def _sum_to_one(torch: Any, shares: Any, axis: int) -> bool:
+    return bool(torch.allclose(shares.sum(axis), torch.ones_like(shares.sum(axis)), atol=1e-3))
+
+
+def _unsquashed(torch: Any, loss: Callable[[Any, Any], Any], function: str) -> Callable[[Any, Any], Any]:
+    """The loss of the logits, which are those that the outputs were made of but for what is added to all."""
+    if function == "softmax":
+        return lambda outputs, y: loss(torch.log(outputs.clamp_min(1e-30)), y)
+    return lambda outputs, y: loss(torch.logit(outputs, 1e-6), y)

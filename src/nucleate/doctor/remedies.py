@@ -46,9 +46,9 @@ class Remedy:
     ----------
     setting : str
         As the package calls it: ``lr``, ``gain``, ``hidden``, ``steps``, ``activation``, ``seed``, ``dtype``, ``eps``,
-        ``clip``, ``schedule``, ``reshape``, ``loss``, ``standardize``, ``without``, ``early_stopping``; ``scale``
-        multiplies all parameters, ``recipe`` is the package's own start, rate, width and standardization together, and
-        ``fresh`` of a module a start by its parts, Adam and standardized data.
+        ``clip``, ``schedule``, ``reshape``, ``unsquash``, ``loss``, ``standardize``, ``without``, ``early_stopping``;
+        ``scale`` multiplies all parameters, ``recipe`` is the package's own start, rate, width and standardization
+        together, and ``fresh`` of a module a start by its parts, Adam and standardized data.
     value : float, int, str, bool or tuple
     known : {"rule", "forecast", "tried"}
         Whether it is what the verdict asks for, was forecast, or was tried.
@@ -167,7 +167,7 @@ class Trials:
                 if not isinstance(model, Network):
                     raise NucleateError("The recipe is that of a Network.")
                 problem = standardized(standardized(problem, "inputs"), "target")
-                hidden = tuple(max(width, _RECIPE_WIDTH) for width in model.hidden)[:2]
+                hidden = (max(_RECIPE_WIDTH, *model.hidden),) * 2
                 model = self._network(gain=1.0, hidden=hidden, activation="relu", bias=True)
                 steps = max(settings.steps, _RECIPE_STEPS)
                 settings = Settings(optimizer=ADAM, steps=min(steps, MOST_STEPS), evaluations=settings.evaluations)

@@ -39,6 +39,8 @@ CUT = 0.25
 """A schedule that leaves less of the rate in the mean has cut it: a cosine leaves a half, a line to zero too."""
 SHORT = 3.0
 """Rate times steps, which is as far as an optimizer of fixed steps moves a parameter."""
+USUAL = 1e-3
+"""A rate at which optimizers of fixed steps are used; of one that is not below it the steps are too few, not short."""
 HANDFUL = 4
 """Of so few units none can be spared: where one of them is dead, the layer has too few."""
 NARROW = 16
@@ -51,6 +53,8 @@ SAME_AS_MEAN = 0.05
 """Predictions that vary by a twentieth of what the targets do know their mean alone."""
 OVERFIT = 0.1
 """By how much the explained share on validation has fallen again at the end."""
+ENOUGH_ROWS = 6
+"""Of fewer validation rows not even a win on every one is beyond chance: a sign test of 5 has 6 %."""
 GAP = 0.5
 """The share of the constant's loss that is explained in training and not on validation."""
 
@@ -108,6 +112,11 @@ def _on_plateau(evidence: Evidence) -> bool:
     return evidence.stage == "initial plateau"
 
 
+def _is_shut(evidence: Evidence) -> bool:
+    """Whether a layer starts at its bounds, which lets so little pass that its gradients are no one else's fault."""
+    return any(layer.saturated_at_start > AT_BOUND for layer in evidence.layers)
+
+
 def _worst(evidence: Evidence, share: Callable[[LayerEvidence], float]) -> tuple[LayerEvidence | None, float]:
     layer = max(evidence.layers, key=share, default=None)
     return (None, 0.0) if layer is None else (layer, share(layer))
@@ -125,6 +134,16 @@ def _against_mismatch(evidence: Evidence) -> list[Change]:
     return [] if evidence.broadcast is None else [("reshape", (-1, *evidence.broadcast[0][1:]))]
 
 
+def constant_target(evidence: Evidence) -> Found | None:
+    """The targets are the same on all rows."""
+    return {"rows": evidence.rows} if evidence.constant_target else None
+
+
+def softmax_twice(evidence: Evidence) -> Found | None:
+    """The outputs are probabilities, and the loss takes them for logits."""
+    return None if evidence.squashed is None else {"function": evidence.squashed}
+
+
 def leak(evidence: Evidence) -> Found | None:
     """Inputs that tell the target alone, as `nucleate.problems` finds them."""
     return {"columns": list(evidence.leaks), "column": evidence.leaks[0]} if evidence.leaks else None
@@ -132,6 +151,8 @@ def leak(evidence: Evidence) -> Found | None:
 
 def underflow(evidence: Evidence) -> Found | None:
     """Rounding takes the steps of most parameters while nothing has been learnt."""
+    if _is_shut(evidence):
+        return None
     if evidence.status == "underflow" or (_on_plateau(evidence) and _is_small(evidence) and evidence.lost > LOST):
         return {"lost": evidence.lost, "loss": float(evidence.train_loss[-1])}
     return None
@@ -139,7 +160,7 @@ def underflow(evidence: Evidence) -> Found | None:
 
 def adam_epsilon(evidence: Evidence) -> Found | None:
     """The optimizer's epsilon exceeds most gradients while nothing has been learnt."""
-    if evidence.epsilon > 0 and evidence.damped > DAMPED and _on_plateau(evidence):
+    if evidence.epsilon > 0 and evidence.damped > DAMPED and _on_plateau(evidence) and not _is_shut(evidence):
         return {"damped": evidence.damped, "epsilon": evidence.epsilon}
     return None
 
@@ -177,7 +198,7 @@ def _against_target(evidence: Evidence) -> list[Change]:
 
 def exploding_gradient(evidence: Evidence) -> Found | None:
     """At the start outputs are far larger than the targets, and no bounded activation is the reason."""
-    if any(layer.saturated_at_start > AT_BOUND for layer in evidence.layers):
+    if _is_shut(evidence):
         return None
     start = float(evidence.train_loss[0] / max(evidence.constant_loss, 1e-300))
     grown = evidence.layers[-1].signal / max(evidence.layers[0].signal, 1e-300) if evidence.layers else 1.0
@@ -269,11 +290,11 @@ def _against_plateau(evidence: Evidence) -> list[Change]:
 
 def rate_too_small(evidence: Evidence) -> Found | None:
     """Steps that could be far longer, and a loss that never rose."""
-    if evidence.status in BLOWN_UP or evidence.worst > WORSE:
+    if evidence.status in BLOWN_UP or evidence.worst > WORSE or _starts_alike(evidence):
         return None
     rate = evidence.learning_rate * evidence.rate_share
     edge, reach = rate * evidence.sharpness, rate * evidence.budget
-    slow = edge < SLOW if evidence.follows_gradient else reach < SHORT
+    slow = edge < SLOW if evidence.follows_gradient else reach < SHORT and rate < USUAL
     return {"edge": edge, "reach": reach} if slow else None
 
 
@@ -294,12 +315,12 @@ def _starts_alike(evidence: Evidence) -> bool:
 
 def stopped_too_early(evidence: Evidence) -> Found | None:
     """The run ended while its loss was falling, before it fell, or by early stopping."""
-    if not evidence.trained:
+    if not (evidence.trained and evidence.is_over) or _starts_alike(evidence):
         return None
     last = int(evidence.steps[-1])
     before = float(np.interp(last / AHEAD, evidence.steps, evidence.train_loss))
     falling = 1 - float(evidence.train_loss[-1]) / max(before, 1e-300)
-    if evidence.status == "early_stopped" or falling >= FLAT or _on_plateau(evidence):
+    if evidence.status == "early_stopped" or falling >= FLAT or evidence.stage in ("initial plateau", "descent"):
         best = int(evidence.steps[int(np.argmin(evidence.validation_loss))])
         return {"best": best, "steps": last, "falling": falling, "stage": evidence.stage}
     return None
@@ -324,9 +345,10 @@ def _against_secondary(evidence: Evidence) -> list[Change]:
 
 
 def too_few_units(evidence: Evidence) -> Found | None:
-    """A narrow layer, in a run that left its plateau."""
+    """A narrow layer whose units were of use from the start, in a run that left its plateau."""
     widths = [layer.width for layer in evidence.layers]
-    unfit = not evidence.trained or _on_plateau(evidence) or _starts_alike(evidence)
+    useless = _starts_alike(evidence) or _is_shut(evidence)
+    unfit = not evidence.trained or _on_plateau(evidence) or useless
     if not widths or min(widths) > NARROW or unfit:
         return None
     return {"units": min(widths), "loss": float(evidence.train_loss.min())}
@@ -380,7 +402,7 @@ def overfitting(evidence: Evidence) -> Found | None:
 def linear_is_enough(evidence: Evidence) -> Found | None:
     """On validation the network is not better than a linear model that has learnt something."""
     share = explained(evidence.linear_validation, evidence.constant_validation)
-    if evidence.beside_linear == "better" or share < LEAST:
+    if evidence.beside_linear == "better" or share < LEAST or _are_few(evidence):
         return None
     return {"linear": share, "network": evidence.explained}
 
@@ -388,14 +410,25 @@ def linear_is_enough(evidence: Evidence) -> Found | None:
 def nothing_to_learn(evidence: Evidence) -> Found | None:
     """On validation neither the network nor a linear model is better than a constant."""
     share = explained(evidence.linear_validation, evidence.constant_validation)
-    if evidence.beside_constant == "better" or share >= LEAST or evidence.explained >= LEAST:
+    learnt = evidence.beside_constant == "better" or share >= LEAST or evidence.explained >= LEAST
+    if learnt or _are_few(evidence):
         return None
     return {"linear": share, "network": evidence.explained}
 
 
+def _are_few(evidence: Evidence) -> bool:
+    return evidence.validation_rows < ENOUGH_ROWS
+
+
+def too_few_rows(evidence: Evidence) -> Found | None:
+    """So few validation rows that they cannot tell what was learnt from chance."""
+    return {"rows": evidence.validation_rows, "explained": evidence.explained} if _are_few(evidence) else None
+
+
 def fine(evidence: Evidence) -> Found | None:
     """Nothing holds it back that a change of one setting would mend."""
-    if not evidence.trained or (evidence.beside_constant == "worse") or _on_plateau(evidence):
+    unfit = evidence.beside_constant == "worse" or _on_plateau(evidence) or _are_few(evidence)
+    if not evidence.trained or unfit:
         return None
     return {"explained": evidence.explained}
 
@@ -407,6 +440,8 @@ def is_held_back(evidence: Evidence) -> bool:
 
 CAUSES: tuple[Verdict, ...] = (
     Verdict("mismatched_shapes", mismatched_shapes, _against_mismatch),
+    Verdict("constant_target", constant_target, always=True),
+    Verdict("softmax_twice", softmax_twice, lambda evidence: [("unsquash", evidence.squashed)]),
     Verdict("leak", leak, lambda evidence: [("without", column) for column in evidence.leaks], always=True),
     Verdict("underflow", underflow, lambda evidence: [("dtype", "float64"), *_start(evidence)]),
     Verdict("adam_epsilon", adam_epsilon, lambda evidence: [("eps", evidence.epsilon * 1e-8), *_start(evidence)]),
@@ -429,6 +464,7 @@ CAUSES: tuple[Verdict, ...] = (
     Verdict("overfitting", overfitting, lambda evidence: [("early_stopping", True)], always=True),
     Verdict("linear_is_enough", linear_is_enough, always=True),
     Verdict("nothing_to_learn", nothing_to_learn),
+    Verdict("too_few_rows", too_few_rows, always=True),
     Verdict("fine", fine, always=True),
 )
 """In the order in which one is the cause of another: data, numbers, steps, signals, saddles, size."""

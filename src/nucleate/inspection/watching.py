@@ -233,6 +233,7 @@ class Watch:
             ),
             beside_constant="better",
             beside_linear="better",
+            is_over=False,
         )
 
     @property

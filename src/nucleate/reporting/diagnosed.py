@@ -8,7 +8,7 @@ from nucleate.reporting.sentences import Texts, load_texts, say_share, say_width
 
 _SHARES = (
     *("lost", "damped", "top", "jumps", "share", "at_start", "explained", "stuck", "stuck_wider", "spread", "linear"),
-    *("network", "forgotten", "gap"),
+    *("network", "forgotten", "gap", "falling"),
 )
 
 
@@ -82,6 +82,7 @@ def _verdict(finding: Finding, texts: Texts) -> str:
         "rate_too_large": "blown_up" if evidence.get("status") in ("diverged", "nan") else "",
         "initial_plateau": "ends" if evidence.get("end") is not None else "",
         "rate_too_small": "" if evidence.get("edge") == evidence.get("edge") else "fixed",
+        "stopped_too_early": "" if finding.helped is not None and finding.helped.setting == "steps" else "falling",
         "too_few_units": "chance" if "stuck" in evidence else "",
         "constant_output": "layer" if evidence.get("layer") is not None else "",
     }
