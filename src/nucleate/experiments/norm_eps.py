@@ -198,6 +198,6 @@ EXPERIMENT = Experiment(
         ),
     ),
     quick=Size(1, 24, (0.5, 1.5), (TINY, LARGE), 3, 12_000, 600, 16, 3e-3),
-    full=Size(2, 24, (0.5, 1.0, 1.5, 2.0), tuple(COLORS), 5, 24_000, 1200, 16, 3e-3),
+    full=Size(2, 24, (0.5, 1.0, 1.5), tuple(COLORS), 4, 24_000, 800, 16, 3e-3),
     measure=measure,
 )

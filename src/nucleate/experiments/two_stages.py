@@ -1,6 +1,6 @@
 """From a small start a transformer condenses first, then its keys and queries grow and become rank one."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -189,9 +189,7 @@ def _train(size: Size, data: _Data, epsilon: float) -> list[_Course]:
     courses = []
     for index, (run, forecast) in enumerate(zip(runs, forecasts, strict=True)):
         at = [models[index] for models in seen]
-        norms = np.array(
-            [np.hypot(*(np.linalg.norm(_weights(model)[name]) for name in ("query", "key"))) for model in at]
-        )
+        norms = np.array([_norm_of_keys(model) for model in at])
         courses.append(_Course(forecast, run.drop_steps[DROP], np.array(steps), at, norms / norms[0]))
     return courses
 
@@ -210,6 +208,12 @@ def _weights(model: Transformer) -> dict[str, Float[np.ndarray, "m k"]]:
     block = model.blocks[0]
     named = {"value": block.value, "hidden": block.mlp_in, "query": block.query, "key": block.key}
     return {name: np.asarray(matrix, float) for name, matrix in named.items()}
+
+
+def _norm_of_keys(model: Transformer) -> float:
+    """That of keys and queries together."""
+    found = _weights(model)
+    return float(np.hypot(np.linalg.norm(found["query"]), np.linalg.norm(found["key"])))
 
 
 def _first_stage(run: _Course, data: _Data) -> _FirstStage:
@@ -251,7 +255,8 @@ def _draw(runs: dict[float, list[_Course]]) -> Figure:
     """The first run of the smallest start."""
     run = runs[min(runs)][0]
     figure = Figure(figsize=(11.4, 4.4), layout="constrained")
-    left, right = figure.subfigures(1, 2, width_ratios=(0.9, 1.0))
+    parts: Any = figure.subfigures(1, 2, width_ratios=(0.9, 1.0))
+    left, right = parts
     dropped = int(np.searchsorted(run.steps, run.steps[-1] if run.dropped is None else run.dropped))
     tenfold = run.at_growth(TENFOLD)
     times = {"start": 0, "10 % drop": dropped, "keys tenfold": len(run.steps) - 1 if tenfold is None else tenfold}
@@ -278,10 +283,12 @@ def _draw(runs: dict[float, list[_Course]]) -> Figure:
             panel.plot(run.steps[1:], curve, color=color, lw=1.2, label=name)
     _mark(change, run)
     _mark(rank, run)
-    change.set(xscale="log", yscale="log", xlabel="step", ylabel="change over the norm at the start")
+    # Before, on the plateau, nothing is seen.
+    shown = (0.8 * run.steps[dropped], run.steps[-1])
+    change.set(xlim=shown, yscale="log", xlabel="step", ylabel="change over the norm at the start")
     change.set_title("Dotted: stages forecast before training")
-    legend(change, loc="upper left")
-    rank.set(xscale="log", xlabel="step", ylabel="effective rank", ylim=(0.8, None))
+    legend(change, loc="lower right")
+    rank.set(xlim=shown, xlabel="step", ylabel="effective rank", ylim=(0.8, None))
     return figure
 
 
@@ -319,6 +326,6 @@ EXPERIMENT = Experiment(
     ),
     # At 0.005 every seventh unit still lags behind at the drop.
     quick=Size(units=12, hidden=30, epsilons=(0.00125,), seeds=2, rows=300, learning_rate=0.1),
-    full=Size(units=12, hidden=50, epsilons=(0.00125, 0.000625), seeds=4, rows=600, learning_rate=0.1),
+    full=Size(units=12, hidden=50, epsilons=(0.00125, 0.000625), seeds=3, rows=400, learning_rate=0.1),
     measure=measure,
 )
