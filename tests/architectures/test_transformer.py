@@ -142,6 +142,15 @@ def test_its_layers_are_its_matrices():
     assert row["relative_distance_key2"] == 0
 
 
+@pytest.mark.parametrize("mlp", [0, 5])
+def test_without_an_unembedding_the_last_matrix_hands_on_the_outputs(mlp):
+    bare = {"unembedding": "none", "residual": False, "mlp": mlp, "readout": "mean"}
+    model = Transformer.create(**REAL | bare)
+    last = layers_of(model, np.eye(12))[-1]
+    assert last.name == ("mlp_out1" if mlp else "output1")
+    np.testing.assert_array_equal(last.outgoing, np.eye(2))
+
+
 def test_tokens_with_one_vector_count_as_one():
     model = Transformer.create(**TOKENS | {"tokens": 4})
     vectors = np.array(model.embedding)

@@ -525,7 +525,9 @@ class Transformer(Model):
     def _layers_of_block(self, number: int, block: Block, signals: dict[str, Any]) -> list[Layer]:
         following = self.blocks[number] if number < len(self.blocks) else None
         behind = self._reader if following is None else _reads(following).T
-        behind = np.eye(len(signals[[*signals][-1]])) if behind is None else behind
+        if behind is None:
+            last = next(name for name in ("mlp_out", "output", "value") if name in signals)
+            behind = np.eye(len(signals[last]))
         heads_to = block.output if block.output is not None else block.mlp_in if block.mlp_in is not None else behind
         found = [
             _linear(f"query{number}", block.query, block.key, signals["query"]),

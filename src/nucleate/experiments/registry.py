@@ -5,17 +5,20 @@ from typing import Any
 from nucleate._wording import choose_one, shown
 from nucleate.errors import SpecError
 from nucleate.experiments import (
+    anchors,
     blow_up,
     condition,
     dropout,
     escape_law,
     generalization,
+    kernels,
     low_rank,
     multiplicity,
     phase_diagram,
     plateau_end,
     staircase,
     target_direction,
+    units_in_use,
     weight_decay,
 )
 from nucleate.experiments.experiment import Experiment
@@ -34,6 +37,9 @@ EXPERIMENTS: tuple[Experiment[Any], ...] = (
     dropout.EXPERIMENT,
     weight_decay.EXPERIMENT,
     staircase.EXPERIMENT,
+    kernels.EXPERIMENT,
+    units_in_use.EXPERIMENT,
+    anchors.EXPERIMENT,
 )
 
 
