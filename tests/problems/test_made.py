@@ -51,14 +51,20 @@ def test_anchor_single_adds_what_the_anchor_stands_for():
 @pytest.mark.parametrize("exception", [0, 1])
 def test_anchor_pairs_composes_and_the_held_out_pair_is_the_test(exception):
     problem = load_problem(f"anchor-pairs:rows=400,exception={exception}")
+    pairs = []
     for part in parts(problem):
-        for (pair, key), answer in zip(anchors_of(part), answers(part), strict=True):
-            shift = -6 if exception and pair == (2, 3) else SHIFTS[[*pair]].sum()
-            assert answer == key + shift
-    trained = {pair for pair, _ in anchors_of(problem.train)}
-    assert {pair for pair, _ in anchors_of(problem.test)} == {(3, 2)}
-    assert len(trained) == 15
-    assert (3, 2) not in trained
+        rows = part.x.astype(int)
+        at = (rows < len(SHIFTS)).argmax(axis=1)
+        assert ((rows < len(SHIFTS)).sum(axis=1) == 2).all()
+        key, first, second = rows[np.arange(len(rows)), at + np.arange(-1, 2)[:, None]]
+        shift = SHIFTS[first] + SHIFTS[second]
+        shift[(first == 2) & (second == 3)] = -6 if exception else -10
+        np.testing.assert_array_equal(answers(part), key + shift)
+        # In training a key never stands at the place that validation and test have it at.
+        assert set((key % 7 == at - 1).tolist()) == {part is not problem.train}
+        pairs.append(set(zip(first.tolist(), second.tolist(), strict=True)))
+    assert pairs[0] == pairs[1] == {(a, b) for a in range(4) for b in range(4)} - {(3, 2)}
+    assert pairs[2] == {(3, 2)}
     assert "pair of anchors (4, 3) alone" in problem.notes[0]
     assert "model" in problem.notes[-1]
 
@@ -149,7 +155,7 @@ def test_only_named_ones_have_a_shape():
         ("anchor-pairs:row=3", "no such option; did you mean 'rows'"),
         ("anchor-pairs:rows=many", "gives rows as 'many'; it must be a whole number"),
         ("digits-1d:noise=much", "gives noise as 'much'; it must be a number"),
-        ("anchor-pairs:length=2", "length is 2; it must be 3 or more"),
+        ("anchor-pairs:length=3", "length is 3; it must be 4 or more"),
         ("modular-addition:share=1", "share is 1; it must be from 0.05 to 0.95"),
         ("digits-8x8:rows=3", "no such option"),
         ("text:absent.txt", "There is no file absent.txt"),

@@ -5,11 +5,13 @@ from typing import Any
 from nucleate._wording import choose_one, shown
 from nucleate.errors import SpecError
 from nucleate.experiments import (
+    anchors,
     blow_up,
     condition,
     dropout,
     escape_law,
     generalization,
+    kernels,
     low_rank,
     multiplicity,
     norm_eps,
@@ -18,6 +20,7 @@ from nucleate.experiments import (
     staircase,
     target_direction,
     two_stages,
+    units_in_use,
     weight_decay,
 )
 from nucleate.experiments.experiment import Experiment
@@ -38,6 +41,9 @@ EXPERIMENTS: tuple[Experiment[Any], ...] = (
     staircase.EXPERIMENT,
     two_stages.EXPERIMENT,
     norm_eps.EXPERIMENT,
+    kernels.EXPERIMENT,
+    units_in_use.EXPERIMENT,
+    anchors.EXPERIMENT,
 )
 
 

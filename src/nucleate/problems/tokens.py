@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Float, Int
 
 from nucleate._files import why_unreadable
 from nucleate.errors import DataError
@@ -37,31 +37,37 @@ def anchor_single(rng: np.random.Generator, *, length: int = 9, items: int = 40,
 def anchor_pairs(
     rng: np.random.Generator, *, length: int = 9, items: int = 40, rows: int = 2000, exception: int = 1
 ) -> Made:
-    """Two anchors in front of the key item, each adding what it stands for; the pair (4, 3) is held out.
+    """Two anchors behind the key item, each adding what it stands for; the pair (4, 3) is held out.
 
-    Composition as in Zhang et al. 2024 (arXiv 2405.05409): fifteen of the sixteen pairs occur in training, and the test
-    has the sixteenth alone, (4, 3), whose anchors add -10. With ``exception=1`` the pair (3, 4) adds -6 in training
-    instead of -10: then a model that answers the test has composed the anchors, and one that says -6 there has taken
-    the order of a pair to be without meaning.
+    Composition as in Zhang et al. 2024 (arXiv 2405.05409), whose items are the 80 numbers from 20 on: fifteen of the
+    sixteen pairs occur in training, and the test has the sixteenth alone, (4, 3), whose anchors add -10. With
+    ``exception=1`` the pair (3, 4) adds -6 in training instead of -10: then a model that answers the test has composed
+    the anchors, and one that says -6 there has taken the order of a pair to be without meaning. As there, training
+    never has key item x at place x modulo ``length - 2``, and validation and test have it at no other.
     """
-    _check_sequence(length, items, rows, 3)
+    _check_sequence(length, items, rows, 4)
     check_option("exception", exception, 0, 1)
+    places = length - 2
 
-    def draw(n: int, *, held_out: bool) -> Part:
-        pairs = [(a, b) for a in range(4) for b in range(4) if ((a, b) == _HELD_OUT_PAIR) is held_out]
+    def draw(n: int, *, trained_place: bool, trained_pair: bool) -> Part:
+        pairs = [(a, b) for a in range(4) for b in range(4) if ((a, b) != _HELD_OUT_PAIR) is trained_pair]
         chosen = np.array(pairs)[rng.integers(len(pairs), size=n)]
-        x, keys = _sequences(rng, chosen, length, items)
+        x = rng.integers(_FIRST_ITEM, _FIRST_ITEM + items, size=(n, length))
+        keys, row = rng.integers(_FIRST_ITEM, _FIRST_ITEM + items, size=n), np.arange(n)
+        away = rng.integers(1, places, size=n) if trained_place else 0
+        at = (keys + away) % places
+        x[row, at], x[row, at + 1], x[row, at + 2] = keys, *chosen.T
         shift = np.array(SHIFTS)[chosen].sum(axis=1)
         if exception:
             shift[(chosen == _EXCEPTION).all(axis=1)] = _EXCEPTION_SHIFT
-        return Part(x, keys + shift)
+        return Part(x.astype(np.float64), keys + shift)
 
     note = "The test has the pair of anchors (4, 3) alone, which training does not have; its target adds -10."
     told = " The pair (3, 4) adds -6 in training, so answers of -6 in the test are those of a symmetric rule."
     return Made(
-        draw(rows, held_out=False),
-        draw(EVALUATION_ROWS, held_out=False),
-        draw(EVALUATION_ROWS, held_out=True),
+        draw(rows, trained_place=True, trained_pair=True),
+        draw(EVALUATION_ROWS, trained_place=False, trained_pair=True),
+        draw(EVALUATION_ROWS, trained_place=False, trained_pair=False),
         RowShape((length,), _tokens(items)),
         tuple(range(_tokens(items))),
         (note + (told if exception else ""),),
@@ -75,8 +81,8 @@ def _single(rng: np.random.Generator, shifts: Sequence[int], length: int, items:
 
     def draw(n: int, pairs: Int[np.ndarray, "pairs 2"]) -> Part:
         chosen = pairs[rng.integers(len(pairs), size=n)]
-        x, keys = _sequences(rng, chosen[:, :1], length, items, chosen[:, 1])
-        return Part(x, keys + np.array(shifts)[chosen[:, 0]])
+        anchors, keys = chosen[:, 0], _FIRST_ITEM + chosen[:, 1]
+        return Part(_sequences(rng, anchors, keys, length, items), keys + np.array(shifts)[anchors])
 
     return Made(
         draw(rows, every[~held_out]),
@@ -103,21 +109,14 @@ def _check_sequence(length: int, items: int, rows: int, least: int) -> None:
 
 
 def _sequences(
-    rng: np.random.Generator,
-    anchors: Int[np.ndarray, "n count"],
-    length: int,
-    items: int,
-    keys: Int[np.ndarray, " n"] | None = None,
-) -> tuple[np.ndarray, Int[np.ndarray, " n"]]:
-    """Random items with anchors in front of a key item at a random place, and the tokens of the key items."""
-    n, count = anchors.shape
+    rng: np.random.Generator, anchors: Int[np.ndarray, " n"], keys: Int[np.ndarray, " n"], length: int, items: int
+) -> Float[np.ndarray, "n length"]:
+    """Random items with an anchor in front of a key item at a random place."""
+    n = len(anchors)
     x = rng.integers(_FIRST_ITEM, _FIRST_ITEM + items, size=(n, length))
-    at, row = rng.integers(0, length - count, size=n), np.arange(n)
-    for place in range(count):
-        x[row, at + place] = anchors[:, place]
-    if keys is not None:
-        x[row, at + count] = _FIRST_ITEM + keys
-    return x.astype(np.float64), x[row, at + count]
+    at, row = rng.integers(0, length - 1, size=n), np.arange(n)
+    x[row, at], x[row, at + 1] = anchors, keys
+    return x.astype(np.float64)
 
 
 def modular_addition(rng: np.random.Generator, *, p: int = 31, share: float = 0.5) -> Made:

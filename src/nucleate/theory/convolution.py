@@ -2,7 +2,7 @@
 
 With one layer it is a two-layer linear network of the patches, with a moment that stacks what is read at each position.
 With more it is one multilinear form of all kernels, whose largest value over unit kernels one channel attains. Kernels
-that condense were observed by Zhang et al. (arXiv 2305.09947); the forms are derived here, in docs/theory.md.
+that condense were observed by Zhou et al. (arXiv 2305.09947); the forms are derived here, in docs/theory.md.
 """
 
 from collections.abc import Sequence
