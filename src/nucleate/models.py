@@ -6,7 +6,7 @@ they are. Equinox modules, registered dataclasses and named tuples with a ``__ca
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,6 +18,7 @@ import numpy as np
 from jaxtyping import Array, Float
 from safetensors.numpy import save
 
+from nucleate._arrays import is_whole
 from nucleate._files import parse_tensors, read_sealed, seal_tensors, why_unreadable, write_atomically
 from nucleate.devices import in_float64, on_host
 from nucleate.errors import ArchitectureError
@@ -80,6 +81,31 @@ def take_apart(model: Any) -> tuple[Any, Frame]:
             "whole-number arrays tuples, or keep them out of the pytree."
         ) from None
     return on_host(parameters), frame
+
+
+_MEMBERS: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "signals": (is_whole, "a whole number: how many numbers a row becomes on its way"),
+    "fits_constants": (lambda member: isinstance(member, bool), "True or False: whether it can give a constant"),
+    "kinds": (lambda member: isinstance(member, Mapping), "a mapping from names to matrices"),
+    "on_columns": (callable, "a method: on_columns(x), for training"),
+    "describe": (callable, "a method: describe(), the architecture in a line"),
+    "check_rows": (callable, "a method: check_rows(x), which refuses rows"),
+    "near_zero": (callable, "a method: near_zero(), the model near zero"),
+}
+
+
+def check_members(model: Any) -> None:
+    """Refuse a model that calls something else by a name that the package asks for, by an `ArchitectureError`.
+
+    Its ``layers`` may be anything: where they are no method, nothing is measured.
+    """
+    for name, (fits, expected) in _MEMBERS.items():
+        if hasattr(model, name) and not fits(member := getattr(model, name)):
+            what = "a method" if callable(member) else f"{member!r:.60}"
+            raise ArchitectureError(
+                f"The model {_name(model)} has a member {name!r} that is {what}, and where a model has one it is "
+                f"{expected}; call yours by another name."
+            )
 
 
 def dtype_of(model: Any) -> str:

@@ -120,7 +120,7 @@ def test_of_a_model_that_is_no_network_every_picture_of_layers_is_drawn_from_the
     path = sweep("sine-5d", model=gated, out=tmp_path / "study", progress=False, **grid).path
     for picture in (figures.phase_map, figures.cosine_heat_maps, figures.trajectory, figures.neuron_directions):
         drawn(picture(Study.load(path)), tmp_path / "picture.svg")
-    with pytest.raises(StudyError, match=r"holds no forecasts\. Forecasts are of fully connected networks"):
+    with pytest.raises(StudyError, match=r"holds no forecasts\. What this model is near zero is not known"):
         figures.forecast_against_measured(Study.load(path))
 
 

@@ -2,7 +2,8 @@
 
 from nucleate.architectures.architecture import ARCHITECTURES, Architecture, get_architecture
 from nucleate.architectures.convolution import ConvNetwork, Step
-from nucleate.architectures.near_zero import EvenTransformer, closed_form
+from nucleate.architectures.model import Model
+from nucleate.architectures.near_zero import EvenTransformer, check_closed_form, closed_form
 from nucleate.architectures.transformer import Block, Transformer
 
 __all__ = [
@@ -11,8 +12,10 @@ __all__ = [
     "Block",
     "ConvNetwork",
     "EvenTransformer",
+    "Model",
     "Step",
     "Transformer",
+    "check_closed_form",
     "closed_form",
     "get_architecture",
 ]

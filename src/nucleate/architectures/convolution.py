@@ -22,14 +22,13 @@ from nucleate.architectures.model import (
     check_whole,
     for_each,
     say_shape,
-    seen,
     which_biases,
     wide,
     with_bias,
 )
 from nucleate.devices import in_float64
 from nucleate.errors import ArchitectureError
-from nucleate.observe import Layer
+from nucleate.observe import Layer, signals_seen
 
 PADDINGS = ("same", "valid", "circular")
 POOLINGS = ("mean", "max")
@@ -324,8 +323,8 @@ class ConvNetwork(Model):
                 incoming=with_bias(kernel, bias),
                 weights=with_bias(kernel, None),
                 outgoing=outgoing,
-                entering=seen(enters),
-                leaving=seen(leaves),
+                entering=signals_seen(enters),
+                leaving=signals_seen(leaves),
                 # The largest of opposite signals is not the opposite of the largest.
                 opposites_are_one=self.activation.parity != "none" and (step.pool == 1 or step.pooling == "mean"),
                 at_zero=self.activation.value,

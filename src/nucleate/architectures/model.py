@@ -20,9 +20,6 @@ from nucleate.observe import Layer
 Scale = InitScale | Mapping[str, InitScale]
 """One init scale, with a number for all kinds of matrices or one for each, or the scale of each kind by its name."""
 
-MOST_SIGNALS = 2048
-"""Signals of a unit that measures see: rows times positions, of more of them evenly spaced ones."""
-
 
 class Model(ABC):
     """A model of rows: what `ConvNetwork` and `Transformer` share.
@@ -249,14 +246,6 @@ def say_shape(shape: Sequence[int]) -> str:
 def wide(model: Any) -> Any:
     """The model in float64 by NumPy: XLA would flush float32's denormal numbers to zero."""
     return jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), model)
-
-
-def seen(signal: Shaped[Any, "m ..."]) -> Float[np.ndarray, "m signals"]:
-    """A unit's signals at all positions and rows as a row, of many of them `MOST_SIGNALS` evenly spaced ones."""
-    flat = np.asarray(signal, np.float64).reshape(len(signal), -1)
-    if flat.shape[1] <= MOST_SIGNALS:
-        return flat
-    return flat[:, np.linspace(0, flat.shape[1] - 1, MOST_SIGNALS).astype(int)]
 
 
 def with_bias(weights: Any, bias: Any) -> Float[np.ndarray, "m k"]:

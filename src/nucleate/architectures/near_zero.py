@@ -13,6 +13,11 @@ from jaxtyping import Array, Float
 from nucleate.activations import Activation
 from nucleate.architectures.convolution import ConvNetwork
 from nucleate.architectures.transformer import Transformer
+from nucleate.devices import in_float64
+from nucleate.errors import ArchitectureError
+from nucleate.models import take_apart
+
+_SHRINK, _TRIES, _CLOSE = 0.25, 12, 0.02
 
 
 @partial(
@@ -50,9 +55,10 @@ class EvenTransformer(Transformer):
 
 
 def closed_form(model: Any) -> Any:
-    """A model near zero in closed form, with the same parameters in the same order; None for a model of another class.
+    """A model near zero in closed form, with the same parameters in the same order; None where none is known.
 
-    A norm stays as it is, and so does max pooling, whose leading part it is itself.
+    A norm stays as it is, and so does max pooling, whose leading part it is itself. A model of your own says its closed
+    form by a method ``near_zero()``; `check_closed_form` holds it against the model.
 
     Parameters
     ----------
@@ -60,7 +66,12 @@ def closed_form(model: Any) -> Any:
 
     Returns
     -------
-    ConvNetwork, EvenTransformer or None
+    model or None
+
+    Raises
+    ------
+    ArchitectureError
+        If the model's own method fails.
 
     Examples
     --------
@@ -70,12 +81,69 @@ def closed_form(model: Any) -> Any:
     >>> bool(abs(closed_form(model)(x) / model(x) - 1).max() < 1e-4)
     True
     """
+    if hasattr(model, "near_zero"):
+        return _own_closed_form(model)
     if type(model) is ConvNetwork:
         return replace(model, activation=_near_zero(model.activation))
     if type(model) is not Transformer:
         return None
     same = {one.name: getattr(model, one.name) for one in fields(model)}
     return EvenTransformer(**same | {"activation": _near_zero(model.activation)})
+
+
+def _own_closed_form(model: Any) -> Any:
+    try:
+        return model.near_zero()
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}".split("\n", 1)[0]
+        raise ArchitectureError(f"near_zero() of the {type(model).__name__} fails ({reason}); correct it.") from error
+
+
+@in_float64
+def check_closed_form(model: Any, x: Float[np.ndarray, "n d"]) -> None:
+    """Refuse what a model of one's own says of itself by ``near_zero()`` if it is not what it is near zero.
+
+    Held against each other are the outputs as all parameters are scaled down together.
+
+    Parameters
+    ----------
+    model : model
+    x : array of shape (n, d)
+
+    Raises
+    ------
+    ArchitectureError
+        If the closed form has other parameters, or does other than the model at whatever scale.
+    """
+    name, closed = type(model).__name__, _own_closed_form(model)
+    (own, frame), (parameters, lead) = take_apart(model), take_apart(closed)
+    shapes = [[(leaf.shape, leaf.dtype) for leaf in jax.tree.leaves(each)] for each in (own, parameters)]
+    if shapes[0] != shapes[1]:
+        raise ArchitectureError(
+            f"near_zero() of the {name} gives a model with other parameters; give one with the same in the same order."
+        )
+    wide = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), own)
+
+    @jax.jit
+    def outputs(by: Float[Array, ""]) -> tuple[Float[Array, "n c"], Float[Array, "n c"]]:
+        scaled = jax.tree.map(lambda leaf: by * leaf, wide)
+        return frame(scaled)(jnp.asarray(x)), lead(scaled)(jnp.asarray(x))
+
+    apart, by = math.inf, 1.0
+    for _ in range(_TRIES):
+        # What is the same on all rows would hide what depends on them.
+        found, expected = (each - each[:1] if len(x) > 1 else each for each in map(np.asarray, outputs(by)))
+        size = np.abs(found).max()
+        if not np.isfinite(size) or size == 0:
+            break
+        apart = float(np.abs(found - expected).max() / size)
+        if apart <= _CLOSE:
+            return
+        by *= _SHRINK
+    raise ArchitectureError(
+        f"near_zero() of the {name} is not what it is near zero: with all parameters at {by:.1g} of their size the "
+        f"outputs are {apart:.0%} apart; correct it, or leave the method out, and it is read off the model."
+    )
 
 
 def _near_zero(own: Activation) -> Activation:

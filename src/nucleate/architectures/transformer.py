@@ -23,14 +23,13 @@ from nucleate.architectures.model import (
     check_shape,
     check_whole,
     say_shape,
-    seen,
     which_biases,
     wide,
     with_bias,
 )
 from nucleate.devices import in_float64
 from nucleate.errors import ArchitectureError
-from nucleate.observe import Layer
+from nucleate.observe import Layer, signals_seen
 
 NORMS = ("rms", "layer")
 READOUTS = ("last", "mean", "every")
@@ -518,9 +517,9 @@ class Transformer(Model):
     def _layer_of_embedding(self, rows: Float[np.ndarray, "n d"], embedded: Float[np.ndarray, "w s n"]) -> Layer:
         assert self.embedding is not None
         if self.tokens is None:
-            return _linear("embedding", self.embedding, _reads(self.blocks[0]), embedded)
+            return Layer.linear("embedding", self.embedding, _reads(self.blocks[0]), embedded)
         often = np.bincount(rows.astype(np.int64).ravel(), minlength=self.tokens) / rows.size
-        return _linear("embedding", self.embedding, np.diag(np.sqrt(often)), self.embedding)
+        return Layer.linear("embedding", self.embedding, np.diag(np.sqrt(often)), self.embedding)
 
     def _layers_of_block(self, number: int, block: Block, signals: dict[str, Any]) -> list[Layer]:
         following = self.blocks[number] if number < len(self.blocks) else None
@@ -530,13 +529,13 @@ class Transformer(Model):
             behind = np.eye(len(signals[last]))
         heads_to = block.output if block.output is not None else block.mlp_in if block.mlp_in is not None else behind
         found = [
-            _linear(f"query{number}", block.query, block.key, signals["query"]),
-            _linear(f"key{number}", block.key, block.query, signals["key"]),
-            _linear(f"value{number}", block.value, heads_to.T, signals["value"]),
+            Layer.linear(f"query{number}", block.query, block.key, signals["query"]),
+            Layer.linear(f"key{number}", block.key, block.query, signals["key"]),
+            Layer.linear(f"value{number}", block.value, heads_to.T, signals["value"]),
         ]
         if block.output is not None:
             to = behind if block.mlp_in is None else block.mlp_in
-            found.append(_linear(f"output{number}", block.output, to.T, signals["output"]))
+            found.append(Layer.linear(f"output{number}", block.output, to.T, signals["output"]))
         if block.mlp_in is not None and block.mlp_out is not None:
             found.append(
                 Layer(
@@ -544,28 +543,16 @@ class Transformer(Model):
                     incoming=with_bias(block.mlp_in, block.mlp_in_bias),
                     weights=np.asarray(block.mlp_in),
                     outgoing=np.asarray(block.mlp_out).T,
-                    entering=seen(signals["mlp_in"]),
-                    leaving=seen(self.activation(signals["mlp_in"])),
+                    entering=signals_seen(signals["mlp_in"]),
+                    leaving=signals_seen(self.activation(signals["mlp_in"])),
                     opposites_are_one=self.activation.parity != "none",
                     at_zero=self.activation.value,
                 )
             )
-            found.append(_linear(f"mlp_out{number}", block.mlp_out, behind.T, signals["mlp_out"], block.mlp_out_bias))
+            found.append(
+                Layer.linear(f"mlp_out{number}", block.mlp_out, behind.T, signals["mlp_out"], block.mlp_out_bias)
+            )
         return found
-
-
-def _linear(name: str, matrix: Any, outgoing: Any, signal: Any, bias: Any = None) -> Layer:
-    """The layer of a matrix without an activation behind it."""
-    signals = seen(signal)
-    return Layer(
-        name=name,
-        incoming=with_bias(matrix, bias),
-        weights=np.asarray(matrix),
-        outgoing=np.asarray(outgoing),
-        entering=signals,
-        leaving=signals,
-        opposites_are_one=True,
-    )
 
 
 def _reads(block: Block) -> Float[np.ndarray, "w units"]:

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from nucleate.architectures import EvenTransformer, Transformer, closed_form
+from nucleate.architectures import EvenTransformer, Transformer, check_closed_form, closed_form
 from nucleate.devices import for_each
 from nucleate.errors import ArchitectureError, SpecError
 from nucleate.forecasting.departure import WeightedRows, departures
@@ -49,10 +49,12 @@ _STILL = 1e-4
 
 def near_zero_of(models: Sequence[Any], x: Float[np.ndarray, "n d"]) -> list[Any]:
     """The models near zero, all of one architecture; parameters as they are."""
-    closed = [closed_form(model) for model in models]
-    if closed[0] is not None:
-        return closed
     try:
+        closed = [closed_form(model) for model in models]
+        if closed[0] is not None:
+            if hasattr(models[0], "near_zero"):
+                check_closed_form(models[0], x)
+            return closed
         found = [near_zero(model, x) for model in models]
     except ArchitectureError as error:
         raise SpecError(f"No forecast can be made: {error}") from None

@@ -11,7 +11,7 @@ from nucleate.observe.directions import (
     directions_in_use,
     leading_order,
 )
-from nucleate.observe.layers import Layer, amplitudes, contributions, layers_of, neurons
+from nucleate.observe.layers import Layer, amplitudes, contributions, layers_of, neurons, signals_seen
 from nucleate.observe.measures import MEASURES, Measure, check_measures, evaluation_rows, measure, measure_layers
 from nucleate.observe.ranks import effective_rank, numerical_rank, relative_distance, stable_rank
 from nucleate.observe.snapshots import Snapshot, snapshot
@@ -49,6 +49,7 @@ __all__ = [
     "noise",
     "numerical_rank",
     "relative_distance",
+    "signals_seen",
     "smoothed",
     "snapshot",
     "stable_rank",

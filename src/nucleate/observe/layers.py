@@ -36,6 +36,8 @@ class _kept(cached_property[T]):
         self.lock = nullcontext()
 
 
+MOST_SIGNALS = 2048
+"""Signals of a unit that measures see: rows times positions, of more of them evenly spaced ones."""
 _ARRAYS = ("incoming", "weights", "outgoing", "entering", "leaving")
 
 
@@ -91,6 +93,34 @@ class Layer:
                 "and leaving a column for every row of data."
             )
 
+    @classmethod
+    def linear(cls, name: str, weights: Any, outgoing: Any, signals: Any, bias: Any = None) -> "Layer":
+        """The layer of a matrix without an activation behind it, as those of attention are.
+
+        Parameters
+        ----------
+        name : str
+        weights : array of shape (m, k)
+            A row for each unit.
+        outgoing : array of shape (m, t)
+        signals : array of shape (m, ...)
+            What the units give at all positions of all rows; of more than 2048, as many evenly spaced ones are seen.
+        bias : array of shape (m,), optional
+
+        Returns
+        -------
+        Layer
+
+        Examples
+        --------
+        >>> layer = Layer.linear("value", np.eye(2, 3), np.ones((2, 1)), np.zeros((2, 9, 500)))
+        >>> layer.leaving.shape
+        (2, 2048)
+        """
+        seen, weights = signals_seen(signals), np.asarray(weights, np.float64)
+        incoming = weights if bias is None else np.column_stack([weights, np.asarray(bias, np.float64)])
+        return cls(name, incoming, weights, outgoing, seen, seen, opposites_are_one=True)
+
     @property
     def width(self) -> int:
         """The number m of units."""
@@ -142,6 +172,28 @@ class Layer:
         return self.alike.loss
 
 
+def signals_seen(signals: Any) -> Float[np.ndarray, "m n"]:
+    """Each unit's signals at all positions of all rows as a row: all, or of more than 2048 as many evenly spaced ones.
+
+    Parameters
+    ----------
+    signals : array of shape (m, ...)
+
+    Returns
+    -------
+    array of shape (m, n)
+
+    Examples
+    --------
+    >>> signals_seen(np.zeros((3, 9, 10))).shape
+    (3, 90)
+    """
+    flat: np.ndarray = np.asarray(signals, np.float64).reshape(len(signals), -1)
+    if flat.shape[1] <= MOST_SIGNALS:
+        return flat
+    return flat[:, np.linspace(0, flat.shape[1] - 1, MOST_SIGNALS).astype(int)]
+
+
 def layers_of(model: Any, x: Float[np.ndarray, "n d"]) -> tuple[Layer, ...]:
     """The layers of a model on rows of ``x``: a network's hidden ones, or what the model's method ``layers(x)`` gives.
 
@@ -169,7 +221,7 @@ def layers_of(model: Any, x: Float[np.ndarray, "n d"]) -> tuple[Layer, ...]:
     [('1', (50, 6), (50, 5)), ('2', (40, 50), (40, 5))]
     """
     if not isinstance(model, Network):
-        return _own_layers(model, x) if hasattr(model, "layers") else ()
+        return _own_layers(model, x) if callable(getattr(model, "layers", None)) else ()
     # NumPy widens: XLA would flush float32's denormal numbers to zero.
     wide = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), model)
     rows = real_array("The input", x)

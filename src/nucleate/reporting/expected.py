@@ -2,10 +2,11 @@
 
 import polars as pl
 
-from nucleate.forecasting import CLEAR
+from nucleate.errors import NucleateError
+from nucleate.forecasting import CLEAR, StepForecast
 from nucleate.reporting.sentences import Texts, load_texts, say_and_rate, say_share
-from nucleate.studies import Study, tables
-from nucleate.sweeping import Outlook, Remedy
+from nucleate.studies import Findings, Study, tables
+from nucleate.sweeping import Outlook, Remedy, stairs_of
 
 NO_SECOND = 1e-3
 """A second singular value of a smaller share of the first is rounding: there is one direction."""
@@ -78,3 +79,39 @@ def say_gap(study: Study, texts: Texts) -> str | None:
     key = "gap_clear" if gap <= CLEAR else "gap_near" if len(cosines) else "gap_unknown"
     low, high = (min(cosines), max(cosines)) if len(cosines) else (0.0, 0.0)
     return texts["runs"][key].format(gap=f"{gap:.2f}", low=f"{low:.2f}", high=f"{high:.2f}")
+
+
+def say_stairs(findings: Findings, texts: Texts) -> str | None:
+    """When the stairs of the loss begin and end by the forecast, of the recommended field's first seed.
+
+    None where there are no stairs behind the first descent, or nothing can be forecast.
+    """
+    if not findings.trained:
+        return None
+    run, words = findings.recommended.runs[0], texts["runs"]
+    try:
+        stairs = stairs_of(findings.study, run)
+    except NucleateError:
+        # Data that moved are not there to forecast from.
+        return None
+
+    def say(step: StepForecast | None, in_regime: bool) -> str:
+        if step is None:
+            return words["stair_not"]
+        fields = {name: f"{getattr(step, name):,}" for name in ("estimate", "lower", "upper")}
+        return words["stair_step" if in_regime else "stair_rough"].format(**fields)
+
+    told = [stair for stair in stairs if stair.begins is not None]
+    if len(told) < 2:
+        return None
+    each = [
+        words["stair"].format(
+            place=place, begins=say(stair.begins, stair.in_regime), ends=say(stair.ends, stair.end_in_regime)
+        )
+        for place, stair in enumerate(told, 1)
+    ]
+    said = words["stairs"].format(
+        run=run, steps=f"{findings.study.spec.steps:,}", each=texts["stuck"]["comma"].join(each)
+    )
+    rough = not all(stair.in_regime and (stair.end_in_regime or stair.ends is None) for stair in told)
+    return texts["stuck"]["space"].join([said, *([words["stairs_rough"]] if rough else [])])

@@ -19,7 +19,7 @@ from nucleate.problems import CROSS_ENTROPY, SQUARED
 from nucleate.reduction import FOLDER, Reduction, kept_reduction
 from nucleate.reporting import sentences
 from nucleate.reporting.diagnosed import say_diagnosis
-from nucleate.reporting.expected import say_gap, say_outlook
+from nucleate.reporting.expected import say_gap, say_outlook, say_stairs
 from nucleate.reporting.payload import payload, runs_shown
 from nucleate.reporting.phase_map import phase_maps
 from nucleate.reporting.sentences import load_texts
@@ -147,6 +147,7 @@ def _contents(study: Study, lang: str, texts: dict[str, dict[str, str]]) -> dict
         "trained": TRAINED,
         **_held_back(study, lang),
         "gap": say_gap(study, texts),
+        "stairs": say_stairs(findings, texts),
         "data": payload(findings, texts),
         "metric": sentences.name_metric(findings.metric, texts),
         "say_metric": partial(sentences.say_metric, findings.metric),

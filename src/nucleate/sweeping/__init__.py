@@ -10,6 +10,7 @@ from nucleate.sweeping.forecasts import (
     measure_study,
     name_directions,
     recommend_scale,
+    stairs_of,
     tabulate_forecasts,
 )
 from nucleate.sweeping.grid import study_folder, sweep
@@ -35,6 +36,7 @@ __all__ = [
     "recommend_scale",
     "run_study",
     "show_progress",
+    "stairs_of",
     "study_folder",
     "sweep",
     "tabulate_forecasts",

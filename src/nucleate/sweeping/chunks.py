@@ -8,9 +8,11 @@ from typing import Any
 
 import polars as pl
 
+from nucleate.architectures import closed_form
 from nucleate.devices import machine, on_device
-from nucleate.errors import SpecError, StudyError
+from nucleate.errors import ArchitectureError, SpecError, StudyError
 from nucleate.models import model_to_bytes, outputs_of
+from nucleate.network import Network
 from nucleate.problems import OF_ROWS, Problem
 from nucleate.studies import (
     At,
@@ -120,16 +122,21 @@ def forecast_chunk(plan: Plan, chunk: Chunk, problem: Problem) -> pl.DataFrame |
     spec = plan.spec
     if spec.dropout:
         return "Forecasts are of training without dropout, and these runs have it."
-    if spec.model is not None:
-        return (
-            "Forecasts are of fully connected networks in a study, since those of other models cost as much as "
-            "training to the end of the plateau; the command forecast makes them."
-        )
     try:
+        if spec.model is not None and not _is_forecast(plan.start(chunk.runs[0], problem.inputs, problem.outputs)):
+            return (
+                "What this model is near zero is not known in closed form, and to read it off at every step costs "
+                "several times its training; give its class a method near_zero(), and studies keep forecasts of it "
+                "too, or call nucleate.forecast."
+            )
         forecasts = forecast_runs(plan, chunk.runs, problem, horizon=spec.steps)
-    except SpecError as error:
+    except (SpecError, ArchitectureError) as error:
         return str(error)
     return tabulate_forecasts(spec, list(zip(chunk.runs, forecasts, strict=True)))
+
+
+def _is_forecast(model: Any) -> bool:
+    return isinstance(model, Network) or closed_form(model) is not None
 
 
 def train_chunk(

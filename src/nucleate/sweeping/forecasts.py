@@ -9,15 +9,17 @@ import polars as pl
 from jaxtyping import Float
 
 from nucleate.errors import SpecError
-from nucleate.forecasting import Forecast, Outcome, forecast_many, measure_outcomes
+from nucleate.forecasting import Forecast, Outcome, Stair, forecast_many, measure_outcomes
 from nucleate.init_scale import InitScale, PerLayer
 from nucleate.problems import Problem
-from nucleate.studies import Plan, PlannedRun, StudySpec, tables
+from nucleate.studies import Plan, PlannedRun, Study, StudySpec, tables
 
 AMONG_THE_LOWEST = 0.1
 """A loss is among the lowest if it exceeds the lowest by at most this share of it."""
 LEARNED = 0.001
 """Losses below this share of the start are not told apart."""
+MOST_STAIRS = 4
+"""How many stairs of the loss curve `stairs_of` forecasts."""
 
 
 class Recommendation(NamedTuple):
@@ -101,6 +103,37 @@ def forecast_runs(
         stairs=stairs,
         keys=keys,
     )
+
+
+def stairs_of(study: Study, run: int) -> tuple[Stair, ...]:
+    """The stairs of a run's loss curve within its steps, forecast from its start.
+
+    Parameters
+    ----------
+    study : Study
+    run : int
+
+    Returns
+    -------
+    tuple of Stair
+        Two to four; empty where the linear part makes only the first descent, or none can be forecast.
+
+    Raises
+    ------
+    StudyError, DataError
+        If the study's data cannot be read.
+    """
+    spec, plan = study.spec, Plan(study.spec)
+    if spec.model is not None or spec.dropout:
+        return ()
+    problem = study.load_problem()
+    if problem.outputs < 2 or not problem.loss.is_quadratic:
+        return ()
+    try:
+        (expected,) = forecast_runs(plan, [plan.runs[run]], problem, horizon=spec.steps, stairs=MOST_STAIRS)
+    except SpecError:
+        return ()
+    return expected.stairs if len(expected.stairs) > 1 else ()
 
 
 def measure_study(

@@ -208,7 +208,10 @@ def _unforecast(spec: StudySpec) -> str | None:
             "command forecast says it for any number."
         )
     if spec.model is not None:
-        return "Forecasts are of fully connected networks in a study, and these runs are of another model."
+        return (
+            "Which settings would end it is forecast of fully connected networks alone, for of other models that costs "
+            "as much as training them; the command forecast says it of any setting."
+        )
     return None
 
 

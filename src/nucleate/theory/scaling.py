@@ -7,6 +7,7 @@ differentiated, compiled and trained as the model itself (derived here, docs/the
 """
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
@@ -69,15 +70,22 @@ class NearZero:
         """Whether it has constants of lower degree than what depends on the inputs, which it fits before."""
         return self.lowest < self.degree
 
-    def __call__(self, x: Float[Array, "n d"]) -> Float[Array, "n c"]:
-        """Everything up to degree D."""
-        return self._sum(x, range(self.lowest, self.degree + 1))
+    def __call__(self, x: Float[AnyArray, "n d"]) -> Float[AnyArray, "n c"]:
+        """Everything up to degree D; in float64 as a NumPy array, and while JAX traces as a tracer."""
+        return self._outputs(x, range(self.lowest, self.degree + 1))
 
-    def leading(self, x: Float[Array, "n d"]) -> Float[Array, "n c"]:
-        """The part of degree D alone."""
-        return self._sum(x, [self.degree])
+    def leading(self, x: Float[AnyArray, "n d"]) -> Float[AnyArray, "n c"]:
+        """The part of degree D alone, as `__call__` gives it."""
+        return self._outputs(x, [self.degree])
 
-    def _sum(self, x: Float[Array, "n d"], degrees: Any) -> Float[Array, "n c"]:
+    def _outputs(self, x: Any, degrees: Sequence[int]) -> Any:
+        if any(isinstance(one, jax.core.Tracer) for one in (x, *jax.tree.leaves(self.parameters))):
+            return self._sum(x, degrees)
+        # Powers are told apart by differences, for which float32 has too few digits.
+        with devices.float64():
+            return np.asarray(self._sum(jnp.asarray(np.asarray(x, np.float64)), degrees))
+
+    def _sum(self, x: Float[Array, "n d"], degrees: Sequence[int]) -> Float[Array, "n c"]:
         # The parts are homogeneous, so at which size they are read is no matter to their derivatives.
         size = jax.lax.stop_gradient(_norm(self.parameters))
         ratio = jnp.where(size > 0, self.reach / size, 1.0)

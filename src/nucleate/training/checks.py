@@ -12,7 +12,7 @@ from nucleate._arrays import is_real, is_whole
 from nucleate._wording import first_line
 from nucleate.devices import CORES, MEMORY
 from nucleate.errors import SpecError
-from nucleate.models import count_parameters, describe, dtype_of, outputs_of_columns, take_apart
+from nucleate.models import check_members, count_parameters, describe, dtype_of, outputs_of_columns, take_apart
 from nucleate.network import Network
 from nucleate.optimizers import Optimizer
 from nucleate.problems import Problem
@@ -142,6 +142,8 @@ def check_fit(model: Any, problem: Problem) -> None:
     ------
     SpecError
         With both shapes.
+    ArchitectureError
+        For rows that the model does not read, and as `nucleate.models.check_members`.
     """
     if not isinstance(problem, Problem):
         raise SpecError(f"The problem is {problem!r:.60}; make it one first, as by nucleate.load_problem.")
@@ -153,6 +155,7 @@ def check_fit(model: Any, problem: Problem) -> None:
                 f"{problem.name!r} from {shape[0]} to {shape[1]}; make the network with these numbers."
             )
         return
+    check_members(model)
     if hasattr(model, "check_rows"):
         for part in (problem.train, problem.validation, problem.test):
             model.check_rows(part.x)
