@@ -77,6 +77,30 @@ def test_measures_do_not_depend_on_the_scale(power, seed):
     assert value(small, "norm") == pytest.approx(value(plain, "norm") * 10.0**power, rel=1e-9)
 
 
+@pytest.mark.parametrize("scale", [1e-36, 1.0, 1e36])
+@pytest.mark.parametrize("shape", [(90, 40), (30, 60)])
+def test_single_precision_says_what_double_says_at_any_scale(shape, scale):
+    sizes = np.geomspace(1, 1e-3, shape[0])[:, None]
+    arrays = {
+        "a.weight": sizes * planted(7, *shape, noise=0.05),
+        "b.weight": RNG.standard_normal(shape),
+        "a.bias": RNG.standard_normal(shape[0]),
+    }
+    single = {name: (scale * array).astype(np.float32) for name, array in arrays.items()}
+    double = {name: array.astype(np.float64) for name, array in single.items()}
+    now, then = (
+        inspect(weights, reference={**weights, "a.bias": 0 * weights["a.bias"]}) for weights in (single, double)
+    )
+    for name in ("directions", "condensed_pairs"):
+        rows = [found.table.filter(measure=name)["value"].to_list() for found in (now, then)]
+        assert rows[0] == rows[1]
+    for name in ("effective_rank", "stable_rank", "norm", "singular_value_3", "relative_distance"):
+        rows = [found.table.filter(measure=name)["value"].to_list() for found in (now, then)]
+        assert rows[0] == pytest.approx(rows[1], rel=1e-6), name
+    for place, picture in then.pictures.items():
+        assert now.pictures[place].cosine == pytest.approx(picture.cosine, abs=2e-6)
+
+
 @pytest.mark.parametrize("activation", ["tanh", "relu"])
 def test_a_network_is_measured_as_observe_measures_it(activation):
     start = Network.create(5, [30, 20], 2, scale=InitScale("gain", 0.5), activation=activation, bias=True)

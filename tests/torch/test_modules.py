@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 
 from nucleate import ArchitectureError, DataError, InitScale, Network, NucleateError, inspect
+from nucleate.observe import effective_neurons
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
@@ -225,7 +226,7 @@ def test_a_block_in_a_model_is_followed_and_flattened_positions_are_not():
     found = inspect(Pooled(), torch.randn(5, 1, 9, 9))
     assert found.table.filter(measure="effective_neurons")["layer"].to_list() == ["conv1", "conv2"]
     whole = inspect(Flat(), torch.randn(5, 1, 4, 4))
-    assert "was not called with them one by one" in dict(whole.left_out.rows())["conv.weight"]
+    assert "is not given several rows of them one by one on these inputs" in dict(whole.left_out.rows())["conv.weight"]
 
 
 def test_the_layers_of_pytorch_s_own_transformer_are_read_by_each_other():
@@ -255,6 +256,38 @@ def test_each_expert_of_a_mixture_has_its_own_units(kind):
     assert zero == [("layers.0.mlp.experts.1.gate_up_proj", "up", 8, 1.0)]
     downs = of_experts.filter(kind="down")
     assert downs["units"].to_list() == [8, 8, 8]
+
+
+@pytest.mark.parametrize("kind", ["Mixtral", "GptOss"])
+def test_the_hidden_units_of_an_expert_are_measured_on_the_rows_routed_to_it(kind):
+    small = {
+        "hidden_size": 8, "intermediate_size": 6, "num_hidden_layers": 1, "num_attention_heads": 2, "head_dim": 4,
+        "num_key_value_heads": 1, "num_local_experts": 3, "num_experts_per_tok": 2, "vocab_size": 20,
+    }  # fmt: skip
+    torch.manual_seed(0)
+    model = getattr(transformers, f"{kind}Model")(getattr(transformers, f"{kind}Config")(**small))
+    experts, given = model.layers[0].mlp.experts, []
+    with torch.no_grad():
+        for one in experts.parameters():
+            one.normal_()
+    handle = experts.register_forward_pre_hook(lambda module, args: given.extend(args[:2]))
+    batch = {"input_ids": torch.randint(0, 20, (4, 9))}
+    model(**batch)
+    handle.remove()
+    with torch.no_grad():
+        rows = given[0].reshape(-1, 8)[(given[1].reshape(-1, 2) == 1).any(dim=1)]
+        if kind == "Mixtral":
+            gate, up = (rows @ experts.gate_up_proj[1].T).chunk(2, dim=-1)
+            hidden, outgoing = nn.functional.silu(gate) * up, experts.down_proj[1].T
+        else:
+            both = rows @ experts.gate_up_proj[1] + experts.gate_up_proj_bias[1]
+            gate, up = both[:, ::2].clamp(max=7.0), both[:, 1::2].clamp(-7.0, 7.0)
+            hidden, outgoing = (up + 1) * gate * torch.sigmoid(1.702 * gate), experts.down_proj[1]
+    expected = effective_neurons(hidden.T.double().numpy(), outgoing.double().numpy())
+    found = inspect(model, batch).table.filter(measure="effective_neurons", layer="layers.0.mlp.experts.1.gate_up_proj")
+    assert found["kind"].to_list() == ["gate", "up"]
+    assert found["value"].to_list() == pytest.approx([expected, expected], rel=1e-4)
+    assert all(1 <= null <= 6 for null in found["null"])
 
 
 def test_a_model_sharded_over_one_process_is_whole(tmp_path):

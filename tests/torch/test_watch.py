@@ -80,6 +80,13 @@ def test_records_are_evenly_spaced_in_the_logarithm_and_have_the_loss():
     assert trained(made(), 10, lambda *given: watch(*given, every=4)).table["step"].unique().to_list() == [0, 4, 8]
 
 
+def test_a_record_can_be_made_at_the_end():
+    watched = trained(made(), 30, watch)
+    metrics = watched.record()
+    assert metrics == watched.metrics() == watched.record()
+    assert watched.table["step"].unique().sort().to_list()[-2:] == [24, 30]
+
+
 def test_names_are_those_of_the_layers():
     watched = trained(made(), 1, watch)
     names = watched.metrics()
@@ -105,6 +112,20 @@ def test_a_layer_that_condenses_or_dies_is_told_in_the_log(caplog):
     assert (1, "0", "condenses") in told
     assert (2, "0", "dies") in told
     assert "step 1: 0 (linear) condenses" in caplog.text
+
+
+def test_a_layer_whose_rank_collapses_is_told(caplog):
+    module = nn.Sequential(nn.Linear(30, 40), nn.Tanh(), nn.Linear(40, 1))
+    watched = watch(module, every=1)
+    spread = module[0].weight.detach().clone()
+    with caplog.at_level(logging.INFO, "nucleate.watch"), torch.no_grad():
+        module[0].weight.copy_(spread[:, :3] @ torch.randn(3, 30))
+        watched.step()
+        module[0].weight.copy_(spread)
+        watched.step()
+    told = [(event.step, event.layer, event.what) for event in watched.events]
+    assert told == [(1, "0", "collapses"), (2, "0", "spreads")]
+    assert "step 1: 0 (linear) collapses: the effective rank of its weights was" in caplog.text
 
 
 def test_weights_that_become_nan_end_the_record_and_not_the_training():
@@ -152,7 +173,9 @@ def test_the_record_is_in_the_folder_and_the_report_command_makes_its_page(tmp_p
     there = Checkpoints.load(tmp_path / "record")
     assert there.steps == (0, 1, 2, 3)
     assert there.table.equals(watched.checkpoints.table)
-    assert all((there.maps[3][place] == cosine).all() for place, cosine in watched.latest.maps.items())
+    for place, picture in watched.latest.pictures.items():
+        for kept, drawn in zip(there.pictures[3][place], picture, strict=True):
+            assert (kept == drawn).all()
     page = report_checkpoints(there, "ja", tmp_path / "page.html")
     assert "Sequential" in page.read_text("utf-8")
 
@@ -219,7 +242,7 @@ def test_the_folder_s_record_is_whole_after_every_step_and_grows_by_pieces(tmp_p
     there = Checkpoints.load(folder)
     assert there.steps == tuple(range(41))
     assert there.table.equals(watched.checkpoints.table)
-    assert [list(at) for at in there.maps] == [list(at) for at in watched.checkpoints.maps]
+    assert [list(at) for at in there.pictures] == [list(at) for at in watched.checkpoints.pictures]
     assert there.losses == watched.losses == dict.fromkeys(range(1, 41), 1.0)
     assert (there.events, there.watched) == (tuple(watched.events), True)
     assert len(kept) == 3
@@ -295,6 +318,21 @@ def test_a_host_s_settings_are_checked_before_training():
         CondensationMonitor(evry=3)
 
 
+def test_tensorboard_shows_the_metrics_by_layer(tmp_path):
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    from torch.utils.tensorboard import SummaryWriter
+
+    watched, writer = watch(made(), every=2), SummaryWriter(str(tmp_path))
+    for step in range(1, 5):
+        for name, value in watched.step(1.0).items():
+            writer.add_scalar(name, value, step)
+    writer.close()
+    told = EventAccumulator(str(tmp_path)).Reload().Scalars("condensation/4/effective_rank")
+    assert [one.step for one in told] == [2, 4]
+    assert told[-1].value == pytest.approx(watched.metrics()["condensation/4/effective_rank"])
+
+
 def test_lightning_logs_it_and_resumes_it(tmp_path):
     lightning = pytest.importorskip("lightning")
     from lightning.pytorch.loggers import CSVLogger
@@ -332,8 +370,9 @@ def test_lightning_logs_it_and_resumes_it(tmp_path):
     assert monitor.watch.steps == 8
     assert "condensation/net.0/effective_neurons" in (tmp_path / logger.name / "version_0" / "metrics.csv").read_text()
     trainer.save_checkpoint(tmp_path / "last.ckpt")
-    _, again, _ = run(3, ckpt_path=tmp_path / "last.ckpt", weights_only=False)
-    assert again.watch.steps == 12
+    _, again, _ = run(4, ckpt_path=tmp_path / "last.ckpt", weights_only=False)
+    # The last step has a record, though none is due there.
+    assert again.watch.steps == 16 == max(again.watch.table["step"])
     assert set(monitor.watch.table["step"]) < set(again.watch.table["step"])
 
 

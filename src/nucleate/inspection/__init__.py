@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from nucleate.inspection.files import RECORD, find_checkpoints
     from nucleate.inspection.hosts import CondensationCallback, CondensationMonitor, keras_callback
     from nucleate.inspection.inspection import Inspection, as_lines, inspect
+    from nucleate.inspection.measuring import Picture
     from nucleate.inspection.watching import Watch, watch
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "CondensationMonitor",
     "Event",
     "Inspection",
+    "Picture",
     "Watch",
     "as_lines",
     "find_checkpoints",
@@ -30,6 +32,7 @@ _HOMES = {
     "files": ("RECORD", "find_checkpoints"),
     "hosts": ("CondensationCallback", "CondensationMonitor", "keras_callback"),
     "inspection": ("Inspection", "as_lines", "inspect"),
+    "measuring": ("Picture",),
     "watching": ("Watch", "watch"),
 }
 

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from jaxtyping import Float
 from safetensors.numpy import save
 
 from nucleate._files import make_folder, parse_tensors, read_sealed, seal_tensors, write_atomically
@@ -21,6 +20,7 @@ from nucleate.activations import Activation
 from nucleate.errors import ArchitectureError, DataError
 from nucleate.inspection.files import RECORD, step_of
 from nucleate.inspection.inspection import Inspection, Place, first_lines, heads_in, inspect_source, layers_in
+from nucleate.inspection.measuring import Picture
 from nucleate.inspection.objects import open_files
 from nucleate.inspection.sources import Source
 
@@ -37,7 +37,7 @@ class Event:
     step : int
         Of the record that showed it first.
     layer, kind : str
-    what : {"condenses", "splits", "dies", "revives", "can no longer be measured"}
+    what : {"condenses", "splits", "collapses", "spreads", "dies", "revives", "can no longer be measured"}
     said : str
         With its numbers.
     """
@@ -68,7 +68,7 @@ class Checkpoints:
     notes : tuple of str
     steps : tuple of int
         Of each checkpoint: the last number in its name, or its place where the names do not tell them apart.
-    maps : tuple of mappings
+    pictures : tuple of mappings
         For each checkpoint those of its `Inspection`.
     losses : mapping of int to float
         Of a watch the loss of steps, by their number from 1 on.
@@ -83,7 +83,7 @@ class Checkpoints:
     left_out: pl.DataFrame
     notes: tuple[str, ...]
     steps: tuple[int, ...]
-    maps: tuple[Mapping[Place, Float[np.ndarray, "k k"]], ...] = field(repr=False)
+    pictures: tuple[Mapping[Place, Picture], ...] = field(repr=False)
     losses: Mapping[int, float] = field(default_factory=dict, repr=False)
     events: tuple[Event, ...] = ()
     watched: bool = False
@@ -187,7 +187,7 @@ def joined(parts: Sequence[Checkpoints]) -> Checkpoints:
         last.left_out,
         last.notes,
         tuple(step for part in parts for step in part.steps),
-        tuple(maps for part in parts for maps in part.maps),
+        tuple(pictures for part in parts for pictures in part.pictures),
         {step: loss for part in parts for step, loss in part.losses.items()},
         tuple(event for part in parts for event in part.events),
         last.watched,
@@ -197,9 +197,10 @@ def joined(parts: Sequence[Checkpoints]) -> Checkpoints:
 def _packed(found: Checkpoints, run: str) -> bytes:
     """All of it in one file, so that it is whole or not there."""
     tensors = {
-        json.dumps([index, *place]): np.ascontiguousarray(cosine)
-        for index, at in enumerate(found.maps)
-        for place, cosine in at.items()
+        json.dumps([index, *place, name]): np.ascontiguousarray(array)
+        for index, at in enumerate(found.pictures)
+        for place, picture in at.items()
+        for name, array in picture._asdict().items()
     }
     for name in ("table", "left_out"):
         tensors[name] = np.frombuffer(_parquet(getattr(found, name)), np.uint8)
@@ -221,18 +222,21 @@ def _unpacked(file: Path) -> tuple[Checkpoints, str]:
     table, left_out = (pl.read_parquet(BytesIO(tensors.pop(name).tobytes())) for name in ("table", "left_out"))
     # Files of tensors have an order of their own; the table has that of the model.
     places = table.select("layer", "kind").unique(maintain_order=True).rows()
-    keys = {json.dumps([index, *place]): (index, place) for index in range(len(told["steps"])) for place in places}
-    maps: list[dict[Place, np.ndarray]] = [{} for _ in told["steps"]]
-    for key, (index, place) in keys.items():
-        if key in tensors:
-            maps[index][place] = tensors[key]
+    pictures = tuple(
+        {
+            place: Picture(*(tensors[json.dumps([index, *place, name])] for name in Picture._fields))
+            for place in places
+            if json.dumps([index, *place, "cosine"]) in tensors
+        }
+        for index in range(len(told["steps"]))
+    )
     return Checkpoints(
         told["name"],
         table,
         left_out,
         tuple(told["notes"]),
         tuple(told["steps"]),
-        tuple(maps),
+        pictures,
         dict(told["losses"]),
         tuple(Event(**event) for event in told["events"]),
         told["watched"],
@@ -269,7 +273,7 @@ def inspect_checkpoints(
     NucleateError
         As `inspect`, and if two checkpoints have other shapes or layers.
     """
-    steps, tables, left_out, maps = _steps(found), [], [], []
+    steps, tables, left_out, pictures = _steps(found), [], [], []
     notes: dict[str, None] = {}
     first = open_files(found[0])
     for files, step in zip(found, steps, strict=True):
@@ -278,10 +282,10 @@ def inspect_checkpoints(
         inspected = inspect_source(source, None, start or first, activation, seed)
         tables.append(rows_at(step, inspected))
         left_out.append(inspected.left_out)
-        maps.append(inspected.maps)
+        pictures.append(inspected.pictures)
         notes |= dict.fromkeys(inspected.notes)
     out = pl.concat(left_out).unique(maintain_order=True)
-    return Checkpoints(name, pl.concat(tables), out, tuple(notes), steps, tuple(maps))
+    return Checkpoints(name, pl.concat(tables), out, tuple(notes), steps, tuple(pictures))
 
 
 def rows_at(step: int, found: Inspection) -> pl.DataFrame:

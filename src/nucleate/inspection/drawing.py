@@ -30,7 +30,7 @@ def draw(found: "Inspection") -> Figure:
     -------
     matplotlib Figure
     """
-    places = list(found.maps)
+    places = list(found.pictures)
     chosen = spaced(len(places), _MOST_MAPS)
     rows = -(-len(chosen) // _IN_A_ROW)
     figure = Figure(figsize=(7, 1.45 * rows + 2.5), layout="constrained")
@@ -40,7 +40,7 @@ def draw(found: "Inspection") -> Figure:
     for panel in grid[len(chosen) :]:
         panel.set_visible(False)
     for panel, index in zip(grid, chosen, strict=False):
-        cosine = found.maps[places[index]].astype(np.float64)
+        cosine = found.pictures[places[index]].cosine.astype(np.float64)
         order = leading_order(cosine)
         shown = panel.imshow(cosine[np.ix_(order, order)], cmap="RdBu_r", vmin=-1, vmax=1, interpolation="nearest")
         panel.set(xticks=[], yticks=[], title="\n".join(_short(part) for part in places[index]))

@@ -54,6 +54,9 @@ def CondensationMonitor(inputs: Any = None, **settings: Any) -> Any:
                 loss = outputs.get("loss") if isinstance(outputs, dict) else outputs
                 _log(trainer, self.watch.step(loss), trainer.global_step)
 
+        def on_train_end(self, trainer: Any, pl_module: Any) -> None:
+            _log(trainer, self.watch.record(), trainer.global_step)
+
         def state_dict(self) -> dict[str, Any]:
             return self.watch.state_dict() if self.watch is not None else {}
 
@@ -123,6 +126,9 @@ def CondensationCallback(inputs: Any = None, **settings: Any) -> Any:
         def on_step_end(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
             self._report(self.watch.step())
 
+        def on_train_end(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
+            self._report(self.watch.record())
+
         def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **rest: Any) -> None:
             # The mean over the steps since the last log, as the Trainer tells no other.
             if self.watch is not None and "loss" in (logs or {}):
@@ -179,6 +185,9 @@ def keras_callback(inputs: Any = None, **settings: Any) -> Any:
         def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
             if logs is not None:
                 logs.update(self.watch.metrics())
+
+        def on_train_end(self, logs: Any = None) -> None:
+            self.watch.record()
 
     return Callback()
 

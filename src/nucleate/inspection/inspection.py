@@ -17,20 +17,20 @@ from nucleate.errors import ArchitectureError, SpecError
 from nucleate.inspection.files import find_checkpoints
 from nucleate.inspection.measuring import (
     Chance,
+    Picture,
     Value,
     distance,
     effective_neurons_of,
     is_finite,
+    lengths_of,
+    measure_units,
     row_sizes,
-    values_of,
     values_on_data,
 )
 from nucleate.inspection.objects import open_model
 from nucleate.inspection.sources import Form, Parameter, Source
 from nucleate.inspection.units import Units, form_of, reader_of, says_activation, says_heads, units_of
-from nucleate.observe import cosine_similarity
 from nucleate.observe.norms import norm, row_norms
-from nucleate.observe.snapshots import spaced
 
 if TYPE_CHECKING:
     from nucleate.inspection.checkpoints import Checkpoints
@@ -75,15 +75,16 @@ class Inspection:
         ``parameter`` and ``reason``: everything that was not measured.
     notes : tuple of str
         What was decided where the model does not say it.
-    maps : mapping of (str, str) to arrays
-        For each layer and kind the cosines between up to 48 evenly spaced units.
+    pictures : mapping of (str, str) to Picture
+        Of each layer and kind the cosines between up to 48 evenly spaced units, biases included, how long these are,
+        and the largest singular values.
     """
 
     name: str
     table: pl.DataFrame
     left_out: pl.DataFrame
     notes: tuple[str, ...] = ()
-    maps: Mapping[Place, Float[np.ndarray, "k k"]] = field(default_factory=dict, repr=False)
+    pictures: Mapping[Place, Picture] = field(default_factory=dict, repr=False)
 
     @property
     def layers(self) -> pl.DataFrame:
@@ -239,12 +240,11 @@ def inspect_source(
         found = spread(work.measure, work.parameters)
         whole = {(of.layer, len(of.weights)) for pieces in found for of, *_ in pieces if of.head is None}
         doing = work.on_data(inputs, whole) if inputs is not None else {}
-    rows, maps = [], {}
+    rows, pictures = [], {}
     for of_parameter in found:
-        for units, values, cosine in of_parameter:
-            here = (units.layer, units.kind)
-            if cosine is not None:
-                maps[here] = cosine
+        for units, values, picture in of_parameter:
+            if units.head is None:
+                pictures[units.layer, units.kind] = picture
             more = doing.get((units.layer, len(units.weights)), []) if units.head is None else []
             rows += [
                 (units.layer, units.kind, len(units.weights), *value[:3], value.error, units.head)
@@ -256,8 +256,13 @@ def inspect_source(
         pl.DataFrame(rows, SCHEMA, orient="row"),
         pl.DataFrame(work.left_out, LEFT_OUT, orient="row"),
         tuple(work.notes),
-        maps,
+        pictures,
     )
+
+
+def refuse_unmeasurable(source: Source) -> None:
+    """Raise what `inspect_source` raises of a source without a layer that can be measured, and measure nothing."""
+    _Work(source, None, None, 0, Chance(), with_heads=False)
 
 
 class _Work:
@@ -315,7 +320,7 @@ class _Work:
         missing = [parameter.name for parameter in self.parameters if parameter.name not in self.start]
         self.left_out += [(name, "no relative distance: the reference lacks it") for name in missing]
 
-    def measure(self, parameter: Parameter) -> list[tuple[Units, list[Value], Float[np.ndarray, "k k"] | None]]:
+    def measure(self, parameter: Parameter) -> list[tuple[Units, list[Value], Picture]]:
         form = self.forms[parameter.name]
         pieces = self._units(parameter, form, self.names, self.source.name)
         starts = None
@@ -325,25 +330,20 @@ class _Work:
         found = []
         for units in pieces:
             before = None if starts is None else next(starts)
-            if units.head is not None and not self.with_heads:
-                continue
-            values = list(values_of(units, self.seed, self.chance))
+            values, picture = measure_units(units, self.seed, self.chance)
             if before is not None:
                 values.append(Value("relative_distance", distance(units, before)))
             if outgoing is not None and units.head is None and len(outgoing) == len(units.weights):
-                sizes = row_sizes(units) * row_norms(outgoing)
+                sizes = row_sizes(units) * outgoing
                 values.append(Value("amplitude", norm(sizes) / len(sizes) ** 0.5))
-            cosine = None
-            if units.head is None:
-                shown_units = np.asarray(units.weights[spaced(len(units.weights))], np.float64)
-                cosine = cosine_similarity(shown_units).astype(np.float32)
-            found.append((units, values, cosine))
+            found.append((units, values, picture))
         return found
 
     def _units(self, parameter: Parameter, form: Form, names: Mapping[str, Parameter], whose: str) -> Iterator[Units]:
         bias = names.get(parameter.bias_name or "")
         added = None if bias is None else self._read(bias, whose)
-        return units_of(parameter, form, self.source, self._read(parameter, whose), added, self.parity)
+        array = self._read(parameter, whose)
+        return units_of(parameter, form, self.source, array, added, self.parity, with_heads=self.with_heads)
 
     def _read(self, parameter: Parameter, whose: str) -> np.ndarray:
         array = parameter.read()
@@ -355,12 +355,12 @@ class _Work:
             )
         return array
 
-    def _outgoing(self, parameter: Parameter) -> np.ndarray | None:
+    def _outgoing(self, parameter: Parameter) -> Float[np.ndarray, " m"] | None:
+        """How strongly each unit is read."""
         reader = reader_of(parameter.layer, self.source, self.names)
         if reader is None or (form := self.forms.get(reader.name)) is None or form.columns is None:
             return None
-        columns: np.ndarray = np.asarray(form.columns(self._read(reader, self.source.name)), np.float64)
-        return columns
+        return lengths_of(form.columns(self._read(reader, self.source.name)))
 
     def note_unknown(self, rows: Sequence[tuple[Any, ...]]) -> None:
         """What the model does not say, where it makes a difference."""
@@ -437,8 +437,8 @@ class _Work:
 
 def _why_no_activity(layer: str, readers: Mapping[str, str], reasons: Mapping[str, str]) -> str:
     if layer in readers:
-        reader = readers[layer].removesuffix(".weight")
-        return f"no effective neurons: {reader}, which reads its units, was not called with them one by one"
+        reader = f"{readers[layer].removesuffix('.weight')}, which reads its units,"
+        return f"no effective neurons: {reader} is not given several rows of them one by one on these inputs"
     return reasons.get(layer, "no effective neurons: which layer alone reads its units is not known")
 
 

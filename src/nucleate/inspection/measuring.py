@@ -1,25 +1,27 @@
 """The measures of units, beside what a random matrix of the same shape and row norms gives.
 
-Everything is in float64 at any scale, and without a copy of the whole matrix. Of more than 2,000 units the measures of
+Everything holds at any scale, and without a copy of the whole matrix. It is in float64, but for the cosines between
+units whose weights are in single precision, which are right to some 1e-6. Of more than 2,000 units the measures of
 pairs and groups look at a sample of 2,000; the others are exact.
 """
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import NamedTuple
+from functools import cache
+from typing import Any, NamedTuple
 from zlib import crc32
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from scipy.special import betainc
 
 from nucleate.inspection.sources import Activity
 from nucleate.inspection.units import Units
-from nucleate.observe import alike, cosine_similarity
-from nucleate.observe.directions import THRESHOLD, cluster, share_of_pairs
+from nucleate.observe import Alike, alike, cosine_similarity
+from nucleate.observe.directions import THRESHOLD, cluster
 from nucleate.observe.measures import MAX_ROWS
 from nucleate.observe.norms import effective_number, norm, row_norms, scaled, standardized
+from nucleate.observe.snapshots import MOST_SINGULAR_VALUES, spaced
 
 MOST_UNITS = 2000
 """Up to so many units everything is exact."""
@@ -68,26 +70,29 @@ class Chance:
         self._on_data: tuple[dict[_Of, np.ndarray], dict[str, float]] | None = None
 
     def spectrum(
-        self, units: Units, sizes: Float[np.ndarray, " m"], rng: np.random.Generator
+        self, units: Units, sizes: Float[np.ndarray, " m"], rng: Callable[[], np.random.Generator]
     ) -> Float[np.ndarray, " k"]:
         """The singular values of a random matrix of these row norms."""
         place = units.layer, units.kind, units.head
-        self._sizes[place] = sizes
+        if units.head is None:
+            self._sizes[place] = sizes
         if place in self._spectra:
             then, null = self._spectra[place]
             least, most = _factors(sizes, then)
             if most <= _NEAR * least:
                 grown: np.ndarray = math.sqrt(least) * math.sqrt(most) * null
                 return grown
-        null = _random_spectrum(sizes, units.weights.shape[1], rng)
+        null = _random_spectrum(sizes, units.weights.shape[1], rng())
         self._spectra[place] = sizes, null
         return null
 
-    def groups(self, units: Units, alive: int, entries: int, rng: np.random.Generator) -> Int[np.ndarray, " n"]:
+    def groups(
+        self, units: Units, alive: int, entries: int, rng: Callable[[], np.random.Generator]
+    ) -> Int[np.ndarray, " n"]:
         """How so many random units gather into directions."""
         asked = (units.layer, units.kind, units.head), alive
         if asked not in self._groups:
-            drawn = cosine_similarity(rng.standard_normal((alive, entries)))
+            drawn = cosine_similarity(rng().standard_normal((alive, entries)))
             self._groups[asked] = cluster(drawn, signed=not units.opposites_are_one, threshold=THRESHOLD)
         return self._groups[asked]
 
@@ -114,20 +119,27 @@ def _factors(now: Float[np.ndarray, " m"], then: Float[np.ndarray, " m"]) -> tup
     return float(factors.min()), float(factors.max())
 
 
-@dataclass(frozen=True, eq=False)
-class _Sample:
-    """The units of a layer that are looked at, as incoming vectors with their biases."""
+class Picture(NamedTuple):
+    """What is drawn of a layer: up to 48 evenly spaced units, and the largest singular values.
 
-    count: int
-    vectors: Float[np.ndarray, "n k"]
+    Parameters
+    ----------
+    cosine : float32 array of shape (k, k)
+        Between each two of the units.
+    sizes : float32 array of shape (k,)
+        Norms of what they read, relative to the largest.
+    singular, random : float32 arrays of shape (s,)
+        At most 12 singular values of the weights, and those of a random matrix, relative to the largest of the weights.
+    """
 
-    @property
-    def is_all(self) -> bool:
-        return len(self.vectors) == self.count
+    cosine: Float[np.ndarray, "k k"]
+    sizes: Float[np.ndarray, " k"]
+    singular: Float[np.ndarray, " s"]
+    random: Float[np.ndarray, " s"]
 
 
-def values_of(units: Units, seed: int, chance: Chance) -> Iterator[Value]:
-    """The measures of units that need nothing but them.
+def measure_units(units: Units, seed: int, chance: Chance) -> tuple[list[Value], Picture]:
+    """The measures of units that need nothing but them, and what is drawn of them.
 
     Parameters
     ----------
@@ -136,27 +148,41 @@ def values_of(units: Units, seed: int, chance: Chance) -> Iterator[Value]:
         Of the sample and of the random matrix.
     chance : Chance
 
-    Yields
-    ------
-    Value
+    Returns
+    -------
+    values : list of Value
+    picture : Picture
     """
-    rng = generator(units, seed)
+
+    @cache
+    def rng() -> np.random.Generator:
+        # A generator of its own for each layer, so that what is left out of a model changes nothing in the rest. Most
+        # looks at a model that trains draw nothing.
+        return np.random.default_rng((seed, crc32(f"{units.layer} {units.kind} {units.head}".encode())))
+
     sizes = row_sizes(units, with_bias=False)
-    chosen = sampled(len(sizes), rng)
-    sample = _Sample(len(sizes), incoming(units, chosen))
-    yield from _of_pairs(sample, units, rng, chance)
-    values, null = _spectrum(units.weights), chance.spectrum(units, sizes, rng)
-    yield Value("stable_rank", _stable(values), _stable(null))
-    yield Value("effective_rank", effective_number(values), effective_number(null))
-    for index, (value, random) in enumerate(zip(values[:LEADING], null[:LEADING], strict=True), 1):
-        yield Value(f"singular_value_{index}", float(value), float(random))
-    yield Value("norm", norm(sizes))
-    yield Value("zero_units", float(np.count_nonzero(sizes == 0)))
-
-
-def generator(units: Units, seed: int) -> np.random.Generator:
-    """A generator of its own for each layer, so that what is left out of a model changes nothing in the rest."""
-    return np.random.default_rng((seed, crc32(f"{units.layer} {units.kind} {units.head}".encode())))
+    with_bias = sizes if units.bias is None else np.hypot(sizes, np.asarray(units.bias, np.float64))
+    chosen = np.arange(len(sizes)) if len(sizes) <= MOST_UNITS else sampled(len(sizes), rng())
+    cosine = _cosines(units, with_bias, chosen)
+    values = list(_of_pairs(cosine, units, len(sizes), rng, chance))
+    singular, random = _spectrum(units.weights), chance.spectrum(units, sizes, rng)
+    values += [
+        Value("stable_rank", _stable(singular), _stable(random)),
+        Value("effective_rank", effective_number(singular), effective_number(random)),
+    ]
+    values += [
+        Value(f"singular_value_{index}", float(value), float(by_chance))
+        for index, (value, by_chance) in enumerate(zip(singular[:LEADING], random[:LEADING], strict=True), 1)
+    ]
+    values += [Value("norm", norm(sizes)), Value("zero_units", float(np.count_nonzero(sizes == 0)))]
+    shown, largest = spaced(len(chosen)), float(singular[0]) or 1.0
+    of_shown = with_bias[chosen[shown]]
+    return values, Picture(
+        cosine[np.ix_(shown, shown)].astype(np.float32),
+        (of_shown / (of_shown.max() or 1.0)).astype(np.float32),
+        (singular[:MOST_SINGULAR_VALUES] / largest).astype(np.float32),
+        (random[:MOST_SINGULAR_VALUES] / largest).astype(np.float32),
+    )
 
 
 def sampled(count: int, rng: np.random.Generator) -> Int[np.ndarray, " n"]:
@@ -164,18 +190,40 @@ def sampled(count: int, rng: np.random.Generator) -> Int[np.ndarray, " n"]:
     return np.arange(count) if count <= MOST_UNITS else np.sort(rng.choice(count, MOST_UNITS, replace=False))
 
 
-def incoming(units: Units, chosen: Int[np.ndarray, " n"] | slice = slice(None)) -> Float[np.ndarray, "n k"]:
-    """What units read, their biases included, in float64."""
-    weights = np.asarray(units.weights[chosen], np.float64)
-    return weights if units.bias is None else np.column_stack([weights, np.asarray(units.bias[chosen], np.float64)])
-
-
 def row_sizes(units: Units, *, with_bias: bool = True) -> Float[np.ndarray, " m"]:
     """The norm of what each unit reads."""
-    sizes = np.concatenate([row_norms(np.asarray(block, np.float64)) for block in _blocks(units.weights)])
-    if units.bias is None or not with_bias:
-        return sizes
-    return row_norms(np.column_stack([sizes, np.asarray(units.bias, np.float64)]))
+    sizes = lengths_of(units.weights)
+    return sizes if units.bias is None or not with_bias else np.hypot(sizes, np.asarray(units.bias, np.float64))
+
+
+def lengths_of(matrix: np.ndarray) -> Float[np.ndarray, " m"]:
+    """The norm of each row, at any scale; float64 holds the squares of single precision as they are."""
+    if matrix.dtype == np.float64:
+        return np.concatenate([row_norms(block) for block in _blocks(matrix)])
+    return np.sqrt(np.concatenate([_squares(np.asarray(block, np.float64)) for block in _blocks(matrix)]))
+
+
+def _squares(rows: Float[np.ndarray, "m k"]) -> Float[np.ndarray, " m"]:
+    squares: np.ndarray = np.einsum("mk,mk->m", rows, rows)
+    return squares
+
+
+def _cosines(units: Units, sizes: Float[np.ndarray, " m"], chosen: Int[np.ndarray, " n"]) -> Float[np.ndarray, "n n"]:
+    """`nucleate.observe.cosine_similarity` of what units read, biases included, in the precision of the weights."""
+    everyone = slice(None) if len(chosen) == len(sizes) else chosen
+    weights, bias = units.weights[everyone], None if units.bias is None else units.bias[everyone]
+    if weights.dtype == np.float64:
+        return cosine_similarity(weights if bias is None else np.column_stack([weights, bias]))
+    alive = sizes[chosen] > 0
+    by = np.divide(1.0, sizes[chosen], out=np.zeros(len(chosen)), where=alive)
+    unit = np.empty((len(chosen), weights.shape[1] + (bias is not None)), np.float32)
+    np.multiply(weights, by[:, None], out=unit[:, : weights.shape[1]], casting="same_kind")
+    if bias is not None:
+        unit[:, -1] = bias * by
+    cosine: np.ndarray = unit @ unit.T
+    np.clip(cosine, -1.0, 1.0, out=cosine)
+    np.fill_diagonal(cosine, alive)
+    return cosine
 
 
 def is_finite(array: np.ndarray) -> bool:
@@ -190,23 +238,34 @@ def _blocks(matrix: np.ndarray) -> Iterator[np.ndarray]:
         yield matrix[start : start + step]
 
 
-def _of_pairs(sample: _Sample, units: Units, rng: np.random.Generator, chance: Chance) -> Iterator[Value]:
-    """Directions and condensed pairs."""
-    cosine, entries = cosine_similarity(sample.vectors), sample.vectors.shape[1]
-    labels = cluster(cosine, signed=not units.opposites_are_one, threshold=THRESHOLD)
-    value, error = groups_of_all(labels, sample.count)
-    alive = np.count_nonzero(labels >= 0)
+def _of_pairs(
+    cosine: Float[np.ndarray, "n n"],
+    units: Units,
+    count: int,
+    rng: Callable[[], np.random.Generator],
+    chance: Chance,
+) -> Iterator[Value]:
+    """Directions and condensed pairs, from the cosines between all of ``count`` units or a sample of them."""
+    is_all, entries = len(cosine) == count, units.weights.shape[1] + (units.bias is not None)
+    near = np.abs(cosine) > PAIRS_ABOVE
+    alive = np.count_nonzero(cosine.diagonal())
+    if np.count_nonzero(near) == alive:
+        # None is near another, so each has a direction of its own.
+        labels = np.where(cosine.diagonal() > 0, np.cumsum(cosine.diagonal() > 0) - 1, -1)
+    else:
+        labels = cluster(cosine, signed=not units.opposites_are_one, threshold=THRESHOLD)
+    value, error = groups_of_all(labels, count)
     if _tail(entries, THRESHOLD) * alive * (alive - 1) / 2 < _RARE:
-        random = float(alive / len(labels) * sample.count)
+        random = float(alive / len(labels) * count)
     else:
         in_random = np.full(len(labels), -1)
         in_random[:alive] = chance.groups(units, int(alive), entries, rng)
-        random = groups_of_all(in_random, sample.count)[0]
-    yield Value("directions", value, random, None if sample.is_all else error)
-    pairs, error = _pairs(cosine, sample.count)
+        random = groups_of_all(in_random, count)[0]
+    yield Value("directions", value, random, None if is_all else error)
+    pairs, error = _pairs(near, count)
     living = alive * (alive - 1) / max(len(labels) * (len(labels) - 1), 1) if len(labels) > 1 else 1.0
     by_chance = _tail(entries, PAIRS_ABOVE) * living if len(labels) > 1 else 1.0
-    yield Value("condensed_pairs", pairs, by_chance, None if sample.is_all else error)
+    yield Value("condensed_pairs", pairs, by_chance, None if is_all else error)
 
 
 def _tail(entries: int, threshold: float) -> float:
@@ -214,15 +273,18 @@ def _tail(entries: int, threshold: float) -> float:
     return 1.0 if entries == 1 else float(betainc((entries - 1) / 2, 0.5, 1 - threshold**2))
 
 
-def _pairs(cosine: Float[np.ndarray, "n n"], count: int) -> tuple[float, float]:
+def _pairs(near: Bool[np.ndarray, "n n"], count: int) -> tuple[float, float]:
     """The share of condensed pairs among all units, and the standard error that the sample makes."""
-    n = len(cosine)
-    share = share_of_pairs(cosine, PAIRS_ABOVE)
+    n = len(near)
+    if n == 1:
+        return 1.0, 0.0
+    # The matrix has each pair twice, and each living unit with itself once.
+    share = (np.count_nonzero(near) - np.count_nonzero(near.diagonal())) / (n * (n - 1))
     if n == count:
         return share, 0.0
     # By leaving out one unit at a time; a pair counts for both of its units.
-    near = (np.abs(cosine) > PAIRS_ABOVE).sum(axis=1) - (cosine.diagonal() > PAIRS_ABOVE)
-    without = (near.sum() - 2 * near) / ((n - 1) * (n - 2))
+    of_each = near.sum(axis=1) - near.diagonal()
+    without = (of_each.sum() - 2 * of_each) / ((n - 1) * (n - 2))
     variance = (n - 1) / n * np.square(without - without.mean()).sum() * (1 - n / count)
     return share, math.sqrt(variance)
 
@@ -277,15 +339,17 @@ def _spectrum(matrix: np.ndarray) -> Float[np.ndarray, " k"]:
     are zero. So small ones are rounding in single precision anyway.
     """
     wide = matrix.T if matrix.shape[0] < matrix.shape[1] else matrix
-    largest = max((float(np.abs(block).max(initial=0.0)) for block in _blocks(wide)), default=0.0)
-    if largest == 0:
-        return np.zeros(wide.shape[1])
-    if wide.dtype == np.float64 and wide.shape[1] <= _BY_SVD and wide.size <= _BLOCK:
-        unit, scale = scaled(np.asarray(wide, np.float64))
-        return scale.item() * np.linalg.svd(unit, compute_uv=False)
+    largest = 1.0
+    if wide.dtype == np.float64:
+        largest = max((float(np.abs(block).max(initial=0.0)) for block in _blocks(wide)), default=0.0)
+        if largest == 0:
+            return np.zeros(wide.shape[1])
+        if wide.shape[1] <= _BY_SVD and wide.size <= _BLOCK:
+            unit, scale = scaled(wide)
+            return scale.item() * np.linalg.svd(unit, compute_uv=False)
     product = np.zeros((wide.shape[1], wide.shape[1]))
     for block in _blocks(wide):
-        unit = np.asarray(block, np.float64) / largest
+        unit = block / largest if wide.dtype == np.float64 else np.asarray(block, np.float64)
         product += unit.T @ unit
     return largest * _roots(product)
 
@@ -322,15 +386,25 @@ def _roots(product: Float[np.ndarray, "k k"]) -> Float[np.ndarray, " k"]:
 
 def distance(now: Units, start: Units) -> float:
     """`nucleate.observe.relative_distance` of what units read, without a copy of the whole."""
+    pairs = [(now.weights, start.weights)]
+    if now.bias is not None or start.bias is not None:
+        none = np.zeros(len(now.weights), now.weights.dtype)
+        of_bias = [none if one.bias is None else one.bias for one in (now, start)]
+        pairs.append((of_bias[0][:, None], of_bias[1][:, None]))
     moved, size = [], []
-    for first in range(0, len(now.weights), step := max(1, _BLOCK // max(now.weights.shape[1], 1))):
-        block = slice(first, first + step)
-        moved.append(norm(incoming(now, block) - incoming(start, block)))
-        size.append(norm(incoming(start, block)))
+    for ends, begins in pairs:
+        for end, begin in zip(_blocks(ends), _blocks(begins), strict=True):
+            moved.append(_length(np.subtract(end, begin, dtype=np.float64), end.dtype))
+            size.append(_length(np.asarray(begin, np.float64), begin.dtype))
     total = norm(np.array(size))
     if total == 0:
         return math.inf if any(moved) else 0.0
     return norm(np.array(moved)) / total
+
+
+def _length(array: Float[np.ndarray, "..."], of: np.dtype[Any]) -> float:
+    """The root of the sum of squares; float64 holds those of single precision as they are."""
+    return norm(array) if of == np.float64 else math.sqrt(float(np.einsum("mk,mk->", array, array)))
 
 
 def values_on_data(activity: Activity, random: float | None, seed: int) -> Iterator[Value]:
@@ -348,12 +422,15 @@ def values_on_data(activity: Activity, random: float | None, seed: int) -> Itera
     ------
     Value
     """
-    (leaving, _), value, error, loss = _on_data(activity, seed)
-    exact = len(leaving) <= MOST_UNITS
-    yield Value("effective_neurons", value, random, None if exact else error)
-    if exact:
-        yield Value("merging_loss", loss)
-    yield Value("constant_units", float(np.count_nonzero(standardized(leaving)[1] == 0)))
+    looked_at = _looked_at(activity)
+    value, error, found = _effective(looked_at, seed)
+    if len(looked_at.leaving) <= MOST_UNITS:
+        yield Value("effective_neurons", value, random)
+        yield Value("merging_loss", found.loss)
+        yield Value("constant_units", float(np.count_nonzero(found.labels < 0)))
+    else:
+        yield Value("effective_neurons", value, random, error)
+        yield Value("constant_units", float(np.count_nonzero(standardized(looked_at.leaving)[1] == 0)))
 
 
 def effective_neurons_of(activity: Activity, seed: int) -> float:
@@ -368,14 +445,7 @@ def effective_neurons_of(activity: Activity, seed: int) -> float:
     -------
     float
     """
-    return _on_data(activity, seed)[1]
-
-
-def _on_data(activity: Activity, seed: int) -> tuple[Activity, float, float, float]:
-    """What is looked at, its effective neurons, the error of sampling, and the loss of merging."""
-    leaving, outgoing = _looked_at(activity)
-    chosen = sampled(len(leaving), np.random.default_rng(seed))
-    return Activity(leaving, outgoing), *_effective(leaving[chosen], outgoing[chosen], len(leaving))
+    return _effective(_looked_at(activity), seed)[0]
 
 
 def _looked_at(activity: Activity) -> Activity:
@@ -385,17 +455,19 @@ def _looked_at(activity: Activity) -> Activity:
     return Activity(leaving, np.asarray(activity.outgoing, np.float64))
 
 
-def _effective(
-    leaving: Float[np.ndarray, "n rows"], outgoing: Float[np.ndarray, "n t"], count: int
-) -> tuple[float, float, float]:
-    """The effective neurons of all units from those of a sample, the error that makes, and the loss of merging.
+def _effective(activity: Activity, seed: int) -> tuple[float, float, Alike]:
+    """The effective neurons of all units, the error that a sample of them makes, and what acts alike in the sample.
 
     How evenly the groups of the sample contribute is taken for how evenly all do.
     """
-    found = alike(leaving, outgoing)
-    seen = len(found.contributions)
-    if len(leaving) == count or seen == 0:
-        return found.effective_neurons, 0.0, found.loss
+    count = len(activity.leaving)
+    if count <= MOST_UNITS:
+        found = alike(activity.leaving, activity.outgoing)
+        return found.effective_neurons, 0.0, found
+    chosen = sampled(count, np.random.default_rng(seed))
+    found = alike(activity.leaving[chosen], activity.outgoing[chosen])
+    if not (seen := len(found.contributions)):
+        return found.effective_neurons, 0.0, found
     groups, error = groups_of_all(found.labels, count)
     share = found.effective_neurons / seen
-    return share * groups, share * error, found.loss
+    return share * groups, share * error, found

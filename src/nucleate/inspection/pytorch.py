@@ -1,9 +1,11 @@
 """PyTorch's modules and files as sources; PyTorch is imported only when one of them is given."""
 
+import random
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from functools import partial
+from contextlib import contextmanager
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from nucleate.errors import ArchitectureError, DataError, NucleateError
 from nucleate.inspection.files import KEY_HEADS, QUERY_HEADS, heads_in, is_activation_symmetric
 from nucleate.inspection.sources import (
     BILINEAR,
+    BY_TURNS,
     COLUMNS,
     GATES,
     IN_PROJ,
@@ -199,6 +202,7 @@ def open_module(model: Any) -> Source:
     while isinstance(within := getattr(model, "_orig_mod", None), import_torch().nn.Module):
         model = within
     refuse_script(model)
+    _refuse_flattened(model)
     modules = {_WRAPPED.sub("", f"{name}.").removesuffix("."): module for name, module in model.named_modules()}
     parameters: list[Parameter] = []
     left_out: list[tuple[str, str]] = []
@@ -225,13 +229,23 @@ def open_module(model: Any) -> Source:
         type(model).__name__,
         parameters,
         left_out,
-        heads=partial(_heads, modules),
+        heads=cache(partial(_heads, modules)),
         model_type=str(getattr(config, "model_type", "")),
         readers=dict(_readers(modules)),
-        opposites_are_one=partial(_symmetric, modules, _symmetric_in_sequence(modules)),
+        opposites_are_one=cache(partial(_symmetric, modules, _symmetric_in_sequence(modules))),
         activity=partial(_activity, model, modules),
         trace=partial(readers_by_tracing, model, modules),
     )
+
+
+def _refuse_flattened(model: Any) -> None:
+    for name, module in model.named_modules():
+        strategy = getattr(getattr(module, "sharding_strategy", None), "name", "NO_SHARD")
+        if type(module).__name__ == "FullyShardedDataParallel" and strategy != "NO_SHARD":
+            raise ArchitectureError(
+                f"{name or 'The model'} is wrapped in FullyShardedDataParallel, of whose weights each process has a "
+                "part without its shape; inspect the full state dict, or use DistributedDataParallel while you watch."
+            )
 
 
 def _tensors_of(module: Any) -> Iterator[tuple[str, Any, Form | None]]:
@@ -249,42 +263,52 @@ def _tensors_of(module: Any) -> Iterator[tuple[str, Any, Form | None]]:
     for name in names:
         if _normed(module, name) or (experts and name.removesuffix("_bias") in _EXPERTS):
             continue
-        value = getattr(module, name)
+        with _as_evaluated(getattr(module, "parametrizations", {}), name):
+            value = getattr(module, name)
         if value is not None:
             yield name, value, forms.get(name)
     if _normed(module, "weight_g"):
         yield "weight", module.weight, forms.get("weight")
 
 
+@contextmanager
+def _as_evaluated(parametrizations: Any, name: str) -> Iterator[None]:
+    """While a parametrized weight is read: in training mode some, such as the spectral norm, change their buffers."""
+    parts = list(parametrizations[name].modules()) if name in parametrizations else []
+    modes = [part.training for part in parts]
+    try:
+        for part in parts:
+            part.training = False
+        yield
+    finally:
+        for part, mode in zip(parts, modes, strict=True):
+            part.training = mode
+
+
 _EXPERTS = ("gate_up_proj", "down_proj")
 
 
-def _experts(module: Any) -> Iterator[tuple[str, Any, Form | None]]:
-    """The matrices of each expert, where a module has those of all in one array; sizes tell which side is which."""
+def _forms_of_experts(module: Any) -> list[Form]:
+    """How a module that has the matrices of all its experts in one array each holds them, as their sizes tell."""
     both = [module._parameters.get(name) for name in _EXPERTS]
     if any(one is None or one.ndim != 3 or _unreadable(one) for one in both):
-        return
+        return []
     (_, first, second), (_, third, fourth) = (tuple(one.shape) for one in both)
-    # OpenAI's have the rows of gate and up by turns.
-    by_turns = type(module).__name__.startswith("GptOss")
     if (first, second) == (2 * fourth, third):
-        forms = [ROWS, ROWS]
-    elif (second, first) == (2 * third, fourth):
-        forms = [Form("linear", _untwined, COLUMNS.columns) if by_turns else COLUMNS, COLUMNS]
-    else:
-        return
-    for name, whole, form in zip(_EXPERTS, both, forms, strict=True):
+        return [ROWS, ROWS]
+    if (second, first) == (2 * third, fourth):
+        return [BY_TURNS if type(module).__name__.startswith("GptOss") else COLUMNS, COLUMNS]
+    return []
+
+
+def _experts(module: Any) -> Iterator[tuple[str, Any, Form | None]]:
+    """The matrices of each expert, where a module has those of all in one array."""
+    for name, form in zip(_EXPERTS, _forms_of_experts(module), strict=False):
         biases = module._parameters.get(f"{name}_bias")
-        for expert, weights in enumerate(whole):
+        for expert, weights in enumerate(module._parameters[name]):
             yield f"{expert}.{name}.weight", weights, form
             if biases is not None:
-                bias = biases[expert]
-                turned = by_turns and name == _EXPERTS[0]
-                yield f"{expert}.{name}.bias", import_torch().cat([bias[::2], bias[1::2]]) if turned else bias, None
-
-
-def _untwined(array: np.ndarray) -> np.ndarray:
-    return np.concatenate([array.T[::2], array.T[1::2]])
+                yield f"{expert}.{name}.bias", biases[expert], None
 
 
 def _normed(module: Any, name: str) -> bool:
@@ -445,22 +469,44 @@ def _activity(
     """
     torch = import_torch()
     taken: dict[str, np.ndarray] = {}
-    readers = {layer: name for layer, name in readers.items() if name.removesuffix(".weight") in modules}
+    of_experts = {path: forms for path, module in modules.items() if (forms := _forms_of_experts(module))}
+    experts_of = {
+        _within(path, f"{expert}.down_proj"): (path, expert)
+        for path in of_experts
+        for expert in _numbers(modules[path])
+    }
+    readers = {
+        layer: name
+        for layer, name in readers.items()
+        if (reader := name.removesuffix(".weight")) in modules or reader in experts_of
+    }
     own_names = {_WRAPPED.sub("", name): name for name, _ in model.named_parameters(remove_duplicate=False)}
     state = {name: buffer.clone() for name, buffer in model.named_buffers()}
     for name, array in replaced.items():
         if name in own_names:
             like = model.get_parameter(own_names[name])
             state[own_names[name]] = torch.as_tensor(array).to(like.device, like.dtype)
+    for path in of_experts if replaced else ():
+        for own in _EXPERTS:
+            whole = modules[path]._parameters[own].detach().clone()
+            for expert, of_one in enumerate(whole):
+                if (array := replaced.get(_within(path, f"{expert}.{own}.weight"))) is not None:
+                    of_one.copy_(torch.as_tensor(array))
+            state[own_names[_within(path, own)]] = whole
     training = {module: module.training for module in model.modules()}
     hooks = [
         modules[reader].register_forward_pre_hook(partial(_take, taken, reader))
-        for reader in {name.removesuffix(".weight") for name in readers.values()}
+        for reader in {name.removesuffix(".weight") for name in readers.values()} - set(experts_of)
+    ]
+    hooks += [
+        modules[path].register_forward_pre_hook(partial(_take_of_experts, taken, path, forms[0]), with_kwargs=True)
+        for path, forms in of_experts.items()
+        if hasattr(modules[path], "_apply_gate")
     ]
     arguments, named = _arguments(model, inputs)
     try:
         model.eval()
-        with torch.no_grad(), torch.random.fork_rng():
+        with torch.no_grad(), torch.random.fork_rng(), _other_random_numbers():
             torch.func.functional_call(model, state, arguments, named)
     except ArchitectureError:
         raise
@@ -484,11 +530,28 @@ def _activity(
     taken, found = several, {}
     for layer, name in readers.items():
         reader = name.removesuffix(".weight")
-        form = _forms(modules[reader]).get("weight")
-        if reader in taken and form is not None and form.columns is not None:
-            weights = replaced[name] if name in replaced else to_numpy(modules[reader].weight)
+        if reader not in taken:
+            continue
+        if reader in experts_of:
+            path, expert = experts_of[reader]
+            form, own = of_experts[path][1], modules[path].down_proj[expert]
+        else:
+            form, own = _forms(modules[reader]).get("weight"), modules[reader].weight
+        if form is not None and form.columns is not None:
+            weights = replaced[name] if name in replaced else to_numpy(own)
             found[layer] = Activity(taken[reader], form.columns(weights))
     return found
+
+
+@contextmanager
+def _other_random_numbers() -> Iterator[None]:
+    """Those of Python and NumPy, which some models draw in their forward pass, as before afterwards."""
+    state, of_numpy = random.getstate(), np.random.get_state()  # noqa: NPY002
+    try:
+        yield
+    finally:
+        random.setstate(state)
+        np.random.set_state(of_numpy)  # noqa: NPY002
 
 
 def _take(taken: dict[str, np.ndarray], reader: str, module: Any, inputs: tuple[Any, ...]) -> None:
@@ -497,10 +560,39 @@ def _take(taken: dict[str, np.ndarray], reader: str, module: Any, inputs: tuple[
         return
     entering = inputs[0].detach()
     by_unit = entering.movedim(1, -1) if _forms(module).get("weight") is KERNELS else entering
-    rows = by_unit.reshape(-1, by_unit.shape[-1])
-    # What is looked at of them, before any of it is copied.
+    taken[reader] = to_numpy(_some(by_unit.reshape(-1, by_unit.shape[-1]))).T
+
+
+def _some(rows: Any) -> Any:
+    """What is looked at of a signal, before any of it is copied."""
     places = np.linspace(0, len(rows) - 1, min(len(rows), MAX_ROWS)).astype(int)
-    taken[reader] = to_numpy(rows[import_torch().from_numpy(places).to(rows.device)]).T
+    return rows[import_torch().from_numpy(places).to(rows.device)]
+
+
+def _within(path: str, name: str) -> str:
+    return f"{path}.{name}" if path else name
+
+
+def _numbers(module: Any) -> range:
+    return range(len(module._parameters[_EXPERTS[0]]))
+
+
+def _take_of_experts(
+    taken: dict[str, np.ndarray], path: str, form: Form, module: Any, arguments: tuple[Any, ...], named: dict[str, Any]
+) -> None:
+    """What the hidden units of each expert give for the rows that are routed to it, as transformers' experts do it."""
+    signal, routes = [*arguments, *named.values(), None, None][:2]
+    if not (is_tensor(signal) and is_tensor(routes)) or routes.is_floating_point():
+        return
+    signal = signal.detach().reshape(-1, signal.shape[-1])
+    routes = routes.reshape(len(signal), -1)
+    for expert in _numbers(module):
+        rows = _some(signal[(routes == expert).any(dim=1)])
+        weights = module.gate_up_proj[expert]
+        entering = rows @ (weights.T if form is ROWS else weights)
+        if (biases := module._parameters.get("gate_up_proj_bias")) is not None:
+            entering = entering + biases[expert]
+        taken.setdefault(_within(path, f"{expert}.down_proj"), to_numpy(module._apply_gate(entering)).T)
 
 
 def _arguments(model: Any, inputs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:

@@ -48,6 +48,8 @@ ROWS = Form("linear", lambda array: array, np.transpose)
 """``outputs x inputs``, as PyTorch's Linear."""
 COLUMNS = Form("linear", np.transpose, lambda array: array)
 """``inputs x outputs``, as GPT-2's Conv1D and Keras's Dense."""
+BY_TURNS = Form("gate and up by turns", np.transpose, lambda array: array)
+"""``inputs x outputs``, of which the first is one of the gate, the second one of up, and so on."""
 MATRIX = Form("matrix", lambda array: array, np.transpose)
 """A matrix of which nothing is known: its rows."""
 TOKENS = Form("embedding", lambda array: array)

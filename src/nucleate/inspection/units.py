@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float
 
 from nucleate.inspection.sources import (
+    BY_TURNS,
     COLUMNS,
     GATES,
     IN_PROJ,
@@ -182,6 +183,8 @@ def units_of(
     array: np.ndarray,
     bias: np.ndarray | None,
     opposites_are_one: bool | None = None,
+    *,
+    with_heads: bool = True,
 ) -> Iterator[Units]:
     """The units of a parameter, as a whole and by head.
 
@@ -196,6 +199,7 @@ def units_of(
         Of as many entries as it has units; another is left aside.
     opposites_are_one : bool or None
         Where the source does not know it; None is no.
+    with_heads : bool
 
     Yields
     ------
@@ -212,7 +216,7 @@ def units_of(
 
     for kind, part in _parts(layer, form, source, *rows.shape):
         yield units(kind, part)
-        heads = source.heads(layer)
+        heads = source.heads(layer) if with_heads else None
         if heads is None:
             continue
         count = heads.query if kind in ("query", "output") else heads.key_value
@@ -232,6 +236,8 @@ def _parts(layer: str, form: Form, source: Source, count: int, reads: int) -> li
     """The kinds of a parameter's rows, and which rows these are."""
     if form.parts:
         return list(zip(form.parts, _equal(count, len(form.parts)), strict=True))
+    if form.kind == BY_TURNS.kind:
+        return [("gate", slice(0, None, 2)), ("up", slice(1, None, 2))]
     role = role_of(layer) if form.kind == "linear" else form.kind
     if role == "fused":
         return _fused(layer, source, count, reads)

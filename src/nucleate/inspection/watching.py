@@ -3,6 +3,7 @@
 import logging
 import math
 import sys
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict
@@ -19,8 +20,15 @@ from nucleate.activations import Activation
 from nucleate.doctor import Evidence, LayerEvidence, judge
 from nucleate.errors import ArchitectureError, NucleateError, SpecError
 from nucleate.inspection.checkpoints import Checkpoints, Event, rows_at
-from nucleate.inspection.inspection import LEFT_OUT, SCHEMA, Inspection, inspect_source, known_activation
-from nucleate.inspection.measuring import Chance
+from nucleate.inspection.inspection import (
+    LEFT_OUT,
+    SCHEMA,
+    Inspection,
+    inspect_source,
+    known_activation,
+    refuse_unmeasurable,
+)
+from nucleate.inspection.measuring import Chance, Picture
 from nucleate.inspection.objects import open_model
 from nucleate.inspection.pytorch import is_tensor
 from nucleate.observe import smoothed
@@ -33,6 +41,8 @@ LOOSE = 16
 """So many records, and as many as are in the one file, are added to the folder beside it before it is written anew."""
 CONDENSED, BY_CHANCE = 0.5, 0.25
 """A layer is condensed when this share of its pairs of units point one way, and of random ones not that share."""
+COLLAPSED = 0.5
+"""A layer has collapsed when its effective rank is below this share of a random matrix's."""
 SETTLED = 100
 """From this step on the log has findings of `nucleate.diagnose`."""
 TOLD = (
@@ -103,6 +113,8 @@ class Watch:
         self._run, self._stored = "", 0
         self._ended = not _is_first_process()
         if self._ended:
+            # Where the first process refuses the model, the others would wait for it.
+            refuse_unmeasurable(open_model(self._model))
             return
         if self._out is not None:
             make_folder(self._out)
@@ -133,8 +145,21 @@ class Watch:
         is_due = is_record(self.steps, self._every)
         if loss is not None and (is_due or is_record(self.steps, None, WITH_LOSS)):
             self._losses[self.steps] = _one_number(loss)
-        if not is_due:
-            return {}
+        return self._record() if is_due else {}
+
+    def record(self) -> dict[str, float]:
+        """Make a record now, if the last step has none, such as at the end of a training.
+
+        Returns
+        -------
+        dict of str to float
+            As `step` returns them.
+        """
+        if self._ended or self._steps[-1] == self.steps:
+            return self.metrics()
+        return self._record()
+
+    def _record(self) -> dict[str, float]:
         try:
             self.latest = self._inspect()
         except NucleateError as error:
@@ -148,7 +173,7 @@ class Watch:
         for event in events_between(self.steps, before, self._by_layer):
             self._tell(event)
         self._keep()
-        if self.steps >= SETTLED and loss is not None:
+        if self.steps >= SETTLED:
             self._tell_finding()
         return self.metrics()
 
@@ -176,11 +201,12 @@ class Watch:
         """
         if not self._records:
             return {}
-        whole = self.latest.table.filter(pl.col("head").is_null() & pl.col("measure").is_in(TOLD))
-        several = whole.group_by("layer").agg(pl.col("kind").n_unique()).filter(pl.col("kind") > 1)["layer"].to_list()
+        kinds = Counter(layer for layer, _ in self._by_layer)
         return {
-            "/".join((self._name, layer, *([kind] if layer in several else []), measure)): value
-            for layer, kind, measure, value in whole.select("layer", "kind", "measure", "value").iter_rows()
+            "/".join((self._name, layer, *([kind] if kinds[layer] > 1 else []), measure)): measures[measure][0]
+            for (layer, kind), measures in self._by_layer.items()
+            for measure in TOLD
+            if measure in measures
         }
 
     @property
@@ -207,7 +233,7 @@ class Watch:
         status: Status = "finished" if end == len(losses) else "nan"
         # Each is the loss of a batch.
         losses, start = smoothed(losses[:end]), float(losses[0])
-        first, last = _by_layer(self._records[0]), _by_layer(self.latest)
+        first, last = _by_layer(self._records[0]), self._by_layer
         return Evidence(
             status=status,
             # A watch is given its first loss with its first step.
@@ -251,7 +277,7 @@ class Watch:
             self.latest.left_out,
             self.latest.notes,
             tuple(steps),
-            tuple(found.maps for found in records),
+            tuple(found.pictures for found in records),
             {step: loss for step, loss in self.losses.items() if step >= before},
             tuple(event for event in self.events if event.step > before),
             watched=True,
@@ -280,7 +306,9 @@ class Watch:
                     "table": found.table.to_dict(as_series=False),
                     "left_out": found.left_out.to_dict(as_series=False),
                     "notes": list(found.notes),
-                    "maps": [[*place, cosine.tolist()] for place, cosine in found.maps.items()],
+                    "pictures": [
+                        [*place, *(array.tolist() for array in picture)] for place, picture in found.pictures.items()
+                    ],
                 }
                 for step, found in zip(self._steps, self._records, strict=True)
             ],
@@ -335,7 +363,10 @@ class Watch:
             pl.DataFrame(kept["table"], SCHEMA),
             pl.DataFrame(kept["left_out"], LEFT_OUT),
             tuple(kept["notes"]),
-            {(layer, kind): np.array(cosine) for layer, kind, cosine in kept["maps"]},
+            {
+                (layer, kind): Picture(*(np.array(array, np.float32) for array in arrays))
+                for layer, kind, *arrays in kept["pictures"]
+            },
         )
 
     def __repr__(self) -> str:
@@ -402,7 +433,7 @@ def watch(
     activation: str | Activation | None = None,
     seed: int = 0,
 ) -> Watch:
-    """Watch a model while it trains: what condenses, splits or dies, layer by layer.
+    """Watch a model while it trains: what condenses, splits, collapses or dies, layer by layer.
 
     Nothing about the training changes: there are no hooks in its steps, no wrapping, and random numbers, modes, buffers
     and gradients are left as they are found. A record is made before the first step and then evenly in the logarithm of
@@ -500,6 +531,12 @@ def events_between(step: int, old: _Measured, new: _Measured) -> Iterator[Event]
         )
         if _is_condensed(pairs) != _is_condensed(was):
             yield Event(step, layer, kind, "condenses" if _is_condensed(pairs) else "splits", said)
+        rank, had = now.get("effective_rank", (0.0, 0.0)), then.get("effective_rank", (0.0, 0.0))
+        if had[0] and _is_collapsed(rank) != _is_collapsed(had):
+            ranks = (
+                f"the effective rank of its weights was {had[0]:.1f}, now {rank[0]:.1f} (random {rank[1] or 0.0:.1f})"
+            )
+            yield Event(step, layer, kind, "collapses" if _is_collapsed(rank) else "spreads", ranks)
         constant, before_it = (one.get("constant_units", (0.0, None))[0] for one in (now, then))
         units = now["units"][0]
         if (constant == units) != (before_it == units):
@@ -513,12 +550,16 @@ def _is_condensed(pairs: tuple[float, float | None]) -> bool:
     return pairs[0] > CONDENSED and (pairs[1] or 0.0) < BY_CHANCE
 
 
+def _is_collapsed(rank: tuple[float, float | None]) -> bool:
+    return rank[0] < COLLAPSED * (rank[1] or 0.0)
+
+
 def _by_layer(found: Inspection) -> _Measured:
     """Of each whole layer its measures and what they are by chance."""
     layers: dict[tuple[str, str], dict[str, tuple[float, float | None]]] = {}
-    for row in found.table.filter(pl.col("head").is_null()).iter_rows(named=True):
-        measures = layers.setdefault((row["layer"], row["kind"]), {"units": (float(row["units"]), None)})
-        measures[row["measure"]] = row["value"], row["null"]
+    rows = found.table.filter(pl.col("head").is_null()).select("layer", "kind", "units", "measure", "value", "null")
+    for layer, kind, units, measure, value, null in rows.iter_rows():
+        layers.setdefault((layer, kind), {"units": (float(units), None)})[measure] = value, null
     return layers
 
 

@@ -198,7 +198,9 @@ def _gather(layer: _Correlated, distance: float) -> Int[np.ndarray, " m"]:
     likeness = np.abs(layer.correlation)
     near = likeness >= 1.0 - distance
     centres = np.where(layer.alive, np.arange(len(near)), -1)
-    left = near.sum(axis=1) > 1
+    left = np.count_nonzero(near, axis=1) > 1
+    if not left.any():
+        return centres
     explains = np.square(likeness) * near
     explained = explains @ layer.sizes
     while left.any():

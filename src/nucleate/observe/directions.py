@@ -161,17 +161,22 @@ def cluster(cosine: Float[np.ndarray, "m m"], *, signed: bool, threshold: float)
     if alive.size < 2:
         labels[alive] = 0
         return labels
-    likeness = cosine[np.ix_(alive, alive)]
+    likeness = cosine if alive.size == len(cosine) else cosine[np.ix_(alive, alive)]
     distance = 1.0 - (likeness if signed else np.abs(likeness))
     near = distance <= 1.0 - threshold
     np.fill_diagonal(near, True)
-    groups = near.argmax(axis=1)
-    # Where nearness gathers the neurons by itself, as before they condense and after, no linkage would do otherwise.
-    if not np.array_equal(near, groups[:, None] == groups):
-        # Nor does it join those that are near nobody: all their distances, and so the means of them, are too large.
-        some = np.flatnonzero(near.sum(axis=1) > 1)
-        joined = linkage(squareform(distance[np.ix_(some, some)], checks=False), "average")
-        groups[some] = -fcluster(joined, 1.0 - threshold, "distance")
+    groups = np.arange(alive.size)
+    # Average linkage joins nobody to those that are near nobody: all their distances, and so the means of them, are too
+    # large.
+    some = np.flatnonzero(np.count_nonzero(near, axis=1) > 1)
+    if some.size:
+        within = near[np.ix_(some, some)]
+        first_near = within.argmax(axis=1)
+        groups[some] = some[first_near]
+        # Where nearness gathers them by itself, as before they condense and after, no linkage would do otherwise.
+        if not np.array_equal(within, first_near[:, None] == first_near):
+            joined = linkage(squareform(distance[np.ix_(some, some)], checks=False), "average")
+            groups[some] = -fcluster(joined, 1.0 - threshold, "distance")
     _, first, group, sizes = np.unique(groups, return_index=True, return_inverse=True, return_counts=True)
     by_size = np.lexsort((first, -sizes))
     labels[alive] = np.argsort(by_size)[group]

@@ -1,9 +1,10 @@
-"""The page of a run's checkpoints: three pictures of every matrix over the steps, as in arXiv 2510.06954.
+"""The page of a run's checkpoints: pictures of every matrix over the steps, those of arXiv 2510.06954 among them.
 
 Of a watch the loss with its stages, and what happened to layers, stand there too.
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from importlib.resources import files
@@ -13,22 +14,25 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from jaxtyping import Float
 from plotly.offline import get_plotlyjs
 
 from nucleate._files import check_file, write_atomically
-from nucleate.inspection import Checkpoints
+from nucleate.inspection import Checkpoints, Picture
 from nucleate.observe import leading_order, stages
 from nucleate.observe.snapshots import spaced
 from nucleate.reporting.payload import encoded, neurons_shown
 from nucleate.reporting.sentences import Texts, load_texts
-from nucleate.reporting.templates import environment
+from nucleate.reporting.templates import environment, script
 
 _MOST_MAPS = 40
+_ROUNDING = 1e-6
+"""Cosines in single precision tell directions below this share of the largest variance from nothing no more."""
 _CURVES = ("norm", "effective_rank", "condensed_pairs", "relative_distance")
 
 
 def report_checkpoints(found: Checkpoints, lang: str = "en", out: str | Path = "report.html") -> Path:
-    """Write the page of a run's checkpoints: cosines between units, norms and effective ranks over the steps.
+    """Write the page of a run's checkpoints: directions, cosines, singular values, norms and ranks over the steps.
 
     The page holds all it needs, opens from disk and asks no network for anything.
 
@@ -76,7 +80,7 @@ def report_checkpoints(found: Checkpoints, lang: str = "en", out: str | Path = "
             rows=_rows(data),
             data=data,
             css=(page / "page.css").read_text("utf-8"),
-            js=(page / "checkpoints.js").read_text("utf-8"),
+            js=script("checkpoints.js"),
             plotly=get_plotlyjs(),
         )
     )
@@ -129,10 +133,10 @@ def _say_stages(between: list[dict[str, Any]], texts: Texts) -> list[str]:
 
 
 def _payload(found: Checkpoints, texts: Texts) -> dict[str, Any]:
-    """What the script draws: of every whole matrix its curves, and its cosines at up to 40 of the steps."""
+    """What the script draws: of every whole matrix its curves, and its pictures at up to 40 of the steps."""
     whole = found.table.filter(pl.col("head").is_null())
     shown = spaced(len(found.steps), _MOST_MAPS)
-    places = list(found.maps[0])
+    places = list(found.pictures[0])
     neurons = neurons_shown(len(places) * len(shown))
     curves = {
         measure: whole.filter(pl.col("measure") == measure).partition_by("layer", "kind", as_dict=True)
@@ -148,7 +152,7 @@ def _payload(found: Checkpoints, texts: Texts) -> dict[str, Any]:
                 "name": f"{layer} ({kind})",
                 **{measure: _numbers(curves[measure][layer, kind]["value"]) for measure in _CURVES},
                 "random_rank": _numbers(curves["effective_rank"][layer, kind]["null"]),
-                **_cosines([found.maps[index][layer, kind] for index in shown], neurons),
+                **_pictures([found.pictures[index][layer, kind] for index in shown], neurons),
             }
             for layer, kind in places
         ],
@@ -159,16 +163,59 @@ def _numbers(values: pl.Series) -> list[float | None]:
     return [float(f"{value:.6g}") if value is not None and np.isfinite(value) else None for value in values]
 
 
-def _cosines(maps: list[np.ndarray], neurons: int) -> dict[str, Any]:
-    """Whole numbers of a byte in units of 1/127: the upper triangle without its diagonal, one map after another."""
-    rows = spaced(len(maps[0]), neurons)
+def _pictures(taken: list[Picture], neurons: int) -> dict[str, Any]:
+    """What is drawn of a matrix at each step, as `nucleate.reporting.payload` has it of a layer's snapshots."""
+    rows = spaced(len(taken[0].cosine), neurons)
     upper = np.triu_indices(len(rows), 1)
-    triangles = []
-    for cosine in maps:
-        chosen = cosine[np.ix_(rows, rows)].astype(np.float64)
-        order = leading_order(chosen)
-        triangles.append(chosen[np.ix_(order, order)][upper])
-    return {"units": len(rows), "cosine": encoded(np.rint(127 * np.array(triangles)).astype(np.int8))}
+    cosines = [one.cosine[np.ix_(rows, rows)].astype(np.float64) for one in taken]
+    sizes = [one.sizes[rows].astype(np.float64) for one in taken]
+    orders = [leading_order(cosine) for cosine in cosines]
+    triangles = [cosine[np.ix_(order, order)][upper] for cosine, order in zip(cosines, orders, strict=True)]
+    return {
+        "neurons": len(rows),
+        "cosine": encoded(np.rint(127 * np.array(triangles)).astype(np.int8)),
+        "points": encoded(np.rint(127 * in_planes(cosines, sizes)).astype(np.int8)),
+        "sizes": encoded(np.rint(255 * np.array(sizes)).astype(np.uint8)),
+        "singular": encoded(np.stack([one.singular for one in taken]).astype("<f4")),
+        "random": encoded(np.stack([one.random for one in taken]).astype("<f4")),
+        "values": len(taken[0].singular),
+    }
+
+
+def in_planes(
+    cosines: Sequence[Float[np.ndarray, "k k"]], sizes: Sequence[Float[np.ndarray, " k"]]
+) -> Float[np.ndarray, "snapshots k 2"]:
+    """Unit vectors, of which the cosines are known, each time in the plane of the two leading directions then.
+
+    As in `nucleate.figures.in_plane` sizes weigh, so that the plane is that of the units that do the work. Each picture
+    is turned, and reflected where need be, to be as near the one before it as it can.
+
+    Parameters
+    ----------
+    cosines : sequence of arrays
+        Between the same units at each time.
+    sizes : sequence of arrays
+        Of these units.
+
+    Returns
+    -------
+    array
+        Inside the unit circle.
+    """
+    planes: list[np.ndarray] = []
+    for cosine, size in zip(cosines, sizes, strict=True):
+        values, vectors = np.linalg.eigh(size[:, None] * cosine * size)
+        leading = np.argsort(-values)[:2]
+        lengths = np.sqrt(np.where(values[leading] > _ROUNDING * values.max(), values[leading], np.inf))
+        plane = np.zeros((len(cosine), 2))
+        plane[:, : len(leading)] = cosine @ (size[:, None] * vectors[:, leading]) / lengths
+        # Rounding may carry a point over the rim.
+        plane /= np.maximum(np.linalg.norm(plane, axis=1, keepdims=True), 1.0)
+        if planes:
+            left, _, right = np.linalg.svd(plane.T @ planes[-1])
+            plane = plane @ left @ right
+        planes.append(plane)
+    return np.stack(planes)
 
 
 def _rows(data: dict[str, Any]) -> list[dict[str, Any]]:

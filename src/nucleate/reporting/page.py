@@ -23,7 +23,7 @@ from nucleate.reporting.expected import say_gap, say_outlook, say_stairs
 from nucleate.reporting.payload import payload, runs_shown
 from nucleate.reporting.phase_map import phase_maps
 from nucleate.reporting.sentences import load_texts
-from nucleate.reporting.templates import environment
+from nucleate.reporting.templates import environment, script
 from nucleate.studies import Findings, Study, StudySpec, study_findings, tables
 from nucleate.sweeping import outlooks
 from nucleate.training import TRAINED
@@ -89,7 +89,7 @@ def _page(study: Study, lang: str, texts: dict[str, dict[str, str]]) -> str:
             settings=_settings(study),
             version=version("nucleate"),
             css=(page / "page.css").read_text("utf-8"),
-            js=(page / "page.js").read_text("utf-8"),
+            js=script("page.js"),
             plotly=get_plotlyjs(),
             say=sentences.say,
             say_further=sentences.say_further,

@@ -1,5 +1,7 @@
 """How templates are read: nothing that a study says is markup."""
 
+from importlib.resources import files
+
 import jinja2
 
 
@@ -12,3 +14,9 @@ def environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+
+
+def script(name: str) -> str:
+    """A page's script, after the pictures that all pages share."""
+    folder = files("nucleate.reporting") / "template"
+    return "".join((folder / file).read_text("utf-8") for file in ("pictures.js", name))

@@ -1,21 +1,14 @@
 "use strict";
-// Draws the chosen matrix: its cosines at one step, and its norm and effective rank over all of them.
+// Draws the chosen matrix: three pictures of it at one step, and its norm and effective rank over all of them.
 (() => {
-  const data = JSON.parse(document.getElementById("data").textContent);
+  const { element, options, say, decode, drawDirections, drawHeat, drawSingular } = pictures;
+  const { blue, grey, orange } = pictures.colors;
+  const data = JSON.parse(element("data").textContent);
   const words = data.texts;
-  const blue = "#0072b2", grey = "#9aa5b1", orange = "#d55e00";
-  // ColorBrewer's red and blue, alike on both sides and told apart by the color-blind.
-  const likeness = ["#053061", "#4393c3", "#f7f7f7", "#d6604d", "#67001f"].map((color, k) => [k / 4, color]);
-  const element = (id) => document.getElementById(id);
-  const options = { displayModeBar: false, responsive: true };
-  const say = (text, fields) => text.replace(/\{(\w+)\}/g, (_, name) => fields[name]);
   const number = (value) => value.toLocaleString(document.documentElement.lang);
   const round = (value) => (value === null ? "—" : number(Number(value.toPrecision(3))));
-  const layout = (changes) => ({
-    font: { family: getComputedStyle(document.body).fontFamily, size: 13, color: "#1c2630" },
+  const layout = (changes) => pictures.layout({
     margin: { l: 58, r: 12, t: 34, b: 48 },
-    paper_bgcolor: "rgba(0,0,0,0)",
-    dragmode: false,
     showlegend: true,
     legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom" },
     ...changes,
@@ -28,32 +21,19 @@
   const mode = data.steps.length > 1 ? "lines+markers" : "markers";
   let layer = 0;
 
-  function drawHeat() {
-    const index = Number(element("snapshot").value), part = data.layers[layer], n = part.units;
-    const bytes = Uint8Array.from(atob(part.cosine), (character) => character.charCodeAt(0));
-    const cosines = new Int8Array(bytes.buffer);
-    const rows = Array.from({ length: n }, (_, k) => Array.from({ length: n }, (_, j) => (j === k ? 1 : 0)));
-    let at = index * (n * (n - 1)) / 2, alike = 0;
-    for (let k = 0; k < n; k++) {
-      for (let j = k + 1; j < n; j++) {
-        rows[k][j] = rows[j][k] = cosines[at++] / 127;
-        alike += Math.abs(rows[k][j]) > 0.9;
-      }
-    }
-    const step = number(data.steps[data.shown[index]]), said = say(words.at_step, { step, last: number(last) });
+  const decoded = new Map();
+  function drawSnapshot() {
+    if (!decoded.has(layer)) decoded.set(layer, decode(data.layers[layer]));
+    const snapshot = Number(element("snapshot").value), part = decoded.get(layer), count = part.neurons;
+    const step = number(data.steps[data.shown[snapshot]]), said = say(words.at_step, { step, last: number(last) });
     element("snapshot-said").textContent = said;
     element("snapshot").setAttribute("aria-valuetext", said);
-    Plotly.react("heat", [{
-      type: "heatmap", z: rows, zmin: -1, zmax: 1, colorscale: likeness,
-      colorbar: { title: { text: words.cosine, side: "right" }, thickness: 10, tickvals: [-1, 0, 1], outlinewidth: 0 },
-      hovertemplate: "%{z:.2f}<extra></extra>",
-    }], layout({
-      xaxis: { title: { text: words.unit }, showticklabels: false, ticks: "", fixedrange: true, constrain: "domain" },
-      yaxis: { showticklabels: false, ticks: "", fixedrange: true, autorange: "reversed", scaleanchor: "x", constrain: "domain" },
-      margin: { l: 12, r: 12, t: 12, b: 36 },
-    }), options);
-    const share = n > 1 ? Math.round(200 * alike / (n * (n - 1))) : 100;
-    element("heat").setAttribute("aria-label", say(words.heat_alt, { count: n, layer: part.name, step, share }));
+    drawDirections(part, snapshot);
+    element("directions").setAttribute("aria-label", say(words.directions_alt, { count, layer: part.name, step }));
+    const share = drawHeat(part, snapshot, words);
+    element("heat").setAttribute("aria-label", say(words.heat_alt, { count, layer: part.name, step, share }));
+    const ratio = drawSingular(part, snapshot, words);
+    element("singular").setAttribute("aria-label", say(words.singular_alt, { layer: part.name, step, ratio }));
   }
 
   function drawCurves(id, curves, axis, more) {
@@ -101,7 +81,7 @@
 
   function draw() {
     const part = data.layers[layer], ranks = part.effective_rank, ending = change[layer][change[layer].length - 1];
-    drawHeat();
+    drawSnapshot();
     if (data.loss) drawLoss();
     drawCurves("change", change, words.change_axis, []);
     drawCurves("rank", data.layers.map((one) => one.effective_rank), words.rank_axis, [{
@@ -114,7 +94,7 @@
   element("layer").addEventListener("change", (event) => { layer = Number(event.target.value); draw(); });
   element("snapshot").addEventListener("input", draw);
   // Paper has a width of its own, which is not known before it is too late to draw again.
-  const plots = ["heat", "change", "rank", ...(data.loss ? ["loss"] : [])];
+  const plots = ["directions", "heat", "singular", "change", "rank", ...(data.loss ? ["loss"] : [])];
   window.addEventListener("beforeprint", () => plots.forEach((name) => Plotly.relayout(name, { width: 220, height: 212, "font.size": 10 })));
   window.addEventListener("afterprint", () => plots.forEach((name) => Plotly.relayout(name, { width: null, height: null, autosize: true, "font.size": 13 })));
   draw();

@@ -1,51 +1,18 @@
 "use strict";
 // Draws the chosen runs: their losses, and three pictures of one snapshot of the first of them.
 (() => {
+  const { element, options, say, layout, decode, drawDirections, drawHeat, drawSingular } = pictures;
+  const { blue, orange } = pictures.colors, grey = "#55606b";
   const data = JSON.parse(document.getElementById("data").textContent);
   const words = data.texts;
-  const blue = "#0072b2", orange = "#d55e00", grey = "#55606b";
-  // ColorBrewer's red and blue, alike on both sides and told apart by the color-blind.
-  const likeness = ["#053061", "#4393c3", "#f7f7f7", "#d6604d", "#67001f"].map((color, k) => [k / 4, color]);
-  const element = (id) => document.getElementById(id);
-  const options = { displayModeBar: false, responsive: true, staticPlot: false };
-  const say = (text, fields) => text.replace(/\{(\w+)\}/g, (_, name) => fields[name]);
   const round = (value) => Number(value.toPrecision(3)).toLocaleString(document.documentElement.lang);
-  const layout = (changes) => ({
-    font: { family: getComputedStyle(document.body).fontFamily, size: 13, color: "#1c2630" },
-    margin: { l: 58, r: 12, t: 12, b: 48 },
-    paper_bgcolor: "rgba(0,0,0,0)",
-    dragmode: false,
-    ...changes,
-  });
   let cell = data.selected, layer = 0;
 
-  const bytes = (text) => Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
   const decoded = new Map();
   function snapshots(index) {
     const packed = data.cells[index].snapshots;
-    if (packed && !decoded.has(index)) {
-      decoded.set(index, {
-        steps: packed.steps,
-        layers: packed.layers.map((part) => ({
-          neurons: part.neurons,
-          polar: part.polar,
-          values: part.values,
-          cosine: new Int8Array(bytes(part.cosine).buffer),
-          points: new Int8Array(bytes(part.points).buffer),
-          sizes: bytes(part.sizes),
-          singular: new Float32Array(bytes(part.singular).buffer),
-        })),
-      });
-    }
+    if (packed && !decoded.has(index)) decoded.set(index, { steps: packed.steps, layers: packed.layers.map(decode) });
     return decoded.get(index);
-  }
-
-  function matrix(part, snapshot) {
-    const n = part.neurons;
-    const rows = Array.from({ length: n }, (_, k) => Array.from({ length: n }, (_, j) => (j === k ? 1 : 0)));
-    let at = snapshot * (n * (n - 1)) / 2;
-    for (let k = 0; k < n; k++) for (let j = k + 1; j < n; j++) rows[k][j] = rows[j][k] = part.cosine[at++] / 127;
-    return rows;
   }
 
   function drawLoss() {
@@ -100,49 +67,12 @@
     element("snapshot-said").textContent = said;
     element("snapshot").setAttribute("aria-valuetext", said);
 
-    const radius = [], angle = [], size = [];
-    for (let k = 0; k < n; k++) {
-      const x = part.points[2 * (snapshot * n + k)] / 127, y = part.points[2 * (snapshot * n + k) + 1] / 127;
-      radius.push(Math.hypot(x, y));
-      angle.push(Math.atan2(y, x) * 180 / Math.PI);
-      size.push(4 + 12 * Math.sqrt(part.sizes[snapshot * n + k] / 255));
-    }
-    Plotly.react("directions", [{
-      type: "scatterpolar", mode: "markers", r: radius, theta: angle,
-      marker: { size, color: blue, opacity: 0.55, line: { width: 0.5, color: "#ffffff" } }, hoverinfo: "skip",
-    }], layout({
-      polar: {
-        radialaxis: { range: [0, 1.05], showticklabels: false, ticks: "", showline: false, nticks: 3 },
-        angularaxis: { showticklabels: true, ticks: "", tickvals: [0, 90, 180, 270], ticktext: ["0°", "90°", "180°", "270°"] },
-      },
-      margin: { l: 34, r: 34, t: 28, b: 28 },
-    }), options);
+    drawDirections(part, snapshot);
     element("directions-said").textContent = part.polar ? words.directions_polar : words.directions;
     element("directions").setAttribute("aria-label", say(words.directions_alt, { count: n, layer: data.names[layer], step }));
-
-    const cosine = matrix(part, snapshot);
-    Plotly.react("heat", [{
-      type: "heatmap", z: cosine, zmin: -1, zmax: 1, colorscale: likeness,
-      colorbar: { title: { text: words.cosine, side: "right" }, thickness: 10, tickvals: [-1, 0, 1], outlinewidth: 0 },
-      hovertemplate: "%{z:.2f}<extra></extra>",
-    }], layout({
-      xaxis: { title: { text: words.neuron }, showticklabels: false, ticks: "", fixedrange: true, constrain: "domain" },
-      yaxis: { showticklabels: false, ticks: "", fixedrange: true, autorange: "reversed", scaleanchor: "x", constrain: "domain" },
-      margin: { l: 12, r: 12, t: 12, b: 36 },
-    }), options);
-    let alike = 0;
-    for (let k = 0; k < n; k++) for (let j = k + 1; j < n; j++) alike += Math.abs(cosine[k][j]) > 0.9;
-    const share = n > 1 ? Math.round(200 * alike / (n * (n - 1))) : 100;
+    const share = drawHeat(part, snapshot, words);
     element("heat").setAttribute("aria-label", say(words.heat_alt, { count: n, layer: data.names[layer], step, share }));
-
-    const values = Array.from(part.singular.subarray(snapshot * part.values, (snapshot + 1) * part.values));
-    Plotly.react("singular", [{
-      type: "bar", x: values.map((_, k) => k + 1), y: values, marker: { color: blue }, hovertemplate: "%{y:.2f}<extra></extra>",
-    }], layout({
-      xaxis: { title: { text: words.number }, fixedrange: true, dtick: values.length > 6 ? 2 : 1, tick0: 1 },
-      yaxis: { title: { text: words.singular }, range: [0, 1.03], fixedrange: true },
-    }), options);
-    const ratio = values.length > 1 ? Math.round(100 * values[1]) : 0;
+    const ratio = drawSingular(part, snapshot, words);
     element("singular").setAttribute("aria-label", say(words.singular_alt, { layer: data.names[layer], step, ratio }));
   }
 
