@@ -282,8 +282,8 @@ def _with_trials(
     (recipe,) = trials.first_that_helps([("recipe", "standard")])
     if not recipe.helped:
         # What not even the usual setting learns is not what the run is to blame for.
-        first = "nothing_to_learn" if recipe.known == "tried" else None
-        return sorted(found, key=lambda one: one.verdict != first)
+        tried = recipe.known == "tried"
+        return sorted(found, key=lambda one: not (tried and one.verdict == "nothing_to_learn"))
     # What rests on a trial of its own has failed it.
     blamable = [verdict for verdict, _ in suspected if verdict.name not in ("leak", *ENDS)]
     blamable.sort(key=lambda one: 2 * one.by_trial + (one.name in _EFFECTS))

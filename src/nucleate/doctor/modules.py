@@ -85,7 +85,7 @@ class Setting:
         if name == "reshape":
             setting = replace(self, y=self.y.reshape(value))
         elif name == "unsquash":
-            setting = replace(self, loss=_unsquashed(torch, self.loss, value))
+            setting = replace(self, loss=_unsquashed(torch, self.loss, str(value)))
         elif name == "standardize" and value == "inputs" and torch.is_floating_point(self.x):
             setting = replace(self, x=_standardized(self.x, self.x[self.train]))
         elif name == "standardize" and value == "target" and torch.is_floating_point(self.y):
