@@ -685,7 +685,10 @@ def tell(task: Task) -> list[Told]:
 
 
 def told(seed: int, share: int, workers: int, keep: Path | None, minutes: float) -> dict[Task, list[Told]]:
-    """Rounds of one cell for each set and kind, until there are so many runs of both sides, or the time is over."""
+    """Rounds of one cell for each set and kind, until there are as many runs of both sides, or the time is over.
+
+    All runs of a round count, so that no set or kind is drawn more often than another.
+    """
     known = {} if keep is None or not keep.exists() else dict(map(read_line, keep.read_text().splitlines()))
     found: dict[Task, list[Told]] = {}
     began, turn = time.perf_counter(), 0
@@ -729,9 +732,9 @@ def interval(hits: int, of: int) -> tuple[float, float]:
     return float(low), float(beta.ppf(0.975, hits + 1, of - hits) if hits < of else 1.0)
 
 
-def print_table(title: str, side: str, found: dict[Task, list[Told]], count: int) -> tuple[int, int]:
+def print_table(title: str, side: str, found: dict[Task, list[Told]]) -> tuple[int, int]:
     """The first findings of each set or kind; how many are right over all, and of how many."""
-    runs = [(task[2], run) for task, some in found.items() if task[0] == side for run in some][:count]
+    runs = [(task[2], run) for task, some in found.items() if task[0] == side for run in some]
     print(f"| {title} | cells | runs | right | first findings |\n|---|---|---|---|---|")
     for name in SIDES[side][1]:
         cells = sum(task[0] == side and task[2] == name for task in found)
@@ -757,9 +760,9 @@ def main() -> None:
     arguments = parser.parse_args()
     seed, share = CHOOSE if arguments.choose else MEASURE, 10 if arguments.quick else 1
     found = told(seed, share, arguments.workers, arguments.keep, arguments.minutes)
-    right, of = print_table("healthy runs on", "healthy", found, HEALTHY // share)
+    right, of = print_table("healthy runs on", "healthy", found)
     print_share("false alarms", of - right, of)
-    print_share("right first", *print_table("sick runs", "sick", found, SICK // share))
+    print_share("right first", *print_table("sick runs", "sick", found))
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from nucleate.doctor import BY_NAME, CAUSES, Evidence, LayerEvidence, judge
+from nucleate.doctor import BY_NAME, CAUSES, Evidence, LayerEvidence, Remedy, judge
 from nucleate.doctor import verdicts as thresholds
 
 STEPS = np.array([0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 400, 500, 600, 700, 800, 900, 1000])
@@ -192,6 +192,46 @@ def test_where_a_linear_model_comes_as_far_that_is_what_to_know_first():
     alike = replace(HEALTHY, beside_linear="alike")
     assert judge(replace(alike, linear_validation=0.024))[0].verdict == "linear_is_enough"
     assert judge(replace(alike, linear_validation=0.026))[0].verdict == "fine"
+
+
+class Trials:
+    """Of which those settings help that are given."""
+
+    def __init__(self, *helping):
+        self.helping = helping
+
+    def first_that_helps(self, changes):
+        tried = [Remedy(*change, "tried", None, 0.9, 10, change[0] in self.helping) for change in changes]
+        return sorted(tried, key=lambda one: not one.helped)
+
+    def forecasts(self):
+        return None, []
+
+    def stuck_share(self, hidden):
+        return 0.5
+
+
+NOISE = replace(STUCK, linear_validation=0.5)
+OVERFITS = replace(HEALTHY, validation_loss=0.4 + 0 * LEARNS, status="early_stopped", beside_constant="alike")
+
+
+@pytest.mark.parametrize(
+    ("evidence", "helping", "first", "setting"),
+    [
+        (NOISE, (), "nothing_to_learn", None),
+        (NOISE, ("recipe",), "initial_plateau", "recipe"),
+        (replace(NOISE, layers=layers({"dead": 1.0})), (), "nothing_to_learn", None),
+        (replace(NOISE, layers=layers({"dead": 1.0})), ("activation",), "dead_layer", "activation"),
+        (OVERFITS, ("recipe",), "overfitting", "recipe"),
+        (OVERFITS, ("steps",), "stopped_too_early", "steps"),
+    ],
+)
+def test_what_helped_says_what_is_first_and_what_a_trial_refuted_is_not_blamed(evidence, helping, first, setting):
+    found = judge(evidence, Trials(*helping))
+    assert found[0].verdict == first
+    assert (found[0].helped and found[0].helped.setting) == setting
+    if helping:
+        assert "nothing_to_learn" not in [one.verdict for one in found]
 
 
 def test_of_a_constant_target_nothing_else_is_said():

@@ -9,7 +9,8 @@ import polars as pl
 from nucleate._arrays import is_whole
 from nucleate._wording import name_parameter, shown
 from nucleate.doctor.evidence import Evidence, gather
-from nucleate.doctor.modules import STEPS, ModuleTrials, gather_module, read_setting
+from nucleate.doctor.module_evidence import gather_module
+from nucleate.doctor.modules import STEPS, ModuleTrials, read_setting
 from nucleate.doctor.remedies import Remedy, Trials
 from nucleate.doctor.verdicts import CAUSES, Found, Verdict, is_held_back
 from nucleate.errors import SpecError, StudyError
@@ -281,8 +282,8 @@ def _with_trials(
     (recipe,) = trials.first_that_helps([("recipe", "standard")])
     if not recipe.helped:
         # What not even the usual setting learns is not what the run is to blame for.
-        first = "nothing_to_learn" if recipe.known == "tried" else None
-        return sorted(found, key=lambda one: one.verdict != first)
+        tried = recipe.known == "tried"
+        return sorted(found, key=lambda one: not (tried and one.verdict == "nothing_to_learn"))
     # What rests on a trial of its own has failed it.
     blamable = [verdict for verdict, _ in suspected if verdict.name not in ("leak", *ENDS)]
     blamable.sort(key=lambda one: 2 * one.by_trial + (one.name in _EFFECTS))

@@ -1,0 +1,315 @@
+"""What is measured of a PyTorch module and its rows: before, while and after a copy of it is trained."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from nucleate.doctor.evidence import NO_SLOPE, Evidence, LayerEvidence, explained
+from nucleate.doctor.modules import (
+    STEPS,
+    Course,
+    Setting,
+    are_shares,
+    constant_loss,
+    evaluating,
+    gains_in,
+    run_copy,
+    take_step,
+    undisturbed,
+)
+from nucleate.doctor.remedies import LEAST
+from nucleate.errors import SpecError
+from nucleate.pytorch import import_torch
+
+_POWER_STEPS = 12
+_FLAT = 1e-6
+
+
+def gather_module(setting: Setting, steps: int = STEPS) -> Evidence:
+    """All that is measured of a module as it is set up, of copies that are trained for some steps.
+
+    Parameters
+    ----------
+    setting : Setting
+    steps : int
+
+    Returns
+    -------
+    Evidence
+        A linear model is not fitted; the network counts as better than it.
+    """
+    torch = import_torch()
+    with undisturbed(torch):
+        made = setting.copied()
+        before = _signals(torch, made)
+        slopes = _gradients(made)
+        course = run_copy(made, steps)
+        if not course.steps:
+            raise SpecError("The loss is NaN or infinite before the first step; look at the data, or at the start.")
+        after = _signals(torch, made)
+        outputs = _outputs(made)
+        group = made.optimizer.param_groups[0]
+        constants = [constant_loss(torch, setting, part) for part in (setting.train, setting.validation)]
+        if not all(map(math.isfinite, constants)):
+            # A loss without a best constant is held against its start.
+            constants = [course.train[0], course.validation[0]]
+        lost, damped = _last_step(torch, made, float(group.get("eps", 0.0)))
+        follows = isinstance(setting.optimizer, torch.optim.SGD)
+        sharpness = _sharpness(torch, made) if follows and course.status == "finished" else math.nan
+    share = explained(min(course.validation), constants[1])
+    numbers, spread = _spread(outputs, made)
+    return Evidence(
+        status=course.status,
+        steps=np.array(course.steps),
+        train_loss=np.array(course.train),
+        validation_loss=np.array(course.validation),
+        constant_loss=constants[0],
+        constant_validation=constants[1],
+        linear_loss=constants[0],
+        linear_validation=constants[1],
+        plateau_loss=constants[0],
+        budget=steps,
+        learning_rate=float(group["lr"]),
+        follows_gradient=follows,
+        gains=tuple(gain for _, gain in gains_in(torch, setting.module)),
+        epsilon=float(group.get("eps", 0.0)),
+        layers=tuple(
+            _layer(name, signal, after.get(name, signal), slopes.get(name, math.nan)) for name, signal in before.items()
+        ),
+        rows=setting.train.stop,
+        validation_rows=len(setting.y[setting.validation]),
+        parameters=sum(parameter.numel() for parameter in setting.module.parameters()),
+        beside_constant="better" if share > LEAST else "alike",
+        beside_linear="better",
+        output_spread=spread,
+        constant_since=_constant_since(course) if numbers else None,
+        **_scales(torch, setting),
+        lost=lost,
+        damped=damped,
+        sharpness=sharpness,
+        broadcast=_broadcast(torch, setting, outputs),
+        squashed=_squashed(torch, made, outputs),
+        constant_target=bool((setting.y[setting.train] == setting.y[:1]).all()),
+    )
+
+
+class _Signal:
+    """What enters and leaves an activation, as (units, rows)."""
+
+    def __init__(self, kind: str, entering: Any, leaving: Any) -> None:
+        self.kind, self.entering, self.leaving = kind, _units(entering), _units(leaving)
+
+
+def _units(signal: Any) -> np.ndarray:
+    """Channels of pictures are in front of their places, features of anything else last."""
+    if signal.ndim >= 4:
+        signal = signal.movedim(1, -1)
+    array: np.ndarray = signal.detach().float().reshape(-1, signal.shape[-1]).cpu().numpy().T
+    return array
+
+
+def _signals(torch: Any, setting: Setting) -> dict[str, _Signal]:
+    """Of each application of an activation, by module or by function, named by what it is fed with."""
+    functional = torch.nn.functional
+    found: dict[str, _Signal] = {}
+    fed: dict[int, tuple[Any, str]] = {}
+    kinds = {
+        functional.relu: "relu", torch.relu: "relu", torch.Tensor.relu: "relu", functional.leaky_relu: "leaky_relu",
+        torch.tanh: "tanh", torch.Tensor.tanh: "tanh", functional.tanh: "tanh", functional.gelu: "gelu",
+        torch.sigmoid: "sigmoid", torch.Tensor.sigmoid: "sigmoid", functional.sigmoid: "sigmoid",
+        functional.silu: "silu", functional.elu: "elu", functional.selu: "selu", functional.softplus: "softplus",
+    }  # fmt: skip
+
+    class Listening(torch.overrides.TorchFunctionMode):  # type: ignore[misc]
+        def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            before = args[0].detach().clone() if function in kinds and args else None
+            result = function(*args, **(kwargs or {}))
+            if before is not None and before.ndim >= 2:
+                name = fed.get(id(args[0]), (None, f"{kinds[function]} {len(found) + 1}"))[1]
+                while name in found:
+                    name += "'"
+                found[name] = _Signal(kinds[function], before, result)
+            return result
+
+    names = {module: name for name, module in setting.module.named_modules()}
+
+    def note(module: Any, given: Any, result: Any) -> None:
+        if torch.is_tensor(result):
+            # The tensor is kept, so that no other gets its number.
+            fed[id(result)] = (result, names[module])
+
+    leaves = [part for part in setting.module.modules() if not list(part.children())]
+    hooks = [part.register_forward_hook(note) for part in leaves]
+    try:
+        with evaluating(setting.module), torch.no_grad(), Listening():
+            setting.module(setting.x[setting.train])
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return found
+
+
+def _layer(name: str, first: _Signal, last: _Signal, slope: float) -> LayerEvidence:
+    width = len(first.leaving)
+    return LayerEvidence(
+        name,
+        width,
+        dead=_dead(last),
+        dead_at_start=_dead(first),
+        saturated=_saturated(last),
+        effective=float(width),
+        effective_at_start=float(width),
+        gradient=slope,
+        signal=float(first.entering.std(axis=1).mean()),
+        saturated_at_start=_saturated(first),
+    )
+
+
+def _dead(signal: _Signal) -> float:
+    """The share of units that give the same on all rows, be they off or at a bound, though what enters varies."""
+    varies = np.ptp(signal.entering, axis=1) > 0
+    same = np.ptp(signal.leaving, axis=1) <= _FLAT * np.abs(signal.entering).max(axis=1)
+    return float(np.mean(varies & same))
+
+
+def _saturated(signal: _Signal) -> float:
+    if signal.kind == "tanh":
+        return float(np.mean(1 - signal.leaving**2 < NO_SLOPE))
+    if signal.kind == "sigmoid":
+        return float(np.mean(4 * signal.leaving * (1 - signal.leaving) < NO_SLOPE))
+    return 0.0
+
+
+def _gradients(setting: Setting) -> dict[str, float]:
+    """Of each part with a weight, the root mean square of the loss's gradient by it, at the start."""
+    parts = {name: part for name, part in setting.module.named_modules() if getattr(part, "weight", None) is not None}
+    with evaluating(setting.module):
+        value = setting.loss(setting.module(setting.x[setting.train]), setting.y[setting.train])
+        if value.requires_grad:
+            value.backward()
+    slopes = {
+        name: float(part.weight.grad.float().pow(2).mean().sqrt())
+        for name, part in parts.items()
+        if part.weight.grad is not None
+    }
+    setting.module.zero_grad(set_to_none=True)
+    return slopes
+
+
+def _outputs(setting: Setting) -> Any:
+    with evaluating(setting.module), import_torch().no_grad():
+        return setting.module(setting.x[setting.train])
+
+
+def _spread(outputs: Any, setting: Setting) -> tuple[bool, float]:
+    torch = import_torch()
+    rows = outputs.detach().float().reshape(len(outputs), -1)
+    same = bool((rows.amax(0) - rows.amin(0) <= 1e-6 * rows.abs().max()).all())
+    y = setting.y[setting.train]
+    if torch.is_floating_point(y) and y.numel() == rows.numel():
+        return same, float(rows.std(dim=0).max() / y.reshape(len(y), -1).std(dim=0).max().clamp_min(1e-30))
+    shares = torch.softmax(outputs.float(), dim=-1) if outputs.shape[-1:] and outputs.shape[-1] > 1 else outputs.float()
+    return same, float(shares.reshape(len(outputs), -1).std(dim=0).max() * 2)
+
+
+def _constant_since(course: Course) -> int:
+    losses = np.array(course.train)
+    moved = np.flatnonzero(np.abs(losses - losses[-1]) > 1e-3 * abs(losses[-1]))
+    return course.steps[min(int(moved[-1]) + 1, len(losses) - 1)] if moved.size else 0
+
+
+def _last_step(torch: Any, setting: Setting, epsilon: float) -> tuple[float, float]:
+    """The shares of the parameters that one more step leaves as they are, and whose gradient is below the epsilon."""
+    parameters = [one for one in setting.module.parameters() if one.requires_grad]
+    before = [one.detach().clone() for one in parameters]
+    take_step(torch, setting, torch.arange(setting.train.stop, device=setting.y.device))
+    slopes = [torch.zeros_like(one) if one.grad is None else one.grad for one in parameters]
+    moves = [old == new for old, new in zip(before, parameters, strict=True)]
+    total = sum(one.numel() for one in parameters) or 1
+    # A gradient of exactly zero is that of a dead unit, not of rounding.
+    same = sum(int((still & (slope != 0)).sum()) for still, slope in zip(moves, slopes, strict=True))
+    small = sum(int((slope.abs() < epsilon).sum()) for slope in slopes)
+    return same / total, small / total if epsilon else 0.0
+
+
+def _sharpness(torch: Any, setting: Setting) -> float:
+    """The second derivative's eigenvalue of largest size, by power iteration."""
+    parameters = [one for one in setting.module.parameters() if one.requires_grad]
+    try:
+        with evaluating(setting.module):
+            value = setting.loss(setting.module(setting.x[setting.train]), setting.y[setting.train])
+            slopes = torch.autograd.grad(value, parameters, create_graph=True, allow_unused=True)
+        pairs = [(one, slope) for one, slope in zip(parameters, slopes, strict=True) if slope is not None]
+        along = [torch.randn_like(one) for one, _ in pairs]
+        size = math.nan
+        for _ in range(_POWER_STEPS):
+            norm = torch.sqrt(sum((one**2).sum() for one in along)).clamp_min(1e-30)
+            product = sum((slope * (one / norm)).sum() for (_, slope), one in zip(pairs, along, strict=True))
+            curved = torch.autograd.grad(
+                product, [one for one, _ in pairs], retain_graph=True, allow_unused=True, materialize_grads=True
+            )
+            along = list(curved)
+            size = float(torch.sqrt(sum((one**2).sum() for one in along)))
+        return size
+    except RuntimeError:
+        # Some of PyTorch's kernels have no second derivative.
+        return math.nan
+
+
+def _scales(torch: Any, setting: Setting) -> Mapping[str, Any]:
+    x, y = setting.x[setting.train], setting.y[setting.train]
+    known: dict[str, Any] = {"columns": (), "column_sizes": np.ones(1), "column_is_binary": np.zeros(1, bool)}
+    if torch.is_floating_point(x):
+        flat = x.detach().float().cpu().numpy()
+        flat = flat.reshape(-1, flat.shape[-1]) if flat.ndim == 2 else flat.reshape(-1, 1)
+        known["columns"] = tuple(f"x[:, {place}]" for place in range(flat.shape[1])) if x.ndim == 2 else ("x",)
+        known["column_sizes"] = np.sqrt(np.mean(flat.astype(float) ** 2, axis=0))
+        known["column_is_binary"] = np.all((flat == 0) | (flat == 1), axis=0)
+    if torch.is_floating_point(y) and not are_shares(y):
+        rows = y.detach().float().cpu().numpy().reshape(len(y), -1).astype(float)
+        spread = rows.std(axis=0)
+        known["target_size"] = float(spread.max())
+        known["target_offset"] = float(np.max(np.abs(rows.mean(axis=0)) / np.where(spread > 0, spread, 1.0)))
+    return known
+
+
+def _broadcast(torch: Any, setting: Setting, outputs: Any) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
+    """The shapes of outputs and targets where pairing them row by row takes every row with every other."""
+    y = setting.y[setting.train]
+    if not torch.is_floating_point(y) or outputs.numel() != y.numel() or outputs.shape == y.shape:
+        return None
+    try:
+        together = torch.broadcast_shapes(outputs.shape, y.shape)
+    except RuntimeError:
+        return None
+    return (tuple(outputs.shape), tuple(y.shape)) if math.prod(together) > y.numel() else None
+
+
+def _squashed(torch: Any, setting: Setting, outputs: Any) -> str | None:
+    """What outputs that are probabilities have passed, where the loss takes them for what goes into it."""
+    y, shares = setting.y[setting.train], outputs.detach()
+    if not torch.is_floating_point(shares) or not are_shares(shares):
+        return None
+
+    def loss(given: Any) -> float:
+        return float(setting.loss(given, y))
+
+    try:
+        if any(shares.shape[axis] > 1 and _sum_to_one(torch, shares, axis) for axis in {1, shares.ndim - 1}):
+            # A softmax does not see what is added to all classes.
+            again = math.isclose(loss(shares), loss(shares + 3), rel_tol=1e-4)
+            return "softmax" if again and not math.isclose(loss(shares), loss(3 * shares), rel_tol=1e-4) else None
+        with evaluating(setting.module), torch.no_grad():
+            bounded = all(are_shares(setting.module(factor * setting.x[setting.train])) for factor in (-1e3, 1e3))
+        # Of probabilities there are none better than the labels themselves.
+        labels = y.reshape(shares.shape).to(shares.dtype)
+        return "sigmoid" if bounded and are_shares(y) and loss(20 * labels - 10) < loss(labels) else None
+    except Exception:
+        # The loss takes nothing but probabilities, or the module not such inputs.
+        return None
+
+
+def _sum_to_one(torch: Any, shares: Any, axis: int) -> bool:
+    return bool(torch.allclose(shares.sum(axis), torch.ones_like(shares.sum(axis)), atol=1e-3))
