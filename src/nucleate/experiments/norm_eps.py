@@ -167,9 +167,11 @@ def _draw(runs: Runs, change: dict[float, Float[np.ndarray, " seeds"]], size: Si
     levels.set_title(r"std = fan-in$^{-\gamma}$")
     legend(levels)
     pairs.axhline(0, color="0.3", lw=0.8)
-    pairs.set(xlabel="eps", ylabel="loss, small against standard, %", xlim=(-0.5, len(change) - 0.5))
+    pairs.set(xlabel="eps", ylabel="small against standard, %", xlim=(-0.5, len(change) - 0.5))
+    pairs.set_title("change of the best validation loss")
     pairs.set_xticks(range(len(change)), [f"{eps:g}" for eps in change])
-    neurons.set(xlabel="step + 1", ylabel="effective hidden neurons, share", xscale="log", ylim=(0, 1.45))
+    neurons.set(xlabel="step + 1", ylabel="effective hidden neurons", xscale="log", ylim=(0, 1.45))
+    neurons.set_title("as a share of their number")
     legend(neurons, loc="upper right")
     return figure
 

@@ -273,22 +273,22 @@ def _draw(runs: dict[float, list[_Course]]) -> Figure:
     left.colorbar(image, ax=maps, shrink=0.7, label="cosine of units")
     change, rank = right.subplots(1, 2)
     start = _weights(run.models[0])
+    # Before, on the plateau, nothing is seen.
+    seen = np.flatnonzero(run.steps >= 0.8 * run.steps[dropped])
     along: dict[str, list[tuple[float, float]]] = {name: [] for name in COLORS}
-    for model in run.models[1:]:
-        for name, matrix in _weights(model).items():
+    for at in seen:
+        for name, matrix in _weights(run.models[at]).items():
             moved = np.linalg.norm(matrix - start[name]) / np.linalg.norm(start[name])
             along[name].append((float(moved), effective_rank(matrix)))
     for name, color in COLORS.items():
         for panel, curve in zip((change, rank), np.transpose(along[name]), strict=True):
-            panel.plot(run.steps[1:], curve, color=color, lw=1.2, label=name)
+            panel.plot(run.steps[seen], curve, color=color, lw=1.2, label=name)
     _mark(change, run)
     _mark(rank, run)
-    # Before, on the plateau, nothing is seen.
-    shown = (0.8 * run.steps[dropped], run.steps[-1])
-    change.set(xlim=shown, yscale="log", xlabel="step", ylabel="change over the norm at the start")
+    change.set(yscale="log", xlabel="step", ylabel="change over the norm at the start")
     change.set_title("Dotted: stages forecast before training")
     legend(change, loc="lower right")
-    rank.set(xlim=shown, xlabel="step", ylabel="effective rank", ylim=(0.8, None))
+    rank.set(xlabel="step", ylabel="effective rank", ylim=(0.8, None))
     return figure
 
 
