@@ -51,10 +51,10 @@ TINY = {
         "steps": 20,
         "learning_rate": 0.05,
     },
-    "staircase": {"width": 6, "epsilons": (0.1,), "seeds": 1, "rows": 40, "learning_rate": 0.2},
     "kernels": {"kernels": 3, "gain": 0.01, "seeds": 1, "rows": 20, "steps": 20, "learning_rate": 0.5},
     "units-in-use": {"units": 4, "epsilon": 0.05, "seeds": 1, "rows": 40, "learning_rate": 0.2},
     "anchors": {"gammas": (0.3, 0.7), "decays": (0.3,), "seeds": 1, "rows": 150, "steps": 20},
+    "staircase": {"width": 6, "epsilons": (0.1,), "seeds": 1, "rows": 40, "learning_rate": 0.2},
 }
 
 

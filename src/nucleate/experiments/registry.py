@@ -36,10 +36,10 @@ EXPERIMENTS: tuple[Experiment[Any], ...] = (
     generalization.EXPERIMENT,
     dropout.EXPERIMENT,
     weight_decay.EXPERIMENT,
-    staircase.EXPERIMENT,
     kernels.EXPERIMENT,
     units_in_use.EXPERIMENT,
     anchors.EXPERIMENT,
+    staircase.EXPERIMENT,
 )
 
 
