@@ -525,8 +525,9 @@ class Transformer(Model):
         following = self.blocks[number] if number < len(self.blocks) else None
         behind = self._reader if following is None else _reads(following).T
         if behind is None:
-            last = next(name for name in ("mlp_out", "output", "value") if name in signals)
-            behind = np.eye(len(signals[last]))
+            last = block.output if block.mlp_out is None else block.mlp_out
+            assert last is not None
+            behind = np.eye(len(last))
         heads_to = block.output if block.output is not None else block.mlp_in if block.mlp_in is not None else behind
         found = [
             Layer.linear(f"query{number}", block.query, block.key, signals["query"]),

@@ -164,7 +164,7 @@ EXPERIMENT = Experiment(
         Criterion("large start: symmetric answers to (4, 3), mean", "at least", 0.5),
         Criterion("the same: composed answers", "at most", 0.25),
     ),
-    quick=Size(gammas=(0.3, 0.7), decays=(0.3,), seeds=1, rows=6000, steps=3000),
+    quick=Size(gammas=(0.3, 0.7), decays=(0.3,), seeds=1, rows=10_000, steps=3000),
     full=Size(gammas=(0.3, 0.5, 0.7), decays=(0.03, 0.3), seeds=3, rows=10_000, steps=5000),
     measure=measure,
 )

@@ -96,13 +96,17 @@ def _train(size: Size, problem: Problem, activation: str, gain: float, target: F
         )
         for seed in range(size.seeds)
     ]
-    seen: list[list[tuple[int, float, np.ndarray]]] = [[] for _ in networks]
+
+    def look(network: ConvNetwork) -> tuple[float, Float[np.ndarray, " m"]]:
+        (layer,) = network.layers(problem.train.x)
+        in_use = directions_in_use(layer.incoming, layer.contributions, signed=not layer.opposites_are_one)
+        return in_use, np.abs(alignment(layer.incoming, target))
+
+    seen = [[(0, *look(network))] for network in networks]
 
     def note(batch: Batch) -> None:
         for course, network in zip(seen, batch.final, strict=True):
-            (layer,) = network.layers(problem.train.x)
-            in_use = directions_in_use(layer.incoming, layer.contributions, signed=not layer.opposites_are_one)
-            course.append((batch.step, in_use, np.abs(alignment(layer.incoming, target))))
+            course.append((batch.step, *look(network)))
 
     runs = train_many(
         networks,
@@ -178,6 +182,6 @@ EXPERIMENT = Experiment(
         Criterion("the same before training, largest", "at most", 0.1),
     ),
     quick=Size(kernels=16, gain=1e-4, seeds=2, rows=500, steps=300, learning_rate=0.2),
-    full=Size(kernels=64, gain=1e-5, seeds=5, rows=2000, steps=1000, learning_rate=0.2),
+    full=Size(kernels=64, gain=1e-5, seeds=5, rows=1000, steps=600, learning_rate=0.2),
     measure=measure,
 )
