@@ -65,6 +65,9 @@ def test_a_spec_takes_the_shape_of_the_rows_from_the_problem():
     of_tokens = make_spec(data="modular-addition:p=7", gains=[1.0], model="transformer").model
     assert of_tokens.to_json() == {"name": "transformer", "shape": [3], "tokens": 8}
     assert make_spec(data="diabetes", gains=[1.0], model="conv").model == Architecture("conv")
+    # A shape of one's own leaves the tokens to the problem.
+    own = {"name": "transformer", "shape": (3,)}
+    assert make_spec(data="modular-addition:p=7", gains=[1.0], model=own).model == of_tokens
     own = {"name": "transformer", "shape": (2, 5)}
     assert make_spec(data="diabetes", gains=[1.0], model=own).model == get_architecture(own)
 
@@ -75,10 +78,14 @@ def test_a_spec_takes_the_shape_of_the_rows_from_the_problem():
         ({"model": "cnn"}, "here is no model 'cnn'"),
         ({"model": "conv", "hidden": [8]}, "he model 'conv' makes its own architecture; leave out 'hidden'"),
         ({"model": "conv", "dropout": 0.5}, "dropout. is 0.5, but it drops hidden neurons of fully connected"),
-        ({"data": "anchor-pairs", "model": "conv"}, "rows are of 70 tokens"),
+        ({"data": "anchor-pairs", "model": "conv"}, "^The rows are of 70 tokens"),
+        ({"data": "anchor-pairs", "model": {"name": "conv", "shape": (9, 1)}}, "^The rows are of 70 tokens"),
+        ({"data": "digits-8x8", "model": "transformer"}, r"^The rows are 8 x 8 x 1, and .* shape=\[8, 8\]"),
+        ({"data": "text:none.txt", "model": "transformer"}, "^There is no file none.txt"),
+        ({"model": {"name": "conv", "heads": 2}}, "^The model conv has no option 'heads'; there are shape"),
         ({"data": "anchor-pairs:lenght=3", "model": "conv"}, "has no such option; did you mean 'length'"),
     ],
-    ids=["name", "hidden", "dropout", "tokens", "option"],
+    ids=["name", "hidden", "dropout", "tokens", "tokens of a shape", "image", "text", "other's option", "option"],
 )
 def test_a_spec_refuses_what_does_not_go_together(fields, said):
     with pytest.raises(SpecError, match=said):
@@ -88,7 +95,7 @@ def test_a_spec_refuses_what_does_not_go_together(fields, said):
 def test_a_study_is_stored_opened_resumed_and_reported(study, tmp_path):
     assert study.layers == ("conv1",)
     assert study.results["effective_neurons_conv1"].is_between(1, 3).all()
-    assert "fully connected networks" in study.no_forecast
+    assert study.forecasts["run"].to_list() == study.results["run"].to_list()
     opened = nucleate.Study.load(study.path)
     assert opened.spec == study.spec
     assert opened.spec.model == get_architecture(CONV).on((24, 1))
@@ -160,7 +167,7 @@ def test_the_command_line_takes_it(tmp_path):
     [
         ("train iris --channels 3", "--channels is an option of another model than networks; give --model too."),
         ("train iris --model conv", "of 4 numbers; say it by --shape, as --shape 28,28,1."),
-        ("train digits-1d --model conv --heads 2", "the model conv has no option 'heads'; there are shape, channels"),
+        ("train digits-1d --model conv --heads 2", ": The model conv has no option --heads; there are shape, channels"),
         ("train digits-1d --model conv --kernel 41 --padding valid", "The kernel of layer 1 is 41 wide"),
         ("forecast digits-1d --model conv --stairs 2", "fully connected"),
     ],

@@ -17,6 +17,7 @@ TRANSFORMERS = {
     | {"residual": False, "causal": False},
     "two heads and a hidden layer": {"width": 4, "heads": 2, "mlp": 3, "residual": False},
     "residual stream of two layers": {"width": 3, "mlp": 3, "layers": 2, "readout": "mean"},
+    "norms with gains": {"width": 3, "mlp": 3, "norm": "rms", "eps": 1.0, "norm_gains": True, "residual": False},
 }
 CONVOLUTIONS = {
     "mean pool": {"pool": 2, "readout": "flatten"},

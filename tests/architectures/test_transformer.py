@@ -1,8 +1,12 @@
 """A transformer is what attention written out says, in each of its forms."""
 
+import itertools
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+import nucleate
 from nucleate import ArchitectureError, InitScale, Transformer
 from nucleate.observe import layers_of, measure
 
@@ -23,8 +27,9 @@ def _one_row(model, row):
     else:
         h = np.array([model.embedding[int(token)] for token in row])
     h = h if model.position is None else h + model.position
+    norm = _norms(model)
     for block in model.blocks:
-        read = np.array([_normed(model, position) for position in h])
+        read = next(norm)(h)
         units = len(block.query) // model.heads
         attended = np.zeros((len(h), len(block.query)))
         for head in range(model.heads):
@@ -38,16 +43,24 @@ def _one_row(model, row):
         attended = attended if block.output is None else attended @ block.output.T
         h = h + attended if model.residual else attended
         if block.mlp_in is not None:
-            z = np.array([_normed(model, position) for position in h]) @ block.mlp_in.T
+            z = next(norm)(h) @ block.mlp_in.T
             z = z if block.mlp_in_bias is None else z + block.mlp_in_bias
             left = np.tanh(z) @ block.mlp_out.T
             left = left if block.mlp_out_bias is None else left + block.mlp_out_bias
             h = h + left if model.residual else left
-    h = np.array([_normed(model, position) for position in h])
+    h = next(norm)(h)
     h = {"last": h[-1:], "mean": h.mean(axis=0, keepdims=True), "every": h}[model.readout]
     reader = model.embedding if model.tied else model.unembedding
     outputs = h if reader is None else h @ np.asarray(reader).T
     return (outputs if model.unembedding_bias is None else outputs + model.unembedding_bias).ravel()
+
+
+def _norms(model):
+    """The norms in their order, each a function of all positions."""
+    for place in itertools.count():
+        gain = 1.0 if model.norm_gains is None else model.norm_gains[place]
+        bias = 0.0 if model.norm_biases is None else model.norm_biases[place]
+        yield lambda h, gain=gain, bias=bias: np.array([_normed(model, one) * gain + bias for one in h])
 
 
 def _normed(model, position):
@@ -57,6 +70,16 @@ def _normed(model, position):
     return centred / np.sqrt((centred**2).mean() + model.eps)
 
 
+def with_random_norms(model):
+    """With other gains and biases than those of the start."""
+    draw = np.random.default_rng(3).standard_normal
+    drawn = [
+        None if given is None else tuple(one + 0.5 * draw(one.shape) for one in given)
+        for given in (model.norm_gains, model.norm_biases)
+    ]
+    return replace(model, norm_gains=drawn[0], norm_biases=drawn[1])
+
+
 @pytest.mark.parametrize(
     "options",
     [
@@ -64,6 +87,8 @@ def _normed(model, position):
         TOKENS | {"layers": 2, "norm": "rms", "eps": 0.1, "bias": True},
         TOKENS | {"causal": False, "norm": "layer", "readout": "mean", "positions": False},
         TOKENS | {"unembedding": "tied", "outputs": 35, "readout": "every", "mlp": 0},
+        TOKENS | {"layers": 2, "norm": "layer", "norm_gains": True},
+        REAL | {"norm": "rms", "norm_gains": True, "project": False, "head_width": 3, "residual": False},
         REAL | {"layers": 2, "residual": False, "activation": "tanh"},
         REAL | {"head_width": 3, "readout": "mean"},
         {
@@ -77,10 +102,20 @@ def _normed(model, position):
             "unembedding": "none",
         },
     ],
-    ids=["causal", "rms", "bidirectional", "tied", "numbers", "wide heads", "bare"],
+    ids=[
+        "causal",
+        "rms",
+        "bidirectional",
+        "tied",
+        "layer norm's gains",
+        "RMS norm's gains",
+        "numbers",
+        "wide heads",
+        "bare",
+    ],
 )
 def test_its_outputs_are_those_of_attention_written_out(options):
-    model = Transformer.create(**options, dtype="float64", seed=2)
+    model = with_random_norms(Transformer.create(**options, dtype="float64", seed=2))
     rng = np.random.default_rng(0)
     x = rng.integers(0, 7, (4, 5)) if model.tokens else rng.standard_normal((4, 12))
     np.testing.assert_allclose(model(x), written_out(model, x), atol=1e-12)
@@ -176,6 +211,25 @@ def test_it_says_whether_it_can_give_a_constant():
     for options, fits in (({}, False), ({"bias": True}, True), ({"activation": "sigmoid"}, True)):
         assert Transformer.create(**TOKENS, **options).fits_constants is fits
     assert not Transformer.create(**TOKENS | {"mlp": 0}, activation="sigmoid").fits_constants
+    for norm, fits in (("rms", False), ("layer", True)):
+        assert Transformer.create(**TOKENS, norm=norm, norm_gains=True).fits_constants is fits
+
+
+def test_norms_learn_gains_and_layer_norms_biases_from_one_and_zero_whatever_the_scale():
+    one, other = (
+        Transformer.create(**TOKENS | {"scale": InitScale("gain", gain), "norm": "layer", "norm_gains": True})
+        for gain in (1.0, 0.01)
+    )
+    for model in (one, other):
+        assert len(model.norm_gains) == len(model.norm_biases) == 3
+        assert all((gain == 1).all() for gain in model.norm_gains)
+        assert not any(bias.any() for bias in model.norm_biases)
+        assert "norm with eps 1e-05, gains and biases" in repr(model)
+    problem = nucleate.load_problem("modular-addition:p=5")
+    sizes = {"tokens": 6, "width": 4, "mlp": 4, "scale": GAIN}
+    start = Transformer.create((3,), 5, norm="rms", norm_gains=True, **sizes)
+    run = nucleate.train(start, problem, steps=4, learning_rate=0.5, evaluations=4)
+    assert all((before != after).all() for before, after in zip(start.norm_gains, run.final.norm_gains, strict=True))
 
 
 @pytest.mark.parametrize(
@@ -190,6 +244,7 @@ def test_it_says_whether_it_can_give_a_constant():
         ({"unembedding": "none"}, "no residual; take a free unembedding, or residual=False"),
         ({"readout": "every"}, "4 outputs, no multiple of the 5 positions"),
         ({"project": False, "head_width": 2}, "heads hand on 4 numbers, and the width is 6"),
+        ({"norm_gains": True}, "no norm to have gains"),
         ({"norm": "batch"}, "norm is 'batch'; choose None or rms or layer"),
         ({"eps": -1.0}, "eps is -1.0; it must be a finite number, 0 or more"),
         ({"causal": "yes"}, "causal is 'yes'; it must be True or False"),

@@ -191,3 +191,22 @@ def test_a_text_that_cannot_be_read_is_refused(tmp_path):
         load_problem(f"text:{tmp_path / 'binary.txt'}")
     with pytest.raises(DataError, match="cannot be read"):
         load_problem(f"text:{tmp_path}")
+    (tmp_path / "japanese.txt").write_bytes(("凝縮する。" * 200).encode("shift_jis"))
+    with pytest.raises(DataError, match=r"is not UTF-8 \(at byte 1\); save it as UTF-8"):
+        load_problem(f"text:{tmp_path / 'japanese.txt'}")
+    (tmp_path / "empty.txt").touch()
+    with pytest.raises(DataError, match="has 0 characters"):
+        load_problem(f"text:{tmp_path / 'empty.txt'}")
+    with pytest.raises(DataError, match="text: names no file; write its path behind the colon"):
+        load_problem("text:")
+    with pytest.raises(DataError, match=r"options stand behind a comma: text:.*short.txt,length=2\)"):
+        load_problem(f"text:{tmp_path / 'short.txt'}:length=2")
+
+
+def test_the_mark_of_an_encoding_is_no_token(tmp_path):
+    told = "abcde" * 120
+    for name, encoding in (("with.txt", "utf-8-sig"), ("without.txt", "utf-8")):
+        (tmp_path / name).write_text(told, encoding)
+    parts = [load_problem(f"text:{tmp_path / name}") for name in ("with.txt", "without.txt")]
+    assert parts[0].row_shape.tokens == parts[1].row_shape.tokens == 5
+    np.testing.assert_array_equal(parts[0].train.x, parts[1].train.x)

@@ -1,11 +1,12 @@
 """A description of a model that files can keep: its kind by name, and the options it is made with."""
 
 import inspect
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from nucleate._wording import choose_one, did_you_mean, shown
+from nucleate._wording import choose_one, did_you_mean, name_parameter, shown
 from nucleate.activations import Activation, get_activation
 from nucleate.architectures.convolution import ConvNetwork
 from nucleate.architectures.model import Model, say_shape
@@ -18,11 +19,12 @@ _OF_A_RUN = ("outputs", "scale", "seed")
 
 @dataclass(frozen=True)
 class _Kind:
-    """A kind of model, what it is made with where nothing is said, and a shape of rows for sentences."""
+    """A kind of model, what it is made with where nothing is said, a shape of rows for sentences, and its axes."""
 
     model: type[ConvNetwork] | type[Transformer]
     usual: dict[str, Any]
     shape: str
+    axes: tuple[int, ...]
 
     @property
     def options(self) -> tuple[str, ...]:
@@ -30,8 +32,8 @@ class _Kind:
 
 
 ARCHITECTURES: dict[str, _Kind] = {
-    "conv": _Kind(ConvNetwork, {"channels": (16,)}, "28,28,1"),
-    "transformer": _Kind(Transformer, {}, "9,4"),
+    "conv": _Kind(ConvNetwork, {"channels": (16,)}, "28,28,1", (2, 3)),
+    "transformer": _Kind(Transformer, {}, "9,4", (2,)),
 }
 """The kinds of models that have a name, beside fully connected networks."""
 
@@ -77,7 +79,7 @@ class Architecture:
         for option in options:
             if option not in known:
                 close = did_you_mean(option, known) or f"; there are {', '.join(known)}."
-                raise ArchitectureError(f"The model {name} has no option {option!r}{close}")
+                raise ArchitectureError(f"The model {name} has no option {name_parameter(option)}{close}")
         kept = {option: tuple(one) if isinstance(one, list) else one for option, one in options.items()}
         activation = kept.get("activation")
         if isinstance(activation, str):
@@ -122,7 +124,7 @@ class Architecture:
         return model
 
     def on(self, shape: tuple[int, ...], tokens: int | None = None) -> "Architecture":
-        """This description for rows of a known shape, unless it says another itself.
+        """This description for rows of a known shape and so many tokens, unless it says others itself.
 
         Parameters
         ----------
@@ -138,18 +140,25 @@ class Architecture:
         Raises
         ------
         ArchitectureError
-            If rows are of tokens, and the model does not read them.
+            If rows are of tokens, or have more axes, and the model does not read such.
         """
-        if self.knows_rows:
-            return self
-        if tokens is None:
-            return Architecture(self.name, **dict(self.options), shape=shape)
-        if "tokens" not in ARCHITECTURES[self.name].options:
-            raise ArchitectureError(
-                f"The rows are of {tokens} tokens by their numbers, and the model {self.name} would read these as "
-                "amounts; take the model transformer."
-            )
-        return Architecture(self.name, **{"tokens": tokens, **dict(self.options)}, shape=shape)
+        kind, options = ARCHITECTURES[self.name], dict(self.options)
+        if tokens is not None:
+            if "tokens" not in kind.options:
+                raise ArchitectureError(
+                    f"The rows are of {tokens} tokens by their numbers, and the model {self.name} would read these as "
+                    "amounts; take the model transformer."
+                )
+            options = {"tokens": tokens, **options}
+        if not self.knows_rows:
+            if tokens is None and len(shape) not in kind.axes:
+                flat = (shape[0], math.prod(shape[1:]))
+                raise ArchitectureError(
+                    f"The rows are {say_shape(shape)}, and the model {self.name} reads a sequence of rows of numbers; "
+                    f"say how, as --shape {flat[0]},{flat[1]} (in Python shape=[{flat[0]}, {flat[1]}])."
+                )
+            options["shape"] = shape
+        return Architecture(self.name, **options)
 
     @property
     def knows_rows(self) -> bool:

@@ -342,6 +342,24 @@ def kinds_of(layers: int) -> list[str]:
 
 def _sizes_behind(sizes: tuple[int, ...], kernel: int, step: Step, number: int) -> tuple[int, ...]:
     behind = tuple(step.size(size, kernel) for size in sizes)
+    least, edge = min(sizes), max(step.edges(kernel))
+    # Of the rows themselves a kernel sees a part; maps that were pooled may be smaller than it.
+    longest = least if number == 1 else least + min(edge, kernel - 1)
+    if step.padding in ("same", "circular") and kernel > max(longest, 1):
+        raise ArchitectureError(
+            f"The kernel of layer {number} is {kernel} wide, and its inputs {say_shape(sizes)}; make the kernel "
+            "smaller."
+        )
+    if step.stride > least > 1:
+        raise ArchitectureError(
+            f"The kernels of layer {number} move {step.stride} positions at a time over inputs of {say_shape(sizes)}; "
+            "make the stride smaller."
+        )
+    if isinstance(step.padding, int) and step.padding >= kernel:
+        raise ArchitectureError(
+            f"The padding of layer {number} is {step.padding}, and its kernels are {kernel} wide, so that some of them "
+            "would read nothing but zeros; make the padding smaller than the kernel."
+        )
     if min(behind) < 1:
         raise ArchitectureError(
             f"The kernel of layer {number} is {kernel} wide, and its inputs {say_shape(sizes)}; make the kernel "

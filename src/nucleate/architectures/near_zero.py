@@ -22,7 +22,7 @@ _SHRINK, _TRIES, _CLOSE = 0.25, 12, 0.02
 
 @partial(
     jax.tree_util.register_dataclass,
-    data_fields=["embedding", "position", "blocks", "unembedding", "unembedding_bias"],
+    data_fields=["embedding", "position", "blocks", "unembedding", "unembedding_bias", "norm_gains", "norm_biases"],
     meta_fields=["shape", "tokens", "heads", "causal", "residual", "norm", "eps", "tied", "readout", "activation"],
 )
 @dataclass(frozen=True, repr=False)
@@ -36,7 +36,7 @@ class EvenTransformer(Transformer):
     ----------
     embedding, position, blocks, unembedding, unembedding_bias
         As of `Transformer`.
-    shape, tokens, heads, causal, residual, norm, eps, tied, readout, activation
+    shape, tokens, heads, causal, residual, norm, eps, tied, readout, activation, norm_gains, norm_biases
         As of `Transformer`.
     """
 

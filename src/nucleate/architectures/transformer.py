@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from nucleate._arrays import is_real
-from nucleate._wording import card
+from nucleate._wording import card, name_parameter
 from nucleate.activations import Activation
 from nucleate.architectures.model import (
     Draws,
@@ -70,7 +70,7 @@ class Block:
 
 @partial(
     jax.tree_util.register_dataclass,
-    data_fields=["embedding", "position", "blocks", "unembedding", "unembedding_bias"],
+    data_fields=["embedding", "position", "blocks", "unembedding", "unembedding_bias", "norm_gains", "norm_biases"],
     meta_fields=["shape", "tokens", "heads", "causal", "residual", "norm", "eps", "tied", "readout", "activation"],
 )
 @dataclass(frozen=True, repr=False)
@@ -78,7 +78,8 @@ class Transformer(Model):
     """A transformer of 1 to 4 layers: embedding, blocks of attention and a hidden layer, and an unembedding.
 
     A block is ``h + O attention(h)``, then ``h + W2 s(W1 h)``; without residuals there is no ``h +``. A norm stands
-    before each of the two and before the unembedding, and has no parameters: scales are those of the matrices alone.
+    before each of the two and before the unembedding. It has gains, and a layer norm biases, where these are asked for;
+    they start at 1 and 0, and scales are those of the matrices alone.
 
     Parameters
     ----------
@@ -106,6 +107,8 @@ class Transformer(Model):
     readout : {"last", "mean", "every"}
         What outputs are of: the last position, the mean over positions, or every position, one after another.
     activation : Activation
+    norm_gains, norm_biases : tuple of arrays of shape (w,), or None
+        Of each norm, in the order in which they are passed: the one multiplies what it gives, the other is added.
 
     Examples
     --------
@@ -133,6 +136,8 @@ class Transformer(Model):
     tied: bool
     readout: Literal["last", "mean", "every"]
     activation: Activation
+    norm_gains: tuple[Vector, ...] | None = None
+    norm_biases: tuple[Vector, ...] | None = None
 
     @classmethod
     def create(
@@ -155,6 +160,7 @@ class Transformer(Model):
         residual: bool = True,
         norm: str | None = None,
         eps: float = 1e-5,
+        norm_gains: bool = False,
         readout: str = "last",
         activation: str | Activation = "tanh",
         bias: bool | str = False,
@@ -189,6 +195,8 @@ class Transformer(Model):
         causal, residual : bool
         norm : {"rms", "layer"}, optional
         eps : float
+        norm_gains : bool
+            Whether norms learn a gain for each number of a position, from 1 on, and a layer norm a bias, from 0 on.
         readout : {"last", "mean", "every"}
         activation : str or Activation
         bias : bool, or {"none", "all"}
@@ -221,6 +229,7 @@ class Transformer(Model):
             "project": project,
             "causal": causal,
             "residual": residual,
+            "norm_gains": norm_gains,
         }.items():
             if not isinstance(given, bool):
                 raise ArchitectureError(f"{name} is {given!r:.60}; it must be True or False.")
@@ -236,6 +245,11 @@ class Transformer(Model):
         check_choice("norm", norm, (None, *NORMS))
         if not is_real(eps) or not 0 <= eps < math.inf:
             raise ArchitectureError(f"The eps is {eps!r:.60}; it must be a finite number, 0 or more.")
+        if norm_gains and norm is None:
+            raise ArchitectureError(
+                f"There is no norm to have gains; leave {name_parameter('norm_gains')} out, or give "
+                f"{name_parameter('norm')} too."
+            )
         of_position, rest = divmod(outputs, length if readout == "every" else 1)
         if rest:
             raise ArchitectureError(
@@ -300,6 +314,9 @@ class Transformer(Model):
             else (None, None)
         )
         chosen: Any = {"norm": norm, "readout": readout}
+        # Behind heads without an output matrix a position has as many numbers as they give.
+        of_block = [width, width if project else units] if hidden else [width]
+        sizes = [*of_block * layers, of_position if unembedding == "none" else width]
         return cls(
             **tables,
             blocks=tuple(blocks),
@@ -313,6 +330,8 @@ class Transformer(Model):
             eps=float(eps),
             tied=unembedding == "tied",
             activation=check_activation(activation),
+            norm_gains=tuple(np.ones(size, dtype) for size in sizes) if norm_gains else None,
+            norm_biases=tuple(np.zeros(size, dtype) for size in sizes) if norm_gains and norm == "layer" else None,
             **chosen,
         )
 
@@ -341,7 +360,9 @@ class Transformer(Model):
 
     @property
     def fits_constants(self) -> bool:
-        """Whether it can give a constant: by a bias of a hidden layer or behind, or by ``s(0) != 0``."""
+        """Whether it can give a constant: by a bias of a hidden layer, a norm or behind, or by ``s(0) != 0``."""
+        if self.norm_biases is not None:
+            return True
         has_hidden = self.blocks[0].mlp_in is not None
         biases = (self.unembedding_bias, *(block.mlp_in_bias for block in self.blocks))
         return (has_hidden and self.activation.value != 0) or any(bias is not None for bias in biases)
@@ -384,7 +405,7 @@ class Transformer(Model):
             *([] if block.output is not None else ["no output matrix"]),
             "causal" if self.causal else "bidirectional",
             "residual" if self.residual else "no residual",
-            *([] if self.norm is None else [f"{self.norm} norm with eps {self.eps:g}"]),
+            *([] if self.norm is None else [f"{self.norm} norm with eps {self.eps:g}{self._said_of_gains}"]),
             self.readout,
             *(["tied"] if self.tied else ["no unembedding"] if self.unembedding is None else []),
             f"{self.outputs} output{'s' if self.outputs > 1 else ''}",
@@ -393,6 +414,10 @@ class Transformer(Model):
             self.dtype,
         ]
         return f"Transformer({', '.join(said)})"
+
+    @property
+    def _said_of_gains(self) -> str:
+        return "" if self.norm_gains is None else " and gains" if self.norm_biases is None else ", gains and biases"
 
     def _repr_html_(self) -> str:
         rows = {
@@ -423,11 +448,11 @@ class Transformer(Model):
         Where only the last position is read, the last block computes no other.
         """
         h, looked = self._embedded(x), []
-        for number, block in enumerate(self.blocks):
+        for number in range(len(self.blocks)):
             last_only = self.readout == "last" and number == len(self.blocks) - 1
-            h, seen_of_block = self._through(block, h, slice(-1, None) if last_only else slice(None))
+            h, seen_of_block = self._through(number, h, slice(-1, None) if last_only else slice(None))
             looked.append(seen_of_block)
-        h = self._normed(h)
+        h = self._normed(h, -1)
         reader = self._reader
         if self.readout == "mean":
             h = h.mean(axis=1, keepdims=True)
@@ -446,9 +471,11 @@ class Transformer(Model):
         return h if self.position is None else h + self.position.T[:, :, None]
 
     def _through(
-        self, block: Block, h: Float[Array, "w s n"], wanted: slice
+        self, number: int, h: Float[Array, "w s n"], wanted: slice
     ) -> tuple[Float[Array, "w t n"], dict[str, Any]]:
-        read = self._normed(h)
+        block = self.blocks[number]
+        place = number * (1 if block.mlp_in is None else 2)
+        read = self._normed(h, place)
         query = _times(block.query, read[:, wanted])
         key, value = _times(block.key, read), _times(block.value, read)
         attended = self._attend(query, key, value)
@@ -458,7 +485,7 @@ class Transformer(Model):
         h = h[:, wanted] + attended if self.residual else attended
         if block.mlp_in is None or block.mlp_out is None:
             return h, signals
-        entering = _times(block.mlp_in, self._normed(h))
+        entering = _times(block.mlp_in, self._normed(h, place + 1))
         entering = entering if block.mlp_in_bias is None else entering + block.mlp_in_bias[:, None, None]
         leaving = _times(block.mlp_out, self.activation(entering))
         leaving = leaving if block.mlp_out_bias is None else leaving + block.mlp_out_bias[:, None, None]
@@ -479,11 +506,15 @@ class Transformer(Model):
         weights = jax.nn.softmax(logits, axis=2)
         return jnp.einsum("hijn,hkjn->hkin", weights, v).reshape(query.shape)
 
-    def _normed(self, h: Float[Array, "w s n"]) -> Float[Array, "w s n"]:
+    def _normed(self, h: Float[Array, "w s n"], place: int) -> Float[Array, "w s n"]:
+        """Behind the norm of this place, in the order in which they are passed."""
         if self.norm is None:
             return h
         centred = h - h.mean(axis=0) if self.norm == "layer" else h
-        return centred / jnp.sqrt(jnp.mean(centred**2, axis=0) + self.eps)
+        normed = centred / jnp.sqrt(jnp.mean(centred**2, axis=0) + self.eps)
+        if self.norm_gains is not None:
+            normed = jnp.asarray(self.norm_gains[place])[:, None, None] * normed
+        return normed if self.norm_biases is None else normed + jnp.asarray(self.norm_biases[place])[:, None, None]
 
     def layers(self, x: Float[np.ndarray, "n d"]) -> list[Layer]:
         """Its layers as measures see them: a layer for each matrix, ``query1`` for that of the first block.

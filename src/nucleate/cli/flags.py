@@ -122,6 +122,7 @@ _OPTIONS_OF_MODEL = {
     "residual": _of_model(bool, "transformer: with a residual stream.", "--residual/--no-residual"),
     "norm": _of_model(str, "transformer: rms or layer [default: none]."),
     "eps": _of_model(float, "transformer: the norm's eps [default: 1e-5]."),
+    "norm_gains": _of_model(bool, "transformer: norms learn gains, and layer norms biases.", "--norm-gains"),
     "embedding": _of_model(bool, "transformer: a matrix that reads rows of numbers.", "--embedding/--no-embedding"),
     "positions": _of_model(bool, "transformer: vectors of positions.", "--positions/--no-positions"),
     "project": _of_model(bool, "transformer: an output matrix of attention.", "--project/--no-project"),

@@ -1,5 +1,6 @@
 """Sequences of tokens: anchor functions, modular addition, and a text of one's own by its characters."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -144,13 +145,20 @@ def text(rng: np.random.Generator, file: str, *, length: int = 16, rows: int = 4
     """
     check_option("length", length, 1, 10_000)
     check_option("rows", rows, 16, 10_000_000)
+    if not file:
+        raise DataError("text: names no file; write its path behind the colon, as text:book.txt.")
     path = Path(file)
     try:
-        told = path.read_text("utf-8")
+        # A mark of the encoding at the beginning is no character of the text.
+        told = path.read_text("utf-8-sig")
     except FileNotFoundError:
-        raise DataError(f"There is no file {file}; check the path behind text:.") from None
+        by_colon = re.search(r"^(.+):(\w+=.*)$", file)
+        close = f" (options stand behind a comma: text:{by_colon[1]},{by_colon[2]})" if by_colon else ""
+        raise DataError(f"There is no file {file}; check the path behind text:{close}.") from None
     except UnicodeDecodeError as error:
-        raise DataError(f"The text {file} is not UTF-8 (at byte {error.start + 1}); save it as UTF-8.") from None
+        raise DataError(
+            f"The text {file} is not UTF-8 (at byte {error.start + 1}); save it as UTF-8, as by iconv -t utf-8."
+        ) from None
     except (OSError, ValueError) as error:
         raise DataError(f"The text {file} cannot be read ({why_unreadable(error)}); check the path.") from None
     characters = sorted(set(told))

@@ -42,7 +42,7 @@ from nucleate.problems import FORM_FIELDS, Loss, Problem, get_loss, load_problem
 from nucleate.schedules import SCHEDULES
 from nucleate.studies import tables
 from nucleate.studies.places import SPEC
-from nucleate.training import READING, Settings, spec_error, undecided_decay
+from nucleate.training import READING, Sentence, Settings, spec_error, undecided_decay
 
 _SCALES: dict[Convention, str] = {convention: f"{convention}s" for convention in CONVENTIONS}
 _OF_NETWORKS = ("hidden", "activation", "bias", "dtype")
@@ -106,11 +106,14 @@ def _architecture(given: Any, info: ValidationInfo) -> Architecture:
     """An architecture that knows the rows of the data, where these have a shape that is known."""
     if info.context == READING and isinstance(given, Mapping) and isinstance(given.get("activation"), str):
         given = {**given, "activation": _activation(given["activation"], info)}
-    architecture: Architecture = _said(get_architecture, given)
-    if architecture.knows_rows or info.context == READING or "data" not in info.data:
-        return architecture
-    rows = _said(row_shape_of, info.data["data"])
-    return architecture if rows is None else _said(architecture.on, *rows)
+    try:
+        architecture = get_architecture(given)
+        if info.context == READING or "data" not in info.data:
+            return architecture
+        rows = row_shape_of(info.data["data"])
+        return architecture if rows is None else architecture.on(*rows)
+    except NucleateError as error:
+        raise Sentence(str(error)) from None
 
 
 def _measure(given: Any, info: ValidationInfo) -> Measure:

@@ -12,7 +12,7 @@ from nucleate.training.checks import (
 from nucleate.training.loop import train, train_many
 from nucleate.training.rule import Rule
 from nucleate.training.run import Run
-from nucleate.training.settings import READING, Settings, evaluation_steps, make_settings, spec_error
+from nucleate.training.settings import READING, Sentence, Settings, evaluation_steps, make_settings, spec_error
 from nucleate.training.stopping import BLOWN_UP, TRAINED, Status, dead_units, plateau_loss
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "Batch",
     "Rule",
     "Run",
+    "Sentence",
     "Settings",
     "Status",
     "check_batch_size",

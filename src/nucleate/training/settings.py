@@ -153,6 +153,17 @@ def make_settings(**fields: Any) -> Settings:
         raise spec_error(error) from None
 
 
+class Sentence(ValueError):
+    """What is wrong with a setting, in a sentence that needs no name of the setting before it.
+
+    Examples
+    --------
+    >>> raise Sentence("The model conv reads no tokens.")
+    Traceback (most recent call last):
+    nucleate.training.settings.Sentence: The model conv reads no tokens.
+    """
+
+
 def spec_error(
     error: ValidationError, settings: type[Settings] = Settings, name: Callable[[str], str] = name_parameter
 ) -> SpecError:
@@ -183,7 +194,8 @@ def spec_error(
         return SpecError(f"{name(setting)} is not a setting{close}")
     if first["type"] == "missing":
         return SpecError(f"{name(setting)} is missing; give it a value.")
-    return SpecError(say_invalid(first, name(setting)))
+    cause = first.get("ctx", {}).get("error")
+    return SpecError(str(cause) if isinstance(cause, Sentence) else say_invalid(first, name(setting)))
 
 
 SNAPSHOTS = 22
