@@ -4,15 +4,17 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select
 
-from nucleate import report
-from nucleate.reporting import LANGUAGES
+from nucleate import inspect, report
+from nucleate.reporting import LANGUAGES, report_checkpoints
 from nucleate.reporting.sentences import load_texts
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -94,6 +96,28 @@ def test_the_slider_moves_three_pictures_by_keyboard(page):
     assert all(first != last for first, last in zip(before, after, strict=True))
     assert page.find_element(By.ID, "snapshot-said").text != said
     assert "60" in slider.get_attribute("aria-valuetext")
+
+
+@pytest.mark.parametrize("lang", LANGUAGES)
+def test_the_page_of_checkpoints_draws_each_step_and_layer(browser, lang, tmp_path):
+    rng = np.random.default_rng(0)
+    for step in (0, 10):
+        arrays = {"fc.weight": rng.standard_normal((9, 5)), "attn.q_proj.weight": rng.standard_normal((6, 5))}
+        save_file(arrays, tmp_path / f"step-{step}.safetensors")
+    found = inspect(f"{tmp_path}/step-*.safetensors")
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", DESK)
+    browser.get(report_checkpoints(found, lang, tmp_path / "page.html").as_uri())
+    for name in ("directions", "heat", "singular", "change", "rank"):
+        plot = browser.find_element(By.ID, name)
+        assert plot.find_elements(By.CSS_SELECTOR, "svg.main-svg")
+        assert "{" not in plot.get_attribute("aria-label")
+    last = drawn(browser)
+    browser.find_element(By.ID, "snapshot").send_keys(Keys.HOME)
+    start = drawn(browser)
+    assert all(one != other for one, other in zip(start, last, strict=True))
+    Select(browser.find_element(By.ID, "layer")).select_by_index(1)
+    assert all(one != other for one, other in zip(start, drawn(browser), strict=True))
+    assert browser.get_log("browser") == []
 
 
 def test_another_layer_is_drawn(page):

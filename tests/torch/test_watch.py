@@ -2,9 +2,11 @@
 
 import html
 import logging
+import random
 import re
 import sys
 
+import numpy as np
 import pytest
 
 from nucleate import ArchitectureError, InitScale, NucleateError, SpecError, init_, inspect, watch
@@ -78,6 +80,64 @@ def test_records_are_evenly_spaced_in_the_logarithm_and_have_the_loss():
     # The loss is there more often than the measures.
     assert set(steps[1:]) < set(watched.losses) >= set(range(1, 21))
     assert trained(made(), 10, lambda *given: watch(*given, every=4)).table["step"].unique().to_list() == [0, 4, 8]
+
+
+@pytest.mark.parametrize("kind", ["GPT-2", "Llama", "ResNet", "LSTM", "GRU"])
+def test_models_of_every_kind_are_watched_bit_for_bit(kind):
+    models = pytest.importorskip("tests.torch.test_modules").MODELS
+    draw = torch.Generator().manual_seed(0)
+    batch = {
+        "ResNet": torch.randn(6, 3, 9, 9, generator=draw),
+        "LSTM": torch.randn(4, 5, 3, generator=draw),
+        "GRU": torch.randn(4, 5, 3, generator=draw),
+    }.get(kind, {"input_ids": torch.randint(0, 20, (4, 6), generator=draw)})
+
+    def after(watching):
+        torch.manual_seed(0)
+        model = models[kind]().train()
+        optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
+        watched = watch(model, batch, every=1) if watching else None
+        for _ in range(2):
+            optimizer.zero_grad()
+            out = model(**batch).logits if isinstance(batch, dict) else model(batch)
+            loss = (out[0] if isinstance(out, tuple) else out).square().mean()
+            loss.backward()
+            optimizer.step()
+            if watched is not None:
+                watched.step(loss)
+        return list(model.state_dict().values()), watched
+
+    (alone, _), (together, watched) = after(False), after(True)
+    assert all(torch.equal(*pair) for pair in zip(alone, together, strict=True))
+    assert watched.table["step"].unique().sort().to_list() == [0, 1, 2]
+
+
+def test_what_reading_a_spectral_norm_or_any_random_number_would_change_stays():
+    class Noisy(nn.Module):
+        def forward(self, x):
+            random.random()
+            np.random.rand()  # noqa: NPY002
+            return x
+
+    def after(watching):
+        torch.manual_seed(0)
+        normed = nn.utils.parametrizations.spectral_norm(nn.Linear(4, 6))
+        module = nn.Sequential(normed, Noisy(), nn.Tanh(), nn.Linear(6, 1)).train()
+        random.seed(0)
+        np.random.seed(0)  # noqa: NPY002
+        watched = watch(module, torch.ones(8, 4).cumsum(0), every=1) if watching else None
+        for _ in range(3):
+            module(torch.ones(5, 4)).sum().backward()
+            with torch.no_grad():
+                normed.parametrizations.weight.original -= 0.1
+            if watched is not None:
+                watched.step()
+        return list(module.state_dict().values()), random.random(), np.random.rand(), watched  # noqa: NPY002
+
+    (alone, *drawn, _), (together, *drawn_too, watched) = after(False), after(True)
+    assert all(torch.equal(*pair) for pair in zip(alone, together, strict=True))
+    assert drawn == drawn_too
+    assert set(watched.table["layer"]) == {"0", "3"}
 
 
 def test_a_record_can_be_made_at_the_end():

@@ -2,7 +2,6 @@
 
 import copy
 import math
-import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -14,7 +13,7 @@ from nucleate._wording import first_line, shown
 from nucleate.doctor.evidence import Evidence, explained
 from nucleate.doctor.remedies import HELD_BACK, LEAST, Change, Remedy
 from nucleate.errors import SpecError
-from nucleate.pytorch import import_torch
+from nucleate.pytorch import import_torch, same_random_numbers
 from nucleate.training import Status
 
 MOST_ROWS = 2048
@@ -194,14 +193,9 @@ def read_setting(module: Any, data: Any, loss: Any, optimizer: Any) -> Setting:
 @contextmanager
 def undisturbed(torch: Any) -> Iterator[None]:
     """Leaves all random numbers as they were, and in between has the same ones every time."""
-    python, of_numpy = random.getstate(), np.random.get_state()  # noqa: NPY002
-    try:
-        with torch.random.fork_rng(), torch.enable_grad():
-            torch.manual_seed(0)
-            yield
-    finally:
-        random.setstate(python)
-        np.random.set_state(of_numpy)  # noqa: NPY002
+    with same_random_numbers(), torch.enable_grad():
+        torch.manual_seed(0)
+        yield
 
 
 @dataclass(frozen=True, eq=False)

@@ -228,7 +228,7 @@ def _cosines(units: Units, sizes: Float[np.ndarray, " m"], chosen: Int[np.ndarra
 
 def is_finite(array: np.ndarray) -> bool:
     """Whether no number is NaN or infinite."""
-    return all(np.isfinite(block).all() for block in _blocks(array.reshape(len(array), -1)))
+    return array.size == 0 or all(np.isfinite(block).all() for block in _blocks(array.reshape(len(array), -1)))
 
 
 def _blocks(matrix: np.ndarray) -> Iterator[np.ndarray]:

@@ -1,6 +1,5 @@
 """PyTorch's modules and files as sources; PyTorch is imported only when one of them is given."""
 
-import random
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -34,10 +33,12 @@ from nucleate.inspection.sources import (
 )
 from nucleate.inspection.tracing import MIXES, acts_alone, is_reader, readers_by_tracing
 from nucleate.observe.measures import MAX_ROWS
-from nucleate.pytorch.exchange import import_torch, refuse_script
+from nucleate.pytorch.exchange import import_torch, refuse_script, same_random_numbers
 from nucleate.pytorch.starts import count_gates
 
 _WRAPPED = re.compile(r"(?:^|(?<=\.))(?:_orig_mod|module|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
+
+_PARAMETRIZATION = re.compile(r"(?:^|\.)parametrizations\.")
 
 
 def is_tensor(value: Any) -> bool:
@@ -209,7 +210,8 @@ def open_module(model: Any) -> Source:
     first: dict[Any, str] = {}
     for path, module in modules.items():
         parametrized = getattr(module, "parametrizations", None)
-        for own, value, form in _tensors_of(module):
+        # What a parametrization is made of is measured as what it makes.
+        for own, value, form in () if _PARAMETRIZATION.search(path) else _tensors_of(module):
             name = f"{path}.{own}" if path else own
             reason = _unreadable(value) or _shared(value, name, first)
             if reason is not None:
@@ -240,12 +242,17 @@ def open_module(model: Any) -> Source:
 
 def _refuse_flattened(model: Any) -> None:
     for name, module in model.named_modules():
-        strategy = getattr(getattr(module, "sharding_strategy", None), "name", "NO_SHARD")
-        if type(module).__name__ == "FullyShardedDataParallel" and strategy != "NO_SHARD":
+        if is_flattened(module):
             raise ArchitectureError(
                 f"{name or 'The model'} is wrapped in FullyShardedDataParallel, of whose weights each process has a "
                 "part without its shape; inspect the full state dict, or use DistributedDataParallel while you watch."
             )
+
+
+def is_flattened(module: Any) -> bool:
+    """Whether it is a wrapper that leaves no weight whole."""
+    strategy = getattr(getattr(module, "sharding_strategy", None), "name", "NO_SHARD")
+    return type(module).__name__ == "FullyShardedDataParallel" and strategy != "NO_SHARD"
 
 
 def _tensors_of(module: Any) -> Iterator[tuple[str, Any, Form | None]]:
@@ -255,7 +262,8 @@ def _tensors_of(module: Any) -> Iterator[tuple[str, Any, Form | None]]:
     if getattr(module, "parametrizations", None) is not None:
         names += list(module.parametrizations)
     packed = getattr(module, "_packed_params", None)
-    if callable(getattr(module, "weight", None)) and packed is not None:
+    # A weight that a parametrization makes is asked for below alone.
+    if packed is not None and callable(getattr(module, "weight", None)):
         # PyTorch's own quantized layers give their weight by a method.
         yield "weight", module.weight(), ROWS
     experts = list(_experts(module))
@@ -506,7 +514,7 @@ def _activity(
     arguments, named = _arguments(model, inputs)
     try:
         model.eval()
-        with torch.no_grad(), torch.random.fork_rng(), _other_random_numbers():
+        with torch.no_grad(), same_random_numbers():
             torch.func.functional_call(model, state, arguments, named)
     except ArchitectureError:
         raise
@@ -541,17 +549,6 @@ def _activity(
             weights = replaced[name] if name in replaced else to_numpy(own)
             found[layer] = Activity(taken[reader], form.columns(weights))
     return found
-
-
-@contextmanager
-def _other_random_numbers() -> Iterator[None]:
-    """Those of Python and NumPy, which some models draw in their forward pass, as before afterwards."""
-    state, of_numpy = random.getstate(), np.random.get_state()  # noqa: NPY002
-    try:
-        yield
-    finally:
-        random.setstate(state)
-        np.random.set_state(of_numpy)  # noqa: NPY002
 
 
 def _take(taken: dict[str, np.ndarray], reader: str, module: Any, inputs: tuple[Any, ...]) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from nucleate._wording import first_line, listed
-from nucleate.pytorch import import_torch
+from nucleate.pytorch import import_torch, same_random_numbers
 
 MIXES = ("Softmax", "LogSoftmax", "Softmin", "Softmax2d", "GLU", "MultiheadAttention")
 """Modules beside PyTorch's activations that act on several units at once."""
@@ -46,11 +46,10 @@ def readers_by_tracing(model: Any, modules: Mapping[str, Any]) -> tuple[dict[str
     reasons : dict of str to str
         From layers to why they have no effective neurons.
     """
-    torch = import_torch()
     names = {module: name for name, module in modules.items()}
     readers: dict[str, str] = {}
     reasons: dict[str, str] = {}
-    with torch.random.fork_rng(devices=[]):
+    with same_random_numbers():
         _follow(model, names, is_whole=True, readers=readers, reasons=reasons)
     return readers, reasons
 

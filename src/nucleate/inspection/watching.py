@@ -30,7 +30,7 @@ from nucleate.inspection.inspection import (
 )
 from nucleate.inspection.measuring import Chance, Picture
 from nucleate.inspection.objects import open_model
-from nucleate.inspection.pytorch import is_tensor
+from nucleate.inspection.pytorch import is_flattened, is_tensor
 from nucleate.observe import smoothed
 from nucleate.pytorch import is_module
 from nucleate.training import Status
@@ -565,7 +565,7 @@ def _by_layer(found: Inspection) -> _Measured:
 
 def _unwrapped(model: Any) -> Any:
     """The module itself: a forward pass of what distributes it would wait for the other processes."""
-    while is_module(model) and len(list(model.children())) == 1:
+    while is_module(model) and len(list(model.children())) == 1 and not is_flattened(model):
         within = next((getattr(model, name) for name in ("_orig_mod", "module") if hasattr(model, name)), None)
         if not is_module(within):
             break

@@ -1,8 +1,10 @@
 """Fully connected networks to PyTorch and back, every number as it is."""
 
 import operator
+import random
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -34,6 +36,23 @@ def import_torch() -> Any:
     except ImportError:
         raise SpecError("PyTorch is not installed; install it by: pip install 'nucleate[torch]'.") from None
     return torch
+
+
+@contextmanager
+def same_random_numbers() -> Iterator[None]:
+    """Leaves the random numbers of PyTorch, NumPy and Python as they were; models and data may draw from any.
+
+    Yields
+    ------
+    None
+    """
+    state, of_numpy = random.getstate(), np.random.get_state()  # noqa: NPY002
+    try:
+        with import_torch().random.fork_rng():
+            yield
+    finally:
+        random.setstate(state)
+        np.random.set_state(of_numpy)  # noqa: NPY002
 
 
 def is_module(thing: object) -> bool:

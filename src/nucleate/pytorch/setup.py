@@ -14,7 +14,7 @@ from nucleate.errors import SpecError
 from nucleate.network import Network
 from nucleate.optimizers import Optimizer, get_optimizer
 from nucleate.problems import CROSS_ENTROPY, SQUARED, Column, Loss, Preprocessing, Problem, Split, huber, quantile
-from nucleate.pytorch.exchange import import_torch, read_network
+from nucleate.pytorch.exchange import import_torch, read_network, same_random_numbers
 
 _AT_ONCE = 4096
 """Rows taken from a data set in one batch."""
@@ -306,7 +306,7 @@ def _read_through(torch: Any, data: Any) -> tuple[Any, Any]:
             raise SpecError(f"The DataLoader drops its only batch, which lacks rows; make it with batch_size={rows}.")
     loader = torch.utils.data.DataLoader(dataset, batch_size=_AT_ONCE, generator=torch.Generator(), **options)
     try:
-        with torch.random.fork_rng():
+        with same_random_numbers():
             batches = list(loader)
     except Exception as error:
         raise SpecError(
