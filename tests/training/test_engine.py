@@ -9,7 +9,7 @@ from nucleate import InitScale, Network, devices
 from nucleate.devices import float64
 from nucleate.optimizers import get_optimizer
 from nucleate.problems import load_problem
-from nucleate.training import train, train_many
+from nucleate.training import engine, train, train_many
 
 pytestmark = pytest.mark.slow
 
@@ -112,6 +112,16 @@ def test_mini_batches_visit_every_row_once_an_epoch_in_a_seeded_order():
         np.testing.assert_allclose((start - end) / (rate * (n // 16)), slope, rtol=1e-3, atol=1e-5)
     orders = [train(network, PROBLEM, learning_rate=0.01, steps=40, batch_size=16, seed=s) for s in (1, 1, 2)]
     assert bits(orders[0].final) == bits(orders[1].final) != bits(orders[2].final)
+
+
+@pytest.mark.parametrize("n", [1, 2, 7, 1700, 3000])
+def test_the_order_of_rows_is_told_without_training(n):
+    """It is JAX's own permutation, under the key that a run folds the epoch into."""
+    with float64():
+        for seed, epoch in ((0, 0), (3, 2), (2**31 - 1, 40)):
+            key = jax.random.fold_in(jax.random.key(seed, impl="threefry2x32"), epoch)
+            expected = jax.random.permutation(key, jnp.arange(n, dtype="int32"))
+            np.testing.assert_array_equal(engine.row_order(seed, epoch, n), expected)
 
 
 def test_classification_trains_by_cross_entropy():

@@ -5,6 +5,7 @@ in the core's cache for all the steps of a call; on a GPU they step together (se
 run computes does not depend on the runs beside it, nor on where a call's last step lies.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -280,16 +281,37 @@ def _batch(
 
 
 def row_order(seed: int, epoch: int, n: int) -> Int[np.ndarray, " n"]:
-    """The order in which the runs of a seed take the n rows in an epoch, counted from 0."""
-    return np.asarray(_compiled_order(_key(seed), np.int32(epoch), n))
+    """The order in which the runs of a seed take the n rows in an epoch, counted from 0.
+
+    It is that of `jax.random.permutation`, which sorts by random numbers; NumPy sorts many times faster than XLA does
+    on a CPU.
+
+    Examples
+    --------
+    >>> row_order(0, 1, 5)
+    array([0, 3, 1, 4, 2], dtype=int32)
+    """
+    order = np.arange(n, dtype=np.uint64)
+    for keys in _sort_keys(_key(seed), np.int32(epoch), n):
+        # A key and its place in one number, so that equal keys stay in their order.
+        placed = (keys.astype(np.uint64) << np.uint64(32)) | np.arange(n, dtype=np.uint64)
+        order = order[np.sort(placed) & np.uint64(2**32 - 1)]
+    return order.astype(np.int32)
+
+
+@in_float64
+@partial(jax.jit, static_argnames="n")
+def _sort_keys(key: Shaped[Array, "2"], epoch: Int[Array, ""], n: int) -> list[Shaped[Array, " n"]]:
+    its_own, found = jax.random.fold_in(jax.random.wrap_key_data(key, impl=_RANDOM), epoch), []
+    for _ in range(math.ceil(3 * math.log(max(n, 1)) / math.log(2**32 - 1))):
+        its_own, part = jax.random.split(its_own)
+        found.append(jax.random.bits(part, (n,), "uint32"))
+    return found
 
 
 def _order(key: Shaped[Array, "2"], epoch: Int[Array, ""], n: int) -> Int[Array, " n"]:
     its_own = jax.random.fold_in(jax.random.wrap_key_data(key, impl=_RANDOM), epoch)
     return jax.random.permutation(its_own, jnp.arange(n, dtype=jnp.int32))
-
-
-_compiled_order = in_float64(jax.jit(_order, static_argnames="n"))
 
 
 def _key(seed: int) -> Shaped[np.ndarray, "2"]:
