@@ -40,8 +40,8 @@ def test_a_finished_study_is_taken_as_it_is_and_the_first_remedy_tried(folder):
 @pytest.mark.parametrize(
     ("data", "model"),
     [
-        ("anchor-identity", ("transformer", "--width", "4", "--mlp", "4")),
-        ("digits-1d", ("conv", "--channels", "2", "--kernel", "3")),
+        ("anchor-identity:length=4,rows=60", ("transformer", "--width", "4", "--mlp", "4")),
+        ("digits-1d:length=24,rows=60", ("conv", "--channels", "2", "--kernel", "3")),
     ],
     ids=["transformer", "conv"],
 )
