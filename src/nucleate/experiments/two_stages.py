@@ -274,7 +274,7 @@ def _draw(runs: dict[float, list[_Course]]) -> Figure:
     change, rank = right.subplots(1, 2)
     start = _weights(run.models[0])
     # Before, on the plateau, nothing is seen.
-    seen = np.flatnonzero(run.steps >= 0.8 * run.steps[dropped])
+    seen = np.flatnonzero(run.steps >= 0.8 * run.steps[dropped]).tolist()
     along: dict[str, list[tuple[float, float]]] = {name: [] for name in COLORS}
     for at in seen:
         for name, matrix in _weights(run.models[at]).items():
