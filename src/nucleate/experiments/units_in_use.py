@@ -24,7 +24,7 @@ BEGUN, DONE, DROP = 0.1, 0.9, 0.1
 INPUTS, PLACES = 6, 4
 DTYPE = "float64"
 """Keys and queries move too little on the plateau for float32."""
-LENGTH = 10
+LENGTH = 12
 """Runs are so many times as long as the first plateau: the last part grows at a quarter of the first one's rate."""
 
 
