@@ -132,7 +132,9 @@ def check_closed_form(model: Any, x: Float[np.ndarray, "n d"]) -> None:
     apart, by = math.inf, 1.0
     for _ in range(_TRIES):
         # What is the same on all rows would hide what depends on them.
-        found, expected = (each - each[:1] if len(x) > 1 else each for each in map(np.asarray, outputs(by)))
+        found, expected = (
+            each - each[:1] if len(x) > 1 else each for each in map(np.asarray, outputs(jnp.asarray(by)))
+        )
         size = np.abs(found).max()
         if not np.isfinite(size) or size == 0:
             break
