@@ -283,7 +283,7 @@ def test_the_hidden_units_of_an_expert_are_measured_on_the_rows_routed_to_it(kin
             both = rows @ experts.gate_up_proj[1] + experts.gate_up_proj_bias[1]
             gate, up = both[:, ::2].clamp(max=7.0), both[:, 1::2].clamp(-7.0, 7.0)
             hidden, outgoing = (up + 1) * gate * torch.sigmoid(1.702 * gate), experts.down_proj[1]
-    expected = effective_neurons(hidden.T.double().numpy(), outgoing.double().numpy())
+    expected = effective_neurons(*(one.detach().double().numpy() for one in (hidden.T, outgoing)))
     found = inspect(model, batch).table.filter(measure="effective_neurons", layer="layers.0.mlp.experts.1.gate_up_proj")
     assert found["kind"].to_list() == ["gate", "up"]
     assert found["value"].to_list() == pytest.approx([expected, expected], rel=1e-4)
