@@ -480,6 +480,9 @@ def test_of_two_processes_the_first_alone_records(tmp_path):
 def _one_of_two(rank, folder):
     from pathlib import Path
 
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.fsdp import FullyShardedDataParallel, fully_shard
+
     torch.set_num_threads(1)
     torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
     module = nn.parallel.DistributedDataParallel(nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.Linear(8, 1)))
@@ -491,4 +494,10 @@ def _one_of_two(rank, folder):
         optimizer.step()
         watched.step()
     (Path(folder) / f"records-{rank}").write_text(repr(watched))
+    # What no process has whole is refused in each of them, so that none waits for the first.
+    sharded = FullyShardedDataParallel(nn.Sequential(nn.Linear(4, 8)), device_id=torch.device("cpu"))
+    with pytest.raises(ArchitectureError, match="The model is wrapped in FullyShardedDataParallel"):
+        watch(sharded)
+    with pytest.raises(ArchitectureError, match="it is sharded over processes"):
+        watch(fully_shard(nn.Sequential(nn.Linear(4, 8)), mesh=init_device_mesh("cpu", (2,))))
     torch.distributed.destroy_process_group()

@@ -209,9 +209,11 @@ def open_module(model: Any) -> Source:
     left_out: list[tuple[str, str]] = []
     first: dict[Any, str] = {}
     for path, module in modules.items():
+        if _PARAMETRIZATION.search(path):
+            # What a parametrization is made of is measured as what it makes.
+            continue
         parametrized = getattr(module, "parametrizations", None)
-        # What a parametrization is made of is measured as what it makes.
-        for own, value, form in () if _PARAMETRIZATION.search(path) else _tensors_of(module):
+        for own, value, form in _tensors_of(module):
             name = f"{path}.{own}" if path else own
             reason = _unreadable(value) or _shared(value, name, first)
             if reason is not None:
