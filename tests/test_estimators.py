@@ -211,7 +211,7 @@ def test_too_few_rows_to_certify_are_said_and_nothing_is_reduced(diabetes):
         ({"scale": [1, 0, 1]}, r"The scale is \[1, 0, 1\]; it must be 'auto'"),
         ({"scale": None}, "The scale is None"),
         ({"scale": "1x0.1"}, "gain 1x0.1 has 2 numbers, and the network 3 layers, the output layer included"),
-        ({"dropout": 1}, "'dropout' is 1; it must be below 1"),
+        ({"dropout": 1}, "'dropout' is 1; it must be less than 1"),
         ({"dropout": "half"}, "'dropout' is 'half'"),
         ({"scale": -1}, "The scale is -1"),
         ({"tolerance": 1.5}, "The tolerance is 1.5; it must be between 0 and 1"),

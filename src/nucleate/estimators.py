@@ -418,9 +418,9 @@ class CondensedClassifier(ClassifierMixin, _Condensed):
 def _scales(given: Any) -> list[InitScale]:
     if isinstance(given, str) and given == "auto":
         return [InitScale("gain", gain) for gain in GAINS]
-    several = isinstance(given, np.ndarray)
+    value: Any = given.tolist() if isinstance(given, np.ndarray) else given
     try:
-        return [InitScale("gain", tuple(given.tolist()) if several else given)]
+        return [InitScale("gain", value)]
     except (ArchitectureError, TypeError):
         raise SpecError(
             f"The scale is {shown(given)}; it must be 'auto', a positive number, the gain, or one for each layer."

@@ -80,7 +80,8 @@ class Blocks:
     def __init__(self, program: engine.Program, network: LinearNetwork, stepped: Split, watched: Split) -> None:
         assert program.batch_size is not None
         self._program, self._network, self._size = program, network, program.batch_size
-        self._slope = float(network.activation.slope)
+        # Of a linear network there is one.
+        self._slope = float(network.activation.slope or 0.0)
         self._constants = any(bias is not None for bias in network.biases)
         self._places: list[Any] = []
         at = 0
