@@ -91,7 +91,7 @@ def test_of_a_study_the_recommended_run_is_diagnosed_or_one_that_is_named(tmp_pa
 def test_runs_of_other_models_are_diagnosed(model):
     x = np.random.default_rng(0).standard_normal((60, 12))
     problem = Problem.from_arrays(x, np.sin(x[:, 0]))
-    run = train(model, problem, learning_rate=1e-6, steps=4, evaluations=2, measures=())
+    run = train(model, problem, learning_rate=1e-6, steps=4, evaluations=4, measures=())
     assert diagnose(run, problem, trials=False).first.verdict == "initial_plateau"
 
 
