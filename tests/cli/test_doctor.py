@@ -4,8 +4,6 @@ import json
 
 import pytest
 
-from nucleate.doctor import BY_NAME
-
 from .asking import ask, refusal
 
 SMALL = ["--hidden", "8", "--steps", "60", "--evaluations", "6", "--out"]
@@ -35,22 +33,6 @@ def test_a_finished_study_is_taken_as_it_is_and_the_first_remedy_tried(folder):
     assert title == "diabetes: initial_plateau"
     assert first.startswith("1. The loss is still on its initial plateau after 60 steps")
     assert "With " in first or "Tried without help: " in first
-
-
-@pytest.mark.parametrize(
-    ("data", "model"),
-    [
-        ("anchor-identity:length=4,rows=60", ("transformer", "--width", "4", "--mlp", "4")),
-        ("digits-1d:length=24,rows=60", ("conv", "--channels", "2", "--kernel", "3")),
-    ],
-    ids=["transformer", "conv"],
-)
-def test_studies_of_other_models_are_diagnosed(data, model, tmp_path):
-    answer = ask("doctor", data, "--model", *model, *SMALL[2:], tmp_path / "run", "--no-try", "--json")
-    assert answer.exit_code == 0, answer.stderr
-    first = json.loads(answer.stdout)["findings"][0]
-    assert first["verdict"] in BY_NAME
-    assert first["sentence"].endswith(".")
 
 
 def test_what_does_not_go_together_is_refused(folder):

@@ -3,7 +3,18 @@
 import numpy as np
 import pytest
 
-from nucleate import InitScale, Network, Problem, SpecError, StudyError, diagnose, sweep, train
+from nucleate import (
+    ConvNetwork,
+    InitScale,
+    Network,
+    Problem,
+    SpecError,
+    StudyError,
+    Transformer,
+    diagnose,
+    sweep,
+    train,
+)
 from nucleate.doctor import Remedy, gather
 
 X = np.random.default_rng(0).standard_normal((150, 3))
@@ -67,6 +78,21 @@ def test_of_a_study_the_recommended_run_is_diagnosed_or_one_that_is_named(tmp_pa
     assert diagnose(tmp_path / "study", run=1, trials=False).first.verdict == "initial_plateau"
     with pytest.raises(StudyError, match=r"There is no finished run 7 in .*; the runs are 0 to 1"):
         diagnose(study, run=7)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        Transformer.create((4, 3), 1, scale=InitScale("gain", 1.0), mlp=6),
+        ConvNetwork.create((4, 3), [5], 1, scale=InitScale("gain", 1.0), kernel=2),
+    ],
+    ids=["transformer", "conv"],
+)
+def test_runs_of_other_models_are_diagnosed(model):
+    x = np.random.default_rng(0).standard_normal((60, 12))
+    problem = Problem.from_arrays(x, np.sin(x[:, 0]))
+    run = train(model, problem, learning_rate=1e-6, steps=4, evaluations=4, measures=())
+    assert diagnose(run, problem, trials=False).first.verdict == "initial_plateau"
 
 
 def test_a_run_needs_its_problem_and_the_way_it_was_trained():

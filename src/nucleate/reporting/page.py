@@ -186,6 +186,7 @@ def _held_back(study: Study, lang: str) -> dict[str, Any]:
             diagnosed = say_diagnosis(replace(diagnosis, findings=findings), lang)
             run = load_texts(lang)["doctor"]["of_run"].format(run=diagnosis.run)
             diagnosed = [run, *diagnosed] if study.planned > 1 else diagnosed
+            diagnosed.append(load_texts(lang)["doctor"]["not_tried"])
     return {"stuck": [say_outlook(outlook, lang) for outlook in stuck], "diagnosed": diagnosed}
 
 
