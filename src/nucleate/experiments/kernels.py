@@ -145,7 +145,7 @@ def _draw(courses: Courses, size: Size) -> Figure:
         each.axvline(first.steps[first.dropped] + 1, color=GREY, lw=1, ls="--")
     each.set(xlabel="step + 1", ylabel=r"$|\cos|$ to the forecast direction", xscale="log", ylim=(0, 1.02))
     each.set_title(f"Each kernel, {shown}; dashed: 10 % drop")
-    for gain, at_start, color, label in (
+    for gain, at_start, shade, label in (
         (size.gain, False, BLUE, f"gain {size.gain:g}"),
         (STANDARD, False, ORANGE, "gain 1"),
         (size.gain, True, GREY, "at the start"),
@@ -159,7 +159,7 @@ def _draw(courses: Courses, size: Size) -> Figure:
         values = np.concatenate([*ends, np.empty(0)])
         kind = {"histtype": "step", "lw": 1.2} if at_start else {"alpha": 0.7}
         weights = np.full(values.size, 1 / max(values.size, 1))
-        spread.hist(values, bins=20, range=(0, 1), weights=weights, color=color, label=label, **kind)
+        spread.hist(values, bins=20, range=(0, 1), weights=weights, color=shade, label=label, **kind)
     spread.set(xlabel=r"$|\cos|$ to the forecast direction", ylabel="share of the kernels")
     spread.set_title("At the 10 % drop")
     legend(spread, loc="upper left")
