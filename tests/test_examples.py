@@ -64,7 +64,7 @@ def test_own_attention_prints_and_is_what_its_tutorial_shows(tmp_path):
     example = next(path for path in EXAMPLES if path.stem == "own_attention").read_text("utf-8")
     for block in re.findall(r"^```py\n(.*?)^```$", page, flags=re.M | re.S):
         assert block.strip() in example or block.startswith("study = nucleate.sweep(problem, model=make,")
-    assert same("".join(re.findall(r"^```text\n(.*?)^```$", page, flags=re.M | re.S)), printed)
+    assert same("".join(re.findall(r"^```txt\n(.*?)^```$", page, flags=re.M | re.S)), printed)
 
 
 def test_own_data_ends_with_a_small_network_that_runs_and_a_page(tmp_path):

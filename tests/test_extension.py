@@ -190,7 +190,7 @@ def derived(inputs, outputs, scale, seed, squash=jnp.tanh):
 def test_of_a_model_that_says_what_it_is_near_zero_a_study_keeps_forecasts(table, tmp_path):
     x = table[0]
     problem = nucleate.Problem.from_arrays(x, np.tanh(x.sum(axis=1)))
-    grid = {"gains": [0.03], "lrs": [0.2], "steps": 200, "evaluations": 6, "progress": False, "model": derived}
+    grid = {"gains": [0.03], "lrs": [0.05], "steps": 200, "evaluations": 6, "progress": False, "model": derived}
     study = nucleate.sweep(problem, out=tmp_path / "study", **grid)
     (expected,), (found,) = study.forecasts.to_dicts(), study.results.to_dicts()
     assert expected["lower_10"] <= found["drop_10_percent"] <= expected["upper_10"]
