@@ -500,8 +500,8 @@ def _activity(
         for own in _EXPERTS:
             whole = modules[path]._parameters[own].detach().clone()
             for expert, of_one in enumerate(whole):
-                if (array := replaced.get(_within(path, f"{expert}.{own}.weight"))) is not None:
-                    of_one.copy_(torch.as_tensor(array))
+                if (drawn := replaced.get(_within(path, f"{expert}.{own}.weight"))) is not None:
+                    of_one.copy_(torch.as_tensor(drawn))
             state[own_names[_within(path, own)]] = whole
     training = {module: module.training for module in model.modules()}
     hooks = [
@@ -538,6 +538,7 @@ def _activity(
             "nothing varies; give a batch of several."
         )
     taken, found = several, {}
+    form: Form | None
     for layer, name in readers.items():
         reader = name.removesuffix(".weight")
         if reader not in taken:
