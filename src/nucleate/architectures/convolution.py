@@ -383,15 +383,15 @@ def _patches(signal: Float[Array, "c *positions n"], kernel: int, step: Step) ->
 
     Slices, for XLA's own convolutions are many times slower inside a loop on a CPU.
     """
-    axes = signal.ndim - 2
-    around = [(0, 0), *[step.edges(kernel)] * axes, (0, 0)]
-    padded = jnp.pad(signal, around, mode="wrap" if step.padding == "circular" else "constant")
-    spans = [(step.size(size, kernel) - 1) * step.stride + 1 for size in signal.shape[1:-1]]
-    slices = [
-        padded[(slice(None), *(slice(at, at + span, step.stride) for at, span in zip(offset, spans, strict=True)))]
-        for offset in np.ndindex(*(kernel,) * axes)
-    ]
-    return jnp.concatenate(slices)
+    axes = range(1, signal.ndim - 1)
+    around = [(0, 0), *[step.edges(kernel) for _ in axes], (0, 0)]
+    patches = jnp.pad(signal, around, mode="wrap" if step.padding == "circular" else "constant")
+    # An axis at a time, last first: twice as many slices as a kernel is wide, and not its square.
+    for axis in reversed(axes):
+        span = (step.size(signal.shape[axis], kernel) - 1) * step.stride + 1
+        slices = [jax.lax.slice_in_dim(patches, at, at + span, step.stride, axis) for at in range(kernel)]
+        patches = jnp.concatenate(slices)
+    return patches
 
 
 def _pooled(signal: Float[Array, "m *positions n"], step: Step) -> Float[Array, "m *pooled n"]:
