@@ -65,7 +65,7 @@ def neurons_shown(layers_and_snapshots: int) -> int:
 
 
 def _curve(run: pl.DataFrame) -> list[list[float]]:
-    return [[float(f"{loss:.3g}") for loss in run[name]] for name in ("train_loss", "validation_loss")]
+    return [[float(f"{loss:.5g}") for loss in run[name]] for name in ("train_loss", "validation_loss")]
 
 
 def _forecast(forecasts: pl.DataFrame, cell: Cell) -> dict[str, Any] | None:
