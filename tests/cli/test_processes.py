@@ -17,6 +17,14 @@ ANEW = "nothing is kept. The same command begins anew.\n"
 EXIT_CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
 
 
+@pytest.fixture(autouse=True)
+def heeds_hangups():
+    """Under nohup the tests ignore SIGHUP, and so would the processes that they start."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 def nucleate(*arguments, shell="", **options):
     """A process's exit code, output and error; ``shell`` is what a shell appends, such as ``>&-``."""
     words = ["bash", "-c", f'"$@" {shell}', "bash", *COMMAND, *map(str, arguments)]
