@@ -94,7 +94,7 @@ def test_of_another_model_nothing_is_forecast(tmp_path):
     grid = {"gains": [1.0], "lrs": [0.05], "steps": 9, "evaluations": 4, "model": gated}
     study = sweep("sine-5d", out=tmp_path / "study", progress=False, **grid)
     assert study.forecasts.is_empty()
-    assert "fully connected" in study.no_forecast
+    assert "closed form" in study.no_forecast
     assert Study.load(study.path).no_forecast == study.no_forecast
     assert study.missing == 0
 

@@ -143,7 +143,7 @@ def test_a_model_that_is_no_network_is_trained_measured_stored_and_loaded(of_mod
     assert isinstance(best, Gated)
     on_test = problem.metric(np.asarray(best(problem.test.x.astype("float32"))), problem.test.y)
     assert of_models.results["test_rmse"][0] == pytest.approx(on_test, 1e-5)
-    assert "fully connected networks" in of_models.no_forecast
+    assert "closed form" in of_models.no_forecast
 
 
 def test_loaded_again_it_asks_for_a_model_of_the_kind(of_models):

@@ -38,12 +38,12 @@ EXPERIMENTS: tuple[Experiment[Any], ...] = (
     generalization.EXPERIMENT,
     dropout.EXPERIMENT,
     weight_decay.EXPERIMENT,
-    staircase.EXPERIMENT,
-    two_stages.EXPERIMENT,
-    norm_eps.EXPERIMENT,
     kernels.EXPERIMENT,
     units_in_use.EXPERIMENT,
     anchors.EXPERIMENT,
+    staircase.EXPERIMENT,
+    two_stages.EXPERIMENT,
+    norm_eps.EXPERIMENT,
 )
 
 
