@@ -174,7 +174,7 @@ def time_steps(task: Task, ways: dict[str, Watcher], steps: int) -> dict[str, fl
         seconds[name] += time.perf_counter() - start
         return result
 
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         model, step = trained()
         beside = [(name, trained()) for name in within]
         after = {
