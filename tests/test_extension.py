@@ -205,10 +205,24 @@ def test_of_a_model_that_says_what_it_is_near_zero_a_study_keeps_forecasts(table
     ("method", "said"),
     [
         (lambda self: replace(self, squash=wrong), "is not what it is near zero: .* outputs are 10% apart"),
+        (lambda self: replace(self, squash=lambda z: z + 1), "is not what it is near zero"),
+        (lambda self: replace(self, squash=lambda z: jnp.concatenate([z, z], axis=1)), "has outputs of shape"),
+        (lambda self: replace(self, squash=lambda z: z / 0), "has outputs that are NaN or infinite"),
+        (lambda self: replace(self, squash=lambda z: z.nothing), r"gives fails on the data \(AttributeError"),
         (lambda self: replace(self, kernels=self.kernels[:2]), "gives a model with other parameters"),
+        (lambda self: replace(self, kernels=2 * self.kernels), "gives a model with other parameters"),
         (lambda self: self.nothing, r"near_zero\(\) of the Told fails \(AttributeError"),
     ],
-    ids=["another model", "other parameters", "an error"],
+    ids=[
+        "another",
+        "a constant",
+        "more rows",
+        "infinite",
+        "an error",
+        "fewer parameters",
+        "other parameters",
+        "no model",
+    ],
 )
 def test_a_wrong_near_zero_is_refused(table, method, said):
     told = type("Told", (ConvolutionNearZero,), {"near_zero": method})

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from nucleate._wording import say_error
 from nucleate.activations import Activation
 from nucleate.architectures.convolution import ConvNetwork
 from nucleate.architectures.transformer import Transformer
@@ -95,8 +96,9 @@ def _own_closed_form(model: Any) -> Any:
     try:
         return model.near_zero()
     except Exception as error:
-        reason = f"{type(error).__name__}: {error}".split("\n", 1)[0]
-        raise ArchitectureError(f"near_zero() of the {type(model).__name__} fails ({reason}); correct it.") from error
+        raise ArchitectureError(
+            f"near_zero() of the {type(model).__name__} fails ({say_error(error)}); correct it."
+        ) from error
 
 
 @in_float64
@@ -117,8 +119,9 @@ def check_closed_form(model: Any, x: Float[np.ndarray, "n d"]) -> None:
     """
     name, closed = type(model).__name__, _own_closed_form(model)
     (own, frame), (parameters, lead) = take_apart(model), take_apart(closed)
-    shapes = [[(leaf.shape, leaf.dtype) for leaf in jax.tree.leaves(each)] for each in (own, parameters)]
-    if shapes[0] != shapes[1]:
+    both = [jax.tree.leaves(each) for each in (own, parameters)]
+    kinds = [[(leaf.shape, leaf.dtype) for leaf in leaves] for leaves in both]
+    if kinds[0] != kinds[1] or not all(map(np.array_equal, *both)):
         raise ArchitectureError(
             f"near_zero() of the {name} gives a model with other parameters; give one with the same in the same order."
         )
@@ -131,14 +134,25 @@ def check_closed_form(model: Any, x: Float[np.ndarray, "n d"]) -> None:
 
     apart, by = math.inf, 1.0
     for _ in range(_TRIES):
+        try:
+            found, expected = map(np.asarray, outputs(jnp.asarray(by)))
+        except Exception as error:
+            raise ArchitectureError(
+                f"What near_zero() of the {name} gives fails on the data ({say_error(error)}); correct it."
+            ) from error
+        if found.shape != expected.shape or not np.isfinite(expected).all():
+            what = f"of shape {expected.shape}" if found.shape != expected.shape else "that are NaN or infinite"
+            raise ArchitectureError(
+                f"What near_zero() of the {name} gives has outputs {what}, where the model's are {found.shape}; "
+                "correct it."
+            )
         # What is the same on all rows would hide what depends on them.
-        found, expected = (
-            each - each[:1] if len(x) > 1 else each for each in map(np.asarray, outputs(jnp.asarray(by)))
-        )
-        size = np.abs(found).max()
+        same, its_same = (each[:1] if len(x) > 1 else np.zeros_like(each) for each in (found, expected))
+        size = np.abs(found - same).max()
         if not np.isfinite(size) or size == 0:
             break
-        apart = float(np.abs(found - expected).max() / size)
+        common = np.abs(same - its_same).max() / max(np.abs(same).max(), size)
+        apart = float(max(np.abs((found - same) - (expected - its_same)).max() / size, common))
         if apart <= _CLOSE:
             return
         by *= _SHRINK
