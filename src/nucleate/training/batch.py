@@ -3,10 +3,10 @@
 import json
 import operator
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from threading import Lock
-from typing import Any, get_args
+from typing import Any, NamedTuple, get_args
 
 import jax
 import numpy as np
@@ -22,6 +22,7 @@ from nucleate.network import Network
 from nucleate.observe import (
     MEASURES,
     Layer,
+    LayerStack,
     Measure,
     Snapshot,
     StageName,
@@ -29,7 +30,9 @@ from nucleate.observe import (
     evaluation_rows,
     layers_of,
     measure_layers,
+    most_in_stack,
     snapshot,
+    stacks_of,
     stages,
 )
 from nucleate.problems import Problem
@@ -43,6 +46,7 @@ from nucleate.training.stopping import (
     has_constant_outputs,
     has_converged,
     has_vanished,
+    is_dead,
     plateau_loss,
     saturated_layer,
     stands_still,
@@ -50,6 +54,16 @@ from nucleate.training.stopping import (
 
 _PATIENCE_SECONDS = 0.5
 """A call into XLA cannot be interrupted, so each is kept to about this long."""
+
+
+class _Evaluated(NamedTuple):
+    """A run at an evaluation; ``suspect`` where a layer may be dead."""
+
+    step: int
+    reading: engine.Reading
+    model: Any
+    layers: Sequence[Layer]
+    suspect: bool
 
 
 class Batch:
@@ -112,7 +126,8 @@ class Batch:
         self._evaluations = 0
         self._stride = 1
         self.initial = [self._frame(run.parameters) for run in self._runs]
-        self._initial_layers = [layers_of(model, self._rows) for model in self.initial]
+        self._most = most_in_stack(layers_of(self.initial[0], self._rows))
+        self._initial_layers = self._layers_of(self.initial)
         self.final, self.best = list(self.initial), list(self.initial)
         self.rows: list[list[dict[str, float]]] = [[] for _ in models]
         self.statuses: list[Status] = ["running"] * len(models)
@@ -144,7 +159,6 @@ class Batch:
     def advance(self, stop: Callable[[], bool] = lambda: False) -> None:
         """Take every run to its next evaluation, and evaluate it; on ``stop`` leave those that are on the way."""
         until = int(self._schedule[self._evaluations])
-        # Each on its own, so that one steps, without Python's lock, while another is measured.
         pending = [run for run in self._alive() if not self.rows[run] or self.rows[run][-1]["step"] < until]
         groups = [pending] if devices.steps_together() else [[run] for run in pending]
         told, one_at_a_time = False, Lock()
@@ -157,21 +171,29 @@ class Batch:
                 return told
 
         with devices.single_blas_thread():
-            arrived = devices.spread(lambda runs: self._take_to(until, runs, stopped), groups)
-        if all(arrived):
+            readings = devices.spread(lambda runs: self._take_to(until, runs, stopped), groups)
+            arrived = {run: reading for came in readings for run, reading in (came or {}).items()}
+            measured = [run for run, reading in arrived.items() if self._goes_on(run, reading)]
+            devices.spread(lambda runs: self._record(runs, until, arrived), self._pieces(measured))
+        if None not in readings:
             self._evaluations += 1
+
+    def _pieces(self, runs: Sequence[int]) -> list[Sequence[int]]:
+        """Runs that are measured at once: as many as memory takes, and so few that every core has some."""
+        size = max(1, min(self._most, -(-len(runs) // devices.CORES)))
+        return [runs[first : first + size] for first in range(0, len(runs), size)]
 
     def _alive(self) -> list[int]:
         return [run for run, status in enumerate(self.statuses) if status == "running"]
 
-    def _take_to(self, until: int, runs: Sequence[int], stop: Callable[[], bool]) -> bool:
-        """Whether they arrived at that step; then they are evaluated."""
+    def _take_to(self, until: int, runs: Sequence[int], stop: Callable[[], bool]) -> dict[int, engine.Reading] | None:
+        """What is read off each of them at that step; None where they were stopped before."""
         at = self.step if self._evaluations else 0
         states = self._states(runs)
         while at < until:
             if stop():
                 self._keep(runs, states)
-                return False
+                return None
             started = time.monotonic()
             at = min(at + self._stride, until)
             states = engine.advance(self._program, states, self._data, [at] * len(runs))
@@ -183,9 +205,7 @@ class Batch:
         self._keep(runs, states)
         if self._at_evaluation:
             self._note_drops(runs, until, [float(reading.train_loss) for reading in readings])
-        told = zip(runs, readings, strict=True)
-        devices.spread(lambda one: self._record_if_running(one[0], until, one[1]), list(told))
-        return True
+        return dict(zip(runs, readings, strict=True))
 
     def _states(self, runs: Sequence[int]) -> Sequence[engine.RunState]:
         """Where these runs are; on the device still, if they came from there and nothing has changed since."""
@@ -200,11 +220,13 @@ class Batch:
         if devices.steps_together():
             self._stepped = states, fetched
 
-    def _record_if_running(self, run: int, step: int, reading: engine.Reading) -> None:
-        if self._runs[run].running:
-            self._record(run, step, reading)
-        else:
+    def _goes_on(self, run: int, reading: engine.Reading) -> bool:
+        """Whether there is something to measure of a run; else its status says what has become of it."""
+        if not self._runs[run].running:
             self.statuses[run] = "nan" if np.isnan(self._runs[run].loss) else "diverged"
+        elif not (np.isfinite(reading.train_loss) and np.isfinite(reading.validation_loss)):
+            self.statuses[run] = "nan"
+        return self.statuses[run] == "running"
 
     def _note_drops(self, runs: Sequence[int], step: int, losses: Sequence[float]) -> None:
         """The steps at which the loss of all training rows first fell by each share, if since the last evaluation."""
@@ -236,24 +258,34 @@ class Batch:
         }
         return before._replace(**known)
 
-    def _record(self, run: int, step: int, reading: engine.Reading) -> None:
-        rows, model = self.rows[run], self._frame(self._runs[run].parameters)
+    def _record(self, runs: Sequence[int], step: int, readings: Mapping[int, engine.Reading]) -> None:
+        """Measure some runs at once, and judge each."""
+        models = [self._frame(self._runs[run].parameters) for run in runs]
+        for places, layers in stacks_of(models, self._rows, self._most):
+            chosen = [runs[place] for place in places]
+            start = tuple(map(LayerStack, zip(*(self._initial_layers[run] for run in chosen), strict=True)))
+            measured = measure_layers(layers, start, self._measures) or [{}] * len(chosen)
+            suspect = np.any([is_dead(layer) for layer in layers] or [[False] * len(chosen)], axis=0)
+            for place, run in enumerate(chosen):
+                own = _Evaluated(
+                    step, readings[run], models[places[place]], [layer[place] for layer in layers], bool(suspect[place])
+                )
+                self._add_row(run, own, measured[place])
+
+    def _add_row(self, run: int, at: _Evaluated, measured: Mapping[str, float]) -> None:
+        rows, reading, model, layers = self.rows[run], at.reading, at.model, at.layers
         row = {
-            "step": step,
+            "step": at.step,
             "train_loss": float(reading.train_loss),
             "validation_loss": float(reading.validation_loss),
         }
-        if not (np.isfinite(row["train_loss"]) and np.isfinite(row["validation_loss"])):
-            self.statuses[run] = "nan"
-            return
         if not rows or row["validation_loss"] < min(past["validation_loss"] for past in rows):
             self.best[run] = model
         before, self.final[run] = self.final[run] if rows else None, model
-        layers = layers_of(model, self._rows) if rows else tuple(map(replace, self._initial_layers[run]))
         if layers and run in self._watched and self._evaluations in self._snapshots_at:
-            self._snapshots[run].append(snapshot(layers, step))
-        rows.append(row | measure_layers(layers, self._initial_layers[run], self._measures))
-        dead = self._on_all_rows(dead_layer, model, layers)
+            self._snapshots[run].append(snapshot(layers, at.step))
+        rows.append({**row, **measured})
+        dead = self._on_all_rows(dead_layer, model, layers) if at.suspect else None
         self.statuses[run] = self._judge(run, dead, before, float(reading.lost))
         if reading.damped > 0.5 and self.statuses[run] != "underflow" and self._stage(run) == "initial plateau":
             optimizer = self.settings.optimizer
@@ -263,6 +295,13 @@ class Batch:
             )
         if self.statuses[run] != "running":
             self._note_how_it_ends(run, dead, self._on_all_rows(saturated_layer, model, layers))
+
+    def _layers_of(self, models: Sequence[Any]) -> list[Sequence[Layer]]:
+        found: dict[int, Sequence[Layer]] = {}
+        for piece in self._pieces(range(len(models))):
+            for places, layers in stacks_of([models[run] for run in piece], self._rows, self._most):
+                found |= {piece[place]: [layer[at] for layer in layers] for at, place in enumerate(places)}
+        return [found[run] for run in range(len(models))]
 
     def _curves(self, run: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         steps, train_loss, validation_loss = (
