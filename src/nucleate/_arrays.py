@@ -24,15 +24,6 @@ def real_array(name: str, values: Any, *, rank: int | None = None) -> Float[np.n
     rank : int, optional
         The number of axes they must have.
 
-    Returns
-    -------
-    array of float64
-
-    Raises
-    ------
-    ArchitectureError
-        If they are no real numbers, are masked in part, or have other axes.
-
     Examples
     --------
     >>> real_array("The loss", [1, 2])

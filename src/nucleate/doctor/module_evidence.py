@@ -30,11 +30,6 @@ _FLAT = 1e-6
 def gather_module(setting: Setting, steps: int = STEPS) -> Evidence:
     """All that is measured of a module as it is set up, of copies that are trained for some steps.
 
-    Parameters
-    ----------
-    setting : Setting
-    steps : int
-
     Returns
     -------
     Evidence

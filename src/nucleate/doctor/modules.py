@@ -65,13 +65,7 @@ class Setting:
         return slice(first, None) if len(self.y) - first >= 2 else self.train
 
     def copied(self, change: Change | None = None) -> "Setting":
-        """A copy that can be trained, with one setting changed.
-
-        Raises
-        ------
-        SpecError
-            If the module cannot be copied, or the setting not be changed.
-        """
+        """A copy that can be trained, with one setting changed."""
         torch = import_torch()
         try:
             module = copy.deepcopy(self.module)
@@ -140,11 +134,6 @@ def read_setting(module: Any, data: Any, loss: Any, optimizer: Any) -> Setting:
     loss : callable
         From the module's outputs and the targets to a scalar tensor.
     optimizer : torch.optim.Optimizer
-
-    Raises
-    ------
-    SpecError
-        With what is missing or of another kind.
     """
     torch = import_torch()
     if loss is None or not callable(loss):
@@ -282,24 +271,13 @@ def evaluating(module: Any) -> Iterator[None]:
 
 @dataclass(frozen=True, eq=False)
 class ModuleTrials:
-    """Trains copies of a module with one setting changed.
-
-    Parameters
-    ----------
-    setting : Setting
-    evidence : Evidence
-    """
+    """Trains copies of a module with one setting changed."""
 
     setting: Setting
     evidence: Evidence
 
     def first_that_helps(self, changes: Sequence[Change]) -> list[Remedy]:
-        """As of `nucleate.doctor.Trials`.
-
-        Parameters
-        ----------
-        changes : sequence of (setting, value)
-        """
+        """As of `nucleate.doctor.Trials`."""
         remedies: list[Remedy] = []
         for change in changes:
             helped = any(one.helped for one in remedies)

@@ -268,13 +268,7 @@ class Trials:
 
 
 def standardized(problem: Problem, what: str) -> Problem:
-    """The problem with its inputs, or its targets, of mean 0 and standard deviation 1 on the training rows.
-
-    Parameters
-    ----------
-    problem : Problem
-    what : {"inputs", "target"}
-    """
+    """The problem with its inputs, or its targets, of mean 0 and standard deviation 1 on the training rows."""
     if what == "target" and problem.loss.link.target_kind == "categorical":
         return problem
 

@@ -125,11 +125,6 @@ def descend(loss: MatrixLoss, factors: Factors, learning_rate: float, steps: int
     -------
     Descent
         Of NumPy arrays in float64.
-
-    Raises
-    ------
-    SpecError
-        For a learning rate, steps or interval that is not positive.
     """
     if not (learning_rate > 0 and 0 < every <= steps):
         raise SpecError(

@@ -93,17 +93,7 @@ def has_onnx_form(network: Network, loss: Loss) -> bool:
 
 
 def say_forms(network: Network, loss: Loss) -> str:
-    """The definitions whose ONNX forms a graph is made of, for a sentence: those of one's own, if there are any.
-
-    Parameters
-    ----------
-    network : Network
-    loss : Loss
-
-    Returns
-    -------
-    str
-    """
+    """The definitions whose ONNX forms a graph is made of, for a sentence: those of one's own, if there are any."""
     own = [] if network.activation.is_built_in else [f"the activation {network.activation.name!r}"]
     own += [] if loss.link.is_built_in else [f"the link {loss.link.name!r}"]
     return " or ".join(own) or f"the activation {network.activation.name!r}"

@@ -136,13 +136,7 @@ def neuron_directions(study: Study, run: int | None = None) -> Figure:
 
 
 def snapshots_of(study: Study, run: int) -> Sequence[Snapshot]:
-    """A run's snapshots, one at least.
-
-    Raises
-    ------
-    StudyError
-        If there is none.
-    """
+    """A run's snapshots, one at least."""
     taken = study.snapshots(run)
     if not taken:
         raise StudyError(

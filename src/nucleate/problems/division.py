@@ -95,13 +95,7 @@ class Asked:
     seed: int = 0
 
     def check(self, columns: Sequence[str]) -> "Asked":
-        """The same with the columns' names as they are written.
-
-        Raises
-        ------
-        DataError
-            If what is asked for contradicts itself, or names a column that is not there.
-        """
+        """The same with the columns' names as they are written."""
         if self.split is not None and None in (self.validation, self.test):
             raise DataError("Each row's part is named by --split, and by rows of its own too; give one of them.")
         if self.split is not None and (self.validation, self.test) != (Asked.validation, Asked.test):
@@ -131,13 +125,7 @@ class Asked:
             _sizes(n, self.validation, self.test)
 
     def check_rows(self, table: pl.DataFrame) -> None:
-        """Refuse rows of which the columns do not say where they belong.
-
-        Raises
-        ------
-        DataError
-            With the rows.
-        """
+        """Refuse rows of which the columns do not say where they belong."""
         for name in self.roles:
             gaps = missing(table.select(name))[:, 0]
             if gaps.any():
@@ -394,11 +382,6 @@ def check_parts(
         The target column of a classification.
     targets : sequence of str
     division : Division
-
-    Raises
-    ------
-    DataError
-        If a class is held out alone, or a target is the same on all training rows.
     """
     if division.dealt == "random" and division.groups is None and "validation" not in division.own:
         return []

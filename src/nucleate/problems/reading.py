@@ -48,11 +48,6 @@ def table_from_array(x: Shaped[np.ndarray, "n columns"], names: Sequence[str] | 
     --------
     >>> table_from_array(np.eye(2)).columns
     ['x1', 'x2']
-
-    Raises
-    ------
-    DataError
-        If the array has no rows and columns, or another number of columns than names.
     """
     x = _numbers_or_texts("The inputs", x)
     if x.ndim != 2 or 0 in x.shape:
@@ -67,13 +62,7 @@ def table_from_array(x: Shaped[np.ndarray, "n columns"], names: Sequence[str] | 
 def table_from_arrays(
     x: Shaped[np.ndarray, "n d"], y: Shaped[np.ndarray, "n ..."]
 ) -> tuple[pl.DataFrame, tuple[str, ...]]:
-    """A table with the columns x1, x2, ... and y, or y1, y2, ... where there are several, and the names of the latter.
-
-    Raises
-    ------
-    DataError
-        If ``x`` is not (rows, columns), or ``y`` neither (rows,) nor (rows, columns) with as many rows.
-    """
+    """A table with the columns x1, x2, ... and y, or y1, y2, ... where there are several, and their names."""
     table, y = table_from_array(x), _numbers_or_texts("The targets", y)
     if y.ndim not in (1, 2) or len(y) != len(table) or y.size == 0:
         raise DataError(
@@ -150,11 +139,6 @@ def read_table(path: Path, form: Form | None = None) -> Read:
     An npz file has arrays x (or X) and y (or Y). A text file or a spreadsheet has a header line. Its encoding, what
     separates its columns, and its decimal marks are told from the file where the form does not give them. Files of a
     folder or of a pattern such as ``days/*.csv`` have the same columns, and follow each other in natural order.
-
-    Parameters
-    ----------
-    path : Path
-    form : Form, optional
 
     Raises
     ------
@@ -252,13 +236,7 @@ def _read_typed(path: Path, files: Sequence[Path], kind: str, form: Form) -> Rea
 
 
 def _together(files: Sequence[Path], tables: Sequence[pl.DataFrame]) -> pl.DataFrame:
-    """The rows of all tables, whose columns are to be the same in any order.
-
-    Raises
-    ------
-    DataError
-        For the first file that has other columns, or a column of another type.
-    """
+    """The rows of all tables, whose columns are to be the same in any order."""
     first = tables[0]
     if len(tables) == 1:
         return first

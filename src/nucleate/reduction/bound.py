@@ -89,10 +89,6 @@ def merge_bound(
     domain : Box or Ball
     dtype : str
         In which both networks are computed; their rounding counts.
-
-    Returns
-    -------
-    array of shape (c,)
     """
     changes = np.zeros(layers[0].weights.shape[1])
     reached: Box | Ball = domain

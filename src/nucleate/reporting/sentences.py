@@ -28,15 +28,6 @@ def load_texts(lang: str) -> dict[str, dict[str, str]]:
     lang : str
         One of `LANGUAGES`.
 
-    Returns
-    -------
-    dict of dict of str
-
-    Raises
-    ------
-    NucleateError
-        For a language that is not there.
-
     Examples
     --------
     >>> load_texts("ja")["answer"]["heading"]

@@ -91,10 +91,6 @@ def compare_cells(
     best, largest : int
         Which of them these are.
 
-    Returns
-    -------
-    tuple of Standing
-
     Raises
     ------
     NucleateError

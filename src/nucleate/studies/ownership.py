@@ -80,10 +80,6 @@ def owned(folder: Path, meanwhile: Callable[[Owner], None] | None = None) -> Ite
     meanwhile : callable, optional
         While another process holds it, called again and again with who that is; by default nobody waits.
 
-    Yields
-    ------
-    Ownership
-
     Raises
     ------
     OwnedError

@@ -11,11 +11,6 @@ from jaxtyping import Float
 def rests(weights: Sequence[Float[np.ndarray, "fan_out fan_in"]], moment: Float[np.ndarray, "c d"]) -> bool:
     """Whether every gradient of ``<W_L ... W_1, M>`` is exactly zero for the numbers as they are given.
 
-    Parameters
-    ----------
-    weights : sequence of arrays of shape (m_1, d), (m_2, m_1), ..., (c, m_{L-1})
-    moment : array of shape (c, d)
-
     Examples
     --------
     >>> a, W2, b = np.zeros((1, 1)), np.array([[0.1, -0.3]]), np.array([[0.3], [0.1]])

@@ -106,10 +106,6 @@ class Flow(eqx.Module):
         ----------
         point : pytree
             As `follow` hands to ``saveat`` and ``event``.
-
-        Returns
-        -------
-        Mark
         """
 
     @abstractmethod
@@ -199,19 +195,7 @@ class Ascent(Flow):
 def enclosing_ends(
     mark: Mark, degree: int, supremum: float | Float[Array, ""], power: float
 ) -> tuple[Float[AnyArray, "..."], Float[AnyArray, "..."]]:
-    """``t + tail / sup C <= T* <= t + tail / e^power`` with ``tail = R^-(D-2) / (D-2)``; see `nucleate.theory.blowup`.
-
-    Parameters
-    ----------
-    mark : Mark
-    degree : int
-    supremum : scalar
-    power : float
-
-    Returns
-    -------
-    lower, upper : arrays
-    """
+    """``t + tail / sup C <= T* <= t + tail / e^power``, ``tail = R^-(D-2) / (D-2)``; see `nucleate.theory.blowup`."""
     tail = jnp.exp(-(degree - 2) * mark.log_size) / (degree - 2)
     growing = mark.growth > 0
     growth = jnp.where(growing, mark.growth, 1.0) ** power
@@ -225,15 +209,6 @@ def _scaled(potential: Potential, by: Float[AnyArray, ""], state: Any) -> Float[
 
 def size(state: PyTree[Float[Array, "..."]], degree: int) -> Float[Array, ""]:
     """``R = sqrt(N / D)``.
-
-    Parameters
-    ----------
-    state : pytree of arrays
-    degree : int
-
-    Returns
-    -------
-    scalar
 
     Examples
     --------

@@ -40,11 +40,6 @@ def narrow_module(
         The best on validation of the starts; compared with the noise of rows and of these seeds.
     note : str or None
         Which parameters have no start of their own.
-
-    Raises
-    ------
-    SpecError
-        If there are no targets to be better on, or ``train`` fails.
     """
     if judge.metric is DEVIATION:
         raise SpecError(
@@ -116,13 +111,7 @@ def start_anew(module: Any) -> tuple[Any, tuple[str, ...]]:
 
 
 def trained_by(train: Callable[[Any], Any], name: str, module: Any) -> Any:
-    """The module, given in training mode, that a person's function trained, in evaluation mode.
-
-    Raises
-    ------
-    SpecError
-        If it fails, or returns something else.
-    """
+    """The module, given in training mode, that a person's function trained, in evaluation mode."""
     nn = import_torch().nn
     shapes = [value.shape for value in module.parameters()]
     try:

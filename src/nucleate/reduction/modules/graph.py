@@ -39,11 +39,6 @@ def trace(module: Any, rows: Rows) -> Graph:
         A copy that may be traced: its parameters need gradients.
     rows : Rows
         A few.
-
-    Raises
-    ------
-    ArchitectureError
-        If no graph can be made of it.
     """
     nn, pruning = import_torch().nn, _import_pruning()
     names = {child: name for name, child in module.named_modules()}

@@ -23,12 +23,7 @@ _TRACED = 3
 
 
 class OnnxFile:
-    """An ONNX file that onnxruntime runs on one thread.
-
-    Parameters
-    ----------
-    content : bytes
-    """
+    """An ONNX file that onnxruntime runs on one thread."""
 
     def __init__(self, content: bytes) -> None:
         self.content = content
@@ -48,13 +43,6 @@ class OnnxFile:
         rows : Rows
             Of which a few trace it.
         metadata : mapping of str to str, optional
-
-        Raises
-        ------
-        ArchitectureError
-            If it cannot be written for any number of rows, or onnxruntime cannot run what is written.
-        SpecError
-            If onnxscript is not installed.
         """
         torch = import_torch()
         try:
@@ -91,11 +79,6 @@ class OnnxFile:
         """The same with the weights of matrix products and convolutions as whole numbers of 8 bits.
 
         What enters these is quantized while it runs, by its own range in each call ("dynamic").
-
-        Raises
-        ------
-        ArchitectureError
-            If onnxruntime cannot quantize or run it.
         """
         from onnxruntime.quantization import QuantType, quantize_dynamic
 

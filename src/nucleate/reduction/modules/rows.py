@@ -88,13 +88,7 @@ class Parts:
 
 
 def divide(data: Any, validation: Any, test: Any, seed: int) -> Parts:
-    """Calibration, validation and certification; those that are not given are drawn at random from ``data``.
-
-    Raises
-    ------
-    DataError
-        For data that are none, are not finite, or have too few rows.
-    """
+    """Calibration, validation and certification; those that are not given are drawn at random from ``data``."""
     notes: list[str] = []
     rows = _read(data, "data", notes)
     given = [
