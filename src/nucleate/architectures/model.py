@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Array, Float, Shaped
 
 from nucleate._arrays import is_whole, real_array
-from nucleate._wording import listed, shown
+from nucleate._wording import card, listed, shown
 from nucleate.activations import Activation, get_activation
 from nucleate.devices import MEMORY, in_float64
 from nucleate.errors import ArchitectureError
@@ -66,6 +66,11 @@ class Model(ABC):
     def describe(self) -> str:
         """The architecture in a line, the same for models that can be trained together."""
         return repr(self)
+
+    def _card(self, rows: dict[str, Any]) -> str:
+        size = f"{sum(leaf.size for leaf in jax.tree.leaves(self)):,}"
+        common = {"activation": self.activation.name, "parameters": size, "dtype": self.dtype}
+        return card(type(self).__name__, rows | common)
 
     def check_rows(self, x: Float[np.ndarray, "n d"]) -> None:
         """Refuse rows that it cannot read, by an `ArchitectureError`."""

@@ -6,8 +6,6 @@ Of a watch the loss with its stages, and what happened to layers, stand there to
 import re
 from collections.abc import Sequence
 from dataclasses import asdict
-from importlib.metadata import version
-from importlib.resources import files
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -15,15 +13,14 @@ from typing import Any
 import numpy as np
 import polars as pl
 from jaxtyping import Float
-from plotly.offline import get_plotlyjs
 
-from nucleate._files import check_file, write_atomically
+from nucleate._files import check_file
 from nucleate.inspection import Checkpoints, Picture
 from nucleate.observe import leading_order, stages
 from nucleate.observe.snapshots import spaced
 from nucleate.reporting.payload import encoded, neurons_shown
 from nucleate.reporting.sentences import Texts, load_texts
-from nucleate.reporting.templates import environment, script
+from nucleate.reporting.templates import write_page
 
 _MOST_MAPS = 40
 _ROUNDING = 1e-6
@@ -56,35 +53,31 @@ def report_checkpoints(found: Checkpoints, lang: str = "en", out: str | Path = "
     """
     texts, out = load_texts(lang), Path(out)
     check_file(out)
-    page = files("nucleate.reporting") / "template"
-    data = _payload(found, texts)
-    text = (
-        environment()
-        .get_template("checkpoints.html.j2")
-        .render(
-            lang=lang,
-            t=_words(found, texts),
-            made=texts["page"]["made"].format(version=version("nucleate")),
-            noscript=texts["page"]["noscript"],
-            found=found,
-            reasons=[
-                (_translated(reason, "reasons", texts), names)
-                for reason, names in found.left_out.group_by("reason", maintain_order=True).agg("parameter").iter_rows()
-            ],
-            notes=[_translated(note, "notes", texts) for note in found.notes],
-            stages=_say_stages(data["loss"]["stages"], texts) if data["loss"] else [],
-            events=[
-                event | {"what": texts["events"][event["what"]], "said": _translated(event["said"], "said", texts)}
-                for event in map(asdict, found.events)
-            ],
-            rows=_rows(data),
-            data=data,
-            css=(page / "page.css").read_text("utf-8"),
-            js=script("checkpoints.js"),
-            plotly=get_plotlyjs(),
-        )
+    data, t = _payload(found, texts), _words(found, texts)
+    first, last = found.steps[0], found.steps[-1]
+    write_page(
+        out,
+        "checkpoints",
+        texts,
+        data,
+        lang=lang,
+        t=t,
+        title=t["title"].format(name=found.name),
+        lead=t["lead"].format(first=f"{first:,}", last=f"{last:,}", count=len(found.steps)),
+        noscript=texts["page"]["noscript"],
+        found=found,
+        reasons=[
+            (_translated(reason, "reasons", texts), names)
+            for reason, names in found.left_out.group_by("reason", maintain_order=True).agg("parameter").iter_rows()
+        ],
+        notes=[_translated(note, "notes", texts) for note in found.notes],
+        stages=_say_stages(data["loss"]["stages"], texts) if data["loss"] else [],
+        events=[
+            event | {"what": texts["events"][event["what"]], "said": _translated(event["said"], "said", texts)}
+            for event in map(asdict, found.events)
+        ],
+        rows=_rows(data),
     )
-    write_atomically(out, text.encode())
     return out
 
 

@@ -7,7 +7,7 @@ import os
 import re
 import stat
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,6 +47,13 @@ from nucleate.training import READING, Sentence, Settings, spec_error, undecided
 _SCALES: dict[Convention, str] = {convention: f"{convention}s" for convention in CONVENTIONS}
 _OF_NETWORKS = ("hidden", "activation", "bias", "dtype")
 """The fields that make networks, and that another model does without."""
+
+_RANGES: dict[str, tuple[Callable[[float], bool], str]] = {
+    "hidden": (lambda width: 1 <= width < 2**31, "every width must be from 1 to 2147483647"),
+    "seeds": (lambda seed: 0 <= seed < 2**31, "seeds must be from 0 to 2147483647"),
+    "lrs": (lambda rate: 0 < rate < 1e6, "learning rates must be positive and below 1e6"),
+    "weight_decays": (lambda decay: 0 <= decay < 1e6, "a weight decay must be 0 or more, and below 1e6"),
+}
 
 
 @dataclass(frozen=True)
@@ -328,16 +335,9 @@ class StudySpec(Settings):
 
     @field_validator("hidden", *_SCALES.values(), "lrs", "weight_decays", "seeds")
     @classmethod
-    def _some_and_no_doubles(cls, given: Any) -> Any:
+    def _some(cls, given: Any) -> Any:
         if given is not None and not given:
             raise ValueError("it needs at least one value")
-        return given
-
-    @field_validator("hidden")
-    @classmethod
-    def _positive_widths(cls, given: tuple[int, ...]) -> tuple[int, ...]:
-        if not all(1 <= width < 2**31 for width in given):
-            raise ValueError("every width must be from 1 to 2147483647")
         return given
 
     @field_validator(*_SCALES.values(), "lrs", "weight_decays", "seeds")
@@ -349,25 +349,12 @@ class StudySpec(Settings):
             raise ValueError("no value may stand there twice; leave the second one out")
         return given
 
-    @field_validator("seeds")
+    @field_validator(*_RANGES)
     @classmethod
-    def _natural_seeds(cls, given: tuple[int, ...]) -> tuple[int, ...]:
-        if not all(0 <= seed < 2**31 for seed in given):
-            raise ValueError("seeds must be from 0 to 2147483647")
-        return given
-
-    @field_validator("lrs")
-    @classmethod
-    def _positive_rates(cls, given: tuple[float, ...]) -> tuple[float, ...]:
-        if not all(0 < rate < 1e6 for rate in given):
-            raise ValueError("learning rates must be positive and below 1e6")
-        return given
-
-    @field_validator("weight_decays")
-    @classmethod
-    def _no_growth(cls, given: tuple[float, ...]) -> tuple[float, ...]:
-        if not all(0 <= decay < 1e6 for decay in given):
-            raise ValueError("a weight decay must be 0 or more, and below 1e6")
+    def _in_range(cls, given: tuple[float, ...], info: ValidationInfo) -> tuple[float, ...]:
+        allowed, must = _RANGES[str(info.field_name)]
+        if not all(map(allowed, given)):
+            raise ValueError(must)
         return given
 
     @field_validator("measures")

@@ -19,6 +19,11 @@
   const x = isWide ? data.steps.map((step) => step + 1) : data.steps;
   const change = data.layers.map(({ norm }) => norm.map((value) => (norm[0] && value !== null ? value / norm[0] - 1 : null)));
   const mode = data.steps.length > 1 ? "lines+markers" : "markers";
+  const alongSteps = () => ({ type: isWide ? "log" : "linear", dtick: isWide ? 1 : null, title: { text: isWide ? `${words.step} + 1` : words.step }, fixedrange: true });
+  const now = () => {
+    const step = x[data.shown[Number(element("snapshot").value)]];
+    return { type: "line", x0: step, x1: step, y0: 0, y1: 1, yref: "paper", line: { color: orange, width: 1.2, dash: "dot" } };
+  };
   let layer = 0;
 
   const decoded = new Map();
@@ -45,11 +50,10 @@
       }
     });
     const chosen = { x, y: curves[layer], mode, line: { color: blue, width: 2.6 }, marker: { size: 5, color: blue }, name: words.chosen, hovertemplate: "%{y:.3g}<extra></extra>" };
-    const now = x[data.shown[Number(element("snapshot").value)]];
     Plotly.react(id, [others, chosen, ...more], layout({
       hovermode: "closest",
-      shapes: [{ type: "line", x0: now, x1: now, y0: 0, y1: 1, yref: "paper", line: { color: orange, width: 1.2, dash: "dot" } }],
-      xaxis: { type: isWide ? "log" : "linear", dtick: isWide ? 1 : null, title: { text: isWide ? `${words.step} + 1` : words.step }, fixedrange: true },
+      shapes: [now()],
+      xaxis: alongSteps(),
       yaxis: { title: { text: axis }, fixedrange: true, rangemode: id === "rank" ? "tozero" : "normal" },
     }), options);
   }
@@ -67,13 +71,12 @@
       x: (onLog(start) + onLog(end)) / 2, xref: "x", y: 1, yref: "paper", yanchor: "bottom", showarrow: false,
       text: words[`stage_${name}`], font: { size: 11 },
     }));
-    const now = x[data.shown[Number(element("snapshot").value)]];
     Plotly.react("loss", [{
       x: isWide ? steps.map((step) => step + 1) : steps, y: values, mode: "lines", line: { color: blue, width: 2.2 }, hovertemplate: "%{y:.4g}<extra></extra>", showlegend: false,
     }], layout({
       hovermode: "closest", annotations: names,
-      shapes: [...bands, { type: "line", x0: now, x1: now, y0: 0, y1: 1, yref: "paper", line: { color: orange, width: 1.2, dash: "dot" } }],
-      xaxis: { type: isWide ? "log" : "linear", dtick: isWide ? 1 : null, title: { text: isWide ? `${words.step} + 1` : words.step }, fixedrange: true },
+      shapes: [...bands, now()],
+      xaxis: alongSteps(),
       yaxis: { title: { text: words.loss }, fixedrange: true, type: Math.min(...values) > 0 ? "log" : "linear", dtick: Math.min(...values) > 0 && Math.max(...values) > 10 * Math.min(...values) ? 1 : null },
     }), options);
     element("loss").setAttribute("aria-label", say(words.loss_alt, { start: round(values[0]), end: round(values[values.length - 1]) }));
