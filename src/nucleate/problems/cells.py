@@ -10,8 +10,21 @@ from nucleate._wording import count, listed, name_rows
 from nucleate.errors import DataError
 from nucleate.problems.dates import Order, dates_in, hours_in, look_like_dates, look_like_times
 from nucleate.problems.form import Form
-from nucleate.problems.numbers import OTHER, SIGNS, SPACES, Mark, Marks, Written, narrow, parse, suffixes_of
-from nucleate.problems.plain import Dots, dots_in, plain_commas, plain_numbers
+from nucleate.problems.numbers import (
+    OTHER,
+    SIGNS,
+    SPACES,
+    Dots,
+    Mark,
+    Marks,
+    Written,
+    dots_in,
+    narrow,
+    parse,
+    plain_commas,
+    plain_numbers,
+    suffixes_of,
+)
 from nucleate.problems.spellings import as_one_spelling
 
 MISSING = ("", "NA", "N/A", "NaN", "nan", "null", "NULL", "?")

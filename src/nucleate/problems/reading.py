@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 from jaxtyping import Shaped
 
-from nucleate._wording import count, name_rows, say_error
+from nucleate._wording import count, listed, name_rows, say_error
 from nucleate.errors import DataError
 from nucleate.problems.cells import typed_columns, without_missing, without_numbers
 from nucleate.problems.files import TEXT, content_of, files_of, kind_of_file
@@ -156,11 +156,9 @@ def read_table(path: Path, form: Form | None = None) -> Read:
 
 def _said(path: Path, files: Sequence[Path]) -> str:
     """How many files a folder or a pattern stands for, and whether a folder has others."""
-    listed = ", ".join(file.name for file in files[:3])
-    more = f" and {len(files) - 3} more" if len(files) > 3 else ""
     others = len([file for file in path.iterdir() if file not in files]) if path.is_dir() else 0
     left = f"; {count(others, 'other')} left out" if others else ""
-    return f"Read {count(len(files), 'file')} of {path} in this order: {listed}{more}{left}."
+    return f"Read {count(len(files), 'file')} of {path} in this order: {listed(file.name for file in files)}{left}."
 
 
 _MEANINGLESS = {
