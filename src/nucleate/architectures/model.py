@@ -108,23 +108,10 @@ def _outputs(model: Any, x: Float[Array, "n d"]) -> Float[Array, "n c"]:
 
 
 class Draws:
-    """The matrices of a model, drawn one after another.
+    """The matrices of a model, drawn one after another; ``kinds`` are in the order of a scale with several numbers.
 
     As those of `nucleate.Network.create`, the standard normal draws depend on the seed and the matrix's place alone:
     models of one seed at two scales, or in two dtypes, are multiples or roundings of each other.
-
-    Parameters
-    ----------
-    scale : InitScale, or mapping of kinds to InitScale
-    kinds : sequence of str
-        In their order, which is that of a scale with several numbers.
-    seed : int
-    dtype : {"float32", "float64"}
-
-    Raises
-    ------
-    ArchitectureError
-        For a scale that has not one number for each kind, or another dtype.
     """
 
     def __init__(self, scale: Scale, kinds: Sequence[str], seed: int, dtype: str) -> None:

@@ -333,15 +333,7 @@ def _diagnose_study(study: Study, problem: Problem | None, number: int | None, t
 
 
 def run_of_study(study: Study, number: int, problem: Problem) -> Run:
-    """A run of a study, as `nucleate.train` would have returned it.
-
-    Parameters
-    ----------
-    study : Study
-    number : int
-    problem : Problem
-        The study's own.
-    """
+    """A run of a study, whose own problem this is, as `nucleate.train` would have returned it."""
     planned, row = study.plan.runs[number], study.results.row(by_predicate=pl.col(tables.RUN) == number, named=True)
     initial, final, best = (study.network(number, at) for at in ("initial", "final", "best"))
     return Run(

@@ -30,10 +30,7 @@ _FLAT = 1e-6
 def gather_module(setting: Setting, steps: int = STEPS) -> Evidence:
     """All that is measured of a module as it is set up, of copies that are trained for some steps.
 
-    Returns
-    -------
-    Evidence
-        A linear model is not fitted; the network counts as better than it.
+    A linear model is not fitted; the network counts as better than it.
     """
     torch = import_torch()
     with undisturbed(torch):

@@ -32,18 +32,7 @@ _RECIPE_RATE, _RECIPE_STEPS = 1e-3, 1000
 
 @dataclass(frozen=True, eq=False)
 class Setting:
-    """A training loop of PyTorch: the module as it is, rows, a loss of outputs and targets, and the optimizer.
-
-    Parameters
-    ----------
-    module : torch.nn.Module
-    x, y : tensors
-        Rows along the first axis.
-    loss : callable
-    optimizer : torch.optim.Optimizer
-        Of the module's parameters.
-    batch_size : int
-    """
+    """A training loop of PyTorch: the module as it is, rows, a loss of outputs and targets, and the module's optimizer."""
 
     module: Any
     x: Any
@@ -127,13 +116,7 @@ class Setting:
 def read_setting(module: Any, data: Any, loss: Any, optimizer: Any) -> Setting:
     """What a training loop is made of, checked; nothing of it is changed, nor any random number taken.
 
-    Parameters
-    ----------
-    module : torch.nn.Module
-    data : pair of tensors or arrays, Dataset or DataLoader of such pairs
-    loss : callable
-        From the module's outputs and the targets to a scalar tensor.
-    optimizer : torch.optim.Optimizer
+    The data are a pair of tensors or arrays, or a Dataset or DataLoader of such pairs; the loss is a scalar tensor.
     """
     torch = import_torch()
     if loss is None or not callable(loss):
@@ -189,17 +172,7 @@ def undisturbed(torch: Any) -> Iterator[None]:
 
 @dataclass(frozen=True, eq=False)
 class Course:
-    """What came of training a copy.
-
-    Parameters
-    ----------
-    setting : Setting
-        The copy at the end.
-    status : str
-    steps : list of int
-    train, validation : list of float
-        Losses at these steps.
-    """
+    """What came of training a copy: how it ended, its losses at the steps, and the setting at the end."""
 
     setting: Setting
     status: Status

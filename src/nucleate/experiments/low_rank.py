@@ -111,21 +111,7 @@ def _factorize(task: _Task, size: Size, depth: int, seed: int) -> Descent:
 
 @devices.in_float64
 def descend(loss: MatrixLoss, factors: Factors, learning_rate: float, steps: int, every: int) -> Descent:
-    """Full-batch gradient descent on ``loss(W_L ... W_1)``, noting the product before every ``every``-th step.
-
-    Parameters
-    ----------
-    loss : callable
-        Of a matrix of shape (c, d).
-    factors : tuple of arrays of shape (m_1, d), (m_2, m_1), ..., (c, m_{L-1})
-    learning_rate : float
-    steps, every : int
-
-    Returns
-    -------
-    Descent
-        Of NumPy arrays in float64.
-    """
+    """Full-batch gradient descent on ``loss(W_L ... W_1)``, noting the product before every ``every``-th step."""
     if not (learning_rate > 0 and 0 < every <= steps):
         raise SpecError(
             f"Learning rate {learning_rate}, {steps} steps, every {every}: give positive numbers, every at most steps."

@@ -70,22 +70,9 @@ class Columns:
 
 
 def typed_columns(cells: pl.DataFrame, source: object, separator: str, form: Form) -> Columns:
-    """The columns of a file's cells.
+    """The columns of a file's cells; ``source`` is what a sentence calls the file.
 
-    Parameters
-    ----------
-    cells : DataFrame of str
-    source : object
-        What a sentence calls the file.
-    separator : str
-        Where it is a comma, unclear numbers have decimal dots: a comma would have parted them.
-    form : Form
-        What is known of the file, from its user or from a model.
-
-    Raises
-    ------
-    DataError
-        If numbers read in several ways, or a column of numbers has a few cells that are none.
+    Where the separator is a comma, unclear numbers have decimal dots: a comma would have parted them.
     """
     read = Columns(decimal=form.decimal or OTHER.get(form.thousands or ""))
     # Most columns of wide files are plain, and nothing else is done with them.

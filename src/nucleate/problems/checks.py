@@ -126,12 +126,8 @@ def distinct_values(raw: pl.Series) -> int:
 
 
 def input_kinds(inputs: pl.DataFrame) -> dict[str, Kind]:
-    """The kind of each input column; "constant" where it has no more than one value, from which nothing can be learnt.
-
-    Parameters
-    ----------
-    inputs : DataFrame
-        The training rows.
+    """The kind of each column of the training rows; "constant" with one value at most, from which nothing can be
+    learnt.
     """
     kinds: dict[str, Kind] = {raw.name: kind_of(raw) for raw in inputs.iter_columns()}
     for name in [name for name, kind in kinds.items() if kind == "categorical"]:
@@ -177,15 +173,8 @@ _TAIL = 0.3
 
 
 def choose_targets(columns: Sequence[str], target: str | Sequence[str] | None) -> tuple[str, ...]:
-    """The target's column names: those given, else "target", else "y", else the last.
+    """The target's column names: those given, also in one text with commas, else "target", else "y", else the last.
 
-    Parameters
-    ----------
-    target : str, sequence of str, or None
-        A column's name, several separated by commas, or several in a sequence.
-
-    Examples
-    --------
     >>> choose_targets("abc", None), choose_targets("xyz", None), choose_targets("abc", "a, c")
     (('c',), ('y',), ('a', 'c'))
     """
@@ -257,15 +246,7 @@ def infer_loss(targets: pl.DataFrame, amounts: str = "") -> tuple[Loss, list[str
 def choose_loss(
     targets: pl.DataFrame, task: str | None, loss: Loss | str | None, amounts: str = ""
 ) -> tuple[Loss, list[str]]:
-    """The loss that was asked for, by itself or by the name of a task, or else the one that suits, and notes.
-
-    Raises
-    ------
-    SpecError
-        If there is no loss of that name.
-    DataError
-        If the task has another name, or the loss is not for such a task.
-    """
+    """The loss that was asked for, by itself or by the name of a task, or else the one that suits, and notes."""
     if task is not None and task not in DEFAULT_LOSSES:
         raise DataError(f"There is no task {task!r}; choose {' or '.join(DEFAULT_LOSSES)}.")
     if loss is not None:

@@ -137,14 +137,7 @@ def _bytes_of(path: Path) -> bytes:
 
 
 def refuse_larger(path: Path, size: float) -> None:
-    """Refuse content that would not fit the memory once it is unpacked and read.
-
-    Parameters
-    ----------
-    path : Path
-    size : float
-        Of what is unpacked, in bytes.
-    """
+    """Refuse content that would not fit the memory once it is unpacked to so many bytes and read."""
     if size > MOST_UNPACKED:
         raise DataError(
             f"The file {path} unpacks to more than {MOST_UNPACKED / 2**30:.3g} GiB, a quarter of the memory, so it is "

@@ -62,13 +62,7 @@ def _with_times(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def table_of_parquet(path: Path, content: bytes) -> tuple[pl.DataFrame, list[str]]:
-    """The table of a Parquet file, its times of day and spans of time in hours; and notes.
-
-    Raises
-    ------
-    DataError
-        If it is unreadable.
-    """
+    """The table of a Parquet file, its times of day and spans of time in hours; and notes."""
     try:
         lazy = pl.scan_parquet(io.BytesIO(content))
         columns = len(lazy.collect_schema())

@@ -91,13 +91,8 @@ class Marks:
 
 @dataclass(frozen=True)
 class Written:
-    """The cells of a column without what surrounds the number.
-
-    Parameters
-    ----------
-    bodies : Series of str
-    units : Series of str
-        The sign of money or percent of each cell, the unit that all of them have, or nothing.
+    """The cells of a column without what surrounds the number, and each cell's sign of money or percent, the unit that
+    all of them have, or nothing.
     """
 
     bodies: pl.Series
@@ -155,16 +150,8 @@ _NARROW = [*map(chr, range(0x21, 0x7F)), "-", "¥", " ", " ", " ", "", ""]
 def parse(bodies: pl.Series, decimal: Mark | None, groups: str) -> pl.Series:
     """The cells as whole numbers where all are, else as numbers; what is none becomes null.
 
-    Parameters
-    ----------
-    bodies : Series of str
-    decimal : {".", ","} or None
-        None takes both for decimal marks.
-    groups : str
-        The characters that may separate thousands, and Indian hundreds.
+    Without a decimal mark both count as one; any of ``groups`` may separate thousands, and Indian hundreds.
 
-    Examples
-    --------
     >>> parse(pl.Series(["1,234", "56"]), ".", ",").to_list()
     [1234, 56]
     >>> parse(pl.Series(["1.234,5", "12.34"]), ",", ".").to_list()

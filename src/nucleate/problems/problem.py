@@ -554,14 +554,8 @@ def _problem(
 ) -> Problem:
     """The problem of raw parts without gaps that are not imputed, with notes and the table of columns.
 
-    Parameters
-    ----------
-    everything : DataFrame, optional
-        The rows as they were read; by default the parts.
-    noted : DataFrame, optional
-        The table whose rows notices are about; by default ``everything``.
-    left_out : mapping of str to str
-        What became of columns that the parts do not have.
+    ``everything`` are the rows as they were read (by default the parts), ``noted`` those that notices are about (by
+    default everything), and ``left_out`` says what became of columns that the parts do not have.
     """
     table = pl.concat(parts)
     kinds = input_kinds(parts[0].drop(targets))

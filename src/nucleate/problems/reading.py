@@ -139,12 +139,6 @@ def read_table(path: Path, form: Form | None = None) -> Read:
     An npz file has arrays x (or X) and y (or Y). A text file or a spreadsheet has a header line. Its encoding, what
     separates its columns, and its decimal marks are told from the file where the form does not give them. Files of a
     folder or of a pattern such as ``days/*.csv`` have the same columns, and follow each other in natural order.
-
-    Raises
-    ------
-    DataError
-        If the file is missing, of no known type, empty or unreadable, its columns have no names of their own, its
-        numbers or dates read in several ways, or files differ in their columns.
     """
     form = form or Form()
     files = files_of(path)

@@ -78,17 +78,8 @@ def merge_bound(
 ) -> Float[np.ndarray, " c"]:
     """For each output, a bound of its change by the mergings over all inputs in the domain.
 
-    Parameters
-    ----------
-    layers : sequence of Affine
-        The original network's.
-    mergings : sequence of Merging
-        One a hidden layer, made from the first to the last, each on what the ones before left.
-    activation : Activation
-        Infinite bounds come out where its ``lipschitz`` is not known.
-    domain : Box or Ball
-    dtype : str
-        In which both networks are computed; their rounding counts.
+    The layers are the original's; there is a merging for each hidden one, made from the first to the last, each on what
+    the ones before left. The rounding of ``dtype`` counts, and an unknown ``lipschitz`` gives infinite bounds.
     """
     changes = np.zeros(layers[0].weights.shape[1])
     reached: Box | Ball = domain

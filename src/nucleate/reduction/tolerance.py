@@ -94,23 +94,10 @@ def yardstick(problem: Problem) -> Yardstick:
 
 
 class Tolerance:
-    """A relative change of the metric, and the change of the outputs that would explain it.
+    """A relative change of the original's metric, and the change of the outputs that would explain it.
 
     Both are asked for: with the metric alone, the best of many small networks is one that was lucky on the validation
     rows.
-
-    Parameters
-    ----------
-    problem : Problem
-    network : Network
-        The original.
-    tolerance : float
-        Between 0 and 1.
-
-    Raises
-    ------
-    SpecError
-        For another tolerance.
     """
 
     def __init__(self, problem: Problem, network: Network, tolerance: float) -> None:

@@ -181,19 +181,7 @@ def in_planes(
     """Unit vectors, of which the cosines are known, each time in the plane of the two leading directions then.
 
     As in `nucleate.figures.in_plane` sizes weigh, so that the plane is that of the units that do the work. Each picture
-    is turned, and reflected where need be, to be as near the one before it as it can.
-
-    Parameters
-    ----------
-    cosines : sequence of arrays
-        Between the same units at each time.
-    sizes : sequence of arrays
-        Of these units.
-
-    Returns
-    -------
-    array
-        Inside the unit circle.
+    is turned, and reflected where need be, to be as near the one before it as it can; all are inside the unit circle.
     """
     planes: list[np.ndarray] = []
     for cosine, size in zip(cosines, sizes, strict=True):

@@ -21,15 +21,8 @@ Texts = Mapping[str, Mapping[str, str]]
 
 
 def load_texts(lang: str) -> dict[str, dict[str, str]]:
-    """The texts of a language, by section and name, with the fields to fill in braces.
+    """The texts of one of `LANGUAGES`, by section and name, with the fields to fill in braces.
 
-    Parameters
-    ----------
-    lang : str
-        One of `LANGUAGES`.
-
-    Examples
-    --------
     >>> load_texts("ja")["answer"]["heading"]
     '結論'
     """

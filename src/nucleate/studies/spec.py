@@ -58,13 +58,7 @@ _RANGES: dict[str, tuple[Callable[[float], bool], str]] = {
 
 @dataclass(frozen=True)
 class NameOnly:
-    """Something of one's own of which only the name is known, as of what is read from a study folder.
-
-    Parameters
-    ----------
-    kind, name : str
-        What it is, such as an activation, and what it is called.
-    """
+    """Something of one's own, such as an activation, of which only the name is known, as of what a study folder tells."""
 
     kind: str
     name: str

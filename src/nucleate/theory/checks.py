@@ -15,15 +15,8 @@ FloatArray = Float[np.ndarray, "..."]
 
 
 def finite(name: str, values: ArrayLike, *, rank: int | None = None) -> FloatArray:
-    """The values as a NumPy array in float64.
-
-    Parameters
-    ----------
-    name : str
-        How an error calls them.
-    values : array_like
-    rank : int, optional
-        The number of axes they must have.
+    """The values as a NumPy array in float64, with ``rank`` axes if that is given; ``name`` is what an error calls
+    them.
     """
     array = real_array(name, values, rank=rank)
     if not np.isfinite(array).all():
@@ -32,14 +25,7 @@ def finite(name: str, values: ArrayLike, *, rank: int | None = None) -> FloatArr
 
 
 def state(values: PyTree[ArrayLike], degree: int) -> PyTree[FloatArray]:
-    """The state of a homogeneous potential in float64.
-
-    Parameters
-    ----------
-    values : pytree of arrays
-    degree : int
-        The potential's degree.
-    """
+    """The state of a homogeneous potential of this degree, in float64."""
     if not is_whole(degree) or degree < 1:
         raise SpecError(f"The degree is {degree}; it must be 1 or more.")
     if not jax.tree.leaves(values):

@@ -230,19 +230,7 @@ def condensation(
 
 @devices.in_float64
 def read(chain: tuple[Float[AnyArray, "..."], ...], at: Float[np.ndarray, " s"]) -> Reading:
-    """What the conditions need at desingularized times.
-
-    Parameters
-    ----------
-    chain : tuple of arrays of shape (m2,), (m2, m1), (m1,)
-    at : array of shape (s,)
-        In any order, up to the end of `GRID`.
-
-    Returns
-    -------
-    Reading
-        Of arrays in the order of ``at``.
-    """
+    """What the conditions need at desingularized times, in any order, up to the end of `GRID`."""
     order = np.argsort(at)
     back = np.argsort(order)
     reading: Reading = jax.tree.map(lambda leaf: np.asarray(leaf)[back], _pass_by(chain, at[order]))

@@ -100,27 +100,13 @@ class Flow(eqx.Module):
 
     @abstractmethod
     def mark(self, point: Any) -> Mark:
-        """How far the run is at a point. The growth never decreases along the exact flow.
-
-        Parameters
-        ----------
-        point : pytree
-            As `follow` hands to ``saveat`` and ``event``.
-        """
+        """How far the run is at a point of `follow`. The growth never decreases along the exact flow."""
 
     @abstractmethod
     def ends(self, mark: Mark) -> tuple[Float[AnyArray, "..."], Float[AnyArray, "..."]]:
         """What a mark encloses: were it exact, the blow-up would lie between the two, in units of `unit`.
 
-        Parameters
-        ----------
-        mark : Mark
-            Of arrays of one shape.
-
-        Returns
-        -------
-        lower, upper : arrays of that shape
-            The upper one is infinite where the growth is not positive. Both tend to the blow-up time along the flow.
+        The upper one is infinite where the growth is not positive. Both tend to the blow-up time along the flow.
         """
 
 
@@ -248,23 +234,8 @@ def integrate(
 ) -> diffrax.Solution:
     """Follow gradient ascent from ``state`` to desingularized time ``until``, or to the first step that ends it.
 
-    Parameters
-    ----------
-    potential : callable
-        Homogeneous of degree ``degree``.
-    state : pytree of arrays
-    degree : int
-    until, rtol : scalar
-    saveat : diffrax.SaveAt
-    event : diffrax.Event, optional
-        Ends the run. Functions given in ``saveat`` and ``event`` are compiled in: pass the same one again, not a new
-        lambda.
-    max_steps : int
-
-    Returns
-    -------
-    diffrax.Solution
-        Its ``ys`` are Points, or what ``saveat`` makes of them.
+    The solution is of Points, or of what ``saveat`` makes of them. Functions given in ``saveat`` and ``event`` are
+    compiled in: pass the same one again, not a new lambda.
     """
 
     def field(_: Any, point: Point, __: Any) -> Point:

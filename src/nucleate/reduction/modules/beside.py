@@ -22,24 +22,9 @@ NARROW = "narrow module"
 def narrow_module(
     small: Any, train: Callable[[Any], Any], judge: Judge, parts: Parts, seed: int
 ) -> tuple[Baseline, str | None]:
-    """Train modules of the reduced one's shapes from new starts, and hold them against it.
+    """Train modules of the reduced one's shapes from three new starts, and hold the best on validation against it.
 
-    Parameters
-    ----------
-    small : torch.nn.Module
-    train : callable
-        Takes a module and trains it in place, or returns it trained.
-    judge : Judge
-    parts : Parts
-    seed : int
-        Of the first of three starts.
-
-    Returns
-    -------
-    baseline : Baseline
-        The best on validation of the starts; compared with the noise of rows and of these seeds.
-    note : str or None
-        Which parameters have no start of their own.
+    Beside the comparison, with the noise of rows and of seeds, a note on parameters that have no start of their own.
     """
     if judge.metric is DEVIATION:
         raise SpecError(

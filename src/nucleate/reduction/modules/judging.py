@@ -118,16 +118,7 @@ class Classes(Targets):
 
 @dataclass(frozen=True)
 class Judge:
-    """The metric and the kind of targets.
-
-    Parameters
-    ----------
-    metric : Metric
-        Its name and direction.
-    targets : Targets
-    value : callable
-        From a module, rows and their outputs to the number.
-    """
+    """The metric's name and direction, the kind of targets, and the metric of a module, rows and their outputs."""
 
     metric: Metric
     targets: Targets
@@ -161,15 +152,7 @@ class Judge:
 
 
 def judge_of(metric: Any, larger_is_better: bool | None, module: Any, rows: Rows, before: Any) -> Judge:
-    """The judge that is asked for; with none, that of the targets' kind.
-
-    Raises
-    ------
-    SpecError
-        For a metric that is none, or has no direction.
-    DataError
-        If targets do not fit the outputs and no metric says what they are.
-    """
+    """The judge that is asked for; with none, that of the targets' kind."""
     torch = import_torch()
     if larger_is_better is not None and not isinstance(larger_is_better, bool):
         raise SpecError(f"`larger_is_better` is {shown(larger_is_better)}; it must be True or False.")

@@ -34,16 +34,7 @@ class OnnxFile:
 
     @classmethod
     def of(cls, module: Any, rows: Rows, metadata: Mapping[str, str] | None = None) -> "OnnxFile":
-        """A module written for any number of rows.
-
-        Parameters
-        ----------
-        module : torch.nn.Module
-            In evaluation mode, on the CPU.
-        rows : Rows
-            Of which a few trace it.
-        metadata : mapping of str to str, optional
-        """
+        """A module in evaluation mode on the CPU, traced on a few of the rows and written for any number of them."""
         torch = import_torch()
         try:
             import onnxscript  # noqa: F401

@@ -63,15 +63,7 @@ class Rows:
 
 @dataclass(frozen=True, eq=False)
 class Parts:
-    """The rows by what they are for.
-
-    Parameters
-    ----------
-    calibration, validation, certification : Rows
-    dealt : {"random", "own"}
-        Whether the certification rows were drawn at random here.
-    notes : tuple of str
-    """
+    """The rows by what they are for, and whether those for certification were drawn at random here."""
 
     calibration: Rows
     validation: Rows
