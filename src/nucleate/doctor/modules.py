@@ -32,7 +32,7 @@ _RECIPE_RATE, _RECIPE_STEPS = 1e-3, 1000
 
 @dataclass(frozen=True, eq=False)
 class Setting:
-    """A training loop of PyTorch: the module as it is, rows, a loss of outputs and targets, and the module's optimizer."""
+    """A training loop of PyTorch: the module as it is, rows, a loss of outputs and targets, and the optimizer."""
 
     module: Any
     x: Any

@@ -58,7 +58,7 @@ _RANGES: dict[str, tuple[Callable[[float], bool], str]] = {
 
 @dataclass(frozen=True)
 class NameOnly:
-    """Something of one's own, such as an activation, of which only the name is known, as of what a study folder tells."""
+    """Something of one's own, such as an activation, of which only the name is known, as read from a study folder."""
 
     kind: str
     name: str

@@ -89,7 +89,7 @@ def metric_on_test(metric: str) -> str:
 def results_schema(
     axes: Mapping[str, pl.DataType], layers: Sequence[str], metric: str, measures: Sequence[str] = ()
 ) -> pl.Schema:
-    """One row a finished run; ``axes`` tell its cell, as `StudySpec.axis_types`, and ``measures`` are the study's own."""
+    """One row a finished run; ``axes`` tell its cell (`StudySpec.axis_types`), and ``measures`` are the study's own."""
     families = ("effective_neurons", "fewest_effective_neurons", "directions", *measures)
     return pl.Schema(
         {

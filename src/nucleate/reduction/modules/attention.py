@@ -26,7 +26,7 @@ _INNER = ("all_head_size", "split_size", "inner_dim")
 
 @dataclass(frozen=True, eq=False)
 class Attention:
-    """An attention layer of a module: its projections, or one for queries, keys and values, and what reads the heads."""
+    """An attention layer: its projections, or one of queries, keys and values together, and what reads the heads."""
 
     name: str
     projections: tuple[str, ...]

@@ -31,7 +31,7 @@ class Graph:
 
 
 def trace(module: Any, rows: Rows) -> Graph:
-    """The graph of a module in evaluation mode, of which this is a copy whose parameters need gradients, on a few rows."""
+    """The graph of a module in evaluation mode, a copy whose parameters need gradients, traced on a few rows."""
     nn, pruning = import_torch().nn, _import_pruning()
     names = {child: name for name, child in module.named_modules()}
     order, calls = _calls(module, rows)
