@@ -11,7 +11,7 @@ from nucleate._wording import name_parameter, shown
 from nucleate.doctor.evidence import Evidence, gather
 from nucleate.doctor.module_evidence import gather_module
 from nucleate.doctor.modules import STEPS, ModuleTrials, read_setting
-from nucleate.doctor.remedies import Remedy, Trials
+from nucleate.doctor.remedies import Attempts, Remedy, Trials
 from nucleate.doctor.verdicts import CAUSES, Found, Verdict, is_held_back
 from nucleate.errors import SpecError, StudyError
 from nucleate.observe import FLAT
@@ -195,7 +195,7 @@ def diagnose(
     return Diagnosis(tuple(judge(evidence, Trials(given, problem, evidence) if trials else None)), evidence)
 
 
-def judge(evidence: Evidence, trials: Trials | ModuleTrials | None = None) -> list[Finding]:
+def judge(evidence: Evidence, trials: Attempts | None = None) -> list[Finding]:
     """The findings that evidence gives, in order.
 
     Parameters
@@ -251,9 +251,7 @@ def _without_trials(evidence: Evidence, suspected: Sequence[tuple[Verdict, Found
     ]
 
 
-def _with_trials(
-    evidence: Evidence, suspected: Sequence[tuple[Verdict, Found]], trials: Trials | ModuleTrials
-) -> list[Finding]:
+def _with_trials(evidence: Evidence, suspected: Sequence[tuple[Verdict, Found]], trials: Attempts) -> list[Finding]:
     """Each suspect's changes are tried until one helps; those that hold only by a trial fall where none does."""
     cured, found = False, []
     for verdict, numbers in suspected:

@@ -2,7 +2,7 @@
 
 import copy
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -11,7 +11,7 @@ import numpy as np
 
 from nucleate._wording import first_line, shown
 from nucleate.doctor.evidence import Evidence, explained
-from nucleate.doctor.remedies import HELD_BACK, LEAST, Change, Remedy
+from nucleate.doctor.remedies import HELD_BACK, LEAST, Attempts, Change, Remedy
 from nucleate.errors import SpecError
 from nucleate.pytorch import import_torch, same_random_numbers
 from nucleate.training import Status
@@ -243,46 +243,30 @@ def evaluating(module: Any) -> Iterator[None]:
 
 
 @dataclass(frozen=True, eq=False)
-class ModuleTrials:
+class ModuleTrials(Attempts):
     """Trains copies of a module with one setting changed."""
 
     setting: Setting
     evidence: Evidence
 
-    def first_that_helps(self, changes: Sequence[Change]) -> list[Remedy]:
-        """As of `nucleate.doctor.Trials`."""
-        remedies: list[Remedy] = []
-        for change in changes:
-            helped = any(one.helped for one in remedies)
-            remedies.append(Remedy(*change) if helped else self._attempt(change))
-        return sorted(remedies, key=lambda one: (not one.helped, one.known == "tried"))
-
-    def forecasts(self) -> tuple[int | None, list[Remedy]]:
-        """None: `nucleate.forecast` is of networks that it can read."""
-        return None, []
-
-    def stuck_share(self, hidden: tuple[int, ...]) -> float:
-        """A module's widths are not changed, so that this is not asked."""
-        raise SpecError("The widths of a module are not changed.")
-
-    def _attempt(self, change: Change) -> Remedy:
-        torch, (name, value) = import_torch(), change
+    def _attempt(self, name: str, value: Any) -> Remedy:
+        torch = import_torch()
         steps = int(value) if name == "steps" else self.evidence.budget
         steps = max(steps, _RECIPE_STEPS) if name == "recipe" else steps
         try:
             with undisturbed(torch):
-                made = self.setting.copied(change)
+                made = self.setting.copied((name, value))
                 constant = constant_loss(torch, made, made.validation)
                 course = run_copy(made, steps, value if name == "clip" else None)
         except SpecError:
             return Remedy(name, value)
         if not course.steps:
-            return Remedy(*change)
+            return Remedy(name, value)
         share = explained(min(course.validation), constant if math.isfinite(constant) else course.validation[0])
         own = max(self.evidence.explained, 0.0)
         helped = course.status == "finished" and share > LEAST and HELD_BACK * share > own
-        said = ("fresh", "start") if name == "recipe" else change
-        return Remedy(said[0], said[1], "tried", None, share, steps, helped)
+        said = ("fresh", "start") if name == "recipe" else (name, value)
+        return Remedy(*said, "tried", None, share, steps, helped)
 
 
 def _rows(torch: Any, data: Any) -> tuple[Any, Any, int | None]:

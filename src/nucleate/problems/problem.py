@@ -434,9 +434,6 @@ class Problem:
         SpecError
             If the loss is known by its name alone.
         """
-        value = self.loss.metric.value
-        if value is None:
-            raise SpecError(f"The metric {self.metric_name!r} is known by its name alone; pass the Loss it belongs to.")
         try:
             return float(self.loss.metric(self.predict(outputs), self.preprocessing.in_units(y), weights))
         except NucleateError:

@@ -16,9 +16,9 @@ from jaxtyping import Float
 
 from nucleate._files import check_file
 from nucleate.inspection import Checkpoints, Picture
-from nucleate.observe import leading_order, stages
+from nucleate.observe import stages
 from nucleate.observe.snapshots import spaced
-from nucleate.reporting.payload import encoded, neurons_shown
+from nucleate.reporting.payload import encoded, neurons_shown, pictures
 from nucleate.reporting.sentences import Texts, load_texts
 from nucleate.reporting.templates import write_page
 
@@ -157,22 +157,13 @@ def _numbers(values: pl.Series) -> list[float | None]:
 
 
 def _pictures(taken: list[Picture], neurons: int) -> dict[str, Any]:
-    """What is drawn of a matrix at each step, as `nucleate.reporting.payload` has it of a layer's snapshots."""
+    """What is drawn of a matrix at each step, and the singular values of a random one."""
     rows = spaced(len(taken[0].cosine), neurons)
-    upper = np.triu_indices(len(rows), 1)
     cosines = [one.cosine[np.ix_(rows, rows)].astype(np.float64) for one in taken]
     sizes = [one.sizes[rows].astype(np.float64) for one in taken]
-    orders = [leading_order(cosine) for cosine in cosines]
-    triangles = [cosine[np.ix_(order, order)][upper] for cosine, order in zip(cosines, orders, strict=True)]
-    return {
-        "neurons": len(rows),
-        "cosine": encoded(np.rint(127 * np.array(triangles)).astype(np.int8)),
-        "points": encoded(np.rint(127 * in_planes(cosines, sizes)).astype(np.int8)),
-        "sizes": encoded(np.rint(255 * np.array(sizes)).astype(np.uint8)),
-        "singular": encoded(np.stack([one.singular for one in taken]).astype("<f4")),
-        "random": encoded(np.stack([one.random for one in taken]).astype("<f4")),
-        "values": len(taken[0].singular),
-    }
+    singular, random = (np.stack([getattr(one, of) for one in taken]) for of in ("singular", "random"))
+    drawn = pictures(cosines, in_planes(cosines, sizes), np.array(sizes), singular)
+    return drawn | {"random": encoded(random.astype("<f4"))}
 
 
 def in_planes(

@@ -96,15 +96,11 @@ def _settings(study: Study) -> dict[str, str]:
     spec, labels = study.spec, study.preprocessing is not None and study.preprocessing.labels
     settings = spec.model_dump() | {"loss": (spec.loss or (CROSS_ENTROPY if labels else SQUARED)).name}
     # Of those that come with a default that changes nothing, what is given.
-    rare = {
-        name for name in ("weight_decays", "schedule", "warmup", "dropout") if getattr(spec, name) == _default(name)
-    }
-    given = {name for name in settings if name == "loss" or getattr(spec, name) not in (None, ())} - rare
-    return {name: sentences.say_setting(value) for name, value in settings.items() if name in given}
-
-
-def _default(name: str) -> Any:
-    return StudySpec.model_fields[name].default
+    fields = StudySpec.model_fields
+    rare = ("weight_decays", "schedule", "warmup", "dropout")
+    left_out = {name for name in rare if getattr(spec, name) == fields[name].default}
+    left_out |= {name for name in settings if name != "loss" and getattr(spec, name) in (None, ())}
+    return {name: sentences.say_setting(value) for name, value in settings.items() if name not in left_out}
 
 
 def _contents(study: Study, lang: str, texts: dict[str, dict[str, str]]) -> dict[str, Any]:
