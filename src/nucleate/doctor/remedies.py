@@ -87,7 +87,7 @@ class Attempts(ABC):
         """What comes of one change; a rule where it cannot be made."""
 
     def forecasts(self) -> tuple[int | None, list[Remedy]]:
-        """The step at which the plateau is forecast to end, and starts and rates that end it sooner; none by default."""
+        """The step at which the plateau is forecast to end, and starts and rates that end it sooner."""
         return None, []
 
     def stuck_share(self, hidden: tuple[int, ...]) -> float:
