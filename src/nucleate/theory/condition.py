@@ -69,23 +69,21 @@ class Condensation(NamedTuple):
     Parameters
     ----------
     blowup : BlowupTime
-    conditions : Conditions of Times
+    first : Conditions of Times
         When each condition begins to hold.
     sides : array of shape (m1,)
-        1 or -1.
+        1 or -1: which of ``v`` and ``-v`` each neuron ends on.
     changed : array of bool, shape (m1,)
+        Whether the neuron started on the other side.
     aligned : Times
+        From when on the neuron's ``|cos|`` to the target direction is above the threshold, on its side and for good.
     """
 
     blowup: BlowupTime
     first: Conditions
-    """The `Times` at which each condition first holds."""
     sides: Float[np.ndarray, " m1"]
-    """1 or -1: which of ``v`` and ``-v`` each neuron ends on."""
     changed: Bool[np.ndarray, " m1"]
-    """Whether the neuron started on the other side."""
     aligned: Times
-    """From when on the neuron's ``|cos|`` to the target direction is above the threshold, on its side and for good."""
 
 
 class Reading(NamedTuple):

@@ -1,7 +1,7 @@
 "use strict";
 // Draws the chosen matrix: three pictures of it at one step, and its norm and effective rank over all of them.
 (() => {
-  const { element, options, say, decode, drawDirections, drawHeat, drawSingular } = pictures;
+  const { element, options, say, decode } = pictures;
   const { blue, grey, orange } = pictures.colors;
   const data = JSON.parse(element("data").textContent);
   const words = data.texts;
@@ -29,16 +29,9 @@
   const decoded = new Map();
   function drawSnapshot() {
     if (!decoded.has(layer)) decoded.set(layer, decode(data.layers[layer]));
-    const snapshot = Number(element("snapshot").value), part = decoded.get(layer), count = part.neurons;
-    const step = number(data.steps[data.shown[snapshot]]), said = say(words.at_step, { step, last: number(last) });
-    element("snapshot-said").textContent = said;
-    element("snapshot").setAttribute("aria-valuetext", said);
-    drawDirections(part, snapshot);
-    element("directions").setAttribute("aria-label", say(words.directions_alt, { count, layer: part.name, step }));
-    const share = drawHeat(part, snapshot, words);
-    element("heat").setAttribute("aria-label", say(words.heat_alt, { count, layer: part.name, step, share }));
-    const ratio = drawSingular(part, snapshot, words);
-    element("singular").setAttribute("aria-label", say(words.singular_alt, { layer: part.name, step, ratio }));
+    const snapshot = Number(element("snapshot").value), part = decoded.get(layer);
+    const step = number(data.steps[data.shown[snapshot]]);
+    pictures.drawSnapshot(part, snapshot, words, part.name, step, say(words.at_step, { step, last: number(last) }));
   }
 
   function drawCurves(id, curves, axis, more) {
