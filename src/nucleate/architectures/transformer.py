@@ -587,8 +587,7 @@ def _reads(block: Block) -> Float[np.ndarray, "w units"]:
 
 def _times(matrix: Any, h: Float[Array, "k s n"]) -> Float[Array, "m s n"]:
     """A matrix at each position, as one product."""
-    product: Any = (matrix @ h.reshape(len(h), -1)).reshape(-1, *h.shape[1:])
-    return product
+    return (matrix @ h.reshape(len(h), -1)).reshape(-1, *h.shape[1:])
 
 
 @in_float64

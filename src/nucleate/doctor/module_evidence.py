@@ -98,8 +98,7 @@ def _units(signal: Any) -> np.ndarray:
     """Channels of pictures are in front of their places, features of anything else last."""
     if signal.ndim >= 4:
         signal = signal.movedim(1, -1)
-    array: np.ndarray = signal.detach().float().reshape(-1, signal.shape[-1]).cpu().numpy().T
-    return array
+    return signal.detach().float().reshape(-1, signal.shape[-1]).cpu().numpy().T
 
 
 def _signals(torch: Any, setting: Setting) -> dict[str, _Signal]:

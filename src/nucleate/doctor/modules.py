@@ -265,8 +265,8 @@ class ModuleTrials(Attempts):
         share = explained(min(course.validation), constant if math.isfinite(constant) else course.validation[0])
         own = max(self.evidence.explained, 0.0)
         helped = course.status == "finished" and share > LEAST and HELD_BACK * share > own
-        said = ("fresh", "start") if name == "recipe" else (name, value)
-        return Remedy(*said, "tried", None, share, steps, helped)
+        name, value = ("fresh", "start") if name == "recipe" else (name, value)
+        return Remedy(name, value, "tried", None, share, steps, helped)
 
 
 def _rows(torch: Any, data: Any) -> tuple[Any, Any, int | None]:

@@ -126,8 +126,7 @@ def _descend(loss: MatrixLoss, factors: Factors, rate: Any, records: int, every:
     gradient = jax.grad(lambda weights: loss(end_to_end(weights)))
 
     def step(_: Any, weights: Factors) -> Factors:
-        moved: Factors = jax.tree.map(lambda w, g: w - rate * g, weights, gradient(weights))
-        return moved
+        return jax.tree.map(lambda w, g: w - rate * g, weights, gradient(weights))
 
     def record(weights: Factors, _: None) -> tuple[Factors, Any]:
         return jax.lax.fori_loop(0, every, step, weights), end_to_end(weights)

@@ -232,8 +232,7 @@ def _named_parts(column: pl.Series) -> Int[np.ndarray, " n"]:
 
 def _codes(column: pl.Series) -> Int[np.ndarray, " n"]:
     """The number of each row's value, in their order."""
-    codes: np.ndarray = stripped(column).rank("dense").to_numpy().astype(np.int64) - 1
-    return codes
+    return stripped(column).rank("dense").to_numpy().astype(np.int64) - 1
 
 
 def _by_groups(

@@ -32,7 +32,10 @@ def describe_problems() -> tuple[ProblemInfo, ...]:
     """
     with (files("nucleate.problems") / "listing.csv").open(encoding="utf-8") as file:
         _, *rows = csv.reader(file)
-    return tuple(ProblemInfo(name, task, *map(int, sizes), source) for name, task, *sizes, source in rows)
+    return tuple(
+        ProblemInfo(name, task, int(size), int(inputs), int(outputs), source)
+        for name, task, size, inputs, outputs, source in rows
+    )
 
 
 def problem_names() -> tuple[str, ...]:

@@ -118,8 +118,7 @@ def _log_loss(predicted: Rows, true: Rows, weights: Weights = None) -> float:
 
 def _pinball(level: float, predicted: Rows, true: Rows, weights: Weights = None) -> Float[np.ndarray, " c"]:
     over = true - predicted
-    mean: np.ndarray = np.average(np.maximum(level * over, (level - 1) * over), axis=0, weights=weights)
-    return mean
+    return np.average(np.maximum(level * over, (level - 1) * over), axis=0, weights=weights)
 
 
 def _pinball_loss(level: float, predicted: Rows, true: Rows, weights: Weights = None) -> float:
@@ -136,8 +135,7 @@ def _coverage(predicted: Rows, true: Rows, weights: Weights = None) -> float:
 
 
 def _deviances(predicted: Rows, true: Rows, weights: Weights = None) -> Float[np.ndarray, " c"]:
-    mean: np.ndarray = 2 * np.average(scipy.special.kl_div(true, predicted), axis=0, weights=weights)
-    return mean
+    return 2 * np.average(scipy.special.kl_div(true, predicted), axis=0, weights=weights)
 
 
 def _deviance(predicted: Rows, true: Rows, weights: Weights = None) -> float:
@@ -156,8 +154,7 @@ def _share_explained(left: Float[np.ndarray, " c"], constant: Float[np.ndarray, 
 
 def quantiles_of(level: float, y: Rows, weights: Weights = None) -> Float[np.ndarray, " c"]:
     """One of the values: what lies between two of them may have a larger loss than either."""
-    quantiles: np.ndarray = np.quantile(y, level, axis=0, method="inverted_cdf", weights=weights)
-    return quantiles
+    return np.quantile(y, level, axis=0, method="inverted_cdf", weights=weights)
 
 
 RMSE = Metric("rmse", _root_mean_squared_error)

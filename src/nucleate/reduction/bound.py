@@ -125,8 +125,7 @@ def _rounding(
 
 
 def _largest(middle: Float[np.ndarray, " m"], radius: Float[np.ndarray, " m"]) -> Float[np.ndarray, " m"]:
-    largest: np.ndarray = np.abs(middle) + radius
-    return largest
+    return np.abs(middle) + radius
 
 
 def _curvature(
@@ -139,8 +138,7 @@ def _curvature(
     slope = activation.lipschitz * (np.abs(inner) + np.abs(outer))
     # Exactly nothing where the two are one function.
     between = np.where((inner == 1) & (outer == 1), 0.0, slope * far / (_GRID - 1))
-    bound: np.ndarray = gaps + between
-    return bound
+    return gaps + between
 
 
 def _bound(network: Network, traces: Sequence[Merging], x: Float[np.ndarray, "n d"]) -> Bound:

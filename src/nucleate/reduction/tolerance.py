@@ -83,8 +83,7 @@ class OfClasses:
 
     def _changed(self, before: Float[np.ndarray, "n c"], after: Float[np.ndarray, "n c"]) -> Bool[np.ndarray, " n"]:
         link = self.problem.loss.link
-        changed: np.ndarray = link(before).argmax(axis=1) != link(after).argmax(axis=1)
-        return changed
+        return link(before).argmax(axis=1) != link(after).argmax(axis=1)
 
 
 def yardstick(problem: Problem) -> Yardstick:

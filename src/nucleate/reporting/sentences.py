@@ -28,8 +28,7 @@ def load_texts(lang: str) -> dict[str, dict[str, str]]:
     """
     if lang not in LANGUAGES:
         raise NucleateError(f"There is no language {lang!r}{choose_one(lang, LANGUAGES)}.")
-    texts: dict[str, Any] = tomllib.loads((files("nucleate.reporting") / "texts" / f"{lang}.toml").read_text("utf-8"))
-    return texts
+    return tomllib.loads((files("nucleate.reporting") / "texts" / f"{lang}.toml").read_text("utf-8"))
 
 
 def say(value: float) -> str:

@@ -134,8 +134,7 @@ def _scale(given: Any, number: ValidatorFunctionWrapHandler) -> float | PerLayer
         if any(isinstance(one, bool) for one in given):
             raise ValueError("true and false are no values of it; give numbers")
         return PerLayer(map(number, given))
-    value: float = number(given)
-    return value
+    return number(given)
 
 
 def _share_or_file(given: Any) -> Any:
@@ -406,8 +405,7 @@ class StudySpec(Settings):
     @property
     def scales(self) -> tuple[float | PerLayer, ...]:
         """The init scales, in that convention."""
-        values: tuple[float | PerLayer, ...] = getattr(self, _SCALES[self.convention])
-        return values
+        return getattr(self, _SCALES[self.convention])
 
     @property
     def ordered_scales(self) -> tuple[float | PerLayer, ...]:

@@ -30,8 +30,7 @@ def state(values: PyTree[ArrayLike], degree: int) -> PyTree[FloatArray]:
         raise SpecError(f"The degree is {degree}; it must be 1 or more.")
     if not jax.tree.leaves(values):
         raise ArchitectureError("The state holds no arrays; give a list, a tuple or another pytree of arrays.")
-    checked: Any = jax.tree.map(lambda leaf: finite("The state", leaf), values)
-    return checked
+    return jax.tree.map(lambda leaf: finite("The state", leaf), values)
 
 
 def chain(layers: Sequence[ArrayLike]) -> tuple[FloatArray, ...]:

@@ -231,8 +231,7 @@ def read(chain: tuple[Float[AnyArray, "..."], ...], at: Float[np.ndarray, " s"])
     """What the conditions need at desingularized times, in any order, up to the end of `GRID`."""
     order = np.argsort(at)
     back = np.argsort(order)
-    reading: Reading = jax.tree.map(lambda leaf: np.asarray(leaf)[back], _pass_by(chain, at[order]))
-    return reading
+    return jax.tree.map(lambda leaf: np.asarray(leaf)[back], _pass_by(chain, at[order]))
 
 
 @eqx.filter_jit

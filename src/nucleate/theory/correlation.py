@@ -262,8 +262,7 @@ def moment(network: Network, x: ArrayLike, residuals: ArrayLike) -> Float[np.nda
         raise ArchitectureError(
             f"{network.activation.name} has no slope at zero, so its flow is not that of a linear network."
         )
-    M: np.ndarray = slope ** (network.depth - 1) * outputs.T @ first_inputs(network, inputs) / len(inputs)
-    return M
+    return slope ** (network.depth - 1) * outputs.T @ first_inputs(network, inputs) / len(inputs)
 
 
 def first_inputs(network: Network, x: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n d+1"]:

@@ -96,8 +96,7 @@ class Classes(Targets):
         return chances.reshape(-1, classes)[known], np.eye(classes)[told[known]]
 
     def moved(self, before: Any, after: Any) -> np.ndarray:
-        moved: np.ndarray = (self._chances(after) - self._chances(before)).reshape(len(before), -1)
-        return moved
+        return (self._chances(after) - self._chances(before)).reshape(len(before), -1)
 
     def deviation(self, before: Any, after: Any) -> float:
         return float((before.argmax(self.axis) != after.argmax(self.axis)).double().mean())
@@ -112,8 +111,7 @@ class Classes(Targets):
         return ("A row has several labels; the certificate counts it as changed where one of them is.",)
 
     def _chances(self, outputs: Any) -> np.ndarray:
-        chances: np.ndarray = outputs.double().softmax(self.axis).movedim(self.axis, -1).numpy()
-        return chances
+        return outputs.double().softmax(self.axis).movedim(self.axis, -1).numpy()
 
 
 @dataclass(frozen=True)
@@ -261,5 +259,4 @@ def _kind(rows: Rows, outputs: Any, asked: bool) -> Targets:
 
 
 def _rows(values: Any) -> np.ndarray:
-    rows: np.ndarray = values.double().reshape(len(values), -1).numpy()
-    return rows
+    return values.double().reshape(len(values), -1).numpy()
