@@ -1,6 +1,7 @@
 """A batch of runs from the first step to the last: advance, evaluate, judge; can be put away between evaluations."""
 
 import json
+import operator
 import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
@@ -10,6 +11,7 @@ from typing import Any, get_args
 import jax
 import numpy as np
 import polars as pl
+from jaxtyping import Bool
 from safetensors.numpy import save
 
 from nucleate import devices
@@ -97,6 +99,7 @@ class Batch:
         self._program = engine.Program(self._frame, problem.loss, rule, size, settings.dropout)
         self._data = engine.place_data(problem.train, problem.validation, dtype_of(models[0]))
         self._runs = engine.start(self._program, models, learning_rates, seeds, len(problem.train.x), weight_decays)
+        self._stepped: tuple[Sequence[engine.RunState], list[engine.RunState]] = (), []
         # In mini-batches no step sees the loss of all rows, so a drop is looked for from the evaluation before.
         self._at_evaluation = [] if size is None else list(self._runs)
         self._inputs, self._rows = problem.train.x, evaluation_rows(problem.train.x)
@@ -164,25 +167,38 @@ class Batch:
     def _take_to(self, until: int, runs: Sequence[int], stop: Callable[[], bool]) -> bool:
         """Whether they arrived at that step; then they are evaluated."""
         at = self.step if self._evaluations else 0
+        states = self._states(runs)
         while at < until:
             if stop():
+                self._keep(runs, states)
                 return False
             started = time.monotonic()
             at = min(at + self._stride, until)
-            advanced = engine.advance(self._program, [self._runs[run] for run in runs], self._data, [at] * len(runs))
-            for run, state in zip(runs, advanced, strict=True):
-                self._runs[run] = state
+            states = engine.advance(self._program, states, self._data, [at] * len(runs))
             # Bits do not depend on where calls end, so their length may follow the clock.
             seconds = time.monotonic() - started
             longer = min(8.0, _PATIENCE_SECONDS / max(seconds, 1e-6))
             self._stride = min(max(1, int(self._stride * longer)), self.settings.steps)
-        readings = engine.read(self._program, [self._runs[run] for run in runs], self._data)
+        readings = engine.read(self._program, states, self._data)
+        self._keep(runs, states)
         if self._at_evaluation:
-            for run, reading in zip(runs, readings, strict=True):
-                self._note_drops(run, until, float(reading.train_loss))
+            self._note_drops(runs, until, [float(reading.train_loss) for reading in readings])
         told = zip(runs, readings, strict=True)
         devices.spread(lambda one: self._record_if_running(one[0], until, one[1]), list(told))
         return True
+
+    def _states(self, runs: Sequence[int]) -> Sequence[engine.RunState]:
+        """Where these runs are; on the device still, if they came from there and nothing has changed since."""
+        now = [self._runs[run] for run in runs]
+        states, fetched = self._stepped
+        return states if len(now) == len(fetched) and all(map(operator.is_, now, fetched)) else now
+
+    def _keep(self, runs: Sequence[int], states: Sequence[engine.RunState]) -> None:
+        fetched = list(states)
+        for run, state in zip(runs, fetched, strict=True):
+            self._runs[run] = state
+        if devices.steps_together():
+            self._stepped = states, fetched
 
     def _record_if_running(self, run: int, step: int, reading: engine.Reading) -> None:
         if self._runs[run].running:
@@ -190,24 +206,35 @@ class Batch:
         else:
             self.statuses[run] = "nan" if np.isnan(self._runs[run].loss) else "diverged"
 
-    def _note_drops(self, run: int, step: int, loss: float) -> None:
+    def _note_drops(self, runs: Sequence[int], step: int, losses: Sequence[float]) -> None:
         """The steps at which the loss of all training rows first fell by each share, if since the last evaluation."""
-        state, rows = self._runs[run], self.rows[run]
-        if rows:
-            start, before = rows[0]["train_loss"], self._at_evaluation[run]
-            fallen = loss <= start * (1 - np.array(engine.DROPS))
-            if (fallen & (before.drop_steps < 0)).any():
-                program = replace(self._program, watches=True)
-                x, y, weights = self._data.training
-                data = self._data._replace(x_validation=x, y_validation=y, weights_validation=weights)
-                known: dict[str, Any] = {
-                    "start_loss": np.asarray(start, before.start_loss.dtype),
-                    "loss": np.asarray(rows[-1]["train_loss"], before.loss.dtype),
-                }
-                (watched,) = engine.advance(program, [before._replace(**known)], data, [step])
+        fell: dict[int, Bool[np.ndarray, " drops"]] = {}
+        for run, loss in zip(runs, losses, strict=True):
+            if self.rows[run]:
+                fallen = loss <= self.rows[run][0]["train_loss"] * (1 - np.array(engine.DROPS))
+                if (fallen & (self._at_evaluation[run].drop_steps < 0)).any():
+                    fell[run] = fallen
+        if fell:
+            program = replace(self._program, watches=True)
+            x, y, weights = self._data.training
+            data = self._data._replace(x_validation=x, y_validation=y, weights_validation=weights)
+            again = [self._since(run) for run in fell]
+            for (run, fallen), watched in zip(
+                fell.items(), engine.advance(program, again, data, [step] * len(again)), strict=True
+            ):
                 found: Any = np.where(fallen & (watched.drop_steps < 0), step, watched.drop_steps).astype(np.int32)
-                state = self._runs[run] = state._replace(drop_steps=found)
-        self._at_evaluation[run] = state
+                self._runs[run] = self._runs[run]._replace(drop_steps=found)
+        for run in runs:
+            self._at_evaluation[run] = self._runs[run]
+
+    def _since(self, run: int) -> engine.RunState:
+        """The run at the evaluation before, knowing the losses of all rows at its start and there."""
+        before, rows = self._at_evaluation[run], self.rows[run]
+        known: dict[str, Any] = {
+            "start_loss": np.asarray(rows[0]["train_loss"], before.start_loss.dtype),
+            "loss": np.asarray(rows[-1]["train_loss"], before.loss.dtype),
+        }
+        return before._replace(**known)
 
     def _record(self, run: int, step: int, reading: engine.Reading) -> None:
         rows, model = self.rows[run], self._frame(self._runs[run].parameters)
