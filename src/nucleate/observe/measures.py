@@ -170,7 +170,7 @@ def _measure_stack(layer: LayerStack, start: LayerStack, measures: Sequence[Meas
     values, runs = np.full((len(measures), len(fit)), math.nan), np.flatnonzero(fit)
     if runs.size:
         if not fit.all():
-            layer, start = layer.only(runs), start.only(runs)
+            layer, start = (stack.only(runs.tolist()) for stack in (layer, start))
         for place, one in enumerate(measures):
             values[place, runs] = _numbers(one, layer, start)
     return values.tolist()
