@@ -224,12 +224,12 @@ class LayerStack(_Units):
     def __getitem__(self, run: int) -> Layer:
         return self._layers[run]
 
-    def only(self, runs: Int[np.ndarray, " some"]) -> "LayerStack":
+    def only(self, runs: Sequence[int]) -> "LayerStack":
         """The stack of some of the runs.
 
         Parameters
         ----------
-        runs : array of int
+        runs : sequence of int
         """
         return LayerStack([self._layers[run] for run in runs])
 
