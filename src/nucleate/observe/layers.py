@@ -40,8 +40,8 @@ class _kept(cached_property[T]):
 MOST_SIGNALS = 2048
 """Signals of a unit that measures see: rows times positions, of more of them evenly spaced ones."""
 _ARRAYS = ("incoming", "weights", "outgoing", "entering", "leaving")
-_MOST_STACKED = 8
-_STACKED_BYTES = 2e8
+_MOST_STACKED = 32
+_STACKED_BYTES = 4e7
 _HELD = 12
 """About so many arrays as large as a layer's largest are held while it is measured."""
 
@@ -343,7 +343,7 @@ def stacks_of(
 
 
 def most_in_stack(layers: Sequence[Layer]) -> int:
-    """How many runs with such layers are measured at once: 8, and of wide ones fewer, for the sake of memory."""
+    """How many runs with such layers are measured at once: 32, and of wide ones fewer, which every core has some of."""
     entries = (getattr(layer, array).shape[1] * layer.width for layer in layers for array in _ARRAYS)
     largest = max(*entries, *(layer.width**2 for layer in layers), 1, 1)
     return int(np.clip(_STACKED_BYTES / (_HELD * 8 * largest), 1, _MOST_STACKED))

@@ -67,8 +67,8 @@ class _Evaluated(NamedTuple):
     suspect: bool
 
 
-_FEW = 4
-"""Runs that are too few to be measured in two pieces."""
+_ENOUGH, _FEW = 4, 4
+"""Cores that measure small layers faster than more of them do, and runs that are worth a core."""
 
 
 class Batch:
@@ -131,7 +131,7 @@ class Batch:
         self._evaluations = 0
         self._stride = 1
         self.initial = [self._frame(run.parameters) for run in self._runs]
-        self._most = most_in_stack(layers_of(self.initial[0], self._rows))
+        self._most = min(most_in_stack(layers_of(self.initial[0], self._rows)), devices.at_once(len(models)))
         self._initial_layers = self._layers_of(self.initial)
         self.final, self.best = list(self.initial), list(self.initial)
         self.rows: list[list[dict[str, float]]] = [[] for _ in models]
@@ -184,11 +184,8 @@ class Batch:
             self._evaluations += 1
 
     def _pieces(self, runs: Sequence[int]) -> list[Sequence[int]]:
-        """Runs that are measured at once: as many as memory takes, and a piece for every core where runs are many.
-
-        Of what a piece takes a part is Python's, which one core does at a time.
-        """
-        pieces = max(1, -(-len(runs) // self._most), min(devices.CORES, len(runs) // _FEW))
+        """Runs that are measured at once: many, since a part of what a piece takes is Python's, one core at a time."""
+        pieces = max(1, -(-len(runs) // self._most), min(devices.CORES, _ENOUGH, len(runs) // _FEW))
         ends = np.linspace(0, len(runs), pieces + 1).astype(int).tolist()
         return [runs[first:end] for first, end in pairwise(ends) if first < end]
 
