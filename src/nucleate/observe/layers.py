@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -46,6 +46,15 @@ _HELD = 12
 """About so many arrays as large as a layer's largest are held while it is measured."""
 
 
+class Ranges(NamedTuple):
+    """The least and the largest number that enters each unit, and that leaves it."""
+
+    least_entering: Float[np.ndarray, "... m"]
+    most_entering: Float[np.ndarray, "... m"]
+    least_leaving: Float[np.ndarray, "... m"]
+    most_leaving: Float[np.ndarray, "... m"]
+
+
 class _Units:
     """What measures ask of a layer, of one run or of a stack of runs; arrays have an axis of runs in front then."""
 
@@ -60,6 +69,11 @@ class _Units:
     def width(self) -> int:
         """The number m of units."""
         return int(self.incoming.shape[-2])
+
+    @_kept
+    def ranges(self) -> Ranges:
+        """Between which numbers lies what enters and what leaves each unit."""
+        return Ranges(*(part(axis=-1) for array in (self.entering, self.leaving) for part in (array.min, array.max)))
 
     @_kept
     def cosine(self) -> Float[np.ndarray, "... m m"]:

@@ -42,6 +42,7 @@ from nucleate.training.checks import check_batch_size, check_dropout, check_runs
 from nucleate.training.run import Run
 from nucleate.training.settings import SNAPSHOTS, Settings, evaluation_steps, snapshot_evaluations
 from nucleate.training.stopping import (
+    LOST,
     Status,
     dead_layer,
     has_constant_outputs,
@@ -316,8 +317,8 @@ class Batch:
         return steps, train_loss, validation_loss
 
     def _judge(self, run: int, dead: Layer | None, before: Any, lost: float) -> Status:
-        steps, train_loss, validation_loss = self._curves(run)
-        if has_vanished(train_loss, lost):
+        step = self.rows[run][-1]["step"]
+        if not lost <= LOST and has_vanished(self._curves(run)[1], lost):
             if np.isnan(lost) and dead is not None:
                 return "dead"
             self._notes[run]["underflow"] = (
@@ -326,9 +327,9 @@ class Batch:
             )
             return "underflow"
         status: Status = "running"
-        if steps[-1] == self.settings.steps:
+        if step == self.settings.steps:
             status = "finished"
-        elif self.settings.early_stopping and has_converged(steps, train_loss, validation_loss, self._plateau_loss):
+        elif self.settings.early_stopping and has_converged(*self._curves(run), self._plateau_loss):
             status = "early_stopped"
         # In a model of another kind the signal may go round a dead layer.
         if dead is None or not isinstance(self.final[run], Network):
