@@ -348,6 +348,7 @@ REFUSED = {
     "no layer": (lambda: watch(nn.LayerNorm(3)), ArchitectureError, "no layer that can be measured"),
     "every 0": (lambda: watch(made(), every=0), SpecError, "is 0"),
     "a negative seed": (lambda: watch(made(), seed=-1), SpecError, "is -1"),
+    "a name that is none": (lambda: watch(made(), name=3), SpecError, "'name' is 3"),
     "no folder": (lambda: watch(made(), out=3), SpecError, "is 3"),
     "words as inputs": (lambda: watch(made(), "words"), ArchitectureError, "no numbers"),
     "a loss of each row": (lambda: watch(made()).step(torch.ones(3)), SpecError, "The loss of the step"),
