@@ -215,6 +215,24 @@ def test_everything_that_is_not_measured_is_named():
     }
 
 
+def test_weights_beside_adapters_keep_their_kind_and_a_note_says_that_no_sum_is_measured():
+    names = {"layers.0.self_attn.q_proj": "query", "layers.0.mlp.up_proj": "up", "layers.0.mlp.down_proj": "down"}
+    arrays = {f"{name}.base_layer.weight": RNG.standard_normal((6, 6)) for name in names}
+    arrays |= {f"layers.0.self_attn.q_proj.lora_{part}.default.weight": RNG.standard_normal((6, 6)) for part in "AB"}
+    found = inspect(arrays)
+    kinds = dict(found.layers.select("layer", "kind").rows())
+    assert {name: kinds[f"{name}.base_layer"] for name in names} == names
+    assert value(found, "amplitude", layer="layers.0.mlp.up_proj.base_layer") > 0
+    assert any("adapters (LoRA)" in note for note in found.notes)
+
+
+def test_scales_of_quantized_weights_are_no_weights_of_a_dict_either():
+    arrays = {"fc.weight": np.ones((4, 4)), "fc.weight_scale_inv": np.ones((2, 2)), "ok.weight": np.eye(3)}
+    found = inspect(arrays | {"q.scales": np.ones((2, 4))})
+    assert found.layers["layer"].to_list() == ["ok"]
+    assert all("quantized" in reason for reason in found.left_out["reason"])
+
+
 def test_what_is_left_out_changes_nothing_in_the_rest():
     one, two = RNG.standard_normal((8, 4)), RNG.standard_normal((9, 4))
     assert inspect({"b": two}).table.equals(inspect({"a": one, "b": two}).table.filter(layer="b"))

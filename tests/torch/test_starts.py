@@ -117,8 +117,13 @@ REFUSED = {
     "no scale": (nn.Linear(3, 2), 0.1, "0.1 is no init scale"),
     "a name as scale": (nn.Linear(3, 2), "gain", "'gain' is no init scale"),
     "no shape": (nn.Sequential(nn.Linear(3, 2), nn.LazyLinear(1)), InitScale("gain", 0.1), "1.weight has no shape"),
+    "a norm by hooks": (nn.Sequential(nn.utils.spectral_norm(nn.Linear(3, 2))), InitScale("gain", 0.1), "SpectralNorm"),
+    "a parametrization": (
+        nn.Sequential(nn.utils.parametrizations.weight_norm(nn.Linear(3, 2))), InitScale("gain", 0.1),
+        "0 makes its weights of other parameters",
+    ),
     "no module": ("module", InitScale("gain", 0.1), "no PyTorch module"),
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("what", REFUSED)

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from functools import partial
 from glob import glob, has_magic
 from pathlib import Path
@@ -209,7 +209,7 @@ def _read_safetensors(file: Path) -> tuple[list[Parameter], list[tuple[str, str]
     for name, told in header.items():
         dtype = _DTYPES.get(told["dtype"])
         reason = no_weights(told["dtype"]) if dtype is None else None
-        reason = reason or _quantized(name, names)
+        reason = reason or quantized(name, names)
         if reason is not None:
             left_out.append((name, reason))
             continue
@@ -244,8 +244,19 @@ def _mapped(file: Path, dtype: Any, offset: int, shape: tuple[int, ...]) -> np.n
     return wide_enough(np.memmap(file, dtype, "r", offset, shape))
 
 
-def _quantized(name: str, names: set[str]) -> str | None:
-    """Why numbers in the file are not those of the model."""
+def quantized(name: str, names: Container[str]) -> str | None:
+    """Why numbers under a name are not those of the model.
+
+    Parameters
+    ----------
+    name : str
+    names : container of str
+        Of all that is there.
+
+    Returns
+    -------
+    str or None
+    """
     stem = name.removesuffix(".weight")
     beside = [
         f"{name}_scale",
@@ -289,7 +300,9 @@ def parameters_of(arrays: Mapping[str, Any]) -> tuple[list[Parameter], list[tupl
     """
     parameters, left_out = [], []
     for name, array in arrays.items():
-        if array.dtype.kind == "f" or array.dtype.name.startswith(("bfloat", "float8")):
+        if (reason := quantized(name, arrays)) is not None:
+            left_out.append((name, reason))
+        elif array.dtype.kind == "f" or array.dtype.name.startswith(("bfloat", "float8")):
             parameters.append(Parameter(name, array.shape, partial(wide_enough, array)))
         else:
             left_out.append((name, no_weights(array.dtype)))

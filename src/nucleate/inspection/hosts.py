@@ -105,6 +105,7 @@ def CondensationCallback(inputs: Any = None, **settings: Any) -> Any:
         _state: Any = None
         _trainer: Any = None
         _only: Any = None
+        _reported = -1
 
         def __new__(cls) -> Any:
             # The Trainer makes callbacks anew when it resumes; this one stays the one that its user holds.
@@ -118,24 +119,34 @@ def CondensationCallback(inputs: Any = None, **settings: Any) -> Any:
             return self
 
         def on_train_begin(self, args: Any, state: Any, control: Any, model: Any = None, **rest: Any) -> None:
-            self.watch = watch(model, inputs, **settings)
+            self.watch, self._reported = watch(model, inputs, **settings), -1
             if self._state is not None:
                 self.watch.load_state_dict(self._state)
             self._report(self.watch.metrics())
 
         def on_step_end(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
             self._report(self.watch.step())
+            self._report_last(state, control)
+
+        def on_epoch_end(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
+            self._report_last(state, control)
 
         def on_train_end(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
-            self._report(self.watch.record())
+            self.watch.record()
 
         def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **rest: Any) -> None:
             # The mean over the steps since the last log, as the Trainer tells no other.
             if self.watch is not None and "loss" in (logs or {}):
                 self.watch.note_loss(logs["loss"])
 
+        def _report_last(self, state: Any, control: Any) -> None:
+            # At the end of training it would be too late: MLflow's run has ended there, and a new one would begin.
+            if control.should_training_stop or state.global_step >= state.max_steps:
+                self._report(self.watch.record())
+
         def _report(self, metrics: dict[str, float]) -> None:
-            if metrics and self._trainer is not None:
+            if metrics and self._trainer is not None and self._reported != self.watch.steps:
+                self._reported = self.watch.steps
                 self._trainer.log(dict(metrics))
 
         def state(self) -> dict[str, Any]:
@@ -180,6 +191,9 @@ def keras_callback(inputs: Any = None, **settings: Any) -> Any:
             self.watch = watch(self.model, inputs, **settings)
 
         def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+            if self.watch.is_due:
+                # Under JAX the weights of the step are in the model once it is asked for.
+                _ = self.model
             self.watch.step((logs or {}).get("loss"))
 
         def on_epoch_end(self, epoch: int, logs: Any = None) -> None:

@@ -1,5 +1,6 @@
 """`inspect`: the measures of every layer of any model, and what of it was not measured."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,7 +30,7 @@ from nucleate.inspection.measuring import (
 )
 from nucleate.inspection.objects import open_model
 from nucleate.inspection.sources import Form, Parameter, Source
-from nucleate.inspection.units import Units, form_of, reader_of, says_activation, says_heads, units_of
+from nucleate.inspection.units import Units, adds_beside, form_of, reader_of, says_activation, says_heads, units_of
 from nucleate.observe.norms import norm, row_norms
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ _SHOWN = (
     "norm",
     "relative_distance",
 )
-_MOST_LINES = 24
+_MOST_LINES, _LARGE = 24, 2**18
 Place = tuple[str, str]
 
 
@@ -237,7 +238,7 @@ def inspect_source(
     """`inspect` of what is open already; for the many looks at a model that trains, with what chance gave before."""
     work = _Work(source, start, activation, seed, chance or Chance(), with_heads)
     with single_blas_thread():
-        found = spread(work.measure, work.parameters)
+        found = work.measure_all()
         whole = {(of.layer, len(of.weights)) for pieces in found for of, *_ in pieces if of.head is None}
         doing = work.on_data(inputs, whole) if inputs is not None else {}
     rows, pictures = [], {}
@@ -320,6 +321,12 @@ class _Work:
         missing = [parameter.name for parameter in self.parameters if parameter.name not in self.start]
         self.left_out += [(name, "no relative distance: the reference lacks it") for name in missing]
 
+    def measure_all(self) -> list[list[tuple[Units, list[Value], Picture]]]:
+        """Every parameter, on a thread a core where matrices are large; small ones would wait for Python's lock."""
+        if max(math.prod(parameter.shape) for parameter in self.parameters) < _LARGE:
+            return list(map(self.measure, self.parameters))
+        return spread(self.measure, self.parameters)
+
     def measure(self, parameter: Parameter) -> list[tuple[Units, list[Value], Picture]]:
         form = self.forms[parameter.name]
         pieces = self._units(parameter, form, self.names, self.source.name)
@@ -332,7 +339,7 @@ class _Work:
             before = None if starts is None else next(starts)
             values, picture = measure_units(units, self.seed, self.chance)
             if before is not None:
-                values.append(Value("relative_distance", distance(units, before)))
+                values.append(Value("relative_distance", distance(units, before, self.chance)))
             if outgoing is not None and units.head is None and len(outgoing) == len(units.weights):
                 sizes = row_sizes(units) * outgoing
                 values.append(Value("amplitude", norm(sizes) / len(sizes) ** 0.5))
@@ -373,6 +380,11 @@ class _Work:
                 f"Opposite vectors count as two directions in {listed(dict.fromkeys(unsaid))}, whose activation is not "
                 f"known; name it by {name_parameter('activation')}."
             )
+        if any(adds_beside(layer) for layer, _ in whole):
+            self.notes.append(
+                "The weights of adapters (LoRA) and those beside them are measured each by itself, and not their sum; "
+                "merge them to inspect what the model computes."
+            )
         headless = [layer for layer, kind in whole if not says_heads(layer, kind, self.source)]
         if headless:
             self.notes.append(
@@ -384,8 +396,8 @@ class _Work:
         """The measures of what the units of layers do on a batch, by layer and how many they are."""
         if self.source.activity is None:
             raise ArchitectureError(
-                f"{self.source.name} holds weights and no forward pass, so inputs tell nothing of it; give the model "
-                "itself, or leave the inputs out."
+                f"{self.source.name} holds weights and no forward pass that can be looked into, so inputs tell nothing "
+                "of it; give a PyTorch module, a model of this package or an MLP of scikit-learn, or no inputs."
             )
         read_by = {one.layer: reader_of(one.layer, self.source, self.names) for one in self.parameters}
         if self.chance.traced is None:

@@ -59,7 +59,7 @@ class Chance:
 
     Other row norms D' in the place of D change each singular value of a random matrix by a factor between the smallest
     and the largest of D'/D. So a spectrum is drawn anew only once these are more than 5 % apart; until then it grows
-    by the factor in the middle. Which layer reads which is kept beside it.
+    by the factor in the middle. Which layer reads which is kept beside it, and how large the reference is.
     """
 
     def __init__(self) -> None:
@@ -68,6 +68,14 @@ class Chance:
         self._spectra: dict[_Of, tuple[np.ndarray, np.ndarray]] = {}
         self._groups: dict[tuple[_Of, int], np.ndarray] = {}
         self._on_data: tuple[dict[_Of, np.ndarray], dict[str, float]] | None = None
+        self._references: dict[_Of, float] = {}
+
+    def size_of_reference(self, reference: Units) -> float:
+        """The norm of what units of the reference read, biases included."""
+        place = reference.layer, reference.kind, reference.head
+        if place not in self._references:
+            self._references[place] = norm(row_sizes(reference))
+        return self._references[place]
 
     def spectrum(
         self, units: Units, sizes: Float[np.ndarray, " m"], rng: Callable[[], np.random.Generator]
@@ -178,7 +186,7 @@ def measure_units(units: Units, seed: int, chance: Chance) -> tuple[list[Value],
     shown, largest = spaced(len(chosen)), float(singular[0]) or 1.0
     of_shown = with_bias[chosen[shown]]
     return values, Picture(
-        cosine[np.ix_(shown, shown)].astype(np.float32),
+        cosine[shown[:, None], shown].astype(np.float32),
         (of_shown / (of_shown.max() or 1.0)).astype(np.float32),
         (singular[:MOST_SINGULAR_VALUES] / largest).astype(np.float32),
         (random[:MOST_SINGULAR_VALUES] / largest).astype(np.float32),
@@ -222,7 +230,7 @@ def _cosines(units: Units, sizes: Float[np.ndarray, " m"], chosen: Int[np.ndarra
         unit[:, -1] = bias * by
     cosine: np.ndarray = unit @ unit.T
     np.clip(cosine, -1.0, 1.0, out=cosine)
-    np.fill_diagonal(cosine, alive)
+    cosine.ravel()[:: len(cosine) + 1] = alive
     return cosine
 
 
@@ -247,7 +255,8 @@ def _of_pairs(
 ) -> Iterator[Value]:
     """Directions and condensed pairs, from the cosines between all of ``count`` units or a sample of them."""
     is_all, entries = len(cosine) == count, units.weights.shape[1] + (units.bias is not None)
-    near = np.abs(cosine) > PAIRS_ABOVE
+    near = cosine > PAIRS_ABOVE
+    near |= cosine < -PAIRS_ABOVE
     alive = np.count_nonzero(cosine.diagonal())
     if np.count_nonzero(near) == alive:
         # None is near another, so each has a direction of its own.
@@ -384,19 +393,19 @@ def _roots(product: Float[np.ndarray, "k k"]) -> Float[np.ndarray, " k"]:
     return np.sqrt(np.where(eigenvalues > rounding, eigenvalues, 0.0))
 
 
-def distance(now: Units, start: Units) -> float:
+def distance(now: Units, start: Units, chance: Chance) -> float:
     """`nucleate.observe.relative_distance` of what units read, without a copy of the whole."""
     pairs = [(now.weights, start.weights)]
     if now.bias is not None or start.bias is not None:
         none = np.zeros(len(now.weights), now.weights.dtype)
         of_bias = [none if one.bias is None else one.bias for one in (now, start)]
         pairs.append((of_bias[0][:, None], of_bias[1][:, None]))
-    moved, size = [], []
-    for ends, begins in pairs:
-        for end, begin in zip(_blocks(ends), _blocks(begins), strict=True):
-            moved.append(_length(np.subtract(end, begin, dtype=np.float64), end.dtype))
-            size.append(_length(np.asarray(begin, np.float64), begin.dtype))
-    total = norm(np.array(size))
+    moved = [
+        _length(np.subtract(end, begin, dtype=np.float64), end.dtype)
+        for ends, begins in pairs
+        for end, begin in zip(_blocks(ends), _blocks(begins), strict=True)
+    ]
+    total = chance.size_of_reference(start)
     if total == 0:
         return math.inf if any(moved) else 0.0
     return norm(np.array(moved)) / total

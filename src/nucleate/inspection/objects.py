@@ -23,6 +23,7 @@ from nucleate.inspection.sources import (
     MATRIX,
     TOKENS,
     Form,
+    Heads,
     Parameter,
     Source,
     shared_with,
@@ -159,18 +160,27 @@ def _of_keras(model: Any) -> Source:
     parameters: list[Parameter] = []
     left_out: list[tuple[str, str]] = []
     first: dict[int, str] = {}
+    heads: dict[str, Heads] = {}
     for layer in model._flatten_layers():
-        for weight in layer._trainable_variables + layer._non_trainable_variables:
+        of_layer = [(weight, True) for weight in layer._trainable_variables]
+        for weight, is_trained in of_layer + [(weight, False) for weight in layer._non_trainable_variables]:
             name = weight.path.replace("/", ".")
             if (known := first.setdefault(id(weight), name)) != name:
                 left_out.append((name, shared_with(known)))
-            elif weight in layer._trainable_variables:
-                parameters.append(
-                    Parameter(name, tuple(weight.shape), partial(_from_keras, weight), _keras_form(layer, weight))
-                )
+            elif is_trained and name.endswith("bias") and len(weight.shape) > 1:
+                left_out.append((name, "it is a bias of several axes, which has no units to compare"))
+            elif is_trained:
+                one = Parameter(name, tuple(weight.shape), partial(_from_keras, weight), _keras_form(layer, weight))
+                parameters.append(one)
+                if one.form is not None and (at := _KERAS_HEADS.get(one.form.kind)) is not None:
+                    heads[one.layer] = Heads(weight.shape[at], weight.shape[at])
             else:
                 left_out.append((name, "it is not trained"))
-    return Source(model.name, parameters, left_out)
+    return Source(model.name, parameters, left_out, heads=heads.get)
+
+
+_KERAS_HEADS = {"query": 1, "key": 1, "value": 1, "output": 0}
+"""On which axis kernels of Keras's attention have the heads."""
 
 
 def _from_keras(weight: Any) -> np.ndarray:
@@ -192,8 +202,15 @@ def _keras_form(layer: Any, weight: Any) -> Form | None:
             # Keras has the update gate first.
             gates = Form(gates.kind, gates.rows, parts=("update gate", "reset gate", "new gate"))
         return Form(gates.kind, np.transpose, parts=gates.parts)
+    if kind == "EinsumDense" and len(weight.shape) == 3 and layer.name in ("query", "key", "value"):
+        return Form(layer.name, lambda array: array.reshape(len(array), -1).T)
+    if kind == "EinsumDense" and len(weight.shape) == 3 and layer.name == "attention_output":
+        return Form("output", KERNELS_LAST.rows)
+    if kind.startswith("Depthwise") or weight.path.endswith("depthwise_kernel"):
+        # Each kernel reads one channel.
+        return Form("kernel", lambda array: array.reshape(-1, array.shape[-2] * array.shape[-1]).T)
     if kind.startswith("Conv") and "Transpose" in kind:
         return Form("kernel", lambda array: np.moveaxis(array, -2, 0).reshape(array.shape[-2], -1))
-    if kind.startswith(("Conv", "DepthwiseConv", "SeparableConv")):
+    if kind.startswith(("Conv", "SeparableConv")):
         return KERNELS_LAST
     return COLUMNS if len(weight.shape) == 2 else KERNELS_LAST if kind == "EinsumDense" else MATRIX

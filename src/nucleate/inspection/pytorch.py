@@ -13,7 +13,7 @@ import numpy as np
 
 from nucleate._wording import count, listed, say_error, shown
 from nucleate.errors import ArchitectureError, DataError, NucleateError
-from nucleate.inspection.files import KEY_HEADS, QUERY_HEADS, heads_in, is_activation_symmetric
+from nucleate.inspection.files import KEY_HEADS, QUERY_HEADS, heads_in, is_activation_symmetric, quantized
 from nucleate.inspection.sources import (
     BILINEAR,
     BY_TURNS,
@@ -143,9 +143,9 @@ def of_state(state: Mapping[str, Any]) -> tuple[list[Parameter], list[tuple[str,
     parameters: list[Parameter] = []
     left_out: list[tuple[str, str]] = []
     first: dict[Any, str] = {}
-    for name, value in state.items():
-        name = _WRAPPED.sub("", str(name))
-        reason = _unreadable(value) or _shared(value, name, first)
+    named = {_WRAPPED.sub("", str(name)): value for name, value in state.items()}
+    for name, value in named.items():
+        reason = _unreadable(value) or quantized(name, named) or _shared(value, name, first)
         if reason is not None:
             left_out.append((name, reason))
         else:
@@ -176,6 +176,8 @@ def _unreadable(value: Any) -> str | None:
         return "it is on the meta device and has no numbers; load the weights first"
     if value.is_quantized or (kind in ("Params4bit", "Int8Params", "AffineQuantizedTensor", "QTensor")):
         return f"it is quantized ({kind}); dequantize the model first"
+    if not hasattr(value, "placements") and import_torch().utils._python_dispatch.is_traceable_wrapper_subclass(value):
+        return f"it is a {kind}, which is made of other tensors; convert it to a plain one first"
     if value.is_sparse or value.layout is not import_torch().strided:
         return "it is sparse; make it dense first"
     if not value.dtype.is_floating_point:
@@ -365,6 +367,11 @@ def _forms(module: Any) -> Mapping[str, Form]:
     """What the arrays of a module hold, by its kind."""
     nn = import_torch().nn
     kinds: list[tuple[Any, Callable[[], Mapping[str, Form]]]] = [
+        # What PyTorch's attention writes with.
+        (
+            nn.modules.linear.NonDynamicallyQuantizableLinear,
+            lambda: {"weight": Form("output", ROWS.rows, ROWS.columns)},
+        ),
         (nn.Linear, lambda: {"weight": ROWS}),
         ((nn.Embedding, nn.EmbeddingBag), lambda: {"weight": TOKENS}),
         (
@@ -386,6 +393,7 @@ def _forms(module: Any) -> Mapping[str, Form]:
 
 
 _GROUPED = Form("kernel", KERNELS.rows)
+_WRITTEN = Form("output", ROWS.rows, ROWS.columns)
 
 
 def _of_attention(module: Any) -> Mapping[str, Form]:

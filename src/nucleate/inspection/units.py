@@ -153,7 +153,12 @@ _GPT2 = re.compile(r"\.?(?:attn|mlp|crossattention)\.(?:c_attn|c_fc|c_proj|q_att
 
 def role_of(layer: str) -> str:
     """What the layer does in a transformer by its name: one of `ROLES`' names, or ``linear``."""
+    layer = layer.removesuffix(BESIDE_ADAPTERS)
     return next((role for role, pattern in ROLES.items() if pattern.search(layer)), "linear")
+
+
+BESIDE_ADAPTERS = ".base_layer"
+"""How names of weights end beside which there are low-rank adapters."""
 
 
 _IN_ATTENTION = r"(?i:att)\w*[./](?:[\w./]*[./])?"
@@ -192,8 +197,9 @@ def reader_of(layer: str, source: Source, names: Mapping[str, Parameter]) -> Par
     if role_of(layer) not in ("up", "gate", "gate and up"):
         return None
     for first, second in _PARTNERS:
-        if layer.endswith(first):
-            return names.get(f"{layer.removesuffix(first)}{second}.weight")
+        if (of_layer := layer.removesuffix(BESIDE_ADAPTERS)).endswith(first):
+            reader = f"{of_layer.removesuffix(first)}{second}"
+            return names.get(f"{reader}.weight") or names.get(f"{reader}{BESIDE_ADAPTERS}.weight")
     return None
 
 
@@ -301,6 +307,11 @@ def says_activation(kind: str, layer: str, source: Source) -> bool:
         or kind.endswith(" gate")
         or source.opposites_are_one(layer) is not None
     )
+
+
+def adds_beside(layer: str) -> bool:
+    """Whether it is part of a low-rank adapter, whose product is added to the weights beside it."""
+    return re.search(r"(?:^|\.)lora_(?:A|B|embedding_A|embedding_B)(?:\.|$)", layer) is not None
 
 
 def says_heads(layer: str, kind: str, source: Source) -> bool:

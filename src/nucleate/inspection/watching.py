@@ -31,11 +31,12 @@ from nucleate.inspection.inspection import (
 from nucleate.inspection.measuring import Chance, Picture
 from nucleate.inspection.objects import open_model
 from nucleate.inspection.pytorch import is_flattened, is_tensor
+from nucleate.inspection.sources import Source
 from nucleate.observe import smoothed
 from nucleate.pytorch import is_module
 from nucleate.training import Status
 
-A_DECADE, WITH_HEADS, WITH_LOSS = 8, 2, 48
+A_DECADE, WITH_HEADS, WITH_LOSS = 4, 1, 48
 """After how many steps in each tenfold number a record is made, one with single heads, and a loss kept, by default."""
 LOOSE = 16
 """So many records, and as many as are in the one file, are added to the folder beside it before it is written anew."""
@@ -97,6 +98,8 @@ class Watch:
             )
         if not is_whole(seed) or seed < 0:
             raise SpecError(f"{name_parameter('seed')} is {shown(seed)}; it must be a whole number, 0 or more.")
+        if not isinstance(name, str) or not name:
+            raise SpecError(f"{name_parameter('name')} is {shown(name)}; it must be a word that names begin with.")
         if out is not None and not isinstance(out, str | Path):
             raise SpecError(f"{name_parameter('out')} is {shown(out)}; it must be the path of a folder, or None.")
         self._model, self._inputs, self._every = _unwrapped(model), inputs, every
@@ -109,6 +112,7 @@ class Watch:
         self._steps: list[int] = []
         self._records: list[Inspection] = []
         self._start: dict[str, np.ndarray] = {}
+        self._reference: Source | None = None
         self._chance = Chance()
         self._run, self._stored = "", 0
         self._ended = not _is_first_process()
@@ -120,7 +124,7 @@ class Watch:
             make_folder(self._out)
         if distances:
             source = open_model(self._model)
-            self._start = {parameter.name: np.array(parameter.read()) for parameter in source.parameters}
+            self._start_from({parameter.name: np.array(parameter.read()) for parameter in source.parameters})
         self.latest = self._inspect()
         self._by_layer = _by_layer(self.latest)
         self._keep()
@@ -176,6 +180,11 @@ class Watch:
         if self.steps >= SETTLED:
             self._tell_finding()
         return self.metrics()
+
+    @property
+    def is_due(self) -> bool:
+        """Whether the next step makes a record."""
+        return not self._ended and is_record(self.steps + 1, self._every)
 
     @property
     def losses(self) -> dict[int, float]:
@@ -336,18 +345,24 @@ class Watch:
             raise SpecError("This is no state of a watch; give what its state_dict returned.") from None
         # A state without a start, as in JSON, goes on without distances.
         shapes = [{name: array.shape for name, array in of.items()} for of in (start, self._start)]
-        units = [set(found.table.select("layer", "kind", "units").rows()) for _, found in records[-1:]]
-        if (start and shapes[0] != shapes[1]) or (
-            units and not self._ended and units[0] != set(self.latest.table.select("layer", "kind", "units").rows())
-        ):
+        # Not every record has single heads.
+        units = [set(found.layers.select("layer", "kind", "units").rows()) for _, found in records[-1:]]
+        now = None if self._ended else set(self.latest.layers.select("layer", "kind", "units").rows())
+        if (start and shapes[0] != shapes[1]) or (now is not None and units not in ([], [now])):
             raise SpecError("This state is of a watch of another model; watch the model that it was made with.")
-        self.steps, self._losses, self.events, self._start = steps, dict(losses), events, start
+        self.steps, self._losses, self.events = steps, dict(losses), events
+        self._start_from(start)
         if records and not self._ended:
             self._steps, self._records = [step for step, _ in records], [found for _, found in records]
             self.latest = self._records[-1]
             self._by_layer = _by_layer(self.latest)
             if self._out is not None:
                 self._run, self._stored = self.checkpoints.save(self._out), len(self._steps)
+
+    def _start_from(self, start: dict[str, np.ndarray]) -> None:
+        """Measure distances from these weights; without any, none."""
+        self._start, self._chance = start, Chance()
+        self._reference = open_model(start) if start else None
 
     def _start_to_keep(self) -> dict[str, Any]:
         """Tensors for a module, since `torch.load` takes no arrays as it is set by default."""
@@ -383,12 +398,11 @@ class Watch:
                 for device in ("cpu", "cuda"):
                     # A record within the autocast of a step would be of other numbers than one outside of it.
                     stack.enter_context(torch.autocast(device, enabled=False))
-            start = open_model(self._start) if self._start else None
             with_heads = self._every is not None or not self.steps or is_record(self.steps, None, WITH_HEADS)
             return inspect_source(
                 open_model(self._model),
                 self._inputs,
-                start,
+                self._reference,
                 self._activation,
                 self._seed,
                 chance=self._chance,
@@ -499,7 +513,7 @@ def is_record(step: int, every: int | None, a_decade: int = A_DECADE) -> bool:
     """Whether a record is made after a step: at multiples, or evenly in the logarithm.
 
     >>> [step for step in range(1, 40) if is_record(step, None)]
-    [1, 2, 3, 4, 5, 6, 8, 10, 14, 18, 24, 32]
+    [1, 2, 4, 6, 10, 18, 32]
     """
     if every is not None:
         return step % every == 0
@@ -557,9 +571,10 @@ def _is_collapsed(rank: tuple[float, float | None]) -> bool:
 def _by_layer(found: Inspection) -> _Measured:
     """Of each whole layer its measures and what they are by chance."""
     layers: dict[tuple[str, str], dict[str, tuple[float, float | None]]] = {}
-    rows = found.table.filter(pl.col("head").is_null()).select("layer", "kind", "units", "measure", "value", "null")
-    for layer, kind, units, measure, value, null in rows.iter_rows():
-        layers.setdefault((layer, kind), {"units": (float(units), None)})[measure] = value, null
+    # Rows as they are: a query would take longer than all of this.
+    for layer, kind, units, measure, value, null, _, head in found.table.iter_rows():
+        if head is None:
+            layers.setdefault((layer, kind), {"units": (float(units), None)})[measure] = value, null
     return layers
 
 

@@ -64,7 +64,8 @@ def init_(module: "torch.nn.Module", scale: InitScale | Sequence[InitScale], *, 
     Raises
     ------
     ArchitectureError
-        For a module without weights, weights that are zero, NaN or infinite, underflow or have no numbers yet, or a
+        For a module without weights, weights that are zero, NaN or infinite, underflow, have no numbers yet or are made
+        of other parameters, or a
         sequence of another length. The module is then as it was.
     SpecError
         If PyTorch is not installed.
@@ -82,6 +83,7 @@ def init_(module: "torch.nn.Module", scale: InitScale | Sequence[InitScale], *, 
     lazy = [name for name, one in module.named_parameters() if torch.nn.parameter.is_lazy(one)]
     if lazy:
         raise ArchitectureError(f"{lazy[0]} has no shape yet, so it has no numbers; run the module once first.")
+    _refuse_made(module)
     found, left = _weights(torch, module)
     if not found:
         raise ArchitectureError(f"This {type(module).__name__} has no linear, convolutional or recurrent weights.")
@@ -117,6 +119,23 @@ def init_(module: "torch.nn.Module", scale: InitScale | Sequence[InitScale], *, 
     if not quiet:
         print(_as_text(table))
     return table
+
+
+def _refuse_made(module: Any) -> None:
+    """Refuse weights that are made of other parameters, which no factor brings to a size."""
+    from torch.nn.utils.prune import BasePruningMethod
+    from torch.nn.utils.spectral_norm import SpectralNorm
+    from torch.nn.utils.weight_norm import WeightNorm
+
+    for name, part in module.named_modules():
+        hooks = part._forward_pre_hooks.values()
+        made = [hook for hook in hooks if isinstance(hook, SpectralNorm | WeightNorm | BasePruningMethod)]
+        if made or getattr(part, "parametrizations", None):
+            how = type(made[0]).__name__ if made else "a parametrization"
+            raise ArchitectureError(
+                f"{name or 'The module'} makes its weights of other parameters ({how}), which no factor brings to a "
+                "size of its own; start the module small before that."
+            )
 
 
 def _size(one: _Weights) -> float:
