@@ -15,6 +15,8 @@ demo: $(VENV)/.installed
 test check test-extras: export JAX_COMPILATION_CACHE_DIR := $(CURDIR)/.cache/jax
 test check test-extras: export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS := 0
 test check test-extras: export JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES := -1
+# Where Python is told to keep no bytecode, every process that tests start would compile the package's source again.
+test check test-extras: export PYTHONDONTWRITEBYTECODE :=
 
 test: $(VENV)/.installed-test room-for-programs
 	$(BIN)/ruff check .
