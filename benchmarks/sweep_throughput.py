@@ -146,7 +146,7 @@ def ours(cell: Cell) -> tuple[Steps, Callable[[], Int[np.ndarray, "networks n"]]
 
 def start(cell: Cell) -> Start:
     networks, split = models(cell), data(cell)
-    steps, order = ours(cell._replace(width=2))  # which does not depend on the width
+    steps, order = ours(cell._replace(width=2, runs=cell.networks))  # which does not depend on the width
     steps(1)
     stacked = [np.stack(layers) for layers in zip(*(network.weights for network in networks), strict=True)]
     return Start(split.x.astype("float32"), split.y.astype("float32"), stacked, order())

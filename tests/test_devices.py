@@ -155,6 +155,14 @@ def test_in_float64_computes_wide_outside_of_a_trace_and_as_traced_inside():
     assert not jax.config.jax_enable_x64
 
 
+def test_products_of_float32_keep_all_their_digits_on_every_device():
+    # Else a GPU takes ten bits of each factor; what a function asks for itself is left to it.
+    with float64():
+        told = str(jax.make_jaxpr(jnp.dot)(np.ones((2, 2), np.float32), np.ones((2, 2), np.float32)))
+    assert "HIGHEST" in told
+    assert jax.config.jax_default_matmul_precision is None
+
+
 @pytest.mark.parametrize("count", [0, 1, 2, 7])
 def test_for_each_keeps_the_order_and_computes_wide(count):
     square = jax.jit(lambda item, shift: item["x"] ** 2 + shift)

@@ -13,28 +13,9 @@ from nucleate.errors import ArchitectureError
 
 
 def real_array(name: str, values: Any, *, rank: int | None = None) -> Float[np.ndarray, "..."]:
-    """The values as a NumPy array of float64.
+    """The values as a NumPy array of float64, with ``rank`` axes if that is given; ``name`` begins the sentence of a
+    refusal.
 
-    Parameters
-    ----------
-    name : str
-        How the sentence calls them, at its beginning.
-    values : array_like
-        Lists, tables, tensors and whole numbers too.
-    rank : int, optional
-        The number of axes they must have.
-
-    Returns
-    -------
-    array of float64
-
-    Raises
-    ------
-    ArchitectureError
-        If they are no real numbers, are masked in part, or have other axes.
-
-    Examples
-    --------
     >>> real_array("The loss", [1, 2])
     array([1., 2.])
     """

@@ -10,8 +10,8 @@ import platform
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager
-from functools import cache, wraps
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import cache, cached_property, wraps
 from importlib.metadata import version
 from pathlib import Path
 from threading import RLock
@@ -67,8 +67,11 @@ def machine() -> str:
     return f"nucleate {version('nucleate')}, JAX {version('jax')}, {platform.machine()}, {where}"
 
 
-def float64() -> AbstractContextManager[Any]:
+@contextmanager
+def float64() -> Iterator[None]:
     """JAX's 64-bit types, in this thread and for this block, whatever the user's setting.
+
+    Products of float32 are of all their digits too, where a GPU would take ten bits of each factor (TF32).
 
     Examples
     --------
@@ -77,12 +80,15 @@ def float64() -> AbstractContextManager[Any]:
     ...     print(jnp.zeros(1, "float64").dtype)
     float64
     """
-    scope: AbstractContextManager[Any] = jax.enable_x64(True)
-    return scope
+    with jax.enable_x64(True), jax.default_matmul_precision("highest"):
+        yield
 
 
 def in_float64(function: Callable[P, R]) -> Callable[P, R]:
-    """The function, computing with JAX's 64-bit types on, and giving NumPy arrays.
+    """The function, computing on the CPU with JAX's 64-bit types on, and giving NumPy arrays.
+
+    It is the small computations between others that are wrapped so: a GPU would take longer to be told of one than a
+    CPU takes for it, and few GPUs are made for 64-bit types.
 
     Called while JAX traces (inside ``jit``, ``grad`` or ``vmap``) it is the function itself: precision is then the
     business of whoever traces.
@@ -100,7 +106,7 @@ def in_float64(function: Callable[P, R]) -> Callable[P, R]:
         if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves((args, kwargs))):
             return function(*args, **kwargs)
         bound_programs()
-        with float64():
+        with float64(), on_cpu():
             return on_host(function(*args, **kwargs))
 
     return computed
@@ -117,12 +123,42 @@ def on_host(tree: R) -> R:
     return host
 
 
-def for_each(function: Callable[..., Any], items: Sequence[Any], *shared: Any) -> list[Any]:
+class OnDevice(Sequence[Any]):
+    """What came of items that were computed together: one stacked tree, which stays on the device.
+
+    All of it is fetched when the first item is asked for. Given to `for_each` again, nothing of it is moved.
+
+    Parameters
+    ----------
+    tree : pytree of arrays of shape (at_once(items), ...)
+        As a program left it.
+    items : int
+    """
+
+    def __init__(self, tree: Any, items: int) -> None:
+        self.tree, self._items = tree, items
+
+    def __len__(self) -> int:
+        return self._items
+
+    def __getitem__(self, index: Any) -> Any:
+        place = range(self._items)[index]
+        # A copy, so that who keeps one item does not keep all.
+        return jax.tree.map(lambda leaf: np.array(leaf[place]), self._fetched)
+
+    @cached_property
+    def _fetched(self) -> Any:
+        return on_host(self.tree)
+
+
+def for_each(
+    function: Callable[..., Any], items: Sequence[Any], *shared: Any, beside: Sequence[Sequence[Any]] = ()
+) -> Sequence[Any]:
     """``function(item, *shared)`` for every item on a thread a core, with 64-bit types on; NumPy arrays come back.
 
     The threads share one device: a compiled program releases Python's lock while it runs, so that all cores are used
     without telling JAX to split the CPU into devices. On a GPU all items go through one vectorized program instead,
-    `at_once` so many.
+    `at_once` so many, and stay there until they are asked for.
 
     Parameters
     ----------
@@ -131,16 +167,24 @@ def for_each(function: Callable[..., Any], items: Sequence[Any], *shared: Any) -
     items : sequence of pytrees
     *shared
         Arrays, or whatever can be hashed, that all items have in common.
+    beside : sequence of sequences of pytrees
+        Further arguments, which come after the item: of each sequence one for every item.
+
+    Returns
+    -------
+    list, or OnDevice
+        The latter where they are computed together.
 
     Examples
     --------
     >>> for_each(lambda item, more: item + more, [1, 2], 10)
     [11, 12]
     """
+    columns = (items, *beside)
 
-    def one(item: Any) -> Any:
+    def one(row: tuple[Any, ...]) -> Any:
         with float64():
-            return on_host(function(item, *shared))
+            return on_host(function(*row, *shared))
 
     if not items:
         return []
@@ -148,21 +192,20 @@ def for_each(function: Callable[..., Any], items: Sequence[Any], *shared: Any) -
     bound_programs()
     if steps_together():
         with float64():
-            # Filled up with what needs no time of its own, so that few numbers of items are compiled for.
-            full = [*items, *[items[-1]] * (at_once(len(items)) - len(items))]
-            stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *full)
-            done = on_host(_together(function, stacked, shared))
-        return [jax.tree.map(lambda leaf, index=index: leaf[index], done) for index in range(len(items))]
-    program = hash((function, _shapes((items[0], shared))))
+            stacked = tuple(_stacked(column) for column in columns)
+            done = _together(device().platform)(function, stacked, shared)
+            return OnDevice(jax.block_until_ready(done), len(items))
+    rows = list(zip(*columns, strict=True))
+    program = hash((function, _shapes((rows[0], shared))))
     first: list[Any] = []
-    rest = items
+    rest = rows
     # The first alone, so that threads do not compile one program side by side.
     with _COMPILING:
         if program not in _CALLS_LAPACK:
             with float64():
-                lowered = function.lower(items[0], *shared).as_text() if hasattr(function, "lower") else ""
+                lowered = function.lower(*rows[0], *shared).as_text() if hasattr(function, "lower") else ""
             _CALLS_LAPACK[program] = "lapack" in lowered
-            first, rest = [one(items[0])], items[1:]
+            first, rest = [one(rows[0])], rows[1:]
         calls_lapack = _CALLS_LAPACK[program]
     if calls_lapack:
         # Side by side, they wait for ever.
@@ -197,6 +240,26 @@ def on_device(name: str) -> Iterator[None]:
         return
     with jax.default_device(jax.devices(name)[0]):
         yield
+
+
+def on_cpu() -> AbstractContextManager[Any]:
+    """Compute on the CPU, in this thread, in those of `spread` and for this block; where JAX may use one at all.
+
+    Examples
+    --------
+    >>> with on_cpu():
+    ...     steps_together()
+    False
+    """
+    return jax.default_device(_cpu()) if _cpu() is not None else nullcontext()
+
+
+@cache
+def _cpu() -> jax.Device | None:
+    try:
+        return jax.devices("cpu")[0]
+    except RuntimeError:
+        return None  # JAX_PLATFORMS may leave it out
 
 
 def check_device(name: str, *, here: bool = True) -> None:
@@ -284,11 +347,25 @@ def at_once(items: int) -> int:
     return 1 << (items - 1).bit_length()
 
 
-def _call(function: Callable[..., Any], item: Any, shared: tuple[Any, ...]) -> Any:
-    return function(item, *shared)
+def _stacked(items: Sequence[Any]) -> Any:
+    """One tree of them, filled up with what needs no time of its own, so that few numbers of items are compiled for."""
+    if isinstance(items, OnDevice):
+        return items.tree
+    full = [*items, *[items[-1]] * (at_once(len(items)) - len(items))]
+    return jax.tree.map(lambda *leaves: np.stack(leaves), *full)
 
 
-_together = eqx.filter_jit(eqx.filter_vmap(_call, in_axes=(None, 0, None)))
+def _call(function: Callable[..., Any], row: tuple[Any, ...], shared: tuple[Any, ...]) -> Any:
+    return function(*row, *shared)
+
+
+@cache
+def _together(platform: str) -> Callable[..., Any]:
+    # XLA tries Triton's products of many shapes at every compilation, which took 13 s on an H200 instead of 0.6; those
+    # of the vendor's library, which are left, are as fast.
+    options = {"xla_gpu_enable_triton_gemm": False} if platform == "gpu" else {}
+    jit: Any = eqx.filter_jit  # its types leave out what it hands on to jax.jit
+    return jit(eqx.filter_vmap(_call, in_axes=(None, 0, None)), compiler_options=options)
 
 
 def _shapes(tree: Any) -> tuple[Any, ...]:

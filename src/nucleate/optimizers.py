@@ -149,7 +149,8 @@ class Optimizer:
 
         try:
             rate = jax.ShapeDtypeStruct((), next(leaf.dtype for leaf in jax.tree.leaves(parameters)))
-            before, after = jax.eval_shape(step, rate, parameters)
+            with float64():
+                before, after = jax.eval_shape(step, rate, parameters)
         except NucleateError:
             raise
         except Exception as error:

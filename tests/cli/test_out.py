@@ -57,7 +57,7 @@ def refused(folder, monkeypatch, capsys):
 @pytest.mark.parametrize("kind", ["device", "folder", "fifo"])
 @pytest.mark.parametrize("verb", FILES)
 def test_a_verb_that_writes_a_file_refuses_what_is_none(refused, monkeypatch, verb, kind):
-    for work in ("reporting.page._page", "reduction.reduce_study", "exports.predict", "figures.phase_map"):
+    for work in ("reporting.page._contents", "reduction.reduce_study", "exports.predict", "figures.phase_map"):
         monkeypatch.setattr(f"nucleate.{work}", None)
     line = refused(*FILES[verb], "--out", f"{kind}.{ENDINGS[verb]}")
     said = {"device": "a device", "folder": "a folder", "fifo": "a FIFO"}[kind]

@@ -1,9 +1,10 @@
 """Chunks trained together, as on a GPU: many runs at once, few programs, and the files of a study that knows no GPU."""
 
+import jax
 import numpy as np
 import pytest
 
-from nucleate import Network, devices, load_problem, sweep
+from nucleate import Network, devices, load_problem, sweep, train_many
 from nucleate.devices import for_each
 from nucleate.init_scale import InitScale
 from nucleate.studies import Plan, make_spec
@@ -90,3 +91,30 @@ def test_as_runs_end_a_program_is_compiled_for_each_halving(like_a_gpu):
         done = for_each(work, [np.float32(run) for run in range(runs)], 1.0)
         assert [float(one) for one in done] == [run + 1.0 for run in range(runs)]
     assert len(traced) == 5
+
+
+def test_what_came_together_is_given_back_as_it_is_and_one_item_does_not_hold_the_rest(like_a_gpu):
+    add = jax.jit(lambda item, more: {"x": item["x"] + more})
+    once = for_each(add, [{"x": np.full(2, run, np.float32)} for run in range(3)], np.float32(1))
+    twice = for_each(add, once, np.float32(1))
+    assert isinstance(once.tree["x"], jax.Array)
+    assert [one["x"].tolist() for one in twice] == [[2.0, 2.0], [3.0, 3.0], [4.0, 4.0]]
+    assert twice[-1]["x"].tolist() == [4.0, 4.0]
+    assert twice[0]["x"].base is None
+    with pytest.raises(IndexError):
+        twice[3]
+
+
+@pytest.mark.parametrize("settings", [{}, {"batch_size": 16}, {"optimizer": "adam", "early_stopping": True}])
+def test_runs_that_step_together_end_drop_and_stop_as_each_on_its_own(settings, monkeypatch):
+    starts = [Network.create(5, [4], 1, scale=InitScale("gain", gain), dtype="float64") for gain in (0.1, 0.5, 1.0)]
+
+    def trained():
+        return train_many(starts, PROBLEM, learning_rates=[0.1, 0.05, 0.05], steps=400, evaluations=9, **settings)
+
+    alone = trained()
+    monkeypatch.setattr(devices, "steps_together", lambda: True)
+    for one, other in zip(trained(), alone, strict=True):
+        assert (one.status, one.steps, one.drop_steps) == (other.status, other.steps, other.drop_steps)
+        np.testing.assert_allclose(one.trajectory["train_loss"], other.trajectory["train_loss"], rtol=1e-9)
+    assert any(step for run in alone for step in run.drop_steps.values())

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from nucleate._wording import card
+from nucleate._wording import count
 from nucleate.activations import Activation
 from nucleate.architectures.model import (
     Draws,
@@ -246,8 +246,7 @@ class ConvNetwork(Model):
             told += f", {self.steps[0].pooling} pool {', '.join(str(step.pool) for step in self.steps)}"
         return (
             f"ConvNetwork({say_shape(self.shape)}, {layers} kernels of {kernels}{told}, {self.readout}, "
-            f"{len(self.head)} output{'s' if len(self.head) > 1 else ''}, {self.activation.name}, {biases}, "
-            f"{self.dtype})"
+            f"{count(len(self.head), 'output')}, {self.activation.name}, {biases}, {self.dtype})"
         )
 
     @property
@@ -255,16 +254,9 @@ class ConvNetwork(Model):
         return [number for number, bias in enumerate(self.biases, 1) if bias is not None]
 
     def _repr_html_(self) -> str:
-        rows = {
-            "inputs": say_shape(self.shape),
-            "kernels": ", ".join(f"{len(kernel)} of {say_shape(kernel.shape[1:])}" for kernel in self.kernels),
-            "readout": self.readout,
-            "outputs": len(self.head),
-            "activation": self.activation.name,
-            "parameters": f"{sum(leaf.size for leaf in jax.tree.leaves(self)):,}",
-            "dtype": self.dtype,
-        }
-        return card("ConvNetwork", rows)
+        kernels = ", ".join(f"{len(kernel)} of {say_shape(kernel.shape[1:])}" for kernel in self.kernels)
+        sizes = {"kernels": kernels, "readout": self.readout, "outputs": len(self.head)}
+        return self._card({"inputs": say_shape(self.shape), **sizes})
 
     @in_float64
     def on_columns(self, x: Float[Array, "d n"]) -> Float[Array, "c n"]:

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Array, Float, Shaped
 
 from nucleate._arrays import is_whole, real_array
-from nucleate._wording import listed, shown
+from nucleate._wording import card, listed, shown
 from nucleate.activations import Activation, get_activation
 from nucleate.devices import MEMORY, in_float64
 from nucleate.errors import ArchitectureError
@@ -67,6 +67,11 @@ class Model(ABC):
         """The architecture in a line, the same for models that can be trained together."""
         return repr(self)
 
+    def _card(self, rows: dict[str, Any]) -> str:
+        size = f"{sum(leaf.size for leaf in jax.tree.leaves(self)):,}"
+        common = {"activation": self.activation.name, "parameters": size, "dtype": self.dtype}
+        return card(type(self).__name__, rows | common)
+
     def check_rows(self, x: Float[np.ndarray, "n d"]) -> None:
         """Refuse rows that it cannot read, by an `ArchitectureError`."""
         if x.ndim != 2 or x.shape[1] != self.inputs:
@@ -103,23 +108,10 @@ def _outputs(model: Any, x: Float[Array, "n d"]) -> Float[Array, "n c"]:
 
 
 class Draws:
-    """The matrices of a model, drawn one after another.
+    """The matrices of a model, drawn one after another; ``kinds`` are in the order of a scale with several numbers.
 
     As those of `nucleate.Network.create`, the standard normal draws depend on the seed and the matrix's place alone:
     models of one seed at two scales, or in two dtypes, are multiples or roundings of each other.
-
-    Parameters
-    ----------
-    scale : InitScale, or mapping of kinds to InitScale
-    kinds : sequence of str
-        In their order, which is that of a scale with several numbers.
-    seed : int
-    dtype : {"float32", "float64"}
-
-    Raises
-    ------
-    ArchitectureError
-        For a scale that has not one number for each kind, or another dtype.
     """
 
     def __init__(self, scale: Scale, kinds: Sequence[str], seed: int, dtype: str) -> None:

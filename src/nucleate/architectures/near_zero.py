@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from nucleate._wording import say_error
 from nucleate.activations import Activation
@@ -41,18 +41,9 @@ class EvenTransformer(Transformer):
         As of `Transformer`.
     """
 
-    def _attend(
-        self, query: Float[Array, "u t n"], key: Float[Array, "u s n"], value: Float[Array, "u s n"]
-    ) -> Float[Array, "u t n"]:
-        q, k, v = (part.reshape(self.heads, -1, *part.shape[1:]) for part in (query, key, value))
-        logits = jnp.einsum("hkin,hkjn->hijn", q, k) / math.sqrt(q.shape[1])
-        length, asked = key.shape[1], query.shape[1]
-        seen = np.ones((asked, length))
-        if self.causal:
-            seen = (np.arange(length)[None, :] <= np.arange(length - asked, length)[:, None]).astype(float)
+    def _weights(self, logits: Float[Array, "h t s n"], seen: Bool[np.ndarray, "t s"]) -> Float[Array, "h t s n"]:
         even = jnp.asarray(seen / seen.sum(axis=1, keepdims=True), logits.dtype)[None, :, :, None]
-        weights = even * (1 + logits - jnp.sum(even * logits, axis=2, keepdims=True))
-        return jnp.einsum("hijn,hkjn->hkin", weights, v).reshape(query.shape)
+        return even * (1 + logits - jnp.sum(even * logits, axis=2, keepdims=True))
 
 
 def closed_form(model: Any) -> Any:

@@ -9,10 +9,10 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from nucleate._arrays import is_real
-from nucleate._wording import card, name_parameter
+from nucleate._wording import count, name_parameter
 from nucleate.activations import Activation
 from nucleate.architectures.model import (
     Draws,
@@ -389,15 +389,13 @@ class Transformer(Model):
                 )
 
     def __repr__(self) -> str:
-        rows = say_shape(self.shape) if self.tokens is None else f"{self.shape[0]} of {self.tokens} tokens"
         block, first = self.blocks[0], self.embedding is not None
         hidden = "attention alone" if block.mlp_in is None else f"hidden {len(block.mlp_in)}"
         head = len(block.query) // self.heads
         said = [
-            rows,
-            f"{len(self.blocks)} layer{'s' if len(self.blocks) > 1 else ''}",
-            f"{self.heads} head{'s' if self.heads > 1 else ''}"
-            + ("" if head * self.heads == self.width else f" of {head}"),
+            self._said_of_rows,
+            count(len(self.blocks), "layer"),
+            count(self.heads, "head") + ("" if head * self.heads == self.width else f" of {head}"),
             f"width {self.width}",
             hidden,
             *([] if first else ["no embedding"]),
@@ -408,7 +406,7 @@ class Transformer(Model):
             *([] if self.norm is None else [f"{self.norm} norm with eps {self.eps:g}{self._said_of_gains}"]),
             self.readout,
             *(["tied"] if self.tied else ["no unembedding"] if self.unembedding is None else []),
-            f"{self.outputs} output{'s' if self.outputs > 1 else ''}",
+            count(self.outputs, "output"),
             self.activation.name,
             *(["biases"] if block.mlp_in_bias is not None or self.unembedding_bias is not None else []),
             self.dtype,
@@ -416,21 +414,16 @@ class Transformer(Model):
         return f"Transformer({', '.join(said)})"
 
     @property
+    def _said_of_rows(self) -> str:
+        return say_shape(self.shape) if self.tokens is None else f"{self.shape[0]} of {self.tokens} tokens"
+
+    @property
     def _said_of_gains(self) -> str:
         return "" if self.norm_gains is None else " and gains" if self.norm_biases is None else ", gains and biases"
 
     def _repr_html_(self) -> str:
-        rows = {
-            "inputs": say_shape(self.shape) if self.tokens is None else f"{self.shape[0]} of {self.tokens} tokens",
-            "layers": len(self.blocks),
-            "heads": self.heads,
-            "width": self.width,
-            "outputs": self.outputs,
-            "activation": self.activation.name,
-            "parameters": f"{sum(leaf.size for leaf in jax.tree.leaves(self)):,}",
-            "dtype": self.dtype,
-        }
-        return card("Transformer", rows)
+        sizes = {"layers": len(self.blocks), "heads": self.heads, "width": self.width, "outputs": self.outputs}
+        return self._card({"inputs": self._said_of_rows, **sizes})
 
     @property
     def _reader(self) -> Matrix | None:
@@ -495,16 +488,16 @@ class Transformer(Model):
     def _attend(
         self, query: Float[Array, "u t n"], key: Float[Array, "u s n"], value: Float[Array, "u s n"]
     ) -> Float[Array, "u t n"]:
-        """What heads take from the positions: the softmax of ``q . k / sqrt(h)`` as weights of their values."""
+        """What heads take from the positions: their values, weighed by the logits ``q . k / sqrt(h)``."""
         q, k, v = (part.reshape(self.heads, -1, *part.shape[1:]) for part in (query, key, value))
         logits = jnp.einsum("hkin,hkjn->hijn", q, k) / math.sqrt(q.shape[1])
-        if self.causal:
-            length, asked = key.shape[1], query.shape[1]
-            places = np.arange(length)
-            visible = places[None, :] <= places[length - asked :, None]
-            logits = jnp.where(visible[None, :, :, None], logits, -jnp.inf)
-        weights = jax.nn.softmax(logits, axis=2)
-        return jnp.einsum("hijn,hkjn->hkin", weights, v).reshape(query.shape)
+        length, asked = key.shape[1], query.shape[1]
+        seen = np.tri(asked, length, length - asked, bool) if self.causal else np.ones((asked, length), bool)
+        return jnp.einsum("hijn,hkjn->hkin", self._weights(logits, seen), v).reshape(query.shape)
+
+    def _weights(self, logits: Float[Array, "h t s n"], seen: Bool[np.ndarray, "t s"]) -> Float[Array, "h t s n"]:
+        """The softmax over the positions that each position sees."""
+        return jax.nn.softmax(jnp.where(seen[None, :, :, None], logits, -jnp.inf) if self.causal else logits, axis=2)
 
     def _normed(self, h: Float[Array, "w s n"], place: int) -> Float[Array, "w s n"]:
         """Behind the norm of this place, in the order in which they are passed."""
@@ -594,8 +587,7 @@ def _reads(block: Block) -> Float[np.ndarray, "w units"]:
 
 def _times(matrix: Any, h: Float[Array, "k s n"]) -> Float[Array, "m s n"]:
     """A matrix at each position, as one product."""
-    product: Any = (matrix @ h.reshape(len(h), -1)).reshape(-1, *h.shape[1:])
-    return product
+    return (matrix @ h.reshape(len(h), -1)).reshape(-1, *h.shape[1:])
 
 
 @in_float64

@@ -376,8 +376,7 @@ def fit_linear(loss: Loss, part: Split, strengths: tuple[float, ...]) -> Iterato
 def _affine(
     weights: Float[np.ndarray, "c d"], bias: Float[np.ndarray, " c"], x: Float[np.ndarray, "n d"]
 ) -> Float[np.ndarray, "n c"]:
-    outputs: np.ndarray = x @ weights.T + bias
-    return outputs
+    return x @ weights.T + bias
 
 
 @in_float64

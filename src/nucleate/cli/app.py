@@ -5,13 +5,11 @@ from typing import Annotated
 
 import typer
 
-from nucleate.cli.after_commands import plot, reduce, report
-from nucleate.cli.doctor_command import doctor
+from nucleate.cli.after_commands import plot, predict, reduce, report
 from nucleate.cli.inspect_command import inspect
 from nucleate.cli.other_commands import convert, demo, problems, reproduce
 from nucleate.cli.output import say
-from nucleate.cli.predict_command import predict
-from nucleate.cli.study_commands import forecast, sweep, train
+from nucleate.cli.study_commands import doctor, forecast, sweep, train
 
 app = typer.Typer(
     help="Predict, watch and use the initial condensation of neural networks.",

@@ -51,13 +51,7 @@ def of_nucleate(error: BaseException, arguments: list[str]) -> str:
 
 
 def refuse_few_addresses() -> None:
-    """Refuse a limit (``ulimit -v``) under which nothing can be computed.
-
-    Raises
-    ------
-    NucleateError
-        With the limit.
-    """
+    """Refuse a limit (``ulimit -v``) under which nothing can be computed."""
     try:
         import resource
     except ImportError:  # Windows has no such limits.

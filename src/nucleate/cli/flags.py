@@ -226,13 +226,7 @@ def takes(flags: Mapping[str, Any]) -> Callable[[Callable[..., None]], Callable[
 
 
 def _with_own_rows(given: dict[str, Any]) -> dict[str, Any]:
-    """The flags, files of one's own rows under the names that Python has for them.
-
-    Raises
-    ------
-    SpecError
-        Where a part is given both a share and a file, or a share in the place of a file.
-    """
+    """The flags, files of one's own rows under the names that Python has for them."""
     fields = dict(given)
     for part in ("validation", "test"):
         file = fields.pop(f"{part}_file", None)
@@ -272,13 +266,7 @@ def _gather_model(fields: dict[str, Any]) -> None:
 
 
 def spec_from(given: dict[str, Any], *, gains: list[float]) -> "StudySpec":
-    """The spec of the flags that were given, with these gains where no init scale is.
-
-    Raises
-    ------
-    SpecError
-        One sentence on what is wrong.
-    """
+    """The spec of the flags that were given, with these gains where no init scale is."""
     from nucleate.studies import make_spec, read_spec
 
     fields = dict(given)

@@ -14,13 +14,7 @@ def is_usage_error(error: BaseException) -> bool:
 
 
 def say_usage(error: Any) -> str:
-    """A usage error of the parser's as one sentence.
-
-    Parameters
-    ----------
-    error : UsageError
-        Of typer's own click, whose classes it does not export.
-    """
+    """A usage error of the parser's, typer's own click, which does not export its classes, as one sentence."""
     context, kind = error.ctx, type(error).__name__
     command = "nucleate" if context is None else context.command_path
     see = f"see `{command} --help`."

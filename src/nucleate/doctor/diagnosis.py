@@ -11,7 +11,7 @@ from nucleate._wording import name_parameter, shown
 from nucleate.doctor.evidence import Evidence, gather
 from nucleate.doctor.module_evidence import gather_module
 from nucleate.doctor.modules import STEPS, ModuleTrials, read_setting
-from nucleate.doctor.remedies import Remedy, Trials
+from nucleate.doctor.remedies import Attempts, Remedy, Trials
 from nucleate.doctor.verdicts import CAUSES, Found, Verdict, is_held_back
 from nucleate.errors import SpecError, StudyError
 from nucleate.observe import FLAT
@@ -195,7 +195,7 @@ def diagnose(
     return Diagnosis(tuple(judge(evidence, Trials(given, problem, evidence) if trials else None)), evidence)
 
 
-def judge(evidence: Evidence, trials: Trials | ModuleTrials | None = None) -> list[Finding]:
+def judge(evidence: Evidence, trials: Attempts | None = None) -> list[Finding]:
     """The findings that evidence gives, in order.
 
     Parameters
@@ -251,9 +251,7 @@ def _without_trials(evidence: Evidence, suspected: Sequence[tuple[Verdict, Found
     ]
 
 
-def _with_trials(
-    evidence: Evidence, suspected: Sequence[tuple[Verdict, Found]], trials: Trials | ModuleTrials
-) -> list[Finding]:
+def _with_trials(evidence: Evidence, suspected: Sequence[tuple[Verdict, Found]], trials: Attempts) -> list[Finding]:
     """Each suspect's changes are tried until one helps; those that hold only by a trial fall where none does."""
     cured, found = False, []
     for verdict, numbers in suspected:
@@ -333,15 +331,7 @@ def _diagnose_study(study: Study, problem: Problem | None, number: int | None, t
 
 
 def run_of_study(study: Study, number: int, problem: Problem) -> Run:
-    """A run of a study, as `nucleate.train` would have returned it.
-
-    Parameters
-    ----------
-    study : Study
-    number : int
-    problem : Problem
-        The study's own.
-    """
+    """A run of a study, whose own problem this is, as `nucleate.train` would have returned it."""
     planned, row = study.plan.runs[number], study.results.row(by_predicate=pl.col(tables.RUN) == number, named=True)
     initial, final, best = (study.network(number, at) for at in ("initial", "final", "best"))
     return Run(

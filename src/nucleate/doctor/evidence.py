@@ -213,13 +213,7 @@ def explained(loss: float, of_constant: float) -> float:
 
 
 def settings_of(run: Run) -> Settings:
-    """How a run was trained.
-
-    Raises
-    ------
-    SpecError
-        If it does not say.
-    """
+    """How a run was trained."""
     if run.settings is None:
         raise SpecError("This run does not say how it was trained; train it again by nucleate.train.")
     return run.settings

@@ -30,15 +30,7 @@ _FLAT = 1e-6
 def gather_module(setting: Setting, steps: int = STEPS) -> Evidence:
     """All that is measured of a module as it is set up, of copies that are trained for some steps.
 
-    Parameters
-    ----------
-    setting : Setting
-    steps : int
-
-    Returns
-    -------
-    Evidence
-        A linear model is not fitted; the network counts as better than it.
+    A linear model is not fitted; the network counts as better than it.
     """
     torch = import_torch()
     with undisturbed(torch):
@@ -106,8 +98,7 @@ def _units(signal: Any) -> np.ndarray:
     """Channels of pictures are in front of their places, features of anything else last."""
     if signal.ndim >= 4:
         signal = signal.movedim(1, -1)
-    array: np.ndarray = signal.detach().float().reshape(-1, signal.shape[-1]).cpu().numpy().T
-    return array
+    return signal.detach().float().reshape(-1, signal.shape[-1]).cpu().numpy().T
 
 
 def _signals(torch: Any, setting: Setting) -> dict[str, _Signal]:

@@ -2,7 +2,7 @@
 
 import copy
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -11,7 +11,7 @@ import numpy as np
 
 from nucleate._wording import first_line, shown
 from nucleate.doctor.evidence import Evidence, explained
-from nucleate.doctor.remedies import HELD_BACK, LEAST, Change, Remedy
+from nucleate.doctor.remedies import HELD_BACK, LEAST, Attempts, Change, Remedy
 from nucleate.errors import SpecError
 from nucleate.pytorch import import_torch, same_random_numbers
 from nucleate.training import Status
@@ -32,18 +32,7 @@ _RECIPE_RATE, _RECIPE_STEPS = 1e-3, 1000
 
 @dataclass(frozen=True, eq=False)
 class Setting:
-    """A training loop of PyTorch: the module as it is, rows, a loss of outputs and targets, and the optimizer.
-
-    Parameters
-    ----------
-    module : torch.nn.Module
-    x, y : tensors
-        Rows along the first axis.
-    loss : callable
-    optimizer : torch.optim.Optimizer
-        Of the module's parameters.
-    batch_size : int
-    """
+    """A training loop of PyTorch: the module as it is, rows, a loss of outputs and targets, and the optimizer."""
 
     module: Any
     x: Any
@@ -65,13 +54,7 @@ class Setting:
         return slice(first, None) if len(self.y) - first >= 2 else self.train
 
     def copied(self, change: Change | None = None) -> "Setting":
-        """A copy that can be trained, with one setting changed.
-
-        Raises
-        ------
-        SpecError
-            If the module cannot be copied, or the setting not be changed.
-        """
+        """A copy that can be trained, with one setting changed."""
         torch = import_torch()
         try:
             module = copy.deepcopy(self.module)
@@ -133,18 +116,7 @@ class Setting:
 def read_setting(module: Any, data: Any, loss: Any, optimizer: Any) -> Setting:
     """What a training loop is made of, checked; nothing of it is changed, nor any random number taken.
 
-    Parameters
-    ----------
-    module : torch.nn.Module
-    data : pair of tensors or arrays, Dataset or DataLoader of such pairs
-    loss : callable
-        From the module's outputs and the targets to a scalar tensor.
-    optimizer : torch.optim.Optimizer
-
-    Raises
-    ------
-    SpecError
-        With what is missing or of another kind.
+    The data are a pair of tensors or arrays, or a Dataset or DataLoader of such pairs; the loss is a scalar tensor.
     """
     torch = import_torch()
     if loss is None or not callable(loss):
@@ -200,17 +172,7 @@ def undisturbed(torch: Any) -> Iterator[None]:
 
 @dataclass(frozen=True, eq=False)
 class Course:
-    """What came of training a copy.
-
-    Parameters
-    ----------
-    setting : Setting
-        The copy at the end.
-    status : str
-    steps : list of int
-    train, validation : list of float
-        Losses at these steps.
-    """
+    """What came of training a copy: how it ended, its losses at the steps, and the setting at the end."""
 
     setting: Setting
     status: Status
@@ -281,57 +243,30 @@ def evaluating(module: Any) -> Iterator[None]:
 
 
 @dataclass(frozen=True, eq=False)
-class ModuleTrials:
-    """Trains copies of a module with one setting changed.
-
-    Parameters
-    ----------
-    setting : Setting
-    evidence : Evidence
-    """
+class ModuleTrials(Attempts):
+    """Trains copies of a module with one setting changed."""
 
     setting: Setting
     evidence: Evidence
 
-    def first_that_helps(self, changes: Sequence[Change]) -> list[Remedy]:
-        """As of `nucleate.doctor.Trials`.
-
-        Parameters
-        ----------
-        changes : sequence of (setting, value)
-        """
-        remedies: list[Remedy] = []
-        for change in changes:
-            helped = any(one.helped for one in remedies)
-            remedies.append(Remedy(*change) if helped else self._attempt(change))
-        return sorted(remedies, key=lambda one: (not one.helped, one.known == "tried"))
-
-    def forecasts(self) -> tuple[int | None, list[Remedy]]:
-        """None: `nucleate.forecast` is of networks that it can read."""
-        return None, []
-
-    def stuck_share(self, hidden: tuple[int, ...]) -> float:
-        """A module's widths are not changed, so that this is not asked."""
-        raise SpecError("The widths of a module are not changed.")
-
-    def _attempt(self, change: Change) -> Remedy:
-        torch, (name, value) = import_torch(), change
+    def _attempt(self, name: str, value: Any) -> Remedy:
+        torch = import_torch()
         steps = int(value) if name == "steps" else self.evidence.budget
         steps = max(steps, _RECIPE_STEPS) if name == "recipe" else steps
         try:
             with undisturbed(torch):
-                made = self.setting.copied(change)
+                made = self.setting.copied((name, value))
                 constant = constant_loss(torch, made, made.validation)
                 course = run_copy(made, steps, value if name == "clip" else None)
         except SpecError:
             return Remedy(name, value)
         if not course.steps:
-            return Remedy(*change)
+            return Remedy(name, value)
         share = explained(min(course.validation), constant if math.isfinite(constant) else course.validation[0])
         own = max(self.evidence.explained, 0.0)
         helped = course.status == "finished" and share > LEAST and HELD_BACK * share > own
-        said = ("fresh", "start") if name == "recipe" else change
-        return Remedy(said[0], said[1], "tried", None, share, steps, helped)
+        name, value = ("fresh", "start") if name == "recipe" else (name, value)
+        return Remedy(name, value, "tried", None, share, steps, helped)
 
 
 def _rows(torch: Any, data: Any) -> tuple[Any, Any, int | None]:

@@ -1,5 +1,6 @@
 """Settings that are tried, or forecast, against what holds a run back."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
@@ -9,7 +10,7 @@ import numpy as np
 
 from nucleate.activations import get_activation
 from nucleate.doctor.evidence import Evidence, explained, gains_of, is_better, settings_of
-from nucleate.errors import NucleateError
+from nucleate.errors import NucleateError, SpecError
 from nucleate.forecasting import forecast_many
 from nucleate.init_scale import InitScale, PerLayer
 from nucleate.network import Network
@@ -78,8 +79,35 @@ class Remedy:
 Change = tuple[str, Any]
 
 
+class Attempts(ABC):
+    """Settings changed one after the other, and what comes of it."""
+
+    @abstractmethod
+    def _attempt(self, name: str, value: Any) -> Remedy:
+        """What comes of one change; a rule where it cannot be made."""
+
+    def forecasts(self) -> tuple[int | None, list[Remedy]]:
+        """The step at which the plateau is forecast to end, and starts and rates that end it sooner."""
+        return None, []
+
+    def stuck_share(self, hidden: tuple[int, ...]) -> float:
+        """The share of starts that do not get as far as this problem was seen to let them, with these widths."""
+        raise SpecError("The widths of this model are not changed.")
+
+    def first_that_helps(self, changes: Sequence[Change]) -> list[Remedy]:
+        """What comes of changes in turn; those behind one that helped, or that cannot be made, are left as rules.
+
+        First comes that which helped, then what was not tried, and last what did not help.
+        """
+        remedies: list[Remedy] = []
+        for change in changes:
+            helped = any(one.helped for one in remedies)
+            remedies.append(Remedy(*change) if helped else self._attempt(*change))
+        return sorted(remedies, key=lambda one: (not one.helped, one.known == "tried"))
+
+
 @dataclass(frozen=True, eq=False)
-class Trials:
+class Trials(Attempts):
     """Trains a run anew with one setting changed.
 
     Parameters
@@ -93,31 +121,13 @@ class Trials:
     problem: Problem
     evidence: Evidence
 
-    def first_that_helps(self, changes: Sequence[Change]) -> list[Remedy]:
-        """What comes of changes in turn; those behind one that helped, or that cannot be made, are left as rules.
-
-        Parameters
-        ----------
-        changes : sequence of (setting, value)
-
-        Returns
-        -------
-        list of Remedy
-            That which helped first, then what was not tried, and last what did not help.
-        """
-        remedies: list[Remedy] = []
-        for change in changes:
-            helped = any(one.helped for one in remedies)
-            remedies.append(Remedy(*change) if helped else self._attempt(*change))
-        return sorted(remedies, key=lambda one: (not one.helped, one.known == "tried"))
-
-    def _attempt(self, setting: str, value: Any) -> Remedy:
+    def _attempt(self, name: str, value: Any) -> Remedy:
         try:
-            trial, problem = self._train(setting, value)
+            trial, problem = self._train(name, value)
         except NucleateError:
-            return Remedy(setting, value)
+            return Remedy(name, value)
         share = _explained_by(trial, problem)
-        return Remedy(setting, value, "tried", None, share, trial.steps, self._helps(trial, problem, share))
+        return Remedy(name, value, "tried", None, share, trial.steps, self._helps(trial, problem, share))
 
     def _helps(self, trial: Run, problem: Problem, share: float) -> bool:
         own = max(self.evidence.explained, 0.0)
@@ -128,12 +138,7 @@ class Trials:
         return is_better(self.problem, trial.best, self.run.best)
 
     def stuck_share(self, hidden: tuple[int, ...]) -> float:
-        """The share of starts that do not get as far as this problem was seen to let them, with these widths.
-
-        Parameters
-        ----------
-        hidden : tuple of int
-        """
+        """As of `Attempts`."""
         settings = _settings(self.run)
         networks = [self._network(hidden=hidden, seed=seed) for seed in range(STARTS)]
         runs = self._train_all(networks, self.problem, settings, self.run.learning_rate)
@@ -220,15 +225,7 @@ class Trials:
         )
 
     def forecasts(self) -> tuple[int | None, list[Remedy]]:
-        """The step at which the initial plateau is forecast to end, and starts and rates that would end it sooner.
-
-        While a network is on its plateau, a run at r times the rate goes the same way in one r-th of the steps.
-
-        Returns
-        -------
-        int or None, list of Remedy
-            None and an empty list where there is no forecast.
-        """
+        """As of `Attempts`; on a plateau, a run at r times the rate goes the same way in one r-th of the steps."""
         run, settings = self.run, _settings(self.run)
         steps = min(settings.steps, _FORECAST_STEPS)
         gains = gains_of(run.initial)
@@ -268,13 +265,7 @@ class Trials:
 
 
 def standardized(problem: Problem, what: str) -> Problem:
-    """The problem with its inputs, or its targets, of mean 0 and standard deviation 1 on the training rows.
-
-    Parameters
-    ----------
-    problem : Problem
-    what : {"inputs", "target"}
-    """
+    """The problem with its inputs, or its targets, of mean 0 and standard deviation 1 on the training rows."""
     if what == "target" and problem.loss.link.target_kind == "categorical":
         return problem
 

@@ -71,8 +71,7 @@ def _upper(errors: Errors) -> float:
 
 
 def _standard_error(values: Float[np.ndarray, "seeds ..."]) -> Float[np.ndarray, "..."]:
-    error: np.ndarray = values.std(axis=0, ddof=1) / len(values) ** 0.5
-    return error
+    return values.std(axis=0, ddof=1) / len(values) ** 0.5
 
 
 def _draw(errors: dict[tuple[str, int], Errors]) -> Figure:

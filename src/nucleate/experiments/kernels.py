@@ -77,8 +77,7 @@ def _direction(problem: Problem) -> Float[np.ndarray, " k"]:
     """Where theory has kernels turn to: the leading right singular vector of the patches' moment at output zero."""
     residuals = problem.loss.residual(np.zeros_like(problem.train.y), problem.train.y)
     moment = patch_moment(problem.train.x.reshape(-1, *SHAPE), residuals, LAYER, readout="flatten")
-    first: np.ndarray = np.linalg.svd(moment)[2][0]
-    return first
+    return np.linalg.svd(moment)[2][0]
 
 
 def _train(size: Size, problem: Problem, activation: str, gain: float, target: Float[np.ndarray, " k"]) -> list[Course]:

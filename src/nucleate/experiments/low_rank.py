@@ -111,26 +111,7 @@ def _factorize(task: _Task, size: Size, depth: int, seed: int) -> Descent:
 
 @devices.in_float64
 def descend(loss: MatrixLoss, factors: Factors, learning_rate: float, steps: int, every: int) -> Descent:
-    """Full-batch gradient descent on ``loss(W_L ... W_1)``, noting the product before every ``every``-th step.
-
-    Parameters
-    ----------
-    loss : callable
-        Of a matrix of shape (c, d).
-    factors : tuple of arrays of shape (m_1, d), (m_2, m_1), ..., (c, m_{L-1})
-    learning_rate : float
-    steps, every : int
-
-    Returns
-    -------
-    Descent
-        Of NumPy arrays in float64.
-
-    Raises
-    ------
-    SpecError
-        For a learning rate, steps or interval that is not positive.
-    """
+    """Full-batch gradient descent on ``loss(W_L ... W_1)``, noting the product before every ``every``-th step."""
     if not (learning_rate > 0 and 0 < every <= steps):
         raise SpecError(
             f"Learning rate {learning_rate}, {steps} steps, every {every}: give positive numbers, every at most steps."
@@ -145,8 +126,7 @@ def _descend(loss: MatrixLoss, factors: Factors, rate: Any, records: int, every:
     gradient = jax.grad(lambda weights: loss(end_to_end(weights)))
 
     def step(_: Any, weights: Factors) -> Factors:
-        moved: Factors = jax.tree.map(lambda w, g: w - rate * g, weights, gradient(weights))
-        return moved
+        return jax.tree.map(lambda w, g: w - rate * g, weights, gradient(weights))
 
     def record(weights: Factors, _: None) -> tuple[Factors, Any]:
         return jax.lax.fori_loop(0, every, step, weights), end_to_end(weights)

@@ -133,16 +133,14 @@ def _train(text: Problem, eps: float, size: Size) -> Runs:
 
 def _best(runs: list[Run]) -> Float[np.ndarray, " seeds"]:
     """The lowest validation loss of each run."""
-    lowest: np.ndarray = np.array([run.trajectory["validation_loss"].min() for run in runs])
-    return lowest
+    return np.array([run.trajectory["validation_loss"].min() for run in runs])
 
 
 def _neurons(run: Run) -> Float[np.ndarray, " t"]:
     """As how many the hidden neurons work, the mean over layers, as a share of their number."""
     columns = [name for name in run.trajectory.columns if name.startswith("effective_neurons_mlp_in")]
     width = len(run.final.blocks[0].mlp_in)
-    mean: np.ndarray = run.trajectory.select(columns).to_numpy().mean(axis=1) / width
-    return mean
+    return run.trajectory.select(columns).to_numpy().mean(axis=1) / width
 
 
 def _upper(change: Float[np.ndarray, " seeds"]) -> float:

@@ -31,8 +31,7 @@ def index_page(verdicts: Sequence[Verdict]) -> str:
         lstrip_blocks=True,
     )
     figures = [base64.b64encode(verdict.figure.read_bytes()).decode() for verdict in verdicts]
-    page: str = environment.get_template("index.html.j2").render(verdicts=list(zip(verdicts, figures, strict=True)))
-    return page
+    return environment.get_template("index.html.j2").render(verdicts=list(zip(verdicts, figures, strict=True)))
 
 
 def reproduce(

@@ -7,6 +7,7 @@ from jaxtyping import Float, Int
 from matplotlib.figure import Figure
 
 from nucleate.experiments.experiment import Criterion, Experiment, Measurement, ShareDone
+from nucleate.experiments.saddles import STRENGTHS, count_in_use, half_way, judge_forecasts, linear_teacher
 from nucleate.figures import GREY, colors, legend, panels
 from nucleate.forecasting import Forecast, Outcome, forecast_many, measure_outcomes
 from nucleate.init_scale import InitScale
@@ -14,10 +15,6 @@ from nucleate.network import Network
 from nucleate.observe import neurons
 from nucleate.problems import Problem
 from nucleate.training import Batch, train_many
-
-STRENGTHS = (1.0, 0.5, 0.25)
-IN_USE = 0.3
-"""A direction is in use when its singular value is above this share of the first layer's largest."""
 
 
 class Size(NamedTuple):
@@ -44,15 +41,14 @@ class _Run(NamedTuple):
         for number, stair in enumerate(stairs, start=1):
             after = stairs[number].begins if number < len(stairs) else self.steps[-1]
             if stair.ends is not None and after is not None and after > stair.ends:
-                half_way = (stair.ends * after) ** 0.5
-                found.append((number, int(self.in_use[np.searchsorted(self.steps, half_way)])))
+                found.append((number, half_way(self.steps, self.in_use, stair.ends, after)))
         return found
 
 
 def measure(size: Size, progress: ShareDone) -> Measurement:
     runs: dict[float, list[_Run]] = {}
     for done, epsilon in enumerate(size.epsilons, start=1):
-        runs[epsilon] = _train(size, _teacher(size.rows), epsilon)
+        runs[epsilon] = _train(size, linear_teacher(size.rows, inputs=8), epsilon)
         progress(done / len(size.epsilons))
     every = [run for at in runs.values() for run in at]
     saddles = [number == in_use for run in every for number, in_use in run.saddles()]
@@ -62,22 +58,9 @@ def measure(size: Size, progress: ShareDone) -> Measurement:
         for expected, found in zip(run.forecast.stairs, run.outcome.stairs, strict=True)
         if expected.begins is not None and found.begins is not None
     ]
-    errors = [abs(step.estimate / measured - 1) for step, measured, _ in compared]
-    held = [step.lower <= measured <= step.upper for step, measured, in_regime in compared if in_regime]
-    numbers = (
-        float(np.mean(saddles)) if len(saddles) == len(every) * len(STRENGTHS) else np.nan,
-        float(np.median(errors)) if len(errors) == len(every) * len(STRENGTHS) else np.nan,
-        float(np.mean(held)) if held else np.nan,
-    )
-    return Measurement(numbers, _draw(runs))
-
-
-def _teacher(rows: int) -> Problem:
-    """Three outputs, each a linear function of its own; none of the directions is an axis."""
-    rng = np.random.default_rng(0)
-    x = rng.standard_normal((rows, 8))
-    left, right = (np.linalg.qr(rng.standard_normal((k, len(STRENGTHS))))[0] for k in (3, 8))
-    return Problem.from_arrays(x, x @ (right * STRENGTHS) @ left.T, name="teacher", standardize=False)
+    expected = len(every) * len(STRENGTHS)
+    alike = float(np.mean(saddles)) if len(saddles) == expected else np.nan
+    return Measurement((alike, *judge_forecasts(compared, expected)), _draw(runs))
 
 
 def _train(size: Size, problem: Problem, epsilon: float) -> list[_Run]:
@@ -95,7 +78,7 @@ def _train(size: Size, problem: Problem, epsilon: float) -> list[_Run]:
 
     def note(batch: Batch) -> None:
         steps.append(batch.step)
-        in_use.append([_directions_in_use(network) for network in batch.final])
+        in_use.append([count_in_use(neurons(network, 1)) for network in batch.final])
 
     # A fifth beyond the last stair, where all directions are in use.
     length = int(1.2 * max((end for end in ends if end is not None), default=1000))
@@ -110,11 +93,6 @@ def _train(size: Size, problem: Problem, epsilon: float) -> list[_Run]:
         )
         for index, (run, forecast, outcome) in enumerate(zip(runs, forecasts, outcomes, strict=True))
     ]
-
-
-def _directions_in_use(network: Network) -> int:
-    values = np.linalg.svd(neurons(network, 1), compute_uv=False)
-    return int(np.sum(values > IN_USE * values[0]))
 
 
 def _draw(runs: dict[float, list[_Run]]) -> Figure:

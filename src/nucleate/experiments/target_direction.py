@@ -102,8 +102,7 @@ def _turn(run: Run, problem: Problem, learning_rate: float, target: Float[np.nda
 
 
 def _cosines(network: Network, target: Float[np.ndarray, " d"]) -> Float[np.ndarray, " m"]:
-    cosines: np.ndarray = np.abs(alignment(neurons(network, 1), target))
-    return cosines
+    return np.abs(alignment(neurons(network, 1), target))
 
 
 def _draw(turns: Turns, size: Size) -> Figure:

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from nucleate.architectures import Transformer
 from nucleate.experiments.experiment import Criterion, Experiment, Measurement, ShareDone
+from nucleate.experiments.saddles import judge_forecasts
 from nucleate.figures import BLUE, GREEN, GREY, ORANGE, legend
 from nucleate.figures.style import quiet
 from nucleate.forecasting import Forecast, StepForecast, forecast_many
@@ -116,8 +117,6 @@ def measure(size: Size, progress: ShareDone) -> Measurement:
         for expected, measured, in_regime in run.compared()
         if expected is not None and measured is not None
     ]
-    errors = [abs(expected.estimate / measured - 1) for expected, measured, _ in both]
-    held = [expected.lower <= measured <= expected.upper for expected, measured, in_regime in both if in_regime]
     numbers = (
         np.min(first.turned),
         np.min(first.meeting),
@@ -125,8 +124,7 @@ def measure(size: Size, progress: ShareDone) -> Measurement:
         np.max(second.rank),
         np.min(second.steady),
         np.min(second.along),
-        np.median(errors) if len(errors) == 2 * len(every) else np.nan,
-        np.mean(held) if held else np.nan,
+        *judge_forecasts(both, 2 * len(every)),
     )
     return Measurement(tuple(map(float, numbers)), _draw(runs))
 

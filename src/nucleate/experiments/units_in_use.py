@@ -9,17 +9,14 @@ from matplotlib.figure import Figure
 
 from nucleate.architectures import ConvNetwork, Transformer
 from nucleate.experiments.experiment import Criterion, Experiment, Measurement, ShareDone
+from nucleate.experiments.saddles import STRENGTHS, count_in_use, half_way, judge_forecasts, linear_teacher
 from nucleate.figures import GREY, colors, panels
 from nucleate.forecasting import Forecast, forecast_many
 from nucleate.init_scale import InitScale
 from nucleate.network import Network
 from nucleate.observe import neurons
-from nucleate.problems import Problem
 from nucleate.training import Batch, train_many
 
-STRENGTHS = (1.0, 0.5, 0.25)
-IN_USE = 0.3
-"""A unit more is in use when a singular value of what the units read by is above this share of the largest."""
 BEGUN, DONE, DROP = 0.1, 0.9, 0.1
 INPUTS, PLACES = 6, 4
 DTYPE = "float64"
@@ -104,8 +101,7 @@ class Course(NamedTuple):
         found = []
         for number, (end, following) in enumerate(zip(ends, [*begins[1:], self.steps[-1]], strict=True), start=1):
             if end is not None and following is not None and following > end:
-                half_way = (end * following) ** 0.5
-                found.append((number, int(self.in_use[np.searchsorted(self.steps, half_way)])))
+                found.append((number, half_way(self.steps, self.in_use, end, following)))
         return found
 
 
@@ -124,14 +120,8 @@ def measure(size: Size, progress: ShareDone) -> Measurement:
         for course in every
         if (expected := course.forecast.drop_steps[DROP]) is not None and course.dropped is not None
     ]
-    held = [step.lower <= dropped <= step.upper for step, dropped, in_regime in compared if in_regime]
-    errors = [abs(step.estimate / dropped - 1) for step, dropped, _ in compared]
-    numbers = (
-        *(_one_at_a_time(its) for its in courses.values()),
-        float(np.median(errors)) if len(errors) == len(every) else np.nan,
-        float(np.mean(held)) if held else np.nan,
-    )
-    return Measurement(numbers, _draw(courses))
+    alike = map(_one_at_a_time, courses.values())
+    return Measurement((*alike, *judge_forecasts(compared, len(every))), _draw(courses))
 
 
 def _one_at_a_time(courses: list[Course]) -> float:
@@ -140,18 +130,8 @@ def _one_at_a_time(courses: list[Course]) -> float:
     return float(np.mean(found)) if len(found) == len(courses) * len(STRENGTHS) else np.nan
 
 
-def _teacher(rows: int, places: int) -> Problem:
-    """Three outputs, linear in the mean over the places of a row."""
-    rng = np.random.default_rng(0)
-    x = rng.standard_normal((rows, places, INPUTS))
-    left, right = (np.linalg.qr(rng.standard_normal((k, len(STRENGTHS))))[0] for k in (len(STRENGTHS), INPUTS))
-    # Times this the mean has the variance of one place.
-    y = places**0.5 * x.mean(axis=1) @ (right * STRENGTHS) @ left.T
-    return Problem.from_arrays(x.reshape(rows, -1), y, name="teacher", standardize=False)
-
-
 def _train(size: Size, kind: Kind) -> list[Course]:
-    problem = _teacher(size.rows, kind.places)
+    problem = linear_teacher(size.rows, INPUTS, kind.places)
     # What the saddles consist of are the modes of the rows that there are (docs/theory.md), strongest first.
     modes = np.linalg.eigh(problem.train.y.T @ problem.train.y)[1][:, ::-1]
     models = [kind.create(size.units, InitScale("epsilon", size.epsilon), seed) for seed in range(size.seeds)]
@@ -166,7 +146,7 @@ def _train(size: Size, kind: Kind) -> list[Course]:
         steps.append(batch.step)
         outputs = [model(problem.train.x) @ modes for model in batch.final]
         learned.append([np.sum(parts * its, axis=0) / np.sum(parts**2, axis=0) for its in outputs])
-        in_use.append([_in_use(kind.reads(model)) for model in batch.final])
+        in_use.append([count_in_use(kind.reads(model)) for model in batch.final])
 
     expected = [step.estimate for forecast in forecasts if (step := forecast.drop_steps[DROP]) is not None]
     length = LENGTH * max(expected, default=1000)
@@ -190,11 +170,6 @@ def _train(size: Size, kind: Kind) -> list[Course]:
         )
         for index, (forecast, run) in enumerate(zip(forecasts, runs, strict=True))
     ]
-
-
-def _in_use(reads: Float[np.ndarray, "m k"]) -> int:
-    values = np.linalg.svd(reads, compute_uv=False)
-    return int(np.sum(values > IN_USE * values[0]))
 
 
 def _draw(courses: dict[str, list[Course]]) -> Figure:

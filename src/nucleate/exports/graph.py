@@ -93,26 +93,15 @@ def has_onnx_form(network: Network, loss: Loss) -> bool:
 
 
 def say_forms(network: Network, loss: Loss) -> str:
-    """The definitions whose ONNX forms a graph is made of, for a sentence: those of one's own, if there are any.
-
-    Parameters
-    ----------
-    network : Network
-    loss : Loss
-
-    Returns
-    -------
-    str
-    """
+    """The definitions whose ONNX forms a graph is made of, for a sentence: those of one's own, if there are any."""
     own = [] if network.activation.is_built_in else [f"the activation {network.activation.name!r}"]
     own += [] if loss.link.is_built_in else [f"the link {loss.link.name!r}"]
     return " or ".join(own) or f"the activation {network.activation.name!r}"
 
 
-def _form(whose: str, form: Callable[[Any, str], str] | None) -> Callable[["_Graph", str], str] | None:
-    """An ONNX form that says in one sentence what is wrong with it."""
-    if form is None:
-        return None
+def _form(whose: str, form: Callable[[Any, str], str] | None) -> Callable[["_Graph", str], str]:
+    """An ONNX form, which there is, that says in one sentence what is wrong with it."""
+    assert form is not None
 
     def add(graph: "_Graph", z: str) -> str:
         try:
@@ -166,13 +155,13 @@ def onnx_bytes(
     ArchitectureError
         For an activation or a link without an ONNX form.
     """
-    activate = _form(f"activation {network.activation.name!r}", network.activation.onnx)
-    if activate is None or not has_onnx_form(network, loss):
-        without = f"activation {network.activation.name!r}" if activate is None else f"link {loss.link.name!r}"
+    of_activation, of_link = f"activation {network.activation.name!r}", f"link {loss.link.name!r}"
+    if not has_onnx_form(network, loss):
+        without = of_activation if network.activation.onnx is None else of_link
         raise ArchitectureError(
             f"The {without} has no ONNX form; give its definition one (onnx=), or export to a .safetensors file."
         )
-    graph = _Graph()
+    graph, activate = _Graph(), _form(of_activation, network.activation.onnx)
     numeric, texts = _read(preprocessing, "numeric"), _read(preprocessing, "categorical")
     first, *between, last = _layers(network)
     numbers = _imputed(graph, numeric)
@@ -345,7 +334,6 @@ def _amounts(
         predicted = double.affine(wide, (weights * units[:, None], bias * units + means), answer)
     else:
         form = _form(f"link {link.name!r}", link.onnx)
-        assert form is not None
         predicted = graph.add("Mul", form(double, double.affine(wide, layer)), double.number(units))
         predicted = graph.add("Add", predicted, double.number(means), outputs=answer)
     if gap is not None:
@@ -374,9 +362,7 @@ def _classes(
             **known,
         )
     else:
-        form = _form(f"link {link.name!r}", link.onnx)
-        assert form is not None
-        predicted = form(graph, graph.affine(signal, layer))
+        predicted = _form(f"link {link.name!r}", link.onnx)(graph, graph.affine(signal, layer))
         graph.add("Identity", predicted, outputs=[probable])
         likeliest = graph.add("ArgMax", predicted, axis=1, keepdims=0)
     if likeliest != known_label:

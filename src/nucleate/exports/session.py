@@ -33,8 +33,7 @@ class Session:
     @property
     def metadata(self) -> dict[str, str]:
         """What the file says of itself."""
-        known: dict[str, str] = self._session.get_modelmeta().custom_metadata_map
-        return known
+        return self._session.get_modelmeta().custom_metadata_map
 
     def __call__(self, rows: pl.DataFrame) -> dict[str, np.ndarray]:
         """The graph's outputs for raw rows, by name."""

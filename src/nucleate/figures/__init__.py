@@ -1,10 +1,8 @@
 """Pictures of a study, as matplotlib Figures to save in any format or to change first: one for each of the page's."""
 
-from nucleate.figures.forecast import forecast_against_measured
-from nucleate.figures.grid import cosine_heat_maps, loss_by_scale, phase_map
-from nucleate.figures.planes import in_plane, unit_vectors
+from nucleate.figures.grid import cosine_heat_maps, forecast_against_measured, loss_by_scale, phase_map
 from nucleate.figures.reduction import before_and_after
-from nucleate.figures.run import neuron_directions, singular_values, trajectory
+from nucleate.figures.run import in_plane, neuron_directions, singular_values, trajectory, unit_vectors
 from nucleate.figures.style import BLUE, FORMATS, GREEN, GREY, ORANGE, check_path, colors, legend, panels, png, save
 
 __all__ = [

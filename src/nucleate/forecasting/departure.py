@@ -67,7 +67,7 @@ def departures(
     own_rows: WeightedRows,
     lead_rows: WeightedRows,
     weight_decays: Sequence[float] | None = None,
-) -> list[Departure]:
+) -> Sequence[Departure]:
     """How each network departs from its leading part.
 
     Parameters

@@ -196,7 +196,7 @@ class _Engine:
 
     def advance(
         self, runs: Sequence[engine.RunState], until: Sequence[int], push: Sequence[Any] | None = None
-    ) -> list[engine.RunState]:
+    ) -> Sequence[engine.RunState]:
         return engine.advance(self._program, runs, self._data, until, push)
 
     fall = advance

@@ -11,7 +11,17 @@ from nucleate.observe.directions import (
     directions_in_use,
     leading_order,
 )
-from nucleate.observe.layers import Layer, amplitudes, contributions, layers_of, neurons, signals_seen
+from nucleate.observe.layers import (
+    Layer,
+    LayerStack,
+    amplitudes,
+    contributions,
+    layers_of,
+    most_in_stack,
+    neurons,
+    signals_seen,
+    stacks_of,
+)
 from nucleate.observe.measures import MEASURES, Measure, check_measures, evaluation_rows, measure, measure_layers
 from nucleate.observe.ranks import effective_rank, numerical_rank, relative_distance, stable_rank
 from nucleate.observe.snapshots import Snapshot, snapshot
@@ -24,6 +34,7 @@ __all__ = [
     "Alike",
     "Directions",
     "Layer",
+    "LayerStack",
     "Measure",
     "Snapshot",
     "StageName",
@@ -45,6 +56,7 @@ __all__ = [
     "measure",
     "measure_layers",
     "merging_loss",
+    "most_in_stack",
     "neurons",
     "noise",
     "numerical_rank",
@@ -53,5 +65,6 @@ __all__ = [
     "smoothed",
     "snapshot",
     "stable_rank",
+    "stacks_of",
     "stages",
 ]

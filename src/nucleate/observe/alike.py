@@ -7,7 +7,7 @@ would not do, and a neuron that is constant on the data does none.
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -49,7 +49,7 @@ class Alike:
     @property
     def effective_neurons(self) -> float:
         """The exponential of the entropy of the groups' contributions."""
-        return effective_number(self.contributions)
+        return float(effective_number(self.contributions))
 
 
 def alike(leaving: Float[np.ndarray, "m n"], outgoing: Float[np.ndarray, "m t"]) -> Alike:
@@ -92,12 +92,14 @@ def alike(leaving: Float[np.ndarray, "m n"], outgoing: Float[np.ndarray, "m t"])
         raise ArchitectureError(
             "Activations or outgoing weights are NaN or infinite, as diverged runs leave them; take an earlier network."
         )
-    layer = _Correlated.of(leaving, outgoing)
-    for distance in (1.0 - THRESHOLD) / 2.0 ** np.arange(_HALVINGS):
-        found = _act_as_one(layer, _gather(layer, distance))
-        if found.loss <= MOST_LOST:
-            return found
-    return _act_as_one(layer, np.where(layer.alive, np.arange(len(layer.sizes)), -1))
+    found = act_as_one(leaving[None], outgoing[None])
+    centres, alive = found.centres[0], np.flatnonzero(found.centres[0] >= 0)
+    acting, first, group, members = np.unique(
+        centres[alive], return_index=True, return_inverse=True, return_counts=True
+    )
+    labels, by_size = np.full(len(centres), -1), np.lexsort((first, -members))
+    labels[alive] = np.argsort(by_size)[group]
+    return Alike(labels, found.contributions[0, acting[by_size]], float(found.loss[0]))
 
 
 def effective_neurons(leaving: Float[np.ndarray, "m n"], outgoing: Float[np.ndarray, "m t"]) -> float:
@@ -159,92 +161,150 @@ def merging_loss(leaving: Float[np.ndarray, "m n"], outgoing: Float[np.ndarray, 
     return alike(leaving, outgoing).loss
 
 
-class _Correlated(NamedTuple):
-    """What the neurons of a layer add to the next, in units of the largest."""
+class ActAsOne(NamedTuple):
+    """The neurons of a layer of some runs in groups that each act as one.
 
-    correlation: Float[np.ndarray, "m m"]
-    adding: Float[np.ndarray, "m t"]
-    sizes: Float[np.ndarray, " m"]
+    ``centres`` has for each neuron the one that can act for its group, -1 for one that is constant; ``contributions``
+    those of the groups at the places of these, and zeros; ``loss`` what is lost in each run.
+    """
+
+    centres: Int[np.ndarray, "runs m"]
+    contributions: Float[np.ndarray, "runs m"]
+    loss: Float[np.ndarray, " runs"]
+
+    @property
+    def effective_neurons(self) -> Float[np.ndarray, " runs"]:
+        """`Alike.effective_neurons` of each run."""
+        effective: np.ndarray = effective_number(self.contributions)
+        return effective
+
+
+def act_as_one(leaving: Float[np.ndarray, "runs m n"], outgoing: Float[np.ndarray, "runs m t"]) -> ActAsOne:
+    """`alike` of finite arrays, for a layer of some runs at once."""
+    layer = _Correlated.of(leaving, outgoing)
+    shape = layer.sizes.shape
+    found = ActAsOne(np.zeros(shape, int), np.zeros(shape), np.zeros(shape[0]))
+    left = np.arange(len(leaving))
+    for distance in (1.0 - THRESHOLD) / 2.0 ** np.arange(_HALVINGS):
+        here = layer if len(left) == len(leaving) else _Correlated(*(array[left] for array in layer))
+        gathered = _judge(here, _gather(here, distance))
+        enough = gathered.loss <= MOST_LOST
+        for whole, part in zip(found, gathered, strict=True):
+            whole[left[enough]] = part[enough]
+        left = left[~enough]
+        if not left.size:
+            return found
+    here = _Correlated(*(array[left] for array in layer))
+    for whole, part in zip(found, _judge(here, _each_its_own(here)), strict=True):
+        whole[left] = part
+    return found
+
+
+class _Correlated(NamedTuple):
+    """What the neurons of a layer of some runs add to the next, in units of the largest of the run."""
+
+    correlation: Float[np.ndarray, "runs m m"]
+    adding: Float[np.ndarray, "runs m t"]
+    sizes: Float[np.ndarray, "runs m"]
     # What the layer adds as a whole, along each neuron's standardized activation.
-    along: Float[np.ndarray, "m t"]
+    along: Float[np.ndarray, "runs m t"]
 
     @classmethod
-    def of(cls, leaving: Float[np.ndarray, "m n"], outgoing: Float[np.ndarray, "m t"]) -> "_Correlated":
+    def of(cls, leaving: Float[np.ndarray, "runs m n"], outgoing: Float[np.ndarray, "runs m t"]) -> "_Correlated":
         standard, deviation = standardized(leaving)
-        correlation = np.clip(standard @ standard.T / standard.shape[1], -1.0, 1.0)
-        np.fill_diagonal(correlation, deviation > 0)
+        correlation = np.clip(standard @ standard.swapaxes(1, 2) / standard.shape[2], -1.0, 1.0)
+        same = np.arange(standard.shape[1])
+        correlation[:, same, same] = deviation > 0
         with np.errstate(divide="ignore"):
             # The product of two small numbers would be rounded to zero.
             sizes = np.log(deviation) + np.log(row_norms(outgoing))
-        largest = sizes.max(initial=-np.inf)
-        sizes = np.exp(sizes - largest) if np.isfinite(largest) else np.zeros(len(sizes))
-        adding = sizes[:, None] * unit_rows(outgoing)
+        largest = sizes.max(axis=1, keepdims=True, initial=-np.inf)
+        sizes = np.exp(sizes - np.where(np.isfinite(largest), largest, 0.0))
+        adding = sizes[:, :, None] * unit_rows(outgoing)
         return cls(correlation, adding, sizes, correlation @ adding)
 
     @property
-    def alive(self) -> Bool[np.ndarray, " m"]:
-        alive: np.ndarray = self.correlation.diagonal() > 0
+    def alive(self) -> Bool[np.ndarray, "runs m"]:
+        alive: np.ndarray = self.correlation.diagonal(axis1=1, axis2=2) > 0
         return alive
 
     @property
-    def variance(self) -> float:
+    def variance(self) -> Float[np.ndarray, " runs"]:
         """Of all that the layer adds; 0 where its neurons cancel."""
         variance = _dot(self.adding, self.along)
-        return variance if variance > (_CANCELS * self.sizes.sum()) ** 2 else 0.0
+        return np.where(variance > (_CANCELS * self.sizes.sum(axis=1)) ** 2, variance, 0.0)
 
 
-def _gather(layer: _Correlated, distance: float) -> Int[np.ndarray, " m"]:
+def _each_its_own(layer: _Correlated) -> Int[np.ndarray, "runs m"]:
+    return np.where(layer.alive, np.arange(layer.sizes.shape[1]), -1)
+
+
+def _gather(layer: _Correlated, distance: float) -> Int[np.ndarray, "runs m"]:
     """For each neuron the one at the centre of its group, -1 for the dead."""
     likeness = np.abs(layer.correlation)
     near = likeness >= 1.0 - distance
-    centres = np.where(layer.alive, np.arange(len(near)), -1)
-    left = np.count_nonzero(near, axis=1) > 1
-    if not left.any():
+    centres = _each_its_own(layer)
+    left = np.count_nonzero(near, axis=2) > 1
+    runs = np.flatnonzero(left.any(axis=1))
+    if not runs.size:
         return centres
     explains = np.square(likeness) * near
-    explained = explains @ layer.sizes
-    while left.any():
-        centre = np.where(left, explained, -1.0).argmax()
-        group = np.flatnonzero(near[centre] & left)
-        centres[group] = centre
-        left[group] = False
-        explained -= explains[:, group] @ layer.sizes[group]
+    explained = (explains @ layer.sizes[:, :, None])[:, :, 0]
+    while runs.size:
+        centre = np.where(left[runs], explained[runs], -1.0).argmax(axis=1)
+        group = near[runs, centre] & left[runs]
+        which, member = np.nonzero(group)
+        run = runs[which]
+        centres[run, member] = centre[which]
+        left[run, member] = False
+        gone = layer.sizes[run, member][:, None] * explains[run, member]
+        explained[runs] -= np.add.reduceat(gone, np.searchsorted(which, np.arange(len(runs))), axis=0)
+        runs = runs[left[runs].any(axis=1)]
     return centres
 
 
-def _act_as_one(layer: _Correlated, centres: Int[np.ndarray, " m"]) -> Alike:
+def _judge(layer: _Correlated, centres: Int[np.ndarray, "runs m"]) -> ActAsOne:
     """The groups, when what they add is left to the neurons at their centres."""
-    alive = np.flatnonzero(centres >= 0)
-    acting, first, group, members = np.unique(
-        centres[alive], return_index=True, return_inverse=True, return_counts=True
-    )
-    taken_on = np.zeros((len(acting), layer.adding.shape[1]))
-    if len(acting):
-        shares = layer.correlation[alive, centres[alive]][:, None] * layer.adding[alive]
-        by_group = np.argsort(group, kind="stable")
-        taken_on = np.add.reduceat(shares[by_group], np.cumsum(members) - members, axis=0)
+    runs, m = centres.shape
+    run, neuron = np.nonzero(centres >= 0)
+    centre = centres[run, neuron]
+    group = run * m + centre
+    shares = layer.correlation[run, neuron, centre][:, None] * layer.adding[run, neuron]
+    by_group = np.argsort(group, kind="stable")
+    acting, begins = np.unique(group[by_group], return_index=True)
+    taken_on = np.zeros((runs * m, layer.adding.shape[2]))
+    if acting.size:
+        taken_on[acting] = np.add.reduceat(shares[by_group], begins, axis=0)
     contributions = row_norms(taken_on)
-    cancel = contributions <= _CANCELS * np.bincount(group, layer.sizes[alive])
-    contributions[cancel] = 0.0
+    cancel = contributions <= _CANCELS * np.bincount(group, layer.sizes[run, neuron], runs * m)
+    contributions[cancel], taken_on[cancel] = 0.0, 0.0
     variance = layer.variance
-    loss = _lost(layer, acting[~cancel], taken_on[~cancel]) / variance if variance else 0.0
-    labels, by_size = np.full(len(centres), -1), np.lexsort((first, -members))
-    labels[alive] = np.argsort(by_size)[group]
-    return Alike(labels, contributions[by_size] if variance else np.zeros(len(acting)), loss)
+    # A layer that adds nothing loses nothing.
+    something = variance > 0
+    lost = _lost(layer, ~cancel.reshape(runs, m), taken_on.reshape(layer.adding.shape), something)
+    return ActAsOne(
+        centres, contributions.reshape(runs, m) * something[:, None], lost / np.where(something, variance, 1.0)
+    )
 
 
-def _lost(layer: _Correlated, acting: Int[np.ndarray, " k"], taken_on: Float[np.ndarray, "k t"]) -> float:
+def _lost(
+    layer: _Correlated,
+    acts: Bool[np.ndarray, "runs m"],
+    taken_on: Float[np.ndarray, "runs m t"],
+    asked: Bool[np.ndarray, " runs"],
+) -> Float[np.ndarray, " runs"]:
     """The variance that the acting neurons cannot express, whatever their outgoing weights."""
-    beyond = layer.adding.copy()
-    beyond[acting] -= taken_on
-    if not beyond.any():
-        return 0.0
-    along = layer.along - layer.correlation[:, acting] @ taken_on
-    # The ridge is for neurons that depend on each other, as more of them than rows do.
-    own = layer.correlation[np.ix_(acting, acting)] + _RIDGE * np.eye(len(acting))
-    fitted = solve_triangular(np.linalg.cholesky(own), along[acting], lower=True, check_finite=False)
-    return max(_dot(beyond, along) - _dot(fitted, fitted), 0.0)
+    beyond, lost = layer.adding - taken_on, np.zeros(len(acts))
+    for run in np.flatnonzero(asked & beyond.any(axis=(1, 2))):
+        acting = np.flatnonzero(acts[run])
+        here = layer.correlation[run][:, acting]
+        along = layer.along[run] - here @ taken_on[run, acting]
+        # The ridge is for neurons that depend on each other, as more of them than rows do.
+        own = here[acting] + _RIDGE * np.eye(len(acting))
+        fitted = solve_triangular(np.linalg.cholesky(own), along[acting], lower=True, check_finite=False)
+        lost[run] = max(_dot(beyond[run], along) - _dot(fitted, fitted), 0.0)
+    return lost
 
 
-def _dot(a: Float[np.ndarray, "m t"], b: Float[np.ndarray, "m t"]) -> float:
-    return float(np.einsum("mt,mt->", a, b))
+def _dot(a: Float[np.ndarray, "... m t"], b: Float[np.ndarray, "... m t"]) -> Any:
+    return np.einsum("...mt,...mt->...", a, b)

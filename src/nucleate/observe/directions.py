@@ -1,6 +1,7 @@
 """Clusters of directions: how many ways the neurons of a layer point."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -8,10 +9,10 @@ from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial.distance import squareform
 
 from nucleate.errors import ArchitectureError
-from nucleate.observe.norms import effective_number, unit_rows
+from nucleate.observe.norms import effective_number, number, unit_rows
 
 
-def cosine_similarity(vectors: Float[np.ndarray, "m k"]) -> Float[np.ndarray, "m m"]:
+def cosine_similarity(vectors: Float[np.ndarray, "... m k"]) -> Float[np.ndarray, "... m m"]:
     """The cosine between each two rows, exact at any scale of the rows.
 
     A dead neuron, a row of zeros, has no direction: its cosine is 0 with all others and with itself. All others have
@@ -19,11 +20,11 @@ def cosine_similarity(vectors: Float[np.ndarray, "m k"]) -> Float[np.ndarray, "m
 
     Parameters
     ----------
-    vectors : array of shape (m, k)
+    vectors : array of shape (..., m, k)
 
     Returns
     -------
-    array of shape (m, m)
+    array of shape (..., m, m)
 
     Examples
     --------
@@ -31,8 +32,9 @@ def cosine_similarity(vectors: Float[np.ndarray, "m k"]) -> Float[np.ndarray, "m
     array([[ 1., -1.,  0.], [-1.,  1.,  0.], [ 0.,  0.,  0.]])
     """
     unit = unit_rows(vectors)
-    cosine: np.ndarray = np.clip(unit @ unit.T, -1.0, 1.0)
-    np.fill_diagonal(cosine, unit.any(axis=1))
+    cosine: np.ndarray = np.clip(unit @ unit.swapaxes(-1, -2), -1.0, 1.0)
+    same = np.arange(unit.shape[-2])
+    cosine[..., same, same] = unit.any(axis=-1)
     return cosine
 
 
@@ -78,17 +80,18 @@ def condensed_pairs(vectors: Float[np.ndarray, "m k"], threshold: float = 0.9) -
     >>> condensed_pairs(np.array([[1.0, 0.0], [-3.0, 0.1], [0.0, 1.0]]))
     0.3333333333333333
     """
-    return share_of_pairs(cosine_similarity(vectors), threshold)
+    return float(share_of_pairs(cosine_similarity(vectors), threshold))
 
 
-def share_of_pairs(cosine: Float[np.ndarray, "m m"], threshold: float) -> float:
+def share_of_pairs(cosine: Float[np.ndarray, "... m m"], threshold: float) -> Any:
     """`condensed_pairs` from the cosines."""
-    m = len(cosine)
+    m = cosine.shape[-1]
     if m == 1:
-        return 1.0
+        return number(np.ones(cosine.shape[:-2]))
     # The matrix has each pair twice, and each living neuron with itself once.
-    above = np.count_nonzero(np.abs(cosine) > threshold) - np.count_nonzero(cosine.diagonal() > threshold)
-    return float(above / (m * (m - 1)))
+    itself = cosine.diagonal(axis1=-2, axis2=-1) > threshold
+    above = np.count_nonzero(np.abs(cosine) > threshold, axis=(-2, -1)) - np.count_nonzero(itself, axis=-1)
+    return number(above / (m * (m - 1)))
 
 
 def majority_sign(projections: Float[np.ndarray, " m"]) -> float:
@@ -156,31 +159,42 @@ def directions(vectors: Float[np.ndarray, "m k"], *, signed: bool, threshold: fl
 
 def cluster(cosine: Float[np.ndarray, "m m"], *, signed: bool, threshold: float) -> Int[np.ndarray, " m"]:
     """The labels of `directions`, from the cosines."""
-    labels = np.full(len(cosine), -1)
-    alive = np.flatnonzero(cosine.diagonal())
-    if alive.size < 2:
-        labels[alive] = 0
-        return labels
-    likeness = cosine if alive.size == len(cosine) else cosine[np.ix_(alive, alive)]
-    distance = 1.0 - (likeness if signed else np.abs(likeness))
-    near = distance <= 1.0 - threshold
-    np.fill_diagonal(near, True)
-    groups = np.arange(alive.size)
-    # Average linkage joins nobody to those that are near nobody: all their distances, and so the means of them, are too
-    # large.
-    some = np.flatnonzero(np.count_nonzero(near, axis=1) > 1)
-    if some.size:
-        within = near[np.ix_(some, some)]
-        first_near = within.argmax(axis=1)
-        groups[some] = some[first_near]
-        # Where nearness gathers them by itself, as before they condense and after, no linkage would do otherwise.
-        if not np.array_equal(within, first_near[:, None] == first_near):
-            joined = linkage(squareform(distance[np.ix_(some, some)], checks=False), "average")
-            groups[some] = -fcluster(joined, 1.0 - threshold, "distance")
-    _, first, group, sizes = np.unique(groups, return_index=True, return_inverse=True, return_counts=True)
+    leaders = leaders_of(cosine[None], signed=signed, threshold=threshold)[0]
+    labels, alive = np.full(len(cosine), -1), leaders >= 0
+    _, first, group, sizes = np.unique(leaders[alive], return_index=True, return_inverse=True, return_counts=True)
     by_size = np.lexsort((first, -sizes))
     labels[alive] = np.argsort(by_size)[group]
     return labels
+
+
+def leaders_of(
+    cosine: Float[np.ndarray, "runs m m"], *, signed: bool, threshold: float = THRESHOLD
+) -> Int[np.ndarray, "runs m"]:
+    """For each neuron of each run the first one of its direction, -1 for the dead."""
+    m = cosine.shape[-1]
+    alive = cosine.diagonal(axis1=-2, axis2=-1) != 0
+    distance = 1.0 - (cosine if signed else np.abs(cosine))
+    near = (distance <= 1.0 - threshold) & alive[:, :, None] & alive[:, None, :]
+    near[:, np.arange(m), np.arange(m)] = alive
+    leaders = np.where(alive, near.argmax(axis=-1), -1)
+    # Where nearness gathers them by itself, as before they condense and after, no linkage would do otherwise.
+    gathered = leaders[:, :, None] == leaders[:, None, :]
+    for run in np.flatnonzero((near != (gathered & alive[:, :, None])).any(axis=(1, 2))):
+        # Average linkage joins nobody to those that are near nobody: all their distances, and so the means of them, are
+        # too large.
+        some = np.flatnonzero(np.count_nonzero(near[run], axis=1) > 1)
+        joined = linkage(squareform(distance[run][np.ix_(some, some)], checks=False), "average")
+        _, first, group = np.unique(
+            fcluster(joined, 1.0 - threshold, "distance"), return_index=True, return_inverse=True
+        )
+        leaders[run, some] = some[first[group]]
+    return leaders
+
+
+def count_directions(cosine: Float[np.ndarray, "runs m m"], *, signed: bool) -> Int[np.ndarray, " runs"]:
+    """How many directions the neurons of each run take."""
+    leaders = leaders_of(cosine, signed=signed)
+    return np.count_nonzero(leaders == np.arange(cosine.shape[-1]), axis=1)
 
 
 def directions_in_use(
@@ -215,7 +229,7 @@ def directions_in_use(
     """
     labels = cluster(cosine_similarity(vectors), signed=signed, threshold=threshold)
     alive = labels >= 0
-    return effective_number(np.bincount(labels[alive], weights=contributions[alive]))
+    return float(effective_number(np.bincount(labels[alive], weights=contributions[alive])))
 
 
 def _centre(unit: Float[np.ndarray, "members k"]) -> Float[np.ndarray, " k"]:

@@ -3,22 +3,23 @@
 `nucleate.Network` is one maker of such layers; a model of another kind gives its own by a method ``layers(x)``.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeVar
 
 import jax
+import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from nucleate._arrays import real_array
 from nucleate.devices import in_float64
 from nucleate.errors import ArchitectureError
 from nucleate.network import Network
-from nucleate.observe.alike import Alike, alike
-from nucleate.observe.directions import THRESHOLD, cluster, cosine_similarity
+from nucleate.observe.alike import ActAsOne, Alike, act_as_one, alike
+from nucleate.observe.directions import cosine_similarity, count_directions
 from nucleate.observe.norms import row_norms, standardized
 from nucleate.observe.ranks import Ranks, ranks
 
@@ -39,10 +40,55 @@ class _kept(cached_property[T]):
 MOST_SIGNALS = 2048
 """Signals of a unit that measures see: rows times positions, of more of them evenly spaced ones."""
 _ARRAYS = ("incoming", "weights", "outgoing", "entering", "leaving")
+_MOST_STACKED = 8
+_STACKED_BYTES = 2e8
+_HELD = 12
+"""About so many arrays as large as a layer's largest are held while it is measured."""
+
+
+class _Units:
+    """What measures ask of a layer, of one run or of a stack of runs; arrays have an axis of runs in front then."""
+
+    incoming: Float[np.ndarray, "... m k"]
+    weights: Float[np.ndarray, "... m fan_in"]
+    outgoing: Float[np.ndarray, "... m t"]
+    entering: Float[np.ndarray, "... m n"]
+    leaving: Float[np.ndarray, "... m n"]
+    opposites_are_one: bool
+
+    @property
+    def width(self) -> int:
+        """The number m of units."""
+        return int(self.incoming.shape[-2])
+
+    @_kept
+    def cosine(self) -> Float[np.ndarray, "... m m"]:
+        """`nucleate.observe.cosine_similarity` of the incoming vectors."""
+        return cosine_similarity(self.incoming)
+
+    @_kept
+    def weight_ranks(self) -> Ranks:
+        """The ranks of the weight matrix."""
+        return ranks(self.weights)
+
+    @_kept
+    def activation_ranks(self) -> Ranks:
+        """The ranks of the activations on the data."""
+        return ranks(self.leaving)
+
+    @_kept
+    def amplitudes(self) -> Float[np.ndarray, "... m"]:
+        """``|incoming| |outgoing|`` of each unit."""
+        return row_norms(self.incoming) * row_norms(self.outgoing)
+
+    @_kept
+    def contributions(self) -> Float[np.ndarray, "... m"]:
+        """What each unit adds to the next layer: the standard deviation of its activation times ``|outgoing|``."""
+        return standardized(self.leaving)[1] * row_norms(self.outgoing)
 
 
 @dataclass(frozen=True, eq=False)
-class Layer:
+class Layer(_Units):
     """One layer of m units; arrays of any kind are kept as NumPy's in float64.
 
     Parameters
@@ -122,39 +168,15 @@ class Layer:
         return cls(name, incoming, weights, outgoing, seen, seen, opposites_are_one=True)
 
     @property
-    def width(self) -> int:
-        """The number m of units."""
-        return len(self.incoming)
-
-    @_kept
-    def cosine(self) -> Float[np.ndarray, "m m"]:
-        """`nucleate.observe.cosine_similarity` of the incoming vectors."""
-        return cosine_similarity(self.incoming)
-
-    @_kept
-    def weight_ranks(self) -> Ranks:
-        """The ranks of the weight matrix."""
-        return ranks(self.weights)
-
-    @_kept
-    def activation_ranks(self) -> Ranks:
-        """The ranks of the activations on the data."""
-        return ranks(self.leaving)
-
-    @_kept
-    def amplitudes(self) -> Float[np.ndarray, " m"]:
-        """``|incoming| |outgoing|`` of each unit."""
-        return row_norms(self.incoming) * row_norms(self.outgoing)
-
-    @_kept
-    def contributions(self) -> Float[np.ndarray, " m"]:
-        """What each unit adds to the next layer: the standard deviation of its activation times ``|outgoing|``."""
-        return standardized(self.leaving)[1] * row_norms(self.outgoing)
+    def form(self) -> tuple[Any, ...]:
+        """What layers have in common that can be measured together: all but the numbers in their arrays."""
+        shapes = tuple(getattr(self, array).shape for array in _ARRAYS)
+        return self.name, shapes, self.opposites_are_one, self.at_zero
 
     @property
     def directions(self) -> int:
         """How many directions the incoming vectors take."""
-        return int(cluster(self.cosine, signed=not self.opposites_are_one, threshold=THRESHOLD).max(initial=-1) + 1)
+        return int(count_directions(self.cosine[None], signed=not self.opposites_are_one)[0])
 
     @_kept
     def alike(self) -> Alike:
@@ -170,6 +192,71 @@ class Layer:
     def merging_loss(self) -> float:
         """`nucleate.observe.merging_loss` of the units."""
         return self.alike.loss
+
+
+class LayerStack(_Units):
+    """The same layer of several runs: what it is asked has an axis of runs in front, and costs little more than of one.
+
+    Parameters
+    ----------
+    layers : sequence of Layer
+        One for each run, of the same `form`.
+    **arrays
+        Those of the layers that are known as a stack.
+
+    Examples
+    --------
+    >>> twins, two = (Layer("1", *(np.eye(2, 3)[rows] for _ in range(5)), opposites_are_one=True)
+    ...               for rows in ([0, 0], [0, 1]))
+    >>> LayerStack([twins, two]).effective_neurons
+    array([1., 2.])
+    """
+
+    def __init__(self, layers: Sequence[Layer], **arrays: np.ndarray) -> None:
+        vars(self).update(arrays)
+        self._layers = layers
+        self.name, self.at_zero = layers[0].name, layers[0].at_zero
+        self.opposites_are_one = layers[0].opposites_are_one
+
+    def __len__(self) -> int:
+        return len(self._layers)
+
+    def __getitem__(self, run: int) -> Layer:
+        return self._layers[run]
+
+    def only(self, runs: Sequence[int]) -> "LayerStack":
+        """The stack of some of the runs.
+
+        Parameters
+        ----------
+        runs : sequence of int
+        """
+        return LayerStack([self._layers[run] for run in runs])
+
+    def __getattr__(self, array: str) -> np.ndarray:
+        if array not in _ARRAYS:
+            raise AttributeError(array)
+        stacked = vars(self)[array] = np.stack([getattr(layer, array) for layer in self._layers])
+        return stacked
+
+    @property
+    def directions(self) -> Int[np.ndarray, " runs"]:
+        """`Layer.directions` of each run."""
+        return count_directions(self.cosine, signed=not self.opposites_are_one)
+
+    @_kept
+    def _act_as_one(self) -> ActAsOne:
+        return act_as_one(self.leaving, self.outgoing)
+
+    @property
+    def effective_neurons(self) -> Float[np.ndarray, " runs"]:
+        """`Layer.effective_neurons` of each run."""
+        return self._act_as_one.effective_neurons
+
+    @property
+    def merging_loss(self) -> Float[np.ndarray, " runs"]:
+        """`Layer.merging_loss` of each run."""
+        return self._act_as_one.loss
 
 
 def signals_seen(signals: Any) -> Float[np.ndarray, "m n"]:
@@ -222,25 +309,79 @@ def layers_of(model: Any, x: Float[np.ndarray, "n d"]) -> tuple[Layer, ...]:
     """
     if not isinstance(model, Network):
         return _own_layers(model, x) if callable(getattr(model, "layers", None)) else ()
-    # NumPy widens: XLA would flush float32's denormal numbers to zero.
-    wide = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), model)
-    rows = real_array("The input", x)
+    return tuple(stack[0] for stack in _stacks_of_networks([model], x, 1))
+
+
+def stacks_of(
+    models: Sequence[Any], x: Float[np.ndarray, "n d"], most: int
+) -> list[tuple[list[int], tuple[LayerStack, ...]]]:
+    """`layers_of` of models of one architecture, put together as far as their layers have the same names and shapes.
+
+    Parameters
+    ----------
+    models : sequence of models
+        At most ``most``, and at least one.
+    x : array of shape (n, d)
+    most : int
+        The same for all calls that share a program; so, to the last bit, what is found of a model depends on no other.
+
+    Returns
+    -------
+    list of (list of int, tuple of LayerStack)
+        The places of some of the models, and each of their layers.
+    """
+    if isinstance(models[0], Network):
+        return [(list(range(len(models))), _stacks_of_networks(models, x, most))]
+    alike: dict[Any, list[int]] = {}
+    layers = [layers_of(model, x) for model in models]
+    for place, own in enumerate(layers):
+        alike.setdefault(tuple(layer.form for layer in own), []).append(place)
+    return [
+        (places, tuple(map(LayerStack, zip(*(layers[place] for place in places), strict=True))))
+        for places in alike.values()
+    ]
+
+
+def most_in_stack(layers: Sequence[Layer]) -> int:
+    """How many runs with such layers are measured at once: 8, and of wide ones fewer, for the sake of memory."""
+    entries = (getattr(layer, array).shape[1] * layer.width for layer in layers for array in _ARRAYS)
+    largest = max(*entries, *(layer.width**2 for layer in layers), 1, 1)
+    return int(np.clip(_STACKED_BYTES / (_HELD * 8 * largest), 1, _MOST_STACKED))
+
+
+def _stacks_of_networks(models: Sequence[Network], x: Float[np.ndarray, "n d"], most: int) -> tuple[LayerStack, ...]:
+    rows, model = real_array("The input", x), models[0]
     if rows.ndim != 2 or rows.shape[1] != model.widths[0]:
         raise ArchitectureError(f"The input has shape {rows.shape}; expected (rows, {model.widths[0]}).")
-    entering, leaving = _activity(wide, rows.T)
-    return tuple(
-        Layer(
-            name=str(layer),
-            incoming=neurons(wide, layer),
-            weights=wide.weights[layer - 1],
-            outgoing=wide.weights[layer].T,
-            entering=entering[layer - 1],
-            leaving=leaving[layer - 1],
-            opposites_are_one=model.activation.parity != "none",
-            at_zero=model.activation.value,
+    # NumPy widens: XLA would flush float32's denormal numbers to zero.
+    wide = jax.tree.map(lambda *leaves: np.stack(leaves).astype(np.float64), *models, *[model] * (most - len(models)))
+    entering, leaving = _activity(wide, np.int32(len(models)), rows.T)
+    stacks = []
+    for layer in range(1, model.depth):
+        weights, bias = wide.weights[layer - 1], wide.biases[layer - 1]
+        arrays = {
+            "incoming": weights if bias is None else np.concatenate([weights, bias[:, :, None]], axis=2),
+            "weights": weights,
+            "outgoing": np.ascontiguousarray(wide.weights[layer].swapaxes(1, 2)),
+            "entering": entering[layer - 1],
+            "leaving": leaving[layer - 1],
+        }
+        arrays = {name: array[: len(models)] for name, array in arrays.items()}
+        stacks.append(
+            LayerStack(
+                [
+                    Layer(
+                        str(layer),
+                        **{name: array[run] for name, array in arrays.items()},
+                        opposites_are_one=model.activation.parity != "none",
+                        at_zero=model.activation.value,
+                    )
+                    for run in range(len(models))
+                ],
+                **arrays,
+            )
         )
-        for layer in range(1, model.depth)
-    )
+    return tuple(stacks)
 
 
 def _own_layers(model: Any, x: Float[np.ndarray, "n d"]) -> tuple[Layer, ...]:
@@ -266,9 +407,23 @@ def _own_layers(model: Any, x: Float[np.ndarray, "n d"]) -> tuple[Layer, ...]:
 
 @in_float64
 @jax.jit
-def _activity(network: Network, x: Float[Array, "d n"]) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
-    entering = network.pre_activations(x)
-    return entering, tuple(map(network.activation, entering))
+def _activity(
+    networks: Network, count: Int[Array, ""], x: Float[Array, "d n"]
+) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
+    """What enters and leaves the activations of the first so many networks of a stack."""
+
+    def of(run: Any) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
+        network = jax.tree.map(lambda leaf: leaf[run], networks)
+        entering = network.pre_activations(x)
+        return entering, tuple(map(network.activation, entering))
+
+    # One after another and not as a batch, whose products and functions may round by their place in it.
+    nothing = jax.tree.map(
+        lambda one: jnp.zeros((len(networks.weights[0]), *one.shape), one.dtype), jax.eval_shape(of, 0)
+    )
+    return jax.lax.fori_loop(
+        0, count, lambda run, found: jax.tree.map(lambda all, own: all.at[run].set(own), found, of(run)), nothing
+    )
 
 
 def neurons(network: Network, layer: int) -> Float[np.ndarray, "m fan_in_and_bias"]:

@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from nucleate.devices import single_blas_thread
 from nucleate.errors import SpecError
 from nucleate.observe.directions import alignment, share_of_pairs
-from nucleate.observe.layers import Layer, layers_of, neurons
+from nucleate.observe.layers import LayerStack, layers_of, neurons
 from nucleate.observe.norms import norm
 from nucleate.observe.ranks import relative_distance
 
@@ -29,6 +29,9 @@ class Measure:
         Columns of tables carry it and the layer's: ``<name>_<layer>``.
     value : callable
         From a `Layer` and the same layer at the start of the run to the number.
+    of_stacks : bool
+        Whether ``value`` takes the layer of many runs at once instead, a `LayerStack` and that at their starts, and
+        gives an array of their numbers; what is asked of a `Layer` can be asked of it.
 
     Examples
     --------
@@ -40,22 +43,26 @@ class Measure:
     """
 
     name: str
-    value: Callable[[Layer, Layer], float] = field(repr=False)
+    value: Callable[[Any, Any], Any] = field(repr=False)
+    of_stacks: bool = field(default=False, repr=False)
 
 
-MEASURES = (
-    Measure("effective_neurons", lambda layer, start: layer.effective_neurons),
-    Measure("merging_loss", lambda layer, start: layer.merging_loss),
-    Measure("directions", lambda layer, start: float(layer.directions)),
-    Measure("condensed_pairs", lambda layer, start: share_of_pairs(layer.cosine, 0.9)),
-    Measure("stable_rank", lambda layer, start: layer.weight_ranks.stable),
-    Measure("effective_rank", lambda layer, start: layer.weight_ranks.effective),
-    Measure("numerical_rank", lambda layer, start: float(layer.weight_ranks.numerical)),
-    Measure("activation_rank", lambda layer, start: layer.activation_ranks.effective),
-    Measure("activation_stable_rank", lambda layer, start: layer.activation_ranks.stable),
-    Measure("activation_numerical_rank", lambda layer, start: float(layer.activation_ranks.numerical)),
-    Measure("relative_distance", lambda layer, start: relative_distance(layer.incoming, start.incoming)),
-    Measure("amplitude", lambda layer, start: norm(layer.amplitudes) / layer.width**0.5),
+MEASURES = tuple(
+    Measure(name, value, of_stacks=True)
+    for name, value in {
+        "effective_neurons": lambda layer, start: layer.effective_neurons,
+        "merging_loss": lambda layer, start: layer.merging_loss,
+        "directions": lambda layer, start: layer.directions,
+        "condensed_pairs": lambda layer, start: share_of_pairs(layer.cosine, 0.9),
+        "stable_rank": lambda layer, start: layer.weight_ranks.stable,
+        "effective_rank": lambda layer, start: layer.weight_ranks.effective,
+        "numerical_rank": lambda layer, start: layer.weight_ranks.numerical,
+        "activation_rank": lambda layer, start: layer.activation_ranks.effective,
+        "activation_stable_rank": lambda layer, start: layer.activation_ranks.stable,
+        "activation_numerical_rank": lambda layer, start: layer.activation_ranks.numerical,
+        "relative_distance": lambda layer, start: relative_distance(layer.incoming, start.incoming, axis=(-2, -1)),
+        "amplitude": lambda layer, start: norm(layer.amplitudes, axis=-1) / layer.width**0.5,
+    }.items()
 )
 """What is measured when nothing else is said; see `measure`."""
 
@@ -109,7 +116,8 @@ def measure(
     (0.0, 50.0, 25)
     """
     x = evaluation_rows(x)
-    row = measure_layers(layers_of(model, x), layers_of(start, x), check_measures(measures))
+    now, before = ([LayerStack([layer]) for layer in layers_of(one, x)] for one in (model, start))
+    (row,) = measure_layers(now, before, check_measures(measures)) if now or before else ({},)
     if targets is not None:
         row["alignment_1"] = _nearest_alignment(neurons(model, 1), np.atleast_2d(targets))
     return row
@@ -130,42 +138,49 @@ def evaluation_rows(x: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "rows d"]:
     return x[np.linspace(0, len(x) - 1, MAX_ROWS).astype(int)] if len(x) > MAX_ROWS else x
 
 
-def measure_layers(layers: Sequence[Layer], start: Sequence[Layer], measures: Sequence[Measure]) -> dict[str, float]:
-    """`measure` of layers that are known already, and were at the start.
+def measure_layers(
+    layers: Sequence[LayerStack], start: Sequence[LayerStack], measures: Sequence[Measure]
+) -> list[dict[str, float]]:
+    """`measure` of the layers of some runs, that are known already.
 
     Parameters
     ----------
-    layers, start : sequence of Layer
-        Now, and at the start of the run.
+    layers, start : sequence of LayerStack
+        Now, and at the start of the same runs.
     measures : sequence of Measure
 
     Returns
     -------
-    dict of str to float
+    list of dict of str to float
+        One for each run.
     """
     with single_blas_thread():
-        rows = [_measure_layer(layer, first, measures) for layer, first in zip(layers, start, strict=True)]
-    return {
-        f"{one.name}_{layer.name}": row[index]
-        for index, one in enumerate(measures)
-        for layer, row in zip(layers, rows, strict=True)
-    }
+        of_layers = [_measure_stack(layer, first, measures) for layer, first in zip(layers, start, strict=True)]
+    names = [f"{one.name}_{layer.name}" for one in measures for layer in layers]
+    if not names:
+        return [{} for _ in range(len(layers[0]) if layers else 0)]
+    # By measure, then by layer.
+    columns = [values for of_measure in zip(*of_layers, strict=True) for values in of_measure]
+    return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
-def _measure_layer(layer: Layer, start: Layer, measures: Sequence[Measure]) -> list[float]:
-    if not _usable(layer.incoming, layer.outgoing, layer.entering, layer.leaving):
-        return [math.nan] * len(measures)
-    return [_number(one, layer, start) for one in measures]
+def _measure_stack(layer: LayerStack, start: LayerStack, measures: Sequence[Measure]) -> list[list[float]]:
+    """For each measure the numbers of all runs."""
+    fit = _usable(layer.incoming, layer.outgoing, layer.entering, layer.leaving)
+    values, runs = np.full((len(measures), len(fit)), math.nan), np.flatnonzero(fit)
+    if runs.size:
+        if not fit.all():
+            layer, start = (stack.only(runs.tolist()) for stack in (layer, start))
+        for place, one in enumerate(measures):
+            values[place, runs] = _numbers(one, layer, start)
+    return values.tolist()
 
 
-def _number(measure: Measure, layer: Layer, start: Layer) -> float:
+def _numbers(measure: Measure, layer: LayerStack, start: LayerStack) -> Any:
     try:
-        value: Any = measure.value(layer, start)
-        if type(value) is float:
-            return value
-        if isinstance(value, str) or np.ndim(value) or np.iscomplexobj(value):
-            raise TypeError(f"it gave {value!r:.60}")
-        return float(value)
+        if measure.of_stacks:
+            return measure.value(layer, start)
+        return [_number(measure.value(layer[run], start[run])) for run in range(len(layer))]
     except SpecError:
         raise
     except Exception as error:
@@ -173,6 +188,12 @@ def _number(measure: Measure, layer: Layer, start: Layer) -> float:
             f"The measure {measure.name!r} fails on layer {layer.name!r} ({error}); it takes the layer as it is and as "
             "it was at the start, and gives a number."
         ) from error
+
+
+def _number(value: Any) -> float:
+    if isinstance(value, str) or np.ndim(value) or np.iscomplexobj(value):
+        raise TypeError(f"it gave {value!r:.60}")
+    return float(value)
 
 
 def check_measures(measures: Sequence[Measure]) -> tuple[Measure, ...]:
@@ -200,12 +221,14 @@ def check_measures(measures: Sequence[Measure]) -> tuple[Measure, ...]:
     return given
 
 
-def _usable(*arrays: np.ndarray) -> bool:
-    # The comparison is false for NaN; the bound leaves room for the squares and products of the measures.
-    return all(np.abs(array).max() < _LARGEST for array in arrays)
+def _usable(*arrays: Float[np.ndarray, "... m k"]) -> Bool[np.ndarray, "..."]:
+    """Whether all matrices are of numbers that leave room for the squares and products of the measures."""
+    # The comparison is false for NaN.
+    usable: np.ndarray = np.all([np.abs(array).max(axis=(-2, -1)) < _LARGEST for array in arrays], axis=0)
+    return usable
 
 
 def _nearest_alignment(vectors: Float[np.ndarray, "m k"], targets: Float[np.ndarray, "count k"]) -> float:
-    if not _usable(vectors):
+    if not _usable(vectors).all():
         return math.nan
     return float(np.max([np.abs(alignment(vectors, target)) for target in targets], axis=0).mean())

@@ -3,22 +3,22 @@
 Each is 0 for a zero matrix, 1 for a matrix of rank one, at most the smaller side, and the same at any scale.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 
-from nucleate.observe.norms import effective_number, norm, scaled
+from nucleate.observe.norms import effective_number, norm, number, scaled
 
 TOLERANCE = 0.01
 
 
 class Ranks(NamedTuple):
-    """The three ranks of one matrix."""
+    """The three ranks of a matrix; of matrices with axes in front, arrays with these axes."""
 
-    stable: float
-    effective: float
-    numerical: int
+    stable: Any
+    effective: Any
+    numerical: Any
 
 
 def stable_rank(matrix: Float[np.ndarray, "m k"]) -> float:
@@ -37,7 +37,7 @@ def stable_rank(matrix: Float[np.ndarray, "m k"]) -> float:
     >>> stable_rank(np.diag([2.0, 1.0, 0.0]))
     1.25
     """
-    return ranks(matrix).stable
+    return float(ranks(matrix).stable)
 
 
 def effective_rank(matrix: Float[np.ndarray, "m k"]) -> float:
@@ -56,7 +56,7 @@ def effective_rank(matrix: Float[np.ndarray, "m k"]) -> float:
     >>> round(effective_rank(np.eye(3)), 12)
     3.0
     """
-    return ranks(matrix).effective
+    return float(ranks(matrix).effective)
 
 
 def numerical_rank(matrix: Float[np.ndarray, "m k"], tolerance: float = TOLERANCE) -> int:
@@ -80,21 +80,27 @@ def numerical_rank(matrix: Float[np.ndarray, "m k"], tolerance: float = TOLERANC
     >>> numerical_rank(np.diag([1.0, 0.1, 1e-5])), numerical_rank(np.diag([1.0, 0.1, 1e-5]), tolerance=1e-6)
     (2, 3)
     """
-    return ranks(matrix, tolerance).numerical
+    return int(ranks(matrix, tolerance).numerical)
 
 
-def ranks(matrix: Float[np.ndarray, "m k"], tolerance: float = TOLERANCE) -> Ranks:
+def ranks(matrix: Float[np.ndarray, "... m k"], tolerance: float = TOLERANCE) -> Ranks:
     """All three ranks from one singular value decomposition."""
-    unit, _ = scaled(matrix)
-    values = np.linalg.svd(unit, compute_uv=False)
+    unit, _ = scaled(matrix, axis=(-2, -1))
+    # Of tall matrices LAPACK finds the values faster than of wide ones.
+    tall = unit if unit.shape[-2] >= unit.shape[-1] else unit.swapaxes(-1, -2)
+    values = np.linalg.svd(tall, compute_uv=False)
     # The largest is at least 1, that of the largest entry, unless the matrix is zero.
-    relative = values / max(values[0], 1.0)
+    relative = values / np.maximum(values[..., :1], 1.0)
     return Ranks(
-        float(np.square(relative).sum()), effective_number(relative), int(np.count_nonzero(relative > tolerance))
+        number(np.square(relative).sum(axis=-1)),
+        effective_number(relative),
+        number(np.count_nonzero(relative > tolerance, axis=-1)),
     )
 
 
-def relative_distance(now: Float[np.ndarray, "..."], start: Float[np.ndarray, "..."]) -> float:
+def relative_distance(
+    now: Float[np.ndarray, "..."], start: Float[np.ndarray, "..."], axis: tuple[int, ...] | None = None
+) -> Any:
     """``RD = |now - start| / |start|`` (Luo et al. 2021, arXiv 2007.07497): large where neurons condense.
 
     It stays near 0 in the linear regime and grows without bound with the width in the condensed one. From a start at
@@ -103,17 +109,18 @@ def relative_distance(now: Float[np.ndarray, "..."], start: Float[np.ndarray, ".
     Parameters
     ----------
     now, start : arrays of one shape
+    axis : tuple of int, optional
+        The axes of one thing, where the arrays hold several; by default all.
 
     Returns
     -------
-    float
+    float, or array of the axes that are left
 
     Examples
     --------
     >>> relative_distance(np.array([3.0, 5.0]), np.array([3.0, 4.0]))
     0.2
     """
-    moved, size = norm(np.subtract(now, start, dtype=np.float64)), norm(start)
-    if size == 0:
-        return float("inf") if moved else 0.0
-    return moved / size
+    moved, size = norm(np.subtract(now, start, dtype=np.float64), axis), norm(start, axis)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return number(np.where(np.equal(moved, 0) & np.equal(size, 0), 0.0, np.divide(moved, size)))

@@ -232,13 +232,7 @@ def _notices(table: pl.DataFrame, target: str | Sequence[str] | None) -> list[No
 
 
 def make_form(known: Form, **given: Any) -> Form:
-    """How a file is read: as is known, but for what is given.
-
-    Raises
-    ------
-    DataError
-        If what is given is not possible.
-    """
+    """How a file is read: as is known, but for what is given."""
     if isinstance(given.get("missing"), str):
         given["missing"] = (given["missing"],)
     try:

@@ -10,8 +10,21 @@ from nucleate._wording import count, listed, name_rows
 from nucleate.errors import DataError
 from nucleate.problems.dates import Order, dates_in, hours_in, look_like_dates, look_like_times
 from nucleate.problems.form import Form
-from nucleate.problems.numbers import OTHER, SIGNS, SPACES, Mark, Marks, Written, narrow, parse, suffixes_of
-from nucleate.problems.plain import Dots, dots_in, plain_commas, plain_numbers
+from nucleate.problems.numbers import (
+    OTHER,
+    SIGNS,
+    SPACES,
+    Dots,
+    Mark,
+    Marks,
+    Written,
+    dots_in,
+    narrow,
+    parse,
+    plain_commas,
+    plain_numbers,
+    suffixes_of,
+)
 from nucleate.problems.spellings import as_one_spelling
 
 MISSING = ("", "NA", "N/A", "NaN", "nan", "null", "NULL", "?")
@@ -57,22 +70,9 @@ class Columns:
 
 
 def typed_columns(cells: pl.DataFrame, source: object, separator: str, form: Form) -> Columns:
-    """The columns of a file's cells.
+    """The columns of a file's cells; ``source`` is what a sentence calls the file.
 
-    Parameters
-    ----------
-    cells : DataFrame of str
-    source : object
-        What a sentence calls the file.
-    separator : str
-        Where it is a comma, unclear numbers have decimal dots: a comma would have parted them.
-    form : Form
-        What is known of the file, from its user or from a model.
-
-    Raises
-    ------
-    DataError
-        If numbers read in several ways, or a column of numbers has a few cells that are none.
+    Where the separator is a comma, unclear numbers have decimal dots: a comma would have parted them.
     """
     read = Columns(decimal=form.decimal or OTHER.get(form.thousands or ""))
     # Most columns of wide files are plain, and nothing else is done with them.

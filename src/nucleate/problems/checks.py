@@ -33,13 +33,7 @@ _DATE = r"^\s*\d{1,4}[-/]\d{1,2}[-/]\d{1,4}"
 
 
 def kind_of(raw: pl.Series) -> Kind:
-    """Whether a column holds numbers and dates, or categories (text and truth values).
-
-    Raises
-    ------
-    DataError
-        If it holds times of day, dates written as text, or anything else.
-    """
+    """Whether a column holds numbers and dates, or categories (text and truth values)."""
     if raw.dtype.is_numeric() or raw.dtype in (pl.Date, pl.Datetime, pl.Null):
         return "numeric"
     if raw.dtype.is_temporal() or _is_text_of_dates(raw):
@@ -78,13 +72,7 @@ def missing(table: pl.DataFrame) -> Bool[np.ndarray, "n columns"]:
 
 
 def complete_rows(table: pl.DataFrame) -> tuple[Bool[np.ndarray, " n"], list[str]]:
-    """Which rows have a value in every column, and a note if others were left out.
-
-    Raises
-    ------
-    DataError
-        If none has.
-    """
+    """Which rows have a value in every column, and a note if others were left out."""
     gaps = missing(table)
     rows, sizes = np.any(gaps, axis=1), gaps.sum(axis=0)
     if rows.all():
@@ -138,17 +126,8 @@ def distinct_values(raw: pl.Series) -> int:
 
 
 def input_kinds(inputs: pl.DataFrame) -> dict[str, Kind]:
-    """The kind of each input column; "constant" where it has no more than one value, from which nothing can be learnt.
-
-    Parameters
-    ----------
-    inputs : DataFrame
-        The training rows.
-
-    Raises
-    ------
-    DataError
-        If most rows of a text column have a value of their own, or all columns are constant.
+    """The kind of each column of the training rows; "constant" with one value at most, from which nothing can be
+    learnt.
     """
     kinds: dict[str, Kind] = {raw.name: kind_of(raw) for raw in inputs.iter_columns()}
     for name in [name for name, kind in kinds.items() if kind == "categorical"]:
@@ -194,22 +173,10 @@ _TAIL = 0.3
 
 
 def choose_targets(columns: Sequence[str], target: str | Sequence[str] | None) -> tuple[str, ...]:
-    """The target's column names: those given, else "target", else "y", else the last.
+    """The target's column names: those given, also in one text with commas, else "target", else "y", else the last.
 
-    Parameters
-    ----------
-    target : str, sequence of str, or None
-        A column's name, several separated by commas, or several in a sequence.
-
-    Examples
-    --------
     >>> choose_targets("abc", None), choose_targets("xyz", None), choose_targets("abc", "a, c")
     (('c',), ('y',), ('a', 'c'))
-
-    Raises
-    ------
-    DataError
-        If one is not there, or no column is left for the inputs.
     """
     if not columns:
         raise DataError("The data have no columns; expected inputs and a target.")
@@ -227,11 +194,6 @@ def choose_columns(columns: Sequence[str], names: str | Sequence[str], what: str
     """The columns of these names: a sequence, or one str that is a name or has several, separated by commas.
 
     Names that have commas themselves may stand among others, and taken apart at them.
-
-    Raises
-    ------
-    DataError
-        If one is not there.
     """
     pieces = [name.strip() for name in names.split(",")] if isinstance(names, str) else list(names)
     spelled = {_at_commas(name): name for name in columns} | {name: name for name in columns}
@@ -284,15 +246,7 @@ def infer_loss(targets: pl.DataFrame, amounts: str = "") -> tuple[Loss, list[str
 def choose_loss(
     targets: pl.DataFrame, task: str | None, loss: Loss | str | None, amounts: str = ""
 ) -> tuple[Loss, list[str]]:
-    """The loss that was asked for, by itself or by the name of a task, or else the one that suits, and notes.
-
-    Raises
-    ------
-    SpecError
-        If there is no loss of that name.
-    DataError
-        If the task has another name, or the loss is not for such a task.
-    """
+    """The loss that was asked for, by itself or by the name of a task, or else the one that suits, and notes."""
     if task is not None and task not in DEFAULT_LOSSES:
         raise DataError(f"There is no task {task!r}; choose {' or '.join(DEFAULT_LOSSES)}.")
     if loss is not None:
@@ -318,13 +272,7 @@ def _may_be_counts(targets: pl.DataFrame) -> list[str]:
 
 
 def target_kinds(targets: pl.DataFrame, loss: Loss) -> Mapping[str, Kind]:
-    """The kind of each target column under the loss.
-
-    Raises
-    ------
-    DataError
-        If the target is constant or does not suit the loss.
-    """
+    """The kind of each target column under the loss."""
     kinds = {raw.name: kind_of(raw) for raw in targets}
     for raw in targets:
         if raw.dtype.is_temporal():

@@ -71,23 +71,10 @@ def hours_in(cells: pl.Series) -> pl.Series:
 
 
 def dates_in(cells: pl.Series, source: object, order: Order | None = None) -> Dates:
-    """The dates in a column, with times where any cell has one.
+    """The dates in a column, with times where any cell has one; without an order, that is told from the cells.
 
     >>> dates_in(pl.Series(["令和6年1月2日", "2024/1/3"]), "data.csv").values.to_list()
     [datetime.date(2024, 1, 2), datetime.date(2024, 1, 3)]
-
-    Parameters
-    ----------
-    cells : Series of str
-    source : object
-        What a sentence calls the file.
-    order : {"day-first", "month-first"}, optional
-        By default told from the cells.
-
-    Raises
-    ------
-    DataError
-        If days and months cannot be told apart, or only some of the times have a zone.
     """
     plain = narrow(cells)
     found = [_groups(plain, pattern) for pattern in _DAYS]

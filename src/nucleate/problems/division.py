@@ -76,15 +76,8 @@ OWN = Division(("validation", "test"))
 
 @dataclass(frozen=True)
 class Asked:
-    """What a person says of the parts.
-
-    Parameters
-    ----------
-    validation, test : float or None
-        The share of the rows; None for a part that has rows of its own.
-    split, split_by, split_by_time : str or None
-        Columns: of each row's part, of its group, and of its time.
-    seed : int
+    """What a person says of the parts: shares of the rows, None for a part with rows of its own, and columns of the
+    table that tell each row's part, its group or its time.
     """
 
     validation: float | None = 0.2
@@ -95,13 +88,7 @@ class Asked:
     seed: int = 0
 
     def check(self, columns: Sequence[str]) -> "Asked":
-        """The same with the columns' names as they are written.
-
-        Raises
-        ------
-        DataError
-            If what is asked for contradicts itself, or names a column that is not there.
-        """
+        """The same with the columns' names as they are written."""
         if self.split is not None and None in (self.validation, self.test):
             raise DataError("Each row's part is named by --split, and by rows of its own too; give one of them.")
         if self.split is not None and (self.validation, self.test) != (Asked.validation, Asked.test):
@@ -131,13 +118,7 @@ class Asked:
             _sizes(n, self.validation, self.test)
 
     def check_rows(self, table: pl.DataFrame) -> None:
-        """Refuse rows of which the columns do not say where they belong.
-
-        Raises
-        ------
-        DataError
-            With the rows.
-        """
+        """Refuse rows of which the columns do not say where they belong."""
         for name in self.roles:
             gaps = missing(table.select(name))[:, 0]
             if gaps.any():
@@ -162,16 +143,7 @@ class Asked:
 
 
 class Divided(NamedTuple):
-    """The rows of each part.
-
-    Parameters
-    ----------
-    rows : Rows
-    division : Division
-    groups : array of shape (n,) or None
-        The number of each row's group.
-    notes : list of str
-    """
+    """The rows of each part, the number of each row's group if there are groups, and notes."""
 
     rows: Rows
     division: Division
@@ -182,22 +154,10 @@ class Divided(NamedTuple):
 def divide(
     table: pl.DataFrame, source: Int[np.ndarray, " n"], asked: Asked, labels: Shaped[np.ndarray, " n"] | None
 ) -> Divided:
-    """The parts of rows.
+    """The parts of rows, by the columns that are asked for, all rows of which say where they belong.
 
-    Parameters
-    ----------
-    table : DataFrame
-        The columns that are asked for, all rows of which say where they belong.
-    source : array of shape (n,)
-        0 for rows that are to be dealt out or are for training, 1 and 2 for a person's own for validation and test.
-    asked : Asked
-    labels : array of shape (n,) or None
-        Classes, each of which is dealt out alike where rows are drawn one by one.
-
-    Raises
-    ------
-    DataError
-        If a part is left without rows, or a group is in several parts.
+    ``source`` is 0 for rows that are to be dealt out or are for training, 1 and 2 for a person's own for validation and
+    test; ``labels`` are classes, each dealt out alike where rows are drawn one by one.
     """
     grouped = None if asked.split_by is None else table[asked.split_by]
     groups = None if grouped is None else _codes(grouped)
@@ -272,8 +232,7 @@ def _named_parts(column: pl.Series) -> Int[np.ndarray, " n"]:
 
 def _codes(column: pl.Series) -> Int[np.ndarray, " n"]:
     """The number of each row's value, in their order."""
-    codes: np.ndarray = stripped(column).rank("dense").to_numpy().astype(np.int64) - 1
-    return codes
+    return stripped(column).rank("dense").to_numpy().astype(np.int64) - 1
 
 
 def _by_groups(
@@ -385,20 +344,8 @@ def _refuse_torn_groups(column: pl.Series, groups: Int[np.ndarray, " n"], part: 
 def check_parts(
     parts: Sequence[pl.DataFrame], labels: str | None, targets: Sequence[str], division: Division
 ) -> list[str]:
-    """Notes on classes that a held-out part lacks, where rows were not dealt out class by class.
-
-    Parameters
-    ----------
-    parts : sequence of DataFrame
-    labels : str or None
-        The target column of a classification.
-    targets : sequence of str
-    division : Division
-
-    Raises
-    ------
-    DataError
-        If a class is held out alone, or a target is the same on all training rows.
+    """Notes on classes, in the column ``labels``, that a held-out part lacks where rows were not dealt out class by
+    class.
     """
     if division.dealt == "random" and division.groups is None and "validation" not in division.own:
         return []

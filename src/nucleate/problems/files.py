@@ -30,13 +30,7 @@ _BINARY = {
 
 
 def kind_of_file(path: Path) -> str:
-    """The ending that says what a file is, without that of its packing.
-
-    Raises
-    ------
-    DataError
-        If it is of no known type.
-    """
+    """The ending that says what a file is, without that of its packing."""
     if path == STANDARD_INPUT:
         return ".csv"
     kind, packed = path.suffix.lower(), path.suffix.lower() == ".gz"
@@ -77,13 +71,7 @@ def name_of(path: Path) -> str:
 
 
 def files_of(path: Path) -> list[Path]:
-    """The files that a path stands for: itself, or those of a folder or a pattern in natural order, 2 before 10.
-
-    Raises
-    ------
-    DataError
-        If a folder or a pattern has no file of a known type, or files of several.
-    """
+    """The files that a path stands for: itself, or those of a folder or a pattern in natural order, 2 before 10."""
     if path == STANDARD_INPUT:
         return [path]
     if exists(path) and path.is_dir():
@@ -121,13 +109,7 @@ def _naturally(path: Path) -> list[tuple[int, str]]:
 
 
 def content_of(path: Path) -> bytes:
-    """A file's bytes, unpacked.
-
-    Raises
-    ------
-    DataError
-        If it is missing, unreadable, or empty.
-    """
+    """A file's bytes, unpacked."""
     content = sys.stdin.buffer.read() if path == STANDARD_INPUT else _bytes_of(path)
     if not content.strip(b" \t\r\n\x00\xef\xbb\xbf\xff\xfe"):
         raise DataError(f"The file {path} is empty; expected columns with a target among them.")
@@ -155,18 +137,7 @@ def _bytes_of(path: Path) -> bytes:
 
 
 def refuse_larger(path: Path, size: float) -> None:
-    """Refuse content that would not fit the memory once it is unpacked and read.
-
-    Parameters
-    ----------
-    path : Path
-    size : float
-        Of what is unpacked, in bytes.
-
-    Raises
-    ------
-    DataError
-    """
+    """Refuse content that would not fit the memory once it is unpacked to so many bytes and read."""
     if size > MOST_UNPACKED:
         raise DataError(
             f"The file {path} unpacks to more than {MOST_UNPACKED / 2**30:.3g} GiB, a quarter of the memory, so it is "
@@ -175,13 +146,7 @@ def refuse_larger(path: Path, size: float) -> None:
 
 
 def refuse_binary(path: Path, content: bytes) -> None:
-    """Refuse what is no text, by how it begins or by its zeros.
-
-    Raises
-    ------
-    DataError
-        If the content is not text.
-    """
+    """Refuse what is no text, by how it begins or by its zeros."""
     what = next((name for start, name in _BINARY.items() if content.startswith(start)), None)
     if what:
         raise DataError(f"{path} is not text, it begins as {what} does; give it the ending of what it is ({ENDINGS}).")

@@ -20,13 +20,7 @@ _FIRST_DAY = pl.datetime(1899, 12, 31)
 
 
 def cells_of_sheet(path: Path, content: bytes, sheet: str | None) -> Cells:
-    """The cells of a spreadsheet as texts: dates as 2024-12-31 00:00:00, times as hours:minutes:seconds.
-
-    Raises
-    ------
-    DataError
-        If it is unreadable or protected, the sheet is not there, or is empty.
-    """
+    """The cells of a spreadsheet as texts: dates as 2024-12-31 00:00:00, times as hours:minutes:seconds."""
     import fastexcel
 
     if content.startswith(b"\xd0\xcf\x11\xe0"):
@@ -68,13 +62,7 @@ def _with_times(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def table_of_parquet(path: Path, content: bytes) -> tuple[pl.DataFrame, list[str]]:
-    """The table of a Parquet file, its times of day and spans of time in hours; and notes.
-
-    Raises
-    ------
-    DataError
-        If it is unreadable.
-    """
+    """The table of a Parquet file, its times of day and spans of time in hours; and notes."""
     try:
         lazy = pl.scan_parquet(io.BytesIO(content))
         columns = len(lazy.collect_schema())
@@ -88,13 +76,7 @@ def table_of_parquet(path: Path, content: bytes) -> tuple[pl.DataFrame, list[str
 
 
 def arrays_of_npz(path: Path, content: bytes) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    """The arrays x and y of an npz file.
-
-    Raises
-    ------
-    DataError
-        If it is unreadable, has other arrays, arrays of Python objects, or arrays larger than what it holds of them.
-    """
+    """The arrays x and y of an npz file."""
     try:
         if not zipfile.is_zipfile(io.BytesIO(content)):
             # NumPy would take it for a pickle, and advise to trust it.

@@ -17,13 +17,7 @@ _TOP = 20
 
 
 def with_header(path: Path, cells: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
-    """The rows below the header under its names, without an index or an empty column, and notes on what was left out.
-
-    Raises
-    ------
-    DataError
-        If a column has no name, two have the same, or the first line is none of names.
-    """
+    """The rows below the header under its names, without an index or an empty column, and notes on what is left out."""
     top = [[(cell or "").strip() for cell in row] for row in cells.head(_TOP).iter_rows()]
     header, notes = _header_of(top)
     rows, names = cells.slice(header + 1), top[header]

@@ -115,13 +115,11 @@ def _exponential(outputs: Float[Array, "n c"]) -> Float[Array, "n c"]:
 
 
 def _exponential_signal(graph: Any, signal: str) -> str:
-    name: str = graph.add("Exp", signal)
-    return name
+    return graph.add("Exp", signal)
 
 
 def _are_counts(values: Float[np.ndarray, " n"]) -> Bool[np.ndarray, " n"]:
-    counts: np.ndarray = (values >= 0) & (values == np.floor(values))
-    return counts
+    return (values >= 0) & (values == np.floor(values))
 
 
 IDENTITY = Link("identity", _same, onnx=_same_signal)
@@ -351,8 +349,7 @@ def _cross_entropy(outputs: Float[Array, "n c"], y: Float[Array, "n c"]) -> Floa
 def _mean_of_targets(
     y: Float[np.ndarray, "n c"], weights: Float[np.ndarray, " n"] | None = None
 ) -> Float[np.ndarray, " c"]:
-    mean: np.ndarray = np.average(y, axis=0, weights=weights)
-    return mean
+    return np.average(y, axis=0, weights=weights)
 
 
 def _log_frequencies(

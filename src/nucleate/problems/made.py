@@ -56,11 +56,6 @@ def read_name(data: str, makers: Mapping[str, Maker]) -> tuple[Maker, dict[str, 
     """The maker that data name, and its options: ``anchor-pairs:length=6,rows=500``, ``text:book.txt,length=8``.
 
     None for data that name none.
-
-    Raises
-    ------
-    DataError
-        For an option that there is not, or of another kind.
     """
     name, colon, told = data.partition(":")
     if name not in makers or (name == TEXT and not colon):

@@ -68,6 +68,7 @@ class Metric:
             )
 
 
+Rows = Float[np.ndarray, "n c"]
 Weights = Float[np.ndarray, " n"] | None
 
 
@@ -76,25 +77,21 @@ def _mean(values: Shaped[np.ndarray, "n *c"], weights: Weights) -> float:
     return float(np.mean(values if weights is None else np.average(values, axis=0, weights=weights)))
 
 
-def _root_mean_squared_error(
-    predicted: Float[np.ndarray, "n c"], true: Float[np.ndarray, "n c"], weights: Weights = None
-) -> float:
+def _root_mean_squared_error(predicted: Rows, true: Rows, weights: Weights = None) -> float:
     return float(np.sqrt(_mean((predicted - true) ** 2, weights)))
 
 
-def _accuracy(predicted: Float[np.ndarray, "n c"], true: Float[np.ndarray, "n c"], weights: Weights = None) -> float:
+def _accuracy(predicted: Rows, true: Rows, weights: Weights = None) -> float:
     """Predictions that are not finite count as wrong."""
     right = predicted.argmax(axis=1) == true.argmax(axis=1)
     return _mean(right & np.isfinite(predicted).all(axis=1), weights)
 
 
-def _mean_absolute_error(
-    predicted: Float[np.ndarray, "n c"], true: Float[np.ndarray, "n c"], weights: Weights = None
-) -> float:
+def _mean_absolute_error(predicted: Rows, true: Rows, weights: Weights = None) -> float:
     return _mean(np.abs(predicted - true), weights)
 
 
-def _explained(predicted: Float[np.ndarray, "n c"], true: Float[np.ndarray, "n c"], weights: Weights = None) -> float:
+def _explained(predicted: Rows, true: Rows, weights: Weights = None) -> float:
     """NaN where a target has one value on all the rows."""
     center = np.average(true, axis=0, weights=weights)
     squares, spread = ((true - at) ** 2 for at in (predicted, center))
@@ -106,9 +103,7 @@ def _explained(predicted: Float[np.ndarray, "n c"], true: Float[np.ndarray, "n c
     return float(np.mean(1 - squares.sum(axis=0) / spread))
 
 
-def _balanced_accuracy(
-    predicted: Float[np.ndarray, "n c"], true: Float[np.ndarray, "n c"], weights: Weights = None
-) -> float:
+def _balanced_accuracy(predicted: Rows, true: Rows, weights: Weights = None) -> float:
     """Over the classes that have rows; predictions that are not finite count as wrong."""
     labels = true.argmax(axis=1)
     right = (predicted.argmax(axis=1) == labels) & np.isfinite(predicted).all(axis=1)
@@ -116,50 +111,38 @@ def _balanced_accuracy(
     return float(np.mean([_mean(right[rows], None if weights is None else weights[rows]) for rows in of_class]))
 
 
-def _log_loss(predicted: Float[np.ndarray, "n c"], true: Float[np.ndarray, "n c"], weights: Weights = None) -> float:
+def _log_loss(predicted: Rows, true: Rows, weights: Weights = None) -> float:
     given = np.take_along_axis(predicted, true.argmax(axis=1)[:, None], axis=1)
     return -_mean(np.log(np.maximum(given, np.finfo(np.float64).tiny)), weights)
 
 
-def _pinball(
-    level: float, predicted: Float[np.ndarray, "n c"], true: Float[np.ndarray, "n c"], weights: Weights = None
-) -> Float[np.ndarray, " c"]:
+def _pinball(level: float, predicted: Rows, true: Rows, weights: Weights = None) -> Float[np.ndarray, " c"]:
     over = true - predicted
-    mean: np.ndarray = np.average(np.maximum(level * over, (level - 1) * over), axis=0, weights=weights)
-    return mean
+    return np.average(np.maximum(level * over, (level - 1) * over), axis=0, weights=weights)
 
 
-def _pinball_loss(
-    level: float, predicted: Float[np.ndarray, "n c"], true: Float[np.ndarray, "n c"], weights: Weights = None
-) -> float:
+def _pinball_loss(level: float, predicted: Rows, true: Rows, weights: Weights = None) -> float:
     return float(_pinball(level, predicted, true, weights).mean())
 
 
-def _pinball_explained(
-    level: float, predicted: Float[np.ndarray, "n c"], true: Float[np.ndarray, "n c"], weights: Weights = None
-) -> float:
+def _pinball_explained(level: float, predicted: Rows, true: Rows, weights: Weights = None) -> float:
     constant = _pinball(level, quantiles_of(level, true, weights), true, weights)
     return _share_explained(_pinball(level, predicted, true, weights), constant)
 
 
-def _coverage(predicted: Float[np.ndarray, "n c"], true: Float[np.ndarray, "n c"], weights: Weights = None) -> float:
+def _coverage(predicted: Rows, true: Rows, weights: Weights = None) -> float:
     return _mean(true <= predicted, weights)
 
 
-def _deviances(
-    predicted: Float[np.ndarray, "n c"], true: Float[np.ndarray, "n c"], weights: Weights = None
-) -> Float[np.ndarray, " c"]:
-    mean: np.ndarray = 2 * np.average(scipy.special.kl_div(true, predicted), axis=0, weights=weights)
-    return mean
+def _deviances(predicted: Rows, true: Rows, weights: Weights = None) -> Float[np.ndarray, " c"]:
+    return 2 * np.average(scipy.special.kl_div(true, predicted), axis=0, weights=weights)
 
 
-def _deviance(predicted: Float[np.ndarray, "n c"], true: Float[np.ndarray, "n c"], weights: Weights = None) -> float:
+def _deviance(predicted: Rows, true: Rows, weights: Weights = None) -> float:
     return float(_deviances(predicted, true, weights).mean())
 
 
-def _deviance_explained(
-    predicted: Float[np.ndarray, "n c"], true: Float[np.ndarray, "n c"], weights: Weights = None
-) -> float:
+def _deviance_explained(predicted: Rows, true: Rows, weights: Weights = None) -> float:
     constant = _deviances(np.average(true, axis=0, weights=weights), true, weights)
     return _share_explained(_deviances(predicted, true, weights), constant)
 
@@ -169,10 +152,9 @@ def _share_explained(left: Float[np.ndarray, " c"], constant: Float[np.ndarray, 
     return float(np.mean(1 - left / constant)) if constant.all() else math.nan
 
 
-def quantiles_of(level: float, y: Float[np.ndarray, "n c"], weights: Weights = None) -> Float[np.ndarray, " c"]:
+def quantiles_of(level: float, y: Rows, weights: Weights = None) -> Float[np.ndarray, " c"]:
     """One of the values: what lies between two of them may have a larger loss than either."""
-    quantiles: np.ndarray = np.quantile(y, level, axis=0, method="inverted_cdf", weights=weights)
-    return quantiles
+    return np.quantile(y, level, axis=0, method="inverted_cdf", weights=weights)
 
 
 RMSE = Metric("rmse", _root_mean_squared_error)

@@ -22,21 +22,18 @@ def relative_weights(weights: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"
     """
     # Divided first, so that nothing overflows.
     scaled = weights / weights.max()
-    shares: np.ndarray = scaled / scaled.mean()
-    return shares
+    return scaled / scaled.mean()
 
 
 def mean_of(values: Float[np.ndarray, "k n"], weights: Float[np.ndarray, " n"] | None) -> Float[np.ndarray, " k"]:
     """The mean of each row of values."""
-    means: np.ndarray = np.average(values, axis=1, weights=weights)
-    return means
+    return np.average(values, axis=1, weights=weights)
 
 
 def std_of(values: Float[np.ndarray, "k n"], weights: Float[np.ndarray, " n"] | None) -> Float[np.ndarray, " k"]:
     """The standard deviation of each row of values."""
     away = values - mean_of(values, weights)[:, None]
-    stds: np.ndarray = np.sqrt(mean_of(away**2, weights))
-    return stds
+    return np.sqrt(mean_of(away**2, weights))
 
 
 def median(values: Float[np.ndarray, " n"], weights: Float[np.ndarray, " n"]) -> float:
@@ -56,5 +53,4 @@ def median(values: Float[np.ndarray, " n"], weights: Float[np.ndarray, " n"]) ->
 def most_frequent(values: Shaped[np.ndarray, " n"], weights: Float[np.ndarray, " n"]) -> Shaped[np.ndarray, ""]:
     """The value that weighs most; of equal ones the first in their order."""
     known, places = np.unique(values, return_inverse=True)
-    most: Shaped[np.ndarray, ""] = known[np.bincount(places, weights).argmax()]
-    return most
+    return known[np.bincount(places, weights).argmax()]

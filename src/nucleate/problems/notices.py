@@ -17,13 +17,7 @@ _SHOWN = 3
 
 
 class Notice(NamedTuple):
-    """What was seen in a column.
-
-    Parameters
-    ----------
-    kind, column, text : str
-        The text names the column, what was seen, and what to do.
-    """
+    """What was seen in a column; the text names the column, what was seen, and what to do."""
 
     kind: str
     column: str

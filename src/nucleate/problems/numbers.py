@@ -1,7 +1,9 @@
 """Numbers as people write them: decimal and thousands separators, money, percent and units, full-width digits."""
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, NamedTuple
 
 import polars as pl
 
@@ -89,13 +91,8 @@ class Marks:
 
 @dataclass(frozen=True)
 class Written:
-    """The cells of a column without what surrounds the number.
-
-    Parameters
-    ----------
-    bodies : Series of str
-    units : Series of str
-        The sign of money or percent of each cell, the unit that all of them have, or nothing.
+    """The cells of a column without what surrounds the number, and each cell's sign of money or percent, the unit that
+    all of them have, or nothing.
     """
 
     bodies: pl.Series
@@ -153,16 +150,8 @@ _NARROW = [*map(chr, range(0x21, 0x7F)), "-", "¥", " ", " ", " ", "", ""]
 def parse(bodies: pl.Series, decimal: Mark | None, groups: str) -> pl.Series:
     """The cells as whole numbers where all are, else as numbers; what is none becomes null.
 
-    Parameters
-    ----------
-    bodies : Series of str
-    decimal : {".", ","} or None
-        None takes both for decimal marks.
-    groups : str
-        The characters that may separate thousands, and Indian hundreds.
+    Without a decimal mark both count as one; any of ``groups`` may separate thousands, and Indian hundreds.
 
-    Examples
-    --------
     >>> parse(pl.Series(["1,234", "56"]), ".", ",").to_list()
     [1234, 56]
     >>> parse(pl.Series(["1.234,5", "12.34"]), ",", ".").to_list()
@@ -189,3 +178,59 @@ def narrowest(number: pl.Series) -> pl.Series:
 
 def _where(condition: pl.Series, then: pl.Series | None, otherwise: pl.Series) -> pl.Series:
     return pl.select(pl.when(condition).then(pl.lit(then)).otherwise(otherwise)).to_series().alias(otherwise.name)
+
+
+def plain_numbers(cells: pl.DataFrame) -> dict[str, pl.Series]:
+    """The columns that are numbers as programs write them: whole ones, or in floating point.
+
+    >>> list(plain_numbers(pl.DataFrame({"a": ["1", "2"], "b": ["1e3", None], "c": ["1", "x"]})))
+    ['a', 'b']
+    """
+    gaps = dict(zip(cells.columns, _row(cells.null_count()), strict=True))
+    first = zip(cells.columns, _row(cells.head(1)), strict=False)
+    maybe_whole = [name for name, cell in first if not re.search("[.eE]", cell or "")]
+
+    def fitting(names: Sequence[str], dtype: type[pl.DataType]) -> dict[str, pl.Series]:
+        read = cells.select(pl.col(names).cast(dtype, strict=False).fill_nan(None))
+        return {column.name: column for column in read if column.null_count() == gaps[column.name]}
+
+    whole = fitting(maybe_whole, pl.Int64)
+    return whole | fitting([name for name in cells.columns if name not in whole], pl.Float64)
+
+
+def plain_commas(cells: pl.DataFrame) -> dict[str, pl.Series]:
+    """The columns that are numbers with decimal commas for certain.
+
+    >>> list(plain_commas(pl.DataFrame({"a": ["1,5", "2"], "b": ["1,234", "2,345"]})))
+    ['a']
+    """
+    number = r"^[-+]?\d+(?:,\d*)?(?:[eE][-+]?\d+)?$"
+    certain = pl.all().str.contains(r",(?:\d{0,2}|\d{4,}|\d*[eE].*)$").any() & pl.all().str.contains(number).all()
+    dots = pl.col(_columns_where(cells, certain)).str.replace(",", ".", literal=True).cast(pl.Float64)
+    return {column.name: column for column in cells.select(dots)}
+
+
+class Dots(NamedTuple):
+    """Which columns of numbers with dots show that these are decimal marks, and which could be read otherwise."""
+
+    certain: list[str]
+    unclear: list[str]
+
+
+def dots_in(cells: pl.DataFrame) -> Dots:
+    """What the dots in columns of numbers are.
+
+    >>> dots_in(pl.DataFrame({"a": ["1.5", "1.234"], "b": ["1.234", "2.345"], "c": ["1", "2"]}))
+    Dots(certain=['a'], unclear=['b'])
+    """
+    dotted, unclear = pl.all().str.contains(".", literal=True), pl.all().str.contains(_patterns(".")[2])
+    certain = _columns_where(cells, (dotted & ~unclear).any())
+    return Dots(certain, _columns_where(cells.drop(certain), dotted.any()))
+
+
+def _columns_where(cells: pl.DataFrame, condition: pl.Expr) -> list[str]:
+    return [name for name, yes in zip(cells.columns, _row(cells.select(condition)), strict=True) if yes]
+
+
+def _row(frame: pl.DataFrame) -> tuple[Any, ...]:
+    return frame.row(0) if frame.width and len(frame) else ()

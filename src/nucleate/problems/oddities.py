@@ -26,14 +26,9 @@ _IDENTIFIER = re.compile(
 
 
 def notices_of(table: pl.DataFrame, inputs: Mapping[str, Kind], targets: Mapping[str, Kind]) -> list[Notice]:
-    """What is odd about the columns of a table.
+    """What is odd about the columns of a table as it was read, whose rows are those of a person's file.
 
-    Parameters
-    ----------
-    table : DataFrame
-        As it was read, so that its rows are those of a person's file.
-    inputs, targets : mapping of str to str
-        The kinds of its columns; those of constant ones are not looked at.
+    Constant columns are not looked at.
     """
     kinds, schema = {**inputs, **targets}, table.schema
     amounts = [name for name, kind in kinds.items() if kind == "numeric" and schema[name].is_numeric()]

@@ -434,9 +434,6 @@ class Problem:
         SpecError
             If the loss is known by its name alone.
         """
-        value = self.loss.metric.value
-        if value is None:
-            raise SpecError(f"The metric {self.metric_name!r} is known by its name alone; pass the Loss it belongs to.")
         try:
             return float(self.loss.metric(self.predict(outputs), self.preprocessing.in_units(y), weights))
         except NucleateError:
@@ -554,14 +551,8 @@ def _problem(
 ) -> Problem:
     """The problem of raw parts without gaps that are not imputed, with notes and the table of columns.
 
-    Parameters
-    ----------
-    everything : DataFrame, optional
-        The rows as they were read; by default the parts.
-    noted : DataFrame, optional
-        The table whose rows notices are about; by default ``everything``.
-    left_out : mapping of str to str
-        What became of columns that the parts do not have.
+    ``everything`` are the rows as they were read (by default the parts), ``noted`` those that notices are about (by
+    default everything), and ``left_out`` says what became of columns that the parts do not have.
     """
     table = pl.concat(parts)
     kinds = input_kinds(parts[0].drop(targets))

@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 from jaxtyping import Shaped
 
-from nucleate._wording import count, name_rows, say_error
+from nucleate._wording import count, listed, name_rows, say_error
 from nucleate.errors import DataError
 from nucleate.problems.cells import typed_columns, without_missing, without_numbers
 from nucleate.problems.files import TEXT, content_of, files_of, kind_of_file
@@ -48,11 +48,6 @@ def table_from_array(x: Shaped[np.ndarray, "n columns"], names: Sequence[str] | 
     --------
     >>> table_from_array(np.eye(2)).columns
     ['x1', 'x2']
-
-    Raises
-    ------
-    DataError
-        If the array has no rows and columns, or another number of columns than names.
     """
     x = _numbers_or_texts("The inputs", x)
     if x.ndim != 2 or 0 in x.shape:
@@ -67,13 +62,7 @@ def table_from_array(x: Shaped[np.ndarray, "n columns"], names: Sequence[str] | 
 def table_from_arrays(
     x: Shaped[np.ndarray, "n d"], y: Shaped[np.ndarray, "n ..."]
 ) -> tuple[pl.DataFrame, tuple[str, ...]]:
-    """A table with the columns x1, x2, ... and y, or y1, y2, ... where there are several, and the names of the latter.
-
-    Raises
-    ------
-    DataError
-        If ``x`` is not (rows, columns), or ``y`` neither (rows,) nor (rows, columns) with as many rows.
-    """
+    """A table with the columns x1, x2, ... and y, or y1, y2, ... where there are several, and their names."""
     table, y = table_from_array(x), _numbers_or_texts("The targets", y)
     if y.ndim not in (1, 2) or len(y) != len(table) or y.size == 0:
         raise DataError(
@@ -150,17 +139,6 @@ def read_table(path: Path, form: Form | None = None) -> Read:
     An npz file has arrays x (or X) and y (or Y). A text file or a spreadsheet has a header line. Its encoding, what
     separates its columns, and its decimal marks are told from the file where the form does not give them. Files of a
     folder or of a pattern such as ``days/*.csv`` have the same columns, and follow each other in natural order.
-
-    Parameters
-    ----------
-    path : Path
-    form : Form, optional
-
-    Raises
-    ------
-    DataError
-        If the file is missing, of no known type, empty or unreadable, its columns have no names of their own, its
-        numbers or dates read in several ways, or files differ in their columns.
     """
     form = form or Form()
     files = files_of(path)
@@ -172,11 +150,9 @@ def read_table(path: Path, form: Form | None = None) -> Read:
 
 def _said(path: Path, files: Sequence[Path]) -> str:
     """How many files a folder or a pattern stands for, and whether a folder has others."""
-    listed = ", ".join(file.name for file in files[:3])
-    more = f" and {len(files) - 3} more" if len(files) > 3 else ""
     others = len([file for file in path.iterdir() if file not in files]) if path.is_dir() else 0
     left = f"; {count(others, 'other')} left out" if others else ""
-    return f"Read {count(len(files), 'file')} of {path} in this order: {listed}{more}{left}."
+    return f"Read {count(len(files), 'file')} of {path} in this order: {listed(file.name for file in files)}{left}."
 
 
 _MEANINGLESS = {
@@ -252,13 +228,7 @@ def _read_typed(path: Path, files: Sequence[Path], kind: str, form: Form) -> Rea
 
 
 def _together(files: Sequence[Path], tables: Sequence[pl.DataFrame]) -> pl.DataFrame:
-    """The rows of all tables, whose columns are to be the same in any order.
-
-    Raises
-    ------
-    DataError
-        For the first file that has other columns, or a column of another type.
-    """
+    """The rows of all tables, whose columns are to be the same in any order."""
     first = tables[0]
     if len(tables) == 1:
         return first

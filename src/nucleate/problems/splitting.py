@@ -52,11 +52,6 @@ def part_sizes(n: int, validation: float, test: float) -> Sizes:
     --------
     >>> part_sizes(442, 0.2, 0.2)
     Sizes(train=266, validation=88, test=88)
-
-    Raises
-    ------
-    DataError
-        If a fraction is not between 0 and 1, the two leave nothing for training, or a part has fewer than 4 rows.
     """
     if not (0 < validation < 1 and 0 < test < 1 and validation + test < 1):
         raise DataError(

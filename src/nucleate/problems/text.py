@@ -43,12 +43,6 @@ def cells_of_text(path: Path, content: bytes, encoding: str | None) -> Cells:
     """The cells of a text file.
 
     Lines before the widest ones, such as a title, are padded with empty cells.
-
-    Raises
-    ------
-    DataError
-        If the file is binary, if its encoding cannot be told or is not the one given, if a line has another number of
-        cells than the others, or if a quotation mark is not closed.
     """
     text, notes = _decoded(path, content, encoding)
     # Some programs end a file with a sign of its own.

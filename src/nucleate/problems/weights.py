@@ -17,13 +17,7 @@ _FEW = 0.5
 
 
 def choose_weights(columns: Sequence[str], name: str) -> str:
-    """The column of weights as it is written.
-
-    Raises
-    ------
-    DataError
-        If it is not there, or several are named.
-    """
+    """The column of weights as it is written."""
     chosen = choose_columns(columns, name, "column for --weights")
     if len(chosen) > 1:
         raise DataError(f"There are {len(chosen)} columns for --weights; name one.")
@@ -31,13 +25,7 @@ def choose_weights(columns: Sequence[str], name: str) -> str:
 
 
 def column_of_weights(weights: Shaped[np.ndarray, " n"], rows: int) -> pl.Series:
-    """Weights that stand beside arrays, as a column.
-
-    Raises
-    ------
-    DataError
-        If they are not one number a row.
-    """
+    """Weights that stand beside arrays, as a column."""
     given = np.asarray(weights)
     if given.shape != (rows,) or given.dtype.kind not in "iuf":
         raise DataError(
@@ -48,13 +36,7 @@ def column_of_weights(weights: Shaped[np.ndarray, " n"], rows: int) -> pl.Series
 
 
 def weights_in(column: pl.Series, *, positive: bool = False) -> Float[np.ndarray, " n"]:
-    """The weights of rows.
-
-    Raises
-    ------
-    DataError
-        If they are no numbers, or some are missing, negative or infinite, with the rows.
-    """
+    """The weights of rows."""
     name = column.name
     if not column.dtype.is_numeric():
         raise DataError(

@@ -78,21 +78,8 @@ def merge_bound(
 ) -> Float[np.ndarray, " c"]:
     """For each output, a bound of its change by the mergings over all inputs in the domain.
 
-    Parameters
-    ----------
-    layers : sequence of Affine
-        The original network's.
-    mergings : sequence of Merging
-        One a hidden layer, made from the first to the last, each on what the ones before left.
-    activation : Activation
-        Infinite bounds come out where its ``lipschitz`` is not known.
-    domain : Box or Ball
-    dtype : str
-        In which both networks are computed; their rounding counts.
-
-    Returns
-    -------
-    array of shape (c,)
+    The layers are the original's; there is a merging for each hidden one, made from the first to the last, each on what
+    the ones before left. The rounding of ``dtype`` counts, and an unknown ``lipschitz`` gives infinite bounds.
     """
     changes = np.zeros(layers[0].weights.shape[1])
     reached: Box | Ball = domain
@@ -138,8 +125,7 @@ def _rounding(
 
 
 def _largest(middle: Float[np.ndarray, " m"], radius: Float[np.ndarray, " m"]) -> Float[np.ndarray, " m"]:
-    largest: np.ndarray = np.abs(middle) + radius
-    return largest
+    return np.abs(middle) + radius
 
 
 def _curvature(
@@ -152,8 +138,7 @@ def _curvature(
     slope = activation.lipschitz * (np.abs(inner) + np.abs(outer))
     # Exactly nothing where the two are one function.
     between = np.where((inner == 1) & (outer == 1), 0.0, slope * far / (_GRID - 1))
-    bound: np.ndarray = gaps + between
-    return bound
+    return gaps + between
 
 
 def _bound(network: Network, traces: Sequence[Merging], x: Float[np.ndarray, "n d"]) -> Bound:

@@ -65,8 +65,7 @@ def _in_pieces(function: Callable[[Any], Any], z: Float[np.ndarray, "..."]) -> F
     padded = np.zeros(-(-flat.size // _PIECE) * _PIECE)
     padded[: flat.size] = flat
     pieces = [_of_piece(function, piece) for piece in padded.reshape(-1, _PIECE)]
-    done: np.ndarray = np.concatenate(pieces)[: flat.size].reshape(z.shape)
-    return done
+    return np.concatenate(pieces)[: flat.size].reshape(z.shape)
 
 
 @cache

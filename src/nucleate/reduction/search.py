@@ -19,18 +19,10 @@ JITTER = 0.1
 
 
 def calibration_rows(x: Float[np.ndarray, "n d"], seed: int = 0) -> Float[np.ndarray, "rows d"]:
-    """Training inputs, as many with jitter, and as many between two of them; labels play no part.
+    """Training inputs, 2000 at most, as many with jitter, and as many between two of them; labels play no part.
 
     Between and around the training rows the reduced network is to do what the original does, not only on them.
 
-    Parameters
-    ----------
-    x : array of shape (n, d)
-        Of more than 2000 rows, 2000 evenly spaced ones are used.
-    seed : int
-
-    Examples
-    --------
     >>> calibration_rows(np.random.default_rng(0).standard_normal((100, 3))).shape
     (300, 3)
     """
@@ -78,17 +70,7 @@ class SearchResult(NamedTuple):
 
 
 class Search:
-    """Narrow a network's layers from the first to the last.
-
-    Parameters
-    ----------
-    network : Network
-    method : Method
-    calibration, validation : arrays of shape (n, d) and (v, d)
-    fits : Fits
-    weights : array of shape (n,), optional
-        What each calibration row counts for, with mean 1.
-    """
+    """Narrow a network's layers from the first to the last; ``weights`` are of the calibration rows, with mean 1."""
 
     def __init__(
         self,

@@ -35,14 +35,8 @@ undoes."""
 class GreedyPath:
     """The neurons in the order in which they are chosen, found as far as asked for.
 
-    Parameters
-    ----------
-    features : array of shape (n, m)
-    target : array of shape (n, t)
-    importance : array of shape (t,)
-        What an error in each column of the target weighs.
-    weights : array of shape (n,), optional
-        What each row counts for, with mean 1.
+    ``importance`` is what an error in each column of the target weighs, ``weights`` what each row counts for, with mean
+    1.
     """
 
     def __init__(

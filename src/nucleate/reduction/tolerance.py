@@ -83,8 +83,7 @@ class OfClasses:
 
     def _changed(self, before: Float[np.ndarray, "n c"], after: Float[np.ndarray, "n c"]) -> Bool[np.ndarray, " n"]:
         link = self.problem.loss.link
-        changed: np.ndarray = link(before).argmax(axis=1) != link(after).argmax(axis=1)
-        return changed
+        return link(before).argmax(axis=1) != link(after).argmax(axis=1)
 
 
 def yardstick(problem: Problem) -> Yardstick:
@@ -94,23 +93,10 @@ def yardstick(problem: Problem) -> Yardstick:
 
 
 class Tolerance:
-    """A relative change of the metric, and the change of the outputs that would explain it.
+    """A relative change of the original's metric, and the change of the outputs that would explain it.
 
     Both are asked for: with the metric alone, the best of many small networks is one that was lucky on the validation
     rows.
-
-    Parameters
-    ----------
-    problem : Problem
-    network : Network
-        The original.
-    tolerance : float
-        Between 0 and 1.
-
-    Raises
-    ------
-    SpecError
-        For another tolerance.
     """
 
     def __init__(self, problem: Problem, network: Network, tolerance: float) -> None:

@@ -6,8 +6,6 @@ Of a watch the loss with its stages, and what happened to layers, stand there to
 import re
 from collections.abc import Sequence
 from dataclasses import asdict
-from importlib.metadata import version
-from importlib.resources import files
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -15,15 +13,14 @@ from typing import Any
 import numpy as np
 import polars as pl
 from jaxtyping import Float
-from plotly.offline import get_plotlyjs
 
-from nucleate._files import check_file, write_atomically
+from nucleate._files import check_file
 from nucleate.inspection import Checkpoints, Picture
-from nucleate.observe import leading_order, stages
+from nucleate.observe import stages
 from nucleate.observe.snapshots import spaced
-from nucleate.reporting.payload import encoded, neurons_shown
+from nucleate.reporting.payload import encoded, neurons_shown, pictures
 from nucleate.reporting.sentences import Texts, load_texts
-from nucleate.reporting.templates import environment, script
+from nucleate.reporting.templates import write_page
 
 _MOST_MAPS = 40
 _ROUNDING = 1e-6
@@ -56,35 +53,31 @@ def report_checkpoints(found: Checkpoints, lang: str = "en", out: str | Path = "
     """
     texts, out = load_texts(lang), Path(out)
     check_file(out)
-    page = files("nucleate.reporting") / "template"
-    data = _payload(found, texts)
-    text = (
-        environment()
-        .get_template("checkpoints.html.j2")
-        .render(
-            lang=lang,
-            t=_words(found, texts),
-            made=texts["page"]["made"].format(version=version("nucleate")),
-            noscript=texts["page"]["noscript"],
-            found=found,
-            reasons=[
-                (_translated(reason, "reasons", texts), names)
-                for reason, names in found.left_out.group_by("reason", maintain_order=True).agg("parameter").iter_rows()
-            ],
-            notes=[_translated(note, "notes", texts) for note in found.notes],
-            stages=_say_stages(data["loss"]["stages"], texts) if data["loss"] else [],
-            events=[
-                event | {"what": texts["events"][event["what"]], "said": _translated(event["said"], "said", texts)}
-                for event in map(asdict, found.events)
-            ],
-            rows=_rows(data),
-            data=data,
-            css=(page / "page.css").read_text("utf-8"),
-            js=script("checkpoints.js"),
-            plotly=get_plotlyjs(),
-        )
+    data, t = _payload(found, texts), _words(found, texts)
+    first, last = found.steps[0], found.steps[-1]
+    write_page(
+        out,
+        "checkpoints",
+        texts,
+        data,
+        lang=lang,
+        t=t,
+        title=t["title"].format(name=found.name),
+        lead=t["lead"].format(first=f"{first:,}", last=f"{last:,}", count=len(found.steps)),
+        noscript=texts["page"]["noscript"],
+        found=found,
+        reasons=[
+            (_translated(reason, "reasons", texts), names)
+            for reason, names in found.left_out.group_by("reason", maintain_order=True).agg("parameter").iter_rows()
+        ],
+        notes=[_translated(note, "notes", texts) for note in found.notes],
+        stages=_say_stages(data["loss"]["stages"], texts) if data["loss"] else [],
+        events=[
+            event | {"what": texts["events"][event["what"]], "said": _translated(event["said"], "said", texts)}
+            for event in map(asdict, found.events)
+        ],
+        rows=_rows(data),
     )
-    write_atomically(out, text.encode())
     return out
 
 
@@ -164,22 +157,13 @@ def _numbers(values: pl.Series) -> list[float | None]:
 
 
 def _pictures(taken: list[Picture], neurons: int) -> dict[str, Any]:
-    """What is drawn of a matrix at each step, as `nucleate.reporting.payload` has it of a layer's snapshots."""
+    """What is drawn of a matrix at each step, and the singular values of a random one."""
     rows = spaced(len(taken[0].cosine), neurons)
-    upper = np.triu_indices(len(rows), 1)
     cosines = [one.cosine[np.ix_(rows, rows)].astype(np.float64) for one in taken]
     sizes = [one.sizes[rows].astype(np.float64) for one in taken]
-    orders = [leading_order(cosine) for cosine in cosines]
-    triangles = [cosine[np.ix_(order, order)][upper] for cosine, order in zip(cosines, orders, strict=True)]
-    return {
-        "neurons": len(rows),
-        "cosine": encoded(np.rint(127 * np.array(triangles)).astype(np.int8)),
-        "points": encoded(np.rint(127 * in_planes(cosines, sizes)).astype(np.int8)),
-        "sizes": encoded(np.rint(255 * np.array(sizes)).astype(np.uint8)),
-        "singular": encoded(np.stack([one.singular for one in taken]).astype("<f4")),
-        "random": encoded(np.stack([one.random for one in taken]).astype("<f4")),
-        "values": len(taken[0].singular),
-    }
+    singular, random = (np.stack([getattr(one, of) for one in taken]) for of in ("singular", "random"))
+    drawn = pictures(cosines, in_planes(cosines, sizes), np.array(sizes), singular)
+    return drawn | {"random": encoded(random.astype("<f4"))}
 
 
 def in_planes(
@@ -188,19 +172,7 @@ def in_planes(
     """Unit vectors, of which the cosines are known, each time in the plane of the two leading directions then.
 
     As in `nucleate.figures.in_plane` sizes weigh, so that the plane is that of the units that do the work. Each picture
-    is turned, and reflected where need be, to be as near the one before it as it can.
-
-    Parameters
-    ----------
-    cosines : sequence of arrays
-        Between the same units at each time.
-    sizes : sequence of arrays
-        Of these units.
-
-    Returns
-    -------
-    array
-        Inside the unit circle.
+    is turned, and reflected where need be, to be as near the one before it as it can; all are inside the unit circle.
     """
     planes: list[np.ndarray] = []
     for cosine, size in zip(cosines, sizes, strict=True):

@@ -4,15 +4,12 @@ import warnings
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
-from importlib.metadata import version
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import polars as pl
-from plotly.offline import get_plotlyjs
 
-from nucleate._files import check_file, write_atomically
+from nucleate._files import check_file
 from nucleate.doctor import diagnose
 from nucleate.errors import NucleateError, StudyError
 from nucleate.problems import CROSS_ENTROPY, SQUARED
@@ -23,7 +20,7 @@ from nucleate.reporting.expected import say_gap, say_outlook, say_stairs
 from nucleate.reporting.payload import payload, runs_shown
 from nucleate.reporting.phase_map import phase_maps
 from nucleate.reporting.sentences import load_texts
-from nucleate.reporting.templates import environment, script
+from nucleate.reporting.templates import write_page
 from nucleate.studies import Findings, Study, StudySpec, study_findings, tables
 from nucleate.sweeping import outlooks
 from nucleate.training import TRAINED
@@ -71,37 +68,27 @@ def report(study: Study | str | Path, lang: str = "en", out: str | Path = "repor
         study = Study.load(study)
     out = Path(out)
     check_file(out)
-    write_atomically(out, _page(study, lang, texts).encode())
-    return out
-
-
-def _page(study: Study, lang: str, texts: dict[str, dict[str, str]]) -> str:
-    page = files("nucleate.reporting") / "template"
-    return (
-        environment()
-        .get_template("page.html.j2")
-        .render(
-            lang=lang,
-            texts=texts,
-            study=study,
-            spec=study.spec,
-            name=sentences.data_name(study),
-            settings=_settings(study),
-            version=version("nucleate"),
-            css=(page / "page.css").read_text("utf-8"),
-            js=script("page.js"),
-            plotly=get_plotlyjs(),
-            say=sentences.say,
-            say_further=sentences.say_further,
-            say_neurons=sentences.say_neurons,
-            say_widths=sentences.say_widths,
-            say_share=sentences.say_share,
-            name_baseline=sentences.name_baseline,
-            name_metric=sentences.name_metric,
-            say_milliseconds=sentences.say_milliseconds,
-            **_contents(study, lang, texts),
-        )
+    write_page(
+        out,
+        "page",
+        texts,
+        lang=lang,
+        t=texts,
+        title=texts["page"]["title"].format(data=sentences.data_name(study)),
+        lead=texts["page"]["lead"],
+        study=study,
+        spec=study.spec,
+        settings=_settings(study),
+        say_further=sentences.say_further,
+        say_neurons=sentences.say_neurons,
+        say_widths=sentences.say_widths,
+        say_share=sentences.say_share,
+        say_milliseconds=sentences.say_milliseconds,
+        name_baseline=sentences.name_baseline,
+        name_metric=sentences.name_metric,
+        **_contents(study, lang, texts),
     )
+    return out
 
 
 def _settings(study: Study) -> dict[str, str]:
@@ -109,21 +96,17 @@ def _settings(study: Study) -> dict[str, str]:
     spec, labels = study.spec, study.preprocessing is not None and study.preprocessing.labels
     settings = spec.model_dump() | {"loss": (spec.loss or (CROSS_ENTROPY if labels else SQUARED)).name}
     # Of those that come with a default that changes nothing, what is given.
-    rare = {
-        name for name in ("weight_decays", "schedule", "warmup", "dropout") if getattr(spec, name) == _default(name)
-    }
-    given = {name for name in settings if name == "loss" or getattr(spec, name) not in (None, ())} - rare
-    return {name: sentences.say_setting(value) for name, value in settings.items() if name in given}
-
-
-def _default(name: str) -> Any:
-    return StudySpec.model_fields[name].default
+    fields = StudySpec.model_fields
+    rare = ("weight_decays", "schedule", "warmup", "dropout")
+    left_out = {name for name in rare if getattr(spec, name) == fields[name].default}
+    left_out |= {name for name in settings if name != "loss" and getattr(spec, name) in (None, ())}
+    return {name: sentences.say_setting(value) for name, value in settings.items() if name not in left_out}
 
 
 def _contents(study: Study, lang: str, texts: dict[str, dict[str, str]]) -> dict[str, Any]:
     findings = study_findings(study)
     if findings is None:
-        return {"findings": None}
+        return {"findings": None, "data": None}
     judged = findings.judgement
     if judged is not None and judged.lacks_narrow == "untrained" and not study.missing:
         warnings.warn(

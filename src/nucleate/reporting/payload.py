@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from jaxtyping import Float
 
 from nucleate.devices import single_blas_thread
 from nucleate.figures import in_plane, unit_vectors
@@ -92,28 +93,33 @@ def _snapshots(snapshots: Sequence[Snapshot], neurons: int) -> dict[str, Any]:
 
 
 def _layer(snapshots: Sequence[Snapshot], layer: int, neurons: int) -> dict[str, Any]:
-    """One layer over time; whole numbers of a byte each, a snapshot after the other.
-
-    ``cosine``: the upper triangle without its diagonal, row by row, in units of 1/127. ``points``: two coordinates of
-    each neuron, in the same units. ``sizes``: amplitudes relative to the snapshot's largest, in units of 1/255.
-    ``singular`` values are relative to the largest, in float32.
-    """
-    width = len(snapshots[0].directions[layer])
-    rows = spaced(width, neurons)
+    """One layer over time, its singular values relative to the largest."""
+    rows = spaced(len(snapshots[0].directions[layer]), neurons)
     unit = unit_vectors(snapshots, layer)[:, rows]
     points, sizes = (values[:, rows] for values in in_plane(snapshots, layer))
-    upper = np.triu_indices(len(rows), 1)
-    cosines = []
-    for vectors in unit:
-        cosine = cosine_similarity(vectors)
-        order = leading_order(cosine)
-        cosines.append(cosine[np.ix_(order, order)][upper])
     singular = np.stack([taken.singular_values[layer] for taken in snapshots])
     singular = singular / np.maximum(singular[:, :1], np.finfo(np.float32).tiny)
+    return {"polar": unit.shape[2] == 2, **pictures(list(map(cosine_similarity, unit)), points, sizes, singular)}
+
+
+def pictures(
+    cosines: Sequence[Float[np.ndarray, "k k"]],
+    points: Float[np.ndarray, "snapshots k 2"],
+    sizes: Float[np.ndarray, "snapshots k"],
+    singular: Float[np.ndarray, "snapshots r"],
+) -> dict[str, Any]:
+    """What is drawn of units over time; whole numbers of a byte each, a snapshot after the other.
+
+    ``cosine``: the upper triangle without its diagonal, row by row, in units of 1/127. ``points``: two coordinates of
+    each unit, in the same units. ``sizes``: amplitudes relative to the snapshot's largest, in units of 1/255.
+    ``singular`` values are in float32.
+    """
+    upper = np.triu_indices(len(cosines[0]), 1)
+    orders = map(leading_order, cosines)
+    triangles = [cosine[np.ix_(order, order)][upper] for cosine, order in zip(cosines, orders, strict=True)]
     return {
-        "neurons": len(rows),
-        "polar": unit.shape[2] == 2,
-        "cosine": encoded(np.rint(127 * np.array(cosines)).astype(np.int8)),
+        "neurons": len(cosines[0]),
+        "cosine": encoded(np.rint(127 * np.array(triangles)).astype(np.int8)),
         "points": encoded(np.rint(127 * points).astype(np.int8)),
         "sizes": encoded(np.rint(255 * sizes).astype(np.uint8)),
         "singular": encoded(singular.astype("<f4")),

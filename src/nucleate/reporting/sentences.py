@@ -21,31 +21,14 @@ Texts = Mapping[str, Mapping[str, str]]
 
 
 def load_texts(lang: str) -> dict[str, dict[str, str]]:
-    """The texts of a language, by section and name, with the fields to fill in braces.
+    """The texts of one of `LANGUAGES`, by section and name, with the fields to fill in braces.
 
-    Parameters
-    ----------
-    lang : str
-        One of `LANGUAGES`.
-
-    Returns
-    -------
-    dict of dict of str
-
-    Raises
-    ------
-    NucleateError
-        For a language that is not there.
-
-    Examples
-    --------
     >>> load_texts("ja")["answer"]["heading"]
     '結論'
     """
     if lang not in LANGUAGES:
         raise NucleateError(f"There is no language {lang!r}{choose_one(lang, LANGUAGES)}.")
-    texts: dict[str, Any] = tomllib.loads((files("nucleate.reporting") / "texts" / f"{lang}.toml").read_text("utf-8"))
-    return texts
+    return tomllib.loads((files("nucleate.reporting") / "texts" / f"{lang}.toml").read_text("utf-8"))
 
 
 def say(value: float) -> str:

@@ -1,22 +1,33 @@
-"""How templates are read: nothing that a study says is markup."""
+"""How pages are made of their templates: nothing that a study says is markup."""
 
+from importlib.metadata import version
 from importlib.resources import files
+from pathlib import Path
+from typing import Any
 
 import jinja2
+from plotly.offline import get_plotlyjs
+
+from nucleate._files import write_atomically
+from nucleate.reporting.sentences import Texts
 
 
-def environment() -> jinja2.Environment:
-    """The environment of the page's templates."""
-    return jinja2.Environment(
+def write_page(out: Path, template: str, texts: Texts, data: dict[str, Any] | None, **contents: Any) -> None:
+    """Write a page with what its template takes, and the data that its script draws, behind what all pages share."""
+    environment = jinja2.Environment(
         loader=jinja2.PackageLoader("nucleate.reporting", "template"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-
-
-def script(name: str) -> str:
-    """A page's script, after the pictures that all pages share."""
     folder = files("nucleate.reporting") / "template"
-    return "".join((folder / file).read_text("utf-8") for file in ("pictures.js", name))
+    page = environment.get_template(f"{template}.html.j2").render(
+        made=texts["page"]["made"].format(version=version("nucleate")),
+        css=(folder / "page.css").read_text("utf-8"),
+        js="".join((folder / file).read_text("utf-8") for file in ("pictures.js", f"{template}.js")),
+        plotly=get_plotlyjs(),
+        data=data,
+        **contents,
+    )
+    write_atomically(out, page.encode())

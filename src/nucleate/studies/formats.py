@@ -119,18 +119,9 @@ def snapshots_to_bytes(snapshots: Sequence[Snapshot]) -> bytes:
 
 
 def snapshots_from_bytes(content: bytes, widths: Sequence[int]) -> list[Snapshot]:
-    """The snapshots that `snapshots_to_bytes` was given, in the order of the steps.
+    """The snapshots that `snapshots_to_bytes` was given, in the order of the steps, of layers of these widths.
 
-    Parameters
-    ----------
-    content : bytes
-    widths : sequence of int
-        Of the measured layers.
-
-    Raises
-    ------
-    ValueError
-        If these bytes are not those of snapshots of such layers, with what is wrong.
+    A ValueError says what is wrong with other bytes.
     """
     tensors = parse_tensors(content)[0]
     layers = range(1, len(widths) + 1)

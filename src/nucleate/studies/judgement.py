@@ -79,26 +79,9 @@ class Judgement:
 def compare_cells(
     study: Study, problem: Problem, cells: Sequence[Sequence[int]], best: int, largest: int
 ) -> tuple[Standing, ...]:
-    """Hold cells against the best one and against that of the largest init scale.
+    """Hold cells, each the numbers of its runs that count, against the best one and that of the largest init scale.
 
-    Parameters
-    ----------
-    study : Study
-    problem : Problem
-        The study's own.
-    cells : sequence of sequences of int
-        The numbers of the runs that count, of each cell that is to be chosen from.
-    best, largest : int
-        Which of them these are.
-
-    Returns
-    -------
-    tuple of Standing
-
-    Raises
-    ------
-    NucleateError
-        If a run's network cannot be read.
+    The problem is the study's own, and ``best`` and ``largest`` are places among the cells.
     """
     validation, test = (
         [Entrant([_judged(study, problem, run, part) for run in runs]) for runs in cells]
@@ -129,17 +112,8 @@ def hold_against_baselines(
 ) -> tuple[tuple[Baseline, ...], dict[str, float] | None]:
     """The baselines of a study, and the further metrics of its recommended run on the test rows.
 
-    Parameters
-    ----------
-    study : Study
-    problem : Problem
-        The study's own.
-    runs : sequence of int
-        Of the recommended cell.
-    best : int or None
-        The recommended run among them; None where none has trained.
-    narrow : Contender, optional
-        The narrow network, which is a matter of training.
+    The problem is the study's own; ``runs`` are those of the recommended cell, ``best`` the recommended one of them,
+    None where none has trained. The narrow network is given, for that is a matter of training.
     """
     networks = [partial(outputs_of, study.network(run, "best")) for run in runs]
     contenders = [constant(problem), linear(problem), *([] if narrow is None else [narrow])]
@@ -158,13 +132,7 @@ def hold_against_baselines(
 
 
 def own_problem(study: Study) -> Problem:
-    """The data of a study as they were when it was made.
-
-    Raises
-    ------
-    NucleateError
-        If they cannot be read, or are others by now.
-    """
+    """The data of a study as they were when it was made; a NucleateError says why they cannot be had."""
     problem = study.load_problem()
     if (problem.data_hash, split_hash(problem)) != (study.data_hash, study.split_hash):
         raise StudyError(f"The data of {study.path} have changed since; put back those it was made of.")

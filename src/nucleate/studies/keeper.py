@@ -364,18 +364,9 @@ def _begun(path: Path, wanted: Study) -> Study | None:
     try:
         begun = Study.load(path)
         if begun.identity == wanted.identity:
-            for name in (
-                "data_hash",
-                "rows",
-                "division",
-                "weighted_by",
-                "widths",
-                "layers",
-                "preprocessing",
-                "parameters",
-                "metric",
-            ):
-                if _told(begun, name) != _told(wanted, name):
+            theirs, ours = _told(begun), _told(wanted)
+            for name in ours:
+                if theirs[name] != ours[name]:
                     raise DamagedError(path / SPEC, f"its {name} is not that of the data and the spec")
         return begun
     except DamagedError as error:
@@ -389,8 +380,10 @@ def _begun(path: Path, wanted: Study) -> Study | None:
         return None
 
 
-def _told(study: Study, name: str) -> Any:
-    return study.metric.name if name == "metric" else getattr(study, name)
+def _told(study: Study) -> dict[str, Any]:
+    """What is kept of a study that its data and its spec decide."""
+    names = ("data_hash", "rows", "division", "weighted_by", "widths", "layers", "preprocessing", "parameters")
+    return {name: getattr(study, name) for name in names} | {"metric": study.metric.name}
 
 
 def _files_in(path: Path) -> Iterator[Path]:

@@ -74,22 +74,8 @@ class Ownership:
 def owned(folder: Path, meanwhile: Callable[[Owner], None] | None = None) -> Iterator[Ownership]:
     """Hold a folder's lock, which the system lets go of when the process dies, for the length of a block.
 
-    Parameters
-    ----------
-    folder : Path
-    meanwhile : callable, optional
-        While another process holds it, called again and again with who that is; by default nobody waits.
-
-    Yields
-    ------
-    Ownership
-
-    Raises
-    ------
-    OwnedError
-        Without ``meanwhile``, if another process holds it.
-    StudyError
-        If the folder cannot be locked.
+    While another process holds it, ``meanwhile`` is called again and again with who that is; without, it is an
+    OwnedError.
     """
     with _lock(folder, meanwhile):
         try:

@@ -7,7 +7,7 @@ import os
 import re
 import stat
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,16 +48,17 @@ _SCALES: dict[Convention, str] = {convention: f"{convention}s" for convention in
 _OF_NETWORKS = ("hidden", "activation", "bias", "dtype")
 """The fields that make networks, and that another model does without."""
 
+_RANGES: dict[str, tuple[Callable[[float], bool], str]] = {
+    "hidden": (lambda width: 1 <= width < 2**31, "every width must be from 1 to 2147483647"),
+    "seeds": (lambda seed: 0 <= seed < 2**31, "seeds must be from 0 to 2147483647"),
+    "lrs": (lambda rate: 0 < rate < 1e6, "learning rates must be positive and below 1e6"),
+    "weight_decays": (lambda decay: 0 <= decay < 1e6, "a weight decay must be 0 or more, and below 1e6"),
+}
+
 
 @dataclass(frozen=True)
 class NameOnly:
-    """Something of one's own of which only the name is known, as of what is read from a study folder.
-
-    Parameters
-    ----------
-    kind, name : str
-        What it is, such as an activation, and what it is called.
-    """
+    """Something of one's own, such as an activation, of which only the name is known, as read from a study folder."""
 
     kind: str
     name: str
@@ -133,8 +134,7 @@ def _scale(given: Any, number: ValidatorFunctionWrapHandler) -> float | PerLayer
         if any(isinstance(one, bool) for one in given):
             raise ValueError("true and false are no values of it; give numbers")
         return PerLayer(map(number, given))
-    value: float = number(given)
-    return value
+    return number(given)
 
 
 def _share_or_file(given: Any) -> Any:
@@ -328,16 +328,9 @@ class StudySpec(Settings):
 
     @field_validator("hidden", *_SCALES.values(), "lrs", "weight_decays", "seeds")
     @classmethod
-    def _some_and_no_doubles(cls, given: Any) -> Any:
+    def _some(cls, given: Any) -> Any:
         if given is not None and not given:
             raise ValueError("it needs at least one value")
-        return given
-
-    @field_validator("hidden")
-    @classmethod
-    def _positive_widths(cls, given: tuple[int, ...]) -> tuple[int, ...]:
-        if not all(1 <= width < 2**31 for width in given):
-            raise ValueError("every width must be from 1 to 2147483647")
         return given
 
     @field_validator(*_SCALES.values(), "lrs", "weight_decays", "seeds")
@@ -349,25 +342,12 @@ class StudySpec(Settings):
             raise ValueError("no value may stand there twice; leave the second one out")
         return given
 
-    @field_validator("seeds")
+    @field_validator(*_RANGES)
     @classmethod
-    def _natural_seeds(cls, given: tuple[int, ...]) -> tuple[int, ...]:
-        if not all(0 <= seed < 2**31 for seed in given):
-            raise ValueError("seeds must be from 0 to 2147483647")
-        return given
-
-    @field_validator("lrs")
-    @classmethod
-    def _positive_rates(cls, given: tuple[float, ...]) -> tuple[float, ...]:
-        if not all(0 < rate < 1e6 for rate in given):
-            raise ValueError("learning rates must be positive and below 1e6")
-        return given
-
-    @field_validator("weight_decays")
-    @classmethod
-    def _no_growth(cls, given: tuple[float, ...]) -> tuple[float, ...]:
-        if not all(0 <= decay < 1e6 for decay in given):
-            raise ValueError("a weight decay must be 0 or more, and below 1e6")
+    def _in_range(cls, given: tuple[float, ...], info: ValidationInfo) -> tuple[float, ...]:
+        allowed, must = _RANGES[str(info.field_name)]
+        if not all(map(allowed, given)):
+            raise ValueError(must)
         return given
 
     @field_validator("measures")
@@ -425,8 +405,7 @@ class StudySpec(Settings):
     @property
     def scales(self) -> tuple[float | PerLayer, ...]:
         """The init scales, in that convention."""
-        values: tuple[float | PerLayer, ...] = getattr(self, _SCALES[self.convention])
-        return values
+        return getattr(self, _SCALES[self.convention])
 
     @property
     def ordered_scales(self) -> tuple[float | PerLayer, ...]:

@@ -33,17 +33,8 @@ def check_table(
 ) -> tuple[int, str] | None:
     """What is wrong with the rows of these chunks: which of the chunks, and why; None if nothing is.
 
-    Parameters
-    ----------
-    name : {"results", "trajectories", "forecasts"}
-    rows : polars DataFrame
-        With the columns of the table, or of trajectories with some.
-    heights : sequence of int
-        How many of the rows are each chunk's.
-    plan : Plan
-    chunks : sequence of Chunk
-    widths : mapping of str to int
-        Of the measured layers, by their names.
+    ``heights`` say how many of the rows are each chunk's, ``widths`` are those of the measured layers by their names;
+    of trajectories some columns may be left out.
     """
     chunk_of = np.repeat(np.arange(len(chunks)), heights)
     if name == "trajectories":

@@ -38,17 +38,8 @@ DROPS = engine.DROPS
 
 
 def measured(measure: str, layer: str | int) -> str:
-    """The column of a measure of a layer, as `nucleate.observe.measure` calls it.
+    """The column of a measure of a layer, both by their names, as `nucleate.observe.measure` calls it.
 
-    Parameters
-    ----------
-    measure : str
-        Its name.
-    layer : str or int
-        Its name.
-
-    Examples
-    --------
     >>> measured("stable_rank", 2)
     'stable_rank_2'
     """
@@ -71,15 +62,9 @@ def directions(layer: str | int) -> str:
 
 
 def drop(share: float) -> str:
-    """The column of the step at which the loss is down by a share: measured in the results, expected in the forecasts.
+    """The column of the step at which the loss is down by one of `DROPS`: measured in the results, expected in the
+    forecasts.
 
-    Parameters
-    ----------
-    share : float
-        One of `DROPS`.
-
-    Examples
-    --------
     >>> drop(0.1)
     'drop_10_percent'
     """
@@ -104,18 +89,7 @@ def metric_on_test(metric: str) -> str:
 def results_schema(
     axes: Mapping[str, pl.DataType], layers: Sequence[str], metric: str, measures: Sequence[str] = ()
 ) -> pl.Schema:
-    """One row a finished run.
-
-    Parameters
-    ----------
-    axes : mapping of str to types
-        The columns that tell a run's cell, see `nucleate.studies.StudySpec.axis_types`.
-    layers : sequence of str
-        The names of the measured layers.
-    metric : str
-    measures : sequence of str
-        The names of the measures that are the study's own.
-    """
+    """One row a finished run; ``axes`` tell its cell (`StudySpec.axis_types`), and ``measures`` are the study's own."""
     families = ("effective_neurons", "fewest_effective_neurons", "directions", *measures)
     return pl.Schema(
         {
@@ -142,13 +116,7 @@ def results_schema(
 
 
 def trajectories_schema(layers: Sequence[str], measures: Sequence[str]) -> pl.Schema:
-    """One row an evaluation of a finished run.
-
-    Parameters
-    ----------
-    layers, measures : sequences of str
-        The names of the measured layers, and of all measures.
-    """
+    """One row an evaluation of a finished run, with all measures of the measured layers."""
     return pl.Schema(
         {
             RUN: pl.Int64(),
@@ -161,14 +129,9 @@ def trajectories_schema(layers: Sequence[str], measures: Sequence[str]) -> pl.Sc
 
 
 def forecasts_schema(axes: Mapping[str, pl.DataType], *, with_outcomes: bool = False) -> pl.Schema:
-    """One row a run: what was forecast before it was trained.
+    """One row a run: what was forecast before it was trained, and ``with_outcomes`` what was measured beside it.
 
-    Parameters
-    ----------
-    axes : mapping of str to types
-        The columns that tell a run's cell, see `nucleate.studies.StudySpec.axis_types`.
-    with_outcomes : bool
-        Whether what was measured stands beside it.
+    The axes are as of `results_schema`.
     """
     outcomes = {
         **{measured_drop(share): pl.Int64() for share in DROPS},
@@ -195,14 +158,7 @@ def forecasts_schema(axes: Mapping[str, pl.DataType], *, with_outcomes: bool = F
 
 
 def table_to_bytes(table: pl.DataFrame, place: str = "") -> bytes:
-    """A Parquet file's bytes, with a checksum among its metadata.
-
-    Parameters
-    ----------
-    table : polars DataFrame
-    place : str
-        Which file it is, see `nucleate.studies.Study.place`.
-    """
+    """A Parquet file's bytes, with a checksum among its metadata that says in which place of its study it is."""
     buffer = BytesIO()
     table.write_parquet(buffer, metadata={CHECKSUM: mark(place)})
     return seal(buffer.getvalue(), place)
@@ -211,21 +167,9 @@ def table_to_bytes(table: pl.DataFrame, place: str = "") -> bytes:
 def table_from_bytes(
     content: bytes, schema: pl.Schema, rows: int, columns: Sequence[str] | None = None
 ) -> pl.DataFrame:
-    """A table of this schema and at most so many rows, or some of its columns.
+    """A table of this schema and at most so many rows, or some of its columns, the rest not being decoded.
 
-    Parameters
-    ----------
-    content : bytes
-        Of a Parquet file.
-    schema : polars Schema
-    rows : int
-    columns : sequence of str, optional
-        The rest is not decoded; by default all.
-
-    Raises
-    ------
-    ValueError
-        If it is none, with what is wrong.
+    A ValueError says what is wrong with other bytes.
     """
     try:
         # A small file can declare more rows than fit into memory.

@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 
 from nucleate.architectures import closed_form
-from nucleate.devices import machine, on_device
+from nucleate.devices import machine, on_cpu, on_device
 from nucleate.errors import ArchitectureError, SpecError, StudyError
 from nucleate.models import model_to_bytes, outputs_of
 from nucleate.network import Network
@@ -129,7 +129,9 @@ def forecast_chunk(plan: Plan, chunk: Chunk, problem: Problem) -> pl.DataFrame |
                 "several times its training; give its class a method near_zero(), and studies keep forecasts of it "
                 "too, or call nucleate.forecast."
             )
-        forecasts = forecast_runs(plan, chunk.runs, problem, horizon=spec.steps)
+        # A chunk is too few for a GPU, which waits for the CPU at every step of a forecast.
+        with on_cpu():
+            forecasts = forecast_runs(plan, chunk.runs, problem, horizon=spec.steps)
     except (SpecError, ArchitectureError) as error:
         return str(error)
     return tabulate_forecasts(spec, list(zip(chunk.runs, forecasts, strict=True)))

@@ -96,8 +96,7 @@ def uniform_attention(length: int, *, causal: bool = False) -> Float[np.ndarray,
     if not is_whole(length) or length < 1:
         raise SpecError(f"The length of a sequence is {length!r:.60}; it must be a whole number from 1 on.")
     seen = np.tril(np.ones((length, length))) if causal else np.ones((length, length))
-    averaging: np.ndarray = seen / seen.sum(axis=1, keepdims=True)
-    return averaging
+    return seen / seen.sum(axis=1, keepdims=True)
 
 
 def path_moment(
@@ -144,8 +143,7 @@ def path_moment(
         raise SpecError(f"The number of attention blocks is {blocks!r:.60}; it must be a whole number from 0 on.")
     X, r = _sequences(tokens, residuals, "The residuals")
     averaging = np.linalg.matrix_power(uniform_attention(X.shape[1], causal=causal), blocks)
-    moment: np.ndarray = np.einsum("ijc,jk,ikd->cd", r, averaging, X) / len(X)
-    return moment
+    return np.einsum("ijc,jk,ikd->cd", r, averaging, X) / len(X)
 
 
 def attention_stage(values: ArrayLike, inner: ArrayLike, outer: ArrayLike, moment: ArrayLike) -> AttentionStage:
@@ -274,8 +272,7 @@ def key_query_moment(tokens: ArrayLike, pull: ArrayLike, *, causal: bool = False
     # What the mean has of the pull is taken off, so this is the covariance times the pull.
     along -= np.einsum("jk,ijk->ij", averaging, along)[:, :, None]
     moved = np.einsum("jk,ijk,ikd->ijd", averaging, along, X)
-    F: np.ndarray = np.einsum("ijd,ije->de", X, moved) / len(X)
-    return F
+    return np.einsum("ijd,ije->de", X, moved) / len(X)
 
 
 def rank_collapse(queries: ArrayLike, keys: ArrayLike, moment: ArrayLike) -> RankCollapse:

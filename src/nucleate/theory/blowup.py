@@ -33,9 +33,8 @@ from nucleate import devices
 from nucleate.theory import checks
 from nucleate.theory.ahead import HeadStart, head_start
 from nucleate.theory.effective import AnyArray
-from nucleate.theory.exact import rests
 from nucleate.theory.flow import HORIZON, Ascent, Flow, Mark, Perturbation, Potential
-from nucleate.theory.linear import chain_potential, linear_potential
+from nucleate.theory.linear import chain_potential, linear_potential, rests
 from nucleate.theory.modes import ThreeLayers, frames
 
 # The enclosure has closed when this is its relative width, before widening by the error of integration.

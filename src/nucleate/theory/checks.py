@@ -15,24 +15,8 @@ FloatArray = Float[np.ndarray, "..."]
 
 
 def finite(name: str, values: ArrayLike, *, rank: int | None = None) -> FloatArray:
-    """The values as a NumPy array in float64.
-
-    Parameters
-    ----------
-    name : str
-        How an error calls them.
-    values : array_like
-    rank : int, optional
-        The number of axes they must have.
-
-    Returns
-    -------
-    array of float64
-
-    Raises
-    ------
-    ArchitectureError
-        If they are no real numbers, do not have ``rank`` axes, or hold NaN or infinity.
+    """The values as a NumPy array in float64, with ``rank`` axes if that is given; ``name`` is what an error calls
+    them.
     """
     array = real_array(name, values, rank=rank)
     if not np.isfinite(array).all():
@@ -41,31 +25,12 @@ def finite(name: str, values: ArrayLike, *, rank: int | None = None) -> FloatArr
 
 
 def state(values: PyTree[ArrayLike], degree: int) -> PyTree[FloatArray]:
-    """The state of a homogeneous potential in float64.
-
-    Parameters
-    ----------
-    values : pytree of arrays
-    degree : int
-        The potential's degree.
-
-    Returns
-    -------
-    pytree of arrays of float64
-
-    Raises
-    ------
-    ArchitectureError
-        If the state has no arrays, or an array holds NaN, infinity or no numbers.
-    SpecError
-        If the degree is below 1.
-    """
+    """The state of a homogeneous potential of this degree, in float64."""
     if not is_whole(degree) or degree < 1:
         raise SpecError(f"The degree is {degree}; it must be 1 or more.")
     if not jax.tree.leaves(values):
         raise ArchitectureError("The state holds no arrays; give a list, a tuple or another pytree of arrays.")
-    checked: Any = jax.tree.map(lambda leaf: finite("The state", leaf), values)
-    return checked
+    return jax.tree.map(lambda leaf: finite("The state", leaf), values)
 
 
 def chain(layers: Sequence[ArrayLike]) -> tuple[FloatArray, ...]:
@@ -75,15 +40,6 @@ def chain(layers: Sequence[ArrayLike]) -> tuple[FloatArray, ...]:
     ----------
     layers : sequence of arrays of shape (m_L,), (m_L, m_{L-1}), ..., (m_2,)
         Or all with one more leading axis.
-
-    Returns
-    -------
-    tuple of arrays of float64
-
-    Raises
-    ------
-    ArchitectureError
-        If there are fewer than two, or neighbors do not fit.
     """
     if not isinstance(layers, Sequence):
         raise ArchitectureError(f"The layers are {layers!r:.60}; give a list of arrays, a, W2, b.")
@@ -111,23 +67,7 @@ def chain(layers: Sequence[ArrayLike]) -> tuple[FloatArray, ...]:
 def weights_and_moment(
     weights: Sequence[ArrayLike], moment: ArrayLike
 ) -> tuple[tuple[Float[np.ndarray, "fan_out fan_in"], ...], Float[np.ndarray, "c d"]]:
-    """The weights ``W_1, ..., W_L`` of a deep linear network and the moment ``M``, in float64.
-
-    Parameters
-    ----------
-    weights : sequence of arrays of shape (m_1, d), (m_2, m_1), ..., (c, m_{L-1})
-    moment : array of shape (c, d)
-
-    Returns
-    -------
-    weights : tuple of arrays of float64
-    moment : array of float64, shape (c, d)
-
-    Raises
-    ------
-    ArchitectureError
-        If there are no weights, or neighbors or the moment do not fit.
-    """
+    """The weights ``W_1, ..., W_L`` of a deep linear network and the moment ``M``, in float64."""
     if not isinstance(weights, Sequence | np.ndarray):
         raise ArchitectureError(f"The weights are {weights!r:.60}; give a list of matrices, W_1 to W_L.")
     arrays = tuple(finite(f"W{layer}", weight, rank=2) for layer, weight in enumerate(weights, 1))
@@ -142,21 +82,7 @@ def weights_and_moment(
 
 
 def three_layers(state: Any) -> Any:
-    """A state ``a, W2, b`` as it is; concrete arrays are checked, traced ones were.
-
-    Parameters
-    ----------
-    state : State
-
-    Returns
-    -------
-    State
-
-    Raises
-    ------
-    ArchitectureError
-        For what is no state of three layers of numbers that fit.
-    """
+    """A state ``a, W2, b`` as it is; concrete arrays are checked, traced ones were."""
     if not isinstance(state, tuple | list) or len(state) != 3:
         raise ArchitectureError(f"The state is {state!r:.60}; give a nucleate.theory.State of a, W2 and b.")
     if any(isinstance(layer, jax.core.Tracer) for layer in state):

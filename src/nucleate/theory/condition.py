@@ -69,23 +69,21 @@ class Condensation(NamedTuple):
     Parameters
     ----------
     blowup : BlowupTime
-    conditions : Conditions of Times
+    first : Conditions of Times
         When each condition begins to hold.
     sides : array of shape (m1,)
-        1 or -1.
+        1 or -1: which of ``v`` and ``-v`` each neuron ends on.
     changed : array of bool, shape (m1,)
+        Whether the neuron started on the other side.
     aligned : Times
+        From when on the neuron's ``|cos|`` to the target direction is above the threshold, on its side and for good.
     """
 
     blowup: BlowupTime
     first: Conditions
-    """The `Times` at which each condition first holds."""
     sides: Float[np.ndarray, " m1"]
-    """1 or -1: which of ``v`` and ``-v`` each neuron ends on."""
     changed: Bool[np.ndarray, " m1"]
-    """Whether the neuron started on the other side."""
     aligned: Times
-    """From when on the neuron's ``|cos|`` to the target direction is above the threshold, on its side and for good."""
 
 
 class Reading(NamedTuple):
@@ -230,23 +228,10 @@ def condensation(
 
 @devices.in_float64
 def read(chain: tuple[Float[AnyArray, "..."], ...], at: Float[np.ndarray, " s"]) -> Reading:
-    """What the conditions need at desingularized times.
-
-    Parameters
-    ----------
-    chain : tuple of arrays of shape (m2,), (m2, m1), (m1,)
-    at : array of shape (s,)
-        In any order, up to the end of `GRID`.
-
-    Returns
-    -------
-    Reading
-        Of arrays in the order of ``at``.
-    """
+    """What the conditions need at desingularized times, in any order, up to the end of `GRID`."""
     order = np.argsort(at)
     back = np.argsort(order)
-    reading: Reading = jax.tree.map(lambda leaf: np.asarray(leaf)[back], _pass_by(chain, at[order]))
-    return reading
+    return jax.tree.map(lambda leaf: np.asarray(leaf)[back], _pass_by(chain, at[order]))
 
 
 @eqx.filter_jit

@@ -255,22 +255,6 @@ def moment(network: Network, x: ArrayLike, residuals: ArrayLike) -> Float[np.nda
     It also holds for an activation with ``s(0) != 0``, whose constants are to a layer what its biases are, and for the
     directions of the first layer that is all that is asked. The weights do not follow `moment_form` then: the outgoing
     ones of a layer add up to what the mean of the targets asks of them (here, docs/theory.md).
-
-    Parameters
-    ----------
-    network : Network
-    x : array of shape (n, d)
-    residuals : array of shape (n, c)
-
-    Returns
-    -------
-    array of float64, shape (c, d)
-
-    Raises
-    ------
-    ArchitectureError
-        For shapes that do not fit, NaN or infinity, an activation without a slope at zero, and a network that fits
-        constants with residuals whose mean is not zero.
     """
     inputs, outputs = _checked(network, x, residuals)
     slope = network.activation.slope
@@ -278,8 +262,7 @@ def moment(network: Network, x: ArrayLike, residuals: ArrayLike) -> Float[np.nda
         raise ArchitectureError(
             f"{network.activation.name} has no slope at zero, so its flow is not that of a linear network."
         )
-    M: np.ndarray = slope ** (network.depth - 1) * outputs.T @ first_inputs(network, inputs) / len(inputs)
-    return M
+    return slope ** (network.depth - 1) * outputs.T @ first_inputs(network, inputs) / len(inputs)
 
 
 def first_inputs(network: Network, x: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n d+1"]:

@@ -106,7 +106,8 @@ def singular_directions(network: Network, x: ArrayLike, residuals: ArrayLike) ->
     Raises
     ------
     ArchitectureError
-        As `nucleate.theory.correlation.moment`.
+        For shapes that do not fit, NaN or infinity, an activation without a slope at zero, and a network that fits
+        constants with residuals whose mean is not zero.
 
     Examples
     --------

@@ -185,15 +185,15 @@ class FactorizationForecast(NamedTuple):
     left, right : arrays of shape (c,) and (d,)
         The top singular vectors of ``M``.
     rate : float
+        Its top singular value.
     blowup : BlowupTime
+        Infinite at depths 1 and 2; there `escape_time` says when the product has grown.
     """
 
     left: Float[np.ndarray, " c"]
     rate: float
-    """The top singular value of ``M``, beside its singular vectors."""
     right: Float[np.ndarray, " d"]
     blowup: BlowupTime
-    """Infinite at depths 1 and 2; there `escape_time` says when the product has grown."""
 
 
 @devices.in_float64

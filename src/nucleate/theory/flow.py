@@ -100,31 +100,13 @@ class Flow(eqx.Module):
 
     @abstractmethod
     def mark(self, point: Any) -> Mark:
-        """How far the run is at a point. The growth never decreases along the exact flow.
-
-        Parameters
-        ----------
-        point : pytree
-            As `follow` hands to ``saveat`` and ``event``.
-
-        Returns
-        -------
-        Mark
-        """
+        """How far the run is at a point of `follow`. The growth never decreases along the exact flow."""
 
     @abstractmethod
     def ends(self, mark: Mark) -> tuple[Float[AnyArray, "..."], Float[AnyArray, "..."]]:
         """What a mark encloses: were it exact, the blow-up would lie between the two, in units of `unit`.
 
-        Parameters
-        ----------
-        mark : Mark
-            Of arrays of one shape.
-
-        Returns
-        -------
-        lower, upper : arrays of that shape
-            The upper one is infinite where the growth is not positive. Both tend to the blow-up time along the flow.
+        The upper one is infinite where the growth is not positive. Both tend to the blow-up time along the flow.
         """
 
 
@@ -199,19 +181,7 @@ class Ascent(Flow):
 def enclosing_ends(
     mark: Mark, degree: int, supremum: float | Float[Array, ""], power: float
 ) -> tuple[Float[AnyArray, "..."], Float[AnyArray, "..."]]:
-    """``t + tail / sup C <= T* <= t + tail / e^power`` with ``tail = R^-(D-2) / (D-2)``; see `nucleate.theory.blowup`.
-
-    Parameters
-    ----------
-    mark : Mark
-    degree : int
-    supremum : scalar
-    power : float
-
-    Returns
-    -------
-    lower, upper : arrays
-    """
+    """``t + tail / sup C <= T* <= t + tail / e^power``, ``tail = R^-(D-2) / (D-2)``; see `nucleate.theory.blowup`."""
     tail = jnp.exp(-(degree - 2) * mark.log_size) / (degree - 2)
     growing = mark.growth > 0
     growth = jnp.where(growing, mark.growth, 1.0) ** power
@@ -225,15 +195,6 @@ def _scaled(potential: Potential, by: Float[AnyArray, ""], state: Any) -> Float[
 
 def size(state: PyTree[Float[Array, "..."]], degree: int) -> Float[Array, ""]:
     """``R = sqrt(N / D)``.
-
-    Parameters
-    ----------
-    state : pytree of arrays
-    degree : int
-
-    Returns
-    -------
-    scalar
 
     Examples
     --------
@@ -273,23 +234,8 @@ def integrate(
 ) -> diffrax.Solution:
     """Follow gradient ascent from ``state`` to desingularized time ``until``, or to the first step that ends it.
 
-    Parameters
-    ----------
-    potential : callable
-        Homogeneous of degree ``degree``.
-    state : pytree of arrays
-    degree : int
-    until, rtol : scalar
-    saveat : diffrax.SaveAt
-    event : diffrax.Event, optional
-        Ends the run. Functions given in ``saveat`` and ``event`` are compiled in: pass the same one again, not a new
-        lambda.
-    max_steps : int
-
-    Returns
-    -------
-    diffrax.Solution
-        Its ``ys`` are Points, or what ``saveat`` makes of them.
+    The solution is of Points, or of what ``saveat`` makes of them. Functions given in ``saveat`` and ``event`` are
+    compiled in: pass the same one again, not a new lambda.
     """
 
     def field(_: Any, point: Point, __: Any) -> Point:

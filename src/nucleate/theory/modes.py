@@ -40,19 +40,9 @@ class Frames(NamedTuple):
 
 
 def frames(chain: tuple[Float[AnyArray, "..."], ...]) -> Frames:
-    """The frames of a state scaled to size one, or of each state of an ensemble.
+    """The frames, in float64, of a state scaled to size one, or of each state of an ensemble.
 
     By NumPy: batched LAPACK calls within compiled programs wait for ever where two threads run such programs.
-
-    Parameters
-    ----------
-    chain : tuple of arrays of shape (m2,), (m2, m1), (m1,)
-        Or all with one more leading axis.
-
-    Returns
-    -------
-    Frames
-        Of arrays of float64.
     """
     outer, inner = (np.linalg.eigh(np.asarray(matrix)) for matrix in _conserved_at_size_one(*chain))
     return Frames(*outer, *inner)
@@ -70,23 +60,10 @@ def _at_size_one(chain: tuple[Float[Array, "..."], ...]) -> State:
 
 
 def in_modes(state: State, frames: Frames) -> tuple[Modes, Float[Array, " m1+m2"]]:
-    """A state's modes and their stiffness (derived here, docs/theory.md).
+    """A state's modes, the coordinates of ``(a, b)`` and ``(a', b')`` in its frames, and each one's stiffness ``k_i``.
 
-    Parameters
-    ----------
-    state : State
-    frames : Frames
-        Of the same state.
+    Derived here, docs/theory.md.
 
-    Returns
-    -------
-    modes : Modes
-        The coordinates of ``(a, b)`` and of ``(a', b')``.
-    stiffness : array of shape (m1 + m2,)
-        ``k_i`` of each mode.
-
-    Examples
-    --------
     >>> one, frame = np.ones(1), np.eye(1)
     >>> state = State(2 * one, 3 * frame, 5 * one)
     >>> modes, stiffness = in_modes(state, Frames(-5 * one, frame, -16 * one, frame))
@@ -111,14 +88,7 @@ def modes_energy(modes: Modes) -> Float[Array, ""]:
 
 
 class ThreeLayers(Flow):
-    """The effective dynamics in modes: ``x = R X``, ``x' = R^2 Y``, and the stiffness shrinks with ``R^-2``.
-
-    Parameters
-    ----------
-    chain : tuple of arrays of shape (m2,), (m2, m1), (m1,)
-    frames : Frames
-        From `frames`.
-    """
+    """The effective dynamics in modes: ``x = R X``, ``x' = R^2 Y``, and the stiffness shrinks with ``R^-2``."""
 
     modes: Modes
     stiffness: Float[Array, " m1+m2"]

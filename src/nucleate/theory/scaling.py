@@ -96,8 +96,7 @@ class NearZero:
         weights = scales.astype(outputs.dtype) @ jnp.asarray(powers[wanted], outputs.dtype)
         # Each was divided by its share to the lowest power, so that none of them is lost beside the others.
         divided = outputs / jnp.asarray(shares**self.lowest, outputs.dtype)[:, None, None]
-        combined: Any = jnp.tensordot(weights, divided, axes=1)
-        return combined
+        return jnp.tensordot(weights, divided, axes=1)
 
 
 class _Reading(NamedTuple):

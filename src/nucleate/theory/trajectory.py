@@ -188,8 +188,7 @@ def _pass_by(chain: Layers, at: Float[AnyArray, " k"], times: Float[AnyArray, " 
         return jax.tree.map(lambda leaf: scale * leaf, exact)
 
     points: Any = solution.ys
-    states: Layers = jax.vmap(state)(points, times)
-    return states
+    return jax.vmap(state)(points, times)
 
 
 def _step(state: Layers, dt: Float[Array, ""]) -> Layers:

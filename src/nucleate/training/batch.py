@@ -1,15 +1,17 @@
 """A batch of runs from the first step to the last: advance, evaluate, judge; can be put away between evaluations."""
 
 import json
+import operator
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from threading import Lock
-from typing import Any, get_args
+from typing import Any, NamedTuple, get_args
 
 import jax
 import numpy as np
 import polars as pl
+from jaxtyping import Bool
 from safetensors.numpy import save
 
 from nucleate import devices
@@ -20,6 +22,7 @@ from nucleate.network import Network
 from nucleate.observe import (
     MEASURES,
     Layer,
+    LayerStack,
     Measure,
     Snapshot,
     StageName,
@@ -27,7 +30,9 @@ from nucleate.observe import (
     evaluation_rows,
     layers_of,
     measure_layers,
+    most_in_stack,
     snapshot,
+    stacks_of,
     stages,
 )
 from nucleate.problems import Problem
@@ -41,6 +46,7 @@ from nucleate.training.stopping import (
     has_constant_outputs,
     has_converged,
     has_vanished,
+    is_dead,
     plateau_loss,
     saturated_layer,
     stands_still,
@@ -48,6 +54,16 @@ from nucleate.training.stopping import (
 
 _PATIENCE_SECONDS = 0.5
 """A call into XLA cannot be interrupted, so each is kept to about this long."""
+
+
+class _Evaluated(NamedTuple):
+    """A run at an evaluation; ``suspect`` where a layer may be dead."""
+
+    step: int
+    reading: engine.Reading
+    model: Any
+    layers: Sequence[Layer]
+    suspect: bool
 
 
 class Batch:
@@ -97,6 +113,7 @@ class Batch:
         self._program = engine.Program(self._frame, problem.loss, rule, size, settings.dropout)
         self._data = engine.place_data(problem.train, problem.validation, dtype_of(models[0]))
         self._runs = engine.start(self._program, models, learning_rates, seeds, len(problem.train.x), weight_decays)
+        self._stepped: tuple[Sequence[engine.RunState], list[engine.RunState]] = (), []
         # In mini-batches no step sees the loss of all rows, so a drop is looked for from the evaluation before.
         self._at_evaluation = [] if size is None else list(self._runs)
         self._inputs, self._rows = problem.train.x, evaluation_rows(problem.train.x)
@@ -109,7 +126,8 @@ class Batch:
         self._evaluations = 0
         self._stride = 1
         self.initial = [self._frame(run.parameters) for run in self._runs]
-        self._initial_layers = [layers_of(model, self._rows) for model in self.initial]
+        self._most = most_in_stack(layers_of(self.initial[0], self._rows))
+        self._initial_layers = self._layers_of(self.initial)
         self.final, self.best = list(self.initial), list(self.initial)
         self.rows: list[list[dict[str, float]]] = [[] for _ in models]
         self.statuses: list[Status] = ["running"] * len(models)
@@ -141,7 +159,6 @@ class Batch:
     def advance(self, stop: Callable[[], bool] = lambda: False) -> None:
         """Take every run to its next evaluation, and evaluate it; on ``stop`` leave those that are on the way."""
         until = int(self._schedule[self._evaluations])
-        # Each on its own, so that one steps, without Python's lock, while another is measured.
         pending = [run for run in self._alive() if not self.rows[run] or self.rows[run][-1]["step"] < until]
         groups = [pending] if devices.steps_together() else [[run] for run in pending]
         told, one_at_a_time = False, Lock()
@@ -154,79 +171,121 @@ class Batch:
                 return told
 
         with devices.single_blas_thread():
-            arrived = devices.spread(lambda runs: self._take_to(until, runs, stopped), groups)
-        if all(arrived):
+            readings = devices.spread(lambda runs: self._take_to(until, runs, stopped), groups)
+            arrived = {run: reading for came in readings for run, reading in (came or {}).items()}
+            measured = [run for run, reading in arrived.items() if self._goes_on(run, reading)]
+            devices.spread(lambda runs: self._record(runs, until, arrived), self._pieces(measured))
+        if None not in readings:
             self._evaluations += 1
+
+    def _pieces(self, runs: Sequence[int]) -> list[Sequence[int]]:
+        """Runs that are measured at once: as many as memory takes, and so few that every core has some."""
+        size = max(1, min(self._most, -(-len(runs) // devices.CORES)))
+        return [runs[first : first + size] for first in range(0, len(runs), size)]
 
     def _alive(self) -> list[int]:
         return [run for run, status in enumerate(self.statuses) if status == "running"]
 
-    def _take_to(self, until: int, runs: Sequence[int], stop: Callable[[], bool]) -> bool:
-        """Whether they arrived at that step; then they are evaluated."""
+    def _take_to(self, until: int, runs: Sequence[int], stop: Callable[[], bool]) -> dict[int, engine.Reading] | None:
+        """What is read off each of them at that step; None where they were stopped before."""
         at = self.step if self._evaluations else 0
+        states = self._states(runs)
         while at < until:
             if stop():
-                return False
+                self._keep(runs, states)
+                return None
             started = time.monotonic()
             at = min(at + self._stride, until)
-            advanced = engine.advance(self._program, [self._runs[run] for run in runs], self._data, [at] * len(runs))
-            for run, state in zip(runs, advanced, strict=True):
-                self._runs[run] = state
+            states = engine.advance(self._program, states, self._data, [at] * len(runs))
             # Bits do not depend on where calls end, so their length may follow the clock.
             seconds = time.monotonic() - started
             longer = min(8.0, _PATIENCE_SECONDS / max(seconds, 1e-6))
             self._stride = min(max(1, int(self._stride * longer)), self.settings.steps)
-        readings = engine.read(self._program, [self._runs[run] for run in runs], self._data)
+        readings = engine.read(self._program, states, self._data)
+        self._keep(runs, states)
         if self._at_evaluation:
-            for run, reading in zip(runs, readings, strict=True):
-                self._note_drops(run, until, float(reading.train_loss))
-        told = zip(runs, readings, strict=True)
-        devices.spread(lambda one: self._record_if_running(one[0], until, one[1]), list(told))
-        return True
+            self._note_drops(runs, until, [float(reading.train_loss) for reading in readings])
+        return dict(zip(runs, readings, strict=True))
 
-    def _record_if_running(self, run: int, step: int, reading: engine.Reading) -> None:
-        if self._runs[run].running:
-            self._record(run, step, reading)
-        else:
+    def _states(self, runs: Sequence[int]) -> Sequence[engine.RunState]:
+        """Where these runs are; on the device still, if they came from there and nothing has changed since."""
+        now = [self._runs[run] for run in runs]
+        states, fetched = self._stepped
+        return states if len(now) == len(fetched) and all(map(operator.is_, now, fetched)) else now
+
+    def _keep(self, runs: Sequence[int], states: Sequence[engine.RunState]) -> None:
+        fetched = list(states)
+        for run, state in zip(runs, fetched, strict=True):
+            self._runs[run] = state
+        if devices.steps_together():
+            self._stepped = states, fetched
+
+    def _goes_on(self, run: int, reading: engine.Reading) -> bool:
+        """Whether there is something to measure of a run; else its status says what has become of it."""
+        if not self._runs[run].running:
             self.statuses[run] = "nan" if np.isnan(self._runs[run].loss) else "diverged"
+        elif not (np.isfinite(reading.train_loss) and np.isfinite(reading.validation_loss)):
+            self.statuses[run] = "nan"
+        return self.statuses[run] == "running"
 
-    def _note_drops(self, run: int, step: int, loss: float) -> None:
+    def _note_drops(self, runs: Sequence[int], step: int, losses: Sequence[float]) -> None:
         """The steps at which the loss of all training rows first fell by each share, if since the last evaluation."""
-        state, rows = self._runs[run], self.rows[run]
-        if rows:
-            start, before = rows[0]["train_loss"], self._at_evaluation[run]
-            fallen = loss <= start * (1 - np.array(engine.DROPS))
-            if (fallen & (before.drop_steps < 0)).any():
-                program = replace(self._program, watches=True)
-                x, y, weights = self._data.training
-                data = self._data._replace(x_validation=x, y_validation=y, weights_validation=weights)
-                known: dict[str, Any] = {
-                    "start_loss": np.asarray(start, before.start_loss.dtype),
-                    "loss": np.asarray(rows[-1]["train_loss"], before.loss.dtype),
-                }
-                (watched,) = engine.advance(program, [before._replace(**known)], data, [step])
+        fell: dict[int, Bool[np.ndarray, " drops"]] = {}
+        for run, loss in zip(runs, losses, strict=True):
+            if self.rows[run]:
+                fallen = loss <= self.rows[run][0]["train_loss"] * (1 - np.array(engine.DROPS))
+                if (fallen & (self._at_evaluation[run].drop_steps < 0)).any():
+                    fell[run] = fallen
+        if fell:
+            program = replace(self._program, watches=True)
+            x, y, weights = self._data.training
+            data = self._data._replace(x_validation=x, y_validation=y, weights_validation=weights)
+            again = [self._since(run) for run in fell]
+            for (run, fallen), watched in zip(
+                fell.items(), engine.advance(program, again, data, [step] * len(again)), strict=True
+            ):
                 found: Any = np.where(fallen & (watched.drop_steps < 0), step, watched.drop_steps).astype(np.int32)
-                state = self._runs[run] = state._replace(drop_steps=found)
-        self._at_evaluation[run] = state
+                self._runs[run] = self._runs[run]._replace(drop_steps=found)
+        for run in runs:
+            self._at_evaluation[run] = self._runs[run]
 
-    def _record(self, run: int, step: int, reading: engine.Reading) -> None:
-        rows, model = self.rows[run], self._frame(self._runs[run].parameters)
+    def _since(self, run: int) -> engine.RunState:
+        """The run at the evaluation before, knowing the losses of all rows at its start and there."""
+        before, rows = self._at_evaluation[run], self.rows[run]
+        known: dict[str, Any] = {
+            "start_loss": np.asarray(rows[0]["train_loss"], before.start_loss.dtype),
+            "loss": np.asarray(rows[-1]["train_loss"], before.loss.dtype),
+        }
+        return before._replace(**known)
+
+    def _record(self, runs: Sequence[int], step: int, readings: Mapping[int, engine.Reading]) -> None:
+        """Measure some runs at once, and judge each."""
+        models = [self._frame(self._runs[run].parameters) for run in runs]
+        for places, layers in stacks_of(models, self._rows, self._most):
+            chosen = [runs[place] for place in places]
+            start = tuple(map(LayerStack, zip(*(self._initial_layers[run] for run in chosen), strict=True)))
+            measured = measure_layers(layers, start, self._measures) or [{}] * len(chosen)
+            suspect = np.any([is_dead(layer) for layer in layers] or [[False] * len(chosen)], axis=0)
+            for place, run in enumerate(chosen):
+                own = _Evaluated(
+                    step, readings[run], models[places[place]], [layer[place] for layer in layers], bool(suspect[place])
+                )
+                self._add_row(run, own, measured[place])
+
+    def _add_row(self, run: int, at: _Evaluated, measured: Mapping[str, float]) -> None:
+        rows, reading, model, layers = self.rows[run], at.reading, at.model, at.layers
         row = {
-            "step": step,
+            "step": at.step,
             "train_loss": float(reading.train_loss),
             "validation_loss": float(reading.validation_loss),
         }
-        if not (np.isfinite(row["train_loss"]) and np.isfinite(row["validation_loss"])):
-            self.statuses[run] = "nan"
-            return
         if not rows or row["validation_loss"] < min(past["validation_loss"] for past in rows):
             self.best[run] = model
         before, self.final[run] = self.final[run] if rows else None, model
-        layers = layers_of(model, self._rows) if rows else tuple(map(replace, self._initial_layers[run]))
         if layers and run in self._watched and self._evaluations in self._snapshots_at:
-            self._snapshots[run].append(snapshot(layers, step))
-        rows.append(row | measure_layers(layers, self._initial_layers[run], self._measures))
-        dead = self._on_all_rows(dead_layer, model, layers)
+            self._snapshots[run].append(snapshot(layers, at.step))
+        rows.append({**row, **measured})
+        dead = self._on_all_rows(dead_layer, model, layers) if at.suspect else None
         self.statuses[run] = self._judge(run, dead, before, float(reading.lost))
         if reading.damped > 0.5 and self.statuses[run] != "underflow" and self._stage(run) == "initial plateau":
             optimizer = self.settings.optimizer
@@ -236,6 +295,13 @@ class Batch:
             )
         if self.statuses[run] != "running":
             self._note_how_it_ends(run, dead, self._on_all_rows(saturated_layer, model, layers))
+
+    def _layers_of(self, models: Sequence[Any]) -> list[Sequence[Layer]]:
+        found: dict[int, Sequence[Layer]] = {}
+        for piece in self._pieces(range(len(models))):
+            for places, layers in stacks_of([models[run] for run in piece], self._rows, self._most):
+                found |= {piece[place]: [layer[at] for layer in layers] for at, place in enumerate(places)}
+        return [found[run] for run in range(len(models))]
 
     def _curves(self, run: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         steps, train_loss, validation_loss = (

@@ -162,7 +162,8 @@ def check_fit(model: Any, problem: Problem) -> None:
     parameters, frame = take_apart(model)
     x = jax.ShapeDtypeStruct((problem.inputs, 3), dtype_of(model))
     try:
-        outputs = jax.eval_shape(lambda given, x: outputs_of_columns(frame(given), x), parameters, x)
+        with devices.float64():
+            outputs = jax.eval_shape(lambda given, x: outputs_of_columns(frame(given), x), parameters, x)
     except Exception as error:
         raise SpecError(
             f"The model {describe(model)} cannot be called with rows of {problem.inputs} inputs ({first_line(error)}); "

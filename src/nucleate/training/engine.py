@@ -193,7 +193,7 @@ def _optimizer_state(
 
 def advance(
     program: Program, runs: Sequence[RunState], data: Data, until: Sequence[int], push: Sequence[Any] | None = None
-) -> list[RunState]:
+) -> Sequence[RunState]:
     """Take every run that is still running up to its step ``until``, or to the step at which it diverges.
 
     Parameters
@@ -208,18 +208,16 @@ def advance(
         `Steady` the same.
     """
     pushes = [None] * len(runs) if push is None else push
-    items = [(run, np.int32(step), more) for run, step, more in zip(runs, until, pushes, strict=True)]
-    return for_each(_advance, items, program, data)
+    return for_each(_advance, runs, program, data, beside=(list(map(np.int32, until)), pushes))
 
 
-def read(program: Program, runs: Sequence[RunState], data: Data) -> list[Reading]:
+def read(program: Program, runs: Sequence[RunState], data: Data) -> Sequence[Reading]:
     """The losses of every run on all the data, and what rounding leaves of its next step."""
     return for_each(_read, runs, program, data)
 
 
 @partial(jax.jit, static_argnames="program")
-def _advance(item: tuple[RunState, Int[Array, ""], Any], program: Program, data: Data) -> RunState:
-    run, until, push = item
+def _advance(run: RunState, until: Int[Array, ""], push: Any, program: Program, data: Data) -> RunState:
     watched = data.validation if program.watches else data.training
 
     def size(parameters: Any) -> Float[Array, ""]:

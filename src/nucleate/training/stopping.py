@@ -6,7 +6,7 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from nucleate.observe import AHEAD, FLAT, Layer, Stages, smoothed, stages
+from nucleate.observe import AHEAD, FLAT, Layer, LayerStack, Stages, smoothed, stages
 from nucleate.problems import Problem
 
 Status = Literal["running", "finished", "early_stopped", "diverged", "nan", "underflow", "dead"]
@@ -112,20 +112,25 @@ def has_vanished(train_loss: Float[np.ndarray, " t"], lost: float) -> bool:
 
 def dead_layer(layers: Sequence[Layer]) -> Layer | None:
     """The first layer without a live unit, one that gives something else on one row than on another; None without."""
-    return next((layer for layer in layers if layer.entering.any() and dead_units(layer).all()), None)
+    return next((layer for layer in layers if is_dead(layer)), None)
 
 
-def dead_units(layer: Layer) -> Bool[np.ndarray, " m"]:
+def is_dead(layer: Layer | LayerStack) -> Any:
+    """Whether a layer, or that of each run of a stack, has no live unit."""
+    return layer.entering.any(axis=(-2, -1)) & dead_units(layer).all(axis=-1)
+
+
+def dead_units(layer: Layer | LayerStack) -> Bool[np.ndarray, "... m"]:
     """Which units give the same on all rows: those that are off, and those out where the activation is flat.
 
     Parameters
     ----------
-    layer : Layer
+    layer : Layer or LayerStack
         Of m units.
 
     Returns
     -------
-    array of bool, of shape (m,)
+    array of bool, of shape (m,), or of a stack (runs, m)
     """
     return _is_off(layer) | _is_flat(layer)
 
@@ -140,18 +145,19 @@ def saturated_layer(layers: Sequence[Layer]) -> Layer | None:
     return next((layer for layer in layers if _is_flat(layer, np.abs(layer.leaving - layer.at_zero)).all()), None)
 
 
-def _is_off(layer: Layer) -> Bool[np.ndarray, " m"]:
+def _is_off(layer: Layer | LayerStack) -> Bool[np.ndarray, "... m"]:
     """Silent on all rows because nothing that enters is positive, as in ReLU."""
-    is_off: np.ndarray = ~np.any((layer.leaving != 0) | (layer.entering > 0), axis=1)
+    is_off: np.ndarray = ~np.any((layer.leaving != 0) | (layer.entering > 0), axis=-1)
     return is_off
 
 
-def _is_flat(layer: Layer, leaving: Float[np.ndarray, "m n"] | None = None) -> Bool[np.ndarray, " m"]:
+def _is_flat(layer: Layer | LayerStack, leaving: Float[np.ndarray, "... m n"] | None = None) -> Any:
     """Out where the activation is flat: what enters is not small and varies, what leaves does not."""
-    given = np.ptp(layer.leaving if leaving is None else leaving, axis=1)
-    is_large = np.abs(layer.entering).max(axis=1) >= 1
-    is_flat: np.ndarray = is_large & (given < SATURATED * np.ptp(layer.entering, axis=1))
-    return is_flat
+    is_large = np.abs(layer.entering).max(axis=-1) >= 1
+    if not is_large.any():
+        return is_large
+    given = np.ptp(layer.leaving if leaving is None else leaving, axis=-1)
+    return is_large & (given < SATURATED * np.ptp(layer.entering, axis=-1))
 
 
 def has_constant_outputs(outputs: Float[np.ndarray, "n c"]) -> bool:

@@ -26,17 +26,7 @@ _INNER = ("all_head_size", "split_size", "inner_dim")
 
 @dataclass(frozen=True, eq=False)
 class Attention:
-    """An attention layer of a module.
-
-    Parameters
-    ----------
-    name : str
-    projections : tuple of str
-        Those of queries, keys and values, or one of all three.
-    out : str
-        What reads the heads.
-    heads, key_heads : int
-    """
+    """An attention layer: its projections, or one of queries, keys and values together, and what reads the heads."""
 
     name: str
     projections: tuple[str, ...]
@@ -46,14 +36,7 @@ class Attention:
 
 
 def attentions(module: Any, size_of: Callable[[Any], int]) -> Iterator[Attention]:
-    """Those of a module, by the customary names of their projections.
-
-    Parameters
-    ----------
-    module : torch.nn.Module
-    size_of : callable
-        How many outputs a projection has.
-    """
+    """Those of a module, by the customary names of their projections, whose outputs ``size_of`` counts."""
     for name, layer in module.named_modules():
         own = dict(layer.named_children())
         choices: tuple[tuple[str, ...], ...] = (*_SEPARATE, *((part,) for part in _FUSED))
@@ -74,15 +57,7 @@ def attentions(module: Any, size_of: Callable[[Any], int]) -> Iterator[Attention
 
 
 def heads_of(module: Any, attention: Attention, pruner_of: Callable[[Any], Any]) -> Units:
-    """The heads as units.
-
-    Parameters
-    ----------
-    module : torch.nn.Module
-    attention : Attention
-    pruner_of : callable
-        What narrows a layer.
-    """
+    """The heads as units; ``pruner_of`` gives what narrows a layer."""
     layers = [module.get_submodule(name) for name in attention.projections]
     fused = len(layers) == 1
     inner = pruner_of(layers[0]).get_out_channels(layers[0]) // (3 if fused else 1)

@@ -22,29 +22,9 @@ NARROW = "narrow module"
 def narrow_module(
     small: Any, train: Callable[[Any], Any], judge: Judge, parts: Parts, seed: int
 ) -> tuple[Baseline, str | None]:
-    """Train modules of the reduced one's shapes from new starts, and hold them against it.
+    """Train modules of the reduced one's shapes from three new starts, and hold the best on validation against it.
 
-    Parameters
-    ----------
-    small : torch.nn.Module
-    train : callable
-        Takes a module and trains it in place, or returns it trained.
-    judge : Judge
-    parts : Parts
-    seed : int
-        Of the first of three starts.
-
-    Returns
-    -------
-    baseline : Baseline
-        The best on validation of the starts; compared with the noise of rows and of these seeds.
-    note : str or None
-        Which parameters have no start of their own.
-
-    Raises
-    ------
-    SpecError
-        If there are no targets to be better on, or ``train`` fails.
+    Beside the comparison, with the noise of rows and of seeds, a note on parameters that have no start of their own.
     """
     if judge.metric is DEVIATION:
         raise SpecError(
@@ -116,13 +96,7 @@ def start_anew(module: Any) -> tuple[Any, tuple[str, ...]]:
 
 
 def trained_by(train: Callable[[Any], Any], name: str, module: Any) -> Any:
-    """The module, given in training mode, that a person's function trained, in evaluation mode.
-
-    Raises
-    ------
-    SpecError
-        If it fails, or returns something else.
-    """
+    """The module, given in training mode, that a person's function trained, in evaluation mode."""
     nn = import_torch().nn
     shapes = [value.shape for value in module.parameters()]
     try:

@@ -73,16 +73,7 @@ class Regression:
 
 @dataclass(frozen=True, eq=False)
 class Moments:
-    """Mean products of columns and wanted values, over so many positions.
-
-    Parameters
-    ----------
-    rows : int
-    gram, cross : tensors of shape (p, p) and (p, t)
-    energy : tensor of shape (t,)
-    centre, level : tensors of shape (p,) and (t,)
-        The means.
-    """
+    """Mean products of columns and wanted values, and their means, over so many positions."""
 
     rows: int
     gram: Any
@@ -218,19 +209,8 @@ class BlockPath:
 def refit(regression: Regression, left: np.ndarray) -> tuple[Any, Any]:
     """The ridge regression of what is wanted on the columns that are left, towards the weights that these had.
 
-    The ridge is the one of `RIDGES` that does best on a fifth of the positions.
-
-    Parameters
-    ----------
-    regression : Regression
-    left : array of shape (k,)
-        The columns.
-
-    Returns
-    -------
-    weights : tensor of shape (k, t)
-    level : tensor of shape (t,)
-        The constant, zero where there is none.
+    The ridge is the one of `RIDGES` that does best on a fifth of the positions. The constant is zero where there is
+    none.
     """
     columns = import_torch().as_tensor(left)
     prior = regression.weights[columns].double()

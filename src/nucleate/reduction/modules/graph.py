@@ -31,20 +31,7 @@ class Graph:
 
 
 def trace(module: Any, rows: Rows) -> Graph:
-    """The graph of a module in evaluation mode.
-
-    Parameters
-    ----------
-    module : torch.nn.Module
-        A copy that may be traced: its parameters need gradients.
-    rows : Rows
-        A few.
-
-    Raises
-    ------
-    ArchitectureError
-        If no graph can be made of it.
-    """
+    """The graph of a module in evaluation mode, a copy whose parameters need gradients, traced on a few rows."""
     nn, pruning = import_torch().nn, _import_pruning()
     names = {child: name for name, child in module.named_modules()}
     order, calls = _calls(module, rows)
@@ -170,14 +157,8 @@ def _untouchable(layer: Any, name: str, calls: Mapping[str, int], shared: Mappin
 
 
 def check(module: Any, units: Units, rows: Rows) -> str | None:
-    """Why units cannot be taken out, found by doing it: None if the module then does what it does unread of them.
-
-    Parameters
-    ----------
-    module : torch.nn.Module
-    units : Units
-    rows : Rows
-        A few.
+    """Why units cannot be taken out, found by doing it on a few rows: None if the module then does what it does unread
+    of them.
     """
     torch = import_torch()
     left = range(0, units.number, 2)

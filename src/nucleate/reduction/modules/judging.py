@@ -96,8 +96,7 @@ class Classes(Targets):
         return chances.reshape(-1, classes)[known], np.eye(classes)[told[known]]
 
     def moved(self, before: Any, after: Any) -> np.ndarray:
-        moved: np.ndarray = (self._chances(after) - self._chances(before)).reshape(len(before), -1)
-        return moved
+        return (self._chances(after) - self._chances(before)).reshape(len(before), -1)
 
     def deviation(self, before: Any, after: Any) -> float:
         return float((before.argmax(self.axis) != after.argmax(self.axis)).double().mean())
@@ -112,22 +111,12 @@ class Classes(Targets):
         return ("A row has several labels; the certificate counts it as changed where one of them is.",)
 
     def _chances(self, outputs: Any) -> np.ndarray:
-        chances: np.ndarray = outputs.double().softmax(self.axis).movedim(self.axis, -1).numpy()
-        return chances
+        return outputs.double().softmax(self.axis).movedim(self.axis, -1).numpy()
 
 
 @dataclass(frozen=True)
 class Judge:
-    """The metric and the kind of targets.
-
-    Parameters
-    ----------
-    metric : Metric
-        Its name and direction.
-    targets : Targets
-    value : callable
-        From a module, rows and their outputs to the number.
-    """
+    """The metric's name and direction, the kind of targets, and the metric of a module, rows and their outputs."""
 
     metric: Metric
     targets: Targets
@@ -161,15 +150,7 @@ class Judge:
 
 
 def judge_of(metric: Any, larger_is_better: bool | None, module: Any, rows: Rows, before: Any) -> Judge:
-    """The judge that is asked for; with none, that of the targets' kind.
-
-    Raises
-    ------
-    SpecError
-        For a metric that is none, or has no direction.
-    DataError
-        If targets do not fit the outputs and no metric says what they are.
-    """
+    """The judge that is asked for; with none, that of the targets' kind."""
     torch = import_torch()
     if larger_is_better is not None and not isinstance(larger_is_better, bool):
         raise SpecError(f"`larger_is_better` is {shown(larger_is_better)}; it must be True or False.")
@@ -278,5 +259,4 @@ def _kind(rows: Rows, outputs: Any, asked: bool) -> Targets:
 
 
 def _rows(values: Any) -> np.ndarray:
-    rows: np.ndarray = values.double().reshape(len(values), -1).numpy()
-    return rows
+    return values.double().reshape(len(values), -1).numpy()

@@ -20,16 +20,8 @@ FEWEST_POSITIONS = 4096
 
 
 class Original:
-    """What the original gives to the readers of its units, at sampled positions, and how much that matters.
-
-    Parameters
-    ----------
-    module : torch.nn.Module
-        In evaluation mode.
-    units : sequence of Units
-    rows : Rows
-    order : mapping of str to int
-        When each layer is called.
+    """What the original, in evaluation mode, gives to the readers of its units at sampled positions, and how much that
+    matters; ``order`` says when each layer is called.
     """
 
     def __init__(self, module: Any, units: Sequence[Units], rows: Rows, order: Mapping[str, int]) -> None:

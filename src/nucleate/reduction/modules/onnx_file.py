@@ -23,12 +23,7 @@ _TRACED = 3
 
 
 class OnnxFile:
-    """An ONNX file that onnxruntime runs on one thread.
-
-    Parameters
-    ----------
-    content : bytes
-    """
+    """An ONNX file that onnxruntime runs on one thread."""
 
     def __init__(self, content: bytes) -> None:
         self.content = content
@@ -39,23 +34,7 @@ class OnnxFile:
 
     @classmethod
     def of(cls, module: Any, rows: Rows, metadata: Mapping[str, str] | None = None) -> "OnnxFile":
-        """A module written for any number of rows.
-
-        Parameters
-        ----------
-        module : torch.nn.Module
-            In evaluation mode, on the CPU.
-        rows : Rows
-            Of which a few trace it.
-        metadata : mapping of str to str, optional
-
-        Raises
-        ------
-        ArchitectureError
-            If it cannot be written for any number of rows, or onnxruntime cannot run what is written.
-        SpecError
-            If onnxscript is not installed.
-        """
+        """A module in evaluation mode on the CPU, traced on a few of the rows and written for any number of them."""
         torch = import_torch()
         try:
             import onnxscript  # noqa: F401
@@ -91,11 +70,6 @@ class OnnxFile:
         """The same with the weights of matrix products and convolutions as whole numbers of 8 bits.
 
         What enters these is quantized while it runs, by its own range in each call ("dynamic").
-
-        Raises
-        ------
-        ArchitectureError
-            If onnxruntime cannot quantize or run it.
         """
         from onnxruntime.quantization import QuantType, quantize_dynamic
 

@@ -32,13 +32,7 @@ def unwrap(module: Any) -> Any:
 
 
 def working_copy(module: Any) -> tuple[Any, list[str]]:
-    """A copy in evaluation mode, on the CPU, in float32 or float64, without hooks; and what to say of that.
-
-    Raises
-    ------
-    ArchitectureError
-        For a module that cannot be copied, or whose weights cannot be read.
-    """
+    """A copy in evaluation mode, on the CPU, in float32 or float64, without hooks; and what to say of that."""
     torch = import_torch()
     name = type(module).__name__
     refuse_script(module)

@@ -33,7 +33,7 @@ class Rows:
     targets: Any
 
     def __len__(self) -> int:
-        return len(_first(self.inputs))
+        return len(_values(self.inputs)[0])
 
     def take(self, rows: Any) -> "Rows":
         """Some of the rows."""
@@ -63,15 +63,7 @@ class Rows:
 
 @dataclass(frozen=True, eq=False)
 class Parts:
-    """The rows by what they are for.
-
-    Parameters
-    ----------
-    calibration, validation, certification : Rows
-    dealt : {"random", "own"}
-        Whether the certification rows were drawn at random here.
-    notes : tuple of str
-    """
+    """The rows by what they are for, and whether those for certification were drawn at random here."""
 
     calibration: Rows
     validation: Rows
@@ -81,20 +73,12 @@ class Parts:
 
     def of(self, dtype: Any) -> "Parts":
         """With inputs and targets of floating point in a module's own kind of numbers."""
-        calibration, validation, certification = (
-            part.of(dtype) for part in (self.calibration, self.validation, self.certification)
-        )
-        return replace(self, calibration=calibration, validation=validation, certification=certification)
+        parts = {name: getattr(self, name).of(dtype) for name in ("calibration", "validation", "certification")}
+        return replace(self, **parts)
 
 
 def divide(data: Any, validation: Any, test: Any, seed: int) -> Parts:
-    """Calibration, validation and certification; those that are not given are drawn at random from ``data``.
-
-    Raises
-    ------
-    DataError
-        For data that are none, are not finite, or have too few rows.
-    """
+    """Calibration, validation and certification; those that are not given are drawn at random from ``data``."""
     notes: list[str] = []
     rows = _read(data, "data", notes)
     given = [
@@ -105,7 +89,7 @@ def divide(data: Any, validation: Any, test: Any, seed: int) -> Parts:
     counts = [int(len(rows) * share / sum(shares)) for share in shares]
     order = np.random.default_rng(seed).permutation(len(rows))
     edges = np.cumsum([len(rows) - sum(counts[1:]), *counts[1:]])
-    drawn = [rows.take(_index(np.sort(part))) for part in np.split(order, edges[:-1])]
+    drawn = [rows.take(import_torch().as_tensor(np.sort(part))) for part in np.split(order, edges[:-1])]
     calibration, valid, certification = drawn[0], given[0] or drawn[1], given[1] or drawn[2]
     for part, name in ((calibration, "calibrate on"), (valid, "validate on")):
         if len(part) < 2:
@@ -204,7 +188,7 @@ def _read(data: Any, name: str, notes: list[str]) -> Rows:
     for batch in batches:
         read.append(_batch(batch, name))
         total += len(read[-1])
-        if total >= MOST_ROWS and not _all_in_one(batches):
+        if total >= MOST_ROWS and not (isinstance(batches, list) and len(batches) == 1):
             notes.append(f"Of `{name}`, the first {total} rows are used.")
             break
     if not total:
@@ -224,10 +208,6 @@ def _read(data: Any, name: str, notes: list[str]) -> Rows:
     if rows.targets is not None and rows.targets.is_floating_point() and not torch.isfinite(rows.targets).all():
         raise DataError(f"The targets of `{name}` are not all finite; drop these rows or fill them.")
     return rows
-
-
-def _all_in_one(batches: Iterable[Any]) -> bool:
-    return isinstance(batches, list) and len(batches) == 1
 
 
 def _batch(batch: Any, name: str) -> Rows:
@@ -280,10 +260,6 @@ def _values(inputs: Any) -> list[Any]:
     return list(inputs) if isinstance(inputs, tuple) else [inputs]
 
 
-def _first(inputs: Any) -> Any:
-    return _values(inputs)[0]
-
-
 def _each(function: Callable[[Any], Any], inputs: Any) -> Any:
     if isinstance(inputs, dict):
         return {name: function(value) for name, value in inputs.items()}
@@ -302,7 +278,3 @@ def together(read: Sequence[Rows]) -> Rows:
     else:
         inputs = torch.cat([rows.inputs for rows in read])
     return Rows(inputs, targets)
-
-
-def _index(rows: np.ndarray) -> Any:
-    return import_torch().as_tensor(rows)

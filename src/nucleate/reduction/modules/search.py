@@ -33,14 +33,7 @@ def count_flops(module: Any, row: Rows) -> int:
 
 
 class Search:
-    """Reductions of one module to several widths.
-
-    Parameters
-    ----------
-    original : Original
-    size : callable
-        What a module costs.
-    """
+    """Reductions of one module to several widths; ``size`` is what a module costs."""
 
     def __init__(self, original: Original, size: Size) -> None:
         self._original, self._size = original, size

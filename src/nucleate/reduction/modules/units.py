@@ -63,12 +63,7 @@ class Units:
 
 
 class Narrowing:
-    """A copy of a module that is narrowed step by step; what reads the units keeps the weights of those left.
-
-    Parameters
-    ----------
-    module : torch.nn.Module
-    """
+    """A copy of a module that is narrowed step by step; what reads the units keeps the weights of those left."""
 
     def __init__(self, module: Any) -> None:
         self.module = copy.deepcopy(module)

@@ -1,7 +1,7 @@
 "use strict";
 // Draws the chosen matrix: three pictures of it at one step, and its norm and effective rank over all of them.
 (() => {
-  const { element, options, say, decode, drawDirections, drawHeat, drawSingular } = pictures;
+  const { element, options, say, decode } = pictures;
   const { blue, grey, orange } = pictures.colors;
   const data = JSON.parse(element("data").textContent);
   const words = data.texts;
@@ -19,21 +19,19 @@
   const x = isWide ? data.steps.map((step) => step + 1) : data.steps;
   const change = data.layers.map(({ norm }) => norm.map((value) => (norm[0] && value !== null ? value / norm[0] - 1 : null)));
   const mode = data.steps.length > 1 ? "lines+markers" : "markers";
+  const alongSteps = () => ({ type: isWide ? "log" : "linear", dtick: isWide ? 1 : null, title: { text: isWide ? `${words.step} + 1` : words.step }, fixedrange: true });
+  const now = () => {
+    const step = x[data.shown[Number(element("snapshot").value)]];
+    return { type: "line", x0: step, x1: step, y0: 0, y1: 1, yref: "paper", line: { color: orange, width: 1.2, dash: "dot" } };
+  };
   let layer = 0;
 
   const decoded = new Map();
   function drawSnapshot() {
     if (!decoded.has(layer)) decoded.set(layer, decode(data.layers[layer]));
-    const snapshot = Number(element("snapshot").value), part = decoded.get(layer), count = part.neurons;
-    const step = number(data.steps[data.shown[snapshot]]), said = say(words.at_step, { step, last: number(last) });
-    element("snapshot-said").textContent = said;
-    element("snapshot").setAttribute("aria-valuetext", said);
-    drawDirections(part, snapshot);
-    element("directions").setAttribute("aria-label", say(words.directions_alt, { count, layer: part.name, step }));
-    const share = drawHeat(part, snapshot, words);
-    element("heat").setAttribute("aria-label", say(words.heat_alt, { count, layer: part.name, step, share }));
-    const ratio = drawSingular(part, snapshot, words);
-    element("singular").setAttribute("aria-label", say(words.singular_alt, { layer: part.name, step, ratio }));
+    const snapshot = Number(element("snapshot").value), part = decoded.get(layer);
+    const step = number(data.steps[data.shown[snapshot]]);
+    pictures.drawSnapshot(part, snapshot, words, part.name, step, say(words.at_step, { step, last: number(last) }));
   }
 
   function drawCurves(id, curves, axis, more) {
@@ -45,11 +43,10 @@
       }
     });
     const chosen = { x, y: curves[layer], mode, line: { color: blue, width: 2.6 }, marker: { size: 5, color: blue }, name: words.chosen, hovertemplate: "%{y:.3g}<extra></extra>" };
-    const now = x[data.shown[Number(element("snapshot").value)]];
     Plotly.react(id, [others, chosen, ...more], layout({
       hovermode: "closest",
-      shapes: [{ type: "line", x0: now, x1: now, y0: 0, y1: 1, yref: "paper", line: { color: orange, width: 1.2, dash: "dot" } }],
-      xaxis: { type: isWide ? "log" : "linear", dtick: isWide ? 1 : null, title: { text: isWide ? `${words.step} + 1` : words.step }, fixedrange: true },
+      shapes: [now()],
+      xaxis: alongSteps(),
       yaxis: { title: { text: axis }, fixedrange: true, rangemode: id === "rank" ? "tozero" : "normal" },
     }), options);
   }
@@ -67,13 +64,12 @@
       x: (onLog(start) + onLog(end)) / 2, xref: "x", y: 1, yref: "paper", yanchor: "bottom", showarrow: false,
       text: words[`stage_${name}`], font: { size: 11 },
     }));
-    const now = x[data.shown[Number(element("snapshot").value)]];
     Plotly.react("loss", [{
       x: isWide ? steps.map((step) => step + 1) : steps, y: values, mode: "lines", line: { color: blue, width: 2.2 }, hovertemplate: "%{y:.4g}<extra></extra>", showlegend: false,
     }], layout({
       hovermode: "closest", annotations: names,
-      shapes: [...bands, { type: "line", x0: now, x1: now, y0: 0, y1: 1, yref: "paper", line: { color: orange, width: 1.2, dash: "dot" } }],
-      xaxis: { type: isWide ? "log" : "linear", dtick: isWide ? 1 : null, title: { text: isWide ? `${words.step} + 1` : words.step }, fixedrange: true },
+      shapes: [...bands, now()],
+      xaxis: alongSteps(),
       yaxis: { title: { text: words.loss }, fixedrange: true, type: Math.min(...values) > 0 ? "log" : "linear", dtick: Math.min(...values) > 0 && Math.max(...values) > 10 * Math.min(...values) ? 1 : null },
     }), options);
     element("loss").setAttribute("aria-label", say(words.loss_alt, { start: round(values[0]), end: round(values[values.length - 1]) }));

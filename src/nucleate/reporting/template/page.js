@@ -1,7 +1,7 @@
 "use strict";
 // Draws the chosen runs: their losses, and three pictures of one snapshot of the first of them.
 (() => {
-  const { element, options, say, layout, decode, drawDirections, drawHeat, drawSingular } = pictures;
+  const { element, options, say, layout, decode } = pictures;
   const { blue, orange } = pictures.colors, grey = "#55606b";
   const data = JSON.parse(document.getElementById("data").textContent);
   const words = data.texts;
@@ -61,19 +61,11 @@
     element("snapshots").hidden = !shown;
     element("no-snapshots").hidden = Boolean(shown);
     if (!shown) return;
-    const snapshot = Number(element("snapshot").value), part = shown.layers[layer], n = part.neurons;
+    const snapshot = Number(element("snapshot").value), part = shown.layers[layer];
     const step = shown.steps[snapshot].toLocaleString(document.documentElement.lang);
     const said = say(words.snapshot, { step, last: data.last.toLocaleString(document.documentElement.lang) });
-    element("snapshot-said").textContent = said;
-    element("snapshot").setAttribute("aria-valuetext", said);
-
-    drawDirections(part, snapshot);
+    pictures.drawSnapshot(part, snapshot, words, data.names[layer], step, said);
     element("directions-said").textContent = part.polar ? words.directions_polar : words.directions;
-    element("directions").setAttribute("aria-label", say(words.directions_alt, { count: n, layer: data.names[layer], step }));
-    const share = drawHeat(part, snapshot, words);
-    element("heat").setAttribute("aria-label", say(words.heat_alt, { count: n, layer: data.names[layer], step, share }));
-    const ratio = drawSingular(part, snapshot, words);
-    element("singular").setAttribute("aria-label", say(words.singular_alt, { layer: data.names[layer], step, ratio }));
   }
 
   // The most telling snapshot to begin with: where the layer's neurons are most alike.

@@ -91,5 +91,16 @@ const pictures = (() => {
     return values.length > 1 ? Math.round(100 * values[1]) : 0;
   }
 
-  return { colors, element, options, say, layout, decode, drawDirections, drawHeat, drawSingular };
+  // All three at one step, each in words too for who does not see it.
+  function drawSnapshot(part, snapshot, words, layer, step, said) {
+    element("snapshot-said").textContent = said;
+    element("snapshot").setAttribute("aria-valuetext", said);
+    const label = (id, fields) => element(id).setAttribute("aria-label", say(words[`${id}_alt`], { count: part.neurons, layer, step, ...fields }));
+    drawDirections(part, snapshot);
+    label("directions", {});
+    label("heat", { share: drawHeat(part, snapshot, words) });
+    label("singular", { ratio: drawSingular(part, snapshot, words) });
+  }
+
+  return { colors, element, options, say, layout, decode, drawSnapshot };
 })();
