@@ -21,13 +21,13 @@ test check test-extras: export PYTHONDONTWRITEBYTECODE :=
 test: $(VENV)/.installed-test room-for-programs
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
+	$(BIN)/mypy --num-workers 2
 	$(BIN)/pytest
 
 check: $(VENV)/.installed-test room-for-programs
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
+	$(BIN)/mypy --num-workers 2
 	$(BIN)/pytest -m "not slow"
 
 # What needs packages that a plain installation leaves out.
