@@ -8,7 +8,10 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from nucleate import DataError, InitScale, Network, NucleateError, inspect
+from nucleate import ConvNetwork, DataError, InitScale, Network, NucleateError, Transformer, inspect
+from nucleate._files import seal_tensors
+from nucleate.models import save_model
+from nucleate.observe import measure
 
 RNG = np.random.default_rng(0)
 WEIGHTS = RNG.standard_normal((6, 4)).astype("float32")
@@ -43,6 +46,94 @@ def test_a_saved_network_and_npz(tmp_path):
     assert inspect(tmp_path / "a.safetensors").table.equals(inspect(network).table)
     np.savez(tmp_path / "a.npz", **{"fc.weight": WEIGHTS})
     assert norm(inspect(tmp_path / "a.npz")) == norm(inspect({"fc.weight": WEIGHTS}))
+
+
+SMALL = InitScale("gain", 0.5)
+OWN = {
+    "kernels and biases": (
+        ConvNetwork.create((6, 6, 2), [4, 5], 3, scale=SMALL, pool=2, pooling="max", bias=True),
+        RNG.standard_normal((6, 72)),
+        {"conv1": ("kernel", 4), "conv2": ("kernel", 5), "head": ("linear", 3)},
+    ),
+    "kernels of a sequence, read flat": (
+        ConvNetwork.create((9, 2), [4], 3, scale=SMALL, readout="flatten", activation="relu"),
+        RNG.standard_normal((6, 18)),
+        {"conv1": ("kernel", 4), "head": ("linear", 3)},
+    ),
+    "a transformer of tokens": (
+        Transformer.create((5,), 7, tokens=7, scale=SMALL, width=6, heads=2, bias=True),
+        RNG.integers(0, 7, (9, 5)),
+        {
+            "embedding": ("embedding", 7), "position": ("embedding", 5), "query1": ("query", 6), "key1": ("key", 6),
+            "value1": ("value", 6), "output1": ("output", 6), "mlp_in1": ("up", 24), "mlp_out1": ("down", 6),
+            "unembedding": ("linear", 7),
+        },
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("model", "x", "layers"), OWN.values(), ids=OWN)
+def test_the_package_s_other_models_have_the_layers_of_their_tables(model, x, layers, tmp_path):
+    found = inspect(model, x)
+    rows = found.layers.select("layer", "kind", "units").rows()
+    assert {layer: (kind, units) for layer, kind, units in rows} == layers
+    expected = measure(model, model, x.astype(float))
+    whole = found.table.filter(found.table["head"].is_null())
+    told = {f"{row['measure']}_{row['layer']}": row["value"] for row in whole.iter_rows(named=True)}
+    both = set(told) & set(expected)
+    assert {f"effective_neurons_{layer}" for layer in layers} & set(expected) <= both
+    assert {name: told[name] for name in both} == pytest.approx({name: expected[name] for name in both}, rel=1e-6)
+    # A file says the same but for what a forward pass alone tells.
+    save_model(model, tmp_path / "model.safetensors")
+    of_file = inspect(tmp_path / "model.safetensors")
+    assert of_file.table.equals(inspect(model).table)
+    assert (of_file.notes, found.notes) == ((), ())
+
+
+@pytest.mark.parametrize(
+    ("place", "said"),
+    [
+        ("problem.safetensors@a", "holds no model, but the data of a study"),
+        ("snapshots/run-00000.safetensors@a", "holds no model, but measures of a run"),
+        ("checkpoints/chunk-00000.safetensors@a", "holds no model, but the state of runs that are not finished"),
+    ],
+)
+def test_what_a_study_keeps_beside_its_models_is_no_weights(place, said, tmp_path):
+    save_file({"train.x": WEIGHTS}, tmp_path / "a.safetensors")
+    (tmp_path / "a.safetensors").write_bytes(seal_tensors((tmp_path / "a.safetensors").read_bytes(), place))
+    with pytest.raises(DataError, match=said):
+        inspect(tmp_path / "a.safetensors")
+
+
+def test_the_models_of_a_run_are_in_its_order_and_those_of_several_no_checkpoints(tmp_path):
+    for at in ("initial", "best", "final"):
+        save_file({"fc.weight": WEIGHTS + len(at)}, tmp_path / f"run-00000-{at}.safetensors")
+    found = inspect(str(tmp_path / "run-*.safetensors"))
+    assert found.table["checkpoint"].unique(maintain_order=True).to_list() == [
+        f"run-00000-{at}.safetensors" for at in ("initial", "best", "final")
+    ]
+    save_file({"fc.weight": WEIGHTS}, tmp_path / "run-00001-final.safetensors")
+    with pytest.raises(DataError, match=r"names models of 2 runs of a study.*run-00000-\*\.safetensors"):
+        inspect(str(tmp_path / "run-*.safetensors"))
+
+
+def test_what_a_file_is_its_content_says_and_not_its_name(tmp_path):
+    save_file({"fc.weight": WEIGHTS}, tmp_path / "model.bin")
+    assert inspect(tmp_path / "model.bin").layers["layer"].to_list() == ["fc"]
+
+
+def test_parts_of_weights_that_a_model_makes_are_named():
+    part = np.ones((6, 1), "float32")
+    arrays = {"fc.weight": WEIGHTS, "a.weight_g": part, "a.weight_v": WEIGHTS, "b.weight_orig": WEIGHTS}
+    arrays |= {"b.weight_mask": np.sign(WEIGHTS), "c.weight_orig": WEIGHTS, "c.weight_u": part[:, 0]}
+    arrays |= {"d.parametrizations.weight.original": WEIGHTS, "w_g": WEIGHTS, "w_v": WEIGHTS}
+    found = inspect({name: array.copy() for name, array in arrays.items()})
+    assert found.layers["layer"].to_list() == ["fc", "w_g", "w_v"]
+    named = {name: reason.split()[3] for name, reason in found.left_out.rows() if "makes" in reason}
+    assert named == {
+        "a.weight_g": "a.weight", "a.weight_v": "a.weight", "b.weight_orig": "b.weight", "b.weight_mask": "b.weight",
+        "c.weight_orig": "c.weight", "c.weight_u": "c.weight", "d.parametrizations.weight.original": "d.weight",
+    }  # fmt: skip
 
 
 @pytest.fixture

@@ -68,7 +68,7 @@ def test_a_state_dict_and_its_file_say_what_the_module_says(make, tmp_path):
     assert inspect(model.state_dict()).layers.equals(whole)
     of_file = inspect(tmp_path / "model.ckpt")
     assert of_file.layers.equals(whole)
-    assert ("epoch", "it is none of the model's weights") in of_file.left_out.rows()
+    assert ("epoch", "it stands beside the state dict that is measured") in of_file.left_out.rows()
 
 
 def test_every_parameter_is_measured_or_named():
@@ -325,6 +325,39 @@ def test_parametrized_weights_are_measured_as_what_they_make():
     assert "it is measured as part of weight" in found.left_out["reason"].to_list()
 
 
+MADE = {
+    "spectral norm": nn.utils.spectral_norm,
+    "weight norm": nn.utils.weight_norm,
+    "pruning": lambda layer: nn.utils.prune.l1_unstructured(layer, "weight", 0.5),
+    "spectral parametrization": nn.utils.parametrizations.spectral_norm,
+}
+
+
+@pytest.mark.parametrize("make", MADE.values(), ids=MADE)
+def test_weights_made_before_each_pass_are_measured_as_the_next_one_has_them(make):
+    torch.manual_seed(0)
+    model, x = nn.Sequential(make(nn.Linear(4, 9)), nn.Tanh(), make(nn.Linear(9, 3))).train(), torch.randn(20, 4)
+    model(x)
+    with torch.no_grad():
+        # A step of an optimizer, of which the attribute tells nothing before the next pass.
+        for parameter in model.parameters():
+            parameter.add_(0.3)
+    state = {name: value.clone() for name, value in model.state_dict().items()}
+    found = inspect(model, x)
+    assert all(torch.equal(value, state[name]) for name, value in model.state_dict().items())
+    file = inspect({**model.state_dict(), "last.weight": torch.ones(2, 3)})
+    model.eval()(x)
+    for layer in ("0", "2"):
+        norm = torch.linalg.norm(model[int(layer)].weight).item()
+        assert norms(found)[layer, "linear", None] == pytest.approx(norm)
+    parts = {name for name, _ in model.named_parameters() if name[:2] == "0." and name != "0.bias"}
+    for one in (found, file):
+        assert all("0.weight" in dict(one.left_out.rows())[part] for part in parts)
+    # The others in their place are not random, so nothing is said of chance.
+    assert found.table.filter(measure="effective_neurons").select("layer", "null").rows() == [("0", None)]
+    assert file.layers["layer"].to_list() == ["last"]
+
+
 def test_a_compiled_module_has_the_names_of_its_own():
     model = nn.Sequential(nn.Linear(4, 3))
     assert inspect(torch.compile(model)).table.equals(inspect(model).table)
@@ -339,12 +372,19 @@ def write_evil(path):
     torch.save({"w": Evil()}, path)
 
 
+def write_half(path):
+    torch.save({"w": torch.ones(9, 9)}, path)
+    path.write_bytes(path.read_bytes()[:400])
+
+
 WRONG = {
     "code": (write_evil, "wants to run code when it is opened"),
     "a module": (lambda path: torch.save(nn.Linear(2, 2), path), "wants to run code when it is opened"),
     "a tensor": (lambda path: torch.save(torch.ones(2, 2), path), "holds a tensor and no state dict"),
     "numbers": (lambda path: torch.save({"a": 1}, path), "holds no state dict, but 'a'"),
     "text": (lambda path: path.write_text("hello"), "is no .*file of torch.save's"),
+    "a program": (lambda path: torch.jit.script(nn.Linear(2, 2)).save(path), "is a TorchScript program"),
+    "half of it": (lambda path: write_half(path), "it is cut off or damaged"),
     "nothing": (lambda path: path.write_bytes(b""), "is no .*file of torch.save's"),
 }
 
@@ -376,6 +416,30 @@ def test_modules_that_cannot_be_measured():
         broken.weight[0, 0] = float("nan")
     with pytest.raises(NucleateError, match="weight of Linear has 1 number that is NaN"):
         inspect(broken)
+
+
+def test_the_model_is_found_beside_other_tensors_of_a_checkpoint(tmp_path):
+    model = nn.Linear(4, 3)
+    torch.save({"model": model.state_dict(), "random": torch.get_rng_state(), "step": 3}, tmp_path / "all.pt")
+    found = inspect(tmp_path / "all.pt")
+    assert found.table.equals(inspect(model.state_dict()).table)
+    assert {"random", "step"} <= set(found.left_out["parameter"])
+
+
+def test_tensors_of_every_make_are_read_or_named():
+    state = {
+        "view": torch.randn(6, 4, dtype=torch.complex64).conj().imag,
+        "turned": torch.randn(4, 6).T,
+        "small": torch.randn(6, 4).to(torch.float8_e4m3fn),
+        "complex": torch.randn(6, 4, dtype=torch.complex64),
+        "sparse": torch.eye(4).to_sparse(),
+        "meta": torch.ones(3, 4, device="meta"),
+        "nested": torch.nested.nested_tensor([torch.ones(2, 3), torch.ones(4, 3)]),
+    }
+    found = inspect(state)
+    assert found.layers["layer"].to_list() == ["view", "turned", "small"]
+    assert found.left_out["parameter"].to_list() == ["complex", "sparse", "meta", "nested"]
+    assert norms(found)["view", "matrix", None] == pytest.approx(torch.linalg.norm(state["view"]).item())
 
 
 def test_quantized_weights_are_named():

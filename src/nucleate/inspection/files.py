@@ -13,9 +13,8 @@ import ml_dtypes
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
-from nucleate._files import parse_json, read_file, why_unreadable
+from nucleate._files import CHECKSUM, parse_json, read_file, why_unreadable
 from nucleate._wording import count, listed, say_error
-from nucleate.activations import activation_names
 from nucleate.errors import DataError
 from nucleate.inspection.sources import Heads, Parameter, Source, no_weights, wide_enough
 
@@ -26,12 +25,17 @@ _DTYPES: Mapping[str, Any] = {
     "BF16": ml_dtypes.bfloat16,
     "F8_E4M3": ml_dtypes.float8_e4m3fn,
     "F8_E5M2": ml_dtypes.float8_e5m2,
+    "F8_E4M3FNUZ": ml_dtypes.float8_e4m3fnuz,
+    "F8_E5M2FNUZ": ml_dtypes.float8_e5m2fnuz,
+    "F8_E8M0": ml_dtypes.float8_e8m0fnu,
 }
 RECORD = "record.safetensors"
 """The file of a saved record by which its folder is known."""
 _TORCH = (".pt", ".pth", ".bin", ".ckpt")
 _ENDINGS = (".safetensors", ".npz", *_TORCH)
 _SHARD = re.compile(r"-\d{5}-of-\d{5}(?=\.)")
+_IN_A_RUN = ("initial", "best", "final")
+_OF_RUN = re.compile(rf"run-(\d{{5,}})-({'|'.join(_IN_A_RUN)})\.(?=safetensors$)")
 _PICKLES = (".pkl", ".pickle", ".joblib")
 _PROGRAMS = {
     ".keras": "load it with keras.models.load_model and give the model to nucleate.inspect",
@@ -67,6 +71,12 @@ def find_checkpoints(path: str | Path) -> list[tuple[Path, ...]]:
     found = sorted(map(Path, glob(text, recursive=True)), key=_naturally)
     if not found:
         raise DataError(f"No file fits the pattern {text}; check the folder, and put the pattern in quotation marks.")
+    runs = {run[1] for one in found if (run := _OF_RUN.search(one.name)) is not None}
+    if len(runs) > 1:
+        raise DataError(
+            f"{text} names models of {len(runs)} runs of a study, and checkpoints are those of one run; name these, "
+            f"such as '{found[0].parent}/run-{min(runs)}-*.safetensors'."
+        )
     together: dict[str, list[Path]] = {}
     for one in found:
         together.setdefault(_SHARD.sub("", str(one)), []).append(one)
@@ -74,7 +84,9 @@ def find_checkpoints(path: str | Path) -> list[tuple[Path, ...]]:
 
 
 def _naturally(path: Path) -> list[tuple[int, int | str]]:
-    return [(0, int(part)) if part.isdigit() else (1, part) for part in re.split(r"(\d+)", str(path)) if part]
+    # What a study keeps of a run is not named in the order of its steps.
+    told = _OF_RUN.sub(lambda run: f"run-{run[1]}-{_IN_A_RUN.index(run[2])}.", str(path))
+    return [(0, int(part)) if part.isdigit() else (1, part) for part in re.split(r"(\d+)", told) if part]
 
 
 def step_of(files: Sequence[Path]) -> int | None:
@@ -112,10 +124,16 @@ def open_checkpoint(files: Sequence[Path]) -> Source:
 def _open_folder(folder: Path) -> Source:
     if (folder / RECORD).is_file():
         raise DataError(f"{folder} holds the record of a watch or an inspection; see it by nucleate report {folder}.")
+    if (folder / "weights").is_dir() and (folder / "spec.json").is_file():
+        raise DataError(
+            f"{folder} is a study; name one of its models, such as {folder}/weights/run-00000-final.safetensors, or "
+            "see all of it by nucleate report."
+        )
     index = next(iter(sorted(folder.glob("*.index.json"))), None)
     if index is not None:
-        shards = set(dict(_json(index).get("weight_map") or {}).values())
-        if not shards or not all(isinstance(shard, str) for shard in shards):
+        named = _json(index).get("weight_map")
+        shards = set(map(str, named.values())) if isinstance(named, Mapping) else set()
+        if not shards:
             raise DataError(f"{index} names no files of weights; download or save the model again.")
         files = [folder / Path(shard).name for shard in sorted(shards)]
         missing = [file.name for file in files if not file.exists()]
@@ -128,11 +146,11 @@ def _open_folder(folder: Path) -> Source:
             f"The folder {folder} holds no weights ({', '.join(f'*{ending}' for ending in _ENDINGS)}); name the folder "
             "of a model, or a checkpoint."
         )
-    named = {_SHARD.sub("", file.name) for file in files}
-    if len(named) > 1 and index is None:
+    together = {_SHARD.sub("", file.name) for file in files}
+    if len(together) > 1 and index is None:
         raise DataError(
-            f"The folder {folder} holds {count(len(files), 'checkpoint')} ({listed(sorted(named))}); name one, or all "
-            f"of them by a pattern such as '{folder}/*{files[0].suffix}'."
+            f"The folder {folder} holds {count(len(files), 'checkpoint')} ({listed(sorted(together))}); name one, or "
+            f"all of them by a pattern such as '{folder}/*{files[0].suffix}'."
         )
     parameters, left_out = _read_all(files)
     return _source(str(folder), parameters, left_out, _config(folder / "config.json"))
@@ -151,12 +169,13 @@ def _read_all(files: Sequence[Path]) -> tuple[list[Parameter], list[tuple[str, s
 def _read(file: Path) -> tuple[list[Parameter], list[tuple[str, str]]]:
     try:
         with file.open("rb") as opened:
-            start = opened.read(8)
+            start = opened.read(9)
     except OSError as error:
         raise DataError(f"{file} cannot be read ({why_unreadable(error)}); check the path and its rights.") from None
     if file.suffix in _PROGRAMS:
         raise DataError(f"{file} is no checkpoint that can be read; {_PROGRAMS[file.suffix]}.")
-    if file.suffix == ".safetensors":
+    # What a file is its beginning says, whatever it is called.
+    if start[8:] == b"{" or (file.suffix == ".safetensors" and start[:2] != b"PK"):
         return _read_safetensors(file)
     if file.suffix == ".npz":
         return _read_npz(file)
@@ -174,15 +193,6 @@ def _read(file: Path) -> tuple[list[Parameter], list[tuple[str, str]]]:
     )
 
 
-def is_network(file: Path) -> bool:
-    """Whether a file that can be read is a network of this package, with an activation that is known."""
-    if file.suffix != ".safetensors":
-        return False
-    with safe_open(file, framework="numpy") as opened:
-        told = json.loads((opened.metadata() or {}).get("nucleate", "{}"))
-    return isinstance(told, dict) and told.get("activation") in activation_names()
-
-
 def _read_safetensors(file: Path) -> tuple[list[Parameter], list[tuple[str, str]]]:
     """Nothing is read but the header; the library checks that it fits the file."""
     try:
@@ -194,7 +204,7 @@ def _read_safetensors(file: Path) -> tuple[list[Parameter], list[tuple[str, str]
     except (SafetensorError, OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) and error.strerror else " ".join(str(error).split())
         raise DataError(f"{file} is not a readable safetensors file ({why[:120]}); save it again.") from None
-    header.pop("__metadata__", None)
+    _refuse_no_model(file, header.pop("__metadata__", None) or {})
     names, parameters, left_out = set(header), [], []
     for name, told in header.items():
         dtype = _DTYPES.get(told["dtype"])
@@ -206,6 +216,26 @@ def _read_safetensors(file: Path) -> tuple[list[Parameter], list[tuple[str, str]
         offset, shape = 8 + size + told["data_offsets"][0], tuple(told["shape"])
         parameters.append(Parameter(name, shape, partial(_mapped, file, dtype, offset, shape)))
     return parameters, left_out
+
+
+def _refuse_no_model(file: Path, metadata: Mapping[str, str]) -> None:
+    """Refuse what this package keeps beside its models: matrices too, but no weights."""
+    if CHECKSUM not in metadata:
+        return
+    sealed = re.search(r" of ([\w-]+)", metadata[CHECKSUM])
+    what = _NO_MODELS.get(sealed[1] if sealed else "record" if "record" in metadata else "")
+    if what is not None:
+        raise DataError(f"{file} holds no model, but {what}.")
+
+
+_MODELS_THERE = "inspect what the study trained, such as weights/run-00000-final.safetensors"
+_NO_MODELS = {
+    "problem": f"the data of a study; {_MODELS_THERE}",
+    "snapshots": f"measures of a run over its steps; {_MODELS_THERE}",
+    "record": "the record of a watch or an inspection; see it by nucleate report FOLDER",
+    "checkpoints": "the state of runs that are not finished; run the same command again to finish them",
+}
+"""What the files of a study hold, by the beginning of the place that they are sealed for."""
 
 
 def _mapped(file: Path, dtype: Any, offset: int, shape: tuple[int, ...]) -> np.ndarray:

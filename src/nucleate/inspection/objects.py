@@ -1,7 +1,6 @@
 """Models in memory as sources: networks of this package, scikit-learn's, Keras's, PyTorch's, and dicts of arrays."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -9,23 +8,20 @@ from typing import Any
 import equinox as eqx
 import jax
 import numpy as np
-from jaxtyping import Float
 from scipy.special import expit
 
-from nucleate._arrays import real_array
 from nucleate._wording import shown
-from nucleate.devices import in_float64
+from nucleate.architectures import Model
 from nucleate.errors import ArchitectureError
 from nucleate.inspection import pytorch
-from nucleate.inspection.files import find_checkpoints, is_network, open_checkpoint, parameters_of
+from nucleate.inspection.files import find_checkpoints, open_checkpoint, parameters_of
+from nucleate.inspection.own import fully_connected, of_own, of_own_file
 from nucleate.inspection.sources import (
     COLUMNS,
     GATES,
     KERNELS_LAST,
     MATRIX,
-    ROWS,
     TOKENS,
-    Activity,
     Form,
     Parameter,
     Source,
@@ -63,8 +59,8 @@ def open_model(model: Any) -> Source:
         if len(found) > 1:
             raise ArchitectureError(f"{model} names {len(found)} checkpoints where one model is needed; name one.")
         return open_files(found[0])
-    if isinstance(model, Network):
-        return _of_network(model)
+    if isinstance(model, (Network, Model)):
+        return of_own(model)
     if is_module(model):
         return pytorch.open_module(model)
     if isinstance(model, Mapping):
@@ -77,11 +73,12 @@ def open_model(model: Any) -> Source:
         return _of_keras(model)
     if any(eqx.is_inexact_array(leaf) for leaf in jax.tree.leaves(model)):
         return _of_pytree(model)
-    raise ArchitectureError(f"{shown(model)} is no model that can be inspected; give {_TAKEN}.")
+    what = f"A {type(model).__name__}" if "\n" in shown(model) else shown(model)
+    raise ArchitectureError(f"{what} is no model that can be inspected; give {_TAKEN}.")
 
 
 def open_files(files: Sequence[Path]) -> Source:
-    """What the files of a checkpoint hold: a network of this package is one, activation and all.
+    """What the files of a checkpoint hold: a model of this package is one, activation and all.
 
     Parameters
     ----------
@@ -97,9 +94,7 @@ def open_files(files: Sequence[Path]) -> Source:
         As `open_checkpoint`, and for a network that is damaged.
     """
     source = open_checkpoint(files)
-    if len(files) == 1 and is_network(files[0]):
-        return replace(_of_network(Network.load(files[0])), name=source.name)
-    return source
+    return of_own_file(files[0], source) if len(files) == 1 else source
 
 
 def _of_arrays(arrays: Mapping[Any, Any]) -> Source:
@@ -137,22 +132,11 @@ def _of_pytree(model: Any) -> Source:
     return Source(type(model).__name__, source.parameters, source.left_out)
 
 
-def _of_network(network: Network) -> Source:
-    return _fully_connected(
-        repr(network),
-        [np.asarray(weight) for weight in network.weights],
-        list(network.biases),
-        in_float64(network.activation),
-        network.activation.parity != "none",
-        ROWS,
-    )
-
-
 def _of_sklearn(model: Any) -> Source:
     function = _SKLEARN[model.activation]
     symmetric = model.activation != "relu"
     weights, biases = list(model.coefs_), list(model.intercepts_)
-    return _fully_connected(
+    return fully_connected(
         type(model).__name__, weights, biases, function, symmetric, COLUMNS, ("coefs_", "intercepts_")
     )
 
@@ -163,54 +147,6 @@ _SKLEARN: Mapping[str, Callable[[Any], Any]] = {
     "tanh": np.tanh,
     "relu": partial(np.maximum, 0.0),
 }
-
-
-def _fully_connected(
-    name: str,
-    weights: list[np.ndarray],
-    biases: list[Any],
-    activation: Callable[[Any], Any],
-    symmetric: bool,
-    form: Form,
-    called: tuple[str, str] = ("weights", "biases"),
-) -> Source:
-    """A network whose layers read each the one before it."""
-    parameters = [
-        Parameter(f"{called[0]}.{layer}", weight.shape, partial(np.asarray, weight), form)
-        for layer, weight in enumerate(weights)
-    ]
-    parameters += [
-        Parameter(f"{called[1]}.{layer}", bias.shape, partial(np.asarray, bias))
-        for layer, bias in enumerate(biases)
-        if bias is not None
-    ]
-    hidden = [f"{called[0]}.{layer}" for layer in range(len(weights) - 1)]
-
-    def activity(inputs: Any, replaced: Mapping[str, np.ndarray], _: Mapping[str, str]) -> Mapping[str, Activity]:
-        now = [form.rows(np.asarray(replaced.get(f"{called[0]}.{k}", w), np.float64)) for k, w in enumerate(weights)]
-        leaving, found = _rows_of(inputs, now[0].shape[1]).T, {}
-        for layer, of_layer in enumerate(hidden):
-            entering = now[layer] @ leaving
-            if biases[layer] is not None:
-                entering = entering + np.asarray(biases[layer], np.float64)[:, None]
-            leaving = np.asarray(activation(entering), np.float64)
-            found[of_layer] = Activity(leaving, now[layer + 1].T)
-        return found
-
-    return Source(
-        name,
-        parameters,
-        readers={of_layer: f"{called[0]}.{layer + 1}" for layer, of_layer in enumerate(hidden)},
-        opposites_are_one=lambda layer: symmetric or layer not in hidden,
-        activity=activity,
-    )
-
-
-def _rows_of(inputs: Any, columns: int) -> Float[np.ndarray, "n d"]:
-    rows = real_array("The input", inputs)
-    if rows.ndim != 2 or rows.shape[1] != columns or len(rows) == 0:
-        raise ArchitectureError(f"The input has shape {rows.shape}; expected (rows, {columns}).")
-    return rows
 
 
 def _is_keras(model: Any) -> bool:

@@ -2,6 +2,7 @@
 
 import re
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache, partial
@@ -77,7 +78,10 @@ def read_saved(file: Path) -> tuple[list[Parameter], list[tuple[str, str]]]:
 
     try:
         try:
-            content = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
+            with warnings.catch_warnings():
+                # That it would go on to run a program, which it is not let.
+                warnings.simplefilter("ignore", UserWarning)
+                content = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
         except RuntimeError as error:
             # Files of before PyTorch 1.6 cannot be mapped.
             if "mmap" not in str(error):
@@ -93,12 +97,16 @@ def read_saved(file: Path) -> tuple[list[Parameter], list[tuple[str, str]]]:
     except KeyError:
         raise DataError(f"{file} is no file of torch.save's; save the model again.") from None
     except (RuntimeError, ValueError, EOFError, OSError, AttributeError) as error:
-        raise DataError(
-            f"{file} is no readable file of torch.save's ({say_error(error)[:120]}); save it again."
-        ) from None
+        if "TorchScript" in str(error):
+            raise DataError(
+                f"{file} is a TorchScript program, which is not run; load it yourself and save its weights alone: "
+                "torch.save(torch.jit.load(...).state_dict(), ...)."
+            ) from None
+        why = "it is cut off or damaged" if "zip archive" in str(error) else say_error(error)[:120]
+        raise DataError(f"{file} is no readable file of torch.save's ({why}); save it again.") from None
     state, aside = _state_in(content, file)
     parameters, left_out = of_state(state)
-    return parameters, left_out + [(name, "it is none of the model's weights") for name in aside]
+    return parameters, left_out + [(name, "it stands beside the state dict that is measured") for name in aside]
 
 
 def _state_in(content: Any, file: Path) -> tuple[Mapping[str, Any], list[str]]:
@@ -108,12 +116,12 @@ def _state_in(content: Any, file: Path) -> tuple[Mapping[str, Any], list[str]]:
             f"{file} holds {'a tensor' if is_tensor(content) else f'a {type(content).__name__}'} and no state dict; "
             "save model.state_dict()."
         )
-    if any(is_tensor(value) for value in content.values()):
-        return {str(name): value for name, value in content.items()}, []
     for key in ("state_dict", "model_state_dict", "model", "module", "net", "weights", "params"):
         within = content.get(key)
         if isinstance(within, Mapping) and any(is_tensor(value) for value in within.values()):
             return {str(name): value for name, value in within.items()}, [str(name) for name in content if name != key]
+    if any(is_tensor(value) for value in content.values()):
+        return {str(name): value for name, value in content.items()}, []
     raise DataError(
         f"{file} holds no state dict, but {listed(shown(str(name)) for name in content) or 'nothing'}; save "
         "model.state_dict()."
@@ -157,6 +165,8 @@ def _unreadable(value: Any) -> str | None:
     if not is_tensor(value):
         return f"it is a {type(value).__name__}, not a tensor"
     kind = type(value).__name__
+    if value.is_nested:
+        return "it is nested, of parts with shapes of their own; inspect these"
     if hasattr(value, "placements") and not _is_whole(value):
         return "it is sharded over processes; gather it with full_tensor() first"
     if kind in ("FlatParameter", "UninitializedParameter"):
@@ -185,7 +195,7 @@ def to_numpy(tensor: Any) -> np.ndarray:
         tensor = tensor.to_local()
     if tensor.dtype not in (import_torch().float32, import_torch().float64):
         tensor = tensor.float()
-    array: np.ndarray = tensor.cpu().numpy()
+    array: np.ndarray = tensor.resolve_neg().cpu().numpy()
     return array
 
 
@@ -223,10 +233,9 @@ def open_module(model: Any) -> Source:
         if parametrized is not None:
             for own in parametrized:
                 for part, _ in parametrized[own].named_parameters():
-                    whole = f"{path}.{own}".lstrip(".")
-                    left_out.append(
-                        (f"{path}.parametrizations.{own}.{part}".lstrip("."), f"it is measured as part of {whole}")
-                    )
+                    left_out.append((_within(path, f"parametrizations.{own}.{part}"), _part_of(_within(path, own))))
+        for own, (parts, _) in _made_by_hooks(module).items():
+            left_out += [(_within(path, part), _part_of(_within(path, own))) for part in parts]
     left_out += [(_WRAPPED.sub("", name), "it is a buffer, which is not trained") for name, _ in model.named_buffers()]
     config = getattr(model, "config", None)
     return Source(
@@ -240,6 +249,10 @@ def open_module(model: Any) -> Source:
         activity=partial(_activity, model, modules),
         trace=partial(readers_by_tracing, model, modules),
     )
+
+
+def _part_of(whole: str) -> str:
+    return f"it is measured as part of {whole}"
 
 
 def _refuse_flattened(model: Any) -> None:
@@ -258,11 +271,10 @@ def is_flattened(module: Any) -> bool:
 
 
 def _tensors_of(module: Any) -> Iterator[tuple[str, Any, Form | None]]:
-    """A module's own weights: parameters, and what parametrizations make of theirs."""
-    forms = _forms(module)
-    names = list(module._parameters)
-    if getattr(module, "parametrizations", None) is not None:
-        names += list(module.parametrizations)
+    """A module's own weights: parameters, and what parametrizations and hooks make of theirs."""
+    forms, made = _forms(module), _made_by_hooks(module)
+    names = [*module._parameters, *(getattr(module, "parametrizations", None) or ()), *made]
+    parts = {part for of_made, _ in made.values() for part in of_made}
     packed = getattr(module, "_packed_params", None)
     # A weight that a parametrization makes is asked for below alone.
     if packed is not None and callable(getattr(module, "weight", None)):
@@ -271,14 +283,42 @@ def _tensors_of(module: Any) -> Iterator[tuple[str, Any, Form | None]]:
     experts = list(_experts(module))
     yield from experts
     for name in names:
-        if _normed(module, name) or (experts and name.removesuffix("_bias") in _EXPERTS):
+        if name in parts or (experts and name.removesuffix("_bias") in _EXPERTS):
             continue
-        with _as_evaluated(getattr(module, "parametrizations", {}), name):
-            value = getattr(module, name)
-        if value is not None:
+        if (value := _weight(module, name)) is not None:
             yield name, value, forms.get(name)
-    if _normed(module, "weight_g"):
-        yield "weight", module.weight, forms.get("weight")
+
+
+def _made_by_hooks(module: Any) -> dict[str, tuple[tuple[str, ...], Callable[[], Any]]]:
+    """What hooks make anew before each forward pass, of which parameters, and how: older norms, masks of pruning.
+
+    The attribute itself is of the last forward pass, and so of the weights before the last step.
+    """
+    if not module._forward_pre_hooks:
+        return {}
+    from torch.nn.utils.prune import BasePruningMethod
+    from torch.nn.utils.spectral_norm import SpectralNorm
+    from torch.nn.utils.weight_norm import WeightNorm
+
+    made: dict[str, tuple[tuple[str, ...], Callable[[], Any]]] = {}
+    for hook in module._forward_pre_hooks.values():
+        if isinstance(hook, SpectralNorm):
+            made[hook.name] = (f"{hook.name}_orig",), partial(hook.compute_weight, module, False)
+        elif isinstance(hook, WeightNorm):
+            made[hook.name] = (f"{hook.name}_g", f"{hook.name}_v"), partial(hook.compute_weight, module)
+        elif isinstance(hook, BasePruningMethod):
+            name = hook._tensor_name
+            made[name] = (f"{name}_orig",), partial(hook.apply_mask, module)
+    return made
+
+
+def _weight(module: Any, name: str = "weight") -> Any:
+    """A parameter of a module, or what is made of others in its place, as a forward pass in evaluation mode has it."""
+    made = _made_by_hooks(module).get(name)
+    if made is not None:
+        return made[1]()
+    with _as_evaluated(getattr(module, "parametrizations", {}), name):
+        return getattr(module, name)
 
 
 @contextmanager
@@ -319,11 +359,6 @@ def _experts(module: Any) -> Iterator[tuple[str, Any, Form | None]]:
             yield f"{expert}.{name}.weight", weights, form
             if biases is not None:
                 yield f"{expert}.{name}.bias", biases[expert], None
-
-
-def _normed(module: Any, name: str) -> bool:
-    """Whether it is one of the two factors of the older weight_norm, which are measured as their product."""
-    return name in ("weight_g", "weight_v") and {"weight_g", "weight_v"} <= set(module._parameters)
 
 
 def _forms(module: Any) -> Mapping[str, Form]:
@@ -491,7 +526,17 @@ def _activity(
         if (reader := name.removesuffix(".weight")) in modules or reader in experts_of
     }
     own_names = {_WRAPPED.sub("", name): name for name, _ in model.named_parameters(remove_duplicate=False)}
+    of_one = {
+        _within(path, f"{expert}.{own}.weight")
+        for path in of_experts
+        for expert in _numbers(modules[path])
+        for own in _EXPERTS
+    }
+    if any(name not in own_names and name not in of_one for name in replaced):
+        # In the place of what is made of other parameters none can be drawn.
+        return {}
     state = {name: buffer.clone() for name, buffer in model.named_buffers()}
+    made = {module: _made_by_hooks(module) for module in model.modules()}
     for name, array in replaced.items():
         if name in own_names:
             like = model.get_parameter(own_names[name])
@@ -504,6 +549,7 @@ def _activity(
                     of_one.copy_(torch.as_tensor(drawn))
             state[own_names[_within(path, own)]] = whole
     training = {module: module.training for module in model.modules()}
+    attributes = {module: {name: getattr(module, name) for name in of_hooks} for module, of_hooks in made.items()}
     hooks = [
         modules[reader].register_forward_pre_hook(partial(_take, taken, reader))
         for reader in {name.removesuffix(".weight") for name in readers.values()} - set(experts_of)
@@ -530,6 +576,8 @@ def _activity(
             hook.remove()
         for module, mode in training.items():
             module.training = mode
+            for name, value in attributes[module].items():
+                setattr(module, name, value)
     # On one row no unit varies.
     several = {reader: rows for reader, rows in taken.items() if rows.shape[1] > 1}
     if taken and not several:
@@ -547,7 +595,7 @@ def _activity(
             path, expert = experts_of[reader]
             form, own = of_experts[path][1], modules[path].down_proj[expert]
         else:
-            form, own = _forms(modules[reader]).get("weight"), modules[reader].weight
+            form, own = _forms(modules[reader]).get("weight"), _weight(modules[reader])
         if form is not None and form.columns is not None:
             weights = replaced[name] if name in replaced else to_numpy(own)
             found[layer] = Activity(taken[reader], form.columns(weights))

@@ -68,6 +68,26 @@ IN_PROJ = Form("attention", lambda array: array, parts=("query", "key", "value")
 """``in_proj_weight`` of PyTorch's MultiheadAttention."""
 
 
+def channels_last(channels: int, kind: str) -> Form:
+    """``outputs x ... x inputs``, as this package's convolutions, and a matrix that reads their channels in turn.
+
+    Parameters
+    ----------
+    channels : int
+        How many are read.
+    kind : str
+
+    Returns
+    -------
+    Form
+    """
+
+    def columns(array: np.ndarray) -> np.ndarray:
+        return np.moveaxis(array.reshape(len(array), -1, channels), -1, 0).reshape(channels, -1)
+
+    return Form(kind, _flat, columns)
+
+
 def transposed_kernels(groups: int) -> Form:
     """``inputs x outputs/groups x ...``, as PyTorch's transposed convolutions: a unit is an output's kernel."""
 

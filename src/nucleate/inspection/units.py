@@ -75,6 +75,9 @@ def form_of(parameter: Parameter, source: Source, names: Mapping[str, Parameter]
         return "it is empty"
     if parameter.form is not None:
         return parameter.form
+    whole = _made_of(parameter.name, names)
+    if whole is not None:
+        return f"the model makes {whole} of it, which is not in a file; inspect the module"
     if len(shape) < 2:
         return "a single number or a vector, which has no units to compare"
     bias = names.get(parameter.bias_name or "")
@@ -108,6 +111,24 @@ def form_of(parameter: Parameter, source: Source, names: Mapping[str, Parameter]
 _TOKENS = re.compile(
     r"(?:^|[._/])(?:wte|wpe|shared|emb|embed\w*|\w*embeddings?|relative_attention_bias)[./](?:weight|embedding)$"
 )
+
+
+def _made_of(name: str, names: Mapping[str, Parameter]) -> str | None:
+    """Which weights a model makes of a parameter in a state dict: by a norm, a mask or another parametrization."""
+    within = re.fullmatch(r"(.*?)parametrizations\.(\w+)\..+", name)
+    if within is not None:
+        return within[1] + within[2]
+    stem, _, part = name.rpartition("_")
+    size, direction = names.get(f"{stem}_g"), names.get(f"{stem}_v")
+    if part in ("g", "v") and size is not None and direction is not None:
+        # Others call gates and values so; a size has one number for each slice, or one for all.
+        of_slices = len(size.shape) == len(direction.shape) and sum(count > 1 for count in size.shape) < 2
+        return stem if of_slices or size.shape == () else None
+    return stem if any(f"{stem}_{other}" in names for other in _MADE_OF.get(part, ())) else None
+
+
+_MADE_OF = {"orig": ("mask", "u"), "mask": ("orig",), "u": ("orig",), "v": ("orig",)}
+"""What stands beside a part of weights that PyTorch's older spectral norm and its pruning make anew at each pass."""
 
 
 def _blocks(parameter: Parameter, names: Mapping[str, Parameter]) -> int:

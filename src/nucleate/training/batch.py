@@ -5,6 +5,7 @@ import operator
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from threading import Lock
 from typing import Any, NamedTuple, get_args
 
@@ -64,6 +65,10 @@ class _Evaluated(NamedTuple):
     model: Any
     layers: Sequence[Layer]
     suspect: bool
+
+
+_FEW = 4
+"""Runs that are too few to be measured in two pieces."""
 
 
 class Batch:
@@ -179,9 +184,13 @@ class Batch:
             self._evaluations += 1
 
     def _pieces(self, runs: Sequence[int]) -> list[Sequence[int]]:
-        """Runs that are measured at once: as many as memory takes, and so few that every core has some."""
-        size = max(1, min(self._most, -(-len(runs) // devices.CORES)))
-        return [runs[first : first + size] for first in range(0, len(runs), size)]
+        """Runs that are measured at once: as many as memory takes, and a piece for every core where runs are many.
+
+        Of what a piece takes a part is Python's, which one core does at a time.
+        """
+        pieces = max(1, -(-len(runs) // self._most), min(devices.CORES, len(runs) // _FEW))
+        ends = np.linspace(0, len(runs), pieces + 1).astype(int).tolist()
+        return [runs[first:end] for first, end in pairwise(ends) if first < end]
 
     def _alive(self) -> list[int]:
         return [run for run, status in enumerate(self.statuses) if status == "running"]
