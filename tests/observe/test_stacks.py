@@ -149,5 +149,5 @@ def test_wide_layers_are_measured_in_smaller_stacks():
     def with_width(width):
         return [Layer("1", *(np.zeros((width, 2)) for _ in range(5)), opposites_are_one=True)]
 
-    assert [most_in_stack(with_width(width)) for width in (50, 1000, 5000)] == [8, 2, 1]
-    assert most_in_stack([]) == 8
+    assert [most_in_stack(with_width(width)) for width in (20, 200, 5000)] == [32, 10, 1]
+    assert most_in_stack([]) == 32

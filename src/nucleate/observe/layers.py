@@ -41,6 +41,7 @@ MOST_SIGNALS = 2048
 """Signals of a unit that measures see: rows times positions, of more of them evenly spaced ones."""
 _ARRAYS = ("incoming", "weights", "outgoing", "entering", "leaving")
 _MOST_STACKED = 32
+_IN_PROGRAM = 8
 _STACKED_BYTES = 4e7
 _HELD = 12
 """About so many arrays as large as a layer's largest are held while it is measured."""
@@ -368,8 +369,15 @@ def _stacks_of_networks(models: Sequence[Network], x: Float[np.ndarray, "n d"], 
     if rows.ndim != 2 or rows.shape[1] != model.widths[0]:
         raise ArchitectureError(f"The input has shape {rows.shape}; expected (rows, {model.widths[0]}).")
     # NumPy widens: XLA would flush float32's denormal numbers to zero.
-    wide = jax.tree.map(lambda *leaves: np.stack(leaves).astype(np.float64), *models, *[model] * (most - len(models)))
-    entering, leaving = _activity(wide, np.int32(len(models)), rows.T)
+    wide = jax.tree.map(lambda *leaves: np.stack(leaves).astype(np.float64), *models)
+    size, parts = min(most, _IN_PROGRAM), []
+    for first in range(0, len(models), size):
+        # Filled up, so that there is one program.
+        places = np.minimum(np.arange(first, first + size), len(models) - 1)
+        count = min(size, len(models) - first)
+        found = _activity(jax.tree.map(lambda leaf, places=places: leaf[places], wide), np.int32(count), rows.T)
+        parts.append(jax.tree.map(lambda array, count=count: array[:count], found))
+    entering, leaving = jax.tree.map(lambda *arrays: np.concatenate(arrays), *parts) if len(parts) > 1 else parts[0]
     stacks = []
     for layer in range(1, model.depth):
         weights, bias = wide.weights[layer - 1], wide.biases[layer - 1]
