@@ -15,17 +15,19 @@ demo: $(VENV)/.installed
 test check test-extras: export JAX_COMPILATION_CACHE_DIR := $(CURDIR)/.cache/jax
 test check test-extras: export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS := 0
 test check test-extras: export JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES := -1
+# Where Python is told to keep no bytecode, every process that tests start would compile the package's source again.
+test check test-extras: export PYTHONDONTWRITEBYTECODE :=
 
 test: $(VENV)/.installed-test room-for-programs
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
+	$(BIN)/mypy --num-workers 2
 	$(BIN)/pytest
 
 check: $(VENV)/.installed-test room-for-programs
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
+	$(BIN)/mypy --num-workers 2
 	$(BIN)/pytest -m "not slow"
 
 # What needs packages that a plain installation leaves out.

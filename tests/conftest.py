@@ -7,15 +7,11 @@ os.environ.setdefault(
     "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true "
     "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1",
 )
+# Nor does a compiled program say of each operation in which line of Python it stands, a tenth of compiling.
+os.environ.setdefault("JAX_TRACEBACK_IN_LOCATIONS_LIMIT", "0")
 
-import polars as pl
 import pytest
 from hypothesis import settings
-
-from nucleate import InitScale, Network, load_problem, sweep
-from nucleate.baselines import Baseline, Comparison
-from nucleate.problems import RMSE
-from nucleate.reduction import BeforeAfter, Certificate, Reduction, groups
 
 # One profile everywhere: no deadline (a slow machine must not fail a test), the same examples at every run.
 settings.register_profile("nucleate", deadline=None, derandomize=True, max_examples=40)
@@ -34,6 +30,11 @@ GRID = {"gains": [1.0, 0.1, 0.01], "lrs": [0.1, 0.05], "seeds": 2, "hidden": [12
 @pytest.fixture(scope="session")
 def study(tmp_path_factory):
     """A finished study of a table whose file and target have hostile names; at gain 0.01 it stays on its plateau."""
+    # The process that hands out the tests reads this file first, and needs none of the package.
+    import polars as pl
+
+    from nucleate import sweep
+
     folder = tmp_path_factory.mktemp("report")
     x = pl.int_range(90, eager=True)
     table = pl.DataFrame({"a": x % 7, "<b>&": x % 5, EVIL: (x % 7) * (x % 5) + 0.5})
@@ -44,6 +45,11 @@ def study(tmp_path_factory):
 @pytest.fixture(scope="session")
 def reduction():
     """A reduction by hand, for a problem with a hostile name."""
+    from nucleate import InitScale, Network, load_problem
+    from nucleate.baselines import Baseline, Comparison
+    from nucleate.problems import RMSE
+    from nucleate.reduction import BeforeAfter, Certificate, Reduction, groups
+
     problem = load_problem("sine-5d")
     original, network = (Network.create(5, hidden, 1, scale=InitScale("gain", 1.0)) for hidden in ([12, 9], [3, 2]))
     return Reduction(

@@ -114,8 +114,9 @@ def test_a_measurement_has_a_number_for_each_criterion_and_comes_out_the_same_ag
     assert all(isinstance(number, float) for number in first.numbers)
     assert shares[len(shares) // 2 - 1] == 1.0
     assert first.figure.axes
-    assert cut_off(first.figure) == []
-    assert drawn_over(first.figure) == []
+    drawn = names(first.figure)
+    assert cut_off(first.figure, drawn) == []
+    assert drawn_over(drawn) == []
 
 
 def names(figure):
@@ -125,24 +126,24 @@ def names(figure):
     return [(text.get_text(), text.get_window_extent()) for text in texts if text.get_text()]
 
 
-def cut_off(figure):
+def cut_off(figure, drawn):
     """Names of which the figure shows a part only."""
     page = figure.bbox.padded(1)
-    return [name for name, box in names(figure) if not (page.contains(*box.min) and page.contains(*box.max))]
+    return [name for name, box in drawn if not (page.contains(*box.min) and page.contains(*box.max))]
 
 
-def drawn_over(figure):
+def drawn_over(drawn):
     """Pairs of names that lie upon each other."""
-    return [(one, other) for (one, box), (other, its) in combinations(names(figure), 2) if box.overlaps(its)]
+    return [(one, other) for (one, box), (other, its) in combinations(drawn, 2) if box.overlaps(its)]
 
 
 def test_a_figure_whose_names_do_not_fit_is_found_out():
     figure, (left, right) = panels(2)
     left.set(ylabel="a label that is longer than the panel is high, by far")
-    assert cut_off(figure) == [left.get_ylabel()]
+    assert cut_off(figure, names(figure)) == [left.get_ylabel()]
     left.set(ylabel="", title="a title that reaches far into the next panel's title")
     right.set(title="another title that is as long as the first of them is")
-    assert drawn_over(figure) == [(left.get_title(), right.get_title())]
+    assert drawn_over(names(figure)) == [(left.get_title(), right.get_title())]
 
 
 def test_the_phases_under_weight_decay_are_read_off_half_way():

@@ -31,5 +31,5 @@ def test_its_layers_compute_what_it_computes():
 def test_activations_and_slopes_are_those_of_jax_at_any_shape(name, shape):
     activation, z = get_activation(name), np.random.default_rng(0).standard_normal(shape)
     np.testing.assert_allclose(activate(activation, z), activation(z), rtol=1e-12, atol=1e-15)
-    expected = in_float64(jax.vmap(jax.grad(activation.function)))(z.ravel()).reshape(shape)
+    expected = in_float64(jax.jit(jax.vmap(jax.grad(activation.function))))(z.ravel()).reshape(shape)
     np.testing.assert_allclose(slope(activation, z), expected, rtol=1e-12, atol=1e-15)

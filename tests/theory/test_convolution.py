@@ -1,5 +1,7 @@
 """Convolutions from a small start, held against autodiff and gradient descent of convolutions by lax."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -41,6 +43,9 @@ def loss(p, x, y, layers, readout):
     return jnp.sum((outputs(p, x, layers, readout) - y) ** 2) / 2 / len(x)
 
 
+gradient = jax.jit(jax.grad(loss), static_argnames=("layers", "readout"))
+
+
 def data(shape, c=2, n=9, seed=0):
     rng = np.random.default_rng(seed)
     return rng.standard_normal((n, *shape)), rng.standard_normal((n, c))
@@ -51,10 +56,9 @@ def draw(x, layers, readout, c=2, channels=3, seed=1):
     for layer in layers:
         p.append(rng.standard_normal((channels, *[layer.kernel] * axes, reads)))
         reads = channels
-    with devices.float64():
-        signal = jnp.asarray(x)
-        for kernel, layer in zip(p, layers, strict=True):
-            signal = convolve(signal, kernel, layer, jnp.tanh)
+    signal = x
+    for kernel, layer in zip(p, layers, strict=True):
+        signal = jax.eval_shape(partial(convolve, layer=layer, activation=jnp.tanh), signal, kernel)
     features = channels if readout == "mean" else int(np.prod(signal.shape[1:]))
     return [*p, rng.standard_normal((c, features))]
 
@@ -74,7 +78,7 @@ def test_the_gradient_of_one_layer_is_that_of_two_linear_layers_to_second_order(
     for eps in (1e-2, 5e-3):
         with devices.float64():
             K, H = (eps * leaf for leaf in p)
-            slope = jax.grad(loss)([K, H], jnp.asarray(x), jnp.asarray(y), [layer], readout)
+            slope = gradient([K, H], jnp.asarray(x), jnp.asarray(y), (layer,), readout)
             found_K, found_H = map(np.asarray, slope)
         # Heads read position by position, channels last; the moment has a row for each output and position.
         as_rows = H.reshape(-1, len(K))

@@ -153,8 +153,11 @@ def judge(
     left_out = np.array_split(order, min(len(order), GROUPS)) if len(order) > 1 else []
     if groups is not None:
         left_out = [np.flatnonzero(np.isin(groups, some)) for some in left_out]
-    rest = (np.delete(np.arange(len(true)), rows) for rows in left_out)
-    without = [metric(predicted[rows], true[rows], None if weights is None else weights[rows]) for rows in rest]
+    without, kept = [], np.ones(len(true), bool)
+    for rows in left_out:
+        kept[rows] = False
+        without.append(metric(predicted[kept], true[kept], None if weights is None else weights[kept]))
+        kept[rows] = True
     return Judged(metric(predicted, true, weights), np.array(without))
 
 

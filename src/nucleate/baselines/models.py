@@ -8,8 +8,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import scipy
 from jaxtyping import Array, Float
-from scipy.optimize import minimize
 
 from nucleate.activations import Activation
 from nucleate.baselines.comparison import (
@@ -361,7 +361,7 @@ def fit_linear(loss: Loss, part: Split, strengths: tuple[float, ...]) -> Iterato
     for strength in strengths:
         shrink = 1 / np.sqrt(np.maximum(values, 0.0) + strength / n)
         turn = vectors * shrink
-        found = minimize(
+        found = scipy.optimize.minimize(
             _penalized,
             np.zeros((d + 1) * part.y.shape[1]),
             ((part.x - mean) @ turn, part.y, relative, strength / n * shrink**2, cost),

@@ -7,6 +7,7 @@ import traceback
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, redirect_stdout
+from functools import cache
 from io import StringIO
 from typing import Any, NamedTuple
 
@@ -68,10 +69,8 @@ def _command(arguments: list[str]) -> int:
     keep_compiled()
     import typer
 
-    from nucleate.cli.app import app
-
+    command = _commands()
     keeps(None)
-    command = typer.main.get_command(app)
     if "--help" not in arguments:
         faults.refuse_few_addresses()
     # No window is ever opened, so what matplotlib would open one with is of no concern.
@@ -82,6 +81,16 @@ def _command(arguments: list[str]) -> int:
     except typer.Exit as done:
         return done.exit_code
     return 0
+
+
+@cache
+def _commands() -> Any:
+    """All commands, of which building takes longer than most refusals."""
+    import typer
+
+    from nucleate.cli.app import app
+
+    return typer.main.get_command(app)
 
 
 def _ending(error: BaseException, arguments: list[str]) -> Ending:

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
+import scipy
 from jaxtyping import Bool, Float, Int
-from scipy.linalg import solve_triangular
 
 from nucleate.errors import ArchitectureError
 from nucleate.observe.directions import THRESHOLD
@@ -301,7 +301,7 @@ def _lost(
         along = layer.along[run] - here @ taken_on[run, acting]
         # The ridge is for neurons that depend on each other, as more of them than rows do.
         own = here[acting] + _RIDGE * np.eye(len(acting))
-        fitted = solve_triangular(np.linalg.cholesky(own), along[acting], lower=True, check_finite=False)
+        fitted = scipy.linalg.solve_triangular(np.linalg.cholesky(own), along[acting], lower=True, check_finite=False)
         lost[run] = max(_dot(beyond[run], along) - _dot(fitted, fitted), 0.0)
     return lost
 

@@ -4,9 +4,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import scipy
 from jaxtyping import Float, Int
-from scipy.cluster.hierarchy import fcluster, linkage
-from scipy.spatial.distance import squareform
 
 from nucleate.errors import ArchitectureError
 from nucleate.observe.norms import effective_number, number, unit_rows
@@ -183,10 +182,10 @@ def leaders_of(
         # Average linkage joins nobody to those that are near nobody: all their distances, and so the means of them, are
         # too large.
         some = np.flatnonzero(np.count_nonzero(near[run], axis=1) > 1)
-        joined = linkage(squareform(distance[run][np.ix_(some, some)], checks=False), "average")
-        _, first, group = np.unique(
-            fcluster(joined, 1.0 - threshold, "distance"), return_index=True, return_inverse=True
-        )
+        apart = scipy.spatial.distance.squareform(distance[run][np.ix_(some, some)], checks=False)
+        joined = scipy.cluster.hierarchy.linkage(apart, "average")
+        groups = scipy.cluster.hierarchy.fcluster(joined, 1.0 - threshold, "distance")
+        _, first, group = np.unique(groups, return_index=True, return_inverse=True)
         leaders[run, some] = some[first[group]]
     return leaders
 

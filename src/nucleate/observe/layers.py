@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -40,10 +40,19 @@ class _kept(cached_property[T]):
 MOST_SIGNALS = 2048
 """Signals of a unit that measures see: rows times positions, of more of them evenly spaced ones."""
 _ARRAYS = ("incoming", "weights", "outgoing", "entering", "leaving")
-_MOST_STACKED = 8
-_STACKED_BYTES = 2e8
+_MOST_STACKED = 32
+_STACKED_BYTES = 4e7
 _HELD = 12
 """About so many arrays as large as a layer's largest are held while it is measured."""
+
+
+class Ranges(NamedTuple):
+    """The least and the largest number that enters each unit, and that leaves it."""
+
+    least_entering: Float[np.ndarray, "... m"]
+    most_entering: Float[np.ndarray, "... m"]
+    least_leaving: Float[np.ndarray, "... m"]
+    most_leaving: Float[np.ndarray, "... m"]
 
 
 class _Units:
@@ -60,6 +69,11 @@ class _Units:
     def width(self) -> int:
         """The number m of units."""
         return int(self.incoming.shape[-2])
+
+    @_kept
+    def ranges(self) -> Ranges:
+        """Between which numbers lies what enters and what leaves each unit."""
+        return Ranges(*(part(axis=-1) for array in (self.entering, self.leaving) for part in (array.min, array.max)))
 
     @_kept
     def cosine(self) -> Float[np.ndarray, "... m m"]:
@@ -343,7 +357,7 @@ def stacks_of(
 
 
 def most_in_stack(layers: Sequence[Layer]) -> int:
-    """How many runs with such layers are measured at once: 8, and of wide ones fewer, for the sake of memory."""
+    """How many runs with such layers are measured at once: 32, and of wide ones fewer, which every core has some of."""
     entries = (getattr(layer, array).shape[1] * layer.width for layer in layers for array in _ARRAYS)
     largest = max(*entries, *(layer.width**2 for layer in layers), 1, 1)
     return int(np.clip(_STACKED_BYTES / (_HELD * 8 * largest), 1, _MOST_STACKED))

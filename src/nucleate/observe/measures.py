@@ -166,7 +166,7 @@ def measure_layers(
 
 def _measure_stack(layer: LayerStack, start: LayerStack, measures: Sequence[Measure]) -> list[list[float]]:
     """For each measure the numbers of all runs."""
-    fit = _usable(layer.incoming, layer.outgoing, layer.entering, layer.leaving)
+    fit = _usable(layer.incoming, layer.outgoing, *(ends[:, None] for ends in layer.ranges))
     values, runs = np.full((len(measures), len(fit)), math.nan), np.flatnonzero(fit)
     if runs.size:
         if not fit.all():

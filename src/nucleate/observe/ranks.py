@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from nucleate.observe.norms import effective_number, norm, number, scaled
+from nucleate._arrays import real_array
+from nucleate.observe.norms import effective_number, norm, number
 
 TOLERANCE = 0.01
 
@@ -85,12 +86,11 @@ def numerical_rank(matrix: Float[np.ndarray, "m k"], tolerance: float = TOLERANC
 
 def ranks(matrix: Float[np.ndarray, "... m k"], tolerance: float = TOLERANCE) -> Ranks:
     """All three ranks from one singular value decomposition."""
-    unit, _ = scaled(matrix, axis=(-2, -1))
-    # Of tall matrices LAPACK finds the values faster than of wide ones.
-    tall = unit if unit.shape[-2] >= unit.shape[-1] else unit.swapaxes(-1, -2)
+    matrix = real_array("What is measured", matrix)
+    # Of tall matrices LAPACK finds the values faster than of wide ones; it scales them itself where that is needed.
+    tall = matrix if matrix.shape[-2] >= matrix.shape[-1] else matrix.swapaxes(-1, -2)
     values = np.linalg.svd(tall, compute_uv=False)
-    # The largest is at least 1, that of the largest entry, unless the matrix is zero.
-    relative = values / np.maximum(values[..., :1], 1.0)
+    relative = values / np.where(values[..., :1] > 0, values[..., :1], 1.0)
     return Ranks(
         number(np.square(relative).sum(axis=-1)),
         effective_number(relative),

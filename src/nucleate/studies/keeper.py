@@ -26,6 +26,7 @@ from nucleate._files import (
     write_json,
 )
 from nucleate._fingerprints import VERSIONED
+from nucleate.devices import spread
 from nucleate.errors import ArchitectureError, StudyError
 from nucleate.models import count_parameters
 from nucleate.observe import layers_of
@@ -155,8 +156,8 @@ class Keeper:
 
     def keep_result(self, chunk: Chunk, result: ChunkResult) -> None:
         """Store what came of a chunk, its results last; its checkpoint is of no use then."""
-        for file, content in result.files.items():
-            self._write_tensors(file, content)
+        # Side by side, as each waits for the disk.
+        spread(lambda file: self._write_tensors(*file), list(result.files.items()))
         self._write_table(chunk_file("trajectories", chunk.number), result.trajectories)
         self._write_table(chunk_file("results", chunk.number), result.results)
         self.drop_checkpoint(chunk)

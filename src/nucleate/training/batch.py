@@ -42,6 +42,7 @@ from nucleate.training.checks import check_batch_size, check_dropout, check_runs
 from nucleate.training.run import Run
 from nucleate.training.settings import SNAPSHOTS, Settings, evaluation_steps, snapshot_evaluations
 from nucleate.training.stopping import (
+    LOST,
     Status,
     dead_layer,
     has_constant_outputs,
@@ -67,8 +68,8 @@ class _Evaluated(NamedTuple):
     suspect: bool
 
 
-_FEW = 4
-"""Runs that are too few to be measured in two pieces."""
+_ENOUGH, _FEW = 4, 4
+"""Cores that measure small layers faster than more of them do, and runs that are worth a core."""
 
 
 class Batch:
@@ -131,7 +132,7 @@ class Batch:
         self._evaluations = 0
         self._stride = 1
         self.initial = [self._frame(run.parameters) for run in self._runs]
-        self._most = most_in_stack(layers_of(self.initial[0], self._rows))
+        self._most = min(most_in_stack(layers_of(self.initial[0], self._rows)), devices.at_once(len(models)))
         self._initial_layers = self._layers_of(self.initial)
         self.final, self.best = list(self.initial), list(self.initial)
         self.rows: list[list[dict[str, float]]] = [[] for _ in models]
@@ -184,11 +185,8 @@ class Batch:
             self._evaluations += 1
 
     def _pieces(self, runs: Sequence[int]) -> list[Sequence[int]]:
-        """Runs that are measured at once: as many as memory takes, and a piece for every core where runs are many.
-
-        Of what a piece takes a part is Python's, which one core does at a time.
-        """
-        pieces = max(1, -(-len(runs) // self._most), min(devices.CORES, len(runs) // _FEW))
+        """Runs that are measured at once: many, since a part of what a piece takes is Python's, one core at a time."""
+        pieces = max(1, -(-len(runs) // self._most), min(devices.CORES, _ENOUGH, len(runs) // _FEW))
         ends = np.linspace(0, len(runs), pieces + 1).astype(int).tolist()
         return [runs[first:end] for first, end in pairwise(ends) if first < end]
 
@@ -319,8 +317,8 @@ class Batch:
         return steps, train_loss, validation_loss
 
     def _judge(self, run: int, dead: Layer | None, before: Any, lost: float) -> Status:
-        steps, train_loss, validation_loss = self._curves(run)
-        if has_vanished(train_loss, lost):
+        step = self.rows[run][-1]["step"]
+        if not lost <= LOST and has_vanished(self._curves(run)[1], lost):
             if np.isnan(lost) and dead is not None:
                 return "dead"
             self._notes[run]["underflow"] = (
@@ -329,9 +327,9 @@ class Batch:
             )
             return "underflow"
         status: Status = "running"
-        if steps[-1] == self.settings.steps:
+        if step == self.settings.steps:
             status = "finished"
-        elif self.settings.early_stopping and has_converged(steps, train_loss, validation_loss, self._plateau_loss):
+        elif self.settings.early_stopping and has_converged(*self._curves(run), self._plateau_loss):
             status = "early_stopped"
         # In a model of another kind the signal may go round a dead layer.
         if dead is None or not isinstance(self.final[run], Network):

@@ -117,7 +117,8 @@ def dead_layer(layers: Sequence[Layer]) -> Layer | None:
 
 def is_dead(layer: Layer | LayerStack) -> Any:
     """Whether a layer, or that of each run of a stack, has no live unit."""
-    return layer.entering.any(axis=(-2, -1)) & dead_units(layer).all(axis=-1)
+    enters = (layer.ranges.least_entering != 0) | (layer.ranges.most_entering != 0)
+    return enters.any(axis=-1) & dead_units(layer).all(axis=-1)
 
 
 def dead_units(layer: Layer | LayerStack) -> Bool[np.ndarray, "... m"]:
@@ -142,22 +143,29 @@ def stands_still(layer: Layer, before: Sequence[Layer]) -> bool:
 
 def saturated_layer(layers: Sequence[Layer]) -> Layer | None:
     """The first layer whose units are all at a bound on all rows, be it the upper or the lower; None without."""
-    return next((layer for layer in layers if _is_flat(layer, np.abs(layer.leaving - layer.at_zero)).all()), None)
+    return next(
+        (layer for layer in layers if _is_flat(layer, np.ptp(np.abs(layer.leaving - layer.at_zero), axis=1)).all()),
+        None,
+    )
 
 
 def _is_off(layer: Layer | LayerStack) -> Bool[np.ndarray, "... m"]:
     """Silent on all rows because nothing that enters is positive, as in ReLU."""
-    is_off: np.ndarray = ~np.any((layer.leaving != 0) | (layer.entering > 0), axis=-1)
+    ends = layer.ranges
+    is_off: np.ndarray = (ends.least_leaving == 0) & (ends.most_leaving == 0) & (ends.most_entering <= 0)
     return is_off
 
 
-def _is_flat(layer: Layer | LayerStack, leaving: Float[np.ndarray, "... m n"] | None = None) -> Any:
+def _is_flat(
+    layer: Layer | LayerStack, leaves_over: Float[np.ndarray, "... m"] | None = None
+) -> Bool[np.ndarray, "... m"]:
     """Out where the activation is flat: what enters is not small and varies, what leaves does not."""
-    is_large = np.abs(layer.entering).max(axis=-1) >= 1
-    if not is_large.any():
-        return is_large
-    given = np.ptp(layer.leaving if leaving is None else leaving, axis=-1)
-    return is_large & (given < SATURATED * np.ptp(layer.entering, axis=-1))
+    ends = layer.ranges
+    if leaves_over is None:
+        leaves_over = ends.most_leaving - ends.least_leaving
+    is_large = np.maximum(-ends.least_entering, ends.most_entering) >= 1
+    is_flat: np.ndarray = is_large & (leaves_over < SATURATED * (ends.most_entering - ends.least_entering))
+    return is_flat
 
 
 def has_constant_outputs(outputs: Float[np.ndarray, "n c"]) -> bool:
