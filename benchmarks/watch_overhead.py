@@ -116,6 +116,7 @@ def watched_with_inputs(model: nn.Module, x: torch.Tensor, folder: str) -> Calla
 
 def histograms(model: nn.Module, x: torch.Tensor, folder: str) -> Callable[[int, torch.Tensor], object]:
     writer = SummaryWriter(folder)
+    WRITERS.append(writer)
 
     def after(step: int, loss: torch.Tensor) -> None:
         if step % EVERY == 0:
@@ -124,6 +125,10 @@ def histograms(model: nn.Module, x: torch.Tensor, folder: str) -> Callable[[int,
                 writer.add_histogram(f"{name}/gradient", parameter.grad, step)
 
     return after
+
+
+WRITERS: list[SummaryWriter] = []
+"""Those to close before their folder goes."""
 
 
 def wandb_watch(model: nn.Module, x: torch.Tensor, folder: str) -> Callable[[int, torch.Tensor], object]:
@@ -191,6 +196,8 @@ def time_steps(task: Task, ways: dict[str, Watcher], lengths: list[int]) -> list
             if index in lengths:
                 share = index / min(WITHIN, index)
                 found.append(seconds | {name: share * (seconds[name] - beside_plain) for name in within})
+        while WRITERS:
+            WRITERS.pop().close()
     return found
 
 
