@@ -162,7 +162,6 @@ def test_arrays_that_are_none(odd):
     for call in (
         lambda: NETWORK(odd),
         lambda: layers_of(NETWORK, odd),
-        lambda: cosine_similarity(odd),
         lambda: stages(np.arange(60), odd),
         lambda: blowup_time(odd, odd, odd),
         lambda: energy(State(odd, odd, odd)),
@@ -173,6 +172,12 @@ def test_arrays_that_are_none(odd):
     ):
         with pytest.raises(NucleateError):
             call()
+
+
+@pytest.mark.parametrize("name", [*(name for name in ODD_ARRAYS if name != "four axes"), "one axis"])
+def test_what_has_no_rows_to_compare(name):
+    with pytest.raises(NucleateError):
+        cosine_similarity((ODD_ARRAYS | {"one axis": np.ones(3)})[name])
 
 
 def test_lists_tables_and_whole_numbers_are_arrays():

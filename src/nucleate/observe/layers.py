@@ -358,7 +358,17 @@ def stacks_of(
 
 
 def most_in_stack(layers: Sequence[Layer]) -> int:
-    """How many runs with such layers are measured at once: 32, and of wide ones fewer, which every core has some of."""
+    """How many runs with such layers are measured at once: 32, and of wide ones fewer, which every core has some of.
+
+    Parameters
+    ----------
+    layers : sequence of Layer
+        Of one of the runs.
+
+    Returns
+    -------
+    int
+    """
     entries = (getattr(layer, array).shape[1] * layer.width for layer in layers for array in _ARRAYS)
     largest = max(*entries, *(layer.width**2 for layer in layers), 1, 1)
     return int(np.clip(_STACKED_BYTES / (_HELD * 8 * largest), 1, _MOST_STACKED))

@@ -85,4 +85,5 @@ def number(array: np.ndarray) -> Any:
 
 
 def _matrices(given: Any) -> Float[np.ndarray, "... m k"]:
-    return real_array("What is measured", given, rank=2 if np.ndim(given) < 2 else None)
+    array = real_array("What is measured", given)
+    return array if array.ndim >= 2 else real_array("What is measured", array, rank=2)
