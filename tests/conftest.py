@@ -1,4 +1,5 @@
 import os
+import signal
 
 # Most of what tests take is compiling, which so takes a fifth of the time. At these sizes the programs run as fast. It
 # is said before JAX starts, and for the processes that tests start too. It changes the last digits of what is computed.
@@ -16,6 +17,9 @@ from hypothesis import settings
 # One profile everywhere: no deadline (a slow machine must not fail a test), the same examples at every run.
 settings.register_profile("nucleate", deadline=None, derandomize=True, max_examples=40)
 settings.load_profile("nucleate")
+
+# A shell that starts the tests in the background has interrupts ignored, which some tests wait for.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items):
