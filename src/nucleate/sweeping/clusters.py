@@ -3,6 +3,7 @@
 import os
 import socket
 import threading
+import warnings
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, CancelledError
 from importlib import import_module
@@ -45,7 +46,13 @@ class DaskExecutor:
         except (OSError, OverflowError, ValueError) as error:
             raise _unreachable("dask scheduler", address, "dask scheduler", error) from None
         self._errors = distributed.scheduler.KilledWorker, distributed.client.FutureCancelledError
-        self._shared = _Shared(lambda one: self._client.scatter(one, hash=False))
+        self._shared = _Shared(self._send)
+
+    def _send(self, argument: Any) -> Any:
+        # What is scattered is lost with the worker that it lies on; the result of a call is made again elsewhere.
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Sending large graph")
+            return self._client.submit(_itself, argument, pure=False)
 
     @property
     def workers(self) -> int:
@@ -173,6 +180,10 @@ class _Shared:
             # The argument is kept with it: as long as it lives, no other has its id.
             self._sent[id(argument)] = argument, self._send(argument)
         return self._sent[id(argument)][1]
+
+
+def _itself(argument: Any) -> Any:
+    return argument
 
 
 _ALONE = threading.Lock()
