@@ -203,3 +203,9 @@ def test_quantized_numbers_are_named_and_not_measured(tmp_path):
     reasons = dict(inspect(tmp_path / "a.safetensors").left_out.rows())
     assert "no weights as they are" in reasons["a.qweight"]
     assert "belongs to quantized weights" in reasons["a.scales"]
+
+
+@pytest.mark.parametrize("word", ["x", "[1]", '{"model": 3}', '{"activation": ["tanh"]}'])
+def test_what_others_call_nucleate_in_a_file_says_nothing_of_its_layers(word, tmp_path):
+    save_file({"fc.weight": WEIGHTS}, tmp_path / "a.safetensors", {"nucleate": word})
+    assert inspect(tmp_path / "a.safetensors").table.equals(inspect({"fc.weight": WEIGHTS}).table)

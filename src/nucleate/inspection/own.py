@@ -4,7 +4,6 @@ Layers are called as in the tables of a training: ``conv1``, ``query2``, ``head`
 says of its architecture in a line tells the heads, the activation and the pooling.
 """
 
-import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -18,6 +17,7 @@ from jaxtyping import Float
 from safetensors import safe_open
 
 from nucleate._arrays import real_array
+from nucleate._files import parse_json
 from nucleate.activations import activation_names, get_activation
 from nucleate.architectures import ConvNetwork, Model, Transformer
 from nucleate.devices import in_float64
@@ -69,9 +69,11 @@ def of_own_file(file: Path, source: Source) -> Source:
     if file.suffix != ".safetensors":
         return source
     with safe_open(file, framework="numpy") as opened:
-        told = json.loads((opened.metadata() or {}).get("nucleate", "{}"))
-    if not isinstance(told, dict):
-        return source
+        metadata = opened.metadata() or {}
+    try:
+        told = parse_json(metadata.get("nucleate", "{}").encode())
+    except ValueError:
+        return source  # somebody else's word
     if told.get("activation") in activation_names():
         return replace(_of_network(Network.load(file)), name=source.name)
     own = _named(source.name, source.parameters, str(told.get("model", "")))
