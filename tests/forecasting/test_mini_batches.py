@@ -188,3 +188,13 @@ def test_a_batch_size_that_cannot_be_is_refused_in_a_sentence(batch_size, senten
 def test_a_seed_that_cannot_be_is_refused_in_a_sentence(seed):
     with pytest.raises(SpecError, match=f"The seed is {seed}; it must be a whole number"):
         forecast(starts(seeds=1)[0], DIABETES, batch_size=8, seed=seed)
+
+
+@pytest.mark.parametrize("rate", [0.3, 100.0])
+def test_at_a_rate_at_which_a_path_leaves_the_numbers_nothing_is_promised(rate):
+    problem, scale = load_problem("sine-5d"), InitScale("gain", 0.5)
+    starts = [Network.create(5, [4], 1, scale=scale, seed=seed, bias=[True, False]) for seed in range(8)]
+    for found in forecast_many(
+        starts, problem, learning_rates=[rate] * 8, batch_size=16, seeds=list(range(8)), horizon=400
+    ):
+        assert not found.in_regime

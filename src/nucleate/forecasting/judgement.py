@@ -144,7 +144,8 @@ def _curve(
 ) -> tuple[Float[np.ndarray, " t"], Float[np.ndarray, " t"]]:
     """The loss between the points, by interpolation of the logarithm of its fall."""
     fallen = 1 - seen / seen[0]
-    usable = (fallen > 0) & np.append(True, np.diff(clock) > 0)
+    # At too large a rate a path soon leaves the numbers; it is known as far as it stays among them.
+    usable = (fallen > 0) & np.isfinite(fallen) & np.isfinite(clock) & np.append(True, np.diff(clock) > 0)
     if usable.sum() < 2:
         return clock[[0]], seen[[0]]
     curve = scipy.interpolate.PchipInterpolator(clock[usable], np.log(fallen[usable]))
