@@ -6,6 +6,7 @@ import pickle
 import ml_dtypes
 import numpy as np
 import pytest
+from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from nucleate import ConvNetwork, DataError, InitScale, Network, NucleateError, Transformer, inspect
@@ -209,3 +210,13 @@ def test_quantized_numbers_are_named_and_not_measured(tmp_path):
 def test_what_others_call_nucleate_in_a_file_says_nothing_of_its_layers(word, tmp_path):
     save_file({"fc.weight": WEIGHTS}, tmp_path / "a.safetensors", {"nucleate": word})
     assert inspect(tmp_path / "a.safetensors").table.equals(inspect({"fc.weight": WEIGHTS}).table)
+
+
+def test_a_file_of_a_convolutional_network_that_was_changed_is_refused(tmp_path):
+    file = tmp_path / "conv.safetensors"
+    save_model(OWN["kernels and biases"][0], file)
+    with safe_open(file, framework="numpy") as opened:
+        metadata, tensors = opened.metadata(), {name: 2 * opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+    save_file(tensors, file, metadata)
+    with pytest.raises(NucleateError, match=r"conv.safetensors cannot be read \(its checksum is wrong"):
+        inspect(file)

@@ -17,7 +17,7 @@ from jaxtyping import Float
 from safetensors import safe_open
 
 from nucleate._arrays import real_array
-from nucleate._files import parse_json
+from nucleate._files import parse_json, read_sealed, why_unreadable
 from nucleate.activations import activation_names, get_activation
 from nucleate.architectures import ConvNetwork, Model, Transformer
 from nucleate.devices import in_float64
@@ -64,7 +64,7 @@ def of_own_file(file: Path, source: Source) -> Source:
     Raises
     ------
     NucleateError
-        If it is a network's file that is damaged.
+        If it is a model's file that is damaged.
     """
     if file.suffix != ".safetensors":
         return source
@@ -77,7 +77,15 @@ def of_own_file(file: Path, source: Source) -> Source:
     if told.get("activation") in activation_names():
         return replace(_of_network(Network.load(file)), name=source.name)
     own = _named(source.name, source.parameters, str(told.get("model", "")))
-    return source if own is None else own
+    if own is None:
+        return source
+    try:
+        read_sealed(file)
+    except (OSError, ValueError) as error:
+        raise ArchitectureError(
+            f"The model file {file} cannot be read ({why_unreadable(error)}); save the model again."
+        ) from None
+    return own
 
 
 def _of_network(network: Network) -> Source:
