@@ -4,6 +4,7 @@ import os
 import pkgutil
 import subprocess
 import sys
+import threading
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +14,7 @@ from threadpoolctl import threadpool_info
 
 import nucleate
 from nucleate import devices
-from nucleate.devices import float64, for_each, in_float64, single_blas_thread
+from nucleate.devices import float64, for_each, in_float64, single_blas_thread, spread
 from tests.cli.asking import refusal
 
 pytestmark = pytest.mark.slow
@@ -320,6 +321,38 @@ def test_runs_that_step_together_must_fit_the_devices_own_memory(monkeypatch):
     nucleate.train_many(starts(1), PROBLEM, learning_rates=[0.01], steps=4, evaluations=4)
     with pytest.raises(nucleate.SpecError, match=r"^300 x .* together need about .* GB, and its cpu has 0\.001; make"):
         nucleate.train_many(starts(1) * 300, PROBLEM, learning_rates=[0.01] * 300, steps=4)
+
+
+@pytest.mark.parametrize("count", [2, 11])
+def test_a_core_that_has_several_items_gives_the_bits_of_each_alone(count):
+    items = [{"x": np.float32(start), "y": np.full(3, start, np.float32)} for start in range(count)]
+    steps = [np.int32(3 * item) for item in range(count)]
+
+    @jax.jit
+    def work(item, steps, rate):
+        def one(state):
+            return {"x": state["x"] + 1, "y": jnp.tanh(state["y"] - rate * jnp.sin(state["y"]))}
+
+        return jax.lax.while_loop(lambda state: state["x"] < steps, one, item)
+
+    def on_a_core(_):
+        return for_each(work, items, np.float32(0.3), beside=(steps,))
+
+    alone = [
+        for_each(work, [item], np.float32(0.3), beside=([own],))[0] for item, own in zip(items, steps, strict=True)
+    ]
+    for together in spread(on_a_core, range(2)):
+        assert len(together) == count
+        for one, other in zip(together, alone, strict=True):
+            assert one["x"] == other["x"]
+            assert one["y"].tobytes() == other["y"].tobytes()
+
+
+def test_on_one_core_nothing_is_spread_further():
+    def threads(_):
+        return {threading.get_ident(), *spread(lambda _: threading.get_ident(), range(4))}
+
+    assert all(len(idents) == 1 for idents in spread(threads, range(2)))
 
 
 def test_the_threads_of_a_block_compute_where_the_block_does():

@@ -14,12 +14,13 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache, cached_property, wraps
 from importlib.metadata import version
 from pathlib import Path
-from threading import RLock
+from threading import RLock, local
 from typing import Any, ParamSpec, TypeVar
 from weakref import WeakSet
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
@@ -40,6 +41,10 @@ except (AttributeError, ValueError, OSError):
 
 DEVICES = ("auto", "cpu", "gpu")
 """Where a person may ask a verb to compute; auto is where JAX computes."""
+
+IN_TURN, SMALL = 8, 1e6
+"""How many items a thread takes in one call where it has several, and up to how many bytes of an item: below, what a
+call costs counts."""
 
 MOST_MAPS = 20_000
 """Memory maps from which on compiled programs are let go. Linux gives a process 65,530; beyond, LLVM crashes."""
@@ -196,6 +201,8 @@ def for_each(
             done = _together(device().platform)(function, stacked, shared)
             return OnDevice(jax.block_until_ready(done), len(items))
     rows = list(zip(*columns, strict=True))
+    if _on_one_core() and len(rows) > 1 and _bytes_of(rows[0]) <= SMALL:
+        return _in_turns(function, columns, shared)
     program = hash((function, _shapes((rows[0], shared))))
     first: list[Any] = []
     rest = rows
@@ -305,24 +312,33 @@ def device_memory() -> float:
 
 
 def spread(function: Callable[[T], R], items: Sequence[T]) -> list[R]:
-    """``function(item)`` for every item, on a thread a core.
+    """``function(item)`` for every item, on a thread a core; on such a thread itself, one after another.
 
     Examples
     --------
     >>> spread(str, [1, 2])
     ['1', '2']
     """
-    if len(items) < 2 or CORES < 2:
+    if len(items) < 2 or _on_one_core():
         return list(map(function, items))
     chosen = jax.config.jax_default_device  # type: ignore[attr-defined]
 
     def there(item: T) -> R:
+        _THREAD.on_one_core = True
         # What is chosen for a block is chosen for one thread.
         with jax.default_device(chosen):
             return function(item)
 
     with ThreadPoolExecutor(CORES) as threads:
         return list(threads.map(there, items))
+
+
+_THREAD = local()
+
+
+def _on_one_core() -> bool:
+    """Whether there is but one, or this is a thread of `spread`, beside which the other cores have theirs."""
+    return CORES < 2 or getattr(_THREAD, "on_one_core", False)
 
 
 _CALLS_LAPACK: dict[int, bool] = {}
@@ -366,6 +382,50 @@ def _together(platform: str) -> Callable[..., Any]:
     options = {"xla_gpu_enable_triton_gemm": False} if platform == "gpu" else {}
     jit: Any = eqx.filter_jit  # its types leave out what it hands on to jax.jit
     return jit(eqx.filter_vmap(_call, in_axes=(None, 0, None)), compiler_options=options)
+
+
+def _in_turns(function: Callable[..., Any], columns: Sequence[Sequence[Any]], shared: tuple[Any, ...]) -> list[Any]:
+    """As `for_each`, on this thread: `IN_TURN` items a call, each as if it were alone."""
+    count = len(columns[0])
+    groups = [range(first, min(first + IN_TURN, count)) for first in range(0, count, IN_TURN)]
+    stacked = [tuple(_filled([column[place] for place in group]) for column in columns) for group in groups]
+    counts = [np.int32(len(group)) for group in groups]
+    done = for_each(_one_after_another(function), stacked, *shared, beside=(counts,))
+    # Copies, so that who keeps one item does not keep all.
+    return [
+        jax.tree.map(lambda leaf, place=place: np.array(leaf[place]), found)
+        for group, found in zip(groups, done, strict=True)
+        for place in range(len(group))
+    ]
+
+
+def _filled(items: Sequence[Any]) -> Any:
+    """One tree of them, filled up with zeros to `IN_TURN`."""
+
+    def stack(*leaves: Any) -> np.ndarray:
+        whole = np.zeros((IN_TURN, *np.shape(leaves[0])), leaves[0].dtype)
+        np.stack(leaves, out=whole[: len(leaves)])
+        return whole
+
+    return jax.tree.map(stack, *items)
+
+
+@cache
+def _one_after_another(function: Callable[..., Any]) -> Callable[..., Any]:
+    def all_of(columns: tuple[Any, ...], count: Any, *shared: Any) -> Any:
+        def one(place: Any, found: Any) -> Any:
+            own = function(*jax.tree.map(lambda leaf: leaf[place], columns), *shared)
+            return jax.tree.map(lambda leaf, part: leaf.at[place].set(part), found, own)
+
+        alike = eqx.filter_eval_shape(function, *jax.tree.map(lambda leaf: leaf[0], columns), *shared)
+        nothing = jax.tree.map(lambda leaf: jnp.zeros((IN_TURN, *leaf.shape), leaf.dtype), alike)
+        return jax.lax.fori_loop(0, count, one, nothing)
+
+    return eqx.filter_jit(all_of)
+
+
+def _bytes_of(tree: Any) -> int:
+    return sum(getattr(leaf, "nbytes", 0) for leaf in jax.tree.leaves(tree))
 
 
 def _shapes(tree: Any) -> tuple[Any, ...]:

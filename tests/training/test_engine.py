@@ -1,5 +1,7 @@
 """The engine against the update rules as their papers write them, and what must not change a run's bits."""
 
+from itertools import count
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,7 +11,7 @@ from nucleate import InitScale, Network, devices
 from nucleate.devices import float64
 from nucleate.optimizers import get_optimizer
 from nucleate.problems import load_problem
-from nucleate.training import engine, train, train_many
+from nucleate.training import Batch, engine, make_settings, train, train_many
 
 pytestmark = pytest.mark.slow
 
@@ -89,6 +91,28 @@ def test_a_runs_bits_do_not_depend_on_the_runs_beside_it_nor_on_when_it_is_evalu
     for start, rate, seed, run in zip(starts, rates, seeds, together, strict=True):
         alone = train(start, PROBLEM, learning_rate=rate, seed=seed, evaluations=30, **settings)
         assert bits(alone.final) == bits(run.final)
+
+
+@pytest.mark.parametrize("batch_size", [None, 16])
+def test_runs_that_were_stopped_at_different_evaluations_go_on_to_the_same_bits(batch_size):
+    settings = make_settings(steps=90, evaluations=12, batch_size=batch_size)
+
+    def batch():
+        return Batch(PROBLEM, networks(5), [0.01] * 5, [0, 1, 2, 3, 4], settings)
+
+    straight, stopped, resumed = batch(), batch(), batch()
+    while not straight.done:
+        straight.advance()
+    # Each core asks before its runs' next steps, so that the one that is told first leaves its own behind.
+    asked = count()
+    stopped.advance(lambda: next(asked) > 3, seconds=60)
+    resumed.resume(stopped.checkpoint())
+    while not resumed.done:
+        resumed.advance(seconds=60)
+    for one, other in zip(straight.runs(), resumed.runs(), strict=True):
+        assert one.trajectory.equals(other.trajectory)
+        assert one.drop_steps == other.drop_steps
+        assert bits(one.final) == bits(other.final)
 
 
 def test_a_run_that_diverges_ends_alone_and_keeps_what_was_recorded():

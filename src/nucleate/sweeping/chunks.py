@@ -28,7 +28,10 @@ from nucleate.studies import (
 )
 from nucleate.studies.plan import CHUNK
 from nucleate.sweeping.forecasts import forecast_runs, tabulate_forecasts
-from nucleate.training import Batch, Run, evaluations_in, most_together
+from nucleate.training import Batch, Run, most_together
+
+_SECONDS = 1.0
+"""For about so long each core takes its runs from evaluation to evaluation without waiting for the others."""
 
 
 @dataclass(frozen=True)
@@ -161,7 +164,7 @@ def train_chunk(
         What an earlier call returned that was stopped, or what `Batch.checkpoint` gave: training goes on from there, to
         the bits of a chunk that never stopped.
     on_evaluation : callable, optional
-        Called with the `Batch` after every evaluation.
+        Called with the `Batch` after the first evaluation, and about every second then.
     stop : callable
         Asked again and again whether to stop.
 
@@ -203,7 +206,7 @@ def train_chunks(
     ----------
     plan : Plan
     chunks : sequence of (Chunk, bytes or None)
-        With the checkpoint that each goes on from; all are of the same evaluation, see `in_batches`.
+        With the checkpoint that each goes on from.
     problem, on_evaluation, stop
         As of `train_chunk`.
 
@@ -233,7 +236,7 @@ def train_chunks(
         if checkpoint is not None:
             resume(batch, checkpoint, chunk, of_chunk)
     while not batch.done:
-        batch.advance(stop=stop)
+        batch.advance(stop, seconds=_SECONDS)
         if stop():
             return [batch.checkpoint(of_chunk) for of_chunk in places]
         if on_evaluation is not None:
@@ -269,7 +272,7 @@ def in_batches(
     ----------
     plan : Plan
     chunks : iterable of (Chunk, bytes or None)
-        With the checkpoint that each goes on from; those trained together are of the same evaluation.
+        With the checkpoint that each goes on from.
     problem : Problem
 
     Yields
@@ -277,9 +280,9 @@ def in_batches(
     list of (Chunk, bytes or None)
     """
     most = max(1, most_together(problem, plan.start(plan.runs[0], problem.inputs, problem.outputs)) // CHUNK)
-    for _, alike in itertools.groupby(chunks, key=lambda one: evaluations_in(one[1])):
-        while batch := list(itertools.islice(alike, most)):
-            yield batch
+    left = iter(chunks)
+    while batch := list(itertools.islice(left, most)):
+        yield batch
 
 
 def resume(batch: Batch, checkpoint: bytes, chunk: Chunk, places: Sequence[int] | None = None) -> None:

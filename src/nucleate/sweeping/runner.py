@@ -259,7 +259,7 @@ class _Work:
             resume(batch, kept, chunk)
         with noticed() as interrupted:
             while not batch.done:
-                batch.advance(stop=interrupted)
+                batch.advance(interrupted, seconds=1.0)
                 if interrupted():
                     self._keeper.keep_checkpoint(chunk, batch.checkpoint())
                     raise KeyboardInterrupt

@@ -1,6 +1,6 @@
 """The batched engine: train one network or many, record what happens to neurons, end each run on its own grounds."""
 
-from nucleate.training.batch import Batch, evaluations_in
+from nucleate.training.batch import Batch
 from nucleate.training.checks import (
     check_batch_size,
     check_fit,
@@ -31,7 +31,6 @@ __all__ = [
     "check_seeds",
     "dead_units",
     "evaluation_steps",
-    "evaluations_in",
     "make_settings",
     "most_together",
     "plateau_loss",

@@ -5,6 +5,7 @@ import operator
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 from threading import Lock
 from typing import Any, NamedTuple, get_args
@@ -129,8 +130,7 @@ class Batch:
         self._weight_decays = [0.0] * len(models) if weight_decays is None else list(weight_decays)
         self._schedule = evaluation_steps(settings.steps, settings.evaluations)
         self._watched, self._snapshots_at = frozenset(watched), snapshot_evaluations(len(self._schedule))
-        self._evaluations = 0
-        self._stride = 1
+        self._stride, self._pace = 1, 0.0
         self.initial = [self._frame(run.parameters) for run in self._runs]
         self._most = min(most_in_stack(layers_of(self.initial[0], self._rows)), devices.at_once(len(models)))
         self._initial_layers = self._layers_of(self.initial)
@@ -158,16 +158,29 @@ class Batch:
         return int(self._schedule[self._evaluations - 1])
 
     @property
+    def _evaluations(self) -> int:
+        """How many there have been of every run that goes on; of the last to end where none does."""
+        taken = list(map(len, self.rows))
+        return min((taken[run] for run in self._alive()), default=max(taken))
+
+    @property
     def layers(self) -> tuple[str, ...]:
         """The names of the measured layers."""
         return tuple(layer.name for layer in self._initial_layers[0])
 
-    def advance(self, stop: Callable[[], bool] = lambda: False) -> None:
-        """Take every run to its next evaluation, and evaluate it; on ``stop`` leave those that are on the way."""
-        until = int(self._schedule[self._evaluations])
-        pending = [run for run in self._alive() if not self.rows[run] or self.rows[run][-1]["step"] < until]
-        groups = [pending] if devices.steps_together() else [[run] for run in pending]
-        told, one_at_a_time = False, Lock()
+    def advance(self, stop: Callable[[], bool] = lambda: False, *, seconds: float = 0.0) -> None:
+        """Take every run to its next evaluation, and evaluate it; on ``stop`` leave those that are on the way.
+
+        Parameters
+        ----------
+        stop : callable
+            Asked again and again whether to stop.
+        seconds : float
+            How long to go on beyond the next evaluation, about; each core with its own runs, whatever the others do.
+        """
+        alive, told, one_at_a_time = self._alive(), False, Lock()
+        began, first = time.monotonic(), self._evaluations
+        until = min(first + max(1, int(seconds / max(self._pace, 1e-6))), len(self._schedule))
 
         def stopped() -> bool:
             """All stop when one was told to."""
@@ -177,25 +190,36 @@ class Batch:
                 return told
 
         with devices.single_blas_thread():
-            readings = devices.spread(lambda runs: self._take_to(until, runs, stopped), groups)
-            arrived = {run: reading for came in readings for run, reading in (came or {}).items()}
-            measured = [run for run, reading in arrived.items() if self._goes_on(run, reading)]
-            devices.spread(lambda runs: self._record(runs, until, arrived), self._pieces(measured))
-        if None not in readings:
-            self._evaluations += 1
+            devices.spread(lambda runs: self._take(runs, until, stopped), self._lanes(alive))
+        self._pace = (time.monotonic() - began) / (until - first)
+
+    def _lanes(self, runs: Sequence[int]) -> list[Sequence[int]]:
+        """Which runs go together from evaluation to evaluation: on a GPU all, else each core's."""
+        return [runs] if devices.steps_together() else _parts(runs, devices.CORES)
+
+    def _take(self, runs: Sequence[int], until: int, stop: Callable[[], bool]) -> None:
+        """Take some runs through their evaluations, as far as the one of that number."""
+        while pending := [run for run in runs if self.statuses[run] == "running" and len(self.rows[run]) < until]:
+            evaluation = min(len(self.rows[run]) for run in pending)
+            step = int(self._schedule[evaluation])
+            together = [run for run in pending if len(self.rows[run]) == evaluation]
+            readings = self._take_to(step, together, stop)
+            if readings is None:
+                return
+            measured = [run for run, reading in readings.items() if self._goes_on(run, reading)]
+            devices.spread(partial(self._record, step, readings), self._pieces(measured))
 
     def _pieces(self, runs: Sequence[int]) -> list[Sequence[int]]:
         """Runs that are measured at once: many, since a part of what a piece takes is Python's, one core at a time."""
-        pieces = max(1, -(-len(runs) // self._most), min(devices.CORES, _ENOUGH, len(runs) // _FEW))
-        ends = np.linspace(0, len(runs), pieces + 1).astype(int).tolist()
-        return [runs[first:end] for first, end in pairwise(ends) if first < end]
+        cores = min(devices.CORES, _ENOUGH, len(runs) // _FEW) if devices.steps_together() else 1
+        return _parts(runs, max(1, -(-len(runs) // self._most), cores))
 
     def _alive(self) -> list[int]:
         return [run for run, status in enumerate(self.statuses) if status == "running"]
 
     def _take_to(self, until: int, runs: Sequence[int], stop: Callable[[], bool]) -> dict[int, engine.Reading] | None:
         """What is read off each of them at that step; None where they were stopped before."""
-        at = self.step if self._evaluations else 0
+        at = int(self.rows[runs[0]][-1]["step"]) if self.rows[runs[0]] else 0
         states = self._states(runs)
         while at < until:
             if stop():
@@ -265,7 +289,7 @@ class Batch:
         }
         return before._replace(**known)
 
-    def _record(self, runs: Sequence[int], step: int, readings: Mapping[int, engine.Reading]) -> None:
+    def _record(self, step: int, readings: Mapping[int, engine.Reading], runs: Sequence[int]) -> None:
         """Measure some runs at once, and judge each."""
         models = [self._frame(self._runs[run].parameters) for run in runs]
         for places, layers in stacks_of(models, self._rows, self._most):
@@ -289,7 +313,7 @@ class Batch:
         if not rows or row["validation_loss"] < min(past["validation_loss"] for past in rows):
             self.best[run] = model
         before, self.final[run] = self.final[run] if rows else None, model
-        if layers and run in self._watched and self._evaluations in self._snapshots_at:
+        if layers and run in self._watched and len(rows) in self._snapshots_at:
             self._snapshots[run].append(snapshot(layers, at.step))
         rows.append({**row, **measured})
         dead = self._on_all_rows(dead_layer, model, layers) if at.suspect else None
@@ -408,7 +432,7 @@ class Batch:
         """
         chosen = range(len(self._runs)) if runs is None else runs
         tensors = {str(index): np.asarray(leaf) for index, leaf in enumerate(jax.tree.leaves(self._kept(chosen)))}
-        story: dict[str, Any] = {"evaluations": self._evaluations}
+        story: dict[str, Any] = {}
         for part, told in (("rows", self.rows), ("statuses", self.statuses), ("notes", self._notes)):
             story[part] = [told[run] for run in chosen]
         story["snapshots"] = [len(self._snapshots[run]) for run in chosen]
@@ -421,15 +445,15 @@ class Batch:
         ----------
         checkpoint : bytes
         runs : sequence of int, optional
-            The positions of its runs in this batch, whose other runs go on from checkpoints of the same evaluation; by
-            default it is of all.
+            The positions of its runs in this batch; by default it is of all.
         """
         chosen = list(range(len(self._runs)) if runs is None else runs)
         tensors, metadata = parse_tensors(checkpoint)
         story = parse_json(metadata["story"].encode())
         if not all(len(story[part]) == len(chosen) for part in ("rows", "statuses", "notes", "snapshots")):
             raise ValueError("it is of other runs")
-        if not 0 < story["evaluations"] <= len(self._schedule) or not set(story["statuses"]) <= {*get_args(Status)}:
+        taken = set(map(len, story["rows"]))
+        if not taken <= {*range(1, len(self._schedule) + 1)} or not set(story["statuses"]) <= {*get_args(Status)}:
             raise ValueError("its story is not that of a batch")
         for run, count in zip(chosen, story["snapshots"], strict=True):
             self._snapshots[run] = [snapshot(self._initial_layers[run], 0)] * min(count, SNAPSHOTS)
@@ -445,7 +469,6 @@ class Batch:
             self._notes[run] = story["notes"][place]
             if at_evaluation:
                 self._at_evaluation[run] = at_evaluation[place]
-        self._evaluations = story["evaluations"]
 
     def _kept(self, runs: Sequence[int]) -> Any:
         """Every array that a checkpoint of these runs holds."""
@@ -455,21 +478,7 @@ class Batch:
         return states, final, best, snapshots, at_evaluation
 
 
-def evaluations_in(checkpoint: bytes | None) -> int:
-    """After how many evaluations a `Batch.checkpoint` was written.
-
-    Parameters
-    ----------
-    checkpoint : bytes or None
-
-    Returns
-    -------
-    int
-        0 without one, and of what is none.
-    """
-    try:
-        return (
-            0 if checkpoint is None else int(parse_json(parse_tensors(checkpoint)[1]["story"].encode())["evaluations"])
-        )
-    except (ValueError, KeyError, TypeError):
-        return 0
+def _parts(runs: Sequence[int], count: int) -> list[Sequence[int]]:
+    """So many stretches, as even as can be and none of them empty."""
+    ends = np.linspace(0, len(runs), count + 1).astype(int).tolist()
+    return [runs[first:end] for first, end in pairwise(ends) if first < end]
