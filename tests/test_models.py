@@ -150,6 +150,23 @@ def test_layers_that_cannot_be_measured_are_refused(layers, sentence):
         layers_of(Model(weights.W, weights.G, weights.v), PROBLEM.train.x)
 
 
+def test_layers_that_are_others_than_at_the_start_are_refused():
+    said = r"were gated of 7 units with 5 entries at the start, and are gated of 6 units with 5 entries now"
+    with pytest.raises(ArchitectureError, match=said):
+        measure(gated(width=6), gated(width=7), PROBLEM.train.x)
+
+    asked = []
+
+    class Growing(Gated):
+        def layers(self, x):
+            asked.append(x)
+            return super().layers(x) if len(asked) < 5 else []
+
+    weights = gated()
+    with pytest.raises(ArchitectureError, match="and are none now; give a model and a start of one architecture"):
+        train(Growing(weights.W, weights.G, weights.v), PROBLEM, steps=40, evaluations=8)
+
+
 def layer_of(value):
     return Layer("gated", *(np.full((2, 3), value),) * 5, opposites_are_one=True)
 

@@ -319,16 +319,21 @@ def spread(function: Callable[[T], R], items: Sequence[T]) -> list[R]:
     >>> spread(str, [1, 2])
     ['1', '2']
     """
-    if len(items) < 2 or _on_one_core():
+    if _on_one_core() or (len(items) < 2 and CORES > 1):
         return list(map(function, items))
     chosen = jax.config.jax_default_device  # type: ignore[attr-defined]
 
     def there(item: T) -> R:
         _THREAD.on_one_core = True
-        # What is chosen for a block is chosen for one thread.
-        with jax.default_device(chosen):
-            return function(item)
+        try:
+            # What is chosen for a block is chosen for one thread.
+            with jax.default_device(chosen):
+                return function(item)
+        finally:
+            _THREAD.on_one_core = False
 
+    if CORES < 2:
+        return list(map(there, items))
     with ThreadPoolExecutor(CORES) as threads:
         return list(threads.map(there, items))
 
@@ -337,8 +342,8 @@ _THREAD = local()
 
 
 def _on_one_core() -> bool:
-    """Whether there is but one, or this is a thread of `spread`, beside which the other cores have theirs."""
-    return CORES < 2 or getattr(_THREAD, "on_one_core", False)
+    """Whether this thread computes an item of `spread`, beside which the other cores have theirs."""
+    return getattr(_THREAD, "on_one_core", False)
 
 
 _CALLS_LAPACK: dict[int, bool] = {}

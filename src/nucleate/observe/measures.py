@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from nucleate.devices import single_blas_thread
-from nucleate.errors import SpecError
+from nucleate.errors import ArchitectureError, SpecError
 from nucleate.observe.directions import alignment, share_of_pairs
 from nucleate.observe.layers import LayerStack, layers_of, neurons
 from nucleate.observe.norms import norm
@@ -107,6 +107,11 @@ def measure(
     -------
     dict of str to float
 
+    Raises
+    ------
+    ArchitectureError
+        If the two are not of one architecture.
+
     Examples
     --------
     >>> from nucleate import InitScale, Network
@@ -153,7 +158,21 @@ def measure_layers(
     -------
     list of dict of str to float
         One for each run.
+
+    Raises
+    ------
+    ArchitectureError
+        If the layers, or what their units read, are others than at the start.
     """
+    now, before = (
+        [f"{layer.name} of {layer.width} units with {layer.incoming.shape[-1]} entries" for layer in stacks]
+        for stacks in (layers, start)
+    )
+    if now != before:
+        raise ArchitectureError(
+            f"The model's layers were {', '.join(before) or 'none'} at the start, and are {', '.join(now) or 'none'} "
+            "now; give a model and a start of one architecture, and from its method layers the same at every step."
+        )
     with single_blas_thread():
         of_layers = [_measure_stack(layer, first, measures) for layer, first in zip(layers, start, strict=True)]
     names = [f"{one.name}_{layer.name}" for one in measures for layer in layers]
