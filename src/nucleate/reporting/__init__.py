@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from nucleate.reporting.checkpoints import report_checkpoints
     from nucleate.reporting.diagnosed import say_diagnosis, say_finding
     from nucleate.reporting.expected import say_outlook
-    from nucleate.reporting.page import report
+    from nucleate.reporting.page import report, report_in_languages
     from nucleate.reporting.sentences import LANGUAGES, advise
 
 # Sentences need none of what draws the page.
@@ -16,7 +16,7 @@ _HOMES = {
     "checkpoints": ("report_checkpoints",),
     "diagnosed": ("say_diagnosis", "say_finding"),
     "expected": ("say_outlook",),
-    "page": ("report",),
+    "page": ("report", "report_in_languages"),
     "sentences": ("LANGUAGES", "advise"),
 }
 
@@ -25,6 +25,7 @@ __all__ = [
     "advise",
     "report",
     "report_checkpoints",
+    "report_in_languages",
     "say_diagnosis",
     "say_finding",
     "say_outlook",
