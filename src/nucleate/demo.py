@@ -11,7 +11,7 @@ from nucleate import figures
 from nucleate._files import write_atomically
 from nucleate.errors import StudyError
 from nucleate.reduction import Reduction, kept_reduction, reduce_study
-from nucleate.reporting import LANGUAGES, report
+from nucleate.reporting import LANGUAGES, report_in_languages
 from nucleate.studies import Study, StudySpec, keep, make_spec, recommended_run, tables
 from nucleate.sweeping import Recommendation, forecast_study, recommend_scale, tabulate_forecasts
 
@@ -79,4 +79,4 @@ def draw(study: Study, out: Path) -> list[Path]:
 
 def write_pages(study: Study, out: Path) -> dict[str, Path]:
     """The page of the study in every language, in the folder ``out``."""
-    return {lang: report(study, lang, out / f"report-{lang}.html") for lang in LANGUAGES}
+    return report_in_languages(study, {lang: out / f"report-{lang}.html" for lang in LANGUAGES})

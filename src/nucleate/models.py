@@ -12,7 +12,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import equinox as eqx
 import jax
 import numpy as np
 from jaxtyping import Array, Float
@@ -59,7 +58,7 @@ def take_apart(model: Any) -> tuple[Any, Frame]:
     >>> frame(parameters)
     Network(2-3-1, tanh, no biases, float32)
     """
-    parameters = eqx.filter(model, eqx.is_inexact_array)
+    parameters = jax.tree.map(lambda leaf: leaf if _is_parameter(leaf) else None, model)
     dtypes = {str(leaf.dtype) for leaf in jax.tree.leaves(parameters)}
     if not dtypes:
         raise ArchitectureError(
@@ -72,7 +71,7 @@ def take_apart(model: Any) -> tuple[Any, Frame]:
             "float32, or all float64."
         )
     leaves, structure = jax.tree.flatten(model)
-    frame = Frame(structure, tuple(... if eqx.is_inexact_array(leaf) else leaf for leaf in leaves))
+    frame = Frame(structure, tuple(... if _is_parameter(leaf) else leaf for leaf in leaves))
     try:
         hash(frame)
     except TypeError:
@@ -110,7 +109,7 @@ def check_members(model: Any) -> None:
 
 def dtype_of(model: Any) -> str:
     """``"float32"`` or ``"float64"``: the dtype of a model's parameters."""
-    return str(next(leaf.dtype for leaf in jax.tree.leaves(model) if eqx.is_inexact_array(leaf)))
+    return str(next(leaf.dtype for leaf in jax.tree.leaves(model) if _is_parameter(leaf)))
 
 
 def outputs_of_columns(model: Any, x: Float[Array, "d n"], drop: Drop | None = None) -> Float[Array, "c n"]:
@@ -236,9 +235,13 @@ def model_from_bytes(content: bytes, like: Any) -> Any:
     return frame(jax.tree_util.tree_map_with_path(lambda place, _: tensors[jax.tree_util.keystr(place)], parameters))
 
 
+def _is_parameter(leaf: Any) -> bool:
+    return isinstance(leaf, np.ndarray | np.generic | jax.Array) and bool(np.issubdtype(leaf.dtype, np.inexact))
+
+
 def _parameters(model: Any) -> list[tuple[Any, Any]]:
     leaves: list[tuple[Any, Any]] = jax.tree_util.tree_leaves_with_path(model)
-    return [(path, leaf) for path, leaf in leaves if eqx.is_inexact_array(leaf)]
+    return [(path, leaf) for path, leaf in leaves if _is_parameter(leaf)]
 
 
 def _name(model: Any) -> str:

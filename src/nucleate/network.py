@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.extend.random import threefry_2x32
-from jaxtyping import Array, Float, Int, UInt
+from jaxtyping import Array, Float, UInt
 from safetensors.numpy import save
 
 from nucleate._arrays import real_array
@@ -27,6 +27,7 @@ from nucleate.init_scale import InitScale
 
 _FORMAT = "nucleate network 1"
 _BLOCK = 4096
+_ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 T = TypeVar("T")
 Drop = Callable[[int, Float[Array, "m n"]], Float[Array, "m n"]]
 """Of a hidden layer's place, from 0, and what leaves it: what of it goes on."""
@@ -350,20 +351,36 @@ def standard_normal(seed: int, layer: int, part: int, size: int) -> Float[np.nda
 
     One program draws them block by block, where JAX would compile one for every shape.
     """
-    starts = range(0, size, _BLOCK)
-    blocks = [_block(np.int64(seed), np.int64(layer), np.int64(part), np.uint64(start)) for start in starts]
+    # A key is two halves of 64 bits, and so is what is drawn by it: of the layer, and of one of its two parts.
+    key = divmod(int(seed) % 2**64, 2**32)
+    for place in (layer, part):
+        key = _threefry(key, (0, place))
+    blocks = [_block(np.array(key, np.uint32), np.uint64(start)) for start in range(0, size, _BLOCK)]
     return np.concatenate(blocks)[:size]
+
+
+def _threefry(key: tuple[int, int], count: tuple[int, int]) -> tuple[int, int]:
+    """Threefry-2x32 of 20 rounds (Salmon et al. 2011, doi:10.1145/2063384.2063405), which JAX's keys are made by.
+
+    Of one number here, for which JAX would trace a program.
+    """
+    keys = (*key, key[0] ^ key[1] ^ 0x1BD11BDA)
+    left, right = (count[0] + key[0]) % 2**32, (count[1] + key[1]) % 2**32
+    for group in range(5):
+        for bits in _ROTATIONS[group % 2]:
+            left = (left + right) % 2**32
+            right = left ^ ((right << bits | right >> 32 - bits) % 2**32)
+        left = (left + keys[(group + 1) % 3]) % 2**32
+        right = (right + keys[(group + 2) % 3] + group + 1) % 2**32
+    return left, right
 
 
 @in_float64
 @jax.jit
-def _block(
-    seed: Int[Array, ""], layer: Int[Array, ""], part: Int[Array, ""], start: UInt[Array, ""]
-) -> Float[Array, " block"]:
-    key = jax.random.fold_in(jax.random.key(seed, impl="threefry2x32"), layer)
+def _block(key: UInt[Array, "2"], start: UInt[Array, ""]) -> Float[Array, " block"]:
     place = start + jnp.arange(_BLOCK, dtype=jnp.uint64)
     halves = jnp.concatenate([place >> 32, place]).astype(jnp.uint32)
-    high, low = jnp.split(threefry_2x32(jax.random.key_data(jax.random.split(key)[part]), halves).astype(jnp.uint64), 2)
+    high, low = jnp.split(threefry_2x32(key, halves).astype(jnp.uint64), 2)
     # 52 random bits behind the bits of 1.0 make a number from 1 to 2.
     bits = (high << 32 | low) >> 12 | jnp.uint64(0x3FF0000000000000)
     least = np.nextafter(-1.0, 0.0)

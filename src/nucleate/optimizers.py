@@ -17,7 +17,9 @@ from nucleate._wording import choose_one, say_error, shown
 from nucleate.devices import float64
 from nucleate.errors import NucleateError, SpecError
 
-_PROBE_STEPS = 4
+_PROBE_STEPS, _PROBE_RATE = 4, 0.1
+_PROBED = np.array([1.0, 0.5])
+"""A gradient of two parameters, of size 1."""
 
 
 @dataclass(frozen=True, init=False)
@@ -251,10 +253,14 @@ def get_optimizer(given: Any, *, known: bool = True) -> Optimizer:
 @cache
 def _probe(optimizer: Optimizer) -> tuple[Float[np.ndarray, "steps 2"], ...]:
     """Its first steps at gradients of some size, of a hundredth of it, and at none."""
+    sizes = (1e-2, 1e-4, 0.0)
+    if optimizer == GD:
+        # Known, so that most commands compile nothing for it.
+        return tuple(np.tile(-_PROBE_RATE * size * _PROBED, (_PROBE_STEPS, 1)) for size in sizes)
     with float64():
         optimizer.check(np.zeros(2))
         steps = jax.jit(partial(_steps, optimizer))
-        return tuple(np.asarray(steps(size)) for size in (1e-2, 1e-4, 0.0))
+        return tuple(np.asarray(steps(size)) for size in sizes)
 
 
 def _follows_gradient(optimizer: Optimizer) -> bool | None:
@@ -268,8 +274,8 @@ def _follows_gradient(optimizer: Optimizer) -> bool | None:
 
 def _steps(optimizer: Optimizer, size: Float[Array, ""]) -> Float[Array, "steps 2"]:
     """The first updates at gradients of that size, of a start that weight decay would move."""
-    transformation = optimizer.transformation(0.1)
-    parameters, gradient = jnp.array([1.0, -2.0]), size * np.array([1.0, 0.5])
+    transformation = optimizer.transformation(_PROBE_RATE)
+    parameters, gradient = jnp.array([1.0, -2.0]), size * _PROBED
     state, updates = transformation.init(parameters), []
     for _ in range(_PROBE_STEPS):
         update, state = transformation.update(gradient, state, parameters)

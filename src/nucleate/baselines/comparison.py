@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import scipy
 from jaxtyping import Float, Int
-from scipy.special import stdtrit
 
 from nucleate.problems import Metric, Problem, Split
 
@@ -204,7 +204,7 @@ def compare_entrants(
     if variance > 0:
         shares = of_rows / variance, of_seeds / variance
         effective = 1 / (shares[0] ** 2 / max(len(moved) - 1, 1) + shares[1] ** 2 / max(freedom, 1))
-        half = float(stdtrit(effective, 1 - _MISSED / 2 / among)) * variance**0.5
+        half = float(scipy.special.stdtrit(effective, 1 - _MISSED / 2 / among)) * variance**0.5
     seeds = (len(network.seeds), len(other.seeds))
     return Comparison(rows, ours, theirs, difference - half, difference + half, seeds, among, groups)
 

@@ -6,6 +6,7 @@ in d + c rows, however many there were, as in least squares.
 """
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, NamedTuple
@@ -23,6 +24,8 @@ MOST_ROWS = 1024
 """Where the data cannot be compressed, this many evenly spaced rows stand for them."""
 COMPARED_ROWS = 512
 """Where they can, the network is compared with its leading part on at most this many."""
+_ON_ONE_THREAD = 2**13
+"""Numbers of a matrix that OpenBLAS does not spread over threads."""
 
 
 class Sample(NamedTuple):
@@ -177,7 +180,8 @@ def compress(
     both = np.column_stack([x, y])
     if weights is not None:
         both *= np.sqrt(relative_weights(weights))[:, None]
-    with single_blas_thread():
+    # So few numbers are on one thread anyway, and the limit has to load the whole of SciPy's algebra.
+    with nullcontext() if both.size <= _ON_ONE_THREAD else single_blas_thread():
         triangle = np.linalg.qr(both, mode="r")
     triangle *= (len(triangle) / len(x)) ** 0.5
     return triangle[:, : x.shape[1]], triangle[:, x.shape[1] :]

@@ -1,12 +1,14 @@
 """Step many networks, or their leading parts, under the optimizer of training through their first descent."""
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import jax
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Array, Float, Int
 
+from nucleate.devices import for_each
 from nucleate.forecasting.blocks import Blocks
 from nucleate.models import dtype_of
 from nucleate.network import Network
@@ -205,9 +207,13 @@ class _Engine:
         return [self._program.frame(run.parameters) for run in runs]
 
     def losses(self, runs: Sequence[engine.RunState]) -> Float[np.ndarray, " runs"]:
-        readings = engine.read(self._program, runs, self._data)
-        watches = self._program.watches
-        return np.array([reading.validation_loss if watches else reading.train_loss for reading in readings])
+        rows = self._data.validation if self._program.watches else self._data.training
+        return np.array(list(for_each(_loss, runs, self._program, rows)))
+
+
+@partial(jax.jit, static_argnames="program")
+def _loss(run: engine.RunState, program: engine.Program, rows: tuple[Any, ...]) -> Float[Array, ""]:
+    return program.cost(run.parameters, *rows)
 
 
 def late_curves(

@@ -6,8 +6,8 @@ All take matrices with further axes in front, such as one of runs, which what th
 from typing import Any
 
 import numpy as np
+import scipy
 from jaxtyping import Float
-from scipy.special import entr
 
 from nucleate._arrays import real_array
 
@@ -75,7 +75,7 @@ def effective_number(sizes: Float[np.ndarray, "... k"]) -> Any:
     largest = sizes.max(axis=-1, keepdims=True, initial=0.0)
     shares = sizes / np.where(largest == 0, 1.0, largest)
     total = shares.sum(axis=-1, keepdims=True)
-    entropy = entr(shares / np.where(total == 0, 1.0, total)).sum(axis=-1)
+    entropy = scipy.special.entr(shares / np.where(total == 0, 1.0, total)).sum(axis=-1)
     return number(np.where(largest[..., 0] == 0, 0.0, np.exp(entropy)))
 
 

@@ -13,20 +13,20 @@ _LAST_WITH_CASE = 0x1E943
 _IDEOGRAPHIC_SPACE, _FORMS = 0x3000, range(0xFF00, 0xFFEF)
 
 
-@cache
-def _folded() -> dict[int, str]:
-    """What a letter is folded to, where that is not itself."""
-    table = {}
-    for code in range(_LAST_WITH_CASE + 1):
+class _Folded(dict[int, str]):
+    """What each letter is folded to, found out when it is asked for: all of them take longer than reading a table."""
+
+    def __missing__(self, code: int) -> str:
         letter = plain = chr(code)
         if code in _FORMS or code == _IDEOGRAPHIC_SPACE:
             kind, _, wide = unicodedata.decomposition(letter).partition(" ")
             plain = chr(int(wide, 16)) if kind in ("<wide>", "<narrow>") else letter
         lower = plain.casefold()
-        plain = lower if len(lower) == 1 else plain
-        if plain != letter:
-            table[code] = plain
-    return table
+        self[code] = lower if len(lower) == 1 else plain
+        return self[code]
+
+
+_FOLDED = _Folded()
 
 
 def fold(text: str) -> str:
@@ -35,7 +35,7 @@ def fold(text: str) -> str:
     >>> fold(" Ｙｅｓ") == fold("YES"), fold("ﾊﾞｽ") == fold("バス"), fold("m²") == fold("m2")
     (True, True, False)
     """
-    return unicodedata.normalize("NFC", text.strip().translate(_folded()))
+    return unicodedata.normalize("NFC", text.strip().translate(_FOLDED))
 
 
 def spellings(letter: str) -> tuple[str, ...]:
@@ -54,8 +54,9 @@ def spellings(letter: str) -> tuple[str, ...]:
 @cache
 def _unfolded() -> dict[str, list[str]]:
     letters: dict[str, list[str]] = defaultdict(list)
-    for code, plain in _folded().items():
-        letters[plain].append(chr(code))
+    for code in range(_LAST_WITH_CASE + 1):
+        if _FOLDED[code] != chr(code):
+            letters[_FOLDED[code]].append(chr(code))
     return letters
 
 

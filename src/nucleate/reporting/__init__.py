@@ -1,17 +1,34 @@
 """One page about a study, for someone who will not read code; and its advice as sentences."""
 
-from nucleate.reporting.checkpoints import report_checkpoints
-from nucleate.reporting.diagnosed import say_diagnosis, say_finding
-from nucleate.reporting.expected import say_outlook
-from nucleate.reporting.page import report
-from nucleate.reporting.sentences import LANGUAGES, advise
+from typing import TYPE_CHECKING
+
+from nucleate._lazy import loader
+
+if TYPE_CHECKING:
+    from nucleate.reporting.checkpoints import report_checkpoints
+    from nucleate.reporting.diagnosed import say_diagnosis, say_finding
+    from nucleate.reporting.expected import say_outlook
+    from nucleate.reporting.page import report, report_in_languages
+    from nucleate.reporting.sentences import LANGUAGES, advise
+
+# Sentences need none of what draws the page.
+_HOMES = {
+    "checkpoints": ("report_checkpoints",),
+    "diagnosed": ("say_diagnosis", "say_finding"),
+    "expected": ("say_outlook",),
+    "page": ("report", "report_in_languages"),
+    "sentences": ("LANGUAGES", "advise"),
+}
 
 __all__ = [
     "LANGUAGES",
     "advise",
     "report",
     "report_checkpoints",
+    "report_in_languages",
     "say_diagnosis",
     "say_finding",
     "say_outlook",
 ]
+
+__getattr__ = loader(__name__, _HOMES)

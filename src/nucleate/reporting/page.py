@@ -1,16 +1,17 @@
 """One self-contained page about a study, for someone who will not read code."""
 
 import warnings
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import polars as pl
 
 from nucleate._files import check_file
-from nucleate.doctor import diagnose
+from nucleate.doctor import Diagnosis, diagnose
 from nucleate.errors import NucleateError, StudyError
 from nucleate.problems import CROSS_ENTROPY, SQUARED
 from nucleate.reduction import FOLDER, Reduction, kept_reduction
@@ -22,7 +23,7 @@ from nucleate.reporting.phase_map import phase_maps
 from nucleate.reporting.sentences import load_texts
 from nucleate.reporting.templates import write_page
 from nucleate.studies import Findings, Study, StudySpec, study_findings, tables
-from nucleate.sweeping import outlooks
+from nucleate.sweeping import Outlook, outlooks
 from nucleate.training import TRAINED
 
 _TOLD_ELSEWHERE = ("fine", "linear_is_enough", "nothing_to_learn")
@@ -63,11 +64,43 @@ def report(study: Study | str | Path, lang: str = "en", out: str | Path = "repor
     >>> page.startswith("<!doctype html>"), "http://" in page.split("<script")[0]
     (True, False)
     """
-    texts = load_texts(lang)
+    (page,) = report_in_languages(study, {lang: out}).values()
+    return page
+
+
+def report_in_languages(study: Study | str | Path, pages: Mapping[str, str | Path]) -> dict[str, Path]:
+    """The page of a study in several languages, for which everything is computed once.
+
+    Parameters
+    ----------
+    study : Study or path
+    pages : mapping of str to path
+        The HTML file of each language.
+
+    Returns
+    -------
+    dict of str to Path
+
+    Raises
+    ------
+    StudyError, NucleateError
+        As `report`.
+    """
+    texts = {lang: load_texts(lang) for lang in pages}
     if not isinstance(study, Study):
         study = Study.load(study)
-    out = Path(out)
-    check_file(out)
+    files = {lang: Path(out) for lang, out in pages.items()}
+    for out in files.values():
+        check_file(out)
+    held_back = cache(partial(_held_back, study))
+    for lang, out in files.items():
+        _write(study, lang, texts[lang], out, held_back)
+    return files
+
+
+def _write(
+    study: Study, lang: str, texts: dict[str, dict[str, str]], out: Path, held_back: Callable[[], "_Held"]
+) -> None:
     write_page(
         out,
         "page",
@@ -86,9 +119,8 @@ def report(study: Study | str | Path, lang: str = "en", out: str | Path = "repor
         say_milliseconds=sentences.say_milliseconds,
         name_baseline=sentences.name_baseline,
         name_metric=sentences.name_metric,
-        **_contents(study, lang, texts),
+        **_contents(study, lang, texts, held_back),
     )
-    return out
 
 
 def _settings(study: Study) -> dict[str, str]:
@@ -103,7 +135,9 @@ def _settings(study: Study) -> dict[str, str]:
     return {name: sentences.say_setting(value) for name, value in settings.items() if name not in left_out}
 
 
-def _contents(study: Study, lang: str, texts: dict[str, dict[str, str]]) -> dict[str, Any]:
+def _contents(
+    study: Study, lang: str, texts: dict[str, dict[str, str]], held_back: Callable[[], "_Held"]
+) -> dict[str, Any]:
     findings = study_findings(study)
     if findings is None:
         return {"findings": None, "data": None}
@@ -128,7 +162,7 @@ def _contents(study: Study, lang: str, texts: dict[str, dict[str, str]]) -> dict
         "shown": max(map(len, runs_shown(findings))),
         "seeds": max(len(cell.runs) for cell in findings.cells),
         "trained": TRAINED,
-        **_held_back(study, lang),
+        **_say_held_back(study, held_back(), lang),
         "gap": say_gap(study, texts),
         "stairs": say_stairs(findings, texts),
         "data": payload(findings, texts),
@@ -155,13 +189,25 @@ def _contents(study: Study, lang: str, texts: dict[str, dict[str, str]]) -> dict
     return contents
 
 
-def _held_back(study: Study, lang: str) -> dict[str, Any]:
-    """What holds the recommended run back, and what is forecast of the runs that stayed on their plateau."""
-    stuck = outlooks(study)
-    diagnosed: list[str] = []
+class _Held(NamedTuple):
+    """What is forecast of the runs that stayed on their plateau, and what holds the recommended run back, if known."""
+
+    stuck: tuple[Outlook, ...]
+    diagnosis: Diagnosis | None
+
+
+def _held_back(study: Study) -> _Held:
+    stuck, diagnosis = outlooks(study), None
     # A definition of one's own, or data that moved, cannot be measured anew.
     with suppress(NucleateError):
         diagnosis = diagnose(study, trials=False)
+    return _Held(stuck, diagnosis)
+
+
+def _say_held_back(study: Study, held: _Held, lang: str) -> dict[str, list[str]]:
+    stuck, diagnosis = held
+    diagnosed: list[str] = []
+    if diagnosis is not None:
         # The plateau is told with its forecast, and the linear model with the other baselines.
         told = {*_TOLD_ELSEWHERE, *(("initial_plateau", "only_the_mean") if stuck else ())}
         findings = tuple(one for one in diagnosis.findings if one.verdict not in told)

@@ -5,7 +5,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
@@ -13,8 +13,10 @@ from nucleate._wording import choose_one
 from nucleate.baselines import Baseline, Comparison
 from nucleate.errors import NucleateError, StudyError
 from nucleate.problems import LOSSES, Metric
-from nucleate.reduction import Certificate, Reduction
 from nucleate.studies import FAILED, Cell, Findings, Judgement, Study, StudySpec, load_judgement, study_findings
+
+if TYPE_CHECKING:
+    from nucleate.reduction import Certificate, Reduction
 
 LANGUAGES = ("en", "ja")
 Texts = Mapping[str, Mapping[str, str]]
@@ -107,7 +109,7 @@ def say_setting(value: Any) -> str:
     return str(getattr(value, "name", value))
 
 
-def answer(findings: Findings, reduction: Reduction | None, texts: Texts) -> list[str]:
+def answer(findings: Findings, reduction: "Reduction | None", texts: Texts) -> list[str]:
     """The three sentences: does it condense and where; what that saves; what it costs or brings in error."""
     return [
         _where(findings, texts),
@@ -158,7 +160,7 @@ def _of_runs(findings: Findings, cell: Cell, texts: Texts, sentences: Mapping[st
     return [sentences[key].format(learned=cell.learned, runs=len(cell.runs), others=", ".join(others))]
 
 
-def _size(findings: Findings, reduction: Reduction | None, texts: Texts) -> str:
+def _size(findings: Findings, reduction: "Reduction | None", texts: Texts) -> str:
     if reduction is None:
         cell = findings.recommended
         key = "not_reduced" if findings.study.spec.model is None else "as_trained"
@@ -323,7 +325,7 @@ def beside_recommended(study: Study, judgement: Judgement | None, texts: Texts) 
     return [*_beside(judgement.baselines, study.metric, network, study.parameters, texts), *lacks]
 
 
-def beside_reduced(reduction: Reduction, texts: Texts) -> list[str]:
+def beside_reduced(reduction: "Reduction", texts: Texts) -> list[str]:
     """Each baseline held against the reduced network, and what follows."""
     network = texts["baseline"]["reduced"]
     return _beside(reduction.baselines, reduction.metric, network, reduction.parameters.after, texts)
@@ -452,7 +454,7 @@ def limits(findings: Findings, texts: Texts) -> list[str]:
     return [sentences[key].format(**fields) for key, applies in apply.items() if applies]
 
 
-def say_certificate(certificate: Certificate, texts: Texts) -> str:
+def say_certificate(certificate: "Certificate", texts: Texts) -> str:
     """What is certified of a reduction, and what that assumes."""
     sentences = texts["reduction"]
     of_classes = certificate.labels_changed is not None

@@ -7,9 +7,9 @@ x_i)|``, ``l`` the activation's leading part, applied once a hidden layer: for m
 (Zhou et al., arXiv 2105.11686, in their settings), that is p up to sign.
 """
 
+from functools import partial
 from typing import Any, NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -141,7 +141,7 @@ def _one_neuron(
     return jnp.where(square > 0, jnp.sqrt(jnp.where(square > 0, square, 1.0)), 0.0)
 
 
-@eqx.filter_jit
+@partial(jax.jit, static_argnames=("activation", "times"))
 def _ascend(
     starts: Float[AnyArray, "starts d"],
     activation: Activation,
