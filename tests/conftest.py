@@ -1,3 +1,4 @@
+import gc
 import os
 import signal
 
@@ -10,6 +11,8 @@ os.environ.setdefault(
 )
 # Nor does a compiled program say of each operation in which line of Python it stands, a tenth of compiling.
 os.environ.setdefault("JAX_TRACEBACK_IN_LOCATIONS_LIMIT", "0")
+# Compiling makes many objects, and to look for cycles among them after every 700 takes a seventh of the time.
+gc.set_threshold(50_000, 20, 100)
 
 import pytest
 from hypothesis import settings
