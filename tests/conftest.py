@@ -1,3 +1,4 @@
+import gc
 import os
 import signal
 
@@ -17,6 +18,9 @@ from hypothesis import settings
 # One profile everywhere: no deadline (a slow machine must not fail a test), the same examples at every run.
 settings.register_profile("nucleate", deadline=None, derandomize=True, max_examples=40)
 settings.load_profile("nucleate")
+
+# Compiling makes many objects, and to look for cycles among them after every 700 takes a seventh of the time.
+gc.set_threshold(50_000, 20, 100)
 
 # A shell that starts the tests in the background has interrupts ignored, which some tests wait for.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -6,7 +6,7 @@ from scipy import stats
 
 from nucleate.baselines import Entrant, compare_entrants, judge
 from nucleate.baselines.comparison import GROUPS
-from nucleate.problems import ACCURACY, RMSE, Metric
+from nucleate.problems import ACCURACY, RMSE, Metric, get_loss
 
 pytestmark = pytest.mark.slow
 
@@ -59,6 +59,22 @@ def test_one_group_tells_nothing_of_another():
     true = np.zeros((50, 1))
     entrants = [Entrant([judge(RMSE, true + value, true, np.zeros(50, int))], varies=False) for value in (1, 9)]
     assert compare_entrants(RMSE, 50, *entrants, groups=1).verdict == "alike"
+
+
+@pytest.mark.parametrize("name", ["squared", "huber", "quantile:0.9", "poisson", "cross_entropy"])
+@pytest.mark.parametrize("weighted", [False, True], ids=["", "weighted"])
+@pytest.mark.parametrize("broken", [False, True], ids=["", "broken"])
+def test_a_metric_without_some_rows_is_that_of_the_others(name, weighted, broken):
+    random, metric, n = np.random.default_rng(0), get_loss(name).metric, 30
+    predicted = random.dirichlet(np.ones(3), n) if name == "cross_entropy" else random.exponential(size=(n, 2))
+    true = np.eye(3)[random.integers(3, size=n)] if name == "cross_entropy" else random.poisson(predicted).astype(float)
+    weights, parts = random.random(n) if weighted else None, random.permutation(np.arange(n) % 7)
+    if broken:
+        predicted[4] = np.nan
+    found = metric.without(parts, predicted, true, weights)
+    kept = [parts != part for part in range(7)]
+    others = [metric(predicted[rows], true[rows], None if weights is None else weights[rows]) for rows in kept]
+    np.testing.assert_allclose(found, others, rtol=1e-12)
 
 
 def half_width(comparison):

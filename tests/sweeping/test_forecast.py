@@ -6,7 +6,7 @@ import pytest
 from nucleate import Problem, SpecError
 from nucleate.studies import Plan, make_spec
 from nucleate.sweeping import forecast_chunk, forecast_study, measure_study, recommend_scale, tabulate_forecasts
-from nucleate.training import train
+from nucleate.training import train_many
 
 pytestmark = pytest.mark.slow
 
@@ -68,14 +68,14 @@ def staircase():
 def test_within_every_budget_the_recommended_scale_trains_to_a_loss_among_the_lowest(problem):
     spec = make_spec(data="diabetes", hidden=[30, 30], epsilons=[0.03, 0.01, 0.005], lrs=[0.1, 0.05])
     forecasts = forecast_study(spec, problem, horizon=900)
+    runs = [run for run, _ in forecasts]
+    cells, rates = [(run.scale, run.learning_rate) for run in runs], [run.learning_rate for run in runs]
+    starts = [Plan(spec).start(run, problem.inputs, problem.outputs) for run in runs]
     recommended = set()
     for budget in (75, 170, 230, 350, 900):
         found = recommend_scale(spec, forecasts, budget=budget)
-        trained = {}
-        for run, _ in forecasts:
-            start = Plan(spec).start(run, problem.inputs, problem.outputs)
-            training = train(start, problem, learning_rate=run.learning_rate, steps=budget, evaluations=4)
-            trained[run.scale, run.learning_rate] = training.trajectory["train_loss"][-1]
+        training = train_many(starts, problem, learning_rates=rates, steps=budget, evaluations=4)
+        trained = {cell: run.trajectory["train_loss"][-1] for cell, run in zip(cells, training, strict=True)}
         start = max(forecast.loss[0] for _, forecast in forecasts)
         # What an activation's bend leaves of an exactly linear target is below a hundredth of the start.
         assert trained[found.scale, found.lr] <= 1.15 * min(trained.values()) + 0.01 * start

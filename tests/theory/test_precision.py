@@ -42,8 +42,9 @@ FLOAT64 = """
 
 
 def in_a_fresh_process(code):
-    # Without the settings of the shell that runs the tests.
-    env = {name: value for name, value in os.environ.items() if not name.startswith("JAX_")}
+    # Without the settings of the shell that runs the tests, but for where compiled programs are kept.
+    kept = ("JAX_COMPILATION_CACHE_DIR", "JAX_PERSISTENT_CACHE_")
+    env = {name: value for name, value in os.environ.items() if not name.startswith("JAX_") or name.startswith(kept)}
     subprocess.run([sys.executable, "-W", "error", "-c", textwrap.dedent(code)], check=True, env=env)
 
 

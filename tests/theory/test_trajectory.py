@@ -14,7 +14,7 @@ FRACTIONS = [0.9, 0.0, 0.3, 0.6, 0.99, 0.9999, 1 - 1e-7]
 
 
 def test_first_integrals_hold_along_the_whole_way():
-    layers = gaussian(1, 4, 3)
+    layers = gaussian(1, 3, 4)
     on_the_way = State(*states_at_fractions(layers, FRACTIONS).layers)
     start = first_integrals(State(*layers))
     size = sum((layer.reshape(len(FRACTIONS), -1) ** 2).sum(axis=1) for layer in on_the_way)
@@ -27,7 +27,7 @@ def test_first_integrals_hold_along_the_whole_way():
 
 
 def test_states_agree_with_an_independent_integration_in_plain_time():
-    m2, m1 = 4, 3
+    m2, m1 = 3, 4
     a, W2, b = gaussian(1, m2, m1)
 
     def field(t, y):
@@ -45,7 +45,7 @@ def test_states_agree_with_an_independent_integration_in_plain_time():
 
 
 def test_times_and_fractions_are_the_same_states():
-    layers = gaussian(1, 4, 3)
+    layers = gaussian(1, 3, 4)
     end = float(blowup_time(*layers).estimate)
     fractions = np.array([0.2, 0.5, 0.7])
     by_fraction, by_time = states_at_fractions(layers, fractions), states_at_times(layers, fractions * end)
@@ -55,7 +55,7 @@ def test_times_and_fractions_are_the_same_states():
 
 def decaying():
     """``a = -1 / (1 + t)`` and ``W2 = b = 1 / (1 + t)`` in the first neurons; of the shape that is compiled anyway."""
-    outer, inner = np.eye(4)[0], np.eye(3)[0]
+    outer, inner = np.eye(3)[0], np.eye(4)[0]
     return -outer, np.outer(outer, inner), inner
 
 
@@ -68,16 +68,16 @@ def test_a_state_that_decays_is_followed_as_long_as_asked():
 @pytest.mark.parametrize("fractions", [[-0.1], [1.0], [np.nan], [], 0.5])
 def test_fractions_out_of_range_are_refused(fractions):
     with pytest.raises(SpecError, match="fractions"):
-        states_at_fractions(gaussian(1, 4, 3), fractions)
+        states_at_fractions(gaussian(1, 3, 4), fractions)
 
 
 def test_an_ensemble_has_no_trajectory():
     with pytest.raises(ArchitectureError, match="trajectories are of one state"):
-        states_at_fractions([np.stack([layer, layer]) for layer in gaussian(1, 4, 3)], [0.5])
+        states_at_fractions([np.stack([layer, layer]) for layer in gaussian(1, 3, 4)], [0.5])
 
 
 def test_times_beyond_the_blow_up_and_fractions_of_none_are_refused():
     with pytest.raises(SpecError, match="blow-up time"):
-        states_at_times(gaussian(1, 4, 3), [0.1, 100.0])
+        states_at_times(gaussian(1, 3, 4), [0.1, 100.0])
     with pytest.raises(SpecError, match="does not blow up"):
         states_at_fractions(decaying(), [0.5])

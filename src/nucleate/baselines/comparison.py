@@ -148,17 +148,14 @@ def judge(
     -------
     Judged
     """
-    names = np.arange(len(true)) if groups is None else np.unique(groups)
-    order = names[np.random.default_rng(0).permutation(len(names))]
-    left_out = np.array_split(order, min(len(order), GROUPS)) if len(order) > 1 else []
-    if groups is not None:
-        left_out = [np.flatnonzero(np.isin(groups, some)) for some in left_out]
-    without, kept = [], np.ones(len(true), bool)
-    for rows in left_out:
-        kept[rows] = False
-        without.append(metric(predicted[kept], true[kept], None if weights is None else weights[kept]))
-        kept[rows] = True
-    return Judged(metric(predicted, true, weights), np.array(without))
+    names, members = np.unique(np.arange(len(true)) if groups is None else groups, return_inverse=True)
+    value = metric(predicted, true, weights)
+    if len(names) < 2:
+        return Judged(value, np.empty(0))
+    left_out = np.empty(len(names), np.int64)
+    # In parts of sizes that differ by one at most.
+    left_out[np.random.default_rng(0).permutation(len(names))] = np.sort(np.arange(len(names)) % GROUPS)
+    return Judged(value, metric.without(left_out[members], predicted, true, weights))
 
 
 def compare_entrants(

@@ -139,6 +139,8 @@ def _states_at(layers: Sequence[ArrayLike], times: Float[np.ndarray, " k"], end:
     s, t, rate = (np.asarray(values) for values in _clock(chain, ascending[-1]))
     taken = np.isfinite(s)
     at = _when(s[taken], t[taken], rate[taken], ascending, blowup)
+    # The last is asked for again and again, so that programs are compiled for a few numbers of times only.
+    at, ascending = (np.pad(ways, (0, devices.at_once(len(order)) - len(order)), "edge") for ways in (at, ascending))
     back = np.argsort(order)
     return Trajectory(times, tuple(np.asarray(layer)[back] for layer in _pass_by(chain, at, ascending)))
 
