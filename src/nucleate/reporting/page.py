@@ -128,7 +128,7 @@ def _contents(study: Study, lang: str, texts: dict[str, dict[str, str]]) -> dict
         "shown": max(map(len, runs_shown(findings))),
         "seeds": max(len(cell.runs) for cell in findings.cells),
         "trained": TRAINED,
-        **_held_back(findings, lang),
+        **_held_back(study, lang),
         "gap": say_gap(study, texts),
         "stairs": say_stairs(findings, texts),
         "data": payload(findings, texts),
@@ -155,19 +155,18 @@ def _contents(study: Study, lang: str, texts: dict[str, dict[str, str]]) -> dict
     return contents
 
 
-def _held_back(findings: Findings, lang: str) -> dict[str, Any]:
+def _held_back(study: Study, lang: str) -> dict[str, Any]:
     """What holds the recommended run back, and what is forecast of the runs that stayed on their plateau."""
-    study, recommended = findings.study, findings.recommended_run if findings.trained else None
     stuck = outlooks(study)
     diagnosed: list[str] = []
     # A definition of one's own, or data that moved, cannot be measured anew.
     with suppress(NucleateError):
-        diagnosis = diagnose(study, run=recommended, trials=False)
+        diagnosis = diagnose(study, trials=False)
         # The plateau is told with its forecast, and the linear model with the other baselines.
         told = {*_TOLD_ELSEWHERE, *(("initial_plateau", "only_the_mean") if stuck else ())}
-        found = tuple(one for one in diagnosis.findings if one.verdict not in told)
-        if diagnosis.holds_back and found:
-            diagnosed = say_diagnosis(replace(diagnosis, findings=found), lang)
+        findings = tuple(one for one in diagnosis.findings if one.verdict not in told)
+        if diagnosis.holds_back and findings:
+            diagnosed = say_diagnosis(replace(diagnosis, findings=findings), lang)
             run = load_texts(lang)["doctor"]["of_run"].format(run=diagnosis.run)
             diagnosed = [run, *diagnosed] if study.planned > 1 else diagnosed
             diagnosed.append(load_texts(lang)["doctor"]["not_tried"])
