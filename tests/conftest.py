@@ -11,6 +11,8 @@ os.environ.setdefault(
 )
 # Nor does a compiled program say of each operation in which line of Python it stands, a tenth of compiling.
 os.environ.setdefault("JAX_TRACEBACK_IN_LOCATIONS_LIMIT", "0")
+# Two runs of tests share the cores, on which the threads of BLAS would wait for each other by spinning.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import pytest
 from hypothesis import settings

@@ -43,21 +43,14 @@ def test_an_unknown_name_is_an_attribute_error():
         nucleate.condense  # noqa: B018
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("first", ["import nucleate", "from nucleate.studies import Study; import nucleate"])
-def test_sweep_is_a_function_in_whatever_order_it_is_imported(first):
-    code = f"{first}; assert callable(nucleate.sweep) and nucleate.Study"
-    subprocess.run([sys.executable, "-c", code], check=True)
+def process(code):
+    """What a new process prints that runs this code."""
+    return subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("work", ["nucleate.Network", "nucleate.theory.blowup_time", "nucleate.inspect"])
-def test_importing_leaves_the_random_numbers_of_numpy(work):
-    code = (
-        "import numpy, nucleate; numpy.random.seed(0); "
-        f"{work}; assert numpy.random.rand() == numpy.random.RandomState(0).rand()"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True)
+def test_sweep_is_a_function_in_whatever_order_it_is_imported():
+    process("from nucleate.studies import Study; import nucleate; assert callable(nucleate.sweep) and nucleate.Study")
 
 
 @pytest.mark.parametrize("definition", public_definitions(), ids=lambda one: f"{one.__module__}.{one.__name__}")
@@ -75,20 +68,25 @@ def test_every_statement_of_theory_says_whose_it_is(name):
     assert "arXiv" in doc or re.search(r"\bhere\b", doc)
 
 
+NEEDLESS = {"diffrax", "sklearn", "scipy.stats", "matplotlib", "onnx", "plotly"}
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("work", "without"),
+    "done",
     [
-        ("nucleate.problems.describe_problems()", {"jax", "polars", "scipy", "pydantic"}),
-        (
-            "nucleate.forecast, nucleate.load_problem('diabetes')",
-            {"diffrax", "sklearn", "scipy.stats", "matplotlib", "onnx", "plotly"},
-        ),
-        ("nucleate.sweep, nucleate.train", {"diffrax", "sklearn", "scipy.stats", "matplotlib", "onnx", "plotly"}),
-        ("nucleate.CondensedRegressor, nucleate.reduce", {"diffrax", "matplotlib", "onnx", "nucleate.studies"}),
+        # One after the other in one process.
+        {
+            "nucleate.problems.describe_problems()": {"jax", "polars", "scipy", "pydantic"},
+            "nucleate.forecast, nucleate.load_problem('diabetes')": NEEDLESS,
+            "assert callable(nucleate.sweep) and nucleate.train": NEEDLESS,
+            "nucleate.Network, nucleate.theory.blowup_time, nucleate.inspect": set(),
+        },
+        {"nucleate.CondensedRegressor, nucleate.reduce": {"diffrax", "matplotlib", "onnx", "nucleate.studies"}},
     ],
+    ids=lambda done: ", then ".join(done),
 )
-def test_what_a_command_does_not_need_is_not_imported(work, without):
-    code = f"import sys, nucleate; {work}; print(*({without} & set(sys.modules)))"
-    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
-    assert done.stdout.split() == []
+def test_what_a_command_does_not_need_is_not_imported_and_numpys_random_numbers_stay(done):
+    code = "".join(f"{work}; print(*({without} & set(sys.modules)))\n" for work, without in done.items())
+    asked = "assert numpy.random.rand() == numpy.random.RandomState(0).rand()"
+    assert process(f"import sys, numpy, nucleate; numpy.random.seed(0)\n{code}{asked}").split() == []

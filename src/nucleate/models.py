@@ -126,6 +126,9 @@ def outputs_of_columns(model: Any, x: Float[Array, "d n"], drop: Drop | None = N
 @in_float64
 def outputs_of(model: Any, x: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n c"]:
     """The outputs for rows, in the model's own dtype, as float64."""
+    if isinstance(model, Network):
+        # By the program that is compiled for who calls it.
+        return np.asarray(model(x), np.float64)
     parameters, frame = take_apart(model)
     outputs: Any = np.asarray(_outputs(parameters, frame, np.asarray(x, dtype_of(model))), np.float64)
     return outputs

@@ -203,7 +203,7 @@ def test_debug_shows_where_an_error_came_from():
 
 
 def test_forecast_tells_steps_and_recommends_a_scale_and_check_confirms(tmp_path):
-    arguments = ["forecast", "diabetes", "--hidden", "30,30", "--epsilons", "0.02,0.01", "--lrs", "0.1", "--check"]
+    arguments = ["forecast", "diabetes", "--hidden", "20,20", "--epsilons", "0.02,0.01", "--lrs", "0.1", "--check"]
     answer = json.loads(nucleate(*arguments, "--json", "--budget", "1000", cwd=tmp_path).stdout)
     for row in answer["forecasts"]:
         assert row["lower_10"] <= row["measured_10_percent"] <= row["upper_10"]

@@ -6,7 +6,7 @@ import pytest
 
 from .asking import ask, refusal
 
-SMALL = ["--hidden", "8", "--steps", "60", "--evaluations", "6", "--out"]
+SMALL = ["--hidden", "20,20", "--steps", "60", "--evaluations", "6", "--out"]
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ STARTS = {"pdf": b"%PDF", "png": b"\x89PNG", "svg": b"<?xml"}
 def folder(tmp_path_factory):
     """Holds a small study, reduced."""
     folder = tmp_path_factory.mktemp("report")
-    grid = {"gains": [1.0, 0.05], "lrs": [0.2], "hidden": [8, 8], "steps": 150, "evaluations": 8}
+    grid = {"gains": [1.0, 0.05], "lrs": [0.2], "hidden": [12, 12], "steps": 150, "evaluations": 8}
     study = sweep("diabetes", **grid, out=folder / "study", progress=False)
     reduce_study(study, study.load_problem(), method="merge")
     return folder

@@ -62,7 +62,7 @@ def test_a_study_without_a_finished_run_is_one_sentence(study, tmp_path, picture
 @pytest.fixture(scope="module")
 def unfinished(tmp_path_factory):
     """A study of two chunks, of which the second is still to do."""
-    grid = {"gains": [1.0, 0.1], "seeds": 9, "hidden": [4], "steps": 20, "evaluations": 5}
+    grid = {"gains": [1.0, 0.1], "seeds": 9, "hidden": [12, 9], "steps": 20, "evaluations": 5}
     path = sweep("sine-5d", out=tmp_path_factory.mktemp("unfinished") / "study", progress=False, **grid).path
     for lost in [*path.glob("*/chunk-00001.parquet"), *path.glob("weights/run-0001[67]*"), path / "judgement.json"]:
         lost.unlink()

@@ -26,7 +26,6 @@ from nucleate.reporting.payload import payload
 from nucleate.reporting.sentences import load_texts
 from nucleate.studies import make_spec, study_findings
 from nucleate.studies.tables import table_to_bytes
-from nucleate.sweeping import outlooks
 from tests.conftest import EVIL, GRID
 from tests.reporting.planted import gated, straight
 
@@ -61,22 +60,6 @@ class Reader(HTMLParser):
     @property
     def data(self):
         return json.loads(self.scripts[0])
-
-
-@pytest.fixture(scope="module", autouse=True)
-def forecast_once():
-    """What is forecast of the study's stuck runs is the same on every page of it, so it is made for the first alone."""
-    made = {}
-
-    def kept(study):
-        key = (study.identity, study.missing)
-        if key not in made:
-            made[key] = outlooks(study)
-        return made[key]
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("nucleate.reporting.page.outlooks", kept)
-        yield
 
 
 @pytest.fixture(scope="module")
@@ -167,8 +150,7 @@ def test_two_input_weights_are_shown_as_they_are_with_their_strength_as_radius(t
 
 
 def test_an_unfinished_study_says_what_is_missing_and_shows_the_rest(tmp_path):
-    grid = BRIEF | {"seeds": 9, "hidden": [8, 8]}
-    study = sweep("sine-5d", out=tmp_path / "study", **grid)
+    study = sweep("sine-5d", out=tmp_path / "study", hidden=GRID["hidden"], seeds=9, **BRIEF)
     (study.path / "results" / "chunk-00001.parquet").unlink()
     page = Reader(report(study.path, out=tmp_path / "page.html").read_text("utf-8"))
     assert "not finished: 2 of 18 runs are still to do" in page.text
@@ -364,13 +346,13 @@ def test_report_is_a_verb_with_figures_beside_it():
     assert nucleate.figures.phase_map
 
 
-@pytest.mark.parametrize(("lang", "said"), [("en", "the first 3 of 5 seeds"), ("ja", "5 個のシードのうち最初の 3 個")])
-def test_of_many_runs_the_first_seeds_are_drawn_and_it_says_so(lang, said, tmp_path, monkeypatch):
+def test_of_many_runs_the_first_seeds_are_drawn_and_it_says_so(tmp_path, monkeypatch):
     monkeypatch.setattr("nucleate.reporting.payload.MOST_RUNS", 4)
-    study = sweep("sine-5d", out=tmp_path / "study", hidden=[4], seeds=5, **BRIEF)
-    page = Reader(report(study, lang=lang, out=tmp_path / "page.html").read_text("utf-8"))
-    assert said in page.text
-    assert [len(cell["curves"]) for cell in page.data["cells"]] == [3, 3]
+    study = sweep("sine-5d", out=tmp_path / "study", hidden=GRID["hidden"], seeds=5, **BRIEF)
+    for lang, said in (("en", "the first 3 of 5 seeds"), ("ja", "5 個のシードのうち最初の 3 個")):
+        page = Reader(report(study, lang=lang, out=tmp_path / "page.html").read_text("utf-8"))
+        assert said in page.text
+        assert [len(cell["curves"]) for cell in page.data["cells"]] == [3, 3]
 
 
 def test_a_page_without_the_kept_comparisons_says_so(study, tmp_path):

@@ -20,7 +20,7 @@ from nucleate.baselines.comparison import (
     held_out,
     judge_outputs,
 )
-from nucleate.devices import in_float64
+from nucleate.devices import in_float64, single_blas_thread
 from nucleate.init_scale import InitScale
 from nucleate.models import count_parameters, outputs_of
 from nucleate.network import Network
@@ -361,14 +361,16 @@ def fit_linear(loss: Loss, part: Split, strengths: tuple[float, ...]) -> Iterato
     for strength in strengths:
         shrink = 1 / np.sqrt(np.maximum(values, 0.0) + strength / n)
         turn = vectors * shrink
-        found = scipy.optimize.minimize(
-            _penalized,
-            np.zeros((d + 1) * part.y.shape[1]),
-            ((part.x - mean) @ turn, part.y, relative, strength / n * shrink**2, cost),
-            method="L-BFGS-B",
-            jac=True,
-            options={"maxiter": _MOST_ITERATIONS, "maxfun": 2 * _MOST_ITERATIONS, "ftol": 0.0, "gtol": _FLAT},
-        ).x.reshape(-1, d + 1)
+        # L-BFGS asks BLAS for so little that its threads would spin for most of the time.
+        with single_blas_thread():
+            found = scipy.optimize.minimize(
+                _penalized,
+                np.zeros((d + 1) * part.y.shape[1]),
+                ((part.x - mean) @ turn, part.y, relative, strength / n * shrink**2, cost),
+                method="L-BFGS-B",
+                jac=True,
+                options={"maxiter": _MOST_ITERATIONS, "maxfun": 2 * _MOST_ITERATIONS, "ftol": 0.0, "gtol": _FLAT},
+            ).x.reshape(-1, d + 1)
         weights = found[:, :-1] @ turn.T
         yield partial(_affine, weights, found[:, -1] - weights @ mean)
 

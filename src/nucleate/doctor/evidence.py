@@ -321,8 +321,7 @@ def is_better(problem: Problem, model: Any, other: Any) -> bool:
     part = problem.validation
     if _beside(problem, part, partial(outputs_of, model), partial(outputs_of, other)) == "better":
         return True
-    y = jnp.asarray(part.y)
-    ours, theirs = (np.asarray(problem.loss.rows(jnp.asarray(outputs_of(one, part.x)), y)) for one in (model, other))
+    ours, theirs = (problem.loss.of_rows(outputs_of(one, part.x), part.y) for one in (model, other))
     differ = ours != theirs
     n, won = int(differ.sum()), int((ours < theirs).sum())
     return n > 0 and (won - n / 2) / (n**0.5 / 2) > SIGNS
@@ -418,7 +417,10 @@ def _readings(run: Run, problem: Problem, settings: Settings) -> dict[str, Any]:
     (reading,) = engine.read(program, [state], data)
     rows = np.unique(np.linspace(0, len(problem.train.x) - 1, min(len(problem.train.x), _MANY)).astype(int))
     some = engine.place_data(problem.train.only(rows), problem.validation.only(rows[:1] * 0), dtype)
-    sharpness, sizes = _sharpness(take_apart(run.initial)[0], state.parameters, program, some.training)
+    # Drawn by NumPy, since to compile JAX's normal numbers takes longer than the rest.
+    draw = np.random.default_rng(0).standard_normal
+    along = jax.tree.map(lambda leaf: draw(leaf.shape).astype(dtype), state.parameters)
+    sharpness, sizes = _sharpness(take_apart(run.initial)[0], state.parameters, along, program, some.training)
     known = {name: float(getattr(reading, name)) for name in ("lost", "damped")}
     gradients = [float(one) for one in sizes.weights[:-1]] if isinstance(run.initial, Network) else None
     return known | {"sharpness": float(sharpness), "gradients": gradients}
@@ -427,7 +429,7 @@ def _readings(run: Run, problem: Problem, settings: Settings) -> dict[str, Any]:
 @in_float64
 @partial(jax.jit, static_argnames="program")
 def _sharpness(
-    initial: Any, parameters: Any, program: engine.Program, training: tuple[Any, ...]
+    initial: Any, parameters: Any, along: Any, program: engine.Program, training: tuple[Any, ...]
 ) -> tuple[Float[Array, ""], Any]:
     """The second derivative's eigenvalue of largest size, by power iteration; the first gradient's mean squares."""
 
@@ -443,10 +445,6 @@ def _sharpness(
         value = size(curved)
         return jax.tree.map(lambda leaf: leaf / jnp.maximum(value, 1e-30).astype(leaf.dtype), curved), value
 
-    leaves, structure = jax.tree.flatten(parameters)
-    keys = jax.random.split(jax.random.wrap_key_data(jnp.zeros(2, jnp.uint32), impl="threefry2x32"), len(leaves))
-    drawn = [jax.random.normal(key, leaf.shape, leaf.dtype) for key, leaf in zip(keys, leaves, strict=True)]
-    along = jax.tree.unflatten(structure, drawn)
     first = size(along)
     along = jax.tree.map(lambda leaf: leaf / first.astype(leaf.dtype), along)
     _, sharpness = jax.lax.fori_loop(0, _POWER_STEPS, step, (along, jnp.zeros_like(first)))

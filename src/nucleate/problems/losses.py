@@ -73,7 +73,9 @@ class Link:
 
     @in_float64
     def __call__(self, outputs: Float[Array | np.ndarray, "n c"]) -> Float[np.ndarray, "n c"]:
-        return _predictions(self, outputs)
+        # What hands on all as it is needs no program for each number of rows.
+        as_is = self.function is _same and isinstance(outputs, np.ndarray)
+        return np.array(outputs) if as_is else _predictions(self, outputs)
 
 
 @in_float64
@@ -207,6 +209,12 @@ class Loss:
         mean = _mean(self, outputs, y, weights)
         return mean if isinstance(mean, jax.core.Tracer) else float(mean)
 
+    def of_rows(
+        self, outputs: Float[Array | np.ndarray, "n c"], y: Float[Array | np.ndarray, "n c"]
+    ) -> Float[np.ndarray, " n"]:
+        """The cost of each row, in double precision."""
+        return _of_rows(self, outputs, y)
+
     @in_float64
     def residual(
         self,
@@ -331,6 +339,12 @@ def _mean(
     loss: Loss, outputs: Float[Array, "n c"], y: Float[Array, "n c"], weights: Float[Array, " n"] | None
 ) -> Float[Array, ""]:
     return jnp.average(loss.rows(outputs, y), weights=weights)
+
+
+@in_float64
+@partial(jax.jit, static_argnames="loss")
+def _of_rows(loss: Loss, outputs: Float[Array, "n c"], y: Float[Array, "n c"]) -> Float[Array, " n"]:
+    return loss.rows(outputs, y)
 
 
 @in_float64
