@@ -26,6 +26,7 @@ from nucleate.inspection.measuring import (
     lengths_of,
     measure_units,
     row_sizes,
+    spectra,
     values_on_data,
 )
 from nucleate.inspection.objects import open_model
@@ -325,22 +326,34 @@ class _Work:
         self.left_out += [(str(name), "no relative distance: the reference alone has it") for name in alone]
 
     def measure_all(self) -> list[list[tuple[Units, list[Value], Picture]]]:
-        """Every parameter, on a thread a core where matrices are large; small ones would wait for Python's lock."""
-        if max(math.prod(parameter.shape) for parameter in self.parameters) < _LARGE:
-            return list(map(self.measure, self.parameters))
-        return spread(self.measure, self.parameters)
+        """Every parameter, on a thread a core where matrices are large; small ones would wait for Python's lock.
 
-    def measure(self, parameter: Parameter) -> list[tuple[Units, list[Value], Picture]]:
-        form = self.forms[parameter.name]
-        pieces = self._units(parameter, form, self.names, self.source.name)
-        starts = None
+        So of these what takes longest is computed together.
+        """
+        if max(math.prod(parameter.shape) for parameter in self.parameters) >= _LARGE:
+            return spread(self.measure, self.parameters)
+        pieces = [list(self._pieces(parameter)) for parameter in self.parameters]
+        known = iter(spectra([units.weights for of in pieces for units in of]))
+        return [
+            self.measure(parameter, [(units, next(known)) for units in of])
+            for parameter, of in zip(self.parameters, pieces, strict=True)
+        ]
+
+    def _pieces(self, parameter: Parameter) -> Iterator[Units]:
+        return self._units(parameter, self.forms[parameter.name], self.names, self.source.name)
+
+    def measure(
+        self, parameter: Parameter, pieces: Sequence[tuple[Units, np.ndarray | None]] | None = None
+    ) -> list[tuple[Units, list[Value], Picture]]:
+        """The pieces of a parameter, with their singular values where they are known already."""
+        form, starts = self.forms[parameter.name], None
         if self.start is not None and parameter.name in self.start:
             starts = self._units(self.start[parameter.name], form, self.start, "the reference")
         outgoing = self._outgoing(parameter)
         found = []
-        for units in pieces:
+        for units, singular in pieces or ((units, None) for units in self._pieces(parameter)):
             before = None if starts is None else next(starts)
-            values, picture = measure_units(units, self.seed, self.chance)
+            values, picture = measure_units(units, self.seed, self.chance, singular)
             if before is not None:
                 both = units, before
                 if (units.bias is None) != (before.bias is None):
