@@ -7,9 +7,9 @@ import ml_dtypes
 import numpy as np
 import pytest
 from safetensors import safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save, save_file
 
-from nucleate import ConvNetwork, DataError, InitScale, Network, NucleateError, Transformer, inspect
+from nucleate import ArchitectureError, ConvNetwork, DataError, InitScale, Network, NucleateError, Transformer, inspect
 from nucleate._files import seal_tensors
 from nucleate.models import save_model
 from nucleate.observe import measure
@@ -129,10 +129,14 @@ def test_parts_of_weights_that_a_model_makes_are_named():
     arrays |= {"b.weight_mask": np.sign(WEIGHTS), "c.weight_orig": WEIGHTS, "c.weight_u": part[:, 0]}
     arrays |= {"d.parametrizations.weight.original": WEIGHTS, "w_g": WEIGHTS, "w_v": WEIGHTS}
     found = inspect({name: array.copy() for name, array in arrays.items()})
-    assert found.layers["layer"].to_list() == ["fc", "w_g", "w_v"]
-    named = {name: reason.split()[3] for name, reason in found.left_out.rows() if "makes" in reason}
+    assert found.layers["layer"].to_list() == ["fc", "a", "b", "w_g", "w_v"]
+    # What the parts tell is measured; nobody knows what is made of the others.
+    assert norm(found, "a") == pytest.approx(np.sqrt(6))
+    assert norm(found, "b") == pytest.approx(np.linalg.norm(WEIGHTS.astype(float)))
+    reasons = dict(found.left_out.rows())
+    assert reasons["a.weight_g"] == reasons["a.weight_v"] == "it is measured as part of a.weight"
+    named = {name: reason.split()[3] for name, reason in reasons.items() if "makes" in reason}
     assert named == {
-        "a.weight_g": "a.weight", "a.weight_v": "a.weight", "b.weight_orig": "b.weight", "b.weight_mask": "b.weight",
         "c.weight_orig": "c.weight", "c.weight_u": "c.weight", "d.parametrizations.weight.original": "d.weight",
     }  # fmt: skip
 
@@ -210,6 +214,27 @@ def test_quantized_numbers_are_named_and_not_measured(tmp_path):
 def test_what_others_call_nucleate_in_a_file_says_nothing_of_its_layers(word, tmp_path):
     save_file({"fc.weight": WEIGHTS}, tmp_path / "a.safetensors", {"nucleate": word})
     assert inspect(tmp_path / "a.safetensors").table.equals(inspect({"fc.weight": WEIGHTS}).table)
+
+
+MISFITS = {
+    "no heads": ("a transformer of tokens", ("2 heads", "0 heads"), "cannot be divided into 0 heads"),
+    "other heads": ("a transformer of tokens", ("2 heads", "4 heads"), r"query1.weight of shape \(6, 6\) .* 4 heads"),
+    "heads not said": ("a transformer of tokens", ("2 heads, ", ""), "an unknown number of heads"),
+    "no transformer": ("kernels and biases", ("ConvNetwork(", "Transformer("), "there is no query1.weight"),
+    "no kernels": ("a transformer of tokens", ("Transformer(", "ConvNetwork("), "there is no conv1.weight"),
+}
+
+
+@pytest.mark.parametrize(("which", "changed", "said"), MISFITS.values(), ids=MISFITS)
+def test_a_file_that_says_another_layout_than_its_arrays_have_is_refused(which, changed, said, tmp_path):
+    file = tmp_path / "model.safetensors"
+    save_model(OWN[which][0], file)
+    with safe_open(file, framework="numpy") as opened:
+        told, tensors = opened.metadata()["nucleate"], {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+    assert changed[0] in told
+    file.write_bytes(seal_tensors(save(tensors, {"nucleate": told.replace(*changed)})))
+    with pytest.raises(ArchitectureError, match=f"model.safetensors says that it holds .*: .*{said}.*; save the model"):
+        inspect(file)
 
 
 def test_a_file_of_a_convolutional_network_that_was_changed_is_refused(tmp_path):

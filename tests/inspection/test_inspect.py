@@ -241,7 +241,18 @@ def test_what_is_left_out_changes_nothing_in_the_rest():
 def test_the_distance_from_a_reference():
     now, start = RNG.standard_normal((2, 5, 4))
     found = inspect({"w": now}, reference={"w": start})
-    assert value(found, "relative_distance") == pytest.approx(np.linalg.norm(now - start) / np.linalg.norm(start))
+    expected = pytest.approx(np.linalg.norm(now - start) / np.linalg.norm(start))
+    assert value(found, "relative_distance") == expected
+    tied = inspect({"a.weight": now, "b.weight": now + 1}, reference={"a.weight": start, "b.weight": start})
+    assert value(tied, "relative_distance", layer="b") == pytest.approx(
+        np.linalg.norm(now + 1 - start) / np.linalg.norm(start)
+    )
+    # A bias that only one of them has is no distance.
+    with_bias = [{"fc.weight": now, "fc.bias": np.ones(5)}, {"fc.weight": start}]
+    for one, other, why in ((*with_bias, "lacks it"), (*with_bias[::-1], "alone has it")):
+        compared = inspect(one, reference=other)
+        assert compared.left_out.rows() == [("fc.bias", f"no relative distance: the reference {why}")]
+    assert value(inspect(with_bias[0], reference=with_bias[1]), "relative_distance") == expected
 
 
 def test_cards_escape_what_names_say():
@@ -249,6 +260,15 @@ def test_cards_escape_what_names_say():
     assert "<script>" not in found._repr_html_()
     assert "&lt;script&gt;" in found._repr_html_()
     assert "<script>" in repr(found)
+
+
+def endless(thing):
+    """A dict or a list that holds a matrix, and itself."""
+    if isinstance(thing, dict):
+        thing.update(w=np.eye(2), again=thing)
+    else:
+        thing += [np.eye(2), thing]
+    return thing
 
 
 WRONG = {
@@ -269,6 +289,16 @@ WRONG = {
     ),
     "another model": (lambda: inspect({"w": np.eye(2)}, reference={"v": np.eye(3)}), "has none of the weights"),
     "an unknown activation": (lambda: inspect({"w": np.eye(2)}, activation="tan"), "did you mean 'tanh'"),
+    "a dict that holds itself": (lambda: inspect(endless({})), "The dict that is to be inspected holds itself"),
+    "a list that holds itself": (lambda: inspect(endless([])), "The list that is to be inspected holds itself"),
+    "a dict that holds itself as reference": (
+        lambda: inspect({"w": np.eye(2)}, reference=endless({})),
+        "The dict that is to be inspected holds itself",
+    ),
+    "no rows": (
+        lambda: inspect(Network.create(5, [4], 1, scale=InitScale("gain", 1.0)), X[:0]),
+        r"shape \(0, 5\); expected \(rows, 5\)",
+    ),
     "no file": (lambda: inspect("no.safetensors"), "There is no checkpoint no.safetensors"),
 }
 

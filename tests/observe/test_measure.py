@@ -158,3 +158,14 @@ def test_a_layer_before_the_diverged_one_is_still_measured():
 def test_a_target_that_does_not_fit_is_refused():
     with pytest.raises(ArchitectureError, match=r"shape \(3,\) for neurons with 4 entries"):
         measure(create(bias=True), create(bias=True), X, targets=np.ones(3))
+
+
+def test_where_there_are_no_rows_or_no_units_nothing_is_measured():
+    network = create()
+    with pytest.raises(ArchitectureError, match="The layer '1' has no rows of data"):
+        measure(network, network, X[:0])
+    arrays = {name: np.zeros((0, 3)) for name in ("incoming", "weights", "outgoing", "entering", "leaving")}
+    with pytest.raises(ArchitectureError, match="The layer 'mine' has no units"):
+        observe.Layer("mine", **arrays, opposites_are_one=True)
+    with pytest.raises(ArchitectureError, match=r"activations have shape \(3, 0\)"):
+        observe.effective_neurons(np.zeros((3, 0)), np.ones((3, 1)))

@@ -330,6 +330,7 @@ MADE = {
     "weight norm": nn.utils.weight_norm,
     "pruning": lambda layer: nn.utils.prune.l1_unstructured(layer, "weight", 0.5),
     "spectral parametrization": nn.utils.parametrizations.spectral_norm,
+    "orthogonal parametrization": nn.utils.parametrizations.orthogonal,
 }
 
 
@@ -355,7 +356,121 @@ def test_weights_made_before_each_pass_are_measured_as_the_next_one_has_them(mak
         assert all("0.weight" in dict(one.left_out.rows())[part] for part in parts)
     # The others in their place are not random, so nothing is said of chance.
     assert found.table.filter(measure="effective_neurons").select("layer", "null").rows() == [("0", None)]
-    assert file.layers["layer"].to_list() == ["last"]
+    if make is not MADE["orthogonal parametrization"]:
+        assert norms(file)["0", "linear", None] == pytest.approx(norms(found)["0", "linear", None])
+    # A state dict is compared by what the model makes of it, whichever of the two it is.
+    start, plain = inspect(model, reference=state), {f"{at}.weight": model[int(at)].weight.detach() for at in "02"}
+    plain |= {f"{at}.bias": model[int(at)].bias.detach() for at in "02"}
+    assert start.table.filter(measure="relative_distance")["value"].to_list() == [0.0, 0.0]
+    for one, other in ((model, plain), (plain, model)):
+        distances = inspect(one, reference=other).table.filter(measure="relative_distance")["value"]
+        assert distances.to_list() == pytest.approx([0.0, 0.0], abs=1e-6)
+
+
+NORMED = {
+    "transposed spectral": lambda: nn.utils.spectral_norm(nn.ConvTranspose1d(4, 4, 3)),
+    "transposed spectral parametrization": lambda: nn.utils.parametrizations.spectral_norm(nn.ConvTranspose1d(4, 4, 3)),
+    "one size": lambda: nn.utils.weight_norm(nn.Linear(4, 5), dim=None),
+    "a size each column": lambda: nn.utils.weight_norm(nn.Linear(4, 5), dim=1),
+    "size parametrization": lambda: nn.utils.parametrizations.weight_norm(nn.Conv1d(4, 5, 3)),
+    "mask": lambda: nn.utils.prune.random_unstructured(nn.Conv1d(4, 5, 3), "weight", 0.4),
+}
+
+
+@pytest.mark.parametrize("make", NORMED.values(), ids=NORMED)
+def test_what_pytorch_makes_of_the_parts_in_a_state_dict_is_measured(make):
+    torch.manual_seed(0)
+    model = make().train()
+    for _ in range(20):
+        model(torch.randn(2, 4, 4) if "Conv" in type(model).__name__ else torch.randn(2, 4))
+    found = inspect(model.state_dict(), reference=model)
+    assert found.table.filter(measure="relative_distance")["value"].item() < 1e-6
+    assert not [note for note in found.notes if "spectral" in note]
+    assert set(found.left_out["reason"]) == {"it is measured as part of weight"}
+
+
+def test_a_spectral_norm_that_has_not_been_run_is_told():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.utils.spectral_norm(nn.Linear(8, 12)), nn.Tanh(), nn.Linear(12, 2))
+    for one in (model, model.state_dict()):
+        (note,) = inspect(one, activation="tanh").notes
+        assert "spectral norm has not been run in 0, as before the first forward pass" in note
+    model.train()(torch.randn(3, 8))
+    for one in (model, model.state_dict()):
+        assert inspect(one, activation="tanh").notes == ()
+
+
+def adapted(**settings):
+    """A GPT-2 with low-rank adapters that change what it computes, and the model itself."""
+    peft = pytest.importorskip("peft")
+    torch.manual_seed(0)
+    config = peft.LoraConfig(r=2, lora_alpha=6, target_modules=["c_attn", "c_fc", "c_proj", "wte"], **settings)
+    model = peft.get_peft_model(gpt2(), config).eval()
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "lora_" in name and "magnitude" not in name:
+                parameter.normal_(0, 0.3)
+    return model
+
+
+@pytest.mark.parametrize("settings", [{}, {"use_rslora": True}, {"use_dora": True}], ids=["LoRA", "rsLoRA", "DoRA"])
+@pytest.mark.filterwarnings("ignore")
+def test_weights_with_adapters_are_measured_as_their_sum(settings):
+    if "use_dora" in settings:
+        settings = settings | {"exclude_modules": ["wte"]}
+    model = adapted(**settings)
+    batch = {"input_ids": torch.randint(0, 20, (4, 6))}
+    state = {name: value.clone() for name, value in model.state_dict().items()}
+    found = inspect(model, batch)
+    assert all(torch.equal(value, state[name]) for name, value in model.state_dict().items())
+    reasons = dict(found.left_out.rows())
+    layer = "transformer.h.0.mlp.c_fc"
+    for part in ("base_layer.weight", "lora_A.default.weight", "lora_B.default.weight"):
+        assert reasons[f"{layer}.{part}"] == f"it is measured as part of {layer}.weight"
+    # A name alone tells no scale, so a state dict has the parts.
+    assert any("adapters (LoRA)" in note for note in inspect(model.state_dict()).notes)
+    merged = inspect(model.merge_and_unload(), batch)
+    assert found.notes == merged.notes
+    values = [one.table.select("layer", "kind", "head", "measure", "value", "null") for one in (found, merged)]
+    same = ["layer", "kind", "head", "measure"]
+    assert values[0].select(same).equals(values[1].select(same))
+    assert values[0]["value"].to_list() == pytest.approx(values[1]["value"].to_list(), rel=1e-4, abs=1e-6)
+    nulls = values[0].filter(measure="effective_neurons")["null"]
+    # Nothing can be put in the place of what a norm is taken of.
+    assert nulls.null_count() == (len(nulls) if "use_dora" in settings else 0)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_adapters_are_measured_as_they_act_and_their_distance_is_from_the_model_beside_them():
+    model = adapted(modules_to_save=["lm_head"])
+    base = {name.replace(".base_layer", ""): value for name, value in model.base_model.model.state_dict().items()}
+    layer = "transformer.h.1.mlp.c_proj"
+    delta = model.get_submodule(f"base_model.model.{layer}").get_delta_weight("default")
+    plain = {name: value for name, value in base.items() if "lora_" not in name and "modules_to_save" not in name}
+    plain = {name.replace(".original_module", ""): value for name, value in plain.items()}
+    with torch.no_grad():
+        model.base_model.model.lm_head.modules_to_save["default"].weight.mul_(3.0)
+    found = inspect(model, reference=plain)
+    distance = found.table.filter(layer=layer, kind="down", measure="relative_distance")["value"].item()
+    both = plain[f"{layer}.weight"], plain[f"{layer}.bias"]
+    assert distance == pytest.approx((delta.norm() / torch.cat([one.ravel() for one in both]).norm()).item(), rel=1e-4)
+    assert found.table.filter(layer="lm_head", measure="relative_distance")["value"].item() == pytest.approx(2.0)
+    assert dict(found.left_out.rows())["lm_head.original_module.weight"] == "another one acts in its place"
+    with model.disable_adapter():
+        off = inspect(model, reference=plain)
+    assert set(off.table.filter(measure="relative_distance")["value"]) == {0.0}
+    assert dict(off.left_out.rows())[f"{layer}.lora_A.default.weight"] == "it belongs to an adapter that is not active"
+
+
+def test_a_model_s_own_parts_keep_their_names_where_wrappers_have_the_same():
+    class Own(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.fc, self.module = nn.Linear(3, 4), nn.Sequential()
+            self.module.fc = nn.Linear(3, 5)
+
+    for one in (Own(), Own().state_dict()):
+        assert inspect(one).layers["layer"].to_list() == ["fc", "module.fc"]
 
 
 def test_a_compiled_module_has_the_names_of_its_own():

@@ -16,6 +16,7 @@ from safetensors import SafetensorError, safe_open
 from nucleate._files import CHECKSUM, parse_json, read_file, why_unreadable
 from nucleate._wording import count, listed, say_error
 from nucleate.errors import DataError
+from nucleate.inspection.made import put_together
 from nucleate.inspection.sources import Heads, Parameter, Source, no_weights, wide_enough
 
 _DTYPES: Mapping[str, Any] = {
@@ -323,13 +324,16 @@ def _json(path: Path) -> dict[str, Any]:
 def _source(
     name: str, parameters: list[Parameter], left_out: list[tuple[str, str]], config: Mapping[str, Any]
 ) -> Source:
+    made, parts, notes = put_together(parameters)
     return Source(
         name,
-        parameters,
-        left_out,
+        made,
+        left_out + parts,
         heads=lambda layer: heads_in(config, layer),
         model_type=str(config.get("model_type", "")),
         opposites_are_one=lambda layer: is_activation_symmetric(config, layer),
+        parts={parameter.name: parameter for parameter in parameters},
+        notes=notes,
     )
 
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,10 +26,11 @@ from nucleate.inspection.measuring import (
     lengths_of,
     measure_units,
     row_sizes,
+    spectra,
     values_on_data,
 )
 from nucleate.inspection.objects import open_model
-from nucleate.inspection.sources import Form, Parameter, Source
+from nucleate.inspection.sources import Form, Parameter, Source, shared_with
 from nucleate.inspection.units import Units, adds_beside, form_of, reader_of, says_activation, says_heads, units_of
 from nucleate.observe.norms import norm, row_norms
 
@@ -282,7 +283,7 @@ class _Work:
         self.left_out = list(source.left_out)
         self.notes: list[str] = []
         self.names = source.names()
-        self.start = None if start is None else start.names()
+        self.start = None if start is None else _as_reference(start, source)
         self.parity = None if activation is None else activation.parity != "none"
         self.forms: dict[str, Form] = {}
         reasons: list[tuple[str, str]] = []
@@ -318,28 +319,46 @@ class _Work:
                     f"{parameter.name} has shape {parameter.shape} in {self.source.name} and {shape} in the reference "
                     f"{start.name}; give models of the same architecture."
                 )
-        missing = [parameter.name for parameter in self.parameters if parameter.name not in self.start]
+        read = [*self.parameters, *(self.names[one.bias_name] for one in there if one.bias_name in self.names)]
+        missing = [parameter.name for parameter in read if parameter.name not in self.start]
         self.left_out += [(name, "no relative distance: the reference lacks it") for name in missing]
+        alone = [one.bias_name for one in there if one.bias_name in self.start and one.bias_name not in self.names]
+        self.left_out += [(str(name), "no relative distance: the reference alone has it") for name in alone]
 
     def measure_all(self) -> list[list[tuple[Units, list[Value], Picture]]]:
-        """Every parameter, on a thread a core where matrices are large; small ones would wait for Python's lock."""
-        if max(math.prod(parameter.shape) for parameter in self.parameters) < _LARGE:
-            return list(map(self.measure, self.parameters))
-        return spread(self.measure, self.parameters)
+        """Every parameter, on a thread a core where matrices are large; small ones would wait for Python's lock.
 
-    def measure(self, parameter: Parameter) -> list[tuple[Units, list[Value], Picture]]:
-        form = self.forms[parameter.name]
-        pieces = self._units(parameter, form, self.names, self.source.name)
-        starts = None
+        So of these what takes longest is computed together.
+        """
+        if max(math.prod(parameter.shape) for parameter in self.parameters) >= _LARGE:
+            return spread(self.measure, self.parameters)
+        pieces = [list(self._pieces(parameter)) for parameter in self.parameters]
+        known = iter(spectra([units.weights for of in pieces for units in of]))
+        return [
+            self.measure(parameter, [(units, next(known)) for units in of])
+            for parameter, of in zip(self.parameters, pieces, strict=True)
+        ]
+
+    def _pieces(self, parameter: Parameter) -> Iterator[Units]:
+        return self._units(parameter, self.forms[parameter.name], self.names, self.source.name)
+
+    def measure(
+        self, parameter: Parameter, pieces: Sequence[tuple[Units, np.ndarray | None]] | None = None
+    ) -> list[tuple[Units, list[Value], Picture]]:
+        """The pieces of a parameter, with their singular values where they are known already."""
+        form, starts = self.forms[parameter.name], None
         if self.start is not None and parameter.name in self.start:
             starts = self._units(self.start[parameter.name], form, self.start, "the reference")
         outgoing = self._outgoing(parameter)
         found = []
-        for units in pieces:
+        for units, singular in pieces or ((units, None) for units in self._pieces(parameter)):
             before = None if starts is None else next(starts)
-            values, picture = measure_units(units, self.seed, self.chance)
+            values, picture = measure_units(units, self.seed, self.chance, singular)
             if before is not None:
-                values.append(Value("relative_distance", distance(units, before, self.chance)))
+                both = units, before
+                if (units.bias is None) != (before.bias is None):
+                    both = replace(units, bias=None), replace(before, bias=None)
+                values.append(Value("relative_distance", distance(*both, self.chance)))
             if outgoing is not None and units.head is None and len(outgoing) == len(units.weights):
                 sizes = row_sizes(units) * outgoing
                 values.append(Value("amplitude", norm(sizes) / len(sizes) ** 0.5))
@@ -385,6 +404,7 @@ class _Work:
                 "The weights of adapters (LoRA) and those beside them are measured each by itself, and not their sum; "
                 "merge them to inspect what the model computes."
             )
+        self.notes += self.source.notes()
         headless = [layer for layer, kind in whole if not says_heads(layer, kind, self.source)]
         if headless:
             self.notes.append(
@@ -445,6 +465,14 @@ class _Work:
                 wanted = row_norms(np.asarray(now, np.float64))
                 rows *= np.divide(wanted, sizes, out=np.zeros_like(sizes), where=sizes > 0)[:, None]
                 yield parameter.name, drawn
+
+
+def _as_reference(start: Source, source: Source) -> dict[str, Parameter]:
+    """What a reference has under the names of a model: what the model would make of its parts, and what it shares."""
+    names = start.names() | {parameter.name: parameter for parameter in source.remake(start.parts)}
+    shared = {shared_with(name): parameter for name, parameter in names.items()}
+    same = {name: replace(shared[why], name=name) for name, why in start.left_out if why in shared}
+    return same | names
 
 
 def _why_no_activity(layer: str, readers: Mapping[str, str], reasons: Mapping[str, str]) -> str:

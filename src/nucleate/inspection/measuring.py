@@ -6,7 +6,7 @@ pairs and groups look at a sample of 2,000; the others are exact.
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any, NamedTuple
 from zlib import crc32
@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy.special import betainc
 
+from nucleate.devices import spread
 from nucleate.inspection.sources import Activity
 from nucleate.inspection.units import Units
 from nucleate.observe import Alike, alike, cosine_similarity
@@ -65,7 +66,7 @@ class Chance:
     def __init__(self) -> None:
         self.traced: tuple[Mapping[str, str], Mapping[str, str]] | None = None
         self._sizes: dict[_Of, np.ndarray] = {}
-        self._spectra: dict[_Of, tuple[np.ndarray, np.ndarray]] = {}
+        self._spectra: dict[_Of, tuple[np.ndarray, np.ndarray, float, float]] = {}
         self._groups: dict[tuple[_Of, int], np.ndarray] = {}
         self._on_data: tuple[dict[_Of, np.ndarray], dict[str, float]] | None = None
         self._references: dict[_Of, float] = {}
@@ -79,20 +80,19 @@ class Chance:
 
     def spectrum(
         self, units: Units, sizes: Float[np.ndarray, " m"], rng: Callable[[], np.random.Generator]
-    ) -> Float[np.ndarray, " k"]:
-        """The singular values of a random matrix of these row norms."""
+    ) -> tuple[Float[np.ndarray, " k"], float, float]:
+        """The singular values of a random matrix of these row norms, its stable and its effective rank."""
         place = units.layer, units.kind, units.head
         if units.head is None:
             self._sizes[place] = sizes
         if place in self._spectra:
-            then, null = self._spectra[place]
+            then, null, stable, effective = self._spectra[place]
             least, most = _factors(sizes, then)
             if most <= _NEAR * least:
-                grown: np.ndarray = math.sqrt(least) * math.sqrt(most) * null
-                return grown
+                return math.sqrt(least) * math.sqrt(most) * null, stable, effective
         null = _random_spectrum(sizes, units.weights.shape[1], rng())
-        self._spectra[place] = sizes, null
-        return null
+        self._spectra[place] = sizes, null, _stable(null), effective_number(null)
+        return self._spectra[place][1:]
 
     def groups(
         self, units: Units, alive: int, entries: int, rng: Callable[[], np.random.Generator]
@@ -146,7 +146,9 @@ class Picture(NamedTuple):
     random: Float[np.ndarray, " s"]
 
 
-def measure_units(units: Units, seed: int, chance: Chance) -> tuple[list[Value], Picture]:
+def measure_units(
+    units: Units, seed: int, chance: Chance, singular: Float[np.ndarray, " k"] | None = None
+) -> tuple[list[Value], Picture]:
     """The measures of units that need nothing but them, and what is drawn of them.
 
     Parameters
@@ -155,6 +157,8 @@ def measure_units(units: Units, seed: int, chance: Chance) -> tuple[list[Value],
     seed : int
         Of the sample and of the random matrix.
     chance : Chance
+    singular : array of shape (k,), optional
+        The singular values of the weights, where they are known.
 
     Returns
     -------
@@ -173,10 +177,12 @@ def measure_units(units: Units, seed: int, chance: Chance) -> tuple[list[Value],
     chosen = np.arange(len(sizes)) if len(sizes) <= MOST_UNITS else sampled(len(sizes), rng())
     cosine = _cosines(units, with_bias, chosen)
     values = list(_of_pairs(cosine, units, len(sizes), rng, chance))
-    singular, random = _spectrum(units.weights), chance.spectrum(units, sizes, rng)
+    if singular is None:
+        singular = _spectrum(units.weights)
+    random, stable, effective = chance.spectrum(units, sizes, rng)
     values += [
-        Value("stable_rank", _stable(singular), _stable(random)),
-        Value("effective_rank", effective_number(singular), effective_number(random)),
+        Value("stable_rank", _stable(singular), stable),
+        Value("effective_rank", effective_number(singular), effective),
     ]
     values += [
         Value(f"singular_value_{index}", float(value), float(by_chance))
@@ -277,6 +283,7 @@ def _of_pairs(
     yield Value("condensed_pairs", pairs, by_chance, None if is_all else error)
 
 
+@cache
 def _tail(entries: int, threshold: float) -> float:
     """How probably two random directions have a cosine beyond the threshold, up to sign."""
     return 1.0 if entries == 1 else float(betainc((entries - 1) / 2, 0.5, 1 - threshold**2))
@@ -363,6 +370,38 @@ def _spectrum(matrix: np.ndarray) -> Float[np.ndarray, " k"]:
     return largest * _roots(product)
 
 
+def spectra(matrices: Sequence[np.ndarray]) -> list[Float[np.ndarray, " k"] | None]:
+    """The singular values of small matrices in single precision, those of one shape at once and on a thread a core.
+
+    They are those that each has by itself, to the bit.
+
+    Parameters
+    ----------
+    matrices : sequence of arrays of shape (m, k)
+
+    Returns
+    -------
+    list of arrays, or None
+        None of matrices in float64, and of those that are the only one of their shape.
+    """
+    alike: dict[tuple[int, ...], list[int]] = {}
+    for place, matrix in enumerate(matrices):
+        if matrix.dtype != np.float64:
+            alike.setdefault(matrix.shape, []).append(place)
+    groups = [part for places in alike.values() if len(places) > 1 for part in (places[::2], places[1::2])]
+    found: list[np.ndarray | None] = [None] * len(matrices)
+
+    def of(places: Sequence[int]) -> list[np.ndarray]:
+        stack = np.stack([matrices[place] for place in places]).astype(np.float64)
+        wide = stack.swapaxes(1, 2) if stack.shape[1] < stack.shape[2] else stack
+        return list(_roots(wide.swapaxes(1, 2) @ wide))
+
+    for places, values in zip(groups, spread(of, groups), strict=True):
+        for place, value in zip(places, values, strict=True):
+            found[place] = value
+    return found
+
+
 def _random_spectrum(sizes: Float[np.ndarray, " m"], entries: int, rng: np.random.Generator) -> Float[np.ndarray, " k"]:
     """The singular values of a random matrix with these row norms."""
     smaller = min(len(sizes), entries)
@@ -387,9 +426,9 @@ def _random_spectrum(sizes: Float[np.ndarray, " m"], entries: int, rng: np.rando
     return largest * _roots(product)
 
 
-def _roots(product: Float[np.ndarray, "k k"]) -> Float[np.ndarray, " k"]:
-    eigenvalues = np.linalg.eigvalsh(product)[::-1]
-    rounding = len(eigenvalues) * np.finfo(np.float64).eps * eigenvalues[0]
+def _roots(product: Float[np.ndarray, "... k k"]) -> Float[np.ndarray, "... k"]:
+    eigenvalues = np.linalg.eigvalsh(product)[..., ::-1]
+    rounding = eigenvalues.shape[-1] * np.finfo(np.float64).eps * eigenvalues[..., :1]
     return np.sqrt(np.where(eigenvalues > rounding, eigenvalues, 0.0))
 
 

@@ -1,6 +1,7 @@
 """Models in memory as sources: networks of this package, scikit-learn's, Keras's, PyTorch's, and dicts of arrays."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from nucleate.architectures import Model
 from nucleate.errors import ArchitectureError
 from nucleate.inspection import pytorch
 from nucleate.inspection.files import find_checkpoints, open_checkpoint, parameters_of
+from nucleate.inspection.made import put_together
 from nucleate.inspection.own import fully_connected, of_own, of_own_file
 from nucleate.inspection.sources import (
     COLUMNS,
@@ -72,7 +74,11 @@ def open_model(model: Any) -> Source:
         raise ArchitectureError(f"The {type(model).__name__} is not fitted, so it has no weights; call fit first.")
     if _is_keras(model):
         return _of_keras(model)
-    if any(eqx.is_inexact_array(leaf) for leaf in jax.tree.leaves(model)):
+    try:
+        leaves = jax.tree.leaves(model)
+    except (RecursionError, SystemError):  # JAX has the first within the second
+        raise _endless(model) from None
+    if any(map(eqx.is_inexact_array, leaves)):
         return _of_pytree(model)
     what = f"A {type(model).__name__}" if "\n" in shown(model) else shown(model)
     raise ArchitectureError(f"{what} is no model that can be inspected; give {_TAKEN}.")
@@ -99,10 +105,12 @@ def open_files(files: Sequence[Path]) -> Source:
 
 
 def _of_arrays(arrays: Mapping[Any, Any]) -> Source:
-    flat = dict(_flattened(arrays, ""))
+    try:
+        flat = dict(_flattened(arrays, ""))
+    except RecursionError:
+        raise _endless(arrays) from None
     if any(map(pytorch.is_tensor, flat.values())):
-        parameters, left_out = pytorch.of_state(flat)
-        return Source("state dict", parameters, left_out)
+        return _of_parts("state dict", *pytorch.of_state(flat))
     kept: dict[str, np.ndarray] = {}
     left_out = []
     first: dict[int, str] = {}
@@ -114,7 +122,20 @@ def _of_arrays(arrays: Mapping[Any, Any]) -> Source:
         else:
             left_out.append((name, f"it is a {type(value).__name__}, not an array"))
     parameters, more = parameters_of(kept)
-    return Source("arrays", parameters, left_out + more)
+    return _of_parts("arrays", parameters, left_out + more)
+
+
+def _of_parts(name: str, parameters: Sequence[Parameter], left_out: Sequence[tuple[str, str]]) -> Source:
+    """Arrays by their names, and what PyTorch makes of some of them."""
+    made, parts, notes = put_together(parameters)
+    named = {parameter.name: parameter for parameter in parameters}
+    return Source(name, made, [*left_out, *parts], parts=named, notes=notes)
+
+
+def _endless(model: Any) -> ArchitectureError:
+    return ArchitectureError(
+        f"The {type(model).__name__} that is to be inspected holds itself, or is nested too deeply; give {_TAKEN}."
+    )
 
 
 def _flattened(arrays: Mapping[Any, Any], above: str) -> Iterator[tuple[str, Any]]:
@@ -130,7 +151,7 @@ def _of_pytree(model: Any) -> Source:
     leaves = jax.tree_util.tree_leaves_with_path(model)
     arrays = {jax.tree_util.keystr(path).lstrip("."): leaf for path, leaf in leaves}
     source = _of_arrays({name: leaf for name, leaf in arrays.items() if hasattr(leaf, "dtype")})
-    return Source(type(model).__name__, source.parameters, source.left_out)
+    return replace(source, name=type(model).__name__)
 
 
 def _of_sklearn(model: Any) -> Source:

@@ -18,6 +18,7 @@ from safetensors import safe_open
 
 from nucleate._arrays import real_array
 from nucleate._files import parse_json, read_sealed, why_unreadable
+from nucleate._wording import count
 from nucleate.activations import activation_names, get_activation
 from nucleate.architectures import ConvNetwork, Model, Transformer
 from nucleate.devices import in_float64
@@ -44,7 +45,6 @@ def of_own(model: Network | Model) -> Source:
     leaves = {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(model)}
     parameters = [Parameter(place, leaf.shape, partial(np.asarray, leaf)) for place, leaf in leaves.items()]
     source = _named(type(model).__name__, parameters, repr(model))
-    assert source is not None
     return replace(source, activity=partial(_activity, model), trace=partial(_untraced, source))
 
 
@@ -64,7 +64,7 @@ def of_own_file(file: Path, source: Source) -> Source:
     Raises
     ------
     NucleateError
-        If it is a model's file that is damaged.
+        If it is a model's file that is damaged, or says that it holds what it does not.
     """
     if file.suffix != ".safetensors":
         return source
@@ -76,8 +76,8 @@ def of_own_file(file: Path, source: Source) -> Source:
         return source  # somebody else's word
     if told.get("activation") in activation_names():
         return replace(_of_network(Network.load(file)), name=source.name)
-    own = _named(source.name, source.parameters, str(told.get("model", "")))
-    if own is None:
+    described = str(told.get("model", ""))
+    if not described.startswith((_CONV, _TRANSFORMER)) or None in map(_name_of, source.names()):
         return source
     try:
         read_sealed(file)
@@ -85,7 +85,7 @@ def of_own_file(file: Path, source: Source) -> Source:
         raise ArchitectureError(
             f"The model file {file} cannot be read ({why_unreadable(error)}); save the model again."
         ) from None
-    return own
+    return _named(source.name, source.parameters, described)
 
 
 def _of_network(network: Network) -> Source:
@@ -195,12 +195,13 @@ def _name_of(place: str) -> str | None:
     return None
 
 
-def _named(name: str, parameters: Sequence[Parameter], described: str) -> Source | None:
-    """The parameters of a model of this package by their names, with what its description says; None of another."""
+_CONV, _TRANSFORMER = f"{ConvNetwork.__name__}(", f"{Transformer.__name__}("
+
+
+def _named(name: str, parameters: Sequence[Parameter], described: str) -> Source:
+    """The parameters of a model of this package by their names, with what its description says."""
     names = {parameter.name: _name_of(parameter.name) for parameter in parameters}
-    is_conv = described.startswith(f"{ConvNetwork.__name__}(")
-    if not (is_conv or described.startswith(f"{Transformer.__name__}(")) or None in names.values():
-        return None
+    is_conv = described.startswith(_CONV)
     parameters = sorted(parameters, key=lambda parameter: _in_order(str(names[parameter.name])))
     shapes = {names[parameter.name]: parameter.shape for parameter in parameters}
     said = described.rpartition(")")[0].partition("(")[2].split(", ")
@@ -209,6 +210,11 @@ def _named(name: str, parameters: Sequence[Parameter], described: str) -> Source
     heads = next((int(one.split()[0]) for one in said if re.match(r"\d+ heads?\b", one)), None)
     layers = [str(one).removesuffix(".weight") for one in shapes if str(one).endswith(".weight")]
     hidden = [layer for layer in layers if layer.startswith("conv" if is_conv else "mlp_in")]
+    if misfit := _misfit(shapes, hidden, heads) if not is_conv else _misfit_of_kernels(shapes, hidden):
+        raise ArchitectureError(
+            f"{name} says that it holds {described}, and its arrays are no such model's: {misfit}; save the model "
+            "again."
+        )
     following = [*hidden[1:], "head"] if is_conv else [layer.replace("mlp_in", "mlp_out") for layer in hidden]
     # The largest of opposite signals is not the opposite of the largest.
     pooled = re.search(r"max pool ((?:\d+, )*\d+)", described)
@@ -224,6 +230,31 @@ def _named(name: str, parameters: Sequence[Parameter], described: str) -> Source
         readers={layer: f"{reader}.weight" for layer, reader in zip(hidden, following, strict=True)},
         opposites_are_one=lambda layer: True if layer not in hidden else layer not in largest and odd_or_even,
     )
+
+
+def _misfit(shapes: Mapping[str | None, tuple[int, ...]], hidden: Sequence[str], heads: int | None) -> str | None:
+    """Why arrays are not those of a transformer with so many heads."""
+    for name, shape in shapes.items():
+        if not str(name).startswith(("query", "key", "value")) or not str(name).endswith(".weight"):
+            continue
+        if not heads or len(shape) != 2 or shape[0] % heads:
+            by = "an unknown number of heads" if heads is None else count(heads, "head")
+            return f"{name} of shape {shape} cannot be divided into {by}"
+    if "query1.weight" not in shapes:
+        return "there is no query1.weight"
+    alone = [layer for layer in hidden if f"{layer.replace('mlp_in', 'mlp_out')}.weight" not in shapes]
+    return f"nothing reads {alone[0]}" if alone else None
+
+
+def _misfit_of_kernels(shapes: Mapping[str | None, tuple[int, ...]], hidden: Sequence[str]) -> str | None:
+    """Why arrays are not those of a convolutional network."""
+    missing = [name for name in ("conv1.weight", "head.weight") if name not in shapes]
+    if missing:
+        return f"there is no {missing[0]}"
+    channels, head = shapes[f"{hidden[-1]}.weight"][0], shapes["head.weight"]
+    if len(head) != 2 or not channels or head[1] % channels:
+        return f"head.weight of shape {head} does not read the {count(channels, 'kernel')} of {hidden[-1]}"
+    return None
 
 
 def _layer_in(name: str) -> str:

@@ -3,8 +3,7 @@
 import re
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,18 @@ import numpy as np
 from nucleate._wording import count, listed, say_error, shown
 from nucleate.errors import ArchitectureError, DataError, NucleateError
 from nucleate.inspection.files import KEY_HEADS, QUERY_HEADS, heads_in, is_activation_symmetric, quantized
+from nucleate.inspection.made import (
+    Made,
+    adds_only,
+    base_of,
+    copies_in,
+    is_adapted,
+    made_by,
+    not_settled,
+    part_of,
+    unsettled_in,
+    why_left_out,
+)
 from nucleate.inspection.sources import (
     BILINEAR,
     BY_TURNS,
@@ -37,8 +48,9 @@ from nucleate.observe.measures import MAX_ROWS
 from nucleate.pytorch.exchange import import_torch, refuse_script, same_random_numbers
 from nucleate.pytorch.starts import count_gates
 
-_WRAPPED = re.compile(r"(?:^|(?<=\.))(?:_orig_mod|module|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
-
+_WRAPPED = re.compile(
+    r"(?:^|(?<=\.))(?:_orig_mod|module|_fsdp_wrapped_module|_checkpoint_wrapped_module|base_model\.model)\."
+)
 _PARAMETRIZATION = re.compile(r"(?:^|\.)parametrizations\.")
 
 
@@ -143,7 +155,8 @@ def of_state(state: Mapping[str, Any]) -> tuple[list[Parameter], list[tuple[str,
     parameters: list[Parameter] = []
     left_out: list[tuple[str, str]] = []
     first: dict[Any, str] = {}
-    named = {_WRAPPED.sub("", str(name)): value for name, value in state.items()}
+    plain = _without_wrappers(map(str, state))
+    named = {plain(str(name)): value for name, value in state.items()}
     for name, value in named.items():
         reason = _unreadable(value) or quantized(name, named) or _shared(value, name, first)
         if reason is not None:
@@ -151,6 +164,16 @@ def of_state(state: Mapping[str, Any]) -> tuple[list[Parameter], list[tuple[str,
         else:
             parameters.append(Parameter(name, tuple(value.shape), partial(to_numpy, value)))
     return parameters, left_out
+
+
+def _without_wrappers(names: Iterable[str]) -> Callable[[str], str]:
+    """What parameters are called without what wraps their model, as far as no two are then called the same."""
+    names = list(names)
+
+    def plain(name: str) -> str:
+        return _WRAPPED.sub("", name)
+
+    return plain if len({*map(plain, names)}) == len({*names}) else str
 
 
 def _shared(tensor: Any, name: str, first: dict[Any, str]) -> str | None:
@@ -216,29 +239,42 @@ def open_module(model: Any) -> Source:
         model = within
     refuse_script(model)
     _refuse_flattened(model)
-    modules = {_WRAPPED.sub("", f"{name}.").removesuffix("."): module for name, module in model.named_modules()}
+    plain = _plain(model)
+    modules = {plain(f"{name}.").removesuffix("."): module for name, module in model.named_modules()}
+    adapted = {path: module for path, module in modules.items() if is_adapted(module)}
+    idle = tuple(
+        plain(f"{_within(path, place)}.")
+        for path, module in model.named_modules()
+        for place in (copies_in(module) or ("", []))[1]
+    )
     parameters: list[Parameter] = []
     left_out: list[tuple[str, str]] = []
     first: dict[Any, str] = {}
     for path, module in modules.items():
-        if _PARAMETRIZATION.search(path):
-            # What a parametrization is made of is measured as what it makes.
+        is_part = any(path != above and f"{path}.".startswith(f"{above}.".lstrip(".")) for above in adapted)
+        if is_part or _PARAMETRIZATION.search(path):
+            # What a weight is made of is measured as what is made.
             continue
-        parametrized = getattr(module, "parametrizations", None)
-        for own, value, form in _tensors_of(module):
-            name = f"{path}.{own}" if path else own
+        if f"{path}.".startswith(idle):
+            left_out += [(_within(path, own), "another one acts in its place") for own in module._parameters]
+            continue
+        for own, value, read, form in _tensors_of(module):
+            name = _within(path, own)
             reason = _unreadable(value) or _shared(value, name, first)
             if reason is not None:
                 left_out.append((name, reason))
                 continue
-            parameters.append(Parameter(name, tuple(value.shape), partial(to_numpy, value), form))
-        if parametrized is not None:
-            for own in parametrized:
-                for part, _ in parametrized[own].named_parameters():
-                    left_out.append((_within(path, f"parametrizations.{own}.{part}"), _part_of(_within(path, own))))
-        for own, (parts, _) in _made_by_hooks(module).items():
-            left_out += [(_within(path, part), _part_of(_within(path, own))) for part in parts]
-    left_out += [(_WRAPPED.sub("", name), "it is a buffer, which is not trained") for name, _ in model.named_buffers()]
+            parameters.append(Parameter(name, tuple(value.shape), read, form))
+        if path in adapted:
+            left_out += [
+                (_within(path, part), why_left_out(module, part, _within(path, "weight")))
+                for part, _ in module.named_parameters()
+            ]
+            continue
+        for own, made in made_by(module).items():
+            trained = [part for part, value in made.parts.items() if isinstance(value, import_torch().nn.Parameter)]
+            left_out += [(_within(path, part), part_of(_within(path, own))) for part in trained]
+    left_out += [(plain(name), "it is a buffer, which is not trained") for name, _ in model.named_buffers()]
     config = getattr(model, "config", None)
     return Source(
         type(model).__name__,
@@ -250,11 +286,46 @@ def open_module(model: Any) -> Source:
         opposites_are_one=cache(partial(_symmetric, modules, _symmetric_in_sequence(modules))),
         activity=partial(_activity, model, modules),
         trace=partial(readers_by_tracing, model, modules),
+        remake=partial(_remade, modules),
+        notes=lambda: not_settled(
+            [_within(path, own).removesuffix(".weight") for path, one in modules.items() for own in unsettled_in(one)]
+        ),
     )
 
 
-def _part_of(whole: str) -> str:
-    return f"it is measured as part of {whole}"
+def _plain(model: Any) -> Callable[[str], str]:
+    """What the parameters of a model are called without what wraps it, or a layer of it."""
+    named = [*model.named_parameters(remove_duplicate=False), *model.named_buffers(remove_duplicate=False)]
+    without = _without_wrappers(name for name, _ in named)
+    acting = {
+        _within(path, f"{copies[0]}."): f"{path}."
+        for path, module in model.named_modules()
+        if (copies := copies_in(module)) is not None
+    }
+
+    def plain(name: str) -> str:
+        within = next((place for place in acting if name.startswith(place)), "")
+        return without(f"{acting[within]}{name.removeprefix(within)}" if within else name)
+
+    return plain
+
+
+def _remade(modules: Mapping[str, Any], parts: Mapping[str, Parameter]) -> Iterator[Parameter]:
+    """The weights that the modules make of such parts as of their own."""
+    for path, module in modules.items():
+        for own, made in made_by(module).items():
+            theirs = {part: parts.get(_within(path, part)) for part in made.parts}
+            if all(one is not None and one.shape == tuple(made.parts[part].shape) for part, one in theirs.items()):
+                like = made.like if made.like is not None else made()
+                yield Parameter(_within(path, own), tuple(like.shape), partial(_remake, made, theirs))
+
+
+def _remake(made: Made, parts: Mapping[str, Parameter]) -> np.ndarray:
+    def tensor(part: str) -> Any:
+        now = made.parts[part]
+        return import_torch().as_tensor(np.array(parts[part].read())).to(now.device, now.dtype)
+
+    return to_numpy(made.make({part: tensor(part) for part in parts}))
 
 
 def _refuse_flattened(model: Any) -> None:
@@ -272,69 +343,32 @@ def is_flattened(module: Any) -> bool:
     return type(module).__name__ == "FullyShardedDataParallel" and strategy != "NO_SHARD"
 
 
-def _tensors_of(module: Any) -> Iterator[tuple[str, Any, Form | None]]:
-    """A module's own weights: parameters, and what parametrizations and hooks make of theirs."""
-    forms, made = _forms(module), _made_by_hooks(module)
-    names = [*module._parameters, *(getattr(module, "parametrizations", None) or ()), *made]
-    parts = {part for of_made, _ in made.values() for part in of_made}
+def _tensors_of(module: Any) -> Iterator[tuple[str, Any, Callable[[], np.ndarray], Form | None]]:
+    """A module's own weights, and how they are read: parameters, and what is made of others."""
+    forms, made = _forms(module), made_by(module)
+    parts = {part for one in made.values() for part in one.parts}
     packed = getattr(module, "_packed_params", None)
     # A weight that a parametrization makes is asked for below alone.
     if packed is not None and callable(getattr(module, "weight", None)):
         # PyTorch's own quantized layers give their weight by a method.
-        yield "weight", module.weight(), ROWS
+        weight = module.weight()
+        yield "weight", weight, partial(to_numpy, weight), ROWS
     experts = list(_experts(module))
-    yield from experts
-    for name in names:
+    for name, value, form in experts:
+        yield name, value, partial(to_numpy, value), form
+    for name in dict.fromkeys([*module._parameters, *made]):
         if name in parts or (experts and name.removesuffix("_bias") in _EXPERTS):
             continue
-        if (value := _weight(module, name)) is not None:
-            yield name, value, forms.get(name)
-
-
-def _made_by_hooks(module: Any) -> dict[str, tuple[tuple[str, ...], Callable[[], Any]]]:
-    """What hooks make anew before each forward pass, of which parameters, and how: older norms, masks of pruning.
-
-    The attribute itself is of the last forward pass, and so of the weights before the last step.
-    """
-    if not module._forward_pre_hooks:
-        return {}
-    from torch.nn.utils.prune import BasePruningMethod
-    from torch.nn.utils.spectral_norm import SpectralNorm
-    from torch.nn.utils.weight_norm import WeightNorm
-
-    made: dict[str, tuple[tuple[str, ...], Callable[[], Any]]] = {}
-    for hook in module._forward_pre_hooks.values():
-        if isinstance(hook, SpectralNorm):
-            made[hook.name] = (f"{hook.name}_orig",), partial(hook.compute_weight, module, False)
-        elif isinstance(hook, WeightNorm):
-            made[hook.name] = (f"{hook.name}_g", f"{hook.name}_v"), partial(hook.compute_weight, module)
-        elif isinstance(hook, BasePruningMethod):
-            name = hook._tensor_name
-            made[name] = (f"{name}_orig",), partial(hook.apply_mask, module)
-    return made
+        if (one := made.get(name)) is not None and one.like is not None:
+            yield name, one.like, lambda one=one: to_numpy(one()), forms.get(name)
+        elif (value := one() if one is not None else module._parameters[name]) is not None:
+            yield name, value, partial(to_numpy, value), forms.get(name)
 
 
 def _weight(module: Any, name: str = "weight") -> Any:
     """A parameter of a module, or what is made of others in its place, as a forward pass in evaluation mode has it."""
-    made = _made_by_hooks(module).get(name)
-    if made is not None:
-        return made[1]()
-    with _as_evaluated(getattr(module, "parametrizations", {}), name):
-        return getattr(module, name)
-
-
-@contextmanager
-def _as_evaluated(parametrizations: Any, name: str) -> Iterator[None]:
-    """While a parametrized weight is read: in training mode some, such as the spectral norm, change their buffers."""
-    parts = list(parametrizations[name].modules()) if name in parametrizations else []
-    modes = [part.training for part in parts]
-    try:
-        for part in parts:
-            part.training = False
-        yield
-    finally:
-        for part, mode in zip(parts, modes, strict=True):
-            part.training = mode
+    made = made_by(module).get(name)
+    return made() if made is not None else getattr(module, name)
 
 
 _EXPERTS = ("gate_up_proj", "down_proj")
@@ -365,7 +399,7 @@ def _experts(module: Any) -> Iterator[tuple[str, Any, Form | None]]:
 
 def _forms(module: Any) -> Mapping[str, Form]:
     """What the arrays of a module hold, by its kind."""
-    nn = import_torch().nn
+    nn, module = import_torch().nn, base_of(module)
     kinds: list[tuple[Any, Callable[[], Mapping[str, Form]]]] = [
         # What PyTorch's attention writes with.
         (
@@ -458,7 +492,7 @@ def _readers(modules: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         if not isinstance(module, nn.Sequential):
             continue
         before: str | None = None
-        for name, child in module.named_children():
+        for name, child in _layers_in(module):
             here = f"{path}.{name}" if path else name
             if isinstance(child, (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)):
                 if before is not None and is_reader(child):
@@ -466,6 +500,11 @@ def _readers(modules: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
                 before = here
             elif not acts_alone(child):
                 before = None
+
+
+def _layers_in(sequence: Any) -> list[tuple[str, Any]]:
+    """The modules of a Sequential; of one with adapters the layer of the model."""
+    return [(name, base_of(child)) for name, child in sequence.named_children()]
 
 
 _SYMMETRIC = (
@@ -488,7 +527,7 @@ def _symmetric_in_sequence(modules: Mapping[str, Any]) -> Mapping[str, bool]:
         if not isinstance(module, nn.Sequential):
             continue
         before: str | None = None
-        for name, child in module.named_children():
+        for name, child in _layers_in(module):
             kind = type(child)
             if kind.__module__ == "torch.nn.modules.activation" and kind.__name__ not in MIXES:
                 if before is not None:
@@ -533,22 +572,31 @@ def _activity(
         for layer, name in readers.items()
         if (reader := name.removesuffix(".weight")) in modules or reader in experts_of
     }
-    own_names = {_WRAPPED.sub("", name): name for name, _ in model.named_parameters(remove_duplicate=False)}
+    plain = _plain(model)
+    own_names = {plain(name): name for name, _ in model.named_parameters(remove_duplicate=False)}
+    at_base = {id(one): name for name, one in model.named_parameters()}
+    # Beside adapters stands what with them is the drawn matrix.
+    beside = {_within(path, "weight"): module for path, module in modules.items() if is_adapted(module)}
+    beside = {name: module for name, module in beside.items() if name in replaced and adds_only(module)}
     of_one = {
         _within(path, f"{expert}.{own}.weight")
         for path in of_experts
         for expert in _numbers(modules[path])
         for own in _EXPERTS
     }
-    if any(name not in own_names and name not in of_one for name in replaced):
+    if any(name not in own_names and name not in of_one and name not in beside for name in replaced):
         # In the place of what is made of other parameters none can be drawn.
         return {}
     state = {name: buffer.clone() for name, buffer in model.named_buffers()}
-    made = {module: _made_by_hooks(module) for module in model.modules()}
+    made = {module: made_by(module) for module in model.modules() if module._forward_pre_hooks}
     for name, array in replaced.items():
         if name in own_names:
             like = model.get_parameter(own_names[name])
             state[own_names[name]] = torch.as_tensor(array).to(like.device, like.dtype)
+        if name in beside:
+            base = base_of(beside[name]).weight.detach()
+            drawn = torch.as_tensor(array).to(base.device, base.dtype)
+            state[at_base[id(base_of(beside[name]).weight)]] = base + drawn - _weight(beside[name])
     for path in of_experts if replaced else ():
         for own in _EXPERTS:
             whole = modules[path]._parameters[own].detach().clone()
@@ -557,7 +605,10 @@ def _activity(
                     of_one.copy_(torch.as_tensor(drawn))
             state[own_names[_within(path, own)]] = whole
     training = {module: module.training for module in model.modules()}
-    attributes = {module: {name: getattr(module, name) for name in of_hooks} for module, of_hooks in made.items()}
+    # Hooks put what they make into attributes.
+    attributes = {
+        module: {name: vars(module)[name] for name in of if name in vars(module)} for module, of in made.items()
+    }
     hooks = [
         modules[reader].register_forward_pre_hook(partial(_take, taken, reader))
         for reader in {name.removesuffix(".weight") for name in readers.values()} - set(experts_of)
@@ -584,7 +635,7 @@ def _activity(
             hook.remove()
         for module, mode in training.items():
             module.training = mode
-            for name, value in attributes[module].items():
+            for name, value in attributes.get(module, {}).items():
                 setattr(module, name, value)
     # On one row no unit varies.
     several = {reader: rows for reader, rows in taken.items() if rows.shape[1] > 1}

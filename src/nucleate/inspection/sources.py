@@ -1,7 +1,7 @@
 """What an inspection reads: the parameters of a model, one at a time, and what is known of the model they belong to."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -201,6 +201,12 @@ class Source:
     trace : callable or None
         Gives which layers read which beyond ``readers``, and of others why none does alone; it follows the forward
         pass, so it is asked only where inputs are given.
+    parts : mapping of str to Parameter
+        What a file or a state dict has as it is there, by name, before anything was made of it.
+    remake : callable
+        From the ``parts`` of another source to the weights that this model would make of them.
+    notes : callable
+        Gives what is to be said of some weights.
     """
 
     name: str
@@ -212,6 +218,9 @@ class Source:
     opposites_are_one: Callable[[str], bool | None] = lambda layer: None
     activity: Callable[[Any, Mapping[str, np.ndarray], Mapping[str, str]], Mapping[str, Activity]] | None = None
     trace: Callable[[], tuple[Mapping[str, str], Mapping[str, str]]] | None = None
+    parts: Mapping[str, Parameter] = field(default_factory=dict)
+    remake: Callable[[Mapping[str, Parameter]], Iterable[Parameter]] = lambda parts: ()
+    notes: Callable[[], Iterable[str]] = tuple
 
     def names(self) -> dict[str, Parameter]:
         """The parameters by their names."""

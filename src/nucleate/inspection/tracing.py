@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from nucleate._wording import first_line, listed
+from nucleate.inspection.made import base_of, is_adapted
 from nucleate.pytorch import import_torch, same_random_numbers
 
 MIXES = ("Softmax", "LogSoftmax", "Softmin", "Softmax2d", "GLU", "MultiheadAttention")
@@ -23,7 +24,7 @@ def acts_alone(module: Any) -> bool:
 
 def is_reader(module: Any) -> bool:
     """Whether each unit that a module reads is multiplied with a slice of its weights."""
-    nn = import_torch().nn
+    nn, module = import_torch().nn, base_of(module)
     return isinstance(module, (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)) and getattr(module, "groups", 1) == 1
 
 
@@ -63,7 +64,8 @@ def _follow(
         proxy_buffer_attributes = True
 
         def is_leaf_module(self, module: Any, name: str) -> bool:
-            return next(module.children(), None) is None or bool(super().is_leaf_module(module, name))
+            is_leaf = next(module.children(), None) is None or is_adapted(module)
+            return is_leaf or bool(super().is_leaf_module(module, name))
 
     try:
         graph = Tracer().trace(part)
@@ -74,7 +76,7 @@ def _follow(
             if name and is_reader(module):
                 reasons.setdefault(names[module], why)
         for child in part.children():
-            if next(child.children(), None) is not None:
+            if next(child.children(), None) is not None and not is_adapted(child):
                 _follow(child, names, is_whole=False, readers=readers, reasons=reasons)
         return
     calls: dict[Any, list[Any]] = {}
@@ -82,7 +84,7 @@ def _follow(
         if node.op == "call_module":
             calls.setdefault(part.get_submodule(node.target), []).append(node)
     for module, nodes in calls.items():
-        if not isinstance(module, (torch.nn.Linear, torch.nn.modules.conv._ConvNd)):
+        if not isinstance(base_of(module), (torch.nn.Linear, torch.nn.modules.conv._ConvNd)):
             continue
         name = names[module]
         read_by = {end for node in nodes for end in _ends(node, part, set())}

@@ -74,7 +74,7 @@ def alike(leaving: Float[np.ndarray, "m n"], outgoing: Float[np.ndarray, "m t"])
     Raises
     ------
     ArchitectureError
-        If the two are not of the same neurons, or not finite.
+        If the two are not of the same neurons, empty, or not finite.
 
     Examples
     --------
@@ -87,6 +87,10 @@ def alike(leaving: Float[np.ndarray, "m n"], outgoing: Float[np.ndarray, "m t"])
         raise ArchitectureError(
             f"There are activations of {len(leaving)} neurons and outgoing weights of {len(outgoing)}; each neuron "
             "needs a row of both."
+        )
+    if 0 in leaving.shape:
+        raise ArchitectureError(
+            f"The activations have shape {leaving.shape}, a row a neuron and a column a row of data; give some of both."
         )
     if not (np.isfinite(leaving).all() and np.isfinite(outgoing).all()):
         raise ArchitectureError(

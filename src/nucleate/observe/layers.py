@@ -153,6 +153,9 @@ class Layer(_Units):
                 f"The arrays of layer {self.name!r} have shapes {told}; each needs a row for every unit, and entering "
                 "and leaving a column for every row of data."
             )
+        if 0 in units | {*rows}:
+            lacks = "units" if 0 in units else "rows of data"
+            raise ArchitectureError(f"The layer {self.name!r} has no {lacks}, so nothing can be measured; give some.")
 
     @classmethod
     def linear(cls, name: str, weights: Any, outgoing: Any, signals: Any, bias: Any = None) -> "Layer":
