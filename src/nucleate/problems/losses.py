@@ -227,7 +227,7 @@ class Loss:
         Where rows have weights, each is times its weight over their mean.
         """
         # The one that most commands ask for is known, and need not be compiled.
-        residual = y - outputs if self.value is _squared_error else _residual(self, outputs, y)
+        residual: Any = y - outputs if self.value is _squared_error else _residual(self, outputs, y)
         return residual if weights is None else relative_weights(weights)[:, None] * residual
 
     def check(self, y: Float[np.ndarray, "n c"]) -> None:

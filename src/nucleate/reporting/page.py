@@ -148,7 +148,7 @@ def _contents(
             "other results; the same sweep makes it again.",
             stacklevel=2,
         )
-    contents = {
+    contents: dict[str, Any] = {
         "findings": findings,
         "about": sentences.about(study, texts),
         "terms": sentences.terms(findings, texts),
