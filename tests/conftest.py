@@ -21,7 +21,7 @@ from hypothesis import settings
 settings.register_profile("nucleate", deadline=None, derandomize=True, max_examples=40)
 settings.load_profile("nucleate")
 
-# Compiling makes many objects, and to look for cycles among them after every 700 takes a seventh of the time.
+# Compiling makes many objects, and to look for cycles among them after every 700 takes a twentieth of the time.
 gc.set_threshold(50_000, 20, 100)
 
 # A shell that starts the tests in the background has interrupts ignored, which some tests wait for.
