@@ -98,7 +98,11 @@ def _by_hooks(module: Any) -> Iterator[Made]:
             if isinstance(hook, kind):
                 name = getattr(hook, called)
                 parts = {part: value for part, value in own.items() if part.startswith(f"{name}_")}
-                yield Made(name, parts, lambda given, hook=hook, make=make: make(hook, SimpleNamespace(**given)))
+                yield Made(name, parts, partial(_hooked, hook, make))
+
+
+def _hooked(hook: Any, make: Callable[[Any, Any], Any], parts: Mapping[str, Any]) -> Any:
+    return make(hook, SimpleNamespace(**parts))
 
 
 def _by_parametrizations(module: Any) -> Iterator[Made]:
@@ -178,14 +182,12 @@ def _by_adapters(module: Any) -> Iterator[Made]:
     for name, value in module.get_base_layer()._parameters.items():
         if value is not None:
             # Its own parts are in the copy.
-            yield Made(
-                name, parts, lambda given, name=name: _with(module, {} if given is parts else given, name), value
-            )
+            yield Made(name, parts, partial(_with, module, name, parts), value)
 
 
-def _with(module: Any, parts: Mapping[str, Any], name: str) -> Any:
+def _with(module: Any, name: str, own: Mapping[str, Any], parts: Mapping[str, Any]) -> Any:
     try:
-        return _merged(module, parts)[name]
+        return _merged(module, {} if parts is own else parts)[name]
     except Exception as error:
         raise ArchitectureError(
             f"peft cannot put the adapters {listed(module.active_adapters)} into the weights beside them "

@@ -314,10 +314,16 @@ def _remade(modules: Mapping[str, Any], parts: Mapping[str, Parameter]) -> Itera
     """The weights that the modules make of such parts as of their own."""
     for path, module in modules.items():
         for own, made in made_by(module).items():
-            theirs = {part: parts.get(_within(path, part)) for part in made.parts}
-            if all(one is not None and one.shape == tuple(made.parts[part].shape) for part, one in theirs.items()):
+            theirs = {part: parts[name] for part in made.parts if (name := _within(path, part)) in parts}
+            if {part: one.shape for part, one in theirs.items()} == {
+                part: tuple(one.shape) for part, one in made.parts.items()
+            }:
                 like = made.like if made.like is not None else made()
                 yield Parameter(_within(path, own), tuple(like.shape), partial(_remake, made, theirs))
+
+
+def _read_made(made: Made) -> np.ndarray:
+    return to_numpy(made())
 
 
 def _remake(made: Made, parts: Mapping[str, Parameter]) -> np.ndarray:
@@ -360,7 +366,7 @@ def _tensors_of(module: Any) -> Iterator[tuple[str, Any, Callable[[], np.ndarray
         if name in parts or (experts and name.removesuffix("_bias") in _EXPERTS):
             continue
         if (one := made.get(name)) is not None and one.like is not None:
-            yield name, one.like, lambda one=one: to_numpy(one()), forms.get(name)
+            yield name, one.like, partial(_read_made, one), forms.get(name)
         elif (value := one() if one is not None else module._parameters[name]) is not None:
             yield name, value, partial(to_numpy, value), forms.get(name)
 
