@@ -191,7 +191,7 @@ def interpolate(
     Examples
     --------
     >>> interpolate(np.array([0.0, 1.0, 3.0]), np.array([0.0, 1.0, 1.0]), np.array([0.5, 2.0]))
-    array([0.6875, 1.    ])
+    array([0.66666667, 1.        ])
     """
     slopes, places = monotone_slopes(x, y), np.clip(np.searchsorted(x, at, "right") - 1, 0, len(x) - 2)
     gaps, moved = np.diff(x), at - x[places]
