@@ -37,6 +37,19 @@ def test_outputs_are_the_textbook_formula(architecture, rows, seed):
     np.testing.assert_allclose(network(x), h, rtol=1e-11, atol=1e-13)
 
 
+@pytest.mark.parametrize("rows", [7, 502])
+def test_wide_layers_give_and_drop_the_same_whether_they_multiply_rows_or_columns(rows):
+    network = Network.create(3, [500, 501], 2, scale=InitScale("gain", 1.0), bias=True, dtype="float64")
+    x, kept = np.random.default_rng(0).standard_normal((3, rows)), {0: np.arange(500) % 2, 1: np.arange(501) % 3}
+    with float64():
+        outputs = network.on_columns(x, lambda layer, signal: signal * kept[layer][:, None])
+    signal = x
+    for layer, (weights, bias) in enumerate(zip(network.weights, network.biases, strict=True)):
+        signal = np.asarray(weights) @ signal + np.asarray(bias)[:, None]
+        signal = np.tanh(signal) * kept[layer][:, None] if layer < 2 else signal
+    np.testing.assert_allclose(outputs, signal, rtol=1e-12, atol=1e-14)
+
+
 def test_draws_have_the_standard_deviation_asked_for_and_no_mean():
     network = Network.create(300, [400, 500], 300, scale=InitScale("epsilon", 0.02), bias=True, dtype="float64")
     for leaf in jax.tree.leaves(network):

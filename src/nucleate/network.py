@@ -25,6 +25,9 @@ from nucleate.devices import MEMORY, in_float64
 from nucleate.errors import ArchitectureError
 from nucleate.init_scale import InitScale
 
+WIDE = 500
+"""From this width on, no more columns than neurons go through a network as rows; see `Network.on_columns`."""
+
 _FORMAT = "nucleate network 1"
 _BLOCK = 4096
 _ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
@@ -190,13 +193,16 @@ class Network:
     def on_columns(self, x: Float[Array, "d n"], drop: Drop | None = None) -> Float[Array, "c n"]:
         """The outputs for the columns of ``x``: the layout in which training is fastest.
 
-        In training with dropout, ``drop`` of a hidden layer's place, from 0, and what leaves it is what goes on.
+        Wide layers multiply few columns faster as rows, so there it is these that go through. In training with dropout,
+        ``drop`` of a hidden layer's place, from 0, and what leaves it, as columns, is what goes on.
         """
-        signal = x
+        as_rows = self.depth > 1 and min(self.widths[1:-1]) >= max(WIDE, x.shape[1])
+        turn: Any = jnp.transpose if as_rows else lambda signal: signal
+        signal = turn(x)
         for layer in range(self.depth - 1):
-            signal = self.activation(self._affine(layer, signal))
-            signal = signal if drop is None else drop(layer, signal)
-        return self._affine(self.depth - 1, signal)
+            signal = self.activation(self._affine(layer, signal, as_rows))
+            signal = signal if drop is None else turn(drop(layer, turn(signal)))
+        return turn(self._affine(self.depth - 1, signal, as_rows))
 
     @in_float64
     def pre_activations(self, x: Float[Array, "d n"]) -> tuple[Float[Array, "m n"], ...]:
@@ -206,10 +212,11 @@ class Network:
             entering.append(self._affine(layer, self.activation(entering[-1])))
         return tuple(entering)
 
-    def _affine(self, layer: int, x: Float[Array, "fan_in n"]) -> Float[Array, "fan_out n"]:
-        product: Any = self.weights[layer] @ x
-        bias = self.biases[layer]
-        return product if bias is None else product + bias[:, None]
+    def _affine(self, layer: int, x: Float[Array, "fan_in n"], as_rows: bool = False) -> Float[Array, "fan_out n"]:
+        """Of columns, or of rows, (n, fan_in) to (n, fan_out)."""
+        weights: Any = self.weights[layer]
+        product, bias = x @ weights.T if as_rows else weights @ x, self.biases[layer]
+        return product if bias is None else product + (bias if as_rows else bias[:, None])
 
     @in_float64
     def astype(self, dtype: str) -> "Network":

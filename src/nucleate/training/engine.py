@@ -238,7 +238,7 @@ def _advance(run: RunState, until: Int[Array, ""], push: Any, program: Program, 
             grown = jnp.where(first > 0, (size(run.parameters) if program.watches else _norm(gradient)) / first, 0.0)
             gradient = jax.tree.map(lambda g, more: g + (grown * more).astype(g.dtype), gradient, push)
         transformation = program.rule.transformation(run.learning_rate, run.weight_decay, run.step)
-        updates, optimizer = transformation.update(gradient, run.optimizer, run.parameters)
+        updates, optimizer = transformation.update(_whole(gradient), run.optimizer, run.parameters)
         if program.watches:
             apart = jnp.maximum(1, run.step // WATCHED)
             loss = jax.lax.cond(run.step % apart == 0, lambda: program.cost(run.parameters, *watched), lambda: run.loss)
@@ -259,6 +259,16 @@ def _advance(run: RunState, until: Int[Array, ""], push: Any, program: Program, 
         )
 
     return jax.lax.while_loop(lambda run: run.running & (run.step < until), one_step, run)
+
+
+def _whole(gradient: Any) -> Any:
+    """The gradient as it is, of which no part is at hand before all are.
+
+    Otherwise XLA, which does not know whether a step is taken while its gradient is still computed, copies all
+    parameters first.
+    """
+    never = sum(leaf.ravel()[0] for leaf in jax.tree.leaves(gradient)) < -jnp.inf
+    return jax.tree.map(lambda leaf: jnp.where(never, 0, leaf), gradient)
 
 
 def _batch(
