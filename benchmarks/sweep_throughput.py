@@ -362,7 +362,7 @@ def serve(connection: Connection, make: Callable[[Cell], Steps], cell: Cell, thr
             work(count)
             taken += count
             # A call should be long beside what it costs to make one.
-            if time.perf_counter() - called < stretch / 20:
+            if time.perf_counter() - called < stretch / 4:
                 count *= 2
         connection.send(spent / taken)
 
