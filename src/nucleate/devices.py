@@ -18,7 +18,6 @@ from threading import RLock, local
 from typing import Any, ParamSpec, TypeVar
 from weakref import WeakSet
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -382,6 +381,8 @@ def _call(function: Callable[..., Any], row: tuple[Any, ...], shared: tuple[Any,
 
 @cache
 def _together(platform: str) -> Callable[..., Any]:
+    import equinox as eqx  # takes a while, and most commands do without
+
     # XLA tries Triton's products of many shapes at every compilation, which took 13 s on an H200 instead of 0.6; those
     # of the vendor's library, which are left, are as fast.
     options = {"xla_gpu_enable_triton_gemm": False} if platform == "gpu" else {}
@@ -417,6 +418,8 @@ def _filled(items: Sequence[Any]) -> Any:
 
 @cache
 def _one_after_another(function: Callable[..., Any]) -> Callable[..., Any]:
+    import equinox as eqx
+
     def all_of(columns: tuple[Any, ...], count: Any, *shared: Any) -> Any:
         def one(place: Any, found: Any) -> Any:
             own = function(*jax.tree.map(lambda leaf: leaf[place], columns), *shared)
