@@ -95,6 +95,11 @@ def test_cross_entropy_is_its_label_minus_uniform(activation):
     assert errors[1] < 0.2 * errors[0]
 
 
+@jax.jit
+def value_and_slope(potential, theta):
+    return jax.value_and_grad(potential)(theta)
+
+
 @every_activation_and_bias
 @settings(max_examples=3)
 @given(st.integers(0, 2**31 - 1), st.floats(0.1, 10.0))
@@ -103,10 +108,10 @@ def test_it_is_homogeneous_so_size_grows_by_twice_the_degree_times_it(activation
     x, y = data()
     potential, network, D = correlation_potential(network_of(activation, bias, seed), x, y)
     scaled = jax.tree.map(lambda leaf: factor * leaf, network)
-    C, gradient = jax.value_and_grad(potential)(network)
-    np.testing.assert_allclose(potential(scaled), factor**D * C, rtol=1e-9, atol=1e-12 * factor**D)
+    C, gradient = value_and_slope(potential, network)
+    np.testing.assert_allclose(value_and_slope(potential, scaled)[0], factor**D * C, rtol=1e-9, atol=1e-12 * factor**D)
     # Euler: <theta, grad C> = D C, which makes N' = 2 D C along the flow.
-    inner = sum(jnp.sum(a * b) for a, b in zip(jax.tree.leaves(network), jax.tree.leaves(gradient), strict=True))
+    inner = sum(np.sum(a * b) for a, b in zip(jax.tree.leaves(network), jax.tree.leaves(gradient), strict=True))
     np.testing.assert_allclose(inner, D * C, rtol=1e-9, atol=1e-11)
 
 
@@ -117,14 +122,20 @@ def test_it_is_homogeneous_so_size_grows_by_twice_the_degree_times_it(activation
 def test_along_the_flow_it_never_decreases_nor_does_its_ratio_to_size(activation, seed):
     x, y = data()
     potential, network, D = correlation_potential(network_of(activation, seed=seed), x, y)
-    C, field = jax.value_and_grad(potential)(network)
-    N, dN = jax.jvp(lambda theta: norm_squared(theta), (network,), (field,))
+    C, field = value_and_slope(potential, network)
+    N, dN = size_and_growth(network, field)
     dC = norm_squared(field)
     assert dC >= 0
     # (log rho)' = C' / C - D / 2 N' / N, multiplied by C N.
     assert dC * N - C * D / 2 * dN >= -1e-9 * dC * N
 
 
+@jax.jit
+def size_and_growth(theta, field):
+    return jax.jvp(norm_squared, (theta,), (field,))
+
+
+@jax.jit
 def norm_squared(tree):
     return sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(tree))
 
@@ -138,7 +149,7 @@ def test_three_layers_of_tanh_are_the_effective_dynamics():
     W1, W2, W3 = network.weights
     state = State(W3[0], W2, W1 @ v)
     np.testing.assert_allclose(correlation(network, x, y), kappa * energy(state), rtol=1e-12)
-    moved = jax.grad(correlation)(network, x, y).weights[0]
+    moved = jax.jit(jax.grad(correlation))(network, x, y).weights[0]
     np.testing.assert_allclose(moved - np.outer(moved @ v, v), 0, atol=1e-15)
     # The orthogonal part of W1 makes N larger, not T* different: it does not enter.
     effective, general = blowup_time(*state), correlation_blowup_time(network, x, y)

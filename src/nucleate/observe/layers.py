@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from nucleate._arrays import real_array
-from nucleate.devices import in_float64
+from nucleate.devices import SMALL, entry, in_float64, with_entry
 from nucleate.errors import ArchitectureError
 from nucleate.network import Network
 from nucleate.observe.alike import ActAsOne, Alike, act_as_one, alike
@@ -383,7 +383,9 @@ def _stacks_of_networks(models: Sequence[Network], x: Float[np.ndarray, "n d"], 
         raise ArchitectureError(f"The input has shape {rows.shape}; expected (rows, {model.widths[0]}).")
     # NumPy widens: XLA would flush float32's denormal numbers to zero.
     wide = jax.tree.map(lambda *leaves: np.stack(leaves).astype(np.float64), *models)
-    size, parts = min(most, _IN_PROGRAM), []
+    # Of small ones as many at every call, one network included.
+    signals = 16 * _IN_PROGRAM * len(rows) * sum(model.hidden)
+    size, parts = _IN_PROGRAM if signals <= SMALL else min(most, _IN_PROGRAM), []
     for first in range(0, len(models), size):
         # Filled up, so that there is one program.
         places = np.minimum(np.arange(first, first + size), len(models) - 1)
@@ -448,7 +450,7 @@ def _activity(
     """What enters and leaves the activations of the first so many networks of a stack."""
 
     def of(run: Any) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
-        network = jax.tree.map(lambda leaf: leaf[run], networks)
+        network = jax.tree.map(lambda leaf: entry(leaf, run), networks)
         entering = network.pre_activations(x)
         return entering, tuple(map(network.activation, entering))
 
@@ -457,7 +459,7 @@ def _activity(
         lambda one: jnp.zeros((len(networks.weights[0]), *one.shape), one.dtype), jax.eval_shape(of, 0)
     )
     return jax.lax.fori_loop(
-        0, count, lambda run, found: jax.tree.map(lambda all, own: all.at[run].set(own), found, of(run)), nothing
+        0, count, lambda run, found: jax.tree.map(lambda all, own: with_entry(all, run, own), found, of(run)), nothing
     )
 
 

@@ -206,6 +206,11 @@ class Loss:
         weights: Float[np.ndarray, " n"] | None = None,
     ) -> Any:
         """The mean over rows, which may have weights: a number, or while JAX traces, a tracer."""
+        if self.value is _squared_error and not any(isinstance(one, jax.core.Tracer) for one in (outputs, y, weights)):
+            # The one that most commands ask for is known, and need not be compiled for each number of rows.
+            with np.errstate(all="ignore"):
+                apart = np.subtract(outputs, y, dtype=np.float64)
+                return float(np.average(0.5 * np.sum(apart**2, axis=1), weights=weights))
         mean = _mean(self, outputs, y, weights)
         return mean if isinstance(mean, jax.core.Tracer) else float(mean)
 
@@ -226,7 +231,7 @@ class Loss:
 
         Where rows have weights, each is times its weight over their mean.
         """
-        # The one that most commands ask for is known, and need not be compiled.
+        # That of squared errors is known too.
         residual: Any = y - outputs if self.value is _squared_error else _residual(self, outputs, y)
         return residual if weights is None else relative_weights(weights)[:, None] * residual
 

@@ -29,7 +29,7 @@ from nucleate._fingerprints import VERSIONED
 from nucleate.devices import spread
 from nucleate.errors import ArchitectureError, StudyError
 from nucleate.models import count_parameters
-from nucleate.observe import layers_of
+from nucleate.observe import evaluation_rows, layers_of
 from nucleate.problems import Problem
 from nucleate.studies.folder import DamagedError, Study, unreadable
 from nucleate.studies.formats import PARTS, problem_to_bytes, split_hash
@@ -331,7 +331,8 @@ def _study_of(path: Path, spec: StudySpec, problem: Problem) -> Study:
     """The study before it is begun."""
     plan = Plan(spec)
     model = plan.start(plan.runs[0], problem.inputs, problem.outputs)
-    layers = layers_of(model, problem.train.x[:2])
+    # On the rows on which its runs are measured, so that a program is compiled once for both.
+    layers = layers_of(model, evaluation_rows(problem.train.x))
     return Study(
         path=path,
         spec=spec,

@@ -97,10 +97,10 @@ def patch_moment(
            [2., 4.]])
     """
     inputs, r = _checked(x, residuals, [layer], readout)
-    patches = _pooled(_patches(jnp.asarray(inputs), layer), layer.pool, inputs.ndim - 2)
+    patches = _pooled_patches(inputs, layer)
     places = patches.reshape(len(inputs), -1, patches.shape[-1])
     places = places.mean(axis=1, keepdims=True) if readout == "mean" else places
-    moment = np.einsum("ic,ipk->cpk", r, np.asarray(places)) / len(inputs)
+    moment = np.einsum("ic,ipk->cpk", r, places) / len(inputs)
     return np.asarray(moment.reshape(-1, moment.shape[-1]))
 
 
@@ -200,6 +200,12 @@ def _patches(x: Float[Array, "n ..."], layer: Convolution) -> Float[Array, "n ..
         places = layer.stride * np.arange(count)[:, None] + np.arange(layer.kernel)
         x = jnp.moveaxis(jnp.take(x, places, axis=1 + axis), 2 + axis, -2)
     return x.reshape(*x.shape[: 1 + axes], -1)
+
+
+@devices.in_float64
+@partial(jax.jit, static_argnames="layer")
+def _pooled_patches(x: Float[Array, "n ..."], layer: Convolution) -> Float[Array, "n ..."]:
+    return _pooled(_patches(x, layer), layer.pool, x.ndim - 2)
 
 
 def _pooled(signal: Float[Array, "n ..."], pool: int, axes: int) -> Float[Array, "n ..."]:

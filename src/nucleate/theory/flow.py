@@ -12,6 +12,7 @@ of the state.
 
 from abc import abstractmethod
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import diffrax
@@ -193,6 +194,7 @@ def _scaled(potential: Potential, by: Float[AnyArray, ""], state: Any) -> Float[
     return by * potential(state)
 
 
+@partial(jax.jit, static_argnames="degree")
 def size(state: PyTree[Float[Array, "..."]], degree: int) -> Float[Array, ""]:
     """``R = sqrt(N / D)``.
 

@@ -104,16 +104,27 @@ def two_layer_solution(
         raise ArchitectureError(f"Weights given: {len(weights)}; the closed form is of two layers, so give two.")
     (W1, W2), M = checks.weights_and_moment(weights, moment)
     left, values, right = np.linalg.svd(M)
-    k = len(values)
-    forward, backward = jnp.asarray(W1 @ right.T), jnp.asarray(W2.T @ left)
+    return _exchange(W1 @ right.T, W2.T @ left, left, values, right, jnp.asarray(times, float))
 
-    def at(t: Float[Array, ""]) -> tuple[Float[AnyArray, "m d"], Float[AnyArray, "c m"]]:
+
+@jax.jit
+def _exchange(
+    forward: Float[Array, "m d"],
+    backward: Float[Array, "m c"],
+    left: Float[Array, "c c"],
+    values: Float[Array, " k"],
+    right: Float[Array, "d d"],
+    times: Float[Array, " times"],
+) -> tuple[Float[Array, "times m d"], Float[Array, "times c m"]]:
+    k = len(values)
+
+    def at(t: Float[Array, ""]) -> tuple[Float[Array, "m d"], Float[Array, "c m"]]:
         cosh, sinh = jnp.cosh(values * t), jnp.sinh(values * t)
         W1_t = forward.at[:, :k].set(forward[:, :k] * cosh + backward[:, :k] * sinh)
         W2_t = backward.at[:, :k].set(backward[:, :k] * cosh + forward[:, :k] * sinh)
         return W1_t @ right, left @ W2_t.T
 
-    return jax.vmap(at)(jnp.asarray(times, float))
+    return jax.vmap(at)(times)
 
 
 def rests(weights: Sequence[Float[np.ndarray, "fan_out fan_in"]], moment: Float[np.ndarray, "c d"]) -> bool:

@@ -83,11 +83,11 @@ class NearZero:
             return self._sum(x, degrees)
         # Powers are told apart by differences, for which float32 has too few digits.
         with devices.float64():
-            return np.asarray(self._sum(jnp.asarray(np.asarray(x, np.float64)), degrees))
+            return np.asarray(_compiled_sum(self, np.asarray(x, np.float64), tuple(degrees)))
 
     def _sum(self, x: Float[Array, "n d"], degrees: Sequence[int]) -> Float[Array, "n c"]:
         # The parts are homogeneous, so at which size they are read is no matter to their derivatives.
-        size = jax.lax.stop_gradient(_norm(self.parameters))
+        size = jax.lax.stop_gradient(jnp.sqrt(_squares(self.parameters)))
         ratio = jnp.where(size > 0, self.reach / size, 1.0)
         shares, powers = _nodes(self.degree - self.lowest)
         wanted = [degree - self.lowest for degree in degrees]
@@ -97,6 +97,11 @@ class NearZero:
         # Each was divided by its share to the lowest power, so that none of them is lost beside the others.
         divided = outputs / jnp.asarray(shares**self.lowest, outputs.dtype)[:, None, None]
         return jnp.tensordot(weights, divided, axes=1)
+
+
+@partial(jax.jit, static_argnames="degrees")
+def _compiled_sum(near: NearZero, x: Float[Array, "n d"], degrees: tuple[int, ...]) -> Float[Array, "n c"]:
+    return near._sum(x, degrees)
 
 
 class _Reading(NamedTuple):
@@ -138,7 +143,8 @@ def near_zero(model: Any, x: ArrayLike) -> NearZero:
     parameters, frame = take_apart(model)
     parameters = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), parameters)
     name = type(model).__name__
-    size = float(_norm(parameters))
+    with np.errstate(over="ignore"):
+        size = float(np.sqrt(_squares(parameters)))
     if not np.isfinite(size) or size == 0:
         raise ArchitectureError(
             f"The parameters of the {name} are {'all zero' if size == 0 else 'not finite'}, so there is nothing to "
@@ -231,5 +237,6 @@ def _scaled(parameters: Any, by: Any) -> Any:
     return jax.tree.map(lambda leaf: leaf * jnp.asarray(by, leaf.dtype), parameters)
 
 
-def _norm(parameters: Any) -> Float[AnyArray, ""]:
-    return jnp.sqrt(sum(jnp.sum(jnp.square(leaf)) for leaf in jax.tree.leaves(parameters)))
+def _squares(parameters: Any) -> Any:
+    """The sum of all squares, in NumPy of NumPy's arrays."""
+    return sum((leaf * leaf).sum() for leaf in jax.tree.leaves(parameters))
