@@ -7,6 +7,7 @@ import re
 import sys
 
 import numpy as np
+import polars as pl
 import pytest
 
 from nucleate import ArchitectureError, InitScale, NucleateError, SpecError, init_, inspect, watch
@@ -427,9 +428,12 @@ def test_lightning_logs_it_and_resumes_it(tmp_path):
         trainer.fit(Module(), torch.utils.data.DataLoader(rows, batch_size=8), **more)
         return trainer, monitor, logger
 
-    trainer, monitor, logger = run(2)
-    assert monitor.watch.steps == 8
-    assert "condensation/net.0/effective_neurons" in (tmp_path / logger.name / "version_0" / "metrics.csv").read_text()
+    trainer, monitor, logger = run(1)
+    assert monitor.watch.steps == 4
+    logged = pl.read_csv(tmp_path / logger.name / "version_0" / "metrics.csv")
+    told = logged.filter(pl.col("condensation/net.0/effective_neurons").is_not_null())
+    assert told["step"].to_list() == [0, 1, 2, 4]
+    assert told["condensation/net.0/effective_rank"][-1] == monitor.watch.metrics()["condensation/net.0/effective_rank"]
     trainer.save_checkpoint(tmp_path / "last.ckpt")
     _, again, _ = run(4, ckpt_path=tmp_path / "last.ckpt", weights_only=False)
     # The last step has a record, though none is due there.
@@ -466,8 +470,27 @@ def test_hugging_face_s_trainer_logs_it(tmp_path):
     assert again.watch.table["step"].unique().to_list() == [0, 1, 2, 4, 5]
     assert "relative_distance" in again.watch.table.filter(step=4)["measure"]
     assert "relative_distance" not in again.watch.table.filter(step=5)["measure"]
-    logged = {name for entry in trainer.state.log_history for name in entry}
-    assert "condensation/transformer.h.0.mlp.c_fc/effective_rank" in logged
+    name = "condensation/transformer.h.0.mlp.c_fc/effective_rank"
+    assert [entry["step"] for entry in trainer.state.log_history if name in entry] == [0, 1, 2, 4, 5]
+
+
+def test_a_callback_that_knows_no_trainer_says_that_it_logs_nothing(caplog):
+    pytest.importorskip("transformers")
+    from nucleate import CondensationCallback
+
+    callback = CondensationCallback()
+    callback.on_train_begin(None, None, None, model=made())
+    assert "as it knows no trainer; add it by trainer.add_callback" in caplog.text
+    caplog.clear()
+
+    class Trainer:
+        def log(self, metrics):
+            self.logged = metrics
+
+    trainer = Trainer()
+    callback.of(trainer).on_train_begin(None, None, None, model=made())
+    assert not caplog.text
+    assert trainer.logged == callback.watch.metrics()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="gloo needs POSIX")
