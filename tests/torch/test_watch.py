@@ -1,6 +1,7 @@
 """A model is watched while it trains, and trains as if it were not."""
 
 import html
+import json
 import logging
 import random
 import re
@@ -274,6 +275,35 @@ def test_the_page_tells_the_loss_its_stages_and_what_happened_in_its_language(tm
             "cript",
         }  # fmt: skip
         assert set(re.findall("[a-z]{4,}", re.sub("<[^>]+>", " ", body))) <= names
+
+
+@pytest.mark.parametrize("lang", LANGUAGES)
+def test_the_page_shows_the_effective_neurons_of_layers_that_have_some(tmp_path, lang):
+    module = made()
+    watched = watch(module, torch.randn(40, 4), every=1)
+    kept = module[0].weight.detach().clone()
+    with torch.no_grad():
+        module[0].weight[:] = module[0].weight[:1]
+        module[0].bias[:] = module[0].bias[:1]
+        watched.step()
+        module[0].weight.copy_(kept)
+        watched.step()
+    page = report_checkpoints(watched.checkpoints, lang, tmp_path / "page.html").read_text("utf-8")
+    data = page[page.index('id="data">') + len('id="data">') :]
+    first, _, last = json.loads(data[: data.index("</script>")])["layers"]
+    rows = watched.table.filter(measure="effective_neurons", layer="0")
+    assert first["effective_neurons"] == pytest.approx(rows["value"].to_list(), rel=1e-5)
+    assert first["random_neurons"] == pytest.approx(rows["null"].to_list(), rel=1e-5)
+    assert last["effective_neurons"] == [None, None, None]
+    # What condensed between the first record and the last is in the table too.
+    start, least, end = rows["value"]
+    assert least == pytest.approx(1.0)
+    assert min(start, end) > 1.5
+    assert f"<td>{start:.1f} → {least:.1f} → {end:.1f}</td>" in page
+    assert load_texts(lang)["checkpoints"]["works_column"] in page
+    without = report_checkpoints(watch(made()).checkpoints, lang, tmp_path / "page.html").read_text("utf-8")
+    assert 'id="works"' in page
+    assert 'id="works"' not in without
 
 
 def test_without_the_first_loss_no_stages_are_told(tmp_path):
