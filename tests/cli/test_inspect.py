@@ -80,6 +80,16 @@ def test_checkpoints_become_a_table_and_a_page_in_each_language(run):
         assert "<i>" not in page.split("<script")[0]
 
 
+def test_of_all_checkpoints_it_is_said_once_which_activations_are_not_known(tmp_path):
+    rng = np.random.default_rng(0)
+    one_way, spread = np.outer(np.ones(6), np.arange(1.0, 5.0)), rng.standard_normal((6, 4))
+    for step, (first, second) in enumerate([(one_way, spread), (one_way, one_way), (spread, one_way)]):
+        save_file({"a.weight": first, "b.weight": second}, tmp_path / f"step-{step}.safetensors")
+    said = ask("inspect", tmp_path / "step-*.safetensors").stderr
+    assert said.count("whose activation is not known") == 1
+    assert "two directions in a, b, whose activation" in " ".join(said.split())
+
+
 def test_checkpoints_that_are_not_of_one_model_are_refused(run):
     save_file({"fc.weight": np.eye(3)}, run / "step-2000.safetensors")
     said = refusal("inspect", run / "step-*.safetensors")

@@ -2,9 +2,11 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 from safetensors.numpy import save_file
 from selenium import webdriver
@@ -117,6 +119,23 @@ def test_the_page_of_checkpoints_draws_each_step_and_layer(browser, lang, tmp_pa
     assert all(one != other for one, other in zip(start, last, strict=True))
     Select(browser.find_element(By.ID, "layer")).select_by_index(1)
     assert all(one != other for one, other in zip(start, drawn(browser), strict=True))
+    assert browser.get_log("browser") == []
+    # A watch has losses too, and where it was given inputs, the effective neurons of some layers.
+    works = found.table.filter(layer="fc", measure="norm").with_columns(pl.lit("effective_neurons").alias("measure"))
+    table, losses = pl.concat([found.table, works]), {1: 2.0, 3: 0.4, 11: 0.05}
+    watched = replace(found, table=table, losses=losses, watched=True)
+    browser.get(report_checkpoints(watched, lang, tmp_path / "page.html").as_uri())
+    for layer, (name, _) in enumerate(found.pictures[0]):
+        Select(browser.find_element(By.ID, "layer")).select_by_index(layer)
+        for plot in ("works", "loss"):
+            assert browser.find_element(By.ID, plot).find_elements(By.CSS_SELECTOR, "svg.main-svg")
+        line = browser.execute_script("return document.getElementById('works').data[1].y")
+        assert line == (pytest.approx(works["value"].to_list(), rel=1e-5) if name == "fc" else [None, None])
+        label = browser.find_element(By.ID, "works").get_attribute("aria-label")
+        assert name in label
+        assert "{" not in label
+    marks = [mark.text for mark in browser.find_elements(By.CSS_SELECTOR, "#loss .ytick text")]
+    assert {"0.1", "0.5", "1"} <= set(marks)
     assert browser.get_log("browser") == []
 
 

@@ -1,4 +1,9 @@
-"""Keras 3 models, here on PyTorch, are inspected and watched."""
+"""Keras 3 models, on PyTorch and on JAX, are inspected and watched."""
+
+import json
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -45,3 +50,62 @@ def test_training_is_watched_and_not_changed(keras):
     assert all((one == other).all() for one, other in zip(*weights, strict=True))
     assert callbacks[0].watch.steps == 8
     assert any(name.endswith("/effective_rank") for name in history.history)
+
+
+WITH_JAX = """
+import json, sys
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import keras
+from nucleate import inspect
+from nucleate.inspection import keras_callback
+
+x = np.random.default_rng(0).standard_normal((32, 4)).astype("float32")
+y = np.tanh(x[:, :1])
+
+
+def fitted(callbacks):
+    keras.utils.set_random_seed(0)
+    layers = [keras.layers.Dense(8, "tanh"), keras.layers.Dense(1)]
+    model = keras.Sequential([keras.Input((4,)), *layers])
+    model.compile(keras.optimizers.SGD(0.1), "mse")
+    start = inspect(model)
+    history = model.fit(x, y, batch_size=8, epochs=2, verbose=0, shuffle=False, callbacks=callbacks)
+    return model, start, history.history
+
+
+callback = keras_callback(every=1)
+(alone, _, _), (model, start, history) = fitted([]), fitted([callback])
+norms = callback.watch.table.filter(measure="norm", layer=start.layers["layer"][0])
+print(json.dumps({
+    "backend": keras.backend.backend(),
+    "torch": "torch" in sys.modules,
+    "alike": all((a == b).all() for a, b in zip(alone.get_weights(), model.get_weights(), strict=True)),
+    "steps": norms["step"].to_list(),
+    "norms": norms["value"].to_list(),
+    "first": start.layers["norm"][0],
+    "name": start.layers["layer"][0],
+    "last": float(np.linalg.norm(model.layers[0].kernel)),
+    "logged": sorted(history),
+    "table": inspect(model).layers.select("kind", "units").rows(),
+}))
+"""
+
+
+def test_under_jax_each_record_is_of_the_weights_of_its_step(keras):
+    # The backend of Keras is chosen once in a process; in this one it is PyTorch.
+    environment = os.environ | {"KERAS_BACKEND": "jax"}
+    run = subprocess.run([sys.executable, "-c", WITH_JAX], env=environment, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    said = json.loads(run.stdout)
+    assert (said["backend"], said["torch"], said["alike"]) == ("jax", False, True)
+    assert said["steps"] == list(range(9))
+    # Under JAX the model has the weights of the epoch's start until it is asked for those of the step.
+    assert len(set(said["norms"])) == 9
+    assert (said["norms"][0], said["norms"][-1]) == (pytest.approx(said["first"]), pytest.approx(said["last"]))
+    assert f"condensation/{said['name']}/effective_rank" in said["logged"]
+    assert said["table"] == [["linear", 8], ["linear", 1]]

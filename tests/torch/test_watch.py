@@ -1,12 +1,14 @@
 """A model is watched while it trains, and trains as if it were not."""
 
 import html
+import json
 import logging
 import random
 import re
 import sys
 
 import numpy as np
+import polars as pl
 import pytest
 
 from nucleate import ArchitectureError, InitScale, NucleateError, SpecError, init_, inspect, watch
@@ -275,6 +277,35 @@ def test_the_page_tells_the_loss_its_stages_and_what_happened_in_its_language(tm
         assert set(re.findall("[a-z]{4,}", re.sub("<[^>]+>", " ", body))) <= names
 
 
+@pytest.mark.parametrize("lang", LANGUAGES)
+def test_the_page_shows_the_effective_neurons_of_layers_that_have_some(tmp_path, lang):
+    module = made()
+    watched = watch(module, torch.randn(40, 4), every=1)
+    kept = module[0].weight.detach().clone()
+    with torch.no_grad():
+        module[0].weight[:] = module[0].weight[:1]
+        module[0].bias[:] = module[0].bias[:1]
+        watched.step()
+        module[0].weight.copy_(kept)
+        watched.step()
+    page = report_checkpoints(watched.checkpoints, lang, tmp_path / "page.html").read_text("utf-8")
+    data = page[page.index('id="data">') + len('id="data">') :]
+    first, _, last = json.loads(data[: data.index("</script>")])["layers"]
+    rows = watched.table.filter(measure="effective_neurons", layer="0")
+    assert first["effective_neurons"] == pytest.approx(rows["value"].to_list(), rel=1e-5)
+    assert first["random_neurons"] == pytest.approx(rows["null"].to_list(), rel=1e-5)
+    assert last["effective_neurons"] == [None, None, None]
+    # What condensed between the first record and the last is in the table too.
+    start, least, end = rows["value"]
+    assert least == pytest.approx(1.0)
+    assert min(start, end) > 1.5
+    assert f"<td>{start:.1f} → {least:.1f} → {end:.1f}</td>" in page
+    assert load_texts(lang)["checkpoints"]["works_column"] in page
+    without = report_checkpoints(watch(made()).checkpoints, lang, tmp_path / "page.html").read_text("utf-8")
+    assert 'id="works"' in page
+    assert 'id="works"' not in without
+
+
 def test_without_the_first_loss_no_stages_are_told(tmp_path):
     watched = watch(made(), every=5)
     for step in range(1, 11):
@@ -427,9 +458,12 @@ def test_lightning_logs_it_and_resumes_it(tmp_path):
         trainer.fit(Module(), torch.utils.data.DataLoader(rows, batch_size=8), **more)
         return trainer, monitor, logger
 
-    trainer, monitor, logger = run(2)
-    assert monitor.watch.steps == 8
-    assert "condensation/net.0/effective_neurons" in (tmp_path / logger.name / "version_0" / "metrics.csv").read_text()
+    trainer, monitor, logger = run(1)
+    assert monitor.watch.steps == 4
+    logged = pl.read_csv(tmp_path / logger.name / "version_0" / "metrics.csv")
+    told = logged.filter(pl.col("condensation/net.0/effective_neurons").is_not_null())
+    assert told["step"].to_list() == [0, 1, 2, 4]
+    assert told["condensation/net.0/effective_rank"][-1] == monitor.watch.metrics()["condensation/net.0/effective_rank"]
     trainer.save_checkpoint(tmp_path / "last.ckpt")
     _, again, _ = run(4, ckpt_path=tmp_path / "last.ckpt", weights_only=False)
     # The last step has a record, though none is due there.
@@ -466,8 +500,27 @@ def test_hugging_face_s_trainer_logs_it(tmp_path):
     assert again.watch.table["step"].unique().to_list() == [0, 1, 2, 4, 5]
     assert "relative_distance" in again.watch.table.filter(step=4)["measure"]
     assert "relative_distance" not in again.watch.table.filter(step=5)["measure"]
-    logged = {name for entry in trainer.state.log_history for name in entry}
-    assert "condensation/transformer.h.0.mlp.c_fc/effective_rank" in logged
+    name = "condensation/transformer.h.0.mlp.c_fc/effective_rank"
+    assert [entry["step"] for entry in trainer.state.log_history if name in entry] == [0, 1, 2, 4, 5]
+
+
+def test_a_callback_that_knows_no_trainer_says_that_it_logs_nothing(caplog):
+    pytest.importorskip("transformers")
+    from nucleate import CondensationCallback
+
+    callback = CondensationCallback()
+    callback.on_train_begin(None, None, None, model=made())
+    assert "as it knows no trainer; add it by trainer.add_callback" in caplog.text
+    caplog.clear()
+
+    class Trainer:
+        def log(self, metrics):
+            self.logged = metrics
+
+    trainer = Trainer()
+    callback.of(trainer).on_train_begin(None, None, None, model=made())
+    assert not caplog.text
+    assert trainer.logged == callback.watch.metrics()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="gloo needs POSIX")

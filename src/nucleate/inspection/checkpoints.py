@@ -19,7 +19,15 @@ from nucleate._wording import card, count, first_line, plain
 from nucleate.activations import Activation
 from nucleate.errors import ArchitectureError, DataError
 from nucleate.inspection.files import RECORD, step_of
-from nucleate.inspection.inspection import Inspection, Place, first_lines, heads_in, inspect_source, layers_in
+from nucleate.inspection.inspection import (
+    Inspection,
+    Place,
+    first_lines,
+    heads_in,
+    inspect_source,
+    layers_in,
+    what_is_unknown,
+)
 from nucleate.inspection.measuring import Picture
 from nucleate.inspection.objects import open_files
 from nucleate.inspection.sources import Source
@@ -283,9 +291,11 @@ def inspect_checkpoints(
         tables.append(rows_at(step, inspected))
         left_out.append(inspected.left_out)
         pictures.append(inspected.pictures)
-        notes |= dict.fromkeys(inspected.notes)
-    out = pl.concat(left_out).unique(maintain_order=True)
-    return Checkpoints(name, pl.concat(tables), out, tuple(notes), steps, tuple(pictures))
+        notes |= dict.fromkeys(source.notes())
+    table, out = pl.concat(tables), pl.concat(left_out).unique(maintain_order=True)
+    # Which layers lack what differs from step to step; it is said once of all.
+    said = (*what_is_unknown(first, activation, table), *notes)
+    return Checkpoints(name, table, out, said, steps, tuple(pictures))
 
 
 def rows_at(step: int, found: Inspection) -> pl.DataFrame:

@@ -6,7 +6,7 @@ from typing import Any
 
 from nucleate._wording import listed, shown
 from nucleate.errors import SpecError
-from nucleate.inspection.watching import watch
+from nucleate.inspection.watching import LOG, watch
 
 
 def CondensationMonitor(inputs: Any = None, **settings: Any) -> Any:
@@ -41,21 +41,28 @@ def CondensationMonitor(inputs: Any = None, **settings: Any) -> Any:
     class Monitor(base):  # type: ignore[misc, valid-type]
         watch: Any = None
         _state: Any = None
+        _logged = -1
 
         def on_train_start(self, trainer: Any, pl_module: Any) -> None:
-            self.watch = watch(pl_module, inputs, **settings)
+            self.watch, self._logged = watch(pl_module, inputs, **settings), -1
             if self._state is not None:
                 self.watch.load_state_dict(self._state)
-            _log(trainer, self.watch.metrics(), trainer.global_step)
+            self._log(trainer, self.watch.metrics())
 
         def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
             # Batches whose gradients are accumulated take no step.
             if trainer.global_step > self.watch.steps:
                 loss = outputs.get("loss") if isinstance(outputs, dict) else outputs
-                _log(trainer, self.watch.step(loss), trainer.global_step)
+                self._log(trainer, self.watch.step(loss))
 
         def on_train_end(self, trainer: Any, pl_module: Any) -> None:
-            _log(trainer, self.watch.record(), trainer.global_step)
+            self._log(trainer, self.watch.record())
+
+        def _log(self, trainer: Any, metrics: dict[str, float]) -> None:
+            if self._logged != trainer.global_step and metrics:
+                self._logged = trainer.global_step
+                for logger in trainer.loggers:
+                    logger.log_metrics(metrics, step=self._logged)
 
         def state_dict(self) -> dict[str, Any]:
             return self.watch.state_dict() if self.watch is not None else {}
@@ -63,17 +70,14 @@ def CondensationMonitor(inputs: Any = None, **settings: Any) -> Any:
         def load_state_dict(self, state_dict: dict[str, Any]) -> None:
             self._state = state_dict or None
 
-    def _log(trainer: Any, metrics: dict[str, float], step: int) -> None:
-        for logger in trainer.loggers if metrics else ():
-            logger.log_metrics(metrics, step=step)
-
     return Monitor()
 
 
 def CondensationCallback(inputs: Any = None, **settings: Any) -> Any:
     """A callback of Hugging Face's Trainer that watches the model which is trained.
 
-    Its metrics are in the Trainer's log at its next logging step, for all that reports it: TensorBoard, W&B, MLflow.
+    Given the trainer by ``of``, it logs its metrics at every record to all that the Trainer reports to: TensorBoard,
+    W&B, MLflow. A callback is not told of its trainer otherwise, and then the record is in its ``watch`` alone.
 
     Parameters
     ----------
@@ -122,6 +126,11 @@ def CondensationCallback(inputs: Any = None, **settings: Any) -> Any:
             self.watch, self._reported = watch(model, inputs, **settings), -1
             if self._state is not None:
                 self.watch.load_state_dict(self._state)
+            if self._trainer is None:
+                LOG.warning(
+                    "This CondensationCallback logs no metrics, as it knows no trainer; add it by "
+                    "trainer.add_callback(CondensationCallback(inputs).of(trainer))."
+                )
             self._report(self.watch.metrics())
 
         def on_step_end(self, args: Any, state: Any, control: Any, **rest: Any) -> None:

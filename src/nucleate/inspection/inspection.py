@@ -252,14 +252,41 @@ def inspect_source(
                 (units.layer, units.kind, len(units.weights), *value[:3], value.error, units.head)
                 for value in (*values, *more)
             ]
-    work.note_unknown(rows)
+    table = pl.DataFrame(rows, SCHEMA, orient="row")
     return Inspection(
         source.name,
-        pl.DataFrame(rows, SCHEMA, orient="row"),
+        table,
         pl.DataFrame(work.left_out, LEFT_OUT, orient="row"),
-        tuple(work.notes),
+        (*what_is_unknown(source, activation, table), *source.notes()),
         pictures,
     )
+
+
+def what_is_unknown(source: Source, activation: Activation | None, table: pl.DataFrame) -> Iterator[str]:
+    """What a model does not say, where it made a difference to what was measured of it, at one step or at several."""
+    whole: dict[Place, bool] = {}
+    for layer, kind, measure, value, head in table.select("layer", "kind", "measure", "value", "head").iter_rows():
+        if measure == "condensed_pairs" and head is None:
+            whole[layer, kind] = whole.get((layer, kind), False) or value > 0
+    unsaid = [
+        layer for (layer, kind), any_pair in whole.items() if any_pair and not says_activation(kind, layer, source)
+    ]
+    if unsaid and activation is None:
+        yield (
+            f"Opposite vectors count as two directions in {listed(dict.fromkeys(unsaid))}, whose activation is not "
+            f"known; name it by {name_parameter('activation')}."
+        )
+    if any(adds_beside(layer) for layer, _ in whole):
+        yield (
+            "The weights of adapters (LoRA) and those beside them are measured each by itself, and not their sum; "
+            "merge them to inspect what the model computes."
+        )
+    headless = [layer for layer, kind in whole if not says_heads(layer, kind, source)]
+    if headless:
+        yield (
+            f"How many heads there are is not known in {listed(dict.fromkeys(headless))}, so they are measured as "
+            "a whole; inspect the model's folder with its config.json, or the module."
+        )
 
 
 def refuse_unmeasurable(source: Source) -> None:
@@ -281,7 +308,6 @@ class _Work:
     ) -> None:
         self.source, self.seed, self.chance, self.with_heads = source, seed, chance, with_heads
         self.left_out = list(source.left_out)
-        self.notes: list[str] = []
         self.names = source.names()
         self.start = None if start is None else _as_reference(start, source)
         self.parity = None if activation is None else activation.parity != "none"
@@ -387,30 +413,6 @@ class _Work:
         if reader is None or (form := self.forms.get(reader.name)) is None or form.columns is None:
             return None
         return lengths_of(form.columns(self._read(reader, self.source.name)))
-
-    def note_unknown(self, rows: Sequence[tuple[Any, ...]]) -> None:
-        """What the model does not say, where it makes a difference."""
-        whole = {(row[0], row[1]): row[4] for row in rows if row[3] == "condensed_pairs" and row[-1] is None}
-        unsaid = [
-            layer for (layer, kind), pairs in whole.items() if pairs and not says_activation(kind, layer, self.source)
-        ]
-        if unsaid and self.parity is None:
-            self.notes.append(
-                f"Opposite vectors count as two directions in {listed(dict.fromkeys(unsaid))}, whose activation is not "
-                f"known; name it by {name_parameter('activation')}."
-            )
-        if any(adds_beside(layer) for layer, _ in whole):
-            self.notes.append(
-                "The weights of adapters (LoRA) and those beside them are measured each by itself, and not their sum; "
-                "merge them to inspect what the model computes."
-            )
-        self.notes += self.source.notes()
-        headless = [layer for layer, kind in whole if not says_heads(layer, kind, self.source)]
-        if headless:
-            self.notes.append(
-                f"How many heads there are is not known in {listed(dict.fromkeys(headless))}, so they are measured as "
-                "a whole; inspect the model's folder with its config.json, or the module."
-            )
 
     def on_data(self, inputs: Any, whole: set[tuple[str, int]]) -> Mapping[tuple[str, int], list[Value]]:
         """The measures of what the units of layers do on a batch, by layer and how many they are."""

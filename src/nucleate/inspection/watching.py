@@ -58,7 +58,7 @@ TOLD = (
 )
 """The measures that loggers are given."""
 
-_LOG = logging.getLogger("nucleate.watch")
+LOG = logging.getLogger("nucleate.watch")
 
 
 class Watch:
@@ -428,12 +428,12 @@ class Watch:
             return
         if first.verdict != self._said:
             numbers = ", ".join(f"{name} {value}" for name, value in first.evidence.items())
-            _LOG.info("step %s: diagnosis: %s (%s)", f"{self.steps:,}", first.verdict, numbers)
+            LOG.info("step %s: diagnosis: %s (%s)", f"{self.steps:,}", first.verdict, numbers)
         self._said = first.verdict
 
     def _tell(self, event: Event) -> None:
         self.events.append(event)
-        _LOG.info("%s", event)
+        LOG.info("%s", event)
 
 
 def watch(

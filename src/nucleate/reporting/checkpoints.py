@@ -25,7 +25,7 @@ from nucleate.reporting.templates import write_page
 _MOST_MAPS = 40
 _ROUNDING = 1e-6
 """Cosines in single precision tell directions below this share of the largest variance from nothing no more."""
-_CURVES = ("norm", "effective_rank", "condensed_pairs", "relative_distance")
+_CURVES = ("norm", "effective_rank", "condensed_pairs", "relative_distance", "effective_neurons")
 
 
 def report_checkpoints(found: Checkpoints, lang: str = "en", out: str | Path = "report.html") -> Path:
@@ -135,16 +135,19 @@ def _payload(found: Checkpoints, texts: Texts) -> dict[str, Any]:
         measure: whole.filter(pl.col("measure") == measure).partition_by("layer", "kind", as_dict=True)
         for measure in _CURVES
     }
+    works = curves["effective_neurons"]
     return {
         "texts": _words(found, texts),
         "loss": _loss(found),
         "steps": list(found.steps),
         "shown": [int(index) for index in shown],
+        "works": bool(works),
         "layers": [
             {
                 "name": f"{layer} ({kind})",
-                **{measure: _numbers(curves[measure][layer, kind]["value"]) for measure in _CURVES},
-                "random_rank": _numbers(curves["effective_rank"][layer, kind]["null"]),
+                **{measure: _along(found.steps, of.get((layer, kind)), "value") for measure, of in curves.items()},
+                "random_rank": _along(found.steps, curves["effective_rank"][layer, kind], "null"),
+                "random_neurons": _along(found.steps, works.get((layer, kind)), "null"),
                 **_pictures([found.pictures[index][layer, kind] for index in shown], neurons),
             }
             for layer, kind in places
@@ -152,7 +155,10 @@ def _payload(found: Checkpoints, texts: Texts) -> dict[str, Any]:
     }
 
 
-def _numbers(values: pl.Series) -> list[float | None]:
+def _along(steps: Sequence[int], rows: pl.DataFrame | None, column: str) -> list[float | None]:
+    """A measure at each step; None where it was not measured, or is not finite."""
+    known = {} if rows is None else dict(rows.select("step", column).iter_rows())
+    values = [known.get(step) for step in steps]
     return [float(f"{value:.6g}") if value is not None and np.isfinite(value) else None for value in values]
 
 
@@ -200,6 +206,13 @@ def _rows(data: dict[str, Any]) -> list[dict[str, Any]]:
             "random": layer["random_rank"][-1],
             "norm": layer["norm"][-1] / layer["norm"][0] - 1 if layer["norm"][0] else None,
             "moved": layer["relative_distance"][-1],
+            "works": _ends_and_least(layer["effective_neurons"]),
         }
         for layer in data["layers"]
     ]
+
+
+def _ends_and_least(values: Sequence[float | None]) -> tuple[float, float, float] | None:
+    """The first, the least and the last of what was measured: what condensed on the way may have split again."""
+    known = [value for value in values if value is not None]
+    return (known[0], min(known), known[-1]) if known else None

@@ -1,5 +1,5 @@
 "use strict";
-// Draws the chosen matrix: three pictures of it at one step, and its norm and effective rank over all of them.
+// Draws the chosen matrix: three pictures of it at one step, and its norm, rank and effective neurons over all of them.
 (() => {
   const { element, options, say, decode } = pictures;
   const { blue, grey, orange } = pictures.colors;
@@ -35,7 +35,7 @@
   }
 
   function drawCurves(id, curves, axis, more) {
-    const others = { x: [], y: [], mode: "lines", line: { color: grey, width: 0.6 }, opacity: 0.6, hoverinfo: "skip", showlegend: false };
+    const others = { x: [], y: [], mode: "lines", line: { color: grey, width: 1 }, opacity: 0.7, hoverinfo: "skip", showlegend: false };
     curves.forEach((curve, index) => {
       if (index !== layer) {
         others.x.push(...x, null);
@@ -47,7 +47,7 @@
       hovermode: "closest",
       shapes: [now()],
       xaxis: alongSteps(),
-      yaxis: { title: { text: axis }, fixedrange: true, rangemode: id === "rank" ? "tozero" : "normal" },
+      yaxis: { title: { text: axis }, fixedrange: true, rangemode: id === "change" ? "normal" : "tozero" },
     }), options);
   }
 
@@ -64,13 +64,17 @@
       x: (onLog(start) + onLog(end)) / 2, xref: "x", y: 1, yref: "paper", yanchor: "bottom", showarrow: false,
       text: words[`stage_${name}`], font: { size: 11 },
     }));
+    const [least, most] = [Math.min(...values), Math.max(...values)], isLog = least > 0 && most > 10 * least;
+    // Plotly's own marks between powers of ten would say 5 for 0.5.
+    const powers = Array.from({ length: 80 }, (_, k) => k - 40), digits = most < 1000 * least ? [1, 2, 5] : [1];
+    const marks = digits.flatMap((digit) => powers.map((power) => Number(`${digit}e${power}`)));
     Plotly.react("loss", [{
       x: isWide ? steps.map((step) => step + 1) : steps, y: values, mode: "lines", line: { color: blue, width: 2.2 }, hovertemplate: "%{y:.4g}<extra></extra>", showlegend: false,
     }], layout({
       hovermode: "closest", annotations: names,
       shapes: [...bands, now()],
       xaxis: alongSteps(),
-      yaxis: { title: { text: words.loss }, fixedrange: true, type: Math.min(...values) > 0 ? "log" : "linear", dtick: Math.min(...values) > 0 && Math.max(...values) > 10 * Math.min(...values) ? 1 : null },
+      yaxis: { title: { text: words.loss }, fixedrange: true, ...(isLog ? { type: "log", tickvals: marks, ticktext: marks.map(String) } : { rangemode: least < 0 ? "normal" : "tozero" }) },
     }), options);
     element("loss").setAttribute("aria-label", say(words.loss_alt, { start: round(values[0]), end: round(values[values.length - 1]) }));
   }
@@ -80,9 +84,17 @@
     drawSnapshot();
     if (data.loss) drawLoss();
     drawCurves("change", change, words.change_axis, []);
-    drawCurves("rank", data.layers.map((one) => one.effective_rank), words.rank_axis, [{
-      x, y: part.random_rank, mode: data.steps.length > 1 ? "lines" : "markers", line: { color: blue, width: 1.4, dash: "dash" }, name: words.random_line, hovertemplate: "%{y:.3g}<extra></extra>",
-    }]);
+    const random = (y) => ({
+      x, y, mode: data.steps.length > 1 ? "lines" : "markers", line: { color: blue, width: 1.4, dash: "dash" }, name: words.random_line, hovertemplate: "%{y:.3g}<extra></extra>",
+    });
+    drawCurves("rank", data.layers.map((one) => one.effective_rank), words.rank_axis, [random(part.random_rank)]);
+    if (data.works) {
+      const works = part.effective_neurons, known = works.filter((value) => value !== null);
+      drawCurves("works", data.layers.map((one) => one.effective_neurons), words.works_axis, [random(part.random_neurons)]);
+      element("works").setAttribute("aria-label", known.length
+        ? say(words.works_alt, { layer: part.name, start: round(known[0]), least: round(Math.min(...known)), end: round(known[known.length - 1]) })
+        : say(words.works_unknown, { layer: part.name }));
+    }
     element("change").setAttribute("aria-label", say(words.change_alt, { layer: part.name, end: round(ending) }));
     element("rank").setAttribute("aria-label", say(words.rank_alt, { layer: part.name, start: round(ranks[0]), end: round(ranks[ranks.length - 1]) }));
   }
@@ -90,7 +102,7 @@
   element("layer").addEventListener("change", (event) => { layer = Number(event.target.value); draw(); });
   element("snapshot").addEventListener("input", draw);
   // Paper has a width of its own, which is not known before it is too late to draw again.
-  const plots = ["directions", "heat", "singular", "change", "rank", ...(data.loss ? ["loss"] : [])];
+  const plots = ["directions", "heat", "singular", "change", "rank", ...(data.works ? ["works"] : []), ...(data.loss ? ["loss"] : [])];
   window.addEventListener("beforeprint", () => plots.forEach((name) => Plotly.relayout(name, { width: 220, height: 212, "font.size": 10 })));
   window.addEventListener("afterprint", () => plots.forEach((name) => Plotly.relayout(name, { width: null, height: null, autosize: true, "font.size": 13 })));
   draw();
