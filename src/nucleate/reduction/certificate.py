@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Float
 
-from nucleate._wording import count
+from nucleate._wording import count, in_digits
 from nucleate.baselines import count_groups
 from nucleate.errors import DataError, SpecError
 from nucleate.models import outputs_of
@@ -181,8 +181,8 @@ class Certificate:
         in_units = {"error": "in the target's unit", "spread": "in the outputs' own unit"}[self.relative_to]
         unit = "in probability" if self.relative_deviation is None else in_units
         moved = (
-            f"On {self.rows} held-out rows, outputs move by {self.rms_deviation:.3g} (root mean square) "
-            f"and at most {self.largest_deviation:.3g}, {unit}"
+            f"On {self.rows} held-out rows, outputs move by {in_digits(self.rms_deviation, 3)} (root mean square) "
+            f"and at most {in_digits(self.largest_deviation, 3)}, {unit}"
         )
         chosen = (
             "If one of k reductions or networks was chosen by what these rows say, the chance is up to k times that."
