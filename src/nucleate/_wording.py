@@ -123,6 +123,15 @@ def say_invalid(error: Mapping[str, Any], name: str) -> str:
     return f"{what}; it must be {expected.format(**context)}."
 
 
+def in_digits(value: float, digits: int) -> str:
+    """A number in so many digits, and a large one as a whole number with its thousands apart.
+
+    >>> in_digits(0.23861, 4), in_digits(64020.4, 3), in_digits(2.5e7, 4), in_digits(3e-7, 3)
+    ('0.2386', '64,020', '25,000,000', '3e-07')
+    """
+    return f"{value:,.0f}" if 999.5 <= abs(value) < 1e15 else f"{value:.{digits}g}"
+
+
 def count(number: int, noun: str) -> str:
     """
     >>> count(1, "row"), count(3, "missing value"), count(2, "class")

@@ -34,4 +34,4 @@ def test_behind_one_that_is_fine_the_rest_is_good_to_know_only():
     found = (Finding("fine", {"explained": 0.9}), Finding("linear_is_enough", {"linear": 0.9, "network": 0.9}))
     first, second = say_diagnosis(Diagnosis(found, HEALTHY))
     assert first == "Nothing holds it back: on validation it takes off 90 % of a constant's loss."
-    assert second.startswith("It is good to know, too: A linear model is as good")
+    assert second.startswith("Good to know. Beyond the noise the network is not better than a linear model:")

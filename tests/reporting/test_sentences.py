@@ -9,16 +9,20 @@ import pytest
 
 from nucleate import Network, Study
 from nucleate.baselines import Baseline, Comparison
-from nucleate.problems import ACCURACY
+from nucleate.problems import ACCURACY, RMSE
 from nucleate.reporting.sentences import (
     advise,
     answer,
+    beside_recommended,
     beside_reduced,
     limits,
     load_texts,
+    name_network,
     recommendation,
     say_further,
+    say_metric,
     say_times,
+    terms,
 )
 from nucleate.studies import study_findings
 from tests.reporting.planted import STUCK, study_of
@@ -145,6 +149,45 @@ def test_a_baseline_that_is_far_better_is_not_called_as_good(reduction):
     assert EN["recommendation"]["linear_is_better"] in advice
     advice = advised(reduction, CONSTANT, baseline("narrow network", 23, -0.5, -0.3))
     assert EN["recommendation"]["narrow_is_better"] in advice
+
+
+def test_a_mean_over_seeds_is_said_to_be_one(reduction):
+    """The table beside it has the best validated seed."""
+    narrow = baseline("narrow network", 23, 0.1, 0.3)
+    narrow = replace(narrow, comparison=replace(narrow.comparison, seeds=(1, 3)))
+    assert "the narrow network (23 parameters, mean of 3 seeds) is worse by 0.2" in advised(reduction, narrow)
+    narrow = replace(narrow, further=reduction.further.after)
+    assert "the narrow network (mean of 3 seeds) worse by 0.2" in str(replace(reduction, baselines=(narrow,)))
+
+
+def test_amounts_of_thousands_are_written_out():
+    said = str(Comparison(40, 64020.0, 25e6, 24e6, 26e6))
+    assert said == "worse by 24,935,980 (24,000,000 to 26,000,000) on 40 rows"
+    assert [say_metric(RMSE, value) for value in (64020.4, 999.6, 14.4, 0.2386)] == [
+        "64,020",
+        "1,000",
+        "14.40",
+        "0.2386",
+    ]
+
+
+def test_of_a_single_run_on_its_plateau_nothing_is_compared_or_recommended(monkeypatch):
+    study = study_of(monkeypatch, {SMALL: STUCK})
+    advice = " ".join(advise(study))
+    assert "There is nothing to recommend yet" in advice
+    assert "Held against" not in advice
+    findings = study_findings(study)
+    assert answer(findings, None, EN)[1] == EN["answer"]["not_learned"]
+    assert name_network(findings, EN) == "the network"
+    assert not any("largest init scale" in term for term in terms(findings, EN))
+    learned = study_of(monkeypatch, {SMALL: (1.0, 1.0, 1.0)})
+    said = beside_recommended(learned, study_findings(learned).judgement, EN)
+    assert said[0].startswith("Held against the network, the best constant (1 parameter) is better by")
+
+
+def test_where_starts_cannot_be_told_apart_neither_is_said_to_be_the_better_one(monkeypatch):
+    _, advice, _ = told(monkeypatch, {LARGE: (19.0, 1.1, 1.0), SMALL: (1.0, 1.1, 1.0)})
+    assert "these rows do not say which of the two is better; the largest scale (gain 1, learning rate 0.1)" in advice
 
 
 def test_a_baseline_that_is_worse_is_not_recommended(reduction):

@@ -185,8 +185,17 @@ def test_forecasts_are_held_against_the_outcome_within_the_regime(monkeypatch, u
     forecasts = [{"run": 0, "in_regime": True} | bounds, {"run": 1, "in_regime": False} | bounds]
     cells = {(1.0, 0.1): (19.0, 1.0, 1.0), (0.1, 0.1): (1.0, 1.0, 1.0)}
     check = study_findings(study_of(monkeypatch, cells, forecasts=forecasts)).forecast
-    assert (check.runs, check.inside, check.outside_regime) == (1, inside, 1)
+    assert (check.runs, check.inside, check.in_regime, check.outside_regime) == (1, inside, 1, 1)
     assert check.median_error == pytest.approx(100 / 98 - 1)
+
+
+def test_a_run_whose_drop_lies_beyond_its_steps_is_not_called_outside_the_regime(monkeypatch):
+    unknown = dict.fromkeys(["drop_1_percent", "drop_10_percent", "lower_10", "upper_10"])
+    known = {"run": 1, "in_regime": True, "drop_1_percent": 90, "drop_10_percent": 98, "lower_10": 95, "upper_10": 99}
+    cells = {(1.0, 0.1): STUCK, (0.1, 0.1): (1.0, 1.0, 1.0)}
+    forecasts = [{"run": 0, "in_regime": False} | unknown, known]
+    check = study_findings(study_of(monkeypatch, cells, forecasts=forecasts)).forecast
+    assert (check.runs, check.in_regime, check.outside_regime) == (1, 1, 0)
 
 
 def test_an_unbegun_study_has_no_findings(monkeypatch):

@@ -340,9 +340,12 @@ def test_rows_are_divided_at_random_or_as_given():
     assert drawn.rows == (72, 24, 24)
     assert drawn.certificate.rows == 24
     assert "1 in 25" in str(drawn.certificate)
+    assert "holds only if the module was not trained on them" in str(drawn.certificate)
     given = reduce(module, (FLAT, LABELS), keep=0.5, test=(FLAT[:30], LABELS[:30]))
     assert given.rows == (90, 30, 30)
-    assert "given, not drawn at random" in str(given.certificate)
+    assert "only if new ones are drawn as they were and the module was not trained on them" in str(given.certificate)
+    assert not any("rows that certify" in note for note in drawn.notes)
+    assert any("30 of the 30 rows that certify are among those" in note for note in given.notes)
 
 
 @pytest.mark.parametrize("kind", [torch.float64, torch.bfloat16])

@@ -8,6 +8,7 @@ import numpy as np
 import scipy
 from jaxtyping import Float, Int
 
+from nucleate._wording import in_digits
 from nucleate.problems import Metric, Problem, Split
 
 GROUPS = 200
@@ -86,13 +87,13 @@ class Comparison:
         return (self.lower, self.upper) if self.verdict == "worse" else (abs(self.lower), self.upper)
 
     def __str__(self) -> str:
-        low, high = self.interval
+        low, high = (in_digits(end, 3) for end in self.interval)
         rows = f"{self.rows} rows" + ("" if self.groups is None else f" of {self.groups} groups")
         if self.verdict == "undefined":
-            return f"cannot be compared on {rows}: {self.other:.3g} against {self.network:.3g}"
+            return f"cannot be compared on {rows}: {in_digits(self.other, 3)} against {in_digits(self.network, 3)}"
         if self.verdict == "alike":
-            return f"cannot be told apart on {rows} (from {low:.3g} better to {high:.3g} worse)"
-        return f"{self.verdict} by {self.difference:.3g} ({low:.3g} to {high:.3g}) on {rows}"
+            return f"cannot be told apart on {rows} (from {low} better to {high} worse)"
+        return f"{self.verdict} by {in_digits(self.difference, 3)} ({low} to {high}) on {rows}"
 
 
 @dataclass(frozen=True, eq=False)

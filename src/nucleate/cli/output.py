@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nucleate._wording import UNSAFE, for_whom, listed, plain
+from nucleate._wording import UNSAFE, for_whom, in_digits, listed, plain
 from nucleate.init_scale import PerLayer
 
 if TYPE_CHECKING:
@@ -202,10 +202,10 @@ def print_trajectory(study: "Study") -> None:
     table = trajectory.select(tables.STEP, tables.TRAIN_LOSS, tables.VALIDATION_LOSS, *columns)[chosen]
     decay = f", weight decay {spec.weight_decays[0]:g}" if spec.decays else ""
     _print_frame(f"{spec.data}: {spec.convention} {spec.scales[0]:g}, lr {spec.lrs[0]:g}{decay}", table)
-    say(
-        f"{result[tables.STATUS]} after {result[tables.STEPS]} steps, in the {result[tables.STAGE]}; initial plateau "
-        f"until step {_say(result[tables.PLATEAU_END])}, descent until {_say(result[tables.DESCENT_END])}."
-    )
+    ends = {"initial plateau": result[tables.PLATEAU_END], "descent": result[tables.DESCENT_END]}
+    until = [f"{stage} until step {end:,.0f}" for stage, end in ends.items() if end is not None]
+    stages = "; ".join([f"in the {result[tables.STAGE]}", *([", ".join(until)] if until else [])])
+    say(f"{result[tables.STATUS]} after {result[tables.STEPS]:,} steps, {stages}.")
     on_test = tables.metric_on_test(study.metric.name)
     say(f"{on_test} {_say(result[on_test])} at the best validated step {result[tables.BEST_STEP]}.")
     if result[tables.NOTES]:
@@ -500,7 +500,7 @@ def _print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str
 def _say(value: Any) -> str:
     if value is None:
         return "—"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return in_digits(value, 4) if isinstance(value, float) else str(value)
 
 
 def _finite(content: Any) -> Any:

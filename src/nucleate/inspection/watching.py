@@ -15,7 +15,7 @@ import polars as pl
 
 from nucleate._arrays import is_whole
 from nucleate._files import make_folder
-from nucleate._wording import name_parameter, shown
+from nucleate._wording import count, name_parameter, shown
 from nucleate.activations import Activation
 from nucleate.doctor import Evidence, LayerEvidence, judge
 from nucleate.errors import ArchitectureError, NucleateError, SpecError
@@ -387,7 +387,8 @@ class Watch:
     def __repr__(self) -> str:
         records = 0 if self._ended and not self._records else self.table["step"].n_unique()
         return (
-            f"Watch({type(self._model).__name__}, {self.steps:,} steps, {records} records, {len(self.events)} events)"
+            f"Watch({type(self._model).__name__}, {self.steps:,} steps, {count(records, 'record')}, "
+            f"{count(len(self.events), 'event')})"
         )
 
     def _inspect(self) -> Inspection:

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Float
 
-from nucleate._wording import count
+from nucleate._wording import count, in_digits
 from nucleate.baselines import count_groups
 from nucleate.errors import DataError, SpecError
 from nucleate.models import outputs_of
@@ -24,6 +24,10 @@ _ASSUMED = {
     "and where the data drift nothing is guaranteed.",
     "own": " These rows were given, not drawn at random here: that holds only if new ones are drawn as they were, and "
     "otherwise nothing is guaranteed.",
+    "drawn": " These rows are of the data that were given: that holds only if the module was not trained on them, and "
+    "otherwise nothing is guaranteed.",
+    "given": " These rows were given: that holds only if new ones are drawn as they were and the module was not "
+    "trained on them, and otherwise nothing is guaranteed.",
 }
 """What the split does not see to."""
 _WEIGHED = (
@@ -98,9 +102,10 @@ class Certificate:
     among : int
         How many reductions were made of the same study by now, this one included: any of them may be chosen by these
         rows, so the chance is as many times larger.
-    dealt : {"random", "time", "own"}
+    dealt : {"random", "time", "own", "drawn", "given"}
         How the held-out rows were: at random; as the last in time; or as a person chose them, by groups or not. But for
-        the first, that a new row is exchangeable with them is an assumption of which the split says nothing.
+        the first, that a new row is exchangeable with them is an assumption of which the split says nothing. Of a
+        module they are drawn from the data or given apart, and whether it was trained on them is not known.
     groups : int or None
         To how many groups these rows belong, where rows were split by groups. Rows of a group are alike, so it is new
         groups that are exchangeable with them: the chance is that any row of a new group deviates more.
@@ -116,7 +121,7 @@ class Certificate:
     labels_changed: int | None = None
     classes: tuple[OfClass, ...] = ()
     among: int = 1
-    dealt: Literal["random", "time", "own"] = "random"
+    dealt: Literal["random", "time", "own", "drawn", "given"] = "random"
     groups: int | None = None
     weighted: bool = False
     relative_to: Literal["error", "spread"] = "error"
@@ -176,8 +181,8 @@ class Certificate:
         in_units = {"error": "in the target's unit", "spread": "in the outputs' own unit"}[self.relative_to]
         unit = "in probability" if self.relative_deviation is None else in_units
         moved = (
-            f"On {self.rows} held-out rows, outputs move by {self.rms_deviation:.3g} (root mean square) "
-            f"and at most {self.largest_deviation:.3g}, {unit}"
+            f"On {self.rows} held-out rows, outputs move by {in_digits(self.rms_deviation, 3)} (root mean square) "
+            f"and at most {in_digits(self.largest_deviation, 3)}, {unit}"
         )
         chosen = (
             "If one of k reductions or networks was chosen by what these rows say, the chance is up to k times that."

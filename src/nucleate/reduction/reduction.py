@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from nucleate import exports
-from nucleate._wording import card, count
+from nucleate._wording import card, count, in_digits
 from nucleate.baselines import Baseline
 from nucleate.models import count_parameters
 from nucleate.network import Network
@@ -128,7 +128,7 @@ class Reduction:
         rows = {
             "hidden widths": f"{_joined(self.hidden.before)} → {_joined(self.hidden.after)}",
             "parameters": f"{self.parameters.before:,} → {self.parameters.after:,} ({100 * self.share_kept:.2g} %)",
-            f"test {self.metric_name}": f"{self.test.before:.5g} → {self.test.after:.5g}",
+            f"test {self.metric_name}": f"{in_digits(self.test.before, 5)} → {in_digits(self.test.after, 5)}",
             "method": f"{self.method}, within {100 * self.tolerance:g} % on validation",
         }
         return card(f"Reduction for {self.problem}", rows)
@@ -146,17 +146,22 @@ class Reduction:
             f"{self.problem}: hidden widths {_joined(self.hidden.before)} become {_joined(self.hidden.after)}, "
             f"{self.parameters.before} parameters become {self.parameters.after} ({100 * self.share_kept:.2g} %), "
             f"by {self.method} within {100 * self.tolerance:g} % on validation.",
-            f"Test {self.metric_name}: {self.test.before:.5g} before, {self.test.after:.5g} after"
+            f"Test {self.metric_name}: {in_digits(self.test.before, 5)} before, {in_digits(self.test.after, 5)} after"
             + "".join(
-                f"; {baseline.name} of {count(baseline.parameters, 'parameter')} {baseline.test:.5g}"
+                f"; {baseline.name} of {count(baseline.parameters, 'parameter')} {in_digits(baseline.test, 5)}"
                 for baseline in self.baselines
             )
             + ".",
         ]
-        for name, value in self.further.after.items():
-            beside = "".join(f"; {baseline.name} {baseline.further[name]:.5g}" for baseline in self.baselines)
-            lines.append(f"Test {name}: {self.further.before[name]:.5g} before, {value:.5g} after{beside}.")
-        compared = [f"the {baseline.name} {baseline.comparison}" for baseline in self.baselines if baseline.comparison]
+        for name in self.further.after:
+            before, after = (in_digits(one[name], 5) for one in (self.further.before, self.further.after))
+            beside = "".join(f"; {baseline.name} {in_digits(baseline.further[name], 5)}" for baseline in self.baselines)
+            lines.append(f"Test {name}: {before} before, {after} after{beside}.")
+        compared = [
+            f"the {baseline.name}{_of_seeds(baseline.comparison.seeds[1])} {baseline.comparison}"
+            for baseline in self.baselines
+            if baseline.comparison
+        ]
         if compared:
             lines.append(
                 f"Against the reduced network, by {self.metric_name} on validation and test: {'; '.join(compared)}."
@@ -168,13 +173,17 @@ class Reduction:
                 f"({self.bound.kind})."
             )
         if self.inference is not None:
-            before, after = 1e3 * self.inference.before, 1e3 * self.inference.after
+            slow, fast = 1e3 * self.inference.before, 1e3 * self.inference.after
             lines.append(
-                f"1024 rows on one thread take {before:.3g} ms before and {after:.3g} ms after, "
-                + (f"{before / after:.2g} times as fast." if self.is_faster else "which is not faster.")
+                f"1024 rows on one thread take {slow:.3g} ms before and {fast:.3g} ms after, "
+                + (f"{slow / fast:.2g} times as fast." if self.is_faster else "which is not faster.")
             )
         lines.append(f"Seen as what they do, {'; '.join(map(str, self.groups))}.")
         return "\n".join(lines)
+
+
+def _of_seeds(seeds: int) -> str:
+    return f" (mean of {seeds} seeds)" if seeds > 1 else ""
 
 
 def guarantee(reduction: Reduction) -> dict[str, str]:

@@ -171,6 +171,7 @@ def _contents(
         "statuses": sentences.say_statuses(study.results, texts),
         "judgement": judged,
         "recommended": None,
+        "network_said": sentences.name_network(findings, texts),
         "say_comparison": partial(sentences.say_comparison, metric=findings.metric, texts=texts),
     }
     reduction, unreadable = _reduction(study)

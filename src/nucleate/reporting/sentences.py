@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from nucleate._wording import choose_one
+from nucleate._wording import choose_one, in_digits
 from nucleate.baselines import Baseline, Comparison
 from nucleate.errors import NucleateError, StudyError
 from nucleate.problems import LOSSES, Metric
@@ -37,9 +37,7 @@ def say(value: float) -> str:
     """A number in four digits, for people: no exponent, thousands apart."""
     if not math.isfinite(value):
         return "—"
-    if abs(value) >= 1000:
-        return f"{value:,.0f}"
-    return f"{value:.4g}" if abs(value) >= 1e-4 or value == 0 else f"{value:.1e}"
+    return in_digits(value, 4) if abs(value) >= 1e-4 or value == 0 else f"{value:.1e}"
 
 
 def say_neurons(counts: Sequence[float]) -> str:
@@ -71,7 +69,10 @@ def say_metric(metric: Metric, value: float) -> str:
     """A share as a percentage, another metric as it is."""
     if not math.isfinite(value):
         return "—"
-    return f"{100 * value:.1f} %" if metric.is_share else f"{value:#.4g}".rstrip(".")
+    if metric.is_share:
+        return f"{100 * value:.1f} %"
+    # Zeros at the end are kept, as the numbers of a column have them.
+    return f"{value:#.4g}".rstrip(".") if abs(value) < 999.5 else in_digits(value, 4)
 
 
 def say_further(name: str, value: float) -> str:
@@ -161,6 +162,8 @@ def _of_runs(findings: Findings, cell: Cell, texts: Texts, sentences: Mapping[st
 
 
 def _size(findings: Findings, reduction: "Reduction | None", texts: Texts) -> str:
+    if reduction is None and not findings.has_learned:
+        return texts["answer"]["not_learned"]
     if reduction is None:
         cell = findings.recommended
         key = "not_reduced" if findings.study.spec.model is None else "as_trained"
@@ -300,7 +303,7 @@ def advise(study: Study, lang: str = "en") -> list[str]:
     Returns
     -------
     list of str
-        Of a single run, or of a model without measured layers, those on its baselines alone.
+        Of a single run that learned, or of a model without measured layers, those on its baselines alone.
 
     Raises
     ------
@@ -308,12 +311,12 @@ def advise(study: Study, lang: str = "en") -> list[str]:
         For an unknown language.
     """
     texts = load_texts(lang)
-    if not study.layers or study.planned == 1:
-        return beside_recommended(study, load_judgement(study), texts)
-    findings = study_findings(study)
-    if findings is None or not findings.trained:
-        return []
-    return [_error(findings, texts), *recommendation(findings, texts)]
+    findings = study_findings(study) if study.layers else None
+    told = findings is not None and bool(findings.trained)
+    # Of a single run that stayed on its plateau there is nothing to compare.
+    if findings is not None and told and (study.planned > 1 or not findings.has_learned):
+        return [_error(findings, texts), *recommendation(findings, texts)]
+    return beside_recommended(study, load_judgement(study), texts) if study.planned == 1 or not study.layers else []
 
 
 def beside_recommended(study: Study, judgement: Judgement | None, texts: Texts) -> list[str]:
@@ -321,7 +324,7 @@ def beside_recommended(study: Study, judgement: Judgement | None, texts: Texts) 
     if judgement is None:
         return [texts["recommendation"]["no_baselines"]]
     lacks = [texts["baseline"][f"lacks_{judgement.lacks_narrow}"]] if judgement.lacks_narrow else []
-    network = texts["baseline"]["recommended"]
+    network = texts["baseline"]["recommended" if study.planned > 1 else "trained"]
     return [*_beside(judgement.baselines, study.metric, network, study.parameters, texts), *lacks]
 
 
@@ -339,14 +342,17 @@ def _beside(baselines: Sequence[Baseline], metric: Metric, network: str, paramet
 
 def _compared(baseline: Baseline, comparison: Comparison, metric: Metric, network: str, texts: Texts) -> str:
     """On all held-out rows, and where they do not say the same alone, on the test rows and for the best seed there."""
-    seeds = comparison.seeds[0]
+    seeds, others = comparison.seeds
+    parameters = texts["baseline"]["parameter" if baseline.parameters == 1 else "parameters"].format(
+        count=f"{baseline.parameters:,}"
+    )
+    if others > 1:
+        parameters = texts["baseline"]["of_seeds"].format(parameters=parameters, seeds=others)
     said = texts["recommendation"][f"baseline_{comparison.verdict}"].format(
         **_of_comparison(comparison, metric, texts),
         network=texts["baseline"]["mean"].format(network=network, seeds=seeds) if seeds > 1 else network,
         baseline=texts["baseline"]["constant_said"] if baseline.name == "constant" else name_baseline(baseline, texts),
-        parameters=texts["baseline"]["parameter" if baseline.parameters == 1 else "parameters"].format(
-            count=f"{baseline.parameters:,}"
-        ),
+        parameters=parameters,
         metric=name_metric(metric, texts),
     )
     sentences, best = [said[0].upper() + said[1:]], baseline.best_on_test
@@ -399,6 +405,11 @@ def _verdict(baseline: Baseline, comparison: Comparison) -> str:
     )
 
 
+def name_network(findings: Findings, texts: Texts) -> str:
+    """The words for the network that baselines stand beside: of one run, or where none learned, none is recommended."""
+    return texts["baseline"]["recommended" if findings.study.planned > 1 and findings.has_learned else "trained"]
+
+
 def name_baseline(baseline: Baseline, texts: Texts) -> str:
     """The words for a baseline, or its own name where there are none."""
     return texts["baseline"].get(baseline.name.replace(" ", "_"), baseline.name)
@@ -406,9 +417,9 @@ def name_baseline(baseline: Baseline, texts: Texts) -> str:
 
 def say_difference(metric: Metric, difference: float, texts: Texts) -> str:
     """How far apart two values of a metric are: of shares in percentage points."""
-    return (
-        texts["metric"]["points"].format(points=f"{100 * difference:.1f}") if metric.is_share else f"{difference:.3g}"
-    )
+    if metric.is_share:
+        return texts["metric"]["points"].format(points=f"{100 * difference:.1f}")
+    return in_digits(difference, 3)
 
 
 def limits(findings: Findings, texts: Texts) -> list[str]:
@@ -578,7 +589,7 @@ def terms(findings: Findings, texts: Texts) -> list[str]:
         words.append(asked["by_layer"])
     if findings.study.spec.decays:
         words.append(asked["decay_decoupled" if findings.study.spec.optimizer.decoupled else "decay_coupled"])
-    if findings.trained:
+    if findings.has_learned and not _one_start(findings):
         words.append(asked["largest"].format(**_fields(findings, findings.largest_scale, texts)))
     return words
 

@@ -106,11 +106,15 @@ class Cell:
 
 @dataclass(frozen=True)
 class ForecastCheck:
-    """Forecast against measured steps of the 10 % drop, over the runs in the theory's regime that had one."""
+    """Forecast against measured steps of the 10 % drop, over the runs in the theory's regime that had one.
+
+    Beside these, of how many runs a drop was forecast in the regime, had it come or not, and outside it.
+    """
 
     runs: int
     inside: int
     median_error: float
+    in_regime: int
     outside_regime: int
 
 
@@ -445,16 +449,15 @@ def _check_forecast(study: Study, results: pl.DataFrame) -> ForecastCheck | None
     if forecasts.is_empty():
         return None
     expected = forecasts.select("run", "in_regime", "lower_10", "upper_10", expected="drop_10_percent")
-    both = results.join(expected, on="run")
-    judged = both.filter(
-        pl.col("in_regime") & pl.col("expected").is_not_null() & pl.col("drop_10_percent").is_not_null()
-    )
+    foretold = results.join(expected, on="run").filter(pl.col("expected").is_not_null())
+    judged = foretold.filter(pl.col("in_regime") & pl.col("drop_10_percent").is_not_null())
     error = (judged["drop_10_percent"] / judged["expected"] - 1).abs()
     return ForecastCheck(
         runs=len(judged),
         inside=judged.filter(pl.col("drop_10_percent").is_between("lower_10", "upper_10")).height,
         median_error=_number(error.median()),
-        outside_regime=both.filter(~pl.col("in_regime")).height,
+        in_regime=foretold.filter(pl.col("in_regime")).height,
+        outside_regime=foretold.filter(~pl.col("in_regime")).height,
     )
 
 

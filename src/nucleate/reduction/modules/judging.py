@@ -3,7 +3,7 @@
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -137,7 +137,7 @@ class Judge:
 
         return fits
 
-    def certify(self, rows: Rows, before: Any, after: Any, dealt: Any) -> Certificate:
+    def certify(self, rows: Rows, before: Any, after: Any, dealt: Literal["drawn", "given"]) -> Certificate:
         """How far the outputs moved on held-out rows."""
         moved = self.targets.moved(before, after)
         return Certificate(

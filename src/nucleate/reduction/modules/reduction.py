@@ -5,7 +5,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nucleate._wording import aligned, card
+from nucleate._wording import aligned, card, in_digits
 from nucleate.baselines import Baseline
 from nucleate.problems import Metric
 from nucleate.reduction.certificate import Certificate
@@ -160,7 +160,7 @@ class ModuleReduction:
             "parameters": f"{self.parameters.before:,} → {self.parameters.after:,} ({100 * self.share_kept:.2g} %)",
             "FLOPs a row": f"{self.flops.before:,} → {self.flops.after:,}",
             "bytes": f"{self.bytes.before:,} → {self.bytes.after:,}",
-            f"test {name}": f"{self.test.before:.5g} → {self.test.after:.5g}",
+            f"test {name}": f"{in_digits(self.test.before, 5)} → {in_digits(self.test.after, 5)}",
             "asked for": self.asked,
         }
 

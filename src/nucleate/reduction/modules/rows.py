@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -63,12 +63,12 @@ class Rows:
 
 @dataclass(frozen=True, eq=False)
 class Parts:
-    """The rows by what they are for, and whether those for certification were drawn at random here."""
+    """The rows by what they are for, and whether those for certification were drawn here or given."""
 
     calibration: Rows
     validation: Rows
     certification: Rows
-    dealt: str
+    dealt: Literal["drawn", "given"]
     notes: tuple[str, ...] = ()
 
     def of(self, dtype: Any) -> "Parts":
@@ -99,7 +99,28 @@ def divide(data: Any, validation: Any, test: Any, seed: int) -> Parts:
             f"There are {count(len(certification), 'row')} to certify the reduced module on, and {FEWEST_ROWS} are "
             f"needed; give {'`test` more rows' if test is not None else f'data of {5 * FEWEST_ROWS} rows or more'}."
         )
-    return Parts(calibration, valid, certification, "random" if test is None else "own", tuple(notes))
+    notes += _repeated(certification, calibration, valid)
+    return Parts(calibration, valid, certification, "drawn" if test is None else "given", tuple(notes))
+
+
+def _repeated(certification: Rows, *others: Rows) -> list[str]:
+    """A note if rows that certify are among those that the smaller module is made by, inputs and targets."""
+    made_by = {row for rows in others for row in _bytes_of(rows)}
+    repeated = sum(row in made_by for row in _bytes_of(certification))
+    if not repeated:
+        return []
+    return [
+        f"{repeated} of the {len(certification)} rows that certify are among those that the smaller module is made by "
+        "too: unless new rows repeat these just as often, they say less of new ones than is told above."
+    ]
+
+
+def _bytes_of(rows: Rows) -> Iterator[bytes]:
+    """What each row holds, inputs and targets."""
+    torch = import_torch()
+    values = [*_values(rows.inputs), *([] if rows.targets is None else [rows.targets])]
+    held = [value.reshape(len(rows), -1).contiguous().view(torch.uint8).numpy() for value in values]
+    return (b"".join(one[row].tobytes() for one in held) for row in range(len(rows)))
 
 
 def output_of(returned: Any) -> Any:
