@@ -187,7 +187,7 @@ def for_each(
     columns = (items, *beside)
 
     def one(row: tuple[Any, ...]) -> Any:
-        with float64():
+        with _settled():
             return on_host(function(*row, *shared))
 
     if not items:
@@ -195,7 +195,7 @@ def for_each(
     _remember(function)
     bound_programs()
     if steps_together():
-        with float64():
+        with _settled():
             stacked = tuple(_stacked(column) for column in columns)
             done = _together(device().platform)(function, stacked, shared)
             return OnDevice(jax.block_until_ready(done), len(items))
@@ -208,7 +208,7 @@ def for_each(
     # The first alone, so that threads do not compile one program side by side.
     with _COMPILING:
         if program not in _CALLS_LAPACK:
-            with float64():
+            with _settled():
                 lowered = function.lower(*rows[0], *shared).as_text() if hasattr(function, "lower") else ""
             _CALLS_LAPACK[program] = "lapack" in lowered
             first, rest = [one(rows[0])], rows[1:]
@@ -218,6 +218,13 @@ def for_each(
         with _LAPACK:
             return [*first, *map(one, rest)]
     return [*first, *spread(one, rest)]
+
+
+@contextmanager
+def _settled() -> Iterator[None]:
+    # Left open, the device is another one to JAX than the same one chosen, and what it compiled is compiled again.
+    with float64(), jax.default_device(device()):
+        yield
 
 
 @contextmanager
@@ -302,7 +309,7 @@ def check_device(name: str, *, here: bool = True) -> None:
 def device() -> jax.Device:
     """Where this thread computes."""
     chosen = jax.config.jax_default_device  # type: ignore[attr-defined]
-    return chosen if isinstance(chosen, jax.Device) else jax.devices(chosen)[0]
+    return chosen if isinstance(chosen, jax.Device) else jax.local_devices(backend=chosen)[0]
 
 
 def device_memory() -> float:

@@ -59,7 +59,8 @@ def report(study: Study | str | Path, lang: str = "en", out: str | Path = "repor
     >>> import tempfile
     >>> from nucleate import sweep
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     study = sweep("sine-5d", gains=[1, 0.1], hidden=[6], steps=20, out=f"{folder}/study", progress=False)
+    ...     grid = {"gains": [1, 0.01], "seeds": 2, "hidden": [6, 6], "steps": 20}
+    ...     study = sweep("sine-5d", **grid, out=f"{folder}/study", progress=False)
     ...     page = report(study, out=f"{folder}/report.html").read_text("utf-8")
     >>> page.startswith("<!doctype html>"), "http://" in page.split("<script")[0]
     (True, False)

@@ -77,11 +77,10 @@ def sweep(
     --------
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     study = sweep(
-    ...         "sine-5d", gains=[1, 0.1], hidden=[10, 10], steps=20, evaluations=4, out=folder, progress=False
-    ...     )
+    ...     grid = {"gains": [1, 0.01], "seeds": 2, "hidden": [6, 6], "steps": 20}
+    ...     study = sweep("sine-5d", **grid, out=folder, progress=False)
     ...     study.results["status"].to_list()
-    ['finished', 'finished']
+    ['finished', 'finished', 'finished', 'finished']
     """
     check_device(device, here=executor is None)
     check_when_owned(when_owned)
