@@ -176,6 +176,28 @@ def test_a_layer_that_condenses_or_dies_is_told_in_the_log(caplog):
     assert "step 1: 0 (linear) condenses" in caplog.text
 
 
+def test_units_that_do_the_same_on_the_inputs_condense_whichever_way_they_point():
+    torch.manual_seed(0)
+    module = nn.Sequential(
+        nn.Linear(10, 20, bias=False), nn.Tanh(), nn.Linear(20, 30, bias=False), nn.Tanh(), nn.Linear(30, 1)
+    )
+    watched = watch(module, torch.randn(60, 10), every=1)
+    spread = module[0].weight.detach().clone()
+    for weights in (torch.outer(torch.rand(20) + 0.1, 0.1 * torch.randn(10)), spread, torch.zeros(20, 10)):
+        with torch.no_grad():
+            module[0].weight.copy_(weights)
+        watched.step()
+    told = [(event.step, event.layer, event.what) for event in watched.events if event.what != "collapses"]
+    # The second layer's weights stay as they were; what it is given makes its units do the same.
+    assert told == [
+        (1, "0", "condenses"), (1, "2", "condenses"), (2, "0", "splits"), (2, "0", "spreads"), (2, "2", "splits"),
+        (3, "0", "dies"), (3, "2", "dies"),
+    ]  # fmt: skip
+    said = {(event.layer, event.what): event.said for event in watched.events}
+    assert "of its pairs of units pointed one way, now 100%" in said["0", "condenses"]
+    assert re.fullmatch(r"it worked as \d+\.\d neurons, now 1\.\d \(random \d+\.\d\)", said["2", "condenses"])
+
+
 def test_a_layer_whose_rank_collapses_is_told(caplog):
     module = nn.Sequential(nn.Linear(30, 40), nn.Tanh(), nn.Linear(40, 1))
     watched = watch(module, every=1)
