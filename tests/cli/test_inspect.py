@@ -1,6 +1,7 @@
 """`nucleate inspect`: a table, or one JSON object, and one sentence where there is nothing to inspect."""
 
 import json
+import pickle
 
 import numpy as np
 import pytest
@@ -41,6 +42,32 @@ def test_what_is_none_is_refused(checkpoint):
     assert "No file fits the pattern none*.pt" in refusal("inspect", "none*.pt")
     assert "did you mean 'tanh'" in refusal("inspect", checkpoint, "--activation", "tan")
     assert "--seed is -1; it must be a whole number, 0 or more" in refusal("inspect", checkpoint, "--seed", "-1")
+
+
+def cut(path):
+    save_file({"w": np.eye(3)}, path)
+    path.write_bytes(path.read_bytes()[:-4])
+
+
+NONE = {
+    "NaN": ("a.safetensors", lambda path: save_file({"w": np.full((2, 2), np.nan)}, path), "w of a.safetensors has 4"),
+    "no layer": ("a.npz", lambda path: np.savez(path, v=np.ones(3)), "There is no layer that can be measured in a.npz"),
+    "half a file": ("a.safetensors", cut, "a.safetensors is not a readable safetensors file"),
+    "no checkpoint": ("a.txt", lambda path: path.write_text("hello"), "a.txt is no checkpoint"),
+    "code": ("a.pkl", lambda path: path.write_bytes(pickle.dumps(print)), "a.pkl is a pickle, which can run any code"),
+}
+
+
+@pytest.mark.parametrize("what", NONE)
+def test_a_file_that_holds_no_model_is_one_sentence_and_one_object(what, tmp_path):
+    name, write, says = NONE[what]
+    write(tmp_path / name)
+    said = refusal("inspect", name, cwd=tmp_path)
+    assert says in said
+    assert said.count("\n") == 1
+    answer = ask("inspect", name, "--json", cwd=tmp_path)
+    assert answer.exit_code == 2
+    assert f"nucleate: {json.loads(answer.stdout)['error']['message']}" == said.strip()
 
 
 @pytest.fixture

@@ -176,6 +176,28 @@ def test_a_layer_that_condenses_or_dies_is_told_in_the_log(caplog):
     assert "step 1: 0 (linear) condenses" in caplog.text
 
 
+def test_units_that_do_the_same_on_the_inputs_condense_whichever_way_they_point():
+    torch.manual_seed(0)
+    module = nn.Sequential(
+        nn.Linear(10, 20, bias=False), nn.Tanh(), nn.Linear(20, 30, bias=False), nn.Tanh(), nn.Linear(30, 1)
+    )
+    watched = watch(module, torch.randn(60, 10), every=1)
+    spread = module[0].weight.detach().clone()
+    for weights in (torch.outer(torch.rand(20) + 0.1, 0.1 * torch.randn(10)), spread, torch.zeros(20, 10)):
+        with torch.no_grad():
+            module[0].weight.copy_(weights)
+        watched.step()
+    told = [(event.step, event.layer, event.what) for event in watched.events if event.what != "collapses"]
+    # The second layer's weights stay as they were; what it is given makes its units do the same.
+    assert told == [
+        (1, "0", "condenses"), (1, "2", "condenses"), (2, "0", "splits"), (2, "0", "spreads"), (2, "2", "splits"),
+        (3, "0", "dies"), (3, "2", "dies"),
+    ]  # fmt: skip
+    said = {(event.layer, event.what): event.said for event in watched.events}
+    assert "of its pairs of units pointed one way, now 100%" in said["0", "condenses"]
+    assert re.fullmatch(r"it worked as \d+\.\d neurons, now 1\.\d \(random \d+\.\d\)", said["2", "condenses"])
+
+
 def test_a_layer_whose_rank_collapses_is_told(caplog):
     module = nn.Sequential(nn.Linear(30, 40), nn.Tanh(), nn.Linear(40, 1))
     watched = watch(module, every=1)
@@ -219,15 +241,38 @@ def test_a_resumed_training_goes_on_with_the_same_record(tmp_path):
         watch(nn.Linear(3, 2)).load_state_dict(watched.state_dict() | {"start": {}})
 
 
-def test_a_compiled_model_frozen_and_tied_parameters_are_watched():
-    module = nn.Sequential(nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 4))
-    module[2].weight = module[0].weight
-    module[0].bias.requires_grad_(False)
-    compiled = torch.compile(module, backend="eager")
-    compiled(torch.randn(3, 4))
-    watched = watch(compiled, torch.randn(8, 4), every=1)
-    watched.step()
-    assert {name.split("/")[1] for name in watched.metrics()} == {"0"}
+def test_a_compiled_model_trains_bit_for_bit_and_is_compiled_no_more_often():
+    from torch._dynamo.testing import CompileCounter
+
+    def after(watching):
+        torch._dynamo.reset()
+        module, compiled = made(), CompileCounter()
+        watched = trained(torch.compile(module, backend=compiled), 6, watching)
+        return list(module.state_dict().values()), compiled.frame_count, watched
+
+    (alone, count, _), (together, count_too, watched) = after(None), after(lambda *given: watch(*given, every=2))
+    assert all(torch.equal(*pair) for pair in zip(alone, together, strict=True))
+    assert count == count_too > 0
+    assert {name.split("/")[1] for name in watched.metrics()} == {"0", "4", "6"}
+
+
+def test_frozen_and_tied_parameters_train_bit_for_bit_and_are_measured_once():
+    def after(watching):
+        torch.manual_seed(0)
+        module = nn.Sequential(nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 1))
+        module[2].weight = module[0].weight
+        module[4].weight.requires_grad_(False)
+        return list(module.parameters()), trained(module, 6, watching)
+
+    (alone, _), (together, watched) = after(None), after(lambda *given: watch(*given, every=1))
+    assert all(torch.equal(*pair) for pair in zip(alone, together, strict=True))
+    assert [parameter.requires_grad for parameter in alone] == [parameter.requires_grad for parameter in together]
+    moved = watched.table.filter(measure="relative_distance", step=6)
+    assert moved["layer"].to_list() == ["0", "4"]
+    # The frozen layer's weights stay, and its bias does not.
+    rows = watched.table.filter(measure="norm", layer="4")["value"]
+    assert rows.n_unique() == 1
+    assert ("2.weight", "it is shared with 0.weight, where it is measured") in watched.latest.left_out.rows()
 
 
 def test_the_record_is_in_the_folder_and_the_report_command_makes_its_page(tmp_path):
@@ -539,14 +584,23 @@ def _one_of_two(rank, folder):
 
     torch.set_num_threads(1)
     torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
-    module = nn.parallel.DistributedDataParallel(nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.Linear(8, 1)))
-    optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
-    watched = watch(module, torch.randn(8, 4), every=1)
-    for _ in range(3):
-        optimizer.zero_grad()
-        module(torch.randn(8, 4)).pow(2).mean().backward()
-        optimizer.step()
-        watched.step()
+
+    def after(watching):
+        torch.manual_seed(0)
+        module = nn.parallel.DistributedDataParallel(nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.Linear(8, 1)))
+        optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
+        watched = watch(module, torch.ones(8, 4).cumsum(0), every=1) if watching else None
+        torch.manual_seed(rank)
+        for _ in range(3):
+            optimizer.zero_grad()
+            module(torch.randn(8, 4)).pow(2).mean().backward()
+            optimizer.step()
+            if watched is not None:
+                watched.step()
+        return list(module.state_dict().values()), watched
+
+    (alone, _), (together, watched) = after(False), after(True)
+    assert all(torch.equal(*pair) for pair in zip(alone, together, strict=True))
     (Path(folder) / f"records-{rank}").write_text(repr(watched))
     # What no process has whole is refused in each of them, so that none waits for the first.
     sharded = FullyShardedDataParallel(nn.Sequential(nn.Linear(4, 8)), device_id=torch.device("cpu"))

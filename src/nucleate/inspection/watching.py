@@ -42,6 +42,8 @@ LOOSE = 16
 """So many records, and as many as are in the one file, are added to the folder beside it before it is written anew."""
 CONDENSED, BY_CHANCE = 0.5, 0.25
 """A layer is condensed when this share of its pairs of units point one way, and of random ones not that share."""
+FEW = 0.25
+"""It is condensed too when it works as fewer than this share of a random one's effective neurons."""
 COLLAPSED = 0.5
 """A layer has collapsed when its effective rank is below this share of a random matrix's."""
 SETTLED = 100
@@ -59,6 +61,9 @@ TOLD = (
 """The measures that loggers are given."""
 
 LOG = logging.getLogger("nucleate.watch")
+
+_Measures = Mapping[str, tuple[float, float | None]]
+_Measured = Mapping[tuple[str, str], _Measures]
 
 
 class Watch:
@@ -492,11 +497,11 @@ def watch(
     return Watch(model, inputs, every, out=out, name=name, distances=distances, activation=activation, seed=seed)
 
 
-def _constant_share(measures: Mapping[str, tuple[float, float | None]]) -> float:
+def _constant_share(measures: _Measures) -> float:
     return measures.get("constant_units", (0.0, None))[0] / measures["units"][0]
 
 
-def _effective(measures: Mapping[str, tuple[float, float | None]]) -> float:
+def _effective(measures: _Measures) -> float:
     return measures.get("effective_neurons", measures["units"])[0]
 
 
@@ -521,9 +526,6 @@ def is_record(step: int, every: int | None, a_decade: int = A_DECADE) -> bool:
     return math.floor(a_decade * math.log10(step)) > math.floor(a_decade * math.log10(step - 1)) if step > 1 else True
 
 
-_Measured = Mapping[tuple[str, str], Mapping[str, tuple[float, float | None]]]
-
-
 def events_between(step: int, old: _Measured, new: _Measured) -> Iterator[Event]:
     """What happened to layers between two records.
 
@@ -540,12 +542,10 @@ def events_between(step: int, old: _Measured, new: _Measured) -> Iterator[Event]
     """
     for (layer, kind), now in new.items():
         then = old.get((layer, kind), {})
-        pairs, was = now.get("condensed_pairs", (0.0, 0.0)), then.get("condensed_pairs", (0.0, 0.0))
-        said = (
-            f"{was[0]:.0%} of its pairs of units pointed one way, now {pairs[0]:.0%} (by chance {pairs[1] or 0.0:.0%})"
-        )
-        if _is_condensed(pairs) != _is_condensed(was):
-            yield Event(step, layer, kind, "condenses" if _is_condensed(pairs) else "splits", said)
+        if (condensed := _is_condensed(now)) != _is_condensed(then):
+            by_work = _points_one_way(now) == _points_one_way(then)
+            said = (_said_of_work if by_work else _said_of_pairs)(then, now)
+            yield Event(step, layer, kind, "condenses" if condensed else "splits", said)
         rank, had = now.get("effective_rank", (0.0, 0.0)), then.get("effective_rank", (0.0, 0.0))
         if had[0] and _is_collapsed(rank) != _is_collapsed(had):
             ranks = (
@@ -561,8 +561,29 @@ def events_between(step: int, old: _Measured, new: _Measured) -> Iterator[Event]
             )
 
 
-def _is_condensed(pairs: tuple[float, float | None]) -> bool:
-    return pairs[0] > CONDENSED and (pairs[1] or 0.0) < BY_CHANCE
+def _is_condensed(measures: _Measures) -> bool:
+    return _points_one_way(measures) or _works_as_few(measures)
+
+
+def _points_one_way(measures: _Measures) -> bool:
+    pairs, random = measures.get("condensed_pairs", (0.0, 0.0))
+    return pairs > CONDENSED and (random or 0.0) < BY_CHANCE
+
+
+def _works_as_few(measures: _Measures) -> bool:
+    """By its effective neurons; one whose units are all constant works as none, and is dead."""
+    neurons, random = measures.get("effective_neurons", (0.0, None))
+    return 0 < neurons < FEW * (random or 0.0)
+
+
+def _said_of_pairs(then: _Measures, now: _Measures) -> str:
+    (was, _), (pairs, random) = (one.get("condensed_pairs", (0.0, 0.0)) for one in (then, now))
+    return f"{was:.0%} of its pairs of units pointed one way, now {pairs:.0%} (by chance {random or 0.0:.0%})"
+
+
+def _said_of_work(then: _Measures, now: _Measures) -> str:
+    (was, _), (neurons, random) = (one.get("effective_neurons", (0.0, 0.0)) for one in (then, now))
+    return f"it worked as {was:.1f} neurons, now {neurons:.1f} (random {random or 0.0:.1f})"
 
 
 def _is_collapsed(rank: tuple[float, float | None]) -> bool:
