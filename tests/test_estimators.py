@@ -256,3 +256,13 @@ def test_unusable_data_are_said_in_a_sentence(diabetes, fitted):
         CondensedClassifier(**SMALL).fit(x, np.ones(len(x), int))
     with pytest.raises(SpecError):
         CondensedRegressor(**SMALL | {"scale": 0}).fit(x, y)
+
+
+def test_what_is_refused_has_the_numbers_of_the_rows_that_were_given():
+    x = np.linspace(-1, 1, 100)[:, None]
+    y = x[:, 0].copy()
+    y[[4, 40]] = 1e200
+    with pytest.raises(DataError, match=r"beyond 1e\+100 in rows 5, 41;"):
+        CondensedRegressor().fit(x, y)
+    with pytest.raises(DataError, match=r"\(100 rows with such values\)"):
+        CondensedRegressor(loss="poisson").fit(x, x[:, 0] - 3)

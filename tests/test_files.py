@@ -94,7 +94,8 @@ def test_what_does_not_fit_leaves_the_old_file_and_nothing_half_written(tmp_path
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
     try:
         with pytest.raises(
-            NucleateError, match=r"cannot be written \(File too large\); check the folder and its rights"
+            NucleateError,
+            match=r"cannot be written \(File too large\); check the folder, its rights and the room there",
         ):
             write_atomically(file, b"new" * 10_000)
     finally:

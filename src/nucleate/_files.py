@@ -10,7 +10,7 @@ import json
 import os
 import re
 import stat
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from secrets import token_hex
@@ -56,8 +56,16 @@ def write_atomically(path: Path, content: bytes) -> None:
         raise _unwritable(path, error) from error
 
 
-def check_file(path: str | Path) -> None:
-    """Refuse, before anything is done, a path where no file can be written; raises as `write_atomically` does."""
+def check_file(path: str | Path, read: Sequence[Path] = ()) -> None:
+    """Refuse, before anything is done, a path where no file can be written, or that of a file that is to be read.
+
+    Raises
+    ------
+    NucleateError
+    """
+    for one in read:
+        if os.path.exists(path) and os.path.exists(one) and os.path.samefile(path, one):
+            raise NucleateError(f"{path} is what is read, and would be written over; name another file to write.")
     try:
         TemporaryFile(dir=_behind_links(Path(path)).parent).close()
     except OSError as error:
@@ -208,7 +216,9 @@ def _behind_links(path: Path) -> Path:
 
 
 def _unwritable(path: str | Path, error: OSError) -> NucleateError:
-    return NucleateError(f"{path} cannot be written ({error.strerror}); check the folder and its rights.")
+    return NucleateError(
+        f"{path} cannot be written ({error.strerror}); check the folder, its rights and the room there."
+    )
 
 
 def _kind(path: Path) -> str:

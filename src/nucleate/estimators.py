@@ -20,6 +20,7 @@ from nucleate.network import Network
 from nucleate.observe import evaluation_rows, layers_of
 from nucleate.optimizers import Optimizer
 from nucleate.problems import AT_RANDOM, CROSS_ENTROPY, SQUARED, Loss, Problem, Sizes, get_loss, split_rows
+from nucleate.problems.checks import refuse_infinite, target_kinds
 from nucleate.reduction import FEWEST_ROWS, check_tolerance
 from nucleate.reduction import reduce as reduce_network
 from nucleate.schedules import Factor, Schedule
@@ -153,6 +154,10 @@ class _Condensed(BaseEstimator):
         targets = [_apart(target, names) for target in targets]
         columns = zip([*names, *targets], [*x.T, *y.reshape(len(y), -1).T], strict=True)
         table = pl.DataFrame([pl.Series(name, column.tolist()) for name, column in columns])
+        # Before rows are dealt out, so that what is refused has the numbers that the caller knows.
+        refuse_infinite(table)
+        if self._loss.link.target_kind != "categorical":
+            target_kinds(table.select(targets), self._loss)
         weight = None if weights is None else _apart("weight", table.columns)
         if weight is not None:
             table = table.with_columns(pl.Series(weight, weights))

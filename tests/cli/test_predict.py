@@ -87,6 +87,11 @@ def test_the_command_writes_a_table_or_one_object(folder):
     answer = json.loads(command("predict", "model.safetensors", "new.csv", "--json", "--out", "p.csv", cwd=at).stdout)
     assert answer["predictions"][0]["y"] == pytest.approx(float(row["y"]), rel=1e-5)
     assert (at / "p.csv").read_bytes().startswith(b"\xef\xbb\xbfrow,")
+    before = (at / "new.csv").read_bytes()
+    refused = command("predict", "model.onnx", "new.csv", "--out", "./new.csv", cwd=at)
+    assert refused.returncode == 2
+    assert "new.csv is what is read, and would be written over; name another file to write" in refused.stderr
+    assert (at / "new.csv").read_bytes() == before
     refused = command("predict", "new.csv", "new.csv", cwd=at)
     assert refused.returncode == 2
     assert "expected .onnx or .safetensors" in refused.stderr

@@ -12,7 +12,7 @@ from .test_cli import refusal
         ("a;y\n1,234;2\n567;3\n", (), "pass --thousands ',' or --decimal ','."),
         ("a,y\n1/2/2024,1\n3/4/2024,2\n", (), "pass --dates day-first or --dates month-first"),
         ("a,y\n1,2\n", ("--dates", "first"), "--dates is 'first'; it must be 'day-first' or 'month-first'"),
-        ("a,y\n1,2\n", ("--sheet", "S"), "sheet says nothing of data.csv, which is .csv; leave it out"),
+        ("a,y\n1,2\n", ("--sheet", "S"), "--sheet says nothing of data.csv, which is .csv; leave it out"),
         ("a,y\n1,2\n", ("--encoding", "klingon"), "There is no encoding 'klingon'"),
         ("a,y\n1,\x00\n", (), "data.csv has zero bytes, as text never has"),
     ],

@@ -65,6 +65,7 @@ NETWORK = "study/weights/run-00000-best.safetensors"
         (["gone.safetensors", "--data", "data.csv"], "There is no network file gone.safetensors"),
         (["data.csv", "--data", "data.csv"], "it has no checksum, so nucleate did not write it"),
         (["."], "holds no study"),
+        ([NETWORK, "--data", "data.csv", "--out", NETWORK], "is what is read, and would be written over"),
         ([NETWORK], "No data are named for the network"),
         ([NETWORK, "--data", "other.csv"], "no column 'a', which the model reads"),
         (["study", "--tolerance", "5"], "between 0 and 1"),

@@ -65,6 +65,7 @@ def test_plot_draws_every_kind(command, folder, kind):
         (["report", "study/spec.json"], "holds no study"),
         (["report", "study", "--lang", "fr"], "There is no language 'fr'; choose one of en, ja"),
         (["report", "study", "--out", "study"], "study cannot be written (it is a folder); choose another file"),
+        (["report", "study", "--out", "study/data.json"], "data.json is there already and is no page, so it would be"),
         (["report", "study", "--out", "absent/page.html"], "page.html cannot be written (No such file or directory)"),
         (["report", "study", "--out", "study/spec.json/page.html"], "cannot be written (Not a directory)"),
         (["plot", "absent"], "absent holds no study"),

@@ -148,7 +148,7 @@ def test_a_path_that_is_not_utf_8_is_read(tmp_path):
 )
 def test_what_says_nothing_of_a_file_is_refused(tmp_path, name, form):
     (tmp_path / name).write_bytes(b"any")
-    with pytest.raises(DataError, match=f"{next(iter(form))} says nothing of .*{name}.*; leave it out"):
+    with pytest.raises(DataError, match=f"'{next(iter(form))}' says nothing of .*{name}.*; leave it out"):
         read_table(tmp_path / name, Form(**form))
 
 

@@ -40,11 +40,13 @@ def reduce(
     json: Json = False,
 ) -> None:
     """After training: the smaller network that does the same work, and how sure that is."""
+    from nucleate._files import check_file
     from nucleate.exports import check_export_path
     from nucleate.reduction import FOLDER
 
     if out is not None:
         check_export_path(out)
+        check_file(out, (model,))
     given |= {} if data is None else {"data": data}
     options: dict[str, Any] = {"tolerance": tolerance, "method": method, "fine_tune": fine_tune, "distill": distill}
     with working("narrowing layers, and training simpler models to compare with"):
@@ -137,7 +139,7 @@ def predict(
     if out is not None and (out.suffix != ".csv" or not out.parent.is_dir()):
         raise SpecError(f"The predictions cannot go to {out}; name a .csv file in a folder that exists.")
     if out is not None:
-        check_file(out)
+        check_file(out, (model, file))
     done = predict_rows(model, file, **given)
     say_notes(done.notes)
     if out is not None:
@@ -178,6 +180,8 @@ def report(
 
     if lang not in LANGUAGES:
         raise SpecError(f"There is no language {shown(lang)}{choose_one(lang, LANGUAGES)}.")
+    if out.is_file() and out.suffix.lower() not in (".html", ".htm"):
+        raise SpecError(f"{out} is there already and is no page, so it would be lost; name a .html file.")
     if (Path(study) / RECORD).is_file():
         page = report_checkpoints(Checkpoints.load(study), lang, out)
     else:

@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 from jaxtyping import Shaped
 
-from nucleate._wording import count, listed, name_rows, say_error
+from nucleate._wording import count, listed, name_parameter, name_rows, say_error
 from nucleate.errors import DataError
 from nucleate.problems.cells import typed_columns, without_missing, without_numbers
 from nucleate.problems.files import TEXT, content_of, files_of, kind_of_file
@@ -168,7 +168,7 @@ def _refuse_unused(path: Path, kind: str, form: Form) -> None:
     for name, kinds in _MEANINGLESS.items():
         # What a model remembers of its file need not suit the next one.
         if getattr(form, name) is not None and kind in kinds and not form.kinds:
-            raise DataError(f"{name} says nothing of {path}, which is {kind}; leave it out.")
+            raise DataError(f"{name_parameter(name)} says nothing of {path}, which is {kind}; leave it out.")
 
 
 def _read_cells(path: Path, files: Sequence[Path], kind: str, form: Form) -> Read:
