@@ -163,16 +163,7 @@ def forecast_models(
 
 
 def matrices_of(model: Any) -> dict[str, Float[np.ndarray, "m k"]]:
-    """The matrices of a model by name, one row for each unit; of a model of one's own, every array of two axes or more.
-
-    Parameters
-    ----------
-    model : model
-
-    Returns
-    -------
-    dict of str to array
-    """
+    """The matrices of a model by name, a row a unit; of a model of one's own, every array of two axes or more."""
     named: dict[str, Any] = {}
     if hasattr(model, "kinds"):
         for name, given in model.kinds.items():

@@ -272,10 +272,6 @@ def inspect_checkpoints(
     activation : Activation or None
     seed : int
 
-    Returns
-    -------
-    Checkpoints
-
     Raises
     ------
     NucleateError

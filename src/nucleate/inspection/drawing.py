@@ -20,16 +20,7 @@ _MEASURES = {"condensed_pairs": "share of condensed pairs", "effective_rank": "e
 
 @for_print
 def draw(found: "Inspection") -> Figure:
-    """What `Inspection.plot` gives.
-
-    Parameters
-    ----------
-    found : Inspection
-
-    Returns
-    -------
-    matplotlib Figure
-    """
+    """What `Inspection.plot` gives."""
     places = list(found.pictures)
     chosen = spaced(len(places), _MOST_MAPS)
     rows = -(-len(chosen) // _IN_A_ROW)

@@ -102,14 +102,6 @@ def step_of(files: Sequence[Path]) -> int | None:
 def open_checkpoint(files: Sequence[Path]) -> Source:
     """The model that a file, the shards of a model, or a folder holds.
 
-    Parameters
-    ----------
-    files : sequence of Path
-
-    Returns
-    -------
-    Source
-
     Raises
     ------
     DataError
@@ -253,10 +245,6 @@ def quantized(name: str, names: Container[str]) -> str | None:
     name : str
     names : container of str
         Of all that is there.
-
-    Returns
-    -------
-    str or None
     """
     stem = name.removesuffix(".weight")
     beside = [
@@ -288,17 +276,7 @@ def _read_npz(file: Path) -> tuple[list[Parameter], list[tuple[str, str]]]:
 
 
 def parameters_of(arrays: Mapping[str, Any]) -> tuple[list[Parameter], list[tuple[str, str]]]:
-    """The arrays as parameters, and those that are none.
-
-    Parameters
-    ----------
-    arrays : mapping of str to arrays
-
-    Returns
-    -------
-    parameters : list of Parameter
-    left_out : list of (str, str)
-    """
+    """The arrays as parameters, and those that are none."""
     parameters, left_out = [], []
     for name, array in arrays.items():
         if (reason := quantized(name, arrays)) is not None:
@@ -346,17 +324,7 @@ KEY_HEADS = ("num_key_value_heads", "num_kv_heads", "n_kv_heads", "n_kv_head")
 
 
 def heads_in(config: Mapping[str, Any], layer: str = "") -> Heads | None:
-    """The heads that a configuration of Hugging Face tells, of the part of the model that a layer belongs to.
-
-    Parameters
-    ----------
-    config : mapping
-    layer : str
-
-    Returns
-    -------
-    Heads or None
-    """
+    """The heads that a configuration of Hugging Face tells, of the part of the model that a layer belongs to."""
     for part in ("text", "vision", "audio"):
         within = config.get(f"{part}_config")
         if isinstance(within, Mapping) and re.search(rf"(?:^|[._]){part}|{_PART.get(part, part)}", layer):

@@ -134,16 +134,7 @@ def heads_in(table: pl.DataFrame) -> int:
 
 
 def layers_in(table: pl.DataFrame) -> pl.DataFrame:
-    """A row a layer of an inspection's table, without single heads.
-
-    Parameters
-    ----------
-    table : polars DataFrame
-
-    Returns
-    -------
-    polars DataFrame
-    """
+    """A row a layer of an inspection's table, without single heads."""
     whole = table.filter(pl.col("head").is_null())
     order = whole.select("layer", "kind", "units").unique(maintain_order=True)
     for measure in _SHOWN:

@@ -62,16 +62,7 @@ def part_of(whole: str) -> str:
 
 
 def made_by(module: Any) -> dict[str, Made]:
-    """What a module of PyTorch's makes anew of other parameters before each forward pass, by its name.
-
-    Parameters
-    ----------
-    module : torch.nn.Module
-
-    Returns
-    -------
-    dict of str to Made
-    """
+    """What a module of PyTorch's makes anew of other parameters before each forward pass, by its name."""
     found = [*_by_hooks(module), *_by_parametrizations(module), *_by_adapters(module)]
     return {one.name: one for one in found}
 
@@ -136,16 +127,7 @@ def _as_evaluated(module: Any) -> Iterator[None]:
 
 
 def is_adapted(module: Any) -> bool:
-    """Whether it is one of peft's, with adapters beside a layer of the model, that can say what they make of it.
-
-    Parameters
-    ----------
-    module : torch.nn.Module
-
-    Returns
-    -------
-    bool
-    """
+    """Whether it is one of peft's, with adapters beside a layer of the model, that can say what they make of it."""
     peft = sys.modules.get("peft.tuners.tuners_utils")
     if peft is None or not isinstance(module, peft.BaseTunerLayer):
         return False
@@ -212,10 +194,6 @@ def _merged(module: Any, parts: Mapping[str, Any]) -> Mapping[str, Any]:
 def copies_in(module: Any) -> tuple[str, list[str]] | None:
     """Where peft keeps a trained copy of a layer beside it: which of them acts now, and which do not.
 
-    Parameters
-    ----------
-    module : torch.nn.Module
-
     Returns
     -------
     (str, list of str), or None
@@ -247,10 +225,6 @@ def why_left_out(module: Any, part: str, whole: str) -> str:
         Its name in the module.
     whole : str
         What is measured in its place.
-
-    Returns
-    -------
-    str
     """
     active = [] if module.disable_adapters else [*module.active_adapters, *module.merged_adapters]
     is_in_it = part.startswith("base_layer.") or set(part.split(".")) & set(active)
@@ -258,16 +232,7 @@ def why_left_out(module: Any, part: str, whole: str) -> str:
 
 
 def unsettled_in(module: Any) -> Iterator[str]:
-    """The weights of a module whose spectral norm has not been iterated yet.
-
-    Parameters
-    ----------
-    module : torch.nn.Module
-
-    Yields
-    ------
-    str
-    """
+    """The weights of a module whose spectral norm has not been iterated yet."""
     for name, made in made_by(module).items() if module._forward_pre_hooks else ():
         if {f"{name}_orig", f"{name}_u", f"{name}_v"} == set(made.parts):
             parts = [made.parts[f"{name}_{part}"].detach() for part in ("orig", "u", "v")]
@@ -361,10 +326,6 @@ def put_together(
     parameters: Sequence[Parameter],
 ) -> tuple[list[Parameter], list[tuple[str, str]], Callable[[], Iterator[str]]]:
     """What PyTorch makes of the parameters of a file or a state dict, in their place, as far as their names tell it.
-
-    Parameters
-    ----------
-    parameters : sequence of Parameter
 
     Returns
     -------

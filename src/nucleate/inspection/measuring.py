@@ -159,11 +159,6 @@ def measure_units(
     chance : Chance
     singular : array of shape (k,), optional
         The singular values of the weights, where they are known.
-
-    Returns
-    -------
-    values : list of Value
-    picture : Picture
     """
 
     @cache
@@ -320,10 +315,6 @@ def groups_of_all(labels: Int[np.ndarray, " n"], count: int) -> tuple[float, flo
         -1 for units of no group.
     count : int
 
-    Returns
-    -------
-    value, error : float
-
     Examples
     --------
     >>> groups_of_all(np.array([0, 0, 1, -1]), 4)
@@ -374,10 +365,6 @@ def spectra(matrices: Sequence[np.ndarray]) -> list[Float[np.ndarray, " k"] | No
     """The singular values of small matrices in single precision, those of one shape at once and on a thread a core.
 
     They are those that each has by itself, to the bit.
-
-    Parameters
-    ----------
-    matrices : sequence of arrays of shape (m, k)
 
     Returns
     -------
@@ -465,10 +452,6 @@ def values_on_data(activity: Activity, random: float | None, seed: int) -> Itera
         The effective neurons of the model whose matrices are random.
     seed : int
         Of the sample.
-
-    Yields
-    ------
-    Value
     """
     looked_at = _looked_at(activity)
     value, error, found = _effective(looked_at, seed)
@@ -482,17 +465,7 @@ def values_on_data(activity: Activity, random: float | None, seed: int) -> Itera
 
 
 def effective_neurons_of(activity: Activity, seed: int) -> float:
-    """The effective neurons of `values_on_data` alone.
-
-    Parameters
-    ----------
-    activity : Activity
-    seed : int
-
-    Returns
-    -------
-    float
-    """
+    """The effective neurons of `values_on_data` alone."""
     return _effective(_looked_at(activity), seed)[0]
 
 

@@ -44,14 +44,6 @@ _TAKEN = (
 def open_model(model: Any) -> Source:
     """Whatever holds weights, as a source.
 
-    Parameters
-    ----------
-    model : model, path or mapping
-
-    Returns
-    -------
-    Source
-
     Raises
     ------
     NucleateError
@@ -86,14 +78,6 @@ def open_model(model: Any) -> Source:
 
 def open_files(files: Sequence[Path]) -> Source:
     """What the files of a checkpoint hold: a model of this package is one, activation and all.
-
-    Parameters
-    ----------
-    files : sequence of Path
-
-    Returns
-    -------
-    Source
 
     Raises
     ------

@@ -30,16 +30,7 @@ _OUTPUTS = "no effective neurons: its units are outputs of the model, which no l
 
 
 def of_own(model: Network | Model) -> Source:
-    """A model of this package as a source, with its forward pass.
-
-    Parameters
-    ----------
-    model : Network, ConvNetwork or Transformer
-
-    Returns
-    -------
-    Source
-    """
+    """A model of this package as a source, with its forward pass."""
     if isinstance(model, Network):
         return _of_network(model)
     leaves = {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(model)}
@@ -56,10 +47,6 @@ def of_own_file(file: Path, source: Source) -> Source:
     file : Path
     source : Source
         The file by its names and shapes alone.
-
-    Returns
-    -------
-    Source
 
     Raises
     ------
@@ -121,10 +108,6 @@ def fully_connected(
     form : Form
         Of the weights.
     called : pair of str
-
-    Returns
-    -------
-    Source
     """
     parameters = [
         Parameter(f"{called[0]}.{layer}", weight.shape, partial(np.asarray, weight), form)

@@ -63,15 +63,6 @@ def is_tensor(value: Any) -> bool:
 def read_saved(file: Path) -> tuple[list[Parameter], list[tuple[str, str]]]:
     """The parameters of a state dict that `torch.save` wrote, and what else is in the file.
 
-    Parameters
-    ----------
-    file : Path
-
-    Returns
-    -------
-    parameters : list of Parameter
-    left_out : list of (str, str)
-
     Raises
     ------
     DataError
@@ -141,17 +132,7 @@ def _state_in(content: Any, file: Path) -> tuple[Mapping[str, Any], list[str]]:
 
 
 def of_state(state: Mapping[str, Any]) -> tuple[list[Parameter], list[tuple[str, str]]]:
-    """The tensors of a state dict as parameters, each once, and those that are none.
-
-    Parameters
-    ----------
-    state : mapping of str to tensors
-
-    Returns
-    -------
-    parameters : list of Parameter
-    left_out : list of (str, str)
-    """
+    """The tensors of a state dict as parameters, each once, and those that are none."""
     parameters: list[Parameter] = []
     left_out: list[tuple[str, str]] = []
     first: dict[Any, str] = {}
@@ -225,16 +206,7 @@ def to_numpy(tensor: Any) -> np.ndarray:
 
 
 def open_module(model: Any) -> Source:
-    """A module of PyTorch's as it is: nothing of it is changed.
-
-    Parameters
-    ----------
-    model : torch.nn.Module
-
-    Returns
-    -------
-    Source
-    """
+    """A module of PyTorch's as it is: nothing of it is changed."""
     while isinstance(within := getattr(model, "_orig_mod", None), import_torch().nn.Module):
         model = within
     refuse_script(model)

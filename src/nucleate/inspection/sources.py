@@ -76,10 +76,6 @@ def channels_last(channels: int, kind: str) -> Form:
     channels : int
         How many are read.
     kind : str
-
-    Returns
-    -------
-    Form
     """
 
     def columns(array: np.ndarray) -> np.ndarray:

@@ -65,10 +65,6 @@ def form_of(parameter: Parameter, source: Source, names: Mapping[str, Parameter]
     source : Source
     names : mapping
         `Source.names` of it.
-
-    Returns
-    -------
-    Form, or str
     """
     shape = parameter.shape
     if 0 in shape:
@@ -227,10 +223,6 @@ def units_of(
     opposites_are_one : bool or None
         Where the source does not know it; None is no.
     with_heads : bool
-
-    Yields
-    ------
-    Units
     """
     layer, rows = parameter.layer, form.rows(array)
     if bias is not None and bias.shape != (len(rows),):

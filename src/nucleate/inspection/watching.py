@@ -535,10 +535,6 @@ def events_between(step: int, old: _Measured, new: _Measured) -> Iterator[Event]
         Of the second.
     old, new : mapping
         Of each layer and kind its measures, with what they are by chance.
-
-    Yields
-    ------
-    Event
     """
     for (layer, kind), now in new.items():
         then = old.get((layer, kind), {})

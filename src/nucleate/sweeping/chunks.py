@@ -249,16 +249,7 @@ def train_chunks(
 
 
 def places_in_batch(chunks: Sequence[Chunk]) -> list[range]:
-    """Where in their batch the runs of each of some chunks are.
-
-    Parameters
-    ----------
-    chunks : sequence of Chunk
-
-    Returns
-    -------
-    list of range
-    """
+    """Where in their batch the runs of each of some chunks are."""
     ends = list(itertools.accumulate(len(chunk.runs) for chunk in chunks))
     return [range(end - len(chunk.runs), end) for end, chunk in zip(ends, chunks, strict=True)]
 
@@ -274,10 +265,6 @@ def in_batches(
     chunks : iterable of (Chunk, bytes or None)
         With the checkpoint that each goes on from.
     problem : Problem
-
-    Yields
-    ------
-    list of (Chunk, bytes or None)
     """
     most = max(1, most_together(problem, plan.start(plan.runs[0], problem.inputs, problem.outputs)) // CHUNK)
     left = iter(chunks)

@@ -141,10 +141,6 @@ class Task:
 def check_executor(executor: Executor) -> None:
     """Refuse what cannot be given calls, and processes that would hang.
 
-    Parameters
-    ----------
-    executor : Executor
-
     Raises
     ------
     SpecError

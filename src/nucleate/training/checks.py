@@ -225,11 +225,6 @@ def check_seeds(models: Sequence[Any], seeds: Sequence[int] | None) -> Sequence[
 def check_dropout(models: Sequence[Any], dropout: float) -> None:
     """Refuse dropout in models of which it is not known what their hidden neurons are.
 
-    Parameters
-    ----------
-    models : sequence of model
-    dropout : float
-
     Raises
     ------
     SpecError

@@ -74,10 +74,6 @@ def measure(original: Any, small: Any, rows: Rows) -> tuple[Timing, ...]:
     rows : Rows
         Taken again where they are fewer.
 
-    Returns
-    -------
-    tuple of Timing
-
     Raises
     ------
     ArchitectureError
