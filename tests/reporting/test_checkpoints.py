@@ -57,3 +57,15 @@ def test_each_picture_is_turned_to_be_near_the_one_before(found, tmp_path):
     for angle in np.linspace(0.2, 6, 30):
         turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
         assert moved <= np.linalg.norm(points[1] @ turn - points[0]) + 0.05
+
+
+def test_the_table_has_what_happened_between_the_first_step_and_the_last(tmp_path):
+    rng = np.random.default_rng(0)
+    spread, one_way = rng.standard_normal((30, 12)), np.outer(rng.uniform(1, 2, 30), rng.standard_normal(12))
+    for step, array in enumerate((spread, one_way, spread)):
+        save_file({"fc.weight": array}, tmp_path / f"step-{step}.safetensors")
+    found = inspect(f"{tmp_path}/step-*.safetensors")
+    page = report_checkpoints(found, "en", tmp_path / "page.html").read_text("utf-8")
+    first, _, last = found.table.filter(measure="effective_rank")["value"]
+    assert "<td>0.00% → 100.00% → 0.00%</td>" in page
+    assert f"<td>{first:.1f} → 1.0 → {last:.1f}</td>" in page

@@ -75,6 +75,14 @@ def test_training_with_the_watch_is_bit_for_bit_training_without_it(how):
     assert watched.steps == 30
 
 
+def test_a_record_made_within_autocast_has_the_numbers_of_one_made_outside():
+    module, x = made(), torch.randn(40, 4)
+    watched = watch(module, x, every=1, distances=False)
+    with torch.autocast("cpu", torch.bfloat16):
+        watched.step()
+    assert watched.latest.table["value"].to_list() == inspect(module, x).table["value"].to_list()
+
+
 def test_records_are_evenly_spaced_in_the_logarithm_and_have_the_loss():
     watched = trained(made(), watching=watch)
     steps = watched.table["step"].unique().sort().to_list()
@@ -494,12 +502,13 @@ def test_lightning_logs_it_and_resumes_it(tmp_path):
     rows = torch.utils.data.TensorDataset(torch.randn(32, 4), torch.randn(32, 1))
     quiet = {"enable_progress_bar": False, "enable_model_summary": False, "accelerator": "cpu"}
 
-    def run(epochs, **more):
+    def run(epochs, accumulate=1, **more):
         monitor = CondensationMonitor(torch.randn(10, 4))
         logger = CSVLogger(tmp_path)
         trainer = lightning.Trainer(
-            max_epochs=epochs, callbacks=[monitor], logger=logger, default_root_dir=tmp_path, **quiet
-        )
+            max_epochs=epochs, callbacks=[monitor], logger=logger, default_root_dir=tmp_path,
+            accumulate_grad_batches=accumulate, **quiet,
+        )  # fmt: skip
         trainer.fit(Module(), torch.utils.data.DataLoader(rows, batch_size=8), **more)
         return trainer, monitor, logger
 
@@ -514,6 +523,8 @@ def test_lightning_logs_it_and_resumes_it(tmp_path):
     # The last step has a record, though none is due there.
     assert again.watch.steps == 16 == max(again.watch.table["step"])
     assert set(monitor.watch.table["step"]) < set(again.watch.table["step"])
+    # Of two batches whose gradients are accumulated there is one step.
+    assert run(1, accumulate=2)[1].watch.steps == 2
 
 
 def test_hugging_face_s_trainer_logs_it(tmp_path):
@@ -547,6 +558,8 @@ def test_hugging_face_s_trainer_logs_it(tmp_path):
     assert "relative_distance" not in again.watch.table.filter(step=5)["measure"]
     name = "condensation/transformer.h.0.mlp.c_fc/effective_rank"
     assert [entry["step"] for entry in trainer.state.log_history if name in entry] == [0, 1, 2, 4, 5]
+    # What is logged after the end would begin another run of MLflow.
+    assert "train_runtime" in trainer.state.log_history[-1]
 
 
 def test_a_callback_that_knows_no_trainer_says_that_it_logs_nothing(caplog):

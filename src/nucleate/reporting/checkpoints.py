@@ -4,7 +4,7 @@ Of a watch the loss with its stages, and what happened to layers, stand there to
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from itertools import pairwise
 from pathlib import Path
@@ -197,22 +197,22 @@ def in_planes(
 
 
 def _rows(data: dict[str, Any]) -> list[dict[str, Any]]:
-    """The table under the pictures: every matrix at the first step and at the last."""
+    """The table under the pictures: every matrix at the first step, where it is most condensed, and at the last."""
     return [
         {
             "name": layer["name"],
-            "pairs": (layer["condensed_pairs"][0], layer["condensed_pairs"][-1]),
-            "rank": (layer["effective_rank"][0], layer["effective_rank"][-1]),
+            "pairs": _ends_and(max, layer["condensed_pairs"]),
+            "rank": _ends_and(min, layer["effective_rank"]),
             "random": layer["random_rank"][-1],
             "norm": layer["norm"][-1] / layer["norm"][0] - 1 if layer["norm"][0] else None,
             "moved": layer["relative_distance"][-1],
-            "works": _ends_and_least(layer["effective_neurons"]),
+            "works": _ends_and(min, layer["effective_neurons"]),
         }
         for layer in data["layers"]
     ]
 
 
-def _ends_and_least(values: Sequence[float | None]) -> tuple[float, float, float] | None:
-    """The first, the least and the last of what was measured: what condensed on the way may have split again."""
+def _ends_and(extreme: Callable[[Sequence[float]], float], values: Sequence[float | None]) -> tuple[float, ...] | None:
+    """The first, an extreme and the last of what was measured: what condensed on the way may have split again."""
     known = [value for value in values if value is not None]
-    return (known[0], min(known), known[-1]) if known else None
+    return (known[0], extreme(known), known[-1]) if known else None
