@@ -48,6 +48,13 @@ def process(code):
     return subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
 
 
+@pytest.mark.parametrize("name", [name for name in PACKAGES[1:] if name != "nucleate.cli"])
+def test_every_package_is_there_once_nucleate_is_imported(name, monkeypatch):
+    room = name.removeprefix("nucleate.")
+    monkeypatch.delattr(nucleate, room, raising=False)
+    assert getattr(nucleate, room) is importlib.import_module(name)
+
+
 @pytest.mark.slow
 def test_sweep_is_a_function_in_whatever_order_it_is_imported():
     process("from nucleate.studies import Study; import nucleate; assert callable(nucleate.sweep) and nucleate.Study")

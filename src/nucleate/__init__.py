@@ -35,7 +35,11 @@ if TYPE_CHECKING:
     from nucleate.sweeping import forecast_study, recommend_scale, sweep
     from nucleate.training import Run, train, train_many
 
-_ROOMS = ("figures", "models", "observe", "optimizers", "problems", "schedules", "theory")
+_ROOMS = (
+    *("architectures", "baselines", "doctor", "errors", "estimators", "experiments", "exports", "figures"),
+    *("forecasting", "inspection", "models", "observe", "optimizers", "problems", "pytorch", "reduction", "reporting"),
+    *("schedules", "studies", "sweeping", "theory", "training"),
+)
 _HOMES = {
     "activations": ("Activation", "activation_names", "get_activation", "register_activation"),
     "architectures": ("Architecture", "ConvNetwork", "Transformer"),

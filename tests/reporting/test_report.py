@@ -190,7 +190,9 @@ def test_the_reduction_kept_in_the_folder_is_shown_before_and_after(study, reduc
     assert "test MAE" in page.text
 
 
-@pytest.mark.parametrize(("loss", "said"), [(0.0312, "3.1 % of the variance"), (1e-17, "< 0.1 % of the variance")])
+@pytest.mark.parametrize(
+    ("loss", "said"), [(0.0312, "3.1 % of the variance"), (1e-17, "less than 0.1 % of the variance")]
+)
 def test_what_acting_as_one_loses_is_said(loss, said, study, reduction, tmp_path):
     groups = tuple(replace(group, labels=np.zeros_like(group.labels), loss=loss) for group in reduction.groups)
     assert said in kept_with(copied(study, tmp_path), reduction, groups=groups).text
