@@ -237,6 +237,20 @@ def test_the_plateau_of_the_real_flow_ends_at_the_blow_up_time_of_three_layers()
     assert errors[0] / errors[1] == pytest.approx(4, rel=0.25)
 
 
+@pytest.mark.parametrize(("blocks", "causal"), [(2, False), (3, True)])
+def test_several_blocks_settle_at_the_least_squares_of_tokens_averaged_as_often(blocks, causal):
+    draw = np.random.default_rng(5).standard_normal
+    X, y = draw((40, 4, 3)), draw((40, 4, 2))
+    averaged = X
+    for _ in range(blocks):
+        seen = [averaged[:, : place + 1] if causal else averaged for place in range(4)]
+        averaged = np.stack([tokens.mean(axis=1) for tokens in seen], axis=1)
+    rows, targets = averaged.reshape(-1, 3), y.reshape(-1, 2)
+    settled = settled_map(X, y, blocks=blocks, causal=causal)
+    # The equations of least squares; averages that see every token are the same at all positions.
+    np.testing.assert_allclose(rows.T @ (rows @ settled - targets), 0, atol=1e-12)
+
+
 def settled_start(X, p_star, size=1.0):
     """Layers of rank one whose product is the settled map."""
     length = np.linalg.norm(p_star)

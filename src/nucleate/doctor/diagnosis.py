@@ -9,8 +9,9 @@ import polars as pl
 from nucleate._arrays import is_whole
 from nucleate._wording import name_parameter, shown
 from nucleate.doctor.evidence import Evidence, gather
+from nucleate.doctor.module_copies import STEPS, ModuleTrials
 from nucleate.doctor.module_evidence import gather_module
-from nucleate.doctor.modules import STEPS, ModuleTrials, read_setting
+from nucleate.doctor.module_setting import read_setting
 from nucleate.doctor.remedies import Attempts, Remedy, Trials
 from nucleate.doctor.verdicts import CAUSES, Found, Verdict, is_held_back
 from nucleate.errors import SpecError, StudyError

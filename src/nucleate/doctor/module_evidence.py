@@ -7,18 +7,8 @@ from typing import Any
 import numpy as np
 
 from nucleate.doctor.evidence import NO_SLOPE, Evidence, LayerEvidence, explained
-from nucleate.doctor.modules import (
-    STEPS,
-    Course,
-    Setting,
-    are_shares,
-    constant_loss,
-    evaluating,
-    gains_in,
-    run_copy,
-    take_step,
-    undisturbed,
-)
+from nucleate.doctor.module_copies import STEPS, Course, constant_loss, evaluating, run_copy, take_step
+from nucleate.doctor.module_setting import Setting, are_shares, gains_in, undisturbed
 from nucleate.doctor.remedies import LEAST
 from nucleate.errors import SpecError
 from nucleate.pytorch import import_torch

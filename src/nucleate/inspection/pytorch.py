@@ -12,7 +12,7 @@ import numpy as np
 
 from nucleate._wording import count, listed, say_error, shown
 from nucleate.errors import ArchitectureError, DataError, NucleateError
-from nucleate.inspection.files import KEY_HEADS, QUERY_HEADS, heads_in, is_activation_symmetric, quantized
+from nucleate.inspection.configurations import KEY_HEADS, QUERY_HEADS, heads_in, is_activation_symmetric, quantized
 from nucleate.inspection.made import (
     Made,
     adds_only,
@@ -45,7 +45,8 @@ from nucleate.inspection.sources import (
 )
 from nucleate.inspection.tracing import MIXES, acts_alone, is_reader, readers_by_tracing
 from nucleate.observe.measures import MAX_ROWS
-from nucleate.pytorch.exchange import import_torch, refuse_script, same_random_numbers
+from nucleate.pytorch import import_torch, same_random_numbers
+from nucleate.pytorch.exchange import refuse_script
 from nucleate.pytorch.starts import count_gates
 
 _WRAPPED = re.compile(
@@ -343,10 +344,10 @@ def _tensors_of(module: Any) -> Iterator[tuple[str, Any, Callable[[], np.ndarray
             yield name, value, partial(to_numpy, value), forms.get(name)
 
 
-def _weight(module: Any, name: str = "weight") -> Any:
-    """A parameter of a module, or what is made of others in its place, as a forward pass in evaluation mode has it."""
-    made = made_by(module).get(name)
-    return made() if made is not None else getattr(module, name)
+def _weight(module: Any) -> Any:
+    """The weight of a module, or what is made of others in its place, as a forward pass in evaluation mode has it."""
+    made = made_by(module).get("weight")
+    return made() if made is not None else module.weight
 
 
 _EXPERTS = ("gate_up_proj", "down_proj")

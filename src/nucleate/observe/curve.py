@@ -100,6 +100,11 @@ def stages(steps: Int[np.ndarray, " t"], loss: Float[np.ndarray, " t"], plateau_
     -------
     Stages
 
+    Raises
+    ------
+    ArchitectureError
+        For steps that do not increase from 0, another number of losses, or losses that are NaN or infinite.
+
     Examples
     --------
     A sigmoid descent from 1 to 1/2 around step 1000:

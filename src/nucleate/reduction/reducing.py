@@ -115,7 +115,7 @@ def reduce(
     True
     """
     if is_module(network):
-        if method != "select" or distill or baselines is not True:
+        if get_method(method) is not SELECT or distill or baselines is not True:
             raise SpecError(
                 "`method`, `distill` and `baselines` are of a nucleate.Network; leave them out for a PyTorch module."
             )

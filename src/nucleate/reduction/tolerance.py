@@ -120,11 +120,15 @@ class Tolerance:
 
 
 def check_tolerance(tolerance: Any) -> None:
-    """Raise `SpecError` for a tolerance that is not between 0 and 1.
+    """Refuse a tolerance that is not between 0 and 1.
 
     Parameters
     ----------
     tolerance : float
+
+    Raises
+    ------
+    SpecError
     """
     if not (isinstance(tolerance, Real) and 0 < float(tolerance) < 1):
         raise SpecError(f"The tolerance is {tolerance}; it must be between 0 and 1, such as 0.01 for 1 %.")

@@ -55,7 +55,6 @@ if TYPE_CHECKING:
 _HOMES = {
     "attention": (
         "AttentionStage",
-        "NearZero",
         "RankCollapse",
         "attention_stage",
         "key_query_moment",

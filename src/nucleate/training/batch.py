@@ -446,6 +446,11 @@ class Batch:
         checkpoint : bytes
         runs : sequence of int, optional
             The positions of its runs in this batch; by default it is of all.
+
+        Raises
+        ------
+        ValueError
+            If it is damaged, or of other runs or models.
         """
         chosen = list(range(len(self._runs)) if runs is None else runs)
         tensors, metadata = parse_tensors(checkpoint)

@@ -47,10 +47,10 @@ class Rows:
 
         return Rows(_each(converted, self.inputs), converted(self.targets))
 
-    def batches(self, size: int = BATCH) -> Iterator["Rows"]:
-        """All rows, ``size`` at once."""
-        for start in range(0, len(self), size):
-            yield self.take(slice(start, start + size))
+    def batches(self) -> Iterator["Rows"]:
+        """All rows, `BATCH` at once."""
+        for start in range(0, len(self), BATCH):
+            yield self.take(slice(start, start + BATCH))
 
     def call(self, module: Any, **further: Any) -> Any:
         """What a module returns for these rows."""

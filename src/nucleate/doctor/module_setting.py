@@ -1,20 +1,15 @@
-"""A PyTorch module as it is set up: copies of it that are trained as they are, and with one setting changed."""
+"""A PyTorch module as it is set up to be trained, and copies of that with one setting changed."""
 
 import copy
-import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
-
 from nucleate._wording import first_line, shown
-from nucleate.doctor.evidence import Evidence, explained
-from nucleate.doctor.remedies import HELD_BACK, LEAST, Attempts, Change, Remedy
+from nucleate.doctor.remedies import Change
 from nucleate.errors import SpecError
 from nucleate.pytorch import import_torch, same_random_numbers
-from nucleate.training import Status
 
 MOST_ROWS = 2048
 """Rows that are looked at; more are left out."""
@@ -22,12 +17,7 @@ HELD_OUT = 0.2
 """The share of the rows on which copies are judged."""
 FEW_ROWS = 10
 """Of fewer rows none are held out."""
-STEPS = 300
-EVALUATIONS = 24
-BLOWN_UP = 1e4
-"""A copy whose loss exceeds its start so many times has diverged."""
-_CONSTANT_STEPS = 200
-_RECIPE_RATE, _RECIPE_STEPS = 1e-3, 1000
+_RECIPE_RATE = 1e-3
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,105 +160,6 @@ def undisturbed(torch: Any) -> Iterator[None]:
         yield
 
 
-@dataclass(frozen=True, eq=False)
-class Course:
-    """What came of training a copy: how it ended, its losses at the steps, and the setting at the end."""
-
-    setting: Setting
-    status: Status
-    steps: list[int]
-    train: list[float]
-    validation: list[float]
-
-
-def run_copy(setting: Setting, steps: int, clip: float | None = None) -> Course:
-    """Train a copy, which is a setting's own already."""
-    torch = import_torch()
-    at = sorted({0, steps, *np.unique(np.geomspace(1, steps, EVALUATIONS).astype(int)).tolist()})
-    course = Course(setting, "finished", [], [], [])
-    setting.module.train()
-    rows = setting.train.stop
-    drawn = torch.Generator().manual_seed(0)
-    order = torch.randperm(rows, generator=drawn)
-    place = 0
-    status: Status = "finished"
-    for step in range(steps + 1):
-        if step in at:
-            losses = [_loss(setting, part) for part in (setting.train, setting.validation)]
-            if not math.isfinite(losses[0]):
-                status = "nan"
-                break
-            course.steps.append(step)
-            course.train.append(losses[0])
-            course.validation.append(losses[1] if math.isfinite(losses[1]) else course.train[0] * BLOWN_UP)
-            if losses[0] > BLOWN_UP * max(course.train[0], 1e-300):
-                status = "diverged"
-                break
-        if step == steps:
-            break
-        if place + setting.batch_size > rows:
-            order, place = torch.randperm(rows, generator=drawn), 0
-        batch = order[place : place + setting.batch_size].to(setting.y.device)
-        place += setting.batch_size
-        take_step(torch, setting, batch, clip)
-    return replace(course, status=status)
-
-
-def take_step(torch: Any, setting: Setting, batch: Any, clip: float | None = None) -> None:
-    """One step of a copy's optimizer on these rows."""
-    setting.optimizer.zero_grad()
-    value = setting.loss(setting.module(setting.x[batch]), setting.y[batch])
-    if value.requires_grad:
-        value.backward()
-    if clip is not None:
-        torch.nn.utils.clip_grad_norm_(setting.module.parameters(), clip)
-    setting.optimizer.step()
-
-
-def _loss(setting: Setting, part: slice) -> float:
-    with evaluating(setting.module), import_torch().no_grad():
-        return float(setting.loss(setting.module(setting.x[part]), setting.y[part]))
-
-
-@contextmanager
-def evaluating(module: Any) -> Iterator[None]:
-    """Without dropout and what else is of training alone; in between each part is as it was."""
-    modes = {one: one.training for one in module.modules()}
-    module.eval()
-    try:
-        yield
-    finally:
-        for one, mode in modes.items():
-            one.training = mode
-
-
-@dataclass(frozen=True, eq=False)
-class ModuleTrials(Attempts):
-    """Trains copies of a module with one setting changed."""
-
-    setting: Setting
-    evidence: Evidence
-
-    def _attempt(self, name: str, value: Any) -> Remedy:
-        torch = import_torch()
-        steps = int(value) if name == "steps" else self.evidence.budget
-        steps = max(steps, _RECIPE_STEPS) if name == "recipe" else steps
-        try:
-            with undisturbed(torch):
-                made = self.setting.copied((name, value))
-                constant = constant_loss(torch, made, made.validation)
-                course = run_copy(made, steps, value if name == "clip" else None)
-        except SpecError:
-            return Remedy(name, value)
-        if not course.steps:
-            return Remedy(name, value)
-        share = explained(min(course.validation), constant if math.isfinite(constant) else course.validation[0])
-        own = max(self.evidence.explained, 0.0)
-        helped = course.status == "finished" and share > LEAST and HELD_BACK * share > own
-        name, value = ("fresh", "start") if name == "recipe" else (name, value)
-        return Remedy(name, value, "tried", None, share, steps, helped)
-
-
 def _rows(torch: Any, data: Any) -> tuple[Any, Any, int | None]:
     if isinstance(data, torch.utils.data.DataLoader | torch.utils.data.Dataset):
         loader, batch_size = data, getattr(data, "batch_size", None)
@@ -364,39 +255,6 @@ def _optimizer_of(module: Any, made: Any, optimizer: Any, *, fresh: bool) -> Any
     if not fresh and optimizer.state:
         another.load_state_dict(copy.deepcopy(optimizer.state_dict()))
     return another
-
-
-def constant_loss(torch: Any, setting: Setting, part: slice) -> float:
-    """The loss of the outputs that do not depend on the inputs and are best on the training rows."""
-    with evaluating(setting.module), torch.no_grad():
-        outputs = setting.module(setting.x[setting.train])
-    y, shape = setting.y, outputs.shape
-    features = shape[1:] if len(shape) == 2 else shape[-1:] if len(shape) > 2 else ()
-    start = outputs.reshape(-1, *features).float().mean(dim=0).to(outputs.dtype)
-    starts = [start, torch.zeros_like(start)]
-    if torch.is_floating_point(y) and y.numel() == outputs.numel() and len(shape) <= 2:
-        starts.append(y[setting.train].reshape(shape).mean(dim=0))
-
-    def loss(constant: Any, rows: slice) -> Any:
-        return setting.loss(constant.expand(len(y[rows]), *shape[1:]), y[rows])
-
-    best = min(starts, key=lambda one: _finite(float(loss(one, setting.train))))
-    constant = best.clone().requires_grad_()
-    search = torch.optim.LBFGS([constant], max_iter=_CONSTANT_STEPS, line_search_fn="strong_wolfe")
-
-    def closure() -> Any:
-        search.zero_grad()
-        value = loss(constant, setting.train)
-        value.backward()
-        return value
-
-    search.step(closure)
-    found = [one for one in (constant.detach(), best) if math.isfinite(float(loss(one, setting.train)))]
-    return min((float(loss(one, part)) for one in found[:1]), default=math.inf)
-
-
-def _finite(value: float) -> float:
-    return value if math.isfinite(value) else math.inf
 
 
 def _unsquashed(torch: Any, loss: Callable[[Any, Any], Any], function: str) -> Callable[[Any, Any], Any]:

@@ -1,0 +1,61 @@
+"""The table of rooms in docs/architecture.md is the house as it stands: all rooms, in the order of their imports."""
+
+import ast
+import re
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SOURCE = ROOT / "src/nucleate"
+PAGE = (ROOT / "docs/architecture.md").read_text("utf-8")
+TABLE = PAGE.split("| room |")[1].split("\n\n")[0]
+ROOMS = [name.strip("/") for row in TABLE.splitlines()[2:] for name in re.findall(r"`([\w/]+)`", row.split("|")[1])]
+
+
+def room_of(file):
+    return file.relative_to(SOURCE).parts[0].removesuffix(".py")
+
+
+FILES = {room: [file for file in sorted(SOURCE.rglob("*.py")) if room_of(file) == room] for room in ROOMS}
+
+
+def imports(file):
+    """The modules of this package that a file imports, anywhere in it, with the names that it takes of them."""
+    for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "nucleate":
+            yield node.module.split(".")[1:], {alias.name for alias in node.names}
+        elif isinstance(node, ast.Import):
+            for alias in node.names:
+                if alias.name.startswith("nucleate."):
+                    yield alias.name.split(".")[1:], set()
+
+
+def test_the_table_has_every_room_once():
+    there = {room_of(file) for file in SOURCE.rglob("*.py")} - {"__init__", "__main__"}
+    assert sorted(ROOMS) == sorted(there)
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_room_imports_only_from_the_rooms_above_it(room):
+    above = ROOMS[: ROOMS.index(room)]
+    for file in FILES[room]:
+        for module, names in imports(file):
+            taken = {module[0]} if module else names & {*ROOMS}
+            assert taken <= {*above, room}, (file, module, names)
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_what_a_package_makes_public_is_imported_from_it(room):
+    for file in FILES[room]:
+        for module, names in imports(file):
+            if len(module) > 1 and module[0] != room:
+                public = import_module(f"nucleate.{module[0]}").__all__
+                assert not names & {*public}, (file, module, names)
+
+
+def test_the_places_that_it_names_for_new_things_are_there():
+    places = re.findall(r"`((?:src|tests)/[\w/.]+)`", PAGE)
+    assert len(places) > 15
+    assert all((ROOT / place).exists() for place in places)
