@@ -399,11 +399,13 @@ def _together(platform: str) -> Callable[..., Any]:
 
 def _in_turns(function: Callable[..., Any], columns: Sequence[Sequence[Any]], shared: tuple[Any, ...]) -> list[Any]:
     """As `for_each`, on this thread: `IN_TURN` items a call, each as if it were alone."""
-    count = len(columns[0])
+    count, program = len(columns[0]), _one_after_another(function)
     groups = [range(first, min(first + IN_TURN, count)) for first in range(0, count, IN_TURN)]
-    stacked = [tuple(_filled([column[place] for place in group]) for column in columns) for group in groups]
-    counts = [np.int32(len(group)) for group in groups]
-    done = for_each(_one_after_another(function), stacked, *shared, beside=(counts,))
+    done = []
+    for group in groups:
+        stacked = tuple(_filled([column[place] for place in group]) for column in columns)
+        # A call for each, as several together would be taken in turns again.
+        done += for_each(program, [stacked], *shared, beside=([np.int32(len(group))],))
     # Copies, so that who keeps one item does not keep all.
     return [
         jax.tree.map(lambda leaf, place=place: np.array(leaf[place]), found)
