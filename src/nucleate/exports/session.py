@@ -15,6 +15,14 @@ from nucleate.problems.checks import numbers_in, refuse_missing
 _TIMED_CALLS = 30
 
 
+def on_one_thread(content: bytes) -> onnxruntime.InferenceSession:
+    """What runs an ONNX file of this content on one thread of the CPU, and logs errors alone."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+
+
 class Session:
     """An ONNX file run by onnxruntime on one thread.
 
@@ -25,10 +33,7 @@ class Session:
     """
 
     def __init__(self, content: bytes) -> None:
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        self._session = on_one_thread(content)
 
     @property
     def metadata(self) -> dict[str, str]:

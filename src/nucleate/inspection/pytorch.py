@@ -406,7 +406,6 @@ def _forms(module: Any) -> Mapping[str, Form]:
 
 
 _GROUPED = Form("kernel", KERNELS.rows)
-_WRITTEN = Form("output", ROWS.rows, ROWS.columns)
 
 
 def _of_attention(module: Any) -> Mapping[str, Form]:

@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 from jaxtyping import Float
 
 from nucleate._wording import say_error
 from nucleate.errors import ArchitectureError, SpecError
+from nucleate.exports.session import on_one_thread
 from nucleate.pytorch import import_torch
 from nucleate.reduction.modules.rows import Rows, output_of
 
@@ -27,10 +27,7 @@ class OnnxFile:
 
     def __init__(self, content: bytes) -> None:
         self.content = content
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        self._session = on_one_thread(content)
 
     @classmethod
     def of(cls, module: Any, rows: Rows, metadata: Mapping[str, str] | None = None) -> "OnnxFile":
