@@ -213,6 +213,21 @@ def test_a_mistake_leaves_no_folder_that_refuses_its_correction(tmp_path, mistak
     assert not list(tmp_path.iterdir())
 
 
+def test_networks_beyond_the_memory_are_refused_before_one_is_drawn(tmp_path, monkeypatch):
+    def drawn(*_, **__):
+        pytest.fail("a network was drawn")
+
+    monkeypatch.setattr("nucleate.network.standard_normal", drawn)
+    # The parameters alone would fit.
+    monkeypatch.setattr("nucleate.network.MEMORY", 1e12)
+    monkeypatch.setattr("nucleate.training.checks.MEMORY", 1e12)
+    with pytest.raises(
+        NucleateError, match=r"8 x Network\(5-10000000-1, float32\) together need about .* make the hidden"
+    ):
+        sweep("sine-5d", out=tmp_path / "study", progress=False, **GRID | {"hidden": [10**7]})
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_grid_that_does_not_fit_into_memory_together_leaves_none_either(tmp_path, monkeypatch):
     monkeypatch.setattr("nucleate.training.checks.MEMORY", 1e3)
     with pytest.raises(NucleateError, match=r"8 x Network.* together need about"):
