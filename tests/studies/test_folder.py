@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
@@ -198,6 +199,17 @@ def test_files_of_a_study_without_its_spec_are_refused_and_the_traces_of_a_kill_
     with keep(folder, study.spec, load_problem("sine-5d")):
         pass
     assert sorted(file.name for file in folder.rglob("*") if file.is_file()) == [".lock", "data.json", "spec.json"]
+
+
+def test_a_study_that_was_begun_before_the_ranges_of_columns_were_kept_goes_on(tmp_path, recwarn):
+    problem, spec = load_problem("sine-5d"), make_spec(data="sine-5d", **GRID)
+    assert problem.preprocessing.inputs[0].span is not None
+    older = replace(problem, preprocessing=problem.preprocessing.without_spans())
+    for given in (older, problem):
+        with keep(tmp_path / "study", spec, given):
+            pass
+    assert not [str(one.message) for one in recwarn if "damaged" in str(one.message)]
+    assert Study.load(tmp_path / "study").preprocessing == older.preprocessing
 
 
 @pytest.mark.parametrize(

@@ -186,6 +186,12 @@ class Preprocessing(BaseModel):
         values = numbers_in(raw.select(column.name for column in known))
         return pl.DataFrame(dict(zip([column.name for column in known], (values < low) | (values > high), strict=True)))
 
+    def without_spans(self) -> "Preprocessing":
+        """The same, but that it does not know which numbers training saw."""
+        return self.model_copy(
+            update={"inputs": tuple(column.model_copy(update={"span": None}) for column in self.inputs)}
+        )
+
     @property
     def labels(self) -> tuple[bool | int | float | str, ...]:
         """The classes of the target, an output each; empty where the targets are amounts."""
