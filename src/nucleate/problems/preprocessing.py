@@ -384,9 +384,11 @@ def _with_spans(
     """Columns that know which numbers these rows have of them; a row of weight 0 does not count."""
     seen = train if weights is None else train.filter(weights > 0)
     numeric = [column.name for column in columns if column.kind == "numeric"]
-    values = numbers_in(seen.select(numeric)) if numeric and len(seen) else np.empty((0, 0))
+    if not numeric or seen.is_empty():
+        return tuple(columns)
+    values = numbers_in(seen.select(numeric))
     spans = zip(np.fmin.reduce(values, axis=1).tolist(), np.fmax.reduce(values, axis=1).tolist(), strict=True)
-    known = {name: span for name, span in zip(numeric, spans, strict=False) if np.isfinite(span).all()}
+    known = {name: span for name, span in zip(numeric, spans, strict=True) if np.isfinite(span).all()}
     return tuple(column.model_copy(update={"span": known.get(column.name)}) for column in columns)
 
 
