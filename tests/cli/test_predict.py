@@ -63,6 +63,42 @@ def test_a_new_file_is_read_as_training_read_its_own(folder, ending):
     assert any("'grade' has 'D'" in note and "row 3" in note for note in done.notes)
 
 
+@pytest.mark.parametrize("ending", ["onnx", "safetensors"])
+def test_rows_beyond_what_training_saw_are_said_to_be(folder, ending):
+    at, problem, _ = folder
+    place = problem.preprocessing.encoded_inputs.index("amount")
+    column = next(column for column in problem.preprocessing.inputs if column.name == "amount")
+    seen = np.rint(problem.train.x[:, place] * column.std + column.mean).astype(int)
+    inside = f"2.50%;A;{seen.min()};FALSE\n2.50%;A;{seen.max()};FALSE\n"
+    (at / "far.csv").write_text(f"share;grade;amount;member\n{inside}2.50%;A;1000000000;FALSE\n-4%;A;-1;true\n")
+    done = predict(at / f"model.{ending}", at / "far.csv")
+    assert done.beyond == {"amount": 2, "share": 1}
+    said = [note for note in done.notes if "beyond" in note]
+    assert len(said) == 1
+    assert said[0].startswith("2 of 4 rows (rows 3, 4) lie beyond the range that training saw in columns ")
+    assert f"'amount' ({seen.min()} to {seen.max()})" in said[0]
+    assert "its certificate says nothing of them" in said[0]
+    result = command("predict", str(at / f"model.{ending}"), str(at / "far.csv"), "--json")
+    content = json.loads(result.stdout)
+    assert content["beyond"] == done.beyond
+    assert said[0] in content["notes"]
+    (at / "inside.csv").write_text(f"share;grade;amount;member\n{inside}")
+    done = predict(at / f"model.{ending}", at / "inside.csv")
+    assert not done.beyond
+    assert not any("beyond" in note for note in done.notes)
+
+
+def test_a_model_that_does_not_know_its_ranges_stays_readable(folder):
+    at, problem, network = folder
+    text = problem.preprocessing.without_spans().to_json().replace(',"span":null', "")
+    assert "span" not in text
+    network.save(at / "older.safetensors", {"preprocessing": text})
+    (at / "huge.csv").write_text("share;grade;amount;member\n2.50%;A;1000000000;FALSE\n")
+    done = predict(at / "older.safetensors", at / "huge.csv")
+    assert len(done.table) == 1
+    assert not done.beyond
+
+
 def test_what_training_did_not_have_is_refused(folder):
     at, _, _ = folder
     (at / "bare.csv").write_text("share;grade;amount;member\n5;B;1,234;true\n-;A;5;true\n")

@@ -15,7 +15,8 @@ from nucleate import (
     sweep,
     train,
 )
-from nucleate.doctor import Remedy, gather
+from nucleate.doctor import Diagnosis, Finding, Remedy, gather
+from tests.doctor.test_verdicts import HEALTHY
 
 X = np.random.default_rng(0).standard_normal((150, 3))
 Y = np.sin(2 * X[:, 0]) + 0.5 * X[:, 1]
@@ -35,6 +36,19 @@ def test_a_run_that_learns_is_fine():
     assert found.first.verdict == "fine"
     assert not found.holds_back
     assert found.evidence.explained == pytest.approx(found.first.evidence["explained"])
+
+
+def test_printed_it_names_its_verdicts_with_their_numbers():
+    tried = Remedy("lr", 0.5, "tried", None, 0.8123, 300, True)
+    stuck = Finding("initial_plateau", {"steps": 300, "loss": 0.98765}, (tried, Remedy("gain", 1.0)))
+    found = Diagnosis((stuck, Finding("leak", {"columns": ("a", "b")})), HEALTHY)
+    assert repr(found) == "Diagnosis(initial_plateau: steps 300, loss 0.988; leak: columns a, b)"
+    assert str(found).splitlines() == [
+        "initial_plateau: steps 300, loss 0.988",
+        "    lr 0.5: tried, helped, explained 0.812",
+        "    gain 1.0: to try",
+        "leak: columns a, b",
+    ]
 
 
 def test_a_plateau_is_named_with_its_forecast_and_the_start_that_ends_it():

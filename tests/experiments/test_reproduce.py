@@ -35,6 +35,14 @@ def test_all_writes_a_page_with_every_figure_claim_and_number(planted, tmp_path)
     assert "http" not in page.replace("http-equiv", "")
 
 
+def test_each_verdict_is_told_before_the_next_is_measured(planted, tmp_path):
+    told = []
+    verdicts = reproduce_all(
+        out=tmp_path, quick=True, told=lambda verdict: told.append((verdict, [one.measured for one in planted]))
+    )
+    assert told == [(verdicts[0], [1, 0]), (verdicts[1], [1, 1])]
+
+
 def test_finished_experiments_are_not_measured_again_but_for_another_size(planted, tmp_path):
     reproduce_all(out=tmp_path, quick=True)
     (tmp_path / "false.json").unlink()

@@ -324,3 +324,14 @@ def test_a_picture_of_all_layers():
         if panel.get_ylabel() in ("share of condensed pairs", "effective rank of the weights")
     ]
     assert [len(line.get_xdata()) for panel in below for line in panel.lines] == [14] * 4
+
+
+def test_a_layer_of_one_unit_has_no_pairs():
+    found = inspect({"first.weight": planted(2, 6, 5), "second.weight": planted(1, 1, 6)}, activation="tanh")
+    layers = {row["layer"]: row for row in found.layers.iter_rows(named=True)}
+    assert layers["second"]["condensed_pairs"] is None
+    assert layers["second"]["condensed_pairs_null"] is None
+    assert layers["second"]["directions"] == 1
+    assert layers["first"]["condensed_pairs"] > 0
+    assert "100.00%" not in repr(found)
+    assert found.plot().axes

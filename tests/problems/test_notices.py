@@ -250,3 +250,44 @@ def test_the_bundled_sets_raise_no_false_alarm(info):
     anchors = ("Rows hold the numbers of", "The test has the pair")
     for note in load_problem(info.name).notes:
         assert note.startswith(anchors if info.name.startswith("anchor") else true.get(info.name, ())), note
+
+
+def spreadsheet(last, rows=30):
+    """A table with a last row of one's own: a name and three numbers."""
+    rng = np.random.default_rng(1)
+    content = {
+        "shop": [f"s{k % 4}" for k in range(rows)],
+        "sold": rng.integers(1, 90, rows).astype(float).tolist(),
+        "cost": rng.uniform(1, 9, rows).tolist(),
+        "goal": rng.uniform(1, 5, rows).tolist(),
+    }
+    sums = {name: sum(values) for name, values in content.items() if name != "shop"}
+    added = {**sums, **last} if last is not None else {}
+    return pl.DataFrame({name: [*values, *([added[name]] if added else [])] for name, values in content.items()})
+
+
+@pytest.mark.parametrize("word", ["合計", "計", "total", "sum", "Total", " TOTAL "])
+def test_a_last_row_that_says_that_it_is_a_total_is_noted_and_kept(word):
+    # Its numbers may be others, as where only some columns are summed.
+    problem = Problem.from_table(spreadsheet({"shop": word, "cost": 5.0}), target="goal")
+    said = [note for note in problem.notes if "last row" in note]
+    assert said == [
+        f"The last row has {word.strip()!r} in column 'shop'. Delete it if it is a total: it would be learned as a row "
+        "like the others."
+    ]
+    assert sum(len(part.x) for part in (problem.train, problem.validation, problem.test)) == 31
+
+
+def test_a_last_row_whose_every_number_is_the_sum_of_those_above_is_noted():
+    (said,) = [
+        note for note in Problem.from_table(spreadsheet({"shop": "s1"}), target="goal").notes if "last row" in note
+    ]
+    assert "columns 'sold', 'cost', 'goal'" in said
+    assert "is the sum of those above" in said
+
+
+@pytest.mark.parametrize("last", [None, {"shop": "s1", "cost": 5.0}])
+def test_other_last_rows_are_left_alone(last):
+    assert not [note for note in Problem.from_table(spreadsheet(last), target="goal").notes if "last row" in note]
+    table = spreadsheet(last).with_columns(shop=pl.Series(["total", "mean"] * 15 + ["total"] * (last is not None)))
+    assert not [note for note in Problem.from_table(table, target="goal").notes if "last row" in note]

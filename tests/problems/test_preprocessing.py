@@ -133,3 +133,20 @@ def test_new_rows_that_do_not_suit_are_refused(new, sentence):
 def test_an_array_with_other_columns_is_refused():
     with pytest.raises(DataError, match=r"The inputs have shape \(2, 3\); expected \(rows, 4\)"):
         FITTED.transform(np.zeros((2, 3)))
+
+
+def test_the_span_is_that_of_the_rows_that_count():
+    rows = pl.DataFrame({"a": [1, 2, None, 90], "b": ["x", "y", "x", "y"], "y": [1.0, 2.0, 3.0, 4.0]})
+    weights = np.array([1.0, 1.0, 1.0, 0.0])
+    fitted = Preprocessing.fit(
+        rows, {"a": "numeric", "b": "categorical"}, {"y": "numeric"}, impute="median", weights=weights
+    )
+    assert [column.span for column in fitted.inputs] == [(1.0, 2.0), None]
+    assert Preprocessing.from_json(fitted.to_json()) == fitted
+    assert fitted.beyond(rows).to_dict(as_series=False) == {"a": [False, False, False, True]}
+
+
+def test_texts_alone_have_no_span():
+    rows = pl.DataFrame({"b": ["x", "y", "x"], "y": [1.0, 2.0, 3.0]})
+    fitted = Preprocessing.fit(rows, {"b": "categorical"}, {"y": "numeric"})
+    assert fitted.beyond(rows).width == 0

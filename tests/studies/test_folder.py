@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
@@ -200,6 +201,17 @@ def test_files_of_a_study_without_its_spec_are_refused_and_the_traces_of_a_kill_
     assert sorted(file.name for file in folder.rglob("*") if file.is_file()) == [".lock", "data.json", "spec.json"]
 
 
+def test_a_study_that_was_begun_before_the_ranges_of_columns_were_kept_goes_on(tmp_path, recwarn):
+    problem, spec = load_problem("sine-5d"), make_spec(data="sine-5d", **GRID)
+    assert problem.preprocessing.inputs[0].span is not None
+    older = replace(problem, preprocessing=problem.preprocessing.without_spans())
+    for given in (older, problem):
+        with keep(tmp_path / "study", spec, given):
+            pass
+    assert not [str(one.message) for one in recwarn if "damaged" in str(one.message)]
+    assert Study.load(tmp_path / "study").preprocessing == older.preprocessing
+
+
 @pytest.mark.parametrize(
     ("mistake", "sentence"),
     [
@@ -210,6 +222,21 @@ def test_files_of_a_study_without_its_spec_are_refused_and_the_traces_of_a_kill_
 def test_a_mistake_leaves_no_folder_that_refuses_its_correction(tmp_path, mistake, sentence):
     with pytest.raises(NucleateError, match=sentence):
         sweep("sine-5d", out=tmp_path / "study", progress=False, **GRID | mistake)
+    assert not list(tmp_path.iterdir())
+
+
+def test_networks_beyond_the_memory_are_refused_before_one_is_drawn(tmp_path, monkeypatch):
+    def drawn(*_, **__):
+        pytest.fail("a network was drawn")
+
+    monkeypatch.setattr("nucleate.network.standard_normal", drawn)
+    # The parameters alone would fit.
+    monkeypatch.setattr("nucleate.network.MEMORY", 1e12)
+    monkeypatch.setattr("nucleate.training.checks.MEMORY", 1e12)
+    with pytest.raises(
+        NucleateError, match=r"8 x Network\(5-10000000-1, float32\) together need about .* make the hidden"
+    ):
+        sweep("sine-5d", out=tmp_path / "study", progress=False, **GRID | {"hidden": [10**7]})
     assert not list(tmp_path.iterdir())
 
 

@@ -113,7 +113,8 @@ tied = nn.Linear(3, 3)
 REFUSED = {
     "a convolution": (nn.Sequential(nn.Conv1d(3, 2, 1)), "0 is a Conv1d"),
     "a norm": (nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3), nn.Linear(3, 1)), "1 is a BatchNorm1d"),
-    "one layer": (nn.Sequential(nn.Linear(3, 1)), "1 linear layer;"),
+    "one layer": (nn.Sequential(nn.Linear(3, 1)), "no hidden layer; a network needs one"),
+    "a bare layer": (nn.Linear(3, 1), "This Linear has 1 linear layer and so no hidden layer"),
     "two activations": (
         nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 3), nn.Tanh(), nn.Linear(3, 1)),
         "brings tanh beside relu",

@@ -622,3 +622,13 @@ def _one_of_two(rank, folder):
     with pytest.raises(ArchitectureError, match="it is sharded over processes"):
         watch(fully_shard(nn.Sequential(nn.Linear(4, 8)), mesh=init_device_mesh("cpu", (2,))))
     torch.distributed.destroy_process_group()
+
+
+@pytest.mark.parametrize("outputs", [1, 3])
+def test_the_output_layer_of_a_sequential_lacks_no_activation(outputs):
+    module = nn.Sequential(nn.Linear(3, 8), nn.Tanh(), nn.Linear(8, outputs))
+    with torch.no_grad():
+        # One direction, so that it would matter which way the vectors point.
+        module[2].weight[:] = torch.arange(1.0, outputs + 1)[:, None]
+    found = inspect(module)
+    assert not [note for note in found.notes if "activation" in note]

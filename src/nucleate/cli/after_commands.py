@@ -147,7 +147,7 @@ def predict(
         write_atomically(out, done.table.write_csv().encode("utf-8-sig"))
     if json:
         content = {"predictions": done.table.to_dicts(), "certificate": done.certificate, "notes": list(done.notes)}
-        print_json(content | {"file": out and str(out)})
+        print_json(content | {"beyond": done.beyond, "file": out and str(out)})
         return
     text = done.table.write_csv()
     try:

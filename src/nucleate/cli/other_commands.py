@@ -16,7 +16,7 @@ from nucleate.cli.output import (
     print_plateaus,
     print_problems,
     print_study,
-    print_verdicts,
+    print_verdict,
     say,
     working,
 )
@@ -88,14 +88,19 @@ def reproduce(
         return
     keeps(out)
     if name == "all":
-        verdicts, files = reproduce_all(out=out, quick=quick), [out / "index.html"]
+        # The last comes long after the first.
+        verdicts = reproduce_all(out=out, quick=quick, told=None if json else print_verdict)
+        files = [out / "index.html"]
     else:
         verdicts = [run_experiment(name, out=out, quick=quick)]
         files = [verdict.figure for verdict in verdicts]
+        if not json:
+            print_verdict(verdicts[0])
     if json:
         print_json({"verdicts": [verdict.to_dict() for verdict in verdicts], "files": [str(file) for file in files]})
     else:
-        print_verdicts(verdicts, files)
+        for file in files:
+            say(file)
 
 
 @takes(DATA_FLAGS)

@@ -7,7 +7,6 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nucleate._wording import UNSAFE, for_whom, in_digits, listed, plain
@@ -459,14 +458,12 @@ def print_experiments(experiments: Iterable["Experiment[Any]"]) -> None:
         say(f"{one.name}\n    {one.claim}\n    [{one.source}]")
 
 
-def print_verdicts(verdicts: Iterable["Verdict"], files: Sequence[Path]) -> None:
-    """Each claim, its verdict and the numbers behind it."""
-    for verdict in verdicts:
-        say(f"{verdict.name}: {'holds' if verdict.holds else 'does not hold'}\n    {verdict.claim}")
-        for finding in verdict.findings:
-            say(f"    {finding}")
-    for file in files:
-        say(file)
+def print_verdict(verdict: "Verdict") -> None:
+    """A claim, its verdict and the numbers behind it, at once."""
+    say(f"{verdict.name}: {'holds' if verdict.holds else 'does not hold'}\n    {verdict.claim}")
+    for finding in verdict.findings:
+        say(f"    {finding}")
+    sys.stdout.flush()
 
 
 def _print_frame(title: str, frame: "pl.DataFrame") -> None:

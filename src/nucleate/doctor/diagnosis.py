@@ -79,6 +79,10 @@ class Finding:
             "tried": None if tried is None else tried.to_json(),
         }
 
+    def __str__(self) -> str:
+        numbers = ", ".join(f"{name} {_written(value)}" for name, value in self.evidence.items())
+        return f"{self.verdict}: {numbers}" if numbers else self.verdict
+
 
 @dataclass(frozen=True, eq=False)
 class Diagnosis:
@@ -117,7 +121,27 @@ class Diagnosis:
         return {"run": self.run, "findings": [finding.to_json() for finding in self.findings]}
 
     def __repr__(self) -> str:
-        return f"Diagnosis({', '.join(self.verdicts)})"
+        return f"Diagnosis({'; '.join(map(str, self.findings))})"
+
+    def __str__(self) -> str:
+        """A line for each verdict, with the numbers of its criterion, and below it what was tried against it."""
+        lines = []
+        for finding in self.findings:
+            lines += [str(finding), *(f"    {remedy}" for remedy in finding.remedies)]
+        return "\n".join(lines)
+
+
+def _written(value: Any) -> str:
+    """A number of a criterion as a person reads it.
+
+    >>> [_written(value) for value in (0.123456, 1000, "w", (3, 0.5), None)]
+    ['0.123', '1000', 'w', '3, 0.5', 'unknown']
+    """
+    if value is None:
+        return "unknown"
+    if isinstance(value, float):
+        return f"{value:.3g}"
+    return ", ".join(map(_written, value)) if isinstance(value, tuple | list) else str(value)
 
 
 def diagnose(

@@ -75,6 +75,13 @@ class Remedy:
         """The fields, as JSON has them."""
         return asdict(self)
 
+    def __str__(self) -> str:
+        what = f"{self.setting} {self.value}"
+        if self.helped is not None:
+            told = "" if self.explained is None else f", explained {self.explained:.3g}"
+            return f"{what}: tried, {'helped' if self.helped else 'did not help'}{told}"
+        return what + (": to try" if self.end is None else f": plateau forecast to end by step {self.end}")
+
 
 Change = tuple[str, Any]
 

@@ -1,7 +1,7 @@
 """Run an experiment, or all, and keep verdicts and figures in a folder."""
 
 import base64
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from numbers import Real
 from os import PathLike
@@ -90,13 +90,17 @@ def reproduce(
     return _run([chosen], _made(out), quick=quick, progress=progress)[0]
 
 
-def reproduce_all(*, out: str | Path, quick: bool = False, progress: bool = True) -> list[Verdict]:
+def reproduce_all(
+    *, out: str | Path, quick: bool = False, progress: bool = True, told: Callable[[Verdict], None] | None = None
+) -> list[Verdict]:
     """Run every experiment that ``out`` lacks, and write the page ``index.html`` there that shows them all.
 
     Parameters
     ----------
     out, quick, progress
         As of `reproduce`.
+    told : callable, optional
+        Called with each verdict as it comes.
 
     Returns
     -------
@@ -109,17 +113,27 @@ def reproduce_all(*, out: str | Path, quick: bool = False, progress: bool = True
         If the folder cannot be written.
     """
     folder = _made(out)
-    verdicts = _run(EXPERIMENTS, folder, quick=quick, progress=progress)
+    verdicts = _run(EXPERIMENTS, folder, quick=quick, progress=progress, told=told)
     write_atomically(folder / "index.html", index_page(verdicts).encode())
     return verdicts
 
 
-def _run(experiments: Sequence[Experiment[Any]], out: Path, *, quick: bool, progress: bool) -> list[Verdict]:
+def _run(
+    experiments: Sequence[Experiment[Any]],
+    out: Path,
+    *,
+    quick: bool,
+    progress: bool,
+    told: Callable[[Verdict], None] | None = None,
+) -> list[Verdict]:
     verdicts = []
-    with _show_progress(shown=progress) as show:
+    with _show_progress(shown=progress) as (show, aside):
         for done, experiment in enumerate(experiments):
             kept = load_verdict(experiment, out, quick=quick)
             verdicts.append(kept or _measured(experiment, out, show(experiment, done, len(experiments)), quick=quick))
+            if told is not None:
+                with aside():
+                    told(verdicts[-1])
     return verdicts
 
 
@@ -176,9 +190,10 @@ def _made(out: str | Path) -> Path:
 
 @contextmanager
 def _show_progress(*, shown: bool) -> Iterator[Any]:
-    """Gives the function that gives an experiment its `ShareDone`."""
+    """Gives the function that gives an experiment its `ShareDone`, and a context in which no bar is in the way."""
     columns = (BarColumn(), TextColumn("{task.fields[at]}"), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), disable=not shown) as bar:
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, disable=not shown, transient=True) as bar:
         task = bar.add_task("", total=1.0, at="")
 
         def progress_of(experiment: Experiment[Any], done: int, count: int) -> ShareDone:
@@ -188,4 +203,13 @@ def _show_progress(*, shown: bool) -> Iterator[Any]:
 
             return show
 
-        yield progress_of
+        @contextmanager
+        def aside() -> Iterator[None]:
+            if not (shown and console.is_terminal):
+                yield
+                return
+            bar.stop()
+            yield
+            bar.start()
+
+        yield progress_of, aside

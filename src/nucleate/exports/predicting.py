@@ -11,7 +11,7 @@ import polars as pl
 from jaxtyping import Bool, Int
 
 from nucleate._files import read_sealed, why_unreadable
-from nucleate._wording import first_line, name_rows
+from nucleate._wording import first_line, listed, name_rows
 from nucleate.errors import ArchitectureError, DataError, NucleateError
 from nucleate.exports.session import Session
 from nucleate.models import outputs_of
@@ -19,6 +19,7 @@ from nucleate.network import Network, read_metadata
 from nucleate.problems import CROSS_ENTROPY, SQUARED, Preprocessing, get_loss
 from nucleate.problems.catalogue import make_form
 from nucleate.problems.checks import missing
+from nucleate.problems.notices import plain_number
 from nucleate.problems.reading import read_table
 
 
@@ -35,11 +36,15 @@ class Predictions:
     certificate : str
         What the model says of its deviation; empty where it says nothing.
     notes : tuple of str
+    beyond : dict
+        From the name of a column to how many rows have a number in it beyond those that training saw; of such rows the
+        certificate says nothing.
     """
 
     table: pl.DataFrame
     certificate: str
     notes: tuple[str, ...]
+    beyond: dict[str, int]
 
 
 def predict(
@@ -125,7 +130,37 @@ def predict(
                 f"Column {column.name!r} has {value!r}, or others that training did not have ({name_rows(where)}); "
                 "such a row is predicted as of no known category.",
             )
-    return Predictions(pl.DataFrame(columns), says.get("certificate", ""), tuple(notes))
+    beyond = preprocessing.beyond(table)
+    beyond = beyond.select(column.name for column in beyond if column.any())
+    if beyond.width:
+        notes = (
+            *notes,
+            _say_beyond(preprocessing, table, beyond, numbers, bool(says.get("certificate") or "deviation" in says)),
+        )
+    counts = {column.name: int(column.sum()) for column in beyond}
+    return Predictions(pl.DataFrame(columns), says.get("certificate", ""), tuple(notes), counts)
+
+
+def _say_beyond(
+    preprocessing: Preprocessing,
+    table: pl.DataFrame,
+    beyond: pl.DataFrame,
+    numbers: Int[np.ndarray, " n"],
+    certified: bool,
+) -> str:
+    """In which columns rows have numbers that training did not reach."""
+    spans = {column.name: column.span for column in preprocessing.inputs if column.span is not None}
+    # A date is not read as the days that it counts as.
+    named = [
+        f"{name!r} ({' to '.join(map(plain_number, spans[name]))})" if table.schema[name].is_numeric() else repr(name)
+        for name in beyond.columns
+    ]
+    rows = np.any(beyond.to_numpy(), axis=1)
+    says_nothing = " and its certificate says nothing of them" if certified else ""
+    return (
+        f"{rows.sum()} of {len(rows)} rows ({name_rows(_numbered(rows, numbers))}) lie beyond the range that training "
+        f"saw in column{'s' * (len(named) > 1)} {listed(named)}, so the model extrapolates there{says_nothing}."
+    )
 
 
 def _imputations(preprocessing: Preprocessing, table: pl.DataFrame, numbers: Int[np.ndarray, " n"]) -> Iterator[str]:

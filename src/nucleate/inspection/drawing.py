@@ -39,7 +39,8 @@ def draw(found: "Inspection") -> Figure:
     whole = found.table.filter(pl.col("head").is_null())
     for panel, (measure, label) in zip(below.subplots(1, 2), _MEASURES.items(), strict=True):
         values = whole.filter(pl.col("measure") == measure)
-        across = np.arange(1, len(values) + 1)
+        # A layer of one unit has no pairs, and keeps its place.
+        across = [places.index(place) + 1 for place in values.select("layer", "kind").iter_rows()]
         panel.plot(across, values["null"], "o", mfc="none", color=GREY, ms=4, label="random")
         panel.plot(across, values["value"], "o", color=BLUE, ms=3, label="the layer")
         panel.set(xlabel="layer, in the order of the table", ylabel=label)

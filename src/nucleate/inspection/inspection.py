@@ -257,8 +257,9 @@ def what_is_unknown(source: Source, activation: Activation | None, table: pl.Dat
     """What a model does not say, where it made a difference to what was measured of it, at one step or at several."""
     whole: dict[Place, bool] = {}
     for layer, kind, measure, value, head in table.select("layer", "kind", "measure", "value", "head").iter_rows():
-        if measure == "condensed_pairs" and head is None:
-            whole[layer, kind] = whole.get((layer, kind), False) or value > 0
+        if head is None:
+            any_pair = measure == "condensed_pairs" and value > 0
+            whole[layer, kind] = whole.get((layer, kind), False) or any_pair
     unsaid = [
         layer for (layer, kind), any_pair in whole.items() if any_pair and not says_activation(kind, layer, source)
     ]

@@ -272,9 +272,11 @@ def _of_pairs(
         in_random[:alive] = chance.groups(units, int(alive), entries, rng)
         random = groups_of_all(in_random, count)[0]
     yield Value("directions", value, random, None if is_all else error)
+    if len(labels) < 2:
+        # There is no pair, so nothing is condensed or not.
+        return
     pairs, error = _pairs(near, count)
-    living = alive * (alive - 1) / max(len(labels) * (len(labels) - 1), 1) if len(labels) > 1 else 1.0
-    by_chance = _tail(entries, PAIRS_ABOVE) * living if len(labels) > 1 else 1.0
+    by_chance = _tail(entries, PAIRS_ABOVE) * alive * (alive - 1) / (len(labels) * (len(labels) - 1))
     yield Value("condensed_pairs", pairs, by_chance, None if is_all else error)
 
 
@@ -287,8 +289,6 @@ def _tail(entries: int, threshold: float) -> float:
 def _pairs(near: Bool[np.ndarray, "n n"], count: int) -> tuple[float, float]:
     """The share of condensed pairs among all units, and the standard error that the sample makes."""
     n = len(near)
-    if n == 1:
-        return 1.0, 0.0
     # The matrix has each pair twice, and each living unit with itself once.
     share = (np.count_nonzero(near) - np.count_nonzero(near.diagonal())) / (n * (n - 1))
     if n == count:

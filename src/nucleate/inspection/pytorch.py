@@ -499,7 +499,7 @@ _SYMMETRIC = (
 
 
 def _symmetric_in_sequence(modules: Mapping[str, Any]) -> Mapping[str, bool]:
-    """For the layers of a Sequential whether the activation that follows is odd or even."""
+    """For the layers of a Sequential whether the activation that follows is odd or even, as none behind the last is."""
     nn, found = import_torch().nn, {}
     for path, module in modules.items():
         if not isinstance(module, nn.Sequential):
@@ -515,6 +515,9 @@ def _symmetric_in_sequence(modules: Mapping[str, Any]) -> Mapping[str, bool]:
                 before = None if isinstance(child, nn.modules.batchnorm._BatchNorm) else f"{path}.{name}".lstrip(".")
             elif not acts_alone(child):
                 before = None
+        if not path and before is not None:
+            # What the model gives is what its last layer gives, which has no activation.
+            found[before] = True
     return found
 
 

@@ -7,10 +7,11 @@ import numpy as np
 import polars as pl
 from jaxtyping import Bool, Float, Int
 
-from nucleate._wording import name_rows
-from nucleate.problems.checks import Kind, leave_out, missing
+from nucleate._wording import name_columns, name_rows
+from nucleate.problems.checks import Kind, leave_out, missing, numbers_in
 from nucleate.problems.leaks import copies_of_amounts, numbers_that_tell, texts_that_tell
 from nucleate.problems.notices import FEW_ROWS, Notice, Numbers, categories_of, centered, plain_number
+from nucleate.problems.spellings import fold
 
 _FAR, _ALONE = 100.0, 10.0
 """An outlier is so many typical deviations from the median, and so many times farther than the next value."""
@@ -23,6 +24,8 @@ _IDENTIFIER = re.compile(
     r"(?i:(?:^|[\W_])(?:id|ids|no|nr|uid|uuid|guid|serial|identifier)(?:$|[\W_]|\d)|^(?:index|idx|key)$)|[a-z]I[dD]$"
     r"|番号|連番|通番|識別|コード|№|(?:^|[^a-zA-Z])(?:ID|ＩＤ)(?:$|[^a-zA-Z])"
 )
+
+_TOTAL = {fold(text) for text in ("合計", "計", "総計", "total", "totals", "grand total", "sum")}
 
 
 def notices_of(table: pl.DataFrame, inputs: Mapping[str, Kind], targets: Mapping[str, Kind]) -> list[Notice]:
@@ -54,7 +57,7 @@ def notices_of(table: pl.DataFrame, inputs: Mapping[str, Kind], targets: Mapping
             tell = copies_of_amounts if kind == "numeric" else numbers_that_tell
             found += tell(numbers, rows[target])
         found += texts_that_tell(rows.select(texts), rows[target], kind)
-    return found + _texts_alone(table.select(texts))
+    return found + _texts_alone(table.select(texts)) + _totals(table.select(texts), table.select(amounts))
 
 
 def _stand_ins(numbers: Numbers) -> list[Notice]:
@@ -223,6 +226,27 @@ def _same(name: str, other: str) -> Notice:
         name,
         f"Column {name!r} says the same as column {other!r} in every row. One of them is enough, {leave_out(name)}",
     )
+
+
+def _totals(texts: pl.DataFrame, amounts: pl.DataFrame) -> list[Notice]:
+    """A last row that says that it is the total, or whose every number is the sum of those above."""
+    advice = "Delete it if it is a total: it would be learned as a row like the others."
+    for column in texts.iter_columns():
+        last = column[-1] if len(column) else None
+        if isinstance(last, str) and fold(last) in _TOTAL and column.eq(last).sum() == 1:
+            said = f"The last row has {last.strip()!r} in column {column.name!r}. {advice}"
+            return [Notice("total", column.name, said)]
+    if not amounts.width or len(amounts) < 4:
+        return []
+    values = numbers_in(amounts)
+    above, last_row = np.nan_to_num(values[:, :-1]), values[:, -1]
+    are_sums = np.abs(last_row - above.sum(axis=1)) <= _COPY * np.abs(above).sum(axis=1)
+    # Of a column with one number or two that are not zero, the last is easily their sum.
+    if not are_sums.all() or np.count_nonzero(above, axis=1).max() < 3:
+        return []
+    columns = name_columns(amounts.columns)
+    whose = f"In the last row the number of every column of numbers ({columns}) is the sum of those above. {advice}"
+    return [Notice("total", amounts.columns[0], whose)]
 
 
 def _texts_alone(texts: pl.DataFrame) -> list[Notice]:

@@ -39,6 +39,8 @@ class Column(BaseModel):
     mean, std : float
     fill : str, bool, int, float or None
         What a missing value counts as; None refuses it.
+    span : (float, float) or None
+        The least and the largest number that training saw of a numeric input; None where that is not known.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -49,6 +51,7 @@ class Column(BaseModel):
     mean: float = 0.0
     std: float = 1.0
     fill: Value | None = None
+    span: tuple[float, float] | None = None
 
     def filled(self, raw: pl.Series) -> pl.Series:
         """Texts without the spaces around them, what is missing being what it counts as."""
@@ -138,7 +141,11 @@ class Preprocessing(BaseModel):
         """
         fitted = _fit(train, targets, standardize and standardize_targets, None, weights)
         return cls(
-            inputs=_fit(train.with_columns(cs.string().str.strip_chars()), inputs, standardize, impute, weights),
+            inputs=_with_spans(
+                _fit(train.with_columns(cs.string().str.strip_chars()), inputs, standardize, impute, weights),
+                train,
+                weights,
+            ),
             targets=_in_units_of_means(train, fitted, weights) if standardize and relative_targets else fitted,
             form=form or Form(),
             impute=impute,
@@ -160,6 +167,29 @@ class Preprocessing(BaseModel):
                 for column in self._read
                 if column.kind == "categorical"
             ]
+        )
+
+    def beyond(self, raw: pl.DataFrame) -> pl.DataFrame:
+        """Where a row has a number beyond those that training saw, a column for each numeric input whose span is known.
+
+        Examples
+        --------
+        >>> ages = pl.DataFrame({"age": [20, 100], "y": [1, 2]})
+        >>> fitted = Preprocessing.fit(ages, {"age": "numeric"}, {"y": "numeric"})
+        >>> fitted.beyond(pl.DataFrame({"age": [20, 10**9]}))["age"].to_list()
+        [False, True]
+        """
+        known = [column for column in self._read if column.span is not None]
+        if not known:
+            return pl.DataFrame()
+        low, high = np.array([column.span for column in known]).T[:, :, None]
+        values = numbers_in(raw.select(column.name for column in known))
+        return pl.DataFrame(dict(zip([column.name for column in known], (values < low) | (values > high), strict=True)))
+
+    def without_spans(self) -> "Preprocessing":
+        """The same, but that it does not know which numbers training saw."""
+        return self.model_copy(
+            update={"inputs": tuple(column.model_copy(update={"span": None}) for column in self.inputs)}
         )
 
     @property
@@ -346,6 +376,20 @@ def _fit(
             if impute:
                 columns[name]["fill"] = _commonest(train[name], weights)
     return tuple(Column(name=name, kind=kinds[name], **fitted) for name, fitted in columns.items())
+
+
+def _with_spans(
+    columns: Sequence[Column], train: pl.DataFrame, weights: Float[np.ndarray, " n"] | None
+) -> tuple[Column, ...]:
+    """Columns that know which numbers these rows have of them; a row of weight 0 does not count."""
+    seen = train if weights is None else train.filter(weights > 0)
+    numeric = [column.name for column in columns if column.kind == "numeric"]
+    if not numeric or seen.is_empty():
+        return tuple(columns)
+    values = numbers_in(seen.select(numeric))
+    spans = zip(np.fmin.reduce(values, axis=1).tolist(), np.fmax.reduce(values, axis=1).tolist(), strict=True)
+    known = {name: span for name, span in zip(numeric, spans, strict=True) if np.isfinite(span).all()}
+    return tuple(column.model_copy(update={"span": known.get(column.name)}) for column in columns)
 
 
 def _in_units_of_means(

@@ -188,7 +188,8 @@ def read_network(module: Any) -> Read:
         raise _no_network(pending[1], f"applies {pending[0]} to the outputs; a loss is of the last linear layer's own")
     if len(linears) < 2:
         raise ArchitectureError(
-            f"This {type(module).__name__} has {count(len(linears), 'linear layer')}; a network needs at least two."
+            f"This {type(module).__name__} has {count(len(linears), 'linear layer')} and so no hidden layer; a network "
+            "needs one, as in Sequential(Linear, Tanh, Linear)."
         )
     for before, after in pairwise(linears):
         if before.weight.shape[0] != after.weight.shape[1]:
@@ -247,6 +248,10 @@ def _numbers(parameter: Any) -> Any:
 
 def _steps(torch: Any, module: Any) -> Iterator[tuple[str, Any]]:
     """What it does to its input in turn: a linear layer, the name of an activation, or None for nothing."""
+    if type(module) is torch.nn.Linear:
+        # Traced, it would be its parameters and a function.
+        yield "the Linear", module
+        return
     ours = tuple(_applied(torch).values())
 
     def around() -> tuple[bool, ...]:

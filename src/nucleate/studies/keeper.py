@@ -384,8 +384,10 @@ def _begun(path: Path, wanted: Study) -> Study | None:
 
 def _told(study: Study) -> dict[str, Any]:
     """What is kept of a study that its data and its spec decide."""
-    names = ("data_hash", "rows", "division", "weighted_by", "widths", "layers", "preprocessing", "parameters")
-    return {name: getattr(study, name) for name in names} | {"metric": study.metric.name}
+    names = ("data_hash", "rows", "division", "weighted_by", "widths", "layers", "parameters")
+    told = {name: getattr(study, name) for name in names} | {"metric": study.metric.name}
+    # Spans decide nothing, and a study that was begun before they were kept has none.
+    return told | {"preprocessing": study.preprocessing and study.preprocessing.without_spans()}
 
 
 def _files_in(path: Path) -> Iterator[Path]:

@@ -48,7 +48,7 @@ from nucleate.sweeping.chunks import (
 from nucleate.sweeping.executors import Executor, Task, check_executor
 from nucleate.sweeping.judging import narrow_network
 from nucleate.sweeping.progress import Progress
-from nucleate.training import Batch, Run, check_batch_size, check_runs
+from nucleate.training import Batch, Run, check_batch_size, check_runs, check_widths_fit
 
 _CHECKPOINT_SECONDS = 10.0
 _POLL_SECONDS = 0.02
@@ -154,6 +154,8 @@ def _progress_of(owner: Owner, runs: int) -> Progress:
 def _check(plan: Plan, problem: Problem) -> None:
     """Refuse what cannot be trained before there is a folder that would then refuse the mended spec."""
     runs = plan.chunks[0].runs
+    if plan.spec.model is None:
+        check_widths_fit(problem, plan.spec.hidden, plan.spec.dtype, len(runs))
     model = plan.start(runs[0], problem.inputs, problem.outputs)
     # The largest stands for all, as the first chunk may have none.
     decays = None if plan.weight_decays(runs) is None else [max(plan.spec.weight_decays)] * len(runs)

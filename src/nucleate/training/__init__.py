@@ -6,6 +6,7 @@ from nucleate.training.checks import (
     check_fit,
     check_runs,
     check_seeds,
+    check_widths_fit,
     most_together,
     undecided_decay,
 )
@@ -29,6 +30,7 @@ __all__ = [
     "check_fit",
     "check_runs",
     "check_seeds",
+    "check_widths_fit",
     "dead_units",
     "evaluation_steps",
     "make_settings",

@@ -1,5 +1,6 @@
 """What runs must be before they are trained, or forecast, together."""
 
+import itertools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -69,11 +70,38 @@ def check_runs(
     if optimizer is not None:
         optimizer.check(take_apart(models[0])[0])
         _check_decays(len(models), optimizer, weight_decays)
-    for place, need, memory in _memory_needed(models[0], len(models), len(problem.train.x)):
+    what = f"{len(models)} x {describe(models[0])}"
+    _refuse_too_large(what, _memory_needed(models[0], len(models), len(problem.train.x)))
+
+
+def check_widths_fit(problem: Problem, hidden: Sequence[int], dtype: str, runs: int) -> None:
+    """Refuse fully connected networks that do not fit the memory, before any is drawn.
+
+    Parameters
+    ----------
+    problem : Problem
+    hidden : sequence of int
+    dtype : str
+    runs : int
+        That are trained together.
+
+    Raises
+    ------
+    SpecError
+        With what they need, and what there is.
+    """
+    widths = (problem.inputs, *hidden, problem.outputs)
+    parameters = sum(fan_in * fan_out for fan_in, fan_out in itertools.pairwise(widths))
+    needs = _bytes_needed(np.dtype(dtype).itemsize, parameters, hidden, sum(hidden), runs, len(problem.train.x))
+    _refuse_too_large(f"{runs} x Network({'-'.join(map(str, widths))}, {dtype})", needs)
+
+
+def _refuse_too_large(what: str, needs: Sequence[tuple[str, float, float]]) -> None:
+    for place, need, memory in needs:
         if need > memory:
             raise SpecError(
-                f"{len(models)} x {describe(models[0])} together need about {need / 1e9:.3g} GB, and {place} has "
-                f"{memory / 1e9:.3g}; make the hidden widths smaller, or train fewer at once."
+                f"{what} together need about {need / 1e9:.3g} GB, and {place} has {memory / 1e9:.3g}; make the hidden "
+                "widths smaller, or train fewer at once."
             )
 
 
@@ -238,15 +266,21 @@ def check_dropout(models: Sequence[Any], dropout: float) -> None:
 
 
 def _memory_needed(model: Any, runs: int, rows: int) -> list[tuple[str, float, float]]:
+    """As `_bytes_needed`, of so many runs of a model."""
+    widths = model.hidden if isinstance(model, Network) else (0,)
+    # Of a model of another kind, what it says itself.
+    signals = sum(widths) if isinstance(model, Network) else getattr(model, "signals", 0)
+    return _bytes_needed(np.dtype(dtype_of(model)).itemsize, count_parameters(model), widths, signals, runs, rows)
+
+
+def _bytes_needed(
+    number: int, of_each: int, widths: Sequence[int], signals: int, runs: int, rows: int
+) -> list[tuple[str, float, float]]:
     """Of each memory its name, the bytes needed, from below, and those it has.
 
     Parameters in training and as kept, activations of the runs that step at once, cosines of one layer.
     """
-    number = np.dtype(dtype_of(model)).itemsize
-    parameters = runs * count_parameters(model) * number
-    widths = model.hidden if isinstance(model, Network) else (0,)
-    # Of a model of another kind, what it says itself.
-    signals = sum(widths) if isinstance(model, Network) else getattr(model, "signals", 0)
+    parameters = runs * of_each * number
     activations = 2 * rows * signals * number
     cosines = 2 * max(widths) ** 2 * 8
     if not devices.steps_together():
