@@ -401,7 +401,7 @@ def _in_turns(function: Callable[..., Any], columns: Sequence[Sequence[Any]], sh
     """As `for_each`, on this thread: `IN_TURN` items a call, each as if it were alone."""
     count, program = len(columns[0]), _one_after_another(function)
     groups = [range(first, min(first + IN_TURN, count)) for first in range(0, count, IN_TURN)]
-    done = []
+    done: list[Any] = []
     for group in groups:
         stacked = tuple(_filled([column[place] for place in group]) for column in columns)
         # A call for each, as several together would be taken in turns again.

@@ -37,8 +37,8 @@ class Predictions:
         What the model says of its deviation; empty where it says nothing.
     notes : tuple of str
     beyond : dict
-        From the name of a column to how many rows have a number in it beyond those that training saw; of such rows the
-        certificate says nothing.
+        From the name of a column to how many rows have a number in it beyond those that training saw. The certificate
+        is for rows drawn as those of the data were, of which few lie there.
     """
 
     table: pl.DataFrame
@@ -156,10 +156,10 @@ def _say_beyond(
         for name in beyond.columns
     ]
     rows = np.any(beyond.to_numpy(), axis=1)
-    says_nothing = " and its certificate says nothing of them" if certified else ""
+    for_whom = "; its certificate is for rows drawn as those of the data were" if certified else ""
     return (
         f"{rows.sum()} of {len(rows)} rows ({name_rows(_numbered(rows, numbers))}) lie beyond the range that training "
-        f"saw in column{'s' * (len(named) > 1)} {listed(named)}, so the model extrapolates there{says_nothing}."
+        f"saw in column{'s' * (len(named) > 1)} {listed(named)}, so the model extrapolates there{for_whom}."
     )
 
 
