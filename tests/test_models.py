@@ -30,6 +30,16 @@ class Gated(eqx.Module):
         return [Layer("gated", self.W, self.W, self.v.T, entering, leaving, opposites_are_one=True)]
 
 
+class Summed(eqx.Module):
+    """A linear model of two parts, of which one may have no rows."""
+
+    W: jax.Array
+    none: jax.Array
+
+    def __call__(self, x):
+        return (x @ self.W.T) + (x @ self.none.T).sum(axis=1, keepdims=True)
+
+
 def gated(seed=0, width=7, dtype="float32"):
     rng = np.random.default_rng(seed)
     return Gated(*(0.3 * rng.standard_normal(shape).astype(dtype) for shape in ((width, 5), (width, 5), (1, width))))
@@ -55,6 +65,13 @@ def test_a_model_of_ones_own_follows_its_gradient():
     for got, expected in zip((run.final.W, run.final.G, run.final.v), by_hand(model, 0.01, 40), strict=True):
         np.testing.assert_allclose(got, expected, rtol=1e-9, atol=1e-12)
     assert run.final.gate is jax.nn.sigmoid
+
+
+def test_a_parameter_without_entries_is_no_hindrance():
+    whole = {"W": np.full((1, 5), 0.1, np.float32), "none": np.zeros((0, 5), np.float32)}
+    run = train(Summed(**whole), PROBLEM, learning_rate=0.01, steps=4)
+    assert run.final.none.shape == (0, 5)
+    assert (whole["W"] != run.final.W).all()
 
 
 def test_its_layers_are_measured_by_name():

@@ -267,7 +267,8 @@ def _whole(gradient: Any) -> Any:
     Otherwise XLA, which does not know whether a step is taken while its gradient is still computed, copies all
     parameters first.
     """
-    never = sum(leaf.ravel()[0] for leaf in jax.tree.leaves(gradient)) < -jnp.inf
+    # A parameter may be an array without entries.
+    never = sum(jnp.sum(leaf.ravel()[:1]) for leaf in jax.tree.leaves(gradient)) < -jnp.inf
     return jax.tree.map(lambda leaf: jnp.where(never, 0, leaf), gradient)
 
 
