@@ -48,6 +48,9 @@ call costs counts."""
 MOST_MAPS = 20_000
 """Memory maps from which on compiled programs are let go. Linux gives a process 65,530; beyond, LLVM crashes."""
 
+SECONDS_BETWEEN_COUNTS = 1.0
+"""How often memory maps are counted at most: in a second far fewer are taken than there is room for."""
+
 _MAPS = Path("/proc/self/maps")
 
 _COMPILED: WeakSet[Any] = WeakSet()
@@ -487,14 +490,13 @@ class _Watch:
 def bound_programs() -> None:
     """Let compiled programs go when they take too many memory maps, 10 to 100 each; they are compiled anew at a call.
 
-    The package's own go first, and whatever else JAX has compiled only where that is not enough. Counted at most once a
-    second, in which far fewer are compiled.
+    The package's own go first, and whatever else JAX has compiled only where that is not enough.
     """
     now = time.monotonic()
     if now < _Watch.next:
         return
-    _Watch.next = now + 1.0
-    # What was left is not JAX's, and would be looked for in vain every second.
+    _Watch.next = now + SECONDS_BETWEEN_COUNTS
+    # What was left is not JAX's, and would be looked for in vain at every count.
     if _count_maps() <= max(MOST_MAPS, _Watch.left + MOST_MAPS // 2):
         return
     with _COMPILING:
