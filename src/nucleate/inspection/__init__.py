@@ -7,7 +7,8 @@ if TYPE_CHECKING:
     from nucleate.inspection.checkpoints import Checkpoints, Event
     from nucleate.inspection.files import RECORD, find_checkpoints
     from nucleate.inspection.hosts import CondensationCallback, CondensationMonitor, keras_callback
-    from nucleate.inspection.inspection import Inspection, as_lines, inspect
+    from nucleate.inspection.inspecting import inspect
+    from nucleate.inspection.inspection import Inspection, as_lines
     from nucleate.inspection.measuring import Picture
     from nucleate.inspection.watching import Watch, watch
 
@@ -31,7 +32,8 @@ _HOMES = {
     "checkpoints": ("Checkpoints", "Event"),
     "files": ("RECORD", "find_checkpoints"),
     "hosts": ("CondensationCallback", "CondensationMonitor", "keras_callback"),
-    "inspection": ("Inspection", "as_lines", "inspect"),
+    "inspecting": ("inspect",),
+    "inspection": ("Inspection", "as_lines"),
     "measuring": ("Picture",),
     "watching": ("Watch", "watch"),
 }

@@ -1,11 +1,10 @@
-"""The checkpoints of a training run, inspected one at a time, in the order of their steps."""
+"""What was found in the checkpoints of a training run, in the order of their steps, and the record that keeps it."""
 
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from io import BytesIO
-from itertools import pairwise
 from pathlib import Path
 from secrets import token_hex
 from typing import Any
@@ -16,21 +15,16 @@ from safetensors.numpy import save
 
 from nucleate._files import make_folder, parse_tensors, read_sealed, seal_tensors, write_atomically
 from nucleate._wording import card, count, first_line, plain
-from nucleate.activations import Activation
-from nucleate.errors import ArchitectureError, DataError
-from nucleate.inspection.files import RECORD, step_of
+from nucleate.errors import DataError
+from nucleate.inspection.files import RECORD
 from nucleate.inspection.inspection import (
     Inspection,
     Place,
     first_lines,
     heads_in,
-    inspect_source,
     layers_in,
-    what_is_unknown,
 )
 from nucleate.inspection.measuring import Picture
-from nucleate.inspection.objects import open_files
-from nucleate.inspection.sources import Source
 
 PIECES = "pieces"
 """The folder of the records that are not yet in the one file."""
@@ -257,65 +251,6 @@ def _parquet(table: pl.DataFrame) -> bytes:
     return buffer.getvalue()
 
 
-def inspect_checkpoints(
-    name: str, found: Sequence[Sequence[Path]], start: Source | None, activation: Activation | None, seed: int
-) -> Checkpoints:
-    """Each checkpoint by itself, so that no two are in memory but the first, from which the distance is measured.
-
-    Parameters
-    ----------
-    name : str
-    found : sequence of sequences of Path
-        The files of each, in their order.
-    start : Source or None
-        Another reference than the first checkpoint.
-    activation : Activation or None
-    seed : int
-
-    Raises
-    ------
-    NucleateError
-        As `inspect`, and if two checkpoints have other shapes or layers.
-    """
-    steps, tables, left_out, pictures = _steps(found), [], [], []
-    notes: dict[str, None] = {}
-    first = open_files(found[0])
-    for files, step in zip(found, steps, strict=True):
-        source = first if files is found[0] else open_files(files)
-        _compare(first, source)
-        inspected = inspect_source(source, None, start or first, activation, seed)
-        tables.append(rows_at(step, inspected))
-        left_out.append(inspected.left_out)
-        pictures.append(inspected.pictures)
-        notes |= dict.fromkeys(source.notes())
-    table, out = pl.concat(tables), pl.concat(left_out).unique(maintain_order=True)
-    # Which layers lack what differs from step to step; it is said once of all.
-    said = (*what_is_unknown(first, activation, table), *notes)
-    return Checkpoints(name, table, out, said, steps, tuple(pictures))
-
-
 def rows_at(step: int, found: Inspection) -> pl.DataFrame:
     """An inspection's rows as `Checkpoints.table` has them."""
     return found.table.select(pl.lit(step, pl.Int64).alias("step"), pl.lit(found.name).alias("checkpoint"), pl.all())
-
-
-def _steps(found: Sequence[Sequence[Path]]) -> tuple[int, ...]:
-    """The steps in the names, where they tell the checkpoints apart and rise; otherwise their places."""
-    told = [step_of(files) for files in found]
-    known = tuple(step for step in told if step is not None)
-    if len(known) == len(found) and all(one < two for one, two in pairwise(known)):
-        return known
-    return tuple(range(len(found)))
-
-
-def _compare(first: Source, other: Source) -> None:
-    ours, theirs = ({one.name: one.shape for one in source.parameters} for source in (first, other))
-    # What both have first: another shape says more than another layer.
-    for name in sorted({**ours, **theirs}, key=lambda name: name not in ours or name not in theirs):
-        shapes = ours.get(name), theirs.get(name)
-        if shapes[0] != shapes[1]:
-            told = [f"shape {shape}" if shape is not None else "no place" for shape in shapes]
-            raise ArchitectureError(
-                f"{name} has {told[0]} in {first.name} and {told[1]} in {other.name}; name checkpoints of one model by "
-                "the pattern."
-            )

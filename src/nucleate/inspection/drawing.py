@@ -1,6 +1,7 @@
 """An inspection as a picture: who points where in its layers, and which of them are condensed beyond chance."""
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -8,20 +9,18 @@ from matplotlib.figure import Figure
 
 from nucleate.figures import BLUE, GREY, legend
 from nucleate.figures.style import for_print, quiet
+from nucleate.inspection.measuring import Picture
 from nucleate.observe import leading_order
 from nucleate.observe.snapshots import spaced
-
-if TYPE_CHECKING:
-    from nucleate.inspection.inspection import Inspection
 
 _MOST_MAPS, _IN_A_ROW = 12, 6
 _MEASURES = {"condensed_pairs": "share of condensed pairs", "effective_rank": "effective rank of the weights"}
 
 
 @for_print
-def draw(found: "Inspection") -> Figure:
-    """What `Inspection.plot` gives."""
-    places = list(found.pictures)
+def draw(name: str, table: pl.DataFrame, pictures: Mapping[tuple[str, str], Picture]) -> Figure:
+    """What `Inspection.plot` gives of the fields of these names."""
+    places = list(pictures)
     chosen = spaced(len(places), _MOST_MAPS)
     rows = -(-len(chosen) // _IN_A_ROW)
     figure = Figure(figsize=(7, 1.45 * rows + 2.5), layout="constrained")
@@ -31,12 +30,12 @@ def draw(found: "Inspection") -> Figure:
     for panel in grid[len(chosen) :]:
         panel.set_visible(False)
     for panel, index in zip(grid, chosen, strict=False):
-        cosine = found.pictures[places[index]].cosine.astype(np.float64)
+        cosine = pictures[places[index]].cosine.astype(np.float64)
         order = leading_order(cosine)
         shown = panel.imshow(cosine[np.ix_(order, order)], cmap="RdBu_r", vmin=-1, vmax=1, interpolation="nearest")
         panel.set(xticks=[], yticks=[], title="\n".join(_short(part) for part in places[index]))
     above.colorbar(shown, ax=grid.tolist(), label="cosine", shrink=0.8)
-    whole = found.table.filter(pl.col("head").is_null())
+    whole = table.filter(pl.col("head").is_null())
     for panel, (measure, label) in zip(below.subplots(1, 2), _MEASURES.items(), strict=True):
         values = whole.filter(pl.col("measure") == measure)
         # A layer of one unit has no pairs, and keeps its place.
@@ -49,7 +48,7 @@ def draw(found: "Inspection") -> Figure:
         panel.xaxis.get_major_locator().set_params(integer=True)
         quiet(panel)
         legend(panel)
-    figure.suptitle(found.name)
+    figure.suptitle(name)
     return figure
 
 

@@ -20,16 +20,11 @@ from nucleate.activations import Activation
 from nucleate.doctor import Evidence, LayerEvidence, judge
 from nucleate.errors import ArchitectureError, NucleateError, SpecError
 from nucleate.inspection.checkpoints import Checkpoints, Event, rows_at
-from nucleate.inspection.inspection import (
-    LEFT_OUT,
-    SCHEMA,
-    Inspection,
-    inspect_source,
-    known_activation,
-    refuse_unmeasurable,
-)
+from nucleate.inspection.inspecting import known_activation
+from nucleate.inspection.inspection import LEFT_OUT, SCHEMA, Inspection
 from nucleate.inspection.measuring import Chance, Picture
 from nucleate.inspection.objects import open_model
+from nucleate.inspection.of_source import inspect_source, refuse_unmeasurable
 from nucleate.inspection.pytorch import is_flattened, is_tensor
 from nucleate.inspection.sources import Source
 from nucleate.observe import smoothed
