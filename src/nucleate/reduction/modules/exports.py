@@ -1,11 +1,10 @@
 """Files of a reduced module, each run again and held against the module before anyone relies on it."""
 
-import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -15,14 +14,13 @@ from nucleate.errors import NucleateError, SpecError
 from nucleate.exports import check_export_path
 from nucleate.pytorch import import_torch
 from nucleate.reduction.certificate import Certificate
-from nucleate.reduction.modules.judging import LOSS
 from nucleate.reduction.modules.onnx_file import OnnxFile
 from nucleate.reduction.modules.preparing import working_copy
 from nucleate.reduction.modules.rows import Rows, outputs_of
 from nucleate.reduction.reduction import BeforeAfter
 
-if TYPE_CHECKING:
-    from nucleate.reduction.modules.reduction import ModuleReduction
+Judged = tuple[BeforeAfter[float] | None, Certificate]
+"""The metric of a file's answers before and after, if it has one, and how far they are from the original's."""
 
 _ROUNDING = 1e-3
 """What another order of float32 operations may cost, over the outputs' root mean square; more is a fault."""
@@ -91,20 +89,25 @@ class ModuleExport:
         )
 
 
-def export_module(reduction: "ModuleReduction", path: str | Path, quantize: bool = False) -> ModuleExport:
-    """What `ModuleReduction.export` does."""
+def export_module(
+    module: Any,
+    rows: Rows,
+    path: str | Path,
+    quantize: bool,
+    judge: Callable[[Any, Any], Judged],
+    guarantee: Callable[..., dict[str, str]],
+) -> ModuleExport:
+    """What `ModuleReduction.export` does: ``judge`` a module and its answers, and keep what is the ``guarantee``."""
     path = check_export_path(path)
     if not isinstance(quantize, bool):
         raise SpecError(f"`quantize` is {shown(quantize)}; it must be True or False.")
     if quantize and path.suffix != ".onnx":
         raise SpecError(f"The file {path} cannot be quantized, for onnxruntime runs it; choose one that ends in .onnx.")
-    work, _ = working_copy(reduction.module)
-    rows = reduction.parts.certification
+    work, _ = working_copy(module)
     expected = outputs_of(work, rows)
     made = _onnx if path.suffix == ".onnx" else _safetensors
     # Of the module as it is now: a person may have trained it on.
-    test, certificate = _judge(reduction, work, expected)
-    content, answers = made(work, rows, _guarantee(reduction, test, certificate))
+    content, answers = made(work, rows, guarantee(*judge(work, expected)))
     difference = _largest(answers, expected)
     if not difference <= _ROUNDING * float(expected.double().square().mean().sqrt()):
         raise NucleateError(
@@ -116,28 +119,11 @@ def export_module(reduction: "ModuleReduction", path: str | Path, quantize: bool
         whole, file = len(content), OnnxFile(content).quantized()
         answers = file.outputs(rows)
         difference = _largest(answers, expected)
-        test, certificate = _judge(reduction, work, answers)
-        content = file.saying({**_guarantee(reduction, test, certificate), "quantized": "8 bits, dynamic"}).content
+        test, certificate = judge(work, import_torch().as_tensor(answers))
+        content = file.saying({**guarantee(test, certificate), "quantized": "8 bits, dynamic"}).content
         quantized = Quantized(BeforeAfter(whole, len(content)), test, certificate)
     write_atomically(path, content)
     return ModuleExport(path, len(rows), difference, len(content), quantized)
-
-
-def _guarantee(
-    reduction: "ModuleReduction", test: BeforeAfter[float] | None, certificate: Certificate
-) -> dict[str, str]:
-    """What is kept with a file of the reduced module: what it was, and how sure that is."""
-    widths = {layer: {"before": before, "after": after} for layer, _, before, after in reduction.layers}
-    return {
-        "module": type(reduction.original).__name__,
-        "asked": reduction.asked,
-        "widths": json.dumps(widths),
-        f"test_{reduction.metric.name}": json.dumps(
-            {"before": reduction.test.before, "after": reduction.test.after if test is None else test.after}
-        ),
-        "certificate": str(certificate),
-        "deviation": repr(certificate.largest_deviation),
-    }
 
 
 def _onnx(module: Any, rows: Rows, metadata: Mapping[str, str]) -> tuple[bytes, np.ndarray]:
@@ -176,16 +162,3 @@ def _safetensors(module: Any, rows: Rows, metadata: Mapping[str, str]) -> tuple[
 
 def _largest(answers: np.ndarray, expected: Any) -> float:
     return float(np.abs(answers - expected.numpy()).max())
-
-
-def _judge(
-    reduction: "ModuleReduction", module: Any, answers: np.ndarray
-) -> tuple[BeforeAfter[float] | None, Certificate]:
-    """The metric of what a file answers, and how far that is from the original."""
-    judge, parts = reduction.judge, reduction.parts
-    original, _ = working_copy(reduction.original)
-    before, after = outputs_of(original, parts.certification), import_torch().as_tensor(answers)
-    test = None
-    if judge.metric is not LOSS:
-        test = BeforeAfter(reduction.test.after, judge.value(module, parts.certification, after))
-    return test, judge.certify(parts.certification, before, after, parts.dealt)

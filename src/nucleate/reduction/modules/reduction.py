@@ -1,23 +1,24 @@
 """What a reduction of a PyTorch module is."""
 
+import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import polars as pl
 
 from nucleate._wording import aligned, card, in_digits
 from nucleate.baselines import Baseline
 from nucleate.problems import Metric
 from nucleate.reduction.certificate import Certificate
 from nucleate.reduction.modules.beside import say_narrow
-from nucleate.reduction.modules.judging import Judge
+from nucleate.reduction.modules.judging import LOSS, Judge
 from nucleate.reduction.modules.preparing import working_copy
-from nucleate.reduction.modules.rows import Parts
+from nucleate.reduction.modules.rows import Parts, outputs_of
 from nucleate.reduction.reduction import BeforeAfter
 
 if TYPE_CHECKING:
-    import polars as pl
-
     from nucleate.reduction.modules.costs import Timing
     from nucleate.reduction.modules.exports import ModuleExport
 
@@ -77,10 +78,8 @@ class ModuleReduction:
     narrow: Baseline | None = None
 
     @property
-    def widths(self) -> "pl.DataFrame":
+    def widths(self) -> pl.DataFrame:
         """The table of `layers`: layer, kind, before, after."""
-        import polars as pl
-
         schema = {"layer": pl.String, "kind": pl.String, "before": pl.Int64, "after": pl.Int64}
         return pl.DataFrame(list(self.layers), schema=schema, orient="row")
 
@@ -100,6 +99,7 @@ class ModuleReduction:
         ArchitectureError
             If a module cannot be written as ONNX.
         """
+        # Timing and export load onnxruntime, which most reductions never need.
         from nucleate.reduction.modules.costs import measure
 
         original, small = (working_copy(one)[0] for one in (self.original, self.module))
@@ -133,7 +133,30 @@ class ModuleReduction:
         """
         from nucleate.reduction.modules.exports import export_module
 
-        return export_module(self, path, quantize)
+        return export_module(self.module, self.parts.certification, path, quantize, self._judge, self._guarantee)
+
+    def _judge(self, module: Any, answers: Any) -> tuple[BeforeAfter[float] | None, Certificate]:
+        """The metric of what a module or its file answers on the certification rows, and how far from the original.
+
+        No metric, where a module itself says it, which a file does not.
+        """
+        judge, rows = self.judge, self.parts.certification
+        original, _ = working_copy(self.original)
+        test = None if judge.metric is LOSS else BeforeAfter(self.test.after, judge.value(module, rows, answers))
+        return test, judge.certify(rows, outputs_of(original, rows), answers, self.parts.dealt)
+
+    def _guarantee(self, test: BeforeAfter[float] | None, certificate: Certificate) -> dict[str, str]:
+        """What is kept with a file of the smaller module: what it was, and how sure that is."""
+        after = self.test.after if test is None else test.after
+        widths = {layer: {"before": before, "after": after} for layer, _, before, after in self.layers}
+        return {
+            "module": type(self.original).__name__,
+            "asked": self.asked,
+            "widths": json.dumps(widths),
+            f"test_{self.metric.name}": json.dumps({"before": self.test.before, "after": after}),
+            "certificate": str(certificate),
+            "deviation": repr(certificate.largest_deviation),
+        }
 
     def __repr__(self) -> str:
         before, after = self.parameters.before, self.parameters.after
