@@ -12,7 +12,7 @@ the difference to gain 1 on the same split.
 import numpy as np
 
 from nucleate import InitScale, Network, Run, get_activation, load_problem, train_many
-from nucleate.baselines import Baseline, linear_model, narrow_network
+from nucleate.baselines import Baseline, linear, narrow
 from nucleate.models import count_parameters
 from nucleate.problems import Problem
 
@@ -43,9 +43,9 @@ def best(problem: Problem, name: str, models: list[Baseline]) -> tuple[str, floa
 def one_split(name: str, rate: float, split: int) -> dict[str, float]:
     problem = load_problem(name, split_seed=split)
     wide, tanh = trained(problem, rate, split), get_activation("tanh")
-    narrow = [narrow_network(problem, (width, width), tanh) for width in NARROW]
-    chosen = [best(problem, "gain chosen", wide), best(problem, "narrow", narrow)]
-    return {model.name: model.test for model in wide} | dict(chosen) | {"linear": linear_model(problem).test}
+    narrower = [narrow(problem, (width, width), tanh).alone(problem) for width in NARROW]
+    chosen = [best(problem, "gain chosen", wide), best(problem, "narrow", narrower)]
+    return {model.name: model.test for model in wide} | dict(chosen) | {"linear": linear(problem).alone(problem).test}
 
 
 def say(values: np.ndarray, sign: str = "") -> str:

@@ -34,7 +34,7 @@ from pruning_rivals import RIVALS, fine_tune, from_torch, to_torch, with_weight_
 
 import nucleate
 from nucleate import InitScale, Network, Reduction, Run, get_activation, load_problem, train_many
-from nucleate.baselines import linear_model, narrow_network
+from nucleate.baselines import linear, narrow
 from nucleate.exports import export
 from nucleate.problems import Problem, Split
 from nucleate.reduction import load_reduction, save_reduction
@@ -110,7 +110,7 @@ def run_cell(name: str, activation: str, optimizer: str, seed: int) -> dict[str,
         "parameters": chosen.parameters.after,
         "kept": chosen.share_kept,
         "reduced": chosen.test.after,
-        "linear": linear_model(problem).test,
+        "linear": linear(problem).alone(problem).test,
         "seconds": float(np.median(seconds)),
         "by_gain": {
             str(gain): {
@@ -144,7 +144,7 @@ def run_pruning(name: str, activation: str, optimizer: str, seed: int) -> dict[s
 def run_narrow(name: str, activation: str, seed: int) -> dict[str, Any]:
     """The narrow network whose width is best on validation."""
     problem = load_problem(name, split_seed=seed)
-    baselines = [narrow_network(problem, (width, width), get_activation(activation)) for width in NARROW]
+    baselines = [narrow(problem, (width, width), get_activation(activation)).alone(problem) for width in NARROW]
     best = min(baselines, key=lambda baseline: worse(problem, baseline.validation, 1.0))
     return {"test": best.test, "parameters": best.parameters}
 

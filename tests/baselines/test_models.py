@@ -6,7 +6,7 @@ from sklearn.linear_model import LogisticRegression, PoissonRegressor, Ridge
 
 import nucleate
 from nucleate.activations import get_activation
-from nucleate.baselines import best_constant, compare, linear_model, narrow_network
+from nucleate.baselines import compare, constant, linear, narrow
 from nucleate.baselines.comparison import held_out
 from nucleate.baselines.models import STRENGTHS, fit_linear
 from nucleate.problems import Problem
@@ -18,13 +18,14 @@ pytestmark = pytest.mark.slow
 def test_the_linear_model_learns_what_is_linear():
     rng = np.random.default_rng(0)
     problem = regression(rng, drawn((3, 2, 2), activation="linear"), rows=300, noise=0.1)
-    baseline = linear_model(problem)
+    baseline = linear(problem).alone(problem)
     assert (baseline.name, baseline.parameters, baseline.widths) == ("linear model", 8, ())
     assert baseline.test == pytest.approx(0.1, rel=0.2)
 
 
 def test_it_classifies_too():
-    baseline = linear_model(nucleate.load_problem("iris"))
+    iris = nucleate.load_problem("iris")
+    baseline = linear(iris).alone(iris)
     assert baseline.parameters == 15
     assert baseline.test >= 0.9
 
@@ -63,12 +64,12 @@ def test_a_loss_of_ones_own_has_a_linear_model_too():
         # scikit-learn's penalty is alpha/2 |w|^2.
         expected = PoissonRegressor(alpha=strength / len(x), max_iter=10_000, tol=1e-10).fit(x, y)
         np.testing.assert_allclose(np.exp(fit(x)[:, 0]), expected.predict(x), rtol=1e-4, atol=1e-5)
-    assert linear_model(problem).test < 0.8 * mean_absolute_error(y.mean(), problem.test.y)
+    assert linear(problem).alone(problem).test < 0.8 * mean_absolute_error(y.mean(), problem.test.y)
 
 
 def test_the_narrow_network_has_the_widths_asked_for_and_learns():
     problem = nucleate.load_problem("iris")
-    baseline = narrow_network(problem, (3, 2), get_activation("tanh"))
+    baseline = narrow(problem, (3, 2), get_activation("tanh")).alone(problem)
     assert (baseline.name, baseline.widths, baseline.parameters) == (
         "narrow network",
         (3, 2),
@@ -81,11 +82,11 @@ def test_the_best_constant_is_the_mean_or_the_commonest_class():
     numbers, classes = nucleate.load_problem("diabetes"), nucleate.load_problem("breast_cancer")
     y = numbers.preprocessing.in_units(numbers.test.y)
     mean = numbers.preprocessing.in_units(numbers.train.y).mean()
-    assert best_constant(numbers).test == pytest.approx(np.sqrt(np.mean((y - mean) ** 2)))
+    assert constant(numbers).alone(numbers).test == pytest.approx(np.sqrt(np.mean((y - mean) ** 2)))
     commonest = classes.train.y.mean(axis=0).argmax()
-    constant = best_constant(classes)
-    assert constant.test == pytest.approx(classes.test.y[:, commonest].mean())
-    assert constant.further["balanced_accuracy"] == 0.5
+    guess = constant(classes).alone(classes)
+    assert guess.test == pytest.approx(classes.test.y[:, commonest].mean())
+    assert guess.further["balanced_accuracy"] == 0.5
 
 
 def noisy(seed, rows=100):

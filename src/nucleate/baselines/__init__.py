@@ -15,14 +15,11 @@ from nucleate.baselines.models import (
     Contender,
     Outputs,
     baseline_from_json,
-    best_constant,
     constant,
     further_metrics,
     hold_against,
     linear,
-    linear_model,
     narrow,
-    narrow_network,
 )
 
 __all__ = [
@@ -33,7 +30,6 @@ __all__ = [
     "Judged",
     "Outputs",
     "baseline_from_json",
-    "best_constant",
     "compare",
     "compare_entrants",
     "constant",
@@ -43,7 +39,5 @@ __all__ = [
     "judge",
     "judge_outputs",
     "linear",
-    "linear_model",
     "narrow",
-    "narrow_network",
 ]

@@ -122,6 +122,19 @@ class Contender:
     parameters: int
     seeds: tuple[Outputs, ...]
 
+    def alone(self, problem: Problem) -> Baseline:
+        """What it comes to on the problem's rows, beside no network.
+
+        Parameters
+        ----------
+        problem : Problem
+
+        Returns
+        -------
+        Baseline
+        """
+        return hold_against(problem, (), (self,))[0]
+
 
 def hold_against(
     problem: Problem, networks: Sequence[Outputs], contenders: Sequence[Contender], *, varies: bool = False
@@ -181,65 +194,6 @@ def _entrant(problem: Problem, seeds: Sequence[Outputs], part: Split, *, varies:
     return Entrant([judge_outputs(problem, outputs(part.x), part) for outputs in seeds], varies)
 
 
-def best_constant(problem: Problem) -> Baseline:
-    """The outputs that do not depend on the inputs: the mean of amounts, the frequencies of classes.
-
-    Parameters
-    ----------
-    problem : Problem
-
-    Returns
-    -------
-    Baseline
-
-    Examples
-    --------
-    >>> from nucleate import load_problem
-    >>> round(best_constant(load_problem("iris")).test, 2)
-    0.33
-    """
-    return hold_against(problem, (), (constant(problem),))[0]
-
-
-def linear_model(problem: Problem) -> Baseline:
-    """The linear model ``W x + b`` for the problem's loss, the strength of its penalty chosen on the validation rows.
-
-    It minimizes the loss plus ``strength/(2n) |W|^2``: ridge regression for squared errors, multinomial logistic
-    regression for cross-entropy. Strengths go from 1e-4 to 1e4; of equally good ones the strongest is taken.
-
-    Parameters
-    ----------
-    problem : Problem
-
-    Returns
-    -------
-    Baseline
-
-    Examples
-    --------
-    >>> from nucleate import load_problem
-    >>> linear_model(load_problem("iris")).parameters
-    15
-    """
-    return hold_against(problem, (), (linear(problem),))[0]
-
-
-def narrow_network(problem: Problem, hidden: tuple[int, ...], activation: Activation) -> Baseline:
-    """A network of these widths from the standard initialization, the best on validation of three rates and seeds.
-
-    Parameters
-    ----------
-    problem : Problem
-    hidden : tuple of int
-    activation : Activation
-
-    Returns
-    -------
-    Baseline
-    """
-    return hold_against(problem, (), (narrow(problem, hidden, activation),))[0]
-
-
 def further_metrics(problem: Problem, outputs: Float[np.ndarray, "n c"], part: Split) -> dict[str, float]:
     """The loss's further metrics, by their names.
 
@@ -261,7 +215,7 @@ def further_metrics(problem: Problem, outputs: Float[np.ndarray, "n c"], part: S
 
 
 def constant(problem: Problem) -> Contender:
-    """What `best_constant` judges.
+    """The outputs that do not depend on the inputs: the mean of amounts, the frequencies of classes.
 
     Parameters
     ----------
@@ -270,13 +224,23 @@ def constant(problem: Problem) -> Contender:
     Returns
     -------
     Contender
+
+    Examples
+    --------
+    >>> from nucleate import load_problem
+    >>> iris = load_problem("iris")
+    >>> round(constant(iris).alone(iris).test, 2)
+    0.33
     """
     outputs = problem.loss.constant_outputs(problem.train.y, problem.train.weights)
     return Contender("constant", (), problem.outputs, (lambda x: np.broadcast_to(outputs, (len(x), len(outputs))),))
 
 
 def linear(problem: Problem) -> Contender:
-    """What `linear_model` judges.
+    """The linear model ``W x + b`` for the problem's loss, the strength of its penalty chosen on the validation rows.
+
+    It minimizes the loss plus ``strength/(2n) |W|^2``: ridge regression for squared errors, multinomial logistic
+    regression for cross-entropy. Strengths go from 1e-4 to 1e4; of equally good ones the strongest is taken.
 
     Parameters
     ----------
@@ -285,13 +249,19 @@ def linear(problem: Problem) -> Contender:
     Returns
     -------
     Contender
+
+    Examples
+    --------
+    >>> from nucleate import load_problem
+    >>> linear(load_problem("iris")).parameters
+    15
     """
     best = min(fit_linear(problem.loss, problem.train, STRENGTHS), key=partial(_cost, problem))
     return Contender("linear model", (), (problem.inputs + 1) * problem.outputs, (best,))
 
 
 def narrow(problem: Problem, hidden: tuple[int, ...], activation: Activation) -> Contender:
-    """What `narrow_network` judges.
+    """A network of these widths from the standard initialization, the best on validation of three rates and seeds.
 
     Parameters
     ----------

@@ -17,7 +17,7 @@ from nucleate.models import count_parameters, dtype_of, outputs_of, take_apart
 from nucleate.network import Network
 from nucleate.observe import Layer, evaluation_rows, layers_of, stages
 from nucleate.problems import Problem, Split, inputs_that_tell
-from nucleate.training import TRAINED, Run, Settings, Status, dead_units, engine
+from nucleate.training import BLOWN_UP, TRAINED, Run, Settings, Status, dead_units, engine
 
 NO_SLOPE = 1e-2
 """A unit is at a bound on a row where the activation's slope is less than this share of that at zero."""
@@ -179,6 +179,26 @@ class Evidence:
     def trained(self) -> bool:
         """Whether the run ended as it was asked to."""
         return self.status in TRAINED
+
+    @property
+    def blown_up(self) -> bool:
+        """Whether the loss left all bounds."""
+        return self.status in BLOWN_UP
+
+    @property
+    def underflowed(self) -> bool:
+        """Whether it ended because rounding loses its steps."""
+        return self.status == "underflow"
+
+    @property
+    def died(self) -> bool:
+        """Whether it ended with a layer that has no live unit."""
+        return self.status == "dead"
+
+    @property
+    def stopped_early(self) -> bool:
+        """Whether early stopping ended it."""
+        return self.status == "early_stopped"
 
     @property
     def stage(self) -> str:

@@ -13,11 +13,11 @@ from nucleate.doctor.module_setting import Setting, undisturbed
 from nucleate.doctor.remedies import HELD_BACK, LEAST, Attempts, Remedy
 from nucleate.errors import SpecError
 from nucleate.pytorch import import_torch
-from nucleate.training import Status
+from nucleate.training import BLOWN_UP, Status
 
 STEPS = 300
 EVALUATIONS = 24
-BLOWN_UP = 1e4
+_BLOWN_UP = 1e4
 """A copy whose loss exceeds its start so many times has diverged."""
 _CONSTANT_STEPS = 200
 _RECIPE_STEPS = 1000
@@ -32,6 +32,11 @@ class Course:
     steps: list[int]
     train: list[float]
     validation: list[float]
+
+    @property
+    def blown_up(self) -> bool:
+        """Whether the loss left all bounds."""
+        return self.status in BLOWN_UP
 
 
 def run_copy(setting: Setting, steps: int, clip: float | None = None) -> Course:
@@ -53,8 +58,8 @@ def run_copy(setting: Setting, steps: int, clip: float | None = None) -> Course:
                 break
             course.steps.append(step)
             course.train.append(losses[0])
-            course.validation.append(losses[1] if math.isfinite(losses[1]) else course.train[0] * BLOWN_UP)
-            if losses[0] > BLOWN_UP * max(course.train[0], 1e-300):
+            course.validation.append(losses[1] if math.isfinite(losses[1]) else course.train[0] * _BLOWN_UP)
+            if losses[0] > _BLOWN_UP * max(course.train[0], 1e-300):
                 status = "diverged"
                 break
         if step == steps:
@@ -117,7 +122,7 @@ class ModuleTrials(Attempts):
             return Remedy(name, value)
         share = explained(min(course.validation), constant if math.isfinite(constant) else course.validation[0])
         own = max(self.evidence.explained, 0.0)
-        helped = course.status == "finished" and share > LEAST and HELD_BACK * share > own
+        helped = not course.blown_up and share > LEAST and HELD_BACK * share > own
         name, value = ("fresh", "start") if name == "recipe" else (name, value)
         return Remedy(name, value, "tried", None, share, steps, helped)
 

@@ -39,7 +39,7 @@ def gather_module(setting: Setting, steps: int = STEPS) -> Evidence:
             constants = [course.train[0], course.validation[0]]
         lost, damped = _last_step(torch, made, float(group.get("eps", 0.0)))
         follows = isinstance(setting.optimizer, torch.optim.SGD)
-        sharpness = _sharpness(torch, made) if follows and course.status == "finished" else math.nan
+        sharpness = _sharpness(torch, made) if follows and not course.blown_up else math.nan
     share = explained(min(course.validation), constants[1])
     numbers, spread = _spread(outputs, made)
     return Evidence(

@@ -9,7 +9,6 @@ import numpy as np
 from nucleate.doctor.evidence import Evidence, LayerEvidence, explained
 from nucleate.doctor.remedies import HELD_BACK, LEAST, Change
 from nucleate.observe import AHEAD, FLAT, noise
-from nucleate.training import BLOWN_UP
 
 LOST, DAMPED = 0.5, 0.5
 """Rounding, or the optimizer's epsilon, holds a run back where it takes the steps of most parameters."""
@@ -153,7 +152,7 @@ def underflow(evidence: Evidence) -> Found | None:
     """Rounding takes the steps of most parameters while nothing has been learnt."""
     if _is_shut(evidence):
         return None
-    if evidence.status == "underflow" or (_on_plateau(evidence) and _is_small(evidence) and evidence.lost > LOST):
+    if evidence.underflowed or (_on_plateau(evidence) and _is_small(evidence) and evidence.lost > LOST):
         return {"lost": evidence.lost, "loss": float(evidence.train_loss[-1])}
     return None
 
@@ -229,7 +228,7 @@ def rate_too_large(evidence: Evidence) -> Found | None:
     edge = evidence.learning_rate * evidence.sharpness
     found = {"worst": evidence.worst, "jumps": jumps, "edge": edge, "status": evidence.status}
     driven = evidence.worst > WORSE or jumps > TURNS or evidence.stage == "rise"
-    return found if evidence.status in BLOWN_UP or driven or edge > EDGE else None
+    return found if evidence.blown_up or driven or edge > EDGE else None
 
 
 def saturated(evidence: Evidence) -> Found | None:
@@ -253,7 +252,7 @@ def _against_bounds(evidence: Evidence) -> list[Change]:
 def dead_layer(evidence: Evidence) -> Found | None:
     """A layer without a live unit."""
     layer, share = _worst(evidence, lambda one: one.dead)
-    if layer is None or (share < 1 and evidence.status != "dead"):
+    if layer is None or (share < 1 and not evidence.died):
         return None
     return {"layer": layer.name, "units": layer.width, "at_start": layer.dead_at_start}
 
@@ -278,7 +277,7 @@ def dead_units(evidence: Evidence) -> Found | None:
 
 def initial_plateau(evidence: Evidence) -> Found | None:
     """The loss has not fallen by 1 % of its plateau's, see `nucleate.observe.stages`."""
-    if evidence.status in BLOWN_UP or not _on_plateau(evidence):
+    if evidence.blown_up or not _on_plateau(evidence):
         return None
     found: Found = {"steps": int(evidence.steps[-1]), "loss": float(evidence.train_loss[-1])}
     return found | ({"gain": min(evidence.gains)} if evidence.gains else {})
@@ -290,7 +289,7 @@ def _against_plateau(evidence: Evidence) -> list[Change]:
 
 def rate_too_small(evidence: Evidence) -> Found | None:
     """Steps that could be far longer, and a loss that never rose."""
-    if evidence.status in BLOWN_UP or evidence.worst > WORSE or _starts_alike(evidence):
+    if evidence.blown_up or evidence.worst > WORSE or _starts_alike(evidence):
         return None
     rate = evidence.learning_rate * evidence.rate_share
     edge, reach = rate * evidence.sharpness, rate * evidence.budget
@@ -320,7 +319,7 @@ def stopped_too_early(evidence: Evidence) -> Found | None:
     last = int(evidence.steps[-1])
     before = float(np.interp(last / AHEAD, evidence.steps, evidence.train_loss))
     falling = 1 - float(evidence.train_loss[-1]) / max(before, 1e-300)
-    if evidence.status == "early_stopped" or falling >= FLAT or evidence.stage in ("initial plateau", "descent"):
+    if evidence.stopped_early or falling >= FLAT or evidence.stage in ("initial plateau", "descent"):
         best = int(evidence.steps[int(np.argmin(evidence.validation_loss))])
         return {"best": best, "steps": last, "falling": falling, "stage": evidence.stage}
     return None

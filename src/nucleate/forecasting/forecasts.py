@@ -281,7 +281,7 @@ def _forecast_many(
     keys: bool,
 ) -> list[Forecast]:
     optimizer = rule.optimizer
-    _refuse_unforecast(networks, optimizer)
+    _refuse_unforecast(optimizer)
     if stairs and not isinstance(networks[0], Network):
         raise SpecError(
             f"Stairs are forecast of fully connected networks; of a {type(networks[0]).__name__} the first descent is, "
@@ -472,7 +472,7 @@ def _common_axis(network: Network, target: Float[np.ndarray, " d"]) -> Float[np.
     return oriented
 
 
-def _refuse_unforecast(networks: Sequence[Any], optimizer: Optimizer) -> None:
+def _refuse_unforecast(optimizer: Optimizer) -> None:
     if optimizer.follows_gradient is None:
         raise SpecError(
             f"No forecast can be made under {optimizer!r}: its steps neither shrink with the gradient, as gradient "

@@ -123,7 +123,7 @@ class _Work:
         self.forms: dict[str, Form] = {}
         reasons: list[tuple[str, str]] = []
         for parameter in source.parameters:
-            form = form_of(parameter, source, self.names)
+            form = form_of(parameter, self.names)
             if isinstance(form, Form):
                 self.forms[parameter.name] = form
             else:

@@ -56,15 +56,14 @@ class Units:
     opposites_are_one: bool
 
 
-def form_of(parameter: Parameter, source: Source, names: Mapping[str, Parameter]) -> Form | str:
+def form_of(parameter: Parameter, names: Mapping[str, Parameter]) -> Form | str:
     """How the parameter holds units, or why it has none.
 
     Parameters
     ----------
     parameter : Parameter
-    source : Source
     names : mapping
-        `Source.names` of it.
+        `Source.names` of its model.
     """
     shape = parameter.shape
     if 0 in shape:

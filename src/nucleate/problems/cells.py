@@ -190,7 +190,7 @@ class _Column:
         """The numbers, if that is what the column holds."""
         known = self.form.kinds.get(self.name) == "number"
         bodies = written.bodies
-        clear = self._decimal(bodies, marks)
+        clear = self._decimal(marks)
         numbers = parse(bodies, clear, self._groups(clear))
         is_number = numbers.is_not_null()
         odd = self._odd(is_number)
@@ -203,14 +203,14 @@ class _Column:
         if marks.unclear and self._is_unclear(marks):
             self._refuse_unclear(marks)
         self._name_gaps(numbers)
-        self._name_marks(bodies, marks, clear)
+        self._name_marks(bodies, clear)
         self._name_negatives(numbers)
         unit = self._unit(written.units.set(~is_number, ""), is_number)
         if unit:
             self.read.units[self.name] = unit
         return numbers.alias(self.name)
 
-    def _decimal(self, bodies: pl.Series, marks: Marks) -> Mark | None:
+    def _decimal(self, marks: Marks) -> Mark | None:
         """The column's decimal mark; None where both are."""
         if self.form.decimal or self.form.thousands in OTHER:
             return self.read.decimal
@@ -275,7 +275,7 @@ class _Column:
             self.read.notes.append(sentence)
             self.read.gaps[self.name] = sentence
 
-    def _name_marks(self, bodies: pl.Series, marks: Marks, decimal: Mark | None) -> None:
+    def _name_marks(self, bodies: pl.Series, decimal: Mark | None) -> None:
         if self._is_told or decimal is None:
             return
         grouped = bodies.str.contains(r"\d[.,'’ ]\d{3}") & bodies.str.contains(rf"^[-+]?\d+[^\d\{decimal}]").fill_null(

@@ -5,6 +5,7 @@ from typing import Any
 
 from nucleate.doctor import Diagnosis, Finding, Remedy
 from nucleate.reporting.sentences import Texts, load_texts, say_share, say_widths
+from nucleate.training import BLOWN_UP
 
 _SHARES = (
     *("lost", "damped", "top", "jumps", "share", "at_start", "explained", "stuck", "stuck_wider", "spread", "linear"),
@@ -79,7 +80,7 @@ def _verdict(finding: Finding, texts: Texts) -> str:
     key = finding.verdict
     variants = {
         "unscaled_input": "others" if evidence.get("others") is not None else "",
-        "rate_too_large": "blown_up" if evidence.get("status") in ("diverged", "nan") else "",
+        "rate_too_large": "blown_up" if evidence.get("status") in BLOWN_UP else "",
         "initial_plateau": "ends" if evidence.get("end") is not None else "",
         "rate_too_small": "" if evidence.get("edge") == evidence.get("edge") else "fixed",
         "stopped_too_early": "" if finding.helped is not None and finding.helped.setting == "steps" else "falling",
