@@ -20,15 +20,39 @@ from tests.cli.asking import refusal
 pytestmark = pytest.mark.slow
 
 IMPORT_ALL = """
-import importlib, pkgutil, jax
-from jax._src import xla_bridge
-before = dict(jax.config.values)
+import importlib, locale, logging, os, pkgutil, random, signal, sys, threading, warnings
+import numpy as np
+
+def process():
+    return {
+        "hooks": (sys.excepthook, sys.displayhook, sys.unraisablehook, threading.excepthook, warnings.showwarning),
+        "signals": [signal.getsignal(number) for number in signal.valid_signals()],
+        "logging": (list(logging.root.handlers), logging.root.level, logging.getLoggerClass()),
+        "numbers": (locale.setlocale(locale.LC_ALL), np.geterr(), np.get_printoptions()),
+        "python": (sys.path[:], sys.getrecursionlimit(), sys.stdout, os.getcwd(), threading.enumerate()),
+        "random": (random.getstate(), str(np.random.get_state())),
+    }
+
+before, filters, environment = process(), list(warnings.filters), dict(os.environ)
 import nucleate
+nucleate.sweep, nucleate.reproduce, nucleate.CondensedClassifier
+assert "rich" in sys.modules and process()["random"] == before["random"], "JAX or rich moved the random numbers"
+import jax
+from jax._src import xla_bridge
+settings = dict(jax.config.values)
 for module in pkgutil.walk_packages(nucleate.__path__, "nucleate."):
     if not module.name.endswith("__main__"):
         importlib.import_module(module.name)
 assert not xla_bridge._backends, "importing started a backend"
-assert before == dict(jax.config.values)
+assert settings == dict(jax.config.values)
+after = process()
+assert after == before, [name for name in before if after[name] != before[name]]
+# Libraries have settings of their own.
+added = [each for each in warnings.filters if each not in filters]
+assert all(any(of in str(each) for of in ("plotly", "scipy", "matrix subclass")) for each in added), added
+theirs = ("JAX_", "KMP_", "TF_", "TPU_", "_RJEM_")
+changed = [name for name, value in os.environ.items() if environment.get(name) != value]
+assert all(name.startswith(theirs) for name in changed) and environment.keys() <= os.environ.keys(), changed
 assert nucleate.activation_names() == NAMES, nucleate.activation_names()
 """
 NAMES = (

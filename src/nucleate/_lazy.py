@@ -34,13 +34,17 @@ def loader(package: str, homes: Mapping[str, Iterable[str]]) -> Callable[[str], 
 
 
 def import_quietly(name: str) -> Any:
-    """A module, without a change to NumPy's global random numbers: the first import of JAX draws five of them."""
+    """A module, with the global random numbers as they were: the first imports of JAX and of rich draw some."""
     import sys
     from importlib import import_module
 
-    numpy = None if "jax" in sys.modules else sys.modules.get("numpy")
-    state = None if numpy is None else numpy.random.get_state()
+    if name in sys.modules:
+        return import_module(name)
+    python, numpy = sys.modules.get("random"), sys.modules.get("numpy")
+    states = python and python.getstate(), numpy and numpy.random.get_state()
     module = import_module(name)
+    if python is not None:
+        python.setstate(states[0])
     if numpy is not None:
-        numpy.random.set_state(state)
+        numpy.random.set_state(states[1])
     return module
