@@ -160,7 +160,7 @@ def judge(
 
 
 def compare_entrants(
-    metric: Metric, rows: int, network: Entrant, other: Entrant, groups: int | None = None
+    metric: Metric, rows: int, network: Entrant, other: Entrant, among: int = 1, groups: int | None = None
 ) -> Comparison:
     """Hold another model against a network, both judged on the same rows.
 
@@ -170,6 +170,8 @@ def compare_entrants(
     rows : int
         How many.
     network, other : Entrant
+    among : int
+        How many comparisons shall hold together.
     groups : int, optional
         Of how many groups the rows are, where these were left out together.
 
@@ -183,9 +185,8 @@ def compare_entrants(
         moved = without[1] - without[0]
     # Without some rows a metric may be undefined, as a mean over classes is without a class.
     moved = moved[np.isfinite(moved)]
-    seeds = (len(network.seeds), len(other.seeds))
     if not np.isfinite([ours, theirs]).all():
-        return Comparison(rows, ours, theirs, np.nan, np.nan, seeds, groups=groups)
+        return Comparison(rows, ours, theirs, np.nan, np.nan, (len(network.seeds), len(other.seeds)), among, groups)
     difference = metric.cost(theirs) - metric.cost(ours)
     of_rows = (len(moved) - 1) * float(np.var(moved)) if len(moved) else 0.0
     units = rows if groups is None else groups
@@ -201,8 +202,9 @@ def compare_entrants(
     if variance > 0:
         shares = of_rows / variance, of_seeds / variance
         effective = 1 / (shares[0] ** 2 / max(len(moved) - 1, 1) + shares[1] ** 2 / max(freedom, 1))
-        half = float(scipy.special.stdtrit(effective, 1 - _MISSED / 2)) * variance**0.5
-    return Comparison(rows, ours, theirs, difference - half, difference + half, seeds, groups=groups)
+        half = float(scipy.special.stdtrit(effective, 1 - _MISSED / 2 / among)) * variance**0.5
+    seeds = (len(network.seeds), len(other.seeds))
+    return Comparison(rows, ours, theirs, difference - half, difference + half, seeds, among, groups)
 
 
 def compare(
