@@ -138,7 +138,7 @@ def test_a_result_of_another_kind_or_of_another_chunk_is_refused(tmp_path):
     ):
         sweep("sine-5d", out=tmp_path / "b", executor=Doing(swapped), **GRID)
     study = Study.load(tmp_path / "b")
-    assert study.rows_of("forecasts", study.plan.chunks[:1])["run"].to_list() == list(range(16))
+    assert study.stored.rows_of("forecasts", study.plan.chunks[:1])["run"].to_list() == list(range(16))
 
 
 class Pickling:

@@ -6,8 +6,7 @@ files, and whole.
 
 import hashlib
 import os
-from collections.abc import Collection, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -26,44 +25,19 @@ from nucleate.problems import AT_RANDOM, METRICS, Division, Loss, Metric, Prepro
 from nucleate.studies import tables
 from nucleate.studies.formats import problem_from_bytes, snapshots_from_bytes, split_hash
 from nucleate.studies.places import (
-    PACK,
     PROBLEM,
     SPEC,
     At,
-    chunk_file,
-    chunks_in,
     model_file,
-    pack_file,
     snapshots_file,
 )
 from nucleate.studies.plan import Chunk, Plan
 from nucleate.studies.spec import NameOnly, StudySpec
-from nucleate.studies.table_checks import check_table
-from nucleate.training import READING, evaluation_steps
+from nucleate.studies.stored import DamagedError, StoredTables, missing, unreadable
+from nucleate.training import READING
 
 FORMAT = "nucleate study 2"
 _FIRST_FORMAT = "nucleate study 1"
-_TRIES = 3
-_Stamp = tuple[str, int, int]
-"""What tells a file from what it was before: its name, when it was changed, and its size."""
-
-
-class DamagedError(StudyError):
-    """A file of a study is not what was written there.
-
-    Parameters
-    ----------
-    file : Path
-    why : str
-        What is wrong with it.
-    remedy : str
-    """
-
-    def __init__(
-        self, file: Path, why: str, remedy: str = "run the same sweep again into the folder, and it is made again"
-    ) -> None:
-        super().__init__(f"{file} is damaged ({why}); {remedy}.")
-        self.file, self.why = file, why
 
 
 class _KeptMetric(BaseModel):
@@ -155,8 +129,6 @@ class Study:
     definitions: dict[str, str] = field(default_factory=dict)
     division: Division = AT_RANDOM
     weighted_by: str | None = None
-    _tables: dict[str, tuple[Any, pl.DataFrame]] = field(default_factory=dict, init=False, repr=False, compare=False)
-    _packs: dict[str, tuple[Any, pl.DataFrame]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not self.layers:
@@ -169,6 +141,10 @@ class Study:
         Parameters
         ----------
         path : path
+
+        Returns
+        -------
+        Study
 
         Raises
         ------
@@ -249,7 +225,12 @@ class Study:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """What is kept of the study in ``spec.json``."""
+        """What is kept of the study in ``spec.json``.
+
+        Returns
+        -------
+        dict
+        """
         preprocessing = self.preprocessing
         return {
             "format": FORMAT,
@@ -275,7 +256,17 @@ class Study:
         return hashlib.sha256(told.encode()).hexdigest()[:16]
 
     def place(self, file: str) -> str:
-        """What a file in this folder is called in its checksum: its place and whose it is."""
+        """What a file in this folder is called in its checksum: its place and whose it is.
+
+        Parameters
+        ----------
+        file : str
+            Where in the folder it is.
+
+        Returns
+        -------
+        str
+        """
         return f"{file}@{self.identity}"
 
     @cached_property
@@ -296,7 +287,7 @@ class Study:
     @property
     def results(self) -> pl.DataFrame:
         """One row a finished run, in the order of the plan; see `nucleate.studies.tables` for the columns."""
-        return self._table("results")
+        return self.stored.whole("results")
 
     @property
     def trajectories(self) -> pl.DataFrame:
@@ -307,10 +298,9 @@ class Study:
         StudyError
             If those of a chunk with results are missing, or some are damaged.
         """
-        missing = self._files("results")[1] - self._files("trajectories")[1]
-        if missing:
-            self._refuse_missing("trajectories", min(missing))
-        return self._table("trajectories")
+        for chunk in sorted(self.stored.chunks("results") - self.stored.chunks("trajectories")):
+            self.stored.require("trajectories", chunk)
+        return self.stored.whole("trajectories")
 
     def trajectories_of(self, runs: Collection[int], columns: Collection[str] | None = None) -> pl.DataFrame:
         """The rows of `trajectories` of some runs; the files of others are not read.
@@ -322,6 +312,10 @@ class Study:
         columns : collection of str, optional
             Which there shall be beside ``run`` and ``step``, the others being left unread; by default all.
 
+        Returns
+        -------
+        polars DataFrame
+
         Raises
         ------
         StudyError
@@ -330,10 +324,8 @@ class Study:
         wanted = set(runs)
         chunks = [chunk for chunk in self.plan.chunks if any(run.number in wanted for run in chunk.runs)]
         for chunk in chunks:
-            self._refuse_missing("trajectories", chunk.number)
-        if not chunks:
-            return pl.DataFrame(schema=self._schemas["trajectories"]).select(self._chosen("trajectories", columns))
-        return self.rows_of("trajectories", chunks, columns).filter(pl.col(tables.RUN).is_in(wanted))
+            self.stored.require("trajectories", chunk.number)
+        return self.stored.rows_of("trajectories", chunks, columns).filter(pl.col(tables.RUN).is_in(wanted))
 
     @property
     def forecasts(self) -> pl.DataFrame:
@@ -346,8 +338,8 @@ class Study:
         """
         if self.no_forecast is None and not self.missing:
             for chunk in self.plan.chunks:
-                self._refuse_missing("forecasts", chunk.number)
-        return self._table("forecasts")
+                self.stored.require("forecasts", chunk.number)
+        return self.stored.whole("forecasts")
 
     def network(self, run: int, at: At = "best", *, like: Any = None) -> Any:
         """A run's network, or other model.
@@ -454,6 +446,10 @@ class Study:
         run : int
             Its number.
 
+        Returns
+        -------
+        list of Snapshot
+
         Raises
         ------
         StudyError
@@ -463,7 +459,7 @@ class Study:
             return self._snapshots(run)
         except FileNotFoundError:
             if run in self.results[tables.RUN]:
-                raise self._missing(snapshots_file(run)) from None
+                raise missing(self.path / snapshots_file(run)) from None
             return []
 
     def _snapshots(self, run: int) -> list[Snapshot]:
@@ -492,95 +488,11 @@ class Study:
             If a file is missing.
         """
         for table in ("results", "trajectories"):
-            self.rows_of(table, [chunk])
+            self.stored.rows_of(table, [chunk])
         for run in chunk.runs:
             for at in get_args(At):
                 self.network(run.number, at)
             self._snapshots(run.number)
-
-    def rows_of(self, table: str, chunks: Sequence[Chunk], columns: Collection[str] | None = None) -> pl.DataFrame:
-        """The rows of a table that these chunks have, checked.
-
-        Parameters
-        ----------
-        table : {"results", "trajectories", "forecasts"}
-        chunks : sequence of Chunk
-            Each of one run at least.
-        columns : collection of str, optional
-            Of trajectories: which there shall be beside ``run`` and ``step``; by default all.
-
-        Raises
-        ------
-        DamagedError
-            If a file is not what was written there.
-        FileNotFoundError
-            If there is none.
-        """
-        for _ in range(_TRIES):
-            # What is gone by the time it is read has been put into a pack.
-            with suppress(FileNotFoundError):
-                return self._rows_of(table, chunks, self._chosen(table, columns))
-        return self._rows_of(table, chunks, self._chosen(table, columns))
-
-    def _chosen(self, table: str, columns: Collection[str] | None) -> tuple[str, ...]:
-        kept = None if columns is None else {tables.RUN, tables.STEP, *columns}
-        return tuple(name for name in self._schemas[table] if kept is None or name in kept)
-
-    def _rows_of(self, table: str, chunks: Sequence[Chunk], columns: tuple[str, ...]) -> pl.DataFrame:
-        own = [chunk for chunk in chunks if (self.path / chunk_file(table, chunk.number)).exists()]
-        files = {chunk_file(table, chunk.number): chunk for chunk in own}
-        parts = [self._checked(table, files, columns)] if own else []
-        alone = {chunk.number for chunk in own}
-        packed: dict[str, list[Chunk]] = {}
-        for chunk in chunks:
-            if chunk.number not in alone:
-                packed.setdefault(pack_file(table, chunk.number), []).append(chunk)
-        for file, wanted in packed.items():
-            rows = self._packed(table, file, wanted[0].number // PACK * PACK, columns)
-            if len(wanted) < PACK:
-                rows = rows.filter(pl.col(tables.RUN).is_in([run.number for chunk in wanted for run in chunk.runs]))
-            parts.append(rows)
-        rows = pl.concat(parts)
-        return rows.sort(tables.RUN, maintain_order=True) if own and packed else rows
-
-    def _packed(self, table: str, file: str, first: int, columns: tuple[str, ...]) -> pl.DataFrame:
-        """All rows of a pack; of each table the last one is kept, for those who ask for one chunk after the other."""
-        stamp = _stamp_of(self.path / file), columns
-        if stamp[0] is None:
-            raise FileNotFoundError(self.path / file)
-        if table not in self._packs or self._packs[table][0] != stamp:
-            # To the checks it is one large chunk.
-            runs = tuple(run for chunk in self.plan.chunks[first : first + PACK] for run in chunk.runs)
-            self._packs[table] = stamp, self._checked(table, {file: Chunk(first, runs)}, columns)
-        return self._packs[table][1]
-
-    def _checked(self, table: str, files: Mapping[str, Chunk], columns: tuple[str, ...]) -> pl.DataFrame:
-        """The rows of these files, each with those of one chunk."""
-        schema, frames = self._schemas[table], []
-        most = 1 if table != "trajectories" else len(evaluation_steps(self.spec.steps, self.spec.evaluations))
-        for file, chunk in files.items():
-            try:
-                frames.append(tables.table_from_bytes(self.read(file), schema, most * len(chunk.runs), columns))
-            except ValueError as error:
-                raise DamagedError(self.path / file, str(error)) from None
-        rows, heights = pl.concat(frames), [len(frame) for frame in frames]
-        wrong = check_table(table, rows, heights, self.plan, list(files.values()), self.layer_widths)
-        if wrong is not None:
-            place, why = wrong
-            raise DamagedError(self.path / list(files)[place], why)
-        return rows
-
-    def has(self, table: str, chunk: int) -> bool:
-        """Whether a chunk's rows of a table are stored.
-
-        Parameters
-        ----------
-        table : {"results", "trajectories", "forecasts"}
-        chunk : int
-            Its number.
-        """
-        # In this order, as a pack is there before the file goes.
-        return any((self.path / file(table, chunk)).exists() for file in (chunk_file, pack_file))
 
     @property
     def layer_widths(self) -> dict[str, int]:
@@ -588,13 +500,15 @@ class Study:
         return dict(zip(self.layers, self.widths, strict=True))
 
     @cached_property
-    def _schemas(self) -> dict[str, pl.Schema]:
+    def stored(self) -> StoredTables:
+        """The tables as they lie in the folder, chunk by chunk."""
         axes, measures = self.spec.axis_types, [one.name for one in self.spec.measures]
-        return {
+        schemas = {
             "results": tables.results_schema(axes, self.layers, self.metric.name, measures),
             "trajectories": tables.trajectories_schema(self.layers, [one.name for one in self.plan.measures]),
             "forecasts": tables.forecasts_schema(axes),
         }
+        return StoredTables(self.path, self.plan, schemas, self.layer_widths, self.read)
 
     @property
     def _shape(self) -> tuple[int, int]:
@@ -602,38 +516,6 @@ class Study:
         if self.preprocessing is None:
             raise StudyError(f"{self.path} does not say how many inputs its models have; sweep again.")
         return _ends(self.preprocessing)
-
-    def _table(self, name: str) -> pl.DataFrame:
-        """A table, read again only where its files have changed."""
-        stamp, stored = self._files(name)
-        if not stored:
-            return pl.DataFrame(schema=self._schemas[name])
-        if name not in self._tables or self._tables[name][0] != stamp:
-            self._tables[name] = stamp, self.rows_of(name, [self.plan.chunks[chunk] for chunk in sorted(stored)])
-        return self._tables[name][1].clone()
-
-    def _files(self, table: str) -> tuple[set[_Stamp], set[int]]:
-        """The files of a table, and the numbers of the chunks whose rows they have."""
-        count = len(self.plan.chunks)
-        stamps: set[_Stamp] = set()
-        stored: set[int] = set()
-        for entry in _entries(self.path / table):
-            if not (entry.name.startswith("chunk") and entry.name.endswith(".parquet")):
-                continue
-            held = chunks_in(entry.name)
-            if held is None or held.stop > count:
-                raise DamagedError(Path(entry.path), f"the study has the chunks 0 to {count - 1}", "move it away")
-            if (stamp := _stamp_of(entry)) is not None:
-                stamps.add(stamp)
-                stored.update(held)
-        for first in range(0, count - PACK + 1, PACK):
-            # While the folder was listed, files may have gone into a pack.
-            if not stored.issuperset(range(first, first + PACK)):
-                stamp = _stamp_of(self.path / pack_file(table, first))
-                if stamp is not None:
-                    stamps.add(stamp)
-                    stored.update(range(first, first + PACK))
-        return stamps, stored
 
     def read(self, file: str, remedy: str | None = None) -> bytes:
         """A file of this study, checked.
@@ -644,6 +526,10 @@ class Study:
             Where in the folder it is.
         remedy : str, optional
             What helps where it is damaged.
+
+        Returns
+        -------
+        bytes
 
         Raises
         ------
@@ -662,15 +548,6 @@ class Study:
             raise unreadable(self.path / file, error) from None
         except ValueError as error:
             raise DamagedError(self.path / file, str(error), *([remedy] if remedy else [])) from None
-
-    def _refuse_missing(self, table: str, chunk: int) -> None:
-        if not self.has(table, chunk):
-            raise self._missing(chunk_file(table, chunk))
-
-    def _missing(self, file: str) -> StudyError:
-        return StudyError(
-            f"{self.path / file} is missing; run the same sweep again into the folder, and it is made again."
-        )
 
     def _repr_html_(self) -> str:
         spec = self.spec
@@ -701,27 +578,3 @@ def _refuse_other_format(path: Path, written: Any, content: bytes) -> None:
     if written == _FIRST_FORMAT:
         raise StudyError(f"{path} was written by nucleate 0.1, which this version does not read; sweep again.")
     raise StudyError(f"{path} was written in the format {written!r:.60}; this version reads {FORMAT!r}.")
-
-
-def unreadable(file: Path, error: OSError) -> StudyError:
-    """What is raised for a file of a study that cannot be read."""
-    return StudyError(f"{file} cannot be read ({why_unreadable(error)}); check its rights, or move it away.")
-
-
-def _stamp_of(file: Path | os.DirEntry[str]) -> _Stamp | None:
-    """None of a file that is not there."""
-    try:
-        there = file.stat()
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise unreadable(Path(file), error) from None
-    return file.name, there.st_mtime_ns, there.st_size
-
-
-def _entries(folder: Path) -> list[os.DirEntry[str]]:
-    # In a large study a hundred times as fast as a glob and a stat for each.
-    if not folder.is_dir():
-        return []
-    with os.scandir(folder) as found:
-        return list(found)

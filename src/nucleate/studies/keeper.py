@@ -31,7 +31,7 @@ from nucleate.errors import ArchitectureError, StudyError
 from nucleate.models import count_parameters
 from nucleate.observe import evaluation_rows, layers_of
 from nucleate.problems import Problem
-from nucleate.studies.folder import DamagedError, Study, unreadable
+from nucleate.studies.folder import Study
 from nucleate.studies.formats import PARTS, problem_to_bytes, split_hash
 from nucleate.studies.judgement import load_judgement
 from nucleate.studies.ownership import LOCK, OWNER, Owner, Ownership, owned, until_free
@@ -53,6 +53,7 @@ from nucleate.studies.places import (
 )
 from nucleate.studies.plan import Chunk, Plan
 from nucleate.studies.spec import StudySpec
+from nucleate.studies.stored import DamagedError, unreadable
 from nucleate.studies.tables import table_to_bytes
 
 _OWN = (SPEC, PROBLEM, DATA, JUDGEMENT, LOCK, OWNER)
@@ -103,7 +104,7 @@ class Keeper:
         files = [model_file(run.number, at) for run in chunk.runs for at in get_args(At)]
         if self.study.layers:
             files += [snapshots_file(run.number) for run in chunk.runs if run.number in self.study.plan.watched]
-        stored = all(self.study.has(table, chunk.number) for table in ("results", "trajectories"))
+        stored = all(self.study.stored.has(table, chunk.number) for table in ("results", "trajectories"))
         if not (stored and all((self.study.path / file).exists() for file in files)):
             return False
         try:
@@ -120,7 +121,7 @@ class Keeper:
         if self.study.no_forecast is not None:
             return False
         try:
-            self.study.rows_of("forecasts", [chunk])
+            self.study.stored.rows_of("forecasts", [chunk])
         except DamagedError as error:
             self._say_again(error, chunk, "it is made again")
             return True
@@ -172,14 +173,14 @@ class Keeper:
         chunks = self.study.plan.chunks[first : first + PACK]
         for table in TABLES:
             # From the last on, as chunks are mostly stored in their order: the first one that is missing decides.
-            if len(chunks) < PACK or not all(self.study.has(table, chunk.number) for chunk in reversed(chunks)):
+            if len(chunks) < PACK or not all(self.study.stored.has(table, chunk.number) for chunk in reversed(chunks)):
                 continue
             files = [self.study.path / chunk_file(table, chunk.number) for chunk in chunks]
             own = [file for file in files if file.exists()]
             if not own:
                 continue
             # In one piece, so that its bytes do not depend on those that it is made of.
-            self._write_table(pack_file(table, first), self.study.rows_of(table, chunks).rechunk())
+            self._write_table(pack_file(table, first), self.study.stored.rows_of(table, chunks).rechunk())
             for file in own:
                 file.unlink()
 
