@@ -121,13 +121,31 @@ class Activation:
 
     @in_float64
     def leading(self, z: Float[Array, "..."]) -> Float[Array, "..."]:
-        """The leading homogeneous part ``c z^p``, of the same shape and dtype as ``z``."""
+        """The leading homogeneous part ``c z^p``, of the same shape and dtype as ``z``.
+
+        Parameters
+        ----------
+        z : array
+
+        Returns
+        -------
+        array
+        """
         coefficient = self.right if self.right == self.left else jnp.where(z > 0, self.right, self.left)
         return jnp.asarray(coefficient, z.dtype) * z**self.multiplicity
 
     @in_float64
     def near_zero(self, z: Float[Array, "..."]) -> Float[Array, "..."]:
-        """``s(0) + c z^p``, of the same shape and dtype as ``z``: the constant and the leading part."""
+        """``s(0) + c z^p``, of the same shape and dtype as ``z``: the constant and the leading part.
+
+        Parameters
+        ----------
+        z : array
+
+        Returns
+        -------
+        array
+        """
         lead = self.leading(z)
         return lead if self.value == 0 else lead + jnp.asarray(self.value, z.dtype)
 

@@ -195,6 +195,17 @@ class Network:
 
         Wide layers multiply few columns faster as rows, so there it is these that go through. In training with dropout,
         ``drop`` of a hidden layer's place, from 0, and what leaves it, as columns, is what goes on.
+
+        Parameters
+        ----------
+        x : array of shape (d, n)
+            A column a row of data.
+        drop : callable, optional
+            From a layer's place and its signal to the signal that goes on.
+
+        Returns
+        -------
+        array of shape (c, n)
         """
         as_rows = self.depth > 1 and min(self.widths[1:-1]) >= max(WIDE, x.shape[1])
         turn: Any = jnp.transpose if as_rows else lambda signal: signal
@@ -206,7 +217,17 @@ class Network:
 
     @in_float64
     def pre_activations(self, x: Float[Array, "d n"]) -> tuple[Float[Array, "m n"], ...]:
-        """What enters the activation in each hidden layer, for the columns of ``x``; shapes (m_l, n)."""
+        """What enters the activation in each hidden layer, for the columns of ``x``; shapes (m_l, n).
+
+        Parameters
+        ----------
+        x : array of shape (d, n)
+            A column a row of data.
+
+        Returns
+        -------
+        tuple of arrays of shape (m_l, n)
+        """
         entering = [self._affine(0, x)]
         for layer in range(1, self.depth - 1):
             entering.append(self._affine(layer, self.activation(entering[-1])))
@@ -220,7 +241,16 @@ class Network:
 
     @in_float64
     def astype(self, dtype: str) -> "Network":
-        """The same network in another dtype."""
+        """The same network in another dtype.
+
+        Parameters
+        ----------
+        dtype : {"float32", "float64"}
+
+        Returns
+        -------
+        Network
+        """
         cast: Network = jax.tree.map(lambda leaf: leaf.astype(dtype), self)
         return cast
 
@@ -231,6 +261,10 @@ class Network:
         ----------
         metadata : mapping of str to str, optional
             Kept in the file beside the architecture, and given back by `read_metadata`.
+
+        Returns
+        -------
+        bytes
         """
         tensors = {f"weights.{layer}": np.asarray(weight) for layer, weight in enumerate(self.weights)}
         tensors |= {f"biases.{layer}": np.asarray(b) for layer, b in enumerate(self.biases) if b is not None}
@@ -246,6 +280,12 @@ class Network:
 
     def save(self, path: str | Path, metadata: Mapping[str, str] | None = None) -> None:
         """Write `to_bytes` to ``path``, which appears whole or not at all.
+
+        Parameters
+        ----------
+        path : path
+        metadata : mapping of str to str, optional
+            As of `to_bytes`.
 
         Raises
         ------

@@ -193,7 +193,12 @@ class Optimizer:
         return float(given) if is_real(given) else 0.0
 
     def to_json(self) -> str | dict[str, Any]:
-        """Its name, or name and parameters: what `get_optimizer` turns back into it."""
+        """Its name, or name and parameters: what `get_optimizer` turns back into it.
+
+        Returns
+        -------
+        str or dict
+        """
         return {"name": self.name, **dict(self.parameters)} if self.parameters else self.name
 
 

@@ -1,6 +1,7 @@
 """The table of rooms in docs/architecture.md is the house as it stands: all rooms, in the order of their imports."""
 
 import ast
+import inspect
 import re
 from importlib import import_module
 from pathlib import Path
@@ -53,6 +54,33 @@ def test_what_a_package_makes_public_is_imported_from_it(room):
             if len(module) > 1 and module[0] != room:
                 public = import_module(f"nucleate.{module[0]}").__all__
                 assert not names & {*public}, (file, module, names)
+
+
+def public_callables(room):
+    """The functions that a room, or the package itself, makes public, and the methods of its classes."""
+    module = import_module(f"nucleate.{room}".rstrip("."))
+    for name in getattr(module, "__all__", ()):
+        each = getattr(module, name)
+        if inspect.isclass(each) and each.__module__.startswith("nucleate."):
+            methods = {method: getattr(each, method) for method in vars(each) if not method.startswith("_")}
+            # Without properties, fields, and functions that a field is by default.
+            yield from (
+                (f"{name}.{method}", body)
+                for method, body in methods.items()
+                if getattr(body, "__qualname__", "") == f"{each.__qualname__}.{method}"
+            )
+        elif inspect.isfunction(each):
+            yield name, each
+
+
+@pytest.mark.parametrize("room", ["", *ROOMS])
+def test_what_is_public_says_what_it_takes(room):
+    silent = [
+        name
+        for name, each in public_callables(room)
+        if {*inspect.signature(each).parameters} - {"self"} and "Parameters\n---" not in (inspect.getdoc(each) or "")
+    ]
+    assert not silent
 
 
 def test_the_places_that_it_names_for_new_things_are_there():

@@ -56,13 +56,33 @@ class Step:
     pooling: Literal["mean", "max"]
 
     def edges(self, kernel: int) -> tuple[int, int]:
-        """How many positions are added before and behind the inputs along an axis."""
+        """How many positions are added before and behind the inputs along an axis.
+
+        Parameters
+        ----------
+        kernel : int
+            How many positions a kernel reads along the axis.
+
+        Returns
+        -------
+        tuple of int
+        """
         if isinstance(self.padding, int):
             return self.padding, self.padding
         return (0, 0) if self.padding == "valid" else ((kernel - 1) // 2, kernel // 2)
 
     def size(self, size: int, kernel: int) -> int:
-        """How many positions a kernel takes along an axis, before pooling; not positive where it does not fit."""
+        """How many positions a kernel takes along an axis, before pooling; not positive where it does not fit.
+
+        Parameters
+        ----------
+        size, kernel : int
+            Positions of the inputs along the axis, and those that a kernel reads.
+
+        Returns
+        -------
+        int
+        """
         return (size + sum(self.edges(kernel)) - kernel) // self.stride + 1
 
 
@@ -260,7 +280,17 @@ class ConvNetwork(Model):
 
     @in_float64
     def on_columns(self, x: Float[Array, "d n"]) -> Float[Array, "c n"]:
-        """The outputs for the columns of ``x``: the layout in which training is fastest."""
+        """The outputs for the columns of ``x``: the layout in which training is fastest.
+
+        Parameters
+        ----------
+        x : array of shape (d, n)
+            A column a row of data.
+
+        Returns
+        -------
+        array of shape (c, n)
+        """
         return self._forward(x)[0]
 
     def _forward(self, x: Float[Array, "d n"]) -> tuple[Any, list[Any], list[Any]]:

@@ -57,14 +57,39 @@ class Model(ABC):
 
     @abstractmethod
     def on_columns(self, x: Float[Array, "d n"]) -> Float[Array, "c n"]:
-        """The outputs for the columns of ``x``: the layout in which training is fastest."""
+        """The outputs for the columns of ``x``: the layout in which training is fastest.
+
+        Parameters
+        ----------
+        x : array of shape (d, n)
+            A column a row of data.
+
+        Returns
+        -------
+        array of shape (c, n)
+        """
 
     @abstractmethod
     def layers(self, x: Float[np.ndarray, "n d"]) -> list[Layer]:
-        """Its layers as measures see them, on rows."""
+        """Its layers as measures see them, on rows.
+
+        Parameters
+        ----------
+        x : array of shape (n, d)
+            Rows on which the units are seen.
+
+        Returns
+        -------
+        list of Layer
+        """
 
     def describe(self) -> str:
-        """The architecture in a line, the same for models that can be trained together."""
+        """The architecture in a line, the same for models that can be trained together.
+
+        Returns
+        -------
+        str
+        """
         return repr(self)
 
     def _card(self, rows: dict[str, Any]) -> str:
@@ -73,7 +98,12 @@ class Model(ABC):
         return card(type(self).__name__, rows | common)
 
     def check_rows(self, x: Float[np.ndarray, "n d"]) -> None:
-        """Refuse rows that it cannot read, by an `ArchitectureError`."""
+        """Refuse rows that it cannot read, by an `ArchitectureError`.
+
+        Parameters
+        ----------
+        x : array
+        """
         if x.ndim != 2 or x.shape[1] != self.inputs:
             raise ArchitectureError(
                 f"The input has shape {x.shape}, and the model reads rows of {say_shape(self.shape)}; expected (rows, "
@@ -97,7 +127,16 @@ class Model(ABC):
 
     @in_float64
     def astype(self, dtype: str) -> Any:
-        """The same model in another dtype."""
+        """The same model in another dtype.
+
+        Parameters
+        ----------
+        dtype : {"float32", "float64"}
+
+        Returns
+        -------
+        model
+        """
         return jax.tree.map(lambda leaf: leaf.astype(dtype), self)
 
 

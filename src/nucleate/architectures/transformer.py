@@ -376,7 +376,12 @@ class Transformer(Model):
         return len(self.blocks) * length * a_position
 
     def check_rows(self, x: Float[np.ndarray, "n d"]) -> None:
-        """Refuse rows that it cannot read, by an `ArchitectureError`: of tokens, what is no number of one."""
+        """Refuse rows that it cannot read, by an `ArchitectureError`: of tokens, what is no number of one.
+
+        Parameters
+        ----------
+        x : array
+        """
         super().check_rows(x)
         if self.tokens is not None:
             wrong = np.argwhere(~((x >= 0) & (x < self.tokens) & (x == np.round(x))))
@@ -432,7 +437,17 @@ class Transformer(Model):
 
     @in_float64
     def on_columns(self, x: Float[Array, "d n"]) -> Float[Array, "c n"]:
-        """The outputs for the columns of ``x``: the layout in which training is fastest."""
+        """The outputs for the columns of ``x``: the layout in which training is fastest.
+
+        Parameters
+        ----------
+        x : array of shape (d, n)
+            A column a row of data.
+
+        Returns
+        -------
+        array of shape (c, n)
+        """
         return self._forward(x)[0]
 
     def _forward(self, x: Float[Array, "d n"]) -> tuple[Any, list[dict[str, Any]]]:

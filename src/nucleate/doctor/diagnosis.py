@@ -69,7 +69,12 @@ class Finding:
         return next((one for one in self.remedies if one.helped), None)
 
     def to_json(self) -> dict[str, Any]:
-        """The fields, as JSON has them."""
+        """The fields, as JSON has them.
+
+        Returns
+        -------
+        dict
+        """
         tried = next((one for one in self.remedies if one.known == "tried"), None)
         return {
             "verdict": self.verdict,
@@ -117,7 +122,12 @@ class Diagnosis:
         return self.first.verdict not in ENDS
 
     def to_json(self) -> dict[str, Any]:
-        """The findings, and the run's number, as JSON has them."""
+        """The findings, and the run's number, as JSON has them.
+
+        Returns
+        -------
+        dict
+        """
         return {"run": self.run, "findings": [finding.to_json() for finding in self.findings]}
 
     def __repr__(self) -> str:

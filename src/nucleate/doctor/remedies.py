@@ -72,7 +72,12 @@ class Remedy:
     helped: bool | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """The fields, as JSON has them."""
+        """The fields, as JSON has them.
+
+        Returns
+        -------
+        dict
+        """
         return asdict(self)
 
     def __str__(self) -> str:
@@ -94,11 +99,26 @@ class Attempts(ABC):
         """What comes of one change; a rule where it cannot be made."""
 
     def forecasts(self) -> tuple[int | None, list[Remedy]]:
-        """The step at which the plateau is forecast to end, and starts and rates that end it sooner."""
+        """The step at which the plateau is forecast to end, and starts and rates that end it sooner.
+
+        Returns
+        -------
+        step : int or None
+        remedies : list of Remedy
+        """
         return None, []
 
     def stuck_share(self, hidden: tuple[int, ...]) -> float:
-        """The share of starts that do not get as far as this problem was seen to let them, with these widths."""
+        """The share of starts that do not get as far as this problem was seen to let them, with these widths.
+
+        Parameters
+        ----------
+        hidden : tuple of int
+
+        Returns
+        -------
+        float
+        """
         raise SpecError("The widths of this model are not changed.")
 
     def first_that_helps(self, changes: Sequence[Change]) -> list[Remedy]:
@@ -145,7 +165,6 @@ class Trials(Attempts):
         return is_better(self.problem, trial.best, self.run.best)
 
     def stuck_share(self, hidden: tuple[int, ...]) -> float:
-        """As of `Attempts`."""
         settings = _settings(self.run)
         networks = [self._network(hidden=hidden, seed=seed) for seed in range(STARTS)]
         runs = self._train_all(networks, self.problem, settings, self.run.learning_rate)

@@ -58,7 +58,17 @@ class Criterion:
             )
 
     def met_by(self, number: float) -> bool:
-        """Whether the claim holds at this number; no claim holds at NaN."""
+        """Whether the claim holds at this number; no claim holds at NaN.
+
+        Parameters
+        ----------
+        number : float
+            That was measured.
+
+        Returns
+        -------
+        bool
+        """
         return number >= self.threshold if self.relation == "at least" else number <= self.threshold
 
 
@@ -165,15 +175,40 @@ class Experiment(Generic[S]):
                 ) from None
 
     def size(self, *, quick: bool) -> S:
-        """The numbers of the setting."""
+        """The numbers of the setting.
+
+        Parameters
+        ----------
+        quick : bool
+            Whether that of the quick run, or the full one.
+
+        Returns
+        -------
+        NamedTuple
+        """
         return self.quick if quick else self.full
 
     def describe(self, *, quick: bool) -> str:
-        """The setting with its numbers filled in."""
+        """The setting with its numbers filled in.
+
+        Parameters
+        ----------
+        quick : bool
+            Whether that of the quick run, or the full one.
+
+        Returns
+        -------
+        str
+        """
         return self.setting.format(**self.size(quick=quick)._asdict())
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON: what is claimed, and what at each size decides it."""
+        """For JSON: what is claimed, and what at each size decides it.
+
+        Returns
+        -------
+        dict
+        """
         return {
             "name": self.name,
             "claim": self.claim,
@@ -241,7 +276,12 @@ class Verdict:
         return all(finding.holds for finding in self.findings)
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON, which has no NaN: None stands for it."""
+        """For JSON, which has no NaN: None stands for it.
+
+        Returns
+        -------
+        dict
+        """
         findings = [
             {**asdict(criterion), "number": None if math.isnan(number) else number, "holds": criterion.met_by(number)}
             for criterion, number in self.findings
@@ -255,6 +295,20 @@ class Verdict:
     @classmethod
     def of(cls, experiment: Experiment[Any], numbers: tuple[float, ...], out: Path, *, quick: bool) -> Self:
         """The verdict on these numbers.
+
+        Parameters
+        ----------
+        experiment : Experiment
+        numbers : tuple of float
+            One for each criterion, in their order.
+        out : Path
+            The folder of the figure.
+        quick : bool
+            At which size they were measured.
+
+        Returns
+        -------
+        Verdict
 
         Raises
         ------

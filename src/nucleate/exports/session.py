@@ -46,12 +46,31 @@ class Session:
         return dict(zip(names, self._session.run(names, self.feeds(rows)), strict=True))
 
     def predictions(self, rows: pl.DataFrame) -> Float[np.ndarray, "n c"]:
-        """The predictions for raw rows, in the targets' own units, or class probabilities."""
+        """The predictions for raw rows, in the targets' own units, or class probabilities.
+
+        Parameters
+        ----------
+        rows : polars DataFrame
+            With the raw columns by name.
+
+        Returns
+        -------
+        array of shape (n, c)
+        """
         answers = self(rows)
         return answers["probabilities" if "probabilities" in answers else "prediction"]
 
     def feeds(self, rows: pl.DataFrame) -> dict[str, np.ndarray]:
         """Raw rows as the graph's inputs.
+
+        Parameters
+        ----------
+        rows : polars DataFrame
+            With the raw columns by name.
+
+        Returns
+        -------
+        dict of str to array
 
         Raises
         ------
@@ -72,7 +91,17 @@ class Session:
         return feeds
 
     def seconds(self, rows: pl.DataFrame) -> float:
-        """The median time of a call on these rows."""
+        """The median time of a call on these rows.
+
+        Parameters
+        ----------
+        rows : polars DataFrame
+            With the raw columns by name.
+
+        Returns
+        -------
+        float
+        """
         feeds, times = self.feeds(rows), []
         for _ in range(_TIMED_CALLS + 3):
             started = time.perf_counter()

@@ -236,6 +236,10 @@ class Forecast:
         Parameters
         ----------
         step : int
+
+        Returns
+        -------
+        float or None
         """
         if not len(self.late_steps) or not self.late_steps[0] <= step <= self.late_steps[-1]:
             return None

@@ -573,7 +573,17 @@ class Outcome:
     keys: tuple[KeyOutcome, ...] = ()
 
     def same_sides(self, forecast: Forecast) -> float | None:
-        """The share of the first layer's neurons that ended on the side forecast; None where none was."""
+        """The share of the first layer's neurons that ended on the side forecast; None where none was.
+
+        Parameters
+        ----------
+        forecast : Forecast
+            Made before this outcome.
+
+        Returns
+        -------
+        float or None
+        """
         if forecast.sides is None or self.sides is None:
             return None
         return float(np.mean(self.sides == forecast.sides))

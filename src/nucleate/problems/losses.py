@@ -190,6 +190,16 @@ class Loss:
     def rows(self, outputs: Float[Array, "n c"], y: Float[Array, "n c"]) -> Float[Array, " n"]:
         """The cost of each row, for compiled code.
 
+        Parameters
+        ----------
+        outputs : array of shape (n, c)
+        y : array of shape (n, c)
+            Targets.
+
+        Returns
+        -------
+        array of shape (n,)
+
         Raises
         ------
         SpecError
@@ -217,7 +227,18 @@ class Loss:
     def of_rows(
         self, outputs: Float[Array | np.ndarray, "n c"], y: Float[Array | np.ndarray, "n c"]
     ) -> Float[np.ndarray, " n"]:
-        """The cost of each row, in double precision."""
+        """The cost of each row, in double precision.
+
+        Parameters
+        ----------
+        outputs : array of shape (n, c)
+        y : array of shape (n, c)
+            Targets.
+
+        Returns
+        -------
+        array of float64, shape (n,)
+        """
         return _of_rows(self, outputs, y)
 
     @in_float64
@@ -230,6 +251,18 @@ class Loss:
         """``-n`` times the gradient of the loss by the outputs: for squared errors truth minus prediction.
 
         Where rows have weights, each is times its weight over their mean.
+
+        Parameters
+        ----------
+        outputs : array of shape (n, c)
+        y : array of shape (n, c)
+            Targets.
+        weights : array of shape (n,), optional
+            What each row counts for.
+
+        Returns
+        -------
+        array of float64, shape (n, c)
         """
         # That of squared errors is known too.
         residual: Any = y - outputs if self.value is _squared_error else _residual(self, outputs, y)
@@ -254,7 +287,19 @@ class Loss:
     def constant_outputs(
         self, y: Float[np.ndarray, "n c"], weights: Float[np.ndarray, " n"] | None = None
     ) -> Float[np.ndarray, " c"]:
-        """The outputs with the least loss that do not depend on the inputs."""
+        """The outputs with the least loss that do not depend on the inputs.
+
+        Parameters
+        ----------
+        y : array of shape (n, c)
+            Targets.
+        weights : array of shape (n,), optional
+            What each row counts for.
+
+        Returns
+        -------
+        array of shape (c,)
+        """
         if self.best_constant is not None and weights is None:
             return self.best_constant(y)
         if self.best_constant is not None and takes(self.best_constant, 2):
@@ -267,7 +312,19 @@ class Loss:
         return _lowest(loss, np.zeros(y.shape[1]))
 
     def constant_loss(self, y: Float[np.ndarray, "n c"], weights: Float[np.ndarray, " n"] | None = None) -> float:
-        """The loss of `constant_outputs`: what is left to learn for whoever knows the targets' distribution alone."""
+        """The loss of `constant_outputs`: what is left to learn for whoever knows the targets' distribution alone.
+
+        Parameters
+        ----------
+        y : array of shape (n, c)
+            Targets.
+        weights : array of shape (n,), optional
+            What each row counts for.
+
+        Returns
+        -------
+        float
+        """
         return float(self(np.broadcast_to(self.constant_outputs(y, weights), y.shape), y, weights))
 
 

@@ -44,7 +44,16 @@ class Metric:
     of_mean: Callable[..., Any] = field(default=np.positive, repr=False)
 
     def cost(self, value: float) -> float:
-        """The number, turned so that smaller is better."""
+        """The number, turned so that smaller is better.
+
+        Parameters
+        ----------
+        value : float
+
+        Returns
+        -------
+        float
+        """
         return -value if self.larger_is_better else value
 
     def __call__(

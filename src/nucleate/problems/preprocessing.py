@@ -54,18 +54,46 @@ class Column(BaseModel):
     span: tuple[float, float] | None = None
 
     def filled(self, raw: pl.Series) -> pl.Series:
-        """Texts without the spaces around them, what is missing being what it counts as."""
+        """Texts without the spaces around them, what is missing being what it counts as.
+
+        Parameters
+        ----------
+        raw : polars Series
+
+        Returns
+        -------
+        polars Series
+        """
         raw = stripped(raw)
         return raw if self.fill is None or self.kind != "categorical" else raw.fill_null(self.fill)
 
     def encode(self, raw: pl.Series) -> Float[np.ndarray, "n k"]:
-        """A 0 or 1 for each category."""
+        """A 0 or 1 for each category.
+
+        Parameters
+        ----------
+        raw : polars Series
+
+        Returns
+        -------
+        array of shape (n, k)
+        """
         places = np.array([self.place(value) for value in raw.to_list()])
         return (places[:, None] == np.arange(len(self.categories))).astype(np.float64)
 
     def place(self, value: object) -> int:
         """Which category a value is, -1 for none; a text also in another case or width, if no other category has it.
 
+        Parameters
+        ----------
+        value : object
+
+        Returns
+        -------
+        int
+
+        Examples
+        --------
         >>> town = Column(name="town", kind="categorical", categories=("Apia", "Bern"))
         >>> town.place("BERN "), town.place("Rome")
         (1, -1)
@@ -137,7 +165,26 @@ class Preprocessing(BaseModel):
     ) -> "Preprocessing":
         """Fit to the training rows, for columns of the given kinds; spaces around input texts do not count.
 
-        Targets have mean 0 and standard deviation 1, or with ``relative_targets`` the mean 1 and their zero.
+        Parameters
+        ----------
+        train : polars DataFrame
+            The rows to fit to, with all these columns.
+        inputs, targets : mapping of str to str
+            Each column's kind.
+        standardize, standardize_targets : bool
+            Whether columns get mean 0 and standard deviation 1, and whether targets do too.
+        relative_targets : bool
+            Whether targets get the mean 1 instead, and keep their zero.
+        form : Form, optional
+            How the file was read.
+        impute : str, optional
+            What missing inputs are replaced by.
+        weights : array of shape (n,), optional
+            What each row counts for.
+
+        Returns
+        -------
+        Preprocessing
         """
         fitted = _fit(train, targets, standardize and standardize_targets, None, weights)
         return cls(
@@ -160,7 +207,17 @@ class Preprocessing(BaseModel):
         )
 
     def unknown(self, raw: pl.DataFrame) -> pl.DataFrame:
-        """Where a row has a category that training did not have, a column for each categorical input."""
+        """Where a row has a category that training did not have, a column for each categorical input.
+
+        Parameters
+        ----------
+        raw : polars DataFrame
+            With the columns of the training data by name.
+
+        Returns
+        -------
+        polars DataFrame of bool
+        """
         return pl.DataFrame(
             [
                 pl.Series(column.name, [column.place(value) < 0 for value in column.filled(raw[column.name])])
@@ -171,6 +228,15 @@ class Preprocessing(BaseModel):
 
     def beyond(self, raw: pl.DataFrame) -> pl.DataFrame:
         """Where a row has a number beyond those that training saw, a column for each numeric input whose span is known.
+
+        Parameters
+        ----------
+        raw : polars DataFrame
+            With the columns of the training data by name.
+
+        Returns
+        -------
+        polars DataFrame of bool
 
         Examples
         --------
@@ -211,6 +277,10 @@ class Preprocessing(BaseModel):
             A table needs the input columns by name, in any order and among others; an array has all of them, those that
             were constant included, in the order of `inputs`.
 
+        Returns
+        -------
+        array of shape (n, d)
+
         Raises
         ------
         DataError
@@ -250,6 +320,14 @@ class Preprocessing(BaseModel):
     def select(self, table: pl.DataFrame) -> pl.DataFrame:
         """The columns of a table that the model reads, and its targets.
 
+        Parameters
+        ----------
+        table : polars DataFrame
+
+        Returns
+        -------
+        polars DataFrame
+
         Raises
         ------
         DataError
@@ -258,7 +336,16 @@ class Preprocessing(BaseModel):
         return _named(table, (*self._read, *self.targets))
 
     def rows_used(self, table: pl.DataFrame) -> pl.DataFrame:
-        """The columns of a table whose values decide whether a row was used in training."""
+        """The columns of a table whose values decide whether a row was used in training.
+
+        Parameters
+        ----------
+        table : polars DataFrame
+
+        Returns
+        -------
+        polars DataFrame
+        """
         return table.select(column.name for column in (*self.inputs, *self.targets) if column.name in table.columns)
 
     @property
@@ -281,6 +368,15 @@ class Preprocessing(BaseModel):
     def transform_target(self, raw: pl.DataFrame) -> Float[np.ndarray, "n c"]:
         """What the network's outputs are held against: standardized targets, or one-hot labels.
 
+        Parameters
+        ----------
+        raw : polars DataFrame
+            With the target columns by name.
+
+        Returns
+        -------
+        array of shape (n, c)
+
         Raises
         ------
         DataError
@@ -300,22 +396,55 @@ class Preprocessing(BaseModel):
         return ((values - means[:, None]) / stds[:, None]).T.copy()
 
     def in_units(self, predictions: Float[np.ndarray, "n c"]) -> Float[np.ndarray, "n c"]:
-        """Predictions in the targets' own units; class probabilities as they are."""
+        """Predictions in the targets' own units; class probabilities as they are.
+
+        Parameters
+        ----------
+        predictions : array of shape (n, c)
+            Of standardized targets, or probabilities.
+
+        Returns
+        -------
+        array of float64, shape (n, c)
+        """
         means = np.array([column.mean for column in self.targets for _ in column.categories or (None,)])
         return np.asarray(predictions, np.float64) * self.units + means
 
     def decode(self, predictions: Float[np.ndarray, "n c"]) -> Shaped[np.ndarray, "n ..."]:
-        """The values that predictions stand for: (n, c) in the targets' own units, or the n likeliest labels."""
+        """The values that predictions stand for: (n, c) in the targets' own units, or the n likeliest labels.
+
+        Parameters
+        ----------
+        predictions : array of shape (n, c)
+            Of standardized targets, or probabilities.
+
+        Returns
+        -------
+        array of shape (n, c) or (n,)
+        """
         values = self.in_units(predictions)
         return np.array(self.labels)[values.argmax(axis=1)] if self.labels else values
 
     def to_json(self) -> str:
-        """A text that `from_json` turns back into the same preprocessing, bit for bit."""
+        """A text that `from_json` turns back into the same preprocessing, bit for bit.
+
+        Returns
+        -------
+        str
+        """
         return self.model_dump_json()
 
     @classmethod
     def from_json(cls, text: str) -> "Preprocessing":
         """The preprocessing that `to_json` wrote.
+
+        Parameters
+        ----------
+        text : str
+
+        Returns
+        -------
+        Preprocessing
 
         Raises
         ------

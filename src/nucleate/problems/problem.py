@@ -58,7 +58,17 @@ class Split:
     weights: Float[np.ndarray, " n"] | None = None
 
     def only(self, rows: Int[np.ndarray, " m"]) -> "Split":
-        """Some of the rows."""
+        """Some of the rows.
+
+        Parameters
+        ----------
+        rows : array of int, shape (m,)
+            Their places in this part.
+
+        Returns
+        -------
+        Split
+        """
         groups, weights = (None if of_rows is None else of_rows[rows] for of_rows in (self.groups, self.weights))
         return Split(self.x[rows], self.y[rows], groups, weights)
 
@@ -136,7 +146,18 @@ class Problem:
     ) -> "Problem":
         """The problem of learning ``y``, of shape (n,) or (n, c), from the rows of ``x``; otherwise as `from_table`.
 
-        ``weights`` of shape (n,) are what each row counts for.
+        Parameters
+        ----------
+        x : array of shape (n, d)
+        y : array of shape (n,) or (n, c)
+        weights : array of shape (n,), optional
+            What each row counts for.
+        task, loss, name, split_seed, validation, test, drop_missing, impute, standardize
+            As of `from_table`.
+
+        Returns
+        -------
+        Problem
         """
         table, targets = table_from_arrays(x, y)
         if weights is not None:
@@ -418,7 +439,16 @@ class Problem:
         return self.loss.metric.name
 
     def predict(self, outputs: Float[np.ndarray, "n c"]) -> Float[np.ndarray, "n c"]:
-        """What outputs predict, in the targets' own units, or class probabilities."""
+        """What outputs predict, in the targets' own units, or class probabilities.
+
+        Parameters
+        ----------
+        outputs : array of shape (n, c)
+
+        Returns
+        -------
+        array of shape (n, c)
+        """
         return self.preprocessing.in_units(self.loss.link(np.asarray(outputs, np.float64)))
 
     def metric(
@@ -428,6 +458,18 @@ class Problem:
         weights: Float[np.ndarray, " n"] | None = None,
     ) -> float:
         """The loss's metric of a network's outputs against the targets of a part, whose rows may have weights.
+
+        Parameters
+        ----------
+        outputs : array of shape (n, c)
+        y : array of shape (n, c)
+            Targets.
+        weights : array of shape (n,), optional
+            What each row counts for.
+
+        Returns
+        -------
+        float
 
         Raises
         ------

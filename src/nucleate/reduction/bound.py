@@ -46,7 +46,16 @@ class Box:
     high: Float[np.ndarray, " d"]
 
     def reach(self, layer: Affine) -> tuple[Float[np.ndarray, " m"], Float[np.ndarray, " m"]]:
-        """The middle and the half-width of the interval that each affine function takes on the set."""
+        """The middle and the half-width of the interval that each affine function takes on the set.
+
+        Parameters
+        ----------
+        layer : Affine
+
+        Returns
+        -------
+        middle, radius : arrays of shape (m,)
+        """
         radius = np.abs(layer.weights) @ (0.5 * (self.high - self.low))
         return layer.weights @ (0.5 * (self.high + self.low)) + layer.bias, radius
 
@@ -65,7 +74,16 @@ class Ball:
     radius: float
 
     def reach(self, layer: Affine) -> tuple[Float[np.ndarray, " m"], Float[np.ndarray, " m"]]:
-        """The middle and the half-width of the interval that each affine function takes on the set."""
+        """The middle and the half-width of the interval that each affine function takes on the set.
+
+        Parameters
+        ----------
+        layer : Affine
+
+        Returns
+        -------
+        middle, radius : arrays of shape (m,)
+        """
         return layer(self.centre[None])[0], self.radius * np.linalg.norm(layer.weights, axis=1)
 
 

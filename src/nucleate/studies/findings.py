@@ -159,7 +159,16 @@ class Findings:
         return tuple(cell for cell in self.trained if cell.learned) or self.trained
 
     def smallness(self, cell: Cell) -> float:
-        """Grows as the init scale gets smaller; see `nucleate.InitScale.smallness`."""
+        """Grows as the init scale gets smaller; see `nucleate.InitScale.smallness`.
+
+        Parameters
+        ----------
+        cell : Cell
+
+        Returns
+        -------
+        float
+        """
         return InitScale(self.study.spec.convention, cell.scale).smallness
 
     @cached_property
@@ -174,7 +183,16 @@ class Findings:
         )
 
     def is_another_start(self, cell: Cell) -> bool:
-        """Whether a cell has another init scale or weight decay than `largest_scale`; its rate alone makes no other."""
+        """Whether a cell has another init scale or weight decay than `largest_scale`; its rate alone makes no other.
+
+        Parameters
+        ----------
+        cell : Cell
+
+        Returns
+        -------
+        bool
+        """
         largest = self.largest_scale
         return (cell.scale, cell.weight_decay) != (largest.scale, largest.weight_decay)
 
@@ -249,6 +267,14 @@ class Findings:
     def standing(self, cell: Cell) -> Standing:
         """How a cell, one of `judged`, compares with the best and with the largest scale.
 
+        Parameters
+        ----------
+        cell : Cell
+
+        Returns
+        -------
+        Standing
+
         Raises
         ------
         StudyError
@@ -260,7 +286,16 @@ class Findings:
         return standing
 
     def is_better(self, cell: Cell) -> bool:
-        """Whether a cell is better on validation than `largest_scale`, beyond the noise of rows and seeds."""
+        """Whether a cell is better on validation than `largest_scale`, beyond the noise of rows and seeds.
+
+        Parameters
+        ----------
+        cell : Cell
+
+        Returns
+        -------
+        bool
+        """
         return self.judgement is not None and self.standing(cell).largest.verdict == "better"
 
     @property
@@ -269,7 +304,17 @@ class Findings:
         return self.judgement is not None and self.standing(self.recommended).largest_on_test.verdict == "better"
 
     def size(self, neurons: tuple[float, ...]) -> float:
-        """Effective neurons as a share of the width, averaged over the layers."""
+        """Effective neurons as a share of the width, averaged over the layers.
+
+        Parameters
+        ----------
+        neurons : tuple of float
+            Of each measured layer.
+
+        Returns
+        -------
+        float
+        """
         widths = self.layers.values()
         return sum(count / width for count, width in zip(neurons, widths, strict=True)) / max(len(widths), 1)
 

@@ -96,11 +96,25 @@ class Keeper:
         self._said: set[Path] = set()
 
     def tell(self, progress: Mapping[str, Any]) -> None:
-        """Let processes that wait for the folder know how far this one is, in what JSON can hold."""
+        """Let processes that wait for the folder know how far this one is, in what JSON can hold.
+
+        Parameters
+        ----------
+        progress : mapping
+        """
         self._ownership.tell(progress)
 
     def is_finished(self, chunk: Chunk) -> bool:
-        """Whether all runs of a chunk are stored, with their trajectories and models."""
+        """Whether all runs of a chunk are stored, with their trajectories and models.
+
+        Parameters
+        ----------
+        chunk : Chunk
+
+        Returns
+        -------
+        bool
+        """
         files = [model_file(run.number, at) for run in chunk.runs for at in get_args(At)]
         if self.study.layers:
             files += [snapshots_file(run.number) for run in chunk.runs if run.number in self.study.plan.watched]
@@ -117,7 +131,16 @@ class Keeper:
         return True
 
     def lacks_forecasts(self, chunk: Chunk) -> bool:
-        """Whether a chunk's forecasts can be made and are not stored."""
+        """Whether a chunk's forecasts can be made and are not stored.
+
+        Parameters
+        ----------
+        chunk : Chunk
+
+        Returns
+        -------
+        bool
+        """
         if self.study.no_forecast is not None:
             return False
         try:
@@ -130,7 +153,13 @@ class Keeper:
         return False
 
     def keep_forecasts(self, chunk: Chunk, forecasts: pl.DataFrame | str) -> None:
-        """Store the forecasts of a chunk, one row a run, or the sentence that says why the study can have none."""
+        """Store the forecasts of a chunk, one row a run, or the sentence that says why the study can have none.
+
+        Parameters
+        ----------
+        chunk : Chunk
+        forecasts : polars DataFrame or str
+        """
         if not isinstance(forecasts, str):
             self._write_table(chunk_file("forecasts", chunk.number), forecasts)
         elif self.study.no_forecast is None:
@@ -138,7 +167,16 @@ class Keeper:
             _write_spec(self.study)
 
     def checkpoint(self, chunk: Chunk) -> bytes | None:
-        """An unfinished chunk's state, if one is stored."""
+        """An unfinished chunk's state, if one is stored.
+
+        Parameters
+        ----------
+        chunk : Chunk
+
+        Returns
+        -------
+        bytes or None
+        """
         try:
             return self.study.read(checkpoint_file(chunk.number))
         except FileNotFoundError:
@@ -148,15 +186,33 @@ class Keeper:
             return None
 
     def keep_checkpoint(self, chunk: Chunk, checkpoint: bytes) -> None:
-        """Store an unfinished chunk's state."""
+        """Store an unfinished chunk's state.
+
+        Parameters
+        ----------
+        chunk : Chunk
+        checkpoint : bytes
+            A safetensors file's.
+        """
         self._write_tensors(checkpoint_file(chunk.number), checkpoint)
 
     def drop_checkpoint(self, chunk: Chunk) -> None:
-        """Let go of a state that is of no use any more."""
+        """Let go of a state that is of no use any more.
+
+        Parameters
+        ----------
+        chunk : Chunk
+        """
         (self.study.path / checkpoint_file(chunk.number)).unlink(missing_ok=True)
 
     def keep_result(self, chunk: Chunk, result: ChunkResult) -> None:
-        """Store what came of a chunk, its results last; its checkpoint is of no use then."""
+        """Store what came of a chunk, its results last; its checkpoint is of no use then.
+
+        Parameters
+        ----------
+        chunk : Chunk
+        result : ChunkResult
+        """
         # Side by side, as each waits for the disk.
         spread(lambda file: self._write_tensors(*file), list(result.files.items()))
         self._write_table(chunk_file("trajectories", chunk.number), result.trajectories)

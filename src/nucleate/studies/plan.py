@@ -105,6 +105,10 @@ class Plan:
         Parameters
         ----------
         run : PlannedRun
+
+        Returns
+        -------
+        dict
         """
         known = {
             self.spec.convention: self.spec.in_tables(run.scale),
@@ -142,6 +146,10 @@ class Plan:
         run : PlannedRun
         inputs, outputs : int
             Of the problem.
+
+        Returns
+        -------
+        model
 
         Raises
         ------

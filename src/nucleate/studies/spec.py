@@ -418,13 +418,31 @@ class StudySpec(Settings):
         return any(isinstance(scale, PerLayer) for scale in self.scales)
 
     def in_tables(self, scale: float | PerLayer) -> float | str:
-        """What the tables hold for an init scale of the study."""
+        """What the tables hold for an init scale of the study.
+
+        Parameters
+        ----------
+        scale : float or PerLayer
+
+        Returns
+        -------
+        float or str
+        """
         if isinstance(scale, PerLayer) or self.has_scales_by_layer:
             return InitScale(self.convention, scale).name
         return scale
 
     def from_tables(self, held: float | str) -> float | PerLayer:
-        """The init scale for which the tables hold this."""
+        """The init scale for which the tables hold this.
+
+        Parameters
+        ----------
+        held : float or str
+
+        Returns
+        -------
+        float or PerLayer
+        """
         return read_value(held) if isinstance(held, str) else held
 
     @property
@@ -548,6 +566,10 @@ class StudySpec(Settings):
         ----------
         loss : Loss, optional
             In the place of the spec's.
+
+        Returns
+        -------
+        Problem
 
         Raises
         ------

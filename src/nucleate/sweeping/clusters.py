@@ -60,7 +60,17 @@ class DaskExecutor:
         return len(self._client.scheduler_info(n_workers=-1)["workers"])
 
     def submit(self, function: Callable[..., Any], /, *arguments: Any) -> "ClusterFuture":
-        """Line up the call ``function(*arguments)``."""
+        """Line up the call ``function(*arguments)``.
+
+        Parameters
+        ----------
+        function : callable
+        *arguments
+
+        Returns
+        -------
+        Future
+        """
         future = self._client.submit(_on_dask, function, *map(self._shared, arguments), pure=False)
         return ClusterFuture(future.done, future.result, future.cancel, self._said)
 
@@ -112,7 +122,17 @@ class RayExecutor:
         return int(self._ray.cluster_resources().get("CPU", 0))
 
     def submit(self, function: Callable[..., Any], /, *arguments: Any) -> "ClusterFuture":
-        """Line up the call ``function(*arguments)``."""
+        """Line up the call ``function(*arguments)``.
+
+        Parameters
+        ----------
+        function : callable
+        *arguments
+
+        Returns
+        -------
+        Future
+        """
         ray = self._ray
         reference = self._submit(function, *map(self._shared, arguments))
         return ClusterFuture(

@@ -21,10 +21,20 @@ class Future(Protocol):
     """What `Executor.submit` returns: a result to come, as by `concurrent.futures.Future`."""
 
     def done(self) -> bool:
-        """Whether `result` returns, or raises, without waiting."""
+        """Whether `result` returns, or raises, without waiting.
+
+        Returns
+        -------
+        bool
+        """
 
     def result(self) -> Any:
-        """What the call returned, or raised."""
+        """What the call returned, or raised.
+
+        Returns
+        -------
+        object
+        """
 
 
 class Executor(Protocol):
@@ -35,7 +45,18 @@ class Executor(Protocol):
     """
 
     def submit(self, function: Callable[..., Any], /, *arguments: Any) -> Future:
-        """Begin the call ``function(*arguments)``, or line it up."""
+        """Begin the call ``function(*arguments)``, or line it up.
+
+        Parameters
+        ----------
+        function : callable
+        *arguments
+            With which it is called; nothing else is needed to compute it.
+
+        Returns
+        -------
+        Future
+        """
 
 
 class Task:

@@ -75,7 +75,16 @@ class NearZero:
         return self._outputs(x, range(self.lowest, self.degree + 1))
 
     def leading(self, x: Float[AnyArray, "n d"]) -> Float[AnyArray, "n c"]:
-        """The part of degree D alone, as `__call__` gives it."""
+        """The part of degree D alone, as `__call__` gives it.
+
+        Parameters
+        ----------
+        x : array of shape (n, d)
+
+        Returns
+        -------
+        array of shape (n, c)
+        """
         return self._outputs(x, [self.degree])
 
     def _outputs(self, x: Any, degrees: Sequence[int]) -> Any:

@@ -82,6 +82,10 @@ class Rule:
             Of the weights, where there is one.
         step : int, optional
             How many were taken before; where not given, the rate is at its peak.
+
+        Returns
+        -------
+        optax.GradientTransformation
         """
         rate = learning_rate
         if step is not None and not self.is_steady:
