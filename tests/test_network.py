@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from safetensors.numpy import save, save_file
 
 from nucleate import ArchitectureError, InitScale, Network
-from nucleate._files import seal_tensors
 from nucleate.devices import float64
 from nucleate.network import read_metadata
+from tests.sealed import seal_tensors
 
 GAIN = InitScale("gain", 1.0)
 architectures = st.tuples(

@@ -10,9 +10,9 @@ from safetensors import safe_open
 from safetensors.numpy import save, save_file
 
 from nucleate import ArchitectureError, ConvNetwork, DataError, InitScale, Network, NucleateError, Transformer, inspect
-from nucleate._files import seal_tensors
 from nucleate.models import save_model
 from nucleate.observe import measure
+from tests.sealed import seal_tensors
 
 RNG = np.random.default_rng(0)
 WEIGHTS = RNG.standard_normal((6, 4)).astype("float32")

@@ -11,7 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nucleate import DataError, load_problem
-from nucleate._wording import for_whom
 from nucleate.problems import AT_RANDOM, Division, Problem, describe_data, survey
 from nucleate.problems.division import Asked, divide
 
@@ -222,7 +221,7 @@ def test_groups_may_be_named_beside_parts_of_ones_own():
 def test_what_cannot_be_is_refused_in_one_sentence(asked, change, message):
     with pytest.raises(DataError) as refused:
         problem_of(visits().with_columns(**change), **asked)
-    said = for_whom(str(refused.value))
+    said = str(refused.value)
     assert message in said
     assert said.count(". ") == 0
 

@@ -16,7 +16,6 @@ import pytest
 
 import nucleate
 from nucleate import NucleateError, Study, StudyError, report, sweep
-from nucleate._files import seal_tensors, write_json
 from nucleate.observe import cosine_similarity
 from nucleate.optimizers import Optimizer
 from nucleate.problems import Loss, Metric
@@ -28,6 +27,7 @@ from nucleate.studies import make_spec, study_findings
 from nucleate.studies.tables import table_to_bytes
 from tests.conftest import EVIL, GRID
 from tests.reporting.planted import gated, straight
+from tests.sealed import seal_tensors, write_json
 
 pytestmark = pytest.mark.slow
 

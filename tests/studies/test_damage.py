@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from safetensors.numpy import save
+from safetensors.numpy import load, save
 
 from nucleate import StudyError, sweep
-from nucleate._files import parse_json, parse_tensors, seal_tensors, write_json
 from nucleate.studies import Study, tables
 from nucleate.sweeping import outlooks
+from tests.sealed import seal_tensors, write_json
 
 pytestmark = pytest.mark.slow
 
@@ -128,8 +128,9 @@ def test_a_forged_table_with_a_right_checksum_is_named_and_made_again(study, sou
 @pytest.mark.parametrize("name", ["weights.1", "biases.0", "activation", "dtype"])
 def test_a_forged_network_is_named(study, name):
     file = "weights/run-00003-best.safetensors"
-    tensors, metadata = parse_tensors((study.path / file).read_bytes())
-    told = json.loads(metadata["nucleate"])
+    content = (study.path / file).read_bytes()
+    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+    tensors, told = load(content), json.loads(header["__metadata__"]["nucleate"])
     if name == "activation":
         told["activation"] = "relu"
     elif name == "dtype":
@@ -156,7 +157,7 @@ def test_a_forged_network_is_named(study, name):
     ],
 )
 def test_a_forged_spec_is_named(study, changes, sentence):
-    write_json(study.path / "spec.json", parse_json((study.path / "spec.json").read_bytes()) | changes, "spec.json")
+    write_json(study.path / "spec.json", json.loads((study.path / "spec.json").read_text()) | changes, "spec.json")
     with pytest.raises(StudyError, match=rf"spec.json is damaged \({sentence}"):
         Study.load(study.path)
 

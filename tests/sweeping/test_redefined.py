@@ -15,11 +15,11 @@ import optax
 import pytest
 
 from nucleate import Activation, Network, StudyError, sweep
-from nucleate._files import write_json
 from nucleate.observe import Measure
 from nucleate.optimizers import Optimizer
 from nucleate.problems import Loss, Metric
 from nucleate.studies import Study, make_spec
+from tests.sealed import write_json
 
 pytestmark = pytest.mark.slow
 
