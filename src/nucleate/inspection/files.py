@@ -19,6 +19,7 @@ from nucleate.errors import DataError
 from nucleate.inspection.configurations import heads_in, is_activation_symmetric, quantized
 from nucleate.inspection.made import put_together
 from nucleate.inspection.sources import Parameter, Source, no_weights, wide_enough
+from nucleate.inspection.tensors import read_saved
 
 _DTYPES: Mapping[str, Any] = {
     "F64": np.float64,
@@ -174,8 +175,6 @@ def _read(file: Path) -> tuple[list[Parameter], list[tuple[str, str]]]:
     if file.suffix == ".npz":
         return _read_npz(file)
     if file.suffix in _TORCH or start[:2] == b"PK":
-        from nucleate.inspection.pytorch import read_saved
-
         return read_saved(file)
     if file.suffix in _PICKLES or start[:1] == b"\x80":
         raise DataError(

@@ -14,10 +14,10 @@ from scipy.special import expit
 from nucleate._wording import shown
 from nucleate.architectures import Model
 from nucleate.errors import ArchitectureError
-from nucleate.inspection import pytorch
 from nucleate.inspection.files import find_checkpoints, open_checkpoint, parameters_of
 from nucleate.inspection.made import put_together
 from nucleate.inspection.own import fully_connected, of_own, of_own_file
+from nucleate.inspection.pytorch import open_module
 from nucleate.inspection.sources import (
     COLUMNS,
     GATES,
@@ -31,6 +31,7 @@ from nucleate.inspection.sources import (
     shared_with,
     wide_enough,
 )
+from nucleate.inspection.tensors import is_tensor, of_state
 from nucleate.network import Network
 from nucleate.pytorch import is_module
 from nucleate.pytorch.starts import count_gates
@@ -57,7 +58,7 @@ def open_model(model: Any) -> Source:
     if isinstance(model, (Network, Model)):
         return of_own(model)
     if is_module(model):
-        return pytorch.open_module(model)
+        return open_module(model)
     if isinstance(model, Mapping):
         return _of_arrays(model)
     if hasattr(model, "coefs_") and hasattr(model, "intercepts_"):
@@ -93,8 +94,8 @@ def _of_arrays(arrays: Mapping[Any, Any]) -> Source:
         flat = dict(_flattened(arrays, ""))
     except RecursionError:
         raise _endless(arrays) from None
-    if any(map(pytorch.is_tensor, flat.values())):
-        return _of_parts("state dict", *pytorch.of_state(flat))
+    if any(map(is_tensor, flat.values())):
+        return _of_parts("state dict", *of_state(flat))
     kept: dict[str, np.ndarray] = {}
     left_out = []
     first: dict[int, str] = {}

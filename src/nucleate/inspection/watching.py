@@ -25,8 +25,9 @@ from nucleate.inspection.inspection import LEFT_OUT, SCHEMA, Inspection
 from nucleate.inspection.measuring import Chance, Picture
 from nucleate.inspection.objects import open_model
 from nucleate.inspection.of_source import inspect_source, refuse_unmeasurable
-from nucleate.inspection.pytorch import is_flattened, is_tensor
+from nucleate.inspection.pytorch import is_flattened
 from nucleate.inspection.sources import Source
+from nucleate.inspection.tensors import is_tensor
 from nucleate.observe import smoothed
 from nucleate.pytorch import is_module
 from nucleate.training import Status
