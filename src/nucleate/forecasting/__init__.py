@@ -9,15 +9,8 @@ from nucleate.forecasting.expected import (
     Stair,
     StepForecast,
 )
-from nucleate.forecasting.forecasts import (
-    CONDENSED,
-    KeyOutcome,
-    Outcome,
-    StairOutcome,
-    forecast,
-    forecast_many,
-    measure_outcomes,
-)
+from nucleate.forecasting.forecasts import CONDENSED, forecast, forecast_many
+from nucleate.forecasting.outcomes import KeyOutcome, Outcome, StairOutcome, measure_outcomes
 
 __all__ = [
     "CLEAR",
