@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import dataclass, fields, replace
-from functools import partial
 from typing import Any
 
 import jax
@@ -13,7 +12,7 @@ from jaxtyping import Array, Bool, Float
 from nucleate._wording import say_error
 from nucleate.activations import Activation
 from nucleate.architectures.convolution import ConvNetwork
-from nucleate.architectures.transformer import Transformer
+from nucleate.architectures.transformer import Transformer, as_pytree
 from nucleate.devices import in_float64
 from nucleate.errors import ArchitectureError
 from nucleate.models import take_apart
@@ -21,11 +20,7 @@ from nucleate.models import take_apart
 _SHRINK, _TRIES, _CLOSE = 0.25, 12, 0.02
 
 
-@partial(
-    jax.tree_util.register_dataclass,
-    data_fields=["embedding", "position", "blocks", "unembedding", "unembedding_bias", "norm_gains", "norm_biases"],
-    meta_fields=["shape", "tokens", "heads", "causal", "residual", "norm", "eps", "tied", "readout", "activation"],
-)
+@as_pytree
 @dataclass(frozen=True, repr=False)
 class EvenTransformer(Transformer):
     """A transformer whose softmax is replaced by its first order at logits of zero: even weights, and what logits add.

@@ -68,11 +68,15 @@ class Block:
     mlp_out_bias: Vector | None
 
 
-@partial(
+as_pytree = partial(
     jax.tree_util.register_dataclass,
     data_fields=["embedding", "position", "blocks", "unembedding", "unembedding_bias", "norm_gains", "norm_biases"],
     meta_fields=["shape", "tokens", "heads", "causal", "residual", "norm", "eps", "tied", "readout", "activation"],
 )
+"""Of a transformer the parameters, and what it is made like."""
+
+
+@as_pytree
 @dataclass(frozen=True, repr=False)
 class Transformer(Model):
     """A transformer of 1 to 4 layers: embedding, blocks of attention and a hidden layer, and an unembedding.

@@ -76,9 +76,7 @@ def states_at_fractions(layers: Sequence[ArrayLike], fractions: ArrayLike) -> Tr
     >>> [round(float(layer.squeeze()), 10) for layer in half.layers]
     [2.0, 2.0, 2.0]
     """
-    wanted = np.asarray(fractions, np.float64)
-    if wanted.ndim != 1 or not wanted.size or not ((wanted >= 0) & (wanted < 1 - 1e-9)).all():
-        raise SpecError(f"The fractions {wanted} must be a list of numbers between 0 and 1 - 1e-9.")
+    wanted = _asked("fractions", fractions, 1 - 1e-9, "1 - 1e-9")
     end = _end(layers)
     if not np.isfinite(end.estimate):
         raise SpecError("This state does not blow up, so it has no fractions of a blow-up time; ask for times.")
@@ -116,12 +114,17 @@ def states_at_times(layers: Sequence[ArrayLike], times: ArrayLike) -> Trajectory
     >>> [round(float(layer.squeeze()), 10) for layer in grown.layers]
     [2.7182818285, 2.7182818285]
     """
-    wanted, end = np.asarray(times, np.float64), _end(layers)
-    if wanted.ndim != 1 or not wanted.size or not ((wanted >= 0) & (wanted < (1 - 1e-9) * end.estimate)).all():
-        raise SpecError(
-            f"The times {wanted} must be a list of numbers between 0 and the blow-up time {float(end.estimate)}."
-        )
+    end = _end(layers)
+    wanted = _asked("times", times, (1 - 1e-9) * end.estimate, f"the blow-up time {float(end.estimate)}")
     return _states_at(layers, wanted, end)
+
+
+def _asked(name: str, given: ArrayLike, below: ArrayLike, bound: str) -> Float[np.ndarray, " k"]:
+    """What is asked for: numbers from 0 to a bound."""
+    wanted = np.asarray(given, np.float64)
+    if wanted.ndim != 1 or not wanted.size or not ((wanted >= 0) & (wanted < below)).all():
+        raise SpecError(f"The {name} {wanted} must be a list of numbers between 0 and {bound}.")
+    return wanted
 
 
 def _end(layers: Sequence[ArrayLike]) -> BlowupTime:
