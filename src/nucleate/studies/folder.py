@@ -23,6 +23,7 @@ from nucleate.network import Network
 from nucleate.observe import Snapshot
 from nucleate.problems import AT_RANDOM, METRICS, Division, Loss, Metric, Preprocessing, Problem
 from nucleate.studies import tables
+from nucleate.studies.fields import NameOnly
 from nucleate.studies.formats import problem_from_bytes, snapshots_from_bytes, split_hash
 from nucleate.studies.places import (
     PROBLEM,
@@ -32,7 +33,7 @@ from nucleate.studies.places import (
     snapshots_file,
 )
 from nucleate.studies.plan import Chunk, Plan
-from nucleate.studies.spec import NameOnly, StudySpec
+from nucleate.studies.spec import StudySpec
 from nucleate.studies.stored import DamagedError, StoredTables, missing, unreadable
 from nucleate.training import READING
 

@@ -1,48 +1,50 @@
 """What a study is: everything that decides its numbers, checked at the door."""
 
 import hashlib
-import inspect
 import json
-import os
 import re
 import stat
 import tomllib
 from collections.abc import Callable, Mapping
-from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal, Self
 
 import polars as pl
 from pydantic import (
-    BeforeValidator,
     Field,
-    InstanceOf,
-    PlainSerializer,
     SerializerFunctionWrapHandler,
     ValidationError,
     ValidationInfo,
-    ValidatorFunctionWrapHandler,
-    WrapValidator,
     field_validator,
     model_serializer,
     model_validator,
 )
 
-from nucleate._arrays import takes
 from nucleate._fingerprints import fingerprint
 from nucleate._wording import name_parameter, say_error
 from nucleate.activations import Activation, get_activation
-from nucleate.architectures import ARCHITECTURES, Architecture, get_architecture
-from nucleate.errors import ArchitectureError, NucleateError, SpecError
+from nucleate.architectures import Architecture
+from nucleate.errors import NucleateError, SpecError
 from nucleate.init_scale import CONVENTIONS, Convention, InitScale, PerLayer, read_value
 from nucleate.observe import MEASURES, Measure
 from nucleate.optimizers import OPTIMIZERS
-from nucleate.problems import FORM_FIELDS, Loss, Problem, get_loss, load_problem, row_shape_of
+from nucleate.problems import FORM_FIELDS, Loss, Problem, load_problem
 from nucleate.schedules import SCHEDULES
 from nucleate.studies import tables
+from nucleate.studies.fields import (
+    AnyActivation,
+    AnyLoss,
+    AnyMeasure,
+    AnyModel,
+    AnyScale,
+    NameOnly,
+    ShareOrFile,
+    as_pydantic_says,
+    name_of,
+    path_fault,
+)
 from nucleate.studies.places import SPEC
-from nucleate.training import READING, Sentence, Settings, spec_error, undecided_decay
+from nucleate.training import Settings, spec_error, undecided_decay
 
 _SCALES: dict[Convention, str] = {convention: f"{convention}s" for convention in CONVENTIONS}
 _OF_NETWORKS = ("hidden", "activation", "bias", "dtype")
@@ -54,145 +56,6 @@ _RANGES: dict[str, tuple[Callable[[float], bool], str]] = {
     "lrs": (lambda rate: 0 < rate < 1e6, "learning rates must be positive and below 1e6"),
     "weight_decays": (lambda decay: 0 <= decay < 1e6, "a weight decay must be 0 or more, and below 1e6"),
 }
-
-
-@dataclass(frozen=True)
-class NameOnly:
-    """Something of one's own, such as an activation, of which only the name is known, as read from a study folder."""
-
-    kind: str
-    name: str
-
-    def __call__(self, *_: Any, **__: Any) -> Any:
-        raise SpecError(f"The {self.kind} {self.name!r} is known by its name alone; pass it as an object again.")
-
-
-def _loss(given: Any, info: ValidationInfo) -> Loss:
-    return _said(get_loss, given, known=info.context != READING)
-
-
-def _activation(given: Any, info: ValidationInfo) -> Activation:
-    if isinstance(given, Activation):
-        return given
-    try:
-        return get_activation(given)
-    except (ArchitectureError, TypeError) as error:
-        if info.context == READING and isinstance(given, str):
-            return Activation(given, NameOnly("activation", given), 1, 1.0, 1.0)
-        raise ValueError(str(error).rstrip(".")) from None
-
-
-def _model(given: Any, info: ValidationInfo) -> Any:
-    if given is None:
-        return given
-    if info.context == READING and isinstance(given, str):
-        return NameOnly("model", given)
-    if isinstance(given, str | Mapping | Architecture):
-        return _architecture(given, info)
-    if not callable(given):
-        raise ValueError(
-            f"a model is one of {', '.join(ARCHITECTURES)}, or made by a function make(inputs, outputs, scale, seed)"
-        )
-    if not takes(given, 4):
-        is_function = inspect.isroutine(given) or isinstance(given, type)
-        what = f"takes {inspect.signature(given)}" if is_function else "is one model already"
-        raise ValueError(
-            f"the models of a study are made by a function make(inputs, outputs, scale, seed), and {_name(given)} "
-            f"{what}; pass such a function"
-        )
-    return given
-
-
-def _architecture(given: Any, info: ValidationInfo) -> Architecture:
-    """An architecture that knows the rows of the data, where these have a shape that is known."""
-    if info.context == READING and isinstance(given, Mapping) and isinstance(given.get("activation"), str):
-        given = {**given, "activation": _activation(given["activation"], info)}
-    try:
-        architecture = get_architecture(given)
-        if info.context == READING or "data" not in info.data:
-            return architecture
-        rows = row_shape_of(info.data["data"])
-        return architecture if rows is None else architecture.on(*rows)
-    except NucleateError as error:
-        raise Sentence(str(error)) from None
-
-
-def _measure(given: Any, info: ValidationInfo) -> Measure:
-    if isinstance(given, Measure):
-        return given
-    if info.context == READING:
-        return Measure(given, NameOnly("measure", given))
-    raise ValueError("a measure is a nucleate.observe.Measure; pass it in Python")
-
-
-def _scale(given: Any, number: ValidatorFunctionWrapHandler) -> float | PerLayer:
-    """A number, or one for each layer: ``"1x0.1x1"``, or a list of them."""
-    if isinstance(given, str) and "x" in given:
-        with suppress(ValueError):
-            return read_value(given)
-    if isinstance(given, PerLayer | list | tuple):
-        if any(isinstance(one, bool) for one in given):
-            raise ValueError("true and false are no values of it; give numbers")
-        return PerLayer(map(number, given))
-    return number(given)
-
-
-def _share_or_file(given: Any) -> Any:
-    if isinstance(given, os.PathLike):
-        return os.fspath(given)
-    if isinstance(given, str) and (fault := _path_fault(given)) is not None:
-        raise ValueError(f"{fault}; give another path")
-    if not isinstance(given, str | int | float):
-        raise ValueError("it is a share of the rows, such as 0.2, or the path of a file; for tables make a Problem")
-    return given
-
-
-def _said(check: Any, *given: Any, **options: Any) -> Any:
-    """What a check returns; what it refuses is said as pydantic wants to hear it."""
-    try:
-        return check(*given, **options)
-    except NucleateError as error:
-        raise ValueError(str(error).rstrip(".")) from None
-
-
-def _path_fault(path: str) -> str | None:
-    """Why no file can have this path, or None."""
-    if "\0" in path:
-        return "a path holds no NUL character"
-    longest = max(len(part) for part in os.fsencode(path).split(os.fsencode(os.sep)))
-    return "a part of a path has at most 255 bytes" if longest > 255 else None
-
-
-def _read_text(path: Path) -> str:
-    """A whole UTF-8 file; a device, which need not have an end, is an OSError."""
-    if "\0" in str(path):
-        raise OSError(0, "a path holds no NUL character")
-    kind = path.stat().st_mode
-    if stat.S_ISCHR(kind) or stat.S_ISBLK(kind):
-        raise OSError(0, "it is a device")
-    return path.read_text("utf-8")
-
-
-def _name(one: Any) -> str:
-    """What an object of one's own is called in files."""
-    return str(getattr(one, "name", None) or getattr(one, "__name__", None) or type(one).__name__)
-
-
-ByName = PlainSerializer(_name, return_type=str)
-AnyLoss = Annotated[InstanceOf[Loss], BeforeValidator(_loss), ByName]
-AnyActivation = Annotated[InstanceOf[Activation], BeforeValidator(_activation), ByName]
-AnyModel = Annotated[
-    Any,
-    BeforeValidator(_model),
-    PlainSerializer(lambda model: model.to_json() if isinstance(model, Architecture) else _name(model)),
-]
-AnyScale = Annotated[
-    float | InstanceOf[PerLayer],
-    WrapValidator(_scale),
-    PlainSerializer(lambda scale: str(scale) if isinstance(scale, PerLayer) else scale),
-]
-ShareOrFile = Annotated[Annotated[float, Field(gt=0, lt=1)] | str, BeforeValidator(_share_or_file)]
-AnyMeasure = Annotated[InstanceOf[Measure], BeforeValidator(_measure), ByName]
 
 
 class StudySpec(Settings):
@@ -297,7 +160,7 @@ class StudySpec(Settings):
     @field_validator("data")
     @classmethod
     def _path_that_can_be(cls, given: str) -> str:
-        fault = _path_fault(given)
+        fault = path_fault(given)
         if fault is not None:
             raise ValueError(f"{fault}; give another path")
         return given
@@ -365,11 +228,11 @@ class StudySpec(Settings):
         if self.model is not None and self.dropout:
             raise ValueError(
                 f"{name_parameter('dropout')} is {self.dropout:g}, but it drops hidden neurons of fully connected "
-                f"networks, and the model {_name(self.model)!r} has to drop by itself; leave it out"
+                f"networks, and the model {name_of(self.model)!r} has to drop by itself; leave it out"
             )
         if self.model is not None and given:
             raise ValueError(
-                f"the model {_name(self.model)!r} makes its own architecture; leave out {name_parameter(given[0])}"
+                f"the model {name_of(self.model)!r} makes its own architecture; leave out {name_parameter(given[0])}"
             )
         return self
 
@@ -387,9 +250,9 @@ class StudySpec(Settings):
             said = " and ".join(map(name_parameter, given)) if given else "none of them"
             raise ValueError(f"give exactly one of {', '.join(others)} and {last}; there is {said}")
         for value in self.scales:
-            scale = _said(InitScale, self.convention, value)
+            scale = as_pydantic_says(InitScale, self.convention, value)
             if self.model is None:
-                _said(scale.layers, len(self.hidden) + 1)
+                as_pydantic_says(scale.layers, len(self.hidden) + 1)
         return self
 
     @model_serializer(mode="wrap")
@@ -502,7 +365,7 @@ class StudySpec(Settings):
             leading = (activation.multiplicity, activation.right, activation.left, activation.value, activation.parity)
             own[f"activation {activation.name!r}"] = (activation.function, leading)
         if self.model is not None and not isinstance(self.model, NameOnly | Architecture):
-            own[f"model {_name(self.model)!r}"] = (self.model,)
+            own[f"model {name_of(self.model)!r}"] = (self.model,)
         for measure in self.measures:
             if not isinstance(measure.value, NameOnly):
                 own[f"measure {measure.name!r}"] = (measure.value,)
@@ -522,7 +385,7 @@ class StudySpec(Settings):
         SpecError
             If that function raises, or makes what cannot be called with inputs, or is known by its name alone.
         """
-        called = f"The model {_name(self.model)!r}"
+        called = f"The model {name_of(self.model)!r}"
         try:
             model = self.model(inputs, outputs, scale, seed)
         except NucleateError:
@@ -666,6 +529,16 @@ def read_spec(path: str | Path, **changes: Any) -> StudySpec:
         return StudySpec(**_replaced(fields, changes))
     except ValidationError as error:
         raise spec_error(error, StudySpec, name) from None
+
+
+def _read_text(path: Path) -> str:
+    """A whole UTF-8 file; a device, which need not have an end, is an OSError."""
+    if "\0" in str(path):
+        raise OSError(0, "a path holds no NUL character")
+    kind = path.stat().st_mode
+    if stat.S_ISCHR(kind) or stat.S_ISBLK(kind):
+        raise OSError(0, "it is a device")
+    return path.read_text("utf-8")
 
 
 def _replaced(fields: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
