@@ -11,10 +11,10 @@ from nucleate.architectures import Transformer
 from nucleate.experiments.experiment import Criterion, Experiment, Measurement, ShareDone
 from nucleate.experiments.saddles import judge_forecasts
 from nucleate.figures import BLUE, GREEN, GREY, ORANGE, legend
-from nucleate.figures.style import quiet
+from nucleate.figures.style import cosine_map, quiet
 from nucleate.forecasting import Forecast, StepForecast, forecast_many
 from nucleate.init_scale import InitScale
-from nucleate.observe import cosine_similarity, effective_rank, leading_order, stable_rank
+from nucleate.observe import cosine_similarity, effective_rank, stable_rank
 from nucleate.problems import Problem, load_problem
 from nucleate.theory import (
     RankCollapse,
@@ -263,10 +263,7 @@ def _draw(runs: dict[float, list[_Course]]) -> Figure:
         panel.set_title(name, color=color)
     for row, (when, at) in zip(maps, times.items(), strict=True):
         for panel, matrix in zip(row, _weights(run.models[at]).values(), strict=True):
-            cosine = cosine_similarity(matrix)
-            order = leading_order(cosine)
-            image = panel.imshow(cosine[np.ix_(order, order)], vmin=-1, vmax=1, cmap="RdBu_r", interpolation="nearest")
-            panel.set(xticks=[], yticks=[])
+            image = cosine_map(panel, cosine_similarity(matrix))
         row[0].set_ylabel(when)
     left.colorbar(image, ax=maps, shrink=0.7, label="cosine of units")
     change, rank = right.subplots(1, 2)

@@ -12,9 +12,9 @@ from matplotlib.patches import Rectangle
 
 from nucleate.errors import StudyError
 from nucleate.figures.run import snapshots_of, unit_vectors
-from nucleate.figures.style import colors, for_print, panels
+from nucleate.figures.style import colors, cosine_map, for_print, panels
 from nucleate.init_scale import InitScale
-from nucleate.observe import cosine_similarity, leading_order, neurons
+from nucleate.observe import cosine_similarity, neurons
 from nucleate.studies import Study, finished_runs, measured_layers, summarize, tables
 from nucleate.training import BLOWN_UP
 
@@ -102,10 +102,8 @@ def cosine_heat_maps(study: Study, lr: float | None = None, weight_decay: float 
             for when, vectors in (("start", start), ("end", end))
         ]
         for panel, (title, vectors) in zip(row, maps, strict=True):
-            cosine = cosine_similarity(vectors)
-            order = leading_order(cosine)
-            image = panel.imshow(cosine[np.ix_(order, order)], vmin=-1, vmax=1, cmap="RdBu_r", interpolation="nearest")
-            panel.set(xticks=[], yticks=[], title=title)
+            image = cosine_map(panel, cosine_similarity(vectors))
+            panel.set_title(title)
         row[0].set_ylabel(f"{spec.convention} {spec.from_tables(run[spec.convention]):g}", fontsize="medium")
     figure.colorbar(image, ax=axes, label="cosine similarity", shrink=0.7)
     figure.suptitle(f"Neurons' input directions, {_named(chosen)}, seed {spec.seeds[0]}")

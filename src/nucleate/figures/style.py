@@ -8,11 +8,14 @@ from typing import Any, ParamSpec
 
 import matplotlib
 import numpy as np
+from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 
 from nucleate._files import check_file, write_atomically
 from nucleate.errors import NucleateError
+from nucleate.observe import leading_order
 
 FORMATS = ("pdf", "png", "svg")
 
@@ -97,6 +100,14 @@ def legend(panel: Axes, **options: Any) -> None:
         Of its method ``legend``.
     """
     panel.legend(**{"frameon": False, "fontsize": "small"} | options)
+
+
+def cosine_map(panel: Axes, cosine: Float[np.ndarray, "m m"]) -> AxesImage:
+    """Cosines between units, ordered by their leading eigenvector, from -1 to 1."""
+    order = leading_order(cosine)
+    image = panel.imshow(cosine[np.ix_(order, order)], vmin=-1, vmax=1, cmap="RdBu_r", interpolation="nearest")
+    panel.set(xticks=[], yticks=[])
+    return image
 
 
 def colors(count: int) -> Sequence[tuple[float, float, float, float]]:

@@ -8,9 +8,8 @@ import polars as pl
 from matplotlib.figure import Figure
 
 from nucleate.figures import BLUE, GREY, legend
-from nucleate.figures.style import for_print, quiet
+from nucleate.figures.style import cosine_map, for_print, quiet
 from nucleate.inspection.measuring import Picture
-from nucleate.observe import leading_order
 from nucleate.observe.snapshots import spaced
 
 _MOST_MAPS, _IN_A_ROW = 12, 6
@@ -30,10 +29,8 @@ def draw(name: str, table: pl.DataFrame, pictures: Mapping[tuple[str, str], Pict
     for panel in grid[len(chosen) :]:
         panel.set_visible(False)
     for panel, index in zip(grid, chosen, strict=False):
-        cosine = pictures[places[index]].cosine.astype(np.float64)
-        order = leading_order(cosine)
-        shown = panel.imshow(cosine[np.ix_(order, order)], cmap="RdBu_r", vmin=-1, vmax=1, interpolation="nearest")
-        panel.set(xticks=[], yticks=[], title="\n".join(_short(part) for part in places[index]))
+        shown = cosine_map(panel, pictures[places[index]].cosine.astype(np.float64))
+        panel.set_title("\n".join(_short(part) for part in places[index]))
     above.colorbar(shown, ax=grid.tolist(), label="cosine", shrink=0.8)
     whole = table.filter(pl.col("head").is_null())
     for panel, (measure, label) in zip(below.subplots(1, 2), _MEASURES.items(), strict=True):
