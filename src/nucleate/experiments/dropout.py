@@ -1,6 +1,7 @@
 """From a standard start, neurons condense in training with dropout, and without it they do not."""
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -55,28 +56,35 @@ def course(problem: Problem, activation: str, chance: float, size: Size) -> Cour
         )
         for seed in range(size.seeds)
     ]
-    steps, found, losses = [], [], []
-
-    def note(batch: Batch) -> None:
-        steps.append(batch.step)
-        found.append([_in_use(network, problem) for network in batch.final])
-        losses.append([rows[-1]["train_loss"] / rows[0]["train_loss"] for rows in batch.rows])
-
-    train_many(
+    return follow(
         networks,
         problem,
+        signed=False,
         learning_rates=[size.learning_rate] * size.seeds,
         seeds=range(size.seeds),
         steps=size.steps,
         evaluations=40,
         dropout=chance,
-        on_evaluation=note,
     )
+
+
+def follow(networks: Sequence[Network], problem: Problem, *, signed: bool, **settings: Any) -> Course:
+    """Train networks and note their directions in use, by what the neurons along them contribute.
+
+    ``signed`` says whether opposite ones count apart, ``settings`` are those of `nucleate.train_many`.
+    """
+    steps, found, losses = [], [], []
+
+    def in_use(network: Network) -> float:
+        return directions_in_use(neurons(network, 1), contributions(network, problem.train.x)[0], signed=signed)
+
+    def note(batch: Batch) -> None:
+        steps.append(batch.step)
+        found.append([in_use(network) for network in batch.final])
+        losses.append([rows[-1]["train_loss"] / rows[0]["train_loss"] for rows in batch.rows])
+
+    train_many(networks, problem, **settings, on_evaluation=note)
     return Course(np.array(steps, float), np.array(found), np.array(losses))
-
-
-def _in_use(network: Network, problem: Problem) -> float:
-    return directions_in_use(neurons(network, 1), contributions(network, problem.train.x)[0], signed=False)
 
 
 def numbers(courses: dict[tuple[str, float], Course], chance: float) -> tuple[float, ...]:

@@ -8,15 +8,14 @@ from jaxtyping import Array, Float
 from matplotlib.figure import Figure
 
 from nucleate.activations import Activation, get_activation
+from nucleate.experiments.dropout import Course, follow
 from nucleate.experiments.experiment import Criterion, Experiment, Measurement, ShareDone
 from nucleate.figures import colors, legend, panels
 from nucleate.init_scale import InitScale
 from nucleate.network import Network
-from nucleate.observe import contributions, directions_in_use, neurons
 from nucleate.optimizers import ADAM, GD, Optimizer
 from nucleate.problems import Problem, load_problem
 from nucleate.theory import target_directions
-from nucleate.training import Batch, train_many
 
 DATA = ("four-relu-1d", "sine-5d")
 FALLEN = 0.1
@@ -49,18 +48,6 @@ class Size(NamedTuple):
     plans: tuple[Plan, Plan, Plan]
 
 
-class _Course(NamedTuple):
-    steps: Float[np.ndarray, " t"]
-    directions: Float[np.ndarray, "t seeds"]
-    fallen: Float[np.ndarray, "t seeds"]
-
-    @property
-    def fewest(self) -> float:
-        """The fewest directions before the loss has fallen by a tenth, in the run in which that is most."""
-        initial = np.where(self.fallen < FALLEN, self.directions, np.inf)
-        return float(initial.min(axis=0).max())
-
-
 def measure_descent(size: Size, progress: ShareDone) -> Measurement:
     """Under gradient descent, also the directions that attract a neuron: the ends of the axes of theory."""
     used, figure = measure(size, progress)
@@ -82,31 +69,22 @@ def measure(size: Size, progress: ShareDone) -> Measurement:
     for done, (name, data) in enumerate(cells):
         courses[name, data] = _course(name, data, size)
         progress((done + 1) / len(cells))
-    numbers = tuple(float(np.max([courses[name, data].fewest for data in DATA])) for name in ACTIVATIONS)
+    numbers = tuple(float(np.max([_fewest(courses[name, data]) for data in DATA])) for name in ACTIVATIONS)
     return Measurement(numbers, _draw(courses))
 
 
-def _course(name: str, data: str, size: Size) -> _Course:
+def _course(name: str, data: str, size: Size) -> Course:
     problem, plan = load_problem(data), size.plans[list(ACTIVATIONS).index(name)]
     rate = plan.learning_rates[DATA.index(data)]
     networks = [_network(problem, ACTIVATIONS[name], size.width, plan.epsilon, seed) for seed in range(size.seeds)]
-    steps, found, losses = [], [], []
+    settings = {"optimizer": size.optimizer, "steps": plan.steps, "evaluations": 80}
+    return follow(networks, problem, signed=True, learning_rates=[rate] * size.seeds, **settings)
 
-    def note(batch: Batch) -> None:
-        steps.append(batch.step)
-        found.append([_in_use(network, problem) for network in batch.final])
-        losses.append([rows[-1]["train_loss"] / rows[0]["train_loss"] for rows in batch.rows])
 
-    train_many(
-        networks,
-        problem,
-        learning_rates=[rate] * size.seeds,
-        optimizer=size.optimizer,
-        steps=plan.steps,
-        evaluations=80,
-        on_evaluation=note,
-    )
-    return _Course(np.array(steps), np.array(found), 1 - np.array(losses))
+def _fewest(course: Course) -> float:
+    """The fewest directions before the loss has fallen by a tenth, in the run in which that is most."""
+    initial = np.where(1 - course.loss < FALLEN, course.directions, np.inf)
+    return float(initial.min(axis=0).max())
 
 
 def _network(problem: Problem, activation: Activation, width: int, epsilon: float, seed: int) -> Network:
@@ -114,17 +92,12 @@ def _network(problem: Problem, activation: Activation, width: int, epsilon: floa
     return Network.create(problem.inputs, [width], 1, scale=scale, activation=activation, bias=[True, False], seed=seed)
 
 
-def _in_use(network: Network, problem: Problem) -> float:
-    """How many directions, opposite ones apart, by what the neurons along them contribute."""
-    return directions_in_use(neurons(network, 1), contributions(network, problem.train.x)[0], signed=True)
-
-
-def _draw(courses: dict[tuple[str, str], _Course]) -> Figure:
+def _draw(courses: dict[tuple[str, str], Course]) -> Figure:
     figure, axes = panels(len(DATA), width=3.8)
     for data, panel in zip(DATA, axes, strict=True):
         for (name, activation), color in zip(ACTIVATIONS.items(), colors(len(ACTIVATIONS)), strict=True):
             course, p = courses[name, data], activation.multiplicity
-            for seed, (fallen, directions) in enumerate(zip(course.fallen.T, course.directions.T, strict=True)):
+            for seed, (fallen, directions) in enumerate(zip(1 - course.loss.T, course.directions.T, strict=True)):
                 panel.plot(fallen, directions, color=color, lw=1, label=None if seed else f"{name}, p = {p}")
             panel.axhline(2 * p, color=color, ls=":", lw=1)
         panel.axvspan(0, FALLEN, color="0.93", zorder=0)
