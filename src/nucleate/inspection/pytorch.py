@@ -7,13 +7,21 @@ from typing import Any
 
 import numpy as np
 
-from nucleate._wording import count, say_error, shown
 from nucleate.errors import ArchitectureError
-from nucleate.inspection.configurations import KEY_HEADS, QUERY_HEADS, heads_in, is_activation_symmetric
+from nucleate.inspection.activity import activity_on
+from nucleate.inspection.layers import (
+    EXPERTS,
+    experts_in,
+    forms_in,
+    heads_at,
+    is_symmetric,
+    name_within,
+    plain_names,
+    readers_in,
+    symmetric_in_sequence,
+)
 from nucleate.inspection.made import (
     Made,
-    adds_only,
-    base_of,
     copies_in,
     is_adapted,
     made_by,
@@ -22,28 +30,11 @@ from nucleate.inspection.made import (
     unsettled_in,
     why_left_out,
 )
-from nucleate.inspection.sources import (
-    BILINEAR,
-    BY_TURNS,
-    COLUMNS,
-    GATES,
-    IN_PROJ,
-    KERNELS,
-    ROWS,
-    TOKENS,
-    Activity,
-    Form,
-    Heads,
-    Parameter,
-    Source,
-    transposed_kernels,
-)
-from nucleate.inspection.tensors import is_tensor, shared_before, to_numpy, why_no_parameter, without_wrappers
-from nucleate.inspection.tracing import MIXES, acts_alone, is_reader, readers_by_tracing
-from nucleate.observe.measures import MAX_ROWS
-from nucleate.pytorch import import_torch, same_random_numbers
+from nucleate.inspection.sources import ROWS, Form, Parameter, Source
+from nucleate.inspection.tensors import shared_before, to_numpy, why_no_parameter
+from nucleate.inspection.tracing import readers_by_tracing
+from nucleate.pytorch import import_torch
 from nucleate.pytorch.exchange import refuse_script
-from nucleate.pytorch.starts import count_gates
 
 _PARAMETRIZATION = re.compile(r"(?:^|\.)parametrizations\.")
 
@@ -54,11 +45,11 @@ def open_module(model: Any) -> Source:
         model = within
     refuse_script(model)
     _refuse_flattened(model)
-    plain = _plain(model)
+    plain = plain_names(model)
     modules = {plain(f"{name}.").removesuffix("."): module for name, module in model.named_modules()}
     adapted = {path: module for path, module in modules.items() if is_adapted(module)}
     idle = tuple(
-        plain(f"{_within(path, place)}.")
+        plain(f"{name_within(path, place)}.")
         for path, module in model.named_modules()
         for place in (copies_in(module) or ("", []))[1]
     )
@@ -71,10 +62,10 @@ def open_module(model: Any) -> Source:
             # What a weight is made of is measured as what is made.
             continue
         if f"{path}.".startswith(idle):
-            left_out += [(_within(path, own), "another one acts in its place") for own in module._parameters]
+            left_out += [(name_within(path, own), "another one acts in its place") for own in module._parameters]
             continue
         for own, value, read, form in _tensors_of(module):
-            name = _within(path, own)
+            name = name_within(path, own)
             reason = why_no_parameter(value) or shared_before(value, name, first)
             if reason is not None:
                 left_out.append((name, reason))
@@ -82,59 +73,46 @@ def open_module(model: Any) -> Source:
             parameters.append(Parameter(name, tuple(value.shape), read, form))
         if path in adapted:
             left_out += [
-                (_within(path, part), why_left_out(module, part, _within(path, "weight")))
+                (name_within(path, part), why_left_out(module, part, name_within(path, "weight")))
                 for part, _ in module.named_parameters()
             ]
             continue
         for own, made in made_by(module).items():
             trained = [part for part, value in made.parts.items() if isinstance(value, import_torch().nn.Parameter)]
-            left_out += [(_within(path, part), part_of(_within(path, own))) for part in trained]
+            left_out += [(name_within(path, part), part_of(name_within(path, own))) for part in trained]
     left_out += [(plain(name), "it is a buffer, which is not trained") for name, _ in model.named_buffers()]
     config = getattr(model, "config", None)
     return Source(
         type(model).__name__,
         parameters,
         left_out,
-        heads=cache(partial(_heads, modules)),
+        heads=cache(partial(heads_at, modules)),
         model_type=str(getattr(config, "model_type", "")),
-        readers=dict(_readers(modules)),
-        opposites_are_one=cache(partial(_symmetric, modules, _symmetric_in_sequence(modules))),
-        activity=partial(_activity, model, modules),
+        readers=dict(readers_in(modules)),
+        opposites_are_one=cache(partial(is_symmetric, modules, symmetric_in_sequence(modules))),
+        activity=partial(activity_on, model, modules),
         trace=partial(readers_by_tracing, model, modules),
         remake=partial(_remade, modules),
         notes=lambda: not_settled(
-            [_within(path, own).removesuffix(".weight") for path, one in modules.items() for own in unsettled_in(one)]
+            [
+                name_within(path, own).removesuffix(".weight")
+                for path, one in modules.items()
+                for own in unsettled_in(one)
+            ]
         ),
     )
-
-
-def _plain(model: Any) -> Callable[[str], str]:
-    """What the parameters of a model are called without what wraps it, or a layer of it."""
-    named = [*model.named_parameters(remove_duplicate=False), *model.named_buffers(remove_duplicate=False)]
-    without = without_wrappers(name for name, _ in named)
-    acting = {
-        _within(path, f"{copies[0]}."): f"{path}."
-        for path, module in model.named_modules()
-        if (copies := copies_in(module)) is not None
-    }
-
-    def plain(name: str) -> str:
-        within = next((place for place in acting if name.startswith(place)), "")
-        return without(f"{acting[within]}{name.removeprefix(within)}" if within else name)
-
-    return plain
 
 
 def _remade(modules: Mapping[str, Any], parts: Mapping[str, Parameter]) -> Iterator[Parameter]:
     """The weights that the modules make of such parts as of their own."""
     for path, module in modules.items():
         for own, made in made_by(module).items():
-            theirs = {part: parts[name] for part in made.parts if (name := _within(path, part)) in parts}
+            theirs = {part: parts[name] for part in made.parts if (name := name_within(path, part)) in parts}
             if {part: one.shape for part, one in theirs.items()} == {
                 part: tuple(one.shape) for part, one in made.parts.items()
             }:
                 like = made.like if made.like is not None else made()
-                yield Parameter(_within(path, own), tuple(like.shape), partial(_remake, made, theirs))
+                yield Parameter(name_within(path, own), tuple(like.shape), partial(_remake, made, theirs))
 
 
 def _read_made(made: Made) -> np.ndarray:
@@ -166,7 +144,7 @@ def is_flattened(module: Any) -> bool:
 
 def _tensors_of(module: Any) -> Iterator[tuple[str, Any, Callable[[], np.ndarray], Form | None]]:
     """A module's own weights, and how they are read: parameters, and what is made of others."""
-    forms, made = _forms(module), made_by(module)
+    forms, made = forms_in(module), made_by(module)
     parts = {part for one in made.values() for part in one.parts}
     packed = getattr(module, "_packed_params", None)
     # A weight that a parametrization makes is asked for below alone.
@@ -174,373 +152,13 @@ def _tensors_of(module: Any) -> Iterator[tuple[str, Any, Callable[[], np.ndarray
         # PyTorch's own quantized layers give their weight by a method.
         weight = module.weight()
         yield "weight", weight, partial(to_numpy, weight), ROWS
-    experts = list(_experts(module))
+    experts = list(experts_in(module))
     for name, value, form in experts:
         yield name, value, partial(to_numpy, value), form
     for name in dict.fromkeys([*module._parameters, *made]):
-        if name in parts or (experts and name.removesuffix("_bias") in _EXPERTS):
+        if name in parts or (experts and name.removesuffix("_bias") in EXPERTS):
             continue
         if (one := made.get(name)) is not None and one.like is not None:
             yield name, one.like, partial(_read_made, one), forms.get(name)
         elif (value := one() if one is not None else module._parameters[name]) is not None:
             yield name, value, partial(to_numpy, value), forms.get(name)
-
-
-def _weight(module: Any) -> Any:
-    """The weight of a module, or what is made of others in its place, as a forward pass in evaluation mode has it."""
-    made = made_by(module).get("weight")
-    return made() if made is not None else module.weight
-
-
-_EXPERTS = ("gate_up_proj", "down_proj")
-
-
-def _forms_of_experts(module: Any) -> list[Form]:
-    """How a module that has the matrices of all its experts in one array each holds them, as their sizes tell."""
-    both = [module._parameters.get(name) for name in _EXPERTS]
-    if any(one is None or one.ndim != 3 or why_no_parameter(one) for one in both):
-        return []
-    (_, first, second), (_, third, fourth) = (tuple(one.shape) for one in both)
-    if (first, second) == (2 * fourth, third):
-        return [ROWS, ROWS]
-    if (second, first) == (2 * third, fourth):
-        return [BY_TURNS if type(module).__name__.startswith("GptOss") else COLUMNS, COLUMNS]
-    return []
-
-
-def _experts(module: Any) -> Iterator[tuple[str, Any, Form | None]]:
-    """The matrices of each expert, where a module has those of all in one array."""
-    for name, form in zip(_EXPERTS, _forms_of_experts(module), strict=False):
-        biases = module._parameters.get(f"{name}_bias")
-        for expert, weights in enumerate(module._parameters[name]):
-            yield f"{expert}.{name}.weight", weights, form
-            if biases is not None:
-                yield f"{expert}.{name}.bias", biases[expert], None
-
-
-def _forms(module: Any) -> Mapping[str, Form]:
-    """What the arrays of a module hold, by its kind."""
-    nn, module = import_torch().nn, base_of(module)
-    kinds: list[tuple[Any, Callable[[], Mapping[str, Form]]]] = [
-        # What PyTorch's attention writes with.
-        (
-            nn.modules.linear.NonDynamicallyQuantizableLinear,
-            lambda: {"weight": Form("output", ROWS.rows, ROWS.columns)},
-        ),
-        (nn.Linear, lambda: {"weight": ROWS}),
-        ((nn.Embedding, nn.EmbeddingBag), lambda: {"weight": TOKENS}),
-        (
-            (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d),
-            lambda: {"weight": transposed_kernels(module.groups)},
-        ),
-        ((nn.Conv1d, nn.Conv2d, nn.Conv3d), lambda: {"weight": KERNELS if module.groups == 1 else _GROUPED}),
-        (nn.MultiheadAttention, lambda: _of_attention(module)),
-        (nn.RNNBase, lambda: _of_recurrent(module)),
-        (nn.RNNCellBase, lambda: dict.fromkeys(("weight_ih", "weight_hh"), _gates(module.weight_hh))),
-        (nn.Bilinear, lambda: {"weight": BILINEAR}),
-    ]
-    for kind, forms in kinds:
-        if isinstance(module, kind):
-            return forms()
-    if type(module).__name__ == "Conv1D" and hasattr(module, "nf"):
-        return {"weight": COLUMNS}
-    return {}
-
-
-_GROUPED = Form("kernel", KERNELS.rows)
-
-
-def _of_attention(module: Any) -> Mapping[str, Form]:
-    return {"in_proj_weight": IN_PROJ} | {
-        f"{part[0]}_proj_weight": Form(part, ROWS.rows) for part in ("query", "key", "value")
-    }
-
-
-def _of_recurrent(module: Any) -> Mapping[str, Form]:
-    return {
-        name: ROWS if name.startswith("weight_hr") else GATES[count_gates(module.mode)]
-        for name in module._flat_weights_names
-        if name.startswith("weight")
-    }
-
-
-def _gates(recurrent: Any) -> Form:
-    return GATES[recurrent.shape[0] // recurrent.shape[1]]
-
-
-def _heads(modules: Mapping[str, Any], layer: str) -> Heads | None:
-    """The heads of the attention that a layer is part of, as its modules or a configuration above it say."""
-    path = layer
-    while True:
-        module = modules.get(path)
-        if module is not None:
-            found = _heads_of(module, layer)
-            if found is not None:
-                return found
-        if not path:
-            return None
-        path = path.rpartition(".")[0]
-
-
-def _heads_of(module: Any, layer: str) -> Heads | None:
-    queries = next(
-        (value for name in QUERY_HEADS if isinstance(value := getattr(module, name, None), int) and value > 0), None
-    )
-    config = getattr(module, "config", None)
-    known = None if config is None else heads_in(_settings(config), layer)
-    if queries is None:
-        return known
-    keys = next(
-        (value for name in KEY_HEADS if isinstance(value := getattr(module, name, None), int) and value > 0), None
-    )
-    return Heads(queries, keys or (known.key_value if known is not None and known.query == queries else queries))
-
-
-def _settings(config: Any) -> Mapping[str, Any]:
-    """What a configuration says, of whatever kind it is."""
-    if hasattr(config, "to_dict"):
-        config = config.to_dict()
-    return config if isinstance(config, Mapping) else getattr(config, "__dict__", {})
-
-
-def _readers(modules: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Which parameter reads a layer's units: in a Sequential the next one's, if what is between acts on each alone."""
-    nn = import_torch().nn
-    for path, module in modules.items():
-        if isinstance(module, (nn.TransformerEncoderLayer, nn.TransformerDecoderLayer)):
-            yield f"{path}.linear1".lstrip("."), f"{path}.linear2.weight".lstrip(".")
-        if not isinstance(module, nn.Sequential):
-            continue
-        before: str | None = None
-        for name, child in _layers_in(module):
-            here = f"{path}.{name}" if path else name
-            if isinstance(child, (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)):
-                if before is not None and is_reader(child):
-                    yield before, f"{here}.weight"
-                before = here
-            elif not acts_alone(child):
-                before = None
-
-
-def _layers_in(sequence: Any) -> list[tuple[str, Any]]:
-    """The modules of a Sequential; of one with adapters the layer of the model."""
-    return [(name, base_of(child)) for name, child in sequence.named_children()]
-
-
-_SYMMETRIC = (
-    "Tanh",
-    "Sigmoid",
-    "Hardsigmoid",
-    "Hardtanh",
-    "Softsign",
-    "Tanhshrink",
-    "Softshrink",
-    "Hardshrink",
-    "Identity",
-)
-
-
-def _symmetric_in_sequence(modules: Mapping[str, Any]) -> Mapping[str, bool]:
-    """For the layers of a Sequential whether the activation that follows is odd or even, as none behind the last is."""
-    nn, found = import_torch().nn, {}
-    for path, module in modules.items():
-        if not isinstance(module, nn.Sequential):
-            continue
-        before: str | None = None
-        for name, child in _layers_in(module):
-            kind = type(child)
-            if kind.__module__ == "torch.nn.modules.activation" and kind.__name__ not in MIXES:
-                if before is not None:
-                    found[before] = kind.__name__ in _SYMMETRIC
-                before = None
-            elif next(child.parameters(recurse=False), None) is not None:
-                before = None if isinstance(child, nn.modules.batchnorm._BatchNorm) else f"{path}.{name}".lstrip(".")
-            elif not acts_alone(child):
-                before = None
-        if not path and before is not None:
-            # What the model gives is what its last layer gives, which has no activation.
-            found[before] = True
-    return found
-
-
-def _symmetric(modules: Mapping[str, Any], in_sequence: Mapping[str, bool], layer: str) -> bool | None:
-    if layer in in_sequence:
-        return in_sequence[layer]
-    path = layer
-    while path:
-        path = path.rpartition(".")[0]
-        config = getattr(modules.get(path), "config", None)
-        if config is not None:
-            return is_activation_symmetric(_settings(config), layer)
-    return None
-
-
-def _activity(
-    model: Any, modules: Mapping[str, Any], inputs: Any, replaced: Mapping[str, np.ndarray], readers: Mapping[str, str]
-) -> Mapping[str, Activity]:
-    """What the layers that are read by one other give it, in one forward pass in evaluation mode without gradients.
-
-    Buffers, modes and random numbers are as before afterwards.
-    """
-    torch = import_torch()
-    taken: dict[str, np.ndarray] = {}
-    of_experts = {path: forms for path, module in modules.items() if (forms := _forms_of_experts(module))}
-    experts_of = {
-        _within(path, f"{expert}.down_proj"): (path, expert)
-        for path in of_experts
-        for expert in _numbers(modules[path])
-    }
-    readers = {
-        layer: name
-        for layer, name in readers.items()
-        if (reader := name.removesuffix(".weight")) in modules or reader in experts_of
-    }
-    plain = _plain(model)
-    own_names = {plain(name): name for name, _ in model.named_parameters(remove_duplicate=False)}
-    at_base = {id(one): name for name, one in model.named_parameters()}
-    # Beside adapters stands what with them is the drawn matrix.
-    beside = {_within(path, "weight"): module for path, module in modules.items() if is_adapted(module)}
-    beside = {name: module for name, module in beside.items() if name in replaced and adds_only(module)}
-    of_one = {
-        _within(path, f"{expert}.{own}.weight")
-        for path in of_experts
-        for expert in _numbers(modules[path])
-        for own in _EXPERTS
-    }
-    if any(name not in own_names and name not in of_one and name not in beside for name in replaced):
-        # In the place of what is made of other parameters none can be drawn.
-        return {}
-    state = {name: buffer.clone() for name, buffer in model.named_buffers()}
-    made = {module: made_by(module) for module in model.modules() if module._forward_pre_hooks}
-    for name, array in replaced.items():
-        if name in own_names:
-            like = model.get_parameter(own_names[name])
-            state[own_names[name]] = torch.as_tensor(array).to(like.device, like.dtype)
-        if name in beside:
-            base = base_of(beside[name]).weight.detach()
-            drawn = torch.as_tensor(array).to(base.device, base.dtype)
-            state[at_base[id(base_of(beside[name]).weight)]] = base + drawn - _weight(beside[name])
-    for path in of_experts if replaced else ():
-        for own in _EXPERTS:
-            whole = modules[path]._parameters[own].detach().clone()
-            for expert, of_one in enumerate(whole):
-                if (drawn := replaced.get(_within(path, f"{expert}.{own}.weight"))) is not None:
-                    of_one.copy_(torch.as_tensor(drawn))
-            state[own_names[_within(path, own)]] = whole
-    training = {module: module.training for module in model.modules()}
-    # Hooks put what they make into attributes.
-    attributes = {
-        module: {name: vars(module)[name] for name in of if name in vars(module)} for module, of in made.items()
-    }
-    hooks = [
-        modules[reader].register_forward_pre_hook(partial(_take, taken, reader))
-        for reader in {name.removesuffix(".weight") for name in readers.values()} - set(experts_of)
-    ]
-    hooks += [
-        modules[path].register_forward_pre_hook(partial(_take_of_experts, taken, path, forms[0]), with_kwargs=True)
-        for path, forms in of_experts.items()
-        if hasattr(modules[path], "_apply_gate")
-    ]
-    arguments, named = _arguments(model, inputs)
-    try:
-        model.eval()
-        with torch.no_grad(), same_random_numbers():
-            torch.func.functional_call(model, state, arguments, named)
-    except ArchitectureError:
-        raise
-    except Exception as error:
-        raise ArchitectureError(
-            f"The model {type(model).__name__} cannot take the inputs ({say_error(error)[:200]}); give a batch as it "
-            "takes them: a tensor, an array, or a dict of its arguments."
-        ) from None
-    finally:
-        for hook in hooks:
-            hook.remove()
-        for module, mode in training.items():
-            module.training = mode
-            for name, value in attributes.get(module, {}).items():
-                setattr(module, name, value)
-    # On one row no unit varies.
-    several = {reader: rows for reader, rows in taken.items() if rows.shape[1] > 1}
-    if taken and not several:
-        raise ArchitectureError(
-            f"The inputs give the units {count(max(rows.shape[1] for rows in taken.values()), 'row')}, on which "
-            "nothing varies; give a batch of several."
-        )
-    taken, found = several, {}
-    form: Form | None
-    for layer, name in readers.items():
-        reader = name.removesuffix(".weight")
-        if reader not in taken:
-            continue
-        if reader in experts_of:
-            path, expert = experts_of[reader]
-            form, own = of_experts[path][1], modules[path].down_proj[expert]
-        else:
-            form, own = _forms(modules[reader]).get("weight"), _weight(modules[reader])
-        if form is not None and form.columns is not None:
-            weights = replaced[name] if name in replaced else to_numpy(own)
-            found[layer] = Activity(taken[reader], form.columns(weights))
-    return found
-
-
-def _take(taken: dict[str, np.ndarray], reader: str, module: Any, inputs: tuple[Any, ...]) -> None:
-    """What enters a module at its first call, a row a unit, at up to 512 evenly spaced positions."""
-    if reader in taken or not inputs or not is_tensor(inputs[0]):
-        return
-    entering = inputs[0].detach()
-    by_unit = entering.movedim(1, -1) if _forms(module).get("weight") is KERNELS else entering
-    taken[reader] = to_numpy(_some(by_unit.reshape(-1, by_unit.shape[-1]))).T
-
-
-def _some(rows: Any) -> Any:
-    """What is looked at of a signal, before any of it is copied."""
-    places = np.linspace(0, len(rows) - 1, min(len(rows), MAX_ROWS)).astype(int)
-    return rows[import_torch().from_numpy(places).to(rows.device)]
-
-
-def _within(path: str, name: str) -> str:
-    return f"{path}.{name}" if path else name
-
-
-def _numbers(module: Any) -> range:
-    return range(len(module._parameters[_EXPERTS[0]]))
-
-
-def _take_of_experts(
-    taken: dict[str, np.ndarray], path: str, form: Form, module: Any, arguments: tuple[Any, ...], named: dict[str, Any]
-) -> None:
-    """What the hidden units of each expert give for the rows that are routed to it, as transformers' experts do it."""
-    signal, routes = [*arguments, *named.values(), None, None][:2]
-    if not (is_tensor(signal) and is_tensor(routes)) or routes.is_floating_point():
-        return
-    signal = signal.detach().reshape(-1, signal.shape[-1])
-    routes = routes.reshape(len(signal), -1)
-    for expert in _numbers(module):
-        rows = _some(signal[(routes == expert).any(dim=1)])
-        weights = module.gate_up_proj[expert]
-        entering = rows @ (weights.T if form is ROWS else weights)
-        if (biases := module._parameters.get("gate_up_proj_bias")) is not None:
-            entering = entering + biases[expert]
-        taken.setdefault(_within(path, f"{expert}.down_proj"), to_numpy(module._apply_gate(entering)).T)
-
-
-def _arguments(model: Any, inputs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """A batch as a module is called with it."""
-    torch = import_torch()
-    first = next(model.parameters())
-
-    def tensor(value: Any) -> Any:
-        if isinstance(value, np.ndarray):
-            value = torch.as_tensor(value)
-            value = value.to(first.dtype) if value.is_floating_point() else value
-        return value.to(first.device) if is_tensor(value) else value
-
-    if isinstance(inputs, Mapping):
-        return (), {str(name): tensor(value) for name, value in inputs.items()}
-    if isinstance(inputs, (tuple, list)) and any(isinstance(one, np.ndarray) or is_tensor(one) for one in inputs):
-        return tuple(map(tensor, inputs)), {}
-    rows = inputs if is_tensor(inputs) else np.asarray(inputs)
-    if not is_tensor(rows) and rows.dtype.kind not in "fiub":
-        raise ArchitectureError(f"The inputs {shown(inputs)} are no numbers; give a tensor, an array, or a dict.")
-    return (tensor(rows),), {}

@@ -1,0 +1,187 @@
+"""What the layers of a PyTorch module do on a batch, in one forward pass that leaves it as it was."""
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from nucleate._wording import count, say_error, shown
+from nucleate.errors import ArchitectureError
+from nucleate.inspection.layers import (
+    EXPERTS,
+    forms_in,
+    forms_of_experts,
+    name_within,
+    numbers_of_experts,
+    plain_names,
+    weight_of,
+)
+from nucleate.inspection.made import adds_only, base_of, is_adapted, made_by
+from nucleate.inspection.sources import KERNELS, ROWS, Activity, Form
+from nucleate.inspection.tensors import is_tensor, to_numpy
+from nucleate.observe.measures import MAX_ROWS
+from nucleate.pytorch import import_torch, same_random_numbers
+
+
+def activity_on(
+    model: Any, modules: Mapping[str, Any], inputs: Any, replaced: Mapping[str, np.ndarray], readers: Mapping[str, str]
+) -> Mapping[str, Activity]:
+    """What the layers that are read by one other give it, in one forward pass in evaluation mode without gradients.
+
+    Buffers, modes and random numbers are as before afterwards.
+    """
+    torch = import_torch()
+    taken: dict[str, np.ndarray] = {}
+    of_experts = {path: forms for path, module in modules.items() if (forms := forms_of_experts(module))}
+    experts_of = {
+        name_within(path, f"{expert}.down_proj"): (path, expert)
+        for path in of_experts
+        for expert in numbers_of_experts(modules[path])
+    }
+    readers = {
+        layer: name
+        for layer, name in readers.items()
+        if (reader := name.removesuffix(".weight")) in modules or reader in experts_of
+    }
+    plain = plain_names(model)
+    own_names = {plain(name): name for name, _ in model.named_parameters(remove_duplicate=False)}
+    at_base = {id(one): name for name, one in model.named_parameters()}
+    # Beside adapters stands what with them is the drawn matrix.
+    beside = {name_within(path, "weight"): module for path, module in modules.items() if is_adapted(module)}
+    beside = {name: module for name, module in beside.items() if name in replaced and adds_only(module)}
+    of_one = {
+        name_within(path, f"{expert}.{own}.weight")
+        for path in of_experts
+        for expert in numbers_of_experts(modules[path])
+        for own in EXPERTS
+    }
+    if any(name not in own_names and name not in of_one and name not in beside for name in replaced):
+        # In the place of what is made of other parameters none can be drawn.
+        return {}
+    state = {name: buffer.clone() for name, buffer in model.named_buffers()}
+    made = {module: made_by(module) for module in model.modules() if module._forward_pre_hooks}
+    for name, array in replaced.items():
+        if name in own_names:
+            like = model.get_parameter(own_names[name])
+            state[own_names[name]] = torch.as_tensor(array).to(like.device, like.dtype)
+        if name in beside:
+            base = base_of(beside[name]).weight.detach()
+            drawn = torch.as_tensor(array).to(base.device, base.dtype)
+            state[at_base[id(base_of(beside[name]).weight)]] = base + drawn - weight_of(beside[name])
+    for path in of_experts if replaced else ():
+        for own in EXPERTS:
+            whole = modules[path]._parameters[own].detach().clone()
+            for expert, of_one in enumerate(whole):
+                if (drawn := replaced.get(name_within(path, f"{expert}.{own}.weight"))) is not None:
+                    of_one.copy_(torch.as_tensor(drawn))
+            state[own_names[name_within(path, own)]] = whole
+    training = {module: module.training for module in model.modules()}
+    # Hooks put what they make into attributes.
+    attributes = {
+        module: {name: vars(module)[name] for name in of if name in vars(module)} for module, of in made.items()
+    }
+    hooks = [
+        modules[reader].register_forward_pre_hook(partial(_take, taken, reader))
+        for reader in {name.removesuffix(".weight") for name in readers.values()} - set(experts_of)
+    ]
+    hooks += [
+        modules[path].register_forward_pre_hook(partial(_take_of_experts, taken, path, forms[0]), with_kwargs=True)
+        for path, forms in of_experts.items()
+        if hasattr(modules[path], "_apply_gate")
+    ]
+    arguments, named = _arguments(model, inputs)
+    try:
+        model.eval()
+        with torch.no_grad(), same_random_numbers():
+            torch.func.functional_call(model, state, arguments, named)
+    except ArchitectureError:
+        raise
+    except Exception as error:
+        raise ArchitectureError(
+            f"The model {type(model).__name__} cannot take the inputs ({say_error(error)[:200]}); give a batch as it "
+            "takes them: a tensor, an array, or a dict of its arguments."
+        ) from None
+    finally:
+        for hook in hooks:
+            hook.remove()
+        for module, mode in training.items():
+            module.training = mode
+            for name, value in attributes.get(module, {}).items():
+                setattr(module, name, value)
+    # On one row no unit varies.
+    several = {reader: rows for reader, rows in taken.items() if rows.shape[1] > 1}
+    if taken and not several:
+        raise ArchitectureError(
+            f"The inputs give the units {count(max(rows.shape[1] for rows in taken.values()), 'row')}, on which "
+            "nothing varies; give a batch of several."
+        )
+    taken, found = several, {}
+    form: Form | None
+    for layer, name in readers.items():
+        reader = name.removesuffix(".weight")
+        if reader not in taken:
+            continue
+        if reader in experts_of:
+            path, expert = experts_of[reader]
+            form, own = of_experts[path][1], modules[path].down_proj[expert]
+        else:
+            form, own = forms_in(modules[reader]).get("weight"), weight_of(modules[reader])
+        if form is not None and form.columns is not None:
+            weights = replaced[name] if name in replaced else to_numpy(own)
+            found[layer] = Activity(taken[reader], form.columns(weights))
+    return found
+
+
+def _take(taken: dict[str, np.ndarray], reader: str, module: Any, inputs: tuple[Any, ...]) -> None:
+    """What enters a module at its first call, a row a unit, at up to 512 evenly spaced positions."""
+    if reader in taken or not inputs or not is_tensor(inputs[0]):
+        return
+    entering = inputs[0].detach()
+    by_unit = entering.movedim(1, -1) if forms_in(module).get("weight") is KERNELS else entering
+    taken[reader] = to_numpy(_some(by_unit.reshape(-1, by_unit.shape[-1]))).T
+
+
+def _some(rows: Any) -> Any:
+    """What is looked at of a signal, before any of it is copied."""
+    places = np.linspace(0, len(rows) - 1, min(len(rows), MAX_ROWS)).astype(int)
+    return rows[import_torch().from_numpy(places).to(rows.device)]
+
+
+def _take_of_experts(
+    taken: dict[str, np.ndarray], path: str, form: Form, module: Any, arguments: tuple[Any, ...], named: dict[str, Any]
+) -> None:
+    """What the hidden units of each expert give for the rows that are routed to it, as transformers' experts do it."""
+    signal, routes = [*arguments, *named.values(), None, None][:2]
+    if not (is_tensor(signal) and is_tensor(routes)) or routes.is_floating_point():
+        return
+    signal = signal.detach().reshape(-1, signal.shape[-1])
+    routes = routes.reshape(len(signal), -1)
+    for expert in numbers_of_experts(module):
+        rows = _some(signal[(routes == expert).any(dim=1)])
+        weights = module.gate_up_proj[expert]
+        entering = rows @ (weights.T if form is ROWS else weights)
+        if (biases := module._parameters.get("gate_up_proj_bias")) is not None:
+            entering = entering + biases[expert]
+        taken.setdefault(name_within(path, f"{expert}.down_proj"), to_numpy(module._apply_gate(entering)).T)
+
+
+def _arguments(model: Any, inputs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """A batch as a module is called with it."""
+    torch = import_torch()
+    first = next(model.parameters())
+
+    def tensor(value: Any) -> Any:
+        if isinstance(value, np.ndarray):
+            value = torch.as_tensor(value)
+            value = value.to(first.dtype) if value.is_floating_point() else value
+        return value.to(first.device) if is_tensor(value) else value
+
+    if isinstance(inputs, Mapping):
+        return (), {str(name): tensor(value) for name, value in inputs.items()}
+    if isinstance(inputs, (tuple, list)) and any(isinstance(one, np.ndarray) or is_tensor(one) for one in inputs):
+        return tuple(map(tensor, inputs)), {}
+    rows = inputs if is_tensor(inputs) else np.asarray(inputs)
+    if not is_tensor(rows) and rows.dtype.kind not in "fiub":
+        raise ArchitectureError(f"The inputs {shown(inputs)} are no numbers; give a tensor, an array, or a dict.")
+    return (tensor(rows),), {}

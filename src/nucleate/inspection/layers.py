@@ -1,0 +1,238 @@
+"""What PyTorch's layers are: how their arrays hold units, their heads, who reads them, and what they are called."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from nucleate.inspection.configurations import KEY_HEADS, QUERY_HEADS, heads_in, is_activation_symmetric
+from nucleate.inspection.made import base_of, copies_in, made_by
+from nucleate.inspection.sources import (
+    BILINEAR,
+    BY_TURNS,
+    COLUMNS,
+    GATES,
+    IN_PROJ,
+    KERNELS,
+    ROWS,
+    TOKENS,
+    Form,
+    Heads,
+    transposed_kernels,
+)
+from nucleate.inspection.tensors import why_no_parameter, without_wrappers
+from nucleate.inspection.tracing import MIXES, acts_alone, is_reader
+from nucleate.pytorch import import_torch
+from nucleate.pytorch.starts import count_gates
+
+
+def weight_of(module: Any) -> Any:
+    """The weight of a module, or what is made of others in its place, as a forward pass in evaluation mode has it."""
+    made = made_by(module).get("weight")
+    return made() if made is not None else module.weight
+
+
+EXPERTS = ("gate_up_proj", "down_proj")
+
+
+def forms_of_experts(module: Any) -> list[Form]:
+    """How a module that has the matrices of all its experts in one array each holds them, as their sizes tell."""
+    both = [module._parameters.get(name) for name in EXPERTS]
+    if any(one is None or one.ndim != 3 or why_no_parameter(one) for one in both):
+        return []
+    (_, first, second), (_, third, fourth) = (tuple(one.shape) for one in both)
+    if (first, second) == (2 * fourth, third):
+        return [ROWS, ROWS]
+    if (second, first) == (2 * third, fourth):
+        return [BY_TURNS if type(module).__name__.startswith("GptOss") else COLUMNS, COLUMNS]
+    return []
+
+
+def experts_in(module: Any) -> Iterator[tuple[str, Any, Form | None]]:
+    """The matrices of each expert, where a module has those of all in one array."""
+    for name, form in zip(EXPERTS, forms_of_experts(module), strict=False):
+        biases = module._parameters.get(f"{name}_bias")
+        for expert, weights in enumerate(module._parameters[name]):
+            yield f"{expert}.{name}.weight", weights, form
+            if biases is not None:
+                yield f"{expert}.{name}.bias", biases[expert], None
+
+
+def forms_in(module: Any) -> Mapping[str, Form]:
+    """What the arrays of a module hold, by its kind."""
+    nn, module = import_torch().nn, base_of(module)
+    kinds: list[tuple[Any, Callable[[], Mapping[str, Form]]]] = [
+        # What PyTorch's attention writes with.
+        (
+            nn.modules.linear.NonDynamicallyQuantizableLinear,
+            lambda: {"weight": Form("output", ROWS.rows, ROWS.columns)},
+        ),
+        (nn.Linear, lambda: {"weight": ROWS}),
+        ((nn.Embedding, nn.EmbeddingBag), lambda: {"weight": TOKENS}),
+        (
+            (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d),
+            lambda: {"weight": transposed_kernels(module.groups)},
+        ),
+        ((nn.Conv1d, nn.Conv2d, nn.Conv3d), lambda: {"weight": KERNELS if module.groups == 1 else _GROUPED}),
+        (nn.MultiheadAttention, lambda: _of_attention(module)),
+        (nn.RNNBase, lambda: _of_recurrent(module)),
+        (nn.RNNCellBase, lambda: dict.fromkeys(("weight_ih", "weight_hh"), _gates(module.weight_hh))),
+        (nn.Bilinear, lambda: {"weight": BILINEAR}),
+    ]
+    for kind, forms in kinds:
+        if isinstance(module, kind):
+            return forms()
+    if type(module).__name__ == "Conv1D" and hasattr(module, "nf"):
+        return {"weight": COLUMNS}
+    return {}
+
+
+_GROUPED = Form("kernel", KERNELS.rows)
+
+
+def _of_attention(module: Any) -> Mapping[str, Form]:
+    return {"in_proj_weight": IN_PROJ} | {
+        f"{part[0]}_proj_weight": Form(part, ROWS.rows) for part in ("query", "key", "value")
+    }
+
+
+def _of_recurrent(module: Any) -> Mapping[str, Form]:
+    return {
+        name: ROWS if name.startswith("weight_hr") else GATES[count_gates(module.mode)]
+        for name in module._flat_weights_names
+        if name.startswith("weight")
+    }
+
+
+def _gates(recurrent: Any) -> Form:
+    return GATES[recurrent.shape[0] // recurrent.shape[1]]
+
+
+def heads_at(modules: Mapping[str, Any], layer: str) -> Heads | None:
+    """The heads of the attention that a layer is part of, as its modules or a configuration above it say."""
+    path = layer
+    while True:
+        module = modules.get(path)
+        if module is not None:
+            found = _heads_of(module, layer)
+            if found is not None:
+                return found
+        if not path:
+            return None
+        path = path.rpartition(".")[0]
+
+
+def _heads_of(module: Any, layer: str) -> Heads | None:
+    queries = next(
+        (value for name in QUERY_HEADS if isinstance(value := getattr(module, name, None), int) and value > 0), None
+    )
+    config = getattr(module, "config", None)
+    known = None if config is None else heads_in(_settings(config), layer)
+    if queries is None:
+        return known
+    keys = next(
+        (value for name in KEY_HEADS if isinstance(value := getattr(module, name, None), int) and value > 0), None
+    )
+    return Heads(queries, keys or (known.key_value if known is not None and known.query == queries else queries))
+
+
+def _settings(config: Any) -> Mapping[str, Any]:
+    """What a configuration says, of whatever kind it is."""
+    if hasattr(config, "to_dict"):
+        config = config.to_dict()
+    return config if isinstance(config, Mapping) else getattr(config, "__dict__", {})
+
+
+def readers_in(modules: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Which parameter reads a layer's units: in a Sequential the next one's, if what is between acts on each alone."""
+    nn = import_torch().nn
+    for path, module in modules.items():
+        if isinstance(module, (nn.TransformerEncoderLayer, nn.TransformerDecoderLayer)):
+            yield f"{path}.linear1".lstrip("."), f"{path}.linear2.weight".lstrip(".")
+        if not isinstance(module, nn.Sequential):
+            continue
+        before: str | None = None
+        for name, child in _layers_in(module):
+            here = f"{path}.{name}" if path else name
+            if isinstance(child, (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)):
+                if before is not None and is_reader(child):
+                    yield before, f"{here}.weight"
+                before = here
+            elif not acts_alone(child):
+                before = None
+
+
+def _layers_in(sequence: Any) -> list[tuple[str, Any]]:
+    """The modules of a Sequential; of one with adapters the layer of the model."""
+    return [(name, base_of(child)) for name, child in sequence.named_children()]
+
+
+_SYMMETRIC = (
+    "Tanh",
+    "Sigmoid",
+    "Hardsigmoid",
+    "Hardtanh",
+    "Softsign",
+    "Tanhshrink",
+    "Softshrink",
+    "Hardshrink",
+    "Identity",
+)
+
+
+def symmetric_in_sequence(modules: Mapping[str, Any]) -> Mapping[str, bool]:
+    """For the layers of a Sequential whether the activation that follows is odd or even, as none behind the last is."""
+    nn, found = import_torch().nn, {}
+    for path, module in modules.items():
+        if not isinstance(module, nn.Sequential):
+            continue
+        before: str | None = None
+        for name, child in _layers_in(module):
+            kind = type(child)
+            if kind.__module__ == "torch.nn.modules.activation" and kind.__name__ not in MIXES:
+                if before is not None:
+                    found[before] = kind.__name__ in _SYMMETRIC
+                before = None
+            elif next(child.parameters(recurse=False), None) is not None:
+                before = None if isinstance(child, nn.modules.batchnorm._BatchNorm) else f"{path}.{name}".lstrip(".")
+            elif not acts_alone(child):
+                before = None
+        if not path and before is not None:
+            # What the model gives is what its last layer gives, which has no activation.
+            found[before] = True
+    return found
+
+
+def is_symmetric(modules: Mapping[str, Any], in_sequence: Mapping[str, bool], layer: str) -> bool | None:
+    if layer in in_sequence:
+        return in_sequence[layer]
+    path = layer
+    while path:
+        path = path.rpartition(".")[0]
+        config = getattr(modules.get(path), "config", None)
+        if config is not None:
+            return is_activation_symmetric(_settings(config), layer)
+    return None
+
+
+def plain_names(model: Any) -> Callable[[str], str]:
+    """What the parameters of a model are called without what wraps it, or a layer of it."""
+    named = [*model.named_parameters(remove_duplicate=False), *model.named_buffers(remove_duplicate=False)]
+    without = without_wrappers(name for name, _ in named)
+    acting = {
+        name_within(path, f"{copies[0]}."): f"{path}."
+        for path, module in model.named_modules()
+        if (copies := copies_in(module)) is not None
+    }
+
+    def plain(name: str) -> str:
+        within = next((place for place in acting if name.startswith(place)), "")
+        return without(f"{acting[within]}{name.removeprefix(within)}" if within else name)
+
+    return plain
+
+
+def name_within(path: str, name: str) -> str:
+    return f"{path}.{name}" if path else name
+
+
+def numbers_of_experts(module: Any) -> range:
+    return range(len(module._parameters[EXPERTS[0]]))
