@@ -4,7 +4,8 @@ from nucleate._lazy import loader
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from nucleate.inspection.checkpoints import Checkpoints, Event
+    from nucleate.inspection.checkpoints import Checkpoints
+    from nucleate.inspection.events import Event
     from nucleate.inspection.files import RECORD, find_checkpoints
     from nucleate.inspection.hosts import CondensationCallback, CondensationMonitor, keras_callback
     from nucleate.inspection.inspecting import inspect
@@ -29,7 +30,8 @@ __all__ = [
 ]
 
 _HOMES = {
-    "checkpoints": ("Checkpoints", "Event"),
+    "checkpoints": ("Checkpoints",),
+    "events": ("Event",),
     "files": ("RECORD", "find_checkpoints"),
     "hosts": ("CondensationCallback", "CondensationMonitor", "keras_callback"),
     "inspecting": ("inspect",),

@@ -16,6 +16,7 @@ from safetensors.numpy import save
 from nucleate._files import make_folder, parse_tensors, read_sealed, seal_tensors, write_atomically
 from nucleate._wording import card, count, first_line, plain
 from nucleate.errors import DataError
+from nucleate.inspection.events import Event
 from nucleate.inspection.files import RECORD
 from nucleate.inspection.inspection import (
     Inspection,
@@ -28,30 +29,6 @@ from nucleate.inspection.measuring import Picture
 
 PIECES = "pieces"
 """The folder of the records that are not yet in the one file."""
-
-
-@dataclass(frozen=True)
-class Event:
-    """What happened to a layer between two records.
-
-    Parameters
-    ----------
-    step : int
-        Of the record that showed it first.
-    layer, kind : str
-    what : {"condenses", "splits", "collapses", "spreads", "dies", "revives", "can no longer be measured"}
-    said : str
-        With its numbers.
-    """
-
-    step: int
-    layer: str
-    kind: str
-    what: str
-    said: str
-
-    def __str__(self) -> str:
-        return f"step {self.step:,}: {self.layer} ({self.kind}) {self.what}: {self.said}"
 
 
 @dataclass(frozen=True, eq=False)

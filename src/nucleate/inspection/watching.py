@@ -4,7 +4,7 @@ import logging
 import math
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
@@ -19,7 +19,8 @@ from nucleate._wording import count, name_parameter, shown
 from nucleate.activations import Activation
 from nucleate.doctor import Evidence, LayerEvidence, judge
 from nucleate.errors import ArchitectureError, NucleateError, SpecError
-from nucleate.inspection.checkpoints import Checkpoints, Event, rows_at
+from nucleate.inspection.checkpoints import Checkpoints, rows_at
+from nucleate.inspection.events import Event, by_layer, constant_share, effective_neurons_in, events_between
 from nucleate.inspection.inspecting import known_activation
 from nucleate.inspection.inspection import LEFT_OUT, SCHEMA, Inspection
 from nucleate.inspection.measuring import Chance, Picture
@@ -36,12 +37,6 @@ A_DECADE, WITH_HEADS, WITH_LOSS = 4, 1, 48
 """After how many steps in each tenfold number a record is made, one with single heads, and a loss kept, by default."""
 LOOSE = 16
 """So many records, and as many as are in the one file, are added to the folder beside it before it is written anew."""
-CONDENSED, BY_CHANCE = 0.5, 0.25
-"""A layer is condensed when this share of its pairs of units point one way, and of random ones not that share."""
-FEW = 0.25
-"""It is condensed too when it works as fewer than this share of a random one's effective neurons."""
-COLLAPSED = 0.5
-"""A layer has collapsed when its effective rank is below this share of a random matrix's."""
 SETTLED = 100
 """From this step on the log has findings of `nucleate.diagnose`."""
 TOLD = (
@@ -57,9 +52,6 @@ TOLD = (
 """The measures that loggers are given."""
 
 LOG = logging.getLogger("nucleate.watch")
-
-_Measures = Mapping[str, tuple[float, float | None]]
-_Measured = Mapping[tuple[str, str], _Measures]
 
 
 class Watch:
@@ -127,7 +119,7 @@ class Watch:
             source = open_model(self._model)
             self._start_from({parameter.name: np.array(parameter.read()) for parameter in source.parameters})
         self.latest = self._inspect()
-        self._by_layer = _by_layer(self.latest)
+        self._by_layer = by_layer(self.latest)
         self._keep()
 
     def step(self, loss: Any = None) -> dict[str, float]:
@@ -174,7 +166,7 @@ class Watch:
             if self._out is not None:
                 self.checkpoints.save(self._out)
             return {}
-        before, self._by_layer = self._by_layer, _by_layer(self.latest)
+        before, self._by_layer = self._by_layer, by_layer(self.latest)
         for event in events_between(self.steps, before, self._by_layer):
             self._tell(event)
         self._keep()
@@ -243,7 +235,7 @@ class Watch:
         status: Status = "finished" if end == len(losses) else "nan"
         # Each is the loss of a batch.
         losses, start = smoothed(losses[:end]), float(losses[0])
-        first, last = _by_layer(self._records[0]), self._by_layer
+        first, last = by_layer(self._records[0]), self._by_layer
         return Evidence(
             status=status,
             # A watch is given its first loss with its first step.
@@ -260,10 +252,10 @@ class Watch:
                 LayerEvidence(
                     layer,
                     int(now["units"][0]),
-                    dead=_constant_share(now),
-                    dead_at_start=_constant_share(first.get((layer, kind), now)),
-                    effective=_effective(now),
-                    effective_at_start=_effective(first.get((layer, kind), now)),
+                    dead=constant_share(now),
+                    dead_at_start=constant_share(first.get((layer, kind), now)),
+                    effective=effective_neurons_in(now),
+                    effective_at_start=effective_neurons_in(first.get((layer, kind), now)),
                 )
                 for (layer, kind), now in last.items()
             ),
@@ -356,7 +348,7 @@ class Watch:
         if records and not self._ended:
             self._steps, self._records = [step for step, _ in records], [found for _, found in records]
             self.latest = self._records[-1]
-            self._by_layer = _by_layer(self.latest)
+            self._by_layer = by_layer(self.latest)
             if self._out is not None:
                 self._run, self._stored = self.checkpoints.save(self._out), len(self._steps)
 
@@ -493,14 +485,6 @@ def watch(
     return Watch(model, inputs, every, out=out, name=name, distances=distances, activation=activation, seed=seed)
 
 
-def _constant_share(measures: _Measures) -> float:
-    return measures.get("constant_units", (0.0, None))[0] / measures["units"][0]
-
-
-def _effective(measures: _Measures) -> float:
-    return measures.get("effective_neurons", measures["units"])[0]
-
-
 def _one_number(loss: Any) -> Any:
     """A loss to be read later: a tensor as a copy, since a compiled step may write over it."""
     try:
@@ -520,76 +504,6 @@ def is_record(step: int, every: int | None, a_decade: int = A_DECADE) -> bool:
     if every is not None:
         return step % every == 0
     return math.floor(a_decade * math.log10(step)) > math.floor(a_decade * math.log10(step - 1)) if step > 1 else True
-
-
-def events_between(step: int, old: _Measured, new: _Measured) -> Iterator[Event]:
-    """What happened to layers between two records.
-
-    Parameters
-    ----------
-    step : int
-        Of the second.
-    old, new : mapping
-        Of each layer and kind its measures, with what they are by chance.
-    """
-    for (layer, kind), now in new.items():
-        then = old.get((layer, kind), {})
-        if (condensed := _is_condensed(now)) != _is_condensed(then):
-            by_work = _points_one_way(now) == _points_one_way(then)
-            said = (_said_of_work if by_work else _said_of_pairs)(then, now)
-            yield Event(step, layer, kind, "condenses" if condensed else "splits", said)
-        rank, had = now.get("effective_rank", (0.0, 0.0)), then.get("effective_rank", (0.0, 0.0))
-        if had[0] and _is_collapsed(rank) != _is_collapsed(had):
-            ranks = (
-                f"the effective rank of its weights was {had[0]:.1f}, now {rank[0]:.1f} (random {rank[1] or 0.0:.1f})"
-            )
-            yield Event(step, layer, kind, "collapses" if _is_collapsed(rank) else "spreads", ranks)
-        constant, before_it = (one.get("constant_units", (0.0, None))[0] for one in (now, then))
-        units = now["units"][0]
-        if (constant == units) != (before_it == units):
-            what = "dies" if constant == units else "revives"
-            yield Event(
-                step, layer, kind, what, f"{constant:.0f} of its {units:.0f} units give one value for all inputs"
-            )
-
-
-def _is_condensed(measures: _Measures) -> bool:
-    return _points_one_way(measures) or _works_as_few(measures)
-
-
-def _points_one_way(measures: _Measures) -> bool:
-    pairs, random = measures.get("condensed_pairs", (0.0, 0.0))
-    return pairs > CONDENSED and (random or 0.0) < BY_CHANCE
-
-
-def _works_as_few(measures: _Measures) -> bool:
-    """By its effective neurons; one whose units are all constant works as none, and is dead."""
-    neurons, random = measures.get("effective_neurons", (0.0, None))
-    return 0 < neurons < FEW * (random or 0.0)
-
-
-def _said_of_pairs(then: _Measures, now: _Measures) -> str:
-    (was, _), (pairs, random) = (one.get("condensed_pairs", (0.0, 0.0)) for one in (then, now))
-    return f"{was:.0%} of its pairs of units pointed one way, now {pairs:.0%} (by chance {random or 0.0:.0%})"
-
-
-def _said_of_work(then: _Measures, now: _Measures) -> str:
-    (was, _), (neurons, random) = (one.get("effective_neurons", (0.0, 0.0)) for one in (then, now))
-    return f"it worked as {was:.1f} neurons, now {neurons:.1f} (random {random or 0.0:.1f})"
-
-
-def _is_collapsed(rank: tuple[float, float | None]) -> bool:
-    return rank[0] < COLLAPSED * (rank[1] or 0.0)
-
-
-def _by_layer(found: Inspection) -> _Measured:
-    """Of each whole layer its measures and what they are by chance."""
-    layers: dict[tuple[str, str], dict[str, tuple[float, float | None]]] = {}
-    # Rows as they are: a query would take longer than all of this.
-    for layer, kind, units, measure, value, null, _, head in found.table.iter_rows():
-        if head is None:
-            layers.setdefault((layer, kind), {"units": (float(units), None)})[measure] = value, null
-    return layers
 
 
 def _unwrapped(model: Any) -> Any:
