@@ -153,6 +153,10 @@ class Certificate:
         compared : int
             How many reductions were looked at, or how many networks whose test metrics were; 1 or more.
 
+        Returns
+        -------
+        float
+
         Raises
         ------
         SpecError

@@ -123,6 +123,10 @@ class Plan:
         Parameters
         ----------
         runs : sequence of PlannedRun
+
+        Returns
+        -------
+        list of float or None
         """
         spec = self.spec
         return [run.weight_decay for run in runs] if spec.decays or spec.optimizer.decoupled else None

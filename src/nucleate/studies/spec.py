@@ -380,6 +380,10 @@ class StudySpec(Settings):
         scale : InitScale
         seed : int
 
+        Returns
+        -------
+        model
+
         Raises
         ------
         SpecError

@@ -106,6 +106,10 @@ class Rule:
         ----------
         gradient, parameters : pytrees of arrays
         decay : float or None
+
+        Returns
+        -------
+        pytree
         """
         if self.clip is not None:
             clip = optax.clip_by_global_norm(self.clip)
@@ -120,6 +124,10 @@ class Rule:
         Parameters
         ----------
         steps : array of shape (t,)
+
+        Returns
+        -------
+        array of shape (t,)
         """
         if self.is_steady:
             return np.asarray(steps, float)
@@ -132,6 +140,10 @@ class Rule:
         Parameters
         ----------
         passed : array of shape (t,)
+
+        Returns
+        -------
+        array of shape (t,)
         """
         if self.is_steady:
             return np.asarray(passed, float)

@@ -126,6 +126,10 @@ class Settings(BaseModel):
         ----------
         decays : bool
             Whether they have a weight decay.
+
+        Returns
+        -------
+        Rule
         """
         return Rule(self.optimizer, self.schedule, self.warmup, self.clip, self.steps, decays)
 
