@@ -421,9 +421,16 @@ def test_chance_is_drawn_anew_once_it_has_become_another():
     assert null("stable_rank") == pytest.approx(fresh)
     assert fresh != pytest.approx(first["stable_rank"], rel=0.1)
     with torch.no_grad():
-        module[0].weight[:20].mul_(1.04)
+        module[0].weight[:20].mul_(1.08)
     watched.step()
     assert null("stable_rank") == pytest.approx(fresh)
+    now = inspect(module, x).table.filter(layer="0", measure="singular_value_1")["null"].item()
+    assert null("singular_value_1") == pytest.approx(now, rel=0.05)
+    with torch.no_grad():
+        module[0].weight[:20].mul_(1.08)
+    watched.step()
+    now = inspect(module, x).table.filter(layer="0", measure="singular_value_1")["null"].item()
+    assert null("singular_value_1") == pytest.approx(now)
 
 
 REFUSED = {

@@ -33,7 +33,7 @@ PAIRS_ABOVE = 0.9
 _BLOCK = 2**22
 _BY_SVD = 256
 _RARE = 1e-6
-_NEAR = 1.05
+_NEAR, _NEAR_ON_DATA = 1.1, 1.05
 
 
 class Value(NamedTuple):
@@ -59,8 +59,9 @@ class Chance:
     """What chance gives, kept from one look at a model to the next while its row norms stay nearly what they were.
 
     Other row norms D' in the place of D change each singular value of a random matrix by a factor between the smallest
-    and the largest of D'/D. So a spectrum is drawn anew only once these are more than 5 % apart; until then it grows
-    by the factor in the middle. Which layer reads which is kept beside it, and how large the reference is.
+    and the largest of D'/D. So a spectrum is drawn anew only once these are more than 10 % apart, up to where another
+    draw would move it as much; until then it grows as the norm of D does, which is that of the spectrum. Which layer
+    reads which is kept beside it, and how large the reference is.
     """
 
     def __init__(self) -> None:
@@ -89,7 +90,7 @@ class Chance:
             then, null, stable, effective = self._spectra[place]
             least, most = _factors(sizes, then)
             if most <= _NEAR * least:
-                return math.sqrt(least) * math.sqrt(most) * null, stable, effective
+                return norm(sizes) / (norm(then) or 1.0) * null, stable, effective
         null = _random_spectrum(sizes, units.weights.shape[1], rng())
         self._spectra[place] = sizes, null, _stable(null), effective_number(null)
         return self._spectra[place][1:]
@@ -109,7 +110,7 @@ class Chance:
         if self._on_data is not None:
             sizes, values = self._on_data
             factors = [_factors(now, sizes[place]) for place, now in self._sizes.items() if place in sizes]
-            if all(least * _NEAR >= 1 and most <= _NEAR for least, most in factors):
+            if all(least * _NEAR_ON_DATA >= 1 and most <= _NEAR_ON_DATA for least, most in factors):
                 return values
         self._on_data = dict(self._sizes), dict(draw())
         return self._on_data[1]
