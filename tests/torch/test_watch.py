@@ -6,6 +6,7 @@ import logging
 import random
 import re
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import polars as pl
@@ -527,7 +528,7 @@ def test_lightning_logs_it_and_resumes_it(tmp_path):
     assert run(1, accumulate=2)[1].watch.steps == 2
 
 
-def test_hugging_face_s_trainer_logs_it(tmp_path):
+def test_hugging_face_s_trainer_logs_it(tmp_path, capsys):
     transformers = pytest.importorskip("transformers")
     pytest.importorskip("accelerate")
     from nucleate import CondensationCallback
@@ -558,6 +559,10 @@ def test_hugging_face_s_trainer_logs_it(tmp_path):
     assert "relative_distance" not in again.watch.table.filter(step=5)["measure"]
     name = "condensation/transformer.h.0.mlp.c_fc/effective_rank"
     assert [entry["step"] for entry in trainer.state.log_history if name in entry] == [0, 1, 2, 4, 5]
+    # The loggers have it, and the screen has not the metrics of every layer at each record.
+    printed = capsys.readouterr().out
+    assert "condensation" not in printed
+    assert "train_runtime" in printed
     # What is logged after the end would begin another run of MLflow.
     assert "train_runtime" in trainer.state.log_history[-1]
 
@@ -572,6 +577,8 @@ def test_a_callback_that_knows_no_trainer_says_that_it_logs_nothing(caplog):
     caplog.clear()
 
     class Trainer:
+        callback_handler = SimpleNamespace(callbacks=[])
+
         def log(self, metrics):
             self.logged = metrics
 

@@ -395,7 +395,8 @@ class _Work:
             bad = int(np.count_nonzero(~np.isfinite(array)))
             raise ArchitectureError(
                 f"{parameter.name} of {whose} has {count(bad, 'number')} that {'is' if bad == 1 else 'are'} NaN or "
-                "infinite, as diverged training leaves them; inspect an earlier checkpoint."
+                "infinite, as diverged training leaves them; give weights that are finite, such as an earlier "
+                "checkpoint's."
             )
         return array
 
