@@ -43,7 +43,7 @@ from nucleate.inspection.sources import (
     shared_with,
     transposed_kernels,
 )
-from nucleate.inspection.tracing import MIXES, acts_alone, is_reader, readers_by_tracing
+from nucleate.inspection.tracing import MIXES, SYMMETRIC, acts_alone, is_reader, trace_layers
 from nucleate.observe.measures import MAX_ROWS
 from nucleate.pytorch import import_torch, same_random_numbers
 from nucleate.pytorch.exchange import refuse_script
@@ -258,7 +258,7 @@ def open_module(model: Any) -> Source:
         readers=dict(_readers(modules)),
         opposites_are_one=cache(partial(_symmetric, modules, _symmetric_in_sequence(modules))),
         activity=partial(_activity, model, modules),
-        trace=partial(readers_by_tracing, model, modules),
+        trace=partial(trace_layers, model, modules),
         remake=partial(_remade, modules),
         notes=lambda: not_settled(
             [_within(path, own).removesuffix(".weight") for path, one in modules.items() for own in unsettled_in(one)]
@@ -485,19 +485,6 @@ def _layers_in(sequence: Any) -> list[tuple[str, Any]]:
     return [(name, base_of(child)) for name, child in sequence.named_children()]
 
 
-_SYMMETRIC = (
-    "Tanh",
-    "Sigmoid",
-    "Hardsigmoid",
-    "Hardtanh",
-    "Softsign",
-    "Tanhshrink",
-    "Softshrink",
-    "Hardshrink",
-    "Identity",
-)
-
-
 def _symmetric_in_sequence(modules: Mapping[str, Any]) -> Mapping[str, bool]:
     """For the layers of a Sequential whether the activation that follows is odd or even, as none behind the last is."""
     nn, found = import_torch().nn, {}
@@ -509,7 +496,7 @@ def _symmetric_in_sequence(modules: Mapping[str, Any]) -> Mapping[str, bool]:
             kind = type(child)
             if kind.__module__ == "torch.nn.modules.activation" and kind.__name__ not in MIXES:
                 if before is not None:
-                    found[before] = kind.__name__ in _SYMMETRIC
+                    found[before] = kind.__name__ in SYMMETRIC
                 before = None
             elif next(child.parameters(recurse=False), None) is not None:
                 before = None if isinstance(child, nn.modules.batchnorm._BatchNorm) else f"{path}.{name}".lstrip(".")
