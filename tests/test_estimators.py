@@ -266,3 +266,21 @@ def test_what_is_refused_has_the_numbers_of_the_rows_that_were_given():
         CondensedRegressor().fit(x, y)
     with pytest.raises(DataError, match=r"\(100 rows with such values\)"):
         CondensedRegressor(loss="poisson").fit(x, x[:, 0] - 3)
+
+
+@pytest.mark.parametrize("rows", [1, 2])
+@pytest.mark.parametrize("reduce", [False, True])
+def test_a_rare_class_has_the_rows_that_were_given_of_it(rows, reduce):
+    x, labels = np.random.default_rng(0).standard_normal((200, 3)), np.array(["a", "c"] * 100)
+    labels[:rows] = "b"
+    with pytest.raises(DataError, match=rf"fewer than 3 rows \('b' has {rows}\) among its 3 classes"):
+        CondensedClassifier(**SMALL | {"reduce": reduce, "steps": 2}).fit(x, labels)
+
+
+def test_estimators_beyond_the_memory_are_refused_before_a_network_is_drawn(diabetes, monkeypatch):
+    monkeypatch.setattr("nucleate.network.standard_normal", lambda *_: pytest.fail("a network was drawn"))
+    # The parameters alone would fit.
+    monkeypatch.setattr("nucleate.network.MEMORY", 1e12)
+    monkeypatch.setattr("nucleate.training.checks.MEMORY", 1e12)
+    with pytest.raises(SpecError, match=r"4 x Network\(10-10000000-1, float32\) together need about"):
+        CondensedRegressor(hidden=[10**7]).fit(*diabetes)

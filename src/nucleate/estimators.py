@@ -24,7 +24,7 @@ from nucleate.problems.checks import refuse_infinite, target_kinds
 from nucleate.reduction import FEWEST_ROWS, check_tolerance
 from nucleate.reduction import reduce as reduce_network
 from nucleate.schedules import Factor, Schedule
-from nucleate.training import BLOWN_UP, Run, train_many
+from nucleate.training import BLOWN_UP, Run, check_widths_fit, train_many
 
 GAINS = (1.0, 0.3, 0.1, 0.03)
 """The scales that ``scale="auto"`` tries."""
@@ -154,10 +154,9 @@ class _Condensed(BaseEstimator):
         targets = [_apart(target, names) for target in targets]
         columns = zip([*names, *targets], [*x.T, *y.reshape(len(y), -1).T], strict=True)
         table = pl.DataFrame([pl.Series(name, column.tolist()) for name, column in columns])
-        # Before rows are dealt out, so that what is refused has the numbers that the caller knows.
+        # Before rows are dealt out, so that what is refused has the rows and the counts that the caller knows.
         refuse_infinite(table)
-        if self._loss.link.target_kind != "categorical":
-            target_kinds(table.select(targets), self._loss)
+        target_kinds(table.select(targets), self._loss)
         weight = None if weights is None else _apart("weight", table.columns)
         if weight is not None:
             table = table.with_columns(pl.Series(weight, weights))
@@ -177,6 +176,7 @@ class _Condensed(BaseEstimator):
         )
 
     def _train(self, problem: Problem, scales: Sequence[InitScale], seed: int) -> list[Run]:
+        check_widths_fit(problem, self.hidden, "float32", len(scales))
         networks = [
             Network.create(
                 problem.inputs,

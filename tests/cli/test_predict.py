@@ -76,7 +76,8 @@ def test_rows_beyond_what_training_saw_are_said_to_be(folder, ending):
     said = [note for note in done.notes if "beyond" in note]
     assert len(said) == 1
     assert said[0].startswith("2 of 4 rows (rows 3, 4) lie beyond the range that training saw in columns ")
-    assert f"'amount' ({seen.min()} to {seen.max()})" in said[0]
+    assert f"'amount' ({seen.min()} to {seen.max()}, here from -1 to 1000000000)" in said[0]
+    assert ", here down to -4)" in said[0]
     assert "its certificate is for rows drawn as those of the data were" in said[0]
     result = command("predict", str(at / f"model.{ending}"), str(at / "far.csv"), "--json")
     content = json.loads(result.stdout)

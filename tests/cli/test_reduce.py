@@ -7,6 +7,7 @@ import polars as pl
 import pytest
 
 from nucleate.cli import main
+from tests.cli.asking import ask
 
 from .test_cli import nucleate
 
@@ -87,3 +88,13 @@ def test_what_cannot_be_reduced_is_one_sentence(table, monkeypatch, capsys, argu
     assert told.out == ""
     assert says in told.err
     assert len(told.err.strip().splitlines()) == 1
+
+
+def test_a_run_on_its_plateau_is_reduced_with_a_note_and_compared_with_nothing(tmp_path):
+    grid = ["sine-5d", "--gains", "0.001", "--hidden", "8,8", "--lrs", "0.05", "--steps", "20", "--out", "study"]
+    swept = ask("sweep", *grid, cwd=tmp_path)
+    assert "beside simpler models" in swept.stdout
+    assert "against the network" not in swept.stdout
+    done = ask("reduce", "study", "--json", cwd=tmp_path)
+    assert "Run 0 stayed on its initial plateau, so it has learned nothing" in " ".join(done.stderr.split())
+    assert [baseline["comparison"] for baseline in json.loads(done.stdout)["baselines"]] == [None] * 3

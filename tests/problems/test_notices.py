@@ -291,3 +291,17 @@ def test_other_last_rows_are_left_alone(last):
     assert not [note for note in Problem.from_table(spreadsheet(last), target="goal").notes if "last row" in note]
     table = spreadsheet(last).with_columns(shop=pl.Series(["total", "mean"] * 15 + ["total"] * (last is not None)))
     assert not [note for note in Problem.from_table(table, target="goal").notes if "last row" in note]
+
+
+@pytest.mark.parametrize("shop", ["s1", "total"])
+def test_a_row_of_totals_is_not_an_outlier_too(shop):
+    table = spreadsheet({"shop": shop}, rows=2000)
+    said = [note for note in Problem.from_table(table, target="goal").notes if "row 2001" in note or "last row" in note]
+    assert len(said) == 1
+    assert "last row" in said[0].lower()
+
+
+def test_an_outlier_above_a_row_of_totals_is_still_seen():
+    table = spreadsheet({"shop": "total"}, rows=2000)
+    table = table.with_columns(sold=pl.Series([1e7, *table["sold"][1:]]))
+    assert any("'sold' has 10000000 in row 1," in note for note in Problem.from_table(table, target="goal").notes)

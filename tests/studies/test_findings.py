@@ -201,3 +201,19 @@ def test_a_run_whose_drop_lies_beyond_its_steps_is_not_called_outside_the_regime
 def test_an_unbegun_study_has_no_findings(monkeypatch):
     monkeypatch.setattr(Study, "results", pl.DataFrame())
     assert study_findings(Study(None, make_spec(data="sine-5d", gains=[1.0]), "", "", {}, {})) is None
+
+
+@pytest.mark.parametrize("cells", [{(1.0, 0.1): STUCK}, {(1.0, 0.1): STUCK, (0.1, 0.1): STUCK}])
+def test_of_runs_on_their_plateau_the_judgement_compares_nothing(monkeypatch, cells):
+    judgement = study_findings(study_of(monkeypatch, cells)).judgement
+    assert judgement.standings == (None,) * len(cells)
+    assert [baseline.name for baseline in judgement.baselines[:2]] == ["constant", "linear model"]
+    for baseline in judgement.baselines:
+        assert (baseline.comparison, baseline.on_test, baseline.best_on_test) == (None,) * 3
+
+
+def test_nothing_is_said_to_be_better_or_worse_than_a_run_on_its_plateau(tmp_path):
+    study = sweep("sine-5d", gains=[0.001], hidden=[8, 8], lrs=[0.05], steps=20, out=tmp_path / "study", progress=False)
+    reduction = nucleate.reduce_study(study)
+    assert [baseline.name for baseline in reduction.baselines] == ["constant", "linear model", "narrow network"]
+    assert not any(word in str(reduction) for word in ("worse", "better"))

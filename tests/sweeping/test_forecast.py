@@ -92,3 +92,12 @@ def test_runs_in_mini_batches_are_forecast_each_with_its_own_batches():
     ):
         assert (expected.batch_size, expected.seed) == (10, run.seed)
         assert expected.drop_steps[0.1].lower <= found.drop_steps[0.1] <= expected.drop_steps[0.1].upper
+
+
+def test_networks_beyond_the_memory_are_not_forecast_and_none_is_drawn(monkeypatch):
+    monkeypatch.setattr("nucleate.network.standard_normal", lambda *_: pytest.fail("a network was drawn"))
+    # The parameters alone would fit.
+    monkeypatch.setattr("nucleate.network.MEMORY", 1e12)
+    monkeypatch.setattr("nucleate.training.checks.MEMORY", 1e12)
+    with pytest.raises(SpecError, match=r"8 x Network\(10-10000000-1, float32\) together need about"):
+        forecast_study(SPEC.changed(hidden=[10**7]), PROBLEM, horizon=20_000)

@@ -1,7 +1,11 @@
 """Losses, optimizers, activations, models and measures of one's own, defined here: swept, stored, resumed and read."""
 
+import subprocess
+import sys
+import time
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +23,7 @@ from nucleate.studies import Study, summarize
 pytestmark = pytest.mark.slow
 
 GRID = {"gains": [1.0, 0.1], "lrs": [0.05], "steps": 30, "evaluations": 6, "progress": False}
+LONG = GRID | {"seeds": 9, "steps": 20_000}
 
 
 def pseudo_huber(outputs, y):
@@ -213,3 +218,36 @@ def test_a_study_of_a_problem_made_in_python_is_reduced_from_its_folder_alone(tm
     reduction = reduce_study(Study.load(study.path), tolerance=0.5, baselines=False)
     assert reduction.problem == "arrays"
     assert reduction.network.hidden[0] < 8
+
+
+OF_A_PROCESS = """
+import sys
+
+from nucleate import sweep
+from tests.sweeping.test_own_definitions import LONG, gated
+
+if __name__ == "__main__":
+    sweep("sine-5d", model=gated, out=sys.argv[1], **LONG)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="SIGTERM is POSIX's")
+def test_a_model_of_one_s_own_that_was_interrupted_ends_with_the_same_bits(tmp_path):
+    folder = tmp_path / "study"
+    root = Path(__file__).parents[2]
+    command = [sys.executable, "-c", OF_A_PROCESS, str(folder)]
+    with subprocess.Popen(command, cwd=root, stderr=subprocess.PIPE) as process:
+        # In the midst of the second chunk.
+        while not (folder / "results" / "chunk-00000.parquet").exists():
+            assert process.poll() is None, process.communicate()[1].decode()
+            time.sleep(0.005)
+        process.terminate()
+        said = process.communicate()[1].decode()
+    assert process.returncode != 0
+    assert Study.load(folder).missing > 0, said
+    whole = sweep("sine-5d", model=gated, out=tmp_path / "whole", **LONG)
+    resumed = sweep("sine-5d", model=gated, out=folder, **LONG)
+    assert not resumed.missing
+    kept = [{file.relative_to(at): file.read_bytes() for file in at.rglob("*") if file.is_file()}
+            for at in (whole.path, resumed.path)]  # fmt: skip
+    assert kept[0] == kept[1]

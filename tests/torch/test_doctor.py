@@ -115,8 +115,7 @@ def test_a_relu_on_the_output_under_a_log_error_gives_zero_for_all():
 def test_targets_of_another_shape_are_named_before_all():
     x, y = rows()
     module = network()
-    with pytest.warns(UserWarning, match="size"):
-        found = diagnose(module, (x, y[:, 0]), nn.MSELoss(), sgd(module))
+    found = diagnose(module, (x, y[:, 0]), nn.MSELoss(), sgd(module))
     remedy = helped(found, "mismatched_shapes")
     assert remedy.value == (-1, 1)
     assert found.first.evidence["targets"] == "(160,)"
@@ -247,3 +246,14 @@ def test_what_cannot_be_diagnosed_gets_a_sentence(change, said):
     given = {"data": rows(20), "loss": nn.MSELoss(), "optimizer": sgd(module), "steps": 5} | change
     with pytest.raises(SpecError, match=said):
         diagnose(module, given["data"], given["loss"], given["optimizer"], steps=given["steps"])
+
+
+@pytest.mark.parametrize("loss", [nn.MSELoss(), nn.L1Loss(), nn.SmoothL1Loss()])
+def test_pytorch_s_own_warning_of_shapes_does_not_stand_beside_the_verdict(loss, recwarn):
+    x, y = rows()
+    module = network()
+    found = diagnose(module, (x, y[:, 0]), loss, sgd(module), steps=20)
+    assert found.first.verdict == "mismatched_shapes"
+    assert not [str(one.message) for one in recwarn]
+    with pytest.warns(UserWarning, match="Using a target size"):
+        loss(module(x), y[:, 0])

@@ -6,6 +6,7 @@ import logging
 import random
 import re
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import polars as pl
@@ -18,7 +19,7 @@ from nucleate.reporting.sentences import load_texts
 
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.filterwarnings("default")
-nn = torch.nn
+nn, functional = torch.nn, torch.nn.functional
 
 
 @pytest.fixture(autouse=True)
@@ -534,7 +535,7 @@ def test_lightning_logs_it_and_resumes_it(tmp_path):
     assert run(1, accumulate=2)[1].watch.steps == 2
 
 
-def test_hugging_face_s_trainer_logs_it(tmp_path):
+def test_hugging_face_s_trainer_logs_it(tmp_path, capsys):
     transformers = pytest.importorskip("transformers")
     pytest.importorskip("accelerate")
     from nucleate import CondensationCallback
@@ -565,6 +566,10 @@ def test_hugging_face_s_trainer_logs_it(tmp_path):
     assert "relative_distance" not in again.watch.table.filter(step=5)["measure"]
     name = "condensation/transformer.h.0.mlp.c_fc/effective_rank"
     assert [entry["step"] for entry in trainer.state.log_history if name in entry] == [0, 1, 2, 4, 5]
+    # The loggers have it, and the screen has not the metrics of every layer at each record.
+    printed = capsys.readouterr().out
+    assert "condensation" not in printed
+    assert "train_runtime" in printed
     # What is logged after the end would begin another run of MLflow.
     assert "train_runtime" in trainer.state.log_history[-1]
 
@@ -579,6 +584,8 @@ def test_a_callback_that_knows_no_trainer_says_that_it_logs_nothing(caplog):
     caplog.clear()
 
     class Trainer:
+        callback_handler = SimpleNamespace(callbacks=[])
+
         def log(self, metrics):
             self.logged = metrics
 
@@ -639,3 +646,45 @@ def test_the_output_layer_of_a_sequential_lacks_no_activation(outputs):
         module[2].weight[:] = torch.arange(1.0, outputs + 1)[:, None]
     found = inspect(module)
     assert not [note for note in found.notes if "activation" in note]
+
+
+class Followed(nn.Module):
+    """Layers that name their activations in the forward pass alone."""
+
+    def __init__(self):
+        super().__init__()
+        self.odd, self.neither = nn.Linear(4, 8), nn.Linear(8, 8)
+        self.linear, self.both = nn.Linear(8, 8), nn.Linear(8, 8)
+        self.outputs = nn.Linear(8, 3)
+        for layer in self.children():
+            with torch.no_grad():
+                layer.weight[:] = torch.arange(-3.5, 4.0)[: len(layer.weight), None]
+                layer.bias.zero_()
+
+    def forward(self, x):
+        x = functional.dropout(self.neither(self.odd(x).tanh()), training=self.training)
+        x = self.linear(torch.relu(x))
+        both = self.both(functional.softsign(x))
+        return self.outputs(torch.tanh(both) + functional.relu(both))
+
+
+def test_on_inputs_the_activation_is_read_off_the_forward_pass():
+    found = inspect(Followed(), torch.randn(20, 4))
+    directions = found.table.filter(measure="directions").select("layer", "value").rows()
+    assert directions == [("odd", 1), ("neither", 2), ("linear", 1), ("both", 2), ("outputs", 1)]
+    (said,) = [note for note in found.notes if "activation" in note]
+    assert said.startswith("Opposite vectors count as two directions in both, whose activation is not known")
+    watching = watch(Followed(), torch.randn(20, 4))
+    assert watching.latest.table.filter(measure="directions")["value"].to_list() == [1, 2, 1, 2, 1]
+    # Without inputs no forward pass is followed, which could change what the model keeps of its last one.
+    (said,) = [note for note in inspect(Followed()).notes if "activation" in note]
+    assert "in odd, neither, linear and 2 more, whose activation is not known" in said
+
+
+@pytest.mark.parametrize("look", [inspect, watch])
+def test_weights_that_are_nan_are_told_what_fits_a_model_in_memory(look):
+    module = made()
+    with torch.no_grad():
+        module[0].weight[0, 0] = float("nan")
+    with pytest.raises(ArchitectureError, match=r"1 number that is NaN or infinite.*; give weights that are finite"):
+        look(module)

@@ -1,7 +1,7 @@
 """What a network is to be held against: a constant, a linear model, and a narrow network trained directly."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -67,6 +67,11 @@ class Baseline:
     comparison: Comparison | None = None
     on_test: Comparison | None = None
     best_on_test: Comparison | None = None
+
+    @property
+    def uncompared(self) -> "Baseline":
+        """The same without its comparisons, as beside a network that has learned nothing."""
+        return replace(self, comparison=None, on_test=None, best_on_test=None)
 
 
 def baseline_from_json(

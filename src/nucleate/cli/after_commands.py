@@ -67,12 +67,17 @@ def reduce(
 
 def _of_study(folder: Path, given: dict[str, Any], options: dict[str, Any]) -> tuple["Reduction", "Problem"]:
     from nucleate.reduction import reduce_study
+    from nucleate.studies import STUCK
 
     study = _open(folder)
     if given.keys() - {"data"}:
         raise SpecError(f"The study {folder} knows its target, loss and split; leave these flags out.")
     problem = study.spec.changed(**given).load_problem() if given else study.load_problem()
-    return reduce_study(study, problem, **options), problem
+    reduction = reduce_study(study, problem, **options)
+    if reduction.run in study.results.filter(STUCK)["run"]:
+        stayed = f"Run {reduction.run} stayed on its initial plateau, so it has learned nothing that could be kept"
+        say_notes([f"{stayed}; `nucleate doctor {folder}` says what would end it."])
+    return reduction, problem
 
 
 def _of_network(path: Path, given: dict[str, Any], options: dict[str, Any]) -> tuple["Reduction", "Problem"]:

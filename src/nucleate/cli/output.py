@@ -118,6 +118,8 @@ def print_judgement(study: "Study") -> None:
         return
     further = list(judgement.further or judgement.baselines[0].further)
     columns = ["model", "widths", "parameters", f"validation {metric}", f"test {metric}"]
+    columns += [f"test {name}" for name in further]
+    columns += ["against the network, on validation and test"] * any(one.comparison for one in judgement.baselines)
     rows = [_baseline_row(baseline, further) for baseline in judgement.baselines]
     if judgement.run is not None:
         run = study.results.row(study.results["run"].index_of(judgement.run), named=True)
@@ -127,8 +129,8 @@ def print_judgement(study: "Study") -> None:
         rows.insert(0, [f"run {judgement.run}", widths or "—", str(study.parameters), *map(_say, metrics), ""])
     _print_table(
         "beside simpler models, the best validated seed of each",
-        [*columns, *(f"test {name}" for name in further), "against the network, on validation and test"],
-        rows,
+        columns,
+        [row[: len(columns)] for row in rows],
     )
     for sentence in advise(study):
         say(sentence)

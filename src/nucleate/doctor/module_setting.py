@@ -1,6 +1,7 @@
 """A PyTorch module as it is set up to be trained, and copies of that with one setting changed."""
 
 import copy
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -154,8 +155,12 @@ def read_setting(module: Any, data: Any, loss: Any, optimizer: Any) -> Setting:
 
 @contextmanager
 def undisturbed(torch: Any) -> Iterator[None]:
-    """Leaves all random numbers as they were, and in between has the same ones every time."""
-    with same_random_numbers(), torch.enable_grad():
+    """Leaves all random numbers as they were, and in between has the same ones every time.
+
+    What PyTorch warns of, targets of another shape than the outputs, is a verdict here.
+    """
+    with same_random_numbers(), torch.enable_grad(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Using a target size", UserWarning)
         torch.manual_seed(0)
         yield
 

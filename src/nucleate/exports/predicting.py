@@ -152,7 +152,9 @@ def _say_beyond(
     spans = {column.name: column.span for column in preprocessing.inputs if column.span is not None}
     # A date is not read as the days that it counts as.
     named = [
-        f"{name!r} ({' to '.join(map(plain_number, spans[name]))})" if table.schema[name].is_numeric() else repr(name)
+        f"{name!r} ({_say_span(spans[name], table[name].filter(beyond[name]))})"
+        if table.schema[name].is_numeric()
+        else repr(name)
         for name in beyond.columns
     ]
     rows = np.any(beyond.to_numpy(), axis=1)
@@ -161,6 +163,20 @@ def _say_beyond(
         f"{rows.sum()} of {len(rows)} rows ({name_rows(_numbered(rows, numbers))}) lie beyond the range that training "
         f"saw in column{'s' * (len(named) > 1)} {listed(named)}, so the model extrapolates there{for_whom}."
     )
+
+
+def _say_span(span: tuple[float, float], outside: pl.Series) -> str:
+    """The range of training, and how far numbers outside reach, so that a reader sees whether it matters.
+
+    >>> _say_span((0.0, 10.0), pl.Series([10.5, 11.0])), _say_span((0.0, 10.0), pl.Series([-1, 11]))
+    ('0 to 10, here up to 11', '0 to 10, here from -1 to 11')
+    """
+    low, high = (plain_number(end(outside.to_numpy())) for end in (np.min, np.max))
+    if (outside > span[1]).all():
+        reach = f"up to {high}"
+    else:
+        reach = f"down to {low}" if (outside < span[0]).all() else f"from {low} to {high}"
+    return f"{' to '.join(map(plain_number, span))}, here {reach}"
 
 
 def _imputations(preprocessing: Preprocessing, table: pl.DataFrame, numbers: Int[np.ndarray, " n"]) -> Iterator[str]:

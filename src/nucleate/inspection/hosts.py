@@ -103,6 +103,7 @@ def CondensationCallback(inputs: Any = None, **settings: Any) -> Any:
     """
     _check(settings)
     module = _host("transformers", "transformers", "transformers")
+    printers = module.PrinterCallback, module.trainer_callback.ProgressCallback
 
     class Callback(module.TrainerCallback, module.trainer_callback.ExportableState):  # type: ignore[misc, name-defined]
         watch: Any = None
@@ -156,7 +157,14 @@ def CondensationCallback(inputs: Any = None, **settings: Any) -> Any:
         def _report(self, metrics: dict[str, float]) -> None:
             if metrics and self._trainer is not None and self._reported != self.watch.steps:
                 self._reported = self.watch.steps
-                self._trainer.log(dict(metrics))
+                # Loggers are told, and not those that print: the metrics of all layers would fill the screen.
+                handler = self._trainer.callback_handler
+                everyone = handler.callbacks
+                handler.callbacks = [one for one in everyone if not isinstance(one, printers)]
+                try:
+                    self._trainer.log(dict(metrics))
+                finally:
+                    handler.callbacks = everyone
 
         def state(self) -> dict[str, Any]:
             """What the Trainer keeps in its checkpoints: without the weights of the start, for it is JSON."""

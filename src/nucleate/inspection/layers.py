@@ -19,7 +19,7 @@ from nucleate.inspection.sources import (
     transposed_kernels,
 )
 from nucleate.inspection.tensors import why_no_parameter, without_wrappers
-from nucleate.inspection.tracing import MIXES, acts_alone, is_reader
+from nucleate.inspection.tracing import MIXES, SYMMETRIC, acts_alone, is_reader
 from nucleate.pytorch import import_torch
 from nucleate.pytorch.starts import count_gates
 
@@ -165,19 +165,6 @@ def _layers_in(sequence: Any) -> list[tuple[str, Any]]:
     return [(name, base_of(child)) for name, child in sequence.named_children()]
 
 
-_SYMMETRIC = (
-    "Tanh",
-    "Sigmoid",
-    "Hardsigmoid",
-    "Hardtanh",
-    "Softsign",
-    "Tanhshrink",
-    "Softshrink",
-    "Hardshrink",
-    "Identity",
-)
-
-
 def symmetric_in_sequence(modules: Mapping[str, Any]) -> Mapping[str, bool]:
     """For the layers of a Sequential whether the activation that follows is odd or even, as none behind the last is."""
     nn, found = import_torch().nn, {}
@@ -189,7 +176,7 @@ def symmetric_in_sequence(modules: Mapping[str, Any]) -> Mapping[str, bool]:
             kind = type(child)
             if kind.__module__ == "torch.nn.modules.activation" and kind.__name__ not in MIXES:
                 if before is not None:
-                    found[before] = kind.__name__ in _SYMMETRIC
+                    found[before] = kind.__name__ in SYMMETRIC
                 before = None
             elif next(child.parameters(recurse=False), None) is not None:
                 before = None if isinstance(child, nn.modules.batchnorm._BatchNorm) else f"{path}.{name}".lstrip(".")

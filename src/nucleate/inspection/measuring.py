@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float, Int
 from scipy.special import betainc
 
 from nucleate.devices import spread
-from nucleate.inspection.sources import Activity
+from nucleate.inspection.sources import Activity, Traced
 from nucleate.inspection.units import Units
 from nucleate.observe import Alike, alike, cosine_similarity
 from nucleate.observe.directions import THRESHOLD, cluster
@@ -65,7 +65,7 @@ class Chance:
     """
 
     def __init__(self) -> None:
-        self.traced: tuple[Mapping[str, str], Mapping[str, str]] | None = None
+        self.traced: Traced | None = None
         self._sizes: dict[_Of, np.ndarray] = {}
         self._spectra: dict[_Of, tuple[np.ndarray, np.ndarray, float, float]] = {}
         self._groups: dict[tuple[_Of, int], np.ndarray] = {}

@@ -27,7 +27,7 @@ from nucleate.inspection.measuring import (
     spectra,
     values_on_data,
 )
-from nucleate.inspection.sources import Form, Parameter, Source, shared_with
+from nucleate.inspection.sources import Form, Parameter, Source, Traced, shared_with
 from nucleate.inspection.units import Units, adds_beside, form_of, reader_of, says_activation, says_heads, units_of
 from nucleate.observe.norms import norm, row_norms
 
@@ -45,7 +45,10 @@ def inspect_source(
     with_heads: bool = True,
 ) -> Inspection:
     """`inspect` of what is open already; for the many looks at a model that trains, with what chance gave before."""
-    work = _Work(source, start, activation, seed, chance or Chance(), with_heads)
+    chance = chance or Chance()
+    if inputs is not None:
+        source = _traced(source, chance)
+    work = _Work(source, start, activation, seed, chance, with_heads)
     with single_blas_thread():
         found = work.measure_all()
         whole = {(of.layer, len(of.weights)) for pieces in found for of, *_ in pieces if of.head is None}
@@ -68,6 +71,19 @@ def inspect_source(
         (*what_is_unknown(source, activation, table), *source.notes()),
         pictures,
     )
+
+
+def _traced(source: Source, chance: Chance) -> Source:
+    """The source that knows what its forward pass says, which is followed once for many looks."""
+    if chance.traced is None:
+        chance.traced = Traced() if source.trace is None else source.trace()
+    symmetric, known = chance.traced.symmetric, source.opposites_are_one
+
+    def opposites_are_one(layer: str) -> bool | None:
+        said = known(layer)
+        return symmetric.get(layer) if said is None else said
+
+    return replace(source, opposites_are_one=opposites_are_one)
 
 
 def what_is_unknown(source: Source, activation: Activation | None, table: pl.DataFrame) -> Iterator[str]:
@@ -212,7 +228,8 @@ class _Work:
             bad = int(np.count_nonzero(~np.isfinite(array)))
             raise ArchitectureError(
                 f"{parameter.name} of {whose} has {count(bad, 'number')} that {'is' if bad == 1 else 'are'} NaN or "
-                "infinite, as diverged training leaves them; inspect an earlier checkpoint."
+                "infinite, as diverged training leaves them; give weights that are finite, such as an earlier "
+                "checkpoint's."
             )
         return array
 
@@ -231,9 +248,7 @@ class _Work:
                 "of it; give a PyTorch module, a model of this package or an MLP of scikit-learn, or no inputs."
             )
         read_by = {one.layer: reader_of(one.layer, self.source, self.names) for one in self.parameters}
-        if self.chance.traced is None:
-            self.chance.traced = self.source.trace() if self.source.trace is not None else ({}, {})
-        traced, reasons = self.chance.traced
+        traced, reasons, _ = self.chance.traced or Traced()
         readers = {layer: f"{reader}.weight" for layer, reader in traced.items()}
         readers |= {layer: reader.name for layer, reader in read_by.items() if reader is not None}
         layers = {parameter.layer: parameter.name for parameter in self.parameters}

@@ -23,7 +23,7 @@ from nucleate.activations import activation_names, get_activation
 from nucleate.architectures import ConvNetwork, Model, Transformer
 from nucleate.devices import in_float64
 from nucleate.errors import ArchitectureError
-from nucleate.inspection.sources import ROWS, TOKENS, Activity, Form, Heads, Parameter, Source, channels_last
+from nucleate.inspection.sources import ROWS, TOKENS, Activity, Form, Heads, Parameter, Source, Traced, channels_last
 from nucleate.network import Network
 
 _OUTPUTS = "no effective neurons: its units are outputs of the model, which no layer reads"
@@ -137,7 +137,7 @@ def fully_connected(
         readers={of_layer: f"{called[0]}.{layer + 1}" for layer, of_layer in enumerate(hidden)},
         opposites_are_one=lambda layer: symmetric or layer not in hidden,
         activity=activity,
-        trace=lambda: ({}, {f"{called[0]}.{len(hidden)}": _OUTPUTS}),
+        trace=lambda: Traced(reasons={f"{called[0]}.{len(hidden)}": _OUTPUTS}),
     )
 
 
@@ -273,8 +273,8 @@ def _activity(
     return {layer.name: Activity(layer.leaving, layer.outgoing) for layer in layers}
 
 
-def _untraced(source: Source) -> tuple[Mapping[str, str], Mapping[str, str]]:
+def _untraced(source: Source) -> Traced:
     """Its layers say themselves who reads them; those of the last are outputs, and positions no signals of rows."""
     why = {"head": _OUTPUTS, "unembedding": _OUTPUTS}
     why["position"] = "no effective neurons: positions are the same in every row"
-    return {}, why
+    return Traced(reasons=why)

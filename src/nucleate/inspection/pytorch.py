@@ -32,7 +32,7 @@ from nucleate.inspection.made import (
 )
 from nucleate.inspection.sources import ROWS, Form, Parameter, Source
 from nucleate.inspection.tensors import shared_before, to_numpy, why_no_parameter
-from nucleate.inspection.tracing import readers_by_tracing
+from nucleate.inspection.tracing import trace_layers
 from nucleate.pytorch import import_torch
 from nucleate.pytorch.exchange import refuse_script
 
@@ -91,7 +91,7 @@ def open_module(model: Any) -> Source:
         readers=dict(readers_in(modules)),
         opposites_are_one=cache(partial(is_symmetric, modules, symmetric_in_sequence(modules))),
         activity=partial(activity_on, model, modules),
-        trace=partial(readers_by_tracing, model, modules),
+        trace=partial(trace_layers, model, modules),
         remake=partial(_remade, modules),
         notes=lambda: not_settled(
             [

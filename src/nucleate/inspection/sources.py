@@ -9,6 +9,24 @@ import numpy as np
 from jaxtyping import Float
 
 
+class Traced(NamedTuple):
+    """What following the forward pass says of layers.
+
+    Attributes
+    ----------
+    readers : mapping of str to str
+        From a layer to the one that alone reads its units.
+    reasons : mapping of str to str
+        From other layers to why they have no effective neurons.
+    symmetric : mapping of str to bool
+        From a layer to whether what follows it is odd or even, up to a constant; an output of the model is odd.
+    """
+
+    readers: Mapping[str, str] = {}
+    reasons: Mapping[str, str] = {}
+    symmetric: Mapping[str, bool] = {}
+
+
 @dataclass(frozen=True)
 class Form:
     """How the array of a parameter holds units.
@@ -195,8 +213,8 @@ class Source:
         From inputs to the `Activity` of layers, with other arrays in the place of some parameters, by their names, and
         with the parameter that reads each layer, where that is known.
     trace : callable or None
-        Gives which layers read which beyond ``readers``, and of others why none does alone; it follows the forward
-        pass, so it is asked only where inputs are given.
+        Gives what is `Traced`, beyond ``readers`` and ``opposites_are_one``; it follows the forward pass, so it is
+        asked only where inputs are given.
     parts : mapping of str to Parameter
         What a file or a state dict has as it is there, by name, before anything was made of it.
     remake : callable
@@ -213,7 +231,7 @@ class Source:
     readers: Mapping[str, str] = field(default_factory=dict)
     opposites_are_one: Callable[[str], bool | None] = lambda layer: None
     activity: Callable[[Any, Mapping[str, np.ndarray], Mapping[str, str]], Mapping[str, Activity]] | None = None
-    trace: Callable[[], tuple[Mapping[str, str], Mapping[str, str]]] | None = None
+    trace: Callable[[], Traced] | None = None
     parts: Mapping[str, Parameter] = field(default_factory=dict)
     remake: Callable[[Mapping[str, Parameter]], Iterable[Parameter]] = lambda parts: ()
     notes: Callable[[], Iterable[str]] = tuple

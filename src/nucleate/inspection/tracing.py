@@ -6,6 +6,7 @@ from typing import Any
 
 from nucleate._wording import first_line, listed
 from nucleate.inspection.made import base_of, is_adapted
+from nucleate.inspection.sources import Traced
 from nucleate.pytorch import import_torch, same_random_numbers
 
 MIXES = ("Softmax", "LogSoftmax", "Softmin", "Softmax2d", "GLU", "MultiheadAttention")
@@ -28,8 +29,8 @@ def is_reader(module: Any) -> bool:
     return isinstance(module, (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)) and getattr(module, "groups", 1) == 1
 
 
-def readers_by_tracing(model: Any, modules: Mapping[str, Any]) -> tuple[dict[str, str], dict[str, str]]:
-    """Which layer reads the units of which, and of the other layers why none does alone.
+def trace_layers(model: Any, modules: Mapping[str, Any]) -> Traced:
+    """Which layer reads the units of which, of the other layers why none does alone, and what follows them.
 
     Parts that cannot be followed are left to their own parts. Parameters and buffers are no numbers while a forward
     pass is followed, so none is changed.
@@ -42,21 +43,25 @@ def readers_by_tracing(model: Any, modules: Mapping[str, Any]) -> tuple[dict[str
 
     Returns
     -------
-    readers : dict of str to str
-        From layers to layers.
-    reasons : dict of str to str
-        From layers to why they have no effective neurons.
+    Traced
     """
     names = {module: name for name, module in modules.items()}
     readers: dict[str, str] = {}
     reasons: dict[str, str] = {}
+    symmetric: dict[str, bool] = {}
     with same_random_numbers():
-        _follow(model, names, is_whole=True, readers=readers, reasons=reasons)
-    return readers, reasons
+        _follow(model, names, is_whole=True, readers=readers, reasons=reasons, symmetric=symmetric)
+    return Traced(readers, reasons, symmetric)
 
 
 def _follow(
-    part: Any, names: Mapping[Any, str], *, is_whole: bool, readers: dict[str, str], reasons: dict[str, str]
+    part: Any,
+    names: Mapping[Any, str],
+    *,
+    is_whole: bool,
+    readers: dict[str, str],
+    reasons: dict[str, str],
+    symmetric: dict[str, bool],
 ) -> None:
     torch = import_torch()
 
@@ -77,7 +82,7 @@ def _follow(
                 reasons.setdefault(names[module], why)
         for child in part.children():
             if next(child.children(), None) is not None and not is_adapted(child):
-                _follow(child, names, is_whole=False, readers=readers, reasons=reasons)
+                _follow(child, names, is_whole=False, readers=readers, reasons=reasons, symmetric=symmetric)
         return
     calls: dict[Any, list[Any]] = {}
     for node in graph.nodes:
@@ -87,6 +92,9 @@ def _follow(
         if not isinstance(base_of(module), (torch.nn.Linear, torch.nn.modules.conv._ConvNd)):
             continue
         name = names[module]
+        follow = {one for node in nodes for one in _what_follows(node, part, is_whole=is_whole)}
+        if len(follow) == 1 and (parity := follow.pop()) is not None:
+            symmetric[name] = parity
         read_by = {end for node in nodes for end in _ends(node, part, set())}
         by = {names[end] for end in read_by if not isinstance(end, str)}
         mixed = sorted(end for end in read_by if isinstance(end, str) and end != _OUTPUT)
@@ -128,6 +136,49 @@ def _ends(node: Any, part: Any, seen: set[Any]) -> Iterator[Any]:
         elif user.target not in _ONLY_ASKS and not (user.op == "call_function" and user.target is getattr):
             yield str(getattr(user.target, "__name__", user.target))
 
+
+def _what_follows(node: Any, part: Any, *, is_whole: bool) -> Iterator[bool | None]:
+    """Of each that takes a signal whether it is odd or even, up to a constant; None where that is not known."""
+    for user in node.users:
+        if user.op == "output":
+            yield True if is_whole else None
+        elif user.op == "call_module" and acts_alone(module := part.get_submodule(user.target)):
+            kind = type(module).__name__
+            if kind.startswith("Dropout") or kind == "Identity":
+                yield from _what_follows(user, part, is_whole=is_whole)
+            elif type(module).__module__ == "torch.nn.modules.activation":
+                yield kind in SYMMETRIC
+            else:
+                yield None
+        elif len(user.all_input_nodes) == 1 and user.op in ("call_method", "call_function"):
+            name = getattr(user.target, "__name__", str(user.target)).rstrip("_")
+            if name == "dropout":
+                yield from _what_follows(user, part, is_whole=is_whole)
+            else:
+                yield _PARITIES.get(name)
+        elif user.target not in _ONLY_ASKS:
+            yield None
+
+
+SYMMETRIC = (
+    "Tanh",
+    "Sigmoid",
+    "Hardsigmoid",
+    "Hardtanh",
+    "Softsign",
+    "Tanhshrink",
+    "Softshrink",
+    "Hardshrink",
+    "Identity",
+)
+"""PyTorch's activations that are odd or even, up to a constant."""
+
+_PARITIES = {name.lower(): True for name in SYMMETRIC} | dict.fromkeys(("abs", "square", "sin", "cos"), True)
+_PARITIES |= dict.fromkeys(
+    ("relu", "relu6", "gelu", "silu", "elu", "selu", "celu", "leaky_relu", "softplus", "mish", "hardswish", "exp"),
+    False,
+)
+"""The same of functions and methods, and of those that are neither."""
 
 _ONLY_ASKS = ("size", "dim", "type", "device")
 """Methods that read no number of a signal."""

@@ -37,11 +37,14 @@ def notices_of(table: pl.DataFrame, inputs: Mapping[str, Kind], targets: Mapping
     amounts = [name for name, kind in kinds.items() if kind == "numeric" and schema[name].is_numeric()]
     texts = [name for name, kind in inputs.items() if kind == "categorical"]
     found: list[Notice] = []
+    totals = _totals(table.select(texts), table.select(amounts))
     if amounts:
         numbers = Numbers.of(table.select(amounts))
-        stand_ins = _stand_ins(numbers)
+        # What is far from the rest because it is its sum is said once.
+        apart = Numbers.of(table[:-1].select(amounts)) if totals else numbers
+        stand_ins = _stand_ins(apart)
         found += stand_ins
-        found += _outliers(numbers, {notice.column for notice in stand_ins})
+        found += _outliers(apart, {notice.column for notice in stand_ins})
         among_inputs = numbers.only([name for name in amounts if name in inputs])
         found += _identifiers(among_inputs)
         found += _nearly_constant(among_inputs)
@@ -57,7 +60,7 @@ def notices_of(table: pl.DataFrame, inputs: Mapping[str, Kind], targets: Mapping
             tell = copies_of_amounts if kind == "numeric" else numbers_that_tell
             found += tell(numbers, rows[target])
         found += texts_that_tell(rows.select(texts), rows[target], kind)
-    return found + _texts_alone(table.select(texts)) + _totals(table.select(texts), table.select(amounts))
+    return found + _texts_alone(table.select(texts)) + totals
 
 
 def _stand_ins(numbers: Numbers) -> list[Notice]:

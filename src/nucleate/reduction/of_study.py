@@ -11,7 +11,7 @@ from nucleate.reduction.layers import Method
 from nucleate.reduction.reducing import get_method, reduce
 from nucleate.reduction.reduction import BeforeAfter, Reduction
 from nucleate.reduction.saved import load_reduction, save_reduction
-from nucleate.studies import FAILED, Study, recommended_run
+from nucleate.studies import FAILED, STUCK, Study, recommended_run
 
 FOLDER = "reduction"
 _MADE = "made.json"
@@ -78,7 +78,10 @@ def reduce_study(
         else None
     )
     certificate = replace(reduction.certificate, among=len(made))
-    reduction = replace(reduction, run=run, inference=seconds, certificate=certificate)
+    stuck = run in study.results.filter(STUCK)["run"]
+    # Such a run has learned nothing that could be compared.
+    baselines = tuple(one.uncompared for one in reduction.baselines) if stuck else reduction.baselines
+    reduction = replace(reduction, run=run, inference=seconds, certificate=certificate, baselines=baselines)
     save_reduction(reduction, study.path / FOLDER, study.identity)
     write_json(study.path / FOLDER / _MADE, {"made": made}, study.place(f"{FOLDER}/{_MADE}"))
     if exported:

@@ -206,6 +206,11 @@ class Findings:
         return any(cell.learned for cell in self.cells)
 
     @property
+    def is_compared(self) -> bool:
+        """Whether cells were compared; runs on their plateau never are."""
+        return self.judgement is not None and self.has_learned
+
+    @property
     def smaller_are_stuck(self) -> bool:
         """Whether smaller starts than `largest_scale`, or others' decays, trained, and none left its plateau."""
         smaller = [cell for cell in self.trained if self.is_another_start(cell)]
@@ -230,9 +235,10 @@ class Findings:
     def recommended(self) -> Cell:
         """Of the good cells better than `largest_scale`, or else that end condensed, that of the fewest neurons.
 
-        Where there is neither, it is `largest_scale`; and where nothing was compared, it is `best`.
+        Where there is neither, it is `largest_scale`; and where nothing was compared, or no run left its plateau, it is
+        `best`.
         """
-        if self.judgement is None:
+        if not self.is_compared:
             return self.best
         largest = self.largest_scale
         smaller = [cell for cell in self.good if self.is_another_start(cell)]
@@ -260,7 +266,7 @@ class Findings:
 
         It is so with 95 %, as each is held against the best of all (Gupta 1965, doi:10.1080/00401706.1965.10490251).
         """
-        if self.judgement is None:
+        if not self.is_compared:
             return (self.best,)
         return tuple(cell for cell in self.judged if self.standing(cell).best.verdict != "worse")
 
@@ -296,12 +302,12 @@ class Findings:
         -------
         bool
         """
-        return self.judgement is not None and self.standing(cell).largest.verdict == "better"
+        return self.is_compared and self.standing(cell).largest.verdict == "better"
 
     @property
     def is_confirmed(self) -> bool:
         """Whether on the test rows too the recommended cell is better than `largest_scale`, beyond the noise."""
-        return self.judgement is not None and self.standing(self.recommended).largest_on_test.verdict == "better"
+        return self.is_compared and self.standing(self.recommended).largest_on_test.verdict == "better"
 
     def size(self, neurons: tuple[float, ...]) -> float:
         """Effective neurons as a share of the width, averaged over the layers.
@@ -411,15 +417,20 @@ def judge_study(
     if not judged:
         baselines, _ = hold_against_baselines(study, problem, (), None)
         return Judgement((None,) * len(findings.cells), baselines=baselines, lacks_narrow="trained")
-    best, largest = judged.index(findings.best), judged.index(findings.largest_scale)
-    compared = compare_cells(study, problem, [cell.told for cell in judged], best, largest)
-    standings = dict(zip(judged, compared, strict=True))
+    standings: dict[Cell, Standing] = {}
+    # A run on its plateau has learned nothing that could be compared.
+    if findings.has_learned:
+        best, largest = judged.index(findings.best), judged.index(findings.largest_scale)
+        compared = compare_cells(study, problem, [cell.told for cell in judged], best, largest)
+        standings = dict(zip(judged, compared, strict=True))
     judgement = Judgement(tuple(map(standings.get, findings.cells)))
     findings = replace(findings, judgement=judgement)
     beside = "untrained" if narrow is None else narrow(findings)
     contender, lacks = (None, beside) if isinstance(beside, str) else (beside, None)
     run = findings.recommended_run
     baselines, further = hold_against_baselines(study, problem, findings.recommended.told, run, contender)
+    if not findings.has_learned:
+        baselines = tuple(baseline.uncompared for baseline in baselines)
     return replace(judgement, run=run, further=further, baselines=baselines, lacks_narrow=lacks)
 
 

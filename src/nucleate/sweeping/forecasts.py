@@ -13,6 +13,7 @@ from nucleate.forecasting import Forecast, Outcome, Stair, forecast_many, measur
 from nucleate.init_scale import InitScale, PerLayer
 from nucleate.problems import Problem
 from nucleate.studies import Plan, PlannedRun, Study, StudySpec, tables
+from nucleate.training import check_widths_fit
 
 AMONG_THE_LOWEST = 0.1
 """A loss is among the lowest if it exceeds the lowest by at most this share of it."""
@@ -72,6 +73,8 @@ def forecast_study(
     if spec.dropout:
         raise SpecError("Forecasts are of training without dropout; leave out the dropout.")
     plan = Plan(spec)
+    if spec.model is None:
+        check_widths_fit(problem, spec.hidden, spec.dtype, len(plan.runs))
     budget = horizon if budget is None else budget
     forecasts = forecast_runs(plan, plan.runs, problem, horizon=horizon, budget=budget, stairs=stairs, keys=True)
     return list(zip(plan.runs, forecasts, strict=True))
