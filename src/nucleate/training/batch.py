@@ -5,7 +5,7 @@ import operator
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import cached_property, partial
 from itertools import pairwise
 from threading import Lock
 from typing import Any, NamedTuple, get_args
@@ -125,6 +125,7 @@ class Batch:
         self._at_evaluation = [] if size is None else list(self._runs)
         self._inputs, self._rows = problem.train.x, evaluation_rows(problem.train.x)
         self._plateau_loss = plateau_loss(models[0], problem)
+        self._constant_loss = partial(problem.loss.constant_loss, problem.train.y, problem.train.weights)
         self._measures = check_measures(measures)
         self._learning_rates, self._seeds = list(learning_rates), list(seeds)
         self._weight_decays = [0.0] * len(models) if weight_decays is None else list(weight_decays)
@@ -369,6 +370,10 @@ class Batch:
         found = find(layers)
         return None if found is None or find(layers_of(model, self._inputs)) is None else found
 
+    @cached_property
+    def _least_of_constants(self) -> float:
+        return self._constant_loss() if self._plateau_loss is None else self._plateau_loss
+
     def _stage(self, run: int) -> StageName:
         steps, train_loss, _ = self._curves(run)
         return stages(steps, train_loss, self._plateau_loss).current
@@ -386,7 +391,12 @@ class Batch:
                 f"layer {saturated.name} is saturated: each unit is at a bound on all training rows, so what lies "
                 "before it learns no more; use a smaller init scale or learning rate"
             )
-        elif stage != "initial plateau" and has_constant_outputs(outputs_of(self.final[run], self._inputs)):
+        elif (
+            stage != "initial plateau"
+            # Below the least loss of a constant they are not, and need no program for so many rows.
+            and train_loss[-1] >= 0.99 * self._least_of_constants
+            and has_constant_outputs(outputs_of(self.final[run], self._inputs))
+        ):
             notes["constant"] = (
                 "the outputs are the same on all training rows, so nothing of the inputs is used; use another seed, a "
                 "smaller learning rate or more steps"

@@ -170,7 +170,7 @@ def _start(
     fields: dict[str, Any] = {
         "parameters": parameters,
         "weight_decay": decay,
-        "optimizer": _optimizer_state(parameters, program, rate, decay),
+        "optimizer": _optimizer_state(parameters, program.rule.at_peak, rate, decay),
         "learning_rate": rate,
         "key": _key(seed),
         "order": np.arange(n, dtype=np.int32),
@@ -184,11 +184,11 @@ def _start(
 
 
 @in_float64
-@partial(jax.jit, static_argnames="program")
+@partial(jax.jit, static_argnames="rule")
 def _optimizer_state(
-    parameters: Any, program: Program, rate: Float[Array, ""], decay: Float[Array, ""] | None
+    parameters: Any, rule: Rule, rate: Float[Array, ""], decay: Float[Array, ""] | None
 ) -> optax.OptState:
-    return program.rule.transformation(rate, decay).init(parameters)
+    return rule.transformation(rate, decay).init(parameters)
 
 
 def advance(

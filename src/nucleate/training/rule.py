@@ -1,6 +1,6 @@
 """What a step of training makes of a gradient: the optimizer, and what is done before and after it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -61,6 +61,11 @@ class Rule:
     def is_steady(self) -> bool:
         """Whether the learning rate stays what it is."""
         return self.schedule.is_constant and self.warmup == 0
+
+    @property
+    def at_peak(self) -> "Rule":
+        """The same with a learning rate that stays at its peak, as `transformation` has it where no step is given."""
+        return replace(self, schedule=CONSTANT, warmup=0)
 
     @cached_property
     def _factor(self) -> Factor:
