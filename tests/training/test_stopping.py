@@ -2,6 +2,7 @@
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
@@ -251,3 +252,26 @@ def test_a_run_with_early_stopping_waits_through_its_plateau_and_then_stops():
     assert run.status == "early_stopped"
     assert run.stages.plateau_end is not None
     assert run.steps > run.best_step >= run.stages.plateau_end > 100
+
+
+class Switched(eqx.Module):
+    """A slope times a switch that is off below zero."""
+
+    slope: jax.Array
+    switch: jax.Array
+
+    def __call__(self, x):
+        return x * self.slope * jnp.maximum(self.switch, 0)
+
+
+@pytest.mark.parametrize(("rate", "is_constant"), [(1.5, True), (0.5, False)])
+def test_outputs_that_have_become_the_same_on_all_rows_are_noted(rate, is_constant):
+    # With rows of variance 1 and y = x the first step at rate 1.5 makes the slope 1.5, and the second the switch -1/8.
+    x = np.array([[-1.0], [1.0]] * 20)
+    problem = Problem.from_arrays(x, x[:, 0], loss="squared")
+    run = train(
+        Switched(np.zeros(1, "float32"), np.ones(1, "float32")), problem, learning_rate=rate, steps=8, evaluations=8
+    )
+    outputs = outputs_of(run.final, problem.train.x)
+    assert (np.ptp(outputs) == 0) == is_constant
+    assert any("the outputs are the same on all training rows" in note for note in run.notes) == is_constant
