@@ -290,3 +290,10 @@ def test_estimators_beyond_the_memory_are_refused_before_a_network_is_drawn(diab
 def test_hidden_widths_that_no_network_has_are_refused_in_a_sentence(diabetes, hidden):
     with pytest.raises(ArchitectureError, match=r"widths|hidden layer"):
         CondensedRegressor(hidden=hidden, steps=2).fit(*diabetes)
+
+
+@pytest.mark.parametrize("other", [None, 1])
+def test_labels_of_several_types_are_refused_in_a_sentence(other):
+    labels = np.array(["a", other] * 30, dtype=object)
+    with pytest.raises(DataError, match=r"The labels are of several types, .*str.*; make all of them one"):
+        CondensedClassifier(**SMALL).fit(np.random.default_rng(0).standard_normal((60, 2)), labels)
