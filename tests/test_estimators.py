@@ -14,7 +14,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import PolynomialFeatures
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from nucleate import CondensedClassifier, CondensedRegressor, DataError, SpecError
+from nucleate import ArchitectureError, CondensedClassifier, CondensedRegressor, DataError, SpecError
 from nucleate.observe import measure
 from nucleate.optimizers import Optimizer
 
@@ -284,3 +284,16 @@ def test_estimators_beyond_the_memory_are_refused_before_a_network_is_drawn(diab
     monkeypatch.setattr("nucleate.training.checks.MEMORY", 1e12)
     with pytest.raises(SpecError, match=r"4 x Network\(10-10000000-1, float32\) together need about"):
         CondensedRegressor(hidden=[10**7]).fit(*diabetes)
+
+
+@pytest.mark.parametrize("hidden", ["8", 8, None, (), (2.5,), (0,)])
+def test_hidden_widths_that_no_network_has_are_refused_in_a_sentence(diabetes, hidden):
+    with pytest.raises(ArchitectureError, match=r"widths|hidden layer"):
+        CondensedRegressor(hidden=hidden, steps=2).fit(*diabetes)
+
+
+@pytest.mark.parametrize("other", [None, 1])
+def test_labels_of_several_types_are_refused_in_a_sentence(other):
+    labels = np.array(["a", other] * 30, dtype=object)
+    with pytest.raises(DataError, match=r"The labels are of several types, .*str.*; make all of them one"):
+        CondensedClassifier(**SMALL).fit(np.random.default_rng(0).standard_normal((60, 2)), labels)

@@ -43,6 +43,9 @@ def shown(value: object) -> str:
 
     >>> shown("price"), shown(10**400)[:5], shown(10**9999)
     ("'price'", '10000', 'a number of more than 4300 digits')
+    >>> import numpy as np
+    >>> shown(np.eye(2))
+    'a ndarray of shape (2, 2)'
     """
     try:
         written = repr(value)
@@ -50,6 +53,10 @@ def shown(value: object) -> str:
         return "a number of more than 4300 digits"
     except RecursionError:
         return f"a deeply nested {type(value).__name__}"
+    if "\n" in written:
+        # A table or an array would break the sentence.
+        kind = type(value).__name__
+        return f"a {kind} of shape {value.shape}" if hasattr(value, "shape") else f"a {kind}"
     return written if len(written) <= _LONGEST else f"{written[:_LONGEST]}... ({len(written)} characters)"
 
 

@@ -12,7 +12,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
-from nucleate._wording import shown
+from nucleate._wording import listed, shown
 from nucleate.errors import ArchitectureError, DataError, SpecError
 from nucleate.init_scale import InitScale
 from nucleate.models import outputs_of
@@ -383,7 +383,11 @@ class CondensedClassifier(ClassifierMixin, _Condensed):
             For data that cannot be used, as a DataError or by scikit-learn, or a setting out of range.
         """
         X, y = validate_data(self, _unmasked(X), _unmasked(y), dtype=np.float64, ensure_min_samples=2)
-        check_classification_targets(y)
+        try:
+            check_classification_targets(y)
+        except TypeError:
+            kinds = sorted({type(label).__name__ for label in y.tolist()})
+            raise DataError(f"The labels are of several types, {listed(kinds)}; make all of them one.") from None
         X, y, weights = _weighed(sample_weight, X, y)
         self.classes_ = np.unique(y)
         if len(self.classes_) < 2:

@@ -245,3 +245,17 @@ def test_a_file_of_a_convolutional_network_that_was_changed_is_refused(tmp_path)
     save_file(tensors, file, metadata)
     with pytest.raises(NucleateError, match=r"conv.safetensors cannot be read \(its checksum is wrong"):
         inspect(file)
+
+
+def test_checkpoints_whose_names_tell_no_steps_are_said_to_be_numbered_by_their_order(tmp_path):
+    for name in ("first", "last"):
+        save_file({"fc.weight": np.random.default_rng(0).standard_normal((4, 3))}, tmp_path / f"{name}.safetensors")
+    found = inspect(tmp_path / "*.safetensors")
+    assert found.steps == (0, 1)
+    (said,) = [note for note in found.notes if "steps" in note]
+    assert said.startswith("The names of the checkpoints tell no steps")
+    for step, name in ((10, "first"), (200, "last")):
+        (tmp_path / f"{name}.safetensors").rename(tmp_path / f"step-{step}.safetensors")
+    found = inspect(tmp_path / "*.safetensors")
+    assert found.steps == (10, 200)
+    assert not [note for note in found.notes if "steps" in note]

@@ -257,3 +257,16 @@ def test_pytorch_s_own_warning_of_shapes_does_not_stand_beside_the_verdict(loss,
     assert not [str(one.message) for one in recwarn]
     with pytest.warns(UserWarning, match="Using a target size"):
         loss(module(x), y[:, 0])
+
+
+def test_targets_of_more_numbers_than_outputs_are_refused():
+    x, _ = rows()
+    module = network()
+    with pytest.raises(SpecError, match=r"outputs have shape \(2, 1\) and the targets \(2, 3\).*; give as many"):
+        diagnose(module, (x, x), nn.MSELoss(), sgd(module))
+
+
+def test_a_loss_that_is_a_class_is_told_to_be_one():
+    module = network()
+    with pytest.raises(SpecError, match=r"The loss is the class MSELoss; give an object of it, MSELoss\(\)"):
+        diagnose(module, rows(), nn.MSELoss, sgd(module))

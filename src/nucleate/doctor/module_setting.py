@@ -19,6 +19,8 @@ HELD_OUT = 0.2
 FEW_ROWS = 10
 """Of fewer rows none are held out."""
 _RECIPE_RATE = 1e-3
+_OF_SHAPES = "Using a target size"
+"""What PyTorch warns with where its losses pair outputs with targets of another shape."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,6 +117,8 @@ def read_setting(module: Any, data: Any, loss: Any, optimizer: Any) -> Setting:
             f"The loss is {shown(loss)}; give the function of outputs and targets that training makes small, such as "
             "torch.nn.MSELoss()."
         )
+    if isinstance(loss, type):
+        raise SpecError(f"The loss is the class {loss.__name__}; give an object of it, {loss.__name__}().")
     if not isinstance(optimizer, torch.optim.Optimizer):
         raise SpecError(
             f"The optimizer is {shown(optimizer)}; give the PyTorch optimizer that trains the module, such as "
@@ -137,12 +141,21 @@ def read_setting(module: Any, data: Any, loss: Any, optimizer: Any) -> Setting:
     with undisturbed(torch):
         made = setting.copied()
         try:
-            value = loss(made.module(x[:2]), y[:2])
+            outputs = made.module(x[:2])
+            with warnings.catch_warnings(record=True) as warned:
+                warnings.simplefilter("always")
+                value = loss(outputs, y[:2])
         except Exception as error:
             raise SpecError(
                 f"The module and the loss cannot take the data ({first_line(error)[:200]}); give inputs as the module "
                 "takes them, and targets as the loss does."
             ) from None
+    # Of as many numbers in another shape it is a verdict.
+    if any(_OF_SHAPES in str(one.message) for one in warned) and outputs.numel() != y[:2].numel():
+        raise SpecError(
+            f"For 2 rows the outputs have shape {tuple(outputs.shape)} and the targets {tuple(y[:2].shape)}, so the "
+            "loss compares one number with several; give as many targets for each row as the module has outputs."
+        )
     if not torch.is_tensor(value) or value.numel() != 1:
         raise SpecError("The loss does not give one number; give one with the mean over the rows.")
     if not value.requires_grad:
@@ -160,7 +173,7 @@ def undisturbed(torch: Any) -> Iterator[None]:
     What PyTorch warns of, targets of another shape than the outputs, is a verdict here.
     """
     with same_random_numbers(), torch.enable_grad(), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Using a target size", UserWarning)
+        warnings.filterwarnings("ignore", _OF_SHAPES, UserWarning)
         torch.manual_seed(0)
         yield
 

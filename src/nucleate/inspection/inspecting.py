@@ -109,8 +109,12 @@ def _inspect_checkpoints(
     NucleateError
         As `inspect`, and if two checkpoints have other shapes or layers.
     """
-    steps, tables, left_out, pictures = _steps(found), [], [], []
+    tables, left_out, pictures = [], [], []
     notes: dict[str, None] = {}
+    steps = _steps(found)
+    if steps is None:
+        steps = tuple(range(len(found)))
+        notes["The names of the checkpoints tell no steps, so these are their places in the order that is read."] = None
     first = open_files(found[0])
     for files, step in zip(found, steps, strict=True):
         source = first if files is found[0] else open_files(files)
@@ -126,13 +130,13 @@ def _inspect_checkpoints(
     return Checkpoints(name, table, out, said, steps, tuple(pictures))
 
 
-def _steps(found: Sequence[Sequence[Path]]) -> tuple[int, ...]:
-    """The steps in the names, where they tell the checkpoints apart and rise; otherwise their places."""
+def _steps(found: Sequence[Sequence[Path]]) -> tuple[int, ...] | None:
+    """The steps in the names, where they tell the checkpoints apart and rise."""
     told = [step_of(files) for files in found]
     known = tuple(step for step in told if step is not None)
     if len(known) == len(found) and all(one < two for one, two in pairwise(known)):
         return known
-    return tuple(range(len(found)))
+    return None
 
 
 def _compare(first: Source, other: Source) -> None:

@@ -465,7 +465,8 @@ def _named(table: pl.DataFrame, columns: Sequence[Column]) -> pl.DataFrame:
     for column in columns:
         if column.name not in there:
             close = did_you_mean(column.name, table.columns)
-            raise DataError(f"The data have no column {column.name!r}, which the model reads{close or '.'}")
+            advice = close or "; give data with the columns that it was trained on."
+            raise DataError(f"The data have no column {column.name!r}, which the model reads{advice}")
     return table.select(column.name for column in columns)
 
 

@@ -14,7 +14,7 @@ from nucleate._wording import first_line
 from nucleate.devices import CORES, MEMORY
 from nucleate.errors import SpecError
 from nucleate.models import check_members, count_parameters, describe, dtype_of, outputs_of_columns, take_apart
-from nucleate.network import Network
+from nucleate.network import Network, check_widths
 from nucleate.optimizers import Optimizer
 from nucleate.problems import Problem
 
@@ -89,10 +89,14 @@ def check_widths_fit(problem: Problem, hidden: Sequence[int], dtype: str, runs: 
     ------
     SpecError
         With what they need, and what there is.
+    ArchitectureError
+        For widths that no network has.
     """
-    widths = (problem.inputs, *hidden, problem.outputs)
+    widths = check_widths(problem.inputs, hidden, problem.outputs)
     parameters = sum(fan_in * fan_out for fan_in, fan_out in itertools.pairwise(widths))
-    needs = _bytes_needed(np.dtype(dtype).itemsize, parameters, hidden, sum(hidden), runs, len(problem.train.x))
+    needs = _bytes_needed(
+        np.dtype(dtype).itemsize, parameters, widths[1:-1], sum(widths[1:-1]), runs, len(problem.train.x)
+    )
     _refuse_too_large(f"{runs} x Network({'-'.join(map(str, widths))}, {dtype})", needs)
 
 
