@@ -181,6 +181,9 @@ def test_a_folder_that_does_not_exist_is_named(tmp_path):
         ({"bias": [True]}, "bias has 1 entries for 2 layers"),
         ({"scale": [GAIN] * 3}, "scale has 3 entries for 2 layers"),
         ({"activation": "cosh"}, "no activation 'cosh'"),
+        ({"bias": "yes"}, "bias is 'yes'; give one value that is no text"),
+        ({"seed": "a"}, "The seed is 'a'; it must be a whole number"),
+        ({"seed": 1.5}, "The seed is 1.5; it must be a whole number"),
     ],
 )
 def test_what_cannot_be_a_network_is_refused(changes, message):

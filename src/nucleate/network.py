@@ -97,9 +97,13 @@ class Network:
         Raises
         ------
         ArchitectureError
-            For widths below 1 or beyond this machine's memory, no hidden layer, or a sequence that does not have one
-            entry for each layer.
+            For widths below 1 or beyond this machine's memory, no hidden layer, a seed that is no whole number, or a
+            sequence that does not have one entry for each layer.
         """
+        try:
+            seed = operator.index(seed)
+        except TypeError:
+            raise ArchitectureError(f"The seed is {seed!r:.60}; it must be a whole number.") from None
         widths = check_widths(inputs, hidden, outputs)
         layers = len(widths) - 1
         parameters = sum(fan_in * fan_out for fan_in, fan_out in itertools.pairwise(widths))
@@ -482,6 +486,8 @@ def _read(path: str | Path) -> bytes:
 
 
 def _one_for_each_layer(name: str, given: T | Sequence[T], layers: int) -> list[T]:
+    if isinstance(given, str):
+        raise ArchitectureError(f"{name} is {given!r}; give one value that is no text, or one for each layer.")
     if not isinstance(given, Sequence):
         return [given] * layers
     if len(given) != layers:

@@ -170,6 +170,12 @@ def test_what_is_constant_on_the_training_rows_is_left_out():
     assert "Left out input column 'rare', constant on the training rows." in problem.notes
 
 
+@pytest.mark.parametrize("table", [{"x": [1.0, 2.0], "y": [0.0, 1.0]}, "houses.csv", np.ones((9, 2))])
+def test_another_table_than_one_of_polars_is_refused(table):
+    with pytest.raises(DataError, match=r"The table is of type \w+; give a polars DataFrame"):
+        Problem.from_table(table, target="y")
+
+
 def test_columns_can_be_left_out_by_name():
     table = houses().rename({"old": "old, or new"})
     problem = Problem.from_table(table, target="price", without=["town", "area"])

@@ -251,6 +251,11 @@ class Problem:
             If the data cannot be used so, with the cause and the remedy.
         """
         check_impute(impute)
+        if not isinstance(table, pl.DataFrame):
+            raise DataError(
+                f"The table is of type {type(table).__name__}; give a polars DataFrame, such as "
+                "polars.DataFrame(table), or of one of pandas polars.from_pandas(table)."
+            )
         own = {part: given for part, given in (("validation", validation), ("test", test)) if not _is_share(given)}
         shares = [one if _is_share(one) else None for one in (validation, test)]
         asked = Asked(shares[0], shares[1], split, split_by, split_by_time, split_seed).check(table.columns)
