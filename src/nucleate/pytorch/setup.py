@@ -251,8 +251,10 @@ def _problem(rows: tuple[np.ndarray, np.ndarray], loss: Loss, outputs: int) -> P
         )
     for what, array in (("inputs", x), ("targets", y)):
         if not np.isfinite(array).all():
-            bad = count(int((~np.isfinite(array)).sum()), "value")
-            raise SpecError(f"The {what} have {bad} that are NaN or infinite; fill them, or leave out their rows.")
+            bad = int((~np.isfinite(array)).sum())
+            raise SpecError(
+                f"Of {array.size:,} {what} {bad:,} are NaN or infinite; fill them, or leave out their rows."
+            )
     part = Split(x, y)
     columns = tuple(Column(name=f"y{place}", kind="numeric") for place in range(y.shape[1]))
     return Problem("PyTorch data", loss, part, part, part, Preprocessing(inputs=(), targets=columns), data_hash="")
