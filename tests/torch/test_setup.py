@@ -186,7 +186,7 @@ REFUSED = {
     "one of PyTorch's two": (started(), (X, Y), lambda module: "adam", nn.MSELoss(), "goes with an optimizer"),
     "no optimizer": (started(), (X, Y), lambda module: 3, nn.MSELoss(), "The optimizer is 3"),
     "other rows": (started(), (X, Y[:5]), sgd, nn.MSELoss(), "a row each"),
-    "no number": (started(), (X, Y * float("nan")), sgd, nn.MSELoss(), "targets have 60 values that are NaN"),
+    "no number": (started(), (X, Y * float("nan")), sgd, nn.MSELoss(), "Of 60 targets 60 are NaN"),
     "no data": (started(), "data", sgd, nn.MSELoss(), "The data are 'data'"),
     "batches of one order": (started(), loader(batch_size=6), sgd, nn.MSELoss(), "with shuffle=True"),
     "a smaller last batch": (
