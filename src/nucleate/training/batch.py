@@ -394,7 +394,7 @@ class Batch:
         elif (
             stage != "initial plateau"
             # Below the least loss of a constant they are not, and need no program for so many rows.
-            and train_loss[-1] >= 0.99 * self._least_of_constants
+            and train_loss[-1] >= self._least_of_constants - 0.01 * abs(self._least_of_constants)
             and has_constant_outputs(outputs_of(self.final[run], self._inputs))
         ):
             notes["constant"] = (
