@@ -295,5 +295,5 @@ def test_hidden_widths_that_no_network_has_are_refused_in_a_sentence(diabetes, h
 @pytest.mark.parametrize("other", [None, 1])
 def test_labels_of_several_types_are_refused_in_a_sentence(other):
     labels = np.array(["a", other] * 30, dtype=object)
-    with pytest.raises(DataError, match=r"The labels are of several types, .*str.*; make all of them one"):
+    with pytest.raises(DataError, match=r"The labels are of several types, .*str.*; make all of them text"):
         CondensedClassifier(**SMALL).fit(np.random.default_rng(0).standard_normal((60, 2)), labels)

@@ -387,7 +387,8 @@ class CondensedClassifier(ClassifierMixin, _Condensed):
             check_classification_targets(y)
         except TypeError:
             kinds = sorted({type(label).__name__ for label in y.tolist()})
-            raise DataError(f"The labels are of several types, {listed(kinds)}; make all of them one.") from None
+            told = f"several types, {listed(kinds)}" if len(kinds) > 1 else f"type {kinds[0]}"
+            raise DataError(f"The labels are of {told}; make all of them text, or whole numbers.") from None
         X, y, weights = _weighed(sample_weight, X, y)
         self.classes_ = np.unique(y)
         if len(self.classes_) < 2:

@@ -561,3 +561,29 @@ def test_quantized_weights_are_named():
     model = nn.Sequential(nn.Linear(4, 3), nn.Linear(3, 2))
     model[1].weight = nn.Parameter(torch.ones(2, 3, dtype=torch.int8), requires_grad=False)
     assert ("1.weight", "its numbers are int8, which are no weights as they are") in inspect(model).left_out.rows()
+
+
+@pytest.mark.parametrize(
+    ("forward", "directions"),
+    [
+        (lambda z: torch.tanh(z), 3),
+        (lambda z: torch.tanh(z).reshape(z.size(0), -1) + 1, 3),
+        (lambda z: torch.relu(torch.tanh(z)), 6),
+        (lambda z: nn.functional.hardtanh(z, 0.0, 1.0), 6),
+        (lambda z: torch.sigmoid(z) * z, 6),
+        (lambda z: torch.relu(z), 6),
+    ],
+)
+def test_opposite_units_are_one_where_all_that_follows_a_layer_is_odd(forward, directions):
+    class Model(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.last = nn.Linear(4, 6, bias=False), nn.Linear(6, 2)
+            half = torch.eye(3, 4)
+            self.first.weight.data = torch.cat([half, -half])
+
+        def forward(self, x):
+            return self.last(forward(self.first(x)))
+
+    found = inspect(Model(), torch.randn(9, 4)).table.filter(layer="first", measure="directions")
+    assert found["value"].item() == directions

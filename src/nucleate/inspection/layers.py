@@ -19,7 +19,7 @@ from nucleate.inspection.sources import (
     transposed_kernels,
 )
 from nucleate.inspection.tensors import why_no_parameter, without_wrappers
-from nucleate.inspection.tracing import MIXES, SYMMETRIC, acts_alone, is_reader
+from nucleate.inspection.tracing import MIXES, acts_alone, is_odd_or_even, is_reader
 from nucleate.pytorch import import_torch
 from nucleate.pytorch.starts import count_gates
 
@@ -176,7 +176,7 @@ def symmetric_in_sequence(modules: Mapping[str, Any]) -> Mapping[str, bool]:
             kind = type(child)
             if kind.__module__ == "torch.nn.modules.activation" and kind.__name__ not in MIXES:
                 if before is not None:
-                    found[before] = kind.__name__ in SYMMETRIC
+                    found[before] = is_odd_or_even(child)
                 before = None
             elif next(child.parameters(recurse=False), None) is not None:
                 before = None if isinstance(child, nn.modules.batchnorm._BatchNorm) else f"{path}.{name}".lstrip(".")

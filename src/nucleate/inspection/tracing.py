@@ -140,6 +140,8 @@ def _ends(node: Any, part: Any, seen: set[Any]) -> Iterator[Any]:
 def _what_follows(node: Any, part: Any, *, is_whole: bool) -> Iterator[bool | None]:
     """Of each that takes a signal whether it is odd or even, up to a constant; None where that is not known."""
     for user in node.users:
+        if user.target in _ONLY_ASKS or user.target is getattr:
+            continue
         if user.op == "output":
             yield True if is_whole else None
         elif user.op == "call_module" and acts_alone(module := part.get_submodule(user.target)):
@@ -147,7 +149,7 @@ def _what_follows(node: Any, part: Any, *, is_whole: bool) -> Iterator[bool | No
             if kind.startswith("Dropout") or kind == "Identity":
                 yield from _what_follows(user, part, is_whole=is_whole)
             elif type(module).__module__ == "torch.nn.modules.activation":
-                yield kind in SYMMETRIC
+                yield _if_only_read(user, part, is_odd_or_even(module))
             else:
                 yield None
         elif len(user.all_input_nodes) == 1 and user.op in ("call_method", "call_function"):
@@ -155,12 +157,39 @@ def _what_follows(node: Any, part: Any, *, is_whole: bool) -> Iterator[bool | No
             if name == "dropout":
                 yield from _what_follows(user, part, is_whole=is_whole)
             else:
-                yield _PARITIES.get(name)
-        elif user.target not in _ONLY_ASKS:
+                yield _if_only_read(user, part, _PARITIES.get(name))
+        else:
             yield None
 
 
-SYMMETRIC = (
+def _if_only_read(node: Any, part: Any, parity: bool | None) -> bool | None:
+    """The parity, which is not known where something else than sums and readers takes what is odd or even."""
+    return None if parity and not _is_only_read(node, part) else parity
+
+
+def _is_only_read(node: Any, part: Any) -> bool:
+    for user in node.users:
+        if user.op == "output" or user.target in _ONLY_ASKS or user.target is getattr:
+            continue
+        if user.op == "call_module":
+            module = part.get_submodule(user.target)
+            if is_reader(base_of(module)):
+                continue
+            passes = type(module).__name__.startswith("Dropout") or type(module).__name__ in ("Identity", "Flatten")
+        else:
+            passes = getattr(user.target, "__name__", str(user.target)).rstrip("_") in _PASSES
+        if not (passes and _is_only_read(user, part)):
+            return False
+    return True
+
+
+def is_odd_or_even(activation: Any) -> bool:
+    """Whether an activation of PyTorch's is odd or even, up to a constant."""
+    bounds = getattr(activation, "min_val", -1.0), getattr(activation, "max_val", 1.0)
+    return type(activation).__name__ in _SYMMETRIC and bounds[0] == -bounds[1]
+
+
+_SYMMETRIC = (
     "Tanh",
     "Sigmoid",
     "Hardsigmoid",
@@ -171,14 +200,18 @@ SYMMETRIC = (
     "Hardshrink",
     "Identity",
 )
-"""PyTorch's activations that are odd or even, up to a constant."""
 
-_PARITIES = {name.lower(): True for name in SYMMETRIC} | dict.fromkeys(("abs", "square", "sin", "cos"), True)
+_PARITIES = {name.lower(): True for name in _SYMMETRIC if name != "Hardtanh"} | dict.fromkeys(
+    ("abs", "square", "sin", "cos"), True
+)
 _PARITIES |= dict.fromkeys(
     ("relu", "relu6", "gelu", "silu", "elu", "selu", "celu", "leaky_relu", "softplus", "mish", "hardswish", "exp"),
     False,
 )
 """The same of functions and methods, and of those that are neither."""
+
+_PASSES = ("dropout", "flatten", "reshape", "view", "contiguous", "add", "iadd")
+"""Functions and methods that leave what is odd odd."""
 
 _ONLY_ASKS = ("size", "dim", "type", "device")
 """Methods that read no number of a signal."""

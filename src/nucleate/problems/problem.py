@@ -254,7 +254,7 @@ class Problem:
         if not isinstance(table, pl.DataFrame):
             raise DataError(
                 f"The table is of type {type(table).__name__}; give a polars DataFrame, such as "
-                "polars.DataFrame(table), or of one of pandas polars.from_pandas(table)."
+                "polars.DataFrame(table), of one of pandas polars.from_pandas(table), of a LazyFrame table.collect()."
             )
         own = {part: given for part, given in (("validation", validation), ("test", test)) if not _is_share(given)}
         shares = [one if _is_share(one) else None for one in (validation, test)]
