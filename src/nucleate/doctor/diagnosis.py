@@ -19,7 +19,7 @@ from nucleate.observe import FLAT
 from nucleate.problems import Problem
 from nucleate.pytorch import is_module
 from nucleate.studies import Study, study_findings, tables
-from nucleate.training import Run, plateau_loss
+from nucleate.training import Run, Status, plateau_loss
 
 ENDS = ("linear_is_enough", "nothing_to_learn", "too_few_rows", "fine")
 """Verdicts that name nothing to be mended."""
@@ -370,7 +370,7 @@ def run_of_study(study: Study, number: int, problem: Problem) -> Run:
     planned, row = study.plan.runs[number], study.results.row(by_predicate=pl.col(tables.RUN) == number, named=True)
     initial, final, best = (study.network(number, at) for at in ("initial", "final", "best"))
     return Run(
-        status=row[tables.STATUS],
+        status=Status(row[tables.STATUS]),
         steps=row[tables.STEPS],
         trajectory=study.trajectories_of([number]).drop(tables.RUN),
         initial=initial,

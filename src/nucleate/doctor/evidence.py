@@ -188,17 +188,17 @@ class Evidence:
     @property
     def underflowed(self) -> bool:
         """Whether it ended because rounding loses its steps."""
-        return self.status == "underflow"
+        return self.status == Status.UNDERFLOW
 
     @property
     def died(self) -> bool:
         """Whether it ended with a layer that has no live unit."""
-        return self.status == "dead"
+        return self.status == Status.DEAD
 
     @property
     def stopped_early(self) -> bool:
         """Whether early stopping ended it."""
-        return self.status == "early_stopped"
+        return self.status == Status.EARLY_STOPPED
 
     @property
     def stage(self) -> str:

@@ -43,24 +43,24 @@ def run_copy(setting: Setting, steps: int, clip: float | None = None) -> Course:
     """Train a copy, which is a setting's own already."""
     torch = import_torch()
     at = sorted({0, steps, *np.unique(np.geomspace(1, steps, EVALUATIONS).astype(int)).tolist()})
-    course = Course(setting, "finished", [], [], [])
+    course = Course(setting, Status.FINISHED, [], [], [])
     setting.module.train()
     rows = setting.train.stop
     drawn = torch.Generator().manual_seed(0)
     order = torch.randperm(rows, generator=drawn)
     place = 0
-    status: Status = "finished"
+    status = Status.FINISHED
     for step in range(steps + 1):
         if step in at:
             losses = [_loss(setting, part) for part in (setting.train, setting.validation)]
             if not math.isfinite(losses[0]):
-                status = "nan"
+                status = Status.NAN
                 break
             course.steps.append(step)
             course.train.append(losses[0])
             course.validation.append(losses[1] if math.isfinite(losses[1]) else course.train[0] * _BLOWN_UP)
             if losses[0] > _BLOWN_UP * max(course.train[0], 1e-300):
-                status = "diverged"
+                status = Status.DIVERGED
                 break
         if step == steps:
             break

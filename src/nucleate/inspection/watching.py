@@ -232,7 +232,7 @@ class Watch:
         if len(known) < 2 or not np.isfinite(losses[0]):
             raise SpecError("This watch has no losses to judge; give each step's, a finite one first: step(loss).")
         end = int(np.argmin(np.isfinite(losses))) or len(losses) if not np.isfinite(losses).all() else len(losses)
-        status: Status = "finished" if end == len(losses) else "nan"
+        status = Status.FINISHED if end == len(losses) else Status.NAN
         # Each is the loss of a batch.
         losses, start = smoothed(losses[:end]), float(losses[0])
         first, last = by_layer(self._records[0]), self._by_layer

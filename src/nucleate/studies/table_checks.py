@@ -93,7 +93,7 @@ def _wrong_evaluations(rows: pl.DataFrame, heights: Sequence[int], chunks: Seque
 
 def _of_results(plan: Plan, widths: Mapping[str, int]) -> dict[str, pl.Expr]:
     steps = pl.col(tables.STEPS)
-    known = [status for status in get_args(Status) if status != "running"]
+    known = [status for status in Status if not status.is_running]
     rules = {
         "the status is unknown": pl.col(tables.STATUS).is_in(known),
         "the stage is unknown": pl.col(tables.STAGE).is_in(get_args(StageName)),

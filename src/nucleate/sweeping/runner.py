@@ -321,7 +321,7 @@ class _Work:
                 for chunk, places in zip(chunks, places_in_batch(chunks), strict=True):
                     self._keeper.keep_checkpoint(chunk, batch.checkpoint(places))
                 kept = time.monotonic()
-            ended = runs - batch.statuses.count("running")
+            ended = sum(not status.is_running for status in batch.statuses)
             share = 1.0 if batch.done else batch.step / batch.settings.steps
             self._tell_of([rows[-1] for rows in batch.rows], self._finished + ended, self._finished + share * runs)
 

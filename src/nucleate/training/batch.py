@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import cached_property, partial
 from itertools import pairwise
 from threading import Lock
-from typing import Any, NamedTuple, get_args
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -137,7 +137,7 @@ class Batch:
         self._initial_layers = self._layers_of(self.initial)
         self.final, self.best = list(self.initial), list(self.initial)
         self.rows: list[list[dict[str, float]]] = [[] for _ in models]
-        self.statuses: list[Status] = ["running"] * len(models)
+        self.statuses = [Status.RUNNING] * len(models)
         self._notes: list[dict[str, str]] = [{} for _ in models]
         self._snapshots: list[list[Snapshot]] = [[] for _ in models]
         self.advance()
@@ -151,7 +151,7 @@ class Batch:
     @property
     def done(self) -> bool:
         """Whether every run has ended."""
-        return "running" not in self.statuses
+        return not self._alive()
 
     @property
     def step(self) -> int:
@@ -200,7 +200,7 @@ class Batch:
 
     def _take(self, runs: Sequence[int], until: int, stop: Callable[[], bool]) -> None:
         """Take some runs through their evaluations, as far as the one of that number."""
-        while pending := [run for run in runs if self.statuses[run] == "running" and len(self.rows[run]) < until]:
+        while pending := [run for run in runs if self.statuses[run].is_running and len(self.rows[run]) < until]:
             evaluation = min(len(self.rows[run]) for run in pending)
             step = int(self._schedule[evaluation])
             together = [run for run in pending if len(self.rows[run]) == evaluation]
@@ -216,7 +216,7 @@ class Batch:
         return _parts(runs, max(1, -(-len(runs) // self._most), cores))
 
     def _alive(self) -> list[int]:
-        return [run for run, status in enumerate(self.statuses) if status == "running"]
+        return [run for run, status in enumerate(self.statuses) if status.is_running]
 
     def _take_to(self, until: int, runs: Sequence[int], stop: Callable[[], bool]) -> dict[int, engine.Reading] | None:
         """What is read off each of them at that step; None where they were stopped before."""
@@ -255,10 +255,10 @@ class Batch:
     def _goes_on(self, run: int, reading: engine.Reading) -> bool:
         """Whether there is something to measure of a run; else its status says what has become of it."""
         if not self._runs[run].running:
-            self.statuses[run] = "nan" if np.isnan(self._runs[run].loss) else "diverged"
+            self.statuses[run] = Status.NAN if np.isnan(self._runs[run].loss) else Status.DIVERGED
         elif not (np.isfinite(reading.train_loss) and np.isfinite(reading.validation_loss)):
-            self.statuses[run] = "nan"
-        return self.statuses[run] == "running"
+            self.statuses[run] = Status.NAN
+        return self.statuses[run].is_running
 
     def _note_drops(self, runs: Sequence[int], step: int, losses: Sequence[float]) -> None:
         """The steps at which the loss of all training rows first fell by each share, if since the last evaluation."""
@@ -318,14 +318,8 @@ class Batch:
             self._snapshots[run].append(snapshot(layers, at.step))
         rows.append({**row, **measured})
         dead = self._on_all_rows(dead_layer, model, layers) if at.suspect else None
-        self.statuses[run] = self._judge(run, dead, before, float(reading.lost))
-        if reading.damped > 0.5 and self.statuses[run] != "underflow" and self._stage(run) == "initial plateau":
-            optimizer = self.settings.optimizer
-            self._notes[run]["damped"] = (
-                f"on the initial plateau the epsilon of {optimizer.name} ({optimizer.epsilon:g}) exceeds most "
-                "gradients, so its steps are shorter than the learning rate"
-            )
-        if self.statuses[run] != "running":
+        self.statuses[run] = self._judge(run, dead, before, reading)
+        if not self.statuses[run].is_running:
             self._note_how_it_ends(run, dead, self._on_all_rows(saturated_layer, model, layers))
 
     def _layers_of(self, models: Sequence[Any]) -> list[Sequence[Layer]]:
@@ -341,27 +335,33 @@ class Batch:
         )
         return steps, train_loss, validation_loss
 
-    def _judge(self, run: int, dead: Layer | None, before: Any, lost: float) -> Status:
-        step = self.rows[run][-1]["step"]
+    def _judge(self, run: int, dead: Layer | None, before: Any, reading: engine.Reading) -> Status:
+        step, lost = self.rows[run][-1]["step"], float(reading.lost)
         if not lost <= LOST and has_vanished(self._curves(run)[1], lost):
             if np.isnan(lost) and dead is not None:
-                return "dead"
+                return Status.DEAD
             self._notes[run]["underflow"] = (
                 f"{dtype_of(self.final[run])} rounds the steps of most parameters away at this scale; "
                 "use float64, a larger init scale or a larger learning rate"
             )
-            return "underflow"
-        status: Status = "running"
+            return Status.UNDERFLOW
+        if reading.damped > 0.5 and self._stage(run) == "initial plateau":
+            optimizer = self.settings.optimizer
+            self._notes[run]["damped"] = (
+                f"on the initial plateau the epsilon of {optimizer.name} ({optimizer.epsilon:g}) exceeds most "
+                "gradients, so its steps are shorter than the learning rate"
+            )
+        status = Status.RUNNING
         if step == self.settings.steps:
-            status = "finished"
+            status = Status.FINISHED
         elif self.settings.early_stopping and has_converged(*self._curves(run), self._plateau_loss):
-            status = "early_stopped"
+            status = Status.EARLY_STOPPED
         # In a model of another kind the signal may go round a dead layer.
         if dead is None or not isinstance(self.final[run], Network):
             return status
         # What the optimizer remembers may bring a dead layer back, so one that still moves may go on.
-        ended = status != "running" or (before is not None and stands_still(dead, layers_of(before, self._rows)))
-        return "dead" if ended else "running"
+        ended = not status.is_running or (before is not None and stands_still(dead, layers_of(before, self._rows)))
+        return Status.DEAD if ended else Status.RUNNING
 
     def _on_all_rows(
         self, find: Callable[[Sequence[Layer]], Layer | None], model: Any, layers: Sequence[Layer]
@@ -468,7 +468,8 @@ class Batch:
         if not all(len(story[part]) == len(chosen) for part in ("rows", "statuses", "notes", "snapshots")):
             raise ValueError("it is of other runs")
         taken = set(map(len, story["rows"]))
-        if not taken <= {*range(1, len(self._schedule) + 1)} or not set(story["statuses"]) <= {*get_args(Status)}:
+        statuses = [Status(status) for status in story["statuses"]]
+        if not taken <= {*range(1, len(self._schedule) + 1)}:
             raise ValueError("its story is not that of a batch")
         for run, count in zip(chosen, story["snapshots"], strict=True):
             self._snapshots[run] = [snapshot(self._initial_layers[run], 0)] * min(count, SNAPSHOTS)
@@ -480,7 +481,7 @@ class Batch:
         for place, run in enumerate(chosen):
             self._runs[run], self._snapshots[run] = states[place], snapshots[place]
             self.final[run], self.best[run] = self._frame(final[place]), self._frame(best[place])
-            self.rows[run], self.statuses[run] = story["rows"][place], story["statuses"][place]
+            self.rows[run], self.statuses[run] = story["rows"][place], statuses[place]
             self._notes[run] = story["notes"][place]
             if at_evaluation:
                 self._at_evaluation[run] = at_evaluation[place]

@@ -1,7 +1,8 @@
 """What ends a run before its last step, judged from what has been recorded of it."""
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from enum import StrEnum
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -9,11 +10,29 @@ from jaxtyping import Bool, Float, Int
 from nucleate.observe import AHEAD, FLAT, Layer, LayerStack, Stages, smoothed, stages
 from nucleate.problems import Problem
 
-Status = Literal["running", "finished", "early_stopped", "diverged", "nan", "underflow", "dead"]
 
-TRAINED = ("finished", "early_stopped")
+class Status(StrEnum):
+    """How a run ended, or that it has not; each is the text that tables have for it."""
+
+    RUNNING = "running"
+    FINISHED = "finished"
+    EARLY_STOPPED = "early_stopped"
+    DIVERGED = "diverged"
+    NAN = "nan"
+    UNDERFLOW = "underflow"
+    DEAD = "dead"
+
+    __repr__ = str.__repr__
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the run goes on."""
+        return self is Status.RUNNING
+
+
+TRAINED = (Status.FINISHED, Status.EARLY_STOPPED)
 """How runs end that trained as far as was asked."""
-BLOWN_UP = ("diverged", "nan")
+BLOWN_UP = (Status.DIVERGED, Status.NAN)
 """How runs end whose loss left all bounds."""
 
 LOST = 0.5
