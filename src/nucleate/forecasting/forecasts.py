@@ -16,13 +16,12 @@ from nucleate.forecasting.departure import WeightedRows, departures, restore, un
 from nucleate.forecasting.expected import NEAR, Forecast, Stair, StepForecast
 from nucleate.forecasting.judgement import (
     BETWEEN,
-    PathReading,
-    judge,
+    judge_paths,
     point_of_drop,
     points_between,
     points_to_read,
 )
-from nucleate.forecasting.leading import MOST_ROWS, Leading, LinearNetwork, leading, spaced_rows
+from nucleate.forecasting.leading import Leading, LinearNetwork, leading, spaced_rows
 from nucleate.forecasting.models import forecast_models
 from nucleate.forecasting.simulation import Simulation, late_curves
 from nucleate.forecasting.stairs import follow, judge_stairs, linear_modes, refuse_stairs
@@ -331,9 +330,6 @@ def _forecast_many(
         losses.append(loss)
         departed.append(departures(own, lead, near(followed[-1]), own_near, lead_near, weight_decays))
     leading_loss = np.array(losses)
-    excess, speed, across = (
-        np.array([[getattr(run, name) for run in at] for at in departed]) for name in ("excess", "speed", "across")
-    )
 
     def rest(states: list[Network]) -> list[Any]:
         decays = None if weight_decays is None else weight_decays[: len(states)]
@@ -346,21 +342,8 @@ def _forecast_many(
         finely = simulation.states_pushed(points_between(points), rest)
         followed = [restored(states) for states in finely][::BETWEEN]
     targets, values = _targets(networks[0], problem)
-    # Where the leading part has diverged its loss stays infinite, and the network's is nothing less.
-    own_loss = np.add(leading_loss, excess, where=np.isfinite(leading_loss), out=leading_loss.astype("float64"))
-    judgements = []
-    for run in range(len(networks)):
-        reading = PathReading(points[run], own_loss[:, run], speed[:, run], across[:, run])
-        judgements.append(
-            judge(
-                reading,
-                drops[run],
-                float(simulation.plateau_loss[run] / simulation.start_loss[run]),
-                rule,
-                keeps_pace=keeps_pace,
-                watched=batches,
-            )
-        )
+    plateaus = simulation.plateau_loss / simulation.start_loss
+    judgements = judge_paths(points, losses, departed, drops, plateaus, rule, batches)
     late = late_curves(simulation, [one.left_by for one in judgements], drops, 0 if budget is None else budget)
     made = _stairs(simulation, leads, networks[0], problem, stairs, horizon, rest)
     decays = [0.0] * len(networks) if weight_decays is None else list(weight_decays)
@@ -498,7 +481,7 @@ def _targets(network: Network, problem: Problem) -> tuple[Float[np.ndarray, "k d
     part = problem.train
     if not network.activation.slope:
         # Their search walks over the data thousands of times.
-        part = part.only(spaced_rows(len(part.x), MOST_ROWS))
+        part = part.only(spaced_rows(len(part.x)))
     x, y, weights = part.x, part.y, part.weights
     outputs = np.zeros_like(y)
     if network.fits_constants:

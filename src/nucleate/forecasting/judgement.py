@@ -1,10 +1,12 @@
 """What was seen along the leading part's path makes the loss curve, the drops with their intervals, and the regime."""
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
 
+from nucleate.forecasting.departure import Departure
 from nucleate.forecasting.expected import StepForecast
 from nucleate.training import Rule, engine
 
@@ -67,13 +69,33 @@ def point_of_drop(drops: Int[np.ndarray, " drops"]) -> int:
     return len(_FRACTIONS) + (3 if drops[1] >= 0 else 6)
 
 
+def judge_paths(
+    points: Int[np.ndarray, "runs points"],
+    losses: Sequence[Any],
+    departed: Sequence[Sequence[Departure]],
+    drops: Int[np.ndarray, "runs drops"],
+    plateaus: Float[np.ndarray, " runs"],
+    rule: Rule,
+    watched: bool,
+) -> list[Judgement]:
+    """`judge` for every run, by its leading part's losses and its departures at each of the points."""
+    leading = np.array(losses, float)
+    excess, speed, across = (
+        np.array([[getattr(run, name) for run in at] for at in departed]) for name in ("excess", "speed", "across")
+    )
+    # Where the leading part has diverged its loss stays infinite, and the network's is nothing less.
+    own = np.add(leading, excess, where=np.isfinite(leading), out=leading.copy())
+    return [
+        judge(PathReading(points[run], own[:, run], speed[:, run], across[:, run]), drops[run], plateau, rule, watched)
+        for run, plateau in enumerate(plateaus.tolist())
+    ]
+
+
 def judge(
     seen: PathReading,
     drops: Int[np.ndarray, " drops"],
     plateau: float,
     rule: Rule,
-    *,
-    keeps_pace: bool,
     watched: bool,
 ) -> Judgement:
     """Correct the drops of the leading part by what was seen, and say how far to trust them.
@@ -87,12 +109,10 @@ def judge(
         The loss on the plateau, as a share of that at the start.
     rule : Rule
         How the run steps.
-    keeps_pace : bool
-        Whether the optimizer's steps do not depend on the gradient's size.
     watched : bool
         Whether the loss was read at some steps only, as `engine.WATCHED` says; in training it then is too.
     """
-    clock = seen.points.astype(float) if keeps_pace else corrected_clock(seen, rule)
+    clock = corrected_clock(seen, rule) if rule.optimizer.follows_gradient else seen.points.astype(float)
     steps, loss = _curve(clock, seen.loss)
     # The falls that take more than the best constant output.
     telling = [1 - amount <= (1 - engine.DROPS[0]) * plateau for amount in engine.DROPS]

@@ -103,7 +103,7 @@ def leading(networks: Sequence[Network], problem: Problem, *, batches: bool = Fa
         few = large_and_small_rows(inputs, y, COMPARED_ROWS, weights)
         compressed = Split(*compress(inputs, y, weights))
         return Leading(linear, replace(train, x=inputs) if batches else compressed, compressed, few, few)
-    rows = spaced_rows(len(x), MOST_ROWS)
+    rows = spaced_rows(len(x))
     same = tuple(kind(network.weights, network.biases, lead) for network in networks)
     some = train.only(rows)
     # All rows for the network itself, so that what the others miss shows in the comparison.
@@ -116,9 +116,9 @@ def _with_bias_column(network: Network) -> tuple[Float[Array | np.ndarray, "fan_
     return (first if bias is None else np.column_stack([first, bias]), *others)
 
 
-def spaced_rows(n: int, most: int) -> Int[np.ndarray, " rows"]:
-    """Evenly spaced rows, all where there are no more than ``most``."""
-    return np.linspace(0, n - 1, min(n, most)).astype(np.int64)
+def spaced_rows(n: int) -> Int[np.ndarray, " rows"]:
+    """Evenly spaced rows, all where there are no more than `MOST_ROWS`."""
+    return np.linspace(0, n - 1, min(n, MOST_ROWS)).astype(np.int64)
 
 
 def large_and_small_rows(

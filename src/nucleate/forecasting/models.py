@@ -25,12 +25,12 @@ from nucleate.forecasting.judgement import (
     SHORTEST_PLATEAU,
     PathReading,
     corrected_clock,
-    judge,
+    judge_paths,
     mean_until,
     point_of_drop,
     points_to_read,
 )
-from nucleate.forecasting.leading import MOST_ROWS, spaced_rows
+from nucleate.forecasting.leading import spaced_rows
 from nucleate.forecasting.simulation import Simulation, late_curves
 from nucleate.models import outputs_of_columns, take_apart
 from nucleate.problems import Problem, relative_weights
@@ -84,7 +84,7 @@ def forecast_models(
 ) -> list[Forecast]:
     """As `forecast_many`, of models that are no `Network`; with ``keys`` also when keys and queries grow."""
     train = problem.train
-    rows = spaced_rows(len(train.x), MOST_ROWS)
+    rows = spaced_rows(len(train.x))
     some = train.only(rows)
     leads = near_zero_of(models, some.x)
     batches = batch_size is not None and batch_size < len(train.x)
@@ -102,10 +102,6 @@ def forecast_models(
         losses.append(loss)
         departed.append(departures(both.own, both.lead, followed[-1], both.own_rows, both.lead_rows, weight_decays))
     leading_loss = np.array(losses, float)
-    excess, speed, across = (
-        np.array([[getattr(run, name) for run in at] for at in departed]) for name in ("excess", "speed", "across")
-    )
-    own_loss = np.add(leading_loss, excess, where=np.isfinite(leading_loss), out=leading_loss.copy())
     keeps_pace = not rule.optimizer.follows_gradient
     grows: list[tuple[KeyForecast, ...]] = [()] * len(models)
     if keys and not keeps_pace and isinstance(leads[0], EvenTransformer):
@@ -115,17 +111,8 @@ def forecast_models(
             for end, fallen in zip(left_at, drops, strict=True)
         ]
         grows = _growth_of_keys(simulation, both, limits, rule)
-    judgements = [
-        judge(
-            PathReading(points[run], own_loss[:, run], speed[:, run], across[:, run]),
-            drops[run],
-            float(simulation.plateau_loss[run] / simulation.start_loss[run]),
-            rule,
-            keeps_pace=keeps_pace,
-            watched=batches,
-        )
-        for run in range(len(models))
-    ]
+    plateaus = simulation.plateau_loss / simulation.start_loss
+    judgements = judge_paths(points, losses, departed, drops, plateaus, rule, batches)
     if keeps_pace and isinstance(leads[0], NearZero):
         # Under such an optimizer what the model near zero leaves still moves as far as all else.
         judgements = [one._replace(in_regime=False) for one in judgements]
