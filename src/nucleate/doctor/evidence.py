@@ -18,6 +18,7 @@ from nucleate.network import Network
 from nucleate.observe import Layer, evaluation_rows, layers_of, stages
 from nucleate.problems import Problem, Split, inputs_that_tell
 from nucleate.training import BLOWN_UP, TRAINED, Run, Settings, Status, dead_units, engine
+from nucleate.training.stopping import has_constant_outputs
 
 NO_SLOPE = 1e-2
 """A unit is at a bound on a row where the activation's slope is less than this share of that at zero."""
@@ -370,10 +371,9 @@ def _top(train: Split) -> float:
 def _spread(model: Any, problem: Problem) -> tuple[bool, float]:
     """Whether a model's outputs are the same on all rows, to a millionth of them; and the share of the targets'."""
     outputs = np.asarray(outputs_of(model, problem.train.x), np.float64)
-    same = bool((np.ptp(outputs, axis=0) <= 1e-6 * np.abs(outputs).max()).all())
     with np.errstate(all="ignore"):
         share = problem.loss.link(outputs).std(axis=0).max() / max(problem.train.y.std(axis=0).max(), 1e-300)
-    return same, float(share)
+    return has_constant_outputs(outputs), float(share)
 
 
 def _constant_since(run: Run) -> int:

@@ -139,10 +139,8 @@ def path_moment(
     >>> path_moment(tokens, [[1.0]], blocks=0)
     array([[0., 4.]])
     """
-    if not is_whole(blocks) or blocks < 0:
-        raise SpecError(f"The number of attention blocks is {blocks!r:.60}; it must be a whole number from 0 on.")
     X, r = _sequences(tokens, residuals, "The residuals")
-    averaging = np.linalg.matrix_power(uniform_attention(X.shape[1], causal=causal), blocks)
+    averaging = _averaging(X.shape[1], blocks, causal)
     return np.einsum("ijc,jk,ikd->cd", r, averaging, X) / len(X)
 
 
@@ -222,11 +220,9 @@ def settled_map(
     >>> settled_map([[[1.0], [3.0]], [[2.0], [2.0]]], [[4.0], [4.0]])
     array([[2.]])
     """
-    if not is_whole(blocks) or blocks < 0:
-        raise SpecError(f"The number of attention blocks is {blocks!r:.60}; it must be a whole number from 0 on.")
     every = np.ndim(targets) == 3
     X, y = _sequences(tokens, targets, "The targets")
-    averaged = np.linalg.matrix_power(uniform_attention(X.shape[1], causal=causal), blocks) @ X
+    averaged = _averaging(X.shape[1], blocks, causal) @ X
     read = slice(None) if every else slice(-1, None)
     rows = averaged[:, read].reshape(-1, X.shape[2])
     return np.asarray(np.linalg.lstsq(rows, y[:, read].reshape(len(rows), -1), rcond=None)[0])
@@ -327,6 +323,13 @@ def rank_collapse(queries: ArrayLike, keys: ArrayLike, moment: ArrayLike) -> Ran
 
 
 _NAMES = ("W_V", "W_1", "W_2")
+
+
+def _averaging(length: int, blocks: int, causal: bool) -> Float[np.ndarray, "s s"]:
+    """`uniform_attention`, so many times."""
+    if not is_whole(blocks) or blocks < 0:
+        raise SpecError(f"The number of attention blocks is {blocks!r:.60}; it must be a whole number from 0 on.")
+    return np.linalg.matrix_power(uniform_attention(length, causal=causal), blocks)
 
 
 def _sequences(

@@ -243,10 +243,15 @@ def moment_form(
     """
     M = moment(network, x, residuals)
     _refuse_constants(network)
+    return weights_with_bias(network), M
+
+
+def weights_with_bias(network: Network) -> tuple[Float[np.ndarray, "fan_out fan_in"], ...]:
+    """The weights in float64, a bias in the first layer as one more column of the first."""
     first, *weights = (np.asarray(weight, np.float64) for weight in network.weights)
     if network.biases[0] is not None:
         first = np.column_stack([first, network.biases[0]])
-    return (first, *weights), M
+    return (first, *weights)
 
 
 def moment(network: Network, x: ArrayLike, residuals: ArrayLike) -> Float[np.ndarray, "c d"]:

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import ArrayLike, Float
 
 from nucleate.network import Network
-from nucleate.theory.correlation import _checked, degree, first_inputs, moment_form
+from nucleate.theory.correlation import _checked, degree, first_inputs, moment_form, weights_with_bias
 
 
 def shrinks_for_ever(network: Network, x: ArrayLike, residuals: ArrayLike, weight_decay: float) -> bool:
@@ -51,10 +51,7 @@ def shrinks_for_ever(network: Network, x: ArrayLike, residuals: ArrayLike, weigh
     if any(bias is not None for bias in network.biases[1:]):
         return False
     p, depth = network.activation.multiplicity, network.depth
-    first, *weights = (np.asarray(weight, np.float64) for weight in network.weights)
-    if network.biases[0] is not None:
-        first = np.column_stack([first, network.biases[0]])
-    largest = max(float(np.linalg.norm(layer)) for layer in (first, *weights))
+    largest = max(float(np.linalg.norm(layer)) for layer in weights_with_bias(network))
     return p ** (depth - 1) * _kappa(network, inputs, outputs) * largest ** (degree(network) - 2) < weight_decay
 
 
