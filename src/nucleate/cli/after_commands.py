@@ -82,7 +82,7 @@ def _of_study(folder: Path, given: dict[str, Any], options: dict[str, Any]) -> t
 
 def _of_network(path: Path, given: dict[str, Any], options: dict[str, Any]) -> tuple["Reduction", "Problem"]:
     from nucleate.network import Network, read_metadata
-    from nucleate.problems import OF_ROWS, Preprocessing, get_loss, load_problem
+    from nucleate.problems import OF_ROWS, Preprocessing, load_problem
     from nucleate.reduction import reduce as reduce_network
 
     network, metadata = Network.load(path), read_metadata(path)
@@ -94,7 +94,7 @@ def _of_network(path: Path, given: dict[str, Any], options: dict[str, Any]) -> t
         known |= {name: metadata[name] for name in OF_ROWS if name in metadata}
         known |= {"loss": metadata["loss"]} if "loss" in metadata and "task" not in given else {}
         given = known | given | {"preprocessing": Preprocessing.from_json(metadata["preprocessing"])}
-    problem = load_problem(**given | ({"loss": get_loss(given["loss"])} if "loss" in given else {}))
+    problem = load_problem(**given)
     say_notes(problem.notes)
     return reduce_network(network, problem, **options), problem
 

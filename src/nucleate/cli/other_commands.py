@@ -116,9 +116,9 @@ def problems(
         raise SpecError(f"--{next(iter(given)).replace('_', '-')} is of data, and none are named; name a file first.")
     if data is not None:
         # The list of problems needs none of this.
-        from nucleate.problems import get_loss, lines_of, survey
+        from nucleate.problems import lines_of, survey
 
-        found = survey(data, **given | ({"loss": get_loss(given["loss"])} if "loss" in given else {}))
+        found = survey(data, **given)
         if json:
             content = {"data": found.name, "columns": found.columns.to_dicts(), "notes": list(found.notes)}
             shape = found.problem and {"task": found.problem.task, "inputs": found.problem.inputs}
