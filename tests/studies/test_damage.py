@@ -17,7 +17,7 @@ from tests.sealed import seal_tensors, write_json
 
 pytestmark = pytest.mark.slow
 
-GRID = {"gains": [1.0, 0.1], "lrs": [0.05], "seeds": 9, "hidden": [4, 3], "steps": 30, "evaluations": 6}
+GRID = {"gains": [1.0, 0.1], "lrs": [0.05], "seeds": 9, "hidden": [8, 6], "steps": 30, "evaluations": 6}
 RESULTS, EVALUATIONS, FORECASTS = (f"{name}/chunk-00000.parquet" for name in ("results", "trajectories", "forecasts"))
 
 
@@ -148,9 +148,9 @@ def test_a_forged_network_is_named(study, name):
     [
         ({"rows": {"train": 0}}, "its entry rows.train is 0"),
         ({"rows": {}}, "its rows or its versions are not all there"),
-        ({"layers": {"1": 4}}, r"its layers are \(4,\), its hidden widths \(4, 3\)"),
+        ({"layers": {"1": 4}}, r"its layers are \(4,\), its hidden widths \(8, 6\)"),
         ({"metric": None}, "its entry metric is None"),
-        ({"parameters": 10**9}, "its networks have 39 parameters, not 1000000000"),
+        ({"parameters": 10**9}, "its networks have 102 parameters, not 1000000000"),
         ({"more": 1}, "its entry more is 1"),
         ({"definitions": {"loss 'mine'": "0"}}, "its definitions have a loss 'mine', which the spec has not"),
         ({"spec": {"data": "sine-5d"}}, "give exactly one of gains|its entry spec"),

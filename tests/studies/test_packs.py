@@ -10,7 +10,7 @@ from nucleate import StudyError, load_problem, sweep
 from nucleate.studies import ChunkResult, Keeper, Study, keep, make_spec
 
 CHUNKS = 66
-GRID = {"gains": [0.5], "hidden": [3], "steps": 8, "evaluations": 4}
+GRID = {"gains": [0.5], "hidden": [4], "steps": 8, "evaluations": 4}
 NAMES = ["chunk-00064.parquet", "chunk-00065.parquet", "chunks-00000-00063.parquet"]
 TABLES = ("results", "trajectories", "forecasts")
 
