@@ -23,7 +23,7 @@ from nucleate.studies import Study, summarize
 pytestmark = pytest.mark.slow
 
 GRID = {"gains": [1.0, 0.1], "lrs": [0.05], "steps": 30, "evaluations": 6, "progress": False}
-LONG = GRID | {"seeds": 9, "steps": 20_000}
+LONG = GRID | {"seeds": 11, "steps": 10_000}
 
 
 def pseudo_huber(outputs, y):
