@@ -18,16 +18,8 @@ from nucleate.reporting import LANGUAGES, report_checkpoints
 from nucleate.reporting.sentences import load_texts
 
 torch = pytest.importorskip("torch")
-pytestmark = pytest.mark.filterwarnings("default")
+pytestmark = [pytest.mark.filterwarnings("default"), pytest.mark.usefixtures("one_thread")]
 nn, functional = torch.nn, torch.nn.functional
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def made(seed=0):
