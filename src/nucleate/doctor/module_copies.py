@@ -188,7 +188,7 @@ def _feature_axis(torch: Any, outputs: Any, y: Any) -> int | None:
     """Along which axis a constant may differ: channels of pictures, and classes where targets lack that axis."""
     if outputs.ndim < 2:
         return None
-    of_classes = not torch.is_floating_point(y) and y.shape[1:] == outputs.shape[2:]
+    of_classes = not torch.is_floating_point(y) and y.shape[1:] == outputs.shape[2:] != outputs.shape[1:2]
     return 1 if outputs.ndim != 3 or of_classes else 2
 
 
