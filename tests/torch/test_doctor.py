@@ -3,6 +3,7 @@
 import copy
 import logging
 
+import numpy as np
 import pytest
 
 from nucleate import SpecError, diagnose, watch
@@ -262,3 +263,105 @@ def test_a_loss_that_is_a_class_is_told_to_be_one():
     module = network()
     with pytest.raises(SpecError, match=r"The loss is the class MSELoss; give an object of it, MSELoss\(\)"):
         diagnose(module, rows(), nn.MSELoss, sgd(module))
+
+
+@pytest.mark.parametrize(
+    ("function", "loss"),
+    [
+        (nn.LogSoftmax(1), nn.NLLLoss()),
+        (nn.Softmax(1), lambda outputs, y: 1 - outputs[torch.arange(len(y)), y].mean()),
+        (nn.Sigmoid(), lambda outputs, y: nn.functional.binary_cross_entropy(outputs[:, 1], y.float())),
+    ],
+    ids=["logarithms", "probabilities", "sigmoid"],
+)
+def test_a_loss_of_probabilities_alone_is_held_against_the_frequencies(function, loss):
+    x, y = rows()
+    module = nn.Sequential(*network()[:-1], nn.Linear(16, 2), function)
+    labels = (y[:, 0] > 0.5).long()
+    found = diagnose(module, (x, labels), loss, torch.optim.Adam(module.parameters(), lr=0.01))
+    assert found.first.verdict == "fine"
+    # The rows are drawn from a seed; the share of ones among those of training is the best constant.
+    setting_rows = torch.randperm(200, generator=torch.Generator().manual_seed(0))[:160]
+    share = float(labels[setting_rows].double().mean())
+    entropy = -share * np.log(share) - (1 - share) * np.log(1 - share)
+    expected = 1 - max(share, 1 - share) if isinstance(function, nn.Softmax) else entropy
+    assert found.evidence.constant_loss == pytest.approx(expected, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        lambda outputs, y: -nn.functional.mse_loss(outputs, y),
+        lambda outputs, y: nn.functional.poisson_nll_loss(outputs, torch.full_like(y, 20.0) + y.abs()),
+    ],
+    ids=["turned round", "Poisson"],
+)
+def test_a_loss_below_zero_of_which_no_share_can_be_told_is_refused(loss):
+    module = network()
+    with pytest.raises(SpecError, match=r"The loss of the best constant output is -.*; give such a loss"):
+        diagnose(module, rows(), loss, sgd(module, 0.001), steps=5)
+
+
+def test_pictures_of_classes_are_held_against_the_frequencies_of_the_classes():
+    torch.manual_seed(0)
+    x = torch.randn(40, 2, 5, 4)
+    labels = (x[:, 0] > 1).long()
+    module = nn.Sequential(nn.Conv2d(2, 4, 1), nn.ReLU(), nn.Conv2d(4, 2, 1))
+    found = diagnose(module, (x, labels), nn.CrossEntropyLoss(), sgd(module), steps=3, trials=False)
+    order = torch.randperm(40, generator=torch.Generator().manual_seed(0))[:32]
+    share = float(labels[order].double().mean())
+    assert found.evidence.constant_loss == pytest.approx(
+        -share * np.log(share) - (1 - share) * np.log(1 - share), rel=1e-3
+    )
+
+
+def test_a_module_of_which_the_output_bias_alone_is_trained_is_not_said_to_have_nothing_to_learn():
+    module = network()
+    module.requires_grad_(False)
+    module[-1].bias.requires_grad_(True)
+    found = diagnose(module, rows(), nn.MSELoss(), torch.optim.SGD([module[-1].bias], lr=0.1), steps=60)
+    assert "nothing_to_learn" not in found.verdicts
+    assert found.first.helped.setting == "fresh"
+    assert not module[0].weight.requires_grad
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"y": torch.full((200,), 3)}, "cannot take the data .*out of bounds"),
+        ({"x": torch.full((200, 3), float("nan"))}, "inputs of 200 of the 200 rows are not finite"),
+    ],
+)
+def test_what_single_rows_have_wrong_is_said_before_training(change, said):
+    x = change.get("x", rows()[0])
+    labels = torch.zeros(200, dtype=torch.long)
+    # The last of the rows in their order is of none of the first batches.
+    last = int(torch.randperm(200, generator=torch.Generator().manual_seed(0))[-1])
+    labels[last] = change.get("y", labels)[last]
+    module = nn.Sequential(*network()[:-1], nn.Linear(16, 3))
+    with pytest.raises(SpecError, match=said):
+        diagnose(module, (x, labels), nn.CrossEntropyLoss(), sgd(module))
+
+
+def test_a_penalty_on_the_module_s_own_parameters_is_refused():
+    module = network()
+
+    def loss(outputs, y):
+        return nn.functional.mse_loss(outputs, y) + 1e-3 * sum(one.square().sum() for one in module.parameters())
+
+    with pytest.raises(SpecError, match="reads parameters of the module itself"):
+        diagnose(module, rows(), loss, sgd(module))
+    assert all(parameter.grad is None for parameter in module.parameters())
+
+
+def test_units_of_a_convolution_over_time_are_its_channels():
+    torch.manual_seed(0)
+    module = nn.Sequential(
+        nn.Conv1d(2, 8, 3), nn.BatchNorm1d(8), nn.ReLU(), nn.Conv1d(8, 8, 3), nn.ReLU(), nn.Flatten(), nn.Linear(96, 1)
+    )
+    for part in (module[1], module[3]):
+        with torch.no_grad():
+            part.bias[:6] = -60
+    x = torch.randn(60, 2, 16)
+    found = diagnose(module, (x, x[:, 0].mean(1, keepdim=True)), nn.MSELoss(), sgd(module), steps=3, trials=False)
+    assert [(layer.width, layer.dead) for layer in found.evidence.layers] == [(8, 0.75), (8, 0.75)]

@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from nucleate import inspect
+from nucleate import ArchitectureError, inspect
 from nucleate.inspection import keras_callback
 
 pytest.importorskip("torch")
@@ -36,6 +36,22 @@ def test_units_are_the_columns_of_a_dense_kernel(keras):
     found = inspect(model)
     first = found.layers.row(0, named=True)
     assert (first["directions"], first["condensed_pairs"]) == (1.0, 1.0)
+
+
+def test_on_pytorch_layers_are_of_the_kinds_that_they_are_of_on_jax(keras):
+    layers = keras.layers
+    model = keras.Sequential([keras.Input((8, 8, 1)), layers.Conv2D(4, 3), layers.SeparableConv2D(6, 3)])
+    assert inspect(model).layers.select("kind", "units").rows() == [("kernel", 4), ("kernel", 4), ("kernel", 6)]
+    recurrent = keras.Sequential([keras.Input((5, 3)), layers.LSTM(4)])
+    gates = [f"{name} gate" for name in ("input", "forget", "cell", "output")]
+    assert inspect(recurrent).layers.select("kind", "units").rows() == [(gate, 4) for gate in 2 * gates]
+    queries = keras.Input((5, 8))
+    attention = keras.Model(queries, layers.MultiHeadAttention(2, 4)(queries, queries))
+    assert sorted(inspect(attention).layers["kind"]) == ["key", "output", "query", "value"]
+    with pytest.raises(ArchitectureError, match="is not built"):
+        inspect(keras.Sequential([layers.Dense(3)]))
+    inputs = np.zeros((4, 8, 8, 1), np.float32)
+    assert any("effective neurons" in reason for reason in inspect(model, inputs).left_out["reason"])
 
 
 def test_training_is_watched_and_not_changed(keras):

@@ -20,7 +20,7 @@ transformers = pytest.importorskip("transformers")
 pytest.importorskip("torch_pruning")
 pytestmark = pytest.mark.filterwarnings("default")
 
-nn = torch.nn
+nn, prune = torch.nn, pytest.importorskip("torch.nn.utils.prune")
 
 
 class DenseNet(nn.Module):
@@ -218,8 +218,8 @@ def test_the_refit_is_the_ridge_regression_towards_the_weights_as_they_were():
     rng = np.random.default_rng(0)
     x, y, prior = rng.standard_normal((50, 6)), rng.standard_normal((50, 2)), rng.standard_normal((6, 2))
     gram, cross = torch.tensor(x.T @ x), torch.tensor(x.T @ y)
-    found = ridge_towards(gram, cross, torch.tensor(prior), 0.1).numpy()
-    root = np.sqrt(0.1 * np.diag(x.T @ x).mean())
+    found = ridge_towards(gram, cross, torch.tensor(prior), 5.0).numpy()
+    root = np.sqrt(5.0)
     stacked = np.linalg.lstsq(np.vstack([x, root * np.eye(6)]), np.vstack([y, root * prior]))[0]
     np.testing.assert_allclose(found, stacked, rtol=1e-9)
 
@@ -449,7 +449,95 @@ def replaced():
     return module
 
 
+class OverRows(nn.Module):
+    """Takes a mean over rows, in evaluation mode too."""
+
+    def __init__(self):
+        super().__init__()
+        self.up, self.down = nn.Linear(6, 16), nn.Linear(16, 3)
+
+    def forward(self, x):
+        hidden = torch.relu(self.up(x))
+        return self.down(hidden - hidden.mean(0))
+
+
+class Undefined(OverRows):
+    """Is not finite on rows with a small first input."""
+
+    def forward(self, x):
+        return self.down(torch.relu(self.up(x))) / (x[:, :1] > FLAT[:, 0].min()).float()
+
+
+class OnSome(OverRows):
+    """Calls a further layer on batches with a large number."""
+
+    def __init__(self):
+        super().__init__()
+        self.further = nn.Linear(16, 16)
+
+    def forward(self, x):
+        hidden = torch.relu(self.up(x))
+        return self.down(torch.relu(self.further(hidden)) if x.abs().max() > 2 else hidden)
+
+
+class Returned(OverRows):
+    """Returns what a function makes of its outputs."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def forward(self, x):
+        return self.function(self.down(torch.relu(self.up(x))))
+
+
+class Complex(OverRows):
+    def __init__(self):
+        super().__init__()
+        self.phase = nn.Parameter(torch.ones(3, dtype=torch.complex64))
+
+
+SMALL = FLAT.clamp(-1, 1)
+ONE_LARGE = torch.cat([torch.full((1, 6), 3.0), SMALL[1:]])
 REFUSED = {
+    "a mean over rows": (OverRows, (FLAT, LABELS), {}, ArchitectureError, "depends on the other rows"),
+    "a batch's own statistics": (
+        lambda: nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8, track_running_stats=False), nn.Linear(8, 3)),
+        (FLAT, LABELS),
+        {},
+        ArchitectureError,
+        "track_running_stats=True",
+    ),
+    "not finite where it is certified": (
+        Undefined,
+        (FLAT, LABELS),
+        {"test": (FLAT, LABELS), "validation": (FLAT + 9, LABELS)},
+        DataError,
+        "given module are not finite on 1 of the 120 rows",
+    ),
+    "another layer on some rows": (
+        OnSome,
+        (SMALL, LABELS),
+        {"validation": (ONE_LARGE, LABELS)},
+        ArchitectureError,
+        "narrower OnSome does not run",
+    ),
+    "class numbers as outputs": (
+        lambda: Returned(lambda out: out.argmax(-1)),
+        (FLAT, LABELS),
+        {},
+        ArchitectureError,
+        "returns int64 numbers",
+    ),
+    "complex outputs": (
+        lambda: Returned(lambda out: out * 1j),
+        (FLAT, LABELS),
+        {},
+        ArchitectureError,
+        "returns complex64 numbers",
+    ),
+    "complex parameters": (Complex, (FLAT, LABELS), {}, ArchitectureError, "phase of the Complex are complex64"),
+    "no class": (mlp, (FLAT, LABELS * 0 - 100), {}, DataError, "negative"),
     "rows that do not fit": (mlp, (IMAGES, LABELS), {}, ArchitectureError, "do not fit"),
     "NaN": (mlp, (not_finite(float("nan")), LABELS), {}, DataError, "not finite in 1 row"),
     "no data": (mlp, None, {}, DataError, "`data` is None"),
@@ -492,3 +580,122 @@ def test_a_compiled_module_is_reduced_as_the_one_it_was_made_of():
     assert found.original is module
     saved = io.BytesIO()
     torch.save(found.module, saved)
+
+
+class Both(nn.Module):
+    """Returns its hidden layer too, or has a head for training alone."""
+
+    def __init__(self, returns_hidden):
+        super().__init__()
+        self.up, self.down, self.beside = nn.Linear(6, 16), nn.Linear(16, 3), nn.Linear(16, 3)
+        self.first, self.middle = nn.Linear(6, 6), nn.Tanh()
+        self.returns_hidden = returns_hidden
+
+    def forward(self, x):
+        hidden = torch.relu(self.up(self.middle(self.first(x))))
+        if self.returns_hidden:
+            return self.down(hidden), hidden
+        return self.down(hidden) + (self.beside(hidden) if self.training else 0)
+
+
+@pytest.mark.parametrize(
+    ("returns_hidden", "reason"), [(True, "outputs would have another shape"), (False, "in training mode")]
+)
+def test_units_that_are_read_in_training_or_returned_beside_are_left(returns_hidden, reason):
+    module = made(lambda: Both(returns_hidden))
+    found = reduce(module, (FLAT, LABELS), keep=0.5)
+    assert reason in dict(found.left_whole)["up"]
+    assert dict(found.widths.select("layer", "after").rows()) == {"first": 3}
+    assert any("1 further tensor" in note for note in found.notes) == returns_hidden
+    found.module.train()(FLAT)
+
+
+def test_weights_that_a_hook_of_pytorch_makes_are_left_whole():
+    def hooked():
+        layers = nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 3)
+        prune.l1_unstructured(layers[0], "weight", 0.5)
+        return nn.Sequential(*layers)
+
+    module = made(hooked)
+    module(FLAT).sum().backward()
+    found = reduce(module, (FLAT, LABELS), keep=0.5)
+    assert "parametrized" in dict(found.left_whole)["0"]
+    assert dict(found.widths.select("layer", "after").rows()) == {"2": 4, "4": 4}
+    again = found.module(FLAT)
+    assert again.shape == (ROWS, 3)
+    assert torch.equal(found.module[0].weight_mask, module[0].weight_mask)
+
+
+def test_a_layer_that_is_the_same_on_all_rows_is_reduced():
+    module = made(lambda: nn.Sequential(nn.Linear(6, 16), nn.ReLU(), nn.Linear(16, 8), nn.ReLU(), nn.Linear(8, 3)))
+    with torch.no_grad():
+        module[0].weight.zero_()
+        module[0].bias.fill_(-1)
+    found = reduce(module, (FLAT, LABELS), keep=0.25)
+    torch.testing.assert_close(found.module(FLAT), module(FLAT), atol=1e-5, rtol=1e-5)
+
+
+def test_what_16_bits_cannot_hold_is_refused_and_what_they_round_is_certified():
+    def alike():
+        module = nn.Sequential(nn.Linear(6, 16), nn.ReLU(), nn.Linear(16, 3))
+        with torch.no_grad():
+            for value in (module[0].weight, module[0].bias):
+                value.copy_(value[:1].expand_as(value) * 1e-4)
+            module[2].weight.copy_(module[2].weight[:, :1].expand(3, 16) * 1e5)
+        return module.half()
+
+    with pytest.raises(DataError, match="smaller module are not finite"):
+        reduce(made(alike), (FLAT, LABELS), keep=0.07)
+    module = made(lambda: nn.Sequential(nn.Linear(6, 16), nn.ReLU(), nn.Linear(16, 3)).bfloat16())
+    found = reduce(module, (FLAT, FLAT[:, :3]), keep=0.5)
+    rows = found.parts.certification.inputs
+    moved = found.module.float()(rows) - copy.deepcopy(module).float()(rows)
+    assert found.certificate.largest_deviation == pytest.approx(float(moved.detach().abs().max()), rel=1e-5)
+
+
+def test_probabilities_are_certified_as_they_are():
+    module = made(lambda: nn.Sequential(nn.Linear(6, 16), nn.Tanh(), nn.Linear(16, 3), nn.Softmax(-1)))
+    found = reduce(module, (FLAT, LABELS), keep=0.25)
+    rows = found.parts.certification.inputs
+    moved = (found.module(rows) - module(rows)).detach().abs().max()
+    assert found.certificate.largest_deviation == pytest.approx(float(moved), rel=1e-5)
+    assert "The outputs are probabilities and are judged as they are." in found.notes
+
+
+def test_targets_that_are_no_class_are_counted():
+    found = reduce(made(mlp), (FLAT, torch.where(LABELS == 0, -1, LABELS)), keep=0.5)
+    left_out = int((found.parts.validation.targets < 0).sum())
+    assert any(f"{left_out} of the 24 targets that validate are negative (-1)" in note for note in found.notes)
+
+
+def test_rows_in_the_order_of_their_classes_calibrate_all_of_them(monkeypatch):
+    monkeypatch.setattr("nucleate.reduction.modules.reducing.MOST_CALIBRATION", 24)
+    taken = []
+
+    class Noting(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layers = mlp()
+
+        def forward(self, x):
+            taken.append(x)
+            return self.layers(x)
+
+    rows = FLAT[torch.argsort(FLAT[:, 0])]
+    found = reduce(made(Noting), (rows, LABELS), keep=0.5)
+    assert found.rows == (24, 24, 24)
+    of_graph = next(x for x in taken if len(x) == 8)
+    assert of_graph[0, 0] < rows[20, 0]
+    assert of_graph[-1, 0] > rows[100, 0]
+
+
+def test_a_config_that_keeps_the_widths_of_before_is_told():
+    small = reduce(made(gpt2), OF_WORDS, keep=0.5)
+    assert any("torch.save" in note for note in small.notes)
+    assert not any("torch.save" in note for note in reduce(made(mlp), (FLAT, LABELS), keep=0.5).notes)
+
+
+def test_hooks_are_said_to_be_in_nothing_that_is_told():
+    module = made(mlp)
+    module[0].register_forward_hook(lambda layer, inputs, output: 3 * output)
+    assert any("of the original without them" in note for note in reduce(module, (FLAT, LABELS), keep=0.5).notes)

@@ -1,8 +1,8 @@
 """Copies of a PyTorch module that are trained: as they are, and with one setting changed."""
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,6 +21,8 @@ _BLOWN_UP = 1e4
 """A copy whose loss exceeds its start so many times has diverged."""
 _CONSTANT_STEPS = 200
 _RECIPE_STEPS = 1000
+_OF_ONE = 1e-3
+"""So near to one do probabilities sum."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,32 +130,76 @@ class ModuleTrials(Attempts):
 
 
 def constant_loss(torch: Any, setting: Setting, part: slice) -> float:
-    """The loss of the outputs that do not depend on the inputs and are best on the training rows."""
+    """The loss of the outputs that do not depend on the inputs and are best on the training rows.
+
+    Infinite where none is best. Where a loss takes probabilities or their logarithms alone, the constant is one too.
+    """
     with evaluating(setting.module), torch.no_grad():
         outputs = setting.module(setting.x[setting.train])
     y, shape = setting.y, outputs.shape
-    features = shape[1:] if len(shape) == 2 else shape[-1:] if len(shape) > 2 else ()
-    start = outputs.reshape(-1, *features).float().mean(dim=0).to(outputs.dtype)
-    starts = [start, torch.zeros_like(start)]
+    axis = _feature_axis(torch, outputs, y[setting.train])
+    start = (outputs if axis is None else outputs.movedim(axis, -1).reshape(-1, shape[axis])).float().mean(dim=0)
+    starts = [start.to(outputs.dtype), torch.zeros_like(start).to(outputs.dtype)]
     if torch.is_floating_point(y) and y.numel() == outputs.numel() and len(shape) <= 2:
         starts.append(y[setting.train].reshape(shape).mean(dim=0))
 
     def loss(constant: Any, rows: slice) -> Any:
+        if axis is not None:
+            constant = constant.reshape([-1 if at == axis else 1 for at in range(1, len(shape))])
         return setting.loss(constant.expand(len(y[rows]), *shape[1:]), y[rows])
 
-    best = min(starts, key=lambda one: _finite(float(loss(one, setting.train))))
+    found = _best_constant(torch, lambda constant: loss(constant, setting.train), starts)
+    link = None if found is not None else _link(torch, outputs, axis)
+    if link is not None:
+        found = _best_constant(torch, lambda constant: loss(link(constant, -1), setting.train), starts[1:2])
+        found = None if found is None else link(found, -1)
+    return math.inf if found is None else float(loss(found, part))
+
+
+def _best_constant(torch: Any, loss: Callable[[Any], Any], starts: Sequence[Any]) -> Any:
+    """The constant at which a loss is least; None where it falls below all bounds, or is not finite."""
+    best = min(starts, key=lambda one: _finite(float(loss(one))))
     constant = best.clone().requires_grad_()
     search = torch.optim.LBFGS([constant], max_iter=_CONSTANT_STEPS, line_search_fn="strong_wolfe")
+    values: list[float] = []
 
     def closure() -> Any:
         search.zero_grad()
-        value = loss(constant, setting.train)
+        value = loss(constant)
         value.backward()
+        values.append(float(value.detach()))
         return value
 
-    search.step(closure)
-    found = [one for one in (constant.detach(), best) if math.isfinite(float(loss(one, setting.train)))]
-    return min((float(loss(one, part)) for one in found[:1]), default=math.inf)
+    # A step may leave the numbers that a loss of probabilities takes.
+    with suppress(RuntimeError):
+        search.step(closure)
+        if math.isfinite(float(loss(constant.detach()))):
+            best = constant.detach()
+        elif min(values) < min(0.0, values[0]):
+            return None
+    least = float(loss(best))
+    with suppress(RuntimeError):
+        if least < 0 and float(loss(10 * best)) < 3 * least:
+            return None
+    return best if math.isfinite(least) else None
+
+
+def _feature_axis(torch: Any, outputs: Any, y: Any) -> int | None:
+    """Along which axis a constant may differ: channels of pictures, and classes where targets lack that axis."""
+    if outputs.ndim < 2:
+        return None
+    of_classes = not torch.is_floating_point(y) and y.shape[1:] == outputs.shape[2:] != outputs.shape[1:2]
+    return 1 if outputs.ndim != 3 or of_classes else 2
+
+
+def _link(torch: Any, outputs: Any, axis: int | None) -> Any:
+    """Softmax of outputs that are probabilities, its logarithm of theirs, None of others."""
+    if axis is None or outputs.shape[axis] < 2:
+        return None
+    numbers = outputs.double()
+    if bool((numbers >= 0).all()) and float((numbers.sum(axis) - 1).abs().max()) < _OF_ONE:
+        return torch.softmax
+    return torch.log_softmax if float(numbers.logsumexp(axis).abs().max()) < _OF_ONE else None
 
 
 def _finite(value: float) -> float:

@@ -37,6 +37,12 @@ def gather_module(setting: Setting, steps: int = STEPS) -> Evidence:
         if not all(map(math.isfinite, constants)):
             # A loss without a best constant is held against its start.
             constants = [course.train[0], course.validation[0]]
+        if min(constants) < 0:
+            raise SpecError(
+                f"The loss of the best constant output is {constants[0]:.4g}, and verdicts rest on the share of it "
+                "that is taken off, of a loss that is zero where the outputs are right; give such a loss, as 1 - "
+                "cosine in the place of -cosine, or the loss less its least value."
+            )
         lost, damped = _last_step(torch, made, float(group.get("eps", 0.0)))
         follows = isinstance(setting.optimizer, torch.optim.SGD)
         sharpness = _sharpness(torch, made) if follows and not course.blown_up else math.nan
@@ -80,13 +86,13 @@ def gather_module(setting: Setting, steps: int = STEPS) -> Evidence:
 class _Signal:
     """What enters and leaves an activation, as (units, rows)."""
 
-    def __init__(self, kind: str, entering: Any, leaving: Any) -> None:
-        self.kind, self.entering, self.leaving = kind, _units(entering), _units(leaving)
+    def __init__(self, kind: str, entering: Any, leaving: Any, of_channels: bool) -> None:
+        self.kind, self.entering, self.leaving = kind, *(_units(one, of_channels) for one in (entering, leaving))
 
 
-def _units(signal: Any) -> np.ndarray:
-    """Channels of pictures are in front of their places, features of anything else last."""
-    if signal.ndim >= 4:
+def _units(signal: Any, of_channels: bool) -> np.ndarray:
+    """Channels of pictures, and of what a convolution gave, are in front of their places; features are last."""
+    if signal.ndim >= 4 or (of_channels and signal.ndim == 3):
         signal = signal.movedim(1, -1)
     return signal.detach().float().reshape(-1, signal.shape[-1]).cpu().numpy().T
 
@@ -95,7 +101,7 @@ def _signals(torch: Any, setting: Setting) -> dict[str, _Signal]:
     """Of each application of an activation, by module or by function, named by what it is fed with."""
     functional = torch.nn.functional
     found: dict[str, _Signal] = {}
-    fed: dict[int, tuple[Any, str]] = {}
+    fed: dict[int, tuple[Any, Any]] = {}
     kinds = {
         functional.relu: "relu", torch.relu: "relu", torch.Tensor.relu: "relu", functional.leaky_relu: "leaky_relu",
         torch.tanh: "tanh", torch.Tensor.tanh: "tanh", functional.tanh: "tanh", functional.gelu: "gelu",
@@ -108,18 +114,20 @@ def _signals(torch: Any, setting: Setting) -> dict[str, _Signal]:
             before = args[0].detach().clone() if function in kinds and args else None
             result = function(*args, **(kwargs or {}))
             if before is not None and before.ndim >= 2:
-                name = fed.get(id(args[0]), (None, f"{kinds[function]} {len(found) + 1}"))[1]
+                feeding = fed.get(id(args[0]), (None, None))[1]
+                name = names.get(feeding, f"{kinds[function]} {len(found) + 1}")
                 while name in found:
                     name += "'"
-                found[name] = _Signal(kinds[function], before, result)
+                found[name] = _Signal(kinds[function], before, result, isinstance(feeding, of_channels))
             return result
 
     names = {module: name for name, module in setting.module.named_modules()}
+    of_channels = (torch.nn.modules.conv._ConvNd, torch.nn.modules.batchnorm._NormBase, torch.nn.GroupNorm)
 
     def note(module: Any, given: Any, result: Any) -> None:
         if torch.is_tensor(result):
             # The tensor is kept, so that no other gets its number.
-            fed[id(result)] = (result, names[module])
+            fed[id(result)] = (result, module)
 
     leaves = [part for part in setting.module.modules() if not list(part.children())]
     hooks = [part.register_forward_hook(note) for part in leaves]

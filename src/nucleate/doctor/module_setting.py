@@ -98,6 +98,8 @@ class Setting:
                     raise SpecError(f"This optimizer has no {name}.")
                 group[name] = value
         if name == "recipe":
+            # Also what was kept from training: the usual setting trains all.
+            module.requires_grad_(True)
             optimizer = torch.optim.Adam(module.parameters(), lr=_RECIPE_RATE)
             if torch.is_floating_point(setting.x):
                 setting = replace(setting, x=_standardized(setting.x, setting.x[self.train]))
@@ -137,6 +139,12 @@ def read_setting(module: Any, data: Any, loss: Any, optimizer: Any) -> Setting:
     # Arrays are float64 by default, modules float32.
     x = x.to(kind) if torch.is_floating_point(x) else x
     y = y.to(kind) if torch.is_floating_point(y) else y
+    for rows, name in ((x, "inputs"), (y, "targets")):
+        bad = int((~torch.isfinite(rows.reshape(len(rows), -1))).any(1).sum())
+        if bad:
+            raise SpecError(
+                f"The {name} of {bad} of the {len(rows)} rows are not finite; drop these rows or fill them."
+            )
     setting = Setting(module, x, y, loss, optimizer, batch_size or len(y))
     with undisturbed(torch):
         made = setting.copied()
@@ -145,6 +153,9 @@ def read_setting(module: Any, data: Any, loss: Any, optimizer: Any) -> Setting:
             with warnings.catch_warnings(record=True) as warned:
                 warnings.simplefilter("always")
                 value = loss(outputs, y[:2])
+                with torch.no_grad():
+                    # Class numbers beyond the outputs may stand in any row.
+                    loss(made.module.eval()(x), y)
         except Exception as error:
             raise SpecError(
                 f"The module and the loss cannot take the data ({first_line(error)[:200]}); give inputs as the module "
@@ -162,6 +173,12 @@ def read_setting(module: Any, data: Any, loss: Any, optimizer: Any) -> Setting:
         raise SpecError(
             "No gradient reaches the parameters, so nothing can be learned: none of them requires one (requires_grad), "
             "or the outputs or the loss are detached from them (detach, no_grad, item, NumPy)."
+        )
+    own = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    if own and any(one is not None for one in torch.autograd.grad(value, own, allow_unused=True)):
+        raise SpecError(
+            "The loss reads parameters of the module itself, as a penalty on them does, and what is trained are "
+            "copies; give the loss of outputs and targets alone, and the penalty as the optimizer's weight_decay."
         )
     return setting
 

@@ -196,7 +196,7 @@ def keras_callback(inputs: Any = None, **settings: Any) -> Any:
 
     Examples
     --------
-    >>> model.fit(x, y, callbacks=[keras_callback(x[:256])])  # doctest: +SKIP
+    >>> model.fit(x, y, callbacks=[keras_callback()])  # doctest: +SKIP
     """
     _check(settings)
     base = _host("Keras", "keras", "keras").callbacks.Callback

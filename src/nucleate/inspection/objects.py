@@ -57,6 +57,8 @@ def open_model(model: Any) -> Source:
         return open_files(found[0])
     if isinstance(model, (Network, Model)):
         return of_own(model)
+    if _is_keras(model):
+        return _of_keras(model)
     if is_module(model):
         return open_module(model)
     if isinstance(model, Mapping):
@@ -65,8 +67,6 @@ def open_model(model: Any) -> Source:
         return _of_sklearn(model)
     if type(model).__module__.startswith("sklearn.neural_network"):
         raise ArchitectureError(f"The {type(model).__name__} is not fitted, so it has no weights; call fit first.")
-    if _is_keras(model):
-        return _of_keras(model)
     try:
         leaves = jax.tree.leaves(model)
     except (RecursionError, SystemError):  # JAX has the first within the second
@@ -182,7 +182,9 @@ def _of_keras(model: Any) -> Source:
                     heads[one.layer] = Heads(weight.shape[at], weight.shape[at])
             else:
                 left_out.append((name, "it is not trained"))
-    return Source(model.name, parameters, left_out, heads=heads.get)
+    # On PyTorch the layers are modules too, but their kernels have the outputs last, and none says who reads it.
+    activity: Any = (lambda inputs, replaced, readers: {}) if is_module(model) else None
+    return Source(model.name, parameters, left_out, heads=heads.get, activity=activity)
 
 
 _KERAS_HEADS = {"query": 1, "key": 1, "value": 1, "output": 0}
@@ -192,7 +194,8 @@ _KERAS_HEADS = {"query": 1, "key": 1, "value": 1, "output": 0}
 def _from_keras(weight: Any) -> np.ndarray:
     from keras import ops
 
-    return wide_enough(np.asarray(ops.convert_to_numpy(weight)))
+    # On PyTorch the array is the weight itself, which training goes on to change.
+    return wide_enough(np.array(ops.convert_to_numpy(weight)))
 
 
 def _keras_form(layer: Any, weight: Any) -> Form | None:

@@ -1,7 +1,6 @@
 """A module of the reduced widths that is trained directly, held against the reduced one."""
 
 from collections.abc import Callable
-from copy import deepcopy
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ from nucleate.problems import Metric
 from nucleate.pytorch import import_torch
 from nucleate.reduction.modules.judging import DEVIATION, LOSS, Judge
 from nucleate.reduction.modules.rows import Parts, Rows, outputs_of, together
+from nucleate.reduction.modules.units import copied
 
 _SEEDS = 3
 NARROW = "narrow module"
@@ -80,7 +80,7 @@ def say_narrow(narrow: Baseline, metric: str) -> str:
 def start_anew(module: Any) -> tuple[Any, tuple[str, ...]]:
     """A copy with new parameters, and the names of those whose layer has no ``reset_parameters``."""
     torch = import_torch()
-    fresh = deepcopy(module).train()
+    fresh = copied(module).train()
     begun: set[int] = set()
     for layer in fresh.modules():
         reset = getattr(layer, "reset_parameters", None) or getattr(layer, "_reset_parameters", None)

@@ -110,6 +110,11 @@ class Moments:
         gram = self.gram[columns][:, columns]
         return replace(self, gram=gram, cross=self.cross[columns], centre=self.centre[columns])
 
+    def ridge(self, share: float) -> float:
+        """So much in mean squares of a column, and more than what rounding leaves of columns that do not vary."""
+        left = 1e-12 * float(self.centre.square().mean())
+        return max(share * float(self.gram.diagonal().mean()), left) + 1e-300
+
     def missed(self, weights: Any) -> Any:
         """The mean square that these weights leave of each wanted value."""
         return self.energy - 2 * (weights * self.cross).sum(0) + (weights * (self.gram @ weights)).sum(0)
@@ -132,7 +137,7 @@ class _Path:
         self._units, self._width = blocks.shape
         self._gram, self._cross = ordered.gram, ordered.cross * importance
         self.energy = float((moments.energy * importance.square()).sum())
-        self._ridge = max(RIDGE, 1e-3 * min(1.0, self._size / rows)) * float(self._gram.diagonal().mean()) + 1e-300
+        self._ridge = ordered.ridge(max(RIDGE, 1e-3 * min(1.0, self._size / rows)))
         self._components = self._gram.new_empty((self._size, 0))
         self._known = 0
         ends = torch.arange(self._units * self._width).reshape(self._units, self._width)
@@ -219,18 +224,17 @@ def refit(regression: Regression, left: np.ndarray) -> tuple[Any, Any]:
     fitted = fitted.about(regression.has_level)
     importance = regression.importance.double().square()
     errors = [
-        float((aside.missed(ridge_towards(fitted.gram, fitted.cross, prior, ridge)) * importance).sum())
-        for ridge in RIDGES
+        float((aside.missed(ridge_towards(fitted.gram, fitted.cross, prior, fitted.ridge(share))) * importance).sum())
+        for share in RIDGES
     ]
     whole = regression.centred.take(columns)
-    weights = ridge_towards(whole.gram, whole.cross, prior, RIDGES[int(np.argmin(errors))])
+    weights = ridge_towards(whole.gram, whole.cross, prior, whole.ridge(RIDGES[int(np.argmin(errors))]))
     return weights, whole.level - whole.centre @ weights
 
 
 def ridge_towards(gram: Any, cross: Any, prior: Any, ridge: float) -> Any:
-    """Weights ``w`` of least ``w' gram w / 2 - cross' w + ridge m |w - prior|^2 / 2``, m the gram's mean diagonal."""
+    """Weights ``w`` of least ``w' gram w / 2 - cross' w + ridge |w - prior|^2 / 2``."""
     torch = import_torch()
-    scale = ridge * float(gram.diagonal().mean()) + 1e-300
-    regular = gram + scale * torch.eye(len(gram), dtype=gram.dtype)
+    regular = gram + ridge * torch.eye(len(gram), dtype=gram.dtype)
     lower = torch.linalg.cholesky(regular)
     return prior + torch.cholesky_solve(cross - gram @ prior, lower)

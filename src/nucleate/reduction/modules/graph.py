@@ -4,7 +4,6 @@ The graph follows PyTorch's own record of a forward pass, so it takes any contro
 operations that it does not know, and of those that look at all units together, is checked by running the module.
 """
 
-import copy
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,8 +16,8 @@ from nucleate._wording import first_line, say_error
 from nucleate.errors import ArchitectureError, SpecError
 from nucleate.pytorch import import_torch
 from nucleate.reduction.modules.attention import attentions, heads_of
-from nucleate.reduction.modules.rows import Rows, output_of
-from nucleate.reduction.modules.units import Cut, Narrowing, Units
+from nucleate.reduction.modules.rows import Rows, output_of, tensors_of
+from nucleate.reduction.modules.units import Cut, Narrowing, Units, copied
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,30 +155,46 @@ def _untouchable(layer: Any, name: str, calls: Mapping[str, int], shared: Mappin
     return _reason(layer, name)
 
 
-def check(module: Any, units: Units, rows: Rows) -> str | None:
+def check(module: Any, units: Units, rows: Rows, in_training: list[Any] | None) -> str | None:
     """Why units cannot be taken out, found by doing it on a few rows: None if the module then does what it does unread
-    of them.
+    of them; ``in_training`` is what `shapes_in_training` says of the whole.
     """
     torch = import_torch()
     left = range(0, units.number, 2)
     removed = range(1, units.number, 2)
     with torch.no_grad():
         try:
-            blind = copy.deepcopy(module)
+            blind = copied(module)
             for reader in units.readers:
                 _forget(blind.get_submodule(reader.layer), np.concatenate([reader.places[unit] for unit in removed]))
             narrowing = Narrowing(module)
             narrowing.keep(units, left)
-            small = output_of(rows.call(narrowing.module))
+            returned = rows.call(narrowing.module)
+            small = output_of(returned)
         except Exception as error:
             return f"the module does not run with fewer of its units ({first_line(say_error(error))[:120]})"
-        wanted, before = (output_of(rows.call(one)) for one in (blind, module))
-    if small.shape != wanted.shape:
+        whole = rows.call(module)
+        wanted, before = output_of(rows.call(blind)), output_of(whole)
+    if _shapes(returned) != _shapes(whole):
         return "the module's outputs would have another shape"
+    if in_training is not None and shapes_in_training(narrowing.module, rows) != in_training:
+        return "in training mode the module does something else, which does not run with fewer of its units"
     scale, moved = float(before.abs().max()) or 1.0, float((wanted - before).abs().max())
     if not float((small - wanted).abs().max()) <= 1e-5 * scale + 1e-3 * moved:
         return "something other than the layers behind reads its units, or looks at all of them together"
     return None
+
+
+def _shapes(returned: Any) -> list[Any]:
+    return [value.shape for value in tensors_of(returned)]
+
+
+def shapes_in_training(module: Any, rows: Rows) -> list[Any] | None:
+    """The shapes of what a module returns in training mode, into which it is put; None where it does not run."""
+    try:
+        return _shapes(rows.call(module.train()))
+    except Exception:
+        return None
 
 
 def _forget(layer: Any, places: np.ndarray) -> None:
@@ -315,7 +330,8 @@ def _reason(layer: Any, name: str) -> str | None:
         return f"the norm {name} looks at all its units together"
     if isinstance(layer, (nn.Embedding, nn.EmbeddingBag)):
         return f"the embedding {name} makes its units"
-    if getattr(layer, "parametrizations", None) is not None or hasattr(layer, "weight_g"):
+    of_hooks = any(type(hook).__module__.startswith("torch.nn.utils") for hook in layer._forward_pre_hooks.values())
+    if getattr(layer, "parametrizations", None) is not None or of_hooks:
         return f"the weight of {name} is parametrized"
     return None
 

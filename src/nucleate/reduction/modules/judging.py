@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from nucleate._wording import choose_one, say_error, shown
+from nucleate._wording import choose_one, count, listed, say_error, shown
 from nucleate.errors import DataError, SpecError
 from nucleate.problems import ACCURACY, BALANCED_ACCURACY, LOG_LOSS, MAE, R2, RMSE, Loss, Metric
 from nucleate.pytorch import import_torch
@@ -52,7 +52,7 @@ class Targets:
         """How large that may be."""
         return tolerance
 
-    def notes(self, outputs: Any) -> tuple[str, ...]:
+    def notes(self, outputs: Any, targets: Any) -> tuple[str, ...]:
         """What else to know of how these outputs are judged."""
         return ()
 
@@ -83,9 +83,13 @@ class Amounts(Targets):
 
 @dataclass(frozen=True)
 class Classes(Targets):
-    """Class numbers beside logits, whose classes are along an axis; negative ones (as -100) are left out."""
+    """Class numbers beside logits, whose classes are along an axis; negative ones (as -100) are left out.
+
+    The outputs may be probabilities already; then they are taken as they are.
+    """
 
     axis: int
+    are_probabilities: bool = False
     metrics = OF_CLASSES
     metric = ACCURACY
 
@@ -105,13 +109,24 @@ class Classes(Targets):
         other = (before.argmax(self.axis) != after.argmax(self.axis)).reshape(len(before), -1)
         return {"labels_changed": int(other.any(1).sum())}
 
-    def notes(self, outputs: Any) -> tuple[str, ...]:
-        if outputs.ndim == 2:
-            return ()
-        return ("A row has several labels; the certificate counts it as changed where one of them is.",)
+    def notes(self, outputs: Any, targets: Any) -> tuple[str, ...]:
+        said = []
+        if outputs.ndim > 2:
+            said.append("A row has several labels; the certificate counts it as changed where one of them is.")
+        if self.are_probabilities:
+            said.append("The outputs are probabilities and are judged as they are.")
+        left_out = targets[targets < 0]
+        if len(left_out):
+            said.append(
+                f"{len(left_out):,} of the {count(targets.numel(), 'target')} that validate are negative "
+                f"({listed(map(str, left_out.unique().tolist()))}) and no class; the metric leaves them out."
+            )
+        return tuple(said)
 
     def _chances(self, outputs: Any) -> np.ndarray:
-        return outputs.double().softmax(self.axis).movedim(self.axis, -1).numpy()
+        logits = outputs.double()
+        chances = logits if self.are_probabilities else logits.softmax(self.axis)
+        return chances.movedim(self.axis, -1).numpy()
 
 
 @dataclass(frozen=True)
@@ -235,8 +250,13 @@ def _kind(rows: Rows, outputs: Any, asked: bool) -> Targets:
         for axis in (outputs.ndim - 1, 1):
             shape = [size for at, size in enumerate(outputs.shape) if at != axis]
             if 0 < axis < outputs.ndim and list(targets.shape) == shape and outputs.shape[axis] > 1:
+                if asked and int(targets.max()) < 0:
+                    raise DataError(
+                        "All targets that validate are negative, which stands for no class; give class numbers from 0 "
+                        "on."
+                    )
                 if int(targets.max()) < outputs.shape[axis]:
-                    return Classes(axis)
+                    return Classes(axis, _sum_to_one(outputs, axis))
                 if asked:
                     raise DataError(
                         f"The targets have class {int(targets.max())}, but the module has {outputs.shape[axis]} "
@@ -256,6 +276,10 @@ def _kind(rows: Rows, outputs: Any, asked: bool) -> Targets:
             "numbers, or as many numbers as outputs, or pass a function of both as `metric`, and `larger_is_better`."
         )
     return Targets()
+
+
+def _sum_to_one(outputs: Any, axis: int) -> bool:
+    return bool((outputs >= 0).all()) and float((outputs.double().sum(axis) - 1).abs().max()) < 1e-3
 
 
 def _rows(values: Any) -> np.ndarray:

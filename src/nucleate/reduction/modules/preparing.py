@@ -1,12 +1,13 @@
 """The copy of a person's module that is worked on, and back: the module itself is never changed."""
 
-import copy
+from collections.abc import Iterator
 from typing import Any
 
 from nucleate._wording import listed, say_error
 from nucleate.errors import ArchitectureError
 from nucleate.pytorch import import_torch
 from nucleate.pytorch.exchange import refuse_script
+from nucleate.reduction.modules.units import copied
 
 _HOOKS = (
     "_forward_hooks",
@@ -42,7 +43,7 @@ def working_copy(module: Any) -> tuple[Any, list[str]]:
         without = ", without dropout" if _has_dropout(module) else ""
         notes.append(f"The module was given in training mode; it was judged in evaluation mode{without}.")
     try:
-        work = copy.deepcopy(module)
+        work = copied(module)
     except Exception as error:
         raise ArchitectureError(
             f"The {name} cannot be copied ({say_error(error)[:160]}); keep in it no tensors that were computed with "
@@ -53,17 +54,37 @@ def working_copy(module: Any) -> tuple[Any, list[str]]:
     wide = torch.float64 if dtypes == {torch.float64} else torch.float32
     if dtypes - {wide}:
         lower = ", ".join(sorted(str(dtype).removeprefix("torch.") for dtype in dtypes - {wide}))
-        notes.append(f"Its {lower} was computed with and judged in float32; the smaller module is in {lower} again.")
+        notes.append(
+            f"Its {lower} was computed with and judged in float32; the smaller module is in {lower} again, and was "
+            f"judged with its numbers rounded so, but not each step of the computation."
+        )
     if devices != {"cpu"}:
         notes.append(f"It was reduced on the CPU and put back on {', '.join(sorted(devices - {'cpu'}))}.")
     work = work.cpu().to(wide)
     dropped = [one for child in work.modules() if (one := _drop_hooks(child))]
     if dropped:
-        notes.append(f"Hooks of {listed(dropped)} are not in the smaller module.")
+        notes.append(
+            f"Hooks of {listed(dropped)} are not in the smaller module, and all that is told here is of the original "
+            "without them: if they change what it gives, put them on both and compare."
+        )
     for parameter in work.parameters():
         parameter.requires_grad_(parameter.is_floating_point())
         parameter.grad = None
     return work.eval(), notes
+
+
+def as_stored(small: Any, original: Any) -> None:
+    """Round the parameters and buffers of a reduced copy to the original's kinds of numbers, to be judged as such."""
+    kinds = {name: value.dtype for name, value in _stored(original)}
+    with import_torch().no_grad():
+        for name, value in _stored(small):
+            if name in kinds and value.is_floating_point():
+                value.copy_(value.to(kinds[name]))
+
+
+def _stored(module: Any) -> Iterator[tuple[str, Any]]:
+    yield from module.named_parameters(remove_duplicate=False)
+    yield from module.named_buffers(remove_duplicate=False)
 
 
 def finish(small: Any, original: Any) -> Any:
@@ -71,9 +92,7 @@ def finish(small: Any, original: Any) -> Any:
     modes = {name: child.training for name, child in original.named_modules()}
     for name, child in small.named_modules():
         child.training = modes.get(name, original.training)
-    like = dict(original.named_parameters(remove_duplicate=False)) | dict(
-        original.named_buffers(remove_duplicate=False)
-    )
+    like = dict(_stored(original))
     for name, value in small.named_parameters(remove_duplicate=False):
         if name not in like:
             continue
@@ -96,9 +115,20 @@ def _check(module: Any) -> None:
             raise ArchitectureError(f"The weights {own} of the {name} have no shape yet; run it once on a batch first.")
         if value.device.type == "meta":
             raise ArchitectureError(f"The weights {own} of the {name} are on the meta device; load its numbers first.")
-        if value.is_quantized or not value.is_floating_point():
+        if value.is_quantized:
             raise ArchitectureError(
                 f"The weights {own} of the {name} are quantized; reduce it first, and quantize then."
+            )
+        if not value.is_floating_point():
+            kind = str(value.dtype).removeprefix("torch.")
+            remedy = (
+                "hold real and imaginary parts as parameters of their own"
+                if value.is_complex()
+                else "if they are fixed, make them a buffer; if they are quantized, reduce the module first"
+            )
+            raise ArchitectureError(
+                f"The weights {own} of the {name} are {kind} numbers, and only real numbers of floating point are "
+                f"reduced; {remedy}."
             )
         floating += value.numel()
     for own, child in module.named_modules():

@@ -5,17 +5,26 @@ from collections.abc import Callable
 from numbers import Integral, Real
 from typing import Any
 
-from nucleate._wording import shown
+from nucleate._wording import count, shown
 from nucleate.errors import ArchitectureError, SpecError
 from nucleate.pytorch import import_torch
 from nucleate.reduction.modules.beside import narrow_module, trained_by
-from nucleate.reduction.modules.graph import Graph, check, trace
+from nucleate.reduction.modules.graph import Graph, check, shapes_in_training, trace
 from nucleate.reduction.modules.judging import judge_of
 from nucleate.reduction.modules.narrowing import Original
-from nucleate.reduction.modules.preparing import finish, unwrap, working_copy
+from nucleate.reduction.modules.preparing import as_stored, finish, unwrap, working_copy
 from nucleate.reduction.modules.reduction import ModuleReduction
-from nucleate.reduction.modules.rows import check_fit, divide, outputs_of
+from nucleate.reduction.modules.rows import (
+    Rows,
+    check_certifies,
+    check_fit,
+    divide,
+    outputs_of,
+    outputs_of_smaller,
+    tensors_of,
+)
 from nucleate.reduction.modules.search import Search, Widths, count_flops, count_parameters
+from nucleate.reduction.modules.units import Narrowing, copied
 from nucleate.reduction.reduction import BeforeAfter
 from nucleate.reduction.tolerance import check_tolerance
 
@@ -95,10 +104,11 @@ def reduce_module(
         parts = divide(data, validation, test, seed).of(next(work.parameters()).dtype)
         before = check_fit(work, parts)
         judge = judge_of(metric, larger_is_better, work, parts.validation, before)
-        graph = _narrowable(work, parts.calibration.take(slice(0, 8)))
+        calibration = parts.calibration.spread(MOST_CALIBRATION)
+        graph = _narrowable(work, calibration.spread(8))
+        _check_runs(work, graph, (calibration, parts.validation))
         row = parts.validation.take(slice(0, 1))
         size = (lambda one: count_flops(one, row)) if flops is not None else count_parameters
-        calibration = parts.calibration.take(slice(0, MOST_CALIBRATION))
         search = Search(Original(work, graph.units, calibration, graph.order), size)
         if keep is not None:
             widths = search.share(keep)
@@ -111,8 +121,16 @@ def reduce_module(
         small = search.make(widths)
         if fine_tune is not None:
             small = trained_by(fine_tune, "fine_tune", small)
+        as_stored(small, module)
         held = parts.certification
-        outputs = [outputs_of(one, held) for one in (work, small)]
+        outputs = [
+            check_certifies(outputs_of(work, held), "given", "drop the rows that it cannot take"),
+            check_certifies(
+                outputs_of_smaller(small, held),
+                "smaller",
+                "keep more of the units, or give the module in float32, whose range is wider than that of float16",
+            ),
+        ]
         after = outputs_of(small, parts.validation)
         narrow, note = (None, None) if train is None else narrow_module(small, train, judge, parts, seed)
         counted = [(count_parameters(one), count_flops(one, row)) for one in (work, small)]
@@ -134,8 +152,14 @@ def reduce_module(
             test=BeforeAfter(*tested),
             certificate=judge.certify(held, outputs[0], outputs[1], parts.dealt),
             asked=asked,
-            notes=(*notes, *parts.notes, *judge.targets.notes(before), *([] if note is None else [note])),
-            rows=(len(parts.calibration), len(parts.validation), len(held)),
+            notes=(
+                *notes,
+                *_not_covered(work, row),
+                *parts.notes,
+                *judge.targets.notes(before, parts.validation.targets),
+                *([] if note is None else [note]),
+            ),
+            rows=(len(calibration), len(parts.validation), len(held)),
             parts=parts,
             judge=judge,
             narrow=narrow,
@@ -145,7 +169,9 @@ def reduce_module(
 def _narrowable(module: Any, rows: Any) -> Graph:
     """The graph, without the units that turn out not to be narrowable."""
     graph = trace(module, rows)
-    reasons = {units: check(module, units, rows) for units in graph.units}
+    with import_torch().no_grad():
+        in_training = shapes_in_training(copied(module), rows)
+    reasons = {units: check(module, units, rows, in_training) for units in graph.units}
     found = tuple(units for units in graph.units if reasons[units] is None)
     left = [(units.layer, reason) for units, reason in reasons.items() if reason is not None]
     if not found:
@@ -156,6 +182,33 @@ def _narrowable(module: Any, rows: Any) -> Graph:
             "convolution that others read can be."
         )
     return Graph(found, (*left, *graph.left_whole), graph.order)
+
+
+def _check_runs(module: Any, graph: Graph, parts: tuple[Rows, ...]) -> None:
+    """Raise if half of all units is too few for the module to run on rows that the graph was not read from."""
+    narrowing = Narrowing(module)
+    for units in graph.units:
+        narrowing.keep(units, range(0, units.number, 2))
+    for rows in parts:
+        outputs_of_smaller(narrowing.module, rows)
+
+
+def _not_covered(module: Any, row: Rows) -> list[str]:
+    """Notes on what a module returns beside what is judged, and on a config that does not know the new widths."""
+    with import_torch().no_grad():
+        number = sum(value.is_floating_point() and value.ndim > 0 for value in tensors_of(row.call(module))) - 1
+    notes = []
+    if number > 0:
+        notes.append(
+            f"The module returns {count(number, 'further tensor')} of real numbers; these may have moved more than "
+            "what is told of the first, the only one that was judged."
+        )
+    if callable(getattr(module, "save_pretrained", None)):
+        notes.append(
+            "The config of the smaller module still has the widths of before, so from_pretrained cannot load what its "
+            "save_pretrained writes; save the whole module with torch.save."
+        )
+    return notes
 
 
 def _within(search: Search, budget: int, of: str, judge: Any, parts: Any, before: Any) -> Widths:

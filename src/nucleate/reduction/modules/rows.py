@@ -39,6 +39,12 @@ class Rows:
         """Some of the rows."""
         return Rows(_each(lambda value: value[rows], self.inputs), None if self.targets is None else self.targets[rows])
 
+    def spread(self, number: int) -> "Rows":
+        """So many of the rows at most, evenly over all: rows may be in the order of their classes."""
+        if len(self) <= number:
+            return self
+        return self.take(import_torch().linspace(0, len(self) - 1, number, dtype=import_torch().float64).long())
+
     def of(self, dtype: Any) -> "Rows":
         """With what is of floating point in this kind of numbers."""
 
@@ -142,6 +148,19 @@ def output_of(returned: Any) -> Any:
     )
 
 
+def tensors_of(returned: Any) -> Iterator[Any]:
+    """All tensors of what a module returns, but for what a transformer keeps for its next call."""
+    if isinstance(returned, import_torch().Tensor):
+        yield returned
+    elif isinstance(returned, Mapping):
+        for key in returned:
+            if key != "past_key_values":
+                yield from tensors_of(returned[key])
+    elif isinstance(returned, (tuple, list)):
+        for value in returned:
+            yield from tensors_of(value)
+
+
 def outputs_of(module: Any, rows: Rows) -> Any:
     """The outputs for all rows, as one tensor."""
     torch = import_torch()
@@ -174,6 +193,11 @@ def check_fit(module: Any, parts: Parts) -> Any:
             f"The {type(module).__name__} returns {count(len(first), 'row')} for {len(parts.validation)}; the first "
             "dimension of inputs and outputs must be the rows."
         )
+    if not first.is_floating_point():
+        raise ArchitectureError(
+            f"The {type(module).__name__} returns {str(first.dtype).removeprefix('torch.')} numbers, and how far "
+            "outputs move is told of real numbers of floating point; give a module that returns these."
+        )
     if not torch.isfinite(first).all():
         raise DataError(
             f"The outputs of the {type(module).__name__} are not finite on these data; give a module that has not "
@@ -184,7 +208,58 @@ def check_fit(module: Any, parts: Parts) -> Any:
             f"The {type(module).__name__} gives other outputs each time, even in evaluation mode, so nothing can be "
             "compared; remove what is random in it (such as functional dropout without training=self.training)."
         )
+    if _depends_on_batch(module, parts.validation, first):
+        raise ArchitectureError(
+            f"What the {type(module).__name__} gives for a row depends on the other rows of its batch, even in "
+            "evaluation mode, so nothing can be said of a row; let it take no means over rows (of a batch norm, pass "
+            "track_running_stats=True)."
+        )
     return first
+
+
+def _depends_on_batch(module: Any, rows: Rows, outputs: Any) -> bool:
+    """Whether rows of the first half give something else by themselves, beyond what rounding may do to one in 20."""
+    half = (min(len(rows), BATCH) + 1) // 2
+    if half < 2:
+        return False
+    alone = outputs_of(module, rows.take(slice(0, half)))
+    moved = (alone - outputs[:half]).abs().reshape(half, -1).amax(1)
+    return float((moved > 1e-3 * float(outputs.abs().max())).double().mean()) > 0.05
+
+
+def outputs_of_smaller(module: Any, rows: Rows) -> Any:
+    """The outputs of a narrowed module.
+
+    Raises
+    ------
+    ArchitectureError
+        If it does not run on these rows.
+    """
+    try:
+        return outputs_of(module, rows)
+    except RuntimeError as error:
+        raise ArchitectureError(
+            f"A narrower {type(module).__name__} does not run on all the data ({say_error(error)[:160]}): it calls "
+            "other layers on some of them than on the first; give one that calls the same on all, or only data on "
+            "which it does."
+        ) from None
+
+
+def check_certifies(outputs: Any, which: str, remedy: str) -> Any:
+    """The same outputs on the rows that certify, unless some are not finite.
+
+    Raises
+    ------
+    DataError
+        If they are not.
+    """
+    bad = int((~outputs.isfinite().reshape(len(outputs), -1)).any(1).sum())
+    if bad:
+        raise DataError(
+            f"The outputs of the {which} module are not finite on {bad} of the {len(outputs)} rows that certify, so "
+            f"nothing is guaranteed; {remedy}."
+        )
+    return outputs
 
 
 def _read(data: Any, name: str, notes: list[str]) -> Rows:

@@ -1,6 +1,5 @@
 """How many units each layer keeps: as many of each, or by what the outputs lose for what a unit costs."""
 
-import copy
 from collections.abc import Callable
 from functools import cached_property
 from typing import Any
@@ -10,7 +9,7 @@ import numpy as np
 from nucleate.pytorch import import_torch
 from nucleate.reduction.modules.narrowing import Original, Reducer
 from nucleate.reduction.modules.rows import Rows
-from nucleate.reduction.modules.units import Narrowing
+from nucleate.reduction.modules.units import Narrowing, copied
 
 Widths = tuple[int, ...]
 Size = Callable[[Any], int]
@@ -37,7 +36,7 @@ class Search:
 
     def __init__(self, original: Original, size: Size) -> None:
         self._original, self._size = original, size
-        self._made: dict[Widths, Any] = {self.whole: copy.deepcopy(original.module)}
+        self._made: dict[Widths, Any] = {self.whole: copied(original.module)}
         self._sizes: dict[Widths, int] = {}
 
     @property

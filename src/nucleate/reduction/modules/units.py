@@ -62,11 +62,19 @@ class Units:
         return len(self.readers[0].places)
 
 
+def copied(module: Any) -> Any:
+    """A copy, of modules too whose weights a hook of torch.nn.utils has computed with gradients."""
+    tensor = import_torch().Tensor
+    held = [value for child in module.modules() for value in vars(child).values()]
+    computed = [value for value in held if isinstance(value, tensor) and not value.is_leaf]
+    return copy.deepcopy(module, {id(value): value.detach().clone() for value in computed})
+
+
 class Narrowing:
     """A copy of a module that is narrowed step by step; what reads the units keeps the weights of those left."""
 
     def __init__(self, module: Any) -> None:
-        self.module = copy.deepcopy(module)
+        self.module = copied(module)
         self._removed: dict[tuple[str, str], np.ndarray] = {}
 
     def keep(self, units: Units, left: Sequence[int] | np.ndarray) -> None:
