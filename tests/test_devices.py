@@ -210,6 +210,26 @@ def test_an_error_in_one_thread_is_raised():
         for_each(fail, [1, 2, 3])
 
 
+def test_what_another_thread_computes_ends_when_one_fails():
+    if devices.CORES < 2:
+        pytest.skip("there is one thread")
+    begun, calls = threading.Event(), [0]
+    more = jax.jit(lambda item: item + 1)
+
+    def compute(fails):
+        if fails:
+            begun.wait(60)
+            raise ValueError("no")
+        while calls[0] < 100_000:
+            for_each(more, [np.ones(2), np.zeros(2)])
+            calls[0] += 1
+            begun.set()
+
+    with pytest.raises(ValueError, match="no"):
+        spread(compute, [True, False])
+    assert 1 <= calls[0] < 100_000
+
+
 def test_programs_that_call_lapack_do_not_wait_for_each_other():
     # In a process of its own, which can be killed: side by side they wait for ever.
     run(

@@ -9,12 +9,12 @@ import os
 import platform
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache, cached_property, wraps
 from importlib.metadata import version
 from pathlib import Path
-from threading import RLock, local
+from threading import Event, RLock, local
 from typing import Any, ParamSpec, TypeVar
 from weakref import WeakSet
 
@@ -195,6 +195,8 @@ def for_each(
 
     if not items:
         return []
+    if _on_one_core() and _THREAD.called_off.is_set():
+        raise CancelledError
     _remember(function)
     bound_programs()
     if steps_together():
@@ -323,6 +325,8 @@ def device_memory() -> float:
 def spread(function: Callable[[T], R], items: Sequence[T]) -> list[R]:
     """``function(item)`` for every item, on a thread a core; on such a thread itself, one after another.
 
+    When one fails, or Ctrl-C is pressed, the others end at their next call of `for_each`.
+
     Examples
     --------
     >>> spread(str, [1, 2])
@@ -330,21 +334,25 @@ def spread(function: Callable[[T], R], items: Sequence[T]) -> list[R]:
     """
     if _on_one_core() or (len(items) < 2 and CORES > 1):
         return list(map(function, items))
-    chosen = jax.config.jax_default_device  # type: ignore[attr-defined]
+    chosen, called_off = jax.config.jax_default_device, Event()  # type: ignore[attr-defined]
 
     def there(item: T) -> R:
-        _THREAD.on_one_core = True
+        _THREAD.called_off = called_off
         try:
             # What is chosen for a block is chosen for one thread.
             with jax.default_device(chosen):
                 return function(item)
         finally:
-            _THREAD.on_one_core = False
+            _THREAD.called_off = None
 
     if CORES < 2:
         return list(map(there, items))
     with ThreadPoolExecutor(CORES) as threads:
-        return list(threads.map(there, items))
+        try:
+            return list(threads.map(there, items))
+        except BaseException:
+            called_off.set()
+            raise
 
 
 _THREAD = local()
@@ -352,7 +360,7 @@ _THREAD = local()
 
 def _on_one_core() -> bool:
     """Whether this thread computes an item of `spread`, beside which the other cores have theirs."""
-    return getattr(_THREAD, "on_one_core", False)
+    return getattr(_THREAD, "called_off", None) is not None
 
 
 _CALLS_LAPACK: dict[int, bool] = {}

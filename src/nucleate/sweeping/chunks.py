@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 
 from nucleate.architectures import closed_form
-from nucleate.devices import machine, on_cpu, on_device
+from nucleate.devices import CORES, machine, on_cpu, on_device, spread
 from nucleate.errors import ArchitectureError, SpecError, StudyError
 from nucleate.models import model_to_bytes, outputs_of
 from nucleate.network import Network
@@ -134,9 +134,14 @@ def forecast_chunk(plan: Plan, chunk: Chunk, problem: Problem) -> pl.DataFrame |
             )
         # A chunk is too few for a GPU, which waits for the CPU at every step of a forecast.
         with on_cpu():
-            forecasts = forecast_runs(plan, chunk.runs, problem, horizon=spec.steps)
+            # Each core has some of the runs throughout, as most calls take less than it takes to wait for them. In
+            # mini-batches, and of other models, runs are forecast together.
+            apart = CORES if spec.model is None and spec.batch_size is None else 1
+            parts = [chunk.runs[place::apart] for place in range(min(apart, len(chunk.runs)))]
+            of_parts = spread(lambda runs: forecast_runs(plan, runs, problem, horizon=spec.steps), parts)
     except (SpecError, ArchitectureError) as error:
         return str(error)
+    forecasts = [of_parts[place % apart][place // apart] for place in range(len(chunk.runs))]
     return tabulate_forecasts(spec, list(zip(chunk.runs, forecasts, strict=True)))
 
 
