@@ -7,7 +7,7 @@ pairs and groups look at a sample of 2,000; the others are exact.
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import cache
+from functools import cache, partial
 from typing import Any, NamedTuple
 from zlib import crc32
 
@@ -67,7 +67,8 @@ class Chance:
     def __init__(self) -> None:
         self.traced: Traced | None = None
         self._sizes: dict[_Of, np.ndarray] = {}
-        self._spectra: dict[_Of, tuple[np.ndarray, np.ndarray, float, float]] = {}
+        self._spectra: dict[_Of, tuple[np.ndarray, Random]] = {}
+        self._drawn: dict[tuple[int, int], _Draw] = {}
         self._groups: dict[tuple[_Of, int], np.ndarray] = {}
         self._on_data: tuple[dict[_Of, np.ndarray], dict[str, float]] | None = None
         self._references: dict[_Of, float] = {}
@@ -79,21 +80,28 @@ class Chance:
             self._references[place] = norm(row_sizes(reference))
         return self._references[place]
 
-    def spectrum(
-        self, units: Units, sizes: Float[np.ndarray, " m"], rng: Callable[[], np.random.Generator]
-    ) -> tuple[Float[np.ndarray, " k"], float, float]:
-        """The singular values of a random matrix of these row norms, its stable and its effective rank."""
+    def kept(self, units: Units, sizes: Float[np.ndarray, " m"]) -> "Random | None":
+        """What was drawn before for nearly these row norms."""
         place = units.layer, units.kind, units.head
         if units.head is None:
             self._sizes[place] = sizes
-        if place in self._spectra:
-            then, null, stable, effective = self._spectra[place]
-            least, most = _factors(sizes, then)
-            if most <= _NEAR * least:
-                return norm(sizes) / (norm(then) or 1.0) * null, stable, effective
-        null = _random_spectrum(sizes, units.weights.shape[1], rng())
-        self._spectra[place] = sizes, null, _stable(null), effective_number(null)
-        return self._spectra[place][1:]
+        if place not in self._spectra:
+            return None
+        then, random = self._spectra[place]
+        least, most = _factors(sizes, then)
+        if most > _NEAR * least:
+            return None
+        return random._replace(singular=norm(sizes) / (norm(then) or 1.0) * random.singular)
+
+    def draw(self, units: Units, sizes: Float[np.ndarray, " m"], seed: int) -> "Random":
+        """What a random matrix of these row norms has; those of one shape are of one draw."""
+        shape = len(sizes), units.weights.shape[1]
+        if shape not in self._drawn:
+            self._drawn[shape] = _Draw(*shape, seed)
+        null = self._drawn[shape].singular_values(sizes)
+        random = Random(null, _stable(null), effective_number(null))
+        self._spectra[units.layer, units.kind, units.head] = sizes, random
+        return random
 
     def groups(
         self, units: Units, alive: int, entries: int, rng: Callable[[], np.random.Generator]
@@ -128,6 +136,22 @@ def _factors(now: Float[np.ndarray, " m"], then: Float[np.ndarray, " m"]) -> tup
     return float(factors.min()), float(factors.max())
 
 
+class Random(NamedTuple):
+    """The singular values of a random matrix, and its ranks."""
+
+    singular: Float[np.ndarray, " k"]
+    stable: float
+    effective: float
+
+
+class Known(NamedTuple):
+    """What of units is known before the rest: the norms of their weights, and singular values beside random ones."""
+
+    sizes: Float[np.ndarray, " m"]
+    singular: Float[np.ndarray, " k"]
+    random: Random
+
+
 class Picture(NamedTuple):
     """What is drawn of a layer: up to 48 evenly spaced units, and the largest singular values.
 
@@ -147,19 +171,16 @@ class Picture(NamedTuple):
     random: Float[np.ndarray, " s"]
 
 
-def measure_units(
-    units: Units, seed: int, chance: Chance, singular: Float[np.ndarray, " k"] | None = None
-) -> tuple[list[Value], Picture]:
+def measure_units(units: Units, known: Known, seed: int, chance: Chance) -> tuple[list[Value], Picture]:
     """The measures of units that need nothing but them, and what is drawn of them.
 
     Parameters
     ----------
     units : Units
+    known : Known
     seed : int
         Of the sample and of the random matrix.
     chance : Chance
-    singular : array of shape (k,), optional
-        The singular values of the weights, where they are known.
     """
 
     @cache
@@ -168,21 +189,18 @@ def measure_units(
         # looks at a model that trains draw nothing.
         return np.random.default_rng((seed, crc32(f"{units.layer} {units.kind} {units.head}".encode())))
 
-    sizes = row_sizes(units, with_bias=False)
-    with_bias = sizes if units.bias is None else np.hypot(sizes, np.asarray(units.bias, np.float64))
+    sizes, singular, random = known
+    with_bias = _with_bias(sizes, units)
     chosen = np.arange(len(sizes)) if len(sizes) <= MOST_UNITS else sampled(len(sizes), rng())
     cosine = _cosines(units, with_bias, chosen)
     values = list(_of_pairs(cosine, units, len(sizes), rng, chance))
-    if singular is None:
-        singular = _spectrum(units.weights)
-    random, stable, effective = chance.spectrum(units, sizes, rng)
     values += [
-        Value("stable_rank", _stable(singular), stable),
-        Value("effective_rank", effective_number(singular), effective),
+        Value("stable_rank", _stable(singular), random.stable),
+        Value("effective_rank", effective_number(singular), random.effective),
     ]
     values += [
         Value(f"singular_value_{index}", float(value), float(by_chance))
-        for index, (value, by_chance) in enumerate(zip(singular[:LEADING], random[:LEADING], strict=True), 1)
+        for index, (value, by_chance) in enumerate(zip(singular[:LEADING], random.singular[:LEADING], strict=True), 1)
     ]
     values += [Value("norm", norm(sizes)), Value("zero_units", float(np.count_nonzero(sizes == 0)))]
     shown, largest = spaced(len(chosen)), float(singular[0]) or 1.0
@@ -191,7 +209,7 @@ def measure_units(
         cosine[shown[:, None], shown].astype(np.float32),
         (of_shown / (of_shown.max() or 1.0)).astype(np.float32),
         (singular[:MOST_SINGULAR_VALUES] / largest).astype(np.float32),
-        (random[:MOST_SINGULAR_VALUES] / largest).astype(np.float32),
+        (random.singular[:MOST_SINGULAR_VALUES] / largest).astype(np.float32),
     )
 
 
@@ -200,10 +218,13 @@ def sampled(count: int, rng: np.random.Generator) -> Int[np.ndarray, " n"]:
     return np.arange(count) if count <= MOST_UNITS else np.sort(rng.choice(count, MOST_UNITS, replace=False))
 
 
-def row_sizes(units: Units, *, with_bias: bool = True) -> Float[np.ndarray, " m"]:
-    """The norm of what each unit reads."""
-    sizes = lengths_of(units.weights)
-    return sizes if units.bias is None or not with_bias else np.hypot(sizes, np.asarray(units.bias, np.float64))
+def row_sizes(units: Units) -> Float[np.ndarray, " m"]:
+    """The norm of what each unit reads, its bias included."""
+    return _with_bias(lengths_of(units.weights), units)
+
+
+def _with_bias(sizes: Float[np.ndarray, " m"], units: Units) -> Float[np.ndarray, " m"]:
+    return sizes if units.bias is None else np.hypot(sizes, np.asarray(units.bias, np.float64))
 
 
 def lengths_of(matrix: np.ndarray) -> Float[np.ndarray, " m"]:
@@ -226,6 +247,9 @@ def _cosines(units: Units, sizes: Float[np.ndarray, " m"], chosen: Int[np.ndarra
         return cosine_similarity(weights if bias is None else np.column_stack([weights, bias]))
     alive = sizes[chosen] > 0
     by = np.divide(1.0, sizes[chosen], out=np.zeros(len(chosen)), where=alive)
+    if by.max(initial=0.0) < np.finfo(np.float32).max:
+        # Several times faster than to round each product.
+        by = by.astype(np.float32)
     unit = np.empty((len(chosen), weights.shape[1] + (bias is not None)), np.float32)
     np.multiply(weights, by[:, None], out=unit[:, : weights.shape[1]], casting="same_kind")
     if bias is not None:
@@ -362,56 +386,91 @@ def _spectrum(matrix: np.ndarray) -> Float[np.ndarray, " k"]:
     return largest * _roots(product)
 
 
-def spectra(matrices: Sequence[np.ndarray]) -> list[Float[np.ndarray, " k"] | None]:
-    """The singular values of small matrices in single precision, those of one shape at once and on a thread a core.
+def known_of(pieces: Sequence[Units], seed: int, chance: Chance) -> list[Known]:
+    """What is computed of several pieces at once: on a thread a core, and of those of one shape together.
 
-    They are those that each has by itself, to the bit.
+    It is what each has by itself, to the bit.
 
-    Returns
-    -------
-    list of arrays, or None
-        None of matrices in float64, and of those that are the only one of their shape.
+    Parameters
+    ----------
+    pieces : sequence of Units
+    seed : int
+        Of the random matrices.
+    chance : Chance
     """
-    alike: dict[tuple[int, ...], list[int]] = {}
-    for place, matrix in enumerate(matrices):
-        if matrix.dtype != np.float64:
-            alike.setdefault(matrix.shape, []).append(place)
-    groups = [part for places in alike.values() if len(places) > 1 for part in (places[::2], places[1::2])]
-    found: list[np.ndarray | None] = [None] * len(matrices)
+    sizes = [lengths_of(units.weights) for units in pieces]
+    kept = [chance.kept(units, of) for units, of in zip(pieces, sizes, strict=True)]
+    random = {place: known for place, known in enumerate(kept) if known is not None}
+    singular: dict[int, np.ndarray] = {}
 
-    def of(places: Sequence[int]) -> list[np.ndarray]:
-        stack = np.stack([matrices[place] for place in places]).astype(np.float64)
+    def decompose(places: Sequence[int]) -> None:
+        if len(places) == 1:
+            singular[places[0]] = _spectrum(pieces[places[0]].weights)
+            return
+        stack = np.stack([pieces[place].weights for place in places]).astype(np.float64)
         wide = stack.swapaxes(1, 2) if stack.shape[1] < stack.shape[2] else stack
-        return list(_roots(wide.swapaxes(1, 2) @ wide))
+        for place, values in zip(places, _roots(wide.swapaxes(1, 2) @ wide), strict=True):
+            singular[place] = values
 
-    for places, values in zip(groups, spread(of, groups), strict=True):
-        for place, value in zip(places, values, strict=True):
-            found[place] = value
-    return found
+    def draw(place: int) -> None:
+        random[place] = chance.draw(pieces[place], sizes[place], seed)
+
+    alike: dict[tuple[int, ...], list[int]] = {}
+    for place, units in enumerate(pieces):
+        # Those in double precision have small singular values too, each its own way.
+        of_shape = units.weights.shape if units.weights.dtype != np.float64 else (place,)
+        alike.setdefault(of_shape, []).append(place)
+    halves = [part for places in alike.values() for part in (places[::2], places[1::2]) if part]
+    undrawn = [place for place in range(len(pieces)) if place not in random]
+    spread(lambda job: job(), [partial(decompose, part) for part in halves] + [partial(draw, one) for one in undrawn])
+    return [Known(of, singular[place], random[place]) for place, of in enumerate(sizes)]
 
 
-def _random_spectrum(sizes: Float[np.ndarray, " m"], entries: int, rng: np.random.Generator) -> Float[np.ndarray, " k"]:
-    """The singular values of a random matrix with these row norms."""
-    smaller = min(len(sizes), entries)
-    largest = sizes.max(initial=0.0)
-    if largest == 0:
-        return np.zeros(smaller)
-    product, step = np.zeros((smaller, smaller)), max(1, _BLOCK // smaller)
-    # Single precision is far beyond what chance leaves open.
-    if len(sizes) <= entries:
-        for start in range(0, entries, step):
-            block = rng.standard_normal((len(sizes), min(step, entries - start)), np.float32)
-            product += block @ block.T
-        drawn = np.sqrt(product.diagonal())
-        relative = np.divide(sizes / largest, drawn, out=np.zeros_like(drawn), where=drawn > 0)
-        product *= np.outer(relative, relative)
-    else:
-        for start in range(0, len(sizes), step):
-            block = rng.standard_normal((min(step, len(sizes) - start), entries), np.float32)
-            wanted = (sizes[start : start + step] / largest).astype(np.float32)
-            block *= (wanted / np.linalg.norm(block, axis=1))[:, None]
+class _Draw:
+    """A random matrix of one shape, whose rows have norm 1.
+
+    Of a wide one the product of its rows with each other is kept, of a tall one the rows, which are drawn again each
+    time where they are large.
+    """
+
+    def __init__(self, count: int, entries: int, seed: int) -> None:
+        self._count, self._entries, self._seed = count, entries, seed
+        self._product = self._product_of_rows() if count <= entries else None
+        self._rows = list(self._drawn_rows()) if self._product is None and count * entries <= _BLOCK else None
+
+    def _normal(self, along: int, across: int) -> Iterator[Float[np.ndarray, "..."]]:
+        """Single precision is far beyond what chance leaves open."""
+        rng, step = np.random.default_rng((self._seed, self._count, self._entries)), max(1, _BLOCK // across)
+        for start in range(0, along, step):
+            yield rng.standard_normal((min(step, along - start), across), np.float32)
+
+    def _product_of_rows(self) -> Float[np.ndarray, "m m"]:
+        product = np.zeros((self._count, self._count))
+        for block in self._normal(self._entries, self._count):
             product += block.T @ block
-    return largest * _roots(product)
+        drawn = np.sqrt(product.diagonal())
+        by = np.divide(1.0, drawn, out=np.zeros_like(drawn), where=drawn > 0)
+        return product * np.outer(by, by)
+
+    def _drawn_rows(self) -> Iterator[Float[np.ndarray, "n k"]]:
+        for block in self._normal(self._count, self._entries):
+            block /= np.linalg.norm(block, axis=1, keepdims=True)
+            yield block
+
+    def singular_values(self, sizes: Float[np.ndarray, " m"]) -> Float[np.ndarray, " k"]:
+        """Those of the matrix whose rows have these norms."""
+        largest = sizes.max(initial=0.0)
+        if largest == 0:
+            return np.zeros(min(self._count, self._entries))
+        relative = sizes / largest
+        if self._product is not None:
+            return largest * _roots(self._product * np.outer(relative, relative))
+        product, start = np.zeros((self._entries, self._entries)), 0
+        for rows in self._rows or self._drawn_rows():
+            block = rows * relative[start : start + len(rows), None].astype(np.float32)
+            product += block.T @ block
+            start += len(rows)
+        return largest * _roots(product)
 
 
 def _roots(product: Float[np.ndarray, "... k k"]) -> Float[np.ndarray, "... k"]:
@@ -440,7 +499,7 @@ def distance(now: Units, start: Units, chance: Chance) -> float:
 
 def _length(array: Float[np.ndarray, "..."], of: np.dtype[Any]) -> float:
     """The root of the sum of squares; float64 holds those of single precision as they are."""
-    return norm(array) if of == np.float64 else math.sqrt(float(np.einsum("mk,mk->", array, array)))
+    return norm(array) if of == np.float64 else math.sqrt(float(np.vdot(array, array)))
 
 
 def values_on_data(activity: Activity, random: float | None, seed: int) -> Iterator[Value]:

@@ -1,7 +1,7 @@
 """Every layer of a source measured, by the units that its parameters hold, and what of it was not."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -16,15 +16,16 @@ from nucleate.errors import ArchitectureError
 from nucleate.inspection.inspection import LEFT_OUT, SCHEMA, Inspection, Place
 from nucleate.inspection.measuring import (
     Chance,
+    Known,
     Picture,
     Value,
     distance,
     effective_neurons_of,
     is_finite,
+    known_of,
     lengths_of,
     measure_units,
     row_sizes,
-    spectra,
     values_on_data,
 )
 from nucleate.inspection.sources import Form, Parameter, Source, Traced, shared_with
@@ -182,29 +183,31 @@ class _Work:
         So of these what takes longest is computed together.
         """
         if max(math.prod(parameter.shape) for parameter in self.parameters) >= _LARGE:
-            return spread(self.measure, self.parameters)
+            return spread(self._measure_one, self.parameters)
         pieces = [list(self._pieces(parameter)) for parameter in self.parameters]
-        known = iter(spectra([units.weights for of in pieces for units in of]))
+        known = iter(known_of([units for of in pieces for units in of], self.seed, self.chance))
         return [
-            self.measure(parameter, [(units, next(known)) for units in of])
+            self._measure(parameter, of, [next(known) for _ in of])
             for parameter, of in zip(self.parameters, pieces, strict=True)
         ]
 
     def _pieces(self, parameter: Parameter) -> Iterator[Units]:
         return self._units(parameter, self.forms[parameter.name], self.names, self.source.name)
 
-    def measure(
-        self, parameter: Parameter, pieces: Sequence[tuple[Units, np.ndarray | None]] | None = None
+    def _measure_one(self, parameter: Parameter) -> list[tuple[Units, list[Value], Picture]]:
+        pieces = list(self._pieces(parameter))
+        return self._measure(parameter, pieces, known_of(pieces, self.seed, self.chance))
+
+    def _measure(
+        self, parameter: Parameter, pieces: Sequence[Units], known: Sequence[Known]
     ) -> list[tuple[Units, list[Value], Picture]]:
-        """The pieces of a parameter, with their singular values where they are known already."""
-        form, starts = self.forms[parameter.name], None
+        starts: Iterable[Units | None] = [None] * len(pieces)
         if self.start is not None and parameter.name in self.start:
-            starts = self._units(self.start[parameter.name], form, self.start, "the reference")
+            starts = self._units(self.start[parameter.name], self.forms[parameter.name], self.start, "the reference")
         outgoing = self._outgoing(parameter)
         found = []
-        for units, singular in pieces or ((units, None) for units in self._pieces(parameter)):
-            before = None if starts is None else next(starts)
-            values, picture = measure_units(units, self.seed, self.chance, singular)
+        for units, of, before in zip(pieces, known, starts, strict=True):
+            values, picture = measure_units(units, of, self.seed, self.chance)
             if before is not None:
                 both = units, before
                 if (units.bias is None) != (before.bias is None):
