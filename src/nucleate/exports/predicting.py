@@ -161,8 +161,9 @@ def _say_beyond(
     for_whom = "; its certificate is for rows drawn as those of the data were" if certified else ""
     lie = "lies" if rows.sum() == 1 else "lie"
     return (
-        f"{rows.sum()} of {count(len(rows), 'row')} ({name_rows(_numbered(rows, numbers))}) {lie} beyond the "
-        f"range that training saw in column{'s' * (len(named) > 1)} {listed(named)}, so the model extrapolates there{for_whom}."
+        f"{rows.sum()} of {count(len(rows), 'row')} ({name_rows(_numbered(rows, numbers))}) {lie} beyond the range "
+        f"that training saw in column{'s' * (len(named) > 1)} {listed(named)}, so the model extrapolates there"
+        f"{for_whom}."
     )
 
 
