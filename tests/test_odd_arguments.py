@@ -9,10 +9,11 @@ import optax
 import pytest
 
 import nucleate
-from nucleate import Activation, InitScale, Network, NucleateError, Problem
+from nucleate import Activation, ConvNetwork, InitScale, Network, NucleateError, Problem
 from nucleate.experiments import Criterion, Experiment, Measurement
 from nucleate.observe import cosine_similarity, layers_of, stages
 from nucleate.optimizers import Optimizer
+from nucleate.studies import make_spec
 from nucleate.theory import State, blowup_time, completion_loss, conditions, draw_factors, energy, escape_time
 
 X = np.random.default_rng(0).standard_normal((60, 3))
@@ -99,6 +100,36 @@ def test_an_onnx_form_that_is_none(form, sentence, tmp_path):
         nucleate.export(network, PROBLEM, tmp_path / "network.onnx")
     assert "report this" not in str(raised.value)
     assert not (tmp_path / "network.onnx").exists()
+
+
+@pytest.mark.parametrize("given", [True, "5"])
+def test_truth_values_and_texts_are_no_whole_numbers(given):
+    calls = [
+        lambda: Network.create(3, [4], 1, scale=InitScale("gain", 1.0), seed=given),
+        lambda: Network.create(given, [4], 1, scale=InitScale("gain", 1.0)),
+        lambda: Network.create(3, [given], 1, scale=InitScale("gain", 1.0)),
+        lambda: ConvNetwork.create((8, 8, 1), [3], 1, scale=InitScale("gain", 1.0), seed=given),
+        lambda: Problem.from_arrays(X, X[:, 0], split_seed=given),
+        lambda: nucleate.load_problem("sine-5d", split_seed=given),
+        lambda: draw_factors((3, 3), 2, 0.1, seed=given),
+        *(
+            lambda name=name: nucleate.reduce(NETWORK, PROBLEM, **{name: given})
+            for name in ("seed", "fine_tune", "distill")
+        ),
+        *(
+            lambda name=name: nucleate.train(NETWORK, PROBLEM, **{"steps": 9} | {name: given})
+            for name in ("steps", "seed", "batch_size", "warmup", "evaluations")
+        ),
+        *(
+            lambda name=name: make_spec(data="diabetes", gains=[1.0], **{name: given})
+            for name in ("steps", "hidden", "seeds", "split_seed")
+        ),
+        lambda: make_spec(data="diabetes", gains=[1.0], hidden=[given]),
+        lambda: make_spec(data="diabetes", gains=[1.0], seeds=[given]),
+    ]
+    for call in calls:
+        with pytest.raises(NucleateError, match=repr(given)):
+            call()
 
 
 class Size(NamedTuple):

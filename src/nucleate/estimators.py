@@ -12,7 +12,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
-from nucleate._wording import listed, shown
+from nucleate._wording import count, listed, shown
 from nucleate.errors import ArchitectureError, DataError, SpecError
 from nucleate.init_scale import InitScale
 from nucleate.models import outputs_of
@@ -20,7 +20,7 @@ from nucleate.network import Network
 from nucleate.observe import evaluation_rows, layers_of
 from nucleate.optimizers import Optimizer
 from nucleate.problems import AT_RANDOM, CROSS_ENTROPY, SQUARED, Loss, Problem, Sizes, get_loss, split_rows
-from nucleate.problems.checks import refuse_infinite, target_kinds
+from nucleate.problems.checks import MIN_CLASS_ROWS, refuse_infinite, target_kinds
 from nucleate.reduction import FEWEST_ROWS, check_tolerance
 from nucleate.reduction import reduce as reduce_network
 from nucleate.schedules import Factor, Schedule
@@ -390,10 +390,17 @@ class CondensedClassifier(ClassifierMixin, _Condensed):
             told = f"several types, {listed(kinds)}" if len(kinds) > 1 else f"type {kinds[0]}"
             raise DataError(f"The labels are of {told}; make all of them text, or whole numbers.") from None
         X, y, weights = _weighed(sample_weight, X, y)
-        self.classes_ = np.unique(y)
+        self.classes_, sizes = np.unique(y, return_counts=True)
         if len(self.classes_) < 2:
             raise ValueError(
                 f"All labels are of one class, {self.classes_.tolist()[0]!r}; give rows of two classes or more."
+            )
+        if sizes.min() < MIN_CLASS_ROWS:
+            rarest = shown(self.classes_.tolist()[sizes.argmin()])
+            raise DataError(
+                f"The labels have {count(int((sizes < MIN_CLASS_ROWS).sum()), 'class')} with fewer than "
+                f"{MIN_CLASS_ROWS} rows ({rarest} has {sizes.min()}) among their {count(len(sizes), 'class')}. Merge "
+                "or leave out rare classes; for amounts take CondensedRegressor."
             )
         return self._fit(X, y, weights)
 

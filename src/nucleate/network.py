@@ -17,7 +17,7 @@ from jax.extend.random import threefry_2x32
 from jaxtyping import Array, Float, UInt
 from safetensors.numpy import save
 
-from nucleate._arrays import real_array
+from nucleate._arrays import is_whole, real_array
 from nucleate._files import parse_json, parse_tensors, read_sealed, seal_tensors, why_unreadable, write_atomically
 from nucleate._wording import card
 from nucleate.activations import Activation, get_activation
@@ -100,10 +100,7 @@ class Network:
             For widths below 1 or beyond this machine's memory, no hidden layer, a seed that is no whole number, or a
             sequence that does not have one entry for each layer.
         """
-        try:
-            seed = operator.index(seed)
-        except TypeError:
-            raise ArchitectureError(f"The seed is {seed!r:.60}; it must be a whole number.") from None
+        seed = check_seed(seed)
         widths = check_widths(inputs, hidden, outputs)
         layers = len(widths) - 1
         parameters = sum(fan_in * fan_out for fan_in, fan_out in itertools.pairwise(widths))
@@ -368,6 +365,34 @@ class Network:
         return cls(tuple(tensors[f"weights.{layer}"] for layer in range(len(with_bias))), biases, activation)
 
 
+def check_seed(seed: int) -> int:
+    """A seed as Python has it; a truth value is none.
+
+    Parameters
+    ----------
+    seed : int
+
+    Returns
+    -------
+    int
+
+    Raises
+    ------
+    ArchitectureError
+        For what is no whole number.
+    """
+    try:
+        return _whole(seed)
+    except TypeError:
+        raise ArchitectureError(f"The seed is {seed!r:.60}; it must be a whole number.") from None
+
+
+def _whole(given: Any) -> int:
+    if isinstance(given, bool):
+        raise TypeError
+    return operator.index(given)
+
+
 def check_widths(inputs: int, hidden: Sequence[int], outputs: int) -> tuple[int, ...]:
     """The widths ``(d, m_1, ..., m_{L-1}, c)`` of a network, if there can be one of them.
 
@@ -385,8 +410,11 @@ def check_widths(inputs: int, hidden: Sequence[int], outputs: int) -> tuple[int,
         For widths that are no whole numbers or below 1, or no hidden layer.
     """
     try:
-        widths = tuple(map(operator.index, (inputs, *hidden, outputs)))
+        widths = tuple(map(_whole, (inputs, *hidden, outputs)))
     except TypeError:
+        for name, given in (("inputs", inputs), ("outputs", outputs)):
+            if not is_whole(given):
+                raise ArchitectureError(f"The {name} are {given!r:.60}; give how many there are.") from None
         raise ArchitectureError(
             f"The hidden widths are {hidden!r}; give whole numbers in a list, such as [50]."
         ) from None

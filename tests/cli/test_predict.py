@@ -83,6 +83,9 @@ def test_rows_beyond_what_training_saw_are_said_to_be(folder, ending):
     content = json.loads(result.stdout)
     assert content["beyond"] == done.beyond
     assert said[0] in content["notes"]
+    (at / "one.csv").write_text("share;grade;amount;member\n2.50%;A;1000000000;FALSE\n")
+    (note,) = [note for note in predict(at / f"model.{ending}", at / "one.csv").notes if "beyond" in note]
+    assert note.startswith("1 of 1 row (row 1) lies beyond the range that training saw in column 'amount' (")
     (at / "inside.csv").write_text(f"share;grade;amount;member\n{inside}")
     done = predict(at / f"model.{ending}", at / "inside.csv")
     assert not done.beyond

@@ -95,6 +95,8 @@ def test_a_run_on_its_plateau_is_reduced_with_a_note_and_compared_with_nothing(t
     swept = ask("sweep", *grid, cwd=tmp_path)
     assert "beside simpler models" in swept.stdout
     assert "against the network" not in swept.stdout
+    assert "There is nothing to recommend yet" in " ".join(swept.stdout.split())
+    assert json.loads(ask("sweep", *grid, "--json", cwd=tmp_path).stdout)["recommended_run"] is None
     done = ask("reduce", "study", "--json", cwd=tmp_path)
     assert "Run 0 stayed on its initial plateau, so it has learned nothing" in " ".join(done.stderr.split())
     assert [baseline["comparison"] for baseline in json.loads(done.stdout)["baselines"]] == [None] * 3

@@ -1,11 +1,13 @@
 """A study's best run, reduced and kept with it."""
 
 import shutil
+from functools import partial
 
 import numpy as np
 import pytest
 
 import nucleate
+from nucleate import figures
 from nucleate.exports import Session, raw_rows
 from nucleate.reduction import FOLDER, load_reduction, reduce_study
 from nucleate.studies import recommended_run, study_findings
@@ -46,6 +48,19 @@ def test_another_run_is_reduced_where_asked_for(study, tmp_path):
     assert np.array_equal(reduction.original.weights[0], study.network(other, "best").weights[0])
     with pytest.raises(nucleate.StudyError, match=r"No run 2 of .* has trained to its end; its runs are 0 to 1"):
         reduce_study(copy, run=2)
+
+
+@pytest.mark.parametrize("run", [True, "0", 0.0])
+def test_a_run_is_asked_for_by_its_number(study, run):
+    asks = (
+        partial(reduce_study, study, run=run),
+        partial(study.network, run),
+        partial(nucleate.diagnose, study, run=run),
+        partial(figures.trajectory, study, run=run),
+    )
+    for ask in asks:
+        with pytest.raises(nucleate.NucleateError, match=repr(run)):
+            ask()
 
 
 def test_the_reductions_of_a_study_are_counted(study, tmp_path):

@@ -3,6 +3,7 @@
 import json
 import shutil
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select
 
-from nucleate import inspect, report
+from nucleate import inspect, report, sweep
 from nucleate.reporting import LANGUAGES, report_checkpoints
 from nucleate.reporting.sentences import load_texts
 
@@ -189,3 +190,15 @@ def test_nothing_is_wider_than_a_phone(page):
 def test_it_prints(page):
     printed = page.execute_cdp_cmd("Page.printToPDF", {"printBackground": True})
     assert len(printed["data"]) > 20_000
+
+
+def test_the_marks_of_a_flat_loss_do_not_lie_over_each_other(browser, tmp_path):
+    study = sweep("iris", gains=[0.001], hidden=[8, 8], steps=20, out=tmp_path / "study", progress=False)
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", DESK)
+    browser.get(report(study, "en", tmp_path / "flat.html").as_uri())
+    marks = browser.execute_script(
+        "return [...document.querySelectorAll('#loss .ytick text')].map((mark) => mark.getBoundingClientRect())"
+    )
+    marks.sort(key=lambda mark: mark["top"])
+    assert len(marks) > 2
+    assert all(above["bottom"] <= below["top"] for above, below in pairwise(marks))

@@ -546,7 +546,14 @@ def test_quantized_weights_are_named():
         (lambda z: torch.tanh(z), 3),
         (lambda z: torch.tanh(z).reshape(z.size(0), -1) + 1, 3),
         (lambda z: torch.relu(torch.tanh(z)), 6),
+        (lambda z: torch.tanh(z.contiguous().detach().flatten(1)), 3),
+        (lambda z: nn.functional.hardtanh(z), 3),
+        (lambda z: nn.functional.hardtanh(z, -2.0, max_val=2.0), 3),
         (lambda z: nn.functional.hardtanh(z, 0.0, 1.0), 6),
+        (lambda z: z.clamp(-1.0, 1.0), 3),
+        (lambda z: z.clamp(max=1.0), 6),
+        (lambda z: nn.functional.logsigmoid(z), 6),
+        (lambda z: z, 3),
         (lambda z: torch.sigmoid(z) * z, 6),
         (lambda z: torch.relu(z), 6),
     ],
@@ -564,3 +571,54 @@ def test_opposite_units_are_one_where_all_that_follows_a_layer_is_odd(forward, d
 
     found = inspect(Model(), torch.randn(9, 4)).table.filter(layer="first", measure="directions")
     assert found["value"].item() == directions
+
+
+CONV, POOL, MEAN = nn.Conv2d(1, 6, 2, bias=False), nn.MaxPool2d(2), nn.AvgPool2d(2)
+
+
+@pytest.mark.parametrize(
+    ("behind", "directions"),
+    [
+        ((nn.Tanh(), nn.Conv2d(6, 2, 1)), 3),
+        ((nn.Tanh(), MEAN, nn.Flatten(), nn.Linear(6, 2)), 3),
+        ((nn.Tanh(), nn.BatchNorm2d(6), nn.Conv2d(6, 2, 1)), 3),
+        ((nn.Sequential(MEAN, nn.Tanh()), nn.Sequential(nn.Conv2d(6, 2, 1))), 3),
+        ((nn.Conv2d(6, 2, 1),), 3),
+        ((nn.Tanh(),), 3),
+        ((nn.Tanh(), POOL, nn.Conv2d(6, 2, 1)), 6),
+        ((POOL, nn.Tanh(), nn.Conv2d(6, 2, 1)), 6),
+        ((nn.Tanh(), nn.ReLU(), nn.Conv2d(6, 2, 1)), 6),
+        ((nn.Sequential(nn.Tanh()), nn.BatchNorm2d(6), nn.ReLU(), nn.Conv2d(6, 2, 1)), 6),
+        ((nn.BatchNorm2d(6), nn.Tanh(), nn.Conv2d(6, 2, 1)), 6),
+        ((nn.ReLU(), nn.Conv2d(6, 2, 1)), 6),
+    ],
+)
+def test_opposite_kernels_are_one_where_all_that_follows_in_a_sequence_is_odd(behind, directions):
+    half = torch.eye(3, 4).reshape(3, 1, 2, 2)
+    CONV.weight.data = torch.cat([half, -half])
+    model = nn.Sequential(CONV, *behind)
+    for given in ({}, {"inputs": torch.randn(9, 1, 3, 3)}):
+        found = inspect(model, **given).table.filter(layer="0", measure="directions")
+        assert found["value"].item() == directions
+
+
+def test_what_follows_a_sequence_within_a_model_is_not_known():
+    class Model(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.body, self.last = nn.Sequential(nn.Linear(4, 6, bias=False), nn.Tanh()), nn.Linear(6, 2)
+            half = torch.eye(3, 4)
+            self.body[0].weight.data = torch.cat([half, -half])
+
+        def forward(self, x):
+            return self.last(self.body(x))
+
+    def directions(**given):
+        found = inspect(Model(), **given)
+        return found.table.filter(layer="body.0", measure="directions")["value"].item(), any(
+            "body.0" in note for note in found.notes
+        )
+
+    assert directions() == (6, True)
+    assert directions(activation="tanh") == (3, False)
+    assert directions(inputs=torch.randn(9, 4)) == (3, False)

@@ -14,7 +14,7 @@ from nucleate.activations import Activation, get_activation
 from nucleate.devices import MEMORY, in_float64
 from nucleate.errors import ArchitectureError
 from nucleate.init_scale import InitScale, PerLayer
-from nucleate.network import standard_normal
+from nucleate.network import check_seed, standard_normal
 from nucleate.observe import Layer
 
 Scale = InitScale | Mapping[str, InitScale]
@@ -157,7 +157,7 @@ class Draws:
         if dtype not in ("float32", "float64"):
             raise ArchitectureError(f"The dtype is {dtype!r:.60}; it must be float32 or float64.")
         self._scales = scales_by_kind(scale, kinds)
-        self._seed, self._dtype, self._drawn = seed, dtype, 0
+        self._seed, self._dtype, self._drawn = check_seed(seed), dtype, 0
 
     def matrix(
         self,

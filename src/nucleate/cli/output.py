@@ -149,7 +149,7 @@ def run_as_json(study: "Study", run: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def judgement_as_json(study: "Study") -> dict[str, Any]:
-    """The recommended run, the baselines beside it, and how the cells compare; empty where nothing is kept."""
+    """The recommended run, None where none left its plateau; baselines, and how the cells compare; empty if unkept."""
     from nucleate.studies import load_judgement, unjudged_findings
 
     judgement = load_judgement(study)
@@ -174,7 +174,7 @@ def judgement_as_json(study: "Study") -> dict[str, Any]:
         for cell, standing in zip(findings.cells, judgement.standings, strict=True)
     ]
     return {
-        "recommended_run": judgement.run,
+        "recommended_run": judgement.run if findings.has_learned else None,
         "further": judgement.further,
         "baselines": [baseline_as_json(baseline) for baseline in judgement.baselines],
         "cells": cells,

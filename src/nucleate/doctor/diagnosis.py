@@ -355,8 +355,10 @@ def _diagnose_study(study: Study, problem: Problem | None, number: int | None, t
     if number is None:
         findings = study_findings(study) if study.layers else None
         number = findings.recommended_run if findings is not None and findings.trained else int(results["run"][0])
-    if number not in results["run"]:
-        raise StudyError(f"There is no finished run {number} in {study.path}; the runs are 0 to {study.planned - 1}.")
+    if not is_whole(number) or number not in results["run"]:
+        raise StudyError(
+            f"There is no finished run {number!r:.60} in {study.path}; the runs are 0 to {study.planned - 1}."
+        )
     problem = study.load_problem() if problem is None else problem
     run = run_of_study(study, number, problem)
     evidence = gather(run, problem)

@@ -11,7 +11,7 @@ import polars as pl
 from jaxtyping import Bool, Int
 
 from nucleate._files import read_sealed, why_unreadable
-from nucleate._wording import first_line, listed, name_rows
+from nucleate._wording import count, first_line, listed, name_rows
 from nucleate.errors import ArchitectureError, DataError, NucleateError
 from nucleate.exports.session import Session
 from nucleate.models import outputs_of
@@ -159,9 +159,11 @@ def _say_beyond(
     ]
     rows = np.any(beyond.to_numpy(), axis=1)
     for_whom = "; its certificate is for rows drawn as those of the data were" if certified else ""
+    lie = "lies" if rows.sum() == 1 else "lie"
     return (
-        f"{rows.sum()} of {len(rows)} rows ({name_rows(_numbered(rows, numbers))}) lie beyond the range that training "
-        f"saw in column{'s' * (len(named) > 1)} {listed(named)}, so the model extrapolates there{for_whom}."
+        f"{rows.sum()} of {count(len(rows), 'row')} ({name_rows(_numbered(rows, numbers))}) {lie} beyond the range "
+        f"that training saw in column{'s' * (len(named) > 1)} {listed(named)}, so the model extrapolates there"
+        f"{for_whom}."
     )
 
 

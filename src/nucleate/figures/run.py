@@ -8,6 +8,7 @@ from jaxtyping import Float
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle
 
+from nucleate._arrays import is_whole
 from nucleate.errors import StudyError
 from nucleate.figures.style import BLUE, GREEN, GREY, ORANGE, colors, for_print, legend, panels
 from nucleate.observe import Snapshot
@@ -199,9 +200,9 @@ def _chosen(study: Study, run: int | None) -> tuple[int, str]:
     if run is None:
         findings = study_findings(study)
         run = findings.recommended.runs[0] if findings and findings.trained else int(results["run"][0])
-    row = results.filter(pl.col("run") == run)
+    row = results.filter(pl.col("run") == run) if is_whole(run) else results.clear()
     if row.is_empty():
-        raise StudyError(f"{study.path} has no finished run {run}; its runs are 0 to {study.planned - 1}.")
+        raise StudyError(f"{study.path} has no finished run {run!r:.60}; its runs are 0 to {study.planned - 1}.")
     cell = row.row(0, named=True)
     convention = study.spec.convention
     scale = study.spec.from_tables(cell[convention])

@@ -19,7 +19,7 @@ from nucleate.inspection.sources import (
     transposed_kernels,
 )
 from nucleate.inspection.tensors import why_no_parameter, without_wrappers
-from nucleate.inspection.tracing import MIXES, acts_alone, is_odd_or_even, is_reader
+from nucleate.inspection.tracing import acts_alone, is_reader, parity_behind
 from nucleate.pytorch import import_torch
 from nucleate.pytorch.starts import count_gates
 
@@ -166,26 +166,28 @@ def _layers_in(sequence: Any) -> list[tuple[str, Any]]:
 
 
 def symmetric_in_sequence(modules: Mapping[str, Any]) -> Mapping[str, bool]:
-    """For the layers of a Sequential whether the activation that follows is odd or even, as none behind the last is."""
+    """For the layers of a Sequential whether what follows is odd or even, as far as it tells."""
     nn, found = import_torch().nn, {}
     for path, module in modules.items():
         if not isinstance(module, nn.Sequential):
             continue
-        before: str | None = None
-        for name, child in _layers_in(module):
-            kind = type(child)
-            if kind.__module__ == "torch.nn.modules.activation" and kind.__name__ not in MIXES:
-                if before is not None:
-                    found[before] = is_odd_or_even(child)
-                before = None
-            elif next(child.parameters(recurse=False), None) is not None:
-                before = None if isinstance(child, nn.modules.batchnorm._BatchNorm) else f"{path}.{name}".lstrip(".")
-            elif not acts_alone(child):
-                before = None
-        if not path and before is not None:
-            # What the model gives is what its last layer gives, which has no activation.
-            found[before] = True
+        layers = list(_one_by_one(path, module))
+        for place, (name, layer) in enumerate(layers, 1):
+            if next(layer.parameters(), None) is not None:
+                parity = parity_behind([behind for _, behind in layers[place:]], is_whole=not path)
+                if parity is not None:
+                    found[name] = parity
     return found
+
+
+def _one_by_one(path: str, sequence: Any) -> Iterator[tuple[str, Any]]:
+    """The modules of a Sequential, and of those in it."""
+    for name, child in _layers_in(sequence):
+        here = name_within(path, name)
+        if isinstance(child, import_torch().nn.Sequential):
+            yield from _one_by_one(here, child)
+        else:
+            yield here, child
 
 
 def is_symmetric(modules: Mapping[str, Any], in_sequence: Mapping[str, bool], layer: str) -> bool | None:

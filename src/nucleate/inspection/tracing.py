@@ -1,7 +1,7 @@
 """Which layer alone reads the units of another, where `torch.fx` can follow a module's forward pass."""
 
 import operator
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from nucleate._wording import first_line, listed
@@ -20,7 +20,11 @@ def acts_alone(module: Any) -> bool:
         return True
     if "Pool" in name and type(module).__module__.startswith("torch."):
         return True
-    return type(module).__module__ == "torch.nn.modules.activation" and name not in MIXES
+    return _is_activation(module)
+
+
+def _is_activation(module: Any) -> bool:
+    return type(module).__module__ == "torch.nn.modules.activation" and type(module).__name__ not in MIXES
 
 
 def is_reader(module: Any) -> bool:
@@ -137,6 +141,36 @@ def _ends(node: Any, part: Any, seen: set[Any]) -> Iterator[Any]:
             yield str(getattr(user.target, "__name__", user.target))
 
 
+def parity_behind(following: Sequence[Any], *, is_whole: bool) -> bool | None:
+    """Of the modules behind a layer, each of which is given what the one before gives, what `Traced` says of it."""
+    is_active = False
+    for module in following:
+        if _is_linear(module):
+            return True
+        if not is_active and _is_activation(module):
+            if not is_odd_or_even(module):
+                return False
+            is_active = True
+        elif not _passes_on(module, is_active=is_active):
+            return None
+    return True if is_whole else None
+
+
+def _is_linear(module: Any) -> bool:
+    """Whether it is a layer that adds up what it is given."""
+    nn = import_torch().nn
+    return isinstance(base_of(module), (nn.Linear, nn.modules.conv._ConvNd))
+
+
+def _passes_on(module: Any, *, is_active: bool) -> bool:
+    """Whether opposite units are so behind it too; behind the activation, where sums alone follow, up to a constant."""
+    nn = import_torch().nn
+    if isinstance(module, nn.modules.batchnorm._BatchNorm):
+        return is_active or not module.affine
+    is_pool = type(module).__module__ == "torch.nn.modules.pooling" and "AvgPool" in type(module).__name__
+    return is_pool or isinstance(module, (nn.modules.dropout._DropoutNd, nn.Identity, nn.Flatten))
+
+
 def _what_follows(node: Any, part: Any, *, is_whole: bool) -> Iterator[bool | None]:
     """Of each that takes a signal whether it is odd or even, up to a constant; None where that is not known."""
     for user in node.users:
@@ -144,41 +178,57 @@ def _what_follows(node: Any, part: Any, *, is_whole: bool) -> Iterator[bool | No
             continue
         if user.op == "output":
             yield True if is_whole else None
-        elif user.op == "call_module" and acts_alone(module := part.get_submodule(user.target)):
-            kind = type(module).__name__
-            if kind.startswith("Dropout") or kind == "Identity":
+        elif user.op == "call_module":
+            module = part.get_submodule(user.target)
+            if _is_linear(module):
+                yield True
+            elif _passes_on(module, is_active=False):
                 yield from _what_follows(user, part, is_whole=is_whole)
-            elif type(module).__module__ == "torch.nn.modules.activation":
-                yield _if_only_read(user, part, is_odd_or_even(module))
             else:
-                yield None
+                parity = is_odd_or_even(module) if _is_activation(module) else None
+                yield _if_only_summed(user, part, parity, is_whole=is_whole)
         elif len(user.all_input_nodes) == 1 and user.op in ("call_method", "call_function"):
-            name = getattr(user.target, "__name__", str(user.target)).rstrip("_")
-            if name == "dropout":
+            if _called(user) in _PASSES:
                 yield from _what_follows(user, part, is_whole=is_whole)
             else:
-                yield _if_only_read(user, part, _PARITIES.get(name))
+                yield _if_only_summed(user, part, _parity_of(user), is_whole=is_whole)
         else:
             yield None
 
 
-def _if_only_read(node: Any, part: Any, parity: bool | None) -> bool | None:
-    """The parity, which is not known where something else than sums and readers takes what is odd or even."""
-    return None if parity and not _is_only_read(node, part) else parity
+def _called(node: Any) -> str:
+    return str(getattr(node.target, "__name__", node.target)).rstrip("_")
 
 
-def _is_only_read(node: Any, part: Any) -> bool:
+def _parity_of(node: Any) -> bool | None:
+    """Whether a function or method is odd or even, as far as it is known."""
+    name = _called(node)
+    if name not in _BOUNDED:
+        return _PARITIES.get(name)
+    given = dict(zip(_BOUNDED[name], node.args[1:], strict=False)) | node.kwargs
+    low, high = (given.get(bound, default) for bound, default in _BOUNDED[name].items())
+    return None if low is None or high is None else bool(low == -high)
+
+
+def _if_only_summed(node: Any, part: Any, parity: bool | None, *, is_whole: bool) -> bool | None:
+    """The parity, which is not known where something else than sums takes what is odd or even."""
+    return None if parity and not _is_only_summed(node, part, is_whole=is_whole) else parity
+
+
+def _is_only_summed(node: Any, part: Any, *, is_whole: bool) -> bool:
     for user in node.users:
-        if user.op == "output" or user.target in _ONLY_ASKS or user.target is getattr:
+        if user.target in _ONLY_ASKS or user.target is getattr:
             continue
-        if user.op == "call_module":
+        if user.op == "output":
+            passes = is_whole
+        elif user.op == "call_module":
             module = part.get_submodule(user.target)
-            if is_reader(base_of(module)):
+            if _is_linear(module):
                 continue
-            passes = type(module).__name__.startswith("Dropout") or type(module).__name__ in ("Identity", "Flatten")
+            passes = _passes_on(module, is_active=True)
         else:
-            passes = getattr(user.target, "__name__", str(user.target)).rstrip("_") in _PASSES
-        if not (passes and _is_only_read(user, part)):
+            passes = _called(user) in (*_PASSES, *_SUMS)
+        if not (passes and _is_only_summed(user, part, is_whole=is_whole)):
             return False
     return True
 
@@ -205,13 +255,29 @@ _PARITIES = {name.lower(): True for name in _SYMMETRIC if name != "Hardtanh"} | 
     ("abs", "square", "sin", "cos"), True
 )
 _PARITIES |= dict.fromkeys(
-    ("relu", "relu6", "gelu", "silu", "elu", "selu", "celu", "leaky_relu", "softplus", "mish", "hardswish", "exp"),
+    (
+        "relu", "relu6", "gelu", "silu", "elu", "selu", "celu", "leaky_relu", "softplus", "mish", "hardswish", "exp",
+        "logsigmoid", "log_sigmoid",
+    ),
     False,
-)
+)  # fmt: skip
 """The same of functions and methods, and of those that are neither."""
 
-_PASSES = ("dropout", "flatten", "reshape", "view", "contiguous", "add", "iadd")
-"""Functions and methods that leave what is odd odd."""
+_BOUNDED: Mapping[str, Mapping[str, float | None]] = {
+    "hardtanh": {"min_val": -1.0, "max_val": 1.0},
+    "clamp": {"min": None, "max": None},
+}
+"""Functions and methods that are odd between opposite bounds: what the bounds are called, and what they are unsaid."""
+
+_PASSES = (
+    "dropout", "dropout1d", "dropout2d", "dropout3d", "flatten", "reshape", "view", "contiguous", "detach", "clone",
+    "float", "double", "half", "bfloat16", "avg_pool1d", "avg_pool2d", "avg_pool3d", "adaptive_avg_pool1d",
+    "adaptive_avg_pool2d", "adaptive_avg_pool3d",
+)  # fmt: skip
+"""Functions and methods behind which opposite units are opposite."""
+
+_SUMS = ("add", "iadd", "sub", "isub", "mean", "sum")
+"""Those that leave what is odd odd up to a constant."""
 
 _ONLY_ASKS = ("size", "dim", "type", "device")
 """Methods that read no number of a signal."""

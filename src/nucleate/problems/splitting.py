@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Int, Shaped
 
+from nucleate._arrays import is_whole
 from nucleate._wording import count
 from nucleate.errors import DataError
 
@@ -72,8 +73,8 @@ def part_sizes(n: int, validation: float, test: float) -> Sizes:
 
 
 def seeded(seed: int, offset: int = 0) -> np.random.Generator:
-    if seed < 0:
-        raise DataError(f"The split seed is {seed}; it must be 0 or more.")
+    if not is_whole(seed) or seed < 0:
+        raise DataError(f"The split seed is {seed!r:.60}; it must be a whole number, 0 or more.")
     return np.random.default_rng(offset + seed)
 
 

@@ -302,8 +302,8 @@ def _read_through(torch: Any, data: Any) -> tuple[Any, Any]:
             )
         if data.batch_size < rows and rows % data.batch_size and not data.drop_last:
             raise SpecError(
-                f"The DataLoader ends each epoch with a batch of {rows % data.batch_size} rows beside those of "
-                f"{data.batch_size}, and forecasts are of batches of one size; make it with drop_last=True."
+                f"The DataLoader ends each epoch with a batch of {count(rows % data.batch_size, 'row')} beside those "
+                f"of {data.batch_size}, and forecasts are of batches of one size; make it with drop_last=True."
             )
         if data.drop_last and data.batch_size > rows:
             raise SpecError(f"The DataLoader drops its only batch, which lacks rows; make it with batch_size={rows}.")

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
+from nucleate._arrays import is_whole
 from nucleate._files import check_folder, read_json, why_unreadable, write_json
 from nucleate.errors import SpecError, StudyError
 from nucleate.exports import has_onnx_form, time_inference
@@ -126,9 +127,9 @@ def _made(study: Study, settings: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _trained_run(study: Study, run: int) -> int:
-    if run not in study.results.filter(~FAILED)["run"]:
+    if not is_whole(run) or run not in study.results.filter(~FAILED)["run"]:
         raise StudyError(
-            f"No run {run} of {study.path} has trained to its end; its runs are 0 to {study.planned - 1}, and the "
-            "results say how each ended."
+            f"No run {run!r:.60} of {study.path} has trained to its end; its runs are 0 to {study.planned - 1}, and "
+            "the results say how each ended."
         )
     return run

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
+from nucleate._arrays import is_whole
 from nucleate._wording import choose_one
 from nucleate.baselines import Baseline, constant, further_metrics, hold_against, linear, narrow
 from nucleate.errors import SpecError
@@ -100,8 +101,8 @@ def reduce(
     Raises
     ------
     SpecError
-        For a tolerance, a method or a number of steps out of range, a model that is not a `Network`, or a network that
-        does not fit the problem or has diverged.
+        For a tolerance, a method, a seed or a number of steps out of range, a model that is not a `Network`, or a
+        network that does not fit the problem or has diverged.
     DataError
         If there are too few test rows to certify anything.
 
@@ -131,7 +132,7 @@ def reduce(
         raise SpecError(
             "There is no problem; reduce takes a Network and its Problem, reduce_study a study or its folder."
         )
-    _check(network, problem, fine_tune, distill)
+    _check(network, problem, fine_tune, distill, seed)
     fits = Tolerance(problem, network, tolerance)
     rows = calibration_rows(problem.train.x, seed)
     weights = calibration_weights(problem.train.weights)
@@ -227,14 +228,18 @@ def _metrics(network: Network, small: Network, problem: Problem, part: Split) ->
     return BeforeAfter(*(problem.metric(outputs_of(model, part.x), part.y, part.weights) for model in (network, small)))
 
 
-def _check(network: Network, problem: Problem, fine_tune: int, distill: int) -> None:
+def _check(network: Network, problem: Problem, fine_tune: int, distill: int, seed: int) -> None:
     if not isinstance(network, Network):
         raise SpecError(
             f"A {type(network).__name__} cannot be reduced, for reductions are of fully connected networks; give a "
             "nucleate.Network."
         )
-    if fine_tune < 0 or distill < 0:
-        raise SpecError(f"The steps are {fine_tune} to fine-tune and {distill} to distill; they must be 0 or more.")
+    if not all(is_whole(steps) and steps >= 0 for steps in (fine_tune, distill)):
+        raise SpecError(
+            f"The steps are {fine_tune!r:.60} to fine-tune and {distill!r:.60} to distill; they must be 0 or more."
+        )
+    if not is_whole(seed) or seed < 0:
+        raise SpecError(f"The seed is {seed!r:.60}; it must be a whole number, 0 or more.")
     check_fit(network, problem)
     for part in (problem.train, problem.validation, problem.test):
         if not np.isfinite(outputs_of(network, part.x)).all():

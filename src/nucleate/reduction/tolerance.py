@@ -131,4 +131,4 @@ def check_tolerance(tolerance: Any) -> None:
     SpecError
     """
     if not (isinstance(tolerance, Real) and 0 < float(tolerance) < 1):
-        raise SpecError(f"The tolerance is {tolerance}; it must be between 0 and 1, such as 0.01 for 1 %.")
+        raise SpecError(f"The tolerance is {tolerance!r:.60}; it must be between 0 and 1, such as 0.01 for 1 %.")

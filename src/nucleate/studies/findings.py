@@ -437,6 +437,8 @@ def judge_study(
 def recommended_run(study: Study) -> int:
     """The number of the run that the page recommends: of the recommended init scale and rate, the best validated seed.
 
+    Where no run left its plateau, the page recommends none; this is then the best validated of those that trained.
+
     Parameters
     ----------
     study : Study

@@ -15,6 +15,7 @@ from typing import Any, Literal, get_args
 import polars as pl
 from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt, ValidationError
 
+from nucleate._arrays import is_whole
 from nucleate._files import check_seal, parse_json, read_file, read_sealed, why_unreadable
 from nucleate._wording import card
 from nucleate.errors import ArchitectureError, StudyError
@@ -368,6 +369,8 @@ class Study:
         """
         if at not in get_args(At):
             raise StudyError(f"There is no model at {at!r} of a run; choose one of {', '.join(get_args(At))}.")
+        if not is_whole(run):
+            raise ArchitectureError(f"The run is {run!r:.60}; give its number, 0 to {self.planned - 1}.")
         file, spec = model_file(run, at), self.spec
         if like is None and isinstance(spec.model, NameOnly):
             raise StudyError(

@@ -20,6 +20,7 @@ from pydantic import (
     model_validator,
 )
 
+from nucleate._arrays import is_whole
 from nucleate._fingerprints import fingerprint
 from nucleate._wording import name_parameter, say_error
 from nucleate.activations import Activation, get_activation
@@ -45,6 +46,7 @@ from nucleate.studies.fields import (
 )
 from nucleate.studies.places import SPEC
 from nucleate.training import Settings, spec_error, undecided_decay
+from nucleate.training.settings import Number, Whole
 
 _SCALES: dict[Convention, str] = {convention: f"{convention}s" for convention in CONVENTIONS}
 _OF_NETWORKS = ("hidden", "activation", "bias", "dtype")
@@ -136,7 +138,7 @@ class StudySpec(Settings):
     dates: Literal["day-first", "month-first"] | None = None
     encoding: str | None = None
     sheet: str | None = None
-    hidden: tuple[int, ...] = (128, 128)
+    hidden: tuple[Whole, ...] = (128, 128)
     activation: AnyActivation = get_activation("tanh")
     bias: Literal["none", "first", "all"] = "first"
     model: AnyModel = None
@@ -144,10 +146,10 @@ class StudySpec(Settings):
     epsilons: tuple[AnyScale, ...] | None = None
     gammas: tuple[AnyScale, ...] | None = None
     fan_in_gammas: tuple[AnyScale, ...] | None = None
-    lrs: tuple[float, ...] = (0.05,)
-    weight_decays: tuple[float, ...] = (0.0,)
-    seeds: tuple[int, ...] = (0,)
-    split_seed: int = Field(default=0, ge=0, lt=2**63)
+    lrs: tuple[Number, ...] = (0.05,)
+    weight_decays: tuple[Number, ...] = (0.0,)
+    seeds: tuple[Whole, ...] = (0,)
+    split_seed: Whole = Field(default=0, ge=0, lt=2**63)
     validation: ShareOrFile = 0.2
     test: ShareOrFile = 0.2
     split: str | None = None
@@ -183,7 +185,7 @@ class StudySpec(Settings):
     @field_validator("seeds", mode="before")
     @classmethod
     def _count_of_seeds(cls, given: Any) -> Any:
-        if isinstance(given, int):
+        if is_whole(given):
             if not 1 <= given <= 100_000:
                 raise ValueError("the number of seeds must be from 1 to 100000")
             return tuple(range(given))

@@ -160,7 +160,7 @@ def draw_factors(shape: tuple[int, int], depth: int, scale: float, seed: int = 0
     Raises
     ------
     SpecError
-        For a depth below 1 or a scale that is not positive.
+        For a depth below 1, a scale that is not positive, or a seed that is no whole number from 0 on.
 
     Examples
     --------
@@ -171,6 +171,8 @@ def draw_factors(shape: tuple[int, int], depth: int, scale: float, seed: int = 0
         raise SpecError(f"The shape is {shape!r:.60}; give two whole numbers, (c, d).")
     if not is_whole(depth) or not is_real(scale) or depth < 1 or not scale > 0:
         raise SpecError(f"Depth {depth} and scale {scale} given; the depth must be 1 or more and the scale positive.")
+    if not is_whole(seed) or seed < 0:
+        raise SpecError(f"The seed is {seed!r:.60}; it must be a whole number, 0 or more.")
     rng, (c, d) = np.random.default_rng(seed), shape
     widths = [d, *[max(shape)] * (depth - 1), c]
     draws = [rng.standard_normal((after, before)) for before, after in pairwise(widths)]

@@ -1,7 +1,7 @@
 """How runs are trained, checked at the door."""
 
 from collections.abc import Callable
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 from jaxtyping import Int
@@ -17,6 +17,7 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+from pydantic_core import PydanticCustomError
 
 from nucleate._wording import did_you_mean, name_parameter, say_error, say_invalid
 from nucleate.errors import SpecError
@@ -47,6 +48,21 @@ def _schedule(given: Any, info: ValidationInfo) -> Schedule:
 
 READING = "reading"
 """The context in which settings are validated that were kept, not given."""
+
+
+def _no_text(kind: Literal["float", "int"]) -> BeforeValidator:
+    """Refuse a text that holds a number as one that holds none."""
+
+    def check(given: Any) -> Any:
+        if isinstance(given, str):
+            raise PydanticCustomError(f"{kind}_type", "a text")
+        return given
+
+    return BeforeValidator(check)
+
+
+Number = Annotated[float, _no_text("float")]
+Whole = Annotated[int, _no_text("int")]
 
 AnySchedule = Annotated[
     InstanceOf[Schedule], BeforeValidator(_schedule), PlainSerializer(lambda schedule: schedule.name, return_type=str)
@@ -84,13 +100,13 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
 
     optimizer: AnyOptimizer = GD
-    steps: int = Field(default=5000, ge=1, le=2**31 - 2)
+    steps: Whole = Field(default=5000, ge=1, le=2**31 - 2)
     schedule: AnySchedule = CONSTANT
-    warmup: int = Field(default=0, ge=0)
-    clip: float | None = Field(default=None, gt=0, allow_inf_nan=False)
-    batch_size: int | None = Field(default=None, ge=1, lt=2**31)
-    dropout: float = Field(default=0.0, ge=0, lt=1)
-    evaluations: int = Field(default=80, ge=4, le=100_000)
+    warmup: Whole = Field(default=0, ge=0)
+    clip: Number | None = Field(default=None, gt=0, allow_inf_nan=False)
+    batch_size: Whole | None = Field(default=None, ge=1, lt=2**31)
+    dropout: Number = Field(default=0.0, ge=0, lt=1)
+    evaluations: Whole = Field(default=80, ge=4, le=100_000)
     early_stopping: bool = False
 
     @field_validator("*", mode="before")

@@ -2,9 +2,10 @@
 
 import math
 from collections.abc import Callable
-from numbers import Integral, Real
+from numbers import Real
 from typing import Any
 
+from nucleate._arrays import is_whole
 from nucleate._wording import count, shown
 from nucleate.errors import ArchitectureError, SpecError
 from nucleate.pytorch import import_torch
@@ -252,6 +253,6 @@ def _check(tolerance: Any, keep: Any, parameters: Any, flops: Any, functions: di
             raise SpecError(
                 f"`{name}` is {shown(function)}; for a PyTorch module it must be a function that trains it."
             )
-    if not isinstance(seed, Integral) or seed < 0:
+    if not is_whole(seed) or seed < 0:
         raise SpecError(f"The seed is {shown(seed)}; it must be a whole number, 0 or more.")
     return next((f"{name}={value:g}" for name, value in given.items()), f"tolerance={tolerance:g}")

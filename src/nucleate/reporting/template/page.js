@@ -41,14 +41,16 @@
       }
       line(sure ? words.forecast : words.forecast_rough, end + 1, "#007a59", "dash");
     }
-    const drawnLosses = chosen.curves.flat(2), decades = Math.log10(Math.max(...drawnLosses) / Math.min(...drawnLosses));
+    const drawnLosses = chosen.curves.flat(2), [low, high] = [Math.min, Math.max].map((end) => Math.log10(end(...drawnLosses)));
+    // Plotly shows two decades around a loss that stays the same, with marks over each other.
+    const flat = high - low < 0.05 ? { range: [(low + high) / 2 - 0.03, (low + high) / 2 + 0.03] } : {};
     const shown = snapshots(cell);
     if (shown) line(words.now, shown.steps[Number(element("snapshot").value)] + 1, grey, "solid");
     Plotly.react("loss", traces, layout({
       shapes,
       hovermode: "closest",
       xaxis: { type: "log", title: { text: `${words.step} + 1` }, fixedrange: true, dtick: 1, range: [0, Math.log10(data.last + 1)] },
-      yaxis: { type: "log", title: { text: words.loss }, fixedrange: true, exponentformat: "power", dtick: decades > 1 ? 1 : null },
+      yaxis: { type: "log", title: { text: words.loss }, fixedrange: true, exponentformat: "power", dtick: high - low > 0.9 ? 1 : null, ...flat },
       legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom" },
       margin: { l: 64, r: 12, t: 60, b: 48 },
     }), options);
