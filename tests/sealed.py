@@ -1,7 +1,13 @@
-"""Files with a right checksum and another content, made as docs/architecture.md says that a checksum is made."""
+"""Files of a folder, and such with a right checksum and another content, made as docs/architecture.md says."""
 
 import hashlib
 import json
+from pathlib import Path
+
+
+def contents(folder):
+    """The bytes of every file, by its path."""
+    return {file.relative_to(folder): file.read_bytes() for file in Path(folder).rglob("*") if file.is_file()}
 
 
 def sealed(content, mark):

@@ -7,20 +7,16 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 
 from nucleate import SpecError, StudyError, load_problem, sweep
 from nucleate.studies import OwnedError, Study, keep, make_spec
 from nucleate.sweeping import Progress, run_study
+from tests.sealed import contents
 
 GRID = {"gains": [0.7, 0.3], "seeds": 2, "hidden": [4], "steps": 20, "evaluations": 4}
 PROGRESS = {"runs_finished": 3, "runs": 4, "share": 0.5, "loss": 0.25, "effective_neurons": [1.5]}
-
-
-def contents(folder):
-    return {file.relative_to(folder): file.read_bytes() for file in Path(folder).rglob("*") if file.is_file()}
 
 
 def owning(folder):

@@ -13,14 +13,11 @@ import pytest
 from nucleate import SpecError, StudyError, sweep
 from nucleate.studies import Study
 from nucleate.sweeping import DaskExecutor, RayExecutor
+from tests.sealed import contents
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("default")]
 
 GRID = {"gains": [0.7, 0.3], "seeds": 40, "hidden": [6, 5], "steps": 40, "evaluations": 6, "progress": False}
-
-
-def contents(folder):
-    return {file.relative_to(folder): file.read_bytes() for file in Path(folder).rglob("*") if file.is_file()}
 
 
 @pytest.fixture(scope="module")

@@ -4,20 +4,16 @@ import multiprocessing
 import os
 import signal
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 
 from nucleate import StudyError, sweep
 from nucleate.studies import Study
+from tests.sealed import contents
 
 pytestmark = pytest.mark.slow
 
 GRID = {"gains": [0.7, 0.3], "seeds": 17, "hidden": [4], "steps": 10, "evaluations": 4, "optimizer": "momentum"}
-
-
-def contents(folder):
-    return {file.relative_to(folder): file.read_bytes() for file in Path(folder).rglob("*") if file.is_file()}
 
 
 @pytest.fixture(scope="module")

@@ -19,6 +19,7 @@ from nucleate.optimizers import Optimizer
 from nucleate.problems import Loss, Metric, Problem
 from nucleate.reduction import reduce_study
 from nucleate.studies import Study, summarize
+from tests.sealed import contents
 
 pytestmark = pytest.mark.slow
 
@@ -248,6 +249,4 @@ def test_a_model_of_one_s_own_that_was_interrupted_ends_with_the_same_bits(tmp_p
     whole = sweep("sine-5d", model=gated, out=tmp_path / "whole", **LONG)
     resumed = sweep("sine-5d", model=gated, out=folder, **LONG)
     assert not resumed.missing
-    kept = [{file.relative_to(at): file.read_bytes() for file in at.rglob("*") if file.is_file()}
-            for at in (whole.path, resumed.path)]  # fmt: skip
-    assert kept[0] == kept[1]
+    assert contents(resumed.path) == contents(whole.path)

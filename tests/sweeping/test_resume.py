@@ -4,7 +4,6 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 
@@ -13,6 +12,7 @@ from nucleate.problems import load_problem
 from nucleate.studies import Plan, Study, keep, make_spec
 from nucleate.sweeping import train_chunk
 from tests.cli.asking import ask
+from tests.sealed import contents
 
 pytestmark = pytest.mark.slow
 
@@ -26,10 +26,6 @@ COMMAND = [
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory):
     return sweep("sine-5d", out=tmp_path_factory.mktemp("whole") / "study", progress=False, **GRID)
-
-
-def contents(folder):
-    return {file.relative_to(folder): file.read_bytes() for file in Path(folder).rglob("*") if file.is_file()}
 
 
 def flip(file, place):

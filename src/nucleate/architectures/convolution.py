@@ -255,7 +255,8 @@ class ConvNetwork(Model):
         layers = " and ".join(str(len(kernel)) for kernel in self.kernels)
         wide = [say_shape(kernel.shape[1:-1]) for kernel in self.kernels]
         kernels = " and ".join(wide if len(set(wide)) > 1 else wide[:1])
-        biased = [*map(str, self._biased), *(["the head"] if self.head_bias is not None else [])]
+        biased = [str(number) for number, bias in enumerate(self.biases, 1) if bias is not None]
+        biased += ["the head"] if self.head_bias is not None else []
         biases = f"biases in {', '.join(biased)}" if biased else "no biases"
         told = "".join(
             f", {name} {', '.join(str(getattr(step, name)) for step in self.steps)}"
@@ -268,10 +269,6 @@ class ConvNetwork(Model):
             f"ConvNetwork({say_shape(self.shape)}, {layers} kernels of {kernels}{told}, {self.readout}, "
             f"{count(len(self.head), 'output')}, {self.activation.name}, {biases}, {self.dtype})"
         )
-
-    @property
-    def _biased(self) -> list[int]:
-        return [number for number, bias in enumerate(self.biases, 1) if bias is not None]
 
     def _repr_html_(self) -> str:
         kernels = ", ".join(f"{len(kernel)} of {say_shape(kernel.shape[1:])}" for kernel in self.kernels)

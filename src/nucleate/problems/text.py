@@ -108,7 +108,7 @@ def _even(text: str, separator: str) -> pl.DataFrame | None:
 
 
 def _uneven(path: Path, text: str, separator: str, first: int) -> pl.DataFrame:
-    reader = csv.reader(_with_ends(text), delimiter=separator, skipinitialspace=True, strict=True)
+    reader = csv.reader((line + "\n" for line in _lines(text)), delimiter=separator, skipinitialspace=True, strict=True)
     lines: list[list[str]] = []
     numbers, start = [], first
     try:
@@ -152,10 +152,6 @@ def is_number(cell: str) -> bool:
 
 def _numbers_rows(lines: list[list[str]]) -> bool:
     return [line[0] for line in lines] == [str(place + 1) for place in range(len(lines))]
-
-
-def _with_ends(text: str) -> Iterable[str]:
-    return (line + "\n" for line in _lines(text))
 
 
 def _width_of(lines: list[list[str]]) -> tuple[int, int]:
