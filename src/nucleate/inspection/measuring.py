@@ -31,6 +31,9 @@ LEADING = 4
 PAIRS_ABOVE = 0.9
 
 _BLOCK = 2**22
+# The sum of the cubes of matrices' smaller sides from which their singular values gain more on a thread of their own
+# than the waits for Python's lock take.
+_LONG = 2**23
 _BY_SVD = 256
 _RARE = 1e-6
 _NEAR, _NEAR_ON_DATA = 1.1, 1.05
@@ -61,11 +64,12 @@ class Chance:
     Other row norms D' in the place of D change each singular value of a random matrix by a factor between the smallest
     and the largest of D'/D. So a spectrum is drawn anew only once these are more than 10 % apart, up to where another
     draw would move it as much; until then it grows as the norm of D does, which is that of the spectrum. Which layer
-    reads which is kept beside it, and how large the reference is.
+    reads which is kept beside it, how large the reference is, and what of it was found to be finite.
     """
 
     def __init__(self) -> None:
         self.traced: Traced | None = None
+        self.finite_in_reference: set[str] = set()
         self._sizes: dict[_Of, np.ndarray] = {}
         self._spectra: dict[_Of, tuple[np.ndarray, Random]] = {}
         self._drawn: dict[tuple[int, int], _Draw] = {}
@@ -144,10 +148,9 @@ class Random(NamedTuple):
     effective: float
 
 
-class Known(NamedTuple):
-    """What of units is known before the rest: the norms of their weights, and singular values beside random ones."""
+class Spectra(NamedTuple):
+    """The singular values of units' weights, and those by chance."""
 
-    sizes: Float[np.ndarray, " m"]
     singular: Float[np.ndarray, " k"]
     random: Random
 
@@ -171,13 +174,21 @@ class Picture(NamedTuple):
     random: Float[np.ndarray, " s"]
 
 
-def measure_units(units: Units, known: Known, seed: int, chance: Chance) -> tuple[list[Value], Picture]:
-    """The measures of units that need nothing but them, and what is drawn of them.
+class Map(NamedTuple):
+    """What `Picture` shows of the units that are drawn."""
+
+    cosine: Float[np.ndarray, "k k"]
+    sizes: Float[np.ndarray, " k"]
+
+
+def values_of_pairs(units: Units, sizes: Float[np.ndarray, " m"], seed: int, chance: Chance) -> tuple[list[Value], Map]:
+    """The measures of units that look at each two of them, and what is drawn of these.
 
     Parameters
     ----------
     units : Units
-    known : Known
+    sizes : array of shape (m,)
+        The norms of their weights.
     seed : int
         Of the sample and of the random matrix.
     chance : Chance
@@ -189,28 +200,36 @@ def measure_units(units: Units, known: Known, seed: int, chance: Chance) -> tupl
         # looks at a model that trains draw nothing.
         return np.random.default_rng((seed, crc32(f"{units.layer} {units.kind} {units.head}".encode())))
 
-    sizes, singular, random = known
     with_bias = _with_bias(sizes, units)
     chosen = np.arange(len(sizes)) if len(sizes) <= MOST_UNITS else sampled(len(sizes), rng())
     cosine = _cosines(units, with_bias, chosen)
     values = list(_of_pairs(cosine, units, len(sizes), rng, chance))
-    values += [
+    shown = spaced(len(chosen))
+    of_shown = with_bias[chosen[shown]]
+    return values, Map(
+        cosine[shown[:, None], shown].astype(np.float32), (of_shown / (of_shown.max() or 1.0)).astype(np.float32)
+    )
+
+
+def values_of_spectra(spectra: Spectra) -> list[Value]:
+    """The ranks, and the singular values that are listed."""
+    singular, random = spectra
+    leading = zip(singular[:LEADING], random.singular[:LEADING], strict=True)
+    return [
         Value("stable_rank", _stable(singular), random.stable),
         Value("effective_rank", effective_number(singular), random.effective),
+        *(
+            Value(f"singular_value_{index}", float(value), float(by_chance))
+            for index, (value, by_chance) in enumerate(leading, 1)
+        ),
     ]
-    values += [
-        Value(f"singular_value_{index}", float(value), float(by_chance))
-        for index, (value, by_chance) in enumerate(zip(singular[:LEADING], random.singular[:LEADING], strict=True), 1)
-    ]
-    values += [Value("norm", norm(sizes)), Value("zero_units", float(np.count_nonzero(sizes == 0)))]
-    shown, largest = spaced(len(chosen)), float(singular[0]) or 1.0
-    of_shown = with_bias[chosen[shown]]
-    return values, Picture(
-        cosine[shown[:, None], shown].astype(np.float32),
-        (of_shown / (of_shown.max() or 1.0)).astype(np.float32),
-        (singular[:MOST_SINGULAR_VALUES] / largest).astype(np.float32),
-        (random.singular[:MOST_SINGULAR_VALUES] / largest).astype(np.float32),
-    )
+
+
+def picture_of(shown: Map, spectra: Spectra) -> Picture:
+    """What is drawn of a layer."""
+    largest = float(spectra.singular[0]) or 1.0
+    of_spectra = (spectra.singular, spectra.random.singular)
+    return Picture(*shown, *((values[:MOST_SINGULAR_VALUES] / largest).astype(np.float32) for values in of_spectra))
 
 
 def sampled(count: int, rng: np.random.Generator) -> Int[np.ndarray, " n"]:
@@ -386,19 +405,28 @@ def _spectrum(matrix: np.ndarray) -> Float[np.ndarray, " k"]:
     return largest * _roots(product)
 
 
-def known_of(pieces: Sequence[Units], seed: int, chance: Chance) -> list[Known]:
-    """What is computed of several pieces at once: on a thread a core, and of those of one shape together.
+def spectra_of(
+    pieces: Sequence[Units],
+    sizes: Sequence[Float[np.ndarray, " m"]],
+    seed: int,
+    chance: Chance,
+    beside: Callable[[], None],
+) -> list[Spectra]:
+    """The spectra of several pieces on a thread a core, those of one shape together, beside something else.
 
-    It is what each has by itself, to the bit.
+    They are those that each has by itself, to the bit.
 
     Parameters
     ----------
     pieces : sequence of Units
+    sizes : sequence of arrays
+        The norms of their weights.
     seed : int
         Of the random matrices.
     chance : Chance
+    beside : callable
+        What is done meanwhile.
     """
-    sizes = [lengths_of(units.weights) for units in pieces]
     kept = [chance.kept(units, of) for units, of in zip(pieces, sizes, strict=True)]
     random = {place: known for place, known in enumerate(kept) if known is not None}
     singular: dict[int, np.ndarray] = {}
@@ -420,10 +448,14 @@ def known_of(pieces: Sequence[Units], seed: int, chance: Chance) -> list[Known]:
         # Those in double precision have small singular values too, each its own way.
         of_shape = units.weights.shape if units.weights.dtype != np.float64 else (place,)
         alike.setdefault(of_shape, []).append(place)
-    halves = [part for places in alike.values() for part in (places[::2], places[1::2]) if part]
-    undrawn = [place for place in range(len(pieces)) if place not in random]
-    spread(lambda job: job(), [partial(decompose, part) for part in halves] + [partial(draw, one) for one in undrawn])
-    return [Known(of, singular[place], random[place]) for place, of in enumerate(sizes)]
+    jobs: list[Callable[[], None]] = [beside, *(partial(decompose, places) for places in alike.values())]
+    jobs += [partial(draw, place) for place in range(len(pieces)) if place not in random]
+    if sum(min(units.weights.shape) ** 3 for units in pieces) >= _LONG:
+        spread(lambda job: job(), jobs)
+    else:
+        for job in jobs:
+            job()
+    return [Spectra(singular[place], random[place]) for place in range(len(pieces))]
 
 
 class _Draw:

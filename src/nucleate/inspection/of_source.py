@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -16,16 +17,18 @@ from nucleate.errors import ArchitectureError
 from nucleate.inspection.inspection import LEFT_OUT, SCHEMA, Inspection, Place
 from nucleate.inspection.measuring import (
     Chance,
-    Known,
+    Map,
     Picture,
     Value,
     distance,
     effective_neurons_of,
     is_finite,
-    known_of,
     lengths_of,
-    measure_units,
+    picture_of,
     row_sizes,
+    spectra_of,
+    values_of_pairs,
+    values_of_spectra,
     values_on_data,
 )
 from nucleate.inspection.sources import Form, Parameter, Source, Traced, shared_with
@@ -138,6 +141,7 @@ class _Work:
         self.start = None if start is None else _as_reference(start, source)
         self.parity = None if activation is None else activation.parity != "none"
         self.forms: dict[str, Form] = {}
+        self.finite: set[str] = set()
         reasons: list[tuple[str, str]] = []
         for parameter in source.parameters:
             form = form_of(parameter, self.names)
@@ -180,44 +184,55 @@ class _Work:
     def measure_all(self) -> list[list[tuple[Units, list[Value], Picture]]]:
         """Every parameter, on a thread a core where matrices are large; small ones would wait for Python's lock.
 
-        So of these what takes longest is computed together.
+        So of these the singular values are computed beside the rest, which is mostly Python's.
         """
         if max(math.prod(parameter.shape) for parameter in self.parameters) >= _LARGE:
-            return spread(self._measure_one, self.parameters)
-        pieces = [list(self._pieces(parameter)) for parameter in self.parameters]
-        known = iter(known_of([units for of in pieces for units in of], self.seed, self.chance))
+            return spread(lambda parameter: self._measured([parameter])[0], self.parameters)
+        return self._measured(self.parameters)
+
+    def _measured(self, parameters: Sequence[Parameter]) -> list[list[tuple[Units, list[Value], Picture]]]:
+        pieces = [
+            list(self._units(parameter, self.forms[parameter.name], self.names, self.source.name))
+            for parameter in parameters
+        ]
+        sizes = [[lengths_of(units.weights) for units in of] for of in pieces]
+        rest: list[list[tuple[list[Value], Map, list[Value]]]] = []
+
+        def measure_rest() -> None:
+            rest.extend(
+                list(self._beside_spectra(*of_parameter))
+                for of_parameter in zip(parameters, pieces, sizes, strict=True)
+            )
+
+        spectra = iter(spectra_of(list(chain(*pieces)), list(chain(*sizes)), self.seed, self.chance, measure_rest))
         return [
-            self._measure(parameter, of, [next(known) for _ in of])
-            for parameter, of in zip(self.parameters, pieces, strict=True)
+            [
+                (units, [*of_pairs, *values_of_spectra(of_units), *more], picture_of(shown, of_units))
+                for units, (of_pairs, shown, more), of_units in zip(of_pieces, of_rest, spectra, strict=False)
+            ]
+            for of_pieces, of_rest in zip(pieces, rest, strict=True)
         ]
 
-    def _pieces(self, parameter: Parameter) -> Iterator[Units]:
-        return self._units(parameter, self.forms[parameter.name], self.names, self.source.name)
-
-    def _measure_one(self, parameter: Parameter) -> list[tuple[Units, list[Value], Picture]]:
-        pieces = list(self._pieces(parameter))
-        return self._measure(parameter, pieces, known_of(pieces, self.seed, self.chance))
-
-    def _measure(
-        self, parameter: Parameter, pieces: Sequence[Units], known: Sequence[Known]
-    ) -> list[tuple[Units, list[Value], Picture]]:
+    def _beside_spectra(
+        self, parameter: Parameter, pieces: Sequence[Units], sizes: Sequence[Float[np.ndarray, " m"]]
+    ) -> Iterator[tuple[list[Value], Map, list[Value]]]:
+        """Of each piece of a parameter the measures before and after those of its singular values."""
         starts: Iterable[Units | None] = [None] * len(pieces)
         if self.start is not None and parameter.name in self.start:
-            starts = self._units(self.start[parameter.name], self.forms[parameter.name], self.start, "the reference")
+            form = self.forms[parameter.name]
+            starts = self._units(self.start[parameter.name], form, self.start, "the reference")
         outgoing = self._outgoing(parameter)
-        found = []
-        for units, of, before in zip(pieces, known, starts, strict=True):
-            values, picture = measure_units(units, of, self.seed, self.chance)
+        for units, of, before in zip(pieces, sizes, starts, strict=True):
+            values = [Value("norm", norm(of)), Value("zero_units", float(np.count_nonzero(of == 0)))]
             if before is not None:
                 both = units, before
                 if (units.bias is None) != (before.bias is None):
                     both = replace(units, bias=None), replace(before, bias=None)
                 values.append(Value("relative_distance", distance(*both, self.chance)))
             if outgoing is not None and units.head is None and len(outgoing) == len(units.weights):
-                sizes = row_sizes(units) * outgoing
-                values.append(Value("amplitude", norm(sizes) / len(sizes) ** 0.5))
-            found.append((units, values, picture))
-        return found
+                amplitudes = row_sizes(units) * outgoing
+                values.append(Value("amplitude", norm(amplitudes) / len(amplitudes) ** 0.5))
+            yield *values_of_pairs(units, of, self.seed, self.chance), values
 
     def _units(self, parameter: Parameter, form: Form, names: Mapping[str, Parameter], whose: str) -> Iterator[Units]:
         bias = names.get(parameter.bias_name or "")
@@ -227,13 +242,16 @@ class _Work:
 
     def _read(self, parameter: Parameter, whose: str) -> np.ndarray:
         array = parameter.read()
-        if not is_finite(array):
+        # The reference stays as it is from one look to the next, and what reads units is read for itself too.
+        known = self.finite if whose == self.source.name else self.chance.finite_in_reference
+        if parameter.name not in known and not is_finite(array):
             bad = int(np.count_nonzero(~np.isfinite(array)))
             raise ArchitectureError(
                 f"{parameter.name} of {whose} has {count(bad, 'number')} that {'is' if bad == 1 else 'are'} NaN or "
                 "infinite, as diverged training leaves them; give weights that are finite, such as an earlier "
                 "checkpoint's."
             )
+        known.add(parameter.name)
         return array
 
     def _outgoing(self, parameter: Parameter) -> Float[np.ndarray, " m"] | None:

@@ -1,7 +1,7 @@
 """PyTorch's modules as sources; PyTorch is imported only when one of them is given."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache, partial
 from typing import Any
 
@@ -44,14 +44,13 @@ def open_module(model: Any) -> Source:
     while isinstance(within := getattr(model, "_orig_mod", None), import_torch().nn.Module):
         model = within
     refuse_script(model)
-    _refuse_flattened(model)
+    named = list(model.named_modules())
+    _refuse_flattened(named)
     plain = plain_names(model)
-    modules = {plain(f"{name}.").removesuffix("."): module for name, module in model.named_modules()}
+    modules = {plain(f"{name}.").removesuffix("."): module for name, module in named}
     adapted = {path: module for path, module in modules.items() if is_adapted(module)}
     idle = tuple(
-        plain(f"{name_within(path, place)}.")
-        for path, module in model.named_modules()
-        for place in (copies_in(module) or ("", []))[1]
+        plain(f"{name_within(path, place)}.") for path, module in named for place in (copies_in(module) or ("", []))[1]
     )
     parameters: list[Parameter] = []
     left_out: list[tuple[str, str]] = []
@@ -64,7 +63,8 @@ def open_module(model: Any) -> Source:
         if f"{path}.".startswith(idle):
             left_out += [(name_within(path, own), "another one acts in its place") for own in module._parameters]
             continue
-        for own, value, read, form in _tensors_of(module):
+        made = made_by(module)
+        for own, value, read, form in _tensors_of(module, made):
             name = name_within(path, own)
             reason = why_no_parameter(value) or shared_before(value, name, first)
             if reason is not None:
@@ -77,8 +77,8 @@ def open_module(model: Any) -> Source:
                 for part, _ in module.named_parameters()
             ]
             continue
-        for own, made in made_by(module).items():
-            trained = [part for part, value in made.parts.items() if isinstance(value, import_torch().nn.Parameter)]
+        for own, one in made.items():
+            trained = [part for part, value in one.parts.items() if isinstance(value, import_torch().nn.Parameter)]
             left_out += [(name_within(path, part), part_of(name_within(path, own))) for part in trained]
     left_out += [(plain(name), "it is a buffer, which is not trained") for name, _ in model.named_buffers()]
     config = getattr(model, "config", None)
@@ -127,8 +127,8 @@ def _remake(made: Made, parts: Mapping[str, Parameter]) -> np.ndarray:
     return to_numpy(made.make({part: tensor(part) for part in parts}))
 
 
-def _refuse_flattened(model: Any) -> None:
-    for name, module in model.named_modules():
+def _refuse_flattened(named: Iterable[tuple[str, Any]]) -> None:
+    for name, module in named:
         if is_flattened(module):
             raise ArchitectureError(
                 f"{name or 'The model'} is wrapped in FullyShardedDataParallel, of whose weights each process has a "
@@ -142,9 +142,11 @@ def is_flattened(module: Any) -> bool:
     return type(module).__name__ == "FullyShardedDataParallel" and strategy != "NO_SHARD"
 
 
-def _tensors_of(module: Any) -> Iterator[tuple[str, Any, Callable[[], np.ndarray], Form | None]]:
+def _tensors_of(
+    module: Any, made: Mapping[str, Made]
+) -> Iterator[tuple[str, Any, Callable[[], np.ndarray], Form | None]]:
     """A module's own weights, and how they are read: parameters, and what is made of others."""
-    forms, made = forms_in(module), made_by(module)
+    forms = forms_in(module)
     parts = {part for one in made.values() for part in one.parts}
     packed = getattr(module, "_packed_params", None)
     # A weight that a parametrization makes is asked for below alone.
