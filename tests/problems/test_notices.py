@@ -305,3 +305,17 @@ def test_an_outlier_above_a_row_of_totals_is_still_seen():
     table = spreadsheet({"shop": "total"}, rows=2000)
     table = table.with_columns(sold=pl.Series([1e7, *table["sold"][1:]]))
     assert any("'sold' has 10000000 in row 1," in note for note in Problem.from_table(table, target="goal").notes)
+
+
+@pytest.mark.parametrize("dtype", [pl.Int64, pl.UInt64])
+def test_whole_numbers_beyond_float64_are_said_to_be_rounded(dtype):
+    numbers = pl.Series(2**53 + 1 + 2 * RNG.permutation(N), dtype=dtype)
+    said = notes(numbers)
+    assert "has whole numbers of more than 15 digits, such as 90071992547" in said
+    assert "which are rounded (90071992547" in said
+
+
+@pytest.mark.parametrize("dtype", [pl.Int8, pl.UInt8, pl.Int64])
+def test_whole_numbers_that_float64_has_are_not_said_to_be_rounded(dtype):
+    assert notes(pl.Series(RNG.integers(0, 100, N), dtype=dtype)) == ""
+    assert "rounded" not in notes(pl.Series(2**53 + 2 * RNG.permutation(N), dtype=pl.Int64))

@@ -17,6 +17,8 @@ _FAR, _ALONE = 100.0, 10.0
 """An outlier is so many typical deviations from the median, and so many times farther than the next value."""
 _COPY = 1e-7
 _SHOWN = 3
+_EXACT = 2.0**53
+"""Up to here float64 has every whole number."""
 
 _LIMITS = {2.0**15 - 1, -(2.0**15), 2.0**16 - 1, 2.0**31 - 1, -(2.0**31), 2.0**32 - 1, 2.0**63, -(2.0**63)}
 _LIMITS |= {sign * float(np.finfo(np.float32).max) for sign in (1, -1)}
@@ -45,6 +47,7 @@ def notices_of(table: pl.DataFrame, inputs: Mapping[str, Kind], targets: Mapping
         stand_ins = _stand_ins(apart)
         found += stand_ins
         found += _outliers(apart, {notice.column for notice in stand_ins})
+        found += _rounded(table.select(amounts))
         among_inputs = numbers.only([name for name in amounts if name in inputs])
         found += _identifiers(among_inputs)
         found += _nearly_constant(among_inputs)
@@ -163,6 +166,20 @@ def _outliers(numbers: Numbers, aside: set[str]) -> list[Notice]:
                     "together.",
                 )
             )
+    return found
+
+
+def _rounded(amounts: pl.DataFrame) -> list[Notice]:
+    """Whole numbers that have more digits than float64."""
+    found = []
+    for column in amounts.iter_columns():
+        if column.dtype.is_integer():
+            large = column.filter(column.cast(pl.Float64).abs() >= _EXACT)
+            value = next((value for value in large if int(float(value)) != value), None)
+            if value is not None:
+                said = f"Column {column.name!r} has whole numbers of more than 15 digits, such as {value}, which are "
+                said += f"rounded ({int(float(value))}). If it only names rows, {leave_out(column.name)}"
+                found.append(Notice("rounded", column.name, said))
     return found
 
 
