@@ -59,6 +59,7 @@ SIDES = {
     "constant_target": ({"constant_target": True}, {"constant_target": False}),
     "softmax_twice": ({"squashed": "softmax"}, {"squashed": None}),
     "leak": ({"leaks": ("a",)}, {"leaks": ()}),
+    "kept_from_training": ({"untrained": 0.1, "untrained_parts": ("0",)}, {"untrained_parts": ()}),
     "underflow": ({"lost": 0.51, "gains": (0.1,)}, {"lost": 0.49, "gains": (0.1,)}),
     "adam_epsilon": ({"damped": 0.51, "epsilon": 1e-8}, {"damped": 0.49, "epsilon": 1e-8}),
     "unscaled_input": (sized(1, 10.1, 1), sized(1, 9.9, 1)),

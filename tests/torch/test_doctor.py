@@ -114,6 +114,31 @@ def test_targets_of_another_shape_are_named_before_all():
     assert found.first.evidence["targets"] == "(160,)"
 
 
+@pytest.mark.parametrize("how", ["the optimizer is given the last layer alone", "the others require no gradient"])
+def test_parameters_that_are_kept_from_training_are_named(how):
+    module = network()
+    if "gradient" in how:
+        module[:4].requires_grad_(False)
+    trained = module.parameters() if "gradient" in how else module[4].parameters()
+    with torch.no_grad():
+        # So that what the last layer reads tells it little.
+        module[0].weight.mul_(0.01)
+    kept = [one.requires_grad for one in module.parameters()]
+    found = diagnose(module, rows(), nn.MSELoss(), torch.optim.Adam(trained, lr=0.01))
+    assert helped(found, "kept_from_training").setting == "train"
+    assert found.first.evidence["parts"] == "0, 2"
+    assert found.first.evidence["share"] == pytest.approx(336 / 353)
+    assert [one.requires_grad for one in module.parameters()] == kept
+
+
+def test_a_module_that_learns_with_some_parameters_frozen_is_fine():
+    module = network(width=64)
+    module[0].requires_grad_(False)
+    found = diagnose(module, rows(), nn.MSELoss(), torch.optim.Adam(module.parameters(), lr=0.01))
+    assert "kept_from_training" not in found.verdicts
+    assert found.evidence.untrained_parts == ("0",)
+
+
 @pytest.mark.parametrize(
     ("function", "classes", "loss"),
     [(nn.Softmax(dim=1), 3, nn.CrossEntropyLoss()), (nn.Sigmoid(), 1, nn.BCEWithLogitsLoss())],

@@ -132,6 +132,10 @@ class Evidence:
         What a module's outputs have passed, where its loss takes them through the same again.
     constant_target : bool
         Whether the targets are the same on all training rows.
+    untrained : float
+        The share of a module's parameters that its optimizer does not train.
+    untrained_parts : tuple of str
+        The parts of the module that these are of.
     is_over : bool
         Whether the training has ended; that of a watch goes on.
     """
@@ -174,6 +178,8 @@ class Evidence:
     broadcast: tuple[tuple[int, ...], tuple[int, ...]] | None = None
     squashed: str | None = None
     constant_target: bool = False
+    untrained: float = 0.0
+    untrained_parts: tuple[str, ...] = ()
     is_over: bool = True
 
     @property

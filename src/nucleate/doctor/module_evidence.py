@@ -47,6 +47,8 @@ def gather_module(setting: Setting, steps: int = STEPS) -> Evidence:
         follows = isinstance(setting.optimizer, torch.optim.SGD)
         sharpness = _sharpness(torch, made) if follows and not course.blown_up else math.nan
     share = explained(min(course.validation), constants[1])
+    untrained = [(name, one.numel()) for name, one in setting.module.named_parameters() if not setting.trains(one)]
+    count = sum(one.numel() for one in setting.module.parameters())
     numbers, spread = _spread(outputs, made)
     return Evidence(
         status=course.status,
@@ -68,7 +70,7 @@ def gather_module(setting: Setting, steps: int = STEPS) -> Evidence:
         ),
         rows=setting.train.stop,
         validation_rows=len(setting.y[setting.validation]),
-        parameters=sum(parameter.numel() for parameter in setting.module.parameters()),
+        parameters=count,
         beside_constant="better" if share > LEAST else "alike",
         beside_linear="better",
         output_spread=spread,
@@ -80,6 +82,8 @@ def gather_module(setting: Setting, steps: int = STEPS) -> Evidence:
         broadcast=_broadcast(torch, setting, outputs),
         squashed=_squashed(torch, made, outputs),
         constant_target=bool((setting.y[setting.train] == setting.y[:1]).all()),
+        untrained=sum(size for _, size in untrained) / count,
+        untrained_parts=tuple(dict.fromkeys(name.rpartition(".")[0] or name for name, _ in untrained)),
     )
 
 

@@ -46,6 +46,11 @@ class Setting:
         first = self.train.stop
         return slice(first, None) if len(self.y) - first >= 2 else self.train
 
+    def trains(self, parameter: Any) -> bool:
+        """Whether steps are meant to change a parameter."""
+        given = (one for group in self.optimizer.param_groups for one in group["params"])
+        return parameter.requires_grad and any(one is parameter for one in given)
+
     def copied(self, change: Change | None = None) -> "Setting":
         """A copy that can be trained, with one setting changed."""
         torch = import_torch()
@@ -84,6 +89,8 @@ class Setting:
             setting = replace(self, x=rows[0], y=rows[1])
         elif name in ("recipe", "seed"):
             _start_anew(module)
+        elif name == "train":
+            module.requires_grad_(True)
         elif name not in ("", "lr", "eps", "clip", "steps"):
             raise SpecError(f"{name} is not changed in a module.")
         optimizer = _optimizer_of(
@@ -97,6 +104,9 @@ class Setting:
                 if name not in group:
                     raise SpecError(f"This optimizer has no {name}.")
                 group[name] = value
+        if name == "train":
+            given = {id(one) for group in optimizer.param_groups for one in group["params"]}
+            optimizer.param_groups[-1]["params"] += [one for one in module.parameters() if id(one) not in given]
         if name == "recipe":
             # Also what was kept from training: the usual setting trains all.
             module.requires_grad_(True)

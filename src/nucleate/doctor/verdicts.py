@@ -148,6 +148,12 @@ def leak(evidence: Evidence) -> Found | None:
     return {"columns": list(evidence.leaks), "column": evidence.leaks[0]} if evidence.leaks else None
 
 
+def kept_from_training(evidence: Evidence) -> Found | None:
+    """Parameters that the optimizer is not given, or that require no gradient."""
+    parts = evidence.untrained_parts
+    return {"share": evidence.untrained, "parts": ", ".join(parts[:3]) + ", ..." * (len(parts) > 3)} if parts else None
+
+
 def underflow(evidence: Evidence) -> Found | None:
     """Rounding takes the steps of most parameters while nothing has been learnt."""
     if _is_shut(evidence):
@@ -442,6 +448,7 @@ CAUSES: tuple[Verdict, ...] = (
     Verdict("constant_target", constant_target, always=True),
     Verdict("softmax_twice", softmax_twice, lambda evidence: [("unsquash", evidence.squashed)]),
     Verdict("leak", leak, lambda evidence: [("without", column) for column in evidence.leaks], always=True),
+    Verdict("kept_from_training", kept_from_training, lambda evidence: [("train", "all")], by_trial=True),
     Verdict("underflow", underflow, lambda evidence: [("dtype", "float64"), *_start(evidence)]),
     Verdict("adam_epsilon", adam_epsilon, lambda evidence: [("eps", evidence.epsilon * 1e-8), *_start(evidence)]),
     Verdict("unscaled_input", unscaled_input, lambda evidence: [("standardize", "inputs")]),
