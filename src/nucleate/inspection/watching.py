@@ -98,7 +98,7 @@ class Watch:
         self._model, self._inputs, self._every = _unwrapped(model), inputs, every
         self._name, self._seed, self._activation = name, seed, known_activation(activation)
         self._out = None if out is None else Path(out)
-        self.steps = 0
+        self.steps, self._next = 0, 0.0
         self._losses: dict[int, Any] = {}
         self.events: list[Event] = []
         self._said = "fine"
@@ -137,8 +137,14 @@ class Watch:
             own logging; at other steps nothing.
         """
         self.steps += 1
+        # A comparison, since at most steps there is nothing to do.
+        return {} if self.steps < self._next else self._look(loss)
+
+    def _look(self, loss: Any) -> dict[str, float]:
         if self._ended:
+            self._next = math.inf
             return {}
+        self._next = min(next_record(self.steps, self._every), next_record(self.steps, None, WITH_LOSS))
         is_due = is_record(self.steps, self._every)
         if loss is not None and (is_due or is_record(self.steps, None, WITH_LOSS)):
             self._losses[self.steps] = _one_number(loss)
@@ -343,7 +349,8 @@ class Watch:
         now = None if self._ended else set(self.latest.layers.select("layer", "kind", "units").rows())
         if (start and shapes[0] != shapes[1]) or (now is not None and units not in ([], [now])):
             raise SpecError("This state is of a watch of another model; watch the model that it was made with.")
-        self.steps, self._losses, self.events = steps, dict(losses), events
+        self.steps, self._next = steps, 0.0
+        self._losses, self.events = dict(losses), events
         self._start_from(start)
         if records and not self._ended:
             self._steps, self._records = [step for step, _ in records], [found for _, found in records]
@@ -504,6 +511,22 @@ def is_record(step: int, every: int | None, a_decade: int = A_DECADE) -> bool:
     if every is not None:
         return step % every == 0
     return math.floor(a_decade * math.log10(step)) > math.floor(a_decade * math.log10(step - 1)) if step > 1 else True
+
+
+def next_record(step: int, every: int | None, a_decade: int = A_DECADE) -> int:
+    """The first step after one at which a record is made.
+
+    >>> [next_record(step, None) for step in (0, 1, 2, 3, 31, 32)], next_record(10, 4)
+    ([1, 2, 4, 4, 32, 57], 12)
+    """
+    if every is not None:
+        return step + every - step % every
+    # Just below where the logarithm says, since it is rounded.
+    below = int(10 ** ((math.floor(a_decade * math.log10(step)) + 1) / a_decade)) - 1 if step else 1
+    found = max(step + 1, below)
+    while not is_record(found, None, a_decade):
+        found += 1
+    return found
 
 
 def _unwrapped(model: Any) -> Any:
