@@ -346,7 +346,7 @@ def test_a_module_of_which_the_output_bias_alone_is_trained_is_not_said_to_have_
     module[-1].bias.requires_grad_(True)
     found = diagnose(module, rows(), nn.MSELoss(), torch.optim.SGD([module[-1].bias], lr=0.1), steps=60)
     assert "nothing_to_learn" not in found.verdicts
-    assert found.first.helped.setting == "fresh"
+    assert helped(found, "kept_from_training").setting == "train"
     assert not module[0].weight.requires_grad
 
 
