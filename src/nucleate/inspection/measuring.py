@@ -62,9 +62,9 @@ class Chance:
     """What chance gives, kept from one look at a model to the next while its row norms stay nearly what they were.
 
     Other row norms D' in the place of D change each singular value of a random matrix by a factor between the smallest
-    and the largest of D'/D. So a spectrum is computed anew only once these are more than 10 % apart, up to where another
-    draw would move it as much; until then it grows as the norm of D does, which is that of the spectrum. Which layer
-    reads which is kept beside it, how large the reference is, and what of it was found to be finite.
+    and the largest of D'/D. So a spectrum is computed anew only once these are more than 10 % apart, up to where
+    another draw would move it as much; until then it grows as the norm of D does, which is that of the spectrum. Which
+    layer reads which is kept beside it, how large the reference is, and what of it was found to be finite.
     """
 
     def __init__(self) -> None:
