@@ -102,7 +102,7 @@ def test_an_onnx_form_that_is_none(form, sentence, tmp_path):
     assert not (tmp_path / "network.onnx").exists()
 
 
-@pytest.mark.parametrize("given", [True, "5"])
+@pytest.mark.parametrize("given", [True, "5", np.True_])
 def test_truth_values_and_texts_are_no_whole_numbers(given):
     calls = [
         lambda: Network.create(3, [4], 1, scale=InitScale("gain", 1.0), seed=given),

@@ -319,3 +319,11 @@ def test_whole_numbers_beyond_float64_are_said_to_be_rounded(dtype):
 def test_whole_numbers_that_float64_has_are_not_said_to_be_rounded(dtype):
     assert notes(pl.Series(RNG.integers(0, 100, N), dtype=dtype)) == ""
     assert "rounded" not in notes(pl.Series(2**53 + 2 * RNG.permutation(N), dtype=pl.Int64))
+
+
+def test_a_target_that_is_rounded_is_not_said_to_be_left_out():
+    target = pl.Series(2**53 + 1 + 2 * RNG.permutation(N))
+    table = pl.DataFrame({"seen": NOISE, "goal": target})
+    (said,) = [note for note in Problem.from_table(table, target="goal").notes if "15 digits" in note]
+    assert "--without" not in said
+    assert "without=" not in said

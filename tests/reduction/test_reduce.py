@@ -109,7 +109,8 @@ def test_a_method_of_ones_own_is_one_definition(trained):
     [
         ({"method": "prune"}, "There is no method 'prune'; choose one of select, interpolate, merge."),
         ({"tolerance": 2.0}, "The tolerance is 2.0; it must be between 0 and 1"),
-        ({"fine_tune": -1}, "they must be 0 or more"),
+        ({"fine_tune": -1}, "they must be whole numbers, 0 or more"),
+        ({"distill": 2.0}, "to fine-tune and 2.0 to distill; they must be whole numbers"),
         ({"network": lambda x: x}, "A function cannot be reduced, for reductions are of fully connected networks"),
         ({"network": drawn((3, 4, 1))}, "goes from 3 inputs to 1 outputs, but problem 'diabetes' from 10 to 1"),
     ],

@@ -131,6 +131,16 @@ def test_parameters_that_are_kept_from_training_are_named(how):
     assert [one.requires_grad for one in module.parameters()] == kept
 
 
+@pytest.mark.parametrize("optimizer", [torch.optim.Adagrad, torch.optim.Muon], ids=["Adagrad", "Muon"])
+def test_what_an_optimizer_is_not_given_is_tried_with_any_optimizer(optimizer):
+    module = network()
+    module.places = nn.Parameter(torch.arange(3), requires_grad=False)
+    with torch.no_grad():
+        module[0].weight.mul_(0.01)
+    found = diagnose(module, rows(), nn.MSELoss(), optimizer([module[2].weight], lr=0.01))
+    assert found.evidence.untrained_parts == ("0", "2", "4")
+
+
 def test_a_module_that_learns_with_some_parameters_frozen_is_fine():
     module = network(width=64)
     module[0].requires_grad_(False)
@@ -390,3 +400,36 @@ def test_units_of_a_convolution_over_time_are_its_channels():
     x = torch.randn(60, 2, 16)
     found = diagnose(module, (x, x[:, 0].mean(1, keepdim=True)), nn.MSELoss(), sgd(module), steps=3, trials=False)
     assert [(layer.width, layer.dead) for layer in found.evidence.layers] == [(8, 0.75), (8, 0.75)]
+
+
+def test_a_loss_that_rounding_brings_below_zero_is_not_refused():
+    x, _ = rows()
+    shares = torch.tensor([0.1, 0.2, 0.7]).expand(len(x), 3)
+    module = nn.Sequential(*network()[:-1], nn.Linear(16, 3), nn.LogSoftmax(1))
+    found = diagnose(module, (x, shares), nn.KLDivLoss(reduction="batchmean"), sgd(module), steps=20)
+    assert found.first.verdict == "constant_target"
+
+
+def test_a_loss_that_refuses_some_numbers_is_held_against_the_constants_that_it_takes():
+    x, y = rows()
+    module = nn.Sequential(*network()[:-1], nn.Linear(16, 2), nn.Softmax(1))
+    labels = (y[:, 0] > 0.5).long()
+
+    def loss(outputs, y):
+        return -torch.distributions.Categorical(probs=outputs).log_prob(y).mean()
+
+    found = diagnose(module, (x, labels), loss, torch.optim.Adam(module.parameters(), lr=0.01), steps=60)
+    share = float(labels[torch.randperm(200, generator=torch.Generator().manual_seed(0))[:160]].double().mean())
+    entropy = -share * np.log(share) - (1 - share) * np.log(1 - share)
+    assert found.evidence.constant_loss == pytest.approx(entropy, rel=1e-3)
+
+
+def test_a_loss_that_falls_below_zero_is_refused():
+    x, _ = rows()
+    module = nn.Sequential(*network()[:-1], nn.Linear(16, 2))
+
+    def loss(outputs, y):
+        return nn.functional.gaussian_nll_loss(outputs[:, :1], y, nn.functional.softplus(outputs[:, 1:]) + 1e-3)
+
+    with pytest.raises(SpecError, match=r"The loss falls to -"):
+        diagnose(module, (x, x[:, :1]), loss, torch.optim.Adam(module.parameters(), lr=0.01))

@@ -11,7 +11,7 @@ import pytest
 from nucleate import ArchitectureError, inspect
 from nucleate.inspection import keras_callback
 
-pytest.importorskip("torch")
+torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.filterwarnings("default")
 
 
@@ -48,6 +48,9 @@ def test_on_pytorch_layers_are_of_the_kinds_that_they_are_of_on_jax(keras):
     queries = keras.Input((5, 8))
     attention = keras.Model(queries, layers.MultiHeadAttention(2, 4)(queries, queries))
     assert sorted(inspect(attention).layers["kind"]) == ["key", "output", "query", "value"]
+    wrapped = keras.Sequential([layers.TorchModuleWrapper(torch.nn.Linear(4, 8)), layers.Dense(3)])
+    wrapped(np.zeros((2, 4), np.float32))
+    assert inspect(wrapped).layers["units"].to_list() == [8, 3]
     with pytest.raises(ArchitectureError, match="is not built"):
         inspect(keras.Sequential([layers.Dense(3)]))
     inputs = np.zeros((4, 8, 8, 1), np.float32)

@@ -622,3 +622,18 @@ def test_what_follows_a_sequence_within_a_model_is_not_known():
     assert directions() == (6, True)
     assert directions(activation="tanh") == (3, False)
     assert directions(inputs=torch.randn(9, 4)) == (3, False)
+
+
+def test_a_sequence_with_a_forward_of_its_own_is_not_read_as_one():
+    class Residual(nn.Sequential):
+        def forward(self, x):
+            return x + super().forward(x)
+
+    half = torch.eye(3, 4)
+    first = nn.Linear(4, 6, bias=False)
+    first.weight.data = torch.cat([half, -half])
+    model = nn.Sequential(first, Residual(nn.Linear(6, 6), nn.Tanh()), nn.ReLU(), nn.Linear(6, 2))
+    for given in ({}, {"inputs": torch.randn(9, 4)}):
+        found = inspect(model, **given)
+        assert found.table.filter(layer="0", measure="directions")["value"].item() == 6
+        assert any("Opposite vectors" in note and "0" in note for note in found.notes)

@@ -699,3 +699,10 @@ def test_hooks_are_said_to_be_in_nothing_that_is_told():
     module = made(mlp)
     module[0].register_forward_hook(lambda layer, inputs, output: 3 * output)
     assert any("of the original without them" in note for note in reduce(module, (FLAT, LABELS), keep=0.5).notes)
+
+
+def test_truth_values_are_classes():
+    found = reduce(
+        made(lambda: nn.Sequential(nn.Linear(6, 16), nn.ReLU(), nn.Linear(16, 2))), (FLAT, LABELS > 0), keep=0.5
+    )
+    assert 0 <= found.test.after <= 1

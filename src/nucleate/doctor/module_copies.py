@@ -149,38 +149,47 @@ def constant_loss(torch: Any, setting: Setting, part: slice) -> float:
         return setting.loss(constant.expand(len(y[rows]), *shape[1:]), y[rows])
 
     found = _best_constant(torch, lambda constant: loss(constant, setting.train), starts)
-    link = None if found is not None else _link(torch, outputs, axis)
+    link = _link(torch, outputs, axis)
     if link is not None:
-        found = _best_constant(torch, lambda constant: loss(link(constant, -1), setting.train), starts[1:2])
-        found = None if found is None else link(found, -1)
+        linked = _best_constant(torch, lambda constant: loss(link(constant, -1), setting.train), starts[1:2])
+        known = [one for one in (found, None if linked is None else link(linked, -1)) if one is not None]
+        found = min(known, key=lambda one: float(loss(one, setting.train)), default=None)
     return math.inf if found is None else float(loss(found, part))
 
 
 def _best_constant(torch: Any, loss: Callable[[Any], Any], starts: Sequence[Any]) -> Any:
     """The constant at which a loss is least; None where it falls below all bounds, or is not finite."""
-    best = min(starts, key=lambda one: _finite(float(loss(one))))
+
+    def value(constant: Any) -> float:
+        try:
+            found = float(loss(constant))
+        except (RuntimeError, ValueError):
+            # It takes some numbers alone, such as probabilities.
+            return math.inf
+        return found if math.isfinite(found) else math.inf
+
+    best = min(starts, key=value)
     constant = best.clone().requires_grad_()
     search = torch.optim.LBFGS([constant], max_iter=_CONSTANT_STEPS, line_search_fn="strong_wolfe")
     values: list[float] = []
 
     def closure() -> Any:
         search.zero_grad()
-        value = loss(constant)
-        value.backward()
-        values.append(float(value.detach()))
-        return value
+        found = loss(constant)
+        found.backward()
+        values.append(float(found.detach()))
+        return found
 
     # A step may leave the numbers that a loss of probabilities takes.
-    with suppress(RuntimeError):
+    with suppress(RuntimeError, ValueError):
         search.step(closure)
-        if math.isfinite(float(loss(constant.detach()))):
+        if math.isfinite(value(constant.detach())):
             best = constant.detach()
         elif min(values) < min(0.0, values[0]):
             return None
-    least = float(loss(best))
-    with suppress(RuntimeError):
-        if least < 0 and float(loss(10 * best)) < 3 * least:
-            return None
+    least = value(best)
+    if least < 0 and value(10 * best) < 3 * least:
+        return None
     return best if math.isfinite(least) else None
 
 
@@ -200,7 +209,3 @@ def _link(torch: Any, outputs: Any, axis: int | None) -> Any:
     if bool((numbers >= 0).all()) and float((numbers.sum(axis) - 1).abs().max()) < _OF_ONE:
         return torch.softmax
     return torch.log_softmax if float(numbers.logsumexp(axis).abs().max()) < _OF_ONE else None
-
-
-def _finite(value: float) -> float:
-    return value if math.isfinite(value) else math.inf

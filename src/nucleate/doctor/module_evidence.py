@@ -15,6 +15,8 @@ from nucleate.pytorch import import_torch
 
 _POWER_STEPS = 12
 _FLAT = 1e-6
+_ROUNDING = 1e-5
+"""A loss below zero by less than this share of its start is zero but for rounding."""
 
 
 def gather_module(setting: Setting, steps: int = STEPS) -> Evidence:
@@ -37,17 +39,27 @@ def gather_module(setting: Setting, steps: int = STEPS) -> Evidence:
         if not all(map(math.isfinite, constants)):
             # A loss without a best constant is held against its start.
             constants = [course.train[0], course.validation[0]]
-        if min(constants) < 0:
-            raise SpecError(
-                f"The loss of the best constant output is {constants[0]:.4g}, and verdicts rest on the share of it "
-                "that is taken off, of a loss that is zero where the outputs are right; give such a loss, as 1 - "
-                "cosine in the place of -cosine, or the loss less its least value."
+        of_constant, least = min(constants), min(*course.train, *course.validation)
+        bound = -_ROUNDING * abs(course.train[0])
+        if of_constant < bound or least < bound:
+            below = (
+                f"of the best constant output is {of_constant:.4g}" if of_constant < bound else f"falls to {least:.4g}"
             )
+            raise SpecError(
+                f"The loss {below}, and verdicts rest on the share of the constant's that is taken off, of a loss that "
+                "is zero where the outputs are right; give such a loss, as 1 - cosine in the place of -cosine, or the "
+                "loss less its least value."
+            )
+        constants = [max(one, 0.0) for one in constants]
         lost, damped = _last_step(torch, made, float(group.get("eps", 0.0)))
         follows = isinstance(setting.optimizer, torch.optim.SGD)
         sharpness = _sharpness(torch, made) if follows and not course.blown_up else math.nan
     share = explained(min(course.validation), constants[1])
-    untrained = [(name, one.numel()) for name, one in setting.module.named_parameters() if not setting.trains(one)]
+    untrained = [
+        (name, one.numel())
+        for name, one in setting.module.named_parameters()
+        if one.is_floating_point() and not setting.trains(one)
+    ]
     count = sum(one.numel() for one in setting.module.parameters())
     numbers, spread = _spread(outputs, made)
     return Evidence(

@@ -90,26 +90,23 @@ class Setting:
         elif name in ("recipe", "seed"):
             _start_anew(module)
         elif name == "train":
-            module.requires_grad_(True)
+            _train_all(module)
         elif name not in ("", "lr", "eps", "clip", "steps"):
             raise SpecError(f"{name} is not changed in a module.")
         optimizer = _optimizer_of(
             self.module,
             module,
             self.optimizer,
-            fresh=name in ("activation", "gain", "recipe", "seed", "scale", "dtype"),
+            fresh=name in ("activation", "gain", "recipe", "seed", "scale", "dtype", "train"),
+            trains_all=name == "train",
         )
         for group in optimizer.param_groups:
             if name in ("lr", "eps"):
                 if name not in group:
                     raise SpecError(f"This optimizer has no {name}.")
                 group[name] = value
-        if name == "train":
-            given = {id(one) for group in optimizer.param_groups for one in group["params"]}
-            optimizer.param_groups[-1]["params"] += [one for one in module.parameters() if id(one) not in given]
         if name == "recipe":
-            # Also what was kept from training: the usual setting trains all.
-            module.requires_grad_(True)
+            _train_all(module)
             optimizer = torch.optim.Adam(module.parameters(), lr=_RECIPE_RATE)
             if torch.is_floating_point(setting.x):
                 setting = replace(setting, x=_standardized(setting.x, setting.x[self.train]))
@@ -145,7 +142,7 @@ def read_setting(module: Any, data: Any, loss: Any, optimizer: Any) -> Setting:
         order = torch.randperm(len(y), generator=torch.Generator().manual_seed(0))[:MOST_ROWS]
     device = next((parameter.device for parameter in module.parameters()), torch.device("cpu"))
     x, y = x[order].to(device), y[order].to(device)
-    kind = next((parameter.dtype for parameter in module.parameters()), torch.float32)
+    kind = next((one.dtype for one in module.parameters() if one.is_floating_point()), torch.float32)
     # Arrays are float64 by default, modules float32.
     x = x.to(kind) if torch.is_floating_point(x) else x
     y = y.to(kind) if torch.is_floating_point(y) else y
@@ -287,16 +284,28 @@ def _start_anew(module: Any) -> None:
         part.reset_parameters()
 
 
-def _optimizer_of(module: Any, made: Any, optimizer: Any, *, fresh: bool) -> Any:
-    """The same optimizer over a copy's parameters, with what it remembers."""
+def _train_all(module: Any) -> None:
+    for parameter in module.parameters():
+        # Whole numbers have no gradient.
+        if parameter.is_floating_point():
+            parameter.requires_grad_(True)
+
+
+def _optimizer_of(module: Any, made: Any, optimizer: Any, *, fresh: bool, trains_all: bool) -> Any:
+    """The same optimizer over a copy's parameters, with what it remembers; or over all that can be trained."""
     own = {id(old): new for old, new in zip(module.parameters(), made.parameters(), strict=True)}
     groups = [{**group, "params": [own.get(id(one)) for one in group["params"]]} for group in optimizer.param_groups]
     if any(one is None for group in groups for one in group["params"]):
         raise SpecError("The optimizer has parameters that are not the module's; give it those of this module.")
+    if trains_all:
+        given = {id(one) for group in groups for one in group["params"]}
+        groups[-1]["params"] += [one for one in made.parameters() if one.requires_grad and id(one) not in given]
     try:
         another = type(optimizer)(groups, **{k: v for k, v in optimizer.defaults.items() if k != "params"})
     except TypeError:
         another = type(optimizer)(groups, lr=optimizer.defaults.get("lr"))
+    except ValueError as error:
+        raise SpecError(f"The optimizer does not take these parameters ({first_line(error)}).") from None
     if not fresh and optimizer.state:
         another.load_state_dict(copy.deepcopy(optimizer.state_dict()))
     return another

@@ -141,13 +141,19 @@ def _settings(config: Any) -> Mapping[str, Any]:
     return config if isinstance(config, Mapping) else getattr(config, "__dict__", {})
 
 
+def _is_chain(module: Any) -> bool:
+    """Whether each of its modules is given what the one before gives: a Sequential with no forward of its own."""
+    nn = import_torch().nn
+    return isinstance(module, nn.Sequential) and type(module).forward is nn.Sequential.forward
+
+
 def readers_in(modules: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Which parameter reads a layer's units: in a Sequential the next one's, if what is between acts on each alone."""
     nn = import_torch().nn
     for path, module in modules.items():
         if isinstance(module, (nn.TransformerEncoderLayer, nn.TransformerDecoderLayer)):
             yield f"{path}.linear1".lstrip("."), f"{path}.linear2.weight".lstrip(".")
-        if not isinstance(module, nn.Sequential):
+        if not _is_chain(module):
             continue
         before: str | None = None
         for name, child in _layers_in(module):
@@ -167,9 +173,9 @@ def _layers_in(sequence: Any) -> list[tuple[str, Any]]:
 
 def symmetric_in_sequence(modules: Mapping[str, Any]) -> Mapping[str, bool]:
     """For the layers of a Sequential whether what follows is odd or even, as far as it tells."""
-    nn, found = import_torch().nn, {}
+    found = {}
     for path, module in modules.items():
-        if not isinstance(module, nn.Sequential):
+        if not _is_chain(module):
             continue
         layers = list(_one_by_one(path, module))
         for place, (name, layer) in enumerate(layers, 1):
@@ -184,7 +190,7 @@ def _one_by_one(path: str, sequence: Any) -> Iterator[tuple[str, Any]]:
     """The modules of a Sequential, and of those in it."""
     for name, child in _layers_in(sequence):
         here = name_within(path, name)
-        if isinstance(child, import_torch().nn.Sequential):
+        if _is_chain(child):
             yield from _one_by_one(here, child)
         else:
             yield here, child

@@ -23,6 +23,7 @@ from nucleate.inspection.sources import (
     GATES,
     KERNELS_LAST,
     MATRIX,
+    ROWS,
     TOKENS,
     Form,
     Heads,
@@ -203,6 +204,8 @@ def _keras_form(layer: Any, weight: Any) -> Form | None:
     if len(weight.shape) < 2:
         return None
     kind = type(layer).__name__
+    if kind == "TorchModuleWrapper":
+        return ROWS
     if kind == "Embedding":
         return TOKENS
     if "LSTM" in kind or "GRU" in kind or "RNN" in kind:

@@ -1,7 +1,7 @@
 """Columns that are odd: stand-ins for no value, outliers, identifiers, copies, columns that hardly vary."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import numpy as np
 import polars as pl
@@ -47,7 +47,7 @@ def notices_of(table: pl.DataFrame, inputs: Mapping[str, Kind], targets: Mapping
         stand_ins = _stand_ins(apart)
         found += stand_ins
         found += _outliers(apart, {notice.column for notice in stand_ins})
-        found += _rounded(table.select(amounts))
+        found += _rounded(table.select(amounts), inputs)
         among_inputs = numbers.only([name for name in amounts if name in inputs])
         found += _identifiers(among_inputs)
         found += _nearly_constant(among_inputs)
@@ -169,8 +169,8 @@ def _outliers(numbers: Numbers, aside: set[str]) -> list[Notice]:
     return found
 
 
-def _rounded(amounts: pl.DataFrame) -> list[Notice]:
-    """Whole numbers that have more digits than float64."""
+def _rounded(amounts: pl.DataFrame, inputs: Collection[str]) -> list[Notice]:
+    """Whole numbers that have more digits than float64; of the inputs with what may be done."""
     found = []
     for column in amounts.iter_columns():
         if column.dtype.is_integer():
@@ -178,7 +178,9 @@ def _rounded(amounts: pl.DataFrame) -> list[Notice]:
             value = next((value for value in large if int(float(value)) != value), None)
             if value is not None:
                 said = f"Column {column.name!r} has whole numbers of more than 15 digits, such as {value}, which are "
-                said += f"rounded ({int(float(value))}). If it only names rows, {leave_out(column.name)}"
+                said += f"rounded ({int(float(value))})."
+                if column.name in inputs:
+                    said += f" If it only names rows, {leave_out(column.name)}"
                 found.append(Notice("rounded", column.name, said))
     return found
 

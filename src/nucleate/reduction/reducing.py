@@ -236,7 +236,8 @@ def _check(network: Network, problem: Problem, fine_tune: int, distill: int, see
         )
     if not all(is_whole(steps) and steps >= 0 for steps in (fine_tune, distill)):
         raise SpecError(
-            f"The steps are {fine_tune!r:.60} to fine-tune and {distill!r:.60} to distill; they must be 0 or more."
+            f"The steps are {fine_tune!r:.60} to fine-tune and {distill!r:.60} to distill; they must be whole numbers, "
+            "0 or more."
         )
     if not is_whole(seed) or seed < 0:
         raise SpecError(f"The seed is {seed!r:.60}; it must be a whole number, 0 or more.")

@@ -115,7 +115,7 @@ class Settings(BaseModel):
         """Python counts True as 1, but nobody who writes it means so."""
         one_of = given if isinstance(given, (list, tuple)) else (given,)
         if (
-            any(isinstance(one, bool) for one in one_of)
+            any(isinstance(one, bool | np.bool_) for one in one_of)
             and cls.model_fields[str(info.field_name)].annotation is not bool
         ):
             raise ValueError("true and false are no values of it; give another")

@@ -95,7 +95,7 @@ class Classes(Targets):
 
     def arrays(self, outputs: Any, targets: Any) -> tuple[np.ndarray, np.ndarray]:
         chances = self._chances(outputs)
-        classes, told = chances.shape[-1], targets.flatten().numpy()
+        classes, told = chances.shape[-1], targets.flatten().long().numpy()
         known = told >= 0
         return chances.reshape(-1, classes)[known], np.eye(classes)[told[known]]
 
