@@ -461,14 +461,15 @@ def spectra_of(
 class _Draw:
     """A random matrix of one shape, whose rows have norm 1.
 
-    Of a wide one the product of its rows with each other is kept, of a tall one the rows, which are drawn again each
-    time where they are large.
+    Of a wide one the product of its rows with each other is kept, of a tall one the rows; where they are large, they
+    are drawn again each time.
     """
 
     def __init__(self, count: int, entries: int, seed: int) -> None:
         self._count, self._entries, self._seed = count, entries, seed
-        self._product = self._product_of_rows() if count <= entries else None
-        self._rows = list(self._drawn_rows()) if self._product is None and count * entries <= _BLOCK else None
+        self._is_wide, is_small = count <= entries, count * min(count, entries) <= _BLOCK
+        self._product = self._product_of_rows() if self._is_wide and is_small else None
+        self._rows = list(self._drawn_rows()) if is_small and not self._is_wide else None
 
     def _normal(self, along: int, across: int) -> Iterator[Float[np.ndarray, "..."]]:
         """Single precision is far beyond what chance leaves open."""
@@ -495,8 +496,9 @@ class _Draw:
         if largest == 0:
             return np.zeros(min(self._count, self._entries))
         relative = sizes / largest
-        if self._product is not None:
-            return largest * _roots(self._product * np.outer(relative, relative))
+        if self._is_wide:
+            of_rows = self._product_of_rows() if self._product is None else self._product
+            return largest * _roots(of_rows * np.outer(relative, relative))
         product, start = np.zeros((self._entries, self._entries)), 0
         for rows in self._rows or self._drawn_rows():
             block = rows * relative[start : start + len(rows), None].astype(np.float32)
