@@ -224,6 +224,7 @@ def main() -> None:
     lengths = sorted({min(FIRST, asked.steps), asked.steps})
     print(f"{torch.get_num_threads()} threads\n")
     told = " | ".join(f"ms a step | overhead over {steps:,} steps" for steps in lengths)
+    notes: list[str] = []
     print(f"| model | way | {told} | below {SMALL:.0%} |")
     print("|---|---|" + "---|---|" * len(lengths) + "---|")
     for name, task in tasks(asked.small).items():
@@ -244,6 +245,10 @@ def main() -> None:
             last = costly.get(way)
             since = "" if last is None else "at no step" if last == lengths[-1] else f"from step {last + 1:,} on"
             print(f"| {name} | {way} | {' | '.join(cells)} | {since} |", flush=True)
+        others = [way for way in ways if ways[way] in (histograms, wandb_watch)]
+        beside = ", ".join(f"{found[-1]['nucleate.watch'] / found[-1][way]:.1%} of {way}" for way in others)
+        notes.append(f"{name}: nucleate.watch takes {beside}")
+    print("", *notes, sep="\n")
 
 
 if __name__ == "__main__":
