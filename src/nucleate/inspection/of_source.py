@@ -16,22 +16,19 @@ from nucleate.devices import single_blas_thread, spread
 from nucleate.errors import ArchitectureError
 from nucleate.inspection.inspection import LEFT_OUT, SCHEMA, Inspection, Place
 from nucleate.inspection.measuring import (
-    Chance,
     Map,
     Picture,
     Value,
     distance,
     effective_neurons_of,
     is_finite,
-    lengths_of,
     picture_of,
-    row_sizes,
-    spectra_of,
     values_of_pairs,
     values_of_spectra,
     values_on_data,
 )
 from nucleate.inspection.sources import Form, Parameter, Source, Traced, shared_with
+from nucleate.inspection.spectra import Chance, lengths_of, row_sizes, spectra_of
 from nucleate.inspection.units import Units, adds_beside, form_of, reader_of, says_activation, says_heads, units_of
 from nucleate.observe.norms import norm, row_norms
 

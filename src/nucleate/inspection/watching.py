@@ -23,11 +23,12 @@ from nucleate.inspection.checkpoints import Checkpoints, rows_at
 from nucleate.inspection.events import Event, by_layer, constant_share, effective_neurons_in, events_between
 from nucleate.inspection.inspecting import known_activation
 from nucleate.inspection.inspection import LEFT_OUT, SCHEMA, Inspection
-from nucleate.inspection.measuring import Chance, Picture
+from nucleate.inspection.measuring import Picture
 from nucleate.inspection.objects import open_model
 from nucleate.inspection.of_source import inspect_source, refuse_unmeasurable
 from nucleate.inspection.pytorch import is_flattened
 from nucleate.inspection.sources import Source
+from nucleate.inspection.spectra import Chance
 from nucleate.inspection.tensors import is_tensor
 from nucleate.observe import smoothed
 from nucleate.pytorch import is_module
