@@ -224,6 +224,21 @@ def test_weights_that_become_nan_end_the_record_and_not_the_training():
     assert "NaN" in watched.events[0].said
 
 
+def test_a_record_that_nan_ended_goes_on_from_the_state_that_it_is_set_back_to():
+    module = made()
+    watching = watch(module)
+    for _ in range(4):
+        watching.step(1.0)
+    weights, state = {name: value.clone() for name, value in module.state_dict().items()}, watching.state_dict()
+    with torch.no_grad():
+        module[0].weight.fill_(float("nan"))
+    assert not any(watching.step(1.0) for _ in range(20))
+    module.load_state_dict(weights)
+    watching.load_state_dict(state)
+    assert [step for step in range(5, 20) if watching.step(1.0)] == [6, 10, 18]
+    assert watching.table["step"].unique().sort().to_list() == [0, 1, 2, 4, 6, 10, 18]
+
+
 def test_a_resumed_training_goes_on_with_the_same_record(tmp_path):
     watched = trained(made(), 12, watch)
     torch.save(watched.state_dict(), tmp_path / "watch.pt")

@@ -347,13 +347,15 @@ class Watch:
         shapes = [{name: array.shape for name, array in of.items()} for of in (start, self._start)]
         # Not every record has single heads.
         units = [set(found.layers.select("layer", "kind", "units").rows()) for _, found in records[-1:]]
-        now = None if self._ended else set(self.latest.layers.select("layer", "kind", "units").rows())
+        # One that ended, as by NaN, goes on from where it is set back to.
+        ended = not _is_first_process()
+        now = None if ended else set(self.latest.layers.select("layer", "kind", "units").rows())
         if (start and shapes[0] != shapes[1]) or (now is not None and units not in ([], [now])):
             raise SpecError("This state is of a watch of another model; watch the model that it was made with.")
-        self.steps, self._next = steps, 0.0
+        self._ended, self.steps, self._next = ended, steps, 0.0
         self._losses, self.events = dict(losses), events
         self._start_from(start)
-        if records and not self._ended:
+        if records and not ended:
             self._steps, self._records = [step for step, _ in records], [found for _, found in records]
             self.latest = self._records[-1]
             self._by_layer = by_layer(self.latest)
