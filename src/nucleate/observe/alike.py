@@ -304,8 +304,10 @@ def _lost(
         here = layer.correlation[run][:, acting]
         along = layer.along[run] - here @ taken_on[run, acting]
         # The ridge is for neurons that depend on each other, as more of them than rows do.
-        own = here[acting] + _RIDGE * np.eye(len(acting))
-        fitted = scipy.linalg.solve_triangular(np.linalg.cholesky(own), along[acting], lower=True, check_finite=False)
+        own = here[acting]
+        own.ravel()[:: len(acting) + 1] += _RIDGE
+        # LAPACK by itself, as SciPy's checks take longer than it does.
+        fitted, _ = scipy.linalg.lapack.dtrtrs(np.linalg.cholesky(own).T, along[acting], lower=0, trans=1)
         lost[run] = max(_dot(beyond[run], along) - _dot(fitted, fitted), 0.0)
     return lost
 
