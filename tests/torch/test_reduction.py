@@ -692,6 +692,7 @@ def test_rows_in_the_order_of_their_classes_calibrate_all_of_them(monkeypatch):
 def test_a_config_that_keeps_the_widths_of_before_is_told():
     small = reduce(made(gpt2), OF_WORDS, keep=0.5)
     assert any("torch.save" in note for note in small.notes)
+    assert not any("torch.save" in note for note in reduce(made(gpt2), OF_WORDS, keep=1.0).notes)
     assert not any("torch.save" in note for note in reduce(made(mlp), (FLAT, LABELS), keep=0.5).notes)
 
 
