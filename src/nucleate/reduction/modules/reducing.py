@@ -33,6 +33,8 @@ from nucleate.reduction.tolerance import check_tolerance
 MOST_CALIBRATION = 4096
 TOLERANCE = 0.01
 """By default."""
+_DRAWS = 4
+"""Of random numbers, by which it shows what of a module in training mode is by chance."""
 
 
 def reduce_module(
@@ -172,7 +174,7 @@ def _narrowable(module: Any, rows: Any) -> Graph:
     """The graph, without the units that turn out not to be narrowable."""
     graph = trace(module, rows)
     with import_torch().no_grad():
-        in_training = shapes_in_training(copied(module), rows)
+        in_training = shapes_in_training(copied(module), rows, draws=_DRAWS)
     reasons = {units: check(module, units, rows, in_training) for units in graph.units}
     found = tuple(units for units in graph.units if reasons[units] is None)
     left = [(units.layer, reason) for units, reason in reasons.items() if reason is not None]
