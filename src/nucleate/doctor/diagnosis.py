@@ -15,6 +15,7 @@ from nucleate.doctor.module_setting import read_setting
 from nucleate.doctor.remedies import Attempts, Remedy, Trials
 from nucleate.doctor.verdicts import CAUSES, Found, Verdict, is_held_back
 from nucleate.errors import SpecError, StudyError
+from nucleate.models import is_keras
 from nucleate.observe import FLAT
 from nucleate.problems import Problem
 from nucleate.pytorch import is_module
@@ -212,6 +213,11 @@ def diagnose(
         if problem is None:
             return Diagnosis(tuple(judge(given.evidence)), given.evidence)
         given = given.model
+    if is_keras(given):
+        raise SpecError(
+            "The doctor trains no Keras model; watch its own training, "
+            "model.fit(..., callbacks=[callback := nucleate.inspection.keras_callback()]), and diagnose callback.watch."
+        )
     if is_module(given):
         if not is_whole(steps) or steps < 1:
             raise SpecError(f"{name_parameter('steps')} is {shown(steps)}; it must be a whole number, 1 or more.")
