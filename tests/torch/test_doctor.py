@@ -402,6 +402,39 @@ def test_units_of_a_convolution_over_time_are_its_channels():
     assert [(layer.width, layer.dead) for layer in found.evidence.layers] == [(8, 0.75), (8, 0.75)]
 
 
+class Pooled(nn.Module):
+    """A convolution over time, pooled by a function before its activation."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.last = nn.Conv1d(2, 8, 3), nn.Linear(56, 1)
+
+    def forward(self, x):
+        return self.last(torch.relu(functional.max_pool1d(self.first(x), 2)).flatten(1))
+
+
+@pytest.mark.parametrize(
+    ("between", "name"),
+    [
+        ([nn.MaxPool1d(2)], "0"),
+        ([nn.Dropout(0.5), nn.AvgPool1d(2)], "0"),
+        ([nn.AdaptiveAvgPool1d(7)], "0"),
+        (None, "first"),
+    ],
+)
+def test_pooling_and_dropout_before_an_activation_leave_units_the_channels(between, name):
+    torch.manual_seed(0)
+    layers = (nn.Conv1d(2, 8, 3), *(between or ()), nn.ReLU(), nn.Flatten(), nn.Linear(56, 1))
+    module = Pooled() if between is None else nn.Sequential(*layers)
+    with torch.no_grad():
+        next(module.children()).bias[:6] = -60
+    x = torch.randn(60, 2, 16)
+    found = diagnose(module, (x, x[:, 0].mean(1, keepdim=True)), nn.MSELoss(), sgd(module), steps=3, trials=False)
+    (layer,) = found.evidence.layers
+    assert (layer.name, layer.width, layer.dead) == (name, 8, 0.75)
+    assert layer.gradient > 0
+
+
 def test_a_loss_that_rounding_brings_below_zero_is_not_refused():
     x, _ = rows()
     shares = torch.tensor([0.1, 0.2, 0.7]).expand(len(x), 3)
