@@ -378,6 +378,21 @@ def test_what_single_rows_have_wrong_is_said_before_training(change, said):
         diagnose(module, (x, labels), nn.CrossEntropyLoss(), sgd(module))
 
 
+def test_a_loss_that_leaves_out_unknown_targets_is_told_that_the_doctor_reads_them():
+    x, y = rows()
+    y = y.clone()
+    y[:3] = float("nan")
+
+    def masked(outputs, y):
+        return nn.functional.mse_loss(outputs[~y.isnan()], y[~y.isnan()])
+
+    module = network()
+    with pytest.raises(SpecError, match=r"targets of 3 of the 200 rows .* this loss leaves out .*all known"):
+        diagnose(module, (x, y), masked, sgd(module))
+    with pytest.raises(SpecError, match=r"targets of 3 of the 200 rows are not finite; drop these rows or fill them"):
+        diagnose(module, (x, y), nn.MSELoss(), sgd(module))
+
+
 def test_a_penalty_on_the_module_s_own_parameters_is_refused():
     module = network()
 

@@ -146,13 +146,17 @@ def read_setting(module: Any, data: Any, loss: Any, optimizer: Any) -> Setting:
     # Arrays are float64 by default, modules float32.
     x = x.to(kind) if torch.is_floating_point(x) else x
     y = y.to(kind) if torch.is_floating_point(y) else y
+    setting = Setting(module, x, y, loss, optimizer, batch_size or len(y))
     for rows, name in ((x, "inputs"), (y, "targets")):
         bad = int((~torch.isfinite(rows.reshape(len(rows), -1))).any(1).sum())
         if bad:
-            raise SpecError(
-                f"The {name} of {bad} of the {len(rows)} rows are not finite; drop these rows or fill them."
-            )
-    setting = Setting(module, x, y, loss, optimizer, batch_size or len(y))
+            told = f"The {name} of {bad} of the {len(rows)} rows are not finite"
+            if name == "targets" and _leaves_out(torch, setting):
+                raise SpecError(
+                    f"{told}, and this loss leaves out what is not. The doctor reads the targets beside the loss, so "
+                    "give it rows whose targets are all known, or one target at a time."
+                )
+            raise SpecError(f"{told}; drop these rows or fill them.")
     with undisturbed(torch):
         made = setting.copied()
         try:
@@ -188,6 +192,16 @@ def read_setting(module: Any, data: Any, loss: Any, optimizer: Any) -> Setting:
             "copies; give the loss of outputs and targets alone, and the penalty as the optimizer's weight_decay."
         )
     return setting
+
+
+def _leaves_out(torch: Any, setting: Setting) -> bool:
+    """Whether the loss gives a number where some targets are NaN."""
+    try:
+        with undisturbed(torch), torch.no_grad():
+            value = setting.loss(setting.copied().module.eval()(setting.x), setting.y)
+            return bool(torch.isfinite(value).all())
+    except Exception:
+        return False
 
 
 @contextmanager
