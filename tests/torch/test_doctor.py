@@ -393,6 +393,20 @@ def test_a_loss_that_leaves_out_unknown_targets_is_told_that_the_doctor_reads_th
         diagnose(module, (x, y), nn.MSELoss(), sgd(module))
 
 
+@pytest.mark.parametrize("decay", [100.0, 1e4])
+def test_a_weight_decay_that_undoes_what_is_learned_is_named(decay):
+    module = network()
+    optimizer = torch.optim.AdamW(module.parameters(), lr=0.01, weight_decay=decay)
+    remedy = helped(diagnose(module, rows(), nn.MSELoss(), optimizer), "decay_too_large")
+    assert (remedy.setting, remedy.value) == ("weight_decay", 0.0)
+
+
+def test_a_usual_weight_decay_is_not_blamed():
+    module = network()
+    optimizer = torch.optim.AdamW(module.parameters(), lr=30.0)
+    assert diagnose(module, rows(), nn.MSELoss(), optimizer).first.verdict != "decay_too_large"
+
+
 def test_a_penalty_on_the_module_s_own_parameters_is_refused():
     module = network()
 

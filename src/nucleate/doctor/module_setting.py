@@ -91,7 +91,7 @@ class Setting:
             _start_anew(module)
         elif name == "train":
             _train_all(module)
-        elif name not in ("", "lr", "eps", "clip", "steps"):
+        elif name not in ("", "lr", "eps", "weight_decay", "clip", "steps"):
             raise SpecError(f"{name} is not changed in a module.")
         optimizer = _optimizer_of(
             self.module,
@@ -101,7 +101,7 @@ class Setting:
             trains_all=name == "train",
         )
         for group in optimizer.param_groups:
-            if name in ("lr", "eps"):
+            if name in ("lr", "eps", "weight_decay"):
                 if name not in group:
                     raise SpecError(f"This optimizer has no {name}.")
                 group[name] = value
