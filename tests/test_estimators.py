@@ -297,3 +297,9 @@ def test_labels_of_several_types_are_refused_in_a_sentence(other):
     labels = np.array(["a", other] * 30, dtype=object)
     with pytest.raises(DataError, match=r"The labels are of several types, .*str.*; make all of them text"):
         CondensedClassifier(**SMALL).fit(np.random.default_rng(0).standard_normal((60, 2)), labels)
+
+
+@pytest.mark.parametrize("given", [True, np.True_])
+def test_a_truth_value_is_no_random_state(given):
+    with pytest.raises(SpecError, match=r"random_state is .*True.*; give a whole number"):
+        CondensedRegressor(**PLAIN, random_state=given).fit(np.eye(30), np.arange(30.0))

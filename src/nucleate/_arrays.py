@@ -40,6 +40,17 @@ def real_array(name: str, values: Any, *, rank: int | None = None) -> Float[np.n
     return array
 
 
+def is_truth(given: Any) -> bool:
+    """Whether it is a truth value, of Python, NumPy, JAX or PyTorch.
+
+    Examples
+    --------
+    >>> is_truth(True), is_truth(np.array(True)), is_truth(1)
+    (True, True, False)
+    """
+    return isinstance(given, bool) or str(getattr(given, "dtype", "")) in ("bool", "torch.bool")
+
+
 def is_whole(given: Any) -> bool:
     """Whether it is a whole number, of Python or of NumPy; a truth value is none.
 

@@ -12,6 +12,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
+from nucleate._arrays import is_truth
 from nucleate._wording import count, listed, shown
 from nucleate.errors import ArchitectureError, DataError, SpecError
 from nucleate.init_scale import InitScale
@@ -119,6 +120,8 @@ class _Condensed(BaseEstimator):
         scales = _scales(self.scale)
         if self.reduce:
             check_tolerance(self.tolerance)
+        if is_truth(self.random_state):
+            raise SpecError(f"random_state is {self.random_state!r}; give a whole number, a RandomState or None.")
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         certified = self.reduce and len(x) // _PART >= FEWEST_ROWS
         if self.reduce and not certified:

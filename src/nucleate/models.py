@@ -107,6 +107,17 @@ def check_members(model: Any) -> None:
             )
 
 
+def is_keras(model: Any) -> bool:
+    """Whether it is a model of Keras's, whatever its backend; Keras is not imported for the question.
+
+    Examples
+    --------
+    >>> is_keras("no model")
+    False
+    """
+    return any(one.__module__.startswith("keras.") for one in type(model).__mro__) and hasattr(model, "layers")
+
+
 def dtype_of(model: Any) -> str:
     """``"float32"`` or ``"float64"``: the dtype of a model's parameters."""
     return str(next(leaf.dtype for leaf in jax.tree.leaves(model) if _is_parameter(leaf)))

@@ -17,7 +17,7 @@ from jax.extend.random import threefry_2x32
 from jaxtyping import Array, Float, UInt
 from safetensors.numpy import save
 
-from nucleate._arrays import is_whole, real_array
+from nucleate._arrays import is_truth, is_whole, real_array
 from nucleate._files import parse_json, parse_tensors, read_sealed, seal_tensors, why_unreadable, write_atomically
 from nucleate._wording import card
 from nucleate.activations import Activation, get_activation
@@ -388,7 +388,7 @@ def check_seed(seed: int) -> int:
 
 
 def _whole(given: Any) -> int:
-    if isinstance(given, bool):
+    if is_truth(given):
         raise TypeError
     return operator.index(given)
 

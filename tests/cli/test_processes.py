@@ -35,8 +35,10 @@ def started(arguments, cwd):
     return subprocess.Popen([*COMMAND, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=cwd)
 
 
-def wait_for(path, process):
-    while not path.exists():
+def wait_for_training(study, process):
+    """Until the command has told, in the folder, of steps that it has taken."""
+    told = study / ".owner.json"
+    while not (told.exists() and json.loads(told.read_text())["progress"].get("share")):
         assert process.poll() is None, "the command ended before it could be interrupted"
         time.sleep(0.01)
 
@@ -80,8 +82,7 @@ def test_a_signal_in_the_midst_of_an_import_has_its_sentence(tmp_path, number, i
 @pytest.mark.parametrize("number", EXIT_CODES)
 def test_while_a_run_is_trained_it_is_kept_and_the_same_command_goes_on(tmp_path, number):
     with started(LONG, tmp_path) as process:
-        wait_for(tmp_path / "study" / "forecasts" / "chunk-00000.parquet", process)
-        time.sleep(1)
+        wait_for_training(tmp_path / "study", process)
         process.send_signal(number)
         said = process.communicate()[1]
     assert process.returncode == EXIT_CODES[number]
@@ -92,8 +93,7 @@ def test_while_a_run_is_trained_it_is_kept_and_the_same_command_goes_on(tmp_path
 
 def test_a_second_signal_ends_it_at_once(tmp_path):
     with started(LONG, tmp_path) as process:
-        wait_for(tmp_path / "study" / "forecasts" / "chunk-00000.parquet", process)
-        time.sleep(1)
+        wait_for_training(tmp_path / "study", process)
         process.send_signal(signal.SIGINT)
         # Another one, at once: two alike may arrive as one, and a later one too late.
         process.send_signal(signal.SIGTERM)

@@ -146,6 +146,18 @@ def test_a_rate_that_was_divided_after_a_lucky_loss_is_too_small():
     assert (found.first.helped.setting, found.first.helped.value) == ("schedule", "constant")
 
 
+@pytest.mark.parametrize(
+    ("optimizer", "rate", "decay"), [("gd", 0.1, 10.0), ("adam", 0.01, 10.0), ("adamw", 0.01, 30.0)]
+)
+def test_a_weight_decay_that_leaves_nothing_to_what_is_learned(optimizer, rate, decay):
+    x = RNG(9).uniform(-1, 1, (200, 1))
+    problem = Problem.from_arrays(x, np.sin(3 * x[:, 0]))
+    start = network(problem, [30], "tanh", gain(1.0))
+    run = train(start, problem, optimizer=optimizer, learning_rate=rate, weight_decay=decay, steps=500)
+    found = named(run, problem, "decay_too_large")
+    assert (found.first.helped.setting, found.first.helped.value) == ("weight_decay", 0.0)
+
+
 def test_a_wave_on_a_wide_interval_is_fitted_by_its_mean():
     x = np.linspace(-40, 40, 300)[:, None]
     problem = Problem.from_arrays(x, np.cos(2**0.5 * x[:, 0]), standardize=False)

@@ -65,6 +65,7 @@ SIDES = {
     "unscaled_input": (sized(1, 10.1, 1), sized(1, 9.9, 1)),
     "unscaled_target": ({"target_size": 10.1}, {"target_size": 9.9}),
     "exploding_gradient": ({"train_loss": 101 * FLAT}, {"train_loss": 99 * FLAT}),
+    "decay_too_large": ({"weight_decay": 0.0021}, {"weight_decay": 0.0019}),
     "rate_too_large": ({"train_loss": curve(highest=1.01)}, {"train_loss": curve(highest=0.99)}),
     "vanishing_gradient": ({"layers": DEEP}, {"layers": SHALLOW}),
     "saturated": ({"layers": layers({}, {"saturated": 0.51})}, {"layers": layers({}, {"saturated": 0.49})}),
@@ -112,6 +113,11 @@ def test_the_criterion_holds_on_one_side_of_its_threshold(name):
         ("unscaled_target", {"target_size": 0.09}, {"target_size": 0.11}),
         ("unscaled_target", {"target_offset": 10.1}, {"target_offset": 9.9}),
         ("unscaled_target", {"target_top": 0.51}, {"target_top": 0.51, "rows": 99}),
+        (
+            "decay_too_large",
+            {"weight_decay": 1e-5, "follows_gradient": False},
+            {"weight_decay": 1e-5, "follows_gradient": False, "decays_beside": True},
+        ),
         ("rate_too_large", {"status": "nan"}, {"status": "finished"}),
         ("rate_too_large", {"sharpness": 40.1}, {"sharpness": 39.9}),
         ("rate_too_large", {"train_loss": 3 * NOISY - 2 * LEARNS}, {"train_loss": LEARNS}),
@@ -172,6 +178,21 @@ def test_a_leak_comes_before_all_else_even_where_the_run_learns():
 def test_without_trials_nothing_is_said_that_rests_on_one():
     found = judge(replace(HEALTHY, validation_loss=0.5 + 0 * LEARNS, sharpness=1.0, beside_linear="alike"))
     assert not {one.verdict for one in found} & {verdict.name for verdict in CAUSES if verdict.by_trial}
+
+
+@pytest.mark.parametrize(
+    ("rate", "gains", "first"),
+    [(4e-5, (1.0,), "rate_too_small"), (6e-5, (1.0,), "initial_plateau"), (4e-5, (0.4,), "initial_plateau")],
+)
+def test_without_trials_steps_that_can_have_moved_nothing_are_named_before_the_plateau(rate, gains, first):
+    # 1000 steps at a curvature of 20.
+    assert judge(replace(STUCK, learning_rate=rate, gains=gains))[0].verdict == first
+
+
+@pytest.mark.parametrize(("decay", "first"), [(21.0, "decay_too_large"), (19.0, "initial_plateau")])
+def test_without_trials_a_decay_that_takes_all_weights_at_each_step_is_named_first(decay, first):
+    # At a rate of 0.05.
+    assert judge(replace(STUCK, weight_decay=decay))[0].verdict == first
 
 
 def test_without_trials_a_loss_that_still_falls_gets_no_last_word():

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from nucleate import InitScale, Network, Problem, forecast, load_problem
-from nucleate.forecasting import forecast_many, measure_outcomes
+from nucleate.forecasting import forecast_many, measure_outcomes, simulation
 from nucleate.observe import alignment, neurons
 from nucleate.problems import Split
-from nucleate.training import train
+from nucleate.training import engine, train
 
 pytestmark = pytest.mark.slow
 
@@ -282,3 +282,25 @@ def test_the_loss_at_a_budget_is_no_better_than_training_and_near_it():
         assert expected.loss_by(budget) == pytest.approx(run.trajectory["train_loss"][-1], rel=0.15)
     assert expected.loss_by(401 + expected.left_by) is None
     assert forecast(network, problem, learning_rate=0.1).loss_by(400) is None
+
+
+def test_calls_are_as_long_as_the_clock_tells_and_the_bits_do_not_depend_on_it(monkeypatch):
+    problem, taken = load_problem("diabetes"), []
+    advance = engine.advance
+
+    def noted(program, runs, data, until, push=None):
+        taken.append(max(end - int(run.step) for run, end in zip(runs, until, strict=True)))
+        return advance(program, runs, data, until, push)
+
+    monkeypatch.setattr(engine, "advance", noted)
+    networks = starts(problem, 0.01, seeds=2, hidden=(8, 8))
+    found = {}
+    for seconds in (1e-9, 1e9):
+        taken.clear()
+        monkeypatch.setattr(simulation, "_CALL_SECONDS", seconds)
+        found[seconds] = forecast_many(networks, problem, learning_rates=[0.1, 0.05], budget=250)
+        assert (max(taken) == 1) == (seconds < 1)
+    for short, whole in zip(*found.values(), strict=True):
+        assert short.drop_steps == whole.drop_steps
+        for name in ("loss", "late_steps", "late_loss", "axis"):
+            np.testing.assert_array_equal(getattr(short, name), getattr(whole, name))

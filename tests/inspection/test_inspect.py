@@ -335,3 +335,19 @@ def test_a_layer_of_one_unit_has_no_pairs():
     assert layers["first"]["condensed_pairs"] > 0
     assert "100.00%" not in repr(found)
     assert found.plot().axes
+
+
+def mlp(up, down):
+    return {"layers.0.mlp.up_proj.weight": up, "layers.0.mlp.down_proj.weight": down}
+
+
+@pytest.mark.parametrize("power", [-200, -100, 0, 100, 150])
+def test_amplitudes_hold_at_any_scale(power):
+    rng = np.random.default_rng(0)
+    first, last = rng.standard_normal((6, 5)), rng.standard_normal((3, 6))
+    of_one, of_scaled = (
+        value(inspect(mlp(a * first, b * last)), "amplitude", layer="layers.0.mlp.up_proj")
+        for a, b in ((1.0, 1.0), (10.0**power, 10.0**-100))
+    )
+    assert of_scaled == pytest.approx(of_one * 10.0 ** (power - 100), rel=1e-9)
+    assert value(inspect(mlp(1e200 * first, 1e200 * last)), "amplitude", layer="layers.0.mlp.up_proj") == np.inf

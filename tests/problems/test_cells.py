@@ -208,3 +208,32 @@ def test_a_wide_table_of_decimal_commas_is_read_as_numbers(tmp_path):
     rows = "\n".join(";".join(f"{k % 7},{k % 10}" for k in range(300)) for _ in range(5))
     (tmp_path / "data.csv").write_text(f"{header}\n{rows}\n")
     assert read_table(tmp_path / "data.csv").table.row(0)[:3] == (0.0, 1.1, 2.2)
+
+
+@pytest.mark.parametrize(
+    ("cells", "before", "behind"),
+    [
+        (["築5年", "築12年", "築30年", "築5年"], "築", "年"),
+        (["徒歩 5 分", "徒歩１０分", "徒歩7分"], "徒歩", "分"),
+        (["about 1,200 yen", "about 300 yen", "about 45 yen"], "about", "yen"),
+    ],
+)
+def test_numbers_between_words_stay_texts_and_the_note_says_so(read, cells, before, behind):
+    values, notes = read(cells)
+    assert all(isinstance(value, str) for value in values)
+    (said,) = notes
+    assert f"its numbers stand between {before!r} and {behind!r}; write the numbers alone if they are amounts" in said
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        ["Q1", "Q2", "Q3"],
+        ["A1b", "B2c", "A2b"],
+        ["5年", "築5年", "新築"],
+        ["第3回", "第3回", "第3回"],
+        ["B2-a", "B3-a"],
+    ],
+)
+def test_labels_with_numbers_in_them_get_no_note(read, cells):
+    assert not any("stand between" in note for note in read(cells)[1])

@@ -4,6 +4,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from nucleate import DataError
 from nucleate.problems import Problem, describe_problems, load_problem
 
 N = 200
@@ -327,3 +328,28 @@ def test_a_target_that_is_rounded_is_not_said_to_be_left_out():
     (said,) = [note for note in Problem.from_table(table, target="goal").notes if "15 digits" in note]
     assert "--without" not in said
     assert "without=" not in said
+
+
+def test_whole_numbers_that_rounding_makes_one_are_not_called_constant():
+    ids = pl.Series(10**17 + 1 + RNG.permutation(N) % 7)
+    table = pl.DataFrame({"seen": ids, "other": NOISE, "goal": AMOUNT})
+    problem = Problem.from_table(table, target="goal")
+    (said,) = [note for note in problem.notes if "'seen'" in note]
+    assert f"such as {ids[0]}, which are rounded (100000000000000000)" in said
+    assert "constant" not in said
+    assert problem.columns.filter(column="seen").row(0, named=True)["became"] == (
+        "left out: one number in training, once rounded"
+    )
+    assert problem.inputs == 1
+
+
+@pytest.mark.parametrize("column", ["seen", "goal"])
+def test_a_problem_whose_only_input_or_target_rounding_makes_one_number_says_so(column):
+    table = pl.DataFrame({"seen": NOISE, "goal": AMOUNT} | {column: 10**17 + 1 + np.arange(N) % 3})
+    with pytest.raises(DataError, match=r"100000000000000001.* rounded.*; subtract what they have in common"):
+        Problem.from_table(table, target="goal", task="regression")
+
+
+def test_large_whole_numbers_that_are_the_same_are_constant():
+    table = pl.DataFrame({"seen": [10**17 + 1] * N, "other": NOISE, "goal": AMOUNT})
+    assert "Left out constant input column 'seen'." in Problem.from_table(table, target="goal").notes

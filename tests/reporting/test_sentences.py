@@ -21,6 +21,7 @@ from nucleate.reporting.sentences import (
     recommendation,
     say_further,
     say_metric,
+    say_share,
     say_times,
     terms,
 )
@@ -274,6 +275,13 @@ def test_the_advice_of_command_and_page_is_the_same(monkeypatch):
     study = study_of(monkeypatch, {LARGE: (19.0, 1.1, 1.0), SMALL: (1.0, 1.0, 0.9)})
     findings = study_findings(study)
     assert advise(study) == [answer(findings, None, EN)[2], *recommendation(findings, EN)]
+
+
+@pytest.mark.parametrize(
+    ("share", "said"), [(0.00123, "0.12 %"), (0.994, "99 %"), (0.996, "100 %"), (1.0, "100 %"), (1.2, "120 %")]
+)
+def test_shares_are_written_out(share, said):
+    assert say_share(share) == said
 
 
 @pytest.mark.parametrize(("ratio", "said"), [(1.04, "1.0"), (5.51, "5.5"), (9.96, "10"), (123.4, "123")])

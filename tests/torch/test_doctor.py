@@ -378,6 +378,35 @@ def test_what_single_rows_have_wrong_is_said_before_training(change, said):
         diagnose(module, (x, labels), nn.CrossEntropyLoss(), sgd(module))
 
 
+def test_a_loss_that_leaves_out_unknown_targets_is_told_that_the_doctor_reads_them():
+    x, y = rows()
+    y = y.clone()
+    y[:3] = float("nan")
+
+    def masked(outputs, y):
+        return nn.functional.mse_loss(outputs[~y.isnan()], y[~y.isnan()])
+
+    module = network()
+    with pytest.raises(SpecError, match=r"targets of 3 of the 200 rows .* this loss leaves out .*all known"):
+        diagnose(module, (x, y), masked, sgd(module))
+    with pytest.raises(SpecError, match=r"targets of 3 of the 200 rows are not finite; drop these rows or fill them"):
+        diagnose(module, (x, y), nn.MSELoss(), sgd(module))
+
+
+@pytest.mark.parametrize("decay", [100.0, 1e4])
+def test_a_weight_decay_that_undoes_what_is_learned_is_named(decay):
+    module = network()
+    optimizer = torch.optim.AdamW(module.parameters(), lr=0.01, weight_decay=decay)
+    remedy = helped(diagnose(module, rows(), nn.MSELoss(), optimizer), "decay_too_large")
+    assert (remedy.setting, remedy.value) == ("weight_decay", 0.0)
+
+
+def test_a_usual_weight_decay_is_not_blamed():
+    module = network()
+    optimizer = torch.optim.AdamW(module.parameters(), lr=30.0)
+    assert diagnose(module, rows(), nn.MSELoss(), optimizer).first.verdict != "decay_too_large"
+
+
 def test_a_penalty_on_the_module_s_own_parameters_is_refused():
     module = network()
 
@@ -400,6 +429,39 @@ def test_units_of_a_convolution_over_time_are_its_channels():
     x = torch.randn(60, 2, 16)
     found = diagnose(module, (x, x[:, 0].mean(1, keepdim=True)), nn.MSELoss(), sgd(module), steps=3, trials=False)
     assert [(layer.width, layer.dead) for layer in found.evidence.layers] == [(8, 0.75), (8, 0.75)]
+
+
+class Pooled(nn.Module):
+    """A convolution over time, pooled by a function before its activation."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.last = nn.Conv1d(2, 8, 3), nn.Linear(56, 1)
+
+    def forward(self, x):
+        return self.last(torch.relu(functional.max_pool1d(self.first(x), 2)).flatten(1))
+
+
+@pytest.mark.parametrize(
+    ("between", "name"),
+    [
+        ([nn.MaxPool1d(2)], "0"),
+        ([nn.Dropout(0.5), nn.AvgPool1d(2)], "0"),
+        ([nn.AdaptiveAvgPool1d(7)], "0"),
+        (None, "first"),
+    ],
+)
+def test_pooling_and_dropout_before_an_activation_leave_units_the_channels(between, name):
+    torch.manual_seed(0)
+    layers = (nn.Conv1d(2, 8, 3), *(between or ()), nn.ReLU(), nn.Flatten(), nn.Linear(56, 1))
+    module = Pooled() if between is None else nn.Sequential(*layers)
+    with torch.no_grad():
+        next(module.children()).bias[:6] = -60
+    x = torch.randn(60, 2, 16)
+    found = diagnose(module, (x, x[:, 0].mean(1, keepdim=True)), nn.MSELoss(), sgd(module), steps=3, trials=False)
+    (layer,) = found.evidence.layers
+    assert (layer.name, layer.width, layer.dead) == (name, 8, 0.75)
+    assert layer.gradient > 0
 
 
 def test_a_loss_that_rounding_brings_below_zero_is_not_refused():

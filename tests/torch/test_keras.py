@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from nucleate import ArchitectureError, inspect
+from nucleate import ArchitectureError, SpecError, diagnose, forecast, inspect
 from nucleate.inspection import keras_callback
 
 torch = pytest.importorskip("torch")
@@ -55,6 +55,20 @@ def test_on_pytorch_layers_are_of_the_kinds_that_they_are_of_on_jax(keras):
         inspect(keras.Sequential([layers.Dense(3)]))
     inputs = np.zeros((4, 8, 8, 1), np.float32)
     assert any("effective neurons" in reason for reason in inspect(model, inputs).left_out["reason"])
+
+
+def test_a_keras_model_is_told_what_is_done_with_it_instead(keras):
+    model = made(keras)
+    x = np.random.default_rng(0).standard_normal((40, 4)).astype("float32")
+    with pytest.raises(SpecError, match=r"No forecast is made of a Keras model; build .* torch.nn.Sequential"):
+        forecast(model, (x, x[:, :1]))
+    with pytest.raises(SpecError, match=r"The doctor trains no Keras model; watch .*keras_callback"):
+        diagnose(model, (x, x[:, :1]))
+    model.compile("sgd", "mse")
+    model.fit(x, x[:, :1], epochs=2, verbose=0, callbacks=[callback := keras_callback()])
+    assert diagnose(callback.watch).findings
+    with pytest.raises(SpecError, match="The doctor trains no Keras model"):
+        diagnose(callback.watch, (x, x[:, :1]))
 
 
 def test_training_is_watched_and_not_changed(keras):

@@ -598,6 +598,25 @@ class Both(nn.Module):
         return self.down(hidden) + (self.beside(hidden) if self.training else 0)
 
 
+class Dropping(nn.Module):
+    """Leaves out rows of a batch in training, as many as come out of a draw."""
+
+    def __init__(self):
+        super().__init__()
+        self.up, self.down = nn.Sequential(nn.Linear(6, 16), nn.ReLU(), nn.Dropout(0.5)), nn.Linear(16, 3)
+
+    def forward(self, x):
+        hidden = self.up(x)
+        return self.down(hidden[torch.rand(len(x)) < 0.7] if self.training else hidden)
+
+
+def test_a_module_that_drops_rows_in_training_is_reduced_as_others_are():
+    found = reduce(made(Dropping), (FLAT, LABELS), keep=0.5)
+    assert dict(found.widths.select("layer", "after").rows()) == {"up.0": 8}
+    assert found.module.train()(FLAT).shape[1] == 3
+    assert found.module.eval()(FLAT).shape == (len(FLAT), 3)
+
+
 @pytest.mark.parametrize(
     ("returns_hidden", "reason"), [(True, "outputs would have another shape"), (False, "in training mode")]
 )
@@ -692,6 +711,7 @@ def test_rows_in_the_order_of_their_classes_calibrate_all_of_them(monkeypatch):
 def test_a_config_that_keeps_the_widths_of_before_is_told():
     small = reduce(made(gpt2), OF_WORDS, keep=0.5)
     assert any("torch.save" in note for note in small.notes)
+    assert not any("torch.save" in note for note in reduce(made(gpt2), OF_WORDS, keep=1.0).notes)
     assert not any("torch.save" in note for note in reduce(made(mlp), (FLAT, LABELS), keep=0.5).notes)
 
 

@@ -6,7 +6,7 @@ import pytest
 torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
 
-from nucleate import Problem, SpecError, forecast, from_torch  # noqa: E402
+from nucleate import NucleateError, Problem, SpecError, forecast, from_torch, train  # noqa: E402
 
 RNG = np.random.default_rng(0)
 X = torch.tensor(RNG.standard_normal((60, 4)), dtype=torch.float32)
@@ -218,3 +218,15 @@ def test_what_is_not_known_to_train_so_is_refused(what):
     module, data, optimizer, loss, says = REFUSED[what]
     with pytest.raises(SpecError, match=says):
         forecast(module, data, optimizer(module), loss=loss)
+
+
+def test_a_truth_value_of_pytorch_is_no_whole_number():
+    module = started()
+    for name in ("batch_size", "seed", "horizon", "warmup"):
+        with pytest.raises(SpecError, match=r"tensor\(True\)"):
+            forecast(module, (X, Y), torch.optim.SGD(module.parameters(), 0.1), **{name: torch.tensor(True)})
+    network = from_torch(module)
+    problem = Problem.from_arrays(X.numpy(), Y.numpy())
+    for name in ("steps", "seed", "evaluations"):
+        with pytest.raises(NucleateError, match=r"tensor\(True\)"):
+            train(network, problem, **{"steps": 9} | {name: torch.tensor(True)})

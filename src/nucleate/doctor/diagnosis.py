@@ -13,8 +13,9 @@ from nucleate.doctor.module_copies import STEPS, ModuleTrials
 from nucleate.doctor.module_evidence import gather_module
 from nucleate.doctor.module_setting import read_setting
 from nucleate.doctor.remedies import Attempts, Remedy, Trials
-from nucleate.doctor.verdicts import CAUSES, Found, Verdict, is_held_back
+from nucleate.doctor.verdicts import CAUSES, Found, Verdict, has_not_moved, has_wiped_out, is_held_back
 from nucleate.errors import SpecError, StudyError
+from nucleate.models import is_keras
 from nucleate.observe import FLAT
 from nucleate.problems import Problem
 from nucleate.pytorch import is_module
@@ -212,6 +213,11 @@ def diagnose(
         if problem is None:
             return Diagnosis(tuple(judge(given.evidence)), given.evidence)
         given = given.model
+    if is_keras(given):
+        raise SpecError(
+            "The doctor trains no Keras model; watch its own training, "
+            "model.fit(..., callbacks=[callback := nucleate.inspection.keras_callback()]), and diagnose callback.watch."
+        )
     if is_module(given):
         if not is_whole(steps) or steps < 1:
             raise SpecError(f"{name_parameter('steps')} is {shown(steps)}; it must be a whole number, 1 or more.")
@@ -278,12 +284,15 @@ def _without_trials(evidence: Evidence, suspected: Sequence[tuple[Verdict, Found
     """What holds without a trial; of a loss that is still falling, or has not begun to, no last word."""
     falls = any(one.name == "stopped_too_early" and numbers["falling"] >= FLAT for one, numbers in suspected)
     open_ended = falls or evidence.stage == "initial plateau"
-    return [
+    certain = {"decay_too_large": has_wiped_out(evidence), "rate_too_small": open_ended and has_not_moved(evidence)}
+    known = certain | {"stopped_too_early": falls}
+    said = [
         _finding(verdict, numbers, evidence)
         for verdict, numbers in suspected
-        if (falls and verdict.name == "stopped_too_early")
-        or not (verdict.by_trial or (open_ended and verdict.name in ENDS))
+        if known.get(verdict.name) or not (verdict.by_trial or (open_ended and verdict.name in ENDS))
     ]
+    # Where no step can have taken the weights anywhere, nothing else is the cause.
+    return sorted(said, key=lambda one: not certain.get(one.verdict))
 
 
 def _with_trials(evidence: Evidence, suspected: Sequence[tuple[Verdict, Found]], trials: Attempts) -> list[Finding]:

@@ -92,6 +92,9 @@ class Evidence:
         The mean share of its peak that the schedule let the rate have.
     follows_gradient : bool
         Whether steps follow the size of the gradient, as those of GD do.
+    weight_decay : float
+    decays_beside : bool
+        Whether weights decay by themselves and not through the gradient, as under AdamW.
     epsilon : float
         The optimizer's.
     gains : tuple of float
@@ -153,6 +156,8 @@ class Evidence:
     learning_rate: float = 0.05
     rate_share: float = 1.0
     follows_gradient: bool = True
+    weight_decay: float = 0.0
+    decays_beside: bool = False
     epsilon: float = 0.0
     gains: tuple[float, ...] = ()
     layers: tuple[LayerEvidence, ...] = ()
@@ -288,6 +293,8 @@ def gather(run: Run, problem: Problem) -> Evidence:
         learning_rate=run.learning_rate,
         rate_share=_rate_share(settings, run.steps),
         follows_gradient=optimizer.follows_gradient is not False,
+        weight_decay=run.weight_decay,
+        decays_beside=optimizer.decoupled,
         epsilon=optimizer.epsilon,
         gains=gains_of(run.initial),
         layers=_layers(run, problem, readings["gradients"]),

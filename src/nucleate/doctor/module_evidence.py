@@ -75,6 +75,8 @@ def gather_module(setting: Setting, steps: int = STEPS) -> Evidence:
         budget=steps,
         learning_rate=float(group["lr"]),
         follows_gradient=follows,
+        weight_decay=float(group.get("weight_decay") or 0.0),
+        decays_beside=isinstance(setting.optimizer, torch.optim.AdamW) or bool(group.get("decoupled_weight_decay")),
         gains=tuple(gain for _, gain in gains_in(torch, setting.module)),
         epsilon=float(group.get("eps", 0.0)),
         layers=tuple(
@@ -129,8 +131,10 @@ def _signals(torch: Any, setting: Setting) -> dict[str, _Signal]:
         def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
             before = args[0].detach().clone() if function in kinds and args else None
             result = function(*args, **(kwargs or {}))
+            feeding = fed.get(id(args[0]), (None, None))[1] if args else None
+            if feeding is not None and torch.is_tensor(result) and _hands_on(getattr(function, "__name__", "")):
+                fed[id(result)] = (result, feeding)
             if before is not None and before.ndim >= 2:
-                feeding = fed.get(id(args[0]), (None, None))[1]
                 name = names.get(feeding, f"{kinds[function]} {len(found) + 1}")
                 while name in found:
                     name += "'"
@@ -141,7 +145,7 @@ def _signals(torch: Any, setting: Setting) -> dict[str, _Signal]:
     of_channels = (torch.nn.modules.conv._ConvNd, torch.nn.modules.batchnorm._NormBase, torch.nn.GroupNorm)
 
     def note(module: Any, given: Any, result: Any) -> None:
-        if torch.is_tensor(result):
+        if torch.is_tensor(result) and not (_hands_on(type(module).__name__) and not list(module.parameters())):
             # The tensor is kept, so that no other gets its number.
             fed[id(result)] = (result, module)
 
@@ -154,6 +158,11 @@ def _signals(torch: Any, setting: Setting) -> dict[str, _Signal]:
         for hook in hooks:
             hook.remove()
     return found
+
+
+def _hands_on(name: str) -> bool:
+    """Whether what is called so pools places or drops units, so that what comes is still of what was there before."""
+    return any(part in name.lower() for part in ("pool", "dropout"))
 
 
 def _layer(name: str, first: _Signal, last: _Signal, slope: float) -> LayerEvidence:

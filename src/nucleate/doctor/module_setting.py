@@ -91,7 +91,7 @@ class Setting:
             _start_anew(module)
         elif name == "train":
             _train_all(module)
-        elif name not in ("", "lr", "eps", "clip", "steps"):
+        elif name not in ("", "lr", "eps", "weight_decay", "clip", "steps"):
             raise SpecError(f"{name} is not changed in a module.")
         optimizer = _optimizer_of(
             self.module,
@@ -101,7 +101,7 @@ class Setting:
             trains_all=name == "train",
         )
         for group in optimizer.param_groups:
-            if name in ("lr", "eps"):
+            if name in ("lr", "eps", "weight_decay"):
                 if name not in group:
                     raise SpecError(f"This optimizer has no {name}.")
                 group[name] = value
@@ -146,13 +146,17 @@ def read_setting(module: Any, data: Any, loss: Any, optimizer: Any) -> Setting:
     # Arrays are float64 by default, modules float32.
     x = x.to(kind) if torch.is_floating_point(x) else x
     y = y.to(kind) if torch.is_floating_point(y) else y
+    setting = Setting(module, x, y, loss, optimizer, batch_size or len(y))
     for rows, name in ((x, "inputs"), (y, "targets")):
         bad = int((~torch.isfinite(rows.reshape(len(rows), -1))).any(1).sum())
         if bad:
-            raise SpecError(
-                f"The {name} of {bad} of the {len(rows)} rows are not finite; drop these rows or fill them."
-            )
-    setting = Setting(module, x, y, loss, optimizer, batch_size or len(y))
+            told = f"The {name} of {bad} of the {len(rows)} rows are not finite"
+            if name == "targets" and _leaves_out(torch, setting):
+                raise SpecError(
+                    f"{told}, and this loss leaves out what is not. The doctor reads the targets beside the loss, so "
+                    "give it rows whose targets are all known, or one target at a time."
+                )
+            raise SpecError(f"{told}; drop these rows or fill them.")
     with undisturbed(torch):
         made = setting.copied()
         try:
@@ -188,6 +192,16 @@ def read_setting(module: Any, data: Any, loss: Any, optimizer: Any) -> Setting:
             "copies; give the loss of outputs and targets alone, and the penalty as the optimizer's weight_decay."
         )
     return setting
+
+
+def _leaves_out(torch: Any, setting: Setting) -> bool:
+    """Whether the loss gives a number where some targets are NaN."""
+    try:
+        with undisturbed(torch), torch.no_grad():
+            value = setting.loss(setting.copied().module.eval()(setting.x), setting.y)
+            return bool(torch.isfinite(value).all())
+    except Exception:
+        return False
 
 
 @contextmanager

@@ -47,8 +47,8 @@ class Remedy:
     ----------
     setting : str
         As the package calls it: ``lr``, ``gain``, ``hidden``, ``steps``, ``activation``, ``seed``, ``dtype``, ``eps``,
-        ``clip``, ``schedule``, ``reshape``, ``unsquash``, ``train``, ``loss``, ``standardize``, ``without``,
-        ``early_stopping``;
+        ``clip``, ``weight_decay``, ``schedule``, ``reshape``, ``unsquash``, ``train``, ``loss``, ``standardize``,
+        ``without``, ``early_stopping``;
         ``scale`` multiplies all parameters, ``recipe`` is the package's own start, rate, width and standardization
         together, and ``fresh`` of a module a start by its parts, Adam and standardized data.
     value : float, int, str, bool or tuple
@@ -168,15 +168,18 @@ class Trials(Attempts):
     def stuck_share(self, hidden: tuple[int, ...]) -> float:
         settings = _settings(self.run)
         networks = [self._network(hidden=hidden, seed=seed) for seed in range(STARTS)]
-        runs = self._train_all(networks, self.problem, settings, self.run.learning_rate)
+        runs = self._train_all(networks, self.problem, settings, self.run.learning_rate, self.run.weight_decay)
         shares = np.array([_explained_by(run, self.problem) for run in runs])
         return float(np.mean(shares < HELD_BACK * max(shares.max(), self.evidence.explained)))
 
     def _train(self, setting: str, value: Any) -> tuple[Run, Problem]:
         problem, settings, rate, model = self.problem, _settings(self.run), self.run.learning_rate, self.run.initial
+        decay = self.run.weight_decay
         match setting:
             case "lr":
                 rate = value
+            case "weight_decay":
+                decay = value
             case "steps":
                 settings = settings.model_copy(update={"steps": value, "early_stopping": False})
             case "scale":
@@ -206,12 +209,13 @@ class Trials(Attempts):
                 rate = _RECIPE_RATE
             case _:
                 raise NucleateError(f"{setting} is not tried.")
-        (run,) = self._train_all([model], problem, settings, rate)
+        (run,) = self._train_all([model], problem, settings, rate, decay)
         return run, problem
 
-    def _train_all(self, models: Sequence[Any], problem: Problem, settings: Settings, rate: float) -> list[Run]:
-        decays = self.run.weight_decay
-        decayed = None if not (decays or settings.optimizer.decoupled) else [decays] * len(models)
+    def _train_all(
+        self, models: Sequence[Any], problem: Problem, settings: Settings, rate: float, decay: float
+    ) -> list[Run]:
+        decayed = None if not (decay or settings.optimizer.decoupled) else [decay] * len(models)
         fields = {name: getattr(settings, name) for name in Settings.model_fields}
         return train_many(
             models,

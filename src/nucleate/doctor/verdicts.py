@@ -16,6 +16,8 @@ TOO_LARGE, TOO_SMALL = 10.0, 0.1
 """Inputs and targets are to be of order 1: a root mean square ten times off is out of scale."""
 TOP_SHARE, TOP_ROWS = 0.5, 100
 """One row in a hundred that has half of the squares swamps the others, where there are a hundred."""
+DECAYED = 0.1
+"""Rate times decay times steps that takes a tenth off weights which nothing else moves."""
 EXPLODED = 100.0
 """The loss at the start, in units of the constant's, of outputs that are ten times as large as the targets."""
 WORSE = 2.0
@@ -227,6 +229,23 @@ def _steeper(evidence: Evidence) -> list[Change]:
     return [("activation", name) for name in ("relu", "tanh") if name != evidence.activation]
 
 
+def decay_too_large(evidence: Evidence) -> Found | None:
+    """A weight decay that counts in so many steps; through steps of fixed size any may, as it decides their sign."""
+    decay = evidence.weight_decay
+    reach = evidence.learning_rate * evidence.rate_share * decay * evidence.budget
+    return {"decay": decay, "reach": reach} if decay > 0 and (reach > DECAYED or not _shrinks(evidence)) else None
+
+
+def _shrinks(evidence: Evidence) -> bool:
+    """Whether each step takes the rate times the decay off the weights."""
+    return evidence.decays_beside or evidence.follows_gradient
+
+
+def has_wiped_out(evidence: Evidence) -> bool:
+    """Whether a step's decay takes all of the weights, or more."""
+    return _shrinks(evidence) and evidence.learning_rate * evidence.weight_decay >= 1
+
+
 def rate_too_large(evidence: Evidence) -> Found | None:
     """The loss blew up, rose again, was driven far above its start, or jumps back and forth."""
     half = evidence.train_loss[len(evidence.train_loss) // 2 :]
@@ -301,6 +320,15 @@ def rate_too_small(evidence: Evidence) -> Found | None:
     edge, reach = rate * evidence.sharpness, rate * evidence.budget
     slow = edge < SLOW if evidence.follows_gradient else reach < SHORT and rate < USUAL
     return {"edge": edge, "reach": reach} if slow else None
+
+
+def has_not_moved(evidence: Evidence) -> bool:
+    """Whether all steps together are too short for the steepest direction of the loss, and no small start flattens it.
+
+    Along a direction of curvature k gradient flow leaves e^-kt of the way; the time t is the rate times the steps.
+    """
+    time = evidence.learning_rate * evidence.rate_share * evidence.budget
+    return evidence.follows_gradient and time * evidence.sharpness < 1 and not _is_small(evidence)
 
 
 def _faster(evidence: Evidence) -> list[Change]:
@@ -454,6 +482,7 @@ CAUSES: tuple[Verdict, ...] = (
     Verdict("unscaled_input", unscaled_input, lambda evidence: [("standardize", "inputs")]),
     Verdict("unscaled_target", unscaled_target, _against_target),
     Verdict("exploding_gradient", exploding_gradient, lambda evidence: [*_smaller_start(evidence), ("clip", 1.0)]),
+    Verdict("decay_too_large", decay_too_large, lambda evidence: [("weight_decay", 0.0)], by_trial=True),
     Verdict("rate_too_large", rate_too_large, _rates(0.1, 0.01, 0.001)),
     Verdict("vanishing_gradient", vanishing_gradient, _steeper),
     Verdict("saturated", saturated, _against_bounds),

@@ -25,7 +25,7 @@ from nucleate.forecasting.leading import Leading, LinearNetwork, leading, spaced
 from nucleate.forecasting.models import forecast_models
 from nucleate.forecasting.simulation import Simulation, late_curves
 from nucleate.forecasting.stairs import follow, judge_stairs, linear_modes, refuse_stairs
-from nucleate.models import dtype_of, take_apart
+from nucleate.models import dtype_of, is_keras, take_apart
 from nucleate.network import Network
 from nucleate.observe import alignment, neurons
 from nucleate.optimizers import GD, Optimizer
@@ -106,6 +106,11 @@ def forecast(
     109 [106, 110] True
     """
     factor, orders = 1.0, 1
+    if is_keras(network):
+        raise SpecError(
+            "No forecast is made of a Keras model; build the same layers as a torch.nn.Sequential, which takes its "
+            "initial weights, or as a nucleate.Network."
+        )
     if is_module(network):
         setup = read_setup(network, problem, optimizer, learning_rate, loss)
         network, problem, optimizer, learning_rate, decay, factor, of_loader = (

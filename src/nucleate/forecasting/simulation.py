@@ -1,5 +1,6 @@
 """Step many networks, or their leading parts, under the optimizer of training through their first descent."""
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
@@ -20,6 +21,8 @@ _RATIO = 1.2
 """From one evaluation's step to the next's."""
 _FINER = 1.05
 """The same where the loss itself is asked for."""
+_CALL_SECONDS = 1.0
+"""A call into XLA cannot be interrupted, so each is kept to about this long."""
 _CHANGE = 3.0
 """On a walk the share by which parameters change from one point to the next, over that by which the step does."""
 
@@ -186,6 +189,7 @@ class _Engine:
     def __init__(self, program: engine.Program, network: Any, stepped: Split, watched: Split) -> None:
         self._program, self._n = program, len(stepped.x)
         self._data = engine.place_data(stepped, watched, dtype_of(network))
+        self._stride = 1
 
     def start(
         self,
@@ -199,9 +203,26 @@ class _Engine:
     def advance(
         self, runs: Sequence[engine.RunState], until: Sequence[int], push: Sequence[Any] | None = None
     ) -> Sequence[engine.RunState]:
-        return engine.advance(self._program, runs, self._data, until, push)
+        if push is not None and not all(isinstance(one, engine.Steady) for one in push):
+            # It grows from the first gradient of a call on, so that another call would begin it anew.
+            return engine.advance(self._program, runs, self._data, until, push)
+        at = [int(run.step) for run in runs]
+        while True:
+            taken = max((min(end - step, self._stride) for step, end in zip(at, until, strict=True)), default=0)
+            at = [min(step + self._stride, end) for step, end in zip(at, until, strict=True)]
+            started = time.monotonic()
+            runs = engine.advance(self._program, runs, self._data, at, push)
+            self._follow_the_clock(taken, time.monotonic() - started)
+            if at == list(until):
+                return runs
 
     fall = advance
+
+    def _follow_the_clock(self, taken: int, seconds: float) -> None:
+        """Bits do not depend on where calls end, so their length may be what the last one tells."""
+        fitting = int(taken * min(8.0, _CALL_SECONDS / max(seconds, 1e-6)))
+        if seconds > _CALL_SECONDS or fitting > self._stride:
+            self._stride = max(fitting, 1)
 
     def networks(self, runs: Sequence[engine.RunState]) -> list[Any]:
         return [self._program.frame(run.parameters) for run in runs]

@@ -33,6 +33,7 @@ from nucleate.inspection.sources import (
     wide_enough,
 )
 from nucleate.inspection.tensors import is_tensor, of_state
+from nucleate.models import is_keras
 from nucleate.network import Network
 from nucleate.pytorch import is_module
 from nucleate.pytorch.starts import count_gates
@@ -58,7 +59,7 @@ def open_model(model: Any) -> Source:
         return open_files(found[0])
     if isinstance(model, (Network, Model)):
         return of_own(model)
-    if _is_keras(model):
+    if is_keras(model):
         return _of_keras(model)
     if is_module(model):
         return open_module(model)
@@ -155,10 +156,6 @@ _SKLEARN: Mapping[str, Callable[[Any], Any]] = {
     "tanh": np.tanh,
     "relu": partial(np.maximum, 0.0),
 }
-
-
-def _is_keras(model: Any) -> bool:
-    return any(one.__module__.startswith("keras.") for one in type(model).__mro__) and hasattr(model, "layers")
 
 
 def _of_keras(model: Any) -> Source:

@@ -30,7 +30,7 @@ from nucleate.inspection.measuring import (
 from nucleate.inspection.sources import Form, Parameter, Source, Traced, shared_with
 from nucleate.inspection.spectra import Chance, lengths_of, row_sizes, spectra_of
 from nucleate.inspection.units import Units, adds_beside, form_of, reader_of, says_activation, says_heads, units_of
-from nucleate.observe.norms import norm, row_norms
+from nucleate.observe.norms import norm, row_norms, scaled
 
 _LARGE = 2**18
 
@@ -227,8 +227,10 @@ class _Work:
                     both = replace(units, bias=None), replace(before, bias=None)
                 values.append(Value("relative_distance", distance(*both, self.chance)))
             if outgoing is not None and units.head is None and len(outgoing) == len(units.weights):
-                amplitudes = row_sizes(units) * outgoing
-                values.append(Value("amplitude", norm(amplitudes) / len(amplitudes) ** 0.5))
+                # Each of order one, whose product neither overflows nor is rounded to zero.
+                (reads, size_in), (read, size_out) = scaled(row_sizes(units)), scaled(outgoing)
+                amplitude = float(norm(reads * read) / len(read) ** 0.5)
+                values.append(Value("amplitude", amplitude * float(size_in[0]) * float(size_out[0])))
             yield *values_of_pairs(units, of, self.seed, self.chance), values
 
     def _units(self, parameter: Parameter, form: Form, names: Mapping[str, Parameter], whose: str) -> Iterator[Units]:

@@ -20,6 +20,7 @@ from nucleate.problems.numbers import (
     Written,
     dots_in,
     narrow,
+    numbers_between,
     parse,
     plain_commas,
     plain_numbers,
@@ -319,6 +320,13 @@ class _Column:
             self.read.notes.append(
                 f"Column {self.name!r} has hexadecimal numbers, kept as texts; write them as decimal numbers if they "
                 "are amounts."
+            )
+            return
+        between = numbers_between(narrow(self.cells))
+        if between is not None and self._is_mostly(between.numbers.is_not_null()):
+            self.read.notes.append(
+                f"Column {self.name!r} was read as text, for its numbers stand between {between.before!r} and "
+                f"{between.behind!r}; write the numbers alone if they are amounts."
             )
             return
         units = suffixes_of(self.written.bodies)

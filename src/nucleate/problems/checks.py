@@ -15,6 +15,8 @@ from nucleate.problems.losses import COUNTS, CROSS_ENTROPY, DEFAULT_LOSSES, SQUA
 
 Kind = Literal["numeric", "categorical", "constant"]
 
+_EXACT = 2.0**53
+"""Up to here float64 has every whole number."""
 LARGEST = 1e100
 """Numbers beyond this count as infinite: their squares would overflow."""
 
@@ -115,6 +117,20 @@ def constant_columns(table: pl.DataFrame) -> list[str]:
     return [name for name in table.columns if still[name]]
 
 
+def rounded_number(raw: pl.Series) -> int | None:
+    """The first whole number of a column that float64 does not have; None where it has all of them."""
+    if not raw.dtype.is_integer():
+        return None
+    large = raw.filter(raw.cast(pl.Float64).abs() >= _EXACT)
+    return next((value for value in large if int(float(value)) != value), None)
+
+
+def merged_number(raw: pl.Series) -> int | None:
+    """The same of a column that has one number as float64, and several as it was given."""
+    value = rounded_number(raw)
+    return value if value is not None and distinct_values(raw) > 1 else None
+
+
 def stripped(raw: pl.Series) -> pl.Series:
     """Texts without the spaces around them."""
     return raw.str.strip_chars() if raw.dtype == pl.String else raw
@@ -140,8 +156,11 @@ def input_kinds(inputs: pl.DataFrame) -> dict[str, Kind]:
             )
     kinds |= dict.fromkeys(constant_columns(inputs), "constant")
     if set(kinds.values()) == {"constant"}:
+        merged = next(((name, value) for name in kinds if (value := merged_number(inputs[name])) is not None), None)
+        rounded = "" if merged is None else f" once numbers such as {merged[1]} of {merged[0]!r} are rounded"
+        remedy = "add one that does" if merged is None else "subtract what they have in common, or add an input"
         raise DataError(
-            f"Input {name_columns(kinds)} never {'varies' if len(kinds) == 1 else 'vary'}; add one that does."
+            f"Input {name_columns(kinds)} never {'varies' if len(kinds) == 1 else 'vary'}{rounded}; {remedy}."
         )
     return kinds
 
@@ -280,6 +299,12 @@ def target_kinds(targets: pl.DataFrame, loss: Loss) -> Mapping[str, Kind]:
     for raw in targets:
         if raw.n_unique() == 1:
             raise DataError(f"Target column {raw.name!r} is {raw[0]!r} in every row; name a target that varies.")
+        merged = merged_number(raw) if constant_columns(raw.to_frame()) else None
+        if merged is not None and loss.link.target_kind != "categorical":
+            raise DataError(
+                f"Target column {raw.name!r} has whole numbers of more than 15 digits, such as {merged}, which are all "
+                f"rounded to {int(float(merged))}; subtract what they have in common, or name another target."
+            )
     if loss.link.target_kind == "categorical":
         _refuse_as_classes(targets)
         return {targets.columns[0]: "categorical"}

@@ -135,6 +135,30 @@ def suffixes_of(cells: pl.Series) -> pl.Series:
     return _where(cells.str.contains(_BARE), None, cells.str.extract(_SUFFIXED, 2))
 
 
+class Between(NamedTuple):
+    """What stands before and behind the numbers of a column, and the numbers, as texts; null where one does not."""
+
+    before: str
+    behind: str
+    numbers: pl.Series
+
+
+def numbers_between(cells: pl.Series) -> Between | None:
+    """The numbers that stand between the same words, as in 築5年; None where there are not two or more of them.
+
+    >>> numbers_between(pl.Series(["築5年", "築12年", "新築"]))[:2]
+    ('築', '年')
+    >>> numbers_between(pl.Series(["Q1", "Q2"])) is None
+    True
+    """
+    parts = cells.str.extract_groups(r"^([^\d.,+-]*[^\d\s.,+-])\s*(\d[\d.,]*)\s*([^\d\s.,+-][^\d]*)$")
+    before, numbers, behind = parts.struct.unnest().get_columns()
+    words = pl.DataFrame([before.alias("before"), behind.alias("behind")]).drop_nulls().unique()
+    if len(words) != 1 or numbers.n_unique() - (numbers.null_count() > 0) < 2:
+        return None
+    return Between(words["before"][0], words["behind"][0], numbers)
+
+
 def narrow(cells: pl.Series) -> pl.Series:
     """The cells with the narrow forms of full-width digits, letters and signs, without characters of no width."""
     if cells.str.contains(r"[^\x00-\x7f]").any():

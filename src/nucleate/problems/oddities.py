@@ -8,7 +8,7 @@ import polars as pl
 from jaxtyping import Bool, Float, Int
 
 from nucleate._wording import name_columns, name_rows
-from nucleate.problems.checks import Kind, leave_out, missing, numbers_in
+from nucleate.problems.checks import Kind, leave_out, merged_number, missing, numbers_in, rounded_number
 from nucleate.problems.leaks import copies_of_amounts, numbers_that_tell, texts_that_tell
 from nucleate.problems.notices import FEW_ROWS, Notice, Numbers, categories_of, centered, plain_number
 from nucleate.problems.spellings import fold
@@ -17,8 +17,6 @@ _FAR, _ALONE = 100.0, 10.0
 """An outlier is so many typical deviations from the median, and so many times farther than the next value."""
 _COPY = 1e-7
 _SHOWN = 3
-_EXACT = 2.0**53
-"""Up to here float64 has every whole number."""
 
 _LIMITS = {2.0**15 - 1, -(2.0**15), 2.0**16 - 1, 2.0**31 - 1, -(2.0**31), 2.0**32 - 1, 2.0**63, -(2.0**63)}
 _LIMITS |= {sign * float(np.finfo(np.float32).max) for sign in (1, -1)}
@@ -33,7 +31,7 @@ _TOTAL = {fold(text) for text in ("合計", "計", "総計", "total", "totals", 
 def notices_of(table: pl.DataFrame, inputs: Mapping[str, Kind], targets: Mapping[str, Kind]) -> list[Notice]:
     """What is odd about the columns of a table as it was read, whose rows are those of a person's file.
 
-    Constant columns are not looked at.
+    Of constant columns only those are said that rounding has made so.
     """
     kinds, schema = {**inputs, **targets}, table.schema
     amounts = [name for name, kind in kinds.items() if kind == "numeric" and schema[name].is_numeric()]
@@ -63,7 +61,8 @@ def notices_of(table: pl.DataFrame, inputs: Mapping[str, Kind], targets: Mapping
             tell = copies_of_amounts if kind == "numeric" else numbers_that_tell
             found += tell(numbers, rows[target])
         found += texts_that_tell(rows.select(texts), rows[target], kind)
-    return found + _texts_alone(table.select(texts)) + totals
+    constant = [name for name, kind in inputs.items() if kind == "constant"]
+    return found + _merged(table.select(constant)) + _texts_alone(table.select(texts)) + totals
 
 
 def _stand_ins(numbers: Numbers) -> list[Notice]:
@@ -173,16 +172,30 @@ def _rounded(amounts: pl.DataFrame, inputs: Collection[str]) -> list[Notice]:
     """Whole numbers that have more digits than float64; of the inputs with what may be done."""
     found = []
     for column in amounts.iter_columns():
-        if column.dtype.is_integer():
-            large = column.filter(column.cast(pl.Float64).abs() >= _EXACT)
-            value = next((value for value in large if int(float(value)) != value), None)
-            if value is not None:
-                said = f"Column {column.name!r} has whole numbers of more than 15 digits, such as {value}, which are "
-                said += f"rounded ({int(float(value))})."
-                if column.name in inputs:
-                    said += f" If it only names rows, {leave_out(column.name)}"
-                found.append(Notice("rounded", column.name, said))
+        value = rounded_number(column)
+        if value is not None:
+            said = f"{_has_rounded(column.name, value)}."
+            if column.name in inputs:
+                said += f" If it only names rows, {leave_out(column.name)}"
+            found.append(Notice("rounded", column.name, said))
     return found
+
+
+def _merged(constant: pl.DataFrame) -> list[Notice]:
+    """Different whole numbers that are one in float64."""
+    found = []
+    for column in constant.iter_columns():
+        value = merged_number(column)
+        if value is not None:
+            said = f"{_has_rounded(column.name, value)} and then one number on the training rows, of which nothing is "
+            said += "learned. If they are amounts, subtract what they have in common."
+            found.append(Notice("rounded", column.name, said))
+    return found
+
+
+def _has_rounded(name: str, value: int) -> str:
+    whole = f"Column {name!r} has whole numbers of more than 15 digits, such as {value}"
+    return f"{whole}, which are rounded ({int(float(value))})"
 
 
 def _identifiers(numbers: Numbers) -> list[Notice]:

@@ -20,6 +20,7 @@ from nucleate.problems.checks import (
     complete_rows,
     constant_columns,
     input_kinds,
+    merged_number,
     refuse_infinite,
     refuse_missing,
     target_kinds,
@@ -603,8 +604,9 @@ def _problem(
     """
     table = pl.concat(parts)
     kinds = input_kinds(parts[0].drop(targets))
+    merged = [name for name, kind in kinds.items() if kind == "constant" and merged_number(table[name]) is not None]
     if preprocessing is None:
-        constant = [column for column, kind in kinds.items() if kind == "constant"]
+        constant = [column for column, kind in kinds.items() if kind == "constant" and column not in merged]
         always = constant_columns(table.select(constant))
         notes += [f"Left out constant input {name_columns(always)}."] if always else []
         others = [column for column in constant if column not in always]
@@ -627,6 +629,7 @@ def _problem(
     )
     everything = table if everything is None else everything
     became = what_became(everything, problem.preprocessing) | (left_out or {})
+    became |= dict.fromkeys(merged, "left out: one number in training, once rounded")
     notices = notices_of(everything if noted is None else noted, kinds, targets)
     imputed = [
         Notice(

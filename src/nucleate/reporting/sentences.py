@@ -51,8 +51,13 @@ def say_widths(widths: Sequence[int]) -> str:
 
 
 def say_share(share: float) -> str:
-    """A share as a percentage."""
-    return f"{100 * share:.2g} %"
+    """A share as a percentage, of two digits; of all a hundred.
+
+    >>> say_share(0.0123), say_share(0.997)
+    ('1.2 %', '100 %')
+    """
+    percent = 100 * share
+    return f"{percent:.2g} %" if abs(percent) < 99.5 else f"{percent:.0f} %"
 
 
 def say_milliseconds(seconds: float) -> str:

@@ -16,8 +16,9 @@ from pydantic import (
     ValidatorFunctionWrapHandler,
     WrapValidator,
 )
+from pydantic_core import PydanticCustomError
 
-from nucleate._arrays import takes
+from nucleate._arrays import is_truth, takes
 from nucleate.activations import Activation, get_activation
 from nucleate.architectures import ARCHITECTURES, Architecture, get_architecture
 from nucleate.errors import ArchitectureError, NucleateError, SpecError
@@ -98,11 +99,13 @@ def _measure(given: Any, info: ValidationInfo) -> Measure:
 
 def _scale(given: Any, number: ValidatorFunctionWrapHandler) -> float | PerLayer:
     """A number, or one for each layer: ``"1x0.1x1"``, or a list of them."""
-    if isinstance(given, str) and "x" in given:
+    if isinstance(given, str):
         with suppress(ValueError):
-            return read_value(given)
+            if isinstance(value := read_value(given), PerLayer):
+                return value
+        raise PydanticCustomError("float_type", "a text")
     if isinstance(given, PerLayer | list | tuple):
-        if any(isinstance(one, bool) for one in given):
+        if any(map(is_truth, given)):
             raise ValueError("true and false are no values of it; give numbers")
         return PerLayer(map(number, given))
     return number(given)

@@ -6,8 +6,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import jax
-import numpy as np
 import polars as pl
 
 from nucleate.architectures import closed_form
@@ -34,9 +32,6 @@ from nucleate.training import Batch, Run, most_together
 
 _SECONDS = 1.0
 """For about so long each core takes its runs from evaluation to evaluation without waiting for the others."""
-_LONG = 1e11
-"""Steps times parameters times rows of a run from which on its forecast is made in calls of its own: Ctrl-C waits for
-one, and for those of eight runs it would wait too long."""
 
 
 @dataclass(frozen=True)
@@ -141,19 +136,13 @@ def forecast_chunk(plan: Plan, chunk: Chunk, problem: Problem) -> pl.DataFrame |
         with on_cpu():
             # Each core has some of the runs throughout, as most calls take less than it takes to wait for them. In
             # mini-batches, and of other models, runs are forecast together.
-            work = spec.steps * _parameters(plan, chunk, problem) * len(problem.train.x)
-            apart = CORES if spec.model is None and spec.batch_size is None and work < _LONG else 1
+            apart = CORES if spec.model is None and spec.batch_size is None else 1
             parts = [chunk.runs[place::apart] for place in range(min(apart, len(chunk.runs)))]
             of_parts = spread(lambda runs: forecast_runs(plan, runs, problem, horizon=spec.steps), parts)
     except (SpecError, ArchitectureError) as error:
         return str(error)
     forecasts = [of_parts[place % apart][place // apart] for place in range(len(chunk.runs))]
     return tabulate_forecasts(spec, list(zip(chunk.runs, forecasts, strict=True)))
-
-
-def _parameters(plan: Plan, chunk: Chunk, problem: Problem) -> int:
-    model = plan.start(chunk.runs[0], problem.inputs, problem.outputs)
-    return sum(np.size(leaf) for leaf in jax.tree.leaves(model))
 
 
 def _is_forecast(model: Any) -> bool:

@@ -19,6 +19,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from nucleate._arrays import is_truth
 from nucleate._wording import did_you_mean, name_parameter, say_error, say_invalid
 from nucleate.errors import SpecError
 from nucleate.optimizers import GD, Optimizer, get_optimizer
@@ -114,10 +115,7 @@ class Settings(BaseModel):
     def _no_truth_for_a_number(cls, given: Any, info: ValidationInfo) -> Any:
         """Python counts True as 1, but nobody who writes it means so."""
         one_of = given if isinstance(given, (list, tuple)) else (given,)
-        if (
-            any(isinstance(one, bool | np.bool_) for one in one_of)
-            and cls.model_fields[str(info.field_name)].annotation is not bool
-        ):
+        if any(map(is_truth, one_of)) and cls.model_fields[str(info.field_name)].annotation is not bool:
             raise ValueError("true and false are no values of it; give another")
         return given
 

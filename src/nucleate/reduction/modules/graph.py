@@ -177,7 +177,7 @@ def check(module: Any, units: Units, rows: Rows, in_training: list[Any] | None) 
         wanted, before = output_of(rows.call(blind)), output_of(whole)
     if _shapes(returned) != _shapes(whole):
         return "the module's outputs would have another shape"
-    if in_training is not None and shapes_in_training(narrowing.module, rows) != in_training:
+    if in_training is not None and not _are_alike(shapes_in_training(narrowing.module, rows), in_training):
         return "in training mode the module does something else, which does not run with fewer of its units"
     scale, moved = float(before.abs().max()) or 1.0, float((wanted - before).abs().max())
     if not float((small - wanted).abs().max()) <= 1e-5 * scale + 1e-3 * moved:
@@ -189,12 +189,31 @@ def _shapes(returned: Any) -> list[Any]:
     return [value.shape for value in tensors_of(returned)]
 
 
-def shapes_in_training(module: Any, rows: Rows) -> list[Any] | None:
-    """The shapes of what a module returns in training mode, into which it is put; None where it does not run."""
+def shapes_in_training(module: Any, rows: Rows, draws: int = 1) -> list[Any] | None:
+    """The shapes of what a module returns in training mode, into which it is put; None where it does not run.
+
+    Of each as many sizes as are the same in so many draws of random numbers: a module may drop some of the rows.
+    """
+    torch, found = import_torch(), []
     try:
-        return _shapes(rows.call(module.train()))
+        with torch.random.fork_rng(devices=[]):
+            for seed in range(draws):
+                torch.default_generator.manual_seed(seed)
+                found.append(_shapes(rows.call(module.train())))
     except Exception:
         return None
+    return [
+        [sizes[0] if len(set(sizes)) == 1 else None for sizes in zip(*of_tensor, strict=False)]
+        for of_tensor in zip(*found, strict=False)
+    ]
+
+
+def _are_alike(shapes: list[Any] | None, known: list[Any]) -> bool:
+    """Whether shapes are those that are known, but for the sizes that change by chance."""
+    if shapes is None or list(map(len, shapes)) != list(map(len, known)):
+        return False
+    pairs = [pair for of_tensor in zip(shapes, known, strict=True) for pair in zip(*of_tensor, strict=True)]
+    return all(size in (None, own) for own, size in pairs)
 
 
 def _forget(layer: Any, places: np.ndarray) -> None:

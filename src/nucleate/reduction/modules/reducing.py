@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from numbers import Real
+from operator import ne
 from typing import Any
 
 from nucleate._arrays import is_whole
@@ -32,6 +33,8 @@ from nucleate.reduction.tolerance import check_tolerance
 MOST_CALIBRATION = 4096
 TOLERANCE = 0.01
 """By default."""
+_DRAWS = 4
+"""Of random numbers, by which it shows what of a module in training mode is by chance."""
 
 
 def reduce_module(
@@ -155,7 +158,7 @@ def reduce_module(
             asked=asked,
             notes=(
                 *notes,
-                *_not_covered(work, row),
+                *_not_covered(work, row, is_narrower=any(map(ne, widths, search.whole))),
                 *parts.notes,
                 *judge.targets.notes(before, parts.validation.targets),
                 *([] if note is None else [note]),
@@ -171,7 +174,7 @@ def _narrowable(module: Any, rows: Any) -> Graph:
     """The graph, without the units that turn out not to be narrowable."""
     graph = trace(module, rows)
     with import_torch().no_grad():
-        in_training = shapes_in_training(copied(module), rows)
+        in_training = shapes_in_training(copied(module), rows, draws=_DRAWS)
     reasons = {units: check(module, units, rows, in_training) for units in graph.units}
     found = tuple(units for units in graph.units if reasons[units] is None)
     left = [(units.layer, reason) for units, reason in reasons.items() if reason is not None]
@@ -194,7 +197,7 @@ def _check_runs(module: Any, graph: Graph, parts: tuple[Rows, ...]) -> None:
         outputs_of_smaller(narrowing.module, rows)
 
 
-def _not_covered(module: Any, row: Rows) -> list[str]:
+def _not_covered(module: Any, row: Rows, *, is_narrower: bool) -> list[str]:
     """Notes on what a module returns beside what is judged, and on a config that does not know the new widths."""
     with import_torch().no_grad():
         number = sum(value.is_floating_point() and value.ndim > 0 for value in tensors_of(row.call(module))) - 1
@@ -204,7 +207,7 @@ def _not_covered(module: Any, row: Rows) -> list[str]:
             f"The module returns {count(number, 'further tensor')} of real numbers; these may have moved more than "
             "what is told of the first, the only one that was judged."
         )
-    if callable(getattr(module, "save_pretrained", None)):
+    if is_narrower and callable(getattr(module, "save_pretrained", None)):
         notes.append(
             "The config of the smaller module still has the widths of before, so from_pretrained cannot load what its "
             "save_pretrained writes; save the whole module with torch.save."
