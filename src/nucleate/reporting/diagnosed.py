@@ -110,6 +110,7 @@ def _share(value: float) -> str:
 
 def _what(remedy: Remedy, texts: Texts) -> str:
     sentences, value = texts["doctor"], remedy.value
-    said = say_widths(value) if isinstance(value, tuple) else _say("", value)
+    is_widths = isinstance(value, tuple) and remedy.setting == "hidden"
+    said = say_widths(value) if is_widths else _say("", value)
     what = sentences[f"of_{remedy.setting}"].format(value=sentences.get(said, said))
     return what if remedy.end is None else sentences["by_step"].format(what=what, end=f"{remedy.end:,}")
