@@ -563,3 +563,19 @@ def test_targets_that_a_loss_does_not_take_get_the_remedy(outputs, targets, loss
     module = nn.Sequential(nn.Linear(3, 8), nn.ReLU(), nn.Linear(8, outputs))
     with pytest.raises(SpecError, match=said):
         diagnose(module, (rows()[0], targets), loss, sgd(module))
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        ([{"x": torch.ones(3), "y": torch.ones(1)}] * 20, "holds 'x', 'y'; give a data set of pairs"),
+        ([(torch.ones(3), torch.ones(3), torch.ones(1))] * 20, "give a data set of pairs of inputs and targets"),
+        (((rows()[0], rows()[0]), rows()[1]), "The inputs are 2 tensors, and the doctor takes modules of one"),
+    ],
+    ids=["dicts", "triples", "two inputs"],
+)
+def test_data_that_are_no_pairs_are_said_to_be_none(data, said):
+    module = network()
+    given = torch.utils.data.DataLoader(data, batch_size=4) if isinstance(data, list) else data
+    with pytest.raises(SpecError, match=said):
+        diagnose(module, given, nn.MSELoss(), sgd(module))

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
-from nucleate._wording import count, first_line, shown
+from nucleate._wording import count, first_line, listed, shown
 from nucleate.doctor.remedies import Change
 from nucleate.errors import SpecError
 from nucleate.pytorch import import_torch, same_random_numbers
@@ -269,10 +269,15 @@ def _rows(torch: Any, data: Any) -> tuple[Any, Any, int | None]:
         taken: list[Any] = []
         try:
             for batch in loader:
+                if not isinstance(batch, tuple | list) or len(batch) != 2:
+                    what = f"holds {listed(map(repr, batch))}" if isinstance(batch, dict) else f"is {shown(batch)}"
+                    raise SpecError(f"A batch of the data set {what}; give a data set of pairs of inputs and targets.")
                 taken.append(batch)
                 if sum(len(one[1]) for one in taken) >= MOST_ROWS:
                     break
             x, y = (torch.cat([torch.as_tensor(part) for part in parts]) for parts in zip(*taken, strict=True))
+        except SpecError:
+            raise
         except Exception as error:
             raise SpecError(
                 f"The data set cannot be read ({first_line(error)}); give one of pairs of inputs and targets, each of "
@@ -282,6 +287,11 @@ def _rows(torch: Any, data: Any) -> tuple[Any, Any, int | None]:
     if not isinstance(data, tuple | list) or len(data) != 2:
         raise SpecError(
             f"The data are {shown(data)}; give a pair of inputs and targets, or a Dataset or DataLoader of such pairs."
+        )
+    if isinstance(data[0], tuple | list) and all(torch.is_tensor(one) and one.ndim > 1 for one in data[0]):
+        raise SpecError(
+            f"The inputs are {len(data[0])} tensors, and the doctor takes modules of one; give a module that takes one "
+            "apart, and that one."
         )
     try:
         x, y = (torch.as_tensor(part).detach() for part in data)
