@@ -58,8 +58,13 @@ SIDES = {
     "mismatched_shapes": ({"broadcast": ((80, 1), (80,))}, {"broadcast": None}),
     "constant_target": ({"constant_target": True}, {"constant_target": False}),
     "softmax_twice": ({"squashed": "softmax"}, {"squashed": None}),
+    "out_of_reach": (
+        {"bound": ("relu", "[0, ∞)"), "out_of_reach": 0.051},
+        {"bound": ("relu", "[0, ∞)"), "out_of_reach": 0.049},
+    ),
     "leak": ({"leaks": ("a",)}, {"leaks": ()}),
     "kept_from_training": ({"untrained": 0.1, "untrained_parts": ("0",)}, {"untrained_parts": ()}),
+    "no_gradient": ({"unreached": 0.1, "unreached_parts": ("0",)}, {"unreached_parts": ()}),
     "underflow": ({"lost": 0.51, "gains": (0.1,)}, {"lost": 0.49, "gains": (0.1,)}),
     "adam_epsilon": ({"damped": 0.51, "epsilon": 1e-8}, {"damped": 0.49, "epsilon": 1e-8}),
     "unscaled_input": (sized(1, 10.1, 1), sized(1, 9.9, 1)),
@@ -94,6 +99,7 @@ SIDES = {
     "too_few_rows": ({"validation_rows": 5}, {"validation_rows": 6}),
     "fine": ({"beside_constant": "alike"}, {"beside_constant": "worse"}),
 }
+NOTHING = {"validation_loss": FLAT, "beside_constant": "alike", "linear_validation": 0.5}
 SLOW = {"follows_gradient": False, "learning_rate": 0.9e-3}
 ALIKE = layers({"effective": 1.0, "effective_at_start": 1.0})
 ON_PLATEAU = ("underflow", "adam_epsilon")
@@ -123,6 +129,16 @@ def test_the_criterion_holds_on_one_side_of_its_threshold(name):
         ("rate_too_large", {"train_loss": 3 * NOISY - 2 * LEARNS}, {"train_loss": LEARNS}),
         ("rate_too_small", SLOW | {"budget": 3300}, SLOW | {"budget": 3400}),
         ("rate_too_small", SLOW, SLOW | {"learning_rate": 1.1e-3}),
+        (
+            "underflow",
+            {"lost": 0.6, "gains": (0.1,), "train_loss": FLAT, "scheduled_rate": 0.4},
+            {"lost": 0.6, "gains": (0.1,), "train_loss": FLAT, "scheduled_rate": 0.6},
+        ),
+        (
+            "nothing_to_learn",
+            NOTHING | {"of_copies": True, "constant_since": 1},
+            NOTHING | {"of_copies": True, "constant_since": 0},
+        ),
         ("rate_too_small", {"sharpness": 1.0}, {"sharpness": 1.0, "layers": ALIKE}),
         (
             "too_few_units",

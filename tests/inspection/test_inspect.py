@@ -149,6 +149,7 @@ def test_dead_units_are_said_and_have_no_direction():
 def test_all_zeros_are_no_failure():
     found = inspect({"w": np.zeros((4, 3))})
     assert (value(found, "directions"), value(found, "effective_rank"), value(found, "norm")) == (0, 0, 0)
+    assert "-0" not in str(found)
 
 
 def test_of_a_wide_layer_a_sample_tells_with_its_error():

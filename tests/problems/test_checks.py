@@ -6,8 +6,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from nucleate import DataError
-from nucleate.problems.checks import complete_rows, input_kinds, kind_of, refuse_infinite, refuse_missing
+from nucleate import DataError, Problem
+from nucleate.problems.checks import complete_rows, input_kinds, kind_of, leave_out, refuse_infinite, refuse_missing
+from nucleate.problems.columns import lines_of
 
 DAY = datetime.date(2020, 2, 29)
 
@@ -102,3 +103,23 @@ def test_a_column_of_identifiers_is_refused():
 def test_the_value_that_keeps_a_column_from_being_numeric_is_named():
     with pytest.raises(DataError, match="different values in 30 training rows, of which 'unknown' is not a number"):
         input_kinds(pl.DataFrame({"a": [str(k) for k in range(29)] + ["unknown"]}))
+
+
+@pytest.mark.parametrize(
+    ("name", "flag"),
+    [
+        ("No.", "--without 'No.' ("),
+        ("id", "--without id ("),
+        ("a b", "--without 'a b' ("),
+        ("番号", "--without '番号' ("),
+    ],
+)
+def test_a_column_to_be_left_out_can_be_copied_from_the_end_of_a_sentence(name, flag):
+    assert flag in leave_out(name)
+
+
+def test_an_ideographic_space_is_shown_and_what_moves_the_cursor_is_escaped():
+    table = pl.DataFrame({"place": ["東京都　北区", "a\x1b[2J"] * 10, "y": range(20)})
+    (line, _) = lines_of(Problem.from_table(table, target="y").columns)
+    assert "東京都　北区" in line
+    assert "\x1b" not in line

@@ -267,16 +267,35 @@ def spreadsheet(last, rows=30):
     return pl.DataFrame({name: [*values, *([added[name]] if added else [])] for name, values in content.items()})
 
 
-@pytest.mark.parametrize("word", ["合計", "計", "total", "sum", "Total", " TOTAL "])
+@pytest.mark.parametrize("word", ["合計", "計", "合　計", "総合計", "total", "sum", "Total", " TOTAL "])
 def test_a_last_row_that_says_that_it_is_a_total_is_noted_and_kept(word):
     # Its numbers may be others, as where only some columns are summed.
     problem = Problem.from_table(spreadsheet({"shop": word, "cost": 5.0}), target="goal")
     said = [note for note in problem.notes if "last row" in note]
     assert said == [
-        f"The last row has {word.strip()!r} in column 'shop'. Delete it if it is a total: it would be learned as a row "
+        f"The last row has {word.replace('　', ' ').strip()!r} in column 'shop'. Delete it if it is a total: it would "
+        "be learned as a row "
         "like the others."
     ]
     assert sum(len(part.x) for part in (problem.train, problem.validation, problem.test)) == 31
+
+
+def test_a_row_of_means_is_noted_as_one_and_beside_a_total_too():
+    (said,) = [
+        note for note in Problem.from_table(spreadsheet({"shop": "平均"}), target="goal").notes if "last row" in note
+    ]
+    assert said.startswith("The last row has '平均' in column 'shop'. Delete it if it is a mean")
+    both = pl.concat([spreadsheet({"shop": "合計"}), spreadsheet({"shop": "平均"})[-1:]])
+    (said,) = [note for note in Problem.from_table(both, target="goal").notes if "last 2 rows" in note]
+    assert said == "The last 2 rows have '合計' and '平均' in column 'shop'. Delete them if they sum up those above."
+
+
+def test_a_row_of_totals_makes_no_column_tell_the_target():
+    # The sum is so far from all else that whatever marks its row explains nearly all of the target.
+    table = spreadsheet({"shop": "合計", "goal": 1e6}, rows=300)
+    notes = Problem.from_table(table, target="goal").notes
+    assert any("last row" in note for note in notes)
+    assert not any("alone tells the target" in note for note in notes)
 
 
 def test_a_last_row_whose_every_number_is_the_sum_of_those_above_is_noted():

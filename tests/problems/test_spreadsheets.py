@@ -64,6 +64,49 @@ def test_a_title_and_merged_cells_above_the_header_are_left_out_with_a_note(read
     assert done.notes == ("Left out 3 lines above the header line: '売上報告 2024'.",)
 
 
+MERGED = [
+    (
+        [["No.", "契約日", "物件", None, None, "家賃"], [None, None, "面積", "築年数", "区", None]],
+        ["No.", "契約日", "面積", "築年数", "区", "家賃"],
+    ),
+    (
+        [["No.", "前期", None, "後期", None, "家賃"], [None, "売上", "利益", "売上", "利益", "（月額）"]],
+        ["No.", "前期 売上", "前期 利益", "後期 売上", "後期 利益", "家賃（月額）"],
+    ),
+]
+
+
+@pytest.mark.parametrize(("header", "names"), MERGED, ids=["merged downward too", "one name twice"])
+@pytest.mark.parametrize("above", [[], [["賃貸物件データ"], []]], ids=["at the top", "below a title"])
+def test_names_in_two_lines_of_merged_cells_are_put_together(read, header, names, above):
+    done = read([*above, *header, [1, "2024/1/5", 20.5, 3, "北区", 8], [2, "2024/1/6", 30.5, 4, "南区", 9]])
+    assert done.table.columns == names
+    assert len(done.table) == 2
+    assert any(note.startswith("The names stand in two lines, with merged cells") for note in done.notes)
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [["a", None, "y"], ["p", "q", "r"], ["s", "t", "u"]],
+        [["a", None, "y"], [None, 3, None], [1, 2, 3]],
+        [["a", None, "y"], ["p", None, None], [1, 2, 3]],
+        [[None, "b", "y"], ["p", None, None], ["q", 2, 3]],
+    ],
+    ids=["data below", "numbers", "a gap that stays", "a column of names of rows"],
+)
+def test_a_line_that_does_not_fill_the_gaps_of_the_names_is_none_of_them(read, rows):
+    with pytest.raises(DataError, match="has no name"):
+        read(rows)
+
+
+def test_a_last_row_of_totals_in_a_column_of_numbers_is_told_to_be_deleted(read):
+    with pytest.raises(
+        DataError, match=r"'合計' \(row 21\), which is the last row. Delete that row, a total of those above"
+    ):
+        read([["No.", "x", "y"], *([k, 2 * k, 3 * k] for k in range(20)), ["合計", 380, 570]])
+
+
 def test_empty_rows_and_columns_are_left_out_with_notes(read):
     done = read([["a", None, "y"], [1, None, 3], [None, None, None], [4, None, 6]])
     assert done.table.rows() == [(1, 3), (4, 6)]

@@ -198,6 +198,13 @@ def test_what_acting_as_one_loses_is_said(loss, said, study, reduction, tmp_path
     assert said in kept_with(copied(study, tmp_path), reduction, groups=groups).text
 
 
+def test_a_layer_that_acts_as_one_neuron_is_said_to_be_so(study, reduction, tmp_path):
+    groups = tuple(replace(group, labels=np.zeros_like(group.labels)) for group in reduction.groups)
+    page = kept_with(copied(study, tmp_path), reduction, groups=groups)
+    assert "the 12 neurons of layer 1 act as one." in page.text
+    assert "1 groups" not in page.text
+
+
 def test_a_layer_in_which_no_two_neurons_act_as_one_is_said_to_be_so(study, reduction, tmp_path):
     groups = tuple(replace(group, labels=np.arange(len(group.labels)), loss=0.0) for group in reduction.groups)
     page = kept_with(copied(study, tmp_path), reduction, groups=groups)

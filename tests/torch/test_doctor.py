@@ -495,3 +495,149 @@ def test_a_loss_that_falls_below_zero_is_refused():
 
     with pytest.raises(SpecError, match=r"The loss falls to -"):
         diagnose(module, (x, x[:, :1]), loss, torch.optim.Adam(module.parameters(), lr=0.01))
+
+
+class Detached(nn.Module):
+    """What lies before the last layer is cut off from it, or a part is not used."""
+
+    def __init__(self, how):
+        super().__init__()
+        torch.manual_seed(0)
+        self.first, self.second, self.last = nn.Linear(3, 16), nn.Linear(16, 16), nn.Linear(16, 1)
+        self.how = how
+        with torch.no_grad():
+            self.first.weight.mul_(0.01)
+
+    def forward(self, x):
+        hidden = torch.tanh(self.second(torch.tanh(self.first(x))))
+        if self.how == "detach":
+            hidden = hidden.detach()
+        elif self.how == "data":
+            hidden = hidden.data
+        elif self.how == "aside":
+            # Its value is read, and it changes nothing.
+            hidden = torch.tanh(self.first(x)) + 0 * hidden.detach()
+        return self.last(hidden)
+
+
+@pytest.mark.parametrize("how", ["detach", "data"])
+def test_what_no_gradient_reaches_though_the_outputs_depend_on_it_is_named(how):
+    module = Detached(how)
+    found = diagnose(module, rows(), nn.MSELoss(), torch.optim.Adam(module.parameters(), lr=0.01))
+    assert found.first.verdict == "no_gradient"
+    assert found.first.evidence == {"share": pytest.approx(336 / 353), "parts": "first, second"}
+    assert "fine" not in found.verdicts
+
+
+def test_a_part_that_the_outputs_do_not_depend_on_lacks_no_gradient():
+    module = Detached("aside")
+    found = diagnose(module, rows(), nn.MSELoss(), sgd(module), steps=20, trials=False)
+    assert found.evidence.unreached_parts == ()
+
+
+@pytest.mark.parametrize(("last", "interval"), [(nn.ReLU, "[0, ∞)"), (nn.Sigmoid, "(0, 1)"), (nn.Tanh, "(-1, 1)")])
+def test_targets_that_the_outputs_cannot_reach_are_named_and_the_activation_is_left_off(last, interval):
+    x, y = rows()
+    module = nn.Sequential(*network(), last())
+    found = diagnose(module, (x, 3 * y - 2), nn.MSELoss(), torch.optim.Adam(module.parameters(), lr=0.01))
+    assert helped(found, "out_of_reach").setting == "unbound"
+    assert found.first.evidence["interval"] == interval
+    assert isinstance(module[-1], last)
+
+
+def test_targets_within_the_outputs_interval_are_in_reach():
+    x, y = rows()
+    module = nn.Sequential(*network(), nn.ReLU())
+    found = diagnose(module, (x, y.abs()), nn.MSELoss(), sgd(module), steps=20, trials=False)
+    assert found.evidence.bound == ("relu", "[0, ∞)")
+    assert "out_of_reach" not in found.verdicts
+
+
+@pytest.mark.parametrize(("base", "scheduled"), [(torch.optim.SGD, 0.1), (torch.optim.Adam, 0.01)])
+def test_a_rate_that_a_scheduler_has_set_is_told_so_and_its_own_is_tried_first(base, scheduled):
+    module = network()
+    optimizer = base(module.parameters(), lr=scheduled)
+    torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: step / 100)
+    found = diagnose(module, rows(), nn.MSELoss(), optimizer)
+    remedy = helped(found, "rate_too_small")
+    assert (remedy.setting, remedy.value) == ("lr", scheduled)
+    assert (found.first.evidence["rate"], found.first.evidence["scheduled"]) == (0.0, scheduled)
+    assert "underflow" not in found.verdicts
+    assert all(one.value != 0 for finding in found.findings for one in finding.remedies)
+
+
+def test_a_norm_over_batches_of_one_row_is_refused_in_a_sentence():
+    module = nn.Sequential(nn.Linear(3, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Linear(16, 1))
+    loader = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(*rows(20)), batch_size=1)
+    with pytest.raises(
+        SpecError, match=r"cannot be trained on batches of one row \(Expected more .* give larger batches"
+    ):
+        diagnose(module, loader, nn.MSELoss(), sgd(module))
+
+
+def test_a_compiled_module_is_diagnosed_as_the_module_itself():
+    module = network()
+    optimizer = torch.optim.Adam(module.parameters(), lr=0.01)
+    compiled = torch.compile(module, backend="eager")
+    assert diagnose(compiled, rows(), nn.MSELoss(), optimizer).first.verdict == "fine"
+
+
+def test_a_softmax_over_the_rows_is_named():
+    x, y = rows()
+    labels = (y[:, 0] > 0).long() + (y[:, 0] > 1).long()
+    module = nn.Sequential(*network(), nn.Linear(1, 3), nn.Softmax(dim=0))
+    found = diagnose(module, (x, labels), nn.CrossEntropyLoss(), torch.optim.Adam(module.parameters(), lr=0.01))
+    assert helped(found, "softmax_twice").value == "softmax (dim=0)"
+
+
+def test_outputs_that_never_vary_are_not_blamed_on_the_inputs_or_on_a_layer():
+    x, y = rows()
+    module = nn.Sequential(*network(), nn.Softmax(dim=1))
+    found = diagnose(module, (x, (y > 0).float()), nn.BCELoss(), torch.optim.Adam(module.parameters(), lr=0.01))
+    assert found.first.verdict == "constant_output"
+    assert found.first.evidence == {"since": 0, "layer": None, "always": True}
+    assert not {"nothing_to_learn", "adam_epsilon"} & {*found.verdicts}
+
+
+CLASSES = (rows()[1][:, 0] > 0).long()
+"""Of two outputs."""
+
+
+@pytest.mark.parametrize(
+    ("outputs", "targets", "loss", "said"),
+    [
+        (2, CLASSES + 1, nn.CrossEntropyLoss(), "classes from 1 to 2, and the module has 2 outputs.*: give y - 1"),
+        (2, 3 * CLASSES, nn.CrossEntropyLoss(), "classes from 0 to 3, .*: number the classes so"),
+        (2, CLASSES[:, None], nn.CrossEntropyLoss(), r"give classes of shape \(n,\), as y\[:, 0\]"),
+        (2, CLASSES.float(), nn.CrossEntropyLoss(), r"give classes as whole numbers, y.long\(\)"),
+        (1, CLASSES[:, None], nn.BCEWithLogitsLoss(), r"give targets of the outputs' type, y.float\(\)"),
+        (1, CLASSES.float(), nn.BCEWithLogitsLoss(), r"give targets of the outputs' shape, y.reshape\(-1, 1\)"),
+        (
+            1,
+            2.0 * CLASSES[:, None] - 1,
+            nn.BCEWithLogitsLoss(),
+            "from -1 to 1, and BCEWithLogitsLoss takes labels of 0",
+        ),
+        (2, CLASSES, nn.NLLLoss(), "NLLLoss takes logarithms of probabilities, and the outputs are none"),
+    ],
+)
+def test_targets_that_a_loss_does_not_take_get_the_remedy(outputs, targets, loss, said):
+    module = nn.Sequential(nn.Linear(3, 8), nn.ReLU(), nn.Linear(8, outputs))
+    with pytest.raises(SpecError, match=said):
+        diagnose(module, (rows()[0], targets), loss, sgd(module))
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        ([{"x": torch.ones(3), "y": torch.ones(1)}] * 20, "holds 'x', 'y'; give a data set of pairs"),
+        ([(torch.ones(3), torch.ones(3), torch.ones(1))] * 20, "give a data set of pairs of inputs and targets"),
+        (((rows()[0], rows()[0]), rows()[1]), "The inputs are 2 tensors, and the doctor takes modules of one"),
+    ],
+    ids=["dicts", "triples", "two inputs"],
+)
+def test_data_that_are_no_pairs_are_said_to_be_none(data, said):
+    module = network()
+    given = torch.utils.data.DataLoader(data, batch_size=4) if isinstance(data, list) else data
+    with pytest.raises(SpecError, match=said):
+        diagnose(module, given, nn.MSELoss(), sgd(module))

@@ -531,6 +531,7 @@ def test_tensors_of_every_make_are_read_or_named():
     found = inspect(state)
     assert found.layers["layer"].to_list() == ["view", "turned", "small"]
     assert found.left_out["parameter"].to_list() == ["complex", "sparse", "meta", "nested"]
+    assert "real and imaginary parts" in found.left_out["reason"][0]
     assert norms(found)["view", "matrix", None] == pytest.approx(torch.linalg.norm(state["view"]).item())
 
 
@@ -637,3 +638,48 @@ def test_a_sequence_with_a_forward_of_its_own_is_not_read_as_one():
         found = inspect(model, **given)
         assert found.table.filter(layer="0", measure="directions")["value"].item() == 6
         assert any("Opposite vectors" in note and "0" in note for note in found.notes)
+
+
+class Members(nn.Module):
+    """One matrix for each member of an ensemble, as torch.baddbmm takes them."""
+
+    def __init__(self, bias):
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(3, 4, 5))
+        self.bias = nn.Parameter(torch.zeros(3, 1, 5)) if bias else None
+
+
+class OwnConvolution(nn.Module):
+    def __init__(self, bias):
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(6, 4, 3))
+        self.bias = nn.Parameter(torch.zeros(6)) if bias else None
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_stack_of_matrices_is_not_taken_for_kernels(bias):
+    found = inspect(nn.ModuleList([Members(bias), nn.Linear(4, 3)]))
+    assert found.layers["layer"].to_list() == ["1"]
+    assert ("0.weight", "which of its 3 axes has the units is not known") in found.left_out.rows()
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_kernels_of_a_convolution_of_one_s_own_are_kernels(bias):
+    (layer,) = inspect(OwnConvolution(bias)).layers.iter_rows(named=True)
+    assert (layer["kind"], layer["units"]) == ("kernel", 6)
+
+
+def opt():
+    config = transformers.OPTConfig(
+        vocab_size=20, hidden_size=8, ffn_dim=16, num_hidden_layers=1, num_attention_heads=2, word_embed_proj_dim=8,
+        max_position_embeddings=12,
+    )  # fmt: skip
+    return transformers.OPTForCausalLM(config)
+
+
+def test_the_mlp_of_a_decoder_that_has_no_module_of_its_own_is_one():
+    found = inspect(opt().eval(), {"input_ids": torch.arange(12).reshape(2, 6)})
+    kinds = dict(found.layers.select("layer", "kind").iter_rows())
+    assert kinds["model.decoder.layers.0.fc1"] == "up"
+    assert kinds["model.decoder.layers.0.fc2"] == "down"
+    assert found.table.filter(layer="model.decoder.layers.0.fc1", measure="effective_neurons")["value"].len() == 1

@@ -21,6 +21,7 @@ def mixed():
             "recurrent": nn.LSTM(4, 5, proj_size=3),
             "attention": nn.MultiheadAttention(8, 2),
             "tokens": nn.Embedding(10, 4),
+            "cells": nn.ModuleList([nn.GRUCell(4, 6), nn.LSTMCell(3, 5), nn.RNNCell(2, 7)]),
             "linear": nn.Linear(6, 2),
         }
     )
@@ -35,6 +36,12 @@ FANS = {
     "recurrent.weight_hr_l0": (5, 5),
     "attention.in_proj_weight": (8, 8),
     "attention.out_proj.weight": (8, 8),
+    "cells.0.weight_ih": (4, 6),
+    "cells.0.weight_hh": (6, 6),
+    "cells.1.weight_ih": (3, 5),
+    "cells.1.weight_hh": (5, 5),
+    "cells.2.weight_ih": (2, 7),
+    "cells.2.weight_hh": (7, 7),
     "linear.weight": (6, 2),
 }
 
@@ -137,3 +144,37 @@ def test_what_cannot_be_rescaled_is_refused_and_left_as_it_was(what):
         assert all(
             torch.equal(one.nan_to_num(), other.nan_to_num()) for one, other in zip(before, parameters, strict=False)
         )
+
+
+def test_keys_and_values_beside_the_sequence_and_complex_weights_stay_with_the_reason():
+    module = nn.ModuleList([nn.MultiheadAttention(8, 2, add_bias_kv=True), nn.Linear(3, 2, dtype=torch.cfloat)])
+    before = [parameter.detach().clone() for parameter in (module[0].bias_k, module[1].weight)]
+    table = init_(module, InitScale("gain", 0.1), quiet=True)
+    said = dict(table.select("layer", "what").iter_rows())
+    assert "which reads nothing" in said["0.bias_k"]
+    assert "complex" in said["1.weight"]
+    assert all(torch.equal(*pair) for pair in zip(before, (module[0].bias_k, module[1].weight), strict=True))
+
+
+class Experts(nn.Module):
+    """All experts in one array each, as transformers holds them; with the outputs first, or the inputs."""
+
+    def __init__(self, outputs_first):
+        super().__init__()
+        torch.manual_seed(0)
+        shapes = {"gate_up_proj": (12, 4), "down_proj": (4, 6)}
+        for name, shape in shapes.items():
+            setattr(self, name, nn.Parameter(torch.randn(3, *(shape if outputs_first else shape[::-1]))))
+        self.gate_up_proj_bias = nn.Parameter(torch.ones(3, 12))
+
+
+@pytest.mark.parametrize("outputs_first", [True, False])
+def test_experts_that_are_in_one_array_are_rescaled_together(outputs_first):
+    module = Experts(outputs_first)
+    before = module.gate_up_proj.detach().clone()
+    table = init_(module, InitScale("gain", 0.1), quiet=True)
+    said = {name: (fan_in, fan_out) for name, fan_in, fan_out in table.select("layer", "fan_in", "fan_out").iter_rows()}
+    assert said == {"gate_up_proj": (4, 6), "down_proj": (6, 4)}
+    assert rms(module.gate_up_proj) == pytest.approx(0.1 / 4**0.5, rel=1e-6)
+    factor = float((module.gate_up_proj / before).detach().mean())
+    assert module.gate_up_proj_bias.detach().numpy() == pytest.approx(factor, rel=1e-5)

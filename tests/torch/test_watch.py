@@ -1,5 +1,6 @@
 """A model is watched while it trains, and trains as if it were not."""
 
+import copy
 import html
 import json
 import logging
@@ -695,3 +696,39 @@ def test_weights_that_are_nan_are_told_what_fits_a_model_in_memory(look):
         module[0].weight[0, 0] = float("nan")
     with pytest.raises(ArchitectureError, match=r"1 number that is NaN or infinite.*; give weights that are finite"):
         look(module)
+
+
+@pytest.mark.parametrize("batch", ["a tensor", "a tuple", "a dict"])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_a_model_that_is_converted_on_the_way_is_measured_on_its_inputs_still(dtype, batch):
+    module, x = made(), torch.randn(64, 4)
+    watching = watch(module, inputs={"a tensor": x, "a tuple": (x,), "a dict": {"input": x}}[batch])
+    module.to(dtype)
+    watching.step()
+    assert not watching.events
+    measured = watching.table.filter(measure="effective_neurons")
+    assert measured["step"].unique().sort().to_list() == [0, 1]
+
+
+def test_a_model_of_which_a_copy_is_trained_instead_is_said_to_stand_still_once(caplog):
+    module = made()
+    watching = watch(module)
+    with caplog.at_level(logging.INFO, logger="nucleate.watch"):
+        trained(module, 20, lambda *_: watching)
+        trained(copy.deepcopy(module), 300, lambda *_: watching)
+    (still,) = [event for event in watching.events if event.what == "stands still"]
+    assert str(still) == (
+        "step 100: Sequential (model) stands still: no weight has moved since step 32; watch the model that the "
+        "optimizer trains"
+    )
+    assert str(still) in caplog.text
+    trained(module, 200, lambda *_: watching)
+    trained(copy.deepcopy(module), 1500, lambda *_: watching)
+    assert [event.what for event in watching.events].count("stands still") == 2
+
+
+def test_a_model_that_is_trained_does_not_stand_still():
+    module = made()
+    watching = watch(module, every=10)
+    trained(module, 150, lambda *_: watching)
+    assert "stands still" not in [event.what for event in watching.events]

@@ -13,7 +13,7 @@ from nucleate.doctor.module_copies import STEPS, ModuleTrials
 from nucleate.doctor.module_evidence import gather_module
 from nucleate.doctor.module_setting import read_setting
 from nucleate.doctor.remedies import Attempts, Remedy, Trials
-from nucleate.doctor.verdicts import CAUSES, Found, Verdict, has_not_moved, has_wiped_out, is_held_back
+from nucleate.doctor.verdicts import CAUSES, Found, Verdict, has_not_moved, has_wiped_out, is_held_back, of_fine
 from nucleate.errors import SpecError, StudyError
 from nucleate.models import is_keras
 from nucleate.observe import FLAT
@@ -26,6 +26,8 @@ ENDS = ("linear_is_enough", "nothing_to_learn", "too_few_rows", "fine")
 """Verdicts that name nothing to be mended."""
 _EFFECTS = ("constant_output", "only_the_mean", "collapsed", "overfitting")
 """What other verdicts may be the cause of."""
+_FACTS = ("out_of_reach", "no_gradient")
+"""What stands in the way of a module whatever its settings are."""
 _BESIDE = (*_EFFECTS, "dead_units", "rate_too_large", "unscaled_input", "unscaled_target")
 """What many a run that learns has too, so that without a trial it is no cause where there is nothing to learn."""
 
@@ -264,7 +266,7 @@ def _finding(verdict: Verdict, numbers: Found, evidence: Evidence) -> Finding:
 
 
 def _fine(evidence: Evidence) -> Finding:
-    return Finding("fine", {"explained": evidence.explained})
+    return Finding("fine", of_fine(evidence))
 
 
 def _of_a_learner(evidence: Evidence, suspected: Sequence[tuple[Verdict, Found]]) -> list[Finding]:
@@ -317,7 +319,8 @@ def _with_trials(evidence: Evidence, suspected: Sequence[tuple[Verdict, Found]],
             found.append(Finding(verdict.name, numbers, tuple(remedies)))
     # Of a run that learned, and of which nothing is known to be wrong, the usual setting would tell nothing new.
     blameless = all(
-        verdict.by_trial or verdict.name in ("leak", "rate_too_large", *_EFFECTS, *ENDS) for verdict, _ in suspected
+        verdict.by_trial or verdict.name in ("leak", "no_gradient", "rate_too_large", *_EFFECTS, *ENDS)
+        for verdict, _ in suspected
     )
     if cured or (evidence.beside_constant == "better" and blameless):
         return found
@@ -327,7 +330,7 @@ def _with_trials(evidence: Evidence, suspected: Sequence[tuple[Verdict, Found]],
         tried = recipe.known == "tried"
         return sorted(found, key=lambda one: not (tried and one.verdict == "nothing_to_learn"))
     # What rests on a trial of its own has failed it.
-    blamable = [verdict for verdict, _ in suspected if verdict.name not in ("leak", *ENDS)]
+    blamable = [verdict for verdict, _ in suspected if verdict.name not in ("leak", "no_gradient", *ENDS)]
     blamable.sort(key=lambda one: 2 * one.by_trial + (one.name in _EFFECTS))
     if not blamable:
         return found
@@ -343,6 +346,14 @@ def _ordered(found: Sequence[Finding], evidence: Evidence) -> list[Finding]:
     leaks = [one for one in found if one.verdict == "leak"]
     helped = [one for one in found if one.helped]
     ends = [one for one in found if one.verdict in ENDS]
+    facts = [
+        one for one in found if one.verdict in _FACTS and not any(remedy.helped is False for remedy in one.remedies)
+    ]
+    if not helped:
+        facts += [one for one in found if one.evidence.get("always")]
+    if facts and not any(one in facts for one in helped):
+        # What else helps does so beside it.
+        return [*leaks, *facts, *helped, *(one for one in found if one not in (*leaks, *facts, *helped, *ends))]
     others = [one for one in found if one not in (*leaks, *helped, *ends)]
     if found and found[0].verdict == "nothing_to_learn":
         return [*leaks, found[0], *others]

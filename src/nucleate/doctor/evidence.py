@@ -88,6 +88,8 @@ class Evidence:
         The most steps that the run could take.
     learning_rate : float
         Its peak.
+    scheduled_rate : float
+        Of a module whose scheduler has set its optimizer's rate, the rate of the schedule itself; otherwise 0.
     rate_share : float
         The mean share of its peak that the schedule let the rate have.
     follows_gradient : bool
@@ -139,6 +141,17 @@ class Evidence:
         The share of a module's parameters that its optimizer does not train.
     untrained_parts : tuple of str
         The parts of the module that these are of.
+    unreached : float
+        The share of a module's parameters that are to be trained and that its outputs depend on, but that no gradient
+        reaches.
+    unreached_parts : tuple of str
+        The parts of the module that these are of.
+    bound : (str, str) or None
+        The activation that a module's outputs have passed, and the interval in which they lie therefore.
+    out_of_reach : float
+        The share of the targets that lie outside of it.
+    of_copies : bool
+        Whether copies were trained, and not by the person's own loop.
     is_over : bool
         Whether the training has ended; that of a watch goes on.
     """
@@ -154,6 +167,7 @@ class Evidence:
     plateau_loss: float | None = None
     budget: int = 0
     learning_rate: float = 0.05
+    scheduled_rate: float = 0.0
     rate_share: float = 1.0
     follows_gradient: bool = True
     weight_decay: float = 0.0
@@ -185,6 +199,11 @@ class Evidence:
     constant_target: bool = False
     untrained: float = 0.0
     untrained_parts: tuple[str, ...] = ()
+    unreached: float = 0.0
+    unreached_parts: tuple[str, ...] = ()
+    bound: tuple[str, str] | None = None
+    out_of_reach: float = 0.0
+    of_copies: bool = False
     is_over: bool = True
 
     @property

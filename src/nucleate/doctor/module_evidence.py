@@ -1,7 +1,7 @@
 """What is measured of a PyTorch module and its rows: before, while and after a copy of it is trained."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from nucleate.errors import SpecError
 from nucleate.pytorch import import_torch
 
 _POWER_STEPS = 12
+_LOOKED_AT = 64
 _FLAT = 1e-6
 _ROUNDING = 1e-5
 """A loss below zero by less than this share of its start is zero but for rounding."""
@@ -54,6 +55,7 @@ def gather_module(setting: Setting, steps: int = STEPS) -> Evidence:
         lost, damped = _last_step(torch, made, float(group.get("eps", 0.0)))
         follows = isinstance(setting.optimizer, torch.optim.SGD)
         sharpness = _sharpness(torch, made) if follows and not course.blown_up else math.nan
+        unreached = _unreached(torch, setting)
     share = explained(min(course.validation), constants[1])
     untrained = [
         (name, one.numel())
@@ -74,6 +76,7 @@ def gather_module(setting: Setting, steps: int = STEPS) -> Evidence:
         plateau_loss=constants[0],
         budget=steps,
         learning_rate=float(group["lr"]),
+        scheduled_rate=max(float(group.get(name) or 0.0) for name in ("initial_lr", "max_lr")),
         follows_gradient=follows,
         weight_decay=float(group.get("weight_decay") or 0.0),
         decays_beside=isinstance(setting.optimizer, torch.optim.AdamW) or bool(group.get("decoupled_weight_decay")),
@@ -97,8 +100,58 @@ def gather_module(setting: Setting, steps: int = STEPS) -> Evidence:
         squashed=_squashed(torch, made, outputs),
         constant_target=bool((setting.y[setting.train] == setting.y[:1]).all()),
         untrained=sum(size for _, size in untrained) / count,
-        untrained_parts=tuple(dict.fromkeys(name.rpartition(".")[0] or name for name, _ in untrained)),
+        untrained_parts=_parts_of(name for name, _ in untrained),
+        unreached=sum(unreached.values()) / count,
+        unreached_parts=_parts_of(unreached),
+        of_copies=True,
+        **_bound(torch, before, _outputs(setting.copied()), setting),
     )
+
+
+def _parts_of(parameters: Iterable[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name.rpartition(".")[0] or name for name in parameters))
+
+
+def _unreached(torch: Any, setting: Setting) -> dict[str, int]:
+    """How large those parameters are that are to be trained and change the outputs, but that no gradient reaches."""
+    made, rows = setting.copied(), slice(0, _LOOKED_AT)
+    trained = {name for name, one in setting.module.named_parameters() if setting.trains(one)}
+    own = {name: one for name, one in made.module.named_parameters() if name in trained}
+    for mode in (True, False):
+        value = setting.loss(made.module.train(mode)(setting.x[rows]), setting.y[rows])
+        slopes = torch.autograd.grad(value, list(own.values()), allow_unused=True) if own else ()
+        own = {name: one for (name, one), slope in zip(own.items(), slopes, strict=True) if slope is None}
+    found = {}
+    with torch.no_grad():
+        outputs = made.module(setting.x[rows])
+        for name, one in own.items():
+            before = one.clone()
+            one.mul_(2).add_(1)
+            if not torch.equal(made.module(setting.x[rows]), outputs):
+                found[name] = one.numel()
+            one.copy_(before)
+    return found
+
+
+def _bound(torch: Any, signals: Mapping[str, "_Signal"], outputs: Any, setting: Setting) -> Mapping[str, Any]:
+    """The activation that the outputs have passed, its interval, and the share of the targets outside of it."""
+    y = setting.y[setting.train]
+    if not torch.is_floating_point(y) or y.numel() != outputs.numel():
+        return {}
+    given = outputs.detach().float().cpu().numpy().ravel()
+    last = next((one for one in signals.values() if np.array_equal(one.leaving.T.ravel(), given)), None)
+    if last is None or last.kind not in _INTERVALS:
+        return {}
+    low, high, interval = _INTERVALS[last.kind]
+    return {"bound": (last.kind, interval), "out_of_reach": float(((y < low) | (y > high)).float().mean())}
+
+
+_INTERVALS = {
+    "relu": (0.0, math.inf, "[0, ∞)"),
+    "softplus": (0.0, math.inf, "(0, ∞)"),
+    "sigmoid": (0.0, 1.0, "(0, 1)"),
+    "tanh": (-1.0, 1.0, "(-1, 1)"),
+}
 
 
 class _Signal:
@@ -244,7 +297,7 @@ def _last_step(torch: Any, setting: Setting, epsilon: float) -> tuple[float, flo
     total = sum(one.numel() for one in parameters) or 1
     # A gradient of exactly zero is that of a dead unit, not of rounding.
     same = sum(int((still & (slope != 0)).sum()) for still, slope in zip(moves, slopes, strict=True))
-    small = sum(int((slope.abs() < epsilon).sum()) for slope in slopes)
+    small = sum(int(((slope.abs() < epsilon) & (slope != 0)).sum()) for slope in slopes)
     return same / total, small / total if epsilon else 0.0
 
 
@@ -311,10 +364,14 @@ def _squashed(torch: Any, setting: Setting, outputs: Any) -> str | None:
         return float(setting.loss(given, y))
 
     try:
-        if any(shares.shape[axis] > 1 and _sum_to_one(torch, shares, axis) for axis in {1, shares.ndim - 1}):
+        ways = {1: "softmax", shares.ndim - 1: "softmax", 0: "softmax (dim=0)"}
+        summed = [axis for axis in ways if shares.shape[axis] > 1 and _sum_to_one(torch, shares, axis)]
+        if summed:
             # A softmax does not see what is added to all classes.
             again = math.isclose(loss(shares), loss(shares + 3), rel_tol=1e-4)
-            return "softmax" if again and not math.isclose(loss(shares), loss(3 * shares), rel_tol=1e-4) else None
+            # Of the rows all shares are small.
+            told = loss(shares), loss(3 * len(shares) * shares if summed[0] == 0 else 3 * shares)
+            return ways[summed[0]] if again and not math.isclose(*told, rel_tol=1e-4) else None
         with evaluating(setting.module), torch.no_grad():
             bounded = all(are_shares(setting.module(factor * setting.x[setting.train])) for factor in (-1e3, 1e3))
         # Of probabilities there are none better than the labels themselves.

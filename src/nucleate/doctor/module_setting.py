@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
-from nucleate._wording import first_line, shown
+from nucleate._wording import count, first_line, listed, shown
 from nucleate.doctor.remedies import Change
 from nucleate.errors import SpecError
 from nucleate.pytorch import import_torch, same_random_numbers
@@ -19,6 +19,8 @@ HELD_OUT = 0.2
 FEW_ROWS = 10
 """Of fewer rows none are held out."""
 _RECIPE_RATE = 1e-3
+_OF_LOGARITHMS = 0.1
+"""By so much the logarithm of the sum of probabilities may be off zero."""
 _OF_SHAPES = "Using a target size"
 """What PyTorch warns with where its losses pair outputs with targets of another shape."""
 
@@ -66,6 +68,8 @@ class Setting:
             setting = replace(self, y=self.y.reshape(value))
         elif name == "unsquash":
             setting = replace(self, loss=_unsquashed(torch, self.loss, str(value)))
+        elif name == "unbound":
+            _leave_off_last(torch, module, self.x)
         elif name == "standardize" and value == "inputs" and torch.is_floating_point(self.x):
             setting = replace(self, x=_standardized(self.x, self.x[self.train]))
         elif name == "standardize" and value == "target" and torch.is_floating_point(self.y):
@@ -121,6 +125,7 @@ def read_setting(module: Any, data: Any, loss: Any, optimizer: Any) -> Setting:
     The data are a pair of tensors or arrays, or a Dataset or DataLoader of such pairs; the loss is a scalar tensor.
     """
     torch = import_torch()
+    module = getattr(module, "_orig_mod", module)
     if loss is None or not callable(loss):
         raise SpecError(
             f"The loss is {shown(loss)}; give the function of outputs and targets that training makes small, such as "
@@ -157,6 +162,7 @@ def read_setting(module: Any, data: Any, loss: Any, optimizer: Any) -> Setting:
                     "give it rows whose targets are all known, or one target at a time."
                 )
             raise SpecError(f"{told}; drop these rows or fill them.")
+    outputs = None
     with undisturbed(torch):
         made = setting.copied()
         try:
@@ -169,9 +175,18 @@ def read_setting(module: Any, data: Any, loss: Any, optimizer: Any) -> Setting:
                     loss(made.module.eval()(x), y)
         except Exception as error:
             raise SpecError(
-                f"The module and the loss cannot take the data ({first_line(error)[:200]}); give inputs as the module "
-                "takes them, and targets as the loss does."
+                f"The module and the loss cannot take the data ({first_line(error)[:200]}); "
+                f"{_what_they_take(torch, loss, x, y, outputs)}."
             ) from None
+        if batch_size == 1:
+            try:
+                made.module.train()(x[:1])
+            except Exception as error:
+                raise SpecError(
+                    f"The module cannot be trained on batches of one row ({first_line(error)[:200]}); give larger "
+                    "batches, which norms over the batch need."
+                ) from None
+    _refuse_misread(torch, loss, outputs, y)
     # Of as many numbers in another shape it is a verdict.
     if any(_OF_SHAPES in str(one.message) for one in warned) and outputs.numel() != y[:2].numel():
         raise SpecError(
@@ -204,6 +219,50 @@ def _leaves_out(torch: Any, setting: Setting) -> bool:
         return False
 
 
+def _what_they_take(torch: Any, loss: Any, x: Any, y: Any, outputs: Any) -> str:
+    """What to give in the place of data that a module or its loss does not take."""
+    if not torch.is_tensor(outputs):
+        of_whole = "" if torch.is_floating_point(x) else ", such as x.float() in the place of whole numbers"
+        return f"give inputs as the module takes them{of_whole}"
+    classes = isinstance(loss, torch.nn.CrossEntropyLoss | torch.nn.NLLLoss)
+    if classes and y.shape == (len(y), 1):
+        return "give classes of shape (n,), as y[:, 0]"
+    if classes and torch.is_floating_point(y) and y.shape[1:] != outputs.shape[1:]:
+        return "give classes as whole numbers, y.long()"
+    if classes and not torch.is_floating_point(y) and outputs.ndim > 1:
+        known = y[y != loss.ignore_index]
+        low, high, of = int(known.min()), int(known.max()), outputs.shape[1]
+        if low < 0 or high >= of:
+            is_shifted = low > 0 and high - low < of
+            remedy = f"give y - {low}" if is_shifted else "number the classes so, or give more outputs"
+            return (
+                f"the targets are classes from {low} to {high}, and the module has {count(of, 'output')}, for classes "
+                f"from 0 to {of - 1}: {remedy}"
+            )
+    if not torch.is_floating_point(y) and y.shape[1:] == outputs.shape[1:]:
+        return "give targets of the outputs' type, y.float()"
+    if torch.is_floating_point(y) and y.numel() == len(y) * outputs[0].numel():
+        return f"give targets of the outputs' shape, y.reshape{(-1, *outputs.shape[1:])}"
+    return "give inputs as the module takes them, and targets as the loss does"
+
+
+def _refuse_misread(torch: Any, loss: Any, outputs: Any, y: Any) -> None:
+    """Refuse targets or outputs that a loss of PyTorch takes for what they are not, without saying so."""
+    name = type(loss).__name__
+    if isinstance(loss, torch.nn.BCEWithLogitsLoss | torch.nn.BCELoss) and not are_shares(y):
+        raise SpecError(
+            f"The targets are from {float(y.min()):.4g} to {float(y.max()):.4g}, and {name} takes labels of 0 and 1, "
+            "or probabilities between them; give these."
+        )
+    if isinstance(loss, torch.nn.NLLLoss) and outputs.ndim > 1:
+        sums = outputs.detach().double().logsumexp(1)
+        if float(sums.abs().max()) > _OF_LOGARITHMS:
+            raise SpecError(
+                f"{name} takes logarithms of probabilities, and the outputs are none; give CrossEntropyLoss, which "
+                "takes logits as a linear layer gives them, or put LogSoftmax behind them."
+            )
+
+
 @contextmanager
 def undisturbed(torch: Any) -> Iterator[None]:
     """Leaves all random numbers as they were, and in between has the same ones every time.
@@ -224,10 +283,15 @@ def _rows(torch: Any, data: Any) -> tuple[Any, Any, int | None]:
         taken: list[Any] = []
         try:
             for batch in loader:
+                if not isinstance(batch, tuple | list) or len(batch) != 2:
+                    what = f"holds {listed(map(repr, batch))}" if isinstance(batch, dict) else f"is {shown(batch)}"
+                    raise SpecError(f"A batch of the data set {what}; give a data set of pairs of inputs and targets.")
                 taken.append(batch)
                 if sum(len(one[1]) for one in taken) >= MOST_ROWS:
                     break
             x, y = (torch.cat([torch.as_tensor(part) for part in parts]) for parts in zip(*taken, strict=True))
+        except SpecError:
+            raise
         except Exception as error:
             raise SpecError(
                 f"The data set cannot be read ({first_line(error)}); give one of pairs of inputs and targets, each of "
@@ -237,6 +301,11 @@ def _rows(torch: Any, data: Any) -> tuple[Any, Any, int | None]:
     if not isinstance(data, tuple | list) or len(data) != 2:
         raise SpecError(
             f"The data are {shown(data)}; give a pair of inputs and targets, or a Dataset or DataLoader of such pairs."
+        )
+    if isinstance(data[0], tuple | list) and all(torch.is_tensor(one) and one.ndim > 1 for one in data[0]):
+        raise SpecError(
+            f"The inputs are {len(data[0])} tensors, and the doctor takes modules of one; give a module that takes one "
+            "apart, and that one."
         )
     try:
         x, y = (torch.as_tensor(part).detach() for part in data)
@@ -290,6 +359,30 @@ def _activations(torch: Any) -> tuple[Any, ...]:
     return nn.ReLU, nn.LeakyReLU, nn.Tanh, nn.Sigmoid, nn.GELU, nn.SiLU, nn.ELU, nn.SELU, nn.Softplus
 
 
+def _leave_off_last(torch: Any, module: Any, x: Any) -> None:
+    """Leave off the activation that gives the outputs, where it is a module of its own that does nothing else."""
+    calls: list[tuple[Any, Any]] = []
+    kinds = _activations(torch)
+    hooks = [
+        part.register_forward_hook(lambda part, given, result: calls.append((part, result)))
+        for part in module.modules()
+        if isinstance(part, kinds)
+    ]
+    try:
+        with torch.no_grad():
+            outputs = module.eval()(x[:2])
+    finally:
+        for hook in hooks:
+            hook.remove()
+    last = next((part for part, result in calls if torch.equal(result.reshape(-1), outputs.reshape(-1))), None)
+    if last is None or sum(part is last for part, _ in calls) > 1:
+        raise SpecError("The activation of the outputs is not a module of its own.")
+    for parent in list(module.modules()):
+        for name, child in list(parent.named_children()):
+            if child is last:
+                setattr(parent, name, torch.nn.Identity())
+
+
 def _start_anew(module: Any) -> None:
     parts = [part for part in module.modules() if callable(getattr(part, "reset_parameters", None))]
     if not parts:
@@ -327,6 +420,6 @@ def _optimizer_of(module: Any, made: Any, optimizer: Any, *, fresh: bool, trains
 
 def _unsquashed(torch: Any, loss: Callable[[Any, Any], Any], function: str) -> Callable[[Any, Any], Any]:
     """The loss of the logits, which are those that the outputs were made of but for what is added to all."""
-    if function == "softmax":
+    if function.startswith("softmax"):
         return lambda outputs, y: loss(torch.log(outputs.clamp_min(1e-30)), y)
     return lambda outputs, y: loss(torch.logit(outputs, 1e-6), y)

@@ -47,8 +47,8 @@ class Remedy:
     ----------
     setting : str
         As the package calls it: ``lr``, ``gain``, ``hidden``, ``steps``, ``activation``, ``seed``, ``dtype``, ``eps``,
-        ``clip``, ``weight_decay``, ``schedule``, ``reshape``, ``unsquash``, ``train``, ``loss``, ``standardize``,
-        ``without``, ``early_stopping``;
+        ``clip``, ``weight_decay``, ``schedule``, ``reshape``, ``unsquash``, ``unbound``, ``train``, ``loss``,
+        ``standardize``, ``without``, ``early_stopping``;
         ``scale`` multiplies all parameters, ``recipe`` is the package's own start, rate, width and standardization
         together, and ``fresh`` of a module a start by its parts, Adam and standardized data.
     value : float, int, str, bool or tuple

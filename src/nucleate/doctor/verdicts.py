@@ -1,6 +1,6 @@
 """The verdicts: for each the criterion, its thresholds and the settings that are tried against it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,8 @@ from nucleate.doctor.evidence import Evidence, LayerEvidence, explained
 from nucleate.doctor.remedies import HELD_BACK, LEAST, Change
 from nucleate.observe import AHEAD, FLAT, noise
 
+OUTSIDE = 0.05
+"""Of targets that the outputs cannot reach, one in twenty is more than outliers."""
 LOST, DAMPED = 0.5, 0.5
 """Rounding, or the optimizer's epsilon, holds a run back where it takes the steps of most parameters."""
 TOO_LARGE, TOO_SMALL = 10.0, 0.1
@@ -92,7 +94,9 @@ def _rounded(value: float) -> float:
 
 
 def _rates(*factors: float) -> Callable[[Evidence], list[Change]]:
-    return lambda evidence: [("lr", _rounded(evidence.learning_rate * factor)) for factor in factors]
+    return lambda evidence: [
+        ("lr", _rounded(evidence.learning_rate * factor)) for factor in factors if evidence.learning_rate > 0
+    ]
 
 
 def _start(evidence: Evidence) -> list[Change]:
@@ -145,6 +149,10 @@ def softmax_twice(evidence: Evidence) -> Found | None:
     return None if evidence.squashed is None else {"function": evidence.squashed}
 
 
+def _against_bound(evidence: Evidence) -> list[Change]:
+    return [] if evidence.bound is None else [("unbound", evidence.bound[0])]
+
+
 def leak(evidence: Evidence) -> Found | None:
     """Inputs that tell the target alone, as `nucleate.problems` finds them."""
     return {"columns": list(evidence.leaks), "column": evidence.leaks[0]} if evidence.leaks else None
@@ -153,12 +161,30 @@ def leak(evidence: Evidence) -> Found | None:
 def kept_from_training(evidence: Evidence) -> Found | None:
     """Parameters that the optimizer is not given, or that require no gradient."""
     parts = evidence.untrained_parts
-    return {"share": evidence.untrained, "parts": ", ".join(parts[:3]) + ", ..." * (len(parts) > 3)} if parts else None
+    return {"share": evidence.untrained, "parts": _named(parts)} if parts else None
+
+
+def _named(parts: Sequence[str]) -> str:
+    return ", ".join(parts[:3]) + ", ..." * (len(parts) > 3)
+
+
+def no_gradient(evidence: Evidence) -> Found | None:
+    """Parameters on which the outputs depend, and which no gradient reaches."""
+    parts = evidence.unreached_parts
+    return {"share": evidence.unreached, "parts": _named(parts)} if parts else None
+
+
+def out_of_reach(evidence: Evidence) -> Found | None:
+    """Targets that the activation of the outputs does not let them reach."""
+    if evidence.bound is None or evidence.out_of_reach <= OUTSIDE:
+        return None
+    function, interval = evidence.bound
+    return {"function": function, "interval": interval, "share": evidence.out_of_reach}
 
 
 def underflow(evidence: Evidence) -> Found | None:
     """Rounding takes the steps of most parameters while nothing has been learnt."""
-    if _is_shut(evidence):
+    if _is_shut(evidence) or evidence.learning_rate <= TOO_SMALL * evidence.scheduled_rate:
         return None
     if evidence.underflowed or (_on_plateau(evidence) and _is_small(evidence) and evidence.lost > LOST):
         return {"lost": evidence.lost, "loss": float(evidence.train_loss[-1])}
@@ -319,7 +345,14 @@ def rate_too_small(evidence: Evidence) -> Found | None:
     rate = evidence.learning_rate * evidence.rate_share
     edge, reach = rate * evidence.sharpness, rate * evidence.budget
     slow = edge < SLOW if evidence.follows_gradient else reach < SHORT and rate < USUAL
-    return {"edge": edge, "reach": reach} if slow else None
+    found: Found = {"edge": edge, "reach": reach}
+    if _is_cut_by_scheduler(evidence):
+        found |= {"rate": evidence.learning_rate, "scheduled": evidence.scheduled_rate}
+    return found if slow else None
+
+
+def _is_cut_by_scheduler(evidence: Evidence) -> bool:
+    return evidence.learning_rate < evidence.scheduled_rate
 
 
 def has_not_moved(evidence: Evidence) -> bool:
@@ -338,6 +371,8 @@ def _faster(evidence: Evidence) -> list[Change]:
     changes = _rates(10, 100)(evidence)
     if evidence.rate_share < CUT:
         changes = [("schedule", "constant"), *changes]
+    if _is_cut_by_scheduler(evidence):
+        changes = [("lr", evidence.scheduled_rate), *changes]
     return [*changes, ("lr", _rounded(asked))] if asked > 100 * evidence.learning_rate else changes
 
 
@@ -411,8 +446,12 @@ def constant_output(evidence: Evidence) -> Found | None:
     """The outputs are the same on all rows at the end."""
     if evidence.constant_since is None:
         return None
-    dead, _ = _worst(evidence, lambda one: max(one.dead, one.saturated))
-    return {"since": evidence.constant_since, "layer": None if dead is None else dead.name}
+    dead, share = _worst(evidence, lambda one: max(one.dead, one.saturated))
+    layer = None if dead is None or share < 1 else dead.name
+    found: Found = {"since": evidence.constant_since, "layer": layer}
+    # Of a network it is the start; a module may do anything.
+    is_module_s = evidence.of_copies and evidence.constant_since == 0 and layer is None
+    return found | ({"always": True} if is_module_s else {})
 
 
 def only_the_mean(evidence: Evidence) -> Found | None:
@@ -444,7 +483,9 @@ def nothing_to_learn(evidence: Evidence) -> Found | None:
     """On validation neither the network nor a linear model is better than a constant."""
     share = explained(evidence.linear_validation, evidence.constant_validation)
     learnt = evidence.beside_constant == "better" or share >= LEAST or evidence.explained >= LEAST
-    if learnt or _are_few(evidence):
+    # Outputs of a module that never varied have not asked the inputs.
+    never_varied = evidence.of_copies and evidence.constant_since == 0
+    if learnt or _are_few(evidence) or never_varied:
         return None
     return {"linear": share, "network": evidence.explained}
 
@@ -461,9 +502,12 @@ def too_few_rows(evidence: Evidence) -> Found | None:
 def fine(evidence: Evidence) -> Found | None:
     """Nothing holds it back that a change of one setting would mend."""
     unfit = evidence.beside_constant == "worse" or _on_plateau(evidence) or _are_few(evidence)
-    if not evidence.trained or unfit:
-        return None
-    return {"explained": evidence.explained}
+    return None if not evidence.trained or unfit else of_fine(evidence)
+
+
+def of_fine(evidence: Evidence) -> Found:
+    """The numbers of a run that nothing holds back."""
+    return {"explained": evidence.explained} | ({"steps": evidence.budget} if evidence.of_copies else {})
 
 
 def is_held_back(evidence: Evidence) -> bool:
@@ -475,8 +519,10 @@ CAUSES: tuple[Verdict, ...] = (
     Verdict("mismatched_shapes", mismatched_shapes, _against_mismatch),
     Verdict("constant_target", constant_target, always=True),
     Verdict("softmax_twice", softmax_twice, lambda evidence: [("unsquash", evidence.squashed)]),
+    Verdict("out_of_reach", out_of_reach, _against_bound),
     Verdict("leak", leak, lambda evidence: [("without", column) for column in evidence.leaks], always=True),
     Verdict("kept_from_training", kept_from_training, lambda evidence: [("train", "all")], by_trial=True),
+    Verdict("no_gradient", no_gradient, always=True),
     Verdict("underflow", underflow, lambda evidence: [("dtype", "float64"), *_start(evidence)]),
     Verdict("adam_epsilon", adam_epsilon, lambda evidence: [("eps", evidence.epsilon * 1e-8), *_start(evidence)]),
     Verdict("unscaled_input", unscaled_input, lambda evidence: [("standardize", "inputs")]),

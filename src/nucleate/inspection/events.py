@@ -26,7 +26,9 @@ class Event:
     step : int
         Of the record that showed it first.
     layer, kind : str
-    what : {"condenses", "splits", "collapses", "spreads", "dies", "revives", "can no longer be measured"}
+    what : str
+        That it condenses, splits, collapses, spreads, dies or revives; or of the model that it stands still or can no
+        longer be measured.
     said : str
         With its numbers.
     """
@@ -99,6 +101,11 @@ def _said_of_work(then: Measures, now: Measures) -> str:
 
 def _is_collapsed(rank: tuple[float, float | None]) -> bool:
     return rank[0] < COLLAPSED * (rank[1] or 0.0)
+
+
+def norms_in(measured: Measured) -> dict[Place, float]:
+    """The norm of each layer, of which one at least is another once a weight has moved."""
+    return {place: measures["norm"][0] for place, measures in measured.items()}
 
 
 def by_layer(found: Inspection) -> Measured:

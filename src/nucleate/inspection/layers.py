@@ -88,6 +88,16 @@ def forms_in(module: Any) -> Mapping[str, Form]:
 _GROUPED = Form("kernel", KERNELS.rows)
 
 
+def why_no_units(module: Any, value: Any) -> str | None:
+    """Why the units of an array of three axes are not known: in a kind of one's own it may be a stack of matrices."""
+    bias = module._parameters.get("bias")
+    if value.ndim != 3 or forms_in(module) or "conv" in type(module).__name__.lower():
+        return None
+    if bias is not None and bias.shape == value.shape[:1]:
+        return None
+    return "which of its 3 axes has the units is not known"
+
+
 def _of_attention(module: Any) -> Mapping[str, Form]:
     return {"in_proj_weight": IN_PROJ} | {
         f"{part[0]}_proj_weight": Form(part, ROWS.rows) for part in ("query", "key", "value")

@@ -189,7 +189,7 @@ def _of_pairs(
         # There is no pair, so nothing is condensed or not.
         return
     pairs, error = _pairs(near, count)
-    by_chance = _tail(entries, PAIRS_ABOVE) * alive * (alive - 1) / (len(labels) * (len(labels) - 1))
+    by_chance = _tail(entries, PAIRS_ABOVE) * (alive * (alive - 1)) / (len(labels) * (len(labels) - 1))
     yield Value("condensed_pairs", pairs, by_chance, None if is_all else error)
 
 

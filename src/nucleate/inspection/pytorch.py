@@ -19,6 +19,7 @@ from nucleate.inspection.layers import (
     plain_names,
     readers_in,
     symmetric_in_sequence,
+    why_no_units,
 )
 from nucleate.inspection.made import (
     Made,
@@ -66,7 +67,7 @@ def open_module(model: Any) -> Source:
         made = made_by(module)
         for own, value, read, form in _tensors_of(module, made):
             name = name_within(path, own)
-            reason = why_no_parameter(value) or shared_before(value, name, first)
+            reason = why_no_parameter(value) or shared_before(value, name, first) or why_no_units(module, value)
             if reason is not None:
                 left_out.append((name, reason))
                 continue

@@ -151,6 +151,8 @@ def why_no_parameter(value: Any) -> str | None:
         return f"it is a {kind}, which is made of other tensors; convert it to a plain one first"
     if value.is_sparse or value.layout is not import_torch().strided:
         return "it is sparse; make it dense first"
+    if value.is_complex():
+        return "its numbers are complex; inspect its real and imaginary parts (torch.view_as_real) as arrays"
     if not value.dtype.is_floating_point:
         return no_weights(str(value.dtype).removeprefix("torch."))
     return None

@@ -156,6 +156,7 @@ BESIDE_ADAPTERS = ".base_layer"
 """How names of weights end beside which there are low-rank adapters."""
 
 
+_IN_LAYER = r"(?:encoder|decoder)[./]layers[./]\d+[./]"
 _IN_ATTENTION = r"(?i:att)\w*[./](?:[\w./]*[./])?"
 _IN_MLP = r"(?i:mlp|ffn|feed_?forward|ff|experts?|DenseReluDense|densereludense)[./](?:[\w./]*[./])?"
 ROLES: Mapping[str, re.Pattern[str]] = {
@@ -168,10 +169,10 @@ ROLES: Mapping[str, re.Pattern[str]] = {
     "gate and up": re.compile(r"gate_up_proj$"),
     "gate": re.compile(rf"(?:gate_proj|wi_0|{_IN_MLP}w1)$"),
     "up": re.compile(
-        rf"(?:up_proj|wi_1|wi|c_fc|fc_in|dense_h_to_4h|intermediate[./]dense|{_IN_MLP}(?:w3|fc1|lin1|linear1))$"
+        rf"(?:up_proj|wi_1|wi|c_fc|fc_in|dense_h_to_4h|intermediate[./]dense|{_IN_MLP}(?:w3|fc1|lin1|linear1)|{_IN_LAYER}fc1)$"
     ),
     "down": re.compile(
-        rf"(?:down_proj|fc_out|dense_4h_to_h|output[./]dense|{_IN_MLP}(?:w2|fc2|lin2|linear2|c_proj|wo))$"
+        rf"(?:down_proj|fc_out|dense_4h_to_h|output[./]dense|{_IN_MLP}(?:w2|fc2|lin2|linear2|c_proj|wo)|{_IN_LAYER}fc2)$"
     ),
 }
 """The layers of transformers by what their makers call them; the first that fits counts."""

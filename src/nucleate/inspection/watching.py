@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import asdict
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,9 @@ from nucleate.activations import Activation
 from nucleate.doctor import Evidence, LayerEvidence, judge
 from nucleate.errors import ArchitectureError, NucleateError, SpecError
 from nucleate.inspection.checkpoints import Checkpoints, rows_at
-from nucleate.inspection.events import Event, by_layer, constant_share, effective_neurons_in, events_between
+from nucleate.inspection.events import Event, by_layer, constant_share, effective_neurons_in, events_between, norms_in
 from nucleate.inspection.inspecting import known_activation
-from nucleate.inspection.inspection import LEFT_OUT, SCHEMA, Inspection
+from nucleate.inspection.inspection import LEFT_OUT, SCHEMA, Inspection, Place
 from nucleate.inspection.measuring import Picture
 from nucleate.inspection.objects import open_model
 from nucleate.inspection.of_source import inspect_source, refuse_unmeasurable
@@ -97,6 +98,7 @@ class Watch:
         if out is not None and not isinstance(out, str | Path):
             raise SpecError(f"{name_parameter('out')} is {shown(out)}; it must be the path of a folder, or None.")
         self._model, self._inputs, self._every = _unwrapped(model), inputs, every
+        self._dtype = _dtype_of(self._model)
         self._name, self._seed, self._activation = name, seed, known_activation(activation)
         self._out = None if out is None else Path(out)
         self.steps, self._next = 0, 0.0
@@ -176,6 +178,7 @@ class Watch:
         before, self._by_layer = self._by_layer, by_layer(self.latest)
         for event in events_between(self.steps, before, self._by_layer):
             self._tell(event)
+        self._tell_if_still(norms_in(before))
         self._keep()
         if self.steps >= SETTLED:
             self._tell_finding()
@@ -405,13 +408,28 @@ class Watch:
             with_heads = self._every is not None or not self.steps or is_record(self.steps, None, WITH_HEADS)
             return inspect_source(
                 open_model(self._model),
-                self._inputs,
+                self._inputs_now(),
                 self._reference,
                 self._activation,
                 self._seed,
                 chance=self._chance,
                 with_heads=with_heads,
             )
+
+    def _inputs_now(self) -> Any:
+        """The batch in the model's dtype, if that has been converted since the start."""
+        now = _dtype_of(self._model)
+        if now is None or now == self._dtype:
+            return self._inputs
+
+        def converted(value: Any) -> Any:
+            if isinstance(value, Mapping):
+                return {name: converted(one) for name, one in value.items()}
+            if isinstance(value, (tuple, list)):
+                return type(value)(map(converted, value))
+            return value.to(now) if is_tensor(value) and value.dtype == self._dtype else value
+
+        return converted(self._inputs)
 
     def _keep(self) -> None:
         self._steps.append(self.steps)
@@ -434,6 +452,17 @@ class Watch:
             numbers = ", ".join(f"{name} {value}" for name, value in first.evidence.items())
             LOG.info("step %s: diagnosis: %s (%s)", f"{self.steps:,}", first.verdict, numbers)
         self._said = first.verdict
+
+    def _tell_if_still(self, before: Mapping[Place, float]) -> None:
+        """Say once that no weight has moved for more than half of the steps, as where another model is trained."""
+        now = norms_in(self._by_layer)
+        if self.steps < SETTLED or before != now:
+            return
+        records = zip(self._steps[::-1], self._records[::-1], strict=True)
+        since = min(step for step, _ in takewhile(lambda one: norms_in(by_layer(one[1])) == now, records))
+        if 2 * since <= self.steps and not any(one.what == "stands still" and one.step > since for one in self.events):
+            said = f"no weight has moved since step {since:,}; watch the model that the optimizer trains"
+            self._tell(Event(self.steps, type(self._model).__name__, "model", "stands still", said))
 
     def _tell(self, event: Event) -> None:
         self.events.append(event)
@@ -530,6 +559,12 @@ def next_record(step: int, every: int | None, a_decade: int = A_DECADE) -> int:
     while not is_record(found, None, a_decade):
         found += 1
     return found
+
+
+def _dtype_of(model: Any) -> Any:
+    """The dtype of a module's first floating-point parameter; of another model None."""
+    own = model.parameters() if is_module(model) else ()
+    return next((one.dtype for one in own if one.is_floating_point()), None)
 
 
 def _unwrapped(model: Any) -> Any:

@@ -26,7 +26,7 @@ from nucleate.problems.numbers import (
     plain_numbers,
     suffixes_of,
 )
-from nucleate.problems.spellings import as_one_spelling
+from nucleate.problems.spellings import as_one_spelling, summary_in
 
 MISSING = ("", "NA", "N/A", "NaN", "nan", "null", "NULL", "?")
 """What stands for no value in every column of a text file."""
@@ -262,6 +262,11 @@ class _Column:
         if not odd.any():
             return
         cells, where = self.cells.filter(odd), name_rows(odd.to_numpy())
+        if odd[-1] and len(cells) == 1 and (sums := summary_in(cells[0])):
+            raise DataError(
+                f"Column {self.name!r} of {self.source} holds {what} but for {_quoted(cells)} ({where}), which is the "
+                f"last row. Delete that row, a {sums} of those above: it would be learned as a row like the others."
+            )
         raise DataError(
             f"Column {self.name!r} of {self.source} holds {what} but for {_quoted(cells)} ({where}). Correct "
             f"{'it' if len(cells) == 1 else 'them'}, or pass --missing {_shell(cells[0])} to read such cells as "

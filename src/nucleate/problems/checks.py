@@ -167,7 +167,11 @@ def input_kinds(inputs: pl.DataFrame) -> dict[str, Kind]:
 
 def leave_out(name: str) -> str:
     """How to do without a column, at the end of a sentence."""
-    return f"leave it out: --without {shlex.quote(name)} (in Python without={name!r})."
+    quoted = shlex.quote(name)
+    # A mark at its end would be taken for one of the sentence.
+    if quoted == name and not name[-1:].isalnum():
+        quoted = f"'{name}'"
+    return f"leave it out: --without {quoted} (in Python without={name!r})."
 
 
 def _is_text_of_dates(raw: pl.Series) -> bool:

@@ -136,5 +136,5 @@ def lines_of(columns: pl.DataFrame) -> list[str]:
 
 
 def _shown(text: str, widest: int = _WIDEST) -> str:
-    plain = "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)
+    plain = "".join(one if one.isprintable() or one == "\u3000" else repr(one)[1:-1] for one in text)
     return plain if cell_len(plain) <= widest else set_cell_size(plain, widest - 1).rstrip() + "…"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import polars as pl
 
-from nucleate._wording import count, name_columns
+from nucleate._wording import count, listed, name_columns
 from nucleate.errors import DataError
 from nucleate.problems.text import NUMBER, is_number
 
@@ -21,6 +21,9 @@ def with_header(path: Path, cells: pl.DataFrame) -> tuple[pl.DataFrame, list[str
     top = [[(cell or "").strip() for cell in row] for row in cells.head(_TOP).iter_rows()]
     header, notes = _header_of(top)
     rows, names = cells.slice(header + 1), top[header]
+    if (of_both := _names_of_two_lines(top[header:])) is not None:
+        rows, names = rows.slice(1), of_both
+        notes.append(f"The names stand in two lines, with merged cells in the upper one: {listed(names)}.")
     if re.match(r"#\s+\S", names[0]):
         names = [names[0].lstrip("# "), *names[1:]]
         notes.append("Left out the # before the first name.")
@@ -69,6 +72,34 @@ def _header_of(top: list[list[str]]) -> tuple[int, list[str]]:
     above = [" ".join(filter(None, row)) for row in top[:header]]
     first = next(filter(None, above), "")
     return header, [f"Left out {count(header, 'line')} above the header line: {first[:60]!r}."] if first else []
+
+
+def _names_of_two_lines(top: list[list[str]]) -> list[str] | None:
+    """Names where cells of the first line are merged: with those at their right, above names of their own, or downward.
+
+    Such a second line has a name under each cell that is merged to the right, none under one that is merged downward.
+    """
+    if len(top) < 3:
+        return None
+    upper, lower = top[:2]
+    used = [place for place in range(len(upper)) if any(row[place] for row in top)]
+    gaps = [place for place in used if not upper[place]]
+    is_whole = all(upper[place] or lower[place] for place in used)
+    if not gaps or not used or not upper[used[0]] or not is_whole or all(lower[place] for place in used):
+        return None
+    if any(map(is_number, filter(None, lower))):
+        return None
+    above, groups = "", []
+    for place in range(len(upper)):
+        above = upper[place] or (above if place in used else "")
+        groups.append(above)
+    repeated = Counter(filter(None, lower))
+    names = []
+    for place, (group, name) in enumerate(zip(groups, lower, strict=True)):
+        is_alone = upper[place] and (place + 1 not in used or upper[place + 1])
+        joined = f"{group}{'' if name[:1] in '(（[［' else ' '}{name}"
+        names.append(group if not name else joined if is_alone or repeated[name] > 1 else name)
+    return names
 
 
 def numbers_rows(values: pl.Series) -> bool:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Collection, Mapping
+from itertools import takewhile
 
 import numpy as np
 import polars as pl
@@ -11,7 +12,7 @@ from nucleate._wording import name_columns, name_rows
 from nucleate.problems.checks import Kind, leave_out, merged_number, missing, numbers_in, rounded_number
 from nucleate.problems.leaks import copies_of_amounts, numbers_that_tell, texts_that_tell
 from nucleate.problems.notices import FEW_ROWS, Notice, Numbers, categories_of, centered, plain_number
-from nucleate.problems.spellings import fold
+from nucleate.problems.spellings import summary_in
 
 _FAR, _ALONE = 100.0, 10.0
 """An outlier is so many typical deviations from the median, and so many times farther than the next value."""
@@ -25,7 +26,8 @@ _IDENTIFIER = re.compile(
     r"|番号|連番|通番|識別|コード|№|(?:^|[^a-zA-Z])(?:ID|ＩＤ)(?:$|[^a-zA-Z])"
 )
 
-_TOTAL = {fold(text) for text in ("合計", "計", "総計", "total", "totals", "grand total", "sum")}
+_LAST = 3
+"""So many rows at the end may be totals and means."""
 
 
 def notices_of(table: pl.DataFrame, inputs: Mapping[str, Kind], targets: Mapping[str, Kind]) -> list[Notice]:
@@ -37,11 +39,12 @@ def notices_of(table: pl.DataFrame, inputs: Mapping[str, Kind], targets: Mapping
     amounts = [name for name, kind in kinds.items() if kind == "numeric" and schema[name].is_numeric()]
     texts = [name for name, kind in inputs.items() if kind == "categorical"]
     found: list[Notice] = []
-    totals = _totals(table.select(texts), table.select(amounts))
+    totals, at_end = _totals(table.select(texts), table.select(amounts))
+    # What is far from the rest because it is its sum is said once.
+    body = table[: len(table) - at_end] if at_end else table
     if amounts:
         numbers = Numbers.of(table.select(amounts))
-        # What is far from the rest because it is its sum is said once.
-        apart = Numbers.of(table[:-1].select(amounts)) if totals else numbers
+        apart = Numbers.of(body.select(amounts)) if at_end else numbers
         stand_ins = _stand_ins(apart)
         found += stand_ins
         found += _outliers(apart, {notice.column for notice in stand_ins})
@@ -53,8 +56,8 @@ def notices_of(table: pl.DataFrame, inputs: Mapping[str, Kind], targets: Mapping
     for target, kind in targets.items():
         if kind == "constant":
             continue
-        gaps = missing(table.select(target))[:, 0]
-        rows = table.filter(~gaps) if gaps.any() else table
+        gaps = missing(body.select(target))[:, 0]
+        rows = body.filter(~gaps) if gaps.any() else body
         names = [name for name in amounts if name in inputs]
         if names:
             numbers = among_inputs if rows is table else Numbers.of(rows.select(names))
@@ -263,25 +266,36 @@ def _same(name: str, other: str) -> Notice:
     )
 
 
-def _totals(texts: pl.DataFrame, amounts: pl.DataFrame) -> list[Notice]:
-    """A last row that says that it is the total, or whose every number is the sum of those above."""
-    advice = "Delete it if it is a total: it would be learned as a row like the others."
+def _totals(texts: pl.DataFrame, amounts: pl.DataFrame) -> tuple[list[Notice], int]:
+    """Rows at the end that say that they are totals or means, or one whose every number is the sum of those above.
+
+    Returns
+    -------
+    notices : list of Notice
+    count : int
+        Of the rows that these are about.
+    """
+    advice = "Delete it if it is a {}: it would be learned as a row like the others."
     for column in texts.iter_columns():
-        last = column[-1] if len(column) else None
-        if isinstance(last, str) and fold(last) in _TOTAL and column.eq(last).sum() == 1:
-            said = f"The last row has {last.strip()!r} in column {column.name!r}. {advice}"
-            return [Notice("total", column.name, said)]
+        last = column.tail(_LAST).to_list()[::-1]
+        told_once = {text for text in last if isinstance(text, str) and summary_in(text) and column.eq(text).sum() == 1}
+        sums = list(takewhile(told_once.__contains__, last))
+        if sums:
+            quoted = " and ".join(repr(" ".join(text.split())) for text in sums[::-1])
+            which = "The last row has" if len(sums) == 1 else f"The last {len(sums)} rows have"
+            told = advice.format(summary_in(sums[0])) if len(sums) == 1 else "Delete them if they sum up those above."
+            return [Notice("total", column.name, f"{which} {quoted} in column {column.name!r}. {told}")], len(sums)
     if not amounts.width or len(amounts) < 4:
-        return []
+        return [], 0
     values = numbers_in(amounts)
     above, last_row = np.nan_to_num(values[:, :-1]), values[:, -1]
     are_sums = np.abs(last_row - above.sum(axis=1)) <= _COPY * np.abs(above).sum(axis=1)
     # Of a column with one number or two that are not zero, the last is easily their sum.
     if not are_sums.all() or np.count_nonzero(above, axis=1).max() < 3:
-        return []
+        return [], 0
     columns = name_columns(amounts.columns)
-    whose = f"In the last row the number of every column of numbers ({columns}) is the sum of those above. {advice}"
-    return [Notice("total", amounts.columns[0], whose)]
+    whose = f"In the last row the number of every column of numbers ({columns}) is the sum of those above. "
+    return [Notice("total", amounts.columns[0], whose + advice.format("total"))], 1
 
 
 def _texts_alone(texts: pl.DataFrame) -> list[Notice]:

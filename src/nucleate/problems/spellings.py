@@ -38,6 +38,20 @@ def fold(text: str) -> str:
     return unicodedata.normalize("NFC", text.strip().translate(_FOLDED))
 
 
+_TOTALS = ("合計", "計", "総計", "総合計", "小計", "累計", "total", "totals", "grandtotal", "subtotal", "sum")
+_MEANS = ("平均", "平均値", "average", "averages", "mean", "avg")
+
+
+def summary_in(text: str) -> str | None:
+    """What a text says that a row is which sums up those above it.
+
+    >>> summary_in("合　計"), summary_in(" Grand total "), summary_in("平均"), summary_in("合計金額")
+    ('total', 'total', 'mean', None)
+    """
+    word = "".join(fold(text).split())
+    return "total" if word in _TOTALS else "mean" if word in _MEANS else None
+
+
 def spellings(letter: str) -> tuple[str, ...]:
     """All that fold to a folded letter.
 

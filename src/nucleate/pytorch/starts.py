@@ -173,7 +173,7 @@ def _weights(torch: Any, module: Any) -> tuple[list[_Weights], list[tuple[str, s
             if isinstance(fans, str):
                 left.append((full, kind, fans))
                 continue
-            bias = own.get(name.replace("weight", "bias")) if "weight" in name else None
+            bias = own.get(name.replace("weight", "bias") if "weight" in name else f"{name}_bias")
             found.append(_Weights(full, kind, parameter, bias, *fans))
             biases.add(id(bias))
     return found, [(name, kind, why) for name, kind, why in left if id(module.get_parameter(name)) not in biases]
@@ -182,6 +182,8 @@ def _weights(torch: Any, module: Any) -> tuple[list[_Weights], list[tuple[str, s
 def _fans(torch: Any, part: Any, name: str, weight: Any) -> tuple[int, int] | str:
     """Fan-in and fan-out of a parameter, or why it stays as it is."""
     nn = torch.nn
+    if weight.is_complex():
+        return "its numbers are complex, and init scales are of real ones"
     if weight.ndim < 2:
         return "a vector of single numbers, such as those of a norm layer"
     if isinstance(part, nn.Embedding | nn.EmbeddingBag):
@@ -193,6 +195,10 @@ def _fans(torch: Any, part: Any, name: str, weight: Any) -> tuple[int, int] | st
         return weight.shape[1] * rest, weight.shape[0]
     if isinstance(part, nn.RNNBase):
         return weight.shape[1], part.hidden_size if "_hr" in name else weight.shape[0] // count_gates(part.mode)
+    if isinstance(part, nn.RNNCellBase):
+        return weight.shape[1], part.hidden_size
+    if isinstance(part, nn.MultiheadAttention) and "bias" in name:
+        return "one key or value more for every sequence, which reads nothing"
     if isinstance(part, nn.MultiheadAttention):
         return weight.shape[1], part.embed_dim
     if isinstance(part, nn.Bilinear):
@@ -202,7 +208,21 @@ def _fans(torch: Any, part: Any, name: str, weight: Any) -> tuple[int, int] | st
     if type(part).__name__ == "Conv1D" and weight.ndim == 2:
         # That of Hugging Face's GPT-2 holds inputs x outputs.
         return weight.shape[0], weight.shape[1]
-    return f"it is a parameter of {type(part).__name__}, whose fan-in is not known"
+    of_experts = _fans_of_experts(part).get(name)
+    return of_experts or f"it is a parameter of {type(part).__name__}, whose fan-in is not known"
+
+
+def _fans_of_experts(part: Any) -> dict[str, tuple[int, int]]:
+    """Of a mixture of experts that has the matrices of all of them in one array each, fan-in and fan-out of one."""
+    both = [part._parameters.get(name) for name in ("gate_up_proj", "down_proj")]
+    if any(one is None or one.ndim != 3 for one in both):
+        return {}
+    (_, first, second), (_, third, fourth) = (tuple(one.shape) for one in both)
+    if (first, second) == (2 * fourth, third):
+        return {"gate_up_proj": (second, fourth), "down_proj": (fourth, third)}
+    if (second, first) == (2 * third, fourth):
+        return {"gate_up_proj": (first, third), "down_proj": (third, fourth)}
+    return {}
 
 
 def count_gates(kind: str) -> int:

@@ -1,6 +1,6 @@
 """What the page and the commands say of a diagnosis: each finding, what was tried, and what came of it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from nucleate.doctor import Diagnosis, Finding, Remedy
@@ -82,15 +82,26 @@ def _verdict(finding: Finding, texts: Texts) -> str:
         "unscaled_input": "others" if evidence.get("others") is not None else "",
         "rate_too_large": "blown_up" if evidence.get("status") in BLOWN_UP else "",
         "initial_plateau": "ends" if evidence.get("end") is not None else "",
-        "rate_too_small": "" if evidence.get("edge") == evidence.get("edge") else "fixed",
+        "rate_too_small": _of_rate(evidence),
+        "fine": "copies" if "steps" in evidence else "",
         "stopped_too_early": "" if finding.helped is not None and finding.helped.setting == "steps" else "falling",
         "too_few_units": "chance" if "stuck" in evidence else "",
-        "constant_output": "layer" if evidence.get("layer") is not None else "",
+        "constant_output": _of_constant(evidence),
     }
     variant = variants.get(key)
     return sentences[f"{key}_{variant}" if variant else key].format(
         **{name: _say(name, value) for name, value in evidence.items()}
     )
+
+
+def _of_constant(evidence: Mapping[str, Any]) -> str:
+    return "layer" if evidence.get("layer") is not None else "always" if "always" in evidence else ""
+
+
+def _of_rate(evidence: Mapping[str, Any]) -> str:
+    if "scheduled" in evidence:
+        return "scheduled"
+    return "" if evidence.get("edge") == evidence.get("edge") else "fixed"
 
 
 def _say(name: str, value: Any) -> str:
@@ -110,6 +121,7 @@ def _share(value: float) -> str:
 
 def _what(remedy: Remedy, texts: Texts) -> str:
     sentences, value = texts["doctor"], remedy.value
-    said = say_widths(value) if isinstance(value, tuple) else _say("", value)
+    is_widths = isinstance(value, tuple) and remedy.setting == "hidden"
+    said = say_widths(value) if is_widths else _say("", value)
     what = sentences[f"of_{remedy.setting}"].format(value=sentences.get(said, said))
     return what if remedy.end is None else sentences["by_step"].format(what=what, end=f"{remedy.end:,}")

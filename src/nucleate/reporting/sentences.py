@@ -51,13 +51,16 @@ def say_widths(widths: Sequence[int]) -> str:
 
 
 def say_share(share: float) -> str:
-    """A share as a percentage, of two digits; of all a hundred.
+    """A share as a percentage, of two digits; from 99.5 % on as many as tell it from all, and above all whole.
 
-    >>> say_share(0.0123), say_share(0.997)
-    ('1.2 %', '100 %')
+    >>> say_share(0.123), say_share(0.996), say_share(0.99996), say_share(1.0), say_share(4.31)
+    ('12 %', '99.6 %', '99.996 %', '100 %', '431 %')
     """
     percent = 100 * share
-    return f"{percent:.2g} %" if abs(percent) < 99.5 else f"{percent:.0f} %"
+    if percent < 99.5:
+        return f"{percent:.2g} %"
+    digits = next((digits for digits in (1, 2, 3) if round(percent, digits) < 100), 0)
+    return f"{percent:,.{digits}f} %"
 
 
 def say_milliseconds(seconds: float) -> str:
