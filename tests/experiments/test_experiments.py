@@ -15,7 +15,7 @@ from nucleate.experiments.multiplicity import ACTIVATIONS, Plan
 from nucleate.experiments.norm_eps import NEXT_CHARACTER, story
 from nucleate.experiments.phase_diagram import apart
 from nucleate.experiments.target_direction import Turn
-from nucleate.experiments.two_stages import anchors, growth_step
+from nucleate.experiments.two_stages import anchors
 from nucleate.experiments.weight_decay import phases
 from nucleate.figures import panels
 from nucleate.optimizers import ADAM
@@ -213,9 +213,3 @@ def test_an_anchor_function_as_amounts_is_learned_by_averages_and_then_by_one_di
     np.testing.assert_allclose(data.moment[0], (y[:, :1] * x.mean(axis=1)).mean(axis=0))
     sigma = np.linalg.svd(data.keys_turn, compute_uv=False)
     assert sigma[1] < 0.5 * sigma[0]
-
-
-def test_a_growth_is_read_between_evaluations_and_is_none_where_it_never_came():
-    steps, grown = np.array([0, 10, 20]), np.array([1.0, 1.0, 4.0])
-    assert growth_step(steps, grown, 2.0) == pytest.approx(15)
-    assert growth_step(steps, grown, 5.0) is None
