@@ -18,7 +18,7 @@ from nucleate.experiments.target_direction import Turn
 from nucleate.experiments.two_stages import anchors
 from nucleate.experiments.weight_decay import phases
 from nucleate.figures import panels
-from nucleate.optimizers import ADAM
+from nucleate.optimizers import ADAM, GD
 
 pytestmark = pytest.mark.slow
 
@@ -33,7 +33,10 @@ TINY = {
         "learning_rate": 0.1,
     },
     "condition": {"states": 2, "width": 2, "threshold": 0.9},
+    "blow-up": {"states": 2, "width": 2, "trajectories": 1},
+    "escape-law": {"width": 2, "seeds": 1},
     "low-rank": {"side": 4, "known": 0.7, "steps": 1000, "seeds": 1},
+    "multiplicity": {"optimizer": GD, "width": 4, "seeds": 1, "plans": (Plan(0.1, (0.01, 0.01), 10),) * 3},
     "multiplicity-adam": {"optimizer": ADAM, "width": 4, "seeds": 1, "plans": (Plan(0.1, (0.01, 0.01), 10),) * 3},
     "phase-diagram": {
         "gammas_2": (0.0,),
@@ -99,7 +102,8 @@ def test_an_activation_of_an_experiment_is_passed_and_not_registered():
     assert used - set(activation_names()) == {"x2tanh"}
 
 
-def test_names_are_distinct():
+def test_names_are_distinct_and_each_is_measured_below():
+    assert {*TINY} == {experiment.name for experiment in EXPERIMENTS}
     assert len({experiment.name for experiment in EXPERIMENTS}) == len(EXPERIMENTS)
 
 
