@@ -91,11 +91,11 @@ def make(folder: Path) -> None:
     rng = np.random.default_rng(0)
     a, b, group = rng.normal(size=150), rng.normal(size=150), rng.choice(["x", "y", "z"], 150)
     pl.DataFrame({"a": a, "b": b, "group": group, "y": np.tanh(a - b) + (group == "x")}).write_csv(folder / "data.csv")
-    for arguments in (("sweep", "data.csv", "--out", "study", *GRID), ("reduce", "study", "--method", "merge")):
+    reduce = ("reduce", "study", "--method", "merge", "--out")
+    swept = ("sweep", "data.csv", "--out", "study", *GRID)
+    for arguments in (swept, (*reduce, "study/model.onnx"), (*reduce, "study/model.safetensors")):
         done = run(*arguments)
         assert done.code == 0, done
-    for model in ("model.onnx", "model.safetensors"):
-        assert run("reduce", "study", "--method", "merge", "--out", f"study/{model}").code == 0
 
 
 def commands(kind: str) -> dict[str, tuple[str, ...]]:

@@ -30,11 +30,6 @@ def fingerprint(*definitions: Any) -> str:
     standard library count by name, those of other installed packages by name and code. It holds for one minor version
     of Python, since another compiles to other code.
 
-    Parameters
-    ----------
-    *definitions
-        Functions, numbers, arrays, or any objects.
-
     Examples
     --------
     >>> half, same, third = (lambda x: x / 2), (lambda x: x / 2), (lambda x: x / 3)

@@ -46,15 +46,7 @@ def ending_the_command(say: Callable[[signal.Signals], None]) -> Iterator[None]:
 def noticed() -> Iterator[Callable[[], bool]]:
     """Notice the first signal instead of ending at once, so that what is done can be put away.
 
-    Yields
-    ------
-    callable
-        Whether there was one.
-
-    Raises
-    ------
-    KeyboardInterrupt
-        At the end of the block, if there was one, with the signal's number.
+    The block is given whether there was one, and then ends with a KeyboardInterrupt that has its number.
     """
     global _noticed
     seen: list[int] = []

@@ -10,13 +10,7 @@ if TYPE_CHECKING:
 
 
 def loader(package: str, homes: Mapping[str, Iterable[str]]) -> Callable[[str], Any]:
-    """The ``__getattr__`` of a package.
-
-    Parameters
-    ----------
-    package : str
-    homes : mapping of str to iterables of str
-        The package's modules, and the names that each has for the package.
+    """The ``__getattr__`` of a package, by its modules and the names that each has for it.
 
     Examples
     --------

@@ -165,22 +165,11 @@ def for_each(
 
     The threads share one device: a compiled program releases Python's lock while it runs, so that all cores are used
     without telling JAX to split the CPU into devices. On a GPU all items go through one vectorized program instead,
-    `at_once` so many, and stay there until they are asked for.
+    `at_once` so many, and stay there until they are asked for, as an `OnDevice`.
 
-    Parameters
-    ----------
-    function : callable
-        Compiled by JAX, and the same object at every call, so that it is compiled once for all items.
-    items : sequence of pytrees
-    *shared
-        Arrays, or whatever can be hashed, that all items have in common.
-    beside : sequence of sequences of pytrees
-        Further arguments, which come after the item: of each sequence one for every item.
-
-    Returns
-    -------
-    list, or OnDevice
-        The latter where they are computed together.
+    The function is compiled by JAX, and the same object at every call, so that it is compiled once for all items. What
+    they have in common are arrays, or whatever can be hashed; each sequence ``beside`` has one more argument for every
+    item, which comes after it.
 
     Examples
     --------
@@ -234,17 +223,7 @@ def _settled() -> Iterator[None]:
 
 @contextmanager
 def on_device(name: str) -> Iterator[None]:
-    """Compute there, in this thread, in those of `spread` and for this block.
-
-    Parameters
-    ----------
-    name : str
-        One of `DEVICES`.
-
-    Raises
-    ------
-    SpecError
-        As `check_device`.
+    """Compute on one of `DEVICES`, in this thread, in those of `spread` and for this block; see `check_device`.
 
     Examples
     --------
@@ -281,19 +260,7 @@ def _cpu() -> jax.Device | None:
 
 
 def check_device(name: str, *, here: bool = True) -> None:
-    """Refuse another name than those of `DEVICES`, and a device that there is not.
-
-    Parameters
-    ----------
-    name : str
-    here : bool
-        Whether this process must have the device.
-
-    Raises
-    ------
-    SpecError
-        With what there is, and the remedy.
-    """
+    """Refuse another name than those of `DEVICES`, and where this process must have it, a device that there is not."""
     if not isinstance(name, str) or name not in DEVICES:
         raise SpecError(f"{name_parameter('device')} is {shown(name)}{choose_one(name, DEVICES)}.")
     if name == "auto" or not here:

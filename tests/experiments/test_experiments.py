@@ -15,10 +15,10 @@ from nucleate.experiments.multiplicity import ACTIVATIONS, Plan
 from nucleate.experiments.norm_eps import NEXT_CHARACTER, story
 from nucleate.experiments.phase_diagram import apart
 from nucleate.experiments.target_direction import Turn
-from nucleate.experiments.two_stages import anchors, growth_step
+from nucleate.experiments.two_stages import anchors
 from nucleate.experiments.weight_decay import phases
 from nucleate.figures import panels
-from nucleate.optimizers import ADAM
+from nucleate.optimizers import ADAM, GD
 
 pytestmark = pytest.mark.slow
 
@@ -33,7 +33,10 @@ TINY = {
         "learning_rate": 0.1,
     },
     "condition": {"states": 2, "width": 2, "threshold": 0.9},
+    "blow-up": {"states": 2, "width": 2, "trajectories": 1},
+    "escape-law": {"width": 2, "seeds": 1},
     "low-rank": {"side": 4, "known": 0.7, "steps": 1000, "seeds": 1},
+    "multiplicity": {"optimizer": GD, "width": 4, "seeds": 1, "plans": (Plan(0.1, (0.01, 0.01), 10),) * 3},
     "multiplicity-adam": {"optimizer": ADAM, "width": 4, "seeds": 1, "plans": (Plan(0.1, (0.01, 0.01), 10),) * 3},
     "phase-diagram": {
         "gammas_2": (0.0,),
@@ -99,7 +102,8 @@ def test_an_activation_of_an_experiment_is_passed_and_not_registered():
     assert used - set(activation_names()) == {"x2tanh"}
 
 
-def test_names_are_distinct():
+def test_names_are_distinct_and_each_is_measured_below():
+    assert {*TINY} == {experiment.name for experiment in EXPERIMENTS}
     assert len({experiment.name for experiment in EXPERIMENTS}) == len(EXPERIMENTS)
 
 
@@ -213,9 +217,3 @@ def test_an_anchor_function_as_amounts_is_learned_by_averages_and_then_by_one_di
     np.testing.assert_allclose(data.moment[0], (y[:, :1] * x.mean(axis=1)).mean(axis=0))
     sigma = np.linalg.svd(data.keys_turn, compute_uv=False)
     assert sigma[1] < 0.5 * sigma[0]
-
-
-def test_a_growth_is_read_between_evaluations_and_is_none_where_it_never_came():
-    steps, grown = np.array([0, 10, 20]), np.array([1.0, 1.0, 4.0])
-    assert growth_step(steps, grown, 2.0) == pytest.approx(15)
-    assert growth_step(steps, grown, 5.0) is None

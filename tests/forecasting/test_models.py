@@ -9,6 +9,7 @@ import pytest
 
 from nucleate import ConvNetwork, InitScale, Problem, SpecError, Transformer, forecast
 from nucleate.forecasting import forecast_many, measure_outcomes
+from nucleate.forecasting.models import growth_step
 
 pytestmark = pytest.mark.slow
 
@@ -106,3 +107,9 @@ def test_matrices_are_told_by_name_and_queries_and_keys_do_not_condense_first():
 def test_stairs_are_of_networks_alone():
     with pytest.raises(SpecError, match="leave out the stairs"):
         forecast(attention(0.05), PROBLEM, learning_rate=0.1, stairs=2)
+
+
+def test_a_growth_is_read_between_evaluations_and_is_none_where_it_never_came():
+    steps, grown = np.array([0, 10, 20]), np.array([1.0, 1.0, 4.0])
+    assert growth_step(steps, grown, 2.0) == pytest.approx(15)
+    assert growth_step(steps, grown, 5.0) is None

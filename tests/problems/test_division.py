@@ -246,6 +246,12 @@ def test_other_rows_that_do_not_fit_are_refused(change, message):
         Problem.from_table(table[:40], test=change(table[40:]), target="row")
 
 
+def test_a_column_of_parts_and_rows_of_ones_own_do_not_go_together():
+    table = visits().drop("day", "patient")
+    with pytest.raises(DataError, match="Each row's part is named by `split`, and by rows of its own too"):
+        Problem.from_table(table[:40], test=table[40:], target="row", split="part")
+
+
 def test_gaps_in_ones_own_rows_are_dropped_or_imputed_by_the_training_rows():
     table = visits().drop("part", "day", "patient")
     own = table[40:].with_columns(age=pl.when(pl.col("row") > 41).then("age"))

@@ -105,3 +105,9 @@ def test_a_loss_decides_the_task_and_may_not_contradict_it():
     assert choose_loss(targets, "classification", None)[0] is CROSS_ENTROPY
     with pytest.raises(DataError, match="The loss 'squared' is for regression, not for classification"):
         choose_loss(targets, "classification", SQUARED)
+
+
+def test_dates_are_no_target():
+    days = pl.select(day=pl.date_range(pl.date(2024, 1, 1), pl.date(2024, 1, 9)))
+    with pytest.raises(DataError, match="Target column 'day' holds dates; name a target of amounts or of classes"):
+        target_kinds(days, SQUARED)

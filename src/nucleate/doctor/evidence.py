@@ -324,7 +324,7 @@ def gather(run: Run, problem: Problem) -> Evidence:
         beside_linear=beside(partial(outputs_of, run.best), baselines["linear"]),
         final_beside_best=beside(partial(outputs_of, run.final), partial(outputs_of, run.best)),
         output_spread=spread,
-        constant_since=_constant_since(run) if predicted else None,
+        constant_since=constant_since(steps, train_loss) if predicted else None,
         columns=problem.preprocessing.encoded_inputs,
         column_sizes=np.sqrt(np.mean(train.x**2, axis=0)),
         column_is_binary=np.all((train.x == 0) | (train.x == 1), axis=0),
@@ -408,11 +408,10 @@ def _spread(model: Any, problem: Problem) -> tuple[bool, float]:
     return has_constant_outputs(outputs), float(share)
 
 
-def _constant_since(run: Run) -> int:
+def constant_since(steps: Int[np.ndarray, " t"], losses: Float[np.ndarray, " t"]) -> int:
     """From which evaluation on the loss no longer moves."""
-    losses = run.trajectory["train_loss"].to_numpy()
     moved = np.flatnonzero(np.abs(losses - losses[-1]) > 1e-3 * abs(losses[-1]))
-    return int(run.trajectory["step"][int(moved[-1]) + 1]) if moved.size else 0
+    return int(steps[moved[-1] + 1]) if moved.size else 0
 
 
 def _layers(run: Run, problem: Problem, gradients: Sequence[float] | None) -> tuple[LayerEvidence, ...]:

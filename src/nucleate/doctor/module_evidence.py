@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from nucleate.doctor.evidence import NO_SLOPE, Evidence, LayerEvidence, explained
-from nucleate.doctor.module_copies import STEPS, Course, constant_loss, evaluating, run_copy, take_step
+from nucleate.doctor.evidence import NO_SLOPE, Evidence, LayerEvidence, constant_since, explained
+from nucleate.doctor.module_copies import STEPS, constant_loss, evaluating, run_copy, take_step
 from nucleate.doctor.module_setting import Setting, are_shares, gains_in, undisturbed
 from nucleate.doctor.remedies import LEAST
 from nucleate.errors import SpecError
@@ -91,7 +91,7 @@ def gather_module(setting: Setting, steps: int = STEPS) -> Evidence:
         beside_constant="better" if share > LEAST else "alike",
         beside_linear="better",
         output_spread=spread,
-        constant_since=_constant_since(course) if numbers else None,
+        constant_since=constant_since(np.array(course.steps), np.array(course.train)) if numbers else None,
         **_scales(torch, setting),
         lost=lost,
         damped=damped,
@@ -279,12 +279,6 @@ def _spread(outputs: Any, setting: Setting) -> tuple[bool, float]:
         return same, float(rows.std(dim=0).max() / y.reshape(len(y), -1).std(dim=0).max().clamp_min(1e-30))
     shares = torch.softmax(outputs.float(), dim=-1) if outputs.shape[-1:] and outputs.shape[-1] > 1 else outputs.float()
     return same, float(shares.reshape(len(outputs), -1).std(dim=0).max() * 2)
-
-
-def _constant_since(course: Course) -> int:
-    losses = np.array(course.train)
-    moved = np.flatnonzero(np.abs(losses - losses[-1]) > 1e-3 * abs(losses[-1]))
-    return course.steps[min(int(moved[-1]) + 1, len(losses) - 1)] if moved.size else 0
 
 
 def _last_step(torch: Any, setting: Setting, epsilon: float) -> tuple[float, float]:

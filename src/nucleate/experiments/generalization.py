@@ -39,7 +39,7 @@ def measure(size: Size, progress: ShareDone) -> Measurement:
             by_seed.append(_test_errors(_few_rows(data, rows, seed), size, seed))
             progress((done + (seed + 1) / size.seeds) / len(cells))
         errors[data, rows] = np.array(by_seed)
-    return Measurement(tuple(_upper(errors[cell]) for cell in cells), _draw(errors))
+    return Measurement(tuple(upper(_change(errors[cell])) for cell in cells), _draw(errors))
 
 
 def _few_rows(data: str, rows: int, seed: int) -> Problem:
@@ -64,14 +64,19 @@ def _test_errors(problem: Problem, size: Size, seed: int) -> Float[np.ndarray, "
     return np.array([[problem.metric(getattr(run, evaluation)(x), y) for evaluation in EVALUATIONS] for run in runs])
 
 
-def _upper(errors: Errors) -> float:
-    """The mean of the paired relative change of the error plus two standard errors."""
-    change = errors[:, 0, 0] / errors[:, 1, 0] - 1
-    return float(change.mean() + 2 * _standard_error(change))
+def _change(errors: Errors) -> Float[np.ndarray, " seeds"]:
+    """That of the error of the best network, paired and relative."""
+    return errors[:, 0, 0] / errors[:, 1, 0] - 1
 
 
-def _standard_error(values: Float[np.ndarray, "seeds ..."]) -> Float[np.ndarray, "..."]:
-    return values.std(axis=0, ddof=1) / len(values) ** 0.5
+def upper(change: Float[np.ndarray, " seeds"]) -> float:
+    """The mean plus two standard errors."""
+    return float(change.mean() + 2 * standard_error(change))
+
+
+def standard_error(values: Float[np.ndarray, " seeds"]) -> float:
+    """Of their mean."""
+    return float(values.std(ddof=1) / len(values) ** 0.5)
 
 
 def _draw(errors: dict[tuple[str, int], Errors]) -> Figure:
@@ -80,15 +85,15 @@ def _draw(errors: dict[tuple[str, int], Errors]) -> Figure:
         for gain, (label, color) in enumerate(zip(GAINS, (BLUE, ORANGE), strict=True)):
             for evaluation, line in enumerate(("-", ":")):
                 cells = [errors[data, rows][:, gain, evaluation] for rows in ROWS]
-                means, bars = ([function(cell) for cell in cells] for function in (np.mean, _standard_error))
+                means, bars = ([function(cell) for cell in cells] for function in (np.mean, standard_error))
                 name = label if evaluation == 0 else f"{label}, at the end"
                 levels.errorbar(ROWS, means, bars, color=color, ls=line, marker="o", ms=4, capsize=2, label=name)
         levels.set(xlabel="training rows", ylabel="test error (RMSE)", title=data, xticks=ROWS)
         for place, rows in enumerate(ROWS):
-            change = 100 * (errors[data, rows][:, 0, 0] / errors[data, rows][:, 1, 0] - 1)
+            change = 100 * _change(errors[data, rows])
             spread = np.linspace(-0.12, 0.12, len(change))
             pairs.plot(place + spread, change, "o", ms=3, color="0.6")
-            pairs.errorbar([place], change.mean(), 2 * _standard_error(change), color="black", marker="D", capsize=4)
+            pairs.errorbar([place], change.mean(), 2 * standard_error(change), color="black", marker="D", capsize=4)
         pairs.axhline(0, color="0.3", lw=0.8)
         pairs.set(xlabel="training rows", ylabel="error, small against standard, %", title=data, xlim=(-0.5, 1.5))
         pairs.set_xticks(range(len(ROWS)), [str(rows) for rows in ROWS])

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from nucleate.architectures import Transformer
 from nucleate.experiments.experiment import Criterion, Experiment, Measurement, ShareDone
+from nucleate.experiments.generalization import standard_error, upper
 from nucleate.figures import BLUE, GREEN, GREY, ORANGE, legend, panels
 from nucleate.init_scale import InitScale
 from nucleate.observe import Measure
@@ -51,7 +52,7 @@ def measure(size: Size, progress: ShareDone) -> Measurement:
         min(_neurons(small)) / min(_neurons(standard))
         for small, standard in zip(runs[TINY, SMALL], runs[TINY, STANDARD], strict=True)
     ]
-    numbers = (_upper(change[TINY]), _upper(change[TINY] - change[LARGE]), max(neurons))
+    numbers = (upper(change[TINY]), upper(change[TINY] - change[LARGE]), max(neurons))
     return Measurement(tuple(map(float, numbers)), _draw(runs, change, size))
 
 
@@ -143,11 +144,6 @@ def _neurons(run: Run) -> Float[np.ndarray, " t"]:
     return run.trajectory.select(columns).to_numpy().mean(axis=1) / width
 
 
-def _upper(change: Float[np.ndarray, " seeds"]) -> float:
-    """The mean plus two standard errors."""
-    return float(change.mean() + 2 * change.std(ddof=1) / len(change) ** 0.5)
-
-
 def _draw(runs: Runs, change: dict[float, Float[np.ndarray, " seeds"]], size: Size) -> Figure:
     figure, (levels, pairs, neurons) = panels(3, width=3.4)
     for place, eps in enumerate(size.epsilons):
@@ -157,8 +153,7 @@ def _draw(runs: Runs, change: dict[float, Float[np.ndarray, " seeds"]], size: Si
         levels.plot(size.rates, best, ".", ms=3, color=color, alpha=0.6)
         of_seeds = 100 * change[eps]
         pairs.plot(place + np.linspace(-0.12, 0.12, len(of_seeds)), of_seeds, "o", ms=3, color="0.6")
-        spread = 2 * of_seeds.std(ddof=1) / len(of_seeds) ** 0.5
-        pairs.errorbar([place], of_seeds.mean(), spread, color=color, marker="D", capsize=4)
+        pairs.errorbar([place], of_seeds.mean(), 2 * standard_error(of_seeds), color=color, marker="D", capsize=4)
         _course(neurons, runs[eps, SMALL][0], color, f"rate {SMALL:g}, eps {eps:g}")
     _course(neurons, runs[TINY, STANDARD][0], GREY, f"rate {STANDARD:g}, eps {TINY:g}")
     levels.set(xlabel=r"initialization rate $\gamma$", ylabel="best validation loss", xticks=size.rates)

@@ -13,6 +13,7 @@ from nucleate.experiments.saddles import judge_forecasts
 from nucleate.figures import BLUE, GREEN, GREY, ORANGE, legend
 from nucleate.figures.style import cosine_map, quiet
 from nucleate.forecasting import Forecast, StepForecast, forecast_many
+from nucleate.forecasting.models import growth_step
 from nucleate.init_scale import InitScale
 from nucleate.observe import cosine_similarity, effective_rank, stable_rank
 from nucleate.problems import Problem, load_problem
@@ -79,15 +80,6 @@ class _Course(NamedTuple):
             (self.forecast.drop_steps[DROP], self.dropped, self.forecast.in_regime),
             (keys.doubled, growth_step(self.steps, self.grown, DOUBLED), keys.in_regime),
         ]
-
-
-def growth_step(steps: Int[np.ndarray, " t"], grown: Float[np.ndarray, " t"], times: float) -> float | None:
-    """The step at which a norm had grown so many times, between evaluations evenly in its logarithm."""
-    beyond = np.flatnonzero(grown >= times)
-    if not beyond.size:
-        return None
-    between = slice(max(int(beyond[0]) - 1, 0), int(beyond[0]) + 1)
-    return float(np.interp(np.log(times), np.log(grown[between]), steps[between]))
 
 
 class _FirstStage(NamedTuple):

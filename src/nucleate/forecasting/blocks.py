@@ -284,13 +284,12 @@ class Blocks:
             made = np.concatenate([made, np.zeros_like(made[..., :1])], axis=2)
         maps: list[Any] = []
         for layer in range(depth):
+            if layer:
+                maps.append(self._slope * made)
+                made = _times(maps[-1], layers, layer, shift)
             if layers[depth + layer] is not None:
                 made[..., -1] += layers[depth + layer] if shift is None else shift.of(layers, depth + layer)
-            if layer == depth - 1:
-                return [*maps, made]
-            maps.append(self._slope * made)
-            made = _times(maps[-1], layers, layer + 1, shift)
-        return maps
+        return [*maps, made]
 
     def _layers(self, parameters: Float[np.ndarray, "runs p"]) -> list[Any]:
         """Views of the weights, and of the biases, of all layers; None where there is no bias."""

@@ -68,22 +68,20 @@ def departures(
     lead_rows: WeightedRows,
     weight_decays: Sequence[float] | None = None,
 ) -> Sequence[Departure]:
-    """How each network departs from its leading part.
+    """How each network departs from its leading part, each on the rows given for it.
 
-    Parameters
-    ----------
-    own, lead : engine.Program
-        Of the network, and of its leading part in the same form.
-    networks : sequence of Network
-        With the activation of training, in the dtype that is computed in, which the rows have too.
-    own_rows, lead_rows : WeightedRows
-        The data given for the network and for the leading part.
-    weight_decays : sequence of float, optional
-        One for each network.
+    The program ``lead`` is that of the leading part in the same form. The networks have the activation of training, and
+    the dtype that is computed in, which the rows have too.
     """
     decays = [None] * len(networks) if weight_decays is None else list(map(np.float64, weight_decays))
     items = [(take_apart(network)[0], decay) for network, decay in zip(networks, decays, strict=True)]
     return for_each(_depart, items, own, lead, own_rows, lead_rows)
+
+
+def mean_cost(parameters: Any, program: engine.Program, rows: WeightedRows) -> Float[Array, ""]:
+    """The loss of a program's model on rows."""
+    x, y, weights = map(jnp.asarray, rows)
+    return weights @ program.loss.rows(outputs_of_columns(program.frame(parameters), x).T, y)
 
 
 @partial(jax.jit, static_argnames=("own", "lead"))
@@ -96,12 +94,8 @@ def _depart(
 ) -> Departure:
     parameters, decay = item
 
-    def loss(parameters: Any, program: engine.Program, rows: WeightedRows) -> Float[Array, ""]:
-        x, y, weights = map(jnp.asarray, rows)
-        return weights @ program.loss.rows(outputs_of_columns(program.frame(parameters), x).T, y)
-
-    own_loss, own_gradient = jax.value_and_grad(loss)(parameters, own, own_rows)
-    leading_loss, leading_gradient = jax.value_and_grad(loss)(parameters, lead, lead_rows)
+    own_loss, own_gradient = jax.value_and_grad(mean_cost)(parameters, own, own_rows)
+    leading_loss, leading_gradient = jax.value_and_grad(mean_cost)(parameters, lead, lead_rows)
     more = jax.tree.map(jnp.subtract, own_gradient, leading_gradient)
     # What is followed is not the gradient alone where it is clipped, or where weights decay.
     full, leading = (

@@ -1,6 +1,7 @@
 """What was seen along the leading part's path makes the loss curve, the drops with their intervals, and the regime."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -130,11 +131,10 @@ def judge(
         margin = 1 + 0.5 * abs(estimate - simulated) + 0.25 * bend * estimate
         if watched:
             margin += 2 * max(estimate // engine.WATCHED - 1, 0)
-        lower, upper = min(estimate, simulated) - margin, max(estimate, simulated) + margin
+        forecast = step_between(estimate, simulated, margin)
         if not reached.size:
             # All that is known is that the leading part falls so far and the network not yet.
-            upper = 2 * max(estimate, simulated) + margin
-        forecast = StepForecast(int(np.ceil(estimate)), max(int(np.floor(lower)), 0), int(np.ceil(upper)))
+            forecast = replace(forecast, upper=int(np.ceil(2 * max(estimate, simulated) + margin)))
         drop_steps[amount] = forecast
         left_by = forecast.upper if telling[index] else None
         if index == main:
@@ -146,6 +146,12 @@ def judge(
                 and across <= LARGEST_ACROSS
             )
     return Judgement(drop_steps, left_by, in_regime, correction, across, steps, loss)
+
+
+def step_between(estimate: float, other: float, margin: float) -> StepForecast:
+    """An estimate, with an interval that holds it and another one, and so much beyond both."""
+    lower, upper = min(estimate, other) - margin, max(estimate, other) + margin
+    return StepForecast(int(np.ceil(estimate)), max(int(np.floor(lower)), 0), int(np.ceil(upper)))
 
 
 def corrected_clock(seen: PathReading, rule: Rule) -> Float[np.ndarray, " points"]:

@@ -17,8 +17,8 @@ from jaxtyping import Array, Float, Int
 from nucleate.architectures import EvenTransformer, Transformer, check_closed_form, closed_form
 from nucleate.devices import for_each
 from nucleate.errors import ArchitectureError, SpecError
-from nucleate.forecasting.departure import WeightedRows, departures
-from nucleate.forecasting.expected import Forecast, KeyForecast, MatrixForecast, StepForecast
+from nucleate.forecasting.departure import WeightedRows, departures, mean_cost
+from nucleate.forecasting.expected import Forecast, KeyForecast, MatrixForecast
 from nucleate.forecasting.judgement import (
     LARGEST_ACROSS,
     LARGEST_CORRECTION,
@@ -29,10 +29,11 @@ from nucleate.forecasting.judgement import (
     mean_until,
     point_of_drop,
     points_to_read,
+    step_between,
 )
 from nucleate.forecasting.leading import spaced_rows
 from nucleate.forecasting.simulation import Simulation, late_curves
-from nucleate.models import outputs_of_columns, take_apart
+from nucleate.models import take_apart
 from nucleate.problems import Problem, relative_weights
 from nucleate.theory import NearZero, near_zero
 from nucleate.training import Rule, engine
@@ -243,7 +244,13 @@ def _growth_of_keys(
         return bool(step < limits[run] and np.isfinite(grown).all() and grown.min() < _GROWN)
 
     simulation.walk(see, max(limits), apart=0.05)
-    crossings = np.array([[_crossing(run, block) for block in blocks] for run in seen])
+    crossings = np.array(
+        [
+            [growth_step(steps, norms / norms[0], _GROWN) for norms in np.transpose(norms_at)]
+            for steps, norms_at in (map(np.array, zip(*run, strict=True)) for run in seen)
+        ],
+        float,
+    )
     ends = [int(np.nanmax(run)) if np.isfinite(run).any() else 1 for run in crossings]
     points = np.array([np.linspace(0, end, _ON_THE_WAY).round().astype(int) for end in ends])
     found: list[list[KeyForecast]] = [[] for _ in limits]
@@ -263,14 +270,13 @@ def _growth_of_keys(
     return [tuple(one) for one in found]
 
 
-def _crossing(seen: Sequence[tuple[int, list[float]]], block: int) -> float:
-    steps = np.array([step for step, _ in seen], float)
-    grown = np.log(np.array([norms[block] for _, norms in seen]) / seen[0][1][block])
-    beyond = np.flatnonzero(grown >= np.log(_GROWN))
-    if not beyond.size or beyond[0] == 0:
-        return np.nan
-    at = slice(beyond[0] - 1, beyond[0] + 1)
-    return float(np.interp(np.log(_GROWN), grown[at], steps[at]))
+def growth_step(steps: Int[np.ndarray, " t"], grown: Float[np.ndarray, " t"], times: float) -> float | None:
+    """The step at which a norm had grown so many times, between two by its logarithm; None if it did not."""
+    beyond = np.flatnonzero(grown >= times)
+    if not beyond.size:
+        return None
+    between = slice(max(int(beyond[0]) - 1, 0), int(beyond[0]) + 1)
+    return float(np.interp(np.log(times), np.log(grown[between]), steps[between]))
 
 
 def _judged_keys(block: int, crossing: float, reading: PathReading, there: Transformer, rule: Rule) -> KeyForecast:
@@ -283,8 +289,7 @@ def _judged_keys(block: int, crossing: float, reading: PathReading, there: Trans
     bend = mean_until(reading.points, reading.across, int(crossing))
     # Twice that of a drop, and 2 %: where the first stage settles is not in the speed of the keys.
     margin = 1 + abs(estimate - crossing) + (0.5 * bend + 0.02) * estimate
-    lower, upper = min(estimate, crossing) - margin, max(estimate, crossing) + margin
-    step = StepForecast(int(np.ceil(estimate)), max(int(np.floor(lower)), 0), int(np.ceil(upper)))
+    step = step_between(estimate, crossing, margin)
     correction = abs(estimate / crossing - 1)
     in_regime = crossing >= SHORTEST_PLATEAU and correction <= LARGEST_CORRECTION and bend <= LARGEST_ACROSS
     return KeyForecast(block + 1, step, bool(in_regime), query, key)
@@ -305,11 +310,7 @@ def _speed_of_keys(
     lead_rows: WeightedRows,
 ) -> _Speed:
     def pull(program: engine.Program, rows: WeightedRows) -> Float[Array, " k"]:
-        def loss(parameters: Any) -> Float[Array, ""]:
-            x, y, weights = map(jnp.asarray, rows)
-            return weights @ program.loss.rows(outputs_of_columns(program.frame(parameters), x).T, y)
-
-        of_block = own.frame(jax.grad(loss)(parameters)).blocks[block]
+        of_block = own.frame(jax.grad(mean_cost)(parameters, program, rows)).blocks[block]
         return jnp.concatenate([of_block.query.ravel(), of_block.key.ravel()])
 
     mine, leading = pull(own, own_rows), pull(lead, lead_rows)

@@ -148,17 +148,9 @@ class Simulation:
     ) -> None:
         """Show every run's networks, often where they change fast, until ``see`` has seen enough.
 
-        Parameters
-        ----------
-        see : callable
-            Told a run, a step and the network before it; whether to go on.
-        horizon : int
-            The last step.
-        push : callable, optional
-            From the networks still followed to what is added to their gradients up to their next points, as it is: at a
-            saddle, where the gradient vanishes, nothing may grow as it does.
-        apart : float
-            The largest share of the step by which two points are apart.
+        It is told a run, a step and the network before it, and says whether to go on. What ``push``
+        makes of the networks still followed is added to their gradients up to their next points, as it is: at a saddle,
+        where the gradient vanishes, nothing may grow as it does. Two points are at most this share of the step apart.
         """
         runs = list(self._start)
         at, gaps = np.zeros(len(runs), np.int64), np.ones(len(runs))

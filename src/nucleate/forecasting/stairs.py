@@ -16,7 +16,7 @@ from jaxtyping import Float
 from nucleate.activations import Activation
 from nucleate.errors import SpecError
 from nucleate.forecasting.expected import Stair, StepForecast
-from nucleate.forecasting.judgement import LARGEST_CORRECTION, SHORTEST_PLATEAU
+from nucleate.forecasting.judgement import LARGEST_CORRECTION, SHORTEST_PLATEAU, step_between
 from nucleate.forecasting.leading import Sample
 from nucleate.forecasting.simulation import Simulation
 from nucleate.network import Network
@@ -101,18 +101,9 @@ def refuse_stairs(activation: Activation, loss: Loss, decays: bool) -> None:
 
 
 def linear_modes(problem: Problem, network: Network) -> Modes:
-    """The modes of a problem's training rows for networks like this one.
+    """The modes of a problem's training rows that lower the plateau's loss by 1 % or more, for networks like this one.
 
-    Parameters
-    ----------
-    problem : Problem
-    network : Network
-        Its biases decide whether the best linear fit has a constant.
-
-    Returns
-    -------
-    Modes
-        Those that lower the plateau's loss by 1 % or more.
+    Its biases decide whether the best linear fit has a constant.
     """
     x, y, weights = problem.train.x.astype(float), problem.train.y.astype(float), problem.train.weights
     each = np.full(len(x), 1 / len(x)) if weights is None else relative_weights(weights) / len(x)
@@ -209,18 +200,8 @@ def judge_stairs(
 ) -> tuple[Stair, ...]:
     """The stairs of one run in their order, each with the interval and the regime that the correction leaves it.
 
-    Parameters
-    ----------
-    lead, corrected : two arrays each
-        The steps at which the modes begin and are done, on the uncorrected path and on the corrected one.
-    modes : Modes
-    problem : Problem
-    network : Network
-        The run's start.
-    reached : dict of int to Network
-        By mode, the network when it was done.
-    stairs : int
-        How many.
+    The steps at which the modes begin and are done are those on the uncorrected path and on the corrected one, and
+    ``reached`` has by mode the network when it was done. The network itself is the run's start.
     """
     order = sorted(range(len(modes.falls)), key=lambda mode: (corrected[0][mode], lead[0][mode], mode))[:stairs]
     y, weights = problem.train.y, problem.train.weights
@@ -270,8 +251,7 @@ def _interval(lead: float, corrected: float, before: float, margin: float) -> tu
     if not np.isfinite(lead) or not np.isfinite(corrected):
         return None, margin
     margin += 1 + 0.5 * abs(corrected - lead) + APART * max(corrected - before, 0.0)
-    low, high = min(lead, corrected) - margin, max(lead, corrected) + margin
-    return StepForecast(int(np.ceil(corrected)), max(int(np.floor(low)), 0), int(np.ceil(high))), margin
+    return step_between(corrected, lead, margin), margin
 
 
 def joining(network: Network, direction: Float[np.ndarray, " d"], before: Sequence[Float[np.ndarray, " d"]]) -> float:

@@ -45,14 +45,7 @@ _IN_MLP = re.compile(r"mlp|ffn|feed_?forward|intermediate|fc1|DenseReluDense|lin
 
 
 def quantized(name: str, names: Container[str]) -> str | None:
-    """Why numbers under a name are not those of the model.
-
-    Parameters
-    ----------
-    name : str
-    names : container of str
-        Of all that is there.
-    """
+    """Why numbers under a name, one of all that there are, are not those of the model."""
     stem = name.removesuffix(".weight")
     beside = [
         f"{name}_scale",

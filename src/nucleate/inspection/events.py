@@ -44,15 +44,7 @@ class Event:
 
 
 def events_between(step: int, old: Measured, new: Measured) -> Iterator[Event]:
-    """What happened to layers between two records.
-
-    Parameters
-    ----------
-    step : int
-        Of the second.
-    old, new : mapping
-        Of each layer and kind its measures, with what they are by chance.
-    """
+    """What happened to layers between two records, the second of this step, by their measures and what chance gives."""
     for (layer, kind), now in new.items():
         then = old.get((layer, kind), {})
         if (condensed := _is_condensed(now)) != _is_condensed(then):

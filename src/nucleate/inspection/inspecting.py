@@ -94,20 +94,7 @@ def _inspect_checkpoints(
 ) -> Checkpoints:
     """Each checkpoint by itself, so that no two are in memory but the first, from which the distance is measured.
 
-    Parameters
-    ----------
-    name : str
-    found : sequence of sequences of Path
-        The files of each, in their order.
-    start : Source or None
-        Another reference than the first checkpoint.
-    activation : Activation or None
-    seed : int
-
-    Raises
-    ------
-    NucleateError
-        As `inspect`, and if two checkpoints have other shapes or layers.
+    That may be from another reference instead. Checkpoints of other shapes or layers than the first are refused.
     """
     tables, left_out, pictures = [], [], []
     notes: dict[str, None] = {}

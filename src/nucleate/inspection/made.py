@@ -216,16 +216,7 @@ def adds_only(module: Any) -> bool:
 
 
 def why_left_out(module: Any, part: str, whole: str) -> str:
-    """Why a parameter of an adapted layer is left out.
-
-    Parameters
-    ----------
-    module : torch.nn.Module
-    part : str
-        Its name in the module.
-    whole : str
-        What is measured in its place.
-    """
+    """Why a parameter of an adapted layer is left out, by its name there; the whole is measured in its place."""
     active = [] if module.disable_adapters else [*module.active_adapters, *module.merged_adapters]
     is_in_it = part.startswith("base_layer.") or set(part.split(".")) & set(active)
     return part_of(whole) if is_in_it else "it belongs to an adapter that is not active"
@@ -327,13 +318,7 @@ def put_together(
 ) -> tuple[list[Parameter], list[tuple[str, str]], Callable[[], Iterator[str]]]:
     """What PyTorch makes of the parameters of a file or a state dict, in their place, as far as their names tell it.
 
-    Returns
-    -------
-    parameters : list of Parameter
-    left_out : list of (str, str)
-        The parts, and what they are measured as.
-    notes : callable
-        As of a `Source`.
+    Behind it come the parts with what they are measured as, and the notes of a `Source`.
     """
     names = {parameter.name: parameter for parameter in parameters}
     wholes: dict[str, Parameter] = {}

@@ -79,17 +79,7 @@ class Map(NamedTuple):
 
 
 def values_of_pairs(units: Units, sizes: Float[np.ndarray, " m"], seed: int, chance: Chance) -> tuple[list[Value], Map]:
-    """The measures of units that look at each two of them, and what is drawn of these.
-
-    Parameters
-    ----------
-    units : Units
-    sizes : array of shape (m,)
-        The norms of their weights.
-    seed : int
-        Of the sample and of the random matrix.
-    chance : Chance
-    """
+    """The measures of units that look at each two of them, and what is drawn; sizes are norms of their weights."""
 
     @cache
     def rng() -> np.random.Generator:
@@ -220,13 +210,7 @@ def groups_of_all(labels: Int[np.ndarray, " n"], count: int) -> tuple[float, flo
     least ``f1^2 / (2 n / (n-1) f2 + q / (1-q) f1)``, after Chao and Lin (Biometrics 68, 2012). That is Chao's bound for
     samples with replacement as q goes to 0, and nothing as it goes to 1. Value and error are tested against samples. It
     is the number of groups itself where all units were looked at, the number seen where none was seen once, and all
-    units where each was seen once.
-
-    Parameters
-    ----------
-    labels : array of int, shape (n,)
-        -1 for units of no group.
-    count : int
+    units where each was seen once. Units of no group have the label -1.
 
     Examples
     --------
@@ -273,13 +257,7 @@ def _length(array: Float[np.ndarray, "..."], of: np.dtype[Any]) -> float:
 def values_on_data(activity: Activity, random: float | None, seed: int) -> Iterator[Value]:
     """What units do on data: as how many different ones they work, what merging loses, and which are constant.
 
-    Parameters
-    ----------
-    activity : Activity
-    random : float or None
-        The effective neurons of the model whose matrices are random.
-    seed : int
-        Of the sample.
+    Beside the first stands the number that the model has whose matrices are random.
     """
     looked_at = _looked_at(activity)
     value, error, found = _effective(looked_at, seed)

@@ -42,16 +42,7 @@ def of_own(model: Network | Model) -> Source:
 def of_own_file(file: Path, source: Source) -> Source:
     """What a file holds, with what it says of a model of this package; any other file's source as it is.
 
-    Parameters
-    ----------
-    file : Path
-    source : Source
-        The file by its names and shapes alone.
-
-    Raises
-    ------
-    NucleateError
-        If it is a model's file that is damaged, or says that it holds what it does not.
+    A model's file that is damaged, or says that it holds what it does not, is refused.
     """
     if file.suffix != ".safetensors":
         return source
@@ -95,20 +86,7 @@ def fully_connected(
     form: Form,
     called: tuple[str, str] = ("weights", "biases"),
 ) -> Source:
-    """A network whose layers read each the one before it.
-
-    Parameters
-    ----------
-    name : str
-    weights, biases : lists of arrays
-        The biases None where a layer has none.
-    activation : callable
-    symmetric : bool
-        Whether it is odd or even.
-    form : Form
-        Of the weights.
-    called : pair of str
-    """
+    """A network whose layers read each the one before it; symmetric if its activation is odd or even."""
     parameters = [
         Parameter(f"{called[0]}.{layer}", weight.shape, partial(np.asarray, weight), form)
         for layer, weight in enumerate(weights)

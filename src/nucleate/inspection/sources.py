@@ -87,14 +87,7 @@ IN_PROJ = Form("attention", lambda array: array, parts=("query", "key", "value")
 
 
 def channels_last(channels: int, kind: str) -> Form:
-    """``outputs x ... x inputs``, as this package's convolutions, and a matrix that reads their channels in turn.
-
-    Parameters
-    ----------
-    channels : int
-        How many are read.
-    kind : str
-    """
+    """``outputs x ... x inputs``, as this package's convolutions, and a matrix that reads their channels in turn."""
 
     def columns(array: np.ndarray) -> np.ndarray:
         return np.moveaxis(array.reshape(len(array), -1, channels), -1, 0).reshape(channels, -1)

@@ -184,18 +184,7 @@ def spectra_of(
 ) -> list[Spectra]:
     """The spectra of several pieces on a thread a core, those of one shape together, beside something else.
 
-    They are those that each has by itself, to the bit.
-
-    Parameters
-    ----------
-    pieces : sequence of Units
-    sizes : sequence of arrays
-        The norms of their weights.
-    seed : int
-        Of the random matrices.
-    chance : Chance
-    beside : callable
-        What is done meanwhile.
+    They are those that each has by itself, to the bit. The sizes are the norms of their weights.
     """
     kept = [chance.kept(units, of) for units, of in zip(pieces, sizes, strict=True)]
     random = {place: known for place, known in enumerate(kept) if known is not None}

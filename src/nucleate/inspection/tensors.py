@@ -30,12 +30,7 @@ def is_tensor(value: Any) -> bool:
 def read_saved(file: Path) -> tuple[list[Parameter], list[tuple[str, str]]]:
     """The parameters of a state dict that `torch.save` wrote, and what else is in the file.
 
-    Raises
-    ------
-    DataError
-        If it cannot be read without running code that it brings along, or is no state dict.
-    NucleateError
-        If PyTorch is not installed.
+    One that is none, or cannot be read without running code that it brings along, is refused.
     """
     try:
         import torch

@@ -36,18 +36,8 @@ def is_reader(module: Any) -> bool:
 def trace_layers(model: Any, modules: Mapping[str, Any]) -> Traced:
     """Which layer reads the units of which, of the other layers why none does alone, and what follows them.
 
-    Parts that cannot be followed are left to their own parts. Parameters and buffers are no numbers while a forward
-    pass is followed, so none is changed.
-
-    Parameters
-    ----------
-    model : torch.nn.Module
-    modules : mapping of str to modules
-        The model's own, by the names that layers go by.
-
-    Returns
-    -------
-    Traced
+    Modules go by the names of layers. Parts that cannot be followed are left to their own parts. Parameters and buffers
+    are no numbers while a forward pass is followed, so none is changed.
     """
     names = {module: name for name, module in modules.items()}
     readers: dict[str, str] = {}

@@ -57,14 +57,7 @@ class Units:
 
 
 def form_of(parameter: Parameter, names: Mapping[str, Parameter]) -> Form | str:
-    """How the parameter holds units, or why it has none.
-
-    Parameters
-    ----------
-    parameter : Parameter
-    names : mapping
-        `Source.names` of its model.
-    """
+    """How the parameter, one of all these names, holds units, or why it has none."""
     shape = parameter.shape
     if 0 in shape:
         return "it is empty"
@@ -209,20 +202,9 @@ def units_of(
     *,
     with_heads: bool = True,
 ) -> Iterator[Units]:
-    """The units of a parameter, as a whole and by head.
+    """The units of a parameter, as a whole and by head; a bias that has not one number for each is left aside.
 
-    Parameters
-    ----------
-    parameter : Parameter
-    form : Form
-    source : Source
-    array : array
-        What it reads as.
-    bias : array or None
-        Of as many entries as it has units; another is left aside.
-    opposites_are_one : bool or None
-        Where the source does not know it; None is no.
-    with_heads : bool
+    Whether opposites are one is asked where the source does not know it, and None is no.
     """
     layer, rows = parameter.layer, form.rows(array)
     if bias is not None and bias.shape != (len(rows),):

@@ -233,6 +233,14 @@ def choose_columns(columns: Sequence[str], names: str | Sequence[str], what: str
     return list(dict.fromkeys(chosen))
 
 
+def choose_column(columns: Sequence[str], name: str, flag: str) -> str:
+    """The one column that a flag names, as it is written."""
+    chosen = choose_columns(columns, name, f"column for {flag}")
+    if len(chosen) > 1:
+        raise DataError(f"There are {len(chosen)} columns for {flag}; name one.")
+    return chosen[0]
+
+
 def _at_commas(name: str) -> str:
     """A name without the spaces beside its commas."""
     return ",".join(part.strip() for part in name.split(","))

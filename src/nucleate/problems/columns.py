@@ -20,21 +20,10 @@ MANY = 20
 
 
 def tabulate_columns(table: pl.DataFrame, became: Mapping[str, str], notices: Iterable[Notice] = ()) -> pl.DataFrame:
-    """A row for each column of a table.
+    """A row for each column of a table as it was read: `COLUMNS`, with what became of each.
 
-    Parameters
-    ----------
-    table : DataFrame
-        As it was read.
-    became : mapping of str to str
-        What became of each column.
-    notices : iterable of Notice
-
-    Returns
-    -------
-    DataFrame
-        With the columns ``column``, ``kind`` (number, date, text, truth, empty or other), ``range`` (from the lowest to
-        the highest, or the categories), ``missing``, ``became`` and ``note``.
+    A ``kind`` is number, date, text, truth, empty or other; a ``range`` is from the lowest to the highest, or of the
+    categories.
 
     Examples
     --------

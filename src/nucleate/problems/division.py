@@ -10,7 +10,7 @@ from jaxtyping import Int, Shaped
 
 from nucleate._wording import count, listed, name_rows
 from nucleate.errors import DataError
-from nucleate.problems.checks import choose_columns, missing, stripped
+from nucleate.problems.checks import choose_column, missing, stripped
 from nucleate.problems.notices import plain_number
 from nucleate.problems.spellings import fold
 from nucleate.problems.splitting import MIN_ROWS, Rows, Sizes, part_sizes, seeded, split_rows
@@ -106,10 +106,7 @@ class Asked:
         for flag in ("split", "split_by", "split_by_time"):
             name = getattr(self, flag)
             if name is not None:
-                chosen = choose_columns(columns, name, f"column for --{flag.replace('_', '-')}")
-                if len(chosen) > 1:
-                    raise DataError(f"There are {len(chosen)} columns for --{flag.replace('_', '-')}; name one.")
-                named[flag] = chosen[0]
+                named[flag] = choose_column(columns, name, f"--{flag.replace('_', '-')}")
         return Asked(self.validation, self.test, **named, seed=self.seed)
 
     def check_sizes(self, n: int) -> None:

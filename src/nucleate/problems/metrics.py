@@ -184,8 +184,7 @@ def _explained(predicted: Rows, true: Rows, weights: Weights = None) -> float:
 
 def _balanced_accuracy(predicted: Rows, true: Rows, weights: Weights = None) -> float:
     """Over the classes that have rows; predictions that are not finite count as wrong."""
-    labels = true.argmax(axis=1)
-    right = (predicted.argmax(axis=1) == labels) & np.isfinite(predicted).all(axis=1)
+    labels, right = true.argmax(axis=1), _are_right(predicted, true)
     of_class = [labels == label for label in np.unique(labels)]
     return float(np.mean([_mean(right[rows], None if weights is None else weights[rows]) for rows in of_class]))
 

@@ -14,6 +14,7 @@ from nucleate.problems.checks import (
     ADVICE,
     OF_TARGETS,
     Kind,
+    choose_column,
     choose_columns,
     choose_loss,
     choose_targets,
@@ -35,7 +36,7 @@ from nucleate.problems.oddities import notices_of
 from nucleate.problems.preprocessing import Impute, Preprocessing, check_impute
 from nucleate.problems.reading import Read, table_from_arrays, table_hash
 from nucleate.problems.sources import Source, gather
-from nucleate.problems.weights import ROLE, WEIGHTS, choose_weights, column_of_weights, notes_of, weights_in
+from nucleate.problems.weights import ROLE, WEIGHTS, column_of_weights, notes_of, weights_in
 
 
 @dataclass(frozen=True, eq=False)
@@ -260,7 +261,7 @@ class Problem:
         own = {part: given for part, given in (("validation", validation), ("test", test)) if not _is_share(given)}
         shares = [one if _is_share(one) else None for one in (validation, test)]
         asked = Asked(shares[0], shares[1], split, split_by, split_by_time, split_seed).check(table.columns)
-        weights = None if weights is None else choose_weights(table.columns, weights)
+        weights = None if weights is None else choose_column(table.columns, weights, "--weights")
         left_out = dict.fromkeys(choose_columns(table.columns, without, "column"), "left out, as asked")
         read = (read or Read(table))._replace(table=table)
         sources = gather(read, own, {*left_out, asked.split_by_time or ""})
@@ -394,7 +395,7 @@ class Problem:
         table = pl.concat(parts, how="vertical_relaxed")
         weigh = None
         if weights is not None:
-            weights = choose_weights(table.columns, weights)
+            weights = choose_column(table.columns, weights, "--weights")
             weigh = weights_in(table[weights], positive=True)
             table = table.drop(weights)
         targets = choose_targets(table.columns, target)

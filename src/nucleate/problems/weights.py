@@ -1,27 +1,17 @@
 """The column that says what each row counts for."""
 
-from collections.abc import Sequence
-
 import numpy as np
 import polars as pl
 from jaxtyping import Bool, Float, Shaped
 
 from nucleate._wording import count, name_rows
 from nucleate.errors import DataError
-from nucleate.problems.checks import LARGEST, choose_columns, missing, numbers_in
+from nucleate.problems.checks import LARGEST, missing, numbers_in
 
 ROLE = "weights of the rows"
 WEIGHTS = "weight"
 """What the column of weights is called that stand beside arrays."""
 _FEW = 0.5
-
-
-def choose_weights(columns: Sequence[str], name: str) -> str:
-    """The column of weights as it is written."""
-    chosen = choose_columns(columns, name, "column for --weights")
-    if len(chosen) > 1:
-        raise DataError(f"There are {len(chosen)} columns for --weights; name one.")
-    return chosen[0]
 
 
 def column_of_weights(weights: Shaped[np.ndarray, " n"], rows: int) -> pl.Series:

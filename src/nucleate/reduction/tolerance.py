@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float
 from nucleate.errors import SpecError
 from nucleate.models import outputs_of
 from nucleate.network import Network
-from nucleate.problems import Problem, Split
+from nucleate.problems import RMSE, Problem, Split
 
 
 def changes(
@@ -25,6 +25,20 @@ def root_mean_square(values: Float[np.ndarray, "n c"], weights: Float[np.ndarray
     """Over all entries, of rows that may have weights."""
     squares = np.square(values)
     return float(np.sqrt(np.mean(squares if weights is None else np.average(squares, axis=0, weights=weights))))
+
+
+def allowed_deviation(error: float, tolerance: float) -> float:
+    """The root mean square deviation that a relative change t of a root mean squared error answers to.
+
+    Deviations that know nothing of the residuals add to them as squares, so it is ``sqrt((1 + t)^2 - 1)`` times the
+    error: 0.14 for 1 %. Derived here.
+    """
+    return error * float(np.sqrt((1 + tolerance) ** 2 - 1))
+
+
+def most_cost(cost: float, tolerance: float) -> float:
+    """Up to which cost a smaller network may come, where costs may be negative."""
+    return float((1 + np.copysign(tolerance, cost)) * cost)
 
 
 class Yardstick(Protocol):
@@ -44,9 +58,7 @@ class Yardstick(Protocol):
 class OfAmounts:
     """The root mean square of the changes, in the targets' own units.
 
-    Deviations that know nothing of the residuals add to them as squares, so a relative change t of the root mean
-    squared error answers to a root mean square deviation of ``sqrt((1 + t)^2 - 1)`` times it: 0.14 for 1 %. Derived
-    here. It is taken of the original's root mean squared error whatever the loss and its metric are.
+    Whatever the loss and its metric are, what is allowed is taken of the original's root mean squared error.
     """
 
     problem: Problem
@@ -55,15 +67,14 @@ class OfAmounts:
         return root_mean_square(changes(self.problem, before, after), part.weights)
 
     def allowed(self, before: Float[np.ndarray, "n c"], part: Split, tolerance: float) -> float:
-        return self._error(before, part) * float(np.sqrt((1 + tolerance) ** 2 - 1))
+        return allowed_deviation(self._error(before, part), tolerance)
 
     def details(self, before: Float[np.ndarray, "n c"], after: Float[np.ndarray, "n c"], part: Split) -> dict[str, Any]:
         error = self._error(before, part)
         return {"relative_deviation": self.deviation(before, after, part) / error if error > 0 else np.inf}
 
     def _error(self, outputs: Float[np.ndarray, "n c"], part: Split) -> float:
-        missed = self.problem.predict(outputs) - self.problem.preprocessing.in_units(part.y)
-        return root_mean_square(missed, part.weights)
+        return RMSE(self.problem.predict(outputs), self.problem.preprocessing.in_units(part.y), part.weights)
 
 
 @dataclass(frozen=True)
@@ -104,8 +115,7 @@ class Tolerance:
         self._problem, self._yardstick, self._part = problem, yardstick(problem), problem.validation
         self._outputs = outputs_of(network, problem.validation.x)
         self._deviation = self._yardstick.allowed(self._outputs, self._part, tolerance)
-        cost = self._cost(self._outputs)
-        self._most = (1 + np.copysign(tolerance, cost)) * cost
+        self._most = most_cost(self._cost(self._outputs), tolerance)
 
     def __call__(self, outputs: Float[np.ndarray, "v c"]) -> bool:
         """Whether these outputs on the validation rows are within the tolerance."""

@@ -64,12 +64,7 @@ def problem_to_bytes(problem: Problem) -> bytes:
 def problem_from_bytes(content: bytes, loss: Loss | None) -> Problem:
     """The problem that `problem_to_bytes` was given, under this loss or the one of the name that is kept.
 
-    Raises
-    ------
-    StudyError
-        If it was kept under a loss of another name.
-    ValueError
-        If these bytes are not those of a problem.
+    A ValueError says what is wrong with other bytes, and a `StudyError` that it was kept under another loss.
     """
     tensors, metadata = parse_tensors(content)
     told = parse_json(metadata.get("nucleate", "{}").encode())

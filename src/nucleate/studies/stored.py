@@ -78,26 +78,10 @@ class StoredTables:
         self._packs: dict[str, tuple[Any, pl.DataFrame]] = {}
 
     def rows_of(self, table: str, chunks: Sequence[Chunk], columns: Collection[str] | None = None) -> pl.DataFrame:
-        """The rows of a table that these chunks have, checked.
+        """The rows of a table that these chunks, each of one run at least, have, checked.
 
-        Parameters
-        ----------
-        table : {"results", "trajectories", "forecasts"}
-        chunks : sequence of Chunk
-            Each of one run at least.
-        columns : collection of str, optional
-            Of trajectories: which there shall be beside ``run`` and ``step``; by default all.
-
-        Returns
-        -------
-        polars DataFrame
-
-        Raises
-        ------
-        DamagedError
-            If a file is not what was written there.
-        FileNotFoundError
-            If there is none.
+        Of trajectories there may be asked for some columns beside ``run`` and ``step``, by default all. A file that is
+        not what was written there is a `DamagedError`; where there is none, a FileNotFoundError is raised.
         """
         for _ in range(_TRIES):
             # What is gone by the time it is read has been put into a pack.
@@ -156,14 +140,7 @@ class StoredTables:
         return rows
 
     def has(self, table: str, chunk: int) -> bool:
-        """Whether a chunk's rows of a table are stored.
-
-        Parameters
-        ----------
-        table : {"results", "trajectories", "forecasts"}
-        chunk : int
-            Its number.
-        """
+        """Whether a chunk's rows of a table are stored."""
         # In this order, as a pack is there before the file goes.
         return any((self._path / file(table, chunk)).exists() for file in (chunk_file, pack_file))
 

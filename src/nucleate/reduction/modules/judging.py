@@ -13,7 +13,7 @@ from nucleate.problems import ACCURACY, BALANCED_ACCURACY, LOG_LOSS, MAE, R2, RM
 from nucleate.pytorch import import_torch
 from nucleate.reduction.certificate import Certificate
 from nucleate.reduction.modules.rows import Rows, outputs_of
-from nucleate.reduction.tolerance import root_mean_square
+from nucleate.reduction.tolerance import allowed_deviation, most_cost, root_mean_square
 
 OF_CLASSES = {metric.name: metric for metric in (ACCURACY, BALANCED_ACCURACY, LOG_LOSS)}
 OF_AMOUNTS = {metric.name: metric for metric in (RMSE, MAE, R2)}
@@ -74,7 +74,7 @@ class Amounts(Targets):
         return root_mean_square(self.moved(before, after))
 
     def allowed(self, before: Any, targets: Any, tolerance: float) -> float:
-        return RMSE(*self.arrays(before, targets)) * float(np.sqrt((1 + tolerance) ** 2 - 1))
+        return allowed_deviation(RMSE(*self.arrays(before, targets)), tolerance)
 
     def details(self, before: Any, after: Any, targets: Any) -> dict[str, Any]:
         error = RMSE(*self.arrays(before, targets))
@@ -141,14 +141,13 @@ class Judge:
         """Whether a module is within a relative change of the metric, and its outputs of what would explain that."""
         most = self.targets.allowed(before, rows.targets, tolerance)
         compares = self.metric is not DEVIATION
-        cost = self.metric.cost(self.value(module, rows, before)) if compares else 0.0
+        most_of_metric = most_cost(self.metric.cost(self.value(module, rows, before)), tolerance) if compares else 0.0
 
         def fits(small: Any) -> bool:
             after = outputs_of(small, rows)
             if not bool(after.isfinite().all()) or self.targets.deviation(before, after) > most:
                 return False
-            within = (1 + np.copysign(tolerance, cost)) * cost
-            return not compares or self.metric.cost(self.value(small, rows, after)) <= within
+            return not compares or self.metric.cost(self.value(small, rows, after)) <= most_of_metric
 
         return fits
 

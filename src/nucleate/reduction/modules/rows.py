@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+import jax
 import numpy as np
 
 from nucleate._wording import count, say_error, shown
@@ -33,11 +34,11 @@ class Rows:
     targets: Any
 
     def __len__(self) -> int:
-        return len(_values(self.inputs)[0])
+        return len(jax.tree.leaves(self.inputs)[0])
 
     def take(self, rows: Any) -> "Rows":
         """Some of the rows."""
-        return Rows(_each(lambda value: value[rows], self.inputs), None if self.targets is None else self.targets[rows])
+        return self._each(lambda value: value[rows])
 
     def spread(self, number: int) -> "Rows":
         """So many of the rows at most, evenly over all: rows may be in the order of their classes."""
@@ -47,11 +48,10 @@ class Rows:
 
     def of(self, dtype: Any) -> "Rows":
         """With what is of floating point in this kind of numbers."""
+        return self._each(lambda value: value.to(dtype) if value.is_floating_point() else value)
 
-        def converted(value: Any) -> Any:
-            return value.to(dtype) if value is not None and value.is_floating_point() else value
-
-        return Rows(_each(converted, self.inputs), converted(self.targets))
+    def _each(self, function: Callable[[Any], Any]) -> "Rows":
+        return Rows(*jax.tree.map(function, (self.inputs, self.targets)))
 
     def batches(self) -> Iterator["Rows"]:
         """All rows, `BATCH` at once."""
@@ -124,8 +124,10 @@ def _repeated(certification: Rows, *others: Rows) -> list[str]:
 def _bytes_of(rows: Rows) -> Iterator[bytes]:
     """What each row holds, inputs and targets."""
     torch = import_torch()
-    values = [*_values(rows.inputs), *([] if rows.targets is None else [rows.targets])]
-    held = [value.reshape(len(rows), -1).contiguous().view(torch.uint8).numpy() for value in values]
+    held = [
+        value.reshape(len(rows), -1).contiguous().view(torch.uint8).numpy()
+        for value in jax.tree.leaves((rows.inputs, rows.targets))
+    ]
     return (b"".join(one[row].tobytes() for one in held) for row in range(len(rows)))
 
 
@@ -291,11 +293,11 @@ def _read(data: Any, name: str, notes: list[str]) -> Rows:
         raise DataError(f"`{name}` has no rows; give some.")
     try:
         rows = together(read)
-    except (RuntimeError, TypeError, KeyError):
+    except (RuntimeError, TypeError, ValueError):
         raise DataError(
             f"The batches of `{name}` have rows of several shapes; pad them to one, or drop what is not a tensor."
         ) from None
-    for value in _values(rows.inputs):
+    for value in jax.tree.leaves(rows.inputs):
         if value.is_floating_point() and not torch.isfinite(value).all():
             bad = count(
                 int((~torch.isfinite(value.flatten(1) if value.ndim > 1 else value[:, None])).any(1).sum()), "row"
@@ -322,10 +324,9 @@ def _batch(batch: Any, name: str) -> Rows:
         rows = Rows(inputs[0] if len(inputs) == 1 else tuple(inputs), targets)
     else:
         rows = Rows(_tensor(batch, name), None)
-    values = [*_values(rows.inputs), *([] if rows.targets is None else [rows.targets])]
-    if not _values(rows.inputs):
+    if not jax.tree.leaves(rows.inputs):
         raise DataError(f"A batch of `{name}` has no inputs; give (inputs, targets), or inputs alone.")
-    lengths = {value.shape[0] if value.ndim else 0 for value in values}
+    lengths = {value.shape[0] if value.ndim else 0 for value in jax.tree.leaves((rows.inputs, rows.targets))}
     if len(lengths) > 1:
         raise DataError(
             f"The inputs and targets of `{name}` have {' and '.join(map(str, sorted(lengths)))} rows; they must have "
@@ -350,27 +351,8 @@ def _is_array(value: Any) -> bool:
     return isinstance(value, (np.ndarray, import_torch().Tensor))
 
 
-def _values(inputs: Any) -> list[Any]:
-    if isinstance(inputs, dict):
-        return list(inputs.values())
-    return list(inputs) if isinstance(inputs, tuple) else [inputs]
-
-
-def _each(function: Callable[[Any], Any], inputs: Any) -> Any:
-    if isinstance(inputs, dict):
-        return {name: function(value) for name, value in inputs.items()}
-    return tuple(map(function, inputs)) if isinstance(inputs, tuple) else function(inputs)
-
-
 def together(read: Sequence[Rows]) -> Rows:
     """The rows one after the other."""
-    torch = import_torch()
-    first = read[0]
-    targets = None if first.targets is None else torch.cat([rows.targets for rows in read])
-    if isinstance(first.inputs, dict):
-        inputs: Any = {name: torch.cat([rows.inputs[name] for rows in read]) for name in first.inputs}
-    elif isinstance(first.inputs, tuple):
-        inputs = tuple(torch.cat(list(values)) for values in zip(*(rows.inputs for rows in read), strict=True))
-    else:
-        inputs = torch.cat([rows.inputs for rows in read])
-    return Rows(inputs, targets)
+    return Rows(
+        *jax.tree.map(lambda *parts: import_torch().cat(parts), *((rows.inputs, rows.targets) for rows in read))
+    )
