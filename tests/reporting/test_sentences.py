@@ -278,7 +278,8 @@ def test_the_advice_of_command_and_page_is_the_same(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("share", "said"), [(0.00123, "0.12 %"), (0.994, "99 %"), (0.996, "99.6 %"), (0.99999, "99.999 %"), (1.0, "100 %"), (1.2, "120 %")]
+    ("share", "said"),
+    [(0.00123, "0.12 %"), (0.994, "99 %"), (0.996, "99.6 %"), (0.99999, "99.999 %"), (1.0, "100 %"), (1.2, "120 %")],
 )
 def test_shares_are_written_out(share, said):
     assert say_share(share) == said
