@@ -258,7 +258,7 @@ def _finding(verdict: Verdict, numbers: Found, evidence: Evidence) -> Finding:
 
 
 def _fine(evidence: Evidence) -> Finding:
-    return Finding("fine", {"explained": evidence.explained})
+    return Finding("fine", {"explained": evidence.explained, "beside_constant": evidence.beside_constant})
 
 
 def _of_a_learner(evidence: Evidence, suspected: Sequence[tuple[Verdict, Found]]) -> list[Finding]:

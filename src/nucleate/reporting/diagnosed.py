@@ -5,7 +5,6 @@ from typing import Any
 
 from nucleate.doctor import Diagnosis, Finding, Remedy
 from nucleate.reporting.sentences import Texts, load_texts, say_share, say_widths
-from nucleate.training import BLOWN_UP
 
 _SHARES = (
     *("lost", "damped", "top", "jumps", "share", "at_start", "explained", "stuck", "stuck_wider", "spread", "linear"),
@@ -80,12 +79,15 @@ def _verdict(finding: Finding, texts: Texts) -> str:
     key = finding.verdict
     variants = {
         "unscaled_input": "others" if evidence.get("others") is not None else "",
-        "rate_too_large": "blown_up" if evidence.get("status") in BLOWN_UP else "",
+        "unscaled_target": "swamped" if evidence.get("swamped") else "",
+        "rate_too_large": "" if evidence.get("by") == "driven" else evidence.get("by", ""),
         "initial_plateau": "ends" if evidence.get("end") is not None else "",
         "rate_too_small": "" if evidence.get("edge") == evidence.get("edge") else "fixed",
         "stopped_too_early": "" if finding.helped is not None and finding.helped.setting == "steps" else "falling",
         "too_few_units": "chance" if "stuck" in evidence else "",
         "constant_output": "layer" if evidence.get("layer") is not None else "",
+        "nothing_to_learn": "alone" if evidence.get("linear") is None else "",
+        "fine": "alike" if evidence.get("beside_constant") == "alike" else "",
     }
     variant = variants.get(key)
     return sentences[f"{key}_{variant}" if variant else key].format(
@@ -105,7 +107,7 @@ def _say(name: str, value: Any) -> str:
 
 def _share(value: float) -> str:
     """To a hundredth of a percent; less than nothing is none."""
-    return say_share(max(round(value, 4), 0.0))
+    return say_share(max(0.0, round(value, 4)))
 
 
 def _what(remedy: Remedy, texts: Texts) -> str:

@@ -51,8 +51,12 @@ def say_widths(widths: Sequence[int]) -> str:
 
 
 def say_share(share: float) -> str:
-    """A share as a percentage."""
-    return f"{100 * share:.2g} %"
+    """A share as a percentage, in two digits or as a whole number.
+
+    >>> say_share(0.0476), say_share(0.997), say_share(12.3)
+    ('4.8 %', '100 %', '1,230 %')
+    """
+    return f"{100 * share:,.0f} %" if abs(share) >= 0.995 else f"{100 * share:.2g} %"
 
 
 def say_milliseconds(seconds: float) -> str:
