@@ -4,6 +4,7 @@
 
 Both kinds are drawn alike, so that any difference is chance: of each seed errors (or right labels) that rows have in
 part in common, and a skill of the seed's own. `nucleate.baselines` compares them as it compares the cells of a study.
+In a second table the seeds of one kind end alike, and those of the other do not.
 """
 
 import argparse
@@ -14,6 +15,7 @@ from nucleate.baselines import Entrant, compare_entrants, judge
 from nucleate.problems import ACCURACY, RMSE
 
 CELLS = [(40, 1), (200, 1), (40, 2), (40, 5), (60, 3), (200, 2), (200, 3), (200, 5)]
+UNLIKE, SPREADS = [(5, 1), (5, 2), (2, 2), (3, 3), (5, 5)], (0.02, 0.3)
 
 
 def main() -> None:
@@ -24,11 +26,14 @@ def main() -> None:
     for rows, seeds in CELLS:
         shares = [told_apart(draw, rows, seeds, given.pairs) for draw in (errors, labels)]
         print(f"| {rows} | {seeds} | {shares[0]:.1%} | {shares[1]:.1%} |", flush=True)
+    print(f"\n| seeds whose skill varies by {SPREADS[0]} | by {SPREADS[1]} | RMSE, 200 rows |\n|---|---|---|")
+    for seeds in UNLIKE:
+        print(f"| {seeds[0]} | {seeds[1]} | {told_apart(unlike, 200, seeds, given.pairs):.1%} |", flush=True)
 
 
-def told_apart(draw, rows: int, seeds: int, pairs: int) -> float:
+def told_apart(draw, rows: int, seeds: int | tuple[int, int], pairs: int) -> float:
     """The share of the pairs of models that are called better or worse."""
-    random, told = np.random.default_rng(rows + seeds), 0
+    random, told = np.random.default_rng(rows + np.sum(seeds)), 0
     for _ in range(pairs):
         metric, true, models = draw(random, rows, seeds)
         entrants = [Entrant([judge(metric, predicted, true) for predicted in model]) for model in models]
@@ -41,6 +46,20 @@ def errors(random: np.random.Generator, rows: int, seeds: int):
     hard, common = np.exp(0.5 * random.standard_normal((rows, 1))), random.standard_normal((rows, 1))
     skill = np.exp(0.1 * random.standard_normal((2, seeds, 1, 1)))
     return RMSE, np.zeros((rows, 1)), skill * hard * (common + random.standard_normal((2, seeds, rows, 1))) / 2**0.5
+
+
+def unlike(random: np.random.Generator, rows: int, seeds: tuple[int, int]):
+    """As `errors`, but the skill of one kind's seeds varies far more than that of the other's; in the mean it is 1."""
+    hard, common = np.exp(0.5 * random.standard_normal((rows, 1))), random.standard_normal((rows, 1))
+    models = [
+        [
+            np.exp(spread * random.standard_normal() - spread**2 / 2)
+            * (hard * (common + random.standard_normal((rows, 1))) / 2**0.5)
+            for _ in range(count)
+        ]
+        for count, spread in zip(seeds, SPREADS, strict=True)
+    ]
+    return RMSE, np.zeros((rows, 1)), models
 
 
 def labels(random: np.random.Generator, rows: int, seeds: int):

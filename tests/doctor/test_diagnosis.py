@@ -1,5 +1,7 @@
 """Real runs: the first finding names the cause, and its remedy, which was tried, makes it learn."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -16,6 +18,7 @@ from nucleate import (
     train,
 )
 from nucleate.doctor import Diagnosis, Finding, Remedy, gather
+from nucleate.reporting import say_diagnosis
 from tests.doctor.test_verdicts import HEALTHY
 
 X = np.random.default_rng(0).standard_normal((150, 3))
@@ -81,6 +84,25 @@ def test_a_column_that_swamps_the_others_is_named():
 def test_noise_has_nothing_to_be_learnt():
     noise = Problem.from_arrays(X, np.random.default_rng(1).standard_normal(150))
     assert diagnose(run_of(noise, steps=100), noise).first.verdict == "nothing_to_learn"
+
+
+def test_one_row_far_off_among_those_that_judge_is_what_is_named():
+    x = np.random.default_rng(0).standard_normal((200, 3))
+    problem = Problem.from_arrays(x, np.sin(2 * x[:, 0]) + 0.5 * x[:, 1])
+    far_off = problem.validation.y.copy()
+    far_off[0] = 1e6
+    problem = replace(problem, validation=replace(problem.validation, y=far_off))
+    found = diagnose(run_of(problem), problem)
+    assert found.first.verdict == "unscaled_target"
+    assert not {"nothing_to_learn", "overfitting", "fine"} & set(found.verdicts)
+    assert "1 % of the rows have 99 % of them" in say_diagnosis(found)[0]
+
+
+def test_targets_far_from_zero_are_no_outputs_that_explode():
+    problem = Problem.from_arrays(X, Y + 1e3, standardize=False)
+    found = diagnose(run_of(problem, steps=5, rate=1e-6), problem, trials=False)
+    assert "unscaled_target" in found.verdicts
+    assert "exploding_gradient" not in found.verdicts
 
 
 def test_of_a_study_the_recommended_run_is_diagnosed_or_one_that_is_named(tmp_path):

@@ -54,6 +54,9 @@ DEEP = layers({"gradient": 0.9e-2}, {}, {"gradient": 1.0})
 SHALLOW = layers({"gradient": 1.1e-2}, {}, {"gradient": 1.0})
 NOISY = LEARNS + 0.2 * (-1.0) ** np.arange(len(STEPS)) * 0.1
 
+FORGETS = {"validation_loss": curve(last=0.4), "final_beside_best": "worse"}
+LEARNT_NOTHING = {"validation_loss": FLAT, "beside_constant": "alike", "linear_validation": 0.476}
+
 SIDES = {
     "mismatched_shapes": ({"broadcast": ((80, 1), (80,))}, {"broadcast": None}),
     "constant_target": ({"constant_target": True}, {"constant_target": False}),
@@ -126,6 +129,8 @@ def test_the_criterion_holds_on_one_side_of_its_threshold(name):
         ),
         ("rate_too_large", {"status": "nan"}, {"status": "finished"}),
         ("rate_too_large", {"sharpness": 40.1}, {"sharpness": 39.9}),
+        ("rate_too_large", {"sharpness": 40.1}, {"sharpness": 40.1, "follows_gradient": False}),
+        ("exploding_gradient", {"train_loss": 101 * FLAT}, {"train_loss": 101 * FLAT, "target_offset": 5.0}),
         ("rate_too_large", {"train_loss": 3 * NOISY - 2 * LEARNS}, {"train_loss": LEARNS}),
         ("rate_too_small", SLOW | {"budget": 3300}, SLOW | {"budget": 3400}),
         ("rate_too_small", SLOW, SLOW | {"learning_rate": 1.1e-3}),
@@ -156,6 +161,14 @@ def test_the_criterion_holds_on_one_side_of_its_threshold(name):
         ("stopped_too_early", {"status": "early_stopped"}, {"status": "finished"}),
         ("stopped_too_early", {"status": "early_stopped"}, {"status": "early_stopped", "is_over": False}),
         ("fine", {"validation_rows": 6}, {"validation_rows": 5}),
+        ("fine", {"target_top": 0.49}, {"target_top": 0.51}),
+        ("overfitting", FORGETS | {"target_top": 0.49}, FORGETS | {"target_top": 0.51}),
+        ("nothing_to_learn", LEARNT_NOTHING | {"target_top": 0.49}, LEARNT_NOTHING | {"target_top": 0.51}),
+        (
+            "linear_is_enough",
+            {"beside_linear": "alike", "target_top": 0.49},
+            {"beside_linear": "alike", "target_top": 0.51},
+        ),
         (
             "linear_is_enough",
             {"beside_linear": "alike", "validation_rows": 6},
@@ -177,6 +190,14 @@ def test_the_criterion_holds_on_one_side_of_its_threshold(name):
 def test_a_criterion_of_several_parts_asks_for_each(name, holds, fails):
     assert BY_NAME[name].criterion(replace(HEALTHY, **holds)) is not None
     assert BY_NAME[name].criterion(replace(HEALTHY, **fails)) is None
+
+
+def test_where_a_few_rows_have_the_squares_no_share_of_the_loss_is_the_last_word():
+    """Neither of a run that seems to explain all of them, nor of one that seems to explain nothing."""
+    for run in (HEALTHY, replace(HEALTHY, **LEARNT_NOTHING), replace(HEALTHY, **FORGETS)):
+        found = judge(replace(run, target_top=0.9))
+        assert found[0].verdict == "unscaled_target"
+        assert not {one.verdict for one in found} & {"fine", "nothing_to_learn", "overfitting", "linear_is_enough"}
 
 
 def test_a_run_that_explains_two_thirds_is_held_back_by_nothing():

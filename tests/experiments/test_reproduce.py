@@ -8,7 +8,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from nucleate import NucleateError, SpecError, reproduce
-from nucleate.experiments import Criterion, Measurement, reproduce_all, reproduction
+from nucleate.experiments import Criterion, Measurement, experiment, reproduce_all, reproduction
 from tests.experiments.planted import Planted
 
 
@@ -65,6 +65,35 @@ def test_interrupted_it_keeps_what_is_finished(planted, tmp_path, monkeypatch):
     object.__setattr__(second, "measure", planted[1].measure)
     reproduce_all(out=tmp_path, quick=True)
     assert [one.measured for one in planted] == [1, 1]
+
+
+def test_interrupted_between_figure_and_verdict_no_size_has_the_figure_of_another(planted, tmp_path, monkeypatch):
+    reproduce_all(out=tmp_path, quick=False)
+    full = (tmp_path / "true.svg").read_bytes()
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(experiment, "write_json", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            reproduce_all(out=tmp_path, quick=True)
+    assert (tmp_path / "true.svg").read_bytes() != full
+    reproduce_all(out=tmp_path, quick=False)
+    assert (tmp_path / "true.svg").read_bytes() == full
+    assert [one.measured for one in planted] == [3, 1]
+
+
+def test_two_processes_of_different_sizes_make_no_page_of_both(planted, tmp_path):
+    def beside(verdict):
+        if verdict.name == "false":
+            reproduce(planted[0].experiment, out=tmp_path, quick=False, progress=False)
+
+    with pytest.raises(NucleateError, match=r"was written by another process meanwhile.*run the same command again"):
+        reproduce_all(out=tmp_path, quick=True, told=beside)
+    assert not (tmp_path / "index.html").exists()
+    reproduce_all(out=tmp_path, quick=True)
+    assert "at the quick size" in (tmp_path / "index.html").read_text()
 
 
 def test_an_experiment_of_ones_own_is_run_like_the_others(tmp_path):

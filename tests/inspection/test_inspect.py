@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 
 from nucleate import ArchitectureError, InitScale, Network, NucleateError, SpecError, inspect
-from nucleate.inspection.measuring import groups_of_all
-from nucleate.observe import measure
+from nucleate.inspection.measuring import groups_of_all, values_on_data
+from nucleate.inspection.sources import Activity
+from nucleate.observe import alike, measure
 
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((60, 5))
@@ -175,6 +176,33 @@ def test_the_groups_of_a_sample_tell_how_many_there_are():
     values, errors = np.array(estimates).T
     assert values.mean() == pytest.approx(800, rel=0.01)
     assert errors.mean() == pytest.approx(values.std(), rel=0.2)
+
+
+def test_a_pair_that_a_sample_misses_is_within_its_error():
+    weights = np.random.default_rng(5).standard_normal((3000, 30))
+    weights[1] = weights[0]
+    exact = 2 / (3000 * 2999)
+    found = [inspect({"w": weights}, seed=seed) for seed in range(4)]
+    said = [[value(one, "condensed_pairs", column) for column in ("value", "error")] for one in found]
+    assert 0 in [share for share, _ in said]
+    assert all(abs(share - exact) <= 2 * error for share, error in said)
+
+
+@pytest.mark.parametrize("sizes", ["one", "few", "uneven"])
+def test_a_sample_of_units_does_not_miss_those_that_do_most_of_the_work(sizes):
+    rng = np.random.default_rng(4)
+    leaving, outgoing = rng.standard_normal((3000, 64)), rng.standard_normal((3000, 4))
+    outgoing *= {
+        "one": np.where(np.arange(3000) == 7, 1e5, 1.0),
+        "few": np.where(np.arange(3000) < 5, 1e4, 1.0),
+        "uneven": np.exp(2 * rng.standard_normal(3000)),
+    }[sizes][:, None]
+    exact = alike(leaving, outgoing).effective_neurons
+    for seed in range(4):
+        values = {one.measure: one for one in values_on_data(Activity(leaving, outgoing), None, seed)}
+        said = values["effective_neurons"]
+        assert said.error < 0.2 * exact
+        assert abs(said.value - exact) < 3 * said.error
 
 
 def test_names_and_shapes_tell_the_units_of_gpt2():

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from nucleate.doctor import CAUSES, Diagnosis, Finding, Remedy
+from nucleate.doctor import BY_NAME, CAUSES, Diagnosis, Finding, Remedy
 from nucleate.reporting import LANGUAGES, say_diagnosis, say_finding
-from tests.doctor.test_verdicts import HEALTHY, ON_PLATEAU, SIDES, STUCK
+from tests.doctor.test_verdicts import FLAT, HEALTHY, ON_PLATEAU, SIDES, STUCK
 
 
 @pytest.mark.parametrize("lang", LANGUAGES)
@@ -43,3 +43,30 @@ def test_behind_one_that_is_fine_the_rest_is_good_to_know_only():
     first, second = say_diagnosis(Diagnosis(found, HEALTHY))
     assert first == "Nothing holds it back: on validation it takes off 90 % of a constant's loss."
     assert second.startswith("Good to know. Beyond the noise the network is not better than a linear model:")
+
+
+@pytest.mark.parametrize(
+    ("name", "fields", "says", "never"),
+    [
+        ("rate_too_large", {"sharpness": 50.0}, "the rate times its curvature is 2.5", "1 times"),
+        ("rate_too_large", {"status": "nan"}, "left all bounds", "times"),
+        ("unscaled_target", {"target_top": 0.997}, "1 % of the rows have 99.7 % of them", "standard deviation"),
+        ("unscaled_target", {"target_size": 1e9}, "its standard deviation is 1e+09", "of the rows"),
+        (
+            "nothing_to_learn",
+            {"validation_loss": FLAT, "beside_constant": "alike", "linear_validation": float("nan")},
+            "it takes off 0 % of a constant's loss.",
+            "linear model",
+        ),
+        ("fine", {"beside_constant": "alike"}, "not better than a constant", "Nothing holds it back"),
+    ],
+)
+def test_a_sentence_has_the_number_that_its_verdict_rests_on_and_no_other(name, fields, says, never):
+    said = say_finding(Finding(name, BY_NAME[name].criterion(replace(HEALTHY, **fields))))
+    assert says in said
+    assert never not in said
+
+
+def test_shares_have_no_exponent_and_nothing_is_not_less_than_nothing():
+    assert "takes off 1,230 % of" in say_finding(Finding("fine", {"explained": 12.3}))
+    assert "takes off 0 % of" in say_finding(Finding("fine", {"explained": -1e-9}))

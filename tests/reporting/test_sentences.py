@@ -202,6 +202,8 @@ def test_within_the_noise_the_rows_are_said_to_be_too_few(reduction):
     assert "cannot be told apart on the 40 rows" in advice
     assert "(95 % interval: from 0.1 better to 0.3 worse)" in advice
     assert "use the linear model" in advice
+    assert "these rows do not show it to be worse; how much worse it may yet be, the interval says" in advice
+    assert "as good" not in advice
 
 
 def test_a_network_no_better_than_a_constant_has_learned_nothing(reduction):

@@ -641,3 +641,27 @@ def test_data_that_are_no_pairs_are_said_to_be_none(data, said):
     given = torch.utils.data.DataLoader(data, batch_size=4) if isinstance(data, list) else data
     with pytest.raises(SpecError, match=said):
         diagnose(module, given, nn.MSELoss(), sgd(module))
+
+
+def test_one_row_far_off_is_what_is_named_where_the_loss_is_squared():
+    x, y = rows()
+    # The rows that judge are drawn, so this one is for training or for judging.
+    for place in (5, 150):
+        far_off = y.clone()
+        far_off[place] = 1e6
+        module = network()
+        found = diagnose(module, (x, far_off), nn.MSELoss(), sgd(module, 1e-3), steps=50)
+        assert found.first.verdict == "unscaled_target"
+        assert found.first.evidence["top"] > 0.99
+        assert "fine" not in found.verdicts
+    module = network()
+    assert not diagnose(module, (x, far_off), nn.L1Loss(), sgd(module), steps=50).evidence.target_top
+
+
+def test_no_linear_model_is_told_of_where_none_is_fitted():
+    x, y = rows()
+    module = network()
+    # All rows have the same inputs.
+    found = diagnose(module, (x[:1].repeat(200, 1), y), nn.MSELoss(), sgd(module), steps=50)
+    assert found.first.verdict == "nothing_to_learn"
+    assert found.first.evidence["linear"] is None

@@ -26,9 +26,9 @@ class Comparison:
     each in turn and judging both models on the rest, a paired jackknife (Tukey 1958): what both find hard cancels. The
     difference's square over the number of rows is added to its variance, as in McNemar's test, so that a few rows of
     one mind are no proof. The variance of a share is that of three rows judged differently at least: models that are
-    right on the same rows may differ on up to 3 of so many new ones (rule of three). That of the seeds is the pooled
-    variance between seeds, where a model has several. The interval is Student's, with the degrees of freedom of Welch
-    and Satterthwaite (derived in docs/reduce.md).
+    right on the same rows may differ on up to 3 of so many new ones (rule of three). That of the seeds is each model's
+    own variance between its seeds over their number (Welch 1947); one of a single seed is taken to vary as the other.
+    The interval is Student's, with the degrees of freedom of Welch and Satterthwaite (derived in docs/reduce.md).
 
     Parameters
     ----------
@@ -193,18 +193,21 @@ def compare_entrants(
     of_rows += difference**2 / units
     if metric.is_share:
         of_rows = max(of_rows, _RULE_OF_THREE / units**2)
-    varying = [[seed.value for seed in entrant.seeds] for entrant in (network, other) if entrant.varies]
-    freedom = sum(len(values) - 1 for values in varying)
-    squares = sum(float(np.var(values)) * len(values) for values in varying)
-    of_seeds = squares / freedom * sum(1 / len(values) for values in varying) if freedom else 0.0
-    variance = of_rows + of_seeds
+    parts = [(of_rows, max(len(moved) - 1, 1)), *_of_seeds([entrant for entrant in (network, other) if entrant.varies])]
+    variance = sum(part for part, _ in parts)
     half = 0.0
     if variance > 0:
-        shares = of_rows / variance, of_seeds / variance
-        effective = 1 / (shares[0] ** 2 / max(len(moved) - 1, 1) + shares[1] ** 2 / max(freedom, 1))
+        effective = 1 / sum((part / variance) ** 2 / freedom for part, freedom in parts)
         half = float(scipy.special.stdtrit(effective, 1 - _MISSED / 2 / among)) * variance**0.5
     seeds = (len(network.seeds), len(other.seeds))
     return Comparison(rows, ours, theirs, difference - half, difference + half, seeds, among, groups)
+
+
+def _of_seeds(varying: Sequence[Entrant]) -> list[tuple[float, int]]:
+    """The variances that seeds leave to each mean, with their degrees of freedom; one seed varies as the others do."""
+    several = [[seed.value for seed in entrant.seeds] for entrant in varying if len(entrant.seeds) > 1]
+    alone = len(varying) - len(several)
+    return [(float(np.var(values, ddof=1)) * (1 / len(values) + alone), len(values) - 1) for values in several]
 
 
 def compare(

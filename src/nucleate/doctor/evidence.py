@@ -81,7 +81,7 @@ class Evidence:
     constant_loss, constant_validation : float
         Of the best constant output of the training rows, on those and on the validation rows.
     linear_loss, linear_validation : float
-        Of the linear model.
+        Of the linear model; NaN where none was fitted.
     plateau_loss : float or None
         As of `nucleate.Run`.
     budget : int
@@ -122,7 +122,8 @@ class Evidence:
     target_offset : float
         The size of their mean in standard deviations; 0 for classes and rates.
     target_top : float
-        The share of their sum of squares about the mean that 1 % of the rows have; 0 where the loss is not quadratic.
+        The share of their sum of squares about the mean that 1 % of the rows have, of those for training or of those
+        for training and validation; 0 where the loss is not quadratic.
     activation : str or None
         The name of a `Network`'s.
     leaks : tuple of str
@@ -298,6 +299,7 @@ def gather(run: Run, problem: Problem) -> Evidence:
     readings = _readings(run, problem, settings)
     predicted, spread = _spread(run.final, problem)
     classes = loss.link.target_kind == "categorical"
+    judged_by = np.concatenate([train.y, problem.validation.y])
     return Evidence(
         status=run.status,
         steps=steps,
@@ -330,7 +332,7 @@ def gather(run: Run, problem: Problem) -> Evidence:
         column_is_binary=np.all((train.x == 0) | (train.x == 1), axis=0),
         target_size=float(train.y.std(axis=0).max()) if loss.link.standardized and not classes else 1.0,
         target_offset=_offset(train) if loss.link.standardized and not classes else 0.0,
-        target_top=_top(train) if loss.is_quadratic else 0.0,
+        target_top=max(map(top_share, (train.y, judged_by))) if loss.is_quadratic else 0.0,
         activation=run.initial.activation.name if isinstance(run.initial, Network) else None,
         leaks=inputs_that_tell(problem.preprocessing.encoded_inputs, train.x, train.y, classes=classes),
         lost=readings["lost"],
@@ -393,8 +395,9 @@ def _offset(train: Split) -> float:
     return float(np.max(np.abs(train.y.mean(axis=0)) / np.where(spread > 0, spread, 1.0)))
 
 
-def _top(train: Split) -> float:
-    squares = np.sort((train.y - train.y.mean(axis=0)) ** 2, axis=0)
+def top_share(targets: Float[np.ndarray, "n c"]) -> float:
+    """The share of the sum of squares about the mean that 1 % of the rows have."""
+    squares = np.sort((targets - targets.mean(axis=0)) ** 2, axis=0)
     top = max(1, int(_TOP * len(squares)))
     total = squares.sum(axis=0)
     return float(np.max(squares[-top:].sum(axis=0) / np.where(total > 0, total, 1.0)))

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from nucleate.doctor.evidence import NO_SLOPE, Evidence, LayerEvidence, constant_since, explained
+from nucleate.doctor.evidence import NO_SLOPE, Evidence, LayerEvidence, constant_since, explained, top_share
 from nucleate.doctor.module_copies import STEPS, constant_loss, evaluating, run_copy, take_step
 from nucleate.doctor.module_setting import Setting, are_shares, gains_in, undisturbed
 from nucleate.doctor.remedies import LEAST
@@ -71,8 +71,8 @@ def gather_module(setting: Setting, steps: int = STEPS) -> Evidence:
         validation_loss=np.array(course.validation),
         constant_loss=constants[0],
         constant_validation=constants[1],
-        linear_loss=constants[0],
-        linear_validation=constants[1],
+        linear_loss=math.nan,
+        linear_validation=math.nan,
         plateau_loss=constants[0],
         budget=steps,
         learning_rate=float(group["lr"]),
@@ -333,7 +333,22 @@ def _scales(torch: Any, setting: Setting) -> Mapping[str, Any]:
         spread = rows.std(axis=0)
         known["target_size"] = float(spread.max())
         known["target_offset"] = float(np.max(np.abs(rows.mean(axis=0)) / np.where(spread > 0, spread, 1.0)))
+        if _is_quadratic(setting):
+            judged_by = setting.y.detach().float().cpu().numpy().reshape(len(setting.y), -1).astype(float)
+            known["target_top"] = max(top_share(rows), top_share(judged_by))
     return known
+
+
+def _is_quadratic(setting: Setting) -> bool:
+    """Whether an error that is twice as large costs four times as much."""
+    y = setting.y[setting.train]
+    size = float(y.double().std())
+    try:
+        once, twice = (float(setting.loss(y + factor * size, y)) for factor in (1, 2))
+    except Exception:
+        # A loss of one's own may take outputs of another shape.
+        return False
+    return math.isclose(twice, 4 * once, rel_tol=0.01) and once > 0
 
 
 def _broadcast(torch: Any, setting: Setting, outputs: Any) -> tuple[tuple[int, ...], tuple[int, ...]] | None:

@@ -217,16 +217,24 @@ def unscaled_input(evidence: Evidence) -> Found | None:
 
 def unscaled_target(evidence: Evidence) -> Found | None:
     """Targets far from order 1, far from zero, or of which a few rows have most of the squares."""
-    off = not TOO_SMALL <= evidence.target_size <= TOO_LARGE or evidence.target_offset > TOO_LARGE
-    swamped = evidence.rows >= TOP_ROWS and evidence.target_top > TOP_SHARE
-    if not (off or swamped):
+    swamped = _is_swamped(evidence)
+    if not (_is_off(evidence) or swamped):
         return None
-    return {"size": evidence.target_size, "offset": evidence.target_offset, "top": evidence.target_top}
+    sizes = {"size": evidence.target_size, "offset": evidence.target_offset, "top": evidence.target_top}
+    return {**sizes, "swamped": swamped}
+
+
+def _is_off(evidence: Evidence) -> bool:
+    return not TOO_SMALL <= evidence.target_size <= TOO_LARGE or evidence.target_offset > TOO_LARGE
+
+
+def _is_swamped(evidence: Evidence) -> bool:
+    """Whether a few rows have most of the squares, so that shares of the loss tell of these alone."""
+    return evidence.rows >= TOP_ROWS and evidence.target_top > TOP_SHARE
 
 
 def _against_target(evidence: Evidence) -> list[Change]:
-    off = not TOO_SMALL <= evidence.target_size <= TOO_LARGE or evidence.target_offset > TOO_LARGE
-    return [("standardize", "target")] if off else [("loss", "huber:1")]
+    return [("standardize", "target")] if _is_off(evidence) else [("loss", "huber:1")]
 
 
 def exploding_gradient(evidence: Evidence) -> Found | None:
@@ -235,7 +243,9 @@ def exploding_gradient(evidence: Evidence) -> Found | None:
         return None
     start = float(evidence.train_loss[0] / max(evidence.constant_loss, 1e-300))
     grown = evidence.layers[-1].signal / max(evidence.layers[0].signal, 1e-300) if evidence.layers else 1.0
-    if start > EXPLODED or (len(evidence.layers) >= DEEP and grown > EXPLODED):
+    # What the mean of the targets adds to the loss is not the outputs'.
+    large = start > EXPLODED * (1 + evidence.target_offset**2)
+    if large or (len(evidence.layers) >= DEEP and grown > EXPLODED):
         return {"start": start, "grown": grown}
     return None
 
@@ -277,9 +287,15 @@ def rate_too_large(evidence: Evidence) -> Found | None:
     half = evidence.train_loss[len(evidence.train_loss) // 2 :]
     jumps = noise(half) / max(float(np.median(half)), 1e-300)
     edge = evidence.learning_rate * evidence.sharpness
-    found = {"worst": evidence.worst, "jumps": jumps, "edge": edge, "status": evidence.status}
-    driven = evidence.worst > WORSE or jumps > TURNS or evidence.stage == "rise"
-    return found if evidence.blown_up or driven or edge > EDGE else None
+    seen = {
+        "bounds": evidence.blown_up,
+        "driven": evidence.worst > WORSE or jumps > TURNS,
+        "rise": evidence.stage == "rise",
+        "edge": evidence.follows_gradient and edge > EDGE,
+    }
+    by = next((name for name, holds in seen.items() if holds), None)
+    found = {"worst": evidence.worst, "jumps": jumps, "edge": edge, "status": evidence.status, "by": by}
+    return None if by is None else found
 
 
 def saturated(evidence: Evidence) -> Found | None:
@@ -461,7 +477,7 @@ def only_the_mean(evidence: Evidence) -> Found | None:
 
 def overfitting(evidence: Evidence) -> Found | None:
     """Validation has become worse beyond its noise, or hardly has any of what was learnt in training."""
-    if not evidence.trained:
+    if not evidence.trained or _is_swamped(evidence):
         return None
     best = int(np.argmin(evidence.validation_loss))
     lost = evidence.explained - explained(float(evidence.validation_loss[-1]), evidence.constant_validation)
@@ -474,20 +490,20 @@ def overfitting(evidence: Evidence) -> Found | None:
 def linear_is_enough(evidence: Evidence) -> Found | None:
     """On validation the network is not better than a linear model that has learnt something."""
     share = explained(evidence.linear_validation, evidence.constant_validation)
-    if evidence.beside_linear == "better" or share < LEAST or _are_few(evidence):
+    if evidence.beside_linear == "better" or not share >= LEAST or _are_few(evidence) or _is_swamped(evidence):
         return None
     return {"linear": share, "network": evidence.explained}
 
 
 def nothing_to_learn(evidence: Evidence) -> Found | None:
-    """On validation neither the network nor a linear model is better than a constant."""
+    """On validation neither the network nor a linear model, where one was fitted, is better than a constant."""
     share = explained(evidence.linear_validation, evidence.constant_validation)
     learnt = evidence.beside_constant == "better" or share >= LEAST or evidence.explained >= LEAST
     # Outputs of a module that never varied have not asked the inputs.
     never_varied = evidence.of_copies and evidence.constant_since == 0
-    if learnt or _are_few(evidence) or never_varied:
+    if learnt or _are_few(evidence) or _is_swamped(evidence) or never_varied:
         return None
-    return {"linear": share, "network": evidence.explained}
+    return {"linear": None if np.isnan(share) else share, "network": evidence.explained}
 
 
 def _are_few(evidence: Evidence) -> bool:
@@ -502,17 +518,20 @@ def too_few_rows(evidence: Evidence) -> Found | None:
 def fine(evidence: Evidence) -> Found | None:
     """Nothing holds it back that a change of one setting would mend."""
     unfit = evidence.beside_constant == "worse" or _on_plateau(evidence) or _are_few(evidence)
-    return None if not evidence.trained or unfit else of_fine(evidence)
+    if not evidence.trained or unfit or _is_swamped(evidence):
+        return None
+    return of_fine(evidence)
 
 
 def of_fine(evidence: Evidence) -> Found:
     """The numbers of a run that nothing holds back."""
-    return {"explained": evidence.explained} | ({"steps": evidence.budget} if evidence.of_copies else {})
+    found: Found = {"explained": evidence.explained, "beside_constant": evidence.beside_constant}
+    return found | ({"steps": evidence.budget} if evidence.of_copies else {})
 
 
 def is_held_back(evidence: Evidence) -> bool:
     """Whether a change of settings could let a run explain so much more that it counts; see `HELD_BACK`."""
-    return not evidence.trained or evidence.explained < HELD_BACK
+    return not evidence.trained or evidence.explained < HELD_BACK or _is_swamped(evidence)
 
 
 CAUSES: tuple[Verdict, ...] = (

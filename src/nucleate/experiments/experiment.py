@@ -1,5 +1,6 @@
 """A claim, the measurement that decides it, and the verdict, kept as a JSON file beside the figure."""
 
+import hashlib
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -11,11 +12,12 @@ from typing import Any, Generic, Literal, NamedTuple, Protocol, Self, TypeVar, g
 from matplotlib.figure import Figure
 
 from nucleate._arrays import is_real
-from nucleate._files import read_json, write_json
+from nucleate._files import read_file, read_json, write_atomically, write_json
 from nucleate._fingerprints import fingerprint
 from nucleate._wording import say_error
 from nucleate.errors import SpecError
-from nucleate.figures import FORMATS, save
+from nucleate.figures import FORMATS
+from nucleate.figures.style import to_bytes
 
 Relation = Literal["at least", "at most"]
 """Of a measured number to a threshold."""
@@ -336,20 +338,26 @@ class Verdict:
 
 
 def save_verdict(verdict: Verdict, figure: Figure) -> None:
-    """Write the figure in all formats, and last the verdict: where it is, the experiment is finished.
+    """Write the figure in all formats, and last the verdict with their hashes: where it is, the experiment is finished.
 
     Parameters
     ----------
     verdict : Verdict
     figure : matplotlib Figure
     """
-    for format in FORMATS:
-        save(figure, verdict.figure.with_suffix(f".{format}"))
-    write_json(verdict.figure.with_suffix(".json"), verdict.to_dict())
+    drawn = {format: to_bytes(figure, format) for format in FORMATS}
+    for format, content in drawn.items():
+        write_atomically(verdict.figure.with_suffix(f".{format}"), content)
+    hashes = {format: _hash(content) for format, content in drawn.items()}
+    write_json(verdict.figure.with_suffix(".json"), verdict.to_dict() | {"figures": hashes})
+
+
+def _hash(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 def load_verdict(experiment: Experiment[Any], out: Path, *, quick: bool) -> Verdict | None:
-    """The verdict kept in ``out`` for this very experiment, measurement, size and version, if there is one.
+    """The verdict kept in ``out`` for this very experiment, measurement, size and version, if its figure is there too.
 
     Parameters
     ----------
@@ -363,10 +371,12 @@ def load_verdict(experiment: Experiment[Any], out: Path, *, quick: bool) -> Verd
     """
     try:
         kept = read_json(out / f"{experiment.name}.json")
+        figures = kept.pop("figures")
         found = [finding["number"] for finding in kept["findings"]]
         numbers = tuple(math.nan if number is None else float(number) for number in found)
         verdict = Verdict.of(experiment, numbers, out, quick=quick)
+        # An interruption, or another process, may have left the figure of another size.
+        drawn = {format: _hash(read_file(verdict.figure.with_suffix(f".{format}"))) for format in FORMATS}
     except (OSError, ValueError, KeyError, TypeError, SpecError):
         return None
-    figures = all(verdict.figure.with_suffix(f".{format}").exists() for format in FORMATS)
-    return verdict if figures and json.dumps(kept) == json.dumps(verdict.to_dict()) else None
+    return verdict if figures == drawn and json.dumps(kept) == json.dumps(verdict.to_dict()) else None

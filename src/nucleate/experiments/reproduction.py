@@ -110,10 +110,15 @@ def reproduce_all(
     Raises
     ------
     NucleateError
-        If the folder cannot be written.
+        If the folder cannot be written, or another process has written other verdicts there meanwhile.
     """
     folder = _made(out)
     verdicts = _run(EXPERIMENTS, folder, quick=quick, progress=progress, told=told)
+    if any(load_verdict(experiment, folder, quick=quick) is None for experiment in EXPERIMENTS):
+        raise NucleateError(
+            f"{folder} was written by another process meanwhile, which leaves no page of one size and version; once it "
+            "has ended, run the same command again, or choose another folder."
+        )
     write_atomically(folder / "index.html", index_page(verdicts).encode())
     return verdicts
 

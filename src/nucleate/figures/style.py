@@ -141,7 +141,7 @@ def png(figure: Figure) -> bytes:
     -------
     bytes
     """
-    return _to_bytes(figure, "png")
+    return to_bytes(figure, "png")
 
 
 def save(figure: Figure, path: str | Path) -> None:
@@ -158,7 +158,7 @@ def save(figure: Figure, path: str | Path) -> None:
         For another ending, or if the path cannot be written.
     """
     check_path(path)
-    write_atomically(Path(path), _to_bytes(figure, _ending(path)))
+    write_atomically(Path(path), to_bytes(figure, _ending(path)))
 
 
 def check_path(path: str | Path) -> None:
@@ -182,7 +182,7 @@ def _ending(path: str | Path) -> str:
     return Path(path).suffix.removeprefix(".").lower()
 
 
-def _to_bytes(figure: Figure, format: str) -> bytes:
+def to_bytes(figure: Figure, format: str) -> bytes:
     """Equal figures are equal bytes: without a date, and with fixed ids."""
     buffer = BytesIO()
     # Type 42 is what journals take; matplotlib's own default, type 3, many refuse.

@@ -21,7 +21,7 @@ from nucleate.inspection.units import Units
 from nucleate.observe import Alike, alike, cosine_similarity
 from nucleate.observe.directions import THRESHOLD, cluster
 from nucleate.observe.measures import MAX_ROWS
-from nucleate.observe.norms import effective_number, norm, standardized
+from nucleate.observe.norms import effective_number, norm, row_norms, standardized
 from nucleate.observe.snapshots import MOST_SINGULAR_VALUES, spaced
 
 MOST_UNITS = 2000
@@ -199,8 +199,10 @@ def _pairs(near: Bool[np.ndarray, "n n"], count: int) -> tuple[float, float]:
     # By leaving out one unit at a time; a pair counts for both of its units.
     of_each = near.sum(axis=1) - near.diagonal()
     without = (of_each.sum() - 2 * of_each) / ((n - 1) * (n - 2))
-    variance = (n - 1) / n * np.square(without - without.mean()).sum() * (1 - n / count)
-    return share, math.sqrt(variance)
+    variance = (n - 1) / n * np.square(without - without.mean()).sum()
+    # Where the sample has hardly a pair, another may well have one more.
+    variance = max(variance, (2 / (n * (n - 1))) ** 2)
+    return share, math.sqrt(variance * (1 - n / count))
 
 
 def groups_of_all(labels: Int[np.ndarray, " n"], count: int) -> tuple[float, float]:
@@ -285,7 +287,8 @@ def _looked_at(activity: Activity) -> Activity:
 def _effective(activity: Activity, seed: int) -> tuple[float, float, Alike]:
     """The effective neurons of all units, the error that a sample of them makes, and what acts alike in the sample.
 
-    How evenly the groups of the sample contribute is taken for how evenly all do.
+    How the units gather is seen in the sample. How unevenly they contribute is known of all, which corrects what the
+    sample says: a few units that do most of the work may be outside it, or be too large a part of it.
     """
     count = len(activity.leaving)
     if count <= MOST_UNITS:
@@ -293,8 +296,20 @@ def _effective(activity: Activity, seed: int) -> tuple[float, float, Alike]:
         return found.effective_neurons, 0.0, found
     chosen = sampled(count, np.random.default_rng(seed))
     found = alike(activity.leaving[chosen], activity.outgoing[chosen])
-    if not (seen := len(found.contributions)):
+    adds = standardized(activity.leaving)[1] * row_norms(activity.outgoing)
+    in_sample = effective_number(adds[chosen])
+    if not found.contributions.any() or in_sample == 0:
         return found.effective_neurons, 0.0, found
     groups, error = groups_of_all(found.labels, count)
-    share = found.effective_neurons / seen
-    return share * groups, share * error, found
+    uneven = (effective_number(adds) / count) / (in_sample / len(chosen))
+    value = found.effective_neurons / len(found.contributions) * groups * uneven
+    return value, value * math.hypot(error / groups, _error_of_entropy(adds[chosen], found, len(chosen) / count)), found
+
+
+def _error_of_entropy(adds: Float[np.ndarray, " n"], found: Alike, share: float) -> float:
+    """The standard error of what gathering takes off the entropy of the contributions, by its influence function."""
+    acts = np.flatnonzero(found.labels >= 0)
+    acts = acts[(adds[acts] > 0) & (found.contributions[found.labels[acts]] > 0)]
+    own, of_group = adds[acts] / adds[acts].sum(), found.contributions[found.labels[acts]] / found.contributions.sum()
+    gains = np.log(own) - np.log(of_group)
+    return math.sqrt((1 - share) * float(np.square(own * (gains - own @ gains)).sum()))

@@ -5,7 +5,6 @@ from typing import Any
 
 from nucleate.doctor import Diagnosis, Finding, Remedy
 from nucleate.reporting.sentences import Texts, load_texts, say_share, say_widths
-from nucleate.training import BLOWN_UP
 
 _SHARES = (
     *("lost", "damped", "top", "jumps", "share", "at_start", "explained", "stuck", "stuck_wider", "spread", "linear"),
@@ -80,18 +79,26 @@ def _verdict(finding: Finding, texts: Texts) -> str:
     key = finding.verdict
     variants = {
         "unscaled_input": "others" if evidence.get("others") is not None else "",
-        "rate_too_large": "blown_up" if evidence.get("status") in BLOWN_UP else "",
+        "unscaled_target": "swamped" if evidence.get("swamped") else "",
+        "rate_too_large": "" if evidence.get("by") == "driven" else evidence.get("by", ""),
         "initial_plateau": "ends" if evidence.get("end") is not None else "",
         "rate_too_small": _of_rate(evidence),
-        "fine": "copies" if "steps" in evidence else "",
+        "fine": _of_fine(evidence),
         "stopped_too_early": "" if finding.helped is not None and finding.helped.setting == "steps" else "falling",
         "too_few_units": "chance" if "stuck" in evidence else "",
         "constant_output": _of_constant(evidence),
+        "nothing_to_learn": "alone" if evidence.get("linear") is None else "",
     }
     variant = variants.get(key)
     return sentences[f"{key}_{variant}" if variant else key].format(
         **{name: _say(name, value) for name, value in evidence.items()}
     )
+
+
+def _of_fine(evidence: Mapping[str, Any]) -> str:
+    if evidence.get("beside_constant") == "alike":
+        return "alike"
+    return "copies" if "steps" in evidence else ""
 
 
 def _of_constant(evidence: Mapping[str, Any]) -> str:
@@ -116,7 +123,7 @@ def _say(name: str, value: Any) -> str:
 
 def _share(value: float) -> str:
     """To a hundredth of a percent; less than nothing is none."""
-    return say_share(max(round(value, 4), 0.0))
+    return say_share(max(0.0, round(value, 4)))
 
 
 def _what(remedy: Remedy, texts: Texts) -> str:
