@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from decimal import ROUND_CEILING, Context
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -137,6 +138,15 @@ def in_digits(value: float, digits: int) -> str:
     ('0.2386', '64,020', '25,000,000', '3e-07')
     """
     return f"{value:,.0f}" if 999.5 <= abs(value) < 1e15 else f"{value:.{digits}g}"
+
+
+def rounded_up(value: float, digits: int = 2) -> float:
+    """The least number of so many digits that is not below: an upper bound stays one.
+
+    >>> rounded_up(1 / 41), rounded_up(0.1), rounded_up(0.0)
+    (0.025, 0.1, 0.0)
+    """
+    return float(Context(prec=digits, rounding=ROUND_CEILING).create_decimal(repr(float(value))))
 
 
 def count(number: int, noun: str) -> str:

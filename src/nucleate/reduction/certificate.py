@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Float
 
-from nucleate._wording import count, in_digits
+from nucleate._wording import count, in_digits, rounded_up
 from nucleate.baselines import count_groups
 from nucleate.errors import DataError, SpecError
 from nucleate.models import outputs_of
@@ -203,7 +203,7 @@ class Certificate:
         if self.classes and self.dealt == "random":
             further = (
                 "a new row moves further with a chance of at most "
-                f"{self.probability:.2g}, where classes come as often as in these data. "
+                f"{rounded_up(self.probability):.2g}, where classes come as often as in these data. "
                 f"{_by_class(self.classes, self.among)}"
             )
         else:

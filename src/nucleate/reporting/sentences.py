@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from nucleate._wording import choose_one, in_digits
+from nucleate._wording import choose_one, in_digits, rounded_up
 from nucleate.baselines import Baseline, Comparison
 from nucleate.errors import NucleateError, StudyError
 from nucleate.problems import LOSSES, Metric
@@ -494,7 +494,7 @@ def say_certificate(certificate: "Certificate", texts: Texts) -> str:
         "largest": say(certificate.largest_deviation),
         "rms": say(certificate.rms_deviation),
         "changed": certificate.labels_changed,
-        "probability": say_share(certificate.probability),
+        "probability": say_share(rounded_up(certificate.probability)),
         "count": certificate.among,
         "classes": ", ".join(unseen),
     }
