@@ -55,7 +55,7 @@ SHALLOW = layers({"gradient": 1.1e-2}, {}, {"gradient": 1.0})
 NOISY = LEARNS + 0.2 * (-1.0) ** np.arange(len(STEPS)) * 0.1
 
 FORGETS = {"validation_loss": curve(last=0.4), "final_beside_best": "worse"}
-LEARNT_NOTHING = {"validation_loss": FLAT, "beside_constant": "alike", "linear_validation": 0.476}
+NOTHING = {"validation_loss": FLAT, "beside_constant": "alike", "linear_validation": 0.5}
 
 SIDES = {
     "mismatched_shapes": ({"broadcast": ((80, 1), (80,))}, {"broadcast": None}),
@@ -102,7 +102,6 @@ SIDES = {
     "too_few_rows": ({"validation_rows": 5}, {"validation_rows": 6}),
     "fine": ({"beside_constant": "alike"}, {"beside_constant": "worse"}),
 }
-NOTHING = {"validation_loss": FLAT, "beside_constant": "alike", "linear_validation": 0.5}
 SLOW = {"follows_gradient": False, "learning_rate": 0.9e-3}
 ALIKE = layers({"effective": 1.0, "effective_at_start": 1.0})
 ON_PLATEAU = ("underflow", "adam_epsilon")
@@ -163,7 +162,7 @@ def test_the_criterion_holds_on_one_side_of_its_threshold(name):
         ("fine", {"validation_rows": 6}, {"validation_rows": 5}),
         ("fine", {"target_top": 0.49}, {"target_top": 0.51}),
         ("overfitting", FORGETS | {"target_top": 0.49}, FORGETS | {"target_top": 0.51}),
-        ("nothing_to_learn", LEARNT_NOTHING | {"target_top": 0.49}, LEARNT_NOTHING | {"target_top": 0.51}),
+        ("nothing_to_learn", NOTHING | {"target_top": 0.49}, NOTHING | {"target_top": 0.51}),
         (
             "linear_is_enough",
             {"beside_linear": "alike", "target_top": 0.49},
@@ -194,7 +193,7 @@ def test_a_criterion_of_several_parts_asks_for_each(name, holds, fails):
 
 def test_where_a_few_rows_have_the_squares_no_share_of_the_loss_is_the_last_word():
     """Neither of a run that seems to explain all of them, nor of one that seems to explain nothing."""
-    for run in (HEALTHY, replace(HEALTHY, **LEARNT_NOTHING), replace(HEALTHY, **FORGETS)):
+    for run in (HEALTHY, replace(HEALTHY, **NOTHING), replace(HEALTHY, **FORGETS)):
         found = judge(replace(run, target_top=0.9))
         assert found[0].verdict == "unscaled_target"
         assert not {one.verdict for one in found} & {"fine", "nothing_to_learn", "overfitting", "linear_is_enough"}
@@ -291,6 +290,32 @@ def test_what_helped_says_what_is_first_and_what_a_trial_refuted_is_not_blamed(e
     assert (found[0].helped and found[0].helped.setting) == setting
     if helping:
         assert "nothing_to_learn" not in [one.verdict for one in found]
+
+
+def test_what_was_not_tried_since_something_helped_stands_behind_it():
+    stuck = replace(STUCK, squashed="softmax", bound=("relu", "[0, ∞)"), out_of_reach=0.5)
+    assert judge(stuck, Trials("unsquash"))[0].verdict == "softmax_twice"
+
+
+@pytest.mark.parametrize(
+    ("rate", "decay", "first"), [(100.0, 0.01, "rate_too_large"), (0.01, 100.0, "decay_too_large")]
+)
+def test_of_a_usual_decay_that_takes_all_weights_the_rate_is_the_fault(rate, decay, first):
+    run = replace(STUCK, learning_rate=rate, weight_decay=decay, decays_beside=True, status="diverged")
+    assert judge(run)[0].verdict == first
+
+
+@pytest.mark.parametrize(("rate", "cut"), [(0.95, False), (0.2, True)])
+def test_a_scheduler_is_named_where_it_has_cut_most_of_the_rate(rate, cut):
+    run = replace(HEALTHY, learning_rate=rate * 1e-6, scheduled_rate=1e-6, sharpness=1.0, follows_gradient=True)
+    assert ("scheduled" in BY_NAME["rate_too_small"].criterion(run)) == cut
+
+
+def test_a_target_out_of_scale_with_a_few_large_rows_has_both_remedies():
+    run = replace(HEALTHY, target_size=1e5, target_top=0.9)
+    verdict = BY_NAME["unscaled_target"]
+    assert verdict.criterion(run)
+    assert verdict.changes(run) == [("standardize", "target"), ("loss", "huber:1")]
 
 
 def test_of_a_constant_target_nothing_else_is_said():

@@ -92,8 +92,10 @@ def test_names_in_two_lines_of_merged_cells_are_put_together(read, header, names
         [["a", None, "y"], [None, 3, None], [1, 2, 3]],
         [["a", None, "y"], ["p", None, None], [1, 2, 3]],
         [[None, "b", "y"], ["p", None, None], ["q", 2, 3]],
+        [["日付", None, "売上"], ["2024/1/5", "月", None], ["2024/1/6", "火", 120], ["2024/1/7", "水", 90]],
+        [["name", None, "age"], ["Anna", "f", None], ["Bob", "m", 31], ["Cleo", "f", 25]],
     ],
-    ids=["data below", "numbers", "a gap that stays", "a column of names of rows"],
+    ids=["data below", "numbers", "a gap that stays", "a column of names of rows", "dates", "texts that come again"],
 )
 def test_a_line_that_does_not_fill_the_gaps_of_the_names_is_none_of_them(read, rows):
     with pytest.raises(DataError, match="has no name"):

@@ -52,6 +52,9 @@ def test_behind_one_that_is_fine_the_rest_is_good_to_know_only():
         ("rate_too_large", {"status": "nan"}, "left all bounds", "times"),
         ("unscaled_target", {"target_top": 0.997}, "1 % of the rows have 99.7 % of them", "standard deviation"),
         ("unscaled_target", {"target_size": 1e9}, "its standard deviation is 1e+09", "of the rows"),
+        ("unscaled_target", {"target_size": 1e9, "target_top": 0.9}, "1e+09, and its mean", "nan"),
+        ("unscaled_target", {"target_size": 1e9, "target_top": 0.9}, "1 % of the rows have 90 % of them", "nan"),
+        ("fine", {"validation_loss": FLAT * float("nan")}, "takes off nan %", "takes off 0 %"),
         (
             "nothing_to_learn",
             {"validation_loss": FLAT, "beside_constant": "alike", "linear_validation": float("nan")},

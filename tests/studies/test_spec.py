@@ -250,7 +250,7 @@ def test_the_digest_tells_specs_apart_by_what_differs_from_the_defaults():
     assert spec.digest != spec.changed(steps=4999).digest
 
 
-@pytest.mark.parametrize("given", ["5", ["5"], ["1", "0.1"], "1,0.1"])
+@pytest.mark.parametrize("given", ["5", ["5"], ["1", "0.1"], [["1", "0.1", "1"]], "1,0.1"])
 def test_a_number_in_a_text_is_no_init_scale(given):
     with pytest.raises(SpecError, match=r"'gains' (is|has) .*; it must be a (number|list)"):
         make_spec(data="sine-5d", gains=given)

@@ -128,6 +128,26 @@ MODULES = {
 }  # fmt: skip
 
 
+ORDERS = set()
+
+
+class Joined(nn.Module):
+    """Its inputs one behind the other, in the order in which they are given."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.last = nn.Linear(6, 8), nn.Linear(8, 3)
+
+    def forward(self, **inputs):
+        ORDERS.add(tuple(inputs))
+        return self.last(torch.relu(self.first(torch.cat(list(inputs.values()), 1))))
+
+
+def test_named_inputs_keep_their_order():
+    reduce(Joined(), ({"b": FLAT[:, :3], "a": FLAT[:, 3:]}, LABELS), keep=0.5)
+    assert ORDERS == {("b", "a")}
+
+
 def data_of(inputs):
     return inputs if isinstance(inputs, dict) else (inputs, LABELS)
 

@@ -25,6 +25,15 @@ def networks(count, *, scale=0.7, dtype="float64", **options):
     ]
 
 
+def test_training_is_told_of_in_time_though_evaluations_come_to_be_far_apart():
+    asked = count()
+    batch = Batch(PROBLEM, networks(1), [0.01], [0], make_settings(steps=10**9))
+    for _ in range(3):
+        batch.advance(lambda: next(asked) > 100, seconds=0.3)
+    assert 0 < batch.step < 10**9
+    assert next(asked) < 100
+
+
 def gradients(parameters, x, y):
     """Backpropagation by hand through W3 tanh(W2 tanh(W1 x + b1)), of 1/(2n) sum (f - y)^2."""
     w1, b1, w2, w3 = parameters

@@ -26,8 +26,6 @@ ENDS = ("linear_is_enough", "nothing_to_learn", "too_few_rows", "fine")
 """Verdicts that name nothing to be mended."""
 _EFFECTS = ("constant_output", "only_the_mean", "collapsed", "overfitting")
 """What other verdicts may be the cause of."""
-_FACTS = ("out_of_reach", "no_gradient")
-"""What stands in the way of a module whatever its settings are."""
 _BESIDE = (*_EFFECTS, "dead_units", "rate_too_large", "unscaled_input", "unscaled_target")
 """What many a run that learns has too, so that without a trial it is no cause where there is nothing to learn."""
 
@@ -346,10 +344,10 @@ def _ordered(found: Sequence[Finding], evidence: Evidence) -> list[Finding]:
     leaks = [one for one in found if one.verdict == "leak"]
     helped = [one for one in found if one.helped]
     ends = [one for one in found if one.verdict in ENDS]
-    facts = [
-        one for one in found if one.verdict in _FACTS and not any(remedy.helped is False for remedy in one.remedies)
-    ]
+    facts = [one for one in found if one.verdict == "no_gradient"]
     if not helped:
+        vain = [one for one in found if any(remedy.helped is False for remedy in one.remedies)]
+        facts += [one for one in found if one.verdict == "out_of_reach" and one not in vain]
         facts += [one for one in found if one.evidence.get("always")]
     if facts and not any(one in facts for one in helped):
         # What else helps does so beside it.

@@ -20,6 +20,8 @@ TOP_SHARE, TOP_ROWS = 0.5, 100
 """One row in a hundred that has half of the squares swamps the others, where there are a hundred."""
 DECAYED = 0.1
 """Rate times decay times steps that takes a tenth off weights which nothing else moves."""
+USUAL_DECAY = 0.05
+"""A decay up to which a rate that takes all of the weights off with it is the larger fault."""
 EXPLODED = 100.0
 """The loss at the start, in units of the constant's, of outputs that are ten times as large as the targets."""
 WORSE = 2.0
@@ -217,11 +219,11 @@ def unscaled_input(evidence: Evidence) -> Found | None:
 
 def unscaled_target(evidence: Evidence) -> Found | None:
     """Targets far from order 1, far from zero, or of which a few rows have most of the squares."""
-    swamped = _is_swamped(evidence)
-    if not (_is_off(evidence) or swamped):
+    off, swamped = _is_off(evidence), _is_swamped(evidence)
+    if not (off or swamped):
         return None
     sizes = {"size": evidence.target_size, "offset": evidence.target_offset, "top": evidence.target_top}
-    return {**sizes, "swamped": swamped}
+    return {**sizes, "off": off, "swamped": swamped}
 
 
 def _is_off(evidence: Evidence) -> bool:
@@ -234,7 +236,8 @@ def _is_swamped(evidence: Evidence) -> bool:
 
 
 def _against_target(evidence: Evidence) -> list[Change]:
-    return [("standardize", "target")] if _is_off(evidence) else [("loss", "huber:1")]
+    changes: list[Change] = [("standardize", "target")] if _is_off(evidence) else []
+    return [*changes, ("loss", "huber:1")] if _is_swamped(evidence) else changes
 
 
 def exploding_gradient(evidence: Evidence) -> Found | None:
@@ -278,8 +281,9 @@ def _shrinks(evidence: Evidence) -> bool:
 
 
 def has_wiped_out(evidence: Evidence) -> bool:
-    """Whether a step's decay takes all of the weights, or more."""
-    return _shrinks(evidence) and evidence.learning_rate * evidence.weight_decay >= 1
+    """Whether a step's decay takes all of the weights, or more; of a usual decay that is the rate's doing."""
+    all_of_them = evidence.learning_rate * evidence.weight_decay >= 1
+    return _shrinks(evidence) and all_of_them and evidence.weight_decay > USUAL_DECAY
 
 
 def rate_too_large(evidence: Evidence) -> Found | None:
@@ -368,7 +372,7 @@ def rate_too_small(evidence: Evidence) -> Found | None:
 
 
 def _is_cut_by_scheduler(evidence: Evidence) -> bool:
-    return evidence.learning_rate < evidence.scheduled_rate
+    return evidence.learning_rate < CUT * evidence.scheduled_rate
 
 
 def has_not_moved(evidence: Evidence) -> bool:

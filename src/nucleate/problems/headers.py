@@ -87,7 +87,8 @@ def _names_of_two_lines(top: list[list[str]]) -> list[str] | None:
     is_whole = all(upper[place] or lower[place] for place in used)
     if not gaps or not used or not upper[used[0]] or not is_whole or all(lower[place] for place in used):
         return None
-    if any(map(is_number, filter(None, lower))):
+    below = [[row[place] for row in top[2:]] for place in range(len(upper))]
+    if not any(is_number(cell) for cells in below for cell in cells) or any(map(_is_value, lower, below)):
         return None
     above, groups = "", []
     for place in range(len(upper)):
@@ -100,6 +101,14 @@ def _names_of_two_lines(top: list[list[str]]) -> list[str] | None:
         joined = f"{group}{'' if name[:1] in '(（[［' else ' '}{name}"
         names.append(group if not name else joined if is_alone or repeated[name] > 1 else name)
     return names
+
+
+def _is_value(cell: str, below: list[str]) -> bool:
+    """Whether a cell is one of the values below it: a number, a text that comes again, or in the form of another."""
+    if not cell or is_number(cell):
+        return bool(cell)
+    forms = [re.sub(NUMBER, "0", one) for one in (cell, *below)]
+    return cell in below or (forms[0] != cell and forms[0] in forms[1:])
 
 
 def numbers_rows(values: pl.Series) -> bool:

@@ -79,7 +79,7 @@ def _verdict(finding: Finding, texts: Texts) -> str:
     key = finding.verdict
     variants = {
         "unscaled_input": "others" if evidence.get("others") is not None else "",
-        "unscaled_target": "swamped" if evidence.get("swamped") else "",
+        "unscaled_target": _of_target(evidence),
         "rate_too_large": "" if evidence.get("by") == "driven" else evidence.get("by", ""),
         "initial_plateau": "ends" if evidence.get("end") is not None else "",
         "rate_too_small": _of_rate(evidence),
@@ -93,6 +93,12 @@ def _verdict(finding: Finding, texts: Texts) -> str:
     return sentences[f"{key}_{variant}" if variant else key].format(
         **{name: _say(name, value) for name, value in evidence.items()}
     )
+
+
+def _of_target(evidence: Mapping[str, Any]) -> str:
+    if not evidence.get("swamped"):
+        return ""
+    return "swamped_too" if evidence.get("off") else "swamped"
 
 
 def _of_fine(evidence: Mapping[str, Any]) -> str:
@@ -123,7 +129,7 @@ def _say(name: str, value: Any) -> str:
 
 def _share(value: float) -> str:
     """To a hundredth of a percent; less than nothing is none."""
-    return say_share(max(0.0, round(value, 4)))
+    return say_share(round(max(value, 0.0), 4))
 
 
 def _what(remedy: Remedy, texts: Texts) -> str:

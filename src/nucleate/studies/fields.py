@@ -107,6 +107,8 @@ def _scale(given: Any, number: ValidatorFunctionWrapHandler) -> float | PerLayer
     if isinstance(given, PerLayer | list | tuple):
         if any(map(is_truth, given)):
             raise ValueError("true and false are no values of it; give numbers")
+        if any(isinstance(one, str) for one in given):
+            raise PydanticCustomError("float_type", "a text")
         return PerLayer(map(number, given))
     return number(given)
 

@@ -131,7 +131,7 @@ class Batch:
         self._weight_decays = [0.0] * len(models) if weight_decays is None else list(weight_decays)
         self._schedule = evaluation_steps(settings.steps, settings.evaluations)
         self._watched, self._snapshots_at = frozenset(watched), snapshot_evaluations(len(self._schedule))
-        self._stride, self._pace = 1, 0.0
+        self._stride = 1
         self.initial = [self._frame(run.parameters) for run in self._runs]
         self._most = min(most_in_stack(layers_of(self.initial[0], self._rows)), devices.at_once(len(models)))
         self._initial_layers = self._layers_of(self.initial)
@@ -180,8 +180,7 @@ class Batch:
             How long to go on beyond the next evaluation, about; each core with its own runs, whatever the others do.
         """
         alive, told, one_at_a_time = self._alive(), False, Lock()
-        began, first = time.monotonic(), self._evaluations
-        until = min(first + max(1, int(seconds / max(self._pace, 1e-6))), len(self._schedule))
+        end, first = time.monotonic() + seconds, self._evaluations
 
         def stopped() -> bool:
             """All stop when one was told to."""
@@ -191,16 +190,19 @@ class Batch:
                 return told
 
         with devices.single_blas_thread():
-            devices.spread(lambda runs: self._take(runs, until, stopped), self._lanes(alive))
-        self._pace = (time.monotonic() - began) / (until - first)
+            devices.spread(lambda runs: self._take(runs, first, end, stopped), self._lanes(alive))
 
     def _lanes(self, runs: Sequence[int]) -> list[Sequence[int]]:
         """Which runs go together from evaluation to evaluation: on a GPU all, else each core's."""
         return [runs] if devices.steps_together() else _parts(runs, devices.CORES)
 
-    def _take(self, runs: Sequence[int], until: int, stop: Callable[[], bool]) -> None:
-        """Take some runs through their evaluations, as far as the one of that number."""
-        while pending := [run for run in runs if self.statuses[run].is_running and len(self.rows[run]) < until]:
+    def _take(self, runs: Sequence[int], first: int, end: float, stop: Callable[[], bool]) -> None:
+        """Take some runs through their evaluations: that of this number, and those that begin before ``end``."""
+        while alive := [run for run in runs if self.statuses[run].is_running]:
+            in_time = time.monotonic() < end
+            pending = [run for run in alive if in_time or len(self.rows[run]) <= first]
+            if not pending:
+                return
             evaluation = min(len(self.rows[run]) for run in pending)
             step = int(self._schedule[evaluation])
             together = [run for run in pending if len(self.rows[run]) == evaluation]

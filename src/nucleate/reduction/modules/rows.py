@@ -51,7 +51,7 @@ class Rows:
         return self._each(lambda value: value.to(dtype) if value.is_floating_point() else value)
 
     def _each(self, function: Callable[[Any], Any]) -> "Rows":
-        return Rows(*jax.tree.map(function, (self.inputs, self.targets)))
+        return Rows(_each(function, self.inputs), _each(function, self.targets))
 
     def batches(self) -> Iterator["Rows"]:
         """All rows, `BATCH` at once."""
@@ -353,6 +353,22 @@ def _is_array(value: Any) -> bool:
 
 def together(read: Sequence[Rows]) -> Rows:
     """The rows one after the other."""
-    return Rows(
-        *jax.tree.map(lambda *parts: import_torch().cat(parts), *((rows.inputs, rows.targets) for rows in read))
-    )
+
+    def joined(*parts: Any) -> Any:
+        return import_torch().cat(parts)
+
+    return Rows(_each(joined, *(rows.inputs for rows in read)), _each(joined, *(rows.targets for rows in read)))
+
+
+def _each(function: Callable[..., Any], *given: Any) -> Any:
+    """The function of each tensor, of one batch or of several alike; names keep their order, which `jax.tree` sorts."""
+    first = given[0]
+    if len({type(one) for one in given}) > 1:
+        raise ValueError("they are of several kinds")
+    if isinstance(first, dict):
+        if any(one.keys() != first.keys() for one in given):
+            raise ValueError("they have other names")
+        return {name: _each(function, *(one[name] for one in given)) for name in first}
+    if isinstance(first, tuple):
+        return tuple(_each(function, *parts) for parts in zip(*given, strict=True))
+    return None if first is None else function(*given)
