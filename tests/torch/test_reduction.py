@@ -145,7 +145,7 @@ class Joined(nn.Module):
 
 def test_named_inputs_keep_their_order():
     reduce(Joined(), ({"b": FLAT[:, :3], "a": FLAT[:, 3:]}, LABELS), keep=0.5)
-    assert ORDERS == {("b", "a")}
+    assert {("b", "a")} == ORDERS
 
 
 def data_of(inputs):
