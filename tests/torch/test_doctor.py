@@ -618,6 +618,7 @@ CLASSES = (rows()[1][:, 0] > 0).long()
             nn.BCEWithLogitsLoss(),
             "from -1 to 1, and BCEWithLogitsLoss takes labels of 0",
         ),
+        (1, CLASSES[:, None].float(), nn.BCELoss(), "give BCEWithLogitsLoss, .*, or put a Sigmoid behind the module"),
         (2, CLASSES, nn.NLLLoss(), "NLLLoss takes logarithms of probabilities, and the outputs are none"),
     ],
 )
@@ -625,6 +626,25 @@ def test_targets_that_a_loss_does_not_take_get_the_remedy(outputs, targets, loss
     module = nn.Sequential(nn.Linear(3, 8), nn.ReLU(), nn.Linear(8, outputs))
     with pytest.raises(SpecError, match=said):
         diagnose(module, (rows()[0], targets), loss, sgd(module))
+
+
+def test_outputs_beyond_probabilities_are_told_where_those_of_the_first_rows_are_within():
+    x, _ = rows()
+    # The rows in the order in which they are looked at.
+    order = torch.randperm(200, generator=torch.Generator().manual_seed(0))
+    x[order[:2]] = 0
+    module = nn.Linear(3, 1)
+    with torch.no_grad():
+        module.weight.fill_(1.0)
+        module.bias.fill_(0.5)
+    with pytest.raises(SpecError, match=r"give BCEWithLogitsLoss"):
+        diagnose(module, (x, CLASSES[:, None].float()), nn.BCELoss(), sgd(module))
+
+
+def test_labels_of_minus_one_and_one_are_told_a_loss_of_probabilities_takes_0_and_1():
+    module = nn.Sequential(nn.Linear(3, 1), nn.Sigmoid())
+    with pytest.raises(SpecError, match=r"the targets are from -1 to 1: give labels of 0 and 1"):
+        diagnose(module, (rows()[0], 2.0 * CLASSES[:, None] - 1), nn.BCELoss(), sgd(module))
 
 
 @pytest.mark.parametrize(
