@@ -401,6 +401,15 @@ def test_a_weight_decay_that_undoes_what_is_learned_is_named(decay):
     assert (remedy.setting, remedy.value) == ("weight_decay", 0.0)
 
 
+def test_the_decay_of_any_group_is_looked_at():
+    module = network()
+    weights = [one for one in module.parameters() if one.ndim == 2]
+    biases = [one for one in module.parameters() if one.ndim == 1]
+    groups = [{"params": biases, "weight_decay": 0.0}, {"params": weights, "weight_decay": 100.0}]
+    remedy = helped(diagnose(module, rows(), nn.MSELoss(), torch.optim.AdamW(groups, lr=0.01)), "decay_too_large")
+    assert (remedy.setting, remedy.value) == ("weight_decay", 0.0)
+
+
 def test_a_usual_weight_decay_is_not_blamed():
     module = network()
     optimizer = torch.optim.AdamW(module.parameters(), lr=30.0)

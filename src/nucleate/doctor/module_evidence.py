@@ -35,7 +35,9 @@ def gather_module(setting: Setting, steps: int = STEPS) -> Evidence:
             raise SpecError("The loss is NaN or infinite before the first step; look at the data, or at the start.")
         after = _signals(torch, made)
         outputs = _outputs(made)
-        group = made.optimizer.param_groups[0]
+        group, *_ = groups = made.optimizer.param_groups
+        # Often biases are in a group without a decay.
+        decaying = max(groups, key=lambda one: float(one.get("weight_decay") or 0.0))
         constants = [constant_loss(torch, setting, part) for part in (setting.train, setting.validation)]
         if not all(map(math.isfinite, constants)):
             # A loss without a best constant is held against its start.
@@ -78,8 +80,8 @@ def gather_module(setting: Setting, steps: int = STEPS) -> Evidence:
         learning_rate=float(group["lr"]),
         scheduled_rate=max(float(group.get(name) or 0.0) for name in ("initial_lr", "max_lr")),
         follows_gradient=follows,
-        weight_decay=float(group.get("weight_decay") or 0.0),
-        decays_beside=isinstance(setting.optimizer, torch.optim.AdamW) or bool(group.get("decoupled_weight_decay")),
+        weight_decay=float(decaying.get("weight_decay") or 0.0),
+        decays_beside=isinstance(setting.optimizer, torch.optim.AdamW) or bool(decaying.get("decoupled_weight_decay")),
         gains=tuple(gain for _, gain in gains_in(torch, setting.module)),
         epsilon=float(group.get("eps", 0.0)),
         layers=tuple(
