@@ -544,6 +544,49 @@ def test_a_part_that_the_outputs_do_not_depend_on_lacks_no_gradient():
     assert found.evidence.unreached_parts == ()
 
 
+class Unused(nn.Module):
+    """Has a layer that is not used, and draws in eval mode too, or has gradients in training alone."""
+
+    def __init__(self, how):
+        super().__init__()
+        torch.manual_seed(0)
+        self.first, self.last, self.unused = nn.Linear(3, 16), nn.Linear(16, 1), nn.Linear(16, 1)
+        self.how, self.calls = how, 0
+
+    def forward(self, x):
+        if self.how == "gradients in training":
+            torch.set_grad_enabled(self.training)
+        hidden = torch.tanh(self.first(x))
+        if self.how == "dropout":
+            hidden = functional.dropout(hidden, 0.1)
+        elif self.how == "NumPy":
+            hidden = hidden + 0.01 * torch.tensor(np.random.standard_normal(16), dtype=x.dtype)  # noqa: NPY002
+        elif self.how == "remembers":
+            self.calls += 1
+            hidden = hidden + 1e-4 * self.calls
+        return self.last(hidden)
+
+
+@pytest.mark.parametrize("how", ["dropout", "NumPy", "remembers", "gradients in training"])
+def test_a_part_that_is_not_used_lacks_no_gradient_where_passes_differ_or_have_none(how):
+    module = Unused(how)
+    found = diagnose(module, rows(), nn.MSELoss(), sgd(module), steps=20, trials=False)
+    assert found.evidence.unreached_parts == ()
+
+
+def test_what_no_gradient_reaches_is_named_where_the_module_draws():
+    module = nn.Sequential(Detached("detach"), Drawing())
+    found = diagnose(module, rows(), nn.MSELoss(), sgd(module), steps=20, trials=False)
+    assert found.evidence.unreached_parts == ("0.first", "0.second")
+
+
+class Drawing(nn.Module):
+    """Adds noise in eval mode too."""
+
+    def forward(self, x):
+        return x + 0.01 * torch.randn_like(x)
+
+
 @pytest.mark.parametrize(("last", "interval"), [(nn.ReLU, "[0, ∞)"), (nn.Sigmoid, "(0, 1)"), (nn.Tanh, "(-1, 1)")])
 def test_targets_that_the_outputs_cannot_reach_are_named_and_the_activation_is_left_off(last, interval):
     x, y = rows()

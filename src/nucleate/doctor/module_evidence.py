@@ -121,15 +121,28 @@ def _unreached(torch: Any, setting: Setting) -> dict[str, int]:
     own = {name: one for name, one in made.module.named_parameters() if name in trained}
     for mode in (True, False):
         value = setting.loss(made.module.train(mode)(setting.x[rows]), setting.y[rows])
+        if not value.requires_grad:
+            continue
         slopes = torch.autograd.grad(value, list(own.values()), allow_unused=True) if own else ()
         own = {name: one for (name, one), slope in zip(own.items(), slopes, strict=True) if slope is None}
+    if not own:
+        return {}
+
+    def outputs() -> Any:
+        # Of the same random numbers each time: a module may draw in eval mode too.
+        with undisturbed(torch), torch.no_grad():
+            return made.module(setting.x[rows])
+
+    whole = outputs()
+    if not torch.equal(outputs(), whole):
+        # It draws from elsewhere, or remembers, so that nothing is told by a difference.
+        return {}
     found = {}
-    with torch.no_grad():
-        outputs = made.module(setting.x[rows])
-        for name, one in own.items():
-            before = one.clone()
+    for name, one in own.items():
+        before = one.detach().clone()
+        with torch.no_grad():
             one.mul_(2).add_(1)
-            if not torch.equal(made.module(setting.x[rows]), outputs):
+            if not torch.equal(outputs(), whole):
                 found[name] = one.numel()
             one.copy_(before)
     return found
