@@ -7,6 +7,7 @@ import logging
 import random
 import re
 import sys
+from collections import namedtuple
 from types import SimpleNamespace
 
 import numpy as np
@@ -698,11 +699,15 @@ def test_weights_that_are_nan_are_told_what_fits_a_model_in_memory(look):
         look(module)
 
 
-@pytest.mark.parametrize("batch", ["a tensor", "a tuple", "a dict"])
+Batch = namedtuple("Batch", ["input"])
+
+
+@pytest.mark.parametrize("batch", ["a tensor", "a tuple", "a named tuple", "a list", "a dict"])
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
 def test_a_model_that_is_converted_on_the_way_is_measured_on_its_inputs_still(dtype, batch):
     module, x = made(), torch.randn(64, 4)
-    watching = watch(module, inputs={"a tensor": x, "a tuple": (x,), "a dict": {"input": x}}[batch])
+    kinds = {"a tensor": x, "a tuple": (x,), "a named tuple": Batch(x), "a list": [x], "a dict": {"input": x}}
+    watching = watch(module, inputs=kinds[batch])
     module.to(dtype)
     watching.step()
     assert not watching.events

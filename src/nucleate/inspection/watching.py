@@ -426,7 +426,8 @@ class Watch:
             if isinstance(value, Mapping):
                 return {name: converted(one) for name, one in value.items()}
             if isinstance(value, (tuple, list)):
-                return type(value)(map(converted, value))
+                parts = map(converted, value)
+                return type(value)(*parts) if hasattr(value, "_fields") else type(value)(parts)
             return value.to(now) if is_tensor(value) and value.dtype == self._dtype else value
 
         return converted(self._inputs)
