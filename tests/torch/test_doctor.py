@@ -401,6 +401,15 @@ def test_a_weight_decay_that_undoes_what_is_learned_is_named(decay):
     assert (remedy.setting, remedy.value) == ("weight_decay", 0.0)
 
 
+def test_the_decay_of_any_group_is_looked_at():
+    module = network()
+    weights = [one for one in module.parameters() if one.ndim == 2]
+    biases = [one for one in module.parameters() if one.ndim == 1]
+    groups = [{"params": biases, "weight_decay": 0.0}, {"params": weights, "weight_decay": 100.0}]
+    remedy = helped(diagnose(module, rows(), nn.MSELoss(), torch.optim.AdamW(groups, lr=0.01)), "decay_too_large")
+    assert (remedy.setting, remedy.value) == ("weight_decay", 0.0)
+
+
 def test_a_usual_weight_decay_is_not_blamed():
     module = network()
     optimizer = torch.optim.AdamW(module.parameters(), lr=30.0)
@@ -535,6 +544,49 @@ def test_a_part_that_the_outputs_do_not_depend_on_lacks_no_gradient():
     assert found.evidence.unreached_parts == ()
 
 
+class Unused(nn.Module):
+    """Has a layer that is not used, and draws in eval mode too, or has gradients in training alone."""
+
+    def __init__(self, how):
+        super().__init__()
+        torch.manual_seed(0)
+        self.first, self.last, self.unused = nn.Linear(3, 16), nn.Linear(16, 1), nn.Linear(16, 1)
+        self.how, self.calls = how, 0
+
+    def forward(self, x):
+        if self.how == "gradients in training":
+            torch.set_grad_enabled(self.training)
+        hidden = torch.tanh(self.first(x))
+        if self.how == "dropout":
+            hidden = functional.dropout(hidden, 0.1)
+        elif self.how == "NumPy":
+            hidden = hidden + 0.01 * torch.tensor(np.random.standard_normal(16), dtype=x.dtype)  # noqa: NPY002
+        elif self.how == "remembers":
+            self.calls += 1
+            hidden = hidden + 1e-4 * self.calls
+        return self.last(hidden)
+
+
+@pytest.mark.parametrize("how", ["dropout", "NumPy", "remembers", "gradients in training"])
+def test_a_part_that_is_not_used_lacks_no_gradient_where_passes_differ_or_have_none(how):
+    module = Unused(how)
+    found = diagnose(module, rows(), nn.MSELoss(), sgd(module), steps=20, trials=False)
+    assert found.evidence.unreached_parts == ()
+
+
+def test_what_no_gradient_reaches_is_named_where_the_module_draws():
+    module = nn.Sequential(Detached("detach"), Drawing())
+    found = diagnose(module, rows(), nn.MSELoss(), sgd(module), steps=20, trials=False)
+    assert found.evidence.unreached_parts == ("0.first", "0.second")
+
+
+class Drawing(nn.Module):
+    """Adds noise in eval mode too."""
+
+    def forward(self, x):
+        return x + 0.01 * torch.randn_like(x)
+
+
 @pytest.mark.parametrize(("last", "interval"), [(nn.ReLU, "[0, ∞)"), (nn.Sigmoid, "(0, 1)"), (nn.Tanh, "(-1, 1)")])
 def test_targets_that_the_outputs_cannot_reach_are_named_and_the_activation_is_left_off(last, interval):
     x, y = rows()
@@ -618,6 +670,7 @@ CLASSES = (rows()[1][:, 0] > 0).long()
             nn.BCEWithLogitsLoss(),
             "from -1 to 1, and BCEWithLogitsLoss takes labels of 0",
         ),
+        (1, CLASSES[:, None].float(), nn.BCELoss(), "give BCEWithLogitsLoss, .*, or put a Sigmoid behind the module"),
         (2, CLASSES, nn.NLLLoss(), "NLLLoss takes logarithms of probabilities, and the outputs are none"),
     ],
 )
@@ -625,6 +678,25 @@ def test_targets_that_a_loss_does_not_take_get_the_remedy(outputs, targets, loss
     module = nn.Sequential(nn.Linear(3, 8), nn.ReLU(), nn.Linear(8, outputs))
     with pytest.raises(SpecError, match=said):
         diagnose(module, (rows()[0], targets), loss, sgd(module))
+
+
+def test_outputs_beyond_probabilities_are_told_where_those_of_the_first_rows_are_within():
+    x, _ = rows()
+    # The rows in the order in which they are looked at.
+    order = torch.randperm(200, generator=torch.Generator().manual_seed(0))
+    x[order[:2]] = 0
+    module = nn.Linear(3, 1)
+    with torch.no_grad():
+        module.weight.fill_(1.0)
+        module.bias.fill_(0.5)
+    with pytest.raises(SpecError, match=r"give BCEWithLogitsLoss"):
+        diagnose(module, (x, CLASSES[:, None].float()), nn.BCELoss(), sgd(module))
+
+
+def test_labels_of_minus_one_and_one_are_told_a_loss_of_probabilities_takes_0_and_1():
+    module = nn.Sequential(nn.Linear(3, 1), nn.Sigmoid())
+    with pytest.raises(SpecError, match=r"the targets are from -1 to 1: give labels of 0 and 1"):
+        diagnose(module, (rows()[0], 2.0 * CLASSES[:, None] - 1), nn.BCELoss(), sgd(module))
 
 
 @pytest.mark.parametrize(

@@ -618,6 +618,23 @@ class Both(nn.Module):
         return self.down(hidden) + (self.beside(hidden) if self.training else 0)
 
 
+class Squeezing(nn.Module):
+    """Returns its hidden layer too in training, without its axis where one unit is left."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.up, self.down = nn.Linear(6, 6), nn.Linear(6, 2), nn.Linear(2, 3)
+
+    def forward(self, x):
+        hidden = torch.relu(self.up(torch.tanh(self.first(x))))
+        return (self.down(hidden), hidden.squeeze()) if self.training else self.down(hidden)
+
+
+def test_units_whose_axis_training_returns_are_left():
+    found = reduce(made(Squeezing), (FLAT, LABELS), keep=0.5)
+    assert "in training mode" in dict(found.left_whole)["up"]
+
+
 class Dropping(nn.Module):
     """Leaves out rows of a batch in training, as many as come out of a draw."""
 

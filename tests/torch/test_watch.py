@@ -7,6 +7,7 @@ import logging
 import random
 import re
 import sys
+from collections import namedtuple
 from types import SimpleNamespace
 
 import numpy as np
@@ -698,11 +699,15 @@ def test_weights_that_are_nan_are_told_what_fits_a_model_in_memory(look):
         look(module)
 
 
-@pytest.mark.parametrize("batch", ["a tensor", "a tuple", "a dict"])
+Batch = namedtuple("Batch", ["input"])
+
+
+@pytest.mark.parametrize("batch", ["a tensor", "a tuple", "a named tuple", "a list", "a dict"])
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
 def test_a_model_that_is_converted_on_the_way_is_measured_on_its_inputs_still(dtype, batch):
     module, x = made(), torch.randn(64, 4)
-    watching = watch(module, inputs={"a tensor": x, "a tuple": (x,), "a dict": {"input": x}}[batch])
+    kinds = {"a tensor": x, "a tuple": (x,), "a named tuple": Batch(x), "a list": [x], "a dict": {"input": x}}
+    watching = watch(module, inputs=kinds[batch])
     module.to(dtype)
     watching.step()
     assert not watching.events
@@ -732,3 +737,43 @@ def test_a_model_that_is_trained_does_not_stand_still():
     watching = watch(module, every=10)
     trained(module, 150, lambda *_: watching)
     assert "stands still" not in [event.what for event in watching.events]
+
+
+class Prompted(nn.Module):
+    """Has parameters of every kind, of which the norms of a record are not."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.first, self.norm, self.last = nn.Linear(4, 12), nn.LayerNorm(12), nn.Linear(12, 1)
+        self.prompt, self.stack = nn.Parameter(torch.zeros(12)), nn.Parameter(torch.randn(2, 12, 12) / 12)
+
+    def forward(self, x):
+        hidden = self.norm(torch.tanh(self.first(x)) + self.prompt)
+        return self.last(torch.einsum("nu,kuv->nv", hidden, self.stack))
+
+
+@pytest.mark.parametrize("name", ["first.bias", "norm.weight", "norm.bias", "prompt", "stack"])
+def test_a_model_of_which_a_bias_a_norm_or_a_prompt_is_trained_does_not_stand_still(name):
+    module = Prompted()
+    for own, parameter in module.named_parameters():
+        parameter.requires_grad_(own == name)
+    watching = watch(module, every=10)
+    trained(module, 150, lambda *_: watching)
+    assert "stands still" not in [event.what for event in watching.events]
+
+
+@pytest.mark.parametrize("lang", LANGUAGES)
+def test_where_not_all_parameters_can_be_read_those_that_are_measured_are_said_to_stand_still(lang, tmp_path):
+    module = made()
+    module.beside = nn.Parameter(torch.zeros(3, dtype=torch.complex64))
+    watching = watch(module)
+    for _ in range(100):
+        watching.step()
+    (still,) = [event for event in watching.events if event.what == "stands still"]
+    assert still.said == (
+        "no weight that is measured has moved since step 0; watch the model that the optimizer trains"
+    )
+    page = report_checkpoints(watching.checkpoints, lang, tmp_path / "page.html").read_text("utf-8")
+    said = load_texts(lang)["said"]["still_measured"].format(since="0")
+    assert html.escape(said) in page

@@ -35,7 +35,9 @@ def gather_module(setting: Setting, steps: int = STEPS) -> Evidence:
             raise SpecError("The loss is NaN or infinite before the first step; look at the data, or at the start.")
         after = _signals(torch, made)
         outputs = _outputs(made)
-        group = made.optimizer.param_groups[0]
+        group, *_ = groups = made.optimizer.param_groups
+        # Often biases are in a group without a decay.
+        decaying = max(groups, key=lambda one: float(one.get("weight_decay") or 0.0))
         constants = [constant_loss(torch, setting, part) for part in (setting.train, setting.validation)]
         if not all(map(math.isfinite, constants)):
             # A loss without a best constant is held against its start.
@@ -78,8 +80,8 @@ def gather_module(setting: Setting, steps: int = STEPS) -> Evidence:
         learning_rate=float(group["lr"]),
         scheduled_rate=max(float(group.get(name) or 0.0) for name in ("initial_lr", "max_lr")),
         follows_gradient=follows,
-        weight_decay=float(group.get("weight_decay") or 0.0),
-        decays_beside=isinstance(setting.optimizer, torch.optim.AdamW) or bool(group.get("decoupled_weight_decay")),
+        weight_decay=float(decaying.get("weight_decay") or 0.0),
+        decays_beside=isinstance(setting.optimizer, torch.optim.AdamW) or bool(decaying.get("decoupled_weight_decay")),
         gains=tuple(gain for _, gain in gains_in(torch, setting.module)),
         epsilon=float(group.get("eps", 0.0)),
         layers=tuple(
@@ -119,15 +121,28 @@ def _unreached(torch: Any, setting: Setting) -> dict[str, int]:
     own = {name: one for name, one in made.module.named_parameters() if name in trained}
     for mode in (True, False):
         value = setting.loss(made.module.train(mode)(setting.x[rows]), setting.y[rows])
+        if not value.requires_grad:
+            continue
         slopes = torch.autograd.grad(value, list(own.values()), allow_unused=True) if own else ()
         own = {name: one for (name, one), slope in zip(own.items(), slopes, strict=True) if slope is None}
+    if not own:
+        return {}
+
+    def outputs() -> Any:
+        # Of the same random numbers each time: a module may draw in eval mode too.
+        with undisturbed(torch), torch.no_grad():
+            return made.module(setting.x[rows])
+
+    whole = outputs()
+    if not torch.equal(outputs(), whole):
+        # It draws from elsewhere, or remembers, so that nothing is told by a difference.
+        return {}
     found = {}
-    with torch.no_grad():
-        outputs = made.module(setting.x[rows])
-        for name, one in own.items():
-            before = one.clone()
+    for name, one in own.items():
+        before = one.detach().clone()
+        with torch.no_grad():
             one.mul_(2).add_(1)
-            if not torch.equal(made.module(setting.x[rows]), outputs):
+            if not torch.equal(outputs(), whole):
                 found[name] = one.numel()
             one.copy_(before)
     return found

@@ -162,7 +162,7 @@ def read_setting(module: Any, data: Any, loss: Any, optimizer: Any) -> Setting:
                     "give it rows whose targets are all known, or one target at a time."
                 )
             raise SpecError(f"{told}; drop these rows or fill them.")
-    outputs = None
+    outputs = of_all = None
     with undisturbed(torch):
         made = setting.copied()
         try:
@@ -172,11 +172,12 @@ def read_setting(module: Any, data: Any, loss: Any, optimizer: Any) -> Setting:
                 value = loss(outputs, y[:2])
                 with torch.no_grad():
                     # Class numbers beyond the outputs may stand in any row.
-                    loss(made.module.eval()(x), y)
+                    of_all = made.module.eval()(x)
+                    loss(of_all, y)
         except Exception as error:
             raise SpecError(
                 f"The module and the loss cannot take the data ({first_line(error)[:200]}); "
-                f"{_what_they_take(torch, loss, x, y, outputs)}."
+                f"{_what_they_take(torch, loss, x, y, outputs if of_all is None else of_all)}."
             ) from None
         if batch_size == 1:
             try:
@@ -241,7 +242,16 @@ def _what_they_take(torch: Any, loss: Any, x: Any, y: Any, outputs: Any) -> str:
             )
     if not torch.is_floating_point(y) and y.shape[1:] == outputs.shape[1:]:
         return "give targets of the outputs' type, y.float()"
-    if torch.is_floating_point(y) and y.numel() == len(y) * outputs[0].numel():
+    if isinstance(loss, torch.nn.BCELoss) and y.shape[1:] == outputs.shape[1:]:
+        if not are_shares(outputs):
+            return "give BCEWithLogitsLoss, which takes outputs of any size, or put a Sigmoid behind the module"
+        if not are_shares(y):
+            return (
+                f"the targets are from {float(y.min()):.4g} to {float(y.max()):.4g}: give labels of 0 and 1, or "
+                "probabilities between them"
+            )
+    is_reshaped = y.shape[1:] != outputs.shape[1:] and y.numel() == len(y) * outputs[0].numel()
+    if torch.is_floating_point(y) and is_reshaped:
         return f"give targets of the outputs' shape, y.reshape{(-1, *outputs.shape[1:])}"
     return "give inputs as the module takes them, and targets as the loss does"
 

@@ -96,7 +96,7 @@ def _is_collapsed(rank: tuple[float, float | None]) -> bool:
 
 
 def norms_in(measured: Measured) -> dict[Place, float]:
-    """The norm of each layer, of which one at least is another once a weight has moved."""
+    """The norm of each layer, which is another once its weights have moved."""
     return {place: measures["norm"][0] for place, measures in measured.items()}
 
 

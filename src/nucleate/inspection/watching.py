@@ -4,10 +4,9 @@ import logging
 import math
 import sys
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict
-from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +22,14 @@ from nucleate.errors import ArchitectureError, NucleateError, SpecError
 from nucleate.inspection.checkpoints import Checkpoints, rows_at
 from nucleate.inspection.events import Event, by_layer, constant_share, effective_neurons_in, events_between, norms_in
 from nucleate.inspection.inspecting import known_activation
-from nucleate.inspection.inspection import LEFT_OUT, SCHEMA, Inspection, Place
+from nucleate.inspection.inspection import LEFT_OUT, SCHEMA, Inspection
 from nucleate.inspection.measuring import Picture
 from nucleate.inspection.objects import open_model
 from nucleate.inspection.of_source import inspect_source, refuse_unmeasurable
 from nucleate.inspection.pytorch import is_flattened
 from nucleate.inspection.sources import Source
 from nucleate.inspection.spectra import Chance
-from nucleate.inspection.tensors import is_tensor
+from nucleate.inspection.tensors import is_tensor, to_numpy, why_no_parameter
 from nucleate.observe import smoothed
 from nucleate.pytorch import is_module
 from nucleate.training import Status
@@ -39,6 +38,8 @@ A_DECADE, WITH_HEADS, WITH_LOSS = 4, 1, 48
 """After how many steps in each tenfold number a record is made, one with single heads, and a loss kept, by default."""
 LOOSE = 16
 """So many records, and as many as are in the one file, are added to the folder beside it before it is written anew."""
+ENTRIES = 64
+"""Of each parameter about so many entries are kept to see whether it has moved."""
 SETTLED = 100
 """From this step on the log has findings of `nucleate.diagnose`."""
 TOLD = (
@@ -110,6 +111,7 @@ class Watch:
         self._start: dict[str, np.ndarray] = {}
         self._reference: Source | None = None
         self._chance = Chance()
+        self._still: tuple[int, Any] | None = None
         self._run, self._stored = "", 0
         self._ended = not _is_first_process()
         if self._ended:
@@ -123,6 +125,7 @@ class Watch:
             self._start_from({parameter.name: np.array(parameter.read()) for parameter in source.parameters})
         self.latest = self._inspect()
         self._by_layer = by_layer(self.latest)
+        self._tell_if_still()
         self._keep()
 
     def step(self, loss: Any = None) -> dict[str, float]:
@@ -178,7 +181,7 @@ class Watch:
         before, self._by_layer = self._by_layer, by_layer(self.latest)
         for event in events_between(self.steps, before, self._by_layer):
             self._tell(event)
-        self._tell_if_still(norms_in(before))
+        self._tell_if_still()
         self._keep()
         if self.steps >= SETTLED:
             self._tell_finding()
@@ -356,7 +359,7 @@ class Watch:
         if (start and shapes[0] != shapes[1]) or (now is not None and units not in ([], [now])):
             raise SpecError("This state is of a watch of another model; watch the model that it was made with.")
         self._ended, self.steps, self._next = ended, steps, 0.0
-        self._losses, self.events = dict(losses), events
+        self._losses, self.events, self._still = dict(losses), events, None
         self._start_from(start)
         if records and not ended:
             self._steps, self._records = [step for step, _ in records], [found for _, found in records]
@@ -426,7 +429,8 @@ class Watch:
             if isinstance(value, Mapping):
                 return {name: converted(one) for name, one in value.items()}
             if isinstance(value, (tuple, list)):
-                return type(value)(map(converted, value))
+                parts = map(converted, value)
+                return type(value)(*parts) if hasattr(value, "_fields") else type(value)(parts)
             return value.to(now) if is_tensor(value) and value.dtype == self._dtype else value
 
         return converted(self._inputs)
@@ -453,15 +457,18 @@ class Watch:
             LOG.info("step %s: diagnosis: %s (%s)", f"{self.steps:,}", first.verdict, numbers)
         self._said = first.verdict
 
-    def _tell_if_still(self, before: Mapping[Place, float]) -> None:
+    def _tell_if_still(self) -> None:
         """Say once that no weight has moved for more than half of the steps, as where another model is trained."""
-        now = norms_in(self._by_layer)
-        if self.steps < SETTLED or before != now:
+        sums, are_all = _sums_in(self._model)
+        now = norms_in(self._by_layer), sums
+        if self._still is None or self._still[1] != now:
+            self._still = self.steps, now
+        since = self._still[0]
+        if self.steps < SETTLED or 2 * since > self.steps:
             return
-        records = zip(self._steps[::-1], self._records[::-1], strict=True)
-        since = min(step for step, _ in takewhile(lambda one: norms_in(by_layer(one[1])) == now, records))
-        if 2 * since <= self.steps and not any(one.what == "stands still" and one.step > since for one in self.events):
-            said = f"no weight has moved since step {since:,}; watch the model that the optimizer trains"
+        if not any(one.what == "stands still" and one.step > since for one in self.events):
+            what = "no weight" if are_all else "no weight that is measured"
+            said = f"{what} has moved since step {since:,}; watch the model that the optimizer trains"
             self._tell(Event(self.steps, type(self._model).__name__, "model", "stands still", said))
 
     def _tell(self, event: Event) -> None:
@@ -565,6 +572,24 @@ def _dtype_of(model: Any) -> Any:
     """The dtype of a module's first floating-point parameter; of another model None."""
     own = model.parameters() if is_module(model) else ()
     return next((one.dtype for one in own if one.is_floating_point()), None)
+
+
+def _sums_in(model: Any) -> tuple[list[tuple[float, bytes]], bool]:
+    """The sum and some entries of each parameter, of biases and prompts too; and whether they are of all.
+
+    One at least is another once a parameter has moved.
+    """
+    arrays: Iterable[np.ndarray]
+    if is_module(model):
+        own = list(model.parameters())
+        known = [one for one in own if why_no_parameter(one) is None]
+        arrays, are_all = map(to_numpy, known), len(known) == len(own)
+    else:
+        arrays, are_all = (one.read() for one in open_model(model).parameters), False
+    with np.errstate(invalid="ignore"):
+        return [
+            (float(array.sum(dtype=np.float64)), array.flat[:: 1 + array.size // ENTRIES].tobytes()) for array in arrays
+        ], are_all
 
 
 def _unwrapped(model: Any) -> Any:
