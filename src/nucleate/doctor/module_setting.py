@@ -231,8 +231,8 @@ def _what_they_take(torch: Any, loss: Any, x: Any, y: Any, outputs: Any) -> str:
     if classes and torch.is_floating_point(y) and y.shape[1:] != outputs.shape[1:]:
         return "give classes as whole numbers, y.long()"
     if classes and not torch.is_floating_point(y) and outputs.ndim > 1:
-        known = y[y != loss.ignore_index]
-        low, high, of = int(known.min()), int(known.max()), outputs.shape[1]
+        known, of = y[y != loss.ignore_index], outputs.shape[1]
+        low, high = (int(known.min()), int(known.max())) if known.numel() else (0, 0)
         if low < 0 or high >= of:
             is_shifted = low > 0 and high - low < of
             remedy = f"give y - {low}" if is_shifted else "number the classes so, or give more outputs"
