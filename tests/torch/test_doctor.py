@@ -634,6 +634,13 @@ def test_a_compiled_module_is_diagnosed_as_the_module_itself():
     assert diagnose(compiled, rows(), nn.MSELoss(), optimizer).first.verdict == "fine"
 
 
+def test_classes_in_another_whole_number_are_told_the_remedy():
+    module = nn.Linear(3, 2)
+    data = rows()[0], torch.zeros(len(rows()[0]), dtype=torch.int32)
+    with pytest.raises(SpecError, match=r"give classes as 64-bit whole numbers, y\.long\(\)\."):
+        diagnose(module, data, nn.CrossEntropyLoss(), sgd(module))
+
+
 def test_a_softmax_over_the_rows_is_named():
     x, y = rows()
     labels = (y[:, 0] > 0).long() + (y[:, 0] > 1).long()

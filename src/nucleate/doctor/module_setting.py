@@ -240,6 +240,8 @@ def _what_they_take(torch: Any, loss: Any, x: Any, y: Any, outputs: Any) -> str:
                 f"the targets are classes from {low} to {high}, and the module has {count(of, 'output')}, for classes "
                 f"from 0 to {of - 1}: {remedy}"
             )
+    if classes and not torch.is_floating_point(y) and y.dtype != torch.int64:
+        return "give classes as 64-bit whole numbers, y.long()"
     if not torch.is_floating_point(y) and y.shape[1:] == outputs.shape[1:]:
         return "give targets of the outputs' type, y.float()"
     if isinstance(loss, torch.nn.BCELoss) and y.shape[1:] == outputs.shape[1:]:
