@@ -73,10 +73,14 @@ MERGED = [
         [["No.", "前期", None, "後期", None, "家賃"], [None, "売上", "利益", "売上", "利益", "（月額）"]],
         ["No.", "前期 売上", "前期 利益", "後期 売上", "後期 利益", "家賃（月額）"],
     ),
+    (
+        [["No.", "身長", None, "体重", "区", "y"], [None, "（cm）", "（inch）", "（kg）", None, None]],
+        ["No.", "身長（cm）", "身長（inch）", "体重（kg）", "区", "y"],
+    ),
 ]
 
 
-@pytest.mark.parametrize(("header", "names"), MERGED, ids=["merged downward too", "one name twice"])
+@pytest.mark.parametrize(("header", "names"), MERGED, ids=["merged downward too", "one name twice", "units"])
 @pytest.mark.parametrize("above", [[], [["賃貸物件データ"], []]], ids=["at the top", "below a title"])
 def test_names_in_two_lines_of_merged_cells_are_put_together(read, header, names, above):
     done = read([*above, *header, [1, "2024/1/5", 20.5, 3, "北区", 8], [2, "2024/1/6", 30.5, 4, "南区", 9]])

@@ -597,6 +597,13 @@ def test_targets_that_the_outputs_cannot_reach_are_named_and_the_activation_is_l
     assert isinstance(module[-1], last)
 
 
+def test_of_a_module_that_learns_targets_out_of_reach_are_good_to_know():
+    x, y = rows()
+    module = nn.Sequential(*network(), nn.Tanh())
+    found = diagnose(module, (x, y), nn.MSELoss(), torch.optim.Adam(module.parameters(), lr=0.01))
+    assert (found.holds_back, found.verdicts) == (False, ("fine", "out_of_reach"))
+
+
 def test_targets_within_the_outputs_interval_are_in_reach():
     x, y = rows()
     module = nn.Sequential(*network(), nn.ReLU())

@@ -747,13 +747,14 @@ class Prompted(nn.Module):
         torch.manual_seed(0)
         self.first, self.norm, self.last = nn.Linear(4, 12), nn.LayerNorm(12), nn.Linear(12, 1)
         self.prompt, self.stack = nn.Parameter(torch.zeros(12)), nn.Parameter(torch.randn(2, 12, 12) / 12)
+        self.turn = nn.Parameter(torch.ones(12, dtype=torch.complex64))
 
     def forward(self, x):
-        hidden = self.norm(torch.tanh(self.first(x)) + self.prompt)
+        hidden = (self.norm(torch.tanh(self.first(x)) + self.prompt) * self.turn).real
         return self.last(torch.einsum("nu,kuv->nv", hidden, self.stack))
 
 
-@pytest.mark.parametrize("name", ["first.bias", "norm.weight", "norm.bias", "prompt", "stack"])
+@pytest.mark.parametrize("name", ["first.bias", "norm.weight", "norm.bias", "prompt", "stack", "turn"])
 def test_a_model_of_which_a_bias_a_norm_or_a_prompt_is_trained_does_not_stand_still(name):
     module = Prompted()
     for own, parameter in module.named_parameters():
@@ -766,7 +767,7 @@ def test_a_model_of_which_a_bias_a_norm_or_a_prompt_is_trained_does_not_stand_st
 @pytest.mark.parametrize("lang", LANGUAGES)
 def test_where_not_all_parameters_can_be_read_those_that_are_measured_are_said_to_stand_still(lang, tmp_path):
     module = made()
-    module.beside = nn.Parameter(torch.zeros(3, dtype=torch.complex64))
+    module.beside = nn.Parameter(torch.eye(3).to_sparse())
     watching = watch(module)
     for _ in range(100):
         watching.step()

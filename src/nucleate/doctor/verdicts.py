@@ -542,7 +542,7 @@ CAUSES: tuple[Verdict, ...] = (
     Verdict("mismatched_shapes", mismatched_shapes, _against_mismatch),
     Verdict("constant_target", constant_target, always=True),
     Verdict("softmax_twice", softmax_twice, lambda evidence: [("unsquash", evidence.squashed)]),
-    Verdict("out_of_reach", out_of_reach, _against_bound),
+    Verdict("out_of_reach", out_of_reach, _against_bound, always=True),
     Verdict("leak", leak, lambda evidence: [("without", column) for column in evidence.leaks], always=True),
     Verdict("kept_from_training", kept_from_training, lambda evidence: [("train", "all")], by_trial=True),
     Verdict("no_gradient", no_gradient, always=True),

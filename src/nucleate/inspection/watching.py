@@ -31,7 +31,7 @@ from nucleate.inspection.sources import Source
 from nucleate.inspection.spectra import Chance
 from nucleate.inspection.tensors import is_tensor, to_numpy, why_no_parameter
 from nucleate.observe import smoothed
-from nucleate.pytorch import is_module
+from nucleate.pytorch import import_torch, is_module
 from nucleate.training import Status
 
 A_DECADE, WITH_HEADS, WITH_LOSS = 4, 1, 48
@@ -581,7 +581,8 @@ def _sums_in(model: Any) -> tuple[list[tuple[float, bytes]], bool]:
     """
     arrays: Iterable[np.ndarray]
     if is_module(model):
-        own = list(model.parameters())
+        as_real = import_torch().view_as_real
+        own = [as_real(one.detach()) if one.is_complex() else one for one in model.parameters()]
         known = [one for one in own if why_no_parameter(one) is None]
         arrays, are_all = map(to_numpy, known), len(known) == len(own)
     else:

@@ -98,8 +98,9 @@ def _names_of_two_lines(top: list[list[str]]) -> list[str] | None:
     names = []
     for place, (group, name) in enumerate(zip(groups, lower, strict=True)):
         is_alone = upper[place] and (place + 1 not in used or upper[place + 1])
-        joined = f"{group}{'' if name[:1] in '(（[［' else ' '}{name}"
-        names.append(group if not name else joined if is_alone or repeated[name] > 1 else name)
+        is_unit = name[:1] in tuple("(（[［")
+        joined = f"{group}{'' if is_unit else ' '}{name}"
+        names.append(group if not name else joined if is_alone or is_unit or repeated[name] > 1 else name)
     return names
 
 

@@ -45,10 +45,10 @@ _MEANS = ("平均", "平均値", "average", "averages", "mean", "avg")
 def summary_in(text: str) -> str | None:
     """What a text says that a row is which sums up those above it.
 
-    >>> summary_in("合　計"), summary_in(" Grand total "), summary_in("平均"), summary_in("合計金額")
+    >>> summary_in("合　計："), summary_in(" Grand total "), summary_in("平均"), summary_in("合計金額")
     ('total', 'total', 'mean', None)
     """
-    word = "".join(fold(text).split())
+    word = "".join(fold(text).split()).rstrip(":：")
     return "total" if word in _TOTALS else "mean" if word in _MEANS else None
 
 
