@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nucleate import ArchitectureError
 from nucleate.observe import effective_rank, numerical_rank, stable_rank
 
 from .planted import rotation
@@ -58,6 +59,36 @@ def test_a_rank_minds_neither_scale_nor_side_nor_order(rank, seed, exponent):
     assert [rank(other) for other in changed] == pytest.approx([expected] * 5)
 
 
+@pytest.mark.parametrize("least", [1e-1, 1e-3, 1e-4, 2e-5, 1e-5, 1e-6, 1e-9, 0.0])
+@pytest.mark.parametrize("tail", ["geometric", "flat"])
+@pytest.mark.parametrize("shape", [(120, 120), (130, 230)])
+def test_ranks_of_large_matrices_hold_to_ten_digits_however_small_the_least_values(shape, tail, least):
+    values = np.r_[1.0, np.full(shape[0] - 1, least)] if tail == "flat" else np.geomspace(1, max(least, 1e-30), 120)
+    matrix = with_singular_values(np.random.default_rng(0), values, *shape)
+    # LAPACK's singular values are exact to some 1e-16 of the largest.
+    known = np.linalg.svd(matrix, compute_uv=False)
+    shares = known[known > 0] / known.sum()
+    assert stable_rank(matrix) == pytest.approx(np.square(known).sum() / known[0] ** 2, rel=1e-10)
+    assert effective_rank(matrix.T) == pytest.approx(np.exp(-(shares * np.log(shares)).sum()), rel=1e-10)
+    assert numerical_rank(matrix, least * 1.001 + 1e-12) == np.count_nonzero(known > (least * 1.001 + 1e-12) * known[0])
+
+
+@pytest.mark.parametrize("rank", ALL)
+@pytest.mark.parametrize("side", [3, 150])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_what_is_not_finite_has_no_rank(rank, side, value):
+    matrix = np.ones((side, side))
+    matrix[1, 2] = value
+    with pytest.raises(ArchitectureError, match="NaN or infinite entries"):
+        rank(matrix)
+
+
+@pytest.mark.parametrize("rank", ALL)
+def test_a_vector_is_no_matrix(rank):
+    with pytest.raises(ArchitectureError, match="has 1 axes; expected 2"):
+        rank(np.ones(3))
+
+
 @given(seeds, st.integers(1, 9), st.integers(1, 9))
 def test_ranks_lie_between_one_and_the_smaller_side(seed, m, k):
     matrix = np.random.default_rng(seed).standard_cauchy((m, k))
@@ -67,8 +98,10 @@ def test_ranks_lie_between_one_and_the_smaller_side(seed, m, k):
 
 
 @pytest.mark.parametrize("rank", ALL)
-@pytest.mark.parametrize("scale", [1.0, 1e-170, 1e-300])
+@pytest.mark.parametrize("scale", [1.0, 1e-170, 1e-300, 1e300])
 def test_known_ranks_at_every_scale(rank, scale):
-    assert rank(scale * np.eye(6)) == pytest.approx(6)
+    for side in (6, 150):
+        assert rank(scale * np.eye(side)) == pytest.approx(side)
+        assert rank(scale * np.ones((side, side))) == pytest.approx(1)
     assert rank(scale * np.outer([1.0, -2.0, 3.0], [1.0, 0.5])) == pytest.approx(1)
     assert rank(np.zeros((3, 4))) == 0

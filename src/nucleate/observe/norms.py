@@ -32,14 +32,14 @@ def norm(array: Float[np.ndarray, "..."], axis: int | tuple[int, ...] | None = N
 
 def row_norms(matrix: Float[np.ndarray, "... m k"]) -> Float[np.ndarray, "... m"]:
     """The Euclidean norm of each row."""
-    unit, scale = scaled(_matrices(matrix), axis=-1)
+    unit, scale = scaled(matrices(matrix), axis=-1)
     lengths: np.ndarray = scale[..., 0] * np.linalg.norm(unit, axis=-1)
     return lengths
 
 
 def unit_rows(matrix: Float[np.ndarray, "... m k"]) -> Float[np.ndarray, "... m k"]:
     """Each row divided by its norm; rows of zeros stay."""
-    unit, _ = scaled(_matrices(matrix), axis=-1)
+    unit, _ = scaled(matrices(matrix), axis=-1)
     lengths = np.linalg.norm(unit, axis=-1, keepdims=True)
     directions: np.ndarray = unit / np.where(lengths > 0, lengths, 1.0)
     return directions
@@ -52,7 +52,7 @@ def standardized(
 
     A row that varies by no more than rounding is constant: zeros, of deviation 0.
     """
-    unit, scale = scaled(_matrices(matrix), axis=-1)
+    unit, scale = scaled(matrices(matrix), axis=-1)
     unit -= unit.mean(axis=-1, keepdims=True)
     deviation = np.sqrt(np.einsum("...n,...n->...", unit, unit) / unit.shape[-1])
     deviation[deviation <= _ROUNDING] = 0.0
@@ -84,6 +84,7 @@ def number(array: np.ndarray) -> Any:
     return array.item() if np.ndim(array) == 0 else array
 
 
-def _matrices(given: Any) -> Float[np.ndarray, "... m k"]:
+def matrices(given: Any) -> Float[np.ndarray, "... m k"]:
+    """What a person gives as a matrix, or matrices with axes in front, in float64."""
     array = real_array("What is measured", given)
     return array if array.ndim >= 2 else real_array("What is measured", array, rank=2)

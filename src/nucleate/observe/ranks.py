@@ -8,10 +8,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from nucleate._arrays import real_array
-from nucleate.observe.norms import effective_number, norm, number
+from nucleate.errors import ArchitectureError
+from nucleate.observe.norms import effective_number, matrices, norm, number, scaled
 
 TOLERANCE = 0.01
+_LARGE = 100
+"""From this side on, eigenvalues are found sooner than singular values."""
+_SPAN = 1e-10
+"""The least eigenvalue beside the largest of which rounding leaves enough."""
 
 
 class Ranks(NamedTuple):
@@ -33,6 +37,11 @@ def stable_rank(matrix: Float[np.ndarray, "m k"]) -> float:
     -------
     float
 
+    Raises
+    ------
+    ArchitectureError
+        If an entry is NaN or infinite, or it is no matrix.
+
     Examples
     --------
     >>> stable_rank(np.diag([2.0, 1.0, 0.0]))
@@ -51,6 +60,11 @@ def effective_rank(matrix: Float[np.ndarray, "m k"]) -> float:
     Returns
     -------
     float
+
+    Raises
+    ------
+    ArchitectureError
+        If an entry is NaN or infinite, or it is no matrix.
 
     Examples
     --------
@@ -76,6 +90,11 @@ def numerical_rank(matrix: Float[np.ndarray, "m k"], tolerance: float = TOLERANC
     -------
     int
 
+    Raises
+    ------
+    ArchitectureError
+        If an entry is NaN or infinite, or it is no matrix.
+
     Examples
     --------
     >>> numerical_rank(np.diag([1.0, 0.1, 1e-5])), numerical_rank(np.diag([1.0, 0.1, 1e-5]), tolerance=1e-6)
@@ -86,16 +105,33 @@ def numerical_rank(matrix: Float[np.ndarray, "m k"], tolerance: float = TOLERANC
 
 def ranks(matrix: Float[np.ndarray, "... m k"], tolerance: float = TOLERANCE) -> Ranks:
     """All three ranks from one singular value decomposition."""
-    matrix = real_array("What is measured", matrix)
+    matrix = matrices(matrix)
+    if not np.isfinite(matrix).all():
+        raise ArchitectureError(
+            "A matrix with NaN or infinite entries, as diverged runs leave them, has no rank; take an earlier network."
+        )
     # Of tall matrices LAPACK finds the values faster than of wide ones; it scales them itself where that is needed.
     tall = matrix if matrix.shape[-2] >= matrix.shape[-1] else matrix.swapaxes(-1, -2)
-    values = np.linalg.svd(tall, compute_uv=False)
+    rows, columns = tall.shape[-2:]
+    large = columns >= _LARGE and rows < 2 * columns
+    values = _of_large(tall) if large else np.linalg.svd(tall, compute_uv=False)
     relative = values / np.where(values[..., :1] > 0, values[..., :1], 1.0)
     return Ranks(
         number(np.square(relative).sum(axis=-1)),
         effective_number(relative),
         number(np.count_nonzero(relative > tolerance, axis=-1)),
     )
+
+
+def _of_large(tall: Float[np.ndarray, "... m k"]) -> Float[np.ndarray, "... k"]:
+    """The singular values, each to 1e-10 of the largest: from the eigenvalues of ``AᵀA``, in half the time, where these
+    span less than ten digits."""
+    unit, _ = scaled(tall, axis=(-2, -1))
+    squares = np.linalg.eigvalsh(unit.swapaxes(-1, -2) @ unit)[..., ::-1]
+    values: np.ndarray = np.sqrt(np.maximum(squares, 0.0))
+    lost = squares[..., -1] <= _SPAN * squares[..., 0]
+    values[lost] = np.linalg.svd(unit[lost], compute_uv=False)
+    return values
 
 
 def relative_distance(
