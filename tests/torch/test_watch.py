@@ -17,7 +17,7 @@ import pytest
 from nucleate import ArchitectureError, InitScale, NucleateError, SpecError, init_, inspect, watch
 from nucleate.inspection import Checkpoints
 from nucleate.reporting import LANGUAGES, report_checkpoints
-from nucleate.reporting.sentences import load_texts
+from nucleate.reporting.words import load_texts
 
 torch = pytest.importorskip("torch")
 pytestmark = [pytest.mark.filterwarnings("default"), pytest.mark.usefixtures("one_thread")]
