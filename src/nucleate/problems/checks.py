@@ -11,7 +11,8 @@ from jaxtyping import Bool, Float
 
 from nucleate._wording import count, did_you_mean, name_columns, name_rows
 from nucleate.errors import DataError
-from nucleate.problems.losses import COUNTS, CROSS_ENTROPY, DEFAULT_LOSSES, SQUARED, Loss, get_loss
+from nucleate.problems.links import COUNTS
+from nucleate.problems.losses import CROSS_ENTROPY, DEFAULT_LOSSES, SQUARED, Loss, get_loss
 
 Kind = Literal["numeric", "categorical", "constant"]
 
