@@ -380,11 +380,15 @@ class Transformer(Model):
         return len(self.blocks) * length * a_position
 
     def check_rows(self, x: Float[np.ndarray, "n d"]) -> None:
-        """Refuse rows that it cannot read, by an `ArchitectureError`: of tokens, what is no number of one.
+        """Refuse rows that it cannot read: of tokens, what is no number of one.
 
         Parameters
         ----------
         x : array
+
+        Raises
+        ------
+        ArchitectureError
         """
         super().check_rows(x)
         if self.tokens is not None:
