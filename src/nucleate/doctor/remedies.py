@@ -297,7 +297,7 @@ class Trials(Attempts):
 
 def standardized(problem: Problem, what: str) -> Problem:
     """The problem with its inputs, or its targets, of mean 0 and standard deviation 1 on the training rows."""
-    if what == "target" and problem.loss.link.target_kind == "categorical":
+    if what == "target" and problem.loss.of_classes:
         return problem
 
     def part(split: Split) -> Split:

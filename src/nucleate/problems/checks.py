@@ -313,12 +313,12 @@ def target_kinds(targets: pl.DataFrame, loss: Loss) -> Mapping[str, Kind]:
         if raw.n_unique() == 1:
             raise DataError(f"Target column {raw.name!r} is {raw[0]!r} in every row; name a target that varies.")
         merged = merged_number(raw) if constant_columns(raw.to_frame()) else None
-        if merged is not None and loss.link.target_kind != "categorical":
+        if merged is not None and not loss.of_classes:
             raise DataError(
                 f"Target column {raw.name!r} has whole numbers of more than 15 digits, such as {merged}, which are all "
                 f"rounded to {int(float(merged))}; subtract what they have in common, or name another target."
             )
-    if loss.link.target_kind == "categorical":
+    if loss.of_classes:
         _refuse_as_classes(targets)
         return {targets.columns[0]: "categorical"}
     for raw in targets:

@@ -90,6 +90,11 @@ class Loss:
         """Whether it is one of the package's own, which its name alone tells."""
         return self.value is not None and _of_the_package(self.name) is self
 
+    @property
+    def of_classes(self) -> bool:
+        """Whether targets are the classes of one column, with an output for each; otherwise they are amounts."""
+        return self.link.target_kind == "categorical"
+
     def __reduce_ex__(self, protocol: SupportsIndex) -> Any:
         return (get_loss, (self.name,)) if self.is_built_in else super().__reduce_ex__(protocol)
 
