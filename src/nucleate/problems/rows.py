@@ -34,7 +34,7 @@ class Chosen:
     Parameters
     ----------
     table : DataFrame
-    targets : list of str
+    targets : tuple of str
     came_from : array of shape (n,)
         0 for rows that are to be dealt out or are for training, 1 and 2 for a person's own for validation and test.
     roles : DataFrame
@@ -54,7 +54,7 @@ class Chosen:
     """
 
     table: pl.DataFrame
-    targets: list[str]
+    targets: tuple[str, ...]
     came_from: Int[np.ndarray, " n"]
     roles: pl.DataFrame
     weights: Float[np.ndarray, " n"] | None
