@@ -465,8 +465,8 @@ class Transformer(Model):
         """Behind the norm of this place, in the order in which they are passed."""
         if self.norm is None:
             return h
-        centred = h - h.mean(axis=0) if self.norm == "layer" else h
-        normed = centred / jnp.sqrt(jnp.mean(centred**2, axis=0) + self.eps)
+        centered = h - h.mean(axis=0) if self.norm == "layer" else h
+        normed = centered / jnp.sqrt(jnp.mean(centered**2, axis=0) + self.eps)
         if self.norm_gains is not None:
             normed = jnp.asarray(self.norm_gains[place])[:, None, None] * normed
         return normed if self.norm_biases is None else normed + jnp.asarray(self.norm_biases[place])[:, None, None]

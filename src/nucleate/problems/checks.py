@@ -1,4 +1,4 @@
-"""Which columns are the target, and whether its values or its classes are to be learnt."""
+"""Which columns are the target, and whether its values or its classes are to be learned."""
 
 import shlex
 from collections import Counter
@@ -144,7 +144,7 @@ def distinct_values(raw: pl.Series) -> int:
 
 def input_kinds(inputs: pl.DataFrame) -> dict[str, Kind]:
     """The kind of each column of the training rows; "constant" with one value at most, from which nothing can be
-    learnt.
+    learned.
     """
     kinds: dict[str, Kind] = {raw.name: kind_of(raw) for raw in inputs.iter_columns()}
     for name in [name for name, kind in kinds.items() if kind == "categorical"]:
