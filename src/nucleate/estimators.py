@@ -166,7 +166,7 @@ class _Condensed(BaseEstimator):
         share = len(x) // _PART
         validation, certification = share * (len(x) >= _FEWEST_FOR_PARTS), share * certified
         sizes = Sizes(len(x) - validation - certification, validation, certification)
-        rows = split_rows(sizes, seed, y if self._loss.link.target_kind == "categorical" else None)
+        rows = split_rows(sizes, seed, y if self._loss.of_classes else None)
         # What has no rows of its own takes those of training; without rows to certify on nothing is reduced.
         parts = [table[part if len(part) else rows.train] for part in rows]
         return Problem.from_parts(

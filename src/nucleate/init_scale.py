@@ -191,6 +191,32 @@ class InitScale:
             )
         return tuple(InitScale(self.convention, value) for value in self.value)
 
+    def times(self, factor: float, width: int) -> "InitScale":
+        """The scale that makes a start so many times as large, in three digits.
+
+        Parameters
+        ----------
+        factor : float
+        width : int
+            Of the layers, 2 or more, by which exponents count.
+
+        Returns
+        -------
+        InitScale
+
+        Examples
+        --------
+        >>> InitScale("gain", "1x0.1").times(3, 50), InitScale("gamma", 2.0).times(10, 100)
+        (InitScale(convention='gain', value='3x0.3'), InitScale(convention='gamma', value=1.5))
+        """
+        exponent, values = self.convention in _EXPONENTS, self.value
+        several = isinstance(values, PerLayer)
+        made = [
+            float(f"{value - math.log(factor, width) if exponent else value * factor:.3g}")
+            for value in (values if isinstance(values, PerLayer) else (values,))
+        ]
+        return InitScale(self.convention, PerLayer(made) if several else made[0])
+
     def std(self, fan_in: int, fan_out: int, *, output_layer: bool) -> float:
         """The standard deviation for a layer that reads ``fan_in`` numbers and makes ``fan_out``.
 

@@ -94,6 +94,10 @@ class Network:
         seed : int
         dtype : {"float32", "float64"}
 
+        Returns
+        -------
+        Network
+
         Raises
         ------
         ArchitectureError
@@ -305,6 +309,10 @@ class Network:
         activation : Activation, optional
             Its activation, where that is one of your own and not registered.
 
+        Returns
+        -------
+        Network
+
         Raises
         ------
         ArchitectureError
@@ -336,6 +344,10 @@ class Network:
         content : bytes
         activation : Activation, optional
             As of `load`.
+
+        Returns
+        -------
+        Network
 
         Raises
         ------

@@ -228,6 +228,10 @@ def get_optimizer(given: Any, *, known: bool = True) -> Optimizer:
     known : bool
         Whether the name must be one of `OPTIMIZERS`; otherwise another gives one that cannot train, but can be named.
 
+    Returns
+    -------
+    Optimizer
+
     Raises
     ------
     SpecError

@@ -3,6 +3,7 @@
 import ast
 import inspect
 import re
+import textwrap
 from graphlib import TopologicalSorter
 from importlib import import_module
 from pathlib import Path
@@ -91,12 +92,25 @@ def public_callables(room):
             yield name, each
 
 
+def sections_of(each):
+    """The sections that the docstring of a function owes its reader."""
+    signature = inspect.signature(each)
+    body = ast.parse(textwrap.dedent(inspect.getsource(each)))
+    if {*signature.parameters} - {"self", "cls"}:
+        yield "Parameters"
+    if signature.return_annotation not in (None, "None", "NoReturn"):
+        yield "(Returns|Yields)"
+    if any(isinstance(node, ast.Raise) and node.exc is not None for node in ast.walk(body)):
+        yield "Raises"
+
+
 @pytest.mark.parametrize("room", ["", *ROOMS])
-def test_what_is_public_says_what_it_takes(room):
+def test_what_is_public_says_what_it_takes_returns_and_raises(room):
     silent = [
-        name
+        (name, section)
         for name, each in public_callables(room)
-        if {*inspect.signature(each).parameters} - {"self"} and "Parameters\n---" not in (inspect.getdoc(each) or "")
+        for section in sections_of(each)
+        if not re.search(rf"^{section}\n---", inspect.getdoc(each) or "", re.MULTILINE)
     ]
     assert not silent
 

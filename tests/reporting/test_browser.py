@@ -18,7 +18,7 @@ from selenium.webdriver.support.ui import Select
 
 from nucleate import inspect, report, sweep
 from nucleate.reporting import LANGUAGES, report_checkpoints
-from nucleate.reporting.sentences import load_texts
+from nucleate.reporting.words import load_texts
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 DRIVER = shutil.which("chromedriver")

@@ -22,7 +22,7 @@ from nucleate.problems import Loss, Metric
 from nucleate.reduction import save_reduction
 from nucleate.reporting import LANGUAGES
 from nucleate.reporting.payload import payload
-from nucleate.reporting.sentences import load_texts
+from nucleate.reporting.words import load_texts
 from nucleate.studies import make_spec, study_findings
 from nucleate.studies.tables import table_to_bytes
 from tests.conftest import EVIL, GRID

@@ -16,15 +16,11 @@ from nucleate.reporting.sentences import (
     beside_recommended,
     beside_reduced,
     limits,
-    load_texts,
     name_network,
     recommendation,
-    say_further,
-    say_metric,
-    say_share,
-    say_times,
     terms,
 )
+from nucleate.reporting.words import load_texts, say_further, say_metric, say_share, say_times
 from nucleate.studies import study_findings
 from tests.reporting.planted import STUCK, study_of
 

@@ -8,7 +8,7 @@ from markupsafe import escape
 
 import nucleate
 from nucleate.reporting.expected import say_stairs
-from nucleate.reporting.sentences import load_texts
+from nucleate.reporting.words import load_texts
 from nucleate.studies import study_findings
 from nucleate.sweeping import stairs_of
 

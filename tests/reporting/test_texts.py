@@ -6,7 +6,7 @@ import pytest
 
 from nucleate import NucleateError
 from nucleate.reporting import LANGUAGES
-from nucleate.reporting.sentences import load_texts
+from nucleate.reporting.words import load_texts
 from nucleate.training import Status
 
 

@@ -1,6 +1,7 @@
 """A sweep ends with its cells compared, and with simpler models beside the recommended run."""
 
 import json
+import signal
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from nucleate import Study, sweep
 from nucleate.problems import Problem, load_problem
 from nucleate.studies import load_judgement, study_findings
 from nucleate.sweeping import run_study
+from nucleate.training import Batch
 from tests.reporting.planted import straight
 
 pytestmark = pytest.mark.slow
@@ -88,12 +90,13 @@ def test_an_interruption_in_the_narrow_network_costs_nothing_that_was_done(tmp_p
 
     def told(progress):
         if progress.doing:
-            monkeypatch.setattr("nucleate.sweeping.runner._Work._train", stopped)
+            monkeypatch.setattr(Batch, "advance", stopped)
 
-    def stopped(work, chunk, batch):
-        batch.advance()
-        work._keeper.keep_checkpoint(chunk, batch.checkpoint())
-        raise KeyboardInterrupt
+    def stopped(batch, stop=None, *, seconds=0.0, advance=Batch.advance):
+        advance(batch)
+        # A batch takes no step, and is given no stop, where it is made.
+        if stop is not None:
+            signal.raise_signal(signal.SIGINT)
 
     with pytest.raises(KeyboardInterrupt):
         run_study(whole.spec, problem(), tmp_path / "cut", on_progress=told, with_problem=True)

@@ -69,6 +69,13 @@ def test_a_relu_that_is_named_learns_it(stuck_xor, tmp_path):
     assert study.results["drop_30_percent"][0] == pytest.approx(relu.end, rel=0.15)
 
 
+@pytest.mark.parametrize("scale", [{"gains": [0.5]}, {"epsilons": [0.1]}, {"gammas": [0.7]}, {"fan_in_gammas": [0.7]}])
+def test_no_start_beyond_the_standard_one_is_tried(scale, tmp_path):
+    """Three times each of them draws larger weights than a gain of 1."""
+    (outlook,) = outlooks(stuck_study(tmp_path, "diabetes", lrs=[1e-4], **(scale | {"steps": 20})))
+    assert outlook.tried[0] == "lr"
+
+
 def test_where_no_forecast_can_be_made_it_is_said_why(tmp_path):
     (outlook,) = outlooks(stuck_study(tmp_path, "diabetes", gains=[0.01], optimizer=DECAYED, lrs=[1e-5]))
     assert outlook.verdict == "no forecast"

@@ -1,5 +1,7 @@
 """PyTorch's own training does what the forecast of the module says."""
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -7,6 +9,7 @@ torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
 
 from nucleate import NucleateError, Problem, SpecError, forecast, from_torch, train  # noqa: E402
+from nucleate.problems import SOFTMAX, Loss  # noqa: E402
 
 RNG = np.random.default_rng(0)
 X = torch.tensor(RNG.standard_normal((60, 4)), dtype=torch.float32)
@@ -87,6 +90,14 @@ def test_a_data_loader_of_all_rows_is_read_without_moving_random_numbers():
     one, other = (forecast(module, data, optimizer, loss=nn.MSELoss()) for data in (loader, (X.numpy(), Y.numpy())))
     assert one.drop_steps == other.drop_steps
     assert torch.equal(state, torch.get_rng_state())
+
+
+def test_numbers_of_classes_are_read_under_a_loss_of_ones_own():
+    own = Loss("cross-entropy of one's own", lambda f, y: -jnp.sum(y * jax.nn.log_softmax(f), axis=1), SOFTMAX)
+    module = started(outputs=2)
+    sgd = torch.optim.SGD(module.parameters(), lr=0.1)
+    one, other = (forecast(module, (X, LABELS), sgd, loss=loss) for loss in (own, nn.CrossEntropyLoss()))
+    assert one.loss == pytest.approx(other.loss, rel=1e-6)
 
 
 @pytest.mark.parametrize("seed", [1, 2])

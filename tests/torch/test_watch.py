@@ -17,7 +17,7 @@ import pytest
 from nucleate import ArchitectureError, InitScale, NucleateError, SpecError, init_, inspect, watch
 from nucleate.inspection import Checkpoints
 from nucleate.reporting import LANGUAGES, report_checkpoints
-from nucleate.reporting.sentences import load_texts
+from nucleate.reporting.words import load_texts
 
 torch = pytest.importorskip("torch")
 pytestmark = [pytest.mark.filterwarnings("default"), pytest.mark.usefixtures("one_thread")]
@@ -249,7 +249,7 @@ def test_a_resumed_training_goes_on_with_the_same_record(tmp_path):
     assert again.table.equals(watched.table)
     assert (again.steps, again.losses, again.events) == (watched.steps, watched.losses, watched.events)
     # Distances are from the first start, not from that of the resumed process.
-    one, other = (one._start["0.weight"] for one in (watched, again))
+    one, other = (one.state_dict()["start"]["0.weight"] for one in (watched, again))
     assert (one == other).all()
     with pytest.raises(SpecError, match="no state of a watch"):
         again.load_state_dict({"steps": 3})

@@ -1,10 +1,11 @@
 """Models beside the fully connected network: convolutions and transformers, and their descriptions."""
 
 from nucleate.architectures.architecture import ARCHITECTURES, Architecture, get_architecture
+from nucleate.architectures.blocks import Block
 from nucleate.architectures.convolution import ConvNetwork, Step
 from nucleate.architectures.model import Model
 from nucleate.architectures.near_zero import EvenTransformer, check_closed_form, closed_form
-from nucleate.architectures.transformer import Block, Transformer
+from nucleate.architectures.transformer import Transformer
 
 __all__ = [
     "ARCHITECTURES",

@@ -98,11 +98,15 @@ class Model(ABC):
         return card(type(self).__name__, rows | common)
 
     def check_rows(self, x: Float[np.ndarray, "n d"]) -> None:
-        """Refuse rows that it cannot read, by an `ArchitectureError`.
+        """Refuse rows that it cannot read.
 
         Parameters
         ----------
         x : array
+
+        Raises
+        ------
+        ArchitectureError
         """
         if x.ndim != 2 or x.shape[1] != self.inputs:
             raise ArchitectureError(

@@ -14,8 +14,8 @@ from jaxtyping import Array, Bool, Float
 from nucleate._arrays import is_real
 from nucleate._wording import count, name_parameter
 from nucleate.activations import Activation
+from nucleate.architectures.blocks import Block, Matrix, Sizes, Vector, draw_parameters, reads
 from nucleate.architectures.model import (
-    Draws,
     Model,
     Scale,
     check_activation,
@@ -34,39 +34,6 @@ from nucleate.observe import Layer, signals_seen
 NORMS = ("rms", "layer")
 READOUTS = ("last", "mean", "every")
 UNEMBEDDINGS = ("free", "tied", "none")
-Matrix = Float[Array | np.ndarray, "m k"]
-Vector = Float[Array | np.ndarray, " m"]
-
-
-@partial(
-    jax.tree_util.register_dataclass,
-    data_fields=["query", "key", "value", "output", "mlp_in", "mlp_out", "mlp_in_bias", "mlp_out_bias"],
-    meta_fields=[],
-)
-@dataclass(frozen=True)
-class Block:
-    """A layer of a transformer: attention, and a hidden layer at each position.
-
-    Parameters
-    ----------
-    query, key, value : arrays of shape (heads h, w)
-        Row k holds the weights of unit k; those of a head follow each other. ``w`` is the width of what they read.
-    output : array of shape (w, heads h) or None
-        None hands on what the heads give.
-    mlp_in, mlp_out : arrays of shapes (m, w) and (w, m), or None
-        The hidden layer; None without one.
-    mlp_in_bias, mlp_out_bias : arrays of shapes (m,) and (w,), or None
-    """
-
-    query: Matrix
-    key: Matrix
-    value: Matrix
-    output: Matrix | None
-    mlp_in: Matrix | None
-    mlp_out: Matrix | None
-    mlp_in_bias: Vector | None
-    mlp_out_bias: Vector | None
-
 
 as_pytree = partial(
     jax.tree_util.register_dataclass,
@@ -279,53 +246,25 @@ class Transformer(Model):
             raise ArchitectureError(
                 "The bias is 'first', and a transformer has none of them or all; choose none or all."
             )
-        with_biases = which_biases(bias, 1)[0]
-        kinds = [
-            *(["embedding"] if embedding else []),
-            *(["position"] if positions else []),
-            *("query", "key", "value"),
-            *(["output"] if project else []),
-            *(["mlp_in", "mlp_out"] if hidden else []),
-            *(["unembedding"] if unembedding == "free" else []),
-        ]
-        draws = Draws(scale, kinds, seed, dtype)
-
-        def draw(kind: str, m: int, k: int, *, bias: bool = False, output: bool = False) -> Any:
-            return draws.matrix(kind, (m, k), fan_in=k, bias=bias, output=output)
-
-        tables: dict[str, Any] = {"embedding": None, "position": None}
-        if embedding and tokens is not None:
-            tables["embedding"], _ = draws.matrix("embedding", (tokens, width), fan_in=tokens, units=width)
-        elif embedding:
-            tables["embedding"], _ = draw("embedding", width, shape[1])
-        if positions:
-            tables["position"], _ = draws.matrix("position", (length, width), fan_in=length, units=width)
-        blocks = []
-        for number in range(layers):
-            ends = unembedding == "none" and number == layers - 1
-            to = of_position if ends else width
-            (query, _), (key, _), (value, _) = (draw(kind, units, width) for kind in ("query", "key", "value"))
-            parts: list[Any] = [query, key, value, *[None] * 5]
-            if project:
-                parts[3], _ = draw("output", width if hidden else to, units, output=ends and not hidden)
-            if hidden:
-                parts[4], parts[6] = draw("mlp_in", hidden, width if project else units, bias=with_biases)
-                parts[5], parts[7] = draw("mlp_out", to, hidden, bias=with_biases, output=ends)
-            blocks.append(Block(*parts))
-        head, head_bias = (
-            draw("unembedding", of_position, width, bias=with_biases, output=True)
-            if unembedding == "free"
-            else (None, None)
+        sizes = Sizes(
+            shape=shape,
+            tokens=tokens,
+            layers=layers,
+            heads=heads,
+            width=width,
+            units=units,
+            hidden=hidden,
+            of_position=of_position,
+            embedding=embedding,
+            positions=positions,
+            project=project,
+            unembedding=unembedding,
+            biases=which_biases(bias, 1)[0],
         )
         chosen: Any = {"norm": norm, "readout": readout}
-        # Behind heads without an output matrix a position has as many numbers as they give.
-        of_block = [width, width if project else units] if hidden else [width]
-        sizes = [*of_block * layers, of_position if unembedding == "none" else width]
+        gains = sizes.of_norms if norm_gains else None
         return cls(
-            **tables,
-            blocks=tuple(blocks),
-            unembedding=head,
-            unembedding_bias=head_bias,
+            **draw_parameters(sizes, scale, seed, dtype),
             shape=shape,
             tokens=tokens,
             heads=heads,
@@ -334,8 +273,8 @@ class Transformer(Model):
             eps=float(eps),
             tied=unembedding == "tied",
             activation=check_activation(activation),
-            norm_gains=tuple(np.ones(size, dtype) for size in sizes) if norm_gains else None,
-            norm_biases=tuple(np.zeros(size, dtype) for size in sizes) if norm_gains and norm == "layer" else None,
+            norm_gains=None if gains is None else tuple(np.ones(size, dtype) for size in gains),
+            norm_biases=tuple(np.zeros(size, dtype) for size in gains) if gains and norm == "layer" else None,
             **chosen,
         )
 
@@ -380,11 +319,15 @@ class Transformer(Model):
         return len(self.blocks) * length * a_position
 
     def check_rows(self, x: Float[np.ndarray, "n d"]) -> None:
-        """Refuse rows that it cannot read, by an `ArchitectureError`: of tokens, what is no number of one.
+        """Refuse rows that it cannot read: of tokens, what is no number of one.
 
         Parameters
         ----------
         x : array
+
+        Raises
+        ------
+        ArchitectureError
         """
         super().check_rows(x)
         if self.tokens is not None:
@@ -522,8 +465,8 @@ class Transformer(Model):
         """Behind the norm of this place, in the order in which they are passed."""
         if self.norm is None:
             return h
-        centred = h - h.mean(axis=0) if self.norm == "layer" else h
-        normed = centred / jnp.sqrt(jnp.mean(centred**2, axis=0) + self.eps)
+        centered = h - h.mean(axis=0) if self.norm == "layer" else h
+        normed = centered / jnp.sqrt(jnp.mean(centered**2, axis=0) + self.eps)
         if self.norm_gains is not None:
             normed = jnp.asarray(self.norm_gains[place])[:, None, None] * normed
         return normed if self.norm_biases is None else normed + jnp.asarray(self.norm_biases[place])[:, None, None]
@@ -560,13 +503,13 @@ class Transformer(Model):
     def _layer_of_embedding(self, rows: Float[np.ndarray, "n d"], embedded: Float[np.ndarray, "w s n"]) -> Layer:
         assert self.embedding is not None
         if self.tokens is None:
-            return Layer.linear("embedding", self.embedding, _reads(self.blocks[0]), embedded)
+            return Layer.linear("embedding", self.embedding, reads(self.blocks[0]), embedded)
         often = np.bincount(rows.astype(np.int64).ravel(), minlength=self.tokens) / rows.size
         return Layer.linear("embedding", self.embedding, np.diag(np.sqrt(often)), self.embedding)
 
     def _layers_of_block(self, number: int, block: Block, signals: dict[str, Any]) -> list[Layer]:
         following = self.blocks[number] if number < len(self.blocks) else None
-        behind = self._reader if following is None else _reads(following).T
+        behind = self._reader if following is None else reads(following).T
         if behind is None:
             last = block.output if block.mlp_out is None else block.mlp_out
             assert last is not None
@@ -597,11 +540,6 @@ class Transformer(Model):
                 Layer.linear(f"mlp_out{number}", block.mlp_out, behind.T, signals["mlp_out"], block.mlp_out_bias)
             )
         return found
-
-
-def _reads(block: Block) -> Float[np.ndarray, "w units"]:
-    """What a block reads each number of a position by."""
-    return np.concatenate([block.query, block.key, block.value]).T
 
 
 def _times(matrix: Any, h: Float[Array, "k s n"]) -> Float[Array, "m s n"]:

@@ -298,7 +298,7 @@ def gather(run: Run, problem: Problem) -> Evidence:
     beside = partial(_beside, problem, problem.validation)
     readings = _readings(run, problem, settings)
     predicted, spread = _spread(run.final, problem)
-    classes = loss.link.target_kind == "categorical"
+    classes = loss.of_classes
     judged_by = np.concatenate([train.y, problem.validation.y])
     return Evidence(
         status=run.status,

@@ -256,7 +256,7 @@ class Trials(Attempts):
         )
 
     def forecasts(self) -> tuple[int | None, list[Remedy]]:
-        """As of `Attempts`; on a plateau, a run at r times the rate goes the same way in one r-th of the steps."""
+        # On a plateau, a run at r times the rate goes the same way in one r-th of the steps.
         run, settings = self.run, _settings(self.run)
         steps = min(settings.steps, _FORECAST_STEPS)
         gains = gains_of(run.initial)
@@ -297,7 +297,7 @@ class Trials(Attempts):
 
 def standardized(problem: Problem, what: str) -> Problem:
     """The problem with its inputs, or its targets, of mean 0 and standard deviation 1 on the training rows."""
-    if what == "target" and problem.loss.link.target_kind == "categorical":
+    if what == "target" and problem.loss.of_classes:
         return problem
 
     def part(split: Split) -> Split:

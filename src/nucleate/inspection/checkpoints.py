@@ -141,6 +141,10 @@ class Checkpoints:
         ----------
         folder : path
 
+        Returns
+        -------
+        Checkpoints
+
         Raises
         ------
         DataError

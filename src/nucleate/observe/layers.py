@@ -248,6 +248,10 @@ class LayerStack(_Units):
         Parameters
         ----------
         runs : sequence of int
+
+        Returns
+        -------
+        LayerStack
         """
         return LayerStack([self._layers[run] for run in runs])
 

@@ -10,18 +10,13 @@ if TYPE_CHECKING:
     from nucleate.problems.division import AT_RANDOM, OF_ROWS, Division
     from nucleate.problems.form import FORM_FIELDS, Form
     from nucleate.problems.leaks import inputs_that_tell
+    from nucleate.problems.links import COUNTS, EXPONENTIAL, IDENTITY, SOFTMAX, Domain, Link
     from nucleate.problems.listing import ProblemInfo, describe_problems, problem_names
     from nucleate.problems.losses import (
-        COUNTS,
         CROSS_ENTROPY,
-        EXPONENTIAL,
-        IDENTITY,
         LOSSES,
         POISSON,
-        SOFTMAX,
         SQUARED,
-        Domain,
-        Link,
         Loss,
         get_loss,
         huber,
@@ -52,18 +47,13 @@ _HOMES = {
     "division": ("AT_RANDOM", "OF_ROWS", "Division"),
     "form": ("FORM_FIELDS", "Form"),
     "leaks": ("inputs_that_tell",),
+    "links": ("COUNTS", "EXPONENTIAL", "IDENTITY", "SOFTMAX", "Domain", "Link"),
     "listing": ("ProblemInfo", "describe_problems", "problem_names"),
     "losses": (
-        "COUNTS",
         "CROSS_ENTROPY",
-        "EXPONENTIAL",
-        "IDENTITY",
         "LOSSES",
         "POISSON",
-        "SOFTMAX",
         "SQUARED",
-        "Domain",
-        "Link",
         "Loss",
         "get_loss",
         "huber",

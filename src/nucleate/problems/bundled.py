@@ -129,7 +129,7 @@ FOUR_RELUS = ((1.5, -1, -0.6), (-1.0, -1, -0.1), (-1.0, 1, 0.2), (2.0, 1, 0.6))
 def four_relus(x: Float[np.ndarray, "n 1"]) -> Float[np.ndarray, " n"]:
     """``1.5 relu(-x - 0.6) - relu(-x - 0.1) - relu(x - 0.2) + 2 relu(x - 0.6)``.
 
-    A piecewise linear target with four kinks, to be learnt from few points as in Luo et al. 2021 (arXiv 2007.07497).
+    A piecewise linear target with four kinks, to be learned from few points as in Luo et al. 2021 (arXiv 2007.07497).
 
     >>> four_relus(np.array([[-1.0], [-0.6], [0.0], [0.6], [1.0]])).round(9) + 0.0
     array([-0.3, -0.5,  0. , -0.4,  0. ])

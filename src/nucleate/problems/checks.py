@@ -1,4 +1,4 @@
-"""Which columns are the target, and whether its values or its classes are to be learnt."""
+"""Which columns are the target, and whether its values or its classes are to be learned."""
 
 import shlex
 from collections import Counter
@@ -11,7 +11,8 @@ from jaxtyping import Bool, Float
 
 from nucleate._wording import count, did_you_mean, name_columns, name_rows
 from nucleate.errors import DataError
-from nucleate.problems.losses import COUNTS, CROSS_ENTROPY, DEFAULT_LOSSES, SQUARED, Loss, get_loss
+from nucleate.problems.links import COUNTS
+from nucleate.problems.losses import CROSS_ENTROPY, DEFAULT_LOSSES, SQUARED, Loss, get_loss
 
 Kind = Literal["numeric", "categorical", "constant"]
 
@@ -143,7 +144,7 @@ def distinct_values(raw: pl.Series) -> int:
 
 def input_kinds(inputs: pl.DataFrame) -> dict[str, Kind]:
     """The kind of each column of the training rows; "constant" with one value at most, from which nothing can be
-    learnt.
+    learned.
     """
     kinds: dict[str, Kind] = {raw.name: kind_of(raw) for raw in inputs.iter_columns()}
     for name in [name for name, kind in kinds.items() if kind == "categorical"]:
@@ -312,12 +313,12 @@ def target_kinds(targets: pl.DataFrame, loss: Loss) -> Mapping[str, Kind]:
         if raw.n_unique() == 1:
             raise DataError(f"Target column {raw.name!r} is {raw[0]!r} in every row; name a target that varies.")
         merged = merged_number(raw) if constant_columns(raw.to_frame()) else None
-        if merged is not None and loss.link.target_kind != "categorical":
+        if merged is not None and not loss.of_classes:
             raise DataError(
                 f"Target column {raw.name!r} has whole numbers of more than 15 digits, such as {merged}, which are all "
                 f"rounded to {int(float(merged))}; subtract what they have in common, or name another target."
             )
-    if loss.link.target_kind == "categorical":
+    if loss.of_classes:
         _refuse_as_classes(targets)
         return {targets.columns[0]: "categorical"}
     for raw in targets:

@@ -1,21 +1,22 @@
-"""Losses, and what outputs predict under them."""
+"""Losses: what training makes small, and the package's own by name."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache, partial
-from typing import Any, Literal, SupportsIndex
+from typing import Any, SupportsIndex
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import scipy
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Float
 
 from nucleate._arrays import is_real, takes
 from nucleate._wording import choose_one, shown
 from nucleate.devices import in_float64
 from nucleate.errors import SpecError
+from nucleate.problems.links import COUNTS, EXPONENTIAL, IDENTITY, SOFTMAX, Domain, Link
 from nucleate.problems.metrics import (
     ACCURACY,
     BALANCED_ACCURACY,
@@ -34,101 +35,6 @@ from nucleate.problems.metrics import (
 from nucleate.problems.moments import relative_weights
 
 _SWEEPS, _SIMPLEX = 10, 0.05
-
-
-@dataclass(frozen=True)
-class Link:
-    """From a network's outputs to what they predict.
-
-    Parameters
-    ----------
-    name : str
-    function : callable
-        From outputs of shape (n, c) to predictions of the same shape, by `jax.numpy`.
-    target_kind : {"numeric", "categorical"}
-        Of the target columns it is for: amounts, or the classes of one column, one output a class.
-    task : str
-        What people call such a problem.
-    standardized : bool
-        Whether numeric targets are standardized for it.
-    relative : bool
-        Whether they are divided by their mean on the training rows instead, so that an output of zero predicts it under
-        the exponential.
-    onnx : callable or None
-        The function as nodes of an ONNX graph, as in `nucleate.Activation`.
-    """
-
-    name: str
-    function: Callable[[Float[Array, "n c"]], Float[Array, "n c"]] = field(repr=False)
-    target_kind: Literal["numeric", "categorical"] = "numeric"
-    task: str = "regression"
-    standardized: bool = True
-    relative: bool = False
-    onnx: Callable[[Any, str], str] | None = field(default=None, repr=False)
-
-    @property
-    def is_built_in(self) -> bool:
-        """Whether it is one of the package's own."""
-        return self in (IDENTITY, SOFTMAX, EXPONENTIAL)
-
-    @in_float64
-    def __call__(self, outputs: Float[Array | np.ndarray, "n c"]) -> Float[np.ndarray, "n c"]:
-        # What hands on all as it is needs no program for each number of rows.
-        as_is = self.function is _same and isinstance(outputs, np.ndarray)
-        return np.array(outputs) if as_is else _predictions(self, outputs)
-
-
-@in_float64
-@partial(jax.jit, static_argnames="link")
-def _predictions(link: Link, outputs: Float[Array, "n c"]) -> Float[Array, "n c"]:
-    return link.function(outputs)
-
-
-@dataclass(frozen=True)
-class Domain:
-    """The values of a target that a loss is for.
-
-    Parameters
-    ----------
-    name : str
-        For a sentence.
-    has : callable
-        From values of shape (n,), which are finite, to whether each belongs to it.
-    """
-
-    name: str
-    has: Callable[[Float[np.ndarray, " n"]], Bool[np.ndarray, " n"]] = field(repr=False)
-
-
-def _same(outputs: Float[Array, "n c"]) -> Float[Array, "n c"]:
-    return outputs
-
-
-def _same_signal(graph: Any, signal: str) -> str:
-    return signal
-
-
-def _softmax(outputs: Float[Array, "n c"]) -> Float[Array, "n c"]:
-    return jax.nn.softmax(outputs, axis=1)
-
-
-def _exponential(outputs: Float[Array, "n c"]) -> Float[Array, "n c"]:
-    return jnp.exp(outputs)
-
-
-def _exponential_signal(graph: Any, signal: str) -> str:
-    return graph.add("Exp", signal)
-
-
-def _are_counts(values: Float[np.ndarray, " n"]) -> Bool[np.ndarray, " n"]:
-    return (values >= 0) & (values == np.floor(values))
-
-
-IDENTITY = Link("identity", _same, onnx=_same_signal)
-SOFTMAX = Link("softmax", _softmax, "categorical", "classification")
-EXPONENTIAL = Link("exponential", _exponential, standardized=False, relative=True, onnx=_exponential_signal)
-"""Outputs are the logarithms of rates, in units of the target's mean on the training rows."""
-COUNTS = Domain("counts, which are whole numbers of 0 or more", _are_counts)
 
 
 @dataclass(frozen=True)
@@ -183,6 +89,11 @@ class Loss:
     def is_built_in(self) -> bool:
         """Whether it is one of the package's own, which its name alone tells."""
         return self.value is not None and _of_the_package(self.name) is self
+
+    @property
+    def of_classes(self) -> bool:
+        """Whether targets are the classes of one column, with an output for each; otherwise they are amounts."""
+        return self.link.target_kind == "categorical"
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> Any:
         return (get_loss, (self.name,)) if self.is_built_in else super().__reduce_ex__(protocol)

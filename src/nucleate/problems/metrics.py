@@ -118,7 +118,12 @@ class Metric:
         return means
 
     def check_weights(self) -> None:
-        """Refuse a metric that cannot be computed of rows that have weights."""
+        """Refuse a metric that cannot be computed of rows that have weights.
+
+        Raises
+        ------
+        SpecError
+        """
         if self.value is not None and not takes(self.value, 3):
             raise SpecError(
                 f"The metric {self.name!r} takes no weights; let its value take them as a third argument, or leave the "

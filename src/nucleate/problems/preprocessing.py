@@ -253,7 +253,12 @@ class Preprocessing(BaseModel):
         return pl.DataFrame(dict(zip([column.name for column in known], (values < low) | (values > high), strict=True)))
 
     def without_spans(self) -> "Preprocessing":
-        """The same, but that it does not know which numbers training saw."""
+        """The same, but that it does not know which numbers training saw.
+
+        Returns
+        -------
+        Preprocessing
+        """
         return self.model_copy(
             update={"inputs": tuple(column.model_copy(update={"span": None}) for column in self.inputs)}
         )

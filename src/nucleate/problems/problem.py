@@ -2,28 +2,23 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal, TypeGuard
+from typing import TypeGuard
 
 import numpy as np
 import polars as pl
-from jaxtyping import Bool, Float, Int, Shaped
+from jaxtyping import Float, Int, Shaped
 
 from nucleate._wording import count, name_columns, say_error
 from nucleate.errors import DataError, NucleateError, SpecError
 from nucleate.problems.checks import (
-    ADVICE,
-    OF_TARGETS,
     Kind,
     choose_column,
-    choose_columns,
     choose_loss,
     choose_targets,
-    complete_rows,
     constant_columns,
     input_kinds,
     merged_number,
     refuse_infinite,
-    refuse_missing,
     target_kinds,
 )
 from nucleate.problems.columns import COLUMNS, MANY, lines_of, tabulate_columns, what_became
@@ -35,8 +30,8 @@ from nucleate.problems.notices import Notice, few_rows, repeated_rows, say
 from nucleate.problems.oddities import notices_of
 from nucleate.problems.preprocessing import Impute, Preprocessing, check_impute
 from nucleate.problems.reading import Read, table_from_arrays, table_hash
-from nucleate.problems.sources import Source, gather
-from nucleate.problems.weights import ROLE, WEIGHTS, column_of_weights, notes_of, weights_in
+from nucleate.problems.rows import choose_rows, refuse_gaps
+from nucleate.problems.weights import WEIGHTS, column_of_weights, notes_of, weights_in
 
 
 @dataclass(frozen=True, eq=False)
@@ -247,6 +242,10 @@ class Problem:
         read : Read, optional
             How the table was read from a file.
 
+        Returns
+        -------
+        Problem
+
         Raises
         ------
         DataError
@@ -258,75 +257,40 @@ class Problem:
                 f"The table is of type {type(table).__name__}; give a polars DataFrame, such as "
                 "polars.DataFrame(table), of one of pandas polars.from_pandas(table), of a LazyFrame table.collect()."
             )
-        own = {part: given for part, given in (("validation", validation), ("test", test)) if not _is_share(given)}
-        shares = [one if _is_share(one) else None for one in (validation, test)]
-        asked = Asked(shares[0], shares[1], split, split_by, split_by_time, split_seed).check(table.columns)
-        weights = None if weights is None else choose_column(table.columns, weights, "--weights")
-        left_out = dict.fromkeys(choose_columns(table.columns, without, "column"), "left out, as asked")
-        read = (read or Read(table))._replace(table=table)
-        sources = gather(read, own, {*left_out, asked.split_by_time or ""})
-        data_hash = table_hash(*(source.read.table for source in sources))
-        everything = table = pl.concat([source.table for source in sources], how="vertical_relaxed")
         if preprocessing is not None:
             target = [column.name for column in preprocessing.targets]
             if loss is None:
                 task = (CROSS_ENTROPY if preprocessing.labels else SQUARED).link.task
             if impute not in (None, preprocessing.impute):
                 raise DataError(f"The model imputes by {preprocessing.impute}, not by {impute}; leave impute out.")
-            impute, table = preprocessing.impute, preprocessing.select(table)
-        named = [] if target is None else choose_columns(everything.columns, target, "target column")
-        if set(named) & set(left_out):
-            twice = name_columns([name for name in named if name in left_out])
-            raise DataError(
-                f"The target {twice} cannot be left out too; take it out of --without, or name another target."
-            )
-        roles = asked.roles if weights is None else _with_weights(asked.roles, weights)
-        _refuse_two_roles(roles, named, left_out)
-        left_out |= roles
-        table = table.drop(left_out, strict=False)
-        targets = choose_targets(table.columns, target)
-        notes = [note for source in sources for note in source.notes]
-        notes += [] if target is not None else [f"No target was named, so {name_columns(targets)} was taken."]
-        counts = table.drop(targets).null_count()
-        empty = [name for name, gaps in counts.row(0, named=True).items() if gaps == len(table)]
-        if empty and preprocessing is None:
-            table = table.drop(empty)
-            left_out |= dict.fromkeys(empty, "left out: empty")
-            notes.append(f"Left out empty {name_columns(empty)}.")
-            if set(table.columns) <= set(targets):
-                raise DataError(f"Every input is empty ({name_columns(empty)}); give one that has values.")
-        dates = [name for name, dtype in table.drop(targets).schema.items() if dtype in (pl.Date, pl.Datetime)]
-        notes += [f"Input {name_columns(dates)} became days since 1970-01-01."] if dates else []
-        decisive = table if preprocessing is None else preprocessing.rows_used(everything)
-        complete, weigh = np.ones(len(table), bool), np.ones(len(table))
-        for source in sources:
-            with source.named():
-                refuse_infinite(table[source.rows])
-                if drop_missing:
-                    looked_at = decisive.select(targets) if impute else decisive
-                    complete[source.rows], dropped = complete_rows(looked_at[source.rows])
-                    notes += map(source.of, dropped)
-                else:
-                    _refuse_gaps(table[source.rows], targets, source.read.gaps, impute)
-                asked.check_rows(everything[source.rows])
-                if weights is not None:
-                    weigh[source.rows] = weights_in(everything[weights][source.rows])
-        of_zero = complete & (weigh == 0)
-        complete &= ~of_zero
-        came_from = np.repeat([source.part for source in sources], [len(source.table) for source in sources])[complete]
-        raw = table
-        table = table.filter(complete)
-        asked.check_sizes(int(np.count_nonzero(came_from == 0)))
+            impute = preprocessing.impute
+        own = {part: given for part, given in (("validation", validation), ("test", test)) if not _is_share(given)}
+        shares = [one if _is_share(one) else None for one in (validation, test)]
+        asked = Asked(shares[0], shares[1], split, split_by, split_by_time, split_seed).check(table.columns)
+        read = (read or Read(table))._replace(table=table)
+        chosen = choose_rows(
+            read,
+            own,
+            asked,
+            target=target,
+            without=without,
+            weights=weights,
+            drop_missing=drop_missing,
+            impute=impute,
+            preprocessing=preprocessing,
+        )
+        table, targets = chosen.table, chosen.targets
+        asked.check_sizes(int(np.count_nonzero(chosen.came_from == 0)))
         amounts = _signs_of_amounts(read, table.select(targets))
         loss, kinds, decided = _judged(table.select(targets), task, loss, amounts)
         labels = np.array(table[targets[0]].to_list()) if "categorical" in kinds.values() else None
-        divided = divide(everything.filter(complete).select([*asked.roles]), came_from, asked, labels)
+        divided = divide(chosen.roles, chosen.came_from, asked, labels)
         parts = [table[rows] for rows in divided.rows]
         of_classes = targets[0] if labels is not None else None
-        notes += [*decided, *divided.notes, *check_parts(parts, of_classes, targets, divided.division)]
-        weighed = None if weights is None else [weigh[complete][rows] for rows in divided.rows]
-        if weights is not None and weighed is not None:
-            notes += notes_of(weights, weighed[0], of_zero)
+        notes = [*chosen.notes, *decided, *divided.notes, *check_parts(parts, of_classes, targets, divided.division)]
+        weighed = None if chosen.weights is None else [chosen.weights[rows] for rows in divided.rows]
+        if chosen.weighted_by is not None and weighed is not None:
+            notes += notes_of(chosen.weighted_by, weighed[0], chosen.of_zero)
         return _problem(
             name,
             parts,
@@ -334,18 +298,18 @@ class Problem:
             loss,
             standardize=standardize,
             impute=impute,
-            data_hash=data_hash,
+            data_hash=table_hash(*(source.read.table for source in chosen.sources)),
             notes=notes,
             preprocessing=preprocessing,
             form=read.form,
-            test_rows=_test_rows(sources, raw, complete, divided.rows.test),
-            everything=everything,
-            noted=sources[0].table,
-            left_out=left_out,
+            test_rows=chosen.raw_test(divided.rows.test),
+            everything=chosen.everything,
+            noted=chosen.sources[0].table,
+            left_out=chosen.left_out,
             division=divided.division,
             groups=None if divided.groups is None else [divided.groups[rows] for rows in divided.rows],
             weights=weighed,
-            weighted_by=weights,
+            weighted_by=chosen.weighted_by,
         )
 
     @classmethod
@@ -374,6 +338,10 @@ class Problem:
         division : Division
             How the rows came into the parts, where they were dealt out at random: ``Division()``.
 
+        Returns
+        -------
+        Problem
+
         Raises
         ------
         DataError
@@ -401,7 +369,7 @@ class Problem:
         targets = choose_targets(table.columns, target)
         check_impute(impute)
         refuse_infinite(table)
-        _refuse_gaps(table, targets, {}, impute)
+        refuse_gaps(table, targets, {}, impute)
         loss, kinds, notes = _judged(table.select(targets), task, loss)
         divided = [table[: len(train)], table[len(train) : -len(test)], table[-len(test) :]]
         notes += check_parts(divided, targets[0] if "categorical" in kinds.values() else None, targets, division)
@@ -520,42 +488,6 @@ def describe_data(problem: Problem) -> list[str]:
 
 def _is_share(given: object) -> TypeGuard[float]:
     return isinstance(given, int | float) and not isinstance(given, bool)
-
-
-def _with_weights(roles: Mapping[str, str], weights: str) -> dict[str, str]:
-    if weights in roles:
-        raise DataError(f"Column {weights!r} has the weights and says the {roles[weights]}; name another for one.")
-    return {**roles, weights: ROLE}
-
-
-def _refuse_two_roles(roles: Mapping[str, str], targets: Sequence[str], left_out: Mapping[str, str]) -> None:
-    """Refuse a column that decides the parts or the weights and is the target, or is left out too."""
-    for name, role in roles.items():
-        if name in targets:
-            raise DataError(f"Column {name!r} is the target and has the {role} too; name another for one of them.")
-        if name in left_out:
-            raise DataError(f"Column {name!r} has the {role}, so it is no input anyway; take it out of --without.")
-
-
-def _test_rows(
-    sources: Sequence[Source], table: pl.DataFrame, complete: Bool[np.ndarray, " n"], rows: Int[np.ndarray, " n_test"]
-) -> pl.DataFrame:
-    """The test rows as they stood before any of this; all are of one source."""
-    source = next((one for one in sources if one.part == 2), sources[0])
-    before = np.count_nonzero(complete[: source.start])
-    return source.raw(table).filter(complete[source.rows])[rows - before]
-
-
-def _refuse_gaps(table: pl.DataFrame, targets: Sequence[str], gaps: Mapping[str, str], impute: Impute | None) -> None:
-    of_targets = "Only inputs are imputed; pass --drop-missing too (in Python drop_missing=True)."
-    of_targets = of_targets if impute else OF_TARGETS
-    parts: tuple[tuple[Literal["Input", "Target"], pl.DataFrame, str], ...] = (
-        ("Target", table.select(targets), of_targets),
-        ("Input", table.select([] if impute else pl.exclude(targets)), ADVICE),
-    )
-    for role, part, advice in parts:
-        said = [sentence for name, sentence in gaps.items() if name in part.columns]
-        refuse_missing(part, role, " ".join([advice, *said[:3]]))
 
 
 def _signs_of_amounts(read: Read, targets: pl.DataFrame) -> str:

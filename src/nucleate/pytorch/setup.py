@@ -98,7 +98,7 @@ def read_setup(module: Any, data: Any, optimizer: Any, learning_rate: float, los
         problem = data
     else:
         rows = _rows(torch, data)
-        if not (loss is None or isinstance(loss, Loss) or own == CROSS_ENTROPY):
+        if not (loss is None or isinstance(loss, Loss) or own.of_classes):
             _refuse_broadcast(rows[1].shape, read.network.widths[-1])
         problem = _problem(rows, own, read.network.widths[-1])
         if isinstance(data, torch.utils.data.DataLoader) and data.batch_size < len(rows[0]):
@@ -238,7 +238,7 @@ def _problem(rows: tuple[np.ndarray, np.ndarray], loss: Loss, outputs: int) -> P
     x, y = rows
     if x.ndim > 2:
         x = x.reshape(len(x), -1)
-    if y.ndim == 1 and loss == CROSS_ENTROPY:
+    if y.ndim == 1 and loss.of_classes:
         if not (np.equal(np.mod(y, 1), 0).all() and y.min() >= 0 and y.max() < outputs):
             raise SpecError(
                 f"The classes are {y.min():g} to {y.max():g}; with {outputs} outputs they are 0 to {outputs - 1}."

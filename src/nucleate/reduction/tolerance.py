@@ -99,8 +99,7 @@ class OfClasses:
 
 def yardstick(problem: Problem) -> Yardstick:
     """The one for the problem's kind of targets."""
-    yardsticks: dict[str, type[OfAmounts] | type[OfClasses]] = {"numeric": OfAmounts, "categorical": OfClasses}
-    return yardsticks[problem.loss.link.target_kind](problem)
+    return OfClasses(problem) if problem.loss.of_classes else OfAmounts(problem)
 
 
 class Tolerance:

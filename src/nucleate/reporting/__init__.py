@@ -9,7 +9,8 @@ if TYPE_CHECKING:
     from nucleate.reporting.diagnosed import say_diagnosis, say_finding
     from nucleate.reporting.expected import say_outlook
     from nucleate.reporting.page import report, report_in_languages
-    from nucleate.reporting.sentences import LANGUAGES, advise
+    from nucleate.reporting.sentences import advise
+    from nucleate.reporting.words import LANGUAGES
 
 # Sentences need none of what draws the page.
 _HOMES = {
@@ -17,7 +18,8 @@ _HOMES = {
     "diagnosed": ("say_diagnosis", "say_finding"),
     "expected": ("say_outlook",),
     "page": ("report", "report_in_languages"),
-    "sentences": ("LANGUAGES", "advise"),
+    "sentences": ("advise",),
+    "words": ("LANGUAGES",),
 }
 
 __all__ = [

@@ -19,8 +19,8 @@ from nucleate.inspection import Checkpoints, Picture
 from nucleate.observe import stages
 from nucleate.observe.snapshots import spaced
 from nucleate.reporting.payload import encoded, neurons_shown, pictures
-from nucleate.reporting.sentences import Texts, load_texts
 from nucleate.reporting.templates import write_page
+from nucleate.reporting.words import Texts, load_texts
 
 _MOST_MAPS = 40
 _ROUNDING = 1e-6

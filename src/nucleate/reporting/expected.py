@@ -4,7 +4,7 @@ import polars as pl
 
 from nucleate.errors import NucleateError
 from nucleate.forecasting import CLEAR, StepForecast
-from nucleate.reporting.sentences import Texts, load_texts, say_and_rate, say_share
+from nucleate.reporting.words import Texts, load_texts, say_and_rate, say_share
 from nucleate.studies import Findings, Study, tables
 from nucleate.sweeping import Outlook, Remedy, stairs_of
 

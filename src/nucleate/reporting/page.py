@@ -15,13 +15,13 @@ from nucleate.doctor import Diagnosis, diagnose
 from nucleate.errors import NucleateError, StudyError
 from nucleate.problems import CROSS_ENTROPY, SQUARED
 from nucleate.reduction import FOLDER, Reduction, kept_reduction
-from nucleate.reporting import sentences
+from nucleate.reporting import sentences, words
 from nucleate.reporting.diagnosed import say_diagnosis
 from nucleate.reporting.expected import say_gap, say_outlook, say_stairs
 from nucleate.reporting.payload import payload, runs_shown
 from nucleate.reporting.phase_map import phase_maps
-from nucleate.reporting.sentences import load_texts
 from nucleate.reporting.templates import write_page
+from nucleate.reporting.words import load_texts
 from nucleate.studies import Findings, Study, StudySpec, study_findings, tables
 from nucleate.sweeping import Outlook, outlooks
 from nucleate.training import TRAINED
@@ -113,13 +113,13 @@ def _write(
         study=study,
         spec=study.spec,
         settings=_settings(study),
-        say_further=sentences.say_further,
-        say_neurons=sentences.say_neurons,
-        say_widths=sentences.say_widths,
-        say_share=sentences.say_share,
-        say_milliseconds=sentences.say_milliseconds,
-        name_baseline=sentences.name_baseline,
-        name_metric=sentences.name_metric,
+        say_further=words.say_further,
+        say_neurons=words.say_neurons,
+        say_widths=words.say_widths,
+        say_share=words.say_share,
+        say_milliseconds=words.say_milliseconds,
+        name_baseline=words.name_baseline,
+        name_metric=words.name_metric,
         **_contents(study, lang, texts, held_back),
     )
 
@@ -133,7 +133,7 @@ def _settings(study: Study) -> dict[str, str]:
     rare = ("weight_decays", "schedule", "warmup", "dropout")
     left_out = {name for name in rare if getattr(spec, name) == fields[name].default}
     left_out |= {name for name in settings if name != "loss" and getattr(spec, name) in (None, ())}
-    return {name: sentences.say_setting(value) for name, value in settings.items() if name not in left_out}
+    return {name: words.say_setting(value) for name, value in settings.items() if name not in left_out}
 
 
 def _contents(
@@ -167,9 +167,9 @@ def _contents(
         "gap": say_gap(study, texts),
         "stairs": say_stairs(findings, texts),
         "data": payload(findings, texts),
-        "metric": sentences.name_metric(findings.metric, texts),
-        "say_metric": partial(sentences.say_metric, findings.metric),
-        "statuses": sentences.say_statuses(study.results, texts),
+        "metric": words.name_metric(findings.metric, texts),
+        "say_metric": partial(words.say_metric, findings.metric),
+        "statuses": words.say_statuses(study.results, texts),
         "judgement": judged,
         "recommended": None,
         "network_said": sentences.name_network(findings, texts),

@@ -12,7 +12,7 @@ from nucleate.devices import single_blas_thread
 from nucleate.figures import in_plane, unit_vectors
 from nucleate.observe import Snapshot, cosine_similarity, leading_order
 from nucleate.observe.snapshots import spaced
-from nucleate.reporting.sentences import Texts, name_cell
+from nucleate.reporting.words import Texts, name_cell
 from nucleate.studies import Cell, Findings, tables
 from nucleate.training import evaluation_steps
 

@@ -8,7 +8,7 @@ import polars as pl
 from matplotlib.colors import LogNorm, to_hex
 
 from nucleate.init_scale import PerLayer
-from nucleate.reporting.sentences import Texts, say_rate, say_statuses
+from nucleate.reporting.words import Texts, say_rate, say_statuses
 from nucleate.studies import Cell, Findings
 
 ON_PLATEAU, SOME = "▪", "▫"

@@ -10,7 +10,7 @@ import jinja2
 from plotly.offline import get_plotlyjs
 
 from nucleate._files import write_atomically
-from nucleate.reporting.sentences import Texts
+from nucleate.reporting.words import Texts
 
 
 def write_page(out: Path, template: str, texts: Texts, data: dict[str, Any] | None, **contents: Any) -> None:

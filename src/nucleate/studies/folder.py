@@ -182,6 +182,10 @@ class Study:
         path : Path
         saved : mapping
 
+        Returns
+        -------
+        Study
+
         Raises
         ------
         ValueError

@@ -416,6 +416,10 @@ class StudySpec(Settings):
         **changes
             Fields by name.
 
+        Returns
+        -------
+        StudySpec
+
         Raises
         ------
         SpecError

@@ -277,17 +277,16 @@ def _larger(spec: StudySpec, scale: float | PerLayer) -> list[float | PerLayer]:
 
     Of one with a number for each layer, all layers are made larger.
     """
-    values = scale if isinstance(scale, PerLayer) else (scale,)
-    exponents = spec.convention in ("gamma", "fan_in_gamma")
-    width = max(max(spec.hidden), 2)
-    largest = math.inf if exponents else 1.0 if spec.convention == "gain" else max(spec.hidden) ** -0.5
-    larger = []
-    for factor in FACTORS:
-        changed = [value - math.log(factor, width) if exponents else value * factor for value in values]
-        rounded = PerLayer(float(f"{value:.3g}") for value in changed)
-        if max(rounded) <= largest:
-            larger.append(rounded if isinstance(scale, PerLayer) else rounded[0])
-    return larger
+    start, width = InitScale(spec.convention, scale), max(max(spec.hidden), 2)
+    larger = [start.times(factor, width) for factor in FACTORS]
+    # Up to the rounding of the numbers.
+    largest = 1.001 * _largest_std(InitScale("gain", 1.0), width)
+    return [one.value for one in larger if _largest_std(one, width) < largest]
+
+
+def _largest_std(scale: InitScale, width: int) -> float:
+    count = len(scale.value) if isinstance(scale.value, PerLayer) else 1
+    return max(layer.std(width, width, output_layer=False) for layer in scale.layers(count))
 
 
 def _other_architectures(spec: StudySpec, *, moved: bool) -> Iterator[tuple[str, str, StudySpec]]:

@@ -410,7 +410,12 @@ class Batch:
             )
 
     def runs(self) -> list[Run]:
-        """The runs as they stand."""
+        """The runs as they stand.
+
+        Returns
+        -------
+        list of Run
+        """
         return [
             Run(
                 status=self.statuses[run],
@@ -441,6 +446,10 @@ class Batch:
         ----------
         runs : sequence of int, optional
             The positions of the runs that are to go on, in another batch than the rest; by default all.
+
+        Returns
+        -------
+        bytes
         """
         chosen = range(len(self._runs)) if runs is None else runs
         tensors = {str(index): np.asarray(leaf) for index, leaf in enumerate(jax.tree.leaves(self._kept(chosen)))}

@@ -75,7 +75,7 @@ def has_converged(
 ) -> bool:
     """Early stopping with a patience taken from the stage of the loss curve.
 
-    On the initial plateau it waits without limit: nothing has been learnt that could be lost. Later it waits, from the
+    On the initial plateau it waits without limit: nothing has been learned that could be lost. Later it waits, from the
     step of the best validation loss, as long as it took to reach that step or the present stage, whichever is longer:
     after a plateau of 10,000 steps the next may last as long. And it waits on a secondary plateau that seems to end:
     on which validation is no more than 4 % above its best, and the training loss falls faster and faster, by more from
@@ -121,7 +121,7 @@ def _seems_to_end(stage: Stages, steps: Int[np.ndarray, " t"], train_loss: Float
 
 
 def has_vanished(train_loss: Float[np.ndarray, " t"], lost: float) -> bool:
-    """Whether rounding holds the run where it is: most steps lost, or no gradient at all, with nothing learnt yet.
+    """Whether rounding holds the run where it is: most steps lost, or no gradient at all, with nothing learned yet.
 
     ``lost`` is the engine's reading: NaN means that every gradient is exactly zero.
     """

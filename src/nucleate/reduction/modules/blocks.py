@@ -65,7 +65,7 @@ class Regression:
         return fitted, aside
 
     @cached_property
-    def centred(self) -> "Moments":
+    def centered(self) -> "Moments":
         """Of all positions about their means, where a constant may be refitted."""
         fitted, held = self.moments
         return (fitted + held).about(self.has_level)
@@ -128,7 +128,7 @@ class _Path:
 
     def __init__(self, regression: Regression) -> None:
         torch = import_torch()
-        moments = regression.centred
+        moments = regression.centered
         rows, self._size = len(regression.columns), len(moments.gram)
         importance = regression.importance.double()
         blocks = np.array(regression.blocks)
@@ -227,7 +227,7 @@ def refit(regression: Regression, left: np.ndarray) -> tuple[Any, Any]:
         float((aside.missed(ridge_towards(fitted.gram, fitted.cross, prior, fitted.ridge(share))) * importance).sum())
         for share in RIDGES
     ]
-    whole = regression.centred.take(columns)
+    whole = regression.centered.take(columns)
     weights = ridge_towards(whole.gram, whole.cross, prior, whole.ridge(RIDGES[int(np.argmin(errors))]))
     return weights, whole.level - whole.centre @ weights
 
