@@ -146,6 +146,17 @@ def test_several_comparisons_hold_together():
     assert half_width(ten) / half_width(one) == pytest.approx(ratio, rel=1e-3)
 
 
+def test_no_interval_of_shares_goes_beyond_what_is_possible():
+    """Two seeds that end far apart tell nothing; that is a difference of 100 points at most, and not of 600."""
+    truth = labels(np.ones(60, bool))
+    seeds = [labels(np.arange(60) < right) for right in (5, 55)]
+    comparison = compared(ACCURACY, truth, seeds, seeds[::-1])
+    assert (comparison.lower, comparison.upper, comparison.verdict) == (-1.0, 1.0, "alike")
+    nearly = compared(ACCURACY, truth, [truth], [labels(np.arange(60) < right) for right in (2, 1)])
+    assert 0 < nearly.lower < 1
+    assert nearly.upper == 1.0
+
+
 def normal_errors(random, rows, seeds):
     """Of each seed, errors in part common to all seeds and models, on rows of which some are hard."""
     hard = np.exp(0.5 * random.standard_normal((rows, 1)))

@@ -9,7 +9,7 @@ import pytest
 
 from nucleate import Network, Study
 from nucleate.baselines import Baseline, Comparison
-from nucleate.problems import ACCURACY, RMSE
+from nucleate.problems import ACCURACY, RMSE, Division
 from nucleate.reporting.sentences import (
     advise,
     answer,
@@ -260,6 +260,22 @@ def test_what_chance_does_to_an_accuracy_on_few_rows_is_said(monkeypatch):
     assert any(
         "On 60 validation rows the accuracy of 75.0 % has a standard error of 5.6 percentage" in one for one in said
     )
+
+
+@pytest.mark.parametrize(
+    ("validation", "more", "said"),
+    [
+        # By the rule of three, sqrt(3) / 60.
+        (1.0, {}, "On 60 validation rows the accuracy of 100.0 % has a standard error of 2.9 percentage"),
+        # sqrt(0.75 * 0.25 / 12) is 0.125: rows of a group are no more rows.
+        (0.75, {"division": Division(groups=(36, 12, 12))}, "accuracy of 75.0 % has a standard error of 12.5 percent"),
+        (0.75, {"weighted_by": "w"}, "which do not count alike, the accuracy of 75.0 % has a standard error of 5.6 p"),
+    ],
+)
+def test_what_chance_does_is_said_of_faultless_of_grouped_and_of_weighted_rows(monkeypatch, validation, more, said):
+    study = study_of(monkeypatch, {LARGE: (19.0, validation, 0.7), SMALL: (1.0, validation, 0.8)}, metric=ACCURACY)
+    study = replace(study, rows={"train": 180, "validation": 60, "test": 60}, **more)
+    assert any(said in one for one in limits(study_findings(study), EN))
 
 
 def test_where_the_test_rows_say_otherwise_that_is_said(reduction):

@@ -28,7 +28,8 @@ class Comparison:
     one mind are no proof. The variance of a share is that of three rows judged differently at least: models that are
     right on the same rows may differ on up to 3 of so many new ones (rule of three). That of the seeds is each model's
     own variance between its seeds over their number (Welch 1947); one of a single seed is taken to vary as the other.
-    The interval is Student's, with the degrees of freedom of Welch and Satterthwaite (derived in docs/reduce.md).
+    The interval is Student's, with the degrees of freedom of Welch and Satterthwaite (derived in docs/reduce.md), and
+    of shares ends at what is possible, a difference of 1.
 
     Parameters
     ----------
@@ -200,7 +201,11 @@ def compare_entrants(
         effective = 1 / sum((part / variance) ** 2 / freedom for part, freedom in parts)
         half = float(scipy.special.stdtrit(effective, 1 - _MISSED / 2 / among)) * variance**0.5
     seeds = (len(network.seeds), len(other.seeds))
-    return Comparison(rows, ours, theirs, difference - half, difference + half, seeds, among, groups)
+    lower, upper = difference - half, difference + half
+    if metric.is_share:
+        # No two shares are further apart, however little a few seeds tell.
+        lower, upper = max(lower, -1.0), min(upper, 1.0)
+    return Comparison(rows, ours, theirs, lower, upper, seeds, among, groups)
 
 
 def _of_seeds(varying: Sequence[Entrant]) -> list[tuple[float, int]]:

@@ -2,12 +2,12 @@
 
 Everything holds at any scale, and without a copy of the whole matrix. It is in float64, but for the cosines between
 units whose weights are in single precision, which are right to some 1e-6. Of more than 2,000 units the measures of
-pairs and groups look at a sample of 2,000; the others are exact.
+pairs and groups rest on samples; the others are exact.
 """
 
 import math
 from collections.abc import Callable, Iterator
-from functools import cache
+from functools import cache, partial
 from typing import Any, NamedTuple
 from zlib import crc32
 
@@ -15,17 +15,16 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy.special import betainc
 
+from nucleate.inspection.samples import MOST_UNITS, directions_of_all, effective_neurons_of_all, sampled
 from nucleate.inspection.sources import Activity
 from nucleate.inspection.spectra import Chance, Spectra, blocks, stable_rank, with_bias
 from nucleate.inspection.units import Units
-from nucleate.observe import Alike, alike, cosine_similarity
+from nucleate.observe import alike
 from nucleate.observe.directions import THRESHOLD, cluster
 from nucleate.observe.measures import MAX_ROWS
-from nucleate.observe.norms import effective_number, norm, row_norms, standardized
+from nucleate.observe.norms import effective_number, norm, standardized, unit_rows
 from nucleate.observe.snapshots import MOST_SINGULAR_VALUES, spaced
 
-MOST_UNITS = 2000
-"""Up to so many units everything is exact."""
 LEADING = 4
 """How many singular values are listed."""
 PAIRS_ABOVE = 0.9
@@ -90,7 +89,7 @@ def values_of_pairs(units: Units, sizes: Float[np.ndarray, " m"], seed: int, cha
     reads = with_bias(sizes, units)
     chosen = np.arange(len(sizes)) if len(sizes) <= MOST_UNITS else sampled(len(sizes), rng())
     cosine = _cosines(units, reads, chosen)
-    values = list(_of_pairs(cosine, units, len(sizes), rng, chance))
+    values = list(_of_pairs(cosine, chosen, units, reads, rng, chance))
     shown = spaced(len(chosen))
     of_shown = reads[chosen[shown]]
     return values, Map(
@@ -119,19 +118,22 @@ def picture_of(shown: Map, spectra: Spectra) -> Picture:
     return Picture(*shown, *((values[:MOST_SINGULAR_VALUES] / largest).astype(np.float32) for values in of_spectra))
 
 
-def sampled(count: int, rng: np.random.Generator) -> Int[np.ndarray, " n"]:
-    """The units that are looked at, in order."""
-    return np.arange(count) if count <= MOST_UNITS else np.sort(rng.choice(count, MOST_UNITS, replace=False))
-
-
 def _cosines(units: Units, sizes: Float[np.ndarray, " m"], chosen: Int[np.ndarray, " n"]) -> Float[np.ndarray, "n n"]:
     """`nucleate.observe.cosine_similarity` of what units read, biases included, in the precision of the weights."""
+    unit = _unit_rows(units, sizes, chosen)
+    cosine: np.ndarray = unit @ unit.T
+    np.clip(cosine, -1.0, 1.0, out=cosine)
+    cosine.ravel()[:: len(cosine) + 1] = sizes[chosen] > 0
+    return cosine
+
+
+def _unit_rows(units: Units, sizes: Float[np.ndarray, " m"], chosen: Int[np.ndarray, " n"]) -> Float[np.ndarray, "n k"]:
+    """What some units read, biases included, divided by its norm, in the precision of the weights."""
     everyone = slice(None) if len(chosen) == len(sizes) else chosen
     weights, bias = units.weights[everyone], None if units.bias is None else units.bias[everyone]
     if weights.dtype == np.float64:
-        return cosine_similarity(weights if bias is None else np.column_stack([weights, bias]))
-    alive = sizes[chosen] > 0
-    by = np.divide(1.0, sizes[chosen], out=np.zeros(len(chosen)), where=alive)
+        return unit_rows(weights if bias is None else np.column_stack([weights, bias]))
+    by = np.divide(1.0, sizes[chosen], out=np.zeros(len(chosen)), where=sizes[chosen] > 0)
     if by.max(initial=0.0) < np.finfo(np.float32).max:
         # Several times faster than to round each product.
         by = by.astype(np.float32)
@@ -139,10 +141,7 @@ def _cosines(units: Units, sizes: Float[np.ndarray, " m"], chosen: Int[np.ndarra
     np.multiply(weights, by[:, None], out=unit[:, : weights.shape[1]], casting="same_kind")
     if bias is not None:
         unit[:, -1] = bias * by
-    cosine: np.ndarray = unit @ unit.T
-    np.clip(cosine, -1.0, 1.0, out=cosine)
-    cosine.ravel()[:: len(cosine) + 1] = alive
-    return cosine
+    return unit
 
 
 def is_finite(array: np.ndarray) -> bool:
@@ -152,34 +151,35 @@ def is_finite(array: np.ndarray) -> bool:
 
 def _of_pairs(
     cosine: Float[np.ndarray, "n n"],
+    chosen: Int[np.ndarray, " n"],
     units: Units,
-    count: int,
+    sizes: Float[np.ndarray, " m"],
     rng: Callable[[], np.random.Generator],
     chance: Chance,
 ) -> Iterator[Value]:
-    """Directions and condensed pairs, from the cosines between all of ``count`` units or a sample of them."""
-    is_all, entries = len(cosine) == count, units.weights.shape[1] + (units.bias is not None)
+    """Directions and condensed pairs, from the cosines between all units or those chosen; sizes include biases."""
+    is_all, entries = len(chosen) == len(sizes), units.weights.shape[1] + (units.bias is not None)
     near = cosine > PAIRS_ABOVE
     near |= cosine < -PAIRS_ABOVE
-    alive = np.count_nonzero(cosine.diagonal())
+    signed, alive = not units.opposites_are_one, np.count_nonzero(cosine.diagonal())
     if np.count_nonzero(near) == alive:
         # None is near another, so each has a direction of its own.
         labels = np.where(cosine.diagonal() > 0, np.cumsum(cosine.diagonal() > 0) - 1, -1)
     else:
-        labels = cluster(cosine, signed=not units.opposites_are_one, threshold=THRESHOLD)
-    value, error = groups_of_all(labels, count)
-    if _tail(entries, THRESHOLD) * alive * (alive - 1) / 2 < _RARE:
-        random = float(alive / len(labels) * count)
-    else:
-        in_random = np.full(len(labels), -1)
-        in_random[:alive] = chance.groups(units, int(alive), entries, rng)
-        random = groups_of_all(in_random, count)[0]
+        labels = cluster(cosine, signed=signed, threshold=THRESHOLD)
+    value, error = float(labels.max(initial=-1) + 1), 0.0
+    if not is_all:
+        rows = partial(_unit_rows, units, sizes)
+        value, error = directions_of_all(rows, np.flatnonzero(sizes > 0), chosen, labels, signed=signed, rng=rng())
+    random = float(np.count_nonzero(sizes > 0))
+    if _tail(entries, THRESHOLD) * random * (random - 1) / 2 >= _RARE:
+        random = chance.directions(units, int(random), entries, rng)
     yield Value("directions", value, random, None if is_all else error)
-    if len(labels) < 2:
+    if len(chosen) < 2:
         # There is no pair, so nothing is condensed or not.
         return
-    pairs, error = _pairs(near, count)
-    by_chance = _tail(entries, PAIRS_ABOVE) * (alive * (alive - 1)) / (len(labels) * (len(labels) - 1))
+    pairs, error = _pairs(near, len(sizes))
+    by_chance = _tail(entries, PAIRS_ABOVE) * (alive * (alive - 1)) / (len(chosen) * (len(chosen) - 1))
     yield Value("condensed_pairs", pairs, by_chance, None if is_all else error)
 
 
@@ -203,34 +203,6 @@ def _pairs(near: Bool[np.ndarray, "n n"], count: int) -> tuple[float, float]:
     # Where the sample has hardly a pair, another may well have one more.
     variance = max(variance, (2 / (n * (n - 1))) ** 2)
     return share, math.sqrt(variance * (1 - n / count))
-
-
-def groups_of_all(labels: Int[np.ndarray, " n"], count: int) -> tuple[float, float]:
-    """How many groups there are among ``count`` units, from the groups of a sample of them, and its standard error.
-
-    Groups seen once, f1 of them, and twice, f2, tell how many were not seen: of n units that are a share q of all at
-    least ``f1^2 / (2 n / (n-1) f2 + q / (1-q) f1)``, after Chao and Lin (Biometrics 68, 2012). That is Chao's bound for
-    samples with replacement as q goes to 0, and nothing as it goes to 1. Value and error are tested against samples. It
-    is the number of groups itself where all units were looked at, the number seen where none was seen once, and all
-    units where each was seen once. Units of no group have the label -1.
-
-    Examples
-    --------
-    >>> groups_of_all(np.array([0, 0, 1, -1]), 4)
-    (2.0, 0.0)
-    >>> round(groups_of_all(np.arange(100), 1000)[0], 6)
-    1000.0
-    """
-    n = len(labels)
-    sizes = np.bincount(labels[labels >= 0])
-    seen, once, twice = len(sizes), np.count_nonzero(sizes == 1), np.count_nonzero(sizes == 2)
-    if n == count or once == 0:
-        return float(seen), 0.0
-    left, often = n / count / (1 - n / count), n / (n - 1)
-    unseen = once**2 / (2 * often * twice + left * once)
-    variance = unseen + (2 * often * twice * unseen**2 + once**2 * unseen) ** 2 / once**5
-    variance += 4 * often**2 * twice * (unseen / once) ** 4
-    return float(min(seen + unseen, count)), math.sqrt(variance)
 
 
 def distance(now: Units, start: Units, chance: Chance) -> float:
@@ -262,19 +234,23 @@ def values_on_data(activity: Activity, random: float | None, seed: int) -> Itera
     Beside the first stands the number that the model has whose matrices are random.
     """
     looked_at = _looked_at(activity)
-    value, error, found = _effective(looked_at, seed)
     if len(looked_at.leaving) <= MOST_UNITS:
-        yield Value("effective_neurons", value, random)
+        found = alike(*looked_at)
+        yield Value("effective_neurons", found.effective_neurons, random)
         yield Value("merging_loss", found.loss)
         yield Value("constant_units", float(np.count_nonzero(found.labels < 0)))
     else:
+        value, error = effective_neurons_of_all(*looked_at, np.random.default_rng(seed))
         yield Value("effective_neurons", value, random, error)
         yield Value("constant_units", float(np.count_nonzero(standardized(looked_at.leaving)[1] == 0)))
 
 
 def effective_neurons_of(activity: Activity, seed: int) -> float:
     """The effective neurons of `values_on_data` alone."""
-    return _effective(_looked_at(activity), seed)[0]
+    looked_at = _looked_at(activity)
+    if len(looked_at.leaving) <= MOST_UNITS:
+        return alike(*looked_at).effective_neurons
+    return effective_neurons_of_all(*looked_at, np.random.default_rng(seed))[0]
 
 
 def _looked_at(activity: Activity) -> Activity:
@@ -282,34 +258,3 @@ def _looked_at(activity: Activity) -> Activity:
     columns = np.linspace(0, activity.leaving.shape[1] - 1, min(activity.leaving.shape[1], MAX_ROWS)).astype(int)
     leaving = np.asarray(activity.leaving[:, columns], np.float64)
     return Activity(leaving, np.asarray(activity.outgoing, np.float64))
-
-
-def _effective(activity: Activity, seed: int) -> tuple[float, float, Alike]:
-    """The effective neurons of all units, the error that a sample of them makes, and what acts alike in the sample.
-
-    How the units gather is seen in the sample. How unevenly they contribute is known of all, which corrects what the
-    sample says: a few units that do most of the work may be outside it, or be too large a part of it.
-    """
-    count = len(activity.leaving)
-    if count <= MOST_UNITS:
-        found = alike(activity.leaving, activity.outgoing)
-        return found.effective_neurons, 0.0, found
-    chosen = sampled(count, np.random.default_rng(seed))
-    found = alike(activity.leaving[chosen], activity.outgoing[chosen])
-    adds = standardized(activity.leaving)[1] * row_norms(activity.outgoing)
-    in_sample = effective_number(adds[chosen])
-    if not found.contributions.any() or in_sample == 0:
-        return found.effective_neurons, 0.0, found
-    groups, error = groups_of_all(found.labels, count)
-    uneven = (effective_number(adds) / count) / (in_sample / len(chosen))
-    value = found.effective_neurons / len(found.contributions) * groups * uneven
-    return value, value * math.hypot(error / groups, _error_of_entropy(adds[chosen], found, len(chosen) / count)), found
-
-
-def _error_of_entropy(adds: Float[np.ndarray, " n"], found: Alike, share: float) -> float:
-    """The standard error of what gathering takes off the entropy of the contributions, by its influence function."""
-    acts = np.flatnonzero(found.labels >= 0)
-    acts = acts[(adds[acts] > 0) & (found.contributions[found.labels[acts]] > 0)]
-    own, of_group = adds[acts] / adds[acts].sum(), found.contributions[found.labels[acts]] / found.contributions.sum()
-    gains = np.log(own) - np.log(of_group)
-    return math.sqrt((1 - share) * float(np.square(own * (gains - own @ gains)).sum()))

@@ -6,14 +6,15 @@ from functools import partial
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float
 
 from nucleate.devices import spread
+from nucleate.inspection.samples import directions_of_all, sampled
 from nucleate.inspection.sources import Traced
 from nucleate.inspection.units import Units
 from nucleate.observe import cosine_similarity
 from nucleate.observe.directions import THRESHOLD, cluster
-from nucleate.observe.norms import effective_number, norm, row_norms, scaled
+from nucleate.observe.norms import effective_number, norm, row_norms, scaled, unit_rows
 
 _BLOCK = 2**22
 # The sum of the cubes of matrices' smaller sides from which their singular values gain more on a thread of their own
@@ -53,7 +54,7 @@ class Chance:
         self._sizes: dict[_Of, np.ndarray] = {}
         self._spectra: dict[_Of, tuple[np.ndarray, Random]] = {}
         self._drawn: dict[tuple[int, int], _Draw] = {}
-        self._groups: dict[tuple[_Of, int], np.ndarray] = {}
+        self._directions: dict[tuple[_Of, int], float] = {}
         self._on_data: tuple[dict[_Of, np.ndarray], dict[str, float]] | None = None
         self._references: dict[_Of, float] = {}
 
@@ -87,15 +88,17 @@ class Chance:
         self._spectra[units.layer, units.kind, units.head] = sizes, random
         return random
 
-    def groups(
-        self, units: Units, alive: int, entries: int, rng: Callable[[], np.random.Generator]
-    ) -> Int[np.ndarray, " n"]:
-        """How so many random units gather into directions."""
+    def directions(self, units: Units, alive: int, entries: int, rng: Callable[[], np.random.Generator]) -> float:
+        """How many directions so many random units take."""
         asked = (units.layer, units.kind, units.head), alive
-        if asked not in self._groups:
-            drawn = cosine_similarity(rng().standard_normal((alive, entries)))
-            self._groups[asked] = cluster(drawn, signed=not units.opposites_are_one, threshold=THRESHOLD)
-        return self._groups[asked]
+        if asked not in self._directions:
+            drawn, signed = unit_rows(rng().standard_normal((alive, entries))), not units.opposites_are_one
+            chosen = sampled(alive, rng())
+            labels = cluster(cosine_similarity(drawn[chosen]), signed=signed, threshold=THRESHOLD)
+            self._directions[asked], _ = directions_of_all(
+                drawn.__getitem__, np.arange(alive), chosen, labels, signed=signed, rng=rng()
+            )
+        return self._directions[asked]
 
     def on_data(self, draw: Callable[[], Mapping[str, float]]) -> Mapping[str, float]:
         """The effective neurons of the random model, layer by layer, drawn anew once a row norm has moved by 5 %."""

@@ -169,12 +169,14 @@ class ActAsOne(NamedTuple):
     """The neurons of a layer of some runs in groups that each act as one.
 
     ``centres`` has for each neuron the one that can act for its group, -1 for one that is constant; ``contributions``
-    those of the groups at the places of these, and zeros; ``loss`` what is lost in each run.
+    those of the groups at the places of these, and zeros; ``loss`` what is lost in each run; ``distances`` by how much
+    correlations within a group of each run are at most below 1, 0 where each neuron is left to itself.
     """
 
     centres: Int[np.ndarray, "runs m"]
     contributions: Float[np.ndarray, "runs m"]
     loss: Float[np.ndarray, " runs"]
+    distances: Float[np.ndarray, " runs"]
 
     @property
     def effective_neurons(self) -> Float[np.ndarray, " runs"]:
@@ -187,11 +189,11 @@ def act_as_one(leaving: Float[np.ndarray, "runs m n"], outgoing: Float[np.ndarra
     """`alike` of finite arrays, for a layer of some runs at once."""
     layer = _Correlated.of(leaving, outgoing)
     shape = layer.sizes.shape
-    found = ActAsOne(np.zeros(shape, int), np.zeros(shape), np.zeros(shape[0]))
+    found = ActAsOne(np.zeros(shape, int), np.zeros(shape), np.zeros(shape[0]), np.zeros(shape[0]))
     left = np.arange(len(leaving))
     for distance in (1.0 - THRESHOLD) / 2.0 ** np.arange(_HALVINGS):
         here = layer if len(left) == len(leaving) else _Correlated(*(array[left] for array in layer))
-        gathered = _judge(here, _gather(here, distance))
+        gathered = _judge(here, _gather(here, distance), distance)
         enough = gathered.loss <= MOST_LOST
         for whole, part in zip(found, gathered, strict=True):
             whole[left[enough]] = part[enough]
@@ -199,9 +201,16 @@ def act_as_one(leaving: Float[np.ndarray, "runs m n"], outgoing: Float[np.ndarra
         if not left.size:
             return found
     here = _Correlated(*(array[left] for array in layer))
-    for whole, part in zip(found, _judge(here, _each_its_own(here)), strict=True):
+    for whole, part in zip(found, _judge(here, _each_its_own(here), 0.0), strict=True):
         whole[left] = part
     return found
+
+
+def centres_within(
+    leaving: Float[np.ndarray, "m n"], outgoing: Float[np.ndarray, "m t"], distance: float
+) -> Int[np.ndarray, " m"]:
+    """For each neuron the one at the centre of its group, where correlations with it are that far below 1 at most."""
+    return _gather(_Correlated.of(leaving[None], outgoing[None]), distance)[0]
 
 
 class _Correlated(NamedTuple):
@@ -267,7 +276,7 @@ def _gather(layer: _Correlated, distance: float) -> Int[np.ndarray, "runs m"]:
     return centres
 
 
-def _judge(layer: _Correlated, centres: Int[np.ndarray, "runs m"]) -> ActAsOne:
+def _judge(layer: _Correlated, centres: Int[np.ndarray, "runs m"], distance: float) -> ActAsOne:
     """The groups, when what they add is left to the neurons at their centres."""
     runs, m = centres.shape
     run, neuron = np.nonzero(centres >= 0)
@@ -287,7 +296,10 @@ def _judge(layer: _Correlated, centres: Int[np.ndarray, "runs m"]) -> ActAsOne:
     something = variance > 0
     lost = _lost(layer, ~cancel.reshape(runs, m), taken_on.reshape(layer.adding.shape), something)
     return ActAsOne(
-        centres, contributions.reshape(runs, m) * something[:, None], lost / np.where(something, variance, 1.0)
+        centres,
+        contributions.reshape(runs, m) * something[:, None],
+        lost / np.where(something, variance, 1.0),
+        np.full(runs, distance),
     )
 
 

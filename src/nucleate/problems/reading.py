@@ -82,7 +82,11 @@ def table_hash(*tables: pl.DataFrame) -> str:
         if dtype.is_numeric():
             gaps = column.is_null().to_numpy() if column.null_count() else np.zeros(len(column), bool)
             digest.update(gaps.tobytes())
-            digest.update(column.cast(pl.Float64).to_numpy().astype("<f8").tobytes())
+            numbers = column.cast(pl.Float64)
+            digest.update(numbers.to_numpy().astype("<f8").tobytes())
+            if dtype.is_integer() and (numbers.abs() >= 2**53).any():
+                # Beyond these float64 takes several whole numbers for one, as it may the keys of classes or groups.
+                digest.update(json.dumps(column.to_list()).encode())
         else:
             digest.update(json.dumps(column.to_list(), default=str).encode())
     return digest.hexdigest()

@@ -349,13 +349,14 @@ def limits(findings: Findings, texts: Texts) -> list[str]:
         "missing": study.missing,
     }
     rows, share = study.rows.get("validation", 0), chosen.validation
-    has_noise = findings.metric.is_share and 0 <= share <= 1 and rows > 0
+    units = rows if study.division.groups is None else study.division.groups[1]
+    has_noise = findings.metric.is_share and 0 <= share <= 1 and units > 0
     if has_noise:
         fields |= {
             "rows": f"{rows:,}",
             "metric": name_metric(findings.metric, texts),
             "validation": say_metric(findings.metric, share),
-            "noise": say_difference(findings.metric, math.sqrt(share * (1 - share) / rows), texts),
+            "noise": say_difference(findings.metric, _noise_of_share(share, units), texts),
         }
     smallest = max(map(findings.smallness, findings.cells))
     several = len(spec.scales) > 1
@@ -364,7 +365,8 @@ def limits(findings: Findings, texts: Texts) -> list[str]:
         "limit_unconfirmed": not findings.is_confirmed and chosen in findings.judged and findings.is_better(chosen),
         "limit_seeds": len(spec.seeds) > 1,
         "limit_seed": len(spec.seeds) == 1,
-        "limit_rows": has_noise and len(findings.cells) > 1,
+        "limit_rows": has_noise and study.weighted_by is None and len(findings.cells) > 1,
+        "limit_rows_weighted": has_noise and study.weighted_by is not None and len(findings.cells) > 1,
         "limit_choice": len(findings.cells) > 1 and findings.has_learned,
         "limit_stuck": findings.stuck > 0,
         "limit_failed": findings.failed > 0,
@@ -376,6 +378,15 @@ def limits(findings: Findings, texts: Texts) -> list[str]:
         "limit_split": bool(findings.condensed),
     }
     return [sentences[key].format(**fields) for key, applies in apply.items() if applies]
+
+
+def _noise_of_share(share: float, units: int) -> float:
+    """The standard error of a share of rows, or of whole groups of them; of none and of all by the rule of three.
+
+    >>> round(_noise_of_share(0.75, 60), 4), round(_noise_of_share(1.0, 60), 4)
+    (0.0559, 0.0289)
+    """
+    return math.sqrt(share * (1 - share) / units or 3 / units**2)
 
 
 def say_certificate(certificate: "Certificate", texts: Texts) -> str:
