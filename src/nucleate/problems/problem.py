@@ -274,7 +274,12 @@ class Problem:
             if impute not in (None, preprocessing.impute):
                 raise DataError(f"The model imputes by {preprocessing.impute}, not by {impute}; leave impute out.")
             impute, table = preprocessing.impute, preprocessing.select(table)
-        named = [] if target is None else choose_columns(everything.columns, target, "target column")
+        notes = [note for source in sources for note in source.notes]
+        try:
+            named = [] if target is None else choose_columns(everything.columns, target, "target column")
+        except DataError as error:
+            sheet = next((note for note in notes if note.endswith("--sheet names another.")), "")
+            raise DataError(f"{error} {sheet}".rstrip()) from None
         if set(named) & set(left_out):
             twice = name_columns([name for name in named if name in left_out])
             raise DataError(
@@ -285,7 +290,6 @@ class Problem:
         left_out |= roles
         table = table.drop(left_out, strict=False)
         targets = choose_targets(table.columns, target)
-        notes = [note for source in sources for note in source.notes]
         notes += [] if target is not None else [f"No target was named, so {name_columns(targets)} was taken."]
         counts = table.drop(targets).null_count()
         empty = [name for name, gaps in counts.row(0, named=True).items() if gaps == len(table)]
