@@ -183,9 +183,13 @@ def did_you_mean(word: object, choices: Iterable[str]) -> str:
 
     >>> did_you_mean("Prize", ["price", "rooms"]), did_you_mean("target", ["age", "bmi"])
     ("; did you mean 'price'?", '')
+    >>> did_you_mean("家貸", ["面積", "築年数", "家賃"])
+    "; did you mean '家賃'?"
     """
     by_lower = {choice.lower(): choice for choice in choices}
-    close = difflib.get_close_matches(word.lower(), by_lower, n=2, cutoff=_CLOSE) if isinstance(word, str) else []
+    # A wrong letter of a Japanese word is half of it.
+    cutoff = 0.5 if isinstance(word, str) and len(word) < 4 and not word.isascii() else _CLOSE
+    close = difflib.get_close_matches(word.lower(), by_lower, n=2, cutoff=cutoff) if isinstance(word, str) else []
     return f"; did you mean {' or '.join(repr(by_lower[match]) for match in close)}?" if close else ""
 
 

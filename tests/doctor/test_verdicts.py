@@ -58,8 +58,10 @@ FORGETS = {"validation_loss": curve(last=0.4), "final_beside_best": "worse"}
 NOTHING = {"validation_loss": FLAT, "beside_constant": "alike", "linear_validation": 0.5}
 
 SIDES = {
+    "stands_still": ({"still_since": 0}, {"still_since": None}),
     "mismatched_shapes": ({"broadcast": ((80, 1), (80,))}, {"broadcast": None}),
     "constant_target": ({"constant_target": True}, {"constant_target": False}),
+    "constant_inputs": ({"constant_inputs": True}, {"constant_inputs": False}),
     "softmax_twice": ({"squashed": "softmax"}, {"squashed": None}),
     "out_of_reach": (
         {"bound": ("relu", "[0, ∞)"), "out_of_reach": 0.051},
@@ -318,8 +320,25 @@ def test_a_target_out_of_scale_with_a_few_large_rows_has_both_remedies():
     assert verdict.changes(run) == [("standardize", "target"), ("loss", "huber:1")]
 
 
-def test_of_a_constant_target_nothing_else_is_said():
-    assert [one.verdict for one in judge(replace(STUCK, constant_target=True))] == ["constant_target"]
+@pytest.mark.parametrize(
+    ("verdict", "fields"),
+    [
+        ("constant_target", {"constant_target": True}),
+        ("constant_inputs", {"constant_inputs": True}),
+        ("stands_still", {"still_since": 7, "is_over": False}),
+    ],
+)
+def test_where_nothing_can_be_learned_nothing_else_is_said(verdict, fields):
+    for run in (STUCK, HEALTHY):
+        assert [one.verdict for one in judge(replace(run, **fields))] == [verdict]
+
+
+def test_of_a_watch_whose_loss_rose_again_the_best_is_not_kept():
+    rises = replace(HEALTHY, train_loss=curve(last=0.45), validation_loss=curve(last=0.45), plateau_loss=0.5)
+    assert judge(rises)[0].verdict == "fine"
+    found = judge(replace(rises, is_over=False, learning_rate=np.nan))
+    assert found[0].verdict == "rate_too_large"
+    assert "fine" not in [one.verdict for one in found]
 
 
 def test_where_nothing_else_is_found_the_baselines_have_the_word():

@@ -355,3 +355,107 @@ def test_headers_that_are_numbers_among_texts_are_headers(read):
 def test_packed_text_is_read(tmp_path):
     (tmp_path / "data.csv.gz").write_bytes(gzip.compress(b"a,b,c\n1,0.5,x\n2,-3e-7,y\n"))
     assert_frame_equal(read_table(tmp_path / "data.csv.gz").table, PLAIN)
+
+
+@pytest.mark.parametrize("above", ["", "賃貸の調査,,,単位：円\n"], ids=["at the top", "below a title of two cells"])
+@pytest.mark.parametrize(
+    ("line", "units"),
+    [
+        ("-,㎡,年,円", {"面積": "㎡", "築年数": "年", "家賃": "¥"}),
+        (",（m2）,-,(千円)", {"面積": "m2", "家賃": "千円"}),
+        (",,,万円", {"家賃": "万円"}),
+        ("単位,m^2,a,", {"面積": "m^2", "築年数": "a"}),
+    ],
+)
+def test_a_line_of_units_below_the_names_is_left_out_with_a_note(tmp_path, above, line, units):
+    path = tmp_path / "data.csv"
+    path.write_text(f"{above}番号,面積,築年数,家賃\n{line}\n5,20.5,3,8\n7,30.5,4,9\n")
+    read = read_table(path)
+    assert read.table.rows() == [(5, 20.5, 3, 8), (7, 30.5, 4, 9)]
+    (note,) = [note for note in read.notes if note.startswith("Left out the line of units below the names: ")]
+    assert line.split(",")[-1] in note
+    assert {name: unit for name, unit in read.form.units.items() if name != "番号"} == units
+
+
+@pytest.mark.parametrize(
+    ("text", "first"),
+    [
+        ("区,家賃\n港区,\n北区,3\n南区,4\n", ("港区", None)),
+        ("番号,家賃\nA1,\nA2,3\nA3,4\n", ("A1", None)),
+        ("築年,家賃\n新築,\n築5年,8\n新築,7\n築2年,9\n", ("新築", None)),
+        ("a,b\n-,NA\n1,2\n3,4\n", (None, None)),
+    ],
+    ids=["a text among texts", "in the form of others", "a text that comes again", "no value"],
+)
+def test_a_first_row_without_numbers_is_no_line_of_units(read, text, first):
+    assert read(text).row(0) == first
+
+
+def test_a_column_in_two_units_is_refused(tmp_path):
+    for day, unit in enumerate(("円", "千円")):
+        (tmp_path / f"day{day}.csv").write_text(f"面積,家賃\n㎡,{unit}\n20,3\n30,4\n")
+    with pytest.raises(DataError, match=r"Column '家賃' of .*day1\.csv is in 千円, and that of another file in ¥"):
+        read_table(tmp_path)
+
+
+def test_a_model_is_given_the_units_that_it_was_trained_on(tmp_path):
+    rows = "".join(f"{k},{2 * k}.5\n" for k in range(20, 60))
+    (tmp_path / "data.csv").write_text(f"面積,家賃\n㎡,円\n{rows}")
+    form = load_problem(tmp_path / "data.csv").preprocessing.reading
+    (tmp_path / "new.csv").write_text("面積\n坪\n20\n")
+    with pytest.raises(DataError, match=r"has numbers in 坪, but it had numbers in ㎡ in training"):
+        read_table(tmp_path / "new.csv", form)
+    (tmp_path / "new.csv").write_text("面積\n(㎡)\n20\n")
+    assert read_table(tmp_path / "new.csv", form).table.rows() == [(20,)]
+
+
+@pytest.mark.parametrize("end", ["※ 税込み\n", "\n※税込み\n注）推計を含む\n出典：調査\n", "※ 税込み,,\n,,\n"])
+def test_remarks_below_the_rows_are_left_out_with_a_note(tmp_path, end):
+    path = tmp_path / "data.csv"
+    path.write_text(f"a,b,y\n1,2,3\n4,5,6\n{end}")
+    read = read_table(path)
+    assert read.table.rows() == [(1, 2, 3), (4, 5, 6)]
+    (note,) = [note for note in read.notes if "below the rows" in note]
+    assert note.startswith(f"Left out {'3 remarks' if '出典' in end else '1 remark'} below the rows: '※")
+
+
+@pytest.mark.parametrize("end", ["※ 7,8,9\n", "Total,8,9\n", "※ 税込み,,\n7,8,9\n"])
+def test_what_holds_numbers_or_stands_above_rows_is_no_remark(read, end):
+    table = read("a,b,y\n" + 20 * "x,2,3\n" + "4,5,6\n" + end)
+    assert table.height == 21 + end.count("\n")
+
+
+def test_names_that_come_again_among_the_rows_are_left_out_with_a_note(tmp_path):
+    path = tmp_path / "data.csv"
+    path.write_text("番号,区,家賃\n1,北区,3\n番号,区,家賃\n2,南区,4\n番号,区,家賃\n3,区,5\n")
+    read = read_table(path)
+    assert read.table.rows() == [(1, "北区", 3), (2, "南区", 4), (3, "区", 5)]
+    assert "Left out 2 rows in which the names come again (rows 2, 4)." in read.notes
+
+
+def test_subtotals_among_numbers_are_told_to_be_deleted_and_not_to_be_read_as_missing(read):
+    text = "番号,家賃\n" + "".join(f"{k},{k}\n" + "小計,9\n" * (k % 8 == 7) for k in range(32)) + "総計,36\n"
+    with pytest.raises(
+        DataError, match=r"but for '小計', '総計' \(rows .*\)\. Delete these rows, which sum up others:"
+    ) as told:
+        read(text)
+    assert "--missing" not in str(told.value)
+
+
+def test_a_column_that_is_mostly_of_dates_names_the_others(tmp_path):
+    dates = [f"2024/1/{k}" if k % 3 else str(45000 + k) for k in range(1, 25)]
+    (tmp_path / "data.csv").write_text("契約日,家賃\n" + "".join(f"{date},{k}\n" for k, date in enumerate(dates)))
+    notes = read_table(tmp_path / "data.csv").notes
+    assert any(
+        note.startswith("Column '契約日' was read as text, for '45003', '45006', ") and "is not a date" in note
+        for note in notes
+    )
+
+
+def test_texts_that_stand_once_above_gaps_are_told_to_be_written_in_each_row(tmp_path):
+    path = tmp_path / "data.csv"
+    path.write_text("区,家賃\n" + "".join(f"{ {0: '北区', 20: '南区'}.get(k, '') },{k}\n" for k in range(40)))
+    with pytest.raises(DataError, match=r"'区' has each text once, above gaps, as merged cells do: write it in each"):
+        load_problem(path, task="regression")
+    path.write_text("区,家賃\n" + "".join(f"{'北区' if k % 5 else ''},{k}\n" for k in range(40)))
+    assert not any("merged" in note for note in read_table(path).notes)

@@ -124,6 +124,13 @@ def test_headers_may_be_numbers(read):
     assert read([[950, 952.5, "moisture"], [0, 2, 0.2], [1, 3, 0.1]]).table.columns == ["950", "952.5", "moisture"]
 
 
+def test_a_target_that_is_on_another_sheet_is_told_where_to_look(tmp_path):
+    sheets = {"表紙": [["調査", "年"], ["家賃", 2024], ["面積", 2023]], "データ": [["面積", "家賃"], [20, 3], [30, 4]]}
+    (tmp_path / "data.xlsx").write_bytes(workbook(sheets))
+    with pytest.raises(DataError, match=r"no target column '家賃'.*The first of 2 sheets, '表紙', was read; `sheet`"):
+        load_problem(tmp_path / "data.xlsx", target="家賃")
+
+
 def test_the_first_sheet_is_read_and_named_or_the_one_asked_for(read):
     others = {"Two": [["c", "d"], [7, 8]], "空": []}
     done = read([["a", "b"], [1, 2]], **others)

@@ -19,6 +19,13 @@ def llama():
     return transformers.LlamaForCausalLM(transformers.LlamaConfig(num_hidden_layers=1, **sizes, **TOKENS))
 
 
+def mixtral():
+    sizes = {"hidden_size": 8, "intermediate_size": 8, "num_attention_heads": 4, "num_key_value_heads": 2}
+    experts = {"num_local_experts": 3, "num_experts_per_tok": 2}
+    config = transformers.MixtralConfig(num_hidden_layers=1, **sizes, **experts, **TOKENS)
+    return transformers.MixtralForCausalLM(config)
+
+
 class Block(nn.Module):
     """A block of a residual network."""
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from nucleate import SpecError, diagnose, watch
+from nucleate.reporting import say_diagnosis
 
 torch = pytest.importorskip("torch")
 pytestmark = [pytest.mark.filterwarnings("default"), pytest.mark.usefixtures("one_thread")]
@@ -747,7 +748,86 @@ def test_one_row_far_off_is_what_is_named_where_the_loss_is_squared():
 def test_no_linear_model_is_told_of_where_none_is_fitted():
     x, y = rows()
     module = network()
-    # All rows have the same inputs.
-    found = diagnose(module, (x[:1].repeat(200, 1), y), nn.MSELoss(), sgd(module), steps=50)
+    # The inputs are of other rows.
+    found = diagnose(module, (x.roll(1, 0), y), nn.MSELoss(), sgd(module), steps=50)
     assert found.first.verdict == "nothing_to_learn"
     assert found.first.evidence["linear"] is None
+
+
+class Listed(nn.Module):
+    """Its hidden layers are in a Python list, where PyTorch does not see them."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.hidden, self.last = [nn.Linear(3, 16), nn.Linear(16, 16)], nn.Linear(16, 1)
+
+    def forward(self, x):
+        for layer in self.hidden:
+            x = torch.tanh(layer(x))
+        return self.last(x)
+
+
+def test_layers_in_a_python_list_are_told_where_to_go():
+    module = Listed()
+    with pytest.raises(SpecError, match=r"shapes .*\(16, 3\).* that it does not hold, .* torch\.nn\.ModuleList"):
+        diagnose(module, rows(), nn.MSELoss(), sgd(module))
+    module.hidden = nn.ModuleList(module.hidden)
+    assert diagnose(module, rows(), nn.MSELoss(), sgd(module)).first.verdict == "fine"
+
+
+def test_inputs_that_are_the_same_on_all_rows_are_named():
+    x, y = rows()
+    module = network()
+    found = diagnose(module, (x[:1].expand(len(x), -1), y), nn.MSELoss(), sgd(module), steps=5)
+    assert found.verdicts == ("constant_inputs",)
+
+
+def test_a_log_softmax_over_the_rows_is_told_its_axis():
+    module = nn.Sequential(*network()[:-1], nn.Linear(16, 3), nn.LogSoftmax(0))
+    classes = torch.arange(200) % 3
+    with pytest.raises(SpecError, match="those of the outputs are of the rows; take the LogSoftmax over the classes"):
+        diagnose(module, (rows()[0], classes), nn.NLLLoss(), sgd(module))
+
+
+@pytest.mark.parametrize("fault", ["no step", "another's parameters"])
+def test_of_a_watch_whose_model_is_not_trained_that_comes_first(fault):
+    module, (x, y) = network(), rows()
+    trained = copy.deepcopy(module) if fault == "another's parameters" else module
+    optimizer, watching = sgd(trained), watch(module)
+    for _ in range(130):
+        optimizer.zero_grad()
+        loss = functional.mse_loss(trained(x), y)
+        loss.backward()
+        if fault != "no step":
+            optimizer.step()
+        watching.step(loss)
+    found = diagnose(watching)
+    assert found.verdicts == ("stands_still",)
+    assert found.first.evidence == {"since": 0}
+    for lang, said in (("en", "since step 0, so it learns nothing"), ("ja", "ステップ 0 以降")):
+        assert said in say_diagnosis(found, lang)[0]
+
+
+def test_of_a_watch_whose_gradients_add_up_the_steps_are_said_to_grow():
+    module, (x, y) = network(), rows()
+    optimizer, watching = sgd(module, 0.2), watch(module)
+    for _ in range(130):
+        loss = functional.mse_loss(module(x), y)
+        loss.backward()
+        optimizer.step()
+        watching.step(loss)
+    found = diagnose(watching)
+    assert found.first.verdict == "rate_too_large", found
+    assert "zero_grad" in say_diagnosis(found)[0]
+    module = network()
+    optimizer, watching = sgd(module), watch(module)
+    for _ in range(130):
+        loss = functional.mse_loss(module(x), y)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        watching.step(loss)
+    found = diagnose(watching)
+    assert found.first.verdict == "fine"
+    assert "of its first loss" in say_diagnosis(found)[0]

@@ -193,16 +193,18 @@ def test_a_block_in_a_model_is_followed_and_flattened_positions_are_not():
             return self.out(torch.relu(self.conv(x)).flatten(1))
 
     class Pooled(nn.Module):
-        def __init__(self):
+        def __init__(self, pool):
             super().__init__()
+            self.pool = pool
             self.conv1, self.conv2, self.out = nn.Conv2d(1, 3, 3), nn.Conv2d(3, 4, 3), nn.Linear(4, 2)
 
         def forward(self, x):
-            x = nn.functional.max_pool2d(torch.relu(self.conv1(x)), 2)
+            x = self.pool(torch.relu(self.conv1(x)), 2)
             return self.out(torch.flatten(nn.functional.adaptive_avg_pool2d(self.conv2(x).relu(), 1), 1))
 
-    found = inspect(Pooled(), torch.randn(5, 1, 9, 9))
-    assert found.table.filter(measure="effective_neurons")["layer"].to_list() == ["conv1", "conv2"]
+    for pool in (nn.functional.max_pool2d, torch.max_pool2d):
+        found = inspect(Pooled(pool), torch.randn(5, 1, 9, 9))
+        assert found.table.filter(measure="effective_neurons")["layer"].to_list() == ["conv1", "conv2"]
     whole = inspect(Flat(), torch.randn(5, 1, 4, 4))
     assert "is not given several rows of them one by one on these inputs" in dict(whole.left_out.rows())["conv.weight"]
 

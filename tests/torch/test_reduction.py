@@ -13,7 +13,7 @@ import pytest
 
 from nucleate import ArchitectureError, DataError, Metric, SpecError, reduce
 from nucleate.reduction.modules.blocks import BlockPath, Regression, refit, ridge_towards
-from tests.torch.models import Block, gpt2, llama
+from tests.torch.models import Block, gpt2, llama, mixtral
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
@@ -399,8 +399,12 @@ class Attentive(nn.Module):
         (parametrized, FLAT, "0", "parametrized"),
         (Attentive, SERIES, "", "does not run with fewer"),
         (gpt2, OF_WORDS, "lm_head", "shared with transformer.wte"),
+        (mixtral, OF_WORDS, "model.layers.0.mlp.experts", "experts are in one array each"),
     ],
-    ids=["LSTM", "MultiheadAttention", "LayerNorm", "tied", "repeated", "parametrized", "own attention", "GPT-2"],
+    ids=[
+        "LSTM", "MultiheadAttention", "LayerNorm", "tied", "repeated", "parametrized", "own attention", "GPT-2",
+        "Mixtral",
+    ],
 )  # fmt: skip
 def test_what_cannot_be_narrowed_is_left_whole_and_the_reason_said(make, inputs, layer, reason):
     found = reduce(made(make), data_of(inputs), keep=0.5)

@@ -24,6 +24,8 @@ from nucleate.training import Run, Status, plateau_loss
 
 ENDS = ("linear_is_enough", "nothing_to_learn", "too_few_rows", "fine")
 """Verdicts that name nothing to be mended."""
+_ALONE = ("stands_still", "constant_target", "constant_inputs")
+"""Beside these nothing else is said."""
 _EFFECTS = ("constant_output", "only_the_mean", "collapsed", "overfitting")
 """What other verdicts may be the cause of."""
 _BESIDE = (*_EFFECTS, "dead_units", "rate_too_large", "unscaled_input", "unscaled_target")
@@ -251,8 +253,8 @@ def judge(evidence: Evidence, trials: Attempts | None = None) -> list[Finding]:
         One at least.
     """
     suspected = [(verdict, found) for verdict in CAUSES if (found := verdict.criterion(evidence)) is not None]
-    if suspected and suspected[0][0].name == "constant_target":
-        return [Finding("constant_target", suspected[0][1])]
+    if suspected and suspected[0][0].name in _ALONE:
+        return [Finding(suspected[0][0].name, suspected[0][1])]
     if not is_held_back(evidence):
         return _of_a_learner(evidence, suspected)
     said = _without_trials(evidence, suspected) if trials is None else _with_trials(evidence, suspected, trials)

@@ -136,8 +136,8 @@ class Evidence:
         Of a module's outputs and its targets, where the loss takes each row of the one with all of the other.
     squashed : {"softmax", "sigmoid"} or None
         What a module's outputs have passed, where its loss takes them through the same again.
-    constant_target : bool
-        Whether the targets are the same on all training rows.
+    constant_target, constant_inputs : bool
+        Whether the targets, or the inputs, are the same on all training rows.
     untrained : float
         The share of a module's parameters that its optimizer does not train.
     untrained_parts : tuple of str
@@ -155,6 +155,8 @@ class Evidence:
         Whether copies were trained, and not by the person's own loop.
     is_over : bool
         Whether the training has ended; that of a watch goes on.
+    still_since : int or None
+        Of a watch, the step since which no weight has moved, where that is more than half of them.
     """
 
     status: Status
@@ -198,6 +200,7 @@ class Evidence:
     broadcast: tuple[tuple[int, ...], tuple[int, ...]] | None = None
     squashed: str | None = None
     constant_target: bool = False
+    constant_inputs: bool = False
     untrained: float = 0.0
     untrained_parts: tuple[str, ...] = ()
     unreached: float = 0.0
@@ -206,6 +209,7 @@ class Evidence:
     out_of_reach: float = 0.0
     of_copies: bool = False
     is_over: bool = True
+    still_since: int | None = None
 
     @property
     def trained(self) -> bool:

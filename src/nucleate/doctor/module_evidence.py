@@ -101,6 +101,7 @@ def gather_module(setting: Setting, steps: int = STEPS) -> Evidence:
         broadcast=_broadcast(torch, setting, outputs),
         squashed=_squashed(torch, made, outputs),
         constant_target=bool((setting.y[setting.train] == setting.y[:1]).all()),
+        constant_inputs=bool((setting.x[setting.train] == setting.x[:1]).all()),
         untrained=sum(size for _, size in untrained) / count,
         untrained_parts=_parts_of(name for name, _ in untrained),
         unreached=sum(unreached.values()) / count,

@@ -201,6 +201,13 @@ def read_setting(module: Any, data: Any, loss: Any, optimizer: Any) -> Setting:
             "No gradient reaches the parameters, so nothing can be learned: none of them requires one (requires_grad), "
             "or the outputs or the loss are detached from them (detach, no_grad, item, NumPy)."
         )
+    if astray := _not_held(outputs, made.module):
+        shapes = listed(dict.fromkeys(f"{tuple(one.shape)}" for one in astray))
+        raise SpecError(
+            f"The module uses parameters of the shapes {shapes} that it does not hold, as of layers in a Python list: "
+            "parameters() lacks them, so they are not trained. Put such layers into a torch.nn.ModuleList or "
+            "ModuleDict, and a tensor into a torch.nn.Parameter."
+        )
     own = [parameter for parameter in module.parameters() if parameter.requires_grad]
     if own and any(one is not None for one in torch.autograd.grad(value, own, allow_unused=True)):
         raise SpecError(
@@ -208,6 +215,23 @@ def read_setting(module: Any, data: Any, loss: Any, optimizer: Any) -> Setting:
             "copies; give the loss of outputs and targets alone, and the penalty as the optimizer's weight_decay."
         )
     return setting
+
+
+def _not_held(outputs: Any, module: Any) -> list[Any]:
+    """The tensors that outputs are made of and a gradient is asked for, without the module's parameters."""
+    held = {id(one) for one in module.parameters()}
+    seen: set[Any] = set()
+    pending, found = [getattr(outputs, "grad_fn", None)], []
+    while pending:
+        node = pending.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        leaf = node.variable if type(node).__name__ == "AccumulateGrad" else None
+        if leaf is not None and id(leaf) not in held:
+            found.append(leaf)
+        pending += [before for before, _ in node.next_functions]
+    return found[::-1]
 
 
 def _leaves_out(torch: Any, setting: Setting) -> bool:
@@ -269,6 +293,11 @@ def _refuse_misread(torch: Any, loss: Any, outputs: Any, y: Any) -> None:
     if isinstance(loss, torch.nn.NLLLoss) and outputs.ndim > 1:
         sums = outputs.detach().double().logsumexp(1)
         if float(sums.abs().max()) > _OF_LOGARITHMS:
+            if float(outputs.detach().double().logsumexp(0).abs().max()) <= _OF_LOGARITHMS:
+                raise SpecError(
+                    f"{name} takes logarithms of probabilities of the classes, and those of the outputs are of the "
+                    "rows; take the LogSoftmax over the classes, dim=1."
+                )
             raise SpecError(
                 f"{name} takes logarithms of probabilities, and the outputs are none; give CrossEntropyLoss, which "
                 "takes logits as a linear layer gives them, or put LogSoftmax behind them."

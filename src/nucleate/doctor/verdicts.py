@@ -129,6 +129,11 @@ def _worst(evidence: Evidence, share: Callable[[LayerEvidence], float]) -> tuple
     return (None, 0.0) if layer is None else (layer, share(layer))
 
 
+def stands_still(evidence: Evidence) -> Found | None:
+    """No weight of a model that is watched moves."""
+    return None if evidence.still_since is None else {"since": evidence.still_since}
+
+
 def mismatched_shapes(evidence: Evidence) -> Found | None:
     """Outputs and targets of as many numbers, in shapes that NumPy's rules pair every row with every other."""
     if evidence.broadcast is None:
@@ -144,6 +149,11 @@ def _against_mismatch(evidence: Evidence) -> list[Change]:
 def constant_target(evidence: Evidence) -> Found | None:
     """The targets are the same on all rows."""
     return {"rows": evidence.rows} if evidence.constant_target else None
+
+
+def constant_inputs(evidence: Evidence) -> Found | None:
+    """The inputs are the same on all rows."""
+    return {"rows": evidence.rows} if evidence.constant_inputs else None
 
 
 def softmax_twice(evidence: Evidence) -> Found | None:
@@ -299,7 +309,11 @@ def rate_too_large(evidence: Evidence) -> Found | None:
     }
     by = next((name for name, holds in seen.items() if holds), None)
     found = {"worst": evidence.worst, "jumps": jumps, "edge": edge, "status": evidence.status, "by": by}
-    return None if by is None else found
+    return None if by is None else found | _of_watch(evidence)
+
+
+def _of_watch(evidence: Evidence) -> Found:
+    return {} if evidence.is_over else {"watched": True}
 
 
 def saturated(evidence: Evidence) -> Found | None:
@@ -522,7 +536,7 @@ def too_few_rows(evidence: Evidence) -> Found | None:
 def fine(evidence: Evidence) -> Found | None:
     """Nothing holds it back that a change of one setting would mend."""
     unfit = evidence.beside_constant == "worse" or _on_plateau(evidence) or _are_few(evidence)
-    if not evidence.trained or unfit or _is_swamped(evidence):
+    if not evidence.trained or unfit or _is_swamped(evidence) or has_lost_again(evidence):
         return None
     return of_fine(evidence)
 
@@ -530,17 +544,24 @@ def fine(evidence: Evidence) -> Found | None:
 def of_fine(evidence: Evidence) -> Found:
     """The numbers of a run that nothing holds back."""
     found: Found = {"explained": evidence.explained, "beside_constant": evidence.beside_constant}
-    return found | ({"steps": evidence.budget} if evidence.of_copies else {})
+    return found | ({"steps": evidence.budget} if evidence.of_copies else _of_watch(evidence))
 
 
 def is_held_back(evidence: Evidence) -> bool:
     """Whether a change of settings could let a run explain so much more that it counts; see `HELD_BACK`."""
-    return not evidence.trained or evidence.explained < HELD_BACK or _is_swamped(evidence)
+    return not evidence.trained or evidence.explained < HELD_BACK or _is_swamped(evidence) or has_lost_again(evidence)
+
+
+def has_lost_again(evidence: Evidence) -> bool:
+    """Whether a model that is watched is past its best, which nobody has kept."""
+    return not evidence.is_over and evidence.stage == "rise"
 
 
 CAUSES: tuple[Verdict, ...] = (
+    Verdict("stands_still", stands_still, always=True),
     Verdict("mismatched_shapes", mismatched_shapes, _against_mismatch),
     Verdict("constant_target", constant_target, always=True),
+    Verdict("constant_inputs", constant_inputs, always=True),
     Verdict("softmax_twice", softmax_twice, lambda evidence: [("unsquash", evidence.squashed)]),
     Verdict("out_of_reach", out_of_reach, _against_bound, always=True),
     Verdict("leak", leak, lambda evidence: [("without", column) for column in evidence.leaks], always=True),

@@ -299,6 +299,7 @@ def _functions() -> frozenset[Callable[..., Any]]:
         *(f"{kind}_pool{dims}d" for kind in ("max", "avg", "adaptive_avg", "adaptive_max") for dims in (1, 2, 3)),
     )  # fmt: skip
     found = {getattr(functional, name) for name in named}
-    found |= {getattr(torch, name) for name in ("relu", "tanh", "sigmoid", "abs", "square", "exp", "sin", "cos")}
-    found |= {getattr(torch, name) for name in ("clamp", "flatten", "mul", "add", "sub", "div", "selu", "celu")}
+    found |= {getattr(torch, name) for name in named if hasattr(torch, name)}
+    found |= {getattr(torch, name) for name in ("abs", "square", "exp", "sin", "cos")}
+    found |= {getattr(torch, name) for name in ("clamp", "flatten", "mul", "add", "sub", "div")}
     return frozenset(found | {operator.mul, operator.add, operator.sub, operator.truediv, operator.neg, operator.pow})

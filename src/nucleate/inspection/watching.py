@@ -249,6 +249,7 @@ class Watch:
         # Each is the loss of a batch.
         losses, start = smoothed(losses[:end]), float(losses[0])
         first, last = by_layer(self._records[0]), self._by_layer
+        since = None if self._still is None else self._still[0]
         return Evidence(
             status=status,
             # A watch is given its first loss with its first step.
@@ -275,6 +276,7 @@ class Watch:
             beside_constant="better",
             beside_linear="better",
             is_over=False,
+            still_since=since if since is not None and self._is_told_still(since) else None,
         )
 
     @property
@@ -466,10 +468,13 @@ class Watch:
         since = self._still[0]
         if self.steps < SETTLED or 2 * since > self.steps:
             return
-        if not any(one.what == "stands still" and one.step > since for one in self.events):
+        if not self._is_told_still(since):
             what = "no weight" if are_all else "no weight that is measured"
             said = f"{what} has moved since step {since:,}; watch the model that the optimizer trains"
             self._tell(Event(self.steps, type(self._model).__name__, "model", "stands still", said))
+
+    def _is_told_still(self, since: int) -> bool:
+        return any(one.what == "stands still" and one.step > since for one in self.events)
 
     def _tell(self, event: Event) -> None:
         self.events.append(event)

@@ -1,8 +1,9 @@
 """Columns of text as numbers, truth values, dates, times or categories; what is unclear is refused, odd cells named."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from types import MappingProxyType
 
 import polars as pl
 
@@ -70,8 +71,10 @@ class Columns:
     decimal: Mark | None = None
 
 
-def typed_columns(cells: pl.DataFrame, source: object, separator: str, form: Form) -> Columns:
-    """The columns of a file's cells; ``source`` is what a sentence calls the file.
+def typed_columns(
+    cells: pl.DataFrame, source: object, separator: str, form: Form, units: Mapping[str, str] = MappingProxyType({})
+) -> Columns:
+    """The columns of a file's cells; ``source`` is what a sentence calls the file; ``units`` have a line of their own.
 
     Where the separator is a comma, unclear numbers have decimal dots: a comma would have parted them.
     """
@@ -106,6 +109,11 @@ def typed_columns(cells: pl.DataFrame, source: object, separator: str, form: For
             read.columns.append(one.typed(written[name], marks[name]))
         else:
             read.columns.append(plain[name] if name in plain else commas[name])
+    for column in read.columns:
+        unit = units.get(column.name, "")
+        # These words say how cells are written.
+        if unit and column.dtype.is_numeric() and unit != "time" and not unit.startswith("date"):
+            read.units.setdefault(column.name, unit)
     _refuse_changed_units(read, form, source)
     read.columns = [without_numbers(column, form.missing) for column in read.columns]
     return read
@@ -195,7 +203,8 @@ class _Column:
         numbers = parse(bodies, clear, self._groups(clear))
         is_number = numbers.is_not_null()
         odd = self._odd(is_number)
-        if not known and (not is_number.any() or odd.sum() > max(1, _FEW * self.cells.count())):
+        few = odd.sum() <= max(1, _FEW * self.cells.count()) or self._are_sums(odd)
+        if not known and not (is_number.any() and few):
             self._name_the_odd_one(is_number, odd)
             return None
         if odd.sum() >= is_number.sum() and not known:
@@ -257,6 +266,9 @@ class _Column:
         """Where a cell neither fits nor stands for no value."""
         return self.cells.is_not_null() & ~fits.fill_null(False) & ~self._tokens
 
+    def _are_sums(self, odd: pl.Series) -> bool:
+        return all(map(summary_in, self.cells.filter(odd)))
+
     def _refuse_odd(self, values: pl.Series, what: str) -> None:
         odd = self._odd(values.is_not_null())
         if not odd.any():
@@ -266,6 +278,11 @@ class _Column:
             raise DataError(
                 f"Column {self.name!r} of {self.source} holds {what} but for {_quoted(cells)} ({where}), which is the "
                 f"last row. Delete that row, a {sums} of those above: it would be learned as a row like the others."
+            )
+        if self._are_sums(odd):
+            raise DataError(
+                f"Column {self.name!r} of {self.source} holds {what} but for {_quoted(cells)} ({where}). Delete these "
+                "rows, which sum up others: they would be learned as rows like the others."
             )
         raise DataError(
             f"Column {self.name!r} of {self.source} holds {what} but for {_quoted(cells)} ({where}). Correct "
@@ -346,6 +363,12 @@ class _Column:
                 f"Column {self.name!r} was read as text, for {_quoted(self.cells.filter(odd))} in "
                 f"{name_rows(odd.to_numpy())} is not a number; --missing reads such cells as missing."
             )
+        elif 2 * (are_dates := look_like_dates(self.cells)).sum() > self.cells.count():
+            odd = self._odd(are_dates)
+            self.read.notes.append(
+                f"Column {self.name!r} was read as text, for {_quoted(self.cells.filter(odd))} in "
+                f"{name_rows(odd.to_numpy())} is not a date; write all of them alike."
+            )
 
     def text(self) -> pl.Series:
         """The column as categories."""
@@ -355,6 +378,7 @@ class _Column:
         self._name_gaps(cells)
         if self.form.kinds:
             return cells
+        self._name_merged(cells)
         if kept.any():
             self.read.notes.append(
                 f"Column {self.name!r} has {_quoted(self.cells.filter(kept))} in {name_rows(kept.to_numpy())}, kept as "
@@ -363,6 +387,14 @@ class _Column:
         cells, notes = as_one_spelling(cells)
         self.read.notes += notes
         return cells
+
+    def _name_merged(self, cells: pl.Series) -> None:
+        """Say so where each text stands once and above gaps."""
+        texts = cells.drop_nulls()
+        if len(texts) > 1 and texts.n_unique() == len(texts) < len(cells) / 2 and cells[0] is not None:
+            sentence = f"Column {self.name!r} has each text once, above gaps, as merged cells do: write it in each row."
+            self.read.notes.append(sentence)
+            self.read.gaps[self.name] = sentence
 
 
 def without_numbers(column: pl.Series, tokens: Sequence[str]) -> pl.Series:

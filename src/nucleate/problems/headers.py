@@ -1,14 +1,18 @@
-"""Names above columns: the header line found, also below a title, and columns that are no data left out."""
+"""Names above columns: the header line found, also below a title, and what is no data left out: units, remarks."""
 
 import re
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import polars as pl
 
-from nucleate._wording import count, listed, name_columns
+from nucleate._wording import count, listed, name_columns, name_rows
 from nucleate.errors import DataError
-from nucleate.problems.text import NUMBER, is_number
+from nucleate.problems.cells import AMONG_NUMBERS
+from nucleate.problems.numbers import unit_named
+from nucleate.problems.text import NUMBER, is_number, is_remark
 
 _INDEX = r"Unnamed: \d+|__index_level_\d+__"
 """What pandas calls a column of row numbers."""
@@ -16,13 +20,21 @@ _TOP = 20
 """A header line is sought in so many lines."""
 
 
-def with_header(path: Path, cells: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
-    """The rows below the header under its names, without an index or an empty column, and notes on what is left out."""
-    top = [[(cell or "").strip() for cell in row] for row in cells.head(_TOP).iter_rows()]
+class Headed(NamedTuple):
+    """The rows below a header under its names; the units that a line below it names; and notes on what is left out."""
+
+    rows: pl.DataFrame
+    units: dict[str, str]
+    notes: list[str]
+
+
+def with_header(path: Path, cells: pl.DataFrame) -> Headed:
+    """The rows of a file under its names, without an index, an empty column, a line of units, or remarks below."""
+    top = _stripped(cells.head(_TOP))
     header, notes = _header_of(top)
-    rows, names = cells.slice(header + 1), top[header]
+    names, below = top[header], header + 1
     if (of_both := _names_of_two_lines(top[header:])) is not None:
-        rows, names = rows.slice(1), of_both
+        names, below = of_both, below + 1
         notes.append(f"The names stand in two lines, with merged cells in the upper one: {listed(names)}.")
     if re.match(r"#\s+\S", names[0]):
         names = [names[0].lstrip("# "), *names[1:]]
@@ -31,6 +43,15 @@ def with_header(path: Path, cells: pl.DataFrame) -> tuple[pl.DataFrame, list[str
     if broken:
         notes.append(f"The name of {name_columns(broken)} is written over several lines; they were joined.")
     names = [" ".join(name.split()) for name in names]
+    units: dict[str, str] = {}
+    if _has_units(top[below:]):
+        units = {name: unit_named(cell) for name, cell in zip(names, top[below], strict=True) if _says(cell)}
+        told = listed(f"{name} {cell}" for name, cell in zip(names, top[below], strict=True) if _says(cell))
+        notes.append(f"Left out the line of units below the names: {told}.")
+        below += 1
+    rows, remarks = _without_remarks(cells.slice(below))
+    if remarks:
+        notes.append(f"Left out {count(len(remarks), 'remark')} below the rows: {listed(map(repr, remarks))}.")
     kept = []
     for place, name in enumerate(names):
         column = rows[:, place].str.strip_chars() if not name or re.fullmatch(_INDEX, name) else None
@@ -46,7 +67,50 @@ def with_header(path: Path, cells: pl.DataFrame) -> tuple[pl.DataFrame, list[str
     if names == [str(number) for number in range(len(names))]:
         notes.append(f"The columns of {path} are named 0 to {len(names) - 1}, after its first line.")
     rows.columns = names
-    return rows, notes
+    if len(names) > 1 and (rows[names[0]].str.strip_chars() == names[0]).any():
+        is_name = [pl.col(name).fill_null("").str.strip_chars() == name for name in names]
+        again = rows.select(pl.all_horizontal(is_name)).to_series()
+        if again.any():
+            where = name_rows(again.to_numpy())
+            notes.append(f"Left out {count(int(again.sum()), 'row')} in which the names come again ({where}).")
+            rows = rows.filter(~again)
+    return Headed(rows, units, notes)
+
+
+def _stripped(rows: pl.DataFrame) -> list[list[str]]:
+    return [[(cell or "").strip() for cell in row] for row in rows.iter_rows()]
+
+
+def _without_remarks(rows: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
+    """The rows without the remarks at their end, and what these begin with."""
+    remarks: list[str] = []
+    last = len(rows)
+    while last and (is_remark(line := [(cell or "").strip() for cell in rows.row(last - 1)]) or not any(line)):
+        remarks += [" ".join(cell.split())[:60] for cell in line if cell]
+        last -= 1
+    # Of a single column each row would look like one.
+    return (rows.head(last), remarks[::-1]) if remarks and rows.width > 1 else (rows, [])
+
+
+def _says(cell: str) -> bool:
+    """Whether a cell is neither empty nor a dash or the like."""
+    return unit_named(cell).lower() not in {"", *AMONG_NUMBERS}
+
+
+def _has_units(lines: Sequence[Sequence[str]]) -> bool:
+    """Whether the first of the lines has units and nothing else: texts over numbers, gaps or dashes over others."""
+    if len(lines) < 2:
+        return False
+    said = [place for place, cell in enumerate(lines[0]) if _says(cell)]
+    return bool(said) and all(_is_unit(lines[0][place], [line[place] for line in lines[1:]]) for place in said)
+
+
+def _is_unit(cell: str, below: list[str]) -> bool:
+    """Whether a cell without digits, but for an exponent, is over cells that have some, and is none of them."""
+    if re.search(r"\d", re.sub(r"(?<=[^\W\d_])\^?[-−]?[1-4](?!\d)", "", unit_named(cell))):
+        return False
+    values = list(filter(None, below))
+    return 2 * sum(bool(re.search(r"\d", one)) for one in values) > len(values) and not _is_value(cell, below)
 
 
 def _header_of(top: list[list[str]]) -> tuple[int, list[str]]:
@@ -63,9 +127,10 @@ def _header_of(top: list[list[str]]) -> tuple[int, list[str]]:
         header = fuller
     if filled[header] < len(used) or top[header][0].startswith("#"):
         for place in range(header + 1, len(top) - 1):
-            names, below = ([row[column] for column in used] for row in top[place : place + 2])
+            names, *below = ([row[column] for column in used] for row in top[place:])
             is_comment = names[0].startswith("#")
-            if all(names) and not is_comment and not any(map(is_number, names)) and any(map(is_number, below)):
+            is_above = any(map(is_number, below[0])) or _has_units(below)
+            if all(names) and not is_comment and not any(map(is_number, names)) and is_above:
                 header = place
             if all(names):
                 break

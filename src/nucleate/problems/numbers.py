@@ -171,6 +171,21 @@ _WIDE = [*map(chr, range(0xFF01, 0xFF5F)), *"−￥　\u00a0\u202f\u200b\ufeff"]
 _NARROW = [*map(chr, range(0x21, 0x7F)), "-", "¥", " ", " ", " ", "", ""]
 
 
+def unit_named(text: str) -> str:
+    """What a unit is called where a line of its own has it, as cells have it.
+
+    >>> unit_named("（円）"), unit_named("％"), unit_named("[m2]")
+    ('¥', '%', 'm2')
+    """
+    plain = text.translate(_NARROWED).strip()
+    within = re.fullmatch(r"[(\[](.+)[)\]]", plain)
+    unit = within[1].strip() if within else plain
+    return _UNITS.get(unit, unit)
+
+
+_NARROWED = str.maketrans(dict(zip(_WIDE, _NARROW, strict=True)))
+
+
 def parse(bodies: pl.Series, decimal: Mark | None, groups: str) -> pl.Series:
     """The cells as whole numbers where all are, else as numbers; what is none becomes null.
 

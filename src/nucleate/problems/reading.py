@@ -178,15 +178,22 @@ def _refuse_unused(path: Path, kind: str, form: Form) -> None:
 def _read_cells(path: Path, files: Sequence[Path], kind: str, form: Form) -> Read:
     """Typed columns of the cells of text files or spreadsheets, whose first rows have the names."""
     tables, notes, separators = [], [], set()
+    units: dict[str, str] = {}
     for file in files:
         content = content_of(file)
         if kind == ".xlsx":
             cells = cells_of_sheet(file, content, form.sheet)
         else:
             cells = cells_of_text(file, content, form.encoding)
-        table, more = with_header(file, cells.rows)
+        table, named, more = with_header(file, cells.rows)
         if table.is_empty():
             raise _without_rows(file)
+        for name, unit in named.items():
+            if units.setdefault(name, unit) != unit:
+                raise DataError(
+                    f"Column {name!r} of {file} is in {unit}, and that of another file in {units[name]}; write all of "
+                    "it in one unit."
+                )
         tables.append(table)
         notes += [*cells.notes, *more]
         separators.add(cells.separator)
@@ -198,7 +205,7 @@ def _read_cells(path: Path, files: Sequence[Path], kind: str, form: Form) -> Rea
     if table.is_empty():
         raise _without_rows(path)
     # Where files differ, any mark may be part of a number.
-    read = typed_columns(table, path, separators.pop() if len(separators) == 1 else ";", form)
+    read = typed_columns(table, path, separators.pop() if len(separators) == 1 else ";", form, units)
     typed = pl.DataFrame(read.columns)
     texts = table.select(column.name for column in typed if column.dtype in (pl.String, pl.Boolean))
     kept = form.model_copy(update={"decimal": read.decimal, "units": read.units})

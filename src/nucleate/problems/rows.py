@@ -98,7 +98,12 @@ def choose_rows(
     sources = gather(read, own, {*left_out, asked.split_by_time or ""})
     everything = pl.concat([source.table for source in sources], how="vertical_relaxed")
     table = everything if preprocessing is None else preprocessing.select(everything)
-    named = [] if target is None else choose_columns(everything.columns, target, "target column")
+    notes = [note for source in sources for note in source.notes]
+    try:
+        named = [] if target is None else choose_columns(everything.columns, target, "target column")
+    except DataError as error:
+        sheet = next((note for note in notes if note.endswith("--sheet names another.")), "")
+        raise DataError(f"{error} {sheet}".rstrip()) from None
     if set(named) & set(left_out):
         twice = name_columns([name for name in named if name in left_out])
         raise DataError(f"The target {twice} cannot be left out too; take it out of --without, or name another target.")
@@ -107,7 +112,6 @@ def choose_rows(
     left_out |= roles
     table = table.drop(left_out, strict=False)
     targets = choose_targets(table.columns, target)
-    notes = [note for source in sources for note in source.notes]
     notes += [] if target is not None else [f"No target was named, so {name_columns(targets)} was taken."]
     counts = table.drop(targets).null_count()
     empty = [name for name, gaps in counts.row(0, named=True).items() if gaps == len(table)]

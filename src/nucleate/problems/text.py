@@ -4,7 +4,7 @@ import codecs
 import csv
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
@@ -29,6 +29,9 @@ _BYTE_ORDER_MARKS = {
 }
 _COMMON_KANJI = re.compile("[\u3040-\u30ff\u3000-\u3002]|[\u4e00-\u9fff]")
 _HALF_WIDTH = re.compile("[\uff61-\uff9f]")
+_REMARK = re.compile(
+    r"(?i:※|[*＊]+\s*[^\d\s]|[(（［\[]?注\s*\d*\s*[)）］\]:：.．\s]|(?:出典|出所|資料|備考|notes?|source)\s*[:：])"
+)
 
 
 class Cells(NamedTuple):
@@ -128,7 +131,10 @@ def _uneven(path: Path, text: str, separator: str, first: int) -> pl.DataFrame:
         # As R writes them: the names of the rows have no name.
         full -= 1
         lines[full] = ["", *lines[full]]
-    for place, line in enumerate(lines):
+    end = len(lines)
+    while end > full + 1 and (is_remark(lines[end - 1]) or not any(lines[end - 1])):
+        end -= 1
+    for place, line in enumerate(lines[:end]):
         if any(cell.strip() for cell in line[width:]) or (len(line) < width and place > full):
             raise DataError(
                 f"Line {numbers[place]} of {path} has {count(len(line), 'cell')}, where the others have {width}; "
@@ -148,6 +154,16 @@ def _uneven(path: Path, text: str, separator: str, first: int) -> pl.DataFrame:
 def is_number(cell: str) -> bool:
     """Whether a cell is plainly a number."""
     return re.fullmatch(NUMBER, cell.strip()) is not None
+
+
+def is_remark(line: Sequence[str]) -> bool:
+    """Whether a line of cells is a remark, as stands below tables: one cell, which begins as remarks do.
+
+    >>> is_remark(["※ 税込", ""]), is_remark(["注1）推計", ""]), is_remark(["※", "3"]), is_remark(["合計"])
+    (True, True, False, False)
+    """
+    filled = [cell.strip() for cell in line if cell.strip()]
+    return len(filled) == 1 and _REMARK.match(filled[0]) is not None
 
 
 def _numbers_rows(lines: list[list[str]]) -> bool:

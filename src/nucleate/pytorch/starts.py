@@ -208,11 +208,11 @@ def _fans(torch: Any, part: Any, name: str, weight: Any) -> tuple[int, int] | st
     if type(part).__name__ == "Conv1D" and weight.ndim == 2:
         # That of Hugging Face's GPT-2 holds inputs x outputs.
         return weight.shape[0], weight.shape[1]
-    of_experts = _fans_of_experts(part).get(name)
+    of_experts = fans_of_experts(part).get(name)
     return of_experts or f"it is a parameter of {type(part).__name__}, whose fan-in is not known"
 
 
-def _fans_of_experts(part: Any) -> dict[str, tuple[int, int]]:
+def fans_of_experts(part: Any) -> dict[str, tuple[int, int]]:
     """Of a mixture of experts that has the matrices of all of them in one array each, fan-in and fan-out of one."""
     both = [part._parameters.get(name) for name in ("gate_up_proj", "down_proj")]
     if any(one is None or one.ndim != 3 for one in both):

@@ -90,9 +90,11 @@ def _verdict(finding: Finding, texts: Texts) -> str:
         "nothing_to_learn": "alone" if evidence.get("linear") is None else "",
     }
     variant = variants.get(key)
-    return sentences[f"{key}_{variant}" if variant else key].format(
+    said = sentences[f"{key}_{variant}" if variant else key].format(
         **{name: _say(name, value) for name, value in evidence.items()}
     )
+    grows = key == "rate_too_large" and evidence.get("watched")
+    return said + sentences["space"] + sentences["steps_grow"] if grows else said
 
 
 def _of_target(evidence: Mapping[str, Any]) -> str:
@@ -104,7 +106,7 @@ def _of_target(evidence: Mapping[str, Any]) -> str:
 def _of_fine(evidence: Mapping[str, Any]) -> str:
     if evidence.get("beside_constant") == "alike":
         return "alike"
-    return "copies" if "steps" in evidence else ""
+    return "copies" if "steps" in evidence else "watched" if "watched" in evidence else ""
 
 
 def _of_constant(evidence: Mapping[str, Any]) -> str:

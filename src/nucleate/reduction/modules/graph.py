@@ -15,6 +15,7 @@ import numpy as np
 from nucleate._wording import first_line, say_error
 from nucleate.errors import ArchitectureError, SpecError
 from nucleate.pytorch import import_torch
+from nucleate.pytorch.starts import fans_of_experts
 from nucleate.reduction.modules.attention import attentions, heads_of
 from nucleate.reduction.modules.rows import Rows, output_of, tensors_of
 from nucleate.reduction.modules.units import Cut, Narrowing, Units, copied
@@ -136,6 +137,8 @@ def _not_seen(module: Any, roots: tuple[Any, ...], seen: Any, calls: Mapping[str
     for name, layer in module.named_modules():
         if isinstance(layer, (nn.RNNBase, nn.RNNCellBase, nn.MultiheadAttention)):
             yield name, _reason(layer, name) or ""
+        elif fans_of_experts(layer):
+            yield name, "the matrices of its experts are in one array each, and the graph sees no layers in it"
         elif isinstance(layer, roots) and layer not in seen and not isinstance(layer, _of_attention()):
             was_called = "PyTorch has no record of how the outputs depend on it"
             yield name, was_called if calls.get(name) else "it is not called on these data"
