@@ -724,7 +724,7 @@ def test_a_model_of_which_a_copy_is_trained_instead_is_said_to_stand_still_once(
     (still,) = [event for event in watching.events if event.what == "stands still"]
     assert str(still) == (
         "step 100: Sequential (model) stands still: no weight has moved since step 32; watch the model that the "
-        "optimizer trains"
+        "optimizer trains, at each step it takes"
     )
     assert str(still) in caplog.text
     trained(module, 200, lambda *_: watching)
@@ -773,7 +773,8 @@ def test_where_not_all_parameters_can_be_read_those_that_are_measured_are_said_t
         watching.step()
     (still,) = [event for event in watching.events if event.what == "stands still"]
     assert still.said == (
-        "no weight that is measured has moved since step 0; watch the model that the optimizer trains"
+        "no weight that is measured has moved since step 0; watch the model that the optimizer trains, at each step it "
+        "takes"
     )
     page = report_checkpoints(watching.checkpoints, lang, tmp_path / "page.html").read_text("utf-8")
     said = load_texts(lang)["said"]["still_measured"].format(since="0")

@@ -14,6 +14,7 @@ from nucleate.doctor.module_evidence import gather_module
 from nucleate.doctor.module_setting import read_setting
 from nucleate.doctor.remedies import Attempts, Remedy, Trials
 from nucleate.doctor.verdicts import (
+    BY_NAME,
     CAUSES,
     Found,
     Verdict,
@@ -262,6 +263,9 @@ def judge(evidence: Evidence, trials: Attempts | None = None) -> list[Finding]:
         One at least.
     """
     suspected = [(verdict, found) for verdict in CAUSES if (found := verdict.criterion(evidence)) is not None]
+    if any(verdict.name == "vanishing_gradient" for verdict, _ in suspected):
+        # Then the curvature is that of the last layers alone.
+        suspected.sort(key=lambda one: _place(*one))
     alone = [Finding(verdict.name, found) for verdict, found in suspected if verdict.name in _ALONE]
     if alone:
         return alone[:1]
@@ -269,6 +273,12 @@ def judge(evidence: Evidence, trials: Attempts | None = None) -> list[Finding]:
         return _of_a_learner(evidence, suspected)
     said = _without_trials(evidence, suspected) if trials is None else _with_trials(evidence, suspected, trials)
     return _ordered(said, evidence)
+
+
+def _place(verdict: Verdict, numbers: Found) -> float:
+    """Its place among the causes; a rate that curvature alone speaks against stands behind a vanishing gradient."""
+    by_curvature = verdict.name == "rate_too_large" and numbers["by"] == "edge"
+    return CAUSES.index(BY_NAME["vanishing_gradient"]) + 0.5 if by_curvature else CAUSES.index(verdict)
 
 
 def _finding(verdict: Verdict, numbers: Found, evidence: Evidence) -> Finding:

@@ -173,8 +173,8 @@ class ModuleTrials(Attempts):
 
 def compare_rows(ours: Rows, theirs: Rows) -> str:
     """What a module is on rows beside another one, by the loss of each: better, worse or alike; undefined."""
-    entrants = [Entrant([judge(_LOSS, one[:, None], one[:, None])], varies=False) for one in (theirs, ours)]
-    return compare_entrants(_LOSS, len(ours), *entrants).verdict
+    network, other = (Entrant([judge(_LOSS, one[:, None], one[:, None])], varies=False) for one in (theirs, ours))
+    return compare_entrants(_LOSS, len(ours), network, other).verdict
 
 
 def losses_of_rows(setting: Setting, outputs: Any, part: slice) -> Rows | None:

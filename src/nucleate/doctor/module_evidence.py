@@ -20,6 +20,7 @@ from nucleate.doctor.module_copies import (
 )
 from nucleate.doctor.module_setting import Setting, are_shares, gains_in, undisturbed
 from nucleate.errors import SpecError
+from nucleate.observe import LEFT
 from nucleate.pytorch import import_torch
 
 _POWER_STEPS = 12
@@ -136,7 +137,9 @@ def _beside_constant(setting: Setting, best: Rows | None, constant: Callable[[sl
     )
     if best is None or of_constant is None:
         return "better" if share > LEAST else "alike"
-    return compare_rows(best, of_constant)
+    beside = compare_rows(best, of_constant)
+    # Another constant may be better on these rows.
+    return "alike" if beside == "better" and share < LEFT else beside
 
 
 def _scheduled_rate(optimizer: Any) -> float:

@@ -2,7 +2,7 @@
 
 import copy
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
@@ -21,6 +21,8 @@ FEW_ROWS = 10
 _RECIPE_RATE = 1e-3
 _OF_LOGARITHMS = 0.1
 """By so much the logarithm of the sum of probabilities may be off zero."""
+_IGNORED = -100
+"""The class that PyTorch's losses leave out by default."""
 _OF_SHAPES = "Using a target size"
 """What PyTorch warns with where its losses pair outputs with targets of another shape."""
 
@@ -178,6 +180,9 @@ def read_setting(module: Any, data: Any, loss: Any, optimizer: Any) -> Setting:
                     of_all = made.module.eval()(x)
                     loss(of_all, y)
         except Exception as error:
+            with suppress(Exception), torch.no_grad():
+                # Which targets are beyond the outputs all rows tell.
+                of_all = made.module.eval()(x) if of_all is None else of_all
             raise SpecError(
                 f"The module and the loss cannot take the data ({first_line(error)[:200]}); "
                 f"{_what_they_take(torch, loss, x, y, outputs if of_all is None else of_all)}."
@@ -229,17 +234,15 @@ def _what_they_take(torch: Any, loss: Any, x: Any, y: Any, outputs: Any) -> str:
         of_whole = "" if torch.is_floating_point(x) else ", such as x.float() in the place of whole numbers"
         return f"give inputs as the module takes them{of_whole}"
     calls = _calls_in(torch, loss, outputs, y[: len(outputs)])
-    name, options = "", {}
-    if calls:
-        # The last one is that which failed.
-        name, outputs, y, options = calls[-1]
+    # The last one is that which failed.
+    name, outputs, y, ignored = calls[-1] if calls else _Call("", outputs, y, _IGNORED)
     classes = name in ("cross_entropy", "nll_loss")
     if classes and y.shape == (len(y), 1):
         return "give classes of shape (n,), as y[:, 0]"
     if classes and torch.is_floating_point(y) and y.shape[1:] != outputs.shape[1:]:
         return "give classes as whole numbers, y.long()"
     if classes and not torch.is_floating_point(y) and outputs.ndim > 1:
-        known, of = y[y != options.get("ignore_index", -100)], outputs.shape[1]
+        known, of = y[y != ignored], outputs.shape[1]
         low, high = (int(known.min()), int(known.max())) if known.numel() else (0, 0)
         if low < 0 or high >= of:
             is_shifted = low > 0 and high - low < of
@@ -290,7 +293,7 @@ class _Call(NamedTuple):
     kind: str
     outputs: Any
     targets: Any
-    options: Mapping[str, Any]
+    ignored: int
 
 
 def _calls_in(torch: Any, loss: Any, outputs: Any, y: Any) -> list[_Call]:
@@ -306,7 +309,7 @@ def _calls_in(torch: Any, loss: Any, outputs: Any, y: Any) -> list[_Call]:
         def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
             options = kwargs or {}
             if function in kinds and len(args) >= 2:
-                calls.append(_Call(kinds[function], *args[:2], options))
+                calls.append(_Call(kinds[function], args[0], args[1], options.get("ignore_index", _IGNORED)))
             return function(*args, **options)
 
     with suppress(Exception), undisturbed(torch), torch.no_grad(), Listening():

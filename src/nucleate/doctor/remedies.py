@@ -48,10 +48,11 @@ class Remedy:
     ----------
     setting : str
         As the package calls it: ``lr``, ``gain``, ``hidden``, ``steps``, ``activation``, ``seed``, ``dtype``, ``eps``,
-        ``clip``, ``weight_decay``, ``undecayed``, ``schedule``, ``reduction``, ``reshape``, ``unsquash``, ``unbound``, ``train``, ``loss``,
-        ``standardize``, ``without``, ``early_stopping``;
-        ``undecayed`` is a rate without a weight decay, ``scale`` multiplies all parameters, ``recipe`` is the package's own start, rate, width and standardization
-        together, and ``fresh`` of a module a start by its parts, Adam and standardized data.
+        ``clip``, ``weight_decay``, ``undecayed``, ``schedule``, ``reduction``, ``reshape``, ``unsquash``, ``unbound``,
+        ``train``, ``loss``, ``standardize``, ``without``, ``early_stopping``;
+        ``undecayed`` is a rate without a weight decay, ``scale`` multiplies all parameters, ``recipe`` is the package's
+        own start, rate, width and standardization together, and ``fresh`` of a module a start by its parts, Adam and
+        standardized data.
     value : float, int, str, bool or tuple
     known : {"rule", "forecast", "tried"}
         Whether it is what the verdict asks for, was forecast, or was tried.
@@ -165,11 +166,8 @@ class Trials(Attempts):
             return False
         if self.evidence.validation_rows < FEW_ROWS or problem is not self.problem:
             return True
-        ours, own = (
-            trial.final if forgets else trial.best,
-            self.run.final if self.evidence.has_forgotten else self.run.best,
-        )
-        return is_better(self.problem, ours, own)
+        own = self.run.final if self.evidence.has_forgotten else self.run.best
+        return is_better(self.problem, trial.final if forgets else trial.best, own)
 
     def stuck_share(self, hidden: tuple[int, ...]) -> float:
         settings = _settings(self.run)
