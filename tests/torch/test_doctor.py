@@ -255,16 +255,14 @@ def test_a_watch_is_diagnosed_by_its_record_and_logs_what_it_finds(caplog):
     assert "step 100: diagnosis: initial_plateau" in caplog.text
 
 
-def trained(module, watching, steps, rate=0.1, gathered=1):
-    """Steps of the optimizer, each of the gradients of so many batches; the watch is asked for each of these."""
+def trained(module, watching, steps, rate=0.1):
     x, y = rows()
     optimizer = sgd(module, rate)
     for step in range(1, steps + 1):
         loss = functional.mse_loss(module(x[step % 8 :: 8]), y[step % 8 :: 8])
-        (loss / gathered).backward()
-        if step % gathered == 0:
-            optimizer.step()
-            optimizer.zero_grad()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
         watching.step(loss)
 
 
