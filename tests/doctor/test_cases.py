@@ -158,6 +158,24 @@ def test_a_weight_decay_that_leaves_nothing_to_what_is_learned(optimizer, rate, 
     assert (found.first.helped.setting, found.first.helped.value) == ("weight_decay", 0.0)
 
 
+@pytest.mark.parametrize(("optimizer", "rate", "decay"), [("adamw", 0.01, 3.0), ("gd", 1.0, 1.0), ("adam", 0.01, 1.0)])
+def test_a_weight_decay_by_which_all_is_forgotten(optimizer, rate, decay):
+    x = RNG(0).standard_normal((150, 3))
+    problem = Problem.from_arrays(x, np.sin(2 * x[:, 0]) + 0.5 * x[:, 1])
+    run = train(
+        network(problem, [16, 16], "tanh", gain(1.0)),
+        problem,
+        optimizer=optimizer,
+        learning_rate=rate,
+        weight_decay=decay,
+        steps=1000,
+    )
+    found = diagnose(run, problem)
+    assert found.first.verdict == "decay_too_large", found
+    assert found.first.helped.explained > max(found.evidence.kept, 0) + 0.2
+    assert not {"fine", "overfitting"} & {*found.verdicts}
+
+
 def test_a_wave_on_a_wide_interval_is_fitted_by_its_mean():
     x = np.linspace(-40, 40, 300)[:, None]
     problem = Problem.from_arrays(x, np.cos(2**0.5 * x[:, 0]), standardize=False)

@@ -57,6 +57,9 @@ NOISY = LEARNS + 0.2 * (-1.0) ** np.arange(len(STEPS)) * 0.1
 FORGETS = {"validation_loss": curve(last=0.4), "final_beside_best": "worse"}
 NOTHING = {"validation_loss": FLAT, "beside_constant": "alike", "linear_validation": 0.5}
 
+RISES = 0.5 * np.where(STEPS < 300, np.exp(-STEPS / 60), 1 - np.exp(-(STEPS - 300) / 300))
+FORGOT = {"train_loss": RISES, "validation_loss": RISES}
+
 SIDES = {
     "stands_still": ({"still_since": 0}, {"still_since": None}),
     "mismatched_shapes": ({"broadcast": ((80, 1), (80,))}, {"broadcast": None}),
@@ -76,6 +79,7 @@ SIDES = {
     "unscaled_target": ({"target_size": 10.1}, {"target_size": 9.9}),
     "exploding_gradient": ({"train_loss": 101 * FLAT}, {"train_loss": 99 * FLAT}),
     "decay_too_large": ({"weight_decay": 0.0021}, {"weight_decay": 0.0019}),
+    "summed_loss": ({"summed_rows": 160, "status": "diverged"}, {"summed_rows": None, "status": "diverged"}),
     "rate_too_large": ({"train_loss": curve(highest=1.01)}, {"train_loss": curve(highest=0.99)}),
     "vanishing_gradient": ({"layers": DEEP}, {"layers": SHALLOW}),
     "saturated": ({"layers": layers({}, {"saturated": 0.51})}, {"layers": layers({}, {"saturated": 0.49})}),
@@ -129,6 +133,13 @@ def test_the_criterion_holds_on_one_side_of_its_threshold(name):
             {"weight_decay": 1e-5, "follows_gradient": False, "decays_beside": True},
         ),
         ("rate_too_large", {"status": "nan"}, {"status": "finished"}),
+        ("rate_too_large", FORGOT, FORGOT | {"status": "early_stopped", "train_loss": LEARNS}),
+        ("summed_loss", {"summed_rows": 160, "status": "nan"}, {"summed_rows": 160}),
+        (
+            "summed_loss",
+            {"summed_rows": 160, "status": "nan"},
+            {"summed_rows": 160, "status": "nan", "follows_gradient": False},
+        ),
         ("rate_too_large", {"sharpness": 40.1}, {"sharpness": 39.9}),
         ("rate_too_large", {"sharpness": 40.1}, {"sharpness": 40.1, "follows_gradient": False}),
         ("exploding_gradient", {"train_loss": 101 * FLAT}, {"train_loss": 101 * FLAT, "target_offset": 5.0}),
@@ -161,7 +172,14 @@ def test_the_criterion_holds_on_one_side_of_its_threshold(name):
         ("dead_layer", {"status": "dead"}, {"status": "finished"}),
         ("stopped_too_early", {"status": "early_stopped"}, {"status": "finished"}),
         ("stopped_too_early", {"status": "early_stopped"}, {"status": "early_stopped", "is_over": False}),
+        ("rate_too_small", {"sharpness": 20.0, "scheduled_rate": 0.21}, {"sharpness": 20.0, "scheduled_rate": 0.19}),
         ("fine", {"validation_rows": 6}, {"validation_rows": 5}),
+        ("fine", {}, FORGOT),
+        (
+            "nothing_to_learn",
+            NOTHING | {"validation_loss": 0.455 + 0 * FLAT, "validation_rows": 30},
+            NOTHING | {"validation_loss": 0.455 + 0 * FLAT, "validation_rows": 40},
+        ),
         ("fine", {"target_top": 0.49}, {"target_top": 0.51}),
         ("overfitting", FORGETS | {"target_top": 0.49}, FORGETS | {"target_top": 0.51}),
         ("nothing_to_learn", NOTHING | {"target_top": 0.49}, NOTHING | {"target_top": 0.51}),
@@ -207,6 +225,44 @@ def test_a_run_that_explains_two_thirds_is_held_back_by_nothing():
         assert first.verdict == "fine"
     found = judge(replace(STUCK, layers=layers({"dead": 0.9})))
     assert found[0].verdict == "dead_units"
+
+
+@pytest.mark.parametrize(("last", "forgot"), [(0.32, False), (0.345, True)])
+def test_a_run_has_forgotten_where_less_than_two_thirds_of_what_it_explained_is_left(last, forgot):
+    # It explained 0.95 at best, and loses this share of that again.
+    ends = 0.5 * (1 - 0.95 * (1 - last))
+    run = replace(HEALTHY, train_loss=curve(last=ends), validation_loss=curve(last=ends))
+    assert run.has_forgotten == forgot
+    assert run.kept == pytest.approx(0.95 * (1 - last) if forgot else 0.95, abs=1e-3)
+    assert judge(run)[0].verdict == ("rate_too_large" if forgot else "fine")
+
+
+def test_what_is_worse_on_validation_alone_is_not_forgotten():
+    run = replace(HEALTHY, validation_loss=curve(last=0.4), final_beside_best="worse")
+    assert not run.has_forgotten
+    assert judge(run)[0].verdict == "overfitting"
+
+
+@pytest.mark.parametrize(
+    ("decay", "first"), [(0.06, "decay_too_large"), (0.01, "rate_too_large"), (0.0, "rate_too_large")]
+)
+def test_without_trials_a_decay_is_named_that_is_reason_enough_to_forget(decay, first):
+    # Times the rate of 0.05 and the steps it is 3, 0.5 and 0.
+    assert judge(replace(HEALTHY, **FORGOT, weight_decay=decay))[0].verdict == first
+
+
+def test_of_weights_that_stand_still_nothing_else_is_said():
+    assert [one.verdict for one in judge(replace(HEALTHY, still_since=0, layers=layers({"dead": 0.9})))] == [
+        "stands_still"
+    ]
+
+
+@pytest.mark.parametrize(("status", "expected"), [("finished", "vanishing_gradient"), ("diverged", "rate_too_large")])
+def test_a_rate_that_curvature_alone_speaks_against_is_no_cause_of_a_gradient_that_vanishes(status, expected):
+    run = replace(STUCK, layers=DEEP, sharpness=41.0, status=status)
+    verdicts = [one.verdict for one in judge(run)]
+    assert {"vanishing_gradient", "rate_too_large"} <= {*verdicts}
+    assert verdicts[0] == expected
 
 
 def test_a_leak_comes_before_all_else_even_where_the_run_learns():
@@ -257,11 +313,14 @@ def test_where_a_linear_model_comes_as_far_that_is_what_to_know_first():
 class Trials:
     """Of which those settings help that are given."""
 
-    def __init__(self, *helping):
-        self.helping = helping
+    def __init__(self, *helping, explained=()):
+        self.helping, self.explained = helping, dict(explained)
 
     def first_that_helps(self, changes):
-        tried = [Remedy(*change, "tried", None, 0.9, 10, change[0] in self.helping) for change in changes]
+        tried = [
+            Remedy(*change, "tried", None, self.explained.get(change[0], 0.9), 10, change[0] in self.helping)
+            for change in changes
+        ]
         return sorted(tried, key=lambda one: not one.helped)
 
     def forecasts(self):
@@ -292,6 +351,29 @@ def test_what_helped_says_what_is_first_and_what_a_trial_refuted_is_not_blamed(e
     assert (found[0].helped and found[0].helped.setting) == setting
     if helping:
         assert "nothing_to_learn" not in [one.verdict for one in found]
+
+
+@pytest.mark.parametrize(("by_rate", "first"), [(0.59, "decay_too_large"), (0.61, "rate_too_large")])
+def test_a_decay_is_the_fault_where_a_rate_that_helps_learns_half_as_much_again_without_it(by_rate, first):
+    run = replace(STUCK, learning_rate=1.0, weight_decay=1.0, status="diverged")
+    found = judge(run, Trials("lr", "undecayed", explained={"lr": by_rate}))
+    assert found[0].verdict == first
+    assert "rate_too_large" in [one.verdict for one in found]
+
+
+def test_a_decay_that_takes_all_weights_is_blamed_where_a_usual_setting_alone_helps():
+    run = replace(STUCK, learning_rate=1.0, weight_decay=1.0, status="diverged")
+    assert judge(run, Trials("recipe"))[0].verdict == "decay_too_large"
+    assert judge(replace(run, weight_decay=0.5), Trials("recipe"))[0].verdict == "rate_too_large"
+
+
+def test_half_of_what_was_forgotten_is_enough_for_a_trial():
+    assert replace(HEALTHY, **FORGOT).to_beat == pytest.approx(replace(HEALTHY, **FORGOT).kept / thresholds.HELD_BACK)
+    middling = curve(last=0.22)
+    run = replace(HEALTHY, train_loss=middling, validation_loss=middling)
+    assert run.to_beat == pytest.approx((run.kept + run.explained) / 2)
+    assert run.to_beat < run.kept / thresholds.HELD_BACK
+    assert HEALTHY.to_beat == pytest.approx(HEALTHY.explained / thresholds.HELD_BACK)
 
 
 def test_what_was_not_tried_since_something_helped_stands_behind_it():
@@ -335,7 +417,6 @@ def test_where_nothing_can_be_learned_nothing_else_is_said(verdict, fields):
 
 def test_of_a_watch_whose_loss_rose_again_the_best_is_not_kept():
     rises = replace(HEALTHY, train_loss=curve(last=0.45), validation_loss=curve(last=0.45), plateau_loss=0.5)
-    assert judge(rises)[0].verdict == "fine"
     found = judge(replace(rises, is_over=False, learning_rate=np.nan))
     assert found[0].verdict == "rate_too_large"
     assert "fine" not in [one.verdict for one in found]

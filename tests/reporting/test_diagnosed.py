@@ -50,6 +50,13 @@ def test_behind_one_that_is_fine_the_rest_is_good_to_know_only():
     [
         ("rate_too_large", {"sharpness": 50.0}, "the rate times its curvature is 2.5", "1 times"),
         ("rate_too_large", {"status": "nan"}, "left all bounds", "times"),
+        ("stands_still", {"still_since": 32}, "none of its learning. Watch the model", "gradients reach"),
+        (
+            "stands_still",
+            {"still_since": 0, "has_gradients": True},
+            "though gradients reach them",
+            "give the optimizer a rate",
+        ),
         ("unscaled_target", {"target_top": 0.997}, "1 % of the rows have 99.7 % of them", "standard deviation"),
         ("unscaled_target", {"target_size": 1e9}, "its standard deviation is 1e+09", "of the rows"),
         ("unscaled_target", {"target_size": 1e9, "target_top": 0.9}, "1e+09, and its mean", "nan"),

@@ -256,6 +256,49 @@ def test_a_watch_is_diagnosed_by_its_record_and_logs_what_it_finds(caplog):
     assert "step 100: diagnosis: initial_plateau" in caplog.text
 
 
+def trained(module, watching, steps, rate=0.1):
+    x, y = rows()
+    optimizer = sgd(module, rate)
+    for step in range(1, steps + 1):
+        loss = functional.mse_loss(module(x[step % 8 :: 8]), y[step % 8 :: 8])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        watching.step(loss)
+
+
+def test_a_watch_of_another_model_than_the_one_that_is_trained_is_told_so():
+    module = network()
+    watching = watch(module)
+    trained(copy.deepcopy(module), watching, 130)
+    found = diagnose(watching)
+    assert found.verdicts == ("stands_still",)
+    assert found.first.evidence == {"since": 0, "gradients": False}
+    trained(module, watching, 400)
+    assert "stands_still" not in diagnose(watching).verdicts
+
+
+def test_weights_that_gradients_reach_and_no_step_moves_are_told_so():
+    module = network()
+    watching = watch(module)
+    trained(module, watching, 130, rate=0.0)
+    assert diagnose(watching).first.evidence == {"since": 0, "gradients": True}
+
+
+def test_weights_at_the_bottom_of_their_loss_are_not_said_to_stand_still():
+    module = nn.Linear(1, 1)
+    watching = watch(module)
+    optimizer = sgd(module, 0.25)
+    for _ in range(300):
+        loss = (module.weight.sum() - 1).relu() + (module.bias.sum() - 1).square()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        watching.step(loss)
+    assert watching.losses[max(watching.losses)] == 0
+    assert diagnose(watching).verdicts == ("fine",)
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
@@ -409,6 +452,89 @@ def test_the_decay_of_any_group_is_looked_at():
     groups = [{"params": biases, "weight_decay": 0.0}, {"params": weights, "weight_decay": 100.0}]
     remedy = helped(diagnose(module, rows(), nn.MSELoss(), torch.optim.AdamW(groups, lr=0.01)), "decay_too_large")
     assert (remedy.setting, remedy.value) == ("weight_decay", 0.0)
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "rate", "decay", "setting"),
+    [("Adam", 1.0, 1.0, "weight_decay"), ("SGD", 1.0, 1.0, "undecayed"), ("SGD", 1.0, 3.0, "fresh")],
+)
+def test_a_weight_decay_by_which_all_is_forgotten_is_named_at_whatever_rate(optimizer, rate, decay, setting):
+    module = network()
+    given = getattr(torch.optim, optimizer)(module.parameters(), lr=rate, weight_decay=decay)
+    assert helped(diagnose(module, rows(), nn.MSELoss(), given), "decay_too_large").setting == setting
+
+
+@pytest.mark.parametrize("batch", [None, 32])
+def test_a_loss_that_is_summed_over_the_rows_is_named_where_its_steps_are_too_long(batch):
+    module = network(nn.ReLU, width=32)
+    data = rows()
+    if batch is not None:
+        data = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(*data), batch_size=batch, shuffle=True)
+    found = diagnose(module, data, nn.MSELoss(reduction="sum"), sgd(module, 0.1))
+    assert helped(found, "summed_loss").setting == "reduction"
+    assert found.first.evidence == {"rows": batch or 160, "rate": 0.1}
+    assert "rate_too_large" in found.verdicts
+
+
+@pytest.mark.parametrize(("optimizer", "rate"), [(torch.optim.SGD, 5e-4), (torch.optim.Adam, 0.01)])
+def test_a_summed_loss_that_is_learned_is_fine(optimizer, rate):
+    module = network()
+    found = diagnose(module, rows(), nn.MSELoss(reduction="sum"), optimizer(module.parameters(), lr=rate))
+    assert found.evidence.summed_rows == 160
+    assert found.verdicts == ("fine",)
+
+
+def test_the_curvature_of_a_summed_loss_is_that_of_a_batch():
+    module = network()
+    data = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(*rows()), batch_size=40)
+    mean, summed = (
+        diagnose(module, data, nn.MSELoss(reduction=how), sgd(module, 0.0), steps=1, trials=False).evidence
+        for how in ("mean", "sum")
+    )
+    assert mean.summed_rows is None
+    assert summed.sharpness == pytest.approx(40 * mean.sharpness, rel=1e-3)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_noise_has_nothing_to_be_learned(seed):
+    drawn = torch.Generator().manual_seed(10 + seed)
+    x, y = torch.randn(200, 5, generator=drawn), torch.randn(200, 1, generator=drawn)
+    torch.manual_seed(seed)
+    module = nn.Sequential(nn.Linear(5, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 1))
+    found = diagnose(module, (x, y), nn.MSELoss(), torch.optim.Adam(module.parameters(), lr=0.01))
+    assert found.evidence.explained_in_training > 0.9
+    assert found.evidence.beside_constant == "alike"
+    assert found.first.verdict == "nothing_to_learn"
+
+
+def test_a_module_is_held_against_the_constant_row_by_row():
+    x, y = rows(400)
+    # The last fifth of the rows in their order judges; they are noise but for a small share.
+    noise = torch.randn(y.shape, generator=torch.Generator().manual_seed(1))
+    module = network()
+
+    def of(share):
+        found = diagnose(
+            module, (x, share * y + noise), nn.MSELoss(), torch.optim.Adam(module.parameters(), lr=0.01), trials=False
+        )
+        return found.evidence
+
+    assert of(2.0).beside_constant == "better"
+    assert of(0.0).beside_constant == "alike"
+    evidence = of(2.0)
+    assert evidence.losses_of_rows.shape == (80,)
+    assert evidence.losses_of_rows.mean() == pytest.approx(evidence.validation_loss.min(), rel=1e-5)
+
+
+def test_a_loss_that_is_none_of_single_rows_is_held_against_the_constant_by_its_share():
+    module = network()
+
+    def of_pairs(outputs, y):
+        return ((outputs - y) - (outputs - y).roll(1, 0)).square().mean()
+
+    found = diagnose(module, rows(), of_pairs, torch.optim.Adam(module.parameters(), lr=0.01), steps=60, trials=False)
+    assert found.evidence.losses_of_rows is None
+    assert found.evidence.beside_constant == "better"
 
 
 def test_a_usual_weight_decay_is_not_blamed():
@@ -626,6 +752,26 @@ def test_a_rate_that_a_scheduler_has_set_is_told_so_and_its_own_is_tried_first(b
     assert all(one.value != 0 for finding in found.findings for one in finding.remedies)
 
 
+@pytest.mark.parametrize(("base", "rate"), [(torch.optim.SGD, 0.1), (torch.optim.Adam, 0.01)])
+def test_a_rate_that_was_cut_on_a_plateau_is_told_with_that_of_the_start(base, rate):
+    module = network()
+    optimizer = base(module.parameters(), lr=rate)
+    scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, factor=1e-3, patience=0)
+    for loss in (1.0, 1.1):
+        scheduler.step(loss)
+    found = diagnose(module, rows(), nn.MSELoss(), optimizer)
+    remedy = helped(found, "rate_too_small")
+    assert (remedy.setting, remedy.value) == ("lr", rate)
+    assert found.first.evidence["scheduled"] == rate
+
+
+def test_groups_of_parameters_have_rates_of_their_own():
+    module = network()
+    groups = [{"params": module[:4].parameters(), "lr": 1e-4}, {"params": module[4].parameters()}]
+    optimizer = torch.optim.Adam(groups, lr=0.01)
+    assert diagnose(module, rows(), nn.MSELoss(), optimizer, steps=5, trials=False).evidence.scheduled_rate == 0
+
+
 def test_a_norm_over_batches_of_one_row_is_refused_in_a_sentence():
     module = nn.Sequential(nn.Linear(3, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Linear(16, 1))
     loader = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(*rows(20)), batch_size=1)
@@ -687,12 +833,43 @@ CLASSES = (rows()[1][:, 0] > 0).long()
         ),
         (1, CLASSES[:, None].float(), nn.BCELoss(), "give BCEWithLogitsLoss, .*, or put a Sigmoid behind the module"),
         (2, CLASSES, nn.NLLLoss(), "NLLLoss takes logarithms of probabilities, and the outputs are none"),
+        (2, CLASSES + 1, functional.cross_entropy, "classes from 1 to 2, and the module has 2 outputs.*: give y - 1"),
+        (1, CLASSES[:, None].float(), functional.binary_cross_entropy, "give BCEWithLogitsLoss, .*, or put a Sigmoid"),
+        (
+            1,
+            CLASSES[:, None].float(),
+            lambda outputs, y: functional.binary_cross_entropy(outputs, y),
+            "give BCEWithLogitsLoss, .*, or put a Sigmoid behind the module",
+        ),
+        (
+            1,
+            2.0 * CLASSES[:, None] - 1,
+            lambda outputs, y: functional.binary_cross_entropy_with_logits(outputs, y),
+            "from -1 to 1, and binary_cross_entropy_with_logits takes labels of 0",
+        ),
+        (2, CLASSES, lambda outputs, y: functional.nll_loss(outputs, y), "nll_loss takes logarithms of probabilities"),
     ],
 )
 def test_targets_that_a_loss_does_not_take_get_the_remedy(outputs, targets, loss, said):
     module = nn.Sequential(nn.Linear(3, 8), nn.ReLU(), nn.Linear(8, outputs))
     with pytest.raises(SpecError, match=said):
         diagnose(module, (rows()[0], targets), loss, sgd(module))
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        lambda outputs, y: functional.binary_cross_entropy_with_logits(outputs, (y + 1) / 2),
+        lambda outputs, y: functional.cross_entropy(outputs.expand(-1, 2), (y[:, 0] > 0).long()),
+        lambda outputs, y: functional.nll_loss(
+            functional.logsigmoid(torch.cat([outputs, -outputs], 1)), y[:, 0].gt(0).long()
+        ),
+    ],
+    ids=["labels", "classes", "logarithms"],
+)
+def test_what_a_function_makes_of_targets_and_outputs_is_what_the_loss_in_it_takes(loss):
+    module = network()
+    assert diagnose(module, (rows()[0], 2.0 * CLASSES[:, None] - 1), loss, sgd(module), steps=5, trials=False).findings
 
 
 def test_outputs_beyond_probabilities_are_told_where_those_of_the_first_rows_are_within():

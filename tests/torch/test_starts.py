@@ -60,6 +60,40 @@ def test_every_layer_has_the_convention_s_standard_deviation(scale):
     assert said["tokens.weight"]["what"].startswith("left as it is")
 
 
+class Router(nn.Module):
+    """A score for each expert, by a matrix of its own."""
+
+    def __init__(self, shape, **counts):
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(shape, generator=torch.Generator().manual_seed(0)))
+        self.weight_bias = nn.Parameter(torch.ones(shape[0]))
+        self.scales = nn.Parameter(torch.ones(shape))
+        for name, count in counts.items():
+            setattr(self, name, count)
+
+
+@pytest.mark.parametrize(
+    ("shape", "counts", "fans"),
+    [
+        ((8, 32), {"num_experts": 8, "num_experts_per_tok": 2}, (32, 8)),
+        ((32, 8), {"n_routed_experts": 8}, (32, 8)),
+        ((8, 8), {"num_experts": 8}, None),
+        ((8, 32), {"num_heads": 8}, None),
+    ],
+)
+def test_a_router_of_one_s_own_is_rescaled_where_it_says_how_many_experts_there_are(shape, counts, fans):
+    module = nn.ModuleList([nn.Linear(3, 3), Router(shape, **counts)])
+    before = rms(module[1].weight)
+    said = {row["layer"]: row for row in init_(module, InitScale("gain", 0.1), quiet=True).iter_rows(named=True)}
+    if fans is None:
+        assert rms(module[1].weight) == before
+        assert "whose fan-in is not known" in said["1.weight"]["what"]
+    else:
+        assert (said["1.weight"]["fan_in"], said["1.weight"]["fan_out"]) == fans
+        assert rms(module[1].weight) == pytest.approx(0.1 / fans[0] ** 0.5, rel=1e-6)
+    assert said["1.scales"]["what"].startswith("left as it is")
+
+
 def test_the_draw_stays_and_biases_go_along():
     module = nn.Sequential(nn.Linear(10, 20), nn.LayerNorm(20), nn.Linear(20, 1))
     before = {name: parameter.detach().clone() for name, parameter in module.named_parameters()}

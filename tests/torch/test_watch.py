@@ -724,7 +724,7 @@ def test_a_model_of_which_a_copy_is_trained_instead_is_said_to_stand_still_once(
     (still,) = [event for event in watching.events if event.what == "stands still"]
     assert str(still) == (
         "step 100: Sequential (model) stands still: no weight has moved since step 32; watch the model that the "
-        "optimizer trains"
+        "optimizer trains, at each step it takes"
     )
     assert str(still) in caplog.text
     trained(module, 200, lambda *_: watching)
@@ -764,6 +764,21 @@ def test_a_model_of_which_a_bias_a_norm_or_a_prompt_is_trained_does_not_stand_st
     assert "stands still" not in [event.what for event in watching.events]
 
 
+@pytest.mark.parametrize(("steps", "said"), [(400, 0), (1100, 1)])
+@pytest.mark.parametrize("every", [None, 50])
+def test_gradients_that_are_gathered_are_no_weights_that_stand_still(every, steps, said, caplog):
+    module = made()
+    watching = watch(module, every=every)
+    x = torch.randn(64, 4)
+    with caplog.at_level(logging.INFO, logger="nucleate.watch"):
+        for step in range(steps):
+            loss = module(x[step % 8 :: 8]).square().mean()
+            loss.backward()
+            watching.step(loss)
+    assert [event.what for event in watching.events].count("stands still") == said
+    assert ("stands" in caplog.text) == bool(said)
+
+
 @pytest.mark.parametrize("lang", LANGUAGES)
 def test_where_not_all_parameters_can_be_read_those_that_are_measured_are_said_to_stand_still(lang, tmp_path):
     module = made()
@@ -773,7 +788,8 @@ def test_where_not_all_parameters_can_be_read_those_that_are_measured_are_said_t
         watching.step()
     (still,) = [event for event in watching.events if event.what == "stands still"]
     assert still.said == (
-        "no weight that is measured has moved since step 0; watch the model that the optimizer trains"
+        "no weight that is measured has moved since step 0; watch the model that the optimizer trains, at each step it "
+        "takes"
     )
     page = report_checkpoints(watching.checkpoints, lang, tmp_path / "page.html").read_text("utf-8")
     said = load_texts(lang)["said"]["still_measured"].format(since="0")

@@ -8,12 +8,22 @@ import polars as pl
 
 from nucleate._arrays import is_whole
 from nucleate._wording import name_parameter, shown
-from nucleate.doctor.evidence import Evidence, gather
+from nucleate.doctor.evidence import HELD_BACK, Evidence, gather
 from nucleate.doctor.module_copies import STEPS, ModuleTrials
 from nucleate.doctor.module_evidence import gather_module
 from nucleate.doctor.module_setting import read_setting
 from nucleate.doctor.remedies import Attempts, Remedy, Trials
-from nucleate.doctor.verdicts import CAUSES, Found, Verdict, has_not_moved, has_wiped_out, is_held_back, of_fine
+from nucleate.doctor.verdicts import (
+    BY_NAME,
+    CAUSES,
+    Found,
+    Verdict,
+    has_decayed,
+    has_not_moved,
+    has_wiped_out,
+    is_held_back,
+    of_fine,
+)
 from nucleate.errors import SpecError, StudyError
 from nucleate.models import is_keras
 from nucleate.observe import FLAT
@@ -25,7 +35,7 @@ from nucleate.training import Run, Status, plateau_loss
 ENDS = ("linear_is_enough", "nothing_to_learn", "too_few_rows", "fine")
 """Verdicts that name nothing to be mended."""
 _ALONE = ("stands_still", "constant_target", "constant_inputs")
-"""Beside these nothing else is said."""
+"""Verdicts beside which nothing else is said."""
 _EFFECTS = ("constant_output", "only_the_mean", "collapsed", "overfitting")
 """What other verdicts may be the cause of."""
 _BESIDE = (*_EFFECTS, "dead_units", "rate_too_large", "unscaled_input", "unscaled_target")
@@ -253,12 +263,22 @@ def judge(evidence: Evidence, trials: Attempts | None = None) -> list[Finding]:
         One at least.
     """
     suspected = [(verdict, found) for verdict in CAUSES if (found := verdict.criterion(evidence)) is not None]
-    if suspected and suspected[0][0].name in _ALONE:
-        return [Finding(suspected[0][0].name, suspected[0][1])]
+    if any(verdict.name == "vanishing_gradient" for verdict, _ in suspected):
+        # Then the curvature is that of the last layers alone.
+        suspected.sort(key=lambda one: _place(*one))
+    alone = [Finding(verdict.name, found) for verdict, found in suspected if verdict.name in _ALONE]
+    if alone:
+        return alone[:1]
     if not is_held_back(evidence):
         return _of_a_learner(evidence, suspected)
     said = _without_trials(evidence, suspected) if trials is None else _with_trials(evidence, suspected, trials)
     return _ordered(said, evidence)
+
+
+def _place(verdict: Verdict, numbers: Found) -> float:
+    """Its place among the causes; a rate that curvature alone speaks against stands behind a vanishing gradient."""
+    by_curvature = verdict.name == "rate_too_large" and numbers["by"] == "edge"
+    return CAUSES.index(BY_NAME["vanishing_gradient"]) + 0.5 if by_curvature else CAUSES.index(verdict)
 
 
 def _finding(verdict: Verdict, numbers: Found, evidence: Evidence) -> Finding:
@@ -288,6 +308,7 @@ def _without_trials(evidence: Evidence, suspected: Sequence[tuple[Verdict, Found
     open_ended = falls or evidence.stage == "initial plateau"
     certain = {"decay_too_large": has_wiped_out(evidence), "rate_too_small": open_ended and has_not_moved(evidence)}
     known = certain | {"stopped_too_early": falls}
+    known["decay_too_large"] |= has_decayed(evidence)
     said = [
         _finding(verdict, numbers, evidence)
         for verdict, numbers in suspected
@@ -315,6 +336,8 @@ def _with_trials(evidence: Evidence, suspected: Sequence[tuple[Verdict, Found]],
             widths = tuple(layer.width for layer in evidence.layers)
             wider = next(one.value for one in remedies if one.helped)
             numbers = numbers | {"stuck": trials.stuck_share(widths), "stuck_wider": trials.stuck_share(wider)}
+        if cured and verdict.name == "rate_too_large":
+            found += _decay_behind(evidence, suspected, remedies[0], trials)
         if cured or not verdict.by_trial:
             found.append(Finding(verdict.name, numbers, tuple(remedies)))
     # Of a run that learned, and of which nothing is known to be wrong, the usual setting would tell nothing new.
@@ -322,7 +345,7 @@ def _with_trials(evidence: Evidence, suspected: Sequence[tuple[Verdict, Found]],
         verdict.by_trial or verdict.name in ("leak", "no_gradient", "rate_too_large", *_EFFECTS, *ENDS)
         for verdict, _ in suspected
     )
-    if cured or (evidence.beside_constant == "better" and blameless):
+    if cured or (evidence.beside_constant == "better" and blameless and not evidence.has_forgotten):
         return found
     (recipe,) = trials.first_that_helps([("recipe", "standard")])
     if not recipe.helped:
@@ -331,7 +354,12 @@ def _with_trials(evidence: Evidence, suspected: Sequence[tuple[Verdict, Found]],
         return sorted(found, key=lambda one: not (tried and one.verdict == "nothing_to_learn"))
     # What rests on a trial of its own has failed it.
     blamable = [verdict for verdict, _ in suspected if verdict.name not in ("leak", "no_gradient", *ENDS)]
-    blamable.sort(key=lambda one: 2 * one.by_trial + (one.name in _EFFECTS))
+    wiped_out = has_wiped_out(evidence)
+    blamable.sort(
+        key=lambda one: (
+            0 if wiped_out and one.name == "decay_too_large" else 1 + 2 * one.by_trial + (one.name in _EFFECTS)
+        )
+    )
     if not blamable:
         return found
     blamed = blamable[0].name
@@ -339,6 +367,18 @@ def _with_trials(evidence: Evidence, suspected: Sequence[tuple[Verdict, Found]],
     numbers = next(numbers for verdict, numbers in suspected if verdict.name == blamed)
     first = Finding(blamed, numbers, (recipe,)) if known is None else replace(known, remedies=(recipe, *known.remedies))
     return [first, *(one for one in found if one is not known)]
+
+
+def _decay_behind(
+    evidence: Evidence, suspected: Sequence[tuple[Verdict, Found]], rate: Remedy, trials: Attempts
+) -> list[Finding]:
+    """A decay that holds a run back at the rate too that helped it; at its own rate none would have been of use."""
+    numbers = next((numbers for verdict, numbers in suspected if verdict.name == "decay_too_large"), None)
+    if numbers is None or not has_wiped_out(evidence) or rate.explained is None:
+        return []
+    (remedy,) = trials.first_that_helps([("undecayed", rate.value)])
+    is_more = remedy.helped and remedy.explained is not None and HELD_BACK * remedy.explained > rate.explained
+    return [Finding("decay_too_large", numbers, (remedy,))] if is_more else []
 
 
 def _ordered(found: Sequence[Finding], evidence: Evidence) -> list[Finding]:

@@ -15,11 +15,21 @@ from nucleate.devices import in_float64
 from nucleate.errors import SpecError
 from nucleate.models import count_parameters, dtype_of, outputs_of, take_apart
 from nucleate.network import Network
-from nucleate.observe import Layer, evaluation_rows, layers_of, stages
+from nucleate.observe import Layer, evaluation_rows, layers_of, smoothed, stages
 from nucleate.problems import Problem, Split, inputs_that_tell
 from nucleate.training import BLOWN_UP, TRAINED, Run, Settings, Status, dead_units, engine
 from nucleate.training.stopping import has_constant_outputs
 
+HELD_BACK = 2 / 3
+"""A run is held back where it explains less than this share of what it does with one setting changed.
+
+So nothing holds a network back that takes off two thirds of a constant's loss. A network that is stuck on XOR takes off
+a third (squared) or a half (cross-entropy).
+"""
+LEAST = 0.05
+"""What explains less than this share of the constant's loss has learnt nothing."""
+LOST_AGAIN = 0.1
+"""A run that forgets loses this share of the constant's loss again on the training rows; what overfits does not."""
 NO_SLOPE = 1e-2
 """A unit is at a bound on a row where the activation's slope is less than this share of that at zero."""
 SIGNS = 2.0
@@ -89,7 +99,8 @@ class Evidence:
     learning_rate : float
         Its peak.
     scheduled_rate : float
-        Of a module whose scheduler has set its optimizer's rate, the rate of the schedule itself; otherwise 0.
+        Of a module the largest rate that its optimizer knows of: of the schedule itself where a scheduler has set it,
+        and of which it was made; otherwise 0.
     rate_share : float
         The mean share of its peak that the schedule let the rate have.
     follows_gradient : bool
@@ -106,12 +117,20 @@ class Evidence:
     parameters : int
     beside_constant, beside_linear : str
         What the best network is on the validation rows, beyond the noise: better, worse or alike; undefined.
+    losses_of_rows : array of shape (n,) or None
+        Of a module, the loss of each validation row where it is judged; None where the loss is none of single rows.
     final_beside_best : str
         The same of the last network beside the best one.
     output_spread : float
         The standard deviation of the last network's predictions over the rows, as a share of the targets'.
     constant_since : int or None
         The step from which on the outputs are the same on all rows, where they are at the end.
+    summed_rows : int or None
+        Of a module whose loss is the sum over the rows, how many of them a step has.
+    still_since : int or None
+        Of a watch, the step since which no weight has moved, where that is most of them.
+    has_gradients : bool
+        Whether gradients reach these weights nevertheless.
     columns : tuple of str
         Of the inputs.
     column_sizes : array of shape (d,)
@@ -155,8 +174,6 @@ class Evidence:
         Whether copies were trained, and not by the person's own loop.
     is_over : bool
         Whether the training has ended; that of a watch goes on.
-    still_since : int or None
-        Of a watch, the step since which no weight has moved, where that is more than half of them.
     """
 
     status: Status
@@ -184,8 +201,12 @@ class Evidence:
     beside_constant: str = "better"
     beside_linear: str = "alike"
     final_beside_best: str = "alike"
+    losses_of_rows: Float[np.ndarray, " n"] | None = None
     output_spread: float = 1.0
     constant_since: int | None = None
+    summed_rows: int | None = None
+    still_since: int | None = None
+    has_gradients: bool = False
     columns: tuple[str, ...] = ()
     column_sizes: Float[np.ndarray, " d"] = field(default_factory=lambda: np.ones(1))
     column_is_binary: Bool[np.ndarray, " d"] = field(default_factory=lambda: np.zeros(1, bool))
@@ -209,7 +230,6 @@ class Evidence:
     out_of_reach: float = 0.0
     of_copies: bool = False
     is_over: bool = True
-    still_since: int | None = None
 
     @property
     def trained(self) -> bool:
@@ -258,6 +278,27 @@ class Evidence:
         return explained(float(self.train_loss.min()), self.constant_loss)
 
     @property
+    def has_forgotten(self) -> bool:
+        """Whether it ended with much of what it had learned in training lost again; early stopping keeps the best."""
+        course = (self.train_loss, self.constant_loss, self.validation_loss, self.constant_validation)
+        return self.trained and not self.stopped_early and has_forgotten(*course)
+
+    @property
+    def kept(self) -> float:
+        """The share that it is judged by: that of the best network, or of the last where it has forgotten."""
+        last = explained(float(self.validation_loss[-1]), self.constant_validation)
+        return last if self.has_forgotten else self.explained
+
+    @property
+    def to_beat(self) -> float:
+        """The share beyond which a changed setting shows that another one held the run back; see `HELD_BACK`.
+
+        Of a run that has forgotten, half of that is enough which it lost.
+        """
+        kept = max(self.kept, 0.0)
+        return min(kept / HELD_BACK, (kept + self.explained) / 2 if self.has_forgotten else np.inf)
+
+    @property
     def worst(self) -> float:
         """By how much the training loss rose above its start, or above the constant's: their ratio."""
         return float(self.train_loss.max() / max(self.train_loss[0], self.constant_loss, 1e-300))
@@ -266,6 +307,23 @@ class Evidence:
 def explained(loss: float, of_constant: float) -> float:
     """The share of a constant's loss that is taken off."""
     return 1 - loss / of_constant if of_constant > 0 else 0.0
+
+
+def has_forgotten(
+    training: Float[np.ndarray, " t"],
+    of_constant: float,
+    validation: Float[np.ndarray, " t"],
+    of_constant_validation: float,
+) -> bool:
+    """Whether a run ends, noise aside, with less than two thirds of what it had explained, and training lost it too."""
+    curves = (smoothed(training), of_constant), (smoothed(validation), of_constant_validation)
+    most, last = (np.array([explained(float(at(curve)), best) for curve, best in curves]) for at in (np.min, _last))
+    lost_in_training = most[0] > LEAST and most[0] - last[0] > LOST_AGAIN
+    return bool(lost_in_training and (last < HELD_BACK * most).any())
+
+
+def _last(curve: Float[np.ndarray, " t"]) -> float:
+    return float(curve[-1])
 
 
 def settings_of(run: Run) -> Settings:
@@ -381,6 +439,11 @@ def is_better(problem: Problem, model: Any, other: Any) -> bool:
     if _beside(problem, part, partial(outputs_of, model), partial(outputs_of, other)) == "better":
         return True
     ours, theirs = (problem.loss.of_rows(outputs_of(one, part.x), part.y) for one in (model, other))
+    return are_more_better(ours, theirs)
+
+
+def are_more_better(ours: Float[np.ndarray, " n"], theirs: Float[np.ndarray, " n"]) -> bool:
+    """Whether so many rows have the smaller loss here that chance hardly gives it: a sign test."""
     differ = ours != theirs
     n, won = int(differ.sum()), int((ours < theirs).sum())
     return n > 0 and (won - n / 2) / (n**0.5 / 2) > SIGNS

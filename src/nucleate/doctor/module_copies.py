@@ -7,11 +7,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 
-from nucleate.doctor.evidence import Evidence, explained
+from nucleate.baselines import Entrant, compare_entrants, judge
+from nucleate.doctor.evidence import LEAST, Evidence, are_more_better, explained, has_forgotten
 from nucleate.doctor.module_setting import Setting, undisturbed
-from nucleate.doctor.remedies import HELD_BACK, LEAST, Attempts, Remedy
+from nucleate.doctor.remedies import FEW_ROWS, Attempts, Remedy
 from nucleate.errors import SpecError
+from nucleate.problems import Metric
 from nucleate.pytorch import import_torch
 from nucleate.training import BLOWN_UP, Status
 
@@ -23,22 +26,40 @@ _CONSTANT_STEPS = 200
 _RECIPE_STEPS = 1000
 _OF_ONE = 1e-3
 """So near to one do probabilities sum."""
+_LOSS = Metric("loss", lambda losses, _: float(losses.mean()), each=lambda losses, _: losses)
+
+Rows = Float[np.ndarray, " n"]
 
 
 @dataclass(frozen=True, eq=False)
 class Course:
-    """What came of training a copy: how it ended, its losses at the steps, and the setting at the end."""
+    """What came of training a copy: how it ended, its losses at the steps, and the setting at the end.
+
+    The outputs are those on the validation rows, at the evaluation that was best there and at the last one.
+    """
 
     setting: Setting
     status: Status
     steps: list[int]
     train: list[float]
     validation: list[float]
+    best_outputs: Any = None
+    last_outputs: Any = None
 
     @property
     def blown_up(self) -> bool:
         """Whether the loss left all bounds."""
         return self.status in BLOWN_UP
+
+    def forgets(self, of_train: float, of_validation: float) -> bool:
+        """Whether the copy ends with much of what it had learned lost again, beside a constant of these losses."""
+        course = np.array(self.train), of_train, np.array(self.validation), of_validation
+        return not self.blown_up and has_forgotten(*course)
+
+    def losses_of_rows(self, *, at_the_end: bool) -> Rows | None:
+        """The loss of each validation row; None where the loss is neither their mean nor their sum."""
+        outputs = self.last_outputs if at_the_end else self.best_outputs
+        return losses_of_rows(self.setting, outputs, self.setting.validation)
 
 
 def run_copy(setting: Setting, steps: int, clip: float | None = None) -> Course:
@@ -46,6 +67,7 @@ def run_copy(setting: Setting, steps: int, clip: float | None = None) -> Course:
     torch = import_torch()
     at = sorted({0, steps, *np.unique(np.geomspace(1, steps, EVALUATIONS).astype(int)).tolist()})
     course = Course(setting, Status.FINISHED, [], [], [])
+    best = last = None
     setting.module.train()
     rows = setting.train.stop
     drawn = torch.Generator().manual_seed(0)
@@ -54,13 +76,17 @@ def run_copy(setting: Setting, steps: int, clip: float | None = None) -> Course:
     status = Status.FINISHED
     for step in range(steps + 1):
         if step in at:
-            losses = [_loss(setting, part) for part in (setting.train, setting.validation)]
+            (_, of_train), (last, of_validation) = (
+                _judged(setting, one) for one in (setting.train, setting.validation)
+            )
+            losses = [of_train, of_validation]
             if not math.isfinite(losses[0]):
                 status = Status.NAN
                 break
             course.steps.append(step)
             course.train.append(losses[0])
             course.validation.append(losses[1] if math.isfinite(losses[1]) else course.train[0] * _BLOWN_UP)
+            best = last if course.validation[-1] == min(course.validation) else best
             if losses[0] > _BLOWN_UP * max(course.train[0], 1e-300):
                 status = Status.DIVERGED
                 break
@@ -71,7 +97,7 @@ def run_copy(setting: Setting, steps: int, clip: float | None = None) -> Course:
         batch = order[place : place + setting.batch_size].to(setting.y.device)
         place += setting.batch_size
         take_step(torch, setting, batch, clip)
-    return replace(course, status=status)
+    return replace(course, status=status, best_outputs=best, last_outputs=last)
 
 
 def take_step(torch: Any, setting: Setting, batch: Any, clip: float | None = None) -> None:
@@ -85,9 +111,10 @@ def take_step(torch: Any, setting: Setting, batch: Any, clip: float | None = Non
     setting.optimizer.step()
 
 
-def _loss(setting: Setting, part: slice) -> float:
+def _judged(setting: Setting, part: slice) -> tuple[Any, float]:
     with evaluating(setting.module), import_torch().no_grad():
-        return float(setting.loss(setting.module(setting.x[part]), setting.y[part]))
+        outputs = setting.module(setting.x[part])
+        return outputs, float(setting.loss(outputs, setting.y[part]))
 
 
 @contextmanager
@@ -116,23 +143,63 @@ class ModuleTrials(Attempts):
         try:
             with undisturbed(torch):
                 made = self.setting.copied((name, value))
-                constant = constant_loss(torch, made, made.validation)
+                constant = constant_outputs(torch, made)
                 course = run_copy(made, steps, value if name == "clip" else None)
         except SpecError:
             return Remedy(name, value)
         if not course.steps:
             return Remedy(name, value)
-        share = explained(min(course.validation), constant if math.isfinite(constant) else course.validation[0])
-        own = max(self.evidence.explained, 0.0)
-        helped = not course.blown_up and share > LEAST and HELD_BACK * share > own
+        of_train, of_validation = (loss_of(made, constant, part) for part in (made.train, made.validation))
+        if not (math.isfinite(of_train) and math.isfinite(of_validation)):
+            of_train, of_validation = course.train[0], course.validation[0]
+        forgets = course.forgets(of_train, of_validation)
+        share = explained(course.validation[-1] if forgets else min(course.validation), of_validation)
+        helped = not course.blown_up and share > max(LEAST, self.evidence.to_beat)
+        helped = helped and self._is_beyond_noise(course, constant, at_the_end=forgets)
         name, value = ("fresh", "start") if name == "recipe" else (name, value)
         return Remedy(name, value, "tried", None, share, steps, helped)
 
+    def _is_beyond_noise(self, course: Course, constant: Callable[[slice], Any] | None, *, at_the_end: bool) -> bool:
+        """As of a run, where there are rows enough; of other targets or another loss beside the constant of these."""
+        made, own = course.setting, self.evidence.losses_of_rows
+        theirs = course.losses_of_rows(at_the_end=at_the_end)
+        if theirs is None or len(theirs) < FEW_ROWS:
+            return True
+        if made.y is self.setting.y and made.loss is self.setting.loss:
+            return own is None or compare_rows(theirs, own) == "better" or are_more_better(theirs, own)
+        of_constant = None if constant is None else losses_of_rows(made, constant(made.validation), made.validation)
+        return of_constant is None or compare_rows(theirs, of_constant) == "better"
 
-def constant_loss(torch: Any, setting: Setting, part: slice) -> float:
-    """The loss of the outputs that do not depend on the inputs and are best on the training rows.
 
-    Infinite where none is best. Where a loss takes probabilities or their logarithms alone, the constant is one too.
+def compare_rows(ours: Rows, theirs: Rows) -> str:
+    """What a module is on rows beside another one, by the loss of each: better, worse or alike; undefined."""
+    network, other = (Entrant([judge(_LOSS, one[:, None], one[:, None])], varies=False) for one in (theirs, ours))
+    return compare_entrants(_LOSS, len(ours), network, other).verdict
+
+
+def losses_of_rows(setting: Setting, outputs: Any, part: slice) -> Rows | None:
+    """The loss of each row; None where that of all is neither their mean nor their sum."""
+    y = setting.y[part]
+    try:
+        with import_torch().no_grad():
+            whole = float(setting.loss(outputs, y))
+            each = np.array([float(setting.loss(outputs[row : row + 1], y[row : row + 1])) for row in range(len(y))])
+    except Exception:
+        # A loss may need several rows.
+        return None
+    return each if any(math.isclose(whole, one, rel_tol=1e-3) for one in (each.mean(), each.sum())) else None
+
+
+def loss_of(setting: Setting, constant: Callable[[slice], Any] | None, part: slice) -> float:
+    """The loss of outputs that are given for any rows; infinite where there are none."""
+    with import_torch().no_grad():
+        return math.inf if constant is None else float(setting.loss(constant(part), setting.y[part]))
+
+
+def constant_outputs(torch: Any, setting: Setting) -> Callable[[slice], Any] | None:
+    """The outputs that do not depend on the inputs and are best on the training rows, for any rows.
+
+    None where none is best. Where a loss takes probabilities or their logarithms alone, the constant is one too.
     """
     with evaluating(setting.module), torch.no_grad():
         outputs = setting.module(setting.x[setting.train])
@@ -143,18 +210,21 @@ def constant_loss(torch: Any, setting: Setting, part: slice) -> float:
     if torch.is_floating_point(y) and y.numel() == outputs.numel() and len(shape) <= 2:
         starts.append(y[setting.train].reshape(shape).mean(dim=0))
 
-    def loss(constant: Any, rows: slice) -> Any:
+    def of_rows(constant: Any, rows: slice) -> Any:
         if axis is not None:
             constant = constant.reshape([-1 if at == axis else 1 for at in range(1, len(shape))])
-        return setting.loss(constant.expand(len(y[rows]), *shape[1:]), y[rows])
+        return constant.expand(len(y[rows]), *shape[1:])
 
-    found = _best_constant(torch, lambda constant: loss(constant, setting.train), starts)
+    def loss(constant: Any) -> Any:
+        return setting.loss(of_rows(constant, setting.train), y[setting.train])
+
+    found = _best_constant(torch, loss, starts)
     link = _link(torch, outputs, axis)
     if link is not None:
-        linked = _best_constant(torch, lambda constant: loss(link(constant, -1), setting.train), starts[1:2])
+        linked = _best_constant(torch, lambda constant: loss(link(constant, -1)), starts[1:2])
         known = [one for one in (found, None if linked is None else link(linked, -1)) if one is not None]
-        found = min(known, key=lambda one: float(loss(one, setting.train)), default=None)
-    return math.inf if found is None else float(loss(found, part))
+        found = min(known, key=lambda one: float(loss(one)), default=None)
+    return None if found is None else lambda rows: of_rows(found, rows)
 
 
 def _best_constant(torch: Any, loss: Callable[[Any], Any], starts: Sequence[Any]) -> Any:

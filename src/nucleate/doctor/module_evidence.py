@@ -1,16 +1,26 @@
 """What is measured of a PyTorch module and its rows: before, while and after a copy of it is trained."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
-from nucleate.doctor.evidence import NO_SLOPE, Evidence, LayerEvidence, constant_since, explained, top_share
-from nucleate.doctor.module_copies import STEPS, constant_loss, evaluating, run_copy, take_step
+from nucleate.doctor.evidence import LEAST, NO_SLOPE, Evidence, LayerEvidence, constant_since, explained, top_share
+from nucleate.doctor.module_copies import (
+    STEPS,
+    Rows,
+    compare_rows,
+    constant_outputs,
+    evaluating,
+    loss_of,
+    losses_of_rows,
+    run_copy,
+    take_step,
+)
 from nucleate.doctor.module_setting import Setting, are_shares, gains_in, undisturbed
-from nucleate.doctor.remedies import LEAST
 from nucleate.errors import SpecError
+from nucleate.observe import LEFT
 from nucleate.pytorch import import_torch
 
 _POWER_STEPS = 12
@@ -38,10 +48,11 @@ def gather_module(setting: Setting, steps: int = STEPS) -> Evidence:
         group, *_ = groups = made.optimizer.param_groups
         # Often biases are in a group without a decay.
         decaying = max(groups, key=lambda one: float(one.get("weight_decay") or 0.0))
-        constants = [constant_loss(torch, setting, part) for part in (setting.train, setting.validation)]
+        constant = constant_outputs(torch, setting)
+        constants = [loss_of(setting, constant, part) for part in (setting.train, setting.validation)]
         if not all(map(math.isfinite, constants)):
             # A loss without a best constant is held against its start.
-            constants = [course.train[0], course.validation[0]]
+            constant, constants = None, [course.train[0], course.validation[0]]
         of_constant, least = min(constants), min(*course.train, *course.validation)
         bound = -_ROUNDING * abs(course.train[0])
         if of_constant < bound or least < bound:
@@ -58,7 +69,14 @@ def gather_module(setting: Setting, steps: int = STEPS) -> Evidence:
         follows = isinstance(setting.optimizer, torch.optim.SGD)
         sharpness = _sharpness(torch, made) if follows and not course.blown_up else math.nan
         unreached = _unreached(torch, setting)
-    share = explained(min(course.validation), constants[1])
+        best = course.losses_of_rows(at_the_end=False)
+        kept = course.losses_of_rows(at_the_end=course.forgets(*constants))
+        beside_constant = _beside_constant(setting, best, constant, explained(min(course.validation), constants[1]))
+        batch = min(setting.batch_size, setting.train.stop)
+        summed = batch if _is_summed(torch, setting) else None
+        if summed:
+            # Steps are by the sum over a batch.
+            sharpness *= batch / setting.train.stop
     untrained = [
         (name, one.numel())
         for name, one in setting.module.named_parameters()
@@ -78,7 +96,7 @@ def gather_module(setting: Setting, steps: int = STEPS) -> Evidence:
         plateau_loss=constants[0],
         budget=steps,
         learning_rate=float(group["lr"]),
-        scheduled_rate=max(float(group.get(name) or 0.0) for name in ("initial_lr", "max_lr")),
+        scheduled_rate=_scheduled_rate(setting.optimizer),
         follows_gradient=follows,
         weight_decay=float(decaying.get("weight_decay") or 0.0),
         decays_beside=isinstance(setting.optimizer, torch.optim.AdamW) or bool(decaying.get("decoupled_weight_decay")),
@@ -90,7 +108,9 @@ def gather_module(setting: Setting, steps: int = STEPS) -> Evidence:
         rows=setting.train.stop,
         validation_rows=len(setting.y[setting.validation]),
         parameters=count,
-        beside_constant="better" if share > LEAST else "alike",
+        beside_constant=beside_constant,
+        losses_of_rows=kept,
+        summed_rows=summed,
         beside_linear="better",
         output_spread=spread,
         constant_since=constant_since(np.array(course.steps), np.array(course.train)) if numbers else None,
@@ -109,6 +129,44 @@ def gather_module(setting: Setting, steps: int = STEPS) -> Evidence:
         of_copies=True,
         **_bound(torch, before, _outputs(setting.copied()), setting),
     )
+
+
+def _beside_constant(setting: Setting, best: Rows | None, constant: Callable[[slice], Any] | None, share: float) -> str:
+    """As of a run; where the loss is none of single rows by the share alone."""
+    of_constant = (
+        None if constant is None else losses_of_rows(setting, constant(setting.validation), setting.validation)
+    )
+    if best is None or of_constant is None:
+        return "better" if share > LEAST else "alike"
+    beside = compare_rows(best, of_constant)
+    # Another constant may be better on these rows.
+    return "alike" if beside == "better" and share < LEFT else beside
+
+
+def _scheduled_rate(optimizer: Any) -> float:
+    """The largest rate that is known of: a schedule's, or that of which the optimizer was made.
+
+    Of a scheduler that reduces the rate on a plateau the optimizer tells nothing else. Groups of parameters may have
+    rates of their own.
+    """
+    group, *others = optimizer.param_groups
+    known = [group.get("initial_lr"), group.get("max_lr"), None if others else optimizer.defaults.get("lr")]
+    return max(float(rate or 0.0) for rate in known)
+
+
+def _is_summed(torch: Any, setting: Setting) -> bool:
+    """Whether the loss of rows given twice is twice theirs."""
+    y = setting.y[setting.train][:_LOOKED_AT]
+    try:
+        with evaluating(setting.module), torch.no_grad():
+            outputs = setting.module(setting.x[: len(y)])
+            once, twice = (
+                float(setting.loss(torch.cat([outputs] * times), torch.cat([y] * times))) for times in (1, 2)
+            )
+    except Exception:
+        # A loss of one's own may know how many rows there are.
+        return False
+    return once > 0 and math.isclose(twice, 2 * once, rel_tol=1e-3)
 
 
 def _parts_of(parameters: Iterable[str]) -> tuple[str, ...]:

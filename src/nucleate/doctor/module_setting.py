@@ -3,9 +3,9 @@
 import copy
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from nucleate._wording import count, first_line, listed, shown
 from nucleate.doctor.remedies import Change
@@ -21,6 +21,8 @@ FEW_ROWS = 10
 _RECIPE_RATE = 1e-3
 _OF_LOGARITHMS = 0.1
 """By so much the logarithm of the sum of probabilities may be off zero."""
+_IGNORED = -100
+"""The class that PyTorch's losses leave out by default."""
 _OF_SHAPES = "Using a target size"
 """What PyTorch warns with where its losses pair outputs with targets of another shape."""
 
@@ -68,6 +70,8 @@ class Setting:
             setting = replace(self, y=self.y.reshape(value))
         elif name == "unsquash":
             setting = replace(self, loss=_unsquashed(torch, self.loss, str(value)))
+        elif name == "reduction":
+            setting = replace(self, loss=lambda outputs, y: self.loss(outputs, y) / len(y))
         elif name == "unbound":
             _leave_off_last(torch, module, self.x)
         elif name == "standardize" and value == "inputs" and torch.is_floating_point(self.x):
@@ -95,7 +99,7 @@ class Setting:
             _start_anew(module)
         elif name == "train":
             _train_all(module)
-        elif name not in ("", "lr", "eps", "weight_decay", "clip", "steps"):
+        elif name not in ("", "lr", "eps", "weight_decay", "undecayed", "clip", "steps"):
             raise SpecError(f"{name} is not changed in a module.")
         optimizer = _optimizer_of(
             self.module,
@@ -104,11 +108,12 @@ class Setting:
             fresh=name in ("activation", "gain", "recipe", "seed", "scale", "dtype", "train"),
             trains_all=name == "train",
         )
+        changed = {"lr": value, "weight_decay": 0.0} if name == "undecayed" else {name: value}
         for group in optimizer.param_groups:
-            if name in ("lr", "eps", "weight_decay"):
-                if name not in group:
-                    raise SpecError(f"This optimizer has no {name}.")
-                group[name] = value
+            for key in changed.keys() & {"lr", "eps", "weight_decay"}:
+                if key not in group:
+                    raise SpecError(f"This optimizer has no {key}.")
+                group[key] = changed[key]
         if name == "recipe":
             _train_all(module)
             optimizer = torch.optim.Adam(module.parameters(), lr=_RECIPE_RATE)
@@ -175,6 +180,9 @@ def read_setting(module: Any, data: Any, loss: Any, optimizer: Any) -> Setting:
                     of_all = made.module.eval()(x)
                     loss(of_all, y)
         except Exception as error:
+            with suppress(Exception), torch.no_grad():
+                # Which targets are beyond the outputs all rows tell.
+                of_all = made.module.eval()(x) if of_all is None else of_all
             raise SpecError(
                 f"The module and the loss cannot take the data ({first_line(error)[:200]}); "
                 f"{_what_they_take(torch, loss, x, y, outputs if of_all is None else of_all)}."
@@ -187,7 +195,7 @@ def read_setting(module: Any, data: Any, loss: Any, optimizer: Any) -> Setting:
                     f"The module cannot be trained on batches of one row ({first_line(error)[:200]}); give larger "
                     "batches, which norms over the batch need."
                 ) from None
-    _refuse_misread(torch, loss, outputs, y)
+    _refuse_misread(torch, loss, of_all, y)
     # Of as many numbers in another shape it is a verdict.
     if any(_OF_SHAPES in str(one.message) for one in warned) and outputs.numel() != y[:2].numel():
         raise SpecError(
@@ -249,13 +257,16 @@ def _what_they_take(torch: Any, loss: Any, x: Any, y: Any, outputs: Any) -> str:
     if not torch.is_tensor(outputs):
         of_whole = "" if torch.is_floating_point(x) else ", such as x.float() in the place of whole numbers"
         return f"give inputs as the module takes them{of_whole}"
-    classes = isinstance(loss, torch.nn.CrossEntropyLoss | torch.nn.NLLLoss)
+    calls = _calls_in(torch, loss, outputs, y[: len(outputs)])
+    # The last one is that which failed.
+    name, outputs, y, ignored = calls[-1] if calls else _Call("", outputs, y, _IGNORED)
+    classes = name in ("cross_entropy", "nll_loss")
     if classes and y.shape == (len(y), 1):
         return "give classes of shape (n,), as y[:, 0]"
     if classes and torch.is_floating_point(y) and y.shape[1:] != outputs.shape[1:]:
         return "give classes as whole numbers, y.long()"
     if classes and not torch.is_floating_point(y) and outputs.ndim > 1:
-        known, of = y[y != loss.ignore_index], outputs.shape[1]
+        known, of = y[y != ignored], outputs.shape[1]
         low, high = (int(known.min()), int(known.max())) if known.numel() else (0, 0)
         if low < 0 or high >= of:
             is_shifted = low > 0 and high - low < of
@@ -268,7 +279,7 @@ def _what_they_take(torch: Any, loss: Any, x: Any, y: Any, outputs: Any) -> str:
         return "give classes as 64-bit whole numbers, y.long()"
     if not torch.is_floating_point(y) and y.shape[1:] == outputs.shape[1:]:
         return "give targets of the outputs' type, y.float()"
-    if isinstance(loss, torch.nn.BCELoss) and y.shape[1:] == outputs.shape[1:]:
+    if name == "binary_cross_entropy" and y.shape[1:] == outputs.shape[1:]:
         if not are_shares(outputs):
             return "give BCEWithLogitsLoss, which takes outputs of any size, or put a Sigmoid behind the module"
         if not are_shares(y):
@@ -284,24 +295,55 @@ def _what_they_take(torch: Any, loss: Any, x: Any, y: Any, outputs: Any) -> str:
 
 def _refuse_misread(torch: Any, loss: Any, outputs: Any, y: Any) -> None:
     """Refuse targets or outputs that a loss of PyTorch takes for what they are not, without saying so."""
-    name = type(loss).__name__
-    if isinstance(loss, torch.nn.BCEWithLogitsLoss | torch.nn.BCELoss) and not are_shares(y):
-        raise SpecError(
-            f"The targets are from {float(y.min()):.4g} to {float(y.max()):.4g}, and {name} takes labels of 0 and 1, "
-            "or probabilities between them; give these."
-        )
-    if isinstance(loss, torch.nn.NLLLoss) and outputs.ndim > 1:
-        sums = outputs.detach().double().logsumexp(1)
-        if float(sums.abs().max()) > _OF_LOGARITHMS:
-            if float(outputs.detach().double().logsumexp(0).abs().max()) <= _OF_LOGARITHMS:
-                raise SpecError(
-                    f"{name} takes logarithms of probabilities of the classes, and those of the outputs are of the "
-                    "rows; take the LogSoftmax over the classes, dim=1."
-                )
+    for kind, given, true, _ in _calls_in(torch, loss, outputs, y):
+        name = type(loss).__name__ if isinstance(loss, torch.nn.Module) else kind
+        if kind in ("binary_cross_entropy", "binary_cross_entropy_with_logits") and not are_shares(true):
             raise SpecError(
-                f"{name} takes logarithms of probabilities, and the outputs are none; give CrossEntropyLoss, which "
-                "takes logits as a linear layer gives them, or put LogSoftmax behind them."
+                f"The targets are from {float(true.min()):.4g} to {float(true.max()):.4g}, and {name} takes labels of "
+                "0 and 1, or probabilities between them; give these."
             )
+        if kind == "nll_loss" and given.ndim > 1:
+            sums = given.detach().double().logsumexp(1)
+            if float(sums.abs().max()) > _OF_LOGARITHMS:
+                if float(given.detach().double().logsumexp(0).abs().max()) <= _OF_LOGARITHMS:
+                    raise SpecError(
+                        f"{name} takes logarithms of probabilities of the classes, and those of the outputs are of the "
+                        "rows; take the LogSoftmax over the classes, dim=1."
+                    )
+                raise SpecError(
+                    f"{name} takes logarithms of probabilities, and the outputs are none; give CrossEntropyLoss, "
+                    "which takes logits as a linear layer gives them, or put LogSoftmax behind them."
+                )
+
+
+class _Call(NamedTuple):
+    """One of PyTorch's losses, and what it was given."""
+
+    kind: str
+    outputs: Any
+    targets: Any
+    ignored: int
+
+
+def _calls_in(torch: Any, loss: Any, outputs: Any, y: Any) -> list[_Call]:
+    """Which of PyTorch's losses of classes and labels a loss calls, be it one of these or a function of one's own."""
+    functional = torch.nn.functional
+    kinds = {
+        getattr(functional, kind): kind
+        for kind in ("cross_entropy", "nll_loss", "binary_cross_entropy", "binary_cross_entropy_with_logits")
+    }
+    calls: list[_Call] = []
+
+    class Listening(torch.overrides.TorchFunctionMode):  # type: ignore[misc]
+        def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            options = kwargs or {}
+            if function in kinds and len(args) >= 2:
+                calls.append(_Call(kinds[function], args[0], args[1], options.get("ignore_index", _IGNORED)))
+            return function(*args, **options)
+
+    with suppress(Exception), undisturbed(torch), torch.no_grad(), Listening():
+        loss(outputs, y)
+    return calls
 
 
 @contextmanager

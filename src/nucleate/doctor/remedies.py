@@ -9,7 +9,16 @@ import jax
 import numpy as np
 
 from nucleate.activations import get_activation
-from nucleate.doctor.evidence import Evidence, explained, gains_of, is_better, settings_of
+from nucleate.doctor.evidence import (
+    HELD_BACK,
+    LEAST,
+    Evidence,
+    explained,
+    gains_of,
+    has_forgotten,
+    is_better,
+    settings_of,
+)
 from nucleate.errors import NucleateError, SpecError
 from nucleate.forecasting import forecast_many
 from nucleate.init_scale import InitScale, PerLayer
@@ -19,14 +28,6 @@ from nucleate.problems import Problem, Split, get_loss
 from nucleate.schedules import get_schedule
 from nucleate.training import TRAINED, Run, Settings, train_many
 
-HELD_BACK = 2 / 3
-"""A run is held back where it explains less than this share of what it does with one setting changed.
-
-So nothing holds a network back that takes off two thirds of a constant's loss. A network that is stuck on XOR takes off
-a third (squared) or a half (cross-entropy).
-"""
-LEAST = 0.05
-"""A trial that explains less than this share of the constant's loss has learnt nothing."""
 FEW_ROWS = 20
 """From so many validation rows on a trial must be better beyond their noise too."""
 MOST_STEPS = 20_000
@@ -47,17 +48,19 @@ class Remedy:
     ----------
     setting : str
         As the package calls it: ``lr``, ``gain``, ``hidden``, ``steps``, ``activation``, ``seed``, ``dtype``, ``eps``,
-        ``clip``, ``weight_decay``, ``schedule``, ``reshape``, ``unsquash``, ``unbound``, ``train``, ``loss``,
-        ``standardize``, ``without``, ``early_stopping``;
-        ``scale`` multiplies all parameters, ``recipe`` is the package's own start, rate, width and standardization
-        together, and ``fresh`` of a module a start by its parts, Adam and standardized data.
+        ``clip``, ``weight_decay``, ``undecayed``, ``schedule``, ``reduction``, ``reshape``, ``unsquash``, ``unbound``,
+        ``train``, ``loss``, ``standardize``, ``without``, ``early_stopping``;
+        ``undecayed`` is a rate without a weight decay, ``scale`` multiplies all parameters, ``recipe`` is the package's
+        own start, rate, width and standardization together, and ``fresh`` of a module a start by its parts, Adam and
+        standardized data.
     value : float, int, str, bool or tuple
     known : {"rule", "forecast", "tried"}
         Whether it is what the verdict asks for, was forecast, or was tried.
     end : int or None
         By which step the initial plateau is forecast to end.
     explained : float or None
-        Of a trial, the share of the constant's loss that its best network takes off on the validation rows.
+        Of a trial, the share of the constant's loss that its best network takes off on the validation rows; or its last
+        one, where it forgets what it learned.
     steps : int or None
         That the trial took.
     helped : bool or None
@@ -154,22 +157,23 @@ class Trials(Attempts):
             trial, problem = self._train(name, value)
         except NucleateError:
             return Remedy(name, value)
-        share = _explained_by(trial, problem)
-        return Remedy(name, value, "tried", None, share, trial.steps, self._helps(trial, problem, share))
+        share, forgets = _explained_by(trial, problem)
+        helped = self._helps(trial, problem, share, forgets=forgets)
+        return Remedy(name, value, "tried", None, share, trial.steps, helped)
 
-    def _helps(self, trial: Run, problem: Problem, share: float) -> bool:
-        own = max(self.evidence.explained, 0.0)
-        if trial.status not in TRAINED or not (share > LEAST and HELD_BACK * share > own):
+    def _helps(self, trial: Run, problem: Problem, share: float, *, forgets: bool) -> bool:
+        if trial.status not in TRAINED or share <= max(LEAST, self.evidence.to_beat):
             return False
         if self.evidence.validation_rows < FEW_ROWS or problem is not self.problem:
             return True
-        return is_better(self.problem, trial.best, self.run.best)
+        own = self.run.final if self.evidence.has_forgotten else self.run.best
+        return is_better(self.problem, trial.final if forgets else trial.best, own)
 
     def stuck_share(self, hidden: tuple[int, ...]) -> float:
         settings = _settings(self.run)
         networks = [self._network(hidden=hidden, seed=seed) for seed in range(STARTS)]
         runs = self._train_all(networks, self.problem, settings, self.run.learning_rate, self.run.weight_decay)
-        shares = np.array([_explained_by(run, self.problem) for run in runs])
+        shares = np.array([_explained_by(run, self.problem)[0] for run in runs])
         return float(np.mean(shares < HELD_BACK * max(shares.max(), self.evidence.explained)))
 
     def _train(self, setting: str, value: Any) -> tuple[Run, Problem]:
@@ -180,6 +184,8 @@ class Trials(Attempts):
                 rate = value
             case "weight_decay":
                 decay = value
+            case "undecayed":
+                rate, decay = value, 0.0
             case "steps":
                 settings = settings.model_copy(update={"steps": value, "early_stopping": False})
             case "scale":
@@ -206,7 +212,7 @@ class Trials(Attempts):
                 model = self._network(gain=1.0, hidden=hidden, activation="relu", bias=True)
                 steps = max(settings.steps, _RECIPE_STEPS)
                 settings = Settings(optimizer=ADAM, steps=min(steps, MOST_STEPS), evaluations=settings.evaluations)
-                rate = _RECIPE_RATE
+                rate, decay = _RECIPE_RATE, 0.0
             case _:
                 raise NucleateError(f"{setting} is not tried.")
         (run,) = self._train_all([model], problem, settings, rate, decay)
@@ -321,9 +327,16 @@ def _scaled(model: Any, factor: float) -> Any:
     return jax.tree.map(lambda leaf: (factor * leaf).astype(leaf.dtype), model)
 
 
-def _explained_by(run: Run, problem: Problem) -> float:
-    """On validation, at the best evaluation; the constant's own."""
-    train, part = problem.train, problem.validation
-    constant = problem.loss.constant_outputs(train.y, train.weights)
-    of_constant = float(problem.loss(np.broadcast_to(constant, part.y.shape), part.y, part.weights))
-    return explained(float(run.trajectory["validation_loss"].to_numpy().min()), of_constant)
+def _explained_by(run: Run, problem: Problem) -> tuple[float, bool]:
+    """On validation, at the best evaluation, or at the last of a run that forgets; the constant's own.
+
+    And whether it forgets.
+    """
+    training, validation = (run.trajectory[name].to_numpy() for name in ("train_loss", "validation_loss"))
+    constant = problem.loss.constant_outputs(problem.train.y, problem.train.weights)
+    of_train, of_validation = (
+        float(problem.loss(np.broadcast_to(constant, part.y.shape), part.y, part.weights))
+        for part in (problem.train, problem.validation)
+    )
+    forgets = has_forgotten(training, of_train, validation, of_validation)
+    return explained(float(validation[-1] if forgets else validation.min()), of_validation), forgets

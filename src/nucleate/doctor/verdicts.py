@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from nucleate.doctor.evidence import Evidence, LayerEvidence, explained
-from nucleate.doctor.remedies import HELD_BACK, LEAST, Change
+from nucleate.doctor.evidence import HELD_BACK, LEAST, Evidence, LayerEvidence, explained
+from nucleate.doctor.remedies import Change
 from nucleate.observe import AHEAD, FLAT, noise
 
 OUTSIDE = 0.05
@@ -20,6 +20,8 @@ TOP_SHARE, TOP_ROWS = 0.5, 100
 """One row in a hundred that has half of the squares swamps the others, where there are a hundred."""
 DECAYED = 0.1
 """Rate times decay times steps that takes a tenth off weights which nothing else moves."""
+WIPED = 1.0
+"""Rate times decay times steps at which a decay leaves a third of what a weight had, if nothing else moves it."""
 USUAL_DECAY = 0.05
 """A decay up to which a rate that takes all of the weights off with it is the larger fault."""
 EXPLODED = 100.0
@@ -58,6 +60,8 @@ SAME_AS_MEAN = 0.05
 """Predictions that vary by a twentieth of what the targets do know their mean alone."""
 OVERFIT = 0.1
 """By how much the explained share on validation has fallen again at the end."""
+CHANCE_ROWS = 3.0
+"""On n rows the best of many evaluations is by chance better than the constant by a share of about this over n."""
 ENOUGH_ROWS = 6
 """Of fewer validation rows not even a win on every one is beyond chance: a sign test of 5 has 6 %."""
 GAP = 0.5
@@ -130,8 +134,10 @@ def _worst(evidence: Evidence, share: Callable[[LayerEvidence], float]) -> tuple
 
 
 def stands_still(evidence: Evidence) -> Found | None:
-    """No weight of a model that is watched moves."""
-    return None if evidence.still_since is None else {"since": evidence.still_since}
+    """No weight of the model that is watched moves, so the losses are none of its learning."""
+    if evidence.still_since is None:
+        return None
+    return {"since": evidence.still_since, "gradients": evidence.has_gradients}
 
 
 def mismatched_shapes(evidence: Evidence) -> Found | None:
@@ -292,8 +298,17 @@ def _shrinks(evidence: Evidence) -> bool:
 
 def has_wiped_out(evidence: Evidence) -> bool:
     """Whether a step's decay takes all of the weights, or more; of a usual decay that is the rate's doing."""
-    all_of_them = evidence.learning_rate * evidence.weight_decay >= 1
-    return _shrinks(evidence) and all_of_them and evidence.weight_decay > USUAL_DECAY
+    return _undoes(evidence, evidence.learning_rate * evidence.weight_decay)
+
+
+def has_decayed(evidence: Evidence) -> bool:
+    """Whether what was learned is gone again, and the decay of all steps is reason enough."""
+    reach = evidence.learning_rate * evidence.rate_share * evidence.weight_decay * evidence.budget
+    return evidence.has_forgotten and _undoes(evidence, reach)
+
+
+def _undoes(evidence: Evidence, reach: float) -> bool:
+    return _shrinks(evidence) and reach >= WIPED and evidence.weight_decay > USUAL_DECAY
 
 
 def rate_too_large(evidence: Evidence) -> Found | None:
@@ -304,7 +319,7 @@ def rate_too_large(evidence: Evidence) -> Found | None:
     seen = {
         "bounds": evidence.blown_up,
         "driven": evidence.worst > WORSE or jumps > TURNS,
-        "rise": evidence.stage == "rise",
+        "rise": evidence.stage == "rise" or evidence.has_forgotten,
         "edge": evidence.follows_gradient and edge > EDGE,
     }
     by = next((name for name, holds in seen.items() if holds), None)
@@ -314,6 +329,13 @@ def rate_too_large(evidence: Evidence) -> Found | None:
 
 def _of_watch(evidence: Evidence) -> Found:
     return {} if evidence.is_over else {"watched": True}
+
+
+def summed_loss(evidence: Evidence) -> Found | None:
+    """Steps that are too long by a loss that is summed over the rows."""
+    if evidence.summed_rows is None or not evidence.follows_gradient or rate_too_large(evidence) is None:
+        return None
+    return {"rows": evidence.summed_rows, "rate": evidence.learning_rate}
 
 
 def saturated(evidence: Evidence) -> Found | None:
@@ -381,7 +403,7 @@ def rate_too_small(evidence: Evidence) -> Found | None:
     slow = edge < SLOW if evidence.follows_gradient else reach < SHORT and rate < USUAL
     found: Found = {"edge": edge, "reach": reach}
     if _is_cut_by_scheduler(evidence):
-        found |= {"rate": evidence.learning_rate, "scheduled": evidence.scheduled_rate}
+        return found | {"rate": evidence.learning_rate, "scheduled": evidence.scheduled_rate}
     return found if slow else None
 
 
@@ -495,7 +517,7 @@ def only_the_mean(evidence: Evidence) -> Found | None:
 
 def overfitting(evidence: Evidence) -> Found | None:
     """Validation has become worse beyond its noise, or hardly has any of what was learnt in training."""
-    if not evidence.trained or _is_swamped(evidence):
+    if not evidence.trained or evidence.has_forgotten or _is_swamped(evidence):
         return None
     best = int(np.argmin(evidence.validation_loss))
     lost = evidence.explained - explained(float(evidence.validation_loss[-1]), evidence.constant_validation)
@@ -516,7 +538,8 @@ def linear_is_enough(evidence: Evidence) -> Found | None:
 def nothing_to_learn(evidence: Evidence) -> Found | None:
     """On validation neither the network nor a linear model, where one was fitted, is better than a constant."""
     share = explained(evidence.linear_validation, evidence.constant_validation)
-    learnt = evidence.beside_constant == "better" or share >= LEAST or evidence.explained >= LEAST
+    by_chance = max(LEAST, CHANCE_ROWS / evidence.validation_rows) if evidence.beside_constant == "alike" else LEAST
+    learnt = evidence.beside_constant == "better" or share >= LEAST or evidence.explained >= by_chance
     # Outputs of a module that never varied have not asked the inputs.
     never_varied = evidence.of_copies and evidence.constant_since == 0
     if learnt or _are_few(evidence) or _is_swamped(evidence) or never_varied:
@@ -536,7 +559,7 @@ def too_few_rows(evidence: Evidence) -> Found | None:
 def fine(evidence: Evidence) -> Found | None:
     """Nothing holds it back that a change of one setting would mend."""
     unfit = evidence.beside_constant == "worse" or _on_plateau(evidence) or _are_few(evidence)
-    if not evidence.trained or unfit or _is_swamped(evidence) or has_lost_again(evidence):
+    if not evidence.trained or evidence.has_forgotten or unfit or _is_swamped(evidence):
         return None
     return of_fine(evidence)
 
@@ -549,12 +572,7 @@ def of_fine(evidence: Evidence) -> Found:
 
 def is_held_back(evidence: Evidence) -> bool:
     """Whether a change of settings could let a run explain so much more that it counts; see `HELD_BACK`."""
-    return not evidence.trained or evidence.explained < HELD_BACK or _is_swamped(evidence) or has_lost_again(evidence)
-
-
-def has_lost_again(evidence: Evidence) -> bool:
-    """Whether a model that is watched is past its best, which nobody has kept."""
-    return not evidence.is_over and evidence.stage == "rise"
+    return not evidence.trained or evidence.kept < HELD_BACK or _is_swamped(evidence)
 
 
 CAUSES: tuple[Verdict, ...] = (
@@ -573,6 +591,7 @@ CAUSES: tuple[Verdict, ...] = (
     Verdict("unscaled_target", unscaled_target, _against_target),
     Verdict("exploding_gradient", exploding_gradient, lambda evidence: [*_smaller_start(evidence), ("clip", 1.0)]),
     Verdict("decay_too_large", decay_too_large, lambda evidence: [("weight_decay", 0.0)], by_trial=True),
+    Verdict("summed_loss", summed_loss, lambda evidence: [("reduction", "mean")]),
     Verdict("rate_too_large", rate_too_large, _rates(0.1, 0.01, 0.001)),
     Verdict("vanishing_gradient", vanishing_gradient, _steeper),
     Verdict("saturated", saturated, _against_bounds),

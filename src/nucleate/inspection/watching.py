@@ -4,9 +4,9 @@ import logging
 import math
 import sys
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,8 @@ ENTRIES = 64
 """Of each parameter about so many entries are kept to see whether it has moved."""
 SETTLED = 100
 """From this step on the log has findings of `nucleate.diagnose`."""
+GATHERED = 1000
+"""From this step on weights stand still that gradients reach; until then these may be gathered for a later step."""
 TOLD = (
     "effective_neurons",
     "directions",
@@ -55,6 +57,17 @@ TOLD = (
 """The measures that loggers are given."""
 
 LOG = logging.getLogger("nucleate.watch")
+
+
+@dataclass(frozen=True)
+class _Still:
+    """The weights as they are since some step, by what tells whether they move, and whether gradients reach them."""
+
+    since: int
+    norms: Any
+    sums: Any
+    gradients: list[bytes]
+    has_gradients: bool = False
 
 
 class Watch:
@@ -111,7 +124,7 @@ class Watch:
         self._start: dict[str, np.ndarray] = {}
         self._reference: Source | None = None
         self._chance = Chance()
-        self._still: tuple[int, Any] | None = None
+        self._still: _Still | None = None
         self._run, self._stored = "", 0
         self._ended = not _is_first_process()
         if self._ended:
@@ -249,7 +262,7 @@ class Watch:
         # Each is the loss of a batch.
         losses, start = smoothed(losses[:end]), float(losses[0])
         first, last = by_layer(self._records[0]), self._by_layer
-        since = None if self._still is None else self._still[0]
+        still = self._is_still_while(known)
         return Evidence(
             status=status,
             # A watch is given its first loss with its first step.
@@ -276,7 +289,8 @@ class Watch:
             beside_constant="better",
             beside_linear="better",
             is_over=False,
-            still_since=since if since is not None and self._is_told_still(since) else None,
+            still_since=None if still is None else still.since,
+            has_gradients=still is not None and still.has_gradients,
         )
 
     @property
@@ -450,6 +464,8 @@ class Watch:
 
     def _tell_finding(self) -> None:
         """Log what the record says so far, when it says something new."""
+        if self._still is not None and self._still.has_gradients and self.steps < GATHERED:
+            return
         try:
             first = judge(self.evidence)[0]
         except SpecError:
@@ -462,19 +478,33 @@ class Watch:
     def _tell_if_still(self) -> None:
         """Say once that no weight has moved for more than half of the steps, as where another model is trained."""
         sums, are_all = _sums_in(self._model)
-        now = norms_in(self._by_layer), sums
-        if self._still is None or self._still[1] != now:
-            self._still = self.steps, now
-        since = self._still[0]
-        if self.steps < SETTLED or 2 * since > self.steps:
+        norms, gradients, before = norms_in(self._by_layer), _gradients_in(self._model), self._still
+        if before is None or (before.norms, before.sums) != (norms, sums):
+            self._still = _Still(self.steps, norms, sums, gradients)
+        else:
+            # Those that stay as they are were left by a training that has ended.
+            come = bool(gradients) and gradients != before.gradients
+            self._still = _Still(before.since, norms, sums, gradients, come)
+        since = self._still.since
+        if self.steps < (GATHERED if self._still.has_gradients else SETTLED) or 2 * since > self.steps:
             return
-        if not self._is_told_still(since):
+        if not any(one.what == "stands still" and one.step > since for one in self.events):
             what = "no weight" if are_all else "no weight that is measured"
-            said = f"{what} has moved since step {since:,}; watch the model that the optimizer trains"
+            remedy = "watch the model that the optimizer trains, at each step it takes"
+            said = f"{what} has moved since step {since:,}; {remedy}"
             self._tell(Event(self.steps, type(self._model).__name__, "model", "stands still", said))
 
-    def _is_told_still(self, since: int) -> bool:
-        return any(one.what == "stands still" and one.step > since for one in self.events)
+    def _is_still_while(self, known: Sequence[int]) -> "_Still | None":
+        """How the weights stand still, where they do for most of the steps and it is not that all is learned.
+
+        The losses are known at these steps.
+        """
+        still = self._still
+        # Between two records weights may have moved.
+        if still is None or 2 * still.since > self.steps or still.sums != _sums_in(self._model)[0]:
+            return None
+        since = {self.losses[step] for step in known if step > still.since}
+        return still if still.since == 0 or len(since) > 1 else None
 
     def _tell(self, event: Event) -> None:
         self.events.append(event)
@@ -596,6 +626,14 @@ def _sums_in(model: Any) -> tuple[list[tuple[float, bytes]], bool]:
         return [
             (float(array.sum(dtype=np.float64)), array.flat[:: 1 + array.size // ENTRIES].tobytes()) for array in arrays
         ], are_all
+
+
+def _gradients_in(model: Any) -> list[bytes]:
+    """The sum of each gradient that there is."""
+    own = model.parameters() if is_module(model) else ()
+    found = [one.grad.detach() for one in own if one.grad is not None and why_no_parameter(one.grad) is None]
+    # As bytes, since NaN is no equal of itself.
+    return [np.float64(to_numpy(one).sum(dtype=np.float64)).tobytes() for one in found]
 
 
 def _unwrapped(model: Any) -> Any:

@@ -1,7 +1,7 @@
 """Measures of a network: directions, clusters, effective neurons, ranks, distances. All in float64, at any scale."""
 
 from nucleate.observe.alike import MOST_LOST, Alike, alike, effective_neurons, merging_loss
-from nucleate.observe.curve import AHEAD, FLAT, StageName, Stages, noise, smoothed, stages
+from nucleate.observe.curve import AHEAD, FLAT, LEFT, StageName, Stages, noise, smoothed, stages
 from nucleate.observe.directions import (
     Directions,
     alignment,
@@ -29,6 +29,7 @@ from nucleate.observe.snapshots import Snapshot, snapshot
 __all__ = [
     "AHEAD",
     "FLAT",
+    "LEFT",
     "MEASURES",
     "MOST_LOST",
     "Alike",

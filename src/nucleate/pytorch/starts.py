@@ -208,7 +208,7 @@ def _fans(torch: Any, part: Any, name: str, weight: Any) -> tuple[int, int] | st
     if type(part).__name__ == "Conv1D" and weight.ndim == 2:
         # That of Hugging Face's GPT-2 holds inputs x outputs.
         return weight.shape[0], weight.shape[1]
-    of_experts = fans_of_experts(part).get(name)
+    of_experts = fans_of_experts(part).get(name) or _fans_of_router(part, name, weight)
     return of_experts or f"it is a parameter of {type(part).__name__}, whose fan-in is not known"
 
 
@@ -223,6 +223,15 @@ def fans_of_experts(part: Any) -> dict[str, tuple[int, int]]:
     if (second, first) == (2 * third, fourth):
         return {"gate_up_proj": (first, third), "down_proj": (third, fourth)}
     return {}
+
+
+def _fans_of_router(part: Any, name: str, weight: Any) -> tuple[int, int] | None:
+    """Of a matrix that has a score for each expert, where the part says how many there are."""
+    if weight.ndim != 2 or "bias" in name or "scale" in name:
+        return None
+    counts = {value for key, value in vars(part).items() if "experts" in key and type(value) is int}
+    experts = [side for side in weight.shape if side in counts]
+    return (weight.numel() // experts[0], experts[0]) if len(experts) == 1 else None
 
 
 def count_gates(kind: str) -> int:

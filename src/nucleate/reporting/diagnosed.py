@@ -68,7 +68,7 @@ def say_diagnosis(diagnosis: Diagnosis, lang: str = "en") -> list[str]:
     -------
     list of str
     """
-    before = diagnosis.evidence.explained
+    before = diagnosis.evidence.kept
     first, *rest = (say_finding(finding, lang, before=before) for finding in diagnosis.findings)
     aside = load_texts(lang)["doctor"]["aside"]
     return [first, *(sentence if diagnosis.holds_back else aside.format(sentence=sentence) for sentence in rest)]
@@ -86,6 +86,7 @@ def _verdict(finding: Finding, texts: Texts) -> str:
         "fine": _of_fine(evidence),
         "stopped_too_early": "" if finding.helped is not None and finding.helped.setting == "steps" else "falling",
         "too_few_units": "chance" if "stuck" in evidence else "",
+        "stands_still": "gradients" if evidence.get("gradients") else "",
         "constant_output": _of_constant(evidence),
         "nothing_to_learn": "alone" if evidence.get("linear") is None else "",
     }
