@@ -56,6 +56,7 @@ def test_a_lead_of_three_rows_in_60_is_told_as_none(monkeypatch):
     assert [float(end) for end in interval.groups()] == pytest.approx([10.8, 0.8], abs=0.1)
     assert "On the 60 test rows the two cannot be told apart" in said
     assert "if a small network is of use to you: on validation it cannot be told apart from the largest scale" in advice
+    assert "(gain 1, learning rate 0.1) the plateau ends at step 10, here at step 10." in advice
 
 
 @pytest.mark.parametrize(
@@ -184,7 +185,7 @@ def test_of_a_single_run_on_its_plateau_nothing_is_compared_or_recommended(monke
 
 def test_where_starts_cannot_be_told_apart_neither_is_said_to_be_the_better_one(monkeypatch):
     _, advice, _ = told(monkeypatch, {LARGE: (19.0, 1.1, 1.0), SMALL: (1.0, 1.1, 1.0)})
-    assert "these rows do not say which of the two is better; the largest scale (gain 1, learning rate 0.1)" in advice
+    assert "these rows do not say which of the two is better. At the largest scale (gain 1, learning" in advice
 
 
 def test_a_baseline_that_is_worse_is_not_recommended(reduction):
@@ -310,6 +311,29 @@ def test_times_are_for_people(ratio, said):
 )
 def test_a_share_is_a_percentage_also_among_the_further_metrics(name, value, said):
     assert say_further(name, value) == said
+
+
+@pytest.mark.parametrize("ended", ["diverged", "rise"])
+def test_starts_that_failed_are_not_called_worse(monkeypatch, ended):
+    """Neither those that diverged, nor those that left their plateau and forgot it all again."""
+    study = study_of(monkeypatch, {LARGE: (19.0, 1.0, 1.0), SMALL: "diverged" if ended == "diverged" else STUCK})
+    if ended == "rise":
+        monkeypatch.setattr(Study, "results", study.results.with_columns(pl.col("stage").replace(STUCK, "rise")))
+    findings = study_findings(study)
+    said, advice = (" ".join(one) for one in (answer(findings, None, EN), recommendation(findings, EN)))
+    assert "Only at gain 1, the largest scale that trained, did runs leave their plateau and keep what they had" in said
+    assert "Of smaller starts nothing is known yet" in said
+    assert "none of the smaller starts left its plateau within 5,000 steps and kept what it had learnt" in advice
+    assert "worse beyond the noise" not in advice
+    assert "Runs that stayed on their plateau" not in advice
+
+
+def test_of_smaller_starts_only_those_that_learned_are_called_worse(monkeypatch):
+    _, advice, _ = told(monkeypatch, {LARGE: (19.0, 1.0, 1.0), SMALL: (1.0, 1.2, 1.2), (0.001, 0.1): "diverged"})
+    assert "those of the smaller starts that learnt are worse beyond the noise of rows and seeds" in advice
+    # One learning rate of a start is enough.
+    cells = {LARGE: (19.0, 1.0, 1.0), SMALL: (1.0, 1.2, 1.2), (0.01, 1.0): "diverged", (1.0, 1.0): "diverged"}
+    assert "on validation the smaller starts are worse beyond" in told(monkeypatch, cells)[1]
 
 
 def test_a_small_start_that_is_worse_is_told_as_such(monkeypatch):

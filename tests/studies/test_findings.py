@@ -124,7 +124,7 @@ def test_a_cell_that_learned_nothing_is_not_the_best(monkeypatch):
     cells = {(1.0, 0.1): (19.0, 1.2, 1.2), (0.01, 0.1): STUCK}
     findings = study_findings(study_of(monkeypatch, cells))
     assert findings.best.scale == findings.recommended.scale == 1.0
-    assert findings.smaller_are_stuck
+    assert findings.no_other_learned
 
 
 @pytest.mark.parametrize(("condensed", "answer"), [(1, False), (2, False), (3, True), (4, True)])

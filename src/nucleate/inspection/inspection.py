@@ -44,8 +44,9 @@ class Inspection:
         Of the model, or of its file.
     table : polars DataFrame
         A row a layer and measure, with the columns ``layer``, ``kind`` (what its units are), ``units`` (how many),
-        ``measure``, ``value``, ``null`` (what a random matrix of the same shape and row norms gives), ``error`` (the
-        standard error of a value that a sample of 2,000 units estimates) and ``head`` (of a single head its number).
+        ``measure``, ``value``, ``null`` (what a random matrix of the same shape and row norms gives, one draw but for
+        condensed pairs, where it is the expectation), ``error`` (the standard error of a value of more than 2,000 units
+        that samples estimate) and ``head`` (of a single head its number).
     left_out : polars DataFrame
         ``parameter`` and ``reason``: everything that was not measured.
     notes : tuple of str

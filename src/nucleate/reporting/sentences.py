@@ -134,7 +134,7 @@ def _error(findings: Findings, texts: Texts) -> str:
     elif findings.judgement is None:
         key = "error_uncompared"
     elif chosen is largest:
-        key = "error_stuck" if findings.smaller_are_stuck else "error_largest"
+        key = "error_stuck" if findings.no_other_learned else "error_largest"
     else:
         key = "error_better" if findings.is_better(chosen) else "error_same"
         fields |= {"metric": named} | _compared_with_largest(findings, chosen, texts)
@@ -199,19 +199,21 @@ def recommendation(findings: Findings, texts: Texts) -> list[str]:
         key = "alone"
     elif findings.judgement is None:
         key = "uncompared"
-    elif chosen is findings.largest_scale and findings.smaller_are_stuck:
+    elif chosen is findings.largest_scale and findings.no_other_learned:
         key = "largest_stuck"
     elif chosen is findings.largest_scale:
         smaller = [cell for cell in findings.good if findings.is_another_start(cell)]
-        key = "same" if smaller else "largest"
+        key = "same" if smaller else "largest" if all(findings.others_learned.values()) else "largest_of_some"
         fewest = min(smaller or [chosen], key=lambda cell: findings.size(cell.final))
         fields |= {"fewest": say_neurons(fewest.final), "fewest_scale": _say_start(findings, fewest, texts)}
     elif findings.is_better(chosen):
         key = "better_condensed" if chosen.ends_condensed else "better"
     else:
         key = "same_condensed"
+        fields |= {"end": f"{chosen.plateau_end:,.0f}", "largest_end": f"{findings.largest_scale.plateau_end:,.0f}"}
+    waiting = [texts["recommendation"]["largest_waiting"]] * (key == "largest_stuck" and findings.stuck > 0)
     return [
-        texts["recommendation"][key].format(**fields),
+        "".join([texts["recommendation"][key].format(**fields), *waiting]),
         *_of_runs(findings, chosen, texts, texts["recommendation"]),
         *beside_recommended(findings.study, findings.judgement, texts),
     ]

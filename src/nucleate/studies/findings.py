@@ -211,10 +211,20 @@ class Findings:
         return self.judgement is not None and self.has_learned
 
     @property
-    def smaller_are_stuck(self) -> bool:
-        """Whether smaller starts than `largest_scale`, or others' decays, trained, and none left its plateau."""
-        smaller = [cell for cell in self.trained if self.is_another_start(cell)]
-        return bool(smaller) and not any(cell.learned for cell in smaller)
+    def others_learned(self) -> dict[tuple[float | PerLayer, float], bool]:
+        """Of each other start than `largest_scale`, an init scale and weight decay, whether a run left its plateau for
+        good.
+        """
+        learned: dict[tuple[float | PerLayer, float], bool] = {}
+        for cell in filter(self.is_another_start, self.cells):
+            start = cell.scale, cell.weight_decay
+            learned[start] = learned.get(start, False) or cell.learned > 0
+        return learned
+
+    @property
+    def no_other_learned(self) -> bool:
+        """Whether there are other starts than `largest_scale`, and none learned, so that nothing is known of them."""
+        return bool(self.others_learned) and not any(self.others_learned.values())
 
     @cached_property
     def best(self) -> Cell:
