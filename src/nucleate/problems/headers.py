@@ -94,15 +94,21 @@ def _without_remarks(rows: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
 
 def _says(cell: str) -> bool:
     """Whether a cell is neither empty nor a dash or the like."""
-    return unit_named(cell).lower() not in {"", *AMONG_NUMBERS}
+    unit = unit_named(cell).lower()
+    return bool(unit) and unit not in AMONG_NUMBERS
 
 
 def _has_units(lines: Sequence[Sequence[str]]) -> bool:
     """Whether the first of the lines has units and nothing else: texts over numbers, gaps or dashes over others."""
     if len(lines) < 2:
         return False
-    said = [place for place, cell in enumerate(lines[0]) if _says(cell)]
-    return bool(said) and all(_is_unit(lines[0][place], [line[place] for line in lines[1:]]) for place in said)
+    found = False
+    for place, cell in enumerate(lines[0]):
+        if _says(cell):
+            found = True
+            if not _is_unit(cell, [line[place] for line in lines[1:]]):
+                return False
+    return found
 
 
 def _is_unit(cell: str, below: list[str]) -> bool:
