@@ -97,6 +97,21 @@ def test_the_best_constant_of_a_loss_of_ones_own_is_found_numerically():
     assert own.constant_loss(y) == pytest.approx(exact.fun, rel=1e-9)
 
 
+def test_the_best_constant_is_found_over_hundreds_of_outputs_too():
+    """Of windows of classes it is the frequencies at each place, whose loss is their mean entropy."""
+    places, kinds = 40, 8
+    y = np.eye(kinds)[np.random.default_rng(0).integers(kinds, size=(60, places))]
+
+    def cost(outputs, y):
+        logits, true = (part.reshape(len(y), places, kinds) for part in (outputs, y))
+        return -jnp.mean(jnp.sum(true * jax.nn.log_softmax(logits, axis=2), axis=2), axis=1)
+
+    shares = y.mean(axis=0)
+    assert shares.min() > 0
+    found = Loss("windows", cost).constant_loss(y.reshape(len(y), -1))
+    assert found == pytest.approx(-(shares * np.log(shares)).sum(axis=1).mean(), rel=1e-9)
+
+
 def pinball(level):
     def cost(outputs, y):
         over = y - outputs

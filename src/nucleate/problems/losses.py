@@ -242,8 +242,9 @@ class Loss:
 def _lowest(
     loss: Callable[[Float[np.ndarray, " c"]], tuple[float, Float[np.ndarray, " c"]]], start: Float[np.ndarray, " c"]
 ) -> Float[np.ndarray, " c"]:
-    """Where a loss, given with its gradient, is least: by BFGS, or at kinks, where it ends early, by trials alone."""
-    found = scipy.optimize.minimize(loss, start, jac=True, method="BFGS", tol=1e-9)
+    """Where a loss, given with its gradient, is least: by L-BFGS, or at kinks, where it ends early, by trials alone."""
+    # BFGS itself multiplies matrices of c x c numbers at each step, which takes minutes for a thousand outputs.
+    found = scipy.optimize.minimize(loss, start, jac=True, method="L-BFGS-B", options={"gtol": 1e-9, "ftol": 0.0})
     best: np.ndarray = np.asarray(found.x)
     if np.abs(loss(best)[1]).max() <= 1e-6:
         return best
