@@ -269,7 +269,7 @@ def xor_plateau(rng: np.random.Generator) -> Cell:
 
 
 def secondary_plateau(rng: np.random.Generator) -> Cell:
-    """A linear part that is soon learnt, and a product that a small start finds late."""
+    """A linear part that is soon learned, and a product that a small start finds late."""
     x = rng.uniform(-(3**0.5), 3**0.5, (300, 4))
     y = x[:, 0] + rng.uniform(1.2, 1.6) * x[:, 1] * x[:, 2]
     hidden = pick(rng, ((30,), (20, 20)))
@@ -572,7 +572,7 @@ def linear_is_as_good(of: Cell, run: Run) -> bool:
 
 
 def misses(run: Run, of: Cell) -> bool:
-    """Even its best network misses a good share of what can be learnt."""
+    """Even its best network misses a good share of what can be learned."""
     of_constant, _, best = reference(of.twin or of.problem)
     can = 1 - best.mean() / of_constant.mean()
     ours = costs(of.problem, run.best(of.problem.test.x)).mean()
@@ -594,7 +594,7 @@ def overfits(run: Run, of: Cell) -> bool:
 
 
 def fits(run: Run, of: Cell) -> bool:
-    """The linear model is as good, and the network has learnt what there is."""
+    """The linear model is as good, and the network has learned what there is."""
     return linear_is_as_good(of, run) and not overfits(run, of)
 
 

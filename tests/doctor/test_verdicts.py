@@ -19,7 +19,6 @@ HEALTHY = Evidence(
     LEARNS,
     constant_loss=0.5,
     constant_validation=0.5,
-    linear_loss=0.4,
     linear_validation=0.4,
     budget=1000,
     gains=(1.0, 1.0),

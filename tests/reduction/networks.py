@@ -59,7 +59,7 @@ def with_copies(network, copies, rng, *, resize):
 
 
 def regression(rng, network, rows=100, noise=0.1):
-    """A problem that the network has learnt, up to noise; inputs and target are left as they are."""
+    """A problem that the network has learned, up to noise; inputs and target are left as they are."""
     x = rng.standard_normal((rows, network.widths[0]))
     y = np.asarray(network(x)) + noise * rng.standard_normal((rows, network.widths[-1]))
     return Problem.from_arrays(x, y, task="regression", standardize=False)

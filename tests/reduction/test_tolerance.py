@@ -11,14 +11,14 @@ from .networks import drawn, regression
 
 
 @pytest.fixture
-def learnt():
+def learned():
     rng = np.random.default_rng(0)
     network = drawn((3, 4, 1))
     return network, regression(rng, network, rows=4000, noise=0.5)
 
 
-def test_one_percent_of_the_error_is_a_deviation_of_a_seventh(learnt):
-    network, problem = learnt
+def test_one_percent_of_the_error_is_a_deviation_of_a_seventh(learned):
+    network, problem = learned
     outputs = outputs_of(network, problem.validation.x)
     error = problem.metric(outputs, problem.validation.y)
     noise = np.random.default_rng(1).standard_normal(outputs.shape)
@@ -33,8 +33,8 @@ def test_one_percent_of_the_error_is_a_deviation_of_a_seventh(learnt):
     assert moved / error == pytest.approx(1.01, abs=2e-4)
 
 
-def test_a_lucky_metric_alone_does_not_pass(learnt):
-    network, problem = learnt
+def test_a_lucky_metric_alone_does_not_pass(learned):
+    network, problem = learned
     fits = Tolerance(problem, network, 0.01)
     assert not fits(problem.validation.y)
 
@@ -50,14 +50,14 @@ def test_labels_may_change_by_the_tolerance():
     assert not Tolerance(problem, network, 0.01)(changed)
 
 
-def test_outputs_that_are_no_numbers_do_not_pass(learnt):
-    network, problem = learnt
+def test_outputs_that_are_no_numbers_do_not_pass(learned):
+    network, problem = learned
     outputs = outputs_of(network, problem.validation.x).copy()
     outputs[3] = np.nan
     assert not Tolerance(problem, network, 0.5)(outputs)
 
 
 @pytest.mark.parametrize("tolerance", [0.0, 1.0, -0.1, np.nan])
-def test_a_tolerance_out_of_range_is_refused(learnt, tolerance):
+def test_a_tolerance_out_of_range_is_refused(learned, tolerance):
     with pytest.raises(nucleate.SpecError, match="it must be between 0 and 1"):
-        Tolerance(learnt[1], learnt[0], tolerance)
+        Tolerance(learned[1], learned[0], tolerance)

@@ -323,14 +323,14 @@ def test_starts_that_failed_are_not_called_worse(monkeypatch, ended):
     said, advice = (" ".join(one) for one in (answer(findings, None, EN), recommendation(findings, EN)))
     assert "Only at gain 1, the largest scale that trained, did runs leave their plateau and keep what they had" in said
     assert "Of smaller starts nothing is known yet" in said
-    assert "none of the smaller starts left its plateau within 5,000 steps and kept what it had learnt" in advice
+    assert "none of the smaller starts left its plateau within 5,000 steps and kept what it had learned" in advice
     assert "worse beyond the noise" not in advice
     assert "Runs that stayed on their plateau" not in advice
 
 
 def test_of_smaller_starts_only_those_that_learned_are_called_worse(monkeypatch):
     _, advice, _ = told(monkeypatch, {LARGE: (19.0, 1.0, 1.0), SMALL: (1.0, 1.2, 1.2), (0.001, 0.1): "diverged"})
-    assert "those of the smaller starts that learnt are worse beyond the noise of rows and seeds" in advice
+    assert "those of the smaller starts that learned are worse beyond the noise of rows and seeds" in advice
     # One learning rate of a start is enough.
     cells = {LARGE: (19.0, 1.0, 1.0), SMALL: (1.0, 1.2, 1.2), (0.01, 1.0): "diverged", (1.0, 1.0): "diverged"}
     assert "on validation the smaller starts are worse beyond" in told(monkeypatch, cells)[1]

@@ -27,7 +27,7 @@ So nothing holds a network back that takes off two thirds of a constant's loss. 
 a third (squared) or a half (cross-entropy).
 """
 LEAST = 0.05
-"""What explains less than this share of the constant's loss has learnt nothing."""
+"""What explains less than this share of the constant's loss has learned nothing."""
 LOST_AGAIN = 0.1
 """A run that forgets loses this share of the constant's loss again on the training rows; what overfits does not."""
 NO_SLOPE = 1e-2
@@ -79,7 +79,7 @@ class LayerEvidence:
 class Evidence:
     """What is known of one run.
 
-    Shares of the loss are of that of the best constant output: an *explained* share of 0 is a network that has learnt
+    Shares of the loss are of that of the best constant output: an *explained* share of 0 is a network that has learned
     nothing from its inputs, and of 1 one without error.
 
     Parameters
@@ -90,8 +90,8 @@ class Evidence:
         At the evaluations.
     constant_loss, constant_validation : float
         Of the best constant output of the training rows, on those and on the validation rows.
-    linear_loss, linear_validation : float
-        Of the linear model; NaN where none was fitted.
+    linear_validation : float
+        Of the linear model on the validation rows; NaN where none was fitted.
     plateau_loss : float or None
         As of `nucleate.Run`.
     budget : int
@@ -182,7 +182,6 @@ class Evidence:
     validation_loss: Float[np.ndarray, " t"]
     constant_loss: float
     constant_validation: float
-    linear_loss: float
     linear_validation: float
     plateau_loss: float | None = None
     budget: int = 0
@@ -369,7 +368,6 @@ def gather(run: Run, problem: Problem) -> Evidence:
         validation_loss=validation_loss,
         constant_loss=costs["constant", "train"],
         constant_validation=costs["constant", "validation"],
-        linear_loss=costs["linear", "train"],
         linear_validation=costs["linear", "validation"],
         plateau_loss=run.plateau_loss,
         budget=settings.steps,

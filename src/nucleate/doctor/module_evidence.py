@@ -91,7 +91,6 @@ def gather_module(setting: Setting, steps: int = STEPS) -> Evidence:
         validation_loss=np.array(course.validation),
         constant_loss=constants[0],
         constant_validation=constants[1],
-        linear_loss=math.nan,
         linear_validation=math.nan,
         plateau_loss=constants[0],
         budget=steps,

@@ -201,7 +201,7 @@ def out_of_reach(evidence: Evidence) -> Found | None:
 
 
 def underflow(evidence: Evidence) -> Found | None:
-    """Rounding takes the steps of most parameters while nothing has been learnt."""
+    """Rounding takes the steps of most parameters while nothing has been learned."""
     if _is_shut(evidence) or evidence.learning_rate <= TOO_SMALL * evidence.scheduled_rate:
         return None
     if evidence.underflowed or (_on_plateau(evidence) and _is_small(evidence) and evidence.lost > LOST):
@@ -210,7 +210,7 @@ def underflow(evidence: Evidence) -> Found | None:
 
 
 def adam_epsilon(evidence: Evidence) -> Found | None:
-    """The optimizer's epsilon exceeds most gradients while nothing has been learnt."""
+    """The optimizer's epsilon exceeds most gradients while nothing has been learned."""
     if evidence.epsilon > 0 and evidence.damped > DAMPED and _on_plateau(evidence) and not _is_shut(evidence):
         return {"damped": evidence.damped, "epsilon": evidence.epsilon}
     return None
@@ -516,7 +516,7 @@ def only_the_mean(evidence: Evidence) -> Found | None:
 
 
 def overfitting(evidence: Evidence) -> Found | None:
-    """Validation has become worse beyond its noise, or hardly has any of what was learnt in training."""
+    """Validation has become worse beyond its noise, or hardly has any of what was learned in training."""
     if not evidence.trained or evidence.has_forgotten or _is_swamped(evidence):
         return None
     best = int(np.argmin(evidence.validation_loss))
@@ -528,7 +528,7 @@ def overfitting(evidence: Evidence) -> Found | None:
 
 
 def linear_is_enough(evidence: Evidence) -> Found | None:
-    """On validation the network is not better than a linear model that has learnt something."""
+    """On validation the network is not better than a linear model that has learned something."""
     share = explained(evidence.linear_validation, evidence.constant_validation)
     if evidence.beside_linear == "better" or not share >= LEAST or _are_few(evidence) or _is_swamped(evidence):
         return None
@@ -539,10 +539,10 @@ def nothing_to_learn(evidence: Evidence) -> Found | None:
     """On validation neither the network nor a linear model, where one was fitted, is better than a constant."""
     share = explained(evidence.linear_validation, evidence.constant_validation)
     by_chance = max(LEAST, CHANCE_ROWS / evidence.validation_rows) if evidence.beside_constant == "alike" else LEAST
-    learnt = evidence.beside_constant == "better" or share >= LEAST or evidence.explained >= by_chance
+    learned = evidence.beside_constant == "better" or share >= LEAST or evidence.explained >= by_chance
     # Outputs of a module that never varied have not asked the inputs.
     never_varied = evidence.of_copies and evidence.constant_since == 0
-    if learnt or _are_few(evidence) or _is_swamped(evidence) or never_varied:
+    if learned or _are_few(evidence) or _is_swamped(evidence) or never_varied:
         return None
     return {"linear": None if np.isnan(share) else share, "network": evidence.explained}
 
@@ -552,7 +552,7 @@ def _are_few(evidence: Evidence) -> bool:
 
 
 def too_few_rows(evidence: Evidence) -> Found | None:
-    """So few validation rows that they cannot tell what was learnt from chance."""
+    """So few validation rows that they cannot tell what was learned from chance."""
     return {"rows": evidence.validation_rows, "explained": evidence.explained} if _are_few(evidence) else None
 
 

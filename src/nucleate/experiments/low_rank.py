@@ -22,7 +22,7 @@ DEEP, SHALLOW, SMALL, LARGE = 3, 2, 0.1, 1.0
 SINGULAR_VALUES = (10.0, 4.0)
 # The loss is a mean over the known entries: with a rate in proportion to their number it has the same speed for all.
 RATE_AN_ENTRY = 0.005
-# At that rate both singular values are learnt within the first thousand steps, whatever the side.
+# At that rate both singular values are learned within the first thousand steps, whatever the side.
 FACTORIZATION_STEPS, RECORD_EVERY = 2000, 2
 
 
@@ -172,7 +172,7 @@ def _draw(by: dict[tuple[int, float], list[_Completion]], descents: list[Descent
 EXPERIMENT = Experiment(
     name="low-rank",
     claim="Deep matrix factorisation and completion from a small start is biased to low rank, the more the deeper and "
-    "the smaller: singular values are learnt one after the other.",
+    "the smaller: singular values are learned one after the other.",
     source="Chen and Luo 2024, arXiv 2402.15958; Arora et al. 2019, arXiv 1905.13655",
     setting="{side} x {side} matrices of singular values 10 and 4, a share {known} of the entries shown for completion "
     f"and all for factorisation; gradient descent for {{steps}} and {FACTORIZATION_STEPS} steps; "

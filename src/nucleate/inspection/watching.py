@@ -271,7 +271,6 @@ class Watch:
             validation_loss=losses,
             constant_loss=start,
             constant_validation=start,
-            linear_loss=math.nan,
             linear_validation=math.nan,
             budget=self.steps,
             learning_rate=math.nan,

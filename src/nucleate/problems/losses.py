@@ -46,7 +46,7 @@ class Loss:
     name : str
     value : callable
         From outputs and targets, both of shape (n, c), to the cost of each row, of shape (n,), by `jax.numpy`. It is
-        never negative and can be brought to zero, so that a share of the loss means a share of what can be learnt.
+        never negative and can be brought to zero, so that a share of the loss means a share of what can be learned.
     link : Link
     metric : Metric
     is_quadratic : bool
