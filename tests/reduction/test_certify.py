@@ -11,6 +11,8 @@ import nucleate
 from nucleate.problems import Sizes, split_rows
 from nucleate.reduction import Certificate, OfClass
 from nucleate.reduction.certificate import certify
+from nucleate.reporting.sentences import say_certificate
+from nucleate.reporting.words import load_texts
 
 from .networks import drawn, regression
 
@@ -30,6 +32,21 @@ def test_its_numbers_are_those_of_the_test_rows():
     error = problem.metric(np.asarray(original(problem.test.x)), problem.test.y)
     assert certificate.relative_deviation == pytest.approx(certificate.rms_deviation / error)
     assert "at most 1 in 41" in str(certificate)
+
+
+@pytest.mark.parametrize("copies", [1, 4])
+def test_it_says_how_many_of_its_rows_repeat_rows_that_were_seen(copies):
+    rng = np.random.default_rng(0)
+    x = np.repeat(rng.standard_normal((120 // copies, 3)), copies, axis=0)
+    problem = nucleate.Problem.from_arrays(x, x.sum(axis=1) + np.repeat(rng.standard_normal(120 // copies), copies))
+    certificate = certify(drawn((3, 4, 1)), drawn((3, 4, 1), seed=1), problem)
+    seen = np.concatenate([problem.train.x, problem.validation.x])
+    repeated = int((problem.test.x[:, None] == seen).all(axis=2).any(axis=1).sum())
+    assert certificate.repeated == repeated
+    assert (repeated > 12) == (copies > 1)
+    said = f"{repeated} of these rows are among those of training or validation too"
+    for text in (str(certificate), say_certificate(certificate, load_texts("en"))):
+        assert (said in text) == (copies > 1)
 
 
 def test_for_classes_it_is_of_probabilities_and_labels():

@@ -112,6 +112,8 @@ class Certificate:
     weighted : bool
         Whether rows have weights. These are in the root mean squares; the largest deviation, the labels that change and
         the chance count each row once.
+    repeated : int
+        How many of these rows are among those of training or validation too, target and all.
     """
 
     rows: int
@@ -125,6 +127,7 @@ class Certificate:
     groups: int | None = None
     weighted: bool = False
     relative_to: Literal["error", "spread"] = "error"
+    repeated: int = 0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "classes", tuple(map(_from_json, self.classes)))
@@ -214,7 +217,13 @@ class Certificate:
             )
             further += f" {_by_class(self.classes, self.among)}" if self.classes else ""
         weighed = _WEIGHED if self.weighted else ""
-        return f"{moved}; {further}{_ASSUMED[self.dealt]}{weighed} {chosen} {changed}"
+        repeated = (
+            f" {self.repeated} of these rows are among those of training or validation too, so this is of new rows "
+            "that are as often copies of known ones."
+            if self.repeated
+            else ""
+        )
+        return f"{moved}; {further}{_ASSUMED[self.dealt]}{weighed}{repeated} {chosen} {changed}"
 
 
 def check_rows(problem: Problem) -> None:
@@ -239,8 +248,19 @@ def certify(original: Network, reduced: Network, problem: Problem) -> Certificat
         dealt=problem.division.dealt,
         groups=count_groups(problem.test),
         weighted=problem.test.weights is not None,
+        repeated=_repeated(problem),
         **yardstick(problem).details(before, after, problem.test),
     )
+
+
+def _repeated(problem: Problem) -> int:
+    """How many test rows are among the others too, inputs and target."""
+    train, validation, test = (
+        [row.tobytes() for row in np.hstack([part.x.reshape(len(part.x), -1), part.y])]
+        for part in (problem.train, problem.validation, problem.test)
+    )
+    known = {*train, *validation}
+    return sum(row in known for row in test)
 
 
 def _classes(problem: Problem, moved: Float[np.ndarray, "n c"]) -> tuple[OfClass, ...]:

@@ -402,6 +402,7 @@ def say_certificate(certificate: "Certificate", texts: Texts) -> str:
         f"certificate_chance_{chance if certificate.groups is None else 'groups'}": True,
         f"certificate_{certificate.dealt}": certificate.dealt != "random",
         "certificate_weighted": certificate.weighted,
+        "certificate_repeated": certificate.repeated > 0,
         "certificate_among": certificate.among > 1,
         "certificate_choice": True,
         "certificate_unseen": bool(unseen),
@@ -414,6 +415,7 @@ def say_certificate(certificate: "Certificate", texts: Texts) -> str:
         "changed": certificate.labels_changed,
         "probability": say_share(rounded_up(certificate.probability)),
         "count": certificate.among,
+        "repeated": f"{certificate.repeated:,}",
         "classes": ", ".join(unseen),
     }
     return " ".join(sentences[key].format(**fields) for key, applies in chosen.items() if applies)
