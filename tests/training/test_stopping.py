@@ -1,5 +1,7 @@
 """Each way in which a run ends, by a run that ends so."""
 
+from dataclasses import replace
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -150,6 +152,21 @@ def test_a_loss_that_rises_again_is_noted_with_the_step_of_the_best_network():
     assert 2 < best < 10
     assert run.stages.current == "rise"
     assert f"the best network is that of step {best}" in run.notes[0]
+
+
+def test_a_run_that_validation_never_thanks_for_is_noted():
+    # The validation rows ask for the opposite of what the training rows say.
+    x = np.linspace(-1, 1, 40)[:, None]
+    problem = Problem.from_arrays(x, x[:, 0], task="regression")
+    problem = replace(problem, validation=replace(problem.validation, y=-problem.validation.y))
+    run = train(Slope(np.zeros(1, np.float32)), problem, learning_rate=0.1, steps=100)
+    assert run.best_step == 0
+    assert run.stages.current != "initial plateau"
+    (said,) = run.notes
+    assert said.startswith("on validation it was never better than at its start")
+    assert "weight decay" not in said
+    decayed = train(Slope(np.zeros(1, np.float32)), problem, learning_rate=0.1, steps=100, weight_decay=0.01)
+    assert "use less weight decay, a smaller learning rate" in decayed.notes[0]
 
 
 def test_adams_epsilon_above_the_gradients_is_said_and_does_not_end_the_run():

@@ -403,6 +403,12 @@ class Batch:
                 "the outputs are the same on all training rows, so nothing of the inputs is used; use another seed, a "
                 "smaller learning rate or more steps"
             )
+        if stage != "initial plateau" and validation_loss.argmin() == 0:
+            less = "less weight decay, " if self._weight_decays[run] else ""
+            notes["untrained"] = (
+                "on validation it was never better than at its start, so its best network is the untrained one; use "
+                f"{less}a smaller learning rate or more rows"
+            )
         if stage == "rise":
             notes["risen"] = (
                 f"the training loss fell and has risen again, from {train_loss.min():.4g} to {train_loss[-1]:.4g}; "
