@@ -109,3 +109,12 @@ def test_a_scale_for_another_number_of_layers_is_refused():
 def test_a_scale_by_layer_has_no_one_standard_deviation():
     with pytest.raises(ArchitectureError, match=r"1x0.1 has a number for each layer; take that of one, scale\.layers"):
         InitScale("gain", "1x0.1").std(5, 5, output_layer=False)
+
+
+@pytest.mark.parametrize("convention", ["gain", "epsilon", "gamma", "fan_in_gamma"])
+@pytest.mark.parametrize(
+    ("fans", "said"), [((0, 5), "fan_in is 0"), ((5, -3), "fan_out is -3"), ((2.5, 1), "fan_in is 2.5")]
+)
+def test_a_layer_of_no_whole_width_has_no_scale(convention, fans, said):
+    with pytest.raises(ArchitectureError, match=f"The {said}; give a whole number of 1 or more"):
+        InitScale(convention, 1.0).std(*fans, output_layer=False)

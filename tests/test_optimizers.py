@@ -71,6 +71,20 @@ def test_any_optax_transformation_trains_as_optax_says():
         np.testing.assert_allclose(np.abs(end - start), 2.0**-10, rtol=1e-12)
 
 
+@pytest.mark.parametrize(
+    "own",
+    [
+        Optimizer("adam", optax.sgd),
+        Optimizer("gd", lambda rate: optax.sgd(rate)),
+        Optimizer("adam", optax.adam, decoupled=True),
+    ],
+)
+def test_one_of_ones_own_has_a_name_of_its_own_as_files_keep_no_more(own):
+    with pytest.raises(SpecError, match=f"The optimizer '{own.name}' is one of your own and has the name of one of"):
+        get_optimizer(own)
+    assert get_optimizer(Optimizer("adam", optax.adam, eps=1e-6)).parameters == (("eps", 1e-6),)
+
+
 def test_a_forecast_is_refused_where_none_can_be_honest():
     network = Network.create(10, [6], 1, scale=InitScale("epsilon", 0.01))
     decayed = Optimizer("adamw", optax.adamw, weight_decay=0.1)

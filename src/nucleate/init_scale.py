@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from numbers import Real
 from typing import Any, Literal, get_args
 
+from nucleate._arrays import is_whole
 from nucleate._wording import shown
 from nucleate.errors import ArchitectureError
 
@@ -232,8 +233,12 @@ class InitScale:
         Raises
         ------
         ArchitectureError
-            If the scale has a number for each layer; then `layers` gives that of each.
+            If the scale has a number for each layer, where `layers` gives that of each; or a width is not a whole
+            number of 1 or more.
         """
+        for what, width in (("fan_in", fan_in), ("fan_out", fan_out)):
+            if not is_whole(width) or width < 1:
+                raise ArchitectureError(f"The {what} is {shown(width)}; give a whole number of 1 or more.")
         value = self.value
         if isinstance(value, PerLayer):
             raise ArchitectureError(

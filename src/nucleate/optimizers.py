@@ -235,7 +235,7 @@ def get_optimizer(given: Any, *, known: bool = True) -> Optimizer:
     Raises
     ------
     SpecError
-        For another name, or something else.
+        For another name, something else, or an `Optimizer` that has the name of one of `OPTIMIZERS` and is another.
 
     Examples
     --------
@@ -243,6 +243,13 @@ def get_optimizer(given: Any, *, known: bool = True) -> Optimizer:
     Optimizer(momentum, momentum=0.5)
     """
     if isinstance(given, Optimizer):
+        own = OPTIMIZERS.get(given.name, given)
+        # Files keep its name alone, which would bring back the other.
+        if given.make is not None and (given.make, given.decoupled) != (own.make, own.decoupled):
+            raise SpecError(
+                f"The optimizer {given.name!r} is one of your own and has the name of one of the package; give it "
+                "another name."
+            )
         return given
     name, parameters = given, {}
     if isinstance(given, Mapping):

@@ -206,3 +206,30 @@ def test_further_metrics_are_those_of_scikit_learn():
 
 def test_the_share_of_variance_explained_of_one_value_is_not_known():
     assert np.isnan(R2.value(np.zeros((5, 1)), np.ones((5, 1))))
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"name": ""}, "A loss's name is ''; give a text"),
+        ({"name": 3}, "A loss's name is 3; give a text"),
+        ({"metric": "rmse"}, "The metric of the loss 'mine' is 'rmse'; give a Metric, such as nucleate.problems.RMSE"),
+        ({"link": "identity"}, "The link of the loss 'mine' is 'identity'; give a Link"),
+        ({"is_quadratic": True}, "said to be quadratic, and its cost is not half the squared distance"),
+    ],
+)
+def test_a_definition_that_does_not_hold_is_refused_where_it_is_made(changes, said):
+    with pytest.raises(SpecError, match=said):
+        Loss(**{"name": "mine", "value": lambda o, y: jnp.sum(jnp.abs(o - y), axis=1), **changes})
+
+
+def test_half_the_squared_distance_is_quadratic_however_it_is_written():
+    mine = Loss("mine", lambda o, y: jnp.sum((o - y) * (o - y), axis=1) / 2, is_quadratic=True)
+    assert mine(np.zeros((2, 1)), np.ones((2, 1))) == 0.5
+
+
+@pytest.mark.parametrize("best", [lambda y: 0.5, lambda y: np.zeros((3, 3))])
+def test_a_best_constant_of_another_shape_is_refused(best):
+    mine = Loss("mine", lambda o, y: jnp.sum(jnp.abs(o - y), axis=1), best_constant=best)
+    with pytest.raises(SpecError, match="The best_constant of the loss 'mine' gives an array of shape"):
+        mine.constant_outputs(np.zeros((4, 2)))

@@ -12,7 +12,7 @@ from nucleate.sweeping import outlooks
 
 pytestmark = pytest.mark.slow
 
-DECAYED = Optimizer("adamw", optax.adamw)
+DECAYED = Optimizer("decayed", optax.adamw)
 GRID = {"hidden": [20, 20], "steps": 300, "progress": False}
 
 

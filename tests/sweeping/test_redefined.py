@@ -99,7 +99,6 @@ BEFORE_AND_AFTER = {
         {"optimizer": Optimizer("mine", optax.lion)},
         {"optimizer": Optimizer("mine", optax.adamw)},
     ),
-    "optimizer: the package's name": ({"optimizer": "gd"}, {"optimizer": Optimizer("gd", optax.sign_sgd)}),
     "activation: its function": (activation(jnp.sin), activation(jnp.arctan)),
     "activation: its leading term": (activation(jnp.sin), activation(jnp.sin, right=0.9)),
     "model": ({"model": networks(3)}, {"model": networks(4)}),

@@ -1,5 +1,6 @@
 """The engine against the update rules as their papers write them, and what must not change a run's bits."""
 
+from dataclasses import replace
 from itertools import count
 
 import jax
@@ -7,10 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from nucleate import InitScale, Network, devices
+from nucleate import Activation, InitScale, Network, devices
 from nucleate.devices import float64
 from nucleate.optimizers import get_optimizer
-from nucleate.problems import load_problem
+from nucleate.problems import Loss, load_problem
 from nucleate.training import Batch, engine, make_settings, train, train_many
 
 pytestmark = pytest.mark.slow
@@ -88,6 +89,19 @@ def test_float32_follows_float64_to_single_precision():
 
 def bits(network):
     return [np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(network)]
+
+
+def test_numbers_of_numpy_in_definitions_of_ones_own_leave_training_in_float32():
+    root = np.sqrt(2.0)
+    scaled = Loss("scaled", lambda outputs, y: root * jnp.sum((outputs - y) ** 2, axis=1))
+    bent = Activation("bent", lambda z: root * jnp.tanh(z), 1, root, root)
+    problem = replace(PROBLEM, loss=scaled)
+    ours, plain = (
+        train(networks(1, dtype="float32", activation=own)[0], problem, learning_rate=0.01, steps=20)
+        for own in (bent, Activation("plain", lambda z: 2**0.5 * jnp.tanh(z), 1, root, root))
+    )
+    assert ours.final.dtype == "float32"
+    assert ours.trajectory["train_loss"].to_numpy() == pytest.approx(plain.trajectory["train_loss"].to_numpy(), 1e-5)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

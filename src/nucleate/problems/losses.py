@@ -61,6 +61,12 @@ class Loss:
     smooth : callable or None
         A cost nearly the same without kinks, by which linear models are fitted.
 
+    Raises
+    ------
+    SpecError
+        For a name that is no text, a link or metric that is given by its name, or a cost that is called quadratic and
+        is not half the squared distance.
+
     Examples
     --------
     >>> def pseudo_huber(outputs, y):
@@ -84,6 +90,24 @@ class Loss:
     smooth: Callable[[Float[Array, "n c"], Float[Array, "n c"]], Float[Array, " n"]] | None = field(
         default=None, repr=False
     )
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not self.name:
+            raise SpecError(f"A loss's name is {shown(self.name)}; give a text, by which tables and files call it.")
+        for what, given, kind in (("link", self.link, Link), ("metric", self.metric, Metric)):
+            if not isinstance(given, kind):
+                raise SpecError(
+                    f"The {what} of the loss {self.name!r} is {shown(given)}; give a {kind.__name__}, such as "
+                    f"nucleate.problems.{'SOFTMAX' if kind is Link else 'RMSE'}."
+                )
+        if self.is_quadratic and self.value is not None and self.value is not _squared_error:
+            probe = np.array([[0.0], [0.5], [-1.0], [3.0]]), np.array([[1.0], [0.0], [2.0], [3.0]])
+            cost, half = np.asarray(self.value(*probe)), np.asarray(_squared_error(*probe))
+            if cost.shape != half.shape or not np.allclose(cost, half, rtol=1e-5):
+                raise SpecError(
+                    f"The loss {self.name!r} is said to be quadratic, and its cost is not half the squared distance of "
+                    "outputs and targets, by which forecasts go; leave is_quadratic out."
+                )
 
     @property
     def is_built_in(self) -> bool:
@@ -210,11 +234,20 @@ class Loss:
         Returns
         -------
         array of shape (c,)
+
+        Raises
+        ------
+        SpecError
+            If ``best_constant`` gives something else.
         """
-        if self.best_constant is not None and weights is None:
-            return self.best_constant(y)
-        if self.best_constant is not None and takes(self.best_constant, 2):
-            return self.best_constant(y, weights)
+        if self.best_constant is not None and (weights is None or takes(self.best_constant, 2)):
+            best = np.asarray(self.best_constant(y) if weights is None else self.best_constant(y, weights))
+            if best.shape != y.shape[1:]:
+                raise SpecError(
+                    f"The best_constant of the loss {self.name!r} gives an array of shape {best.shape}; it must give "
+                    f"a number for each output, in shape {y.shape[1:]}."
+                )
+            return best
 
         def loss(constant: Float[np.ndarray, " c"]) -> tuple[float, Float[np.ndarray, " c"]]:
             outputs = np.broadcast_to(constant, y.shape)

@@ -131,7 +131,8 @@ class Program:
         is that of all rows on average. Without ``drop`` no neuron is left out.
         """
         costs = self.loss.rows(outputs_of_columns(self.frame(parameters), x, drop).T, y)
-        return jnp.mean(costs if weights is None else weights * costs)
+        # A float64 number of NumPy's in a definition of one's own would make it float64 too.
+        return jnp.mean(costs if weights is None else weights * costs).astype(y.dtype)
 
 
 def place_data(train: Split, validation: Split, dtype: str) -> Data:
