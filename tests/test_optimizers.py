@@ -87,6 +87,6 @@ def test_one_of_ones_own_has_a_name_of_its_own_as_files_keep_no_more(own):
 
 def test_a_forecast_is_refused_where_none_can_be_honest():
     network = Network.create(10, [6], 1, scale=InitScale("epsilon", 0.01))
-    decayed = Optimizer("adamw", optax.adamw, weight_decay=0.1)
-    with pytest.raises(SpecError, match=r"No forecast can be made under Optimizer\(adamw, weight_decay=0.1\)"):
+    decayed = Optimizer("decayed", optax.adamw, weight_decay=0.1)
+    with pytest.raises(SpecError, match=r"No forecast can be made under Optimizer\(decayed, weight_decay=0.1\)"):
         forecast(network, load_problem("diabetes"), decayed)

@@ -101,8 +101,8 @@ class Loss:
                     f"nucleate.problems.{'SOFTMAX' if kind is Link else 'RMSE'}."
                 )
         if self.is_quadratic and self.value is not None and self.value is not _squared_error:
-            probe = np.array([[0.0], [0.5], [-1.0], [3.0]]), np.array([[1.0], [0.0], [2.0], [3.0]])
-            cost, half = np.asarray(self.value(*probe)), np.asarray(_squared_error(*probe))
+            outputs, y = jnp.array([[0.0], [0.5], [-1.0], [3.0]]), jnp.array([[1.0], [0.0], [2.0], [3.0]])
+            cost, half = np.asarray(self.value(outputs, y)), np.asarray(_squared_error(outputs, y))
             if cost.shape != half.shape or not np.allclose(cost, half, rtol=1e-5):
                 raise SpecError(
                     f"The loss {self.name!r} is said to be quadratic, and its cost is not half the squared distance of "
