@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import save, save_file
 
-from nucleate import ArchitectureError, InitScale, Network
+from nucleate import Activation, ArchitectureError, InitScale, Network
 from nucleate.devices import float64
 from nucleate.network import read_metadata
 from tests.sealed import seal_tensors
@@ -143,8 +143,6 @@ WEIGHTS = {"weights.0": np.ones((4, 3), "f"), "weights.1": np.ones((1, 4), "f")}
         (WEIGHTS, {"widths": [3, "4", 1]}, "its widths are"),
         (WEIGHTS, {"biases": [True, False]}, "it holds"),
         (WEIGHTS, {"biases": [False]}, "its biases are"),
-        (WEIGHTS, {"activation": "sigmund"}, "There is no activation 'sigmund'"),
-        (WEIGHTS, {"activation": None}, "There is no activation"),
         (WEIGHTS | {"biases.0": np.ones((1, 4), "f")}, {"biases": [True, False]}, "it holds"),
         (WEIGHTS | {"biases.0": np.ones(4)}, {"biases": [True, False]}, "its dtype is float32 and float64"),
         ({name: one.astype("int32") for name, one in WEIGHTS.items()}, {}, "its dtype is int32"),
@@ -157,6 +155,15 @@ def test_a_forged_file_with_a_right_checksum_is_one_sentence(tmp_path, tensors, 
     told = json.dumps(read_metadata(file) | changes)
     file.write_bytes(seal_tensors(save(tensors, {"nucleate": told})))
     with pytest.raises(ArchitectureError, match=rf"is damaged \(.*{sentence}.*; save the network again"):
+        Network.load(file)
+
+
+def test_a_file_of_an_activation_that_is_not_registered_is_told_to_register_it(tmp_path):
+    file = tmp_path / "network.safetensors"
+    own = Activation("of-one-module", jnp.arctan, 1, 1.0, 1.0)
+    Network.create(3, [4], 1, scale=GAIN, activation=own).save(file)
+    assert Network.load(file, activation=own).activation == own
+    with pytest.raises(ArchitectureError, match=r"not known here \(There is no activation 'of-one-module'.*; register"):
         Network.load(file)
 
 

@@ -332,6 +332,11 @@ class Network:
         content = _read(path)
         try:
             return cls.from_bytes(content, activation)
+        except ArchitectureError as error:
+            raise ArchitectureError(
+                f"The network file {path} has an activation that is not known here ({error}); register one of your own "
+                "before, in Python by nucleate.register_activation."
+            ) from error
         except ValueError as error:
             raise ArchitectureError(f"The network file {path} is damaged ({error}); save the network again.") from error
 

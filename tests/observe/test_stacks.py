@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nucleate import ConvNetwork, InitScale, Layer, Measure, Network
+from nucleate import ConvNetwork, InitScale, Layer, Measure, Network, SpecError
 from nucleate.observe import MEASURES, LayerStack, layers_of, measure, measure_layers, most_in_stack, stacks_of
 
 X = np.random.default_rng(0).standard_normal((30, 12))
@@ -151,3 +151,19 @@ def test_wide_layers_are_measured_in_smaller_stacks():
 
     assert [most_in_stack(with_width(width)) for width in (20, 200, 5000)] == [32, 10, 1]
     assert most_in_stack([]) == 32
+
+
+@pytest.mark.parametrize("given", [lambda layer, start: np.ones(77), lambda layer, start: 1.0])
+def test_a_measure_of_stacks_gives_a_number_for_each_run(given):
+    network = Network.create(3, [4], 1, scale=InitScale("gain", 1.0))
+    with pytest.raises(SpecError, match=r"The measure 'mine' fails on layer '1' \(it gave an array of shape .* of 1\)"):
+        measure(network, network, np.eye(3), measures=[Measure("mine", given, of_stacks=True)])
+
+
+@pytest.mark.parametrize(
+    ("name", "said"), [("", "name is ''"), (3, "name is 3"), ("directions", "the name of one of the package's")]
+)
+def test_a_measure_has_a_name_of_its_own(name, said):
+    network = Network.create(3, [4], 1, scale=InitScale("gain", 1.0))
+    with pytest.raises(SpecError, match=said):
+        measure(network, network, np.eye(3), measures=[Measure(name, lambda layer, start: 1.0)])

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float
 
+from nucleate._wording import shown
 from nucleate.devices import single_blas_thread
 from nucleate.errors import ArchitectureError, SpecError
 from nucleate.observe.directions import alignment, share_of_pairs
@@ -198,7 +199,10 @@ def _measure_stack(layer: LayerStack, start: LayerStack, measures: Sequence[Meas
 def _numbers(measure: Measure, layer: LayerStack, start: LayerStack) -> Any:
     try:
         if measure.of_stacks:
-            return measure.value(layer, start)
+            numbers = np.asarray(measure.value(layer, start))
+            if numbers.shape != (len(layer),):
+                raise TypeError(f"it gave an array of shape {numbers.shape} for a stack of {len(layer)}")
+            return numbers
         return [_number(measure.value(layer[run], start[run])) for run in range(len(layer))]
     except SpecError:
         raise
@@ -229,12 +233,17 @@ def check_measures(measures: Sequence[Measure]) -> tuple[Measure, ...]:
     Raises
     ------
     SpecError
-        For something else, or two of one name.
+        For something else, a name that is no text, two of one name, or one of your own named like one of `MEASURES`.
     """
     given = tuple(measures) if isinstance(measures, (list, tuple)) else (measures,)
     if not all(isinstance(one, Measure) for one in given):
         raise SpecError(f"The measures are {measures!r:.100}; give a list of nucleate.Measure.")
     names = [one.name for one in given]
+    for one in given:
+        if not isinstance(one.name, str) or not one.name:
+            raise SpecError(f"A measure's name is {shown(one.name)}; give a text, by which its columns are called.")
+        if one not in MEASURES and one.name in {own.name for own in MEASURES}:
+            raise SpecError(f"The measure {one.name!r} has the name of one of the package's; give it another.")
     if len(set(names)) < len(names):
         raise SpecError(f"The measures are called {', '.join(names)}; give each its own name.")
     return given
