@@ -144,6 +144,15 @@ def test_an_activation_is_pickled_by_its_name(name):
             {"right": 5.0, "left": 5.0},
             r"says that it is 0 \+ 5 z\^1 near zero for z > 0, but there its coefficient is 1",
         ),
+        (
+            {"function": lambda z: z * jnp.log(jnp.abs(z)), "right": -9.21034, "left": -9.21034},
+            "coefficient goes from -4.605 at a distance of 0.01 to -11.51 at 1e-05, so that it has no such term",
+        ),
+        (
+            {"function": jnp.cos, "multiplicity": 2, "right": 1e8, "left": 1e8},
+            "it has no such term; correct its multiplicity, or its value at zero",
+        ),
+        ({"function": lambda z: 0 * z, "right": 0.0, "left": 0.0}, "its leading term is zero on both sides"),
         ({"parity": "even"}, "says that its parity is 'even', but it is not"),
         ({"parity": "Odd"}, "the choices are odd, even and none"),
         ({"function": lambda z: z[0]}, "gives an array of shape"),

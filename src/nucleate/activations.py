@@ -166,12 +166,26 @@ def _check(activation: Activation) -> None:
         ) from error
     for (side, claim), found in zip(claims.items(), values.reshape(2, len(_NEAR)), strict=True):
         leading = (found - activation.value) / (side * np.array(_NEAR)) ** p
-        # Near enough at one of the points: how soon the leading term leads differs.
-        if not np.isclose(leading, claim, rtol=0.02, atol=1e-6).any():
-            raise ArchitectureError(
-                f"Activation {activation.name!r} says that it is {activation.value:g} + {claim:g} z^{p} near zero for "
-                f"z {'>' if side > 0 else '<'} 0, but there its coefficient is {leading[-1]:.4g}; correct what it says."
-            )
+        # Near enough at two neighbors: how soon the leading term leads differs, and what rounding leaves of it.
+        right = np.isclose(leading, claim, rtol=0.02, atol=1e-6)
+        if (right[1:] & right[:-1]).any():
+            continue
+        settled = np.flatnonzero(np.isclose(leading[1:], leading[:-1], rtol=0.02, atol=1e-6))
+        instead = (
+            f"there its coefficient is {leading[settled[-1] + 1]:.4g}; correct what it says"
+            if settled.size
+            else f"there its coefficient goes from {leading[0]:.4g} at a distance of {_NEAR[0]:g} to {leading[-1]:.4g} "
+            f"at {_NEAR[-1]:g}, so that it has no such term; correct its multiplicity, or its value at zero"
+        )
+        raise ArchitectureError(
+            f"Activation {activation.name!r} says that it is {activation.value:g} + {claim:g} z^{p} near zero for "
+            f"z {'>' if side > 0 else '<'} 0, but {instead}."
+        )
+    if activation.right == activation.left == 0:
+        raise ArchitectureError(
+            f"Activation {activation.name!r} says that its leading term is zero on both sides, by which nothing can "
+            "grow; say that of the lowest power that is not."
+        )
     holds = {"odd": np.allclose(mirrored, -near), "even": np.allclose(mirrored, near), "none": True}
     if not holds.get(activation.parity, False):
         raise ArchitectureError(
@@ -180,7 +194,7 @@ def _check(activation: Activation) -> None:
         )
 
 
-_NEAR, _FAR = (1e-2, 1e-3, 1e-4), (0.3, 1.0, 2.0)
+_NEAR, _FAR = (1e-2, 1e-3, 1e-4, 1e-5), (0.3, 1.0, 2.0)
 
 
 def _values_at(activation: Activation, z: list[float]) -> Float[np.ndarray, " n"]:
