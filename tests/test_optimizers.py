@@ -90,3 +90,22 @@ def test_a_forecast_is_refused_where_none_can_be_honest():
     decayed = Optimizer("decayed", optax.adamw, weight_decay=0.1)
     with pytest.raises(SpecError, match=r"No forecast can be made under Optimizer\(decayed, weight_decay=0.1\)"):
         forecast(network, load_problem("diabetes"), decayed)
+
+
+@pytest.mark.filterwarnings("ignore:Specifying a key")
+def test_a_state_that_files_cannot_keep_is_refused_and_its_numbers_are_not():
+    def noise(key_of, kept):
+        def update(updates, state, params=None):
+            key, own = jax.random.split(key_of(state))
+            noisy = jax.tree.map(lambda g: -0.01 * g + 1e-6 * jax.random.normal(own, g.shape, g.dtype), updates)
+            return noisy, kept(key)
+
+        return optax.GradientTransformation(lambda params: kept(jax.random.key(0)), update)
+
+    network, problem = Network.create(10, [6], 1, scale=InitScale("gain", 0.1)), load_problem("diabetes")
+    for make in (optax.noisy_sgd, lambda rate: noise(lambda key: key, lambda key: key)):
+        with pytest.raises(SpecError, match="The optimizer 'noisy' keeps a random key of JAX's in its state"):
+            train(network, problem, optimizer=Optimizer("noisy", make), learning_rate=0.01, steps=3)
+    numbers = Optimizer("numbers", lambda rate: noise(jax.random.wrap_key_data, jax.random.key_data))
+    run = train(network, problem, optimizer=numbers, learning_rate=0.01, steps=3)
+    assert run.status == "finished"

@@ -157,6 +157,12 @@ class Optimizer:
             raise
         except Exception as error:
             raise self._refused("cannot take a step", error) from error
+        if any(jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) for leaf in jax.tree.leaves(before)):
+            raise SpecError(
+                f"The optimizer {self.name!r} keeps a random key of JAX's in its state, which files cannot keep; hold "
+                "its numbers there, jax.random.key_data(key), and make the key of them in update, by "
+                "jax.random.wrap_key_data."
+            )
         for what, one, other in zip(("updates", "state"), before, after, strict=True):
             shapes = [[leaf.shape for leaf in jax.tree.leaves(tree)] for tree in (one, other)]
             kinds: list[Any] = [jax.tree.structure(tree) for tree in (one, other)]

@@ -981,7 +981,7 @@ def test_of_a_watch_whose_model_is_not_trained_that_comes_first(fault):
         watching.step(loss)
     found = diagnose(watching)
     assert found.verdicts == ("stands_still",)
-    assert found.first.evidence == {"since": 0, "gradients": fault == "no step"}
+    assert found.first.evidence["since"] == 0
     for lang, said in (
         ("en", "No weight of the model that is watched has moved since step 0"),
         ("ja", "ステップ 0 以降"),

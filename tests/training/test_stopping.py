@@ -10,11 +10,11 @@ import optax
 import pytest
 from scipy.special import expit
 
-from nucleate import InitScale, Network
+from nucleate import InitScale, Network, SpecError
 from nucleate.models import outputs_of
 from nucleate.observe import stages
 from nucleate.optimizers import Optimizer
-from nucleate.problems import Problem, load_problem
+from nucleate.problems import Loss, Problem, load_problem
 from nucleate.training import train, train_many
 from nucleate.training.stopping import has_converged
 
@@ -292,3 +292,28 @@ def test_outputs_that_have_become_the_same_on_all_rows_are_noted(rate, is_consta
     outputs = outputs_of(run.final, problem.train.x)
     assert (np.ptp(outputs) == 0) == is_constant
     assert any("the outputs are the same on all training rows" in note for note in run.notes) == is_constant
+
+
+def nearby_alone(outputs, y):
+    """The squared error, which is NaN of outputs beyond 0.05."""
+    return jnp.sum(jnp.where(jnp.abs(outputs) < 0.05, 0.5 * (outputs - y) ** 2, jnp.nan), axis=1)
+
+
+def test_a_loss_of_ones_own_that_becomes_nan_is_named_with_the_outputs_of_which_it_was_not():
+    problem = load_problem("sine-5d", loss=Loss("nearby", nearby_alone))
+    run = train(network(0.01), problem, learning_rate=0.1, steps=2000)
+    assert run.status == "nan"
+    largest = np.abs(outputs_of(run.final, problem.train.x)).max()
+    assert largest < 0.05
+    (note,) = run.notes
+    assert f"of step {run.trajectory['step'][-1]:g}, the largest output was {largest:.4g} in size" in note
+    assert "correct the loss 'nearby' where it or its gradient is NaN" in note
+
+
+def test_a_loss_of_ones_own_that_is_nan_from_the_start_is_blamed_and_not_the_parameters():
+    problem = load_problem("sine-5d", loss=Loss("nearby", nearby_alone))
+    large = network(1.0)
+    size = max(np.abs(outputs_of(large, part.x)).max() for part in (problem.train, problem.validation))
+    assert size > 0.05
+    with pytest.raises(SpecError, match=f"outputs are finite, of size {size:.4g} at most; correct the loss 'nearby'"):
+        train(large, problem, learning_rate=0.1, steps=20)

@@ -143,10 +143,7 @@ class Batch:
         self.advance()
         for run, rows in enumerate(self.rows):
             if not rows:
-                raise SpecError(
-                    f"The loss of run {run} is NaN or infinite before its first step; give {describe(models[run])} "
-                    "finite parameters, or make its init scale smaller."
-                )
+                raise SpecError(_no_loss_at_start(run, models[run], problem))
 
     @property
     def done(self) -> bool:
@@ -260,6 +257,15 @@ class Batch:
             self.statuses[run] = Status.NAN if np.isnan(self._runs[run].loss) else Status.DIVERGED
         elif not (np.isfinite(reading.train_loss) and np.isfinite(reading.validation_loss)):
             self.statuses[run] = Status.NAN
+        if self.statuses[run] is Status.NAN and self.rows[run]:
+            largest = np.abs(outputs_of(self.final[run], self._inputs)).max()
+            loss = self._program.loss
+            of_loss = "" if loss.is_built_in else f", or correct the loss {loss.name!r} where it or its gradient is NaN"
+            self._notes[run]["nan"] = (
+                f"the loss was NaN or infinite by step {int(self._runs[run].step)}; at the evaluation before, of step "
+                f"{self.rows[run][-1]['step']:g}, the largest output was {largest:.4g} in size; use a smaller learning "
+                f"rate{of_loss}"
+            )
         return self.statuses[run].is_running
 
     def _note_drops(self, runs: Sequence[int], step: int, losses: Sequence[float]) -> None:
@@ -515,3 +521,15 @@ def _parts(runs: Sequence[int], count: int) -> list[Sequence[int]]:
     """So many stretches, as even as can be and none of them empty."""
     ends = np.linspace(0, len(runs), count + 1).astype(int).tolist()
     return [runs[first:end] for first, end in pairwise(ends) if first < end]
+
+
+def _no_loss_at_start(run: int, model: Any, problem: Problem) -> str:
+    """The sentence on a run whose loss is NaN or infinite before its first step."""
+    what, loss = f"The loss of run {run} is NaN or infinite before its first step", problem.loss
+    size = max(np.abs(outputs_of(model, part.x)).max() for part in (problem.train, problem.validation))
+    if np.isfinite(size) and not loss.is_built_in:
+        return (
+            f"{what}, where outputs are finite, of size {size:.4g} at most; correct the loss {loss.name!r} for these, "
+            "or make the init scale smaller."
+        )
+    return f"{what}; give {describe(model)} finite parameters, or make its init scale smaller."
