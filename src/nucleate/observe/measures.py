@@ -233,7 +233,7 @@ def check_measures(measures: Sequence[Measure]) -> tuple[Measure, ...]:
     Raises
     ------
     SpecError
-        For something else, a name that is no text, two of one name, or one of your own named like one of `MEASURES`.
+        For something else, a name that is no text, or two of one name.
     """
     given = tuple(measures) if isinstance(measures, (list, tuple)) else (measures,)
     if not all(isinstance(one, Measure) for one in given):
@@ -242,8 +242,6 @@ def check_measures(measures: Sequence[Measure]) -> tuple[Measure, ...]:
     for one in given:
         if not isinstance(one.name, str) or not one.name:
             raise SpecError(f"A measure's name is {shown(one.name)}; give a text, by which its columns are called.")
-        if one not in MEASURES and one.name in {own.name for own in MEASURES}:
-            raise SpecError(f"The measure {one.name!r} has the name of one of the package's; give it another.")
     if len(set(names)) < len(names):
         raise SpecError(f"The measures are called {', '.join(names)}; give each its own name.")
     return given
