@@ -177,3 +177,12 @@ def test_the_packages_own_are_what_they_say(name):
     from dataclasses import replace
 
     replace(get_activation(name), name="again").check()
+
+
+def test_a_derivative_that_is_nan_on_a_part_of_the_line_is_refused():
+    def bent(z):
+        return jnp.where(z > 0, z, 0.1 * z + 0 * jnp.sqrt(jnp.minimum(0 * z, 0.0)))
+
+    said = "Activation 'bent' has a derivative that is NaN or infinite at "
+    with pytest.raises(nucleate.ArchitectureError, match=said):
+        nucleate.Activation("bent", bent, 1, 1.0, 0.1).check()

@@ -164,6 +164,12 @@ def _check(activation: Activation) -> None:
             "an array and gives one of the same shape and dtype, by jax.numpy (not numpy or math), each number from "
             "the one in its place."
         ) from error
+    points = np.array([side * point for side in claims for point in (*_NEAR, *_FAR)])
+    if not (finite := np.isfinite(_slopes(activation.function, points))).all():
+        raise ArchitectureError(
+            f"Activation {activation.name!r} has a derivative that is NaN or infinite at {points[~finite][0]:g}, by "
+            "which nothing can be trained; correct its function, of which JAX derives both sides of a jnp.where."
+        )
     for (side, claim), found in zip(claims.items(), values.reshape(2, len(_NEAR)), strict=True):
         leading = (found - activation.value) / (side * np.array(_NEAR)) ** p
         # Near enough at two neighbors: how soon the leading term leads differs, and what rounding leaves of it.
@@ -211,6 +217,13 @@ def _values_at(activation: Activation, z: list[float]) -> Float[np.ndarray, " n"
     if not np.allclose(alone, values, atol=1e-9) or not np.allclose(traced, values, atol=1e-9):
         raise ValueError("it gives other numbers for an array than for each of its numbers alone")
     return values
+
+
+@in_float64
+def _slopes(
+    function: Callable[[Float[Array, "..."]], Float[Array, "..."]], points: Float[np.ndarray, " n"]
+) -> Float[Array, " n"]:
+    return jax.grad(lambda at: jnp.sum(function(at)))(jnp.asarray(points))
 
 
 @in_float64

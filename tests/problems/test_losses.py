@@ -215,7 +215,6 @@ def test_the_share_of_variance_explained_of_one_value_is_not_known():
         ({"name": 3}, "A loss's name is 3; give a text"),
         ({"metric": "rmse"}, "The metric of the loss 'mine' is 'rmse'; give a Metric, such as nucleate.problems.RMSE"),
         ({"link": "identity"}, "The link of the loss 'mine' is 'identity'; give a Link"),
-        ({"is_quadratic": True}, "said to be quadratic, and its cost is not half the squared distance"),
     ],
 )
 def test_a_definition_that_does_not_hold_is_refused_where_it_is_made(changes, said):
@@ -233,3 +232,21 @@ def test_a_best_constant_of_another_shape_is_refused(best):
     mine = Loss("mine", lambda o, y: jnp.sum(jnp.abs(o - y), axis=1), best_constant=best)
     with pytest.raises(SpecError, match="The best_constant of the loss 'mine' gives an array of shape"):
         mine.constant_outputs(np.zeros((4, 2)))
+
+
+@pytest.mark.parametrize(
+    ("value", "outputs"),
+    [
+        (lambda o, y: jnp.sum(abs(o - y), axis=1), 1),
+        (lambda o, y: jnp.sum(jnp.where(abs(o - y) < 4, 0.5 * (o - y) ** 2, 4 * abs(o - y) - 8), axis=1), 1),
+        (lambda o, y: 0.5 * jnp.sum(jnp.array([1.0, 5.0])[: o.shape[1]] * (o - y) ** 2, axis=1), 2),
+    ],
+)
+def test_what_is_quadratic_nearby_or_of_one_output_alone_is_refused_with_the_data(value, outputs):
+    y = np.random.default_rng(0).standard_normal((20, outputs))
+    for scale in (1.0, 1e6):
+        with pytest.raises(SpecError, match="The loss 'mine' is said to be quadratic, and its cost is not half"):
+            Loss("mine", value, is_quadratic=True).check(scale * y)
+    for scale in (1e-6, 1.0, 1e6):
+        half = Loss("half", lambda o, y: jnp.sum((o - y) * (o - y), axis=1) / 2, is_quadratic=True)
+        half.check(scale * y)

@@ -124,8 +124,8 @@ def ranks(matrix: Float[np.ndarray, "... m k"], tolerance: float = TOLERANCE) ->
 
 
 def _of_large(tall: Float[np.ndarray, "... m k"]) -> Float[np.ndarray, "... k"]:
-    """The singular values, each to 1e-10 of the largest: from the eigenvalues of ``AᵀA``, in half the time, where these
-    span less than ten digits."""
+    """The singular values, each to 1e-10 of the largest: from the eigenvalues of ``AᵀA`` where these span less than ten
+    digits."""
     unit, _ = scaled(tall, axis=(-2, -1))
     squares = np.linalg.eigvalsh(unit.swapaxes(-1, -2) @ unit)[..., ::-1]
     values: np.ndarray = np.sqrt(np.maximum(squares, 0.0))
