@@ -16,15 +16,14 @@ import scipy
 from jaxtyping import Float, Int
 from scipy.special import xlogy
 
-from nucleate.observe.alike import act_as_one, centres_within
+from nucleate.observe.alike import CANCELS, act_as_one, centres_within, what_they_add
 from nucleate.observe.directions import THRESHOLD, cluster
-from nucleate.observe.norms import effective_number, row_norms, standardized, unit_rows
+from nucleate.observe.norms import effective_number, row_norms
 
 MOST_UNITS = 2000
 """Up to so many units everything is exact."""
 
 _AT_ONCE = 2048
-_CANCELS = 1e-6
 
 Rows = Callable[[Int[np.ndarray, " n"]], Float[np.ndarray, "n k"]]
 """The unit vectors of the units of these numbers."""
@@ -178,13 +177,8 @@ class _Layer(NamedTuple):
 
     @classmethod
     def of(cls, leaving: Float[np.ndarray, "m n"], outgoing: Float[np.ndarray, "m t"]) -> "_Layer":
-        standard, deviation = standardized(leaving)
-        with np.errstate(divide="ignore"):
-            # The product of two small numbers would be rounded to zero.
-            sizes = np.log(deviation) + np.log(row_norms(outgoing))
-        largest = sizes.max()
-        sizes = np.exp(sizes - (largest if np.isfinite(largest) else 0.0))
-        return cls(standard, sizes[:, None] * unit_rows(outgoing), sizes)
+        standard, _, sizes, adding = what_they_add(leaving, outgoing)
+        return cls(standard, adding, sizes)
 
     def gathered(
         self, units: Int[np.ndarray, " k"], centres: Int[np.ndarray, " g"], distance: float
@@ -206,7 +200,7 @@ class _Layer(NamedTuple):
             alone += np.bincount(nearest, self.sizes[part], count)
             logs_alone += np.bincount(nearest, xlogy(self.sizes[part], self.sizes[part]), count)
         together = row_norms(taken_on) if count else alone
-        together = np.where(together > _CANCELS * alone, together, 0.0)
+        together = np.where(together > CANCELS * alone, together, 0.0)
         logs = xlogy(together, together)
         return _Groups(members, together, alone, logs, logs - logs_alone), np.concatenate(left) if count else units
 

@@ -20,7 +20,7 @@ from nucleate.observe.norms import effective_number, row_norms, standardized, un
 MOST_LOST = 0.05
 """The share of a layer's output variance that its groups may lose."""
 
-_CANCELS = 1e-6
+CANCELS = 1e-6
 _RIDGE = 1e-10
 _HALVINGS = 48
 
@@ -213,6 +213,22 @@ def centres_within(
     return _gather(_Correlated.of(leaving[None], outgoing[None]), distance)[0]
 
 
+def what_they_add(
+    leaving: Float[np.ndarray, "... m n"], outgoing: Float[np.ndarray, "... m t"]
+) -> tuple[
+    Float[np.ndarray, "... m n"], Float[np.ndarray, "... m"], Float[np.ndarray, "... m"], Float[np.ndarray, "... m t"]
+]:
+    """Activations, standardized, and their deviations; and what neurons add, in size and as vectors, relative to the
+    most that one of them adds."""
+    standard, deviation = standardized(leaving)
+    with np.errstate(divide="ignore"):
+        # The product of two small numbers would be rounded to zero.
+        sizes = np.log(deviation) + np.log(row_norms(outgoing))
+    largest = sizes.max(axis=-1, keepdims=True, initial=-np.inf)
+    sizes = np.exp(sizes - np.where(np.isfinite(largest), largest, 0.0))
+    return standard, deviation, sizes, sizes[..., None] * unit_rows(outgoing)
+
+
 class _Correlated(NamedTuple):
     """What the neurons of a layer of some runs add to the next, in units of the largest of the run."""
 
@@ -224,16 +240,10 @@ class _Correlated(NamedTuple):
 
     @classmethod
     def of(cls, leaving: Float[np.ndarray, "runs m n"], outgoing: Float[np.ndarray, "runs m t"]) -> "_Correlated":
-        standard, deviation = standardized(leaving)
+        standard, deviation, sizes, adding = what_they_add(leaving, outgoing)
         correlation = np.clip(standard @ standard.swapaxes(1, 2) / standard.shape[2], -1.0, 1.0)
         same = np.arange(standard.shape[1])
         correlation[:, same, same] = deviation > 0
-        with np.errstate(divide="ignore"):
-            # The product of two small numbers would be rounded to zero.
-            sizes = np.log(deviation) + np.log(row_norms(outgoing))
-        largest = sizes.max(axis=1, keepdims=True, initial=-np.inf)
-        sizes = np.exp(sizes - np.where(np.isfinite(largest), largest, 0.0))
-        adding = sizes[:, :, None] * unit_rows(outgoing)
         return cls(correlation, adding, sizes, correlation @ adding)
 
     @property
@@ -245,7 +255,7 @@ class _Correlated(NamedTuple):
     def variance(self) -> Float[np.ndarray, " runs"]:
         """Of all that the layer adds; 0 where its neurons cancel."""
         variance = _dot(self.adding, self.along)
-        return np.where(variance > (_CANCELS * self.sizes.sum(axis=1)) ** 2, variance, 0.0)
+        return np.where(variance > (CANCELS * self.sizes.sum(axis=1)) ** 2, variance, 0.0)
 
 
 def _each_its_own(layer: _Correlated) -> Int[np.ndarray, "runs m"]:
@@ -289,7 +299,7 @@ def _judge(layer: _Correlated, centres: Int[np.ndarray, "runs m"], distance: flo
     if acting.size:
         taken_on[acting] = np.add.reduceat(shares[by_group], begins, axis=0)
     contributions = row_norms(taken_on)
-    cancel = contributions <= _CANCELS * np.bincount(group, layer.sizes[run, neuron], runs * m)
+    cancel = contributions <= CANCELS * np.bincount(group, layer.sizes[run, neuron], runs * m)
     contributions[cancel], taken_on[cancel] = 0.0, 0.0
     variance = layer.variance
     # A layer that adds nothing loses nothing.
