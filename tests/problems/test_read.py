@@ -383,9 +383,16 @@ def test_a_line_of_units_below_the_names_is_left_out_with_a_note(tmp_path, above
         ("区,家賃\n港区,\n北区,3\n南区,4\n", ("港区", None)),
         ("番号,家賃\nA1,\nA2,3\nA3,4\n", ("A1", None)),
         ("築年,家賃\n新築,\n築5年,8\n新築,7\n築2年,9\n", ("新築", None)),
+        ("a,b\n,low\n1,level 2\n3,level 3\n", (None, "low")),
         ("a,b\n-,NA\n1,2\n3,4\n", (None, None)),
     ],
-    ids=["a text among texts", "in the form of others", "a text that comes again", "no value"],
+    ids=[
+        "a text among texts",
+        "in the form of others",
+        "a text that comes again",
+        "texts that end in digits",
+        "no value",
+    ],
 )
 def test_a_first_row_without_numbers_is_no_line_of_units(read, text, first):
     assert read(text).row(0) == first

@@ -112,11 +112,11 @@ def _has_units(lines: Sequence[Sequence[str]]) -> bool:
 
 
 def _is_unit(cell: str, below: list[str]) -> bool:
-    """Whether a cell without digits, but for an exponent, is over cells that have some, and is none of them."""
+    """Whether a cell without digits, but for an exponent, is over cells that begin with some, and is none of them."""
     if re.search(r"\d", re.sub(r"(?<=[^\W\d_])\^?[-−]?[1-4](?!\d)", "", unit_named(cell))):
         return False
     values = list(filter(None, below))
-    return 2 * sum(bool(re.search(r"\d", one)) for one in values) > len(values) and not _is_value(cell, below)
+    return 2 * sum(bool(re.match(r"\W*\d", one)) for one in values) > len(values) and not _is_value(cell, below)
 
 
 def _header_of(top: list[list[str]]) -> tuple[int, list[str]]:
