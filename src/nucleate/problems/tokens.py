@@ -9,11 +9,10 @@ from jaxtyping import Float, Int
 
 from nucleate._files import why_unreadable
 from nucleate.errors import DataError
-from nucleate.problems.made import Made, Part, RowShape, check_option
+from nucleate.problems.made import EVALUATION_ROWS, Made, Part, RowShape, check_option
 
 SHIFTS = (5, 1, -2, -8)
 """What each anchor adds to the key item, as in Zhang et al. 2024 (arXiv 2405.05409)."""
-EVALUATION_ROWS = 500
 _HELD_OUT_PAIR = (3, 2)
 _EXCEPTION = (2, 3)
 _EXCEPTION_SHIFT = -6
