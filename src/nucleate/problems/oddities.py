@@ -269,11 +269,7 @@ def _same(name: str, other: str) -> Notice:
 def _totals(texts: pl.DataFrame, amounts: pl.DataFrame) -> tuple[list[Notice], int]:
     """Rows at the end that say that they are totals or means, or one whose every number is the sum of those above.
 
-    Returns
-    -------
-    notices : list of Notice
-    count : int
-        Of the rows that these are about.
+    And how many rows that is about.
     """
     advice = "Delete it if it is a {}: it would be learned as a row like the others."
     for column in texts.iter_columns():

@@ -86,13 +86,7 @@ def choose_rows(
     impute: Impute | None,
     preprocessing: Preprocessing | None,
 ) -> Chosen:
-    """The rows and columns of a table, and of a person's own for validation and test, as `Problem.from_table` asks.
-
-    Raises
-    ------
-    DataError
-        If the data cannot be used so, with the cause and the remedy.
-    """
+    """The rows and columns of a table, and of a person's own for validation and test, as `Problem.from_table` asks."""
     weights = None if weights is None else choose_column(read.table.columns, weights, "--weights")
     left_out = dict.fromkeys(choose_columns(read.table.columns, without, "column"), "left out, as asked")
     sources = gather(read, own, {*left_out, asked.split_by_time or ""})

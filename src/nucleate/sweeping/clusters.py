@@ -159,15 +159,7 @@ class RayExecutor:
 
 
 class ClusterFuture:
-    """A result to come from a cluster, whose failures are told in Python's own exceptions.
-
-    Parameters
-    ----------
-    done, result, cancel : callable
-        The cluster's own.
-    said : callable
-        The exception to raise for one of the cluster's.
-    """
+    """A result to come from a cluster, whose failures are told in Python's own exceptions, which ``said`` makes."""
 
     def __init__(
         self,
