@@ -108,13 +108,7 @@ def lines_of(columns: pl.DataFrame) -> list[str]:
     list of str
     """
     cells = [
-        [
-            _shown(name),
-            kind,
-            _shown(held),
-            f"{gaps} missing" if gaps else "",
-            _shown(became, 2 * _WIDEST),
-        ]
+        [_shown(name), kind, _shown(held), f"{gaps} missing" if gaps else "", _shown(became, 2 * _WIDEST)]
         for name, kind, held, gaps, became, _ in columns.iter_rows()
     ]
     widths = [max((cell_len(row[k]) for row in cells), default=0) for k in range(5)]

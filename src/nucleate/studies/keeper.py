@@ -16,15 +16,7 @@ from typing import Any, get_args
 
 import polars as pl
 
-from nucleate._files import (
-    PARTIAL,
-    check_seal,
-    make_folder,
-    read_file,
-    seal_tensors,
-    write_atomically,
-    write_json,
-)
+from nucleate._files import PARTIAL, check_seal, make_folder, read_file, seal_tensors, write_atomically, write_json
 from nucleate._fingerprints import VERSIONED
 from nucleate.devices import spread
 from nucleate.errors import ArchitectureError, StudyError

@@ -29,13 +29,7 @@ if TYPE_CHECKING:
         settled_map,
         uniform_attention,
     )
-    from nucleate.theory.blowup import (
-        BlowupKind,
-        BlowupTime,
-        blowup_time,
-        linear_blowup_time,
-        potential_blowup_time,
-    )
+    from nucleate.theory.blowup import BlowupKind, BlowupTime, blowup_time, linear_blowup_time, potential_blowup_time
     from nucleate.theory.condition import Condensation, Conditions, Times, condensation, conditions, split_first_layer
     from nucleate.theory.factorization import (
         FactorizationForecast,

@@ -106,11 +106,7 @@ def patch_moment(
 
 @devices.in_float64
 def kernel_directions(
-    x: ArrayLike,
-    residuals: ArrayLike,
-    layers: Sequence[Convolution],
-    *,
-    readout: Literal["mean", "flatten"] = "mean",
+    x: ArrayLike, residuals: ArrayLike, layers: Sequence[Convolution], *, readout: Literal["mean", "flatten"] = "mean"
 ) -> KernelDirections:
     """The directions that the kernels of every layer turn to: where one channel a layer does most.
 
