@@ -40,13 +40,12 @@ from nucleate.studies.fields import (
     AnyScale,
     NameOnly,
     ShareOrFile,
-    as_pydantic_says,
     name_of,
     path_fault,
 )
 from nucleate.studies.places import SPEC
 from nucleate.training import Settings, spec_error, undecided_decay
-from nucleate.training.settings import Number, Whole
+from nucleate.training.settings import Number, Whole, as_pydantic_says
 
 _SCALES: dict[Convention, str] = {convention: f"{convention}s" for convention in CONVENTIONS}
 _OF_NETWORKS = ("hidden", "activation", "bias", "dtype")
