@@ -18,10 +18,10 @@ from jaxtyping import Array, Float
 from safetensors.numpy import save
 
 from nucleate._arrays import is_whole
-from nucleate._files import parse_tensors, read_sealed, seal_tensors, why_unreadable, write_atomically
+from nucleate._files import parse_tensors, seal_tensors, write_atomically
 from nucleate.devices import in_float64, on_host
 from nucleate.errors import ArchitectureError
-from nucleate.network import Drop, Network
+from nucleate.network import Drop, Network, _read
 
 _FORMAT = "nucleate model 1"
 
@@ -206,14 +206,7 @@ def load_model(path: str | Path, like: Any = None) -> Any:
     """
     if like is None or isinstance(like, Network):
         return Network.load(path, None if like is None else like.activation)
-    try:
-        content = read_sealed(path)
-    except FileNotFoundError:
-        raise ArchitectureError(f"There is no model file {path}; check the path.") from None
-    except (OSError, ValueError) as error:
-        raise ArchitectureError(
-            f"The model file {path} cannot be read ({why_unreadable(error)}); save the model again."
-        ) from None
+    content = _read(path, "model")
     try:
         return model_from_bytes(content, like)
     except ValueError as error:
