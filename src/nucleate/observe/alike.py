@@ -14,7 +14,7 @@ import scipy
 from jaxtyping import Bool, Float, Int
 
 from nucleate.errors import ArchitectureError
-from nucleate.observe.directions import THRESHOLD
+from nucleate.observe.directions import THRESHOLD, numbered_by_size
 from nucleate.observe.norms import effective_number, row_norms, standardized, unit_rows
 
 MOST_LOST = 0.05
@@ -97,13 +97,8 @@ def alike(leaving: Float[np.ndarray, "m n"], outgoing: Float[np.ndarray, "m t"])
             "Activations or outgoing weights are NaN or infinite, as diverged runs leave them; take an earlier network."
         )
     found = act_as_one(leaving[None], outgoing[None])
-    centres, alive = found.centres[0], np.flatnonzero(found.centres[0] >= 0)
-    acting, first, group, members = np.unique(
-        centres[alive], return_index=True, return_inverse=True, return_counts=True
-    )
-    labels, by_size = np.full(len(centres), -1), np.lexsort((first, -members))
-    labels[alive] = np.argsort(by_size)[group]
-    return Alike(labels, found.contributions[0, acting[by_size]], float(found.loss[0]))
+    labels, acting = numbered_by_size(found.centres[0])
+    return Alike(labels, found.contributions[0, acting], float(found.loss[0]))
 
 
 def effective_neurons(leaving: Float[np.ndarray, "m n"], outgoing: Float[np.ndarray, "m t"]) -> float:
