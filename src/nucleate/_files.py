@@ -117,8 +117,6 @@ def seal_tensors(content: bytes, place: str = "") -> bytes:
 def check_seal(content: bytes, place: str | None = None) -> None:
     """Raise ValueError, saying what is wrong, if a content is not what was sealed, for this place if one is given.
 
-    Examples
-    --------
     >>> sealed = seal(b'{"loss": 0.25, "checksum": "' + mark("a.json").encode() + b'"}', "a.json")
     >>> check_seal(sealed, "a.json")
     >>> check_seal(sealed.replace(b"0.25", b"0.24"), "a.json")

@@ -257,8 +257,6 @@ _VALUE = "text-align:left;padding:0;background:none"
 def card(title: str, rows: Mapping[str, object]) -> str:
     """A title over names and values, as HTML in which nothing of them is markup.
 
-    Examples
-    --------
     >>> "&lt;b&gt;" in card("<b>", {"name": "value"})
     True
     """

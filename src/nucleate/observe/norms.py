@@ -65,8 +65,6 @@ def effective_number(sizes: Float[np.ndarray, "... k"]) -> Any:
 
     0 where there is nothing to share.
 
-    Examples
-    --------
     >>> effective_number(np.array([2e-300, 0.0, 0.0]))
     1.0
     >>> effective_number(np.zeros(3))

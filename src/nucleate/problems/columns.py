@@ -25,8 +25,6 @@ def tabulate_columns(table: pl.DataFrame, became: Mapping[str, str], notices: It
     A ``kind`` is number, date, text, truth, empty or other; a ``range`` is from the lowest to the highest, or of the
     categories.
 
-    Examples
-    --------
     >>> table = pl.DataFrame({"rooms": [1, 3, None], "town": ["Bern", "Apia", "Bern"]})
     >>> for line in lines_of(tabulate_columns(table, {"rooms": "kept", "town": "one-hot into 2"})):
     ...     print(line)

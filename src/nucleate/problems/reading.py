@@ -44,8 +44,6 @@ def _fits(one: Any) -> bool:
 def table_from_array(x: Shaped[np.ndarray, "n columns"], names: Sequence[str] | None = None) -> pl.DataFrame:
     """A table of an array's columns, named x1, x2, ... unless names are given; what is masked is missing.
 
-    Examples
-    --------
     >>> table_from_array(np.eye(2)).columns
     ['x1', 'x2']
     """

@@ -198,8 +198,6 @@ def _scaled(potential: Potential, by: Float[AnyArray, ""], state: Any) -> Float[
 def size(state: PyTree[Float[Array, "..."]], degree: int) -> Float[Array, ""]:
     """``R = sqrt(N / D)``.
 
-    Examples
-    --------
     >>> float(size((jnp.ones(3), jnp.ones((3, 3))), degree=3))
     2.0
     """

@@ -130,8 +130,6 @@ def _exchange(
 def rests(weights: Sequence[Float[np.ndarray, "fan_out fan_in"]], moment: Float[np.ndarray, "c d"]) -> bool:
     """Whether every gradient of ``<W_L ... W_1, M>`` is exactly zero, told in integers of any length.
 
-    Examples
-    --------
     >>> a, W2, b = np.zeros((1, 1)), np.array([[0.1, -0.3]]), np.array([[0.3], [0.1]])
     >>> rests([b, W2, a], np.ones((1, 1))), rests([2 * b, W2, a], np.ones((1, 1)))
     (True, True)

@@ -279,8 +279,6 @@ def row_order(seed: int, epoch: int, n: int) -> Int[np.ndarray, " n"]:
     It is that of `jax.random.permutation`, which sorts by random numbers; NumPy sorts many times faster than XLA does
     on a CPU.
 
-    Examples
-    --------
     >>> row_order(0, 1, 5)
     array([0, 3, 1, 4, 2], dtype=int32)
     """

@@ -223,8 +223,6 @@ SNAPSHOTS = 22
 def snapshot_evaluations(evaluations: int) -> frozenset[int]:
     """Which of the evaluations of a run are kept as snapshots: evenly spaced ones, the first and the last among them.
 
-    Examples
-    --------
     >>> sorted(snapshot_evaluations(5)), len(snapshot_evaluations(80))
     ([0, 1, 2, 3, 4], 22)
     """
