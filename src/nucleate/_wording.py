@@ -131,6 +131,16 @@ def say_invalid(error: Mapping[str, Any], name: str) -> str:
     return f"{what}; it must be {expected.format(**context)}."
 
 
+def shortest(value: float) -> str:
+    """The fewest digits that are read as the same number.
+
+    >>> shortest(0.5), shortest(1 / 3)
+    ('0.5', '0.3333333333333333')
+    """
+    short = f"{value:g}"
+    return short if float(short) == value else repr(float(value))
+
+
 def in_digits(value: float, digits: int) -> str:
     """A number in so many digits, and a large one as a whole number with its thousands apart.
 

@@ -13,7 +13,7 @@ import scipy
 from jaxtyping import Array, Float
 
 from nucleate._arrays import is_real, takes
-from nucleate._wording import choose_one, shown
+from nucleate._wording import choose_one, shortest, shown
 from nucleate.devices import in_float64
 from nucleate.errors import SpecError
 from nucleate.problems.links import COUNTS, EXPONENTIAL, IDENTITY, SOFTMAX, Domain, Link
@@ -538,8 +538,7 @@ _FAMILIES = {
 
 
 def _spelled(name: str, parameter: float) -> str:
-    short = f"{parameter:g}"
-    return f"{name}:{short if float(short) == parameter else repr(parameter)}"
+    return f"{name}:{shortest(parameter)}"
 
 
 def _with_parameter(name: str, given: Any) -> Loss:
