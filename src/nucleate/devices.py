@@ -115,13 +115,12 @@ def in_float64(function: Callable[P, R]) -> Callable[P, R]:
 
 def on_host(tree: R) -> R:
     """The tree with NumPy arrays for JAX's."""
-    host: R = jax.tree.map(
+    return jax.tree.map(
         lambda leaf: (
             np.asarray(leaf) if isinstance(leaf, jax.Array) and not isinstance(leaf, jax.core.Tracer) else leaf
         ),
         tree,
     )
-    return host
 
 
 class OnDevice(Sequence[Any]):

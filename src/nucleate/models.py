@@ -130,8 +130,7 @@ def outputs_of_columns(model: Any, x: Float[Array, "d n"], drop: Drop | None = N
     """
     if isinstance(model, Network):
         return model.on_columns(x, drop)
-    outputs: Any = model.on_columns(x) if hasattr(model, "on_columns") else model(x.T).T
-    return outputs
+    return model.on_columns(x) if hasattr(model, "on_columns") else model(x.T).T
 
 
 @in_float64
@@ -141,8 +140,7 @@ def outputs_of(model: Any, x: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n 
         # By the program that is compiled for who calls it.
         return np.asarray(model(x), np.float64)
     parameters, frame = take_apart(model)
-    outputs: Any = np.asarray(_outputs(parameters, frame, np.asarray(x, dtype_of(model))), np.float64)
-    return outputs
+    return np.asarray(_outputs(parameters, frame, np.asarray(x, dtype_of(model))), np.float64)
 
 
 @in_float64

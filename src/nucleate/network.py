@@ -256,8 +256,7 @@ class Network:
         -------
         Network
         """
-        cast: Network = jax.tree.map(lambda leaf: leaf.astype(dtype), self)
-        return cast
+        return jax.tree.map(lambda leaf: leaf.astype(dtype), self)
 
     def to_bytes(self, metadata: Mapping[str, str] | None = None) -> bytes:
         """A safetensors file's bytes: tensors ``weights.0``, ``biases.0``, ..., the architecture, and a checksum.

@@ -176,8 +176,7 @@ class ActAsOne(NamedTuple):
     @property
     def effective_neurons(self) -> Float[np.ndarray, " runs"]:
         """`Alike.effective_neurons` of each run."""
-        effective: np.ndarray = effective_number(self.contributions)
-        return effective
+        return effective_number(self.contributions)
 
 
 def act_as_one(leaving: Float[np.ndarray, "runs m n"], outgoing: Float[np.ndarray, "runs m t"]) -> ActAsOne:
@@ -243,8 +242,7 @@ class _Correlated(NamedTuple):
 
     @property
     def alive(self) -> Bool[np.ndarray, "runs m"]:
-        alive: np.ndarray = self.correlation.diagonal(axis1=1, axis2=2) > 0
-        return alive
+        return self.correlation.diagonal(axis1=1, axis2=2) > 0
 
     @property
     def variance(self) -> Float[np.ndarray, " runs"]:

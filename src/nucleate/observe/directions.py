@@ -241,8 +241,7 @@ def directions_in_use(
 
 def _centre(unit: Float[np.ndarray, "members k"]) -> Float[np.ndarray, " k"]:
     leading = np.linalg.svd(unit, full_matrices=False).Vh[0]
-    centre: np.ndarray = majority_sign(unit @ leading) * leading
-    return centre
+    return majority_sign(unit @ leading) * leading
 
 
 def alignment(vectors: Float[np.ndarray, "m k"], target: Float[np.ndarray, " k"]) -> Float[np.ndarray, " m"]:
@@ -276,5 +275,4 @@ def alignment(vectors: Float[np.ndarray, "m k"], target: Float[np.ndarray, " k"]
             f"The target direction has shape {np.shape(target)} for neurons with {inputs} entries, "
             f"the bias included; give {inputs} numbers."
         )
-    cosine: np.ndarray = unit_rows(vectors) @ unit_rows(np.asarray(target)[None])[0]
-    return cosine
+    return unit_rows(vectors) @ unit_rows(np.asarray(target)[None])[0]

@@ -93,7 +93,7 @@ def typed_columns(
     asked = form.decimal == "," or form.thousands not in (None, ",")
     dots = dots_in(cells.select(*plain)) if asked or separator != "," else Dots([], [])
     for name in [*dots.unclear, *(dots.certain if asked else [])]:
-        written[name] = Written(cells[name], _blank(cells[name]))
+        written[name] = Written(cells[name], pl.repeat("", len(cells), eager=True))
     marks = {name: Marks.of(one.bodies) for name, one in written.items()}
     if read.decimal is None:
         certain: set[Mark] = {one.mark for one in marks.values() if one.mark}
@@ -117,10 +117,6 @@ def typed_columns(
     _refuse_changed_units(read, form, source)
     read.columns = [without_numbers(column, form.missing) for column in read.columns]
     return read
-
-
-def _blank(cells: pl.Series) -> pl.Series:
-    return pl.repeat("", len(cells), eager=True)
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,8 @@ from nucleate.problems.text import cells_of_text
 def _numbers_or_texts(name: str, given: Any) -> Shaped[np.ndarray, "..."]:
     """An array of what tables hold: numbers, truth values, texts or dates; ragged lists and objects are refused."""
     try:
-        array = _array(given.detach() if hasattr(given, "detach") else given)
+        given = given.detach() if hasattr(given, "detach") else given
+        array = given if isinstance(given, np.ma.MaskedArray) else np.asarray(given)
     except Exception as error:
         raise DataError(f"{name} are no array ({say_error(error)[:160]}); give one, with rows of one length.") from None
     odd = [one for one in array.ravel().tolist() if not _fits(one)] if array.dtype.kind == "O" else []
@@ -88,10 +89,6 @@ def table_hash(*tables: pl.DataFrame) -> str:
         else:
             digest.update(json.dumps(column.to_list(), default=str).encode())
     return digest.hexdigest()
-
-
-def _array(x: Shaped[np.ndarray, "..."]) -> Shaped[np.ndarray, "..."]:
-    return x if isinstance(x, np.ma.MaskedArray) else np.asarray(x)
 
 
 def _series(name: str, column: Shaped[np.ndarray, " n"]) -> pl.Series:

@@ -249,8 +249,7 @@ def _pass_by(chain: tuple[Float[AnyArray, "..."], ...], at: Float[AnyArray, " s"
     solution = integrate(
         chain_potential, chain, 3, until=GRID[-1], saveat=diffrax.SaveAt(ts=jnp.asarray(at), fn=reading)
     )
-    readings: Any = solution.ys
-    return readings
+    return solution.ys
 
 
 def _remaining(reading: Reading, blowup: float) -> Float[np.ndarray, " s"]:

@@ -126,21 +126,6 @@ def _starts(d: int) -> Float[np.ndarray, "starts d"]:
     return drawn / np.linalg.norm(drawn, axis=1, keepdims=True)
 
 
-def _one_neuron(
-    w: Float[Array, " d"],
-    activation: Activation,
-    times: int,
-    x: Float[AnyArray, "n d"],
-    residuals: Float[AnyArray, "n c"],
-) -> Float[Array, ""]:
-    response: Any = x @ w
-    for _ in range(times):
-        response = activation.leading(response)
-    square = jnp.sum((response @ residuals / len(x)) ** 2)
-    # The root has no derivative at zero, where no point is active.
-    return jnp.where(square > 0, jnp.sqrt(jnp.where(square > 0, square, 1.0)), 0.0)
-
-
 @partial(jax.jit, static_argnames=("activation", "times"))
 def _ascend(
     starts: Float[AnyArray, "starts d"],
@@ -149,10 +134,15 @@ def _ascend(
     x: Float[AnyArray, "n d"],
     residuals: Float[AnyArray, "n c"],
 ) -> tuple[Float[Array, "starts d"], Float[Array, " starts"]]:
-    """Steps of fixed, geometrically shrinking length: they also settle at the kinks where ReLU has its maxima."""
+    """In steps of fixed, geometrically shrinking length: they also settle at the kinks where ReLU has its maxima."""
 
     def height(w: Float[Array, " d"]) -> Float[Array, ""]:
-        return _one_neuron(w, activation, times, x, residuals)
+        response: Any = x @ w
+        for _ in range(times):
+            response = activation.leading(response)
+        square = jnp.sum((response @ residuals / len(x)) ** 2)
+        # The root has no derivative at zero, where no point is active.
+        return jnp.where(square > 0, jnp.sqrt(jnp.where(square > 0, square, 1.0)), 0.0)
 
     def step(k: Any, w: Float[Array, " d"]) -> Float[Array, " d"]:
         gradient = jax.grad(height)(w)

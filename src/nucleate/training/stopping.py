@@ -171,8 +171,7 @@ def saturated_layer(layers: Sequence[Layer]) -> Layer | None:
 def _is_off(layer: Layer | LayerStack) -> Bool[np.ndarray, "... m"]:
     """Silent on all rows because nothing that enters is positive, as in ReLU."""
     ends = layer.ranges
-    is_off: np.ndarray = (ends.least_leaving == 0) & (ends.most_leaving == 0) & (ends.most_entering <= 0)
-    return is_off
+    return (ends.least_leaving == 0) & (ends.most_leaving == 0) & (ends.most_entering <= 0)
 
 
 def _is_flat(
@@ -183,8 +182,7 @@ def _is_flat(
     if leaves_over is None:
         leaves_over = ends.most_leaving - ends.least_leaving
     is_large = np.maximum(-ends.least_entering, ends.most_entering) >= 1
-    is_flat: np.ndarray = is_large & (leaves_over < SATURATED * (ends.most_entering - ends.least_entering))
-    return is_flat
+    return is_large & (leaves_over < SATURATED * (ends.most_entering - ends.least_entering))
 
 
 def has_constant_outputs(outputs: Float[np.ndarray, "n c"]) -> bool:
