@@ -146,14 +146,11 @@ def four_relus(x: Float[np.ndarray, "n 1"]) -> Float[np.ndarray, " n"]:
     return np.sum([a * np.maximum(s * (x[:, 0] - t), 0) for a, s, t in FOUR_RELUS], axis=0)
 
 
-def _teacher_weights() -> Float[np.ndarray, "3 10"]:
-    directions = np.random.default_rng(3).standard_normal((3, 10))
-    return 2 * directions / np.linalg.norm(directions, axis=1, keepdims=True)
-
-
 def narrow_teacher(x: Float[np.ndarray, "n 10"]) -> Float[np.ndarray, " n"]:
     """``sum_k tanh(w_k . x)`` with three fixed weights of length 2, whatever the seed of the inputs."""
-    return np.tanh(x @ _teacher_weights().T).sum(axis=1)
+    directions = np.random.default_rng(3).standard_normal((3, 10))
+    weights = 2 * directions / np.linalg.norm(directions, axis=1, keepdims=True)
+    return np.tanh(x @ weights.T).sum(axis=1)
 
 
 def _cube(rng: np.random.Generator, n: int) -> Float[np.ndarray, "n 5"]:

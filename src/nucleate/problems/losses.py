@@ -512,7 +512,7 @@ class _Family:
 
 def _huber_loss(delta: float) -> Loss:
     return Loss(
-        _spelled("huber", delta),
+        f"huber:{shortest(delta)}",
         partial(_huber, delta),
         metric=MAE,
         further=(RMSE, R2),
@@ -522,7 +522,7 @@ def _huber_loss(delta: float) -> Loss:
 
 def _quantile_loss(level: float) -> Loss:
     return Loss(
-        _spelled("quantile", level),
+        f"quantile:{shortest(level)}",
         partial(_quantile, level),
         metric=pinball_loss(level),
         further=(coverage(level), pinball_explained(level)),
@@ -537,16 +537,12 @@ _FAMILIES = {
 }
 
 
-def _spelled(name: str, parameter: float) -> str:
-    return f"{name}:{shortest(parameter)}"
-
-
 def _with_parameter(name: str, given: Any) -> Loss:
     family = _FAMILIES[name]
     if not is_real(given) or not family.above < given < family.below:
         raise SpecError(
             f"The {family.parameter} of the loss {name} is {shown(given)}; it must be {family.range}, as in "
-            f"{_spelled(name, family.default)}."
+            f"{name}:{shortest(family.default)}."
         )
     return _made(name, float(given))
 

@@ -81,7 +81,9 @@ def target_directions(network: Network, x: ArrayLike, residuals: ArrayLike) -> T
     # Beyond a biased layer everything is linear in what enters it.
     biased = [layer for layer, bias in enumerate(network.biases[1:-1], 1) if bias is not None]
     times = biased[0] if biased else network.depth - 1
-    ends, values = _ascend(_starts(inputs.shape[1]), network.activation, times, inputs, outputs)
+    drawn = np.random.default_rng(0).standard_normal((STARTS, inputs.shape[1]))
+    starts = drawn / np.linalg.norm(drawn, axis=1, keepdims=True)
+    ends, values = _ascend(starts, network.activation, times, inputs, outputs)
     both_signs = abs(network.activation.right) == abs(network.activation.left)
     return _distinct(np.asarray(ends), np.asarray(values), both_signs=both_signs)
 
@@ -119,11 +121,6 @@ def singular_directions(network: Network, x: ArrayLike, residuals: ArrayLike) ->
     left, values, right = np.linalg.svd(moment(network, x, residuals), full_matrices=False)
     signs = np.sign(np.take_along_axis(left, np.abs(left).argmax(axis=0)[None], axis=0)[0])
     return TargetDirections(signs[:, None] * right, values)
-
-
-def _starts(d: int) -> Float[np.ndarray, "starts d"]:
-    drawn = np.random.default_rng(0).standard_normal((STARTS, d))
-    return drawn / np.linalg.norm(drawn, axis=1, keepdims=True)
 
 
 @partial(jax.jit, static_argnames=("activation", "times"))

@@ -112,18 +112,10 @@ class Flow(eqx.Module):
 
 
 class Ascent(Flow):
-    """Gradient ascent on a homogeneous potential (derived here, docs/theory.md).
+    """Gradient ascent on a homogeneous potential, of a degree above 2 (derived here, docs/theory.md).
 
-    Parameters
-    ----------
-    potential : callable
-    state : pytree of arrays
-    degree : int
-        Of the potential, above 2.
-    supremum : scalar
-        An upper bound of the potential on the sphere ``N = D``; infinite where none is known.
-    power : float
-        Of the growth in the upper end: 1 for every potential, (L-2)/L for a chain of L layers.
+    ``supremum`` bounds the potential on the sphere ``N = D``, infinite where no bound is known; ``power`` is that of
+    the growth in the upper end: 1 for every potential, (L-2)/L for a chain of L layers.
     """
 
     potential: Potential
