@@ -51,17 +51,9 @@ _FEW = 0.1
 class Columns:
     """The columns of a file, typed, and what was decided on the way.
 
-    Parameters
-    ----------
-    columns : list of Series
-    units : dict of str to str
-        The sign of money or percent or the unit that a column's numbers have, "time", or "date" (with the order of
-        day and month, where the year comes last).
-    notes : list of str
-    gaps : dict of str to str
-        What was read as missing in a column of numbers, a sentence for each such column.
-    decimal : {".", ","} or None
-        The file's decimal mark, where its columns agree on one.
+    ``units`` has the sign of money or percent or the unit that a column's numbers have, "time", or "date" (with the
+    order of day and month, where the year comes last); ``gaps`` a sentence on what was read as missing, for each such
+    column of numbers. ``decimal`` is the file's decimal mark, where its columns agree on one.
     """
 
     columns: list[pl.Series] = field(default_factory=list)

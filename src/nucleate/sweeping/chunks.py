@@ -46,18 +46,9 @@ class Order:
 
 @dataclass(frozen=True)
 class Delivery:
-    """What came of an `Order`.
+    """What came of an `Order`, and how long it took: forecasts as by `forecast_chunk`, a result as by `train_chunk`.
 
-    Parameters
-    ----------
-    chunk : int
-        The chunk's number.
-    forecasts : polars DataFrame, str or None
-        As by `forecast_chunk`; None where they were not asked for.
-    result : ChunkResult or None
-        As by `train_chunk`; None where the runs were not asked for.
-    seconds : float
-        What it took.
+    Either is None where it was not asked for.
     """
 
     chunk: int
