@@ -126,13 +126,8 @@ def on_host(tree: R) -> R:
 class OnDevice(Sequence[Any]):
     """What came of items that were computed together: one stacked tree, which stays on the device.
 
-    All of it is fetched when the first item is asked for. Given to `for_each` again, nothing of it is moved.
-
-    Parameters
-    ----------
-    tree : pytree of arrays of shape (at_once(items), ...)
-        As a program left it.
-    items : int
+    All of it is fetched when the first item is asked for. Given to `for_each` again, nothing of it is moved. The tree
+    is as a program left it, of `at_once` of the items.
     """
 
     def __init__(self, tree: Any, items: int) -> None:

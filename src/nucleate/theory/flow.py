@@ -60,12 +60,7 @@ class Perturbation(NamedTuple):
 class Flow(eqx.Module):
     """One state of a flow that may blow up, and how it is followed there. A pytree, made inside compiled code.
 
-    Attributes
-    ----------
-    moves : scalar bool
-        Whether the state is no equilibrium.
-    unit : scalar
-        The unit of the times that `ends` gives, in the time of the state itself.
+    It ``moves`` where it is no equilibrium; ``unit`` is that of the times that `ends` gives, in the state's own time.
     """
 
     moves: eqx.AbstractVar[Bool[Array, ""]]
@@ -81,22 +76,10 @@ class Flow(eqx.Module):
     ) -> diffrax.Solution:
         """Integrate in desingularized time, up to `HORIZON`.
 
-        Parameters
-        ----------
-        perturbation : Perturbation
-            What moves the start; the same one moves it in the same way. Of the size of rounding, it is to do to the
-            flow what rounding does.
-        rtol : scalar
-            The relative tolerance of a step.
-        saveat : diffrax.SaveAt
-            Its function is called with points that `mark` takes.
-        event : diffrax.Event, optional
-            Ends the run; its condition is called with such points too.
-
-        Returns
-        -------
-        diffrax.Solution
-            Also if a step could not be taken; then what was to be saved later is infinite.
+        The perturbation moves the start, the same one in the same way; of the size of rounding, it is to do to the flow
+        what rounding does. ``rtol`` is the relative tolerance of a step. The functions of ``saveat``, and of ``event``,
+        which ends the run, are called with points that `mark` takes. There is a solution also if a step could not be
+        taken; then what was to be saved later is infinite.
         """
 
     @abstractmethod

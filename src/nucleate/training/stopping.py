@@ -86,14 +86,6 @@ def has_converged(
     The limit: a plateau that shows no end by 3.4 times its beginning is taken for the last. That is where a first
     plateau was short, as with one hidden layer, and the next is long.
 
-    Parameters
-    ----------
-    steps, train_loss, validation_loss : arrays of shape (t,)
-    plateau_loss : float, optional
-        As in `nucleate.observe.stages`.
-
-    Examples
-    --------
     >>> steps = np.arange(0, 1001, 50)
     >>> falling = 1 - 0.5 / (1 + np.exp((200 - steps) / 20))
     >>> has_converged(steps, falling, falling + 1e-3 * np.abs(steps - 350))
