@@ -107,21 +107,11 @@ def _series(name: str, column: Shaped[np.ndarray, " n"]) -> pl.Series:
 
 
 class Read(NamedTuple):
-    """What a file holds.
+    """What a file holds: its table, and its target columns where it tells them.
 
-    Parameters
-    ----------
-    table : DataFrame
-    targets : tuple of str or None
-        Its target columns, where the file tells them.
-    notes : tuple of str
-        What was decided, a sentence each.
-    form : Form
-        How it was read, to read other files of its kind alike.
-    texts : DataFrame or None
-        The columns of text as they stood in the file, spaces and all.
-    gaps : dict of str to str
-        What was read as missing, a sentence for each such column.
+    ``notes`` say what was decided, ``form`` how it was read, to read other files of its kind alike. ``texts`` are the
+    columns of text as they stood in the file, spaces and all; ``gaps`` has a sentence on what was read as missing, for
+    each such column.
     """
 
     table: pl.DataFrame
