@@ -510,6 +510,8 @@ class _Family:
     below: float
 
 
+# The same object every time, for a loss's functions are equal to themselves alone.
+@cache
 def _huber_loss(delta: float) -> Loss:
     return Loss(
         f"huber:{shortest(delta)}",
@@ -520,6 +522,7 @@ def _huber_loss(delta: float) -> Loss:
     )
 
 
+@cache
 def _quantile_loss(level: float) -> Loss:
     return Loss(
         f"quantile:{shortest(level)}",
@@ -544,13 +547,7 @@ def _with_parameter(name: str, given: Any) -> Loss:
             f"The {family.parameter} of the loss {name} is {shown(given)}; it must be {family.range}, as in "
             f"{name}:{shortest(family.default)}."
         )
-    return _made(name, float(given))
-
-
-@cache
-def _made(name: str, parameter: float) -> Loss:
-    """The same object every time, for its functions are equal to themselves alone."""
-    return _FAMILIES[name].make(parameter)
+    return family.make(float(given))
 
 
 LOSSES = {
