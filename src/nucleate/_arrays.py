@@ -43,8 +43,6 @@ def real_array(name: str, values: Any, *, rank: int | None = None) -> Float[np.n
 def is_truth(given: Any) -> bool:
     """Whether it is a truth value, of Python, NumPy, JAX or PyTorch.
 
-    Examples
-    --------
     >>> is_truth(True), is_truth(np.array(True)), is_truth(1)
     (True, True, False)
     """
@@ -54,8 +52,6 @@ def is_truth(given: Any) -> bool:
 def is_whole(given: Any) -> bool:
     """Whether it is a whole number, of Python or of NumPy; a truth value is none.
 
-    Examples
-    --------
     >>> is_whole(np.int64(3)), is_whole(3.0), is_whole(True)
     (True, False, False)
     """
@@ -65,8 +61,6 @@ def is_whole(given: Any) -> bool:
 def is_real(given: Any) -> bool:
     """Whether it is one real number, of Python or of NumPy; a truth value is none.
 
-    Examples
-    --------
     >>> is_real(np.float32(3)), is_real("3"), is_real(True)
     (True, False, False)
     """

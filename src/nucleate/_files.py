@@ -33,10 +33,7 @@ _MARK = re.compile(rb"sha256:([0-9a-f]{64}) of ([\w./@-]*);")
 def write_atomically(path: Path, content: bytes) -> None:
     """Write ``content`` beside ``path`` and rename it there; a symbolic link stays one, and what it names is written.
 
-    Raises
-    ------
-    NucleateError
-        If the path cannot be written, or is a folder, a device, a FIFO or a socket.
+    A `NucleateError` if the path cannot be written, or is a folder, a device, a FIFO or a socket.
     """
     target = _behind_links(path)
     # A name of its own, for another process may be writing the same file.
@@ -57,12 +54,7 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 def check_file(path: str | Path, read: Sequence[Path] = ()) -> None:
-    """Refuse, before anything is done, a path where no file can be written, or that of a file that is to be read.
-
-    Raises
-    ------
-    NucleateError
-    """
+    """Refuse, by a `NucleateError`, a path where no file can be written, or that of a file that is to be read."""
     for one in read:
         if os.path.exists(path) and os.path.exists(one) and os.path.samefile(path, one):
             raise NucleateError(f"{path} is what is read, and would be written over; name another file to write.")
@@ -73,12 +65,7 @@ def check_file(path: str | Path, read: Sequence[Path] = ()) -> None:
 
 
 def check_folder(path: str | Path) -> None:
-    """Refuse, before anything is done, a path that is no folder that can be written, and where none can be made.
-
-    Raises
-    ------
-    NucleateError
-    """
+    """Refuse, by a `NucleateError`, a path that is no folder that can be written, and where none can be made."""
     there = Path(os.path.realpath(path))
     try:
         while not os.path.lexists(there):
@@ -107,13 +94,7 @@ def read_file(path: str | Path) -> bytes:
 
 
 def mark(place: str = "") -> str:
-    """What a file's content holds before it is sealed.
-
-    Parameters
-    ----------
-    place : str
-        Which file it is, in letters, digits and ``._-/@``.
-    """
+    """What a content holds before it is sealed; ``place`` says which file it is, in letters, digits and ``._-/@``."""
     return f"sha256:{_ZEROS.decode()} of {place};"
 
 
@@ -136,8 +117,6 @@ def seal_tensors(content: bytes, place: str = "") -> bytes:
 def check_seal(content: bytes, place: str | None = None) -> None:
     """Raise ValueError, saying what is wrong, if a content is not what was sealed, for this place if one is given.
 
-    Examples
-    --------
     >>> sealed = seal(b'{"loss": 0.25, "checksum": "' + mark("a.json").encode() + b'"}', "a.json")
     >>> check_seal(sealed, "a.json")
     >>> check_seal(sealed.replace(b"0.25", b"0.24"), "a.json")

@@ -30,8 +30,6 @@ def fingerprint(*definitions: Any) -> str:
     standard library count by name, those of other installed packages by name and code. It holds for one minor version
     of Python, since another compiles to other code.
 
-    Examples
-    --------
     >>> half, same, third = (lambda x: x / 2), (lambda x: x / 2), (lambda x: x / 3)
     >>> fingerprint(half) == fingerprint(same), fingerprint(half) == fingerprint(third)
     (True, False)

@@ -12,8 +12,6 @@ if TYPE_CHECKING:
 def loader(package: str, homes: Mapping[str, Iterable[str]]) -> Callable[[str], Any]:
     """The ``__getattr__`` of a package, by its modules and the names that each has for it.
 
-    Examples
-    --------
     >>> loader("json", {"decoder": ("JSONDecoder",)})("JSONDecoder")
     <class 'json.decoder.JSONDecoder'>
     """

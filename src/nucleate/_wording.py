@@ -131,6 +131,16 @@ def say_invalid(error: Mapping[str, Any], name: str) -> str:
     return f"{what}; it must be {expected.format(**context)}."
 
 
+def shortest(value: float) -> str:
+    """The fewest digits that are read as the same number.
+
+    >>> shortest(0.5), shortest(1 / 3)
+    ('0.5', '0.3333333333333333')
+    """
+    short = f"{value:g}"
+    return short if float(short) == value else repr(float(value))
+
+
 def in_digits(value: float, digits: int) -> str:
     """A number in so many digits, and a large one as a whole number with its thousands apart.
 
@@ -257,8 +267,6 @@ _VALUE = "text-align:left;padding:0;background:none"
 def card(title: str, rows: Mapping[str, object]) -> str:
     """A title over names and values, as HTML in which nothing of them is markup.
 
-    Examples
-    --------
     >>> "&lt;b&gt;" in card("<b>", {"name": "value"})
     True
     """

@@ -98,7 +98,7 @@ class Activation:
         ArchitectureError
             With the claim that does not hold.
         """
-        if _BUILT_IN.get(self.name) is not self:
+        if not self.is_built_in:
             _check(self)
 
     def __reduce__(self) -> Any:
@@ -266,12 +266,21 @@ _SELU_SCALE, _SELU_ALPHA = 1.0507009873554805, 1.6732632423543772
 """Of Klambauer et al. 2017, arXiv 1706.02515, as `jax.nn.selu` has them."""
 
 
+def _node(kind: str, **attributes: float) -> Callable[[Any, str], str]:
+    """The ONNX form of one node."""
+    return lambda graph, z: graph.add(kind, z, **attributes)
+
+
+def _times_z(kind: str) -> Callable[[Any, str], str]:
+    return lambda graph, z: graph.add("Mul", z, graph.add(kind, z))
+
+
 def _gelu_nodes(graph: Any, z: str) -> str:
     error = graph.add("Erf", graph.add("Mul", z, graph.number(0.5**0.5)))
     return str(graph.add("Mul", graph.add("Mul", z, graph.number(0.5)), graph.add("Add", error, graph.number(1.0))))
 
 
-def _sigmoid_shifted_nodes(graph: Any, z: str) -> str:
+def _half_tanh_nodes(graph: Any, z: str) -> str:
     return str(graph.add("Mul", graph.add("Tanh", graph.add("Mul", z, graph.number(0.5))), graph.number(0.5)))
 
 
@@ -283,60 +292,16 @@ _BUILT_IN = {
     activation.name: activation
     for activation in (
         Activation("linear", _linear, 1, 1.0, 1.0, parity="odd", lipschitz=1.0, onnx=lambda graph, z: z),
+        Activation("tanh", jnp.tanh, 1, 1.0, 1.0, parity="odd", lipschitz=1.0, onnx=_node("Tanh")),
+        Activation("relu", jax.nn.relu, 1, 1.0, 0.0, lipschitz=1.0, onnx=_node("Relu")),
+        Activation("leaky_relu", _leaky_relu, 1, 1.0, 0.01, lipschitz=1.0, onnx=_node("LeakyRelu", alpha=0.01)),
+        Activation("xtanh", _xtanh, 2, 1.0, 1.0, parity="even", lipschitz=1.1996786403, onnx=_times_z("Tanh")),
         Activation(
-            "tanh", jnp.tanh, 1, 1.0, 1.0, parity="odd", lipschitz=1.0, onnx=lambda graph, z: graph.add("Tanh", z)
+            "sigmoid_shifted", _sigmoid_shifted, 1, 0.25, 0.25, parity="odd", lipschitz=0.25, onnx=_half_tanh_nodes
         ),
-        Activation("relu", jax.nn.relu, 1, 1.0, 0.0, lipschitz=1.0, onnx=lambda graph, z: graph.add("Relu", z)),
-        Activation(
-            "leaky_relu",
-            _leaky_relu,
-            1,
-            1.0,
-            0.01,
-            lipschitz=1.0,
-            onnx=lambda graph, z: graph.add("LeakyRelu", z, alpha=0.01),
-        ),
-        Activation(
-            "xtanh",
-            _xtanh,
-            2,
-            1.0,
-            1.0,
-            parity="even",
-            lipschitz=1.1996786403,
-            onnx=lambda graph, z: graph.add("Mul", z, graph.add("Tanh", z)),
-        ),
-        Activation(
-            "sigmoid_shifted",
-            _sigmoid_shifted,
-            1,
-            0.25,
-            0.25,
-            parity="odd",
-            lipschitz=0.25,
-            onnx=_sigmoid_shifted_nodes,
-        ),
-        Activation(
-            "sigmoid",
-            jax.nn.sigmoid,
-            1,
-            0.25,
-            0.25,
-            value=0.5,
-            lipschitz=0.25,
-            onnx=lambda graph, z: graph.add("Sigmoid", z),
-        ),
-        Activation(
-            "softplus",
-            jax.nn.softplus,
-            1,
-            0.5,
-            0.5,
-            value=math.log(2.0),
-            lipschitz=1.0,
-            onnx=lambda graph, z: graph.add("Softplus", z),
-        ),
-        Activation("elu", jax.nn.elu, 1, 1.0, 1.0, lipschitz=1.0, onnx=lambda graph, z: graph.add("Elu", z)),
+        Activation("sigmoid", jax.nn.sigmoid, 1, 0.25, 0.25, 0.5, lipschitz=0.25, onnx=_node("Sigmoid")),
+        Activation("softplus", jax.nn.softplus, 1, 0.5, 0.5, math.log(2.0), lipschitz=1.0, onnx=_node("Softplus")),
+        Activation("elu", jax.nn.elu, 1, 1.0, 1.0, lipschitz=1.0, onnx=_node("Elu")),
         Activation(
             "selu",
             jax.nn.selu,
@@ -344,19 +309,11 @@ _BUILT_IN = {
             _SELU_SCALE,
             _SELU_SCALE * _SELU_ALPHA,
             lipschitz=_SELU_SCALE * _SELU_ALPHA,
-            onnx=lambda graph, z: graph.add("Selu", z, alpha=_SELU_ALPHA, gamma=_SELU_SCALE),
+            onnx=_node("Selu", alpha=_SELU_ALPHA, gamma=_SELU_SCALE),
         ),
         Activation("softplus_shifted", _softplus_shifted, 1, 0.5, 0.5, lipschitz=1.0, onnx=_softplus_shifted_nodes),
         Activation("gelu", _gelu, 1, 0.5, 0.5, lipschitz=1.1289041452, onnx=_gelu_nodes),
-        Activation(
-            "silu",
-            jax.nn.silu,
-            1,
-            0.5,
-            0.5,
-            lipschitz=1.0998393202,
-            onnx=lambda graph, z: graph.add("Mul", z, graph.add("Sigmoid", z)),
-        ),
+        Activation("silu", jax.nn.silu, 1, 0.5, 0.5, lipschitz=1.0998393202, onnx=_times_z("Sigmoid")),
     )
 }
 _REGISTERED: dict[str, Activation] = {}

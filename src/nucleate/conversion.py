@@ -58,7 +58,9 @@ class ScaleConversion:
             For a convention that there is not.
         """
         first, *others = self._values_of(convention)
-        if first is None or not all(one is not None and _same(one, first) for one in others):
+        if first is None or not all(
+            one is not None and math.isclose(one, first, rel_tol=SAME, abs_tol=1e-12) for one in others
+        ):
             return None
         return first
 
@@ -197,7 +199,3 @@ def _in_range(convention: Convention, value: float | None) -> float | None:
     except ArchitectureError:
         return None
     return value
-
-
-def _same(one: float, other: float) -> bool:
-    return math.isclose(one, other, rel_tol=SAME, abs_tol=1e-12)

@@ -32,13 +32,9 @@ def demo_spec() -> StudySpec:
 def forecast_plateaus(spec: StudySpec, folder: Path) -> tuple[pl.DataFrame, Recommendation | None]:
     """When each plateau is to end, before any training; begins the study, so that its sweep forecasts nothing again.
 
-    Returns
-    -------
-    plateaus : data frame
-        A row an init scale, a column a learning rate: the median over the seeds of the step at which the loss will be
-        down by 1 %, null where the theory's regime does not hold for all of them.
-    recommendation : Recommendation or None
-        The smallest init scale that leaves its plateau within the steps of the spec.
+    A row an init scale, a column a learning rate: the median over the seeds of the step at which the loss will be down
+    by 1 %, null where the theory's regime does not hold for all of them. And the smallest init scale that leaves its
+    plateau within the steps of the spec, if any does.
     """
     problem = spec.load_problem()
     with keep(folder, spec, problem) as keeper:

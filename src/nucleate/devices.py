@@ -61,8 +61,6 @@ _COMPILED: WeakSet[Any] = WeakSet()
 def machine() -> str:
     """The kind of machine this is: what computes, and by which versions.
 
-    Examples
-    --------
     >>> machine().split(", ")[0] == f"nucleate {version('nucleate')}"
     True
     """
@@ -80,8 +78,6 @@ def float64() -> Iterator[None]:
 
     Products of float32 are of all their digits too, where a GPU would take ten bits of each factor (TF32).
 
-    Examples
-    --------
     >>> import jax.numpy as jnp
     >>> with float64():
     ...     print(jnp.zeros(1, "float64").dtype)
@@ -100,8 +96,6 @@ def in_float64(function: Callable[P, R]) -> Callable[P, R]:
     Called while JAX traces (inside ``jit``, ``grad`` or ``vmap``) it is the function itself: precision is then the
     business of whoever traces.
 
-    Examples
-    --------
     >>> import jax.numpy as jnp
     >>> in_float64(jnp.tanh)(np.array([0.0])).dtype
     dtype('float64')
@@ -121,25 +115,19 @@ def in_float64(function: Callable[P, R]) -> Callable[P, R]:
 
 def on_host(tree: R) -> R:
     """The tree with NumPy arrays for JAX's."""
-    host: R = jax.tree.map(
+    return jax.tree.map(
         lambda leaf: (
             np.asarray(leaf) if isinstance(leaf, jax.Array) and not isinstance(leaf, jax.core.Tracer) else leaf
         ),
         tree,
     )
-    return host
 
 
 class OnDevice(Sequence[Any]):
     """What came of items that were computed together: one stacked tree, which stays on the device.
 
-    All of it is fetched when the first item is asked for. Given to `for_each` again, nothing of it is moved.
-
-    Parameters
-    ----------
-    tree : pytree of arrays of shape (at_once(items), ...)
-        As a program left it.
-    items : int
+    All of it is fetched when the first item is asked for. Given to `for_each` again, nothing of it is moved. The tree
+    is as a program left it, of `at_once` of the items.
     """
 
     def __init__(self, tree: Any, items: int) -> None:
@@ -171,8 +159,6 @@ def for_each(
     they have in common are arrays, or whatever can be hashed; each sequence ``beside`` has one more argument for every
     item, which comes after it.
 
-    Examples
-    --------
     >>> for_each(lambda item, more: item + more, [1, 2], 10)
     [11, 12]
     """
@@ -225,8 +211,6 @@ def _settled() -> Iterator[None]:
 def on_device(name: str) -> Iterator[None]:
     """Compute on one of `DEVICES`, in this thread, in those of `spread` and for this block; see `check_device`.
 
-    Examples
-    --------
     >>> with on_device("cpu"):
     ...     steps_together()
     False
@@ -242,8 +226,6 @@ def on_device(name: str) -> Iterator[None]:
 def on_cpu() -> AbstractContextManager[Any]:
     """Compute on the CPU, in this thread, in those of `spread` and for this block; where JAX may use one at all.
 
-    Examples
-    --------
     >>> with on_cpu():
     ...     steps_together()
     False
@@ -294,8 +276,6 @@ def spread(function: Callable[[T], R], items: Sequence[T]) -> list[R]:
 
     When one fails, or Ctrl-C is pressed, the others end at their next call of `for_each`.
 
-    Examples
-    --------
     >>> spread(str, [1, 2])
     ['1', '2']
     """
@@ -344,8 +324,6 @@ def at_once(items: int) -> int:
 
     As items of a batch end one after another, a program is compiled for each halving and not for each number.
 
-    Examples
-    --------
     >>> [at_once(items) for items in (1, 2, 3, 16, 17)]
     [1, 2, 4, 16, 32]
     """
@@ -422,8 +400,6 @@ def _one_after_another(function: Callable[..., Any]) -> Callable[..., Any]:
 def entry(stack: jax.Array, place: Any) -> jax.Array:
     """``stack[place]`` for a place that is known only when the program runs, in a tenth of the operations to compile.
 
-    Examples
-    --------
     >>> int(entry(jnp.arange(3), 1))
     1
     """
@@ -433,8 +409,6 @@ def entry(stack: jax.Array, place: Any) -> jax.Array:
 def with_entry(stack: jax.Array, place: Any, part: jax.Array) -> jax.Array:
     """``stack.at[place].set(part)``, as `entry`; a scatter is compiled to a loop.
 
-    Examples
-    --------
     >>> with_entry(jnp.zeros(3, int), 1, 5).tolist()
     [0, 5, 0]
     """

@@ -170,12 +170,7 @@ class _Condensed(BaseEstimator):
         # What has no rows of its own takes those of training; without rows to certify on nothing is reduced.
         parts = [table[part if len(part) else rows.train] for part in rows]
         return Problem.from_parts(
-            *parts,
-            target=targets,
-            loss=self._loss,
-            name=type(self).__name__,
-            division=AT_RANDOM,
-            weights=weight,
+            *parts, target=targets, loss=self._loss, name=type(self).__name__, division=AT_RANDOM, weights=weight
         )
 
     def _train(self, problem: Problem, scales: Sequence[InitScale], seed: int) -> list[Run]:

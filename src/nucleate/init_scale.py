@@ -7,7 +7,7 @@ from numbers import Real
 from typing import Any, Literal, get_args
 
 from nucleate._arrays import is_whole
-from nucleate._wording import shown
+from nucleate._wording import shortest, shown
 from nucleate.errors import ArchitectureError
 
 Convention = Literal["gain", "epsilon", "gamma", "fan_in_gamma"]
@@ -32,19 +32,13 @@ class PerLayer(tuple[float, ...]):
     __slots__ = ()
 
     def __format__(self, how: str) -> str:
-        return "x".join(format(value, how) if how else _shortest(value) for value in self)
+        return "x".join(format(value, how) if how else shortest(value) for value in self)
 
     def __str__(self) -> str:
         return format(self, "")
 
     def __repr__(self) -> str:
         return repr(str(self))
-
-
-def _shortest(value: float) -> str:
-    """The fewest digits that are read as the same number."""
-    short = f"{value:g}"
-    return short if float(short) == value else repr(float(value))
 
 
 def read_value(text: str) -> float | PerLayer:
@@ -146,7 +140,7 @@ class InitScale:
     @property
     def name(self) -> str:
         """The number, or those of the layers with x between, in digits that are read as the same."""
-        return str(self.value) if isinstance(self.value, PerLayer) else _shortest(self.value)
+        return str(self.value) if isinstance(self.value, PerLayer) else shortest(self.value)
 
     @property
     def overall(self) -> float:
@@ -210,11 +204,10 @@ class InitScale:
         >>> InitScale("gain", "1x0.1").times(3, 50), InitScale("gamma", 2.0).times(10, 100)
         (InitScale(convention='gain', value='3x0.3'), InitScale(convention='gamma', value=1.5))
         """
-        exponent, values = self.convention in _EXPONENTS, self.value
-        several = isinstance(values, PerLayer)
+        exponent, several = self.convention in _EXPONENTS, isinstance(self.value, PerLayer)
         made = [
             float(f"{value - math.log(factor, width) if exponent else value * factor:.3g}")
-            for value in (values if isinstance(values, PerLayer) else (values,))
+            for value in (self.value if isinstance(self.value, PerLayer) else (self.value,))
         ]
         return InitScale(self.convention, PerLayer(made) if several else made[0])
 

@@ -18,10 +18,10 @@ from jaxtyping import Array, Float
 from safetensors.numpy import save
 
 from nucleate._arrays import is_whole
-from nucleate._files import parse_tensors, read_sealed, seal_tensors, why_unreadable, write_atomically
+from nucleate._files import parse_tensors, seal_tensors, write_atomically
 from nucleate.devices import in_float64, on_host
 from nucleate.errors import ArchitectureError
-from nucleate.network import Drop, Network
+from nucleate.network import Drop, Network, _read
 
 _FORMAT = "nucleate model 1"
 
@@ -130,8 +130,7 @@ def outputs_of_columns(model: Any, x: Float[Array, "d n"], drop: Drop | None = N
     """
     if isinstance(model, Network):
         return model.on_columns(x, drop)
-    outputs: Any = model.on_columns(x) if hasattr(model, "on_columns") else model(x.T).T
-    return outputs
+    return model.on_columns(x) if hasattr(model, "on_columns") else model(x.T).T
 
 
 @in_float64
@@ -141,8 +140,7 @@ def outputs_of(model: Any, x: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n 
         # By the program that is compiled for who calls it.
         return np.asarray(model(x), np.float64)
     parameters, frame = take_apart(model)
-    outputs: Any = np.asarray(_outputs(parameters, frame, np.asarray(x, dtype_of(model))), np.float64)
-    return outputs
+    return np.asarray(_outputs(parameters, frame, np.asarray(x, dtype_of(model))), np.float64)
 
 
 @in_float64
@@ -206,14 +204,7 @@ def load_model(path: str | Path, like: Any = None) -> Any:
     """
     if like is None or isinstance(like, Network):
         return Network.load(path, None if like is None else like.activation)
-    try:
-        content = read_sealed(path)
-    except FileNotFoundError:
-        raise ArchitectureError(f"There is no model file {path}; check the path.") from None
-    except (OSError, ValueError) as error:
-        raise ArchitectureError(
-            f"The model file {path} cannot be read ({why_unreadable(error)}); save the model again."
-        ) from None
+    content = _read(path, "model")
     try:
         return model_from_bytes(content, like)
     except ValueError as error:

@@ -256,8 +256,7 @@ class Network:
         -------
         Network
         """
-        cast: Network = jax.tree.map(lambda leaf: leaf.astype(dtype), self)
-        return cast
+        return jax.tree.map(lambda leaf: leaf.astype(dtype), self)
 
     def to_bytes(self, metadata: Mapping[str, str] | None = None) -> bytes:
         """A safetensors file's bytes: tensors ``weights.0``, ``biases.0``, ..., the architecture, and a checksum.
@@ -519,14 +518,14 @@ def _metadata(told: Mapping[str, str]) -> dict[str, Any]:
     return metadata
 
 
-def _read(path: str | Path) -> bytes:
+def _read(path: str | Path, what: str = "network") -> bytes:
     try:
         return read_sealed(path)
     except FileNotFoundError:
-        raise ArchitectureError(f"There is no network file {path}; check the path.") from None
+        raise ArchitectureError(f"There is no {what} file {path}; check the path.") from None
     except (OSError, ValueError) as error:
         raise ArchitectureError(
-            f"The network file {path} cannot be read ({why_unreadable(error)}); save the network again."
+            f"The {what} file {path} cannot be read ({why_unreadable(error)}); save the {what} again."
         ) from error
 
 

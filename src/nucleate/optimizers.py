@@ -185,7 +185,12 @@ class Optimizer:
         False if they do not depend on the gradient's size (Adam, signs); None if they do neither, as with weight decay.
         It is measured: it is given gradients a hundred times smaller, and none, and the steps are compared.
         """
-        return _follows_gradient(self)
+        large, small, none = _probe(self)
+        if none.any():
+            return None
+        if np.allclose(small, 1e-2 * large, rtol=1e-2, atol=0):
+            return True
+        return False if np.allclose(small, large, rtol=1e-2, atol=0) else None
 
     @property
     def moves_alone(self) -> bool:
@@ -283,15 +288,6 @@ def _probe(optimizer: Optimizer) -> tuple[Float[np.ndarray, "steps 2"], ...]:
         optimizer.check(np.zeros(2))
         steps = jax.jit(partial(_steps, optimizer))
         return tuple(np.asarray(steps(size)) for size in sizes)
-
-
-def _follows_gradient(optimizer: Optimizer) -> bool | None:
-    large, small, none = _probe(optimizer)
-    if none.any():
-        return None
-    if np.allclose(small, 1e-2 * large, rtol=1e-2, atol=0):
-        return True
-    return False if np.allclose(small, large, rtol=1e-2, atol=0) else None
 
 
 def _steps(optimizer: Optimizer, size: Float[Array, ""]) -> Float[Array, "steps 2"]:

@@ -48,7 +48,8 @@ def measure(size: Size, progress: ShareDone) -> Measurement:
     for done, depth in enumerate(PLANS, start=1):
         steps[depth] = _escape_steps(size, problem, depth)
         progress(done / len(PLANS))
-    kappa = _rate(size, problem)
+    _, moment = moment_form(_network(size, problem, 2, 1.0, 0), problem.train.x, problem.train.y)
+    kappa = float(np.linalg.norm(moment))
     slopes = {depth: _slopes(depth, size.scales(depth), found) for depth, found in steps.items()}
     numbers = (
         abs(float(np.median(slopes[2])) * PLANS[2].learning_rate * kappa - 1),
@@ -62,11 +63,6 @@ def _network(size: Size, problem: Problem, depth: int, scale: float, seed: int) 
     epsilon = InitScale("epsilon", scale)
     hidden = [size.width] * (depth - 1)
     return Network.create(problem.inputs, hidden, problem.outputs, scale=epsilon, seed=seed, dtype="float64")
-
-
-def _rate(size: Size, problem: Problem) -> float:
-    _, moment = moment_form(_network(size, problem, 2, 1.0, 0), problem.train.x, problem.train.y)
-    return float(np.linalg.norm(moment))
 
 
 def _escape_steps(size: Size, problem: Problem, depth: int) -> Float[np.ndarray, "seeds scales"]:

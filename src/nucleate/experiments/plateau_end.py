@@ -49,12 +49,7 @@ def measure(size: Size, progress: ShareDone) -> Measurement:
 
     rates = [size.learning_rate] * len(networks)
     runs = train_many(
-        networks,
-        problem,
-        learning_rates=rates,
-        steps=size.steps,
-        evaluations=size.evaluations,
-        on_evaluation=note,
+        networks, problem, learning_rates=rates, steps=size.steps, evaluations=size.evaluations, on_evaluation=note
     )
     ends = [np.nan if run.stages.plateau_end is None else run.stages.plateau_end for run in runs]
     outcome = _Outcome(*(np.reshape(steps, (len(size.epsilons), size.seeds)) for steps in (ends, met)))

@@ -299,9 +299,7 @@ EXPERIMENT = Experiment(
     "where the loss has fallen by 10 %, the second from three to ten times the norm of keys and queries together",
     criteria=(
         Criterion(
-            "10 % drop: values and hidden neurons with |cos| > 0.9 to the forecast axis, worst run",
-            "at least",
-            0.95,
+            "10 % drop: values and hidden neurons with |cos| > 0.9 to the forecast axis, worst run", "at least", 0.95
         ),
         Criterion("units that meet the sign condition there, worst run", "at least", 0.95),
         Criterion("change of keys and queries up to there, over their norm, largest", "at most", 0.1),

@@ -71,12 +71,7 @@ def _attention(heads: int, scale: InitScale, seed: int) -> Transformer:
 
 
 KINDS = (
-    Kind(
-        "neurons",
-        1,
-        _fully_connected,
-        lambda model: neurons(model, 1),
-    ),
+    Kind("neurons", 1, _fully_connected, lambda model: neurons(model, 1)),
     Kind("kernels", PLACES, _convolution, lambda model: model.kernels[0].reshape(len(model.kernels[0]), -1)),
     Kind("heads", PLACES, _attention, lambda model: model.blocks[0].value),
 )
@@ -151,13 +146,7 @@ def _train(size: Size, kind: Kind) -> list[Course]:
     expected = [step.estimate for forecast in forecasts if (step := forecast.drop_steps[DROP]) is not None]
     length = LENGTH * max(expected, default=1000)
     runs = train_many(
-        models,
-        problem,
-        learning_rates=rates,
-        steps=length,
-        evaluations=300,
-        measures=(),
-        on_evaluation=note,
+        models, problem, learning_rates=rates, steps=length, evaluations=300, measures=(), on_evaluation=note
     )
     return [
         Course(

@@ -15,7 +15,7 @@ from nucleate.figures import BLUE, ORANGE, legend, panels
 from nucleate.init_scale import InitScale
 from nucleate.network import Network
 from nucleate.observe import MEASURES, Measure
-from nucleate.problems import Problem, Split, load_problem
+from nucleate.problems import Problem, load_problem
 from nucleate.training import Run, train_many
 
 ROWS, STANDARD, STRONG = 100, 1.0, 0.1
@@ -46,7 +46,8 @@ Runs = dict[tuple[float, float], list[Run]]
 
 
 def measure(size: Size, progress: ShareDone) -> Measurement:
-    problem, runs = _few_rows(), Runs()
+    problem, runs = load_problem("teacher-3"), Runs()
+    problem = replace(problem, train=problem.train.only(np.arange(ROWS)))
     for done, gain in enumerate(size.gains):
         runs |= _train(problem, gain, size)
         progress((done + 1) / len(size.gains))
@@ -73,11 +74,6 @@ def phases(
     compressed = after & (amplitude <= np.sqrt(amplitude.max() * amplitude[after].min()))
     condensed = neurons <= np.sqrt(neurons[0] * neurons[-1])
     return Phases(*(int(steps[reached.argmax()]) for reached in (fitted, compressed, condensed)))
-
-
-def _few_rows() -> Problem:
-    problem = load_problem("teacher-3")
-    return replace(problem, train=Split(problem.train.x[:ROWS], problem.train.y[:ROWS]))
 
 
 def _train(problem: Problem, gain: float, size: Size) -> Runs:

@@ -14,7 +14,7 @@ import scipy
 from jaxtyping import Bool, Float, Int
 
 from nucleate.errors import ArchitectureError
-from nucleate.observe.directions import THRESHOLD
+from nucleate.observe.directions import THRESHOLD, numbered_by_size
 from nucleate.observe.norms import effective_number, row_norms, standardized, unit_rows
 
 MOST_LOST = 0.05
@@ -97,13 +97,8 @@ def alike(leaving: Float[np.ndarray, "m n"], outgoing: Float[np.ndarray, "m t"])
             "Activations or outgoing weights are NaN or infinite, as diverged runs leave them; take an earlier network."
         )
     found = act_as_one(leaving[None], outgoing[None])
-    centres, alive = found.centres[0], np.flatnonzero(found.centres[0] >= 0)
-    acting, first, group, members = np.unique(
-        centres[alive], return_index=True, return_inverse=True, return_counts=True
-    )
-    labels, by_size = np.full(len(centres), -1), np.lexsort((first, -members))
-    labels[alive] = np.argsort(by_size)[group]
-    return Alike(labels, found.contributions[0, acting[by_size]], float(found.loss[0]))
+    labels, acting = numbered_by_size(found.centres[0])
+    return Alike(labels, found.contributions[0, acting], float(found.loss[0]))
 
 
 def effective_neurons(leaving: Float[np.ndarray, "m n"], outgoing: Float[np.ndarray, "m t"]) -> float:
@@ -181,8 +176,7 @@ class ActAsOne(NamedTuple):
     @property
     def effective_neurons(self) -> Float[np.ndarray, " runs"]:
         """`Alike.effective_neurons` of each run."""
-        effective: np.ndarray = effective_number(self.contributions)
-        return effective
+        return effective_number(self.contributions)
 
 
 def act_as_one(leaving: Float[np.ndarray, "runs m n"], outgoing: Float[np.ndarray, "runs m t"]) -> ActAsOne:
@@ -248,8 +242,7 @@ class _Correlated(NamedTuple):
 
     @property
     def alive(self) -> Bool[np.ndarray, "runs m"]:
-        alive: np.ndarray = self.correlation.diagonal(axis1=1, axis2=2) > 0
-        return alive
+        return self.correlation.diagonal(axis1=1, axis2=2) > 0
 
     @property
     def variance(self) -> Float[np.ndarray, " runs"]:

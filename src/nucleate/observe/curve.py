@@ -206,8 +206,7 @@ def smoothed(loss: Float[np.ndarray, " t"]) -> Float[np.ndarray, " t"]:
     total = np.append(0.0, np.cumsum(loss))
     here = np.arange(len(loss))
     first, beyond = np.maximum(here - half, 0), np.minimum(here + half + 1, len(loss))
-    averages: np.ndarray = (total[beyond] - total[first]) / (beyond - first)
-    return averages
+    return (total[beyond] - total[first]) / (beyond - first)
 
 
 def _left_in_noise(loss: Float[np.ndarray, " t"], plateau_loss: float | None) -> tuple[int, float] | None:

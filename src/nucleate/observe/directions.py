@@ -158,12 +158,16 @@ def directions(vectors: Float[np.ndarray, "m k"], *, signed: bool, threshold: fl
 
 def cluster(cosine: Float[np.ndarray, "m m"], *, signed: bool, threshold: float) -> Int[np.ndarray, " m"]:
     """The labels of `directions`, from the cosines."""
-    leaders = leaders_of(cosine[None], signed=signed, threshold=threshold)[0]
-    labels, alive = np.full(len(cosine), -1), leaders >= 0
-    _, first, group, sizes = np.unique(leaders[alive], return_index=True, return_inverse=True, return_counts=True)
+    return numbered_by_size(leaders_of(cosine[None], signed=signed, threshold=threshold)[0])[0]
+
+
+def numbered_by_size(leaders: Int[np.ndarray, " m"]) -> tuple[Int[np.ndarray, " m"], Int[np.ndarray, " count"]]:
+    """Groups, told by who leads each neuron, numbered as in `Directions`, and their leaders in order of the numbers."""
+    labels, alive = np.full(len(leaders), -1), leaders >= 0
+    found, first, group, sizes = np.unique(leaders[alive], return_index=True, return_inverse=True, return_counts=True)
     by_size = np.lexsort((first, -sizes))
     labels[alive] = np.argsort(by_size)[group]
-    return labels
+    return labels, found[by_size]
 
 
 def leaders_of(
@@ -237,8 +241,7 @@ def directions_in_use(
 
 def _centre(unit: Float[np.ndarray, "members k"]) -> Float[np.ndarray, " k"]:
     leading = np.linalg.svd(unit, full_matrices=False).Vh[0]
-    centre: np.ndarray = majority_sign(unit @ leading) * leading
-    return centre
+    return majority_sign(unit @ leading) * leading
 
 
 def alignment(vectors: Float[np.ndarray, "m k"], target: Float[np.ndarray, " k"]) -> Float[np.ndarray, " m"]:
@@ -272,5 +275,4 @@ def alignment(vectors: Float[np.ndarray, "m k"], target: Float[np.ndarray, " k"]
             f"The target direction has shape {np.shape(target)} for neurons with {inputs} entries, "
             f"the bias included; give {inputs} numbers."
         )
-    cosine: np.ndarray = unit_rows(vectors) @ unit_rows(np.asarray(target)[None])[0]
-    return cosine
+    return unit_rows(vectors) @ unit_rows(np.asarray(target)[None])[0]

@@ -250,8 +250,7 @@ def check_measures(measures: Sequence[Measure]) -> tuple[Measure, ...]:
 def _usable(*arrays: Float[np.ndarray, "... m k"]) -> Bool[np.ndarray, "..."]:
     """Whether all matrices are of numbers that leave room for the squares and products of the measures."""
     # The comparison is false for NaN.
-    usable: np.ndarray = np.all([np.abs(array).max(axis=(-2, -1)) < _LARGEST for array in arrays], axis=0)
-    return usable
+    return np.all([np.abs(array).max(axis=(-2, -1)) < _LARGEST for array in arrays], axis=0)
 
 
 def _nearest_alignment(vectors: Float[np.ndarray, "m k"], targets: Float[np.ndarray, "count k"]) -> float:

@@ -33,16 +33,14 @@ def norm(array: Float[np.ndarray, "..."], axis: int | tuple[int, ...] | None = N
 def row_norms(matrix: Float[np.ndarray, "... m k"]) -> Float[np.ndarray, "... m"]:
     """The Euclidean norm of each row."""
     unit, scale = scaled(matrices(matrix), axis=-1)
-    lengths: np.ndarray = scale[..., 0] * np.linalg.norm(unit, axis=-1)
-    return lengths
+    return scale[..., 0] * np.linalg.norm(unit, axis=-1)
 
 
 def unit_rows(matrix: Float[np.ndarray, "... m k"]) -> Float[np.ndarray, "... m k"]:
     """Each row divided by its norm; rows of zeros stay."""
     unit, _ = scaled(matrices(matrix), axis=-1)
     lengths = np.linalg.norm(unit, axis=-1, keepdims=True)
-    directions: np.ndarray = unit / np.where(lengths > 0, lengths, 1.0)
-    return directions
+    return unit / np.where(lengths > 0, lengths, 1.0)
 
 
 def standardized(
@@ -65,8 +63,6 @@ def effective_number(sizes: Float[np.ndarray, "... k"]) -> Any:
 
     0 where there is nothing to share.
 
-    Examples
-    --------
     >>> effective_number(np.array([2e-300, 0.0, 0.0]))
     1.0
     >>> effective_number(np.zeros(3))

@@ -79,5 +79,4 @@ def spaced(count: int, most: int = MOST_NEURONS) -> Int[np.ndarray, " k"]:
 
 def _singular_values(weight: Float[np.ndarray, "m fan_in"]) -> Float[np.ndarray, " values"]:
     unit, scale = scaled(weight)
-    values: np.ndarray = scale.item() * np.linalg.svd(unit, compute_uv=False)[:MOST_SINGULAR_VALUES]
-    return values
+    return scale.item() * np.linalg.svd(unit, compute_uv=False)[:MOST_SINGULAR_VALUES]

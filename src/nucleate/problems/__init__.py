@@ -12,16 +12,7 @@ if TYPE_CHECKING:
     from nucleate.problems.leaks import inputs_that_tell
     from nucleate.problems.links import COUNTS, EXPONENTIAL, IDENTITY, SOFTMAX, Domain, Link
     from nucleate.problems.listing import ProblemInfo, describe_problems, problem_names
-    from nucleate.problems.losses import (
-        CROSS_ENTROPY,
-        LOSSES,
-        POISSON,
-        SQUARED,
-        Loss,
-        get_loss,
-        huber,
-        quantile,
-    )
+    from nucleate.problems.losses import CROSS_ENTROPY, LOSSES, POISSON, SQUARED, Loss, get_loss, huber, quantile
     from nucleate.problems.made import RowShape
     from nucleate.problems.metrics import (
         ACCURACY,
@@ -49,16 +40,7 @@ _HOMES = {
     "leaks": ("inputs_that_tell",),
     "links": ("COUNTS", "EXPONENTIAL", "IDENTITY", "SOFTMAX", "Domain", "Link"),
     "listing": ("ProblemInfo", "describe_problems", "problem_names"),
-    "losses": (
-        "CROSS_ENTROPY",
-        "LOSSES",
-        "POISSON",
-        "SQUARED",
-        "Loss",
-        "get_loss",
-        "huber",
-        "quantile",
-    ),
+    "losses": ("CROSS_ENTROPY", "LOSSES", "POISSON", "SQUARED", "Loss", "get_loss", "huber", "quantile"),
     "made": ("RowShape",),
     "metrics": (
         "ACCURACY",

@@ -1,6 +1,6 @@
 """Targets of the condensation literature, with few training points and as many others as a fair judgement needs."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from importlib.util import find_spec
@@ -11,10 +11,10 @@ import numpy as np
 import polars as pl
 from jaxtyping import Float
 
-from nucleate.problems.checks import target_kinds
+from nucleate.problems.checks import Kind, target_kinds
 from nucleate.problems.columns import tabulate_columns, what_became
 from nucleate.problems.losses import Loss
-from nucleate.problems.made import Maker, read_name, table_of
+from nucleate.problems.made import EVALUATION_ROWS, Maker, read_name, table_of
 from nucleate.problems.preprocessing import Column, Preprocessing
 from nucleate.problems.problem import Problem, assemble
 from nucleate.problems.reading import table_from_array, table_from_arrays, table_hash
@@ -80,8 +80,6 @@ BUNDLED: dict[str, Callable[[], Table]] = {
 }
 
 
-EVALUATION_ROWS = 500
-
 # How soon a condensed layer splits again depends on the 80 points of sine-5d. With this offset split seed 0 is a draw
 # on which networks with one and with two hidden layers both condense and split within 1000 epochs of the literature's
 # setting; benchmarks/condensation_notebook.py shows other draws.
@@ -103,14 +101,25 @@ def load_synthetic(name: str, split_seed: int, loss: Loss, *, standardize: bool)
     parts = [table_from_arrays(x, law.function(x))[0] for x in drawn]
     *inputs, target = parts[0].columns
     kinds = target_kinds(pl.concat(parts).select(target), loss)
+    return _of_parts(name, parts, dict.fromkeys(inputs, "numeric"), kinds, loss, standardize=standardize)
+
+
+def _of_parts(
+    name: str,
+    parts: Sequence[pl.DataFrame],
+    inputs: Mapping[str, Kind],
+    targets: Mapping[str, Kind],
+    loss: Loss,
+    *,
+    standardize: bool,
+    preprocessing: Preprocessing | None = None,
+) -> Problem:
+    """The problem of parts that were made here, with the table of their columns."""
     problem = assemble(
-        name,
-        parts,
-        dict.fromkeys(inputs, "numeric"),
-        kinds,
-        loss,
+        *(name, parts, inputs, targets, loss),
         standardize=standardize,
         data_hash=table_hash(*parts),
+        preprocessing=preprocessing,
         test_rows=parts[2],
     )
     table = pl.concat(parts)
@@ -137,14 +146,11 @@ def four_relus(x: Float[np.ndarray, "n 1"]) -> Float[np.ndarray, " n"]:
     return np.sum([a * np.maximum(s * (x[:, 0] - t), 0) for a, s, t in FOUR_RELUS], axis=0)
 
 
-def _teacher_weights() -> Float[np.ndarray, "3 10"]:
-    directions = np.random.default_rng(3).standard_normal((3, 10))
-    return 2 * directions / np.linalg.norm(directions, axis=1, keepdims=True)
-
-
 def narrow_teacher(x: Float[np.ndarray, "n 10"]) -> Float[np.ndarray, " n"]:
     """``sum_k tanh(w_k . x)`` with three fixed weights of length 2, whatever the seed of the inputs."""
-    return np.tanh(x @ _teacher_weights().T).sum(axis=1)
+    directions = np.random.default_rng(3).standard_normal((3, 10))
+    weights = 2 * directions / np.linalg.norm(directions, axis=1, keepdims=True)
+    return np.tanh(x @ weights.T).sum(axis=1)
 
 
 def _cube(rng: np.random.Generator, n: int) -> Float[np.ndarray, "n 5"]:
@@ -185,29 +191,17 @@ def load_made(data: str, split_seed: int, loss: Loss) -> Problem:
     maker, options = found
     made = maker(seeded(split_seed), **options)
     parts = [table_of(part) for part in (made.train, made.validation, made.test)]
-    table = pl.concat(parts)
-    *inputs, target = table.columns
+    *inputs, target = parts[0].columns
     labels = made.labels or ()
     preprocessing = Preprocessing(
         inputs=tuple(Column(name=name, kind="numeric") for name in inputs),
         targets=(Column(name=target, kind="categorical" if labels else "numeric", categories=labels),),
     )
-    problem = assemble(
-        data,
-        parts,
-        {},
-        {},
-        loss,
-        standardize=False,
-        data_hash=table_hash(*parts),
-        preprocessing=preprocessing,
-        test_rows=parts[2],
-    )
+    problem = _of_parts(data, parts, {}, {}, loss, standardize=False, preprocessing=preprocessing)
     notes = made.notes
     if made.shape.tokens is not None:
         notes += (
             f"Rows hold the numbers of {made.shape.tokens} tokens, which fully connected networks and linear models "
             'read as amounts; --model transformer (in Python model="transformer") reads them as tokens.',
         )
-    columns = tabulate_columns(table, what_became(table, preprocessing))
-    return replace(problem, columns=columns, notes=notes, row_shape=made.shape)
+    return replace(problem, notes=notes, row_shape=made.shape)

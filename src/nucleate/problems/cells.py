@@ -51,17 +51,9 @@ _FEW = 0.1
 class Columns:
     """The columns of a file, typed, and what was decided on the way.
 
-    Parameters
-    ----------
-    columns : list of Series
-    units : dict of str to str
-        The sign of money or percent or the unit that a column's numbers have, "time", or "date" (with the order of
-        day and month, where the year comes last).
-    notes : list of str
-    gaps : dict of str to str
-        What was read as missing in a column of numbers, a sentence for each such column.
-    decimal : {".", ","} or None
-        The file's decimal mark, where its columns agree on one.
+    ``units`` has the sign of money or percent or the unit that a column's numbers have, "time", or "date" (with the
+    order of day and month, where the year comes last); ``gaps`` a sentence on what was read as missing, for each such
+    column of numbers. ``decimal`` is the file's decimal mark, where its columns agree on one.
     """
 
     columns: list[pl.Series] = field(default_factory=list)
@@ -93,7 +85,7 @@ def typed_columns(
     asked = form.decimal == "," or form.thousands not in (None, ",")
     dots = dots_in(cells.select(*plain)) if asked or separator != "," else Dots([], [])
     for name in [*dots.unclear, *(dots.certain if asked else [])]:
-        written[name] = Written(cells[name], _blank(cells[name]))
+        written[name] = Written(cells[name], pl.repeat("", len(cells), eager=True))
     marks = {name: Marks.of(one.bodies) for name, one in written.items()}
     if read.decimal is None:
         certain: set[Mark] = {one.mark for one in marks.values() if one.mark}
@@ -117,10 +109,6 @@ def typed_columns(
     _refuse_changed_units(read, form, source)
     read.columns = [without_numbers(column, form.missing) for column in read.columns]
     return read
-
-
-def _blank(cells: pl.Series) -> pl.Series:
-    return pl.repeat("", len(cells), eager=True)
 
 
 @dataclass(frozen=True)

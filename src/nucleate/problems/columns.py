@@ -25,8 +25,6 @@ def tabulate_columns(table: pl.DataFrame, became: Mapping[str, str], notices: It
     A ``kind`` is number, date, text, truth, empty or other; a ``range`` is from the lowest to the highest, or of the
     categories.
 
-    Examples
-    --------
     >>> table = pl.DataFrame({"rooms": [1, 3, None], "town": ["Bern", "Apia", "Bern"]})
     >>> for line in lines_of(tabulate_columns(table, {"rooms": "kept", "town": "one-hot into 2"})):
     ...     print(line)
@@ -108,13 +106,7 @@ def lines_of(columns: pl.DataFrame) -> list[str]:
     list of str
     """
     cells = [
-        [
-            _shown(name),
-            kind,
-            _shown(held),
-            f"{gaps} missing" if gaps else "",
-            _shown(became, 2 * _WIDEST),
-        ]
+        [_shown(name), kind, _shown(held), f"{gaps} missing" if gaps else "", _shown(became, 2 * _WIDEST)]
         for name, kind, held, gaps, became, _ in columns.iter_rows()
     ]
     widths = [max((cell_len(row[k]) for row in cells), default=0) for k in range(5)]

@@ -13,7 +13,7 @@ import scipy
 from jaxtyping import Array, Float
 
 from nucleate._arrays import is_real, takes
-from nucleate._wording import choose_one, shown
+from nucleate._wording import choose_one, shortest, shown
 from nucleate.devices import in_float64
 from nucleate.errors import SpecError
 from nucleate.problems.links import COUNTS, EXPONENTIAL, IDENTITY, SOFTMAX, Domain, Link
@@ -510,9 +510,11 @@ class _Family:
     below: float
 
 
+# The same object every time, for a loss's functions are equal to themselves alone.
+@cache
 def _huber_loss(delta: float) -> Loss:
     return Loss(
-        _spelled("huber", delta),
+        f"huber:{shortest(delta)}",
         partial(_huber, delta),
         metric=MAE,
         further=(RMSE, R2),
@@ -520,9 +522,10 @@ def _huber_loss(delta: float) -> Loss:
     )
 
 
+@cache
 def _quantile_loss(level: float) -> Loss:
     return Loss(
-        _spelled("quantile", level),
+        f"quantile:{shortest(level)}",
         partial(_quantile, level),
         metric=pinball_loss(level),
         further=(coverage(level), pinball_explained(level)),
@@ -537,25 +540,14 @@ _FAMILIES = {
 }
 
 
-def _spelled(name: str, parameter: float) -> str:
-    short = f"{parameter:g}"
-    return f"{name}:{short if float(short) == parameter else repr(parameter)}"
-
-
 def _with_parameter(name: str, given: Any) -> Loss:
     family = _FAMILIES[name]
     if not is_real(given) or not family.above < given < family.below:
         raise SpecError(
             f"The {family.parameter} of the loss {name} is {shown(given)}; it must be {family.range}, as in "
-            f"{_spelled(name, family.default)}."
+            f"{name}:{shortest(family.default)}."
         )
-    return _made(name, float(given))
-
-
-@cache
-def _made(name: str, parameter: float) -> Loss:
-    """The same object every time, for its functions are equal to themselves alone."""
-    return _FAMILIES[name].make(parameter)
+    return family.make(float(given))
 
 
 LOSSES = {

@@ -50,6 +50,8 @@ Maker = Callable[..., Made]
 """``make(rng, **options)``; the options are whole numbers, numbers, or a path as its first argument behind ``rng``."""
 
 TEXT = "text"
+EVALUATION_ROWS = 500
+"""Of validation and test each, as many as a fair judgement needs."""
 
 
 def read_name(data: str, makers: Mapping[str, Maker]) -> tuple[Maker, dict[str, Any]] | None:

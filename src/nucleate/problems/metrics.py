@@ -114,8 +114,7 @@ class Metric:
         each = self.each(predicted, true).reshape(len(true), -1).mean(axis=1)
         sums = np.bincount(parts, each if weights is None else weights * each)
         with np.errstate(invalid="ignore", divide="ignore"):
-            means: np.ndarray = self.of_mean(_others(sums) / _others(np.bincount(parts, weights)))
-        return means
+            return self.of_mean(_others(sums) / _others(np.bincount(parts, weights)))
 
     def check_weights(self) -> None:
         """Refuse a metric that cannot be computed of rows that have weights.

@@ -34,16 +34,8 @@ def _patterns(mark: Mark) -> tuple[str, str, str]:
 class Marks:
     """What the cells of a column, or of a file, say about decimal marks.
 
-    Parameters
-    ----------
-    dot, comma : bool
-        Some cell shows for certain that this is the decimal mark.
-    grouped : bool
-        Some cell has thousands for certain.
-    unclear_dot, unclear_comma : bool
-        Some cell reads either way, such as 1,234.
-    whole : bool
-        Some cell has no mark at all.
+    Some cell shows for certain that it is the dot, or the comma; some has thousands for certain; some reads either way,
+    such as 1,234; and some is whole, without any mark.
     """
 
     dot: bool = False

@@ -186,14 +186,13 @@ def _rounded(amounts: pl.DataFrame, inputs: Collection[str]) -> list[Notice]:
 
 def _merged(constant: pl.DataFrame) -> list[Notice]:
     """Different whole numbers that are one in float64."""
-    found = []
-    for column in constant.iter_columns():
-        value = merged_number(column)
-        if value is not None:
-            said = f"{_has_rounded(column.name, value)} and then one number on the training rows, of which nothing is "
-            said += "learned. If they are amounts, subtract what they have in common."
-            found.append(Notice("rounded", column.name, said))
-    return found
+    why = "and then one number on the training rows, of which nothing is learned."
+    remedy = "If they are amounts, subtract what they have in common."
+    return [
+        Notice("rounded", column.name, f"{_has_rounded(column.name, value)} {why} {remedy}")
+        for column in constant.iter_columns()
+        if (value := merged_number(column)) is not None
+    ]
 
 
 def _has_rounded(name: str, value: int) -> str:
@@ -269,11 +268,7 @@ def _same(name: str, other: str) -> Notice:
 def _totals(texts: pl.DataFrame, amounts: pl.DataFrame) -> tuple[list[Notice], int]:
     """Rows at the end that say that they are totals or means, or one whose every number is the sum of those above.
 
-    Returns
-    -------
-    notices : list of Notice
-    count : int
-        Of the rows that these are about.
+    And how many rows that is about.
     """
     advice = "Delete it if it is a {}: it would be learned as a row like the others."
     for column in texts.iter_columns():

@@ -30,7 +30,7 @@ from nucleate.problems.notices import Notice, few_rows, repeated_rows, say
 from nucleate.problems.oddities import notices_of
 from nucleate.problems.preprocessing import Impute, Preprocessing, check_impute
 from nucleate.problems.reading import Read, table_from_arrays, table_hash
-from nucleate.problems.rows import choose_rows, refuse_gaps
+from nucleate.problems.rows import Chosen, choose_rows, refuse_gaps
 from nucleate.problems.weights import WEIGHTS, column_of_weights, notes_of, weights_in
 
 
@@ -291,26 +291,25 @@ class Problem:
         weighed = None if chosen.weights is None else [chosen.weights[rows] for rows in divided.rows]
         if chosen.weighted_by is not None and weighed is not None:
             notes += notes_of(chosen.weighted_by, weighed[0], chosen.of_zero)
-        return _problem(
+        inputs = input_kinds(parts[0].drop(targets))
+        problem = assemble(
             name,
             parts,
+            inputs,
             kinds,
             loss,
             standardize=standardize,
             impute=impute,
             data_hash=table_hash(*(source.read.table for source in chosen.sources)),
-            notes=notes,
             preprocessing=preprocessing,
             form=read.form,
             test_rows=chosen.raw_test(divided.rows.test),
-            everything=chosen.everything,
-            noted=chosen.sources[0].table,
-            left_out=chosen.left_out,
             division=divided.division,
             groups=None if divided.groups is None else [divided.groups[rows] for rows in divided.rows],
             weights=weighed,
             weighted_by=chosen.weighted_by,
         )
+        return problem._described(parts, inputs, kinds, notes, chosen=chosen, fitted=preprocessing is None)
 
     @classmethod
     def from_parts(
@@ -373,20 +372,66 @@ class Problem:
         loss, kinds, notes = _judged(table.select(targets), task, loss)
         divided = [table[: len(train)], table[len(train) : -len(test)], table[-len(test) :]]
         notes += check_parts(divided, targets[0] if "categorical" in kinds.values() else None, targets, division)
-        return _problem(
+        inputs = input_kinds(divided[0].drop(targets))
+        problem = assemble(
             name,
             divided,
+            inputs,
             kinds,
             loss,
             standardize=standardize,
             impute=impute,
             data_hash=table_hash(*parts),
-            notes=notes,
             test_rows=divided[2],
             division=division,
             weights=None if weigh is None else np.split(weigh, np.cumsum([len(train), len(validation)])),
             weighted_by=weights,
         )
+        return problem._described(divided, inputs, kinds, notes)
+
+    def _described(
+        self,
+        parts: Sequence[pl.DataFrame],
+        inputs: Mapping[str, Kind],
+        targets: Mapping[str, Kind],
+        notes: list[str],
+        *,
+        chosen: Chosen | None = None,
+        fitted: bool = True,
+    ) -> "Problem":
+        """The problem of these raw parts with notes, those given first, and the table of columns.
+
+        Of chosen rows the table has all, and notices are about the first source's, which a person's file has. Notes on
+        what was left out are for a preprocessing that was fitted to the parts.
+        """
+        table = pl.concat(parts)
+        constant = [column for column, kind in inputs.items() if kind == "constant"]
+        merged = [column for column in constant if merged_number(table[column]) is not None]
+        if fitted:
+            constant = [column for column in constant if column not in merged]
+            always = constant_columns(table.select(constant))
+            notes += [f"Left out constant input {name_columns(always)}."] if always else []
+            others = [column for column in constant if column not in always]
+            notes += [f"Left out input {name_columns(others)}, constant on the training rows."] if others else []
+        everything = table if chosen is None else chosen.everything
+        became = what_became(everything, self.preprocessing) | ({} if chosen is None else chosen.left_out)
+        became |= dict.fromkeys(merged, "left out: one number in training, once rounded")
+        notices = notices_of(table if chosen is None else chosen.sources[0].table, inputs, targets)
+        imputed = [
+            Notice(
+                "imputed",
+                column,
+                f"Column {column!r} was imputed by {became[column].split('imputed by ')[1]} of the training rows.",
+            )
+            for column in inputs
+            if self.preprocessing.impute and "imputed" in became[column]
+        ]
+        notes += [
+            *say([*imputed, *notices]),
+            *few_rows(self.inputs, *map(len, parts)),
+            *repeated_rows(parts, bool(self.division.own)),
+        ]
+        return replace(self, notes=tuple(notes), columns=tabulate_columns(everything, became, notices))
 
     def __repr__(self) -> str:
         sizes = " + ".join(str(len(part.x)) for part in (self.train, self.validation, self.test))
@@ -509,79 +554,6 @@ def _judged(
     return loss, target_kinds(targets, loss), notes
 
 
-def _problem(
-    name: str,
-    parts: Sequence[pl.DataFrame],
-    targets: Mapping[str, Kind],
-    loss: Loss,
-    *,
-    standardize: bool,
-    impute: Impute | None,
-    data_hash: str,
-    notes: list[str],
-    test_rows: pl.DataFrame,
-    preprocessing: Preprocessing | None = None,
-    form: Form | None = None,
-    everything: pl.DataFrame | None = None,
-    noted: pl.DataFrame | None = None,
-    left_out: dict[str, str] | None = None,
-    division: Division = AT_RANDOM,
-    groups: Sequence[Int[np.ndarray, " n"]] | None = None,
-    weights: Sequence[Float[np.ndarray, " n"]] | None = None,
-    weighted_by: str | None = None,
-) -> Problem:
-    """The problem of raw parts without gaps that are not imputed, with notes and the table of columns.
-
-    ``everything`` are the rows as they were read (by default the parts), ``noted`` those that notices are about (by
-    default everything), and ``left_out`` says what became of columns that the parts do not have.
-    """
-    table = pl.concat(parts)
-    kinds = input_kinds(parts[0].drop(targets))
-    merged = [name for name, kind in kinds.items() if kind == "constant" and merged_number(table[name]) is not None]
-    if preprocessing is None:
-        constant = [column for column, kind in kinds.items() if kind == "constant" and column not in merged]
-        always = constant_columns(table.select(constant))
-        notes += [f"Left out constant input {name_columns(always)}."] if always else []
-        others = [column for column in constant if column not in always]
-        notes += [f"Left out input {name_columns(others)}, constant on the training rows."] if others else []
-    problem = assemble(
-        name,
-        parts,
-        kinds,
-        targets,
-        loss,
-        standardize=standardize,
-        impute=impute,
-        data_hash=data_hash,
-        preprocessing=preprocessing,
-        form=form,
-        test_rows=test_rows,
-        division=division,
-        groups=groups,
-        weights=weights,
-    )
-    everything = table if everything is None else everything
-    became = what_became(everything, problem.preprocessing) | (left_out or {})
-    became |= dict.fromkeys(merged, "left out: one number in training, once rounded")
-    notices = notices_of(everything if noted is None else noted, kinds, targets)
-    imputed = [
-        Notice(
-            "imputed",
-            column,
-            f"Column {column!r} was imputed by {became[column].split('imputed by ')[1]} of the training rows.",
-        )
-        for column in kinds
-        if impute and "imputed" in became[column]
-    ]
-    notes += [
-        *say([*imputed, *notices]),
-        *few_rows(problem.inputs, *map(len, parts)),
-        *repeated_rows(parts, bool(division.own)),
-    ]
-    columns = tabulate_columns(everything, became, notices)
-    return replace(problem, notes=tuple(notes), columns=columns, weighted_by=weighted_by)
-
-
 def assemble(
     name: str,
     parts: Sequence[pl.DataFrame],
@@ -598,6 +570,7 @@ def assemble(
     division: Division = AT_RANDOM,
     groups: Sequence[Int[np.ndarray, " n"]] | None = None,
     weights: Sequence[Float[np.ndarray, " n"]] | None = None,
+    weighted_by: str | None = None,
 ) -> Problem:
     """The problem of raw training, validation and test parts whose columns have the given kinds."""
     if weights is not None:
@@ -614,9 +587,19 @@ def assemble(
             impute=impute,
             weights=None if weights is None else weights[0],
         )
-    splits = (
+    train, validation, test = (
         Split(preprocessing.transform(part), preprocessing.transform_target(part), of_group, of_weight)
         for part, of_group, of_weight in zip(parts, groups or (None,) * 3, weights or (None,) * 3, strict=True)
     )
-    train, validation, test = splits
-    return Problem(name, loss, train, validation, test, preprocessing, data_hash, (), test_rows, division=division)
+    return Problem(
+        name,
+        loss,
+        train,
+        validation,
+        test,
+        preprocessing,
+        data_hash,
+        test_rows=test_rows,
+        division=division,
+        weighted_by=weighted_by,
+    )

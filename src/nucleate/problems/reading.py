@@ -27,7 +27,8 @@ from nucleate.problems.text import cells_of_text
 def _numbers_or_texts(name: str, given: Any) -> Shaped[np.ndarray, "..."]:
     """An array of what tables hold: numbers, truth values, texts or dates; ragged lists and objects are refused."""
     try:
-        array = _array(given.detach() if hasattr(given, "detach") else given)
+        given = given.detach() if hasattr(given, "detach") else given
+        array = given if isinstance(given, np.ma.MaskedArray) else np.asarray(given)
     except Exception as error:
         raise DataError(f"{name} are no array ({say_error(error)[:160]}); give one, with rows of one length.") from None
     odd = [one for one in array.ravel().tolist() if not _fits(one)] if array.dtype.kind == "O" else []
@@ -44,8 +45,6 @@ def _fits(one: Any) -> bool:
 def table_from_array(x: Shaped[np.ndarray, "n columns"], names: Sequence[str] | None = None) -> pl.DataFrame:
     """A table of an array's columns, named x1, x2, ... unless names are given; what is masked is missing.
 
-    Examples
-    --------
     >>> table_from_array(np.eye(2)).columns
     ['x1', 'x2']
     """
@@ -92,10 +91,6 @@ def table_hash(*tables: pl.DataFrame) -> str:
     return digest.hexdigest()
 
 
-def _array(x: Shaped[np.ndarray, "..."]) -> Shaped[np.ndarray, "..."]:
-    return x if isinstance(x, np.ma.MaskedArray) else np.asarray(x)
-
-
 def _series(name: str, column: Shaped[np.ndarray, " n"]) -> pl.Series:
     if isinstance(column, np.ma.MaskedArray):
         return _series(name, column.data).set(pl.Series(np.ma.getmaskarray(column)), None)
@@ -112,21 +107,11 @@ def _series(name: str, column: Shaped[np.ndarray, " n"]) -> pl.Series:
 
 
 class Read(NamedTuple):
-    """What a file holds.
+    """What a file holds: its table, and its target columns where it tells them.
 
-    Parameters
-    ----------
-    table : DataFrame
-    targets : tuple of str or None
-        Its target columns, where the file tells them.
-    notes : tuple of str
-        What was decided, a sentence each.
-    form : Form
-        How it was read, to read other files of its kind alike.
-    texts : DataFrame or None
-        The columns of text as they stood in the file, spaces and all.
-    gaps : dict of str to str
-        What was read as missing, a sentence for each such column.
+    ``notes`` say what was decided, ``form`` how it was read, to read other files of its kind alike. ``texts`` are the
+    columns of text as they stood in the file, spaces and all; ``gaps`` has a sentence on what was read as missing, for
+    each such column.
     """
 
     table: pl.DataFrame

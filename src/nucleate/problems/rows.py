@@ -29,28 +29,12 @@ from nucleate.problems.weights import ROLE, weights_in
 
 @dataclass(frozen=True, eq=False)
 class Chosen:
-    """The inputs and targets of the rows that are used.
+    """The inputs and targets of the rows that are used, and what is known of these.
 
-    Parameters
-    ----------
-    table : DataFrame
-    targets : tuple of str
-    came_from : array of shape (n,)
-        0 for rows that are to be dealt out or are for training, 1 and 2 for a person's own for validation and test.
-    roles : DataFrame
-        The columns by which rows come into parts.
-    weights : array of shape (n,), or None
-    weighted_by : str or None
-    sources : list of Source
-    everything : DataFrame
-        All rows and columns of the sources.
-    complete : array of bool
-        Which of those rows are used.
-    of_zero : array of bool
-        Which of them would be, but for their weight of zero.
-    left_out : dict of str to str
-        What became of the columns that are no input and no target.
-    notes : list of str
+    ``came_from`` is 0 for rows that are to be dealt out or are for training, 1 and 2 for a person's own for validation
+    and test; ``roles`` has the columns by which rows come into parts. ``everything`` are all rows and columns of the
+    sources: ``complete`` says which of the rows are used, ``of_zero`` which would be, but for their weight of zero, and
+    ``left_out`` what became of the columns that are no input and no target.
     """
 
     table: pl.DataFrame
@@ -86,13 +70,7 @@ def choose_rows(
     impute: Impute | None,
     preprocessing: Preprocessing | None,
 ) -> Chosen:
-    """The rows and columns of a table, and of a person's own for validation and test, as `Problem.from_table` asks.
-
-    Raises
-    ------
-    DataError
-        If the data cannot be used so, with the cause and the remedy.
-    """
+    """The rows and columns of a table, and of a person's own for validation and test, as `Problem.from_table` asks."""
     weights = None if weights is None else choose_column(read.table.columns, weights, "--weights")
     left_out = dict.fromkeys(choose_columns(read.table.columns, without, "column"), "left out, as asked")
     sources = gather(read, own, {*left_out, asked.split_by_time or ""})

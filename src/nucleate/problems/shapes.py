@@ -3,10 +3,8 @@
 import numpy as np
 from jaxtyping import Float
 
-from nucleate.problems.made import Made, Part, RowShape, check_option
+from nucleate.problems.made import EVALUATION_ROWS, Made, Part, RowShape, check_option
 from nucleate.problems.splitting import part_sizes, split_rows
-
-EVALUATION_ROWS = 500
 
 # A curve for each digit, from its heights at evenly spaced places: as many bumps and dips as strokes of the pen.
 TEMPLATES = (

@@ -19,17 +19,8 @@ _DATES = (pl.Date, pl.Datetime)
 class Source:
     """One of the tables.
 
-    Parameters
-    ----------
-    part : int
-        0 for the first one; 1 and 2 for one's own rows for validation and for the test.
-    read : Read
-        As it was read.
-    table : DataFrame
-        With the columns of the first one, in their order.
-    start : int
-        How many rows the tables before it have.
-    notes : list of str
+    Its ``part`` is 0 for the first one, 1 and 2 for one's own rows for validation and for the test; ``table`` is what
+    was read with the columns of the first one, in their order; ``start`` says how many rows the tables before it have.
     """
 
     part: int
@@ -72,20 +63,7 @@ _WHAT = {place: name for name, place in _PLACES.items()}
 
 
 def gather(first: Read, own: Mapping[str, Any], optional: Collection[str]) -> list[Source]:
-    """The first table and a person's own rows for validation and test.
-
-    Parameters
-    ----------
-    first : Read
-    own : mapping of {"validation", "test"} to DataFrame or Read
-    optional : collection of str
-        Columns that the others need not have.
-
-    Raises
-    ------
-    DataError
-        If another table lacks a column of the first one, or holds something else there.
-    """
+    """The first table and a person's own rows for validation and test, which need not have the ``optional`` columns."""
     sources = [Source(0, first, first.table, 0, list(first.notes))]
     for name, given in own.items():
         read = given if isinstance(given, Read) else Read(_table(name, given))

@@ -49,8 +49,6 @@ class Rows(NamedTuple):
 def part_sizes(n: int, validation: float, test: float) -> Sizes:
     """The sizes of the parts of ``n`` rows at the given fractions.
 
-    Examples
-    --------
     >>> part_sizes(442, 0.2, 0.2)
     Sizes(train=266, validation=88, test=88)
     """

@@ -5,15 +5,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Int
 
 from nucleate._files import why_unreadable
 from nucleate.errors import DataError
-from nucleate.problems.made import Made, Part, RowShape, check_option
+from nucleate.problems.made import EVALUATION_ROWS, Made, Part, RowShape, check_option
 
 SHIFTS = (5, 1, -2, -8)
 """What each anchor adds to the key item, as in Zhang et al. 2024 (arXiv 2405.05409)."""
-EVALUATION_ROWS = 500
 _HELD_OUT_PAIR = (3, 2)
 _EXCEPTION = (2, 3)
 _EXCEPTION_SHIFT = -6
@@ -83,7 +82,10 @@ def _single(rng: np.random.Generator, shifts: Sequence[int], length: int, items:
     def draw(n: int, pairs: Int[np.ndarray, "pairs 2"]) -> Part:
         chosen = pairs[rng.integers(len(pairs), size=n)]
         anchors, keys = chosen[:, 0], _FIRST_ITEM + chosen[:, 1]
-        return Part(_sequences(rng, anchors, keys, length, items), keys + np.array(shifts)[anchors])
+        x = rng.integers(_FIRST_ITEM, _FIRST_ITEM + items, size=(n, length))
+        at, row = rng.integers(0, length - 1, size=n), np.arange(n)
+        x[row, at], x[row, at + 1] = anchors, keys
+        return Part(x.astype(np.float64), keys + np.array(shifts)[anchors])
 
     return Made(
         draw(rows, every[~held_out]),
@@ -107,17 +109,6 @@ def _check_sequence(length: int, items: int, rows: int, least: int) -> None:
     check_option("length", length, least)
     check_option("items", items, 2 * _ONE_IN, 10_000)
     check_option("rows", rows, 4, 10_000_000)
-
-
-def _sequences(
-    rng: np.random.Generator, anchors: Int[np.ndarray, " n"], keys: Int[np.ndarray, " n"], length: int, items: int
-) -> Float[np.ndarray, "n length"]:
-    """Random items with an anchor in front of a key item at a random place."""
-    n = len(anchors)
-    x = rng.integers(_FIRST_ITEM, _FIRST_ITEM + items, size=(n, length))
-    at, row = rng.integers(0, length - 1, size=n), np.arange(n)
-    x[row, at], x[row, at + 1] = anchors, keys
-    return x.astype(np.float64)
 
 
 def modular_addition(rng: np.random.Generator, *, p: int = 31, share: float = 0.5) -> Made:

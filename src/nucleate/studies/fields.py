@@ -26,6 +26,7 @@ from nucleate.init_scale import PerLayer, read_value
 from nucleate.observe import Measure
 from nucleate.problems import Loss, get_loss, row_shape_of
 from nucleate.training import READING, Sentence
+from nucleate.training.settings import as_pydantic_says
 
 
 @dataclass(frozen=True)
@@ -121,14 +122,6 @@ def _share_or_file(given: Any) -> Any:
     if not isinstance(given, str | int | float):
         raise ValueError("it is a share of the rows, such as 0.2, or the path of a file; for tables make a Problem")
     return given
-
-
-def as_pydantic_says(check: Any, *given: Any, **options: Any) -> Any:
-    """What a check returns; what it refuses is said as pydantic wants to hear it."""
-    try:
-        return check(*given, **options)
-    except NucleateError as error:
-        raise ValueError(str(error).rstrip(".")) from None
 
 
 def path_fault(path: str) -> str | None:

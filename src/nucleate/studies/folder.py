@@ -26,13 +26,7 @@ from nucleate.problems import AT_RANDOM, METRICS, Division, Loss, Metric, Prepro
 from nucleate.studies import tables
 from nucleate.studies.fields import NameOnly
 from nucleate.studies.formats import problem_from_bytes, snapshots_from_bytes, split_hash
-from nucleate.studies.places import (
-    PROBLEM,
-    SPEC,
-    At,
-    model_file,
-    snapshots_file,
-)
+from nucleate.studies.places import PROBLEM, SPEC, At, model_file, snapshots_file
 from nucleate.studies.plan import Chunk, Plan
 from nucleate.studies.spec import StudySpec
 from nucleate.studies.stored import DamagedError, StoredTables, missing, unreadable

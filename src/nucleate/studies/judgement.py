@@ -83,9 +83,12 @@ def compare_cells(
 
     The problem is the study's own, and ``best`` and ``largest`` are places among the cells.
     """
+
+    def judged(run: int, part: Split) -> Judged:
+        return judge_outputs(problem, outputs_of(study.network(run, "best"), part.x), part)
+
     validation, test = (
-        [Entrant([_judged(study, problem, run, part) for run in runs]) for runs in cells]
-        for part in (problem.validation, problem.test)
+        [Entrant([judged(run, part) for run in runs]) for runs in cells] for part in (problem.validation, problem.test)
     )
     metric, among = problem.loss.metric, max(len(cells) - 1, 1)
     on_validation, on_test = (
@@ -101,10 +104,6 @@ def compare_cells(
         )
         for cell in range(len(cells))
     )
-
-
-def _judged(study: Study, problem: Problem, run: int, part: Split) -> Judged:
-    return judge_outputs(problem, outputs_of(study.network(run, "best"), part.x), part)
 
 
 def hold_against_baselines(

@@ -16,15 +16,7 @@ from typing import Any, get_args
 
 import polars as pl
 
-from nucleate._files import (
-    PARTIAL,
-    check_seal,
-    make_folder,
-    read_file,
-    seal_tensors,
-    write_atomically,
-    write_json,
-)
+from nucleate._files import PARTIAL, check_seal, make_folder, read_file, seal_tensors, write_atomically, write_json
 from nucleate._fingerprints import VERSIONED
 from nucleate.devices import spread
 from nucleate.errors import ArchitectureError, StudyError
@@ -522,10 +514,9 @@ def refuse_foreign(path: Path) -> None:
 
 def _refuse_another(begun: Study, wanted: Study) -> None:
     theirs, ours = (study.spec.model_dump(mode="json") for study in (begun, wanted))
-    names = [*theirs, *(name for name in ours if name not in theirs)]
     different = [
         f"{name} {theirs.get(name)} there, {ours.get(name)} here"
-        for name in names
+        for name in theirs | ours
         if theirs.get(name) != ours.get(name)
     ]
     if begun.data_hash != wanted.data_hash and not different:

@@ -29,7 +29,7 @@ from nucleate.errors import NucleateError, SpecError
 from nucleate.init_scale import CONVENTIONS, Convention, InitScale, PerLayer, read_value
 from nucleate.observe import MEASURES, Measure
 from nucleate.optimizers import OPTIMIZERS
-from nucleate.problems import FORM_FIELDS, Loss, Problem, load_problem
+from nucleate.problems import FORM_FIELDS, OF_ROWS, Loss, Problem, load_problem
 from nucleate.schedules import SCHEDULES
 from nucleate.studies import tables
 from nucleate.studies.fields import (
@@ -40,15 +40,16 @@ from nucleate.studies.fields import (
     AnyScale,
     NameOnly,
     ShareOrFile,
-    as_pydantic_says,
     name_of,
     path_fault,
 )
 from nucleate.studies.places import SPEC
 from nucleate.training import Settings, spec_error, undecided_decay
-from nucleate.training.settings import Number, Whole
+from nucleate.training.settings import Number, Whole, as_pydantic_says
 
 _SCALES: dict[Convention, str] = {convention: f"{convention}s" for convention in CONVENTIONS}
+_OF_DATA = ("without", "task", "split_seed", "validation", "test", "drop_missing", "impute")
+"""The fields that are arguments of `load_problem`, as they are."""
 _OF_NETWORKS = ("hidden", "activation", "bias", "dtype")
 """The fields that make networks, and that another model does without."""
 
@@ -462,18 +463,8 @@ class StudySpec(Settings):
         return load_problem(
             self.data,
             target=list(self.target) or None,
-            task=self.task,
             loss=loss,
-            split_seed=self.split_seed,
-            validation=self.validation,
-            test=self.test,
-            split=self.split,
-            split_by=self.split_by,
-            split_by_time=self.split_by_time,
-            weights=self.weights,
-            without=self.without,
-            drop_missing=self.drop_missing,
-            impute=self.impute,
+            **{name: getattr(self, name) for name in (*_OF_DATA, *OF_ROWS)},
             **{name: value for name in FORM_FIELDS if (value := getattr(self, name))},
         )
 

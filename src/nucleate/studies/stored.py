@@ -52,17 +52,8 @@ def missing(file: Path) -> StudyError:
 class StoredTables:
     """The tables of one study, read again only where their files have changed.
 
-    Parameters
-    ----------
-    path : Path
-        The study's folder.
-    plan : Plan
-    schemas : mapping of str to polars Schema
-        Of each table.
-    widths : mapping of str to int
-        Of the measured layers.
-    read : callable
-        The bytes of a file by its place in the folder, checked.
+    ``schemas`` are those of each table, ``widths`` those of the measured layers; ``read`` gives the bytes of a file by
+    its place in the folder, checked.
     """
 
     def __init__(

@@ -16,10 +16,7 @@ _OPTIONAL = (tables.PLATEAU_END, tables.DESCENT_END, *map(tables.drop, tables.DR
 _MAY_BE_NULL = {
     "results": _OPTIONAL,
     "trajectories": (),
-    "forecasts": (
-        *_OPTIONAL,
-        *(tables.LOWER, tables.UPPER, tables.CONDENSED_SHARE, tables.GAP, tables.AXIS_COSINE),
-    ),
+    "forecasts": (*_OPTIONAL, *(tables.LOWER, tables.UPPER, tables.CONDENSED_SHARE, tables.GAP, tables.AXIS_COSINE)),
 }
 
 

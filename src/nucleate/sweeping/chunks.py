@@ -36,16 +36,7 @@ _SECONDS = 1.0
 
 @dataclass(frozen=True)
 class Order:
-    """What a study still lacks of a chunk.
-
-    Parameters
-    ----------
-    chunk : Chunk
-    forecasts, runs : bool
-        Whether its forecasts are missing, and whether its runs are.
-    checkpoint : bytes or None
-        Where training stood when it was put away.
-    """
+    """What a study still lacks of a chunk: forecasts, runs or both; and where its training stood when it was left."""
 
     chunk: Chunk
     forecasts: bool
@@ -55,18 +46,9 @@ class Order:
 
 @dataclass(frozen=True)
 class Delivery:
-    """What came of an `Order`.
+    """What came of an `Order`, and how long it took: forecasts as by `forecast_chunk`, a result as by `train_chunk`.
 
-    Parameters
-    ----------
-    chunk : int
-        The chunk's number.
-    forecasts : polars DataFrame, str or None
-        As by `forecast_chunk`; None where they were not asked for.
-    result : ChunkResult or None
-        As by `train_chunk`; None where the runs were not asked for.
-    seconds : float
-        What it took.
+    Either is None where it was not asked for.
     """
 
     chunk: int
@@ -76,26 +58,7 @@ class Delivery:
 
 
 def deliver(plan: Plan, orders: Sequence[Order], problem: Problem, device: str = "auto") -> list[Delivery]:
-    """Compute some chunks, one after another; what an executor is given.
-
-    Parameters
-    ----------
-    plan : Plan
-    orders : sequence of Order
-    problem : Problem
-    device : {"auto", "cpu", "gpu"}
-        Where to compute.
-
-    Returns
-    -------
-    list of Delivery
-        One for each order.
-
-    Raises
-    ------
-    SpecError, StudyError
-        As `train_chunk`, and where there is no such device.
-    """
+    """Compute some chunks on a device, one after another, with the errors of `train_chunk`: the call of an executor."""
     with on_device(device):
         return [_deliver(plan, order, problem) for order in orders]
 
@@ -205,26 +168,7 @@ def train_chunks(
     on_evaluation: Callable[[Batch], None] | None = None,
     stop: Callable[[], bool] = lambda: False,
 ) -> list[ChunkResult | bytes]:
-    """Train the runs of some chunks, all in one batch.
-
-    Parameters
-    ----------
-    plan : Plan
-    chunks : sequence of (Chunk, bytes or None)
-        With the checkpoint that each goes on from.
-    problem, on_evaluation, stop
-        As of `train_chunk`.
-
-    Returns
-    -------
-    list of ChunkResult, or of bytes
-        As `train_chunk` gives for each.
-
-    Raises
-    ------
-    SpecError, StudyError
-        As `train_chunk`.
-    """
+    """As `train_chunk`, of some chunks in one batch, each with the checkpoint that it goes on from."""
     runs, first_seed = [run for chunk, _ in chunks for run in chunk.runs], plan.spec.seeds[0]
     batch = Batch(
         problem,
@@ -262,15 +206,7 @@ def places_in_batch(chunks: Sequence[Chunk]) -> list[range]:
 def in_batches(
     plan: Plan, chunks: Iterable[tuple[Chunk, bytes | None]], problem: Problem
 ) -> Iterator[list[tuple[Chunk, bytes | None]]]:
-    """The chunks that are trained together: each on its own on a CPU, and on a GPU as many as its memory takes.
-
-    Parameters
-    ----------
-    plan : Plan
-    chunks : iterable of (Chunk, bytes or None)
-        With the checkpoint that each goes on from.
-    problem : Problem
-    """
+    """The chunks that are trained together: each on its own on a CPU, and on a GPU as many as its memory takes."""
     most = max(1, most_together(problem, plan.start(plan.runs[0], problem.inputs, problem.outputs)) // CHUNK)
     left = iter(chunks)
     while batch := list(itertools.islice(left, most)):

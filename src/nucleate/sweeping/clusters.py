@@ -6,9 +6,10 @@ import threading
 import warnings
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, CancelledError
+from contextlib import AbstractContextManager
 from importlib import import_module
 from types import ModuleType, TracebackType
-from typing import Any, Self
+from typing import Any
 
 from nucleate import devices
 from nucleate._wording import say_error, shown
@@ -21,7 +22,7 @@ _RETRIES = 3
 """How many workers may die at a call before the call is given up."""
 
 
-class DaskExecutor:
+class DaskExecutor(AbstractContextManager["DaskExecutor"]):
     """The workers of a dask cluster, as an executor of chunks.
 
     A call goes to another worker where its worker dies. Each worker process computes one chunk at a time, on as many
@@ -80,14 +81,11 @@ class DaskExecutor:
             return BrokenExecutor(f"{_RETRIES + 1} workers died at it")
         return CancelledError("the cluster gave it up") if isinstance(error, cancelled) else error
 
-    def __enter__(self) -> Self:
-        return self
-
     def __exit__(self, kind: type | None, error: BaseException | None, traceback: TracebackType | None) -> None:
         self._client.close()
 
 
-class RayExecutor:
+class RayExecutor(AbstractContextManager["RayExecutor"]):
     """The workers of a Ray cluster, as an executor of chunks.
 
     A call goes to another worker where its worker dies. Each call is given one core.
@@ -150,24 +148,13 @@ class RayExecutor:
             return BrokenExecutor(f"{_RETRIES + 1} workers died at it")
         return CancelledError("the cluster gave it up") if isinstance(error, errors.TaskCancelledError) else error
 
-    def __enter__(self) -> Self:
-        return self
-
     def __exit__(self, kind: type | None, error: BaseException | None, traceback: TracebackType | None) -> None:
         if self._is_ours:
             self._ray.shutdown()
 
 
 class ClusterFuture:
-    """A result to come from a cluster, whose failures are told in Python's own exceptions.
-
-    Parameters
-    ----------
-    done, result, cancel : callable
-        The cluster's own.
-    said : callable
-        The exception to raise for one of the cluster's.
-    """
+    """A result to come from a cluster, whose failures are told in Python's own exceptions, which ``said`` makes."""
 
     def __init__(
         self,

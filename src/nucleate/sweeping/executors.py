@@ -60,23 +60,7 @@ class Executor(Protocol):
 
 
 class Task:
-    """A call of `deliver` that an executor was given.
-
-    Parameters
-    ----------
-    executor : Executor
-    plan, orders, problem
-        What to compute.
-    device : {"auto", "cpu", "gpu"}
-        On what the worker computes it.
-
-    Raises
-    ------
-    SpecError
-        If the executor has no ``submit``, or that gives no future.
-    StudyError
-        If it does not take the call.
-    """
+    """A call of `deliver` that an executor was given; a `SpecError` if it gives no future, else a `StudyError`."""
 
     def __init__(self, executor: Executor, plan: Plan, orders: Sequence[Order], problem: Problem, device: str) -> None:
         self._plan, self._orders = plan, orders
@@ -95,13 +79,7 @@ class Task:
         return self._future.done()
 
     def result(self) -> list[tuple[Order, Delivery]]:
-        """What came of each order.
-
-        Raises
-        ------
-        StudyError
-            If the call failed, or returned something else.
-        """
+        """What came of each order; a `StudyError` if the call failed, or returned something else."""
         try:
             deliveries = self._future.result()
         except Exception as error:
@@ -160,13 +138,7 @@ class Task:
 
 
 def check_executor(executor: Executor) -> None:
-    """Refuse what cannot be given calls, and processes that would hang.
-
-    Raises
-    ------
-    SpecError
-        If it has no method ``submit``, or forks its processes.
-    """
+    """Refuse, by a `SpecError`, what cannot be given calls, and processes that would hang."""
     if isinstance(executor, type) or not callable(getattr(executor, "submit", None)):
         said = f"the class {executor.__name__}" if isinstance(executor, type) else f"{type(executor).__name__}"
         raise SpecError(

@@ -24,17 +24,7 @@ def narrow_network(findings: Findings, problem: Problem, train: Trainer) -> Cont
     They start from the recommended scale, and, as a narrow network has no need of a small start, from the standard
     initialization as well. Of the two that counts which is better on validation.
 
-    Parameters
-    ----------
-    findings : Findings
-    problem : Problem
-        The study's own.
-    train : callable
-
-    Returns
-    -------
-    Contender or {"model", "plateau"}
-        The latter says why there is none: it is not one of our networks, or no run has left its plateau.
+    Where there is none it is said why: "model", it is not one of our networks; "plateau", no run has left its plateau.
     """
     study, chosen = findings.study, findings.recommended
     spec = study.spec

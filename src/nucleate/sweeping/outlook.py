@@ -228,21 +228,21 @@ def _unforecast(spec: StudySpec) -> str | None:
 def _look_ahead(spec: StudySpec, problem: Problem, outlook: Outlook, seeds: Sequence[int]) -> Outlook:
     """The outlook with its forecasts: all but those of another architecture are made together."""
     share, steps = _linear_share(spec, problem), min(outlook.steps, MOST_STEPS)
-    scales = _larger(spec, outlook.scale)
     # Where the leading part cannot end the plateau, no rate does.
     rates = [] if _never(share) else [float(f"{outlook.lr * factor:.3g}") for factor in FACTORS]
     decays = [outlook.weight_decay / FACTORS[1], 0.0] if outlook.weight_decay else []
     spec = spec.model_copy(update={"weight_decays": (outlook.weight_decay,)})
-    settings: list[tuple[str, float | PerLayer | str]] = [(outlook.convention, scale) for scale in scales]
-    settings += [("lr", rate) for rate in rates] + [(tables.WEIGHT_DECAY, decay) for decay in decays]
     own = PlannedRun(0, outlook.scale, outlook.lr, 0, outlook.weight_decay)
-    cells = [replace(own, scale=scale) for scale in scales] + [replace(own, learning_rate=rate) for rate in rates]
-    cells += [replace(own, weight_decay=decay) for decay in decays]
-    found = _forecasts(spec, problem, cells, seeds, steps)
-    tried: list[tuple[str, float | PerLayer | str, _End | None]] = [
-        (*one, _last(forecasts, steps)) for one, forecasts in zip(settings, found, strict=True)
+    changed: list[tuple[str, float | PerLayer, PlannedRun]] = [
+        *((outlook.convention, scale, replace(own, scale=scale)) for scale in _larger(spec, outlook.scale)),
+        *(("lr", rate, replace(own, learning_rate=rate)) for rate in rates),
+        *((tables.WEIGHT_DECAY, decay, replace(own, weight_decay=decay)) for decay in decays),
     ]
-    by_rate = found[len(scales) : len(scales) + len(rates)]
+    found = _forecasts(spec, problem, [cell for *_, cell in changed], seeds, steps)
+    tried: list[tuple[str, float | PerLayer | str, _End | None]] = [
+        (setting, value, _last(forecasts, steps)) for (setting, value, _), forecasts in zip(changed, found, strict=True)
+    ]
+    by_rate = [forecasts for (setting, *_), forecasts in zip(changed, found, strict=True) if setting == "lr"]
     ends = [(factor, _last(group, steps)) for factor, group in zip(FACTORS, by_rate, strict=False)]
     left = [(factor, end.step) for factor, end in ends if end is not None]
     # The largest rate has come furthest.
@@ -252,10 +252,9 @@ def _look_ahead(spec: StudySpec, problem: Problem, outlook: Outlook, seeds: Sequ
         tried.append((setting, name, _last(group, steps)))
     remedies: dict[str, Remedy] = {}
     for setting, value, end in tried:
-        if end is not None and (setting not in remedies or setting == "activation"):
-            remedies[f"activation {value}" if setting == "activation" else setting] = Remedy(
-                setting, value, end.step, end.in_regime
-            )
+        if end is not None:
+            which = f"activation {value}" if setting == "activation" else setting
+            remedies.setdefault(which, Remedy(setting, value, end.step, end.in_regime))
     return replace(
         outlook,
         # That they are stuck is known, whatever a forecast says.

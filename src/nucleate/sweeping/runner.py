@@ -36,15 +36,7 @@ from nucleate.studies import (
     tables,
     unjudged_findings,
 )
-from nucleate.sweeping.chunks import (
-    Delivery,
-    Order,
-    forecast_chunk,
-    in_batches,
-    places_in_batch,
-    resume,
-    train_chunks,
-)
+from nucleate.sweeping.chunks import Delivery, Order, forecast_chunk, in_batches, places_in_batch, resume, train_chunks
 from nucleate.sweeping.executors import Executor, Task, check_executor
 from nucleate.sweeping.judging import narrow_network
 from nucleate.sweeping.progress import Progress
@@ -166,13 +158,7 @@ def _check(plan: Plan, problem: Problem) -> None:
 class _Work:
     """What a study still lacks, and how far it is done."""
 
-    def __init__(
-        self,
-        plan: Plan,
-        problem: Problem,
-        keeper: Keeper,
-        tell: Callable[[Progress], None],
-    ) -> None:
+    def __init__(self, plan: Plan, problem: Problem, keeper: Keeper, tell: Callable[[Progress], None]) -> None:
         self._plan, self._problem, self._keeper = plan, problem, keeper
         self._say = tell
         self._missing = [chunk for chunk in plan.chunks if not keeper.is_finished(chunk)]

@@ -15,7 +15,7 @@ from nucleate.theory.correlation import (
 from nucleate.theory.decay import shrinks_for_ever
 from nucleate.theory.directions import TargetDirections, singular_directions, target_directions
 from nucleate.theory.effective import FirstIntegrals, State, energy, first_integrals, vector_field
-from nucleate.theory.linear import chain_potential, linear_potential, two_layer_solution
+from nucleate.theory.linear import chain_potential, end_to_end, linear_potential, two_layer_solution
 from nucleate.theory.scaling import NearZero, near_zero
 
 if TYPE_CHECKING:
@@ -29,13 +29,7 @@ if TYPE_CHECKING:
         settled_map,
         uniform_attention,
     )
-    from nucleate.theory.blowup import (
-        BlowupKind,
-        BlowupTime,
-        blowup_time,
-        linear_blowup_time,
-        potential_blowup_time,
-    )
+    from nucleate.theory.blowup import BlowupKind, BlowupTime, blowup_time, linear_blowup_time, potential_blowup_time
     from nucleate.theory.condition import Condensation, Conditions, Times, condensation, conditions, split_first_layer
     from nucleate.theory.factorization import (
         FactorizationForecast,
@@ -43,7 +37,6 @@ if TYPE_CHECKING:
         MatrixLoss,
         completion_loss,
         draw_factors,
-        end_to_end,
         escape_time,
         forecast_factorization,
         leading_moment,
@@ -71,7 +64,6 @@ _HOMES = {
         "MatrixLoss",
         "completion_loss",
         "draw_factors",
-        "end_to_end",
         "escape_time",
         "forecast_factorization",
         "leading_moment",

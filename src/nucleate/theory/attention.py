@@ -177,7 +177,8 @@ def attention_stage(values: ArrayLike, inner: ArrayLike, outer: ArrayLike, momen
     >>> round(float(blowup_time(*stage.state).estimate) / stage.kappa, 8)
     0.5
     """
-    matrices = [checks.finite(name, given, rank=2) for name, given in zip(_NAMES, (values, inner, outer), strict=True)]
+    names = ("W_V", "W_1", "W_2")
+    matrices = [checks.finite(name, given, rank=2) for name, given in zip(names, (values, inner, outer), strict=True)]
     (W_V, W_1, W_2), M = checks.weights_and_moment([matrix.T for matrix in matrices], moment)
     if len(M) != 1:
         raise ArchitectureError(
@@ -320,9 +321,6 @@ def rank_collapse(queries: ArrayLike, keys: ArrayLike, moment: ArrayLike) -> Ran
             latest *= 2
         doubled = float(brentq(beyond, 0.0, latest, xtol=1e-12) / sigma[0])
     return RankCollapse(float(sigma[0]), gap, left[:, 0], right[0], shared, doubled)
-
-
-_NAMES = ("W_V", "W_1", "W_2")
 
 
 def _averaging(length: int, blocks: int, causal: bool) -> Float[np.ndarray, "s s"]:

@@ -34,13 +34,7 @@ def state(values: PyTree[ArrayLike], degree: int) -> PyTree[FloatArray]:
 
 
 def chain(layers: Sequence[ArrayLike]) -> tuple[FloatArray, ...]:
-    """The layers ``a, W_{L-1}, ..., W_2, b``, single states or ensembles along a leading axis, in float64.
-
-    Parameters
-    ----------
-    layers : sequence of arrays of shape (m_L,), (m_L, m_{L-1}), ..., (m_2,)
-        Or all with one more leading axis.
-    """
+    """The layers ``a, W_{L-1}, ..., W_2, b``, single states or ensembles along a leading axis, in float64."""
     if not isinstance(layers, Sequence):
         raise ArchitectureError(f"The layers are {layers!r:.60}; give a list of arrays, a, W2, b.")
     if len(layers) < 2:

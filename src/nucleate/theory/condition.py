@@ -246,11 +246,10 @@ def _pass_by(chain: tuple[Float[AnyArray, "..."], ...], at: Float[AnyArray, " s"
         return Reading(point.time / scale, log_size, energy(state), state.b, margins)
 
     # To the same end whatever is asked for, so that the steps taken, and with them the last digits, are the same.
-    solution = integrate(
+    solution: Any = integrate(
         chain_potential, chain, 3, until=GRID[-1], saveat=diffrax.SaveAt(ts=jnp.asarray(at), fn=reading)
     )
-    readings: Any = solution.ys
-    return readings
+    return solution.ys
 
 
 def _remaining(reading: Reading, blowup: float) -> Float[np.ndarray, " s"]:

@@ -106,11 +106,7 @@ def patch_moment(
 
 @devices.in_float64
 def kernel_directions(
-    x: ArrayLike,
-    residuals: ArrayLike,
-    layers: Sequence[Convolution],
-    *,
-    readout: Literal["mean", "flatten"] = "mean",
+    x: ArrayLike, residuals: ArrayLike, layers: Sequence[Convolution], *, readout: Literal["mean", "flatten"] = "mean"
 ) -> KernelDirections:
     """The directions that the kernels of every layer turn to: where one channel a layer does most.
 
@@ -145,7 +141,8 @@ def kernel_directions(
     axes = inputs.ndim - 2
     sizes = [layer.kernel**axes * (inputs.shape[-1] if number == 0 else 1) for number, layer in enumerate(layers)]
     rng = np.random.default_rng(0)
-    starts = tuple(_units(rng.standard_normal((_STARTS, size))) for size in sizes)
+    drawn = [rng.standard_normal((_STARTS, size)) for size in sizes]
+    starts = tuple(rows / np.linalg.norm(rows, axis=1, keepdims=True) for rows in drawn)
     kernels, values = _ascend(starts, jnp.asarray(inputs), jnp.asarray(r), tuple(layers), readout == "mean")
     best = int(np.argmax(values))
     found = [np.asarray(kernel)[best] for kernel in kernels]
@@ -220,10 +217,6 @@ def _edges(layer: Convolution) -> tuple[int, int]:
     if isinstance(layer.padding, int):
         return layer.padding, layer.padding
     return (0, 0) if layer.padding == "valid" else ((layer.kernel - 1) // 2, layer.kernel // 2)
-
-
-def _units(rows: Float[np.ndarray, "starts k"]) -> Float[np.ndarray, "starts k"]:
-    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
 
 def _checked(

@@ -81,7 +81,9 @@ def target_directions(network: Network, x: ArrayLike, residuals: ArrayLike) -> T
     # Beyond a biased layer everything is linear in what enters it.
     biased = [layer for layer, bias in enumerate(network.biases[1:-1], 1) if bias is not None]
     times = biased[0] if biased else network.depth - 1
-    ends, values = _ascend(_starts(inputs.shape[1]), network.activation, times, inputs, outputs)
+    drawn = np.random.default_rng(0).standard_normal((STARTS, inputs.shape[1]))
+    starts = drawn / np.linalg.norm(drawn, axis=1, keepdims=True)
+    ends, values = _ascend(starts, network.activation, times, inputs, outputs)
     both_signs = abs(network.activation.right) == abs(network.activation.left)
     return _distinct(np.asarray(ends), np.asarray(values), both_signs=both_signs)
 
@@ -121,26 +123,6 @@ def singular_directions(network: Network, x: ArrayLike, residuals: ArrayLike) ->
     return TargetDirections(signs[:, None] * right, values)
 
 
-def _starts(d: int) -> Float[np.ndarray, "starts d"]:
-    drawn = np.random.default_rng(0).standard_normal((STARTS, d))
-    return drawn / np.linalg.norm(drawn, axis=1, keepdims=True)
-
-
-def _one_neuron(
-    w: Float[Array, " d"],
-    activation: Activation,
-    times: int,
-    x: Float[AnyArray, "n d"],
-    residuals: Float[AnyArray, "n c"],
-) -> Float[Array, ""]:
-    response: Any = x @ w
-    for _ in range(times):
-        response = activation.leading(response)
-    square = jnp.sum((response @ residuals / len(x)) ** 2)
-    # The root has no derivative at zero, where no point is active.
-    return jnp.where(square > 0, jnp.sqrt(jnp.where(square > 0, square, 1.0)), 0.0)
-
-
 @partial(jax.jit, static_argnames=("activation", "times"))
 def _ascend(
     starts: Float[AnyArray, "starts d"],
@@ -149,10 +131,15 @@ def _ascend(
     x: Float[AnyArray, "n d"],
     residuals: Float[AnyArray, "n c"],
 ) -> tuple[Float[Array, "starts d"], Float[Array, " starts"]]:
-    """Steps of fixed, geometrically shrinking length: they also settle at the kinks where ReLU has its maxima."""
+    """In steps of fixed, geometrically shrinking length: they also settle at the kinks where ReLU has its maxima."""
 
     def height(w: Float[Array, " d"]) -> Float[Array, ""]:
-        return _one_neuron(w, activation, times, x, residuals)
+        response: Any = x @ w
+        for _ in range(times):
+            response = activation.leading(response)
+        square = jnp.sum((response @ residuals / len(x)) ** 2)
+        # The root has no derivative at zero, where no point is active.
+        return jnp.where(square > 0, jnp.sqrt(jnp.where(square > 0, square, 1.0)), 0.0)
 
     def step(k: Any, w: Float[Array, " d"]) -> Float[Array, " d"]:
         gradient = jax.grad(height)(w)

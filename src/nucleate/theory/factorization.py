@@ -6,9 +6,7 @@ singular vectors, at the blow-up time from depth 3 on, exponentially at depth 2,
 low-rank bias. Derived here, in docs/theory.md, after Chen and Luo, arXiv 2402.15958. Nothing is trained here.
 """
 
-import operator
 from collections.abc import Callable, Sequence
-from functools import reduce
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -28,7 +26,7 @@ from nucleate.theory import checks
 from nucleate.theory.blowup import BlowupTime, linear_blowup_time
 from nucleate.theory.effective import AnyArray
 from nucleate.theory.flow import Point, integrate, size, unit_of_time
-from nucleate.theory.linear import linear_potential
+from nucleate.theory.linear import end_to_end, linear_potential
 
 MatrixLoss = Callable[[Float[AnyArray, "c d"]], Float[AnyArray, ""]]
 """A function of a matrix, in operations that JAX can differentiate."""
@@ -120,21 +118,6 @@ def _sensing(
     operators: Float[AnyArray, "n c d"], values: Float[AnyArray, " n"], X: Float[AnyArray, "c d"]
 ) -> Float[AnyArray, ""]:
     return jnp.mean((jnp.einsum("icd,cd->i", operators, X) - values) ** 2) / 2
-
-
-def end_to_end(factors: Factors) -> Float[AnyArray, "c d"]:
-    """The end-to-end matrix ``W_L ... W_1`` of factors ``W_1, ..., W_L`` (Arora et al. 2019, arXiv 1905.13655).
-
-    Parameters
-    ----------
-    factors : tuple of arrays of shape (m_1, d), (m_2, m_1), ..., (c, m_{L-1})
-        Of NumPy, or traced by JAX.
-
-    Returns
-    -------
-    array of shape (c, d)
-    """
-    return reduce(operator.matmul, reversed(factors))
 
 
 def draw_factors(shape: tuple[int, int], depth: int, scale: float, seed: int = 0) -> Factors:

@@ -60,12 +60,7 @@ class Perturbation(NamedTuple):
 class Flow(eqx.Module):
     """One state of a flow that may blow up, and how it is followed there. A pytree, made inside compiled code.
 
-    Attributes
-    ----------
-    moves : scalar bool
-        Whether the state is no equilibrium.
-    unit : scalar
-        The unit of the times that `ends` gives, in the time of the state itself.
+    It ``moves`` where it is no equilibrium; ``unit`` is that of the times that `ends` gives, in the state's own time.
     """
 
     moves: eqx.AbstractVar[Bool[Array, ""]]
@@ -81,22 +76,10 @@ class Flow(eqx.Module):
     ) -> diffrax.Solution:
         """Integrate in desingularized time, up to `HORIZON`.
 
-        Parameters
-        ----------
-        perturbation : Perturbation
-            What moves the start; the same one moves it in the same way. Of the size of rounding, it is to do to the
-            flow what rounding does.
-        rtol : scalar
-            The relative tolerance of a step.
-        saveat : diffrax.SaveAt
-            Its function is called with points that `mark` takes.
-        event : diffrax.Event, optional
-            Ends the run; its condition is called with such points too.
-
-        Returns
-        -------
-        diffrax.Solution
-            Also if a step could not be taken; then what was to be saved later is infinite.
+        The perturbation moves the start, the same one in the same way; of the size of rounding, it is to do to the flow
+        what rounding does. ``rtol`` is the relative tolerance of a step. The functions of ``saveat``, and of ``event``,
+        which ends the run, are called with points that `mark` takes. There is a solution also if a step could not be
+        taken; then what was to be saved later is infinite.
         """
 
     @abstractmethod
@@ -112,18 +95,10 @@ class Flow(eqx.Module):
 
 
 class Ascent(Flow):
-    """Gradient ascent on a homogeneous potential (derived here, docs/theory.md).
+    """Gradient ascent on a homogeneous potential, of a degree above 2 (derived here, docs/theory.md).
 
-    Parameters
-    ----------
-    potential : callable
-    state : pytree of arrays
-    degree : int
-        Of the potential, above 2.
-    supremum : scalar
-        An upper bound of the potential on the sphere ``N = D``; infinite where none is known.
-    power : float
-        Of the growth in the upper end: 1 for every potential, (L-2)/L for a chain of L layers.
+    ``supremum`` bounds the potential on the sphere ``N = D``, infinite where no bound is known; ``power`` is that of
+    the growth in the upper end: 1 for every potential, (L-2)/L for a chain of L layers.
     """
 
     potential: Potential
@@ -198,8 +173,6 @@ def _scaled(potential: Potential, by: Float[AnyArray, ""], state: Any) -> Float[
 def size(state: PyTree[Float[Array, "..."]], degree: int) -> Float[Array, ""]:
     """``R = sqrt(N / D)``.
 
-    Examples
-    --------
     >>> float(size((jnp.ones(3), jnp.ones((3, 3))), degree=3))
     2.0
     """

@@ -42,6 +42,21 @@ def chain_potential(layers: tuple[Float[AnyArray, "..."], ...]) -> Float[AnyArra
     return reduce(operator.matmul, layers)
 
 
+def end_to_end(factors: tuple[Float[AnyArray, "fan_out fan_in"], ...]) -> Float[AnyArray, "c d"]:
+    """The end-to-end matrix ``W_L ... W_1`` of factors ``W_1, ..., W_L`` (Arora et al. 2019, arXiv 1905.13655).
+
+    Parameters
+    ----------
+    factors : tuple of arrays of shape (m_1, d), (m_2, m_1), ..., (c, m_{L-1})
+        Of NumPy, or traced by JAX.
+
+    Returns
+    -------
+    array of shape (c, d)
+    """
+    return reduce(operator.matmul, reversed(factors))
+
+
 def linear_potential(
     weights: tuple[Float[AnyArray, "fan_out fan_in"], ...], moment: Float[AnyArray, "c d"]
 ) -> Float[AnyArray, ""]:
@@ -64,7 +79,7 @@ def linear_potential(
     >>> float(linear_potential((np.full((1, 1), 2.0), np.full((1, 1), 3.0)), np.ones((1, 1))))
     6.0
     """
-    return (reduce(operator.matmul, reversed(weights)) * moment).sum()
+    return (end_to_end(weights) * moment).sum()
 
 
 @devices.in_float64
@@ -130,8 +145,6 @@ def _exchange(
 def rests(weights: Sequence[Float[np.ndarray, "fan_out fan_in"]], moment: Float[np.ndarray, "c d"]) -> bool:
     """Whether every gradient of ``<W_L ... W_1, M>`` is exactly zero, told in integers of any length.
 
-    Examples
-    --------
     >>> a, W2, b = np.zeros((1, 1)), np.array([[0.1, -0.3]]), np.array([[0.3], [0.1]])
     >>> rests([b, W2, a], np.ones((1, 1))), rests([2 * b, W2, a], np.ones((1, 1)))
     (True, True)

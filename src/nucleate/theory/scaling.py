@@ -35,9 +35,7 @@ _ROUNDING = 1e-12
 
 
 @partial(
-    jax.tree_util.register_dataclass,
-    data_fields=["parameters"],
-    meta_fields=["frame", "degree", "lowest", "reach"],
+    jax.tree_util.register_dataclass, data_fields=["parameters"], meta_fields=["frame", "degree", "lowest", "reach"]
 )
 @dataclass(frozen=True)
 class NearZero:

@@ -186,12 +186,10 @@ class Batch:
                 told = told or stop()
                 return told
 
+        # On a GPU all go together from evaluation to evaluation, else each core's.
+        lanes = _parts(alive, 1 if devices.steps_together() else devices.CORES)
         with devices.single_blas_thread():
-            devices.spread(lambda runs: self._take(runs, first, end, stopped), self._lanes(alive))
-
-    def _lanes(self, runs: Sequence[int]) -> list[Sequence[int]]:
-        """Which runs go together from evaluation to evaluation: on a GPU all, else each core's."""
-        return [runs] if devices.steps_together() else _parts(runs, devices.CORES)
+            devices.spread(lambda runs: self._take(runs, first, end, stopped), lanes)
 
     def _take(self, runs: Sequence[int], first: int, end: float, stop: Callable[[], bool]) -> None:
         """Take some runs through their evaluations: that of this number, and those that begin before ``end``."""

@@ -255,13 +255,7 @@ def check_seeds(models: Sequence[Any], seeds: Sequence[int] | None) -> Sequence[
 
 
 def check_dropout(models: Sequence[Any], dropout: float) -> None:
-    """Refuse dropout in models of which it is not known what their hidden neurons are.
-
-    Raises
-    ------
-    SpecError
-        With the kind of model.
-    """
+    """Refuse, by a `SpecError`, dropout in models of which it is not known what their hidden neurons are."""
     if dropout and not isinstance(models[0], Network):
         raise SpecError(
             f"Dropout is of the hidden layers of a nucleate.Network; a {type(models[0]).__name__} has to drop by "

@@ -97,17 +97,8 @@ class Reading(NamedTuple):
 class Program:
     """What is compiled in: all that runs have in common beside the shapes of their parameters.
 
-    Parameters
-    ----------
-    frame : Frame
-        What of the models is not a parameter.
-    loss : Loss
-    rule : Rule
-    batch_size : int or None
-    dropout : float
-        The chance at which a hidden neuron is left out of a step, for each row anew.
-    watches : bool
-        Whether the loss that runs note is that of the validation rows, instead of that of the rows of the step.
+    ``dropout`` is the chance at which a hidden neuron is left out of a step, for each row anew; ``watches`` says
+    whether the loss that runs note is that of the validation rows, instead of that of the rows of the step.
     """
 
     frame: Frame
@@ -197,16 +188,8 @@ def advance(
 ) -> Sequence[RunState]:
     """Take every run that is still running up to its step ``until``, or to the step at which it diverges.
 
-    Parameters
-    ----------
-    program : Program
-    runs : sequence of RunState
-    data : Data
-    until : sequence of int
-        One for each run.
-    push : sequence of pytrees, optional
-        For each run what is added to its first gradient; to those that follow, as much of their size, or where it is
-        `Steady` the same.
+    ``push`` has for each run what is added to its first gradient; to those that follow, as much of their size, or where
+    it is `Steady` the same.
     """
     pushes = [None] * len(runs) if push is None else push
     return for_each(_advance, runs, program, data, beside=(list(map(np.int32, until)), pushes))
@@ -296,8 +279,6 @@ def row_order(seed: int, epoch: int, n: int) -> Int[np.ndarray, " n"]:
     It is that of `jax.random.permutation`, which sorts by random numbers; NumPy sorts many times faster than XLA does
     on a CPU.
 
-    Examples
-    --------
     >>> row_order(0, 1, 5)
     array([0, 3, 1, 4, 2], dtype=int32)
     """

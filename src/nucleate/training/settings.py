@@ -21,30 +21,33 @@ from pydantic_core import PydanticCustomError
 
 from nucleate._arrays import is_truth
 from nucleate._wording import did_you_mean, name_parameter, say_error, say_invalid
-from nucleate.errors import SpecError
+from nucleate.errors import NucleateError, SpecError
 from nucleate.optimizers import GD, Optimizer, get_optimizer
 from nucleate.schedules import CONSTANT, Schedule, get_schedule
 from nucleate.training.rule import Rule
 
 
+def as_pydantic_says(check: Callable[..., Any], *given: Any, **options: Any) -> Any:
+    """What a check returns; what it refuses is said as pydantic wants to hear it."""
+    try:
+        return check(*given, **options)
+    except NucleateError as error:
+        raise ValueError(str(error).rstrip(".")) from None
+
+
 def _optimizer(given: Any, info: ValidationInfo) -> Optimizer:
     """Reading what was kept, an optimizer of one's own is known by its name."""
     try:
-        optimizer = get_optimizer(given, known=info.context != READING)
+        optimizer: Optimizer = as_pydantic_says(get_optimizer, given, known=info.context != READING)
         if optimizer.make is not None:
-            optimizer.transformation(0.1)
-    except SpecError as error:
-        raise ValueError(str(error).rstrip(".")) from None
-    except (TypeError, ValueError) as error:
+            as_pydantic_says(optimizer.transformation, 0.1)
+    except TypeError as error:
         raise ValueError(f"it cannot be made ({say_error(error)}); correct its parameters") from None
     return optimizer
 
 
 def _schedule(given: Any, info: ValidationInfo) -> Schedule:
-    try:
-        return get_schedule(given, known=info.context != READING)
-    except SpecError as error:
-        raise ValueError(str(error).rstrip(".")) from None
+    return as_pydantic_says(get_schedule, given, known=info.context != READING)
 
 
 READING = "reading"
@@ -127,10 +130,7 @@ class Settings(BaseModel):
                 "the run longer"
             )
         if self.schedule.make is not None:
-            try:
-                self.schedule.check(self.steps, self.warmup)
-            except SpecError as error:
-                raise ValueError(str(error)) from None
+            as_pydantic_says(self.schedule.check, self.steps, self.warmup)
         return self
 
     def rule(self, *, decays: bool = False) -> Rule:
@@ -223,8 +223,6 @@ SNAPSHOTS = 22
 def snapshot_evaluations(evaluations: int) -> frozenset[int]:
     """Which of the evaluations of a run are kept as snapshots: evenly spaced ones, the first and the last among them.
 
-    Examples
-    --------
     >>> sorted(snapshot_evaluations(5)), len(snapshot_evaluations(80))
     ([0, 1, 2, 3, 4], 22)
     """

@@ -86,14 +86,6 @@ def has_converged(
     The limit: a plateau that shows no end by 3.4 times its beginning is taken for the last. That is where a first
     plateau was short, as with one hidden layer, and the next is long.
 
-    Parameters
-    ----------
-    steps, train_loss, validation_loss : arrays of shape (t,)
-    plateau_loss : float, optional
-        As in `nucleate.observe.stages`.
-
-    Examples
-    --------
     >>> steps = np.arange(0, 1001, 50)
     >>> falling = 1 - 0.5 / (1 + np.exp((200 - steps) / 20))
     >>> has_converged(steps, falling, falling + 1e-3 * np.abs(steps - 350))
@@ -171,8 +163,7 @@ def saturated_layer(layers: Sequence[Layer]) -> Layer | None:
 def _is_off(layer: Layer | LayerStack) -> Bool[np.ndarray, "... m"]:
     """Silent on all rows because nothing that enters is positive, as in ReLU."""
     ends = layer.ranges
-    is_off: np.ndarray = (ends.least_leaving == 0) & (ends.most_leaving == 0) & (ends.most_entering <= 0)
-    return is_off
+    return (ends.least_leaving == 0) & (ends.most_leaving == 0) & (ends.most_entering <= 0)
 
 
 def _is_flat(
@@ -183,8 +174,7 @@ def _is_flat(
     if leaves_over is None:
         leaves_over = ends.most_leaving - ends.least_leaving
     is_large = np.maximum(-ends.least_entering, ends.most_entering) >= 1
-    is_flat: np.ndarray = is_large & (leaves_over < SATURATED * (ends.most_entering - ends.least_entering))
-    return is_flat
+    return is_large & (leaves_over < SATURATED * (ends.most_entering - ends.least_entering))
 
 
 def has_constant_outputs(outputs: Float[np.ndarray, "n c"]) -> bool:
