@@ -124,14 +124,18 @@ def sweep(
     ray: Annotated[
         str | None, typer.Option(metavar="ADDRESS", help="Train on the workers of this Ray cluster.")
     ] = None,
+    processes: Annotated[
+        int | None,
+        typer.Option(help="Train on the CPU in so many processes, each of which takes 16 runs at a time.", min=1),
+    ] = None,
     device: Device = "auto",
     when_owned: WhenOwned = "refuse",
     json: Json = False,
 ) -> None:
     """Many runs: at which init scale and learning rate does it condense? Default scales: gains 1, 0.3, 0.1, 0.03."""
     spec = spec_from(given, gains=_GAINS)
-    with _cluster(dask, ray) as executor:
-        study = _run(spec, out, device, when_owned, executor)
+    with _executor(dask, ray, processes, device) as executor:
+        study = _run(spec, out, device if processes is None else "cpu", when_owned, executor)
         stuck = _outlooks(study, device if executor is None else "auto")
     if json:
         results = [run_as_json(study, run) for run in study.results.to_dicts()]
@@ -224,13 +228,21 @@ def _outlooks(study: "Study", device: str) -> "tuple[Outlook, ...]":
         return outlooks(study)
 
 
-def _cluster(dask: str | None, ray: str | None) -> AbstractContextManager["Executor | None"]:
-    if dask is not None and ray is not None:
-        raise SpecError("--dask and --ray name a cluster each; give one of them.")
-    if dask is None and ray is None:
+def _executor(
+    dask: str | None, ray: str | None, processes: int | None, device: str
+) -> AbstractContextManager["Executor | None"]:
+    asked = {"--dask": dask, "--ray": ray, "--processes": processes}
+    flags = [flag for flag, given in asked.items() if given is not None]
+    if len(flags) > 1:
+        raise SpecError(f"{' and '.join(flags)} each say where runs are trained; give one of them.")
+    if processes is not None and device == "gpu":
+        raise SpecError("--processes trains on the CPU, and --device is gpu; leave out one of them.")
+    if not flags:
         return nullcontext()
-    from nucleate.sweeping import DaskExecutor, RayExecutor
+    from nucleate.sweeping import DaskExecutor, ProcessExecutor, RayExecutor
 
+    if processes is not None:
+        return ProcessExecutor(processes)
     return DaskExecutor(dask) if dask is not None else RayExecutor(ray or "")
 
 

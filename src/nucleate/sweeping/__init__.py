@@ -15,6 +15,7 @@ from nucleate.sweeping.forecasts import (
 )
 from nucleate.sweeping.grid import study_folder, sweep
 from nucleate.sweeping.outlook import Outlook, Remedy, outlooks
+from nucleate.sweeping.processes import ProcessExecutor
 from nucleate.sweeping.progress import Progress, show_progress
 from nucleate.sweeping.runner import run_study
 
@@ -23,6 +24,7 @@ __all__ = [
     "Executor",
     "Future",
     "Outlook",
+    "ProcessExecutor",
     "Progress",
     "RayExecutor",
     "Recommendation",

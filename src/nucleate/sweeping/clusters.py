@@ -1,6 +1,5 @@
 """Clusters of dask and of Ray as executors: where they are reached, what travels once, and what they say on failing."""
 
-import os
 import socket
 import threading
 import warnings
@@ -11,11 +10,11 @@ from importlib import import_module
 from types import ModuleType, TracebackType
 from typing import Any
 
-from nucleate import devices
 from nucleate._wording import say_error, shown
 from nucleate.errors import SpecError
 from nucleate.problems import Problem
 from nucleate.studies import Plan
+from nucleate.sweeping.processes import keep_to
 
 _CONNECT_SECONDS = 10
 _RETRIES = 3
@@ -200,17 +199,12 @@ def _on_dask(function: Callable[..., Any], *arguments: Any) -> Any:
     from distributed import get_worker
 
     with _ALONE:
-        return _on_cores(get_worker().state.nthreads, function, *arguments)
+        keep_to(get_worker().state.nthreads)
+        return function(*arguments)
 
 
 def _on_one_core(function: Callable[..., Any], *arguments: Any) -> Any:
-    return _on_cores(1, function, *arguments)
-
-
-def _on_cores(cores: int, function: Callable[..., Any], *arguments: Any) -> Any:
-    # XLA makes its threads when its first program runs, as many as this says.
-    os.environ.setdefault("NPROC", str(cores))
-    devices.CORES = min(cores, devices.CORES)
+    keep_to(1)
     return function(*arguments)
 
 
