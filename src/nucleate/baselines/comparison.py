@@ -22,6 +22,9 @@ _RULE_OF_THREE = 3
 class Comparison:
     """Another model held against a network on the same rows, to which neither was fitted.
 
+    Nor may these rows have chosen either among others, for then the chosen one is a little too good on them, and the
+    interval, which knows nothing of the choice, misses the difference on new rows more often than it says.
+
     How much worse the other one is has a standard error of two parts. That of the rows is found by leaving out
     each in turn and judging both models on the rest, a paired jackknife (Tukey 1958): what both find hard cancels. The
     difference's square over the number of rows is added to its variance, as in McNemar's test, so that a few rows of
@@ -218,7 +221,7 @@ def _of_seeds(varying: Sequence[Entrant]) -> list[tuple[float, int]]:
 def compare(
     problem: Problem, network: Float[np.ndarray, "n c"], others: Sequence[Float[np.ndarray, "n c"]]
 ) -> Comparison:
-    """Hold another model's outputs against a given network's, on the rows for validation and test one after the other.
+    """Hold another model's outputs against a given network's, on the test rows.
 
     Parameters
     ----------
@@ -231,7 +234,7 @@ def compare(
     -------
     Comparison
     """
-    part = held_out(problem)
+    part = problem.test
     entrants = [judge_outputs(problem, outputs, part) for outputs in (network, *others)]
     ours, theirs = Entrant(entrants[:1], varies=False), Entrant(entrants[1:], varies=len(others) > 1)
     return compare_entrants(problem.loss.metric, len(part.x), ours, theirs, groups=count_groups(part))
@@ -254,19 +257,6 @@ def judge_outputs(problem: Problem, outputs: Float[np.ndarray, "n c"], part: Spl
     """
     true = problem.preprocessing.in_units(part.y)
     return judge(problem.loss.metric, problem.predict(outputs), true, part.groups, part.weights)
-
-
-def held_out(problem: Problem) -> Split:
-    """The rows for validation and test."""
-    parts = problem.validation, problem.test
-    groups = [part.groups for part in parts if part.groups is not None]
-    weights = [part.weights for part in parts if part.weights is not None]
-    return Split(
-        np.concatenate([part.x for part in parts]),
-        np.concatenate([part.y for part in parts]),
-        np.concatenate(groups) if groups else None,
-        np.concatenate(weights) if weights else None,
-    )
 
 
 def count_groups(part: Split) -> int | None:

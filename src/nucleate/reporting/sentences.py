@@ -268,7 +268,7 @@ def _beside(baselines: Sequence[Baseline], metric: Metric, network: str, paramet
 
 
 def _compared(baseline: Baseline, comparison: Comparison, metric: Metric, network: str, texts: Texts) -> str:
-    """On all held-out rows, and where they do not say the same alone, on the test rows and for the best seed there."""
+    """On the test rows, and where the best validated seed alone says otherwise, for that too."""
     seeds, others = comparison.seeds
     parameters = texts["baseline"]["parameter" if baseline.parameters == 1 else "parameters"].format(
         count=f"{baseline.parameters:,}"
@@ -282,13 +282,10 @@ def _compared(baseline: Baseline, comparison: Comparison, metric: Metric, networ
         parameters=parameters,
         metric=name_metric(metric, texts),
     )
-    sentences, best = [said[0].upper() + said[1:]], baseline.best_on_test
-    if baseline.on_test and baseline.on_test.verdict != comparison.verdict:
-        on_test = texts["recommendation"][f"on_test_{baseline.on_test.verdict}"]
-        sentences.append(on_test.format(**_of_comparison(baseline.on_test, metric, texts)))
+    sentences, best = [said[0].upper() + said[1:]], baseline.of_best
     if best and best.verdict not in ("alike", "undefined", comparison.verdict):
-        of_best = texts["recommendation"][f"best_on_test_{best.verdict}"]
-        sentences.append(of_best.format(**_of_comparison(best, metric, texts)))
+        of_best = texts["recommendation"][f"of_best_{best.verdict}"]
+        sentences.append(of_best.format(**_of_comparison(best, metric, texts), among=best.among))
     return " ".join(sentences)
 
 
@@ -303,6 +300,7 @@ def _what_follows(compared: Sequence[tuple[Baseline, Comparison]], parameters: i
     """The weightiest conclusion from the baselines beside a network of so many parameters, one at most."""
     sentences = texts["recommendation"]
     verdicts = {baseline.name: _verdict(baseline, comparison) for baseline, comparison in compared}
+    best_is_better = all(baseline.of_best and baseline.of_best.verdict == "worse" for baseline, _ in compared)
     if set(verdicts.values()) == {"undefined"}:
         return []
     for name, key in (("linear model", "linear_is_better"), ("narrow network", "narrow_is_better")):
@@ -312,11 +310,13 @@ def _what_follows(compared: Sequence[tuple[Baseline, Comparison]], parameters: i
         return [sentences["nothing_shown"]]
     if "alike" not in verdicts.values() and "undefined" in verdicts.values():
         return []
-    if set(verdicts.values()) <= {"worse", "worse than the best"}:
-        return [sentences["baselines_worse" if set(verdicts.values()) == {"worse"} else "best_seed_is_better"]]
+    if set(verdicts.values()) == {"worse"}:
+        return [sentences["baselines_worse"]]
+    if best_is_better:
+        return [sentences["best_seed_is_better"]]
     alike = [baseline for baseline, _ in compared if verdicts[baseline.name] == "alike"]
-    smallest = min(alike, key=lambda baseline: baseline.parameters)
-    if smallest.parameters > parameters:
+    smallest = min(alike, key=lambda baseline: baseline.parameters, default=None)
+    if smallest is None or smallest.parameters > parameters:
         return []
     key = "same_size_is_alike" if smallest.parameters == parameters else "smaller_is_alike"
     return [sentences[key].format(baseline=name_baseline(smallest, texts))]
@@ -324,7 +324,7 @@ def _what_follows(compared: Sequence[tuple[Baseline, Comparison]], parameters: i
 
 def _verdict(baseline: Baseline, comparison: Comparison) -> str:
     """Of the comparison; one of seeds that differ by much does not say what the best validated of them is worth."""
-    best = baseline.best_on_test
+    best = baseline.of_best
     return (
         "worse than the best"
         if comparison.verdict == "alike" and best and best.verdict == "worse"

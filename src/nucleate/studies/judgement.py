@@ -28,7 +28,7 @@ from nucleate.studies.folder import Study
 from nucleate.studies.formats import split_hash
 from nucleate.studies.places import JUDGEMENT
 
-_FORMAT = "nucleate judgement 1"
+_FORMAT = "nucleate judgement 2"
 
 
 @dataclass(frozen=True)
@@ -122,11 +122,10 @@ def hold_against_baselines(
         return baselines, None
     chosen = networks[list(runs).index(best)]
     if len(runs) > 1:
-        alone = hold_against(
-            problem, [chosen], [replace(contender, seeds=contender.seeds[:1]) for contender in contenders]
-        )
+        of_best = [replace(contender, seeds=contender.seeds[:1]) for contender in contenders]
+        alone = hold_against(problem, [chosen], of_best, among=len(of_best))
         baselines = tuple(
-            replace(baseline, best_on_test=one.on_test) for baseline, one in zip(baselines, alone, strict=True)
+            replace(baseline, of_best=one.comparison) for baseline, one in zip(baselines, alone, strict=True)
         )
     return baselines, further_metrics(problem, chosen(problem.test.x), problem.test)
 
