@@ -1,12 +1,24 @@
 """What a reduction is held against."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression, PoissonRegressor, Ridge
 
 import nucleate
 from nucleate.activations import get_activation
-from nucleate.baselines import Contender, compare, constant, hold_against, linear, narrow
+from nucleate.baselines import (
+    Contender,
+    Entrant,
+    compare,
+    compare_entrants,
+    constant,
+    hold_against,
+    judge,
+    linear,
+    narrow,
+)
 from nucleate.baselines.models import STRENGTHS, fit_linear
 from nucleate.problems import Problem
 from tests.reduction.networks import counts, drawn, mean_absolute_error, regression
@@ -166,3 +178,22 @@ def test_what_is_said_of_the_best_validated_seed_holds_for_all_baselines_togethe
             differs = any(baseline.comparison.verdict != "alike" for baseline in baselines)
             told, by_itself = (told + differs, by_itself) if among == 6 else (told, by_itself + differs)
     assert told < 19 < by_itself
+
+
+def test_of_rows_that_are_copies_equal_models_are_told_apart_as_seldom_as_stated():
+    """Each of 20 rows stands there five times: 5 % is stated, and 12 of 100 have a chance below 1 %.
+
+    As 100 rows of their own, they would tell apart half of the pairs.
+    """
+    told, by_itself = 0, 0
+    for seed in range(100):
+        problem, rng = noisy(seed), np.random.default_rng(1000 + seed)
+        problem = replace(problem, test=problem.test.only(np.repeat(np.arange(20), 5)))
+        true = problem.test.y
+        network, other = (true + np.repeat(rng.standard_normal((20, 1)), 5, axis=0) for _ in range(2))
+        comparison = compare(problem, network, [other])
+        told += comparison.verdict != "alike"
+        assert "on 100 rows (20 of them different)" in str(comparison)
+        alone = [Entrant([judge(problem.loss.metric, model, true)], varies=False) for model in (network, other)]
+        by_itself += compare_entrants(problem.loss.metric, 100, *alone).verdict != "alike"
+    assert told < 12 < by_itself

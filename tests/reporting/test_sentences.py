@@ -22,6 +22,7 @@ from nucleate.reporting.sentences import (
 )
 from nucleate.reporting.words import load_texts, say_further, say_metric, say_share, say_times
 from nucleate.studies import study_findings
+from nucleate.studies.formats import split_hash
 from tests.reporting.planted import STUCK, study_of
 
 EN = load_texts("en")
@@ -338,3 +339,20 @@ def test_a_small_start_that_is_worse_is_told_as_such(monkeypatch):
     said, advice, _ = told(monkeypatch, {LARGE: (19.0, 1.0, 1.0), SMALL: (1.0, 1.2, 1.2)})
     assert "no smaller start is better than the largest (gain 1) beyond the noise" in said
     assert "on validation the smaller starts are worse beyond the noise of rows and seeds" in advice
+
+
+def test_rows_that_are_copies_are_named_beside_the_interval(reduction):
+    linear = baseline("linear model", 7, -0.1, 0.3)
+    copied = replace(linear, comparison=replace(linear.comparison, distinct=25))
+    assert "cannot be told apart on the 40 (25 of them different) test rows" in advised(reduction, CONSTANT, copied)
+
+
+def test_test_rows_that_are_known_are_told_as_a_limit(monkeypatch):
+    study = study_of(monkeypatch, {LARGE: (19.0, 1.1, 1.0), SMALL: (1.0, 1.0, 0.9)})
+    assert not any("among those for training" in one for one in limits(study_findings(study), EN))
+    problem = study.load_problem()
+    known = replace(problem, test=problem.validation)
+    monkeypatch.setattr(Study, "load_problem", lambda self: known)
+    study = replace(study, split_hash=split_hash(known), rows={"train": 9, "validation": 400, "test": 400})
+    said = limits(study_findings(study), EN)
+    assert any(one.startswith("400 of the 400 test rows are among those for training or validation") for one in said)

@@ -16,7 +16,7 @@ from nucleate.baselines.comparison import (
     Comparison,
     Entrant,
     compare_entrants,
-    count_groups,
+    count_units,
     judge_outputs,
 )
 from nucleate.devices import in_float64, single_blas_thread
@@ -179,7 +179,7 @@ def _baseline(problem: Problem, contender: Contender, network: Entrant | None, a
             network,
             _entrant(problem, contender.seeds, varies=len(contender.seeds) > 1),
             among,
-            groups=count_groups(part),
+            **count_units(part),
         )
     )
     return Baseline(

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from nucleate.baselines import Entrant, Outputs, compare_entrants, constant, count_groups, judge_outputs, linear
+from nucleate.baselines import Entrant, Outputs, compare_entrants, constant, count_units, judge_outputs, linear
 from nucleate.devices import in_float64
 from nucleate.errors import SpecError
 from nucleate.models import count_parameters, dtype_of, outputs_of, take_apart
@@ -452,7 +452,7 @@ def _beside(problem: Problem, part: Split, ours: Any, theirs: Any) -> str:
         other, network = (
             Entrant([judge_outputs(problem, np.asarray(model(part.x)), part)], varies=False) for model in (ours, theirs)
         )
-    return compare_entrants(problem.loss.metric, len(part.x), network, other, groups=count_groups(part)).verdict
+    return compare_entrants(problem.loss.metric, len(part.x), network, other, **count_units(part)).verdict
 
 
 def _offset(train: Split) -> float:

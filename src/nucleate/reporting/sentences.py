@@ -177,13 +177,21 @@ def _of_comparison(comparison: Comparison, metric: Metric, texts: Texts) -> dict
     # Where both ends are on one side, the unit is said once.
     bare = metric.is_share and comparison.verdict != "alike"
     return {
-        "rows": f"{comparison.rows:,}",
+        "rows": say_rows(comparison, texts),
         "other": say_metric(metric, comparison.other),
         "against": say_metric(metric, comparison.network),
         "difference": say_difference(metric, comparison.difference, texts),
         "low": f"{100 * low:.1f}" if bare else say_difference(metric, low, texts),
         "high": say_difference(metric, high, texts),
     }
+
+
+def say_rows(comparison: Comparison, texts: Texts) -> str:
+    """On how many rows models were compared, and how many of them differ, where some are copies of others."""
+    rows = f"{comparison.rows:,}"
+    if comparison.distinct is None:
+        return rows
+    return texts["baseline"]["rows_distinct"].format(rows=rows, distinct=f"{comparison.distinct:,}")
 
 
 def recommendation(findings: Findings, texts: Texts) -> list[str]:
@@ -349,9 +357,13 @@ def limits(findings: Findings, texts: Texts) -> list[str]:
         "failed": findings.failed,
         "statuses": say_statuses(ended, texts),
         "missing": study.missing,
+        "seen": f"{findings.judgement.seen:,}" if findings.judgement else "0",
+        "test_rows": f"{study.rows.get('test', 0):,}",
     }
-    rows, share = study.rows.get("validation", 0), chosen.validation
+    rows, share, judgement = study.rows.get("validation", 0), chosen.validation, findings.judgement
     units = rows if study.division.groups is None else study.division.groups[1]
+    if findings.is_compared:
+        units = findings.standing(chosen).best.distinct or units
     has_noise = findings.metric.is_share and 0 <= share <= 1 and units > 0
     if has_noise:
         fields |= {
@@ -370,6 +382,7 @@ def limits(findings: Findings, texts: Texts) -> list[str]:
         "limit_rows": has_noise and study.weighted_by is None and len(findings.cells) > 1,
         "limit_rows_weighted": has_noise and study.weighted_by is not None and len(findings.cells) > 1,
         "limit_choice": len(findings.cells) > 1 and findings.has_learned,
+        "limit_seen": judgement is not None and judgement.seen > 0,
         "limit_stuck": findings.stuck > 0,
         "limit_failed": findings.failed > 0,
         "limit_smallest": several and findings.has_learned and findings.smallness(chosen) == smallest,
