@@ -109,12 +109,12 @@ def noisy(seed, rows=100):
     ("ours", "theirs", "verdict"), [(0.5, 0.1, "better"), (0.1, 0.5, "worse"), (0.5, 0.5, "alike")]
 )
 def test_models_are_compared_in_both_directions(ours, theirs, verdict):
-    problem = noisy(0)
+    problem = noisy(0, rows=200)
     true = problem.test.y
     rng = np.random.default_rng(1)
     network, other = (true + size * rng.standard_normal(true.shape) for size in (ours, theirs))
     comparison = compare(problem, network, [other])
-    assert (comparison.rows, comparison.verdict) == (20, verdict)
+    assert (comparison.rows, comparison.verdict) == (40, verdict)
     assert comparison.lower <= comparison.other - comparison.network <= comparison.upper
 
 
@@ -152,7 +152,7 @@ def cost(problem, model):
 def test_what_was_chosen_on_validation_is_told_from_its_equals_as_seldom_as_stated():
     """The best of 20 equal networks against another: 5 % is stated, and 12 of 100 have a chance below 1 %.
 
-    On the rows that chose it too, it was told apart in 20 of these 100, as the better one in all of them.
+    On the rows that chose it and these together it was told apart in 14, each time as the better one.
     """
     told = 0
     for seed in range(100):
