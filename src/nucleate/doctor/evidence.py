@@ -431,12 +431,17 @@ def gains_of(model: Any) -> tuple[float, ...]:
 def is_better(problem: Problem, model: Any, other: Any) -> bool:
     """Whether one model is better than another on the validation rows, beyond the noise of the metric or of its ranks.
 
-    A single row far off leaves much noise in the metric; by a sign test it is one row.
+    A single row far off leaves much noise in the metric; by a sign test it is one row. A group, or a row with its
+    copies, has one sign.
     """
     part = problem.validation
     if _beside(problem, part, partial(outputs_of, model), partial(outputs_of, other)) == "better":
         return True
     ours, theirs = (problem.loss.of_rows(outputs_of(one, part.x), part.y) for one in (model, other))
+    together = part.copies if part.groups is None else part.groups
+    if together is not None:
+        members = np.unique(together, return_inverse=True)[1]
+        ours, theirs = (np.bincount(members, one) / np.bincount(members) for one in (ours, theirs))
     return are_more_better(ours, theirs)
 
 
