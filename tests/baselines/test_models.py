@@ -1,13 +1,24 @@
 """What a reduction is held against."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression, PoissonRegressor, Ridge
 
 import nucleate
 from nucleate.activations import get_activation
-from nucleate.baselines import compare, constant, linear, narrow
-from nucleate.baselines.comparison import held_out
+from nucleate.baselines import (
+    Contender,
+    Entrant,
+    compare,
+    compare_entrants,
+    constant,
+    hold_against,
+    judge,
+    linear,
+    narrow,
+)
 from nucleate.baselines.models import STRENGTHS, fit_linear
 from nucleate.problems import Problem
 from tests.reduction.networks import counts, drawn, mean_absolute_error, regression
@@ -98,8 +109,8 @@ def noisy(seed, rows=100):
     ("ours", "theirs", "verdict"), [(0.5, 0.1, "better"), (0.1, 0.5, "worse"), (0.5, 0.5, "alike")]
 )
 def test_models_are_compared_in_both_directions(ours, theirs, verdict):
-    problem = noisy(0)
-    true = held_out(problem).y
+    problem = noisy(0, rows=200)
+    true = problem.test.y
     rng = np.random.default_rng(1)
     network, other = (true + size * rng.standard_normal(true.shape) for size in (ours, theirs))
     comparison = compare(problem, network, [other])
@@ -112,7 +123,7 @@ def test_two_models_that_are_equally_good_are_seldom_told_apart():
     told = 0
     for seed in range(100):
         problem, rng = noisy(seed), np.random.default_rng(1000 + seed)
-        true = held_out(problem).y
+        true = problem.test.y
         network, other = (true + rng.standard_normal(true.shape) for _ in range(2))
         told += compare(problem, network, [other]).verdict != "alike"
     assert told < 12
@@ -120,8 +131,69 @@ def test_two_models_that_are_equally_good_are_seldom_told_apart():
 
 def test_the_noise_of_seeds_counts():
     problem = noisy(0)
-    true = held_out(problem).y
+    true = problem.test.y
     rng = np.random.default_rng(1)
     network, lucky, unlucky = (true + size * rng.standard_normal(true.shape) for size in (0.5, 0.1, 2.0))
     assert compare(problem, network, [lucky]).verdict == "better"
     assert compare(problem, network, [lucky, unlucky, unlucky]).verdict == "alike"
+
+
+def ignorant(problem, rng):
+    """A model that knows nothing: on each part errors of its own, as large as those of any other."""
+    errors = {id(part.x): part.y + rng.standard_normal(part.y.shape) for part in (problem.validation, problem.test)}
+    return lambda x: errors[id(x)]
+
+
+def cost(problem, model):
+    part = problem.validation
+    return problem.metric(model(part.x), part.y)
+
+
+def test_what_was_chosen_on_validation_is_told_from_its_equals_as_seldom_as_stated():
+    """The best of 20 equal networks against another: 5 % is stated, and 12 of 100 have a chance below 1 %.
+
+    On the rows that chose it and these together it was told apart in 14, each time as the better one.
+    """
+    told = 0
+    for seed in range(100):
+        problem, rng = noisy(seed), np.random.default_rng(1000 + seed)
+        chosen = min((ignorant(problem, rng) for _ in range(20)), key=lambda model: cost(problem, model))
+        (baseline,) = hold_against(problem, [chosen], [Contender("other", (), 1, (ignorant(problem, rng),))])
+        told += baseline.comparison.verdict != "alike"
+    assert told < 12
+
+
+def test_what_is_said_of_the_best_validated_seed_holds_for_all_baselines_together():
+    """Of five equal seeds the best beside six equal baselines: that one of these is told apart, 5 % of the time.
+
+    In 200 draws 19 or more have a chance of 1 %.
+    """
+    told, by_itself = 0, 0
+    for seed in range(200):
+        problem, rng = noisy(seed), np.random.default_rng(1000 + seed)
+        chosen = min((ignorant(problem, rng) for _ in range(5)), key=lambda model: cost(problem, model))
+        others = [Contender("other", (), 1, (ignorant(problem, rng),)) for _ in range(6)]
+        for among in (1, 6):
+            baselines = hold_against(problem, [chosen], others, among=among)
+            differs = any(baseline.comparison.verdict != "alike" for baseline in baselines)
+            told, by_itself = (told + differs, by_itself) if among == 6 else (told, by_itself + differs)
+    assert told < 19 < by_itself
+
+
+def test_of_rows_that_are_copies_equal_models_are_told_apart_as_seldom_as_stated():
+    """Each of 20 rows stands there five times: 5 % is stated, and 12 of 100 have a chance below 1 %.
+
+    As 100 rows of their own, they would tell apart half of the pairs.
+    """
+    told, by_itself = 0, 0
+    for seed in range(100):
+        problem, rng = noisy(seed), np.random.default_rng(1000 + seed)
+        problem = replace(problem, test=problem.test.only(np.repeat(np.arange(20), 5)))
+        true = problem.test.y
+        network, other = (true + np.repeat(rng.standard_normal((20, 1)), 5, axis=0) for _ in range(2))
+        comparison = compare(problem, network, [other])
+        told += comparison.verdict != "alike"
+        assert "on 100 rows (20 of them different)" in str(comparison)
+        alone = [Entrant([judge(problem.loss.metric, model, true)], varies=False) for model in (network, other)]
+        by_itself += compare_entrants(problem.loss.metric, 100, *alone).verdict != "alike"
+    assert told < 12 < by_itself

@@ -21,7 +21,7 @@ def checkpoint(tmp_path):
 def test_a_table_with_what_is_random_and_what_is_left_out(checkpoint):
     answer = ask("inspect", checkpoint)
     assert answer.exit_code == 0
-    assert "in brackets what a random matrix of the same shape and row norms gives" in answer.stdout
+    assert "in brackets what one random matrix of the same shape and row norms gives" in answer.stdout
     assert [line.split()[:4] for line in answer.stdout.splitlines() if line.startswith("fc")] == [
         ["fc", "linear", "3", "2"]
     ]

@@ -18,8 +18,11 @@ from nucleate import (
     train,
 )
 from nucleate.doctor import Diagnosis, Finding, Remedy, gather
+from nucleate.doctor.evidence import is_better
+from nucleate.problems import Split
 from nucleate.reporting import say_diagnosis
 from tests.doctor.test_verdicts import HEALTHY
+from tests.reporting.planted import Planted
 
 X = np.random.default_rng(0).standard_normal((150, 3))
 Y = np.sin(2 * X[:, 0]) + 0.5 * X[:, 1]
@@ -167,3 +170,15 @@ def test_findings_are_written_with_stable_names_and_numbers():
     assert first["evidence"]["steps"] == 300
     assert first["tried"] is None
     assert first["remedies"][0] == Remedy("gain", 1.0).to_json()
+
+
+@pytest.mark.parametrize("how", ["rows", "groups", "copies"])
+def test_rows_of_a_group_and_copies_have_one_vote(how):
+    """Three of four patients are better, with 75 of 100 visits: rows of their own would be beyond chance."""
+    number, patient = np.arange(100.0)[:, None], np.repeat(np.arange(4), 25)
+    problem = Problem.from_arrays(number, np.random.default_rng(0).standard_normal(100))
+    part = Split(patient[:, None] if how == "copies" else number, number * 0, patient if how == "groups" else None)
+    # By the error that one patient has, the metric has no say.
+    errors = np.array([[9.0, 1.0, 1.0, 1.0], [0.0, 1.2, 1.2, 1.2]], np.float32)
+    models = (Planted((one if how == "copies" else one[patient])[:, None]) for one in errors)
+    assert is_better(replace(problem, validation=part), *models) == (how == "rows")

@@ -5,7 +5,7 @@ import pytest
 
 from nucleate import inspect
 from nucleate.inspection.measuring import values_on_data
-from nucleate.inspection.samples import Unseen, effective_neurons_of_all
+from nucleate.inspection.samples import Unseen, effective_neurons_of_all, pairs_of_all
 from nucleate.inspection.sources import Activity
 from nucleate.observe import alike, directions
 
@@ -126,3 +126,24 @@ def test_effective_neurons_of_groups_that_no_sample_saw_are_within_the_error(sig
     found = [effective_neurons_of_all(leaving, outgoing, np.random.default_rng(seed)) for seed in range(4)]
     assert all(abs(value - exact) <= 3 * error for value, error in found)
     assert all(error < 0.01 * exact for _, error in found)
+
+
+@pytest.mark.parametrize("units", [400, 3000])
+@pytest.mark.parametrize("groups", [1, 5])
+@pytest.mark.parametrize("expected", [1, 3, 5, 10, 50])
+def test_condensed_pairs_of_all_are_within_two_errors_as_often_as_such_are(units, groups, expected):
+    """Of a group of which few units are in the sample, also of one of which it has none or a single one.
+
+    95 % is what two errors mean; of 200 samples, 180 or fewer within them have a chance of 1 in 500.
+    """
+    rng, looked_at = np.random.default_rng(0), 300
+    size = max(2, round(expected * units / looked_at))
+    # Each unit that belongs to none is alone.
+    group = np.append(np.repeat(np.arange(groups), size), np.arange(groups, groups + units - groups * size))
+    share = groups * size * (size - 1) / (units * (units - 1))
+    within = 0
+    for _ in range(200):
+        seen = rng.choice(group, looked_at, replace=False)
+        value, error = pairs_of_all(seen[:, None] == seen, units)
+        within += abs(value - share) <= 1.96 * error
+    assert within > 180

@@ -22,6 +22,7 @@ from nucleate.reporting.sentences import (
 )
 from nucleate.reporting.words import load_texts, say_further, say_metric, say_share, say_times
 from nucleate.studies import study_findings
+from nucleate.studies.formats import split_hash
 from tests.reporting.planted import STUCK, study_of
 
 EN = load_texts("en")
@@ -131,11 +132,10 @@ def advised(reduction, *baselines):
     return " ".join(beside_reduced(replace(reduction, baselines=baselines), EN))
 
 
-def baseline(name, parameters, lower, upper, on_test=None, best=None):
+def baseline(name, parameters, lower, upper, best=None):
     comparison = Comparison(40, 1.0, 1.0 + (lower + upper) / 2, lower, upper)
-    alone = comparison if on_test is None else Comparison(20, 1.0, 1.0 + sum(on_test) / 2, *on_test)
-    of_best = best and Comparison(20, 1.0, 1.0 + sum(best) / 2, *best)
-    return Baseline(name, (), parameters, 1.0, 1.0, {}, comparison, alone, of_best)
+    of_best = best and Comparison(40, 1.0, 1.0 + sum(best) / 2, *best, among=2)
+    return Baseline(name, (), parameters, 1.0, 1.0, {}, comparison, of_best)
 
 
 CONSTANT = baseline("constant", 1, 0.5, 0.7)
@@ -196,7 +196,7 @@ def test_a_baseline_that_is_worse_is_not_recommended(reduction):
 
 def test_within_the_noise_the_rows_are_said_to_be_too_few(reduction):
     advice = advised(reduction, CONSTANT, baseline("linear model", 7, -0.1, 0.3))
-    assert "cannot be told apart on the 40 rows" in advice
+    assert "cannot be told apart on the 40 test rows" in advice
     assert "(95 % interval: from 0.1 better to 0.3 worse)" in advice
     assert "use the linear model" in advice
     assert "these rows do not show it to be worse; how much worse it may yet be, the interval says" in advice
@@ -211,11 +211,18 @@ def test_a_network_no_better_than_a_constant_has_learned_nothing(reduction):
 
 def test_seeds_that_differ_by_much_do_not_hide_what_the_best_validated_is_worth(reduction):
     """In the mean of all seeds it cannot be told from the linear model, but the one to be used is far better."""
-    linear = baseline("linear model", 7, -0.1, 0.3, best=(0.2, 0.4))
-    advice = advised(reduction, CONSTANT, linear)
-    assert "Held against the best validated seed alone, it is worse by 0.3 (0.2 to 0.4) on the 20 test rows" in advice
+    linear, constant = (
+        baseline("linear model", 7, -0.1, 0.3, best=(0.2, 0.4)),
+        baseline("constant", 1, 0.5, 0.7, (0.4, 0.8)),
+    )
+    advice = advised(reduction, constant, linear)
+    assert "Held against the best validated seed alone, it is worse by 0.3 (0.2 to 0.4, an interval that" in advice
+    assert "holds for all 2 such comparisons together with 95 %): 1.300 against 1.000." in advice
     assert advice.endswith(EN["recommendation"]["best_seed_is_better"])
-    advice = advised(reduction, CONSTANT, linear, baseline("narrow network", 20, -0.3, 0.2, best=(-0.1, 0.1)))
+    # That its mean is better than the constant does not say so of the best seed.
+    unknown = baseline("constant", 1, 0.5, 0.7, (-0.1, 0.9))
+    assert EN["recommendation"]["best_seed_is_better"] not in advised(reduction, unknown, linear)
+    advice = advised(reduction, constant, linear, baseline("narrow network", 20, -0.3, 0.2, best=(-0.1, 0.1)))
     assert "use the narrow network" in advice
     constant = baseline("constant", 1, -0.1, 0.3, best=(0.2, 0.4))
     assert EN["recommendation"]["nothing_shown"] not in advised(reduction, constant, linear)
@@ -230,11 +237,10 @@ def test_a_baseline_without_a_metric_is_compared_with_nothing(reduction):
     """A correlation is no number for outputs that are constant: that is not as good."""
     constant, nan = baseline("constant", 1, np.nan, np.nan), (np.nan, np.nan)
     advice = advised(reduction, constant, baseline("linear model", 7, 0.1, 0.3, best=nan))
-    assert "The best constant (1 parameter) cannot be compared with the reduced network on the 40 rows" in advice
+    assert "The best constant (1 parameter) cannot be compared with the reduced network on the 40 test rows" in advice
     assert EN["recommendation"]["nothing_shown"] not in advice
     assert EN["recommendation"]["baselines_worse"] not in advice
     assert "use the linear model" in advised(reduction, constant, baseline("linear model", 7, -0.1, 0.1))
-    assert "cannot be compared" in advised(reduction, baseline("linear model", 7, 0.1, 0.3, on_test=nan))
 
 
 def test_a_constant_of_one_parameter_has_one(reduction):
@@ -277,13 +283,6 @@ def test_what_chance_does_is_said_of_faultless_of_grouped_and_of_weighted_rows(m
     study = study_of(monkeypatch, {LARGE: (19.0, validation, 0.7), SMALL: (1.0, validation, 0.8)}, metric=ACCURACY)
     study = replace(study, rows={"train": 180, "validation": 60, "test": 60}, **more)
     assert any(said in one for one in limits(study_findings(study), EN))
-
-
-def test_where_the_test_rows_say_otherwise_that_is_said(reduction):
-    """As good on all held-out rows, but far worse on those of the test."""
-    advice = advised(reduction, CONSTANT, baseline("linear model", 7, -0.1, 0.3, on_test=(0.1, 0.4)))
-    assert "On the 20 test rows alone it is worse by 0.25 (0.1 to 0.4): 1.250 against 1.000." in advice
-    assert "test rows alone" not in advised(reduction, CONSTANT, baseline("linear model", 7, -0.1, 0.3))
 
 
 def test_the_advice_of_command_and_page_is_the_same(monkeypatch):
@@ -340,3 +339,20 @@ def test_a_small_start_that_is_worse_is_told_as_such(monkeypatch):
     said, advice, _ = told(monkeypatch, {LARGE: (19.0, 1.0, 1.0), SMALL: (1.0, 1.2, 1.2)})
     assert "no smaller start is better than the largest (gain 1) beyond the noise" in said
     assert "on validation the smaller starts are worse beyond the noise of rows and seeds" in advice
+
+
+def test_rows_that_are_copies_are_named_beside_the_interval(reduction):
+    linear = baseline("linear model", 7, -0.1, 0.3)
+    copied = replace(linear, comparison=replace(linear.comparison, distinct=25))
+    assert "cannot be told apart on the 40 (25 of them different) test rows" in advised(reduction, CONSTANT, copied)
+
+
+def test_test_rows_that_are_known_are_told_as_a_limit(monkeypatch):
+    study = study_of(monkeypatch, {LARGE: (19.0, 1.1, 1.0), SMALL: (1.0, 1.0, 0.9)})
+    assert not any("among those for training" in one for one in limits(study_findings(study), EN))
+    problem = study.load_problem()
+    known = replace(problem, test=problem.validation)
+    monkeypatch.setattr(Study, "load_problem", lambda self: known)
+    study = replace(study, split_hash=split_hash(known), rows={"train": 9, "validation": 400, "test": 400})
+    said = limits(study_findings(study), EN)
+    assert any(one.startswith("400 of the 400 test rows are among those for training or validation") for one in said)

@@ -209,7 +209,7 @@ def test_of_runs_on_their_plateau_the_judgement_compares_nothing(monkeypatch, ce
     assert judgement.standings == (None,) * len(cells)
     assert [baseline.name for baseline in judgement.baselines[:2]] == ["constant", "linear model"]
     for baseline in judgement.baselines:
-        assert (baseline.comparison, baseline.on_test, baseline.best_on_test) == (None,) * 3
+        assert (baseline.comparison, baseline.of_best) == (None, None)
 
 
 def test_nothing_is_said_to_be_better_or_worse_than_a_run_on_its_plateau(tmp_path):

@@ -2,6 +2,7 @@
 
 import json
 import signal
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -34,8 +35,10 @@ def test_a_linear_problem_is_said_to_need_no_network(study):
     baselines = {baseline.name: baseline for baseline in load_judgement(study).baselines}
     assert list(baselines) == ["constant", "linear model", "narrow network"]
     linear = baselines["linear model"]
-    assert linear.comparison.verdict == linear.on_test.verdict == "better"
-    assert (linear.comparison.rows, linear.on_test.rows) == (48, 24)
+    assert linear.comparison.verdict == "better"
+    # On the rows that chose neither; and what is said of the best seed holds for the three together.
+    assert linear.comparison.rows == linear.of_best.rows == 24
+    assert (linear.comparison.among, linear.of_best.among) == (1, 3)
     assert linear.further["r2"] == pytest.approx(1)
     assert baselines["constant"].comparison.verdict == "worse"
 
@@ -79,7 +82,12 @@ def test_without_it_all_is_told_but_the_narrow_network(study):
     found = study_findings(Study.load(study.path)).judgement
     file.write_bytes(before)
     kept = load_judgement(study)
-    assert (found.standings, found.baselines, found.further) == (kept.standings, kept.baselines[:2], kept.further)
+    assert (found.standings, found.further) == (kept.standings, kept.further)
+    for one, beside in zip(found.baselines, kept.baselines[:2], strict=True):
+        assert replace(one, of_best=None) == replace(beside, of_best=None)
+        # What is said of the best seed is said of one baseline less.
+        assert (one.of_best.among, beside.of_best.among) == (2, 3)
+        assert one.of_best.difference == beside.of_best.difference
     assert found.lacks_narrow == "untrained"
 
 

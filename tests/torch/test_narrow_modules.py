@@ -58,9 +58,8 @@ def test_modules_of_the_reduced_widths_are_trained_from_three_new_starts(trained
     assert not torch.equal(given[0], given[1])
     assert small.narrow.parameters == small.parameters.after
     assert small.narrow.comparison.seeds == (1, 3)
-    assert small.narrow.comparison.rows == sum(small.rows[1:])
-    assert small.narrow.on_test.rows == small.rows[2]
-    assert small.narrow.on_test.network == pytest.approx(small.test.after)
+    assert small.narrow.comparison.rows == small.rows[2]
+    assert small.narrow.comparison.network == pytest.approx(small.test.after)
     assert str(small.narrow.comparison) in str(small)
     assert "1 parameter of the narrow module (scale) have no start" in str(small)
 

@@ -6,7 +6,7 @@ from nucleate.baselines.comparison import (
     Judged,
     compare,
     compare_entrants,
-    count_groups,
+    count_units,
     judge,
     judge_outputs,
 )
@@ -33,7 +33,7 @@ __all__ = [
     "compare",
     "compare_entrants",
     "constant",
-    "count_groups",
+    "count_units",
     "further_metrics",
     "hold_against",
     "judge",

@@ -1,8 +1,8 @@
 """Whether another model is better than a network, worse, or cannot be told apart from it, on the rows at hand."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Literal, TypedDict
 
 import numpy as np
 import scipy
@@ -21,6 +21,9 @@ _RULE_OF_THREE = 3
 @dataclass(frozen=True)
 class Comparison:
     """Another model held against a network on the same rows, to which neither was fitted.
+
+    Nor may these rows have chosen either among others, for then the chosen one is a little too good on them, and the
+    interval, which knows nothing of the choice, misses the difference on new rows more often than it says.
 
     How much worse the other one is has a standard error of two parts. That of the rows is found by leaving out
     each in turn and judging both models on the rest, a paired jackknife (Tukey 1958): what both find hard cancels. The
@@ -44,6 +47,8 @@ class Comparison:
         How many comparisons the 95 % hold for together (Bonferroni).
     groups : int or None
         How many groups these rows belong to, where they do: then whole groups are left out.
+    distinct : int or None
+        How many different rows these are, where some are copies of others: then a row is left out with its copies.
     """
 
     rows: int
@@ -54,6 +59,7 @@ class Comparison:
     seeds: tuple[int, int] = (1, 1)
     among: int = 1
     groups: int | None = None
+    distinct: int | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "seeds", tuple(self.seeds))
@@ -90,6 +96,7 @@ class Comparison:
     def __str__(self) -> str:
         low, high = (in_digits(end, 3) for end in self.interval)
         rows = f"{self.rows} rows" + ("" if self.groups is None else f" of {self.groups} groups")
+        rows += "" if self.distinct is None else f" ({self.distinct} of them different)"
         if self.verdict == "undefined":
             return f"cannot be compared on {rows}: {in_digits(self.other, 3)} against {in_digits(self.network, 3)}"
         if self.verdict == "alike":
@@ -161,7 +168,13 @@ def judge(
 
 
 def compare_entrants(
-    metric: Metric, rows: int, network: Entrant, other: Entrant, among: int = 1, groups: int | None = None
+    metric: Metric,
+    rows: int,
+    network: Entrant,
+    other: Entrant,
+    among: int = 1,
+    groups: int | None = None,
+    distinct: int | None = None,
 ) -> Comparison:
     """Hold another model against a network, both judged on the same rows.
 
@@ -175,6 +188,8 @@ def compare_entrants(
         How many comparisons shall hold together.
     groups : int, optional
         Of how many groups the rows are, where these were left out together.
+    distinct : int, optional
+        How many different rows there are, where copies were left out together.
 
     Returns
     -------
@@ -186,11 +201,13 @@ def compare_entrants(
         moved = without[1] - without[0]
     # Without some rows a metric may be undefined, as a mean over classes is without a class.
     moved = moved[np.isfinite(moved)]
+    seeds = (len(network.seeds), len(other.seeds))
+    undefined = Comparison(rows, ours, theirs, np.nan, np.nan, seeds, among, groups, distinct)
     if not np.isfinite([ours, theirs]).all():
-        return Comparison(rows, ours, theirs, np.nan, np.nan, (len(network.seeds), len(other.seeds)), among, groups)
+        return undefined
     difference = metric.cost(theirs) - metric.cost(ours)
     of_rows = (len(moved) - 1) * float(np.var(moved)) if len(moved) else 0.0
-    units = rows if groups is None else groups
+    units = groups or distinct or rows
     of_rows += difference**2 / units
     if metric.is_share:
         of_rows = max(of_rows, _RULE_OF_THREE / units**2)
@@ -200,12 +217,11 @@ def compare_entrants(
     if variance > 0:
         effective = 1 / sum((part / variance) ** 2 / freedom for part, freedom in parts)
         half = float(scipy.special.stdtrit(effective, 1 - _MISSED / 2 / among)) * variance**0.5
-    seeds = (len(network.seeds), len(other.seeds))
     lower, upper = difference - half, difference + half
     if metric.is_share:
         # No two shares are further apart, however little a few seeds tell.
         lower, upper = max(lower, -1.0), min(upper, 1.0)
-    return Comparison(rows, ours, theirs, lower, upper, seeds, among, groups)
+    return replace(undefined, lower=lower, upper=upper)
 
 
 def _of_seeds(varying: Sequence[Entrant]) -> list[tuple[float, int]]:
@@ -218,7 +234,7 @@ def _of_seeds(varying: Sequence[Entrant]) -> list[tuple[float, int]]:
 def compare(
     problem: Problem, network: Float[np.ndarray, "n c"], others: Sequence[Float[np.ndarray, "n c"]]
 ) -> Comparison:
-    """Hold another model's outputs against a given network's, on the rows for validation and test one after the other.
+    """Hold another model's outputs against a given network's, on the test rows.
 
     Parameters
     ----------
@@ -231,14 +247,14 @@ def compare(
     -------
     Comparison
     """
-    part = held_out(problem)
+    part = problem.test
     entrants = [judge_outputs(problem, outputs, part) for outputs in (network, *others)]
     ours, theirs = Entrant(entrants[:1], varies=False), Entrant(entrants[1:], varies=len(others) > 1)
-    return compare_entrants(problem.loss.metric, len(part.x), ours, theirs, groups=count_groups(part))
+    return compare_entrants(problem.loss.metric, len(part.x), ours, theirs, **count_units(part))
 
 
 def judge_outputs(problem: Problem, outputs: Float[np.ndarray, "n c"], part: Split) -> Judged:
-    """A model's outputs judged by the problem's metric.
+    """A model's outputs judged by the problem's metric; rows are left out with their group, or with their copies.
 
     Parameters
     ----------
@@ -253,24 +269,19 @@ def judge_outputs(problem: Problem, outputs: Float[np.ndarray, "n c"], part: Spl
     Judged
     """
     true = problem.preprocessing.in_units(part.y)
-    return judge(problem.loss.metric, problem.predict(outputs), true, part.groups, part.weights)
+    together = part.copies if part.groups is None else part.groups
+    return judge(problem.loss.metric, problem.predict(outputs), true, together, part.weights)
 
 
-def held_out(problem: Problem) -> Split:
-    """The rows for validation and test."""
-    parts = problem.validation, problem.test
-    groups = [part.groups for part in parts if part.groups is not None]
-    weights = [part.weights for part in parts if part.weights is not None]
-    return Split(
-        np.concatenate([part.x for part in parts]),
-        np.concatenate([part.y for part in parts]),
-        np.concatenate(groups) if groups else None,
-        np.concatenate(weights) if weights else None,
-    )
+class Units(TypedDict):
+    """What is left out at a time, where that is not a row: how many groups there are, or different rows."""
+
+    groups: int | None
+    distinct: int | None
 
 
-def count_groups(part: Split) -> int | None:
-    """Of how many groups its rows are, where they belong to groups.
+def count_units(part: Split) -> Units:
+    """Of how many groups its rows are, where they belong to groups, or else how many differ, where some are copies.
 
     Parameters
     ----------
@@ -278,6 +289,9 @@ def count_groups(part: Split) -> int | None:
 
     Returns
     -------
-    int or None
+    dict
+        With the keys ``groups`` and ``distinct``, as of a `Comparison`.
     """
-    return None if part.groups is None else len(np.unique(part.groups))
+    if part.groups is not None:
+        return {"groups": len(np.unique(part.groups)), "distinct": None}
+    return {"groups": None, "distinct": None if part.copies is None else len(np.unique(part.copies))}

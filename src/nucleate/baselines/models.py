@@ -16,8 +16,7 @@ from nucleate.baselines.comparison import (
     Comparison,
     Entrant,
     compare_entrants,
-    count_groups,
-    held_out,
+    count_units,
     judge_outputs,
 )
 from nucleate.devices import in_float64, single_blas_thread
@@ -51,11 +50,10 @@ class Baseline:
     further : dict of str to float
         The loss's further metrics on the test rows.
     comparison : Comparison or None
-        With the network that it stands beside, where there is one, on the rows for validation and test together.
-    on_test : Comparison or None
-        The same on the test rows alone.
-    best_on_test : Comparison or None
-        On the test rows, of the best validated seed of each alone, where the network has several.
+        With the network that it stands beside, where there is one, on the test rows, which chose neither.
+    of_best : Comparison or None
+        The same of the best validated seed of each alone, where the network has several: a further look at the same
+        rows, so that those at all baselines hold together.
     """
 
     name: str
@@ -65,20 +63,18 @@ class Baseline:
     test: float
     further: dict[str, float] = field(default_factory=dict)
     comparison: Comparison | None = None
-    on_test: Comparison | None = None
-    best_on_test: Comparison | None = None
+    of_best: Comparison | None = None
 
     @property
     def uncompared(self) -> "Baseline":
         """The same without its comparisons, as beside a network that has learned nothing."""
-        return replace(self, comparison=None, on_test=None, best_on_test=None)
+        return replace(self, comparison=None, of_best=None)
 
 
 def baseline_from_json(
     widths: list[int],
     comparison: dict[str, Any] | None,
-    on_test: dict[str, Any] | None = None,
-    best_on_test: dict[str, Any] | None = None,
+    of_best: dict[str, Any] | None = None,
     **plain: Any,
 ) -> Baseline:
     """The baseline of which `dataclasses.asdict` was kept.
@@ -86,7 +82,7 @@ def baseline_from_json(
     Parameters
     ----------
     widths : list of int
-    comparison, on_test, best_on_test : dict or None
+    comparison, of_best : dict or None
         The fields of a `Comparison`.
     **plain
         The other fields of `Baseline`.
@@ -98,8 +94,7 @@ def baseline_from_json(
     return Baseline(
         widths=tuple(widths),
         comparison=None if comparison is None else Comparison(**comparison),
-        on_test=None if on_test is None else Comparison(**on_test),
-        best_on_test=None if best_on_test is None else Comparison(**best_on_test),
+        of_best=None if of_best is None else Comparison(**of_best),
         **plain,
     )
 
@@ -142,9 +137,14 @@ class Contender:
 
 
 def hold_against(
-    problem: Problem, networks: Sequence[Outputs], contenders: Sequence[Contender], *, varies: bool = False
+    problem: Problem,
+    networks: Sequence[Outputs],
+    contenders: Sequence[Contender],
+    *,
+    varies: bool = False,
+    among: int = 1,
 ) -> tuple[Baseline, ...]:
-    """Each contender beside a network.
+    """Each contender beside a network, compared on the test rows: those for validation chose among either's kind.
 
     Parameters
     ----------
@@ -154,48 +154,47 @@ def hold_against(
     contenders : sequence of Contender
     varies : bool
         Whether these networks are those of some seeds, of which there could be others; otherwise they are given.
+    among : int
+        How many comparisons shall hold together; by default each holds by itself.
 
     Returns
     -------
     tuple of Baseline
     """
-    parts = [held_out(problem), problem.test]
-    ours = [_entrant(problem, networks, part, varies=varies) for part in parts] if networks else []
-    return tuple(_baseline(problem, contender, parts, ours) for contender in contenders)
+    ours = _entrant(problem, networks, varies=varies) if networks else None
+    return tuple(_baseline(problem, contender, ours, among) for contender in contenders)
 
 
-def _baseline(
-    problem: Problem,
-    contender: Contender,
-    parts: Sequence[Split],
-    ours: Sequence[Entrant],
-) -> Baseline:
-    best = contender.seeds[0]
+def _baseline(problem: Problem, contender: Contender, network: Entrant | None, among: int) -> Baseline:
+    best, part = contender.seeds[0], problem.test
     validation, test = (
         problem.metric(best(part.x), part.y, part.weights) for part in (problem.validation, problem.test)
     )
-    compared = [
-        compare_entrants(
+    comparison = (
+        None
+        if network is None
+        else compare_entrants(
             problem.loss.metric,
             len(part.x),
             network,
-            _entrant(problem, contender.seeds, part, varies=len(contender.seeds) > 1),
-            groups=count_groups(part),
+            _entrant(problem, contender.seeds, varies=len(contender.seeds) > 1),
+            among,
+            **count_units(part),
         )
-        for part, network in zip(parts, ours, strict=False)
-    ]
+    )
     return Baseline(
         contender.name,
         contender.widths,
         contender.parameters,
         validation,
         test,
-        further_metrics(problem, best(problem.test.x), problem.test),
-        *compared,
+        further_metrics(problem, best(part.x), part),
+        comparison,
     )
 
 
-def _entrant(problem: Problem, seeds: Sequence[Outputs], part: Split, *, varies: bool) -> Entrant:
+def _entrant(problem: Problem, seeds: Sequence[Outputs], *, varies: bool) -> Entrant:
+    part = problem.test
     return Entrant([judge_outputs(problem, outputs(part.x), part) for outputs in seeds], varies)
 
 

@@ -83,7 +83,7 @@ def lines_of(found: "Inspection | Checkpoints") -> Iterator[str]:
     if isinstance(found, Checkpoints):
         first, last = found.steps[0], found.steps[-1]
         when = f", {len(found.steps)} checkpoints from step {first:,} to {last:,}, here the last"
-    yield f"{found.name}{when}: in brackets what a random matrix of the same shape and row norms gives"
+    yield f"{found.name}{when}: in brackets what one random matrix of the same shape and row norms gives"
     yield from as_lines(found.layers)
     if heads := found.heads:
         yield f"Besides, {count(heads, 'single head')} of attention; --json has them, and singular values."

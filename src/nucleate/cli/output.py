@@ -119,7 +119,7 @@ def print_judgement(study: "Study") -> None:
     further = list(judgement.further or judgement.baselines[0].further)
     columns = ["model", "widths", "parameters", f"validation {metric}", f"test {metric}"]
     columns += [f"test {name}" for name in further]
-    columns += ["against the network, on validation and test"] * any(one.comparison for one in judgement.baselines)
+    columns += ["against the network, on the test rows"] * any(one.comparison for one in judgement.baselines)
     rows = [_baseline_row(baseline, further) for baseline in judgement.baselines]
     if judgement.run is not None:
         run = study.results.row(study.results["run"].index_of(judgement.run), named=True)
@@ -183,7 +183,7 @@ def judgement_as_json(study: "Study") -> dict[str, Any]:
 
 def baseline_as_json(baseline: "Baseline") -> dict[str, Any]:
     """A baseline with the verdicts of its comparisons."""
-    told = {name: comparison_as_json(getattr(baseline, name)) for name in ("comparison", "on_test", "best_on_test")}
+    told = {name: comparison_as_json(getattr(baseline, name)) for name in ("comparison", "of_best")}
     return asdict(baseline) | told
 
 

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from nucleate.baselines import Entrant, Outputs, compare_entrants, constant, count_groups, judge_outputs, linear
+from nucleate.baselines import Entrant, Outputs, compare_entrants, constant, count_units, judge_outputs, linear
 from nucleate.devices import in_float64
 from nucleate.errors import SpecError
 from nucleate.models import count_parameters, dtype_of, outputs_of, take_apart
@@ -431,12 +431,17 @@ def gains_of(model: Any) -> tuple[float, ...]:
 def is_better(problem: Problem, model: Any, other: Any) -> bool:
     """Whether one model is better than another on the validation rows, beyond the noise of the metric or of its ranks.
 
-    A single row far off leaves much noise in the metric; by a sign test it is one row.
+    A single row far off leaves much noise in the metric; by a sign test it is one row. A group, or a row with its
+    copies, has one sign.
     """
     part = problem.validation
     if _beside(problem, part, partial(outputs_of, model), partial(outputs_of, other)) == "better":
         return True
     ours, theirs = (problem.loss.of_rows(outputs_of(one, part.x), part.y) for one in (model, other))
+    together = part.copies if part.groups is None else part.groups
+    if together is not None:
+        members = np.unique(together, return_inverse=True)[1]
+        ours, theirs = (np.bincount(members, one) / np.bincount(members) for one in (ours, theirs))
     return are_more_better(ours, theirs)
 
 
@@ -452,7 +457,7 @@ def _beside(problem: Problem, part: Split, ours: Any, theirs: Any) -> str:
         other, network = (
             Entrant([judge_outputs(problem, np.asarray(model(part.x)), part)], varies=False) for model in (ours, theirs)
         )
-    return compare_entrants(problem.loss.metric, len(part.x), network, other, groups=count_groups(part)).verdict
+    return compare_entrants(problem.loss.metric, len(part.x), network, other, **count_units(part)).verdict
 
 
 def _offset(train: Split) -> float:

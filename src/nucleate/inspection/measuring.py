@@ -12,10 +12,16 @@ from typing import Any, NamedTuple
 from zlib import crc32
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from scipy.special import betainc
 
-from nucleate.inspection.samples import MOST_UNITS, directions_of_all, effective_neurons_of_all, sampled
+from nucleate.inspection.samples import (
+    MOST_UNITS,
+    directions_of_all,
+    effective_neurons_of_all,
+    pairs_of_all,
+    sampled,
+)
 from nucleate.inspection.sources import Activity
 from nucleate.inspection.spectra import Chance, Spectra, blocks, stable_rank, with_bias
 from nucleate.inspection.units import Units
@@ -178,7 +184,7 @@ def _of_pairs(
     if len(chosen) < 2:
         # There is no pair, so nothing is condensed or not.
         return
-    pairs, error = _pairs(near, len(sizes))
+    pairs, error = pairs_of_all(near, len(sizes))
     by_chance = _tail(entries, PAIRS_ABOVE) * (alive * (alive - 1)) / (len(chosen) * (len(chosen) - 1))
     yield Value("condensed_pairs", pairs, by_chance, None if is_all else error)
 
@@ -187,22 +193,6 @@ def _of_pairs(
 def _tail(entries: int, threshold: float) -> float:
     """How probably two random directions have a cosine beyond the threshold, up to sign."""
     return 1.0 if entries == 1 else float(betainc((entries - 1) / 2, 0.5, 1 - threshold**2))
-
-
-def _pairs(near: Bool[np.ndarray, "n n"], count: int) -> tuple[float, float]:
-    """The share of condensed pairs among all units, and the standard error that the sample makes."""
-    n = len(near)
-    # The matrix has each pair twice, and each living unit with itself once.
-    share = (np.count_nonzero(near) - np.count_nonzero(near.diagonal())) / (n * (n - 1))
-    if n == count:
-        return share, 0.0
-    # By leaving out one unit at a time; a pair counts for both of its units.
-    of_each = near.sum(axis=1) - near.diagonal()
-    without = (of_each.sum() - 2 * of_each) / ((n - 1) * (n - 2))
-    variance = (n - 1) / n * np.square(without - without.mean()).sum()
-    # Where the sample has hardly a pair, another may well have one more.
-    variance = max(variance, (2 / (n * (n - 1))) ** 2)
-    return share, math.sqrt(variance * (1 - n / count))
 
 
 def distance(now: Units, start: Units, chance: Chance) -> float:

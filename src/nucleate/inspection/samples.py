@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 import scipy
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from scipy.special import xlogy
 
 from nucleate.observe.alike import CANCELS, act_as_one, centres_within, what_they_add
@@ -32,6 +32,37 @@ Rows = Callable[[Int[np.ndarray, " n"]], Float[np.ndarray, "n k"]]
 def sampled(count: int, rng: np.random.Generator) -> Int[np.ndarray, " n"]:
     """The units that are looked at, in order."""
     return np.arange(count) if count <= MOST_UNITS else np.sort(rng.choice(count, MOST_UNITS, replace=False))
+
+
+def pairs_of_all(near: Bool[np.ndarray, "n n"], count: int) -> tuple[float, float]:
+    """The share of condensed pairs among all units, and the standard error that the sample makes.
+
+    The error is found by leaving out one unit at a time. Of a group with c units in the sample its square is c^3, in
+    pairs; where c is small by chance, so is the error. So the largest group, of one unit where no two are near each
+    other, counts with two units more.
+
+    Parameters
+    ----------
+    near : bool array of shape (n, n)
+        Of the units sampled, which are near each other; living ones are near themselves.
+    count : int
+        How many units there are in all.
+
+    Returns
+    -------
+    tuple of float
+    """
+    n = len(near)
+    # The matrix has each pair twice, and each living unit with itself once; a pair counts for both of its units.
+    of_each = near.sum(axis=1) - near.diagonal()
+    share = float(of_each.sum() / (n * (n - 1)))
+    if n == count:
+        return share, 0.0
+    without = (of_each.sum() - 2 * of_each) / ((n - 1) * (n - 2))
+    variance = (n - 1) / n * np.square(without - without.mean()).sum()
+    largest = float(of_each.max() + 1)
+    variance += ((largest + 2) ** 3 - largest * (largest - 1) ** 2) * (2 / (n * (n - 1))) ** 2
+    return share, math.sqrt(variance * (1 - n / count))
 
 
 def directions_of_all(

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TypeGuard
 
 import numpy as np
@@ -22,6 +23,7 @@ from nucleate.problems.checks import (
     target_kinds,
 )
 from nucleate.problems.columns import COLUMNS, MANY, lines_of, tabulate_columns, what_became
+from nucleate.problems.copies import copies_in
 from nucleate.problems.division import AT_RANDOM, OWN, Asked, Division, check_parts, divide
 from nucleate.problems.form import Form
 from nucleate.problems.losses import CROSS_ENTROPY, SQUARED, Loss
@@ -53,6 +55,32 @@ class Split:
     y: Float[np.ndarray, "n c"]
     groups: Int[np.ndarray, " n"] | None = None
     weights: Float[np.ndarray, " n"] | None = None
+
+    @cached_property
+    def copies(self) -> Int[np.ndarray, " n"] | None:
+        """Which of the different rows each is, where some are copies of others, target and all; None where none is.
+
+        Rows of so few values that chance repeats them are no copies.
+        """
+        return copies_in(self._rows)
+
+    @property
+    def _rows(self) -> Float[np.ndarray, "n k"]:
+        return np.hstack([self.x.reshape(len(self.x), -1), self.y])
+
+    def count_in(self, *parts: "Split") -> int:
+        """How many of the rows are in other parts too, target and all.
+
+        Parameters
+        ----------
+        *parts : Split
+
+        Returns
+        -------
+        int
+        """
+        known = {row.tobytes() for part in parts for row in part._rows}
+        return sum(row.tobytes() in known for row in self._rows)
 
     def only(self, rows: Int[np.ndarray, " m"]) -> "Split":
         """Some of the rows.

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from nucleate._wording import count, in_digits, rounded_up
-from nucleate.baselines import count_groups
+from nucleate.baselines import count_units
 from nucleate.errors import DataError, SpecError
 from nucleate.models import outputs_of
 from nucleate.network import Network
@@ -246,21 +246,11 @@ def certify(original: Network, reduced: Network, problem: Problem) -> Certificat
         # Whole groups were dealt out, whatever the classes of their rows.
         classes=() if problem.test.groups is not None else _classes(problem, moved),
         dealt=problem.division.dealt,
-        groups=count_groups(problem.test),
+        groups=count_units(problem.test)["groups"],
         weighted=problem.test.weights is not None,
-        repeated=_repeated(problem),
+        repeated=problem.test.count_in(problem.train, problem.validation),
         **yardstick(problem).details(before, after, problem.test),
     )
-
-
-def _repeated(problem: Problem) -> int:
-    """How many test rows are among the others too, inputs and target."""
-    train, validation, test = (
-        [row.tobytes() for row in np.hstack([part.x.reshape(len(part.x), -1), part.y])]
-        for part in (problem.train, problem.validation, problem.test)
-    )
-    known = {*train, *validation}
-    return sum(row in known for row in test)
 
 
 def _classes(problem: Problem, moved: Float[np.ndarray, "n c"]) -> tuple[OfClass, ...]:

@@ -163,9 +163,7 @@ class Reduction:
             if baseline.comparison
         ]
         if compared:
-            lines.append(
-                f"Against the reduced network, by {self.metric_name} on validation and test: {'; '.join(compared)}."
-            )
+            lines.append(f"Against the reduced network, by {self.metric_name} on the test rows: {'; '.join(compared)}.")
         lines.append(str(self.certificate))
         if self.bound is not None:
             lines.append(

@@ -16,7 +16,7 @@ from nucleate.problems import METRICS, Metric, Preprocessing
 from nucleate.reduction.merging import Groups
 from nucleate.reduction.reduction import Reduction, guarantee
 
-_FORMAT = "nucleate reduction 4"
+_FORMAT = "nucleate reduction 5"
 _PAIRS = ("validation", "test", "further", "inference")
 _OF_METRIC = ("name", "larger_is_better", "is_share")
 _NETWORKS = ("original", "network")

@@ -114,6 +114,7 @@ def _write(
         spec=study.spec,
         settings=_settings(study),
         say_further=words.say_further,
+        say_rows=sentences.say_rows,
         say_neurons=words.say_neurons,
         say_widths=words.say_widths,
         say_share=words.say_share,

@@ -177,13 +177,21 @@ def _of_comparison(comparison: Comparison, metric: Metric, texts: Texts) -> dict
     # Where both ends are on one side, the unit is said once.
     bare = metric.is_share and comparison.verdict != "alike"
     return {
-        "rows": f"{comparison.rows:,}",
+        "rows": say_rows(comparison, texts),
         "other": say_metric(metric, comparison.other),
         "against": say_metric(metric, comparison.network),
         "difference": say_difference(metric, comparison.difference, texts),
         "low": f"{100 * low:.1f}" if bare else say_difference(metric, low, texts),
         "high": say_difference(metric, high, texts),
     }
+
+
+def say_rows(comparison: Comparison, texts: Texts) -> str:
+    """On how many rows models were compared, and how many of them differ, where some are copies of others."""
+    rows = f"{comparison.rows:,}"
+    if comparison.distinct is None:
+        return rows
+    return texts["baseline"]["rows_distinct"].format(rows=rows, distinct=f"{comparison.distinct:,}")
 
 
 def recommendation(findings: Findings, texts: Texts) -> list[str]:
@@ -268,7 +276,7 @@ def _beside(baselines: Sequence[Baseline], metric: Metric, network: str, paramet
 
 
 def _compared(baseline: Baseline, comparison: Comparison, metric: Metric, network: str, texts: Texts) -> str:
-    """On all held-out rows, and where they do not say the same alone, on the test rows and for the best seed there."""
+    """On the test rows, and where the best validated seed alone says otherwise, for that too."""
     seeds, others = comparison.seeds
     parameters = texts["baseline"]["parameter" if baseline.parameters == 1 else "parameters"].format(
         count=f"{baseline.parameters:,}"
@@ -282,13 +290,10 @@ def _compared(baseline: Baseline, comparison: Comparison, metric: Metric, networ
         parameters=parameters,
         metric=name_metric(metric, texts),
     )
-    sentences, best = [said[0].upper() + said[1:]], baseline.best_on_test
-    if baseline.on_test and baseline.on_test.verdict != comparison.verdict:
-        on_test = texts["recommendation"][f"on_test_{baseline.on_test.verdict}"]
-        sentences.append(on_test.format(**_of_comparison(baseline.on_test, metric, texts)))
+    sentences, best = [said[0].upper() + said[1:]], baseline.of_best
     if best and best.verdict not in ("alike", "undefined", comparison.verdict):
-        of_best = texts["recommendation"][f"best_on_test_{best.verdict}"]
-        sentences.append(of_best.format(**_of_comparison(best, metric, texts)))
+        of_best = texts["recommendation"][f"of_best_{best.verdict}"]
+        sentences.append(of_best.format(**_of_comparison(best, metric, texts), among=best.among))
     return " ".join(sentences)
 
 
@@ -303,6 +308,7 @@ def _what_follows(compared: Sequence[tuple[Baseline, Comparison]], parameters: i
     """The weightiest conclusion from the baselines beside a network of so many parameters, one at most."""
     sentences = texts["recommendation"]
     verdicts = {baseline.name: _verdict(baseline, comparison) for baseline, comparison in compared}
+    best_is_better = all(baseline.of_best and baseline.of_best.verdict == "worse" for baseline, _ in compared)
     if set(verdicts.values()) == {"undefined"}:
         return []
     for name, key in (("linear model", "linear_is_better"), ("narrow network", "narrow_is_better")):
@@ -312,11 +318,13 @@ def _what_follows(compared: Sequence[tuple[Baseline, Comparison]], parameters: i
         return [sentences["nothing_shown"]]
     if "alike" not in verdicts.values() and "undefined" in verdicts.values():
         return []
-    if set(verdicts.values()) <= {"worse", "worse than the best"}:
-        return [sentences["baselines_worse" if set(verdicts.values()) == {"worse"} else "best_seed_is_better"]]
+    if set(verdicts.values()) == {"worse"}:
+        return [sentences["baselines_worse"]]
+    if best_is_better:
+        return [sentences["best_seed_is_better"]]
     alike = [baseline for baseline, _ in compared if verdicts[baseline.name] == "alike"]
-    smallest = min(alike, key=lambda baseline: baseline.parameters)
-    if smallest.parameters > parameters:
+    smallest = min(alike, key=lambda baseline: baseline.parameters, default=None)
+    if smallest is None or smallest.parameters > parameters:
         return []
     key = "same_size_is_alike" if smallest.parameters == parameters else "smaller_is_alike"
     return [sentences[key].format(baseline=name_baseline(smallest, texts))]
@@ -324,7 +332,7 @@ def _what_follows(compared: Sequence[tuple[Baseline, Comparison]], parameters: i
 
 def _verdict(baseline: Baseline, comparison: Comparison) -> str:
     """Of the comparison; one of seeds that differ by much does not say what the best validated of them is worth."""
-    best = baseline.best_on_test
+    best = baseline.of_best
     return (
         "worse than the best"
         if comparison.verdict == "alike" and best and best.verdict == "worse"
@@ -349,9 +357,13 @@ def limits(findings: Findings, texts: Texts) -> list[str]:
         "failed": findings.failed,
         "statuses": say_statuses(ended, texts),
         "missing": study.missing,
+        "seen": f"{findings.judgement.seen:,}" if findings.judgement else "0",
+        "test_rows": f"{study.rows.get('test', 0):,}",
     }
-    rows, share = study.rows.get("validation", 0), chosen.validation
+    rows, share, judgement = study.rows.get("validation", 0), chosen.validation, findings.judgement
     units = rows if study.division.groups is None else study.division.groups[1]
+    if findings.is_compared:
+        units = findings.standing(chosen).best.distinct or units
     has_noise = findings.metric.is_share and 0 <= share <= 1 and units > 0
     if has_noise:
         fields |= {
@@ -370,6 +382,7 @@ def limits(findings: Findings, texts: Texts) -> list[str]:
         "limit_rows": has_noise and study.weighted_by is None and len(findings.cells) > 1,
         "limit_rows_weighted": has_noise and study.weighted_by is not None and len(findings.cells) > 1,
         "limit_choice": len(findings.cells) > 1 and findings.has_learned,
+        "limit_seen": judgement is not None and judgement.seen > 0,
         "limit_stuck": findings.stuck > 0,
         "limit_failed": findings.failed > 0,
         "limit_smallest": several and findings.has_learned and findings.smallness(chosen) == smallest,

@@ -424,16 +424,17 @@ def judge_study(
         If a network cannot be read.
     """
     study, judged = findings.study, findings.judged
+    seen = problem.test.count_in(problem.train, problem.validation)
     if not judged:
         baselines, _ = hold_against_baselines(study, problem, (), None)
-        return Judgement((None,) * len(findings.cells), baselines=baselines, lacks_narrow="trained")
+        return Judgement((None,) * len(findings.cells), baselines=baselines, lacks_narrow="trained", seen=seen)
     standings: dict[Cell, Standing] = {}
     # A run on its plateau has learned nothing that could be compared.
     if findings.has_learned:
         best, largest = judged.index(findings.best), judged.index(findings.largest_scale)
         compared = compare_cells(study, problem, [cell.told for cell in judged], best, largest)
         standings = dict(zip(judged, compared, strict=True))
-    judgement = Judgement(tuple(map(standings.get, findings.cells)))
+    judgement = Judgement(tuple(map(standings.get, findings.cells)), seen=seen)
     findings = replace(findings, judgement=judgement)
     beside = "untrained" if narrow is None else narrow(findings)
     contender, lacks = (None, beside) if isinstance(beside, str) else (beside, None)

@@ -15,7 +15,7 @@ from nucleate.baselines import (
     baseline_from_json,
     compare_entrants,
     constant,
-    count_groups,
+    count_units,
     further_metrics,
     hold_against,
     judge_outputs,
@@ -28,7 +28,7 @@ from nucleate.studies.folder import Study
 from nucleate.studies.formats import split_hash
 from nucleate.studies.places import JUDGEMENT
 
-_FORMAT = "nucleate judgement 1"
+_FORMAT = "nucleate judgement 2"
 
 
 @dataclass(frozen=True)
@@ -67,6 +67,8 @@ class Judgement:
     lacks_narrow : {"untrained", "model", "plateau", "trained"} or None
         Why no narrow network is among them: it is still to be trained; the model is not one of our networks; no run has
         left its plateau; none has trained.
+    seen : int
+        How many of the test rows are among those for training or validation too, target and all.
     """
 
     standings: tuple[Standing | None, ...]
@@ -74,6 +76,7 @@ class Judgement:
     further: Mapping[str, float] | None = None
     baselines: tuple[Baseline, ...] = ()
     lacks_narrow: str | None = None
+    seen: int = 0
 
 
 def compare_cells(
@@ -92,7 +95,7 @@ def compare_cells(
     )
     metric, among = problem.loss.metric, max(len(cells) - 1, 1)
     on_validation, on_test = (
-        partial(compare_entrants, metric, len(part.x), groups=count_groups(part))
+        partial(compare_entrants, metric, len(part.x), **count_units(part))
         for part in (problem.validation, problem.test)
     )
     on_validation = partial(on_validation, among=among)
@@ -121,11 +124,10 @@ def hold_against_baselines(
         return baselines, None
     chosen = networks[list(runs).index(best)]
     if len(runs) > 1:
-        alone = hold_against(
-            problem, [chosen], [replace(contender, seeds=contender.seeds[:1]) for contender in contenders]
-        )
+        of_best = [replace(contender, seeds=contender.seeds[:1]) for contender in contenders]
+        alone = hold_against(problem, [chosen], of_best, among=len(of_best))
         baselines = tuple(
-            replace(baseline, best_on_test=one.on_test) for baseline, one in zip(baselines, alone, strict=True)
+            replace(baseline, of_best=one.comparison) for baseline, one in zip(baselines, alone, strict=True)
         )
     return baselines, further_metrics(problem, chosen(problem.test.x), problem.test)
 
