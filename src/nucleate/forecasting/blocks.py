@@ -66,16 +66,7 @@ class _Group(NamedTuple):
 
 
 class Blocks:
-    """The stepping of a `Simulation` in blocks, where `Blocks.can_step`.
-
-    Parameters
-    ----------
-    program : engine.Program
-    network : LinearNetwork
-        One of those that are stepped, for its shape.
-    stepped, watched : Split
-        The rows whose batches are taken, and those that the loss is read of.
-    """
+    """The stepping of a `Simulation` in blocks, where `Blocks.can_step`; the network is one of those, for its shape."""
 
     def __init__(self, program: engine.Program, network: LinearNetwork, stepped: Split, watched: Split) -> None:
         assert program.batch_size is not None
