@@ -6,7 +6,6 @@ operations that it does not know, and of those that look at all units together, 
 
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +14,8 @@ import numpy as np
 from nucleate._wording import first_line, say_error
 from nucleate.errors import ArchitectureError, SpecError
 from nucleate.pytorch import import_torch
-from nucleate.pytorch.starts import fans_of_experts
+from nucleate.pytorch.exchange import hooked
+from nucleate.pytorch.starts import fans_of_experts, is_conv1d
 from nucleate.reduction.modules.attention import attentions, heads_of
 from nucleate.reduction.modules.rows import Rows, output_of, tensors_of
 from nucleate.reduction.modules.units import Cut, Narrowing, Units, copied
@@ -234,16 +234,6 @@ def _forget(layer: Any, places: np.ndarray) -> None:
         weight[:, places] = 0
 
 
-@contextmanager
-def hooked(hooks: Sequence[Any]) -> Iterator[None]:
-    """Hooks of modules, removed at the end."""
-    try:
-        yield
-    finally:
-        for hook in hooks:
-            hook.remove()
-
-
 def _calls(module: Any, rows: Rows) -> tuple[dict[str, int], dict[str, int]]:
     """When each layer is first called, and how often."""
     order: dict[str, int] = {}
@@ -371,11 +361,6 @@ def _shared(module: Any) -> dict[str, str]:
         if len(set(together)) > 1
         for name in together
     }
-
-
-def is_conv1d(layer: Any) -> bool:
-    """Whether it is transformers' Conv1D, a linear layer whose weight is stored transposed."""
-    return type(layer).__name__ == "Conv1D" and hasattr(layer, "nf")
 
 
 def _conv1d_pruner(module: Any, pruning: Any) -> dict[Any, Any]:
