@@ -186,8 +186,9 @@ def compare_entrants(
         moved = without[1] - without[0]
     # Without some rows a metric may be undefined, as a mean over classes is without a class.
     moved = moved[np.isfinite(moved)]
+    seeds = (len(network.seeds), len(other.seeds))
     if not np.isfinite([ours, theirs]).all():
-        return Comparison(rows, ours, theirs, np.nan, np.nan, (len(network.seeds), len(other.seeds)), among, groups)
+        return Comparison(rows, ours, theirs, np.nan, np.nan, seeds, among, groups)
     difference = metric.cost(theirs) - metric.cost(ours)
     of_rows = (len(moved) - 1) * float(np.var(moved)) if len(moved) else 0.0
     units = rows if groups is None else groups
@@ -200,7 +201,6 @@ def compare_entrants(
     if variance > 0:
         effective = 1 / sum((part / variance) ** 2 / freedom for part, freedom in parts)
         half = float(scipy.special.stdtrit(effective, 1 - _MISSED / 2 / among)) * variance**0.5
-    seeds = (len(network.seeds), len(other.seeds))
     lower, upper = difference - half, difference + half
     if metric.is_share:
         # No two shares are further apart, however little a few seeds tell.
