@@ -10,9 +10,9 @@ from nucleate.pytorch.starts import KEY_HEADS, QUERY_HEADS, first_number
 
 def heads_in(config: Mapping[str, Any], layer: str = "") -> Heads | None:
     """The heads that a configuration of Hugging Face tells, of the part of the model that a layer belongs to."""
-    for part in ("text", "vision", "audio"):
+    for part, pattern in _PARTS.items():
         within = config.get(f"{part}_config")
-        if isinstance(within, Mapping) and re.search(rf"(?:^|[._]){part}|{_PART.get(part, part)}", layer):
+        if isinstance(within, Mapping) and re.search(pattern, layer):
             return heads_in(within)
     queries, keys = (first_number(config.get, names) for names in (QUERY_HEADS, KEY_HEADS))
     if "decoder" in layer:
@@ -22,7 +22,7 @@ def heads_in(config: Mapping[str, Any], layer: str = "") -> Heads | None:
     return Heads(queries, 1 if config.get("multi_query") is True and keys in (None, queries) else keys or queries)
 
 
-_PART = {"text": "language_model"}
+_PARTS = {"text": r"(?:^|[._])text|language_model", "vision": "vision", "audio": "audio"}
 
 
 def is_activation_symmetric(config: Mapping[str, Any], layer: str) -> bool | None:

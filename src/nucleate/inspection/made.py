@@ -23,6 +23,7 @@ from jaxtyping import Float
 from nucleate._wording import listed, say_error
 from nucleate.errors import ArchitectureError
 from nucleate.inspection.sources import Parameter
+from nucleate.inspection.tensors import to_numpy
 from nucleate.pytorch import import_torch
 
 _SETTLED, _FRESH = 0.9, 0.999
@@ -46,6 +47,10 @@ class Made:
     def __call__(self) -> Any:
         """The weight as it is now."""
         return self.make(self.parts)
+
+    def read(self) -> np.ndarray:
+        """The same as an array."""
+        return to_numpy(self())
 
 
 def part_of(whole: str) -> str:

@@ -105,7 +105,8 @@ def effective_neurons_of_all(
     The first sample has the units that add most, and says how near the units of a group are. A unit belongs to the
     group of the centre that is nearest to it.
     """
-    layer = _Layer.of(leaving, outgoing)
+    standard, _, sizes, adding = what_they_add(leaving, outgoing)
+    layer = _Layer(standard, adding, sizes)
     left = np.flatnonzero(layer.sizes > 0)
     if not left.size:
         return 0.0, 0.0
@@ -150,11 +151,6 @@ class _Layer(NamedTuple):
     standard: Float[np.ndarray, "m n"]
     adding: Float[np.ndarray, "m t"]
     sizes: Float[np.ndarray, " m"]
-
-    @classmethod
-    def of(cls, leaving: Float[np.ndarray, "m n"], outgoing: Float[np.ndarray, "m t"]) -> "_Layer":
-        standard, _, sizes, adding = what_they_add(leaving, outgoing)
-        return cls(standard, adding, sizes)
 
     def gathered(
         self, units: Int[np.ndarray, " k"], centres: Int[np.ndarray, " g"], distance: float

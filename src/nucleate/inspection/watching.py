@@ -44,8 +44,6 @@ SETTLED = 100
 """From this step on the log has findings of `nucleate.diagnose`."""
 GATHERED = 1000
 """From this step on weights stand still that gradients reach; until then these may be gathered for a later step."""
-TOLD = (*SHOWN, "constant_units")
-"""The measures that loggers are given."""
 
 LOG = logging.getLogger("nucleate.watch")
 
@@ -223,7 +221,7 @@ class Watch:
         return {
             "/".join((self._name, layer, *([kind] if kinds[layer] > 1 else []), measure)): measures[measure][0]
             for (layer, kind), measures in self._by_layer.items()
-            for measure in TOLD
+            for measure in (*SHOWN, "constant_units")
             if measure in measures
         }
 
