@@ -122,14 +122,14 @@ class Paths:
 
     def forecasts(self, judgements: Sequence[Judgement], rest: Sequence[dict[str, Any]]) -> list[Forecast]:
         """The forecast of each run, of which who knows the architecture says the rest."""
-        asked = self.asked
+        asked, decays = self.asked, self.asked.decays
         unknown: dict[str, Any] = dict.fromkeys(("gap", "axis", "condensed_share", "sides"))
         late = late_curves(self.simulation, [one.left_by for one in judgements], self.drops, asked.budget or 0)
         return [
             Forecast(
                 optimizer=asked.rule.optimizer,
                 learning_rate=asked.learning_rates[run],
-                weight_decay=asked.decays[run],
+                weight_decay=decays[run],
                 rule=asked.rule,
                 late_steps=late[run][0],
                 late_loss=late[run][1],

@@ -5,6 +5,7 @@ import random
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -31,11 +32,15 @@ def import_torch() -> Any:
     SpecError
         If it is not installed.
     """
+    return import_extra("torch", "PyTorch")
+
+
+def import_extra(module: str, what: str) -> Any:
+    """A package that ``nucleate[torch]`` brings, which is named for a sentence."""
     try:
-        import torch
+        return import_module(module)
     except ImportError:
-        raise SpecError("PyTorch is not installed; install it by: pip install 'nucleate[torch]'.") from None
-    return torch
+        raise SpecError(f"{what} is not installed; install it by: pip install 'nucleate[torch]'.") from None
 
 
 @contextmanager

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from nucleate._wording import first_line, say_error
-from nucleate.errors import ArchitectureError, SpecError
+from nucleate.errors import ArchitectureError
 from nucleate.pytorch import import_torch
-from nucleate.pytorch.exchange import hooked
+from nucleate.pytorch.exchange import hooked, import_extra
 from nucleate.pytorch.starts import fans_of_experts, is_conv1d
 from nucleate.reduction.modules.attention import attentions, heads_of
 from nucleate.reduction.modules.rows import Rows, output_of, tensors_of
@@ -390,11 +390,4 @@ def _conv1d_pruner(module: Any, pruning: Any) -> dict[Any, Any]:
 
 
 def _import_pruning() -> Any:
-    try:
-        import torch_pruning
-    except ImportError:
-        raise SpecError(
-            "Torch-Pruning, which finds the layers that depend on each other, is not installed; install it by: pip "
-            "install 'nucleate[torch]'."
-        ) from None
-    return torch_pruning
+    return import_extra("torch_pruning", "Torch-Pruning, which finds the layers that depend on each other,")
