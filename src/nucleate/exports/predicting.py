@@ -122,14 +122,7 @@ def predict(
     unknown = preprocessing.unknown(table)
     if unknown.width:
         columns["unknown"] = unknown.to_numpy().sum(axis=1)
-    for column in unknown:
-        if column.any():
-            value = table[column.name].filter(column)[0]
-            where = _numbered(column.to_numpy(), numbers)
-            notes.append(
-                f"Column {column.name!r} has {value!r}, or others that training did not have ({name_rows(where)}); "
-                "such a row is predicted as of no known category."
-            )
+    notes += _unknowns(table, unknown, numbers)
     beyond = preprocessing.beyond(table)
     beyond = beyond.select(column.name for column in beyond if column.any())
     if beyond.width:
@@ -187,6 +180,17 @@ def _imputations(preprocessing: Preprocessing, table: pl.DataFrame, numbers: Int
             if gaps.any():
                 where = name_rows(_numbered(gaps, numbers))
                 yield f"Column {column.name!r} has no value in {where}, imputed as in training: {column.fill}."
+
+
+def _unknowns(table: pl.DataFrame, unknown: pl.DataFrame, numbers: Int[np.ndarray, " n"]) -> Iterator[str]:
+    """In which columns rows of these numbers have texts that training did not have."""
+    for column in unknown:
+        if column.any():
+            value, where = table[column.name].filter(column)[0], _numbered(column.to_numpy(), numbers)
+            yield (
+                f"Column {column.name!r} has {value!r}, or others that training did not have ({name_rows(where)}); "
+                "such a row is predicted as of no known category."
+            )
 
 
 def _numbered(chosen: Bool[np.ndarray, " n"], numbers: Int[np.ndarray, " n"]) -> Bool[np.ndarray, " m"]:
