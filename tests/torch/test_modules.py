@@ -202,7 +202,7 @@ def test_a_block_in_a_model_is_followed_and_flattened_positions_are_not():
             x = self.pool(torch.relu(self.conv1(x)), 2)
             return self.out(torch.flatten(nn.functional.adaptive_avg_pool2d(self.conv2(x).relu(), 1), 1))
 
-    for pool in (nn.functional.max_pool2d, torch.max_pool2d):
+    for pool in (nn.functional.max_pool2d, torch.max_pool2d, lambda signal, _: torch.clone(signal).pow(2).neg()):
         found = inspect(Pooled(pool), torch.randn(5, 1, 9, 9))
         assert found.table.filter(measure="effective_neurons")["layer"].to_list() == ["conv1", "conv2"]
     whole = inspect(Flat(), torch.randn(5, 1, 4, 4))

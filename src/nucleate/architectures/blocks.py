@@ -51,28 +51,15 @@ def reads(block: Block) -> Float[np.ndarray, "w units"]:
 
 @dataclass(frozen=True)
 class Sizes:
-    """The sizes of a transformer, which fit each other.
+    """The sizes of a transformer, which fit each other, in the terms of `Transformer.create`.
 
-    Parameters
-    ----------
-    shape : tuple of int
-    tokens : int or None
-    layers, heads, width : int
-    units : int
-        Of all heads of a block.
-    hidden : int
-        Of a block's hidden layer; 0 without one.
-    of_position : int
-        The outputs of a position that is read out.
-    embedding, positions, project : bool
-    unembedding : {"free", "tied", "none"}
-    biases : bool
+    ``units`` are those of all heads of a block, ``hidden`` those of its hidden layer, 0 without one, and
+    ``of_position`` are the outputs of a position that is read out.
     """
 
     shape: tuple[int, ...]
     tokens: int | None
     layers: int
-    heads: int
     width: int
     units: int
     hidden: int

@@ -95,7 +95,9 @@ class Step:
 class ConvNetwork(Model):
     """A convolutional network: layers of kernels with an activation and pooling, and a linear head.
 
-    Its rows are flat, of the numbers of an array of ``shape`` in NumPy's order, channels last.
+    Its rows are flat, of the numbers of an array of ``shape`` in NumPy's order, channels last. To measures kernels are
+    the units: their incoming vector is the kernel, flattened, with its bias, and their outgoing one is what the next
+    layer's kernels, or the head, have for its channel.
 
     Parameters
     ----------
@@ -277,17 +279,6 @@ class ConvNetwork(Model):
 
     @in_float64
     def on_columns(self, x: Float[Array, "d n"]) -> Float[Array, "c n"]:
-        """The outputs for the columns of ``x``: the layout in which training is fastest.
-
-        Parameters
-        ----------
-        x : array of shape (d, n)
-            A column a row of data.
-
-        Returns
-        -------
-        array of shape (c, n)
-        """
         return self._forward(x)[0]
 
     def _forward(self, x: Float[Array, "d n"]) -> tuple[Any, list[Any], list[Any]]:
@@ -312,24 +303,6 @@ class ConvNetwork(Model):
         return outputs if self.head_bias is None else outputs + self.head_bias[:, None], entering, leaving
 
     def layers(self, x: Float[np.ndarray, "n d"]) -> list[Layer]:
-        """Its layers as measures see them: kernels are the units, and what they do is seen at every position.
-
-        A kernel's incoming vector is the kernel, flattened, with its bias; its outgoing one is what the next layer's
-        kernels, or the head, have for its channel. Of more than 2048 signals, 2048 evenly spaced ones are seen.
-
-        Parameters
-        ----------
-        x : array of shape (n, d)
-
-        Returns
-        -------
-        list of Layer
-
-        Raises
-        ------
-        ArchitectureError
-            If ``x`` is not made of rows that the network reads.
-        """
         self.check_rows(x)
         model = wide(self)
         entering, leaving = _activity(model, np.asarray(x, np.float64).T)

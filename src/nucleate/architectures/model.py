@@ -71,7 +71,9 @@ class Model(ABC):
 
     @abstractmethod
     def layers(self, x: Float[np.ndarray, "n d"]) -> list[Layer]:
-        """Its layers as measures see them, on rows.
+        """Its layers as measures see them, on rows: what units do is seen at every position.
+
+        Of more than 2048 signals, 2048 evenly spaced ones are seen.
 
         Parameters
         ----------
@@ -81,6 +83,11 @@ class Model(ABC):
         Returns
         -------
         list of Layer
+
+        Raises
+        ------
+        ArchitectureError
+            If ``x`` is not made of rows that the model reads.
         """
 
     def describe(self) -> str:

@@ -12,6 +12,7 @@ from jaxtyping import Array, Bool, Float
 from nucleate._wording import say_error
 from nucleate.activations import Activation
 from nucleate.architectures.convolution import ConvNetwork
+from nucleate.architectures.model import wide
 from nucleate.architectures.transformer import Transformer, as_pytree
 from nucleate.devices import in_float64
 from nucleate.errors import ArchitectureError
@@ -71,11 +72,11 @@ def closed_form(model: Any) -> Any:
     if hasattr(model, "near_zero"):
         return _own_closed_form(model)
     if type(model) is ConvNetwork:
-        return replace(model, activation=_near_zero(model.activation))
+        return replace(model, activation=leading_part(model.activation))
     if type(model) is not Transformer:
         return None
     same = {one.name: getattr(model, one.name) for one in fields(model)}
-    return EvenTransformer(**same | {"activation": _near_zero(model.activation)})
+    return EvenTransformer(**same | {"activation": leading_part(model.activation)})
 
 
 def _own_closed_form(model: Any) -> Any:
@@ -111,11 +112,11 @@ def check_closed_form(model: Any, x: Float[np.ndarray, "n d"]) -> None:
         raise ArchitectureError(
             f"near_zero() of the {name} gives a model with other parameters; give one with the same in the same order."
         )
-    wide = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), own)
+    whole = wide(own)
 
     @jax.jit
     def outputs(by: Float[Array, ""]) -> tuple[Float[Array, "n c"], Float[Array, "n c"]]:
-        scaled = jax.tree.map(lambda leaf: by * leaf, wide)
+        scaled = jax.tree.map(lambda leaf: by * leaf, whole)
         return frame(scaled)(jnp.asarray(x)), lead(scaled)(jnp.asarray(x))
 
     apart, by = math.inf, 1.0
@@ -148,6 +149,7 @@ def check_closed_form(model: Any, x: Float[np.ndarray, "n d"]) -> None:
     )
 
 
-def _near_zero(own: Activation) -> Activation:
+def leading_part(own: Activation) -> Activation:
+    """What leads of an activation at zero, with its value there."""
     name = f"leading part of {own.name}"
     return Activation(name, own.near_zero, own.multiplicity, own.right, own.left, own.value, parity=own.parity)

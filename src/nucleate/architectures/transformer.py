@@ -52,6 +52,11 @@ class Transformer(Model):
     before each of the two and before the unembedding. It has gains, and a layer norm biases, where these are asked for;
     they start at 1 and 0, and scales are those of the matrices alone.
 
+    To measures each matrix is a layer, ``query1`` that of the first block, and its rows are the units. Queries and keys
+    are outgoing to each other, values to the output matrix, hidden neurons to the matrix behind; what a block hands on,
+    to what reads it next. The units of an embedding of tokens are the tokens: what they do is their vector, and they
+    weigh as often as they occur.
+
     Parameters
     ----------
     embedding : array of shape (tokens, w), (w, k) or None
@@ -250,7 +255,6 @@ class Transformer(Model):
             shape=shape,
             tokens=tokens,
             layers=layers,
-            heads=heads,
             width=width,
             units=units,
             hidden=hidden,
@@ -319,16 +323,6 @@ class Transformer(Model):
         return len(self.blocks) * length * a_position
 
     def check_rows(self, x: Float[np.ndarray, "n d"]) -> None:
-        """Refuse rows that it cannot read: of tokens, what is no number of one.
-
-        Parameters
-        ----------
-        x : array
-
-        Raises
-        ------
-        ArchitectureError
-        """
         super().check_rows(x)
         if self.tokens is not None:
             wrong = np.argwhere(~((x >= 0) & (x < self.tokens) & (x == np.round(x))))
@@ -384,17 +378,6 @@ class Transformer(Model):
 
     @in_float64
     def on_columns(self, x: Float[Array, "d n"]) -> Float[Array, "c n"]:
-        """The outputs for the columns of ``x``: the layout in which training is fastest.
-
-        Parameters
-        ----------
-        x : array of shape (d, n)
-            A column a row of data.
-
-        Returns
-        -------
-        array of shape (c, n)
-        """
         return self._forward(x)[0]
 
     def _forward(self, x: Float[Array, "d n"]) -> tuple[Any, list[dict[str, Any]]]:
@@ -472,26 +455,6 @@ class Transformer(Model):
         return normed if self.norm_biases is None else normed + jnp.asarray(self.norm_biases[place])[:, None, None]
 
     def layers(self, x: Float[np.ndarray, "n d"]) -> list[Layer]:
-        """Its layers as measures see them: a layer for each matrix, ``query1`` for that of the first block.
-
-        Units are the rows of a matrix, and what they do is seen at every position. Queries and keys are outgoing to
-        each other, values to the output matrix, hidden neurons to the matrix behind; what a block hands on, to what
-        reads it next. The units of an embedding of tokens are the tokens: what they do is their vector, and they weigh
-        as often as they occur. Of more than 2048 signals, 2048 evenly spaced ones are seen.
-
-        Parameters
-        ----------
-        x : array of shape (n, d)
-
-        Returns
-        -------
-        list of Layer
-
-        Raises
-        ------
-        ArchitectureError
-            If ``x`` is not made of rows that the model reads.
-        """
         self.check_rows(x)
         model, rows = wide(self), np.asarray(x, np.float64)
         embedded, looked = _activity(model, rows.T)

@@ -202,9 +202,8 @@ def compare_entrants(
     # Without some rows a metric may be undefined, as a mean over classes is without a class.
     moved = moved[np.isfinite(moved)]
     seeds = (len(network.seeds), len(other.seeds))
-    undefined = Comparison(rows, ours, theirs, np.nan, np.nan, seeds, among, groups, distinct)
     if not np.isfinite([ours, theirs]).all():
-        return undefined
+        return Comparison(rows, ours, theirs, np.nan, np.nan, seeds, among, groups, distinct)
     difference = metric.cost(theirs) - metric.cost(ours)
     of_rows = (len(moved) - 1) * float(np.var(moved)) if len(moved) else 0.0
     units = groups or distinct or rows
@@ -221,7 +220,7 @@ def compare_entrants(
     if metric.is_share:
         # No two shares are further apart, however little a few seeds tell.
         lower, upper = max(lower, -1.0), min(upper, 1.0)
-    return replace(undefined, lower=lower, upper=upper)
+    return Comparison(rows, ours, theirs, lower, upper, seeds, among, groups, distinct)
 
 
 def _of_seeds(varying: Sequence[Entrant]) -> list[tuple[float, int]]:

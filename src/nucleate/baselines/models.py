@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import scipy
 from jaxtyping import Array, Float
+from pydantic import TypeAdapter
 
 from nucleate.activations import Activation
 from nucleate.baselines.comparison import (
@@ -71,32 +72,24 @@ class Baseline:
         return replace(self, comparison=None, of_best=None)
 
 
-def baseline_from_json(
-    widths: list[int],
-    comparison: dict[str, Any] | None,
-    of_best: dict[str, Any] | None = None,
-    **plain: Any,
-) -> Baseline:
+def baseline_from_json(**kept: Any) -> Baseline:
     """The baseline of which `dataclasses.asdict` was kept.
 
     Parameters
     ----------
-    widths : list of int
-    comparison, of_best : dict or None
-        The fields of a `Comparison`.
-    **plain
-        The other fields of `Baseline`.
+    **kept
+        The fields of `Baseline`.
 
     Returns
     -------
     Baseline
+
+    Raises
+    ------
+    ValueError
+        If they are not those of one.
     """
-    return Baseline(
-        widths=tuple(widths),
-        comparison=None if comparison is None else Comparison(**comparison),
-        of_best=None if of_best is None else Comparison(**of_best),
-        **plain,
-    )
+    return TypeAdapter(Baseline).validate_python(kept)
 
 
 Outputs = Callable[[Float[np.ndarray, "n d"]], Float[np.ndarray, "n c"]]

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from nucleate._wording import choose_one, shown
-from nucleate.cli.flags import DATA_FLAGS, Json, StudyArgument, takes
-from nucleate.cli.output import baseline_as_json, print_json, say, say_notes, working
+from nucleate.cli.flags import DATA_FLAGS, Json, StudyArgument, share_or_file, takes
+from nucleate.cli.output import answer, baseline_as_json, print_json, say, say_notes, working
 from nucleate.errors import SpecError
 
 if TYPE_CHECKING:
@@ -57,12 +57,7 @@ def reduce(
         else:
             (reduction, problem), kept = _of_network(model, given, options), []
         exports = [] if out is None else [reduction.export(problem, out)]
-    if json:
-        print_json(as_json(reduction, kept, exports))
-    else:
-        say(reduction)
-        for line in (*kept, *exports):
-            say(line)
+    answer(json, as_json(reduction, kept, exports), (reduction, *kept, *exports))
 
 
 def _of_study(folder: Path, given: dict[str, Any], options: dict[str, Any]) -> tuple["Reduction", "Problem"]:
@@ -90,20 +85,13 @@ def _of_network(path: Path, given: dict[str, Any], options: dict[str, Any]) -> t
         raise SpecError(f"No data are named for the network {path}; give those it was trained on with --data.")
     if "preprocessing" in metadata:
         known: dict[str, Any] = {"split_seed": int(metadata.get("split_seed", 0))}
-        known |= {part: _share_or_file(metadata[part]) for part in ("validation", "test") if part in metadata}
+        known |= {part: share_or_file(metadata[part]) for part in ("validation", "test") if part in metadata}
         known |= {name: metadata[name] for name in OF_ROWS if name in metadata}
         known |= {"loss": metadata["loss"]} if "loss" in metadata and "task" not in given else {}
         given = known | given | {"preprocessing": Preprocessing.from_json(metadata["preprocessing"])}
     problem = load_problem(**given)
     say_notes(problem.notes)
     return reduce_network(network, problem, **options), problem
-
-
-def _share_or_file(kept: str) -> float | str:
-    try:
-        return float(kept)
-    except ValueError:
-        return kept
 
 
 def as_json(reduction: "Reduction", kept: list[Path], exports: list["Export"]) -> dict[str, Any]:
@@ -191,10 +179,7 @@ def report(
         page = report_checkpoints(Checkpoints.load(study), lang, out)
     else:
         page = write_report(_open(study), lang=lang, out=out)
-    if json:
-        print_json({"report": str(page), "bytes": page.stat().st_size})
-    else:
-        say(page)
+    answer(json, {"report": str(page), "bytes": page.stat().st_size}, [page])
 
 
 PICTURES: dict[str, Callable[[Any, Any, int | None], Any]] = {
@@ -227,10 +212,7 @@ def plot(
     out = out or Path(f"{kind}.pdf")
     figures.check_path(out)
     figures.save(PICTURES[kind](figures, _open(study), run), out)
-    if json:
-        print_json({"figure": str(out)})
-    else:
-        say(out)
+    answer(json, {"figure": str(out)}, [out])
 
 
 def _open(folder: Path) -> "Study":

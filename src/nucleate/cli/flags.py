@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from nucleate._wording import shown
-from nucleate.cli.usage import ONE_OF
+from nucleate.cli.usage import ONE_OF, as_flag
 from nucleate.errors import SpecError
 from nucleate.init_scale import CONVENTIONS, PerLayer, read_value
 
@@ -234,18 +234,18 @@ def _with_own_rows(given: dict[str, Any]) -> dict[str, Any]:
             continue
         if part in fields:
             raise SpecError(f"--{part} gives the rows of a file, and --{part}-fraction a share; give one of them.")
-        if _is_number(file):
+        if isinstance(share_or_file(file), float):
             raise SpecError(f"--{part} is {shown(file)}; it takes a file, and --{part}-fraction a share of the rows.")
         fields[part] = file
     return fields
 
 
-def _is_number(text: str) -> bool:
+def share_or_file(text: str) -> float | str:
+    """The number that a text says, or else the text."""
     try:
-        float(text)
+        return float(text)
     except ValueError:
-        return False
-    return True
+        return text
 
 
 def _gather_model(fields: dict[str, Any]) -> None:
@@ -253,8 +253,8 @@ def _gather_model(fields: dict[str, Any]) -> None:
     options = {name: fields.pop(name) for name in _OPTIONS_OF_MODEL if name in fields}
     if "model" not in fields:
         if options:
-            option = next(iter(options)).replace("_", "-")
-            raise SpecError(f"--{option} is an option of another model than networks; give --model too.")
+            option = as_flag(next(iter(options)))
+            raise SpecError(f"{option} is an option of another model than networks; give --model too.")
         return
     options |= {name: fields.pop(name) for name in ("activation", "bias", "dtype") if name in fields}
     for name in ("kernel", "stride", "pool"):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nucleate.cli.flags import Json
-from nucleate.cli.output import print_json, say, say_notes, working
+from nucleate.cli.output import answer, say_notes, working
 from nucleate.errors import SpecError
 
 if TYPE_CHECKING:
@@ -43,14 +43,9 @@ def inspect(
     with working("measuring layers"):
         found = inspect_model(model, reference=reference, activation=activation, seed=seed)
     files = _write(found, out) if out is not None and isinstance(found, Checkpoints) else []
-    if json:
-        print_json(as_json(found) | {"files": [str(file) for file in files]})
-        return
-    for line in lines_of(found):
-        say(line)
-    for file in files:
-        say(file)
-    say_notes(found.notes)
+    answer(json, as_json(found) | {"files": [str(file) for file in files]}, [*lines_of(found), *files])
+    if not json:
+        say_notes(found.notes)
 
 
 def _write(found: "Checkpoints", out: Path) -> list[Path]:

@@ -10,6 +10,7 @@ from nucleate.cli.after_commands import as_json
 from nucleate.cli.flags import DATA_FLAGS, SCALE_FLAGS, Json, integers, takes
 from nucleate.cli.interrupted import keeps
 from nucleate.cli.output import (
+    answer,
     print_conversion,
     print_experiments,
     print_json,
@@ -20,6 +21,7 @@ from nucleate.cli.output import (
     say,
     working,
 )
+from nucleate.cli.usage import as_flag
 from nucleate.errors import SpecError
 
 
@@ -96,11 +98,8 @@ def reproduce(
         files = [verdict.figure for verdict in verdicts]
         if not json:
             print_verdict(verdicts[0])
-    if json:
-        print_json({"verdicts": [verdict.to_dict() for verdict in verdicts], "files": [str(file) for file in files]})
-    else:
-        for file in files:
-            say(file)
+    told = {"verdicts": [verdict.to_dict() for verdict in verdicts], "files": [str(file) for file in files]}
+    answer(json, told, files)
 
 
 @takes(DATA_FLAGS)
@@ -113,24 +112,19 @@ def problems(
     from nucleate.problems import describe_problems
 
     if data is None and given:
-        raise SpecError(f"--{next(iter(given)).replace('_', '-')} is of data, and none are named; name a file first.")
+        raise SpecError(f"{as_flag(next(iter(given)))} is of data, and none are named; name a file first.")
     if data is not None:
         # The list of problems needs none of this.
         from nucleate.problems import lines_of, survey
 
         found = survey(data, **given)
-        if json:
-            content = {"data": found.name, "columns": found.columns.to_dicts(), "notes": list(found.notes)}
-            shape = found.problem and {"task": found.problem.task, "inputs": found.problem.inputs}
-            print_json(content | {"problem": shape, "refused": found.refused or None})
-            return
-        for line in lines_of(found.columns):
-            say(line)
-        for note in found.notes:
-            # The refusal says again what the cells are that it is about.
-            if note not in found.refused:
-                say(for_whom(f"Note: {note}"))
-        say(found.problem or f"Training would refuse these data. {found.refused}")
+        content = {"data": found.name, "columns": found.columns.to_dicts(), "notes": list(found.notes)}
+        shape = found.problem and {"task": found.problem.task, "inputs": found.problem.inputs}
+        # The refusal says again what the cells are that it is about.
+        notes = [for_whom(f"Note: {note}") for note in found.notes if note not in found.refused]
+        end = found.problem or f"Training would refuse these data. {found.refused}"
+        told = content | {"problem": shape, "refused": found.refused or None}
+        answer(json, told, [*lines_of(found.columns), *notes, end])
         return
     rows = [problem._asdict() for problem in describe_problems()]
     if json:
@@ -152,8 +146,8 @@ def convert(
     from nucleate.init_scale import InitScale
 
     if len(given) != 1:
-        *others, last = (f"--{convention.replace('_', '-')}" for convention in SCALE_FLAGS)
-        said = " and ".join(f"--{convention.replace('_', '-')}" for convention in given) or "none of them"
+        *others, last = map(as_flag, SCALE_FLAGS)
+        said = " and ".join(map(as_flag, given)) or "none of them"
         raise SpecError(f"Give exactly one of {', '.join(others)} and {last}; there is {said}.")
     ((convention, value),) = given.items()
     conversion = convert_scale(InitScale(convention, value), inputs, hidden, outputs)  # type: ignore[arg-type]

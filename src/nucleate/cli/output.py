@@ -7,9 +7,11 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict
+from statistics import median_low
 from typing import TYPE_CHECKING, Any
 
 from nucleate._wording import UNSAFE, for_whom, in_digits, listed, plain
+from nucleate.cli.usage import as_flag
 from nucleate.init_scale import PerLayer
 
 if TYPE_CHECKING:
@@ -49,6 +51,15 @@ def print_json(content: Mapping[str, Any]) -> None:
     sys.stdout.write(json_line(content))
 
 
+def answer(as_json: bool, content: Mapping[str, Any], lines: Iterable[object]) -> None:
+    """The answer of a command, as JSON or in lines."""
+    if as_json:
+        print_json(content)
+        return
+    for line in lines:
+        say(line)
+
+
 def say_notes(notes: Iterable[str]) -> None:
     """What was decided or left out when data were read, on standard error."""
     for note in notes:
@@ -72,8 +83,7 @@ def say_data(problem: "Problem") -> None:
 
 def print_problems(rows: Iterable[Mapping[str, Any]]) -> None:
     """The table of bundled problems."""
-    rows = list(rows)
-    _print_table("", list(rows[0]), [[_say(value) for value in row.values()] for row in rows])
+    _print_records("", list(rows))
 
 
 def print_study(study: "Study", by_cell: bool = False) -> None:
@@ -126,21 +136,17 @@ def print_judgement(study: "Study") -> None:
         metrics = [run[tables.metric_on_validation(metric)], run[tables.metric_on_test(metric)]]
         metrics += [judgement.further[name] for name in further] if judgement.further else []
         widths = ",".join(map(str, study.widths))
-        rows.insert(0, [f"run {judgement.run}", widths or "—", str(study.parameters), *map(_say, metrics), ""])
-    _print_table(
-        "beside simpler models, the best validated seed of each",
-        columns,
-        [row[: len(columns)] for row in rows],
-    )
+        rows.insert(0, [f"run {judgement.run}", widths or "—", study.parameters, *metrics, ""])
+    title = "beside simpler models, the best validated seed of each"
+    _print_table(title, columns, [row[: len(columns)] for row in rows])
     for sentence in advise(study):
         say(sentence)
 
 
-def _baseline_row(baseline: "Baseline", further: Sequence[str]) -> list[str]:
+def _baseline_row(baseline: "Baseline", further: Sequence[str]) -> list[Any]:
     metrics = [baseline.validation, baseline.test, *(baseline.further[name] for name in further)]
     widths = ",".join(map(str, baseline.widths)) or "—"
-    compared = "" if baseline.comparison is None else str(baseline.comparison)
-    return [baseline.name, widths, str(baseline.parameters), *map(_say, metrics), compared]
+    return [baseline.name, widths, baseline.parameters, *metrics, baseline.comparison or ""]
 
 
 def run_as_json(study: "Study", run: Mapping[str, Any]) -> dict[str, Any]:
@@ -267,9 +273,7 @@ def print_forecast(
         _print_directions(forecasts, directions)
     else:
         print_matrices(forecasts)
-    outside = len(table) - table[tables.IN_REGIME].sum()
-    if outside:
-        say(f"{outside} of {len(table)} runs are outside the theory's regime: their steps are orders of magnitude.")
+    _say_outside(table.filter(~table[tables.IN_REGIME]).height, len(table), "runs")
     _print_recommendation(spec, recommendation, budget)
 
 
@@ -295,7 +299,7 @@ def print_stairs(
         title = (
             f"{spec.data}: stairs, which begin with a tenth of what they fit and end with nine tenths of it, at step"
         )
-        _print_table(title, list(rows[0]), [list(map(_say, row.values())) for row in rows])
+        _print_records(title, rows)
         for stair in max(stairs, key=len):
             say(
                 f"Stair {stair['stair']} fits {_components(stair['output'])} of the outputs; the first layer grows "
@@ -303,16 +307,17 @@ def print_stairs(
             )
         if any(row["begins"] is None or row["ends"] is None for row in rows):
             say(f"—: not within {horizon} steps, or not before the leading part diverges.")
-        outside = sum(not row[tables.IN_REGIME] for row in rows)
-        if outside:
-            say(
-                f"{outside} of {len(rows)} stairs are outside the theory's regime: their steps are orders of magnitude."
-            )
+        _say_outside(sum(not row[tables.IN_REGIME] for row in rows), len(rows), "stairs")
     if most < asked:
         say(
             f"Stairs of the linear part: {most}, each at least 1 % of the loss on the plateau. What a network learns "
             "behind them comes from the bend of its activation, and no step of it is forecast."
         )
+
+
+def _say_outside(outside: int, of: int, what: str) -> None:
+    if outside:
+        say(f"{outside} of {of} {what} are outside the theory's regime: their steps are orders of magnitude.")
 
 
 def _components(direction: Mapping[str, float]) -> str:
@@ -339,9 +344,9 @@ def print_matrices(forecasts: Sequence["Forecast"]) -> None:
     known = [{one.name: one.condenses for one in forecast.matrices} for forecast in forecasts if forecast.matrices]
     medians: dict[str, int] = {}
     for name in known[0] if known else ():
-        steps = sorted(step for run in known if (step := run[name]) is not None)
+        steps = [step for run in known if (step := run[name]) is not None]
         if 2 * len(steps) > len(known):
-            medians[name] = steps[(len(steps) - 1) // 2]
+            medians[name] = median_low(steps)
     if medians:
         first = sorted(medians.items(), key=lambda one: one[1])
         order = ", ".join(f"{name} by step {step}" for name, step in first)
@@ -354,9 +359,7 @@ def print_matrices(forecasts: Sequence["Forecast"]) -> None:
         outside = sum(not run.in_regime for run in doubled)
         said = f"As far as they were followed, keys and queries of block {one.block} double in {len(doubled)} of "
         said += f"{len(runs)} runs"
-        if doubled:
-            said += f", at step {', '.join(str(run.doubled) for run in doubled[:_MOST_COMPONENTS])}"
-            said += " and more" if len(doubled) > _MOST_COMPONENTS else ""
+        said += f", at step {_first_of([run.doubled for run in doubled])}" if doubled else ""
         trusted = f"; {outside} of these are outside the regime, and orders of magnitude" if outside else ""
         say(f"{said}{trusted}.")
 
@@ -368,12 +371,15 @@ def print_measured_matrices(outcomes: Sequence["Outcome"]) -> None:
         for name, cosine in outcome.matrices.items():
             cosines.setdefault(name, []).append(cosine)
     if cosines:
-        told = ", ".join(f"{name} {sorted(found)[(len(found) - 1) // 2]:.3f}" for name, found in cosines.items())
+        told = ", ".join(f"{name} {median_low(found):.3f}" for name, found in cosines.items())
         say(f"In training, |cos| of each matrix's leading direction to the one forecast (median): {told}.")
     doubled = [one.doubled for outcome in outcomes for one in outcome.keys if one.doubled is not None]
     if doubled:
-        said = ", ".join(map(str, doubled[:_MOST_COMPONENTS]))
-        say(f"Keys and queries had doubled at step {said}{' and more' if len(doubled) > _MOST_COMPONENTS else ''}.")
+        say(f"Keys and queries had doubled at step {_first_of(doubled)}.")
+
+
+def _first_of(steps: Sequence[object]) -> str:
+    return ", ".join(map(str, steps[:_MOST_COMPONENTS])) + " and more" * (len(steps) > _MOST_COMPONENTS)
 
 
 def _all_turn_to_target(forecasts: Sequence["Forecast"]) -> bool:
@@ -415,10 +421,9 @@ def _print_gap(forecasts: Sequence["Forecast"]) -> None:
 def print_plateaus(spec: "StudySpec", plateaus: "pl.DataFrame", recommendation: "Recommendation | None") -> None:
     """When plateaus are forecast to end, a row an init scale, and the scale recommended."""
     headings = [spec.convention, *(f"lr {rate}" for rate in plateaus.columns[1:])]
-    rows = [[_say(value) for value in row] for row in plateaus.iter_rows()]
     # A title would wrap at the width of so narrow a table.
     say(f"{spec.data}: step at which the initial plateau is forecast to end, median over {len(spec.seeds)} seed(s)")
-    _print_table("", headings, rows)
+    _print_table("", headings, plateaus.rows())
     say("—: too large a start for the theory; there is hardly a plateau.")
     _print_recommendation(spec, recommendation, spec.steps)
 
@@ -441,10 +446,9 @@ def print_conversion(conversion: "ScaleConversion") -> None:
     from nucleate.errors import ArchitectureError
 
     content = conversion.to_json()
-    columns = list(content["layers"][0])
-    _print_table("", columns, [[_say(row[column]) for column in columns] for row in content["layers"]])
+    _print_records("", content["layers"])
     for convention, one in content["one_number"].items():
-        flag = f"--{convention.replace('_', '-')}"
+        flag = as_flag(convention)
         try:
             scale = conversion.to(convention)
         except ArchitectureError as error:
@@ -469,21 +473,26 @@ def print_verdict(verdict: "Verdict") -> None:
 
 
 def _print_frame(title: str, frame: "pl.DataFrame") -> None:
-    _print_table(title, frame.columns, [[_say(value) for value in row] for row in frame.iter_rows()])
+    _print_table(title, frame.columns, frame.rows())
 
 
-def _print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+def _print_records(title: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    _print_table(title, list(rows[0]), [list(row.values()) for row in rows])
+
+
+def _print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
+    cells = [[_say(value) for value in row] for row in rows]
     # Without COLUMNS a pipe has no width, and nothing is folded there.
     narrow = sys.stdout.isatty() or os.environ.get("COLUMNS", "").isdecimal()
     console = Console(width=None if narrow else _WIDE)
     table = Table(title=Text(plain(title)) if title else None, title_justify="left")
     for column in columns:
         table.add_column(Text(plain(column.replace("_", " "))), justify="right", overflow="fold")
-    for row in rows:
+    for row in cells:
         table.add_row(*(Text(plain(cell)) for cell in row))
     longest_words = console.measure(table, options=console.options.update(width=_WIDE)).minimum
     if longest_words <= console.width:
@@ -492,7 +501,7 @@ def _print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str
     # Nothing is cut where a table does not fit: its rows become sentences.
     if title:
         say(title)
-    for row in rows:
+    for row in cells:
         say("; ".join(f"{column.replace('_', ' ')} {cell}" for column, cell in zip(columns, row, strict=True)))
 
 

@@ -24,6 +24,7 @@ from nucleate.cli.output import (
     say_data,
     working,
 )
+from nucleate.cli.usage import as_flag
 from nucleate.errors import SpecError
 
 if TYPE_CHECKING:
@@ -214,7 +215,7 @@ def _trained(given: dict[str, Any], run: int | None, out: Path | None, device: s
         if run is not None:
             raise SpecError("--run is the number of a run in a study folder; give that in the place of the data.")
         return train_one(given, out, device, "refuse")
-    others = [f"--{name.replace('_', '-')}" for name in given if name != "data"] + (["--out"] if out else [])
+    others = [as_flag(name) for name in given if name != "data"] + (["--out"] if out else [])
     if others:
         raise SpecError(f"The runs of the study {data} are trained already; leave out {', '.join(others)}.")
     return Study.load(data)

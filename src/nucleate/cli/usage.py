@@ -8,6 +8,11 @@ from nucleate._wording import did_you_mean, say_invalid
 from nucleate.init_scale import CONVENTIONS
 
 
+def as_flag(name: str) -> str:
+    """A parameter of Python's as its flag is written."""
+    return f"--{name.replace('_', '-')}"
+
+
 def is_usage_error(error: BaseException) -> bool:
     """Whether parsing raised it; typer does not export the class."""
     return any(one.__name__ == "UsageError" for one in type(error).__mro__)

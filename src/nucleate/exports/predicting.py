@@ -76,22 +76,23 @@ def predict(
         If the file holds no model, or none that says how its data are read.
     """
     answer, preprocessing, says = _model(Path(model))
-    notes: tuple[str, ...] = ()
+    read: tuple[str, ...] = ()
     texts: pl.DataFrame | None = None
     if isinstance(data, pl.DataFrame):
         table = data
     else:
-        table, _, notes, _, texts, _ = read_table(Path(data), make_form(preprocessing.reading, **form))
+        table, _, read, _, texts, _ = read_table(Path(data), make_form(preprocessing.reading, **form))
     names = [column.name for column in preprocessing.inputs if column.kind != "constant"]
     present = table.select(name for name in names if name in table.columns)
     gaps = np.any(missing(present), axis=1) if present.width else np.zeros(len(table), bool)
     numbers = np.flatnonzero(~gaps) if drop_missing else np.arange(len(table))
     if not len(numbers):
         raise DataError("Every row has a missing value; fill them.")
+    notes = [*read]
     if drop_missing and gaps.any():
-        notes = (*notes, f"Left out {name_rows(gaps)} with missing values.")
+        notes.append(f"Left out {name_rows(gaps)} with missing values.")
     table = table[numbers]
-    notes = (*notes, *_imputations(preprocessing, table, numbers))
+    notes += _imputations(preprocessing, table, numbers)
     x = preprocessing.transform(table)
     as_written = [] if texts is None else [column[numbers] for column in texts if column.name in names]
     shown = table.with_columns(as_written)
@@ -121,22 +122,12 @@ def predict(
     unknown = preprocessing.unknown(table)
     if unknown.width:
         columns["unknown"] = unknown.to_numpy().sum(axis=1)
-    for column in unknown:
-        if column.any():
-            value = table[column.name].filter(column)[0]
-            where = _numbered(column.to_numpy(), numbers)
-            notes = (
-                *notes,
-                f"Column {column.name!r} has {value!r}, or others that training did not have ({name_rows(where)}); "
-                "such a row is predicted as of no known category.",
-            )
+    notes += _unknowns(table, unknown, numbers)
     beyond = preprocessing.beyond(table)
     beyond = beyond.select(column.name for column in beyond if column.any())
     if beyond.width:
-        notes = (
-            *notes,
-            _say_beyond(preprocessing, table, beyond, numbers, bool(says.get("certificate") or "deviation" in says)),
-        )
+        certified = bool(says.get("certificate") or "deviation" in says)
+        notes.append(_say_beyond(preprocessing, table, beyond, numbers, certified))
     counts = {column.name: int(column.sum()) for column in beyond}
     return Predictions(pl.DataFrame(columns), says.get("certificate", ""), tuple(notes), counts)
 
@@ -189,6 +180,17 @@ def _imputations(preprocessing: Preprocessing, table: pl.DataFrame, numbers: Int
             if gaps.any():
                 where = name_rows(_numbered(gaps, numbers))
                 yield f"Column {column.name!r} has no value in {where}, imputed as in training: {column.fill}."
+
+
+def _unknowns(table: pl.DataFrame, unknown: pl.DataFrame, numbers: Int[np.ndarray, " n"]) -> Iterator[str]:
+    """In which columns rows of these numbers have texts that training did not have."""
+    for column in unknown:
+        if column.any():
+            value, where = table[column.name].filter(column)[0], _numbered(column.to_numpy(), numbers)
+            yield (
+                f"Column {column.name!r} has {value!r}, or others that training did not have ({name_rows(where)}); "
+                "such a row is predicted as of no known category."
+            )
 
 
 def _numbered(chosen: Bool[np.ndarray, " n"], numbers: Int[np.ndarray, " n"]) -> Bool[np.ndarray, " m"]:

@@ -230,20 +230,16 @@ def forecast_against_measured(study: Study) -> Figure:
     return figure
 
 
-def _incoming(study: Study, run: int) -> tuple[list[np.ndarray], list[np.ndarray]]:
+def _incoming(study: Study, run: int) -> list[list[np.ndarray]]:
     """The incoming vectors of a run's layers at its start and its end."""
     if study.spec.model is None:
-        first, last = (study.network(run, at) for at in ("initial", "final"))
-        start, end = (
-            [neurons(network, layer + 1) for layer in range(len(network.hidden))] for network in (first, last)
-        )
-        return start, end
+        ends = [study.network(run, at) for at in ("initial", "final")]
+        return [[neurons(network, layer + 1) for layer in range(len(network.hidden))] for network in ends]
     taken = snapshots_of(study, run)
-    start, end = (
+    return [
         [unit_vectors([snapshot], layer)[0] for layer in range(len(snapshot.directions))]
         for snapshot in (taken[0], taken[-1])
-    )
-    return start, end
+    ]
 
 
 def _best(study: Study, given: Mapping[str, float]) -> dict[str, float]:

@@ -20,14 +20,13 @@ def before_and_after(reduction: Reduction) -> Figure:
     """
     figure = Figure(figsize=(7.0, 2.2), layout="constrained")
     widths, parameters, metric = figure.subplots(1, 3, width_ratios=(len(reduction.hidden.before), 1, 2))
-    for layer, (before, after) in enumerate(zip(reduction.hidden.before, reduction.hidden.after, strict=True), start=1):
+    layers = range(1, len(reduction.hidden.before) + 1)
+    for layer, before, after in zip(layers, reduction.hidden.before, reduction.hidden.after, strict=True):
         for offset, count, color in ((-0.2, before, GREY), (0.2, after, BLUE)):
             widths.bar(layer + offset, count, 0.36, color=color)
             widths.text(layer + offset, count, f"{count}", ha="center", va="bottom", fontsize="small")
     widths.set(title="hidden neurons", yscale="log", ylim=(0.7, 2.2 * max(reduction.hidden.before)))
-    widths.set_xticks(
-        range(1, len(reduction.hidden.before) + 1), [f"layer {k}" for k in range(1, len(reduction.hidden.before) + 1)]
-    )
+    widths.set_xticks(layers, [f"layer {layer}" for layer in layers])
     counts = (reduction.parameters.before, reduction.parameters.after)
     parameters.bar(["before", "after"], counts, color=[GREY, BLUE], width=0.6)
     for place, count in enumerate(counts):

@@ -32,50 +32,28 @@ _KEPT = 2**23
 class BlockRun(NamedTuple):
     """What a run needs to go on: as an `engine.RunState`, with the length of its next block.
 
-    Its parameters are the weights, then the biases, of all layers in one vector.
+    Its parameters are the weights, then the biases, of all layers in one vector. Of runs that go together all have one
+    more axis, the first.
     """
 
-    parameters: Float[np.ndarray, " p"]
-    learning_rate: float
-    weight_decay: float
-    seed: int
-    step: int
-    running: bool
-    loss: float
-    start_loss: float
-    drop_steps: Int[np.ndarray, " drops"]
-    block: int
+    parameters: Float[np.ndarray, "*runs p"]
+    learning_rate: Float[Any, "*runs"]
+    weight_decay: Float[Any, "*runs"]
+    seed: Int[Any, "*runs"]
+    step: Int[Any, "*runs"]
+    running: Bool[Any, "*runs"]
+    loss: Float[Any, "*runs"]
+    start_loss: Float[Any, "*runs"]
+    drop_steps: Int[np.ndarray, "*runs drops"]
+    block: Int[Any, "*runs"]
 
-
-class _Group(NamedTuple):
-    """Runs that go together: a `BlockRun` with one more axis, the first."""
-
-    parameters: Float[np.ndarray, "runs p"]
-    learning_rate: Float[np.ndarray, " runs"]
-    weight_decay: Float[np.ndarray, " runs"]
-    seed: Int[np.ndarray, " runs"]
-    step: Int[np.ndarray, " runs"]
-    running: Bool[np.ndarray, " runs"]
-    loss: Float[np.ndarray, " runs"]
-    start_loss: Float[np.ndarray, " runs"]
-    drop_steps: Int[np.ndarray, "runs drops"]
-    block: Int[np.ndarray, " runs"]
-
-    def only(self, which: Int[np.ndarray, " some"]) -> "_Group":
-        return _Group(*(part[which] for part in self))
+    def only(self, which: Int[np.ndarray, " some"]) -> "BlockRun":
+        """Some of the runs that go together."""
+        return BlockRun(*(part[which] for part in self))
 
 
 class Blocks:
-    """The stepping of a `Simulation` in blocks, where `Blocks.can_step`.
-
-    Parameters
-    ----------
-    program : engine.Program
-    network : LinearNetwork
-        One of those that are stepped, for its shape.
-    stepped, watched : Split
-        The rows whose batches are taken, and those that the loss is read of.
-    """
+    """The stepping of a `Simulation` in blocks, where `Blocks.can_step`; the network is one of those, for its shape."""
 
     def __init__(self, program: engine.Program, network: LinearNetwork, stepped: Split, watched: Split) -> None:
         assert program.batch_size is not None
@@ -170,7 +148,7 @@ class Blocks:
         self, runs: Sequence[BlockRun], until: Int[np.ndarray, " runs"], push: Any, *, falling: bool
     ) -> list[BlockRun]:
         """Take runs together, in blocks of one length, each up to its own step."""
-        group = _Group(*(np.array(part) for part in zip(*runs, strict=True)))
+        group = BlockRun(*(np.array(part) for part in zip(*runs, strict=True)))
         losses = self._losses(group.parameters)
         while True:
             waits = falling & (group.drop_steps[:, -1] >= 0) | (group.step >= until) | ~group.running
@@ -202,7 +180,7 @@ class Blocks:
             losses[which] = after
 
     @staticmethod
-    def _note(group: "_Group", which: Int[np.ndarray, " some"], losses: Float[np.ndarray, " runs"]) -> None:
+    def _note(group: BlockRun, which: Int[np.ndarray, " some"], losses: Float[np.ndarray, " runs"]) -> None:
         """Note the losses before a step, and the drops that they have come to, where a training run reads them."""
         group.loss[which] = losses[which]
         first = which[group.step[which] == 0]
@@ -212,7 +190,7 @@ class Blocks:
         group.drop_steps[read] = np.where(fallen, group.step[read, None], group.drop_steps[read])
 
     def _take(
-        self, group: "_Group", length: int, push: Float[np.ndarray, "runs p"] | None
+        self, group: BlockRun, length: int, push: Float[np.ndarray, "runs p"] | None
     ) -> tuple[Float[np.ndarray, "runs p"], Float[np.ndarray, " runs"]]:
         """The parameters after so many steps, and by how much of itself the gradient changes half way there."""
         places = zip(*np.divmod(group.step, self._steps_an_epoch), group.seed, strict=True)
@@ -374,7 +352,7 @@ def _change(first: list[_Pull | None], second: list[_Pull | None]) -> Float[np.n
     return changed
 
 
-def _fallen(runs: _Group, losses: Float[np.ndarray, " runs"]) -> Bool[np.ndarray, "runs drops"]:
+def _fallen(runs: BlockRun, losses: Float[np.ndarray, " runs"]) -> Bool[np.ndarray, "runs drops"]:
     """Which of the drops the losses have come to that the runs have not noted yet."""
     fallen: np.ndarray = (runs.drop_steps < 0) & (losses[:, None] <= runs.start_loss[:, None] * _LEVELS)
     return fallen

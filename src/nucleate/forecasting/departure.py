@@ -16,8 +16,10 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from nucleate.devices import for_each
+from nucleate.forecasting.leading import Sample
 from nucleate.models import outputs_of_columns, take_apart
 from nucleate.network import Network
+from nucleate.problems import Split
 from nucleate.training import engine
 
 
@@ -39,6 +41,11 @@ class WeightedRows(NamedTuple):
     x: Float[np.ndarray, "d n"]
     y: Float[np.ndarray, "n c"]
     weights: Float[np.ndarray, " n"]
+
+    @classmethod
+    def of(cls, part: Split, sample: Sample) -> "WeightedRows":
+        """Those of a sample."""
+        return cls(np.ascontiguousarray(part.x[sample.rows].T), part.y[sample.rows], sample.weights)
 
 
 def restore(lead: Network, own: Network) -> Network:

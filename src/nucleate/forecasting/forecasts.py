@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
-from functools import partial
 from typing import Any
 
 import jax
@@ -14,18 +13,13 @@ from nucleate.devices import on_device
 from nucleate.errors import SpecError
 from nucleate.forecasting.departure import WeightedRows, departures, restore, unrestore
 from nucleate.forecasting.expected import NEAR, Forecast, Stair, StepForecast
-from nucleate.forecasting.judgement import (
-    BETWEEN,
-    judge_paths,
-    point_of_drop,
-    points_between,
-    points_to_read,
-)
+from nucleate.forecasting.judgement import BETWEEN, points_between
 from nucleate.forecasting.leading import Leading, LinearNetwork, leading, spaced_rows
 from nucleate.forecasting.models import forecast_models
-from nucleate.forecasting.simulation import Simulation, late_curves
-from nucleate.forecasting.stairs import follow, judge_stairs, linear_modes, refuse_stairs
-from nucleate.models import dtype_of, is_keras, take_apart
+from nucleate.forecasting.paths import Asked, Paths
+from nucleate.forecasting.simulation import Simulation
+from nucleate.forecasting.stairs import follow, gap_of, judge_stairs, linear_modes, refuse_stairs
+from nucleate.models import dtype_of, is_keras
 from nucleate.network import Network
 from nucleate.observe import alignment, neurons
 from nucleate.optimizers import GD, Optimizer
@@ -33,7 +27,7 @@ from nucleate.problems import Problem, relative_weights
 from nucleate.pytorch import is_module, read_setup
 from nucleate.schedules import CONSTANT, Factor, Schedule
 from nucleate.theory import shrinks_for_ever, singular_directions, target_directions
-from nucleate.training import Rule, check_batch_size, check_runs, check_seeds, engine, make_settings
+from nucleate.training import check_batch_size, check_runs, check_seeds, make_settings
 
 HORIZON = 100_000
 ORDERS = 5
@@ -266,145 +260,127 @@ def forecast_many(
         rule = settings.rule(decays=weight_decays is not None)
         if not rule.schedule.is_constant:
             horizon = min(horizon, settings.steps)
-        return _forecast_many(
-            networks, problem, learning_rates, weight_decays, rule, batch_size, seeds, horizon, budget, stairs, keys
-        )
+        _check(networks, problem, learning_rates, weight_decays, rule.optimizer, stairs)
+        check_batch_size(problem, batch_size)
+        size = batch_size if batch_size is not None and batch_size < len(problem.train.x) else None
+        seeds = check_seeds(networks, seeds)
+        asked = Asked(problem, learning_rates, weight_decays, rule, size, seeds, horizon, budget)
+        if isinstance(networks[0], Network):
+            return _forecast_networks(networks, asked, stairs)
+        return forecast_models(networks, asked, keys)
 
 
-def _forecast_many(
+def _check(
     networks: Sequence[Any],
     problem: Problem,
     learning_rates: Sequence[float],
     weight_decays: Sequence[float] | None,
-    rule: Rule,
-    batch_size: int | None,
-    seeds: Sequence[int] | None,
-    horizon: int,
-    budget: int | None,
+    optimizer: Optimizer,
     stairs: int,
-    keys: bool,
-) -> list[Forecast]:
-    optimizer = rule.optimizer
-    _refuse_unforecast(optimizer)
+) -> None:
+    """Refuse runs of which no honest forecast can be made, or that cannot be trained."""
+    decays = weight_decays is not None and any(weight_decays)
+    if optimizer.follows_gradient is None:
+        raise SpecError(
+            f"No forecast can be made under {optimizer!r}: its steps neither shrink with the gradient, as gradient "
+            "descent's do, nor are independent of its size, as Adam's are (a weight decay of its own does so: give the "
+            "weight decay beside it instead); train to see."
+        )
     if stairs and not isinstance(networks[0], Network):
         raise SpecError(
             f"Stairs are forecast of fully connected networks; of a {type(networks[0]).__name__} the first descent is, "
             "so leave out the stairs."
         )
     if stairs:
-        refuse_stairs(networks[0].activation, problem.loss, weight_decays is not None and any(weight_decays))
+        refuse_stairs(networks[0].activation, problem.loss, decays)
     check_runs(problem, networks, learning_rates, optimizer, weight_decays)
-    check_batch_size(problem, batch_size)
-    seeds = check_seeds(networks, seeds)
-    batches = batch_size is not None and batch_size < len(problem.train.x)
-    keeps_pace = not optimizer.follows_gradient
-    if optimizer.decoupled and not keeps_pace and weight_decays is not None and any(weight_decays):
+    if optimizer.decoupled and optimizer.follows_gradient and decays:
         raise SpecError(
             f"No forecast can be made under {optimizer!r} with weight decay: how its steps, which follow the gradient, "
             "weigh against a decay beside them is not known; train to see."
         )
-    if not isinstance(networks[0], Network):
-        return forecast_models(
-            networks, problem, learning_rates, weight_decays, rule, batch_size, seeds, horizon, budget, keys
-        )
-    leads = leading(networks, problem, batches=batches)
-    size = batch_size if batches else None
-    program = engine.Program(take_apart(leads.networks[0])[1], problem.loss, rule, size, watches=batches)
-    simulation = Simulation(program, leads.networks, leads.stepped, leads.watched, learning_rates, seeds, weight_decays)
-    drops, left_at = simulation.first_descent(horizon)
-    points = np.stack([points_to_read(run, int(end)) for run, end in zip(drops, left_at, strict=True)])
 
-    x, y = problem.train.x, problem.train.y
-    own_rows, lead_rows = (
-        WeightedRows(np.ascontiguousarray(x[s.rows].T), y[s.rows], s.weights) for s in (leads.own, leads.lead)
-    )
+
+def _forecast_networks(networks: Sequence[Network], asked: Asked, stairs: int) -> list[Forecast]:
+    problem, decays = asked.problem, asked.weight_decays
+    leads = leading(networks, problem, batches=asked.in_batches)
+    simulation = asked.simulate(leads.networks, leads.stepped, leads.watched)
+    own_rows, lead_rows = (WeightedRows.of(problem.train, some) for some in (leads.own, leads.lead))
     # In mini-batches training is cheap, and so has reading to be.
-    near: Any = partial(_in_dtype, dtype_of(networks[0]) if batches and not keeps_pace else "float64")
-    own_near, lead_near = near(own_rows), near(lead_rows)
+    dtype = dtype_of(networks[0]) if asked.in_batches and not asked.keeps_pace else "float64"
     linear = LinearNetwork if networks[0].activation.slope else Network
-    own_form = linear(networks[0].weights, networks[0].biases, leads.networks[0].activation)
-    own = replace(program, frame=take_apart(networks[0])[1])
-    lead = replace(program, frame=take_apart(own_form)[1])
+    own = asked.program(networks[0])
+    lead = asked.program(linear(networks[0].weights, networks[0].biases, leads.networks[0].activation))
 
     def restored(states: Sequence[Network]) -> list[Network]:
         return [restore(state, networks[0]).astype("float64") for state in states]
 
-    followed, losses, departed = [], [], []
-    for states, loss in simulation.states_at(points):
-        followed.append(restored(states))
-        losses.append(loss)
-        departed.append(departures(own, lead, near(followed[-1]), own_near, lead_near, weight_decays))
-    leading_loss = np.array(losses)
+    def near(tree: Any) -> Any:
+        return jax.tree.map(lambda leaf: np.asarray(leaf, dtype), tree)
 
     def rest(states: list[Network]) -> list[Any]:
-        decays = None if weight_decays is None else weight_decays[: len(states)]
-        at = departures(own, lead, restored(states), own_rows, lead_rows, decays)
+        some = None if decays is None else decays[: len(states)]
+        at = departures(own, lead, restored(states), own_rows, lead_rows, some)
         return [unrestore(run.more, leads.networks[0]) for run in at]
 
-    if keeps_pace:
+    near_rows = near(own_rows), near(lead_rows)
+    paths = Paths.follow(
+        asked, simulation, restored, lambda followed: departures(own, lead, near(followed), *near_rows, decays)
+    )
+    if asked.keeps_pace:
         # Such an optimizer moves every weight by a full step, however small its gradient: where the leading part's
         # vanishes, as that of a first-layer bias does for targets of mean zero, the rest of the gradient decides.
-        finely = simulation.states_pushed(points_between(points), rest)
-        followed = [restored(states) for states in finely][::BETWEEN]
-    targets, values = _targets(networks[0], problem)
-    plateaus = simulation.plateau_loss / simulation.start_loss
-    judgements = judge_paths(points, losses, departed, drops, plateaus, rule, batches)
-    late = late_curves(simulation, [one.left_by for one in judgements], drops, 0 if budget is None else budget)
-    made = _stairs(simulation, leads, networks[0], problem, stairs, horizon, rest)
-    decays = [0.0] * len(networks) if weight_decays is None else list(weight_decays)
+        finely = simulation.states_pushed(points_between(paths.points), rest)
+        paths = replace(paths, followed=[restored(states) for states in finely][::BETWEEN])
+    judgements = paths.judge()
+    made = _stairs(simulation, leads, networks[0], asked, stairs, rest)
     lost = [False] * len(networks)
-    if any(decays) and not keeps_pace and networks[0].activation.value == 0:
-        residuals = problem.loss.residual(np.zeros_like(y), y, problem.train.weights)
+    if any(asked.decays) and not asked.keeps_pace and networks[0].activation.value == 0:
+        x, y, weights = problem.train.x, problem.train.y, problem.train.weights
+        residuals = problem.loss.residual(np.zeros_like(y), y, weights)
         lost = [
             decay > 0 and judgement.left_by is None and shrinks_for_ever(state, x, residuals, decay)
-            for state, judgement, decay in zip(restored(simulation.left), judgements, decays, strict=True)
+            for state, judgement, decay in zip(restored(simulation.left), judgements, asked.decays, strict=True)
         ]
-    forecasts = []
-    for run, (rate, judgement) in enumerate(zip(learning_rates, judgements, strict=True)):
-        turned, axis = point_of_drop(drops[run]), None
-        # Where the leading part has jumped away instead, its directions say nothing of the network's.
-        told = leading_loss[turned, run] <= (1 + engine.DROPS[0]) * simulation.start_loss[run]
-        if told and values is not None:
-            axis = _common_axis(followed[turned][run], targets[0])
-        expected = Forecast(
-            optimizer=optimizer,
-            learning_rate=rate,
-            weight_decay=decays[run],
-            rule=rule,
-            decays_away=lost[run],
-            late_steps=late[run][0],
-            late_loss=late[run][1],
-            target_directions=targets if values is None else targets[:1],
-            gap=None if values is None else _gap(values),
-            candidates=targets if values is None else targets[values >= NEAR * values[0]],
-            axis=axis,
-            condensed_share=None,
-            sides=None,
-            horizon=horizon,
-            batch_size=size,
-            seed=seeds[run],
-            stairs=made[run],
-            **judgement._asdict(),
-        )
-        if told:
-            sides, share = condensed(followed[turned][run], expected.axes)
-            expected = replace(expected, sides=sides, condensed_share=share)
-        forecasts.append(expected)
-    return forecasts
+    targets, values = _targets(networks[0], problem)
+    turned = [paths.turned(run) for run in range(len(networks))]
+    reached = [None if point is None else paths.followed[point][run] for run, point in enumerate(turned)]
+    forecasts = paths.forecasts(
+        judgements,
+        [
+            {
+                "decays_away": lost[run],
+                "target_directions": targets if values is None else targets[:1],
+                "gap": None if values is None else gap_of(values),
+                "candidates": targets if values is None else targets[values >= NEAR * values[0]],
+                "axis": None if values is None or network is None else _common_axis(network, targets[0]),
+                "stairs": made[run],
+            }
+            for run, network in enumerate(reached)
+        ],
+    )
+    return [_with_sides(one, network) for one, network in zip(forecasts, reached, strict=True)]
+
+
+def _with_sides(expected: Forecast, network: Network | None) -> Forecast:
+    """The forecast with what its axes make of the network when its loss has fallen by 10 %, where that is known."""
+    if network is None:
+        return expected
+    sides, share = condensed(network, expected.axes)
+    return replace(expected, sides=sides, condensed_share=share)
 
 
 def _stairs(
     simulation: Simulation,
     leads: Leading,
     network: Network,
-    problem: Problem,
+    asked: Asked,
     stairs: int,
-    horizon: int,
     rest: Callable[[list[Network]], list[Any]],
 ) -> list[tuple[Stair, ...]]:
     """For every run the stairs: by the leading part's path, and by that which the network's own gradient corrects."""
+    problem, runs = asked.problem, len(leads.networks)
     modes = linear_modes(problem, network) if stairs else None
-    runs = len(leads.networks)
     if modes is None or not len(modes.falls):
         return [()] * runs
     x, some = problem.train.x, modes.of_rows(leads.own)
@@ -424,10 +400,10 @@ def _stairs(
         return uncorrected(state) + some.amplitudes(more.astype("float64"))
 
     wanted = min(stairs, len(modes.falls))
-    lead = follow(simulation, [horizon] * runs, wanted, uncorrected)
+    lead = follow(simulation, [asked.horizon] * runs, wanted, uncorrected)
     crossings = [lead.crossings(run) for run in range(runs)]
     lasts = [ends[np.argsort(begins)[:wanted]].max() for begins, ends in crossings]
-    own = follow(simulation, [int(min(2 * last + 100, horizon)) for last in lasts], wanted, corrected, rest)
+    own = follow(simulation, [int(min(2 * last + 100, asked.horizon)) for last in lasts], wanted, corrected, rest)
     return [
         judge_stairs(
             crossings[run],
@@ -442,31 +418,11 @@ def _stairs(
     ]
 
 
-def _in_dtype(dtype: str, tree: Any) -> Any:
-    return jax.tree.map(lambda leaf: np.asarray(leaf, dtype), tree)
-
-
-def _gap(values: Float[np.ndarray, " k"]) -> float:
-    """The second singular value as a share of the first; a moment of zero tells no direction from another."""
-    if len(values) == 1:
-        return 0.0
-    return float(values[1] / values[0]) if values[0] > 0 else 1.0
-
-
 def _common_axis(network: Network, target: Float[np.ndarray, " d"]) -> Float[np.ndarray, " d"]:
     """The leading right singular vector of the first layer's neurons, on the target direction's side."""
     axis = np.linalg.svd(np.nan_to_num(neurons(network, 1)), full_matrices=False)[2][0]
     oriented: np.ndarray = axis * (-1.0 if axis @ target < 0 else 1.0)
     return oriented
-
-
-def _refuse_unforecast(optimizer: Optimizer) -> None:
-    if optimizer.follows_gradient is None:
-        raise SpecError(
-            f"No forecast can be made under {optimizer!r}: its steps neither shrink with the gradient, as gradient "
-            "descent's do, nor are independent of its size, as Adam's are (a weight decay of its own does so: give the "
-            "weight decay beside it instead); train to see."
-        )
 
 
 def condensed(network: Network, axes: Float[np.ndarray, "k d"]) -> tuple[Int[np.ndarray, " m_1"], float]:

@@ -1,13 +1,11 @@
 """What was seen along the leading part's path makes the loss curve, the drops with their intervals, and the regime."""
 
-from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from nucleate.forecasting.departure import Departure
 from nucleate.forecasting.expected import StepForecast
 from nucleate.training import Rule, engine
 
@@ -70,28 +68,6 @@ def point_of_drop(drops: Int[np.ndarray, " drops"]) -> int:
     return len(_FRACTIONS) + (3 if drops[1] >= 0 else 6)
 
 
-def judge_paths(
-    points: Int[np.ndarray, "runs points"],
-    losses: Sequence[Any],
-    departed: Sequence[Sequence[Departure]],
-    drops: Int[np.ndarray, "runs drops"],
-    plateaus: Float[np.ndarray, " runs"],
-    rule: Rule,
-    watched: bool,
-) -> list[Judgement]:
-    """`judge` for every run, by its leading part's losses and its departures at each of the points."""
-    leading = np.array(losses, float)
-    excess, speed, across = (
-        np.array([[getattr(run, name) for run in at] for at in departed]) for name in ("excess", "speed", "across")
-    )
-    # Where the leading part has diverged its loss stays infinite, and the network's is nothing less.
-    own = np.add(leading, excess, where=np.isfinite(leading), out=leading.copy())
-    return [
-        judge(PathReading(points[run], own[:, run], speed[:, run], across[:, run]), drops[run], plateau, rule, watched)
-        for run, plateau in enumerate(plateaus.tolist())
-    ]
-
-
 def judge(
     seen: PathReading,
     drops: Int[np.ndarray, " drops"],
@@ -101,17 +77,8 @@ def judge(
 ) -> Judgement:
     """Correct the drops of the leading part by what was seen, and say how far to trust them.
 
-    Parameters
-    ----------
-    seen : PathReading
-    drops : array of int
-        The steps of the leading part's drops, -1 where there is none.
-    plateau : float
-        The loss on the plateau, as a share of that at the start.
-    rule : Rule
-        How the run steps.
-    watched : bool
-        Whether the loss was read at some steps only, as `engine.WATCHED` says; in training it then is too.
+    The drops are steps, -1 where there is none; the plateau is its loss as a share of that at the start. Where the loss
+    was ``watched``, it was read at some steps only, as `engine.WATCHED` says, and in training it then is too.
     """
     clock = corrected_clock(seen, rule) if rule.optimizer.follows_gradient else seen.points.astype(float)
     steps, loss = _curve(clock, seen.loss)

@@ -15,7 +15,7 @@ import jax
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from nucleate.activations import Activation
+from nucleate.architectures.near_zero import leading_part
 from nucleate.devices import single_blas_thread
 from nucleate.network import Drop, Network
 from nucleate.problems import Problem, Split, relative_weights
@@ -85,15 +85,7 @@ def leading(networks: Sequence[Network], problem: Problem, *, batches: bool = Fa
     are, and where the leading part is linear it is a `LinearNetwork`.
     """
     own, biases = networks[0].activation, networks[0].biases
-    lead = Activation(
-        f"leading part of {own.name}",
-        own.near_zero,
-        own.multiplicity,
-        own.right,
-        own.left,
-        own.value,
-        parity=own.parity,
-    )
+    lead = leading_part(own)
     train = problem.train
     x, y, weights = train.x, train.y, train.weights
     kind = LinearNetwork if batches and own.slope else Network
@@ -107,7 +99,7 @@ def leading(networks: Sequence[Network], problem: Problem, *, batches: bool = Fa
     same = tuple(kind(network.weights, network.biases, lead) for network in networks)
     some = train.only(rows)
     # All rows for the network itself, so that what the others miss shows in the comparison.
-    return Leading(same, train if batches else some, some, _each(np.arange(len(x)), weights), _each(rows, weights))
+    return Leading(same, train if batches else some, some, each_of(np.arange(len(x)), weights), each_of(rows, weights))
 
 
 def _with_bias_column(network: Network) -> tuple[Float[Array | np.ndarray, "fan_out fan_in"], ...]:
@@ -143,7 +135,7 @@ def large_and_small_rows(
     """
     n = len(x)
     if n <= most:
-        return _each(np.arange(n), weights)
+        return each_of(np.arange(n), weights)
     count_for = np.ones(n) if weights is None else weights / weights.max()
     sizes = [count_for, *(count_for * np.sum(part**2, axis=1) for part in (x, y))]
     likely = np.mean([size / size.sum() for size in sizes if size.any()], axis=0)
@@ -155,7 +147,7 @@ def large_and_small_rows(
     return Sample(rows, shares / shares.sum())
 
 
-def _each(rows: Int[np.ndarray, " rows"], weights: Float[np.ndarray, " n"] | None) -> Sample:
+def each_of(rows: Int[np.ndarray, " rows"], weights: Float[np.ndarray, " n"] | None) -> Sample:
     """Each of some rows as it weighs."""
     if weights is None:
         return Sample(rows, np.full(len(rows), 1 / len(rows)))

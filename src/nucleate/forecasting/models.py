@@ -4,7 +4,7 @@ What is stepped is the model near zero: in closed form where the package knows i
 reads it off. The departure of the model itself from that corrects and judges it, as it does a network's.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from nucleate.architectures import EvenTransformer, Transformer, check_closed_form, closed_form
+from nucleate.architectures.model import wide
 from nucleate.devices import for_each
 from nucleate.errors import ArchitectureError, SpecError
 from nucleate.forecasting.departure import WeightedRows, departures, mean_cost
@@ -25,16 +26,12 @@ from nucleate.forecasting.judgement import (
     SHORTEST_PLATEAU,
     PathReading,
     corrected_clock,
-    judge_paths,
     mean_until,
-    point_of_drop,
-    points_to_read,
     step_between,
 )
-from nucleate.forecasting.leading import spaced_rows
-from nucleate.forecasting.simulation import Simulation, late_curves
+from nucleate.forecasting.leading import each_of, spaced_rows
+from nucleate.forecasting.paths import Asked, Paths
 from nucleate.models import take_apart
-from nucleate.problems import Problem, relative_weights
 from nucleate.theory import NearZero, near_zero
 from nucleate.training import Rule, engine
 
@@ -71,83 +68,46 @@ def near_zero_of(models: Sequence[Any], x: Float[np.ndarray, "n d"]) -> list[Any
     return [replace(one, reach=reach) for one in found]
 
 
-def forecast_models(
-    models: Sequence[Any],
-    problem: Problem,
-    learning_rates: Sequence[float],
-    weight_decays: Sequence[float] | None,
-    rule: Rule,
-    batch_size: int | None,
-    seeds: Sequence[int],
-    horizon: int,
-    budget: int | None,
-    keys: bool,
-) -> list[Forecast]:
+def forecast_models(models: Sequence[Any], asked: Asked, keys: bool) -> list[Forecast]:
     """As `forecast_many`, of models that are no `Network`; with ``keys`` also when keys and queries grow."""
-    train = problem.train
+    train = asked.problem.train
     rows = spaced_rows(len(train.x))
     some = train.only(rows)
     leads = near_zero_of(models, some.x)
-    batches = batch_size is not None and batch_size < len(train.x)
-    size = batch_size if batches else None
-    frame = take_apart(leads[0])[1]
-    program = engine.Program(frame, problem.loss, rule, size, watches=batches)
-    simulation = Simulation(program, leads, train if batches else some, some, learning_rates, seeds, weight_decays)
-    drops, left_at = simulation.first_descent(horizon)
-    points = np.stack([points_to_read(run, int(end)) for run, end in zip(drops, left_at, strict=True)])
+    simulation = asked.simulate(leads, train if asked.in_batches else some, some)
+    own, lead = asked.program(models[0]), asked.program(leads[0])
+    own_rows, lead_rows = (WeightedRows.of(train, each_of(of, train.weights)) for of in (np.arange(len(train.x)), rows))
 
-    both = _Both(replace(program, frame=take_apart(models[0])[1]), program, _rows(problem, None), _rows(problem, rows))
-    followed, losses, departed = [], [], []
-    for states, loss in simulation.states_at(points):
-        followed.append([_wide(state) for state in states])
-        losses.append(loss)
-        departed.append(departures(both.own, both.lead, followed[-1], both.own_rows, both.lead_rows, weight_decays))
-    leading_loss = np.array(losses, float)
-    keeps_pace = not rule.optimizer.follows_gradient
+    def restored(states: Sequence[Any]) -> list[Any]:
+        return [own.frame(wide(take_apart(state)[0])) for state in states]
+
+    paths = Paths.follow(
+        asked,
+        simulation,
+        restored,
+        lambda followed: departures(own, lead, followed, own_rows, lead_rows, asked.weight_decays),
+    )
     grows: list[tuple[KeyForecast, ...]] = [()] * len(models)
-    if keys and not keeps_pace and isinstance(leads[0], EvenTransformer):
-        # A run that stays on its plateau has no second stage.
-        limits = [
-            min(horizon, _PATIENCE * int(end)) if fallen[0] >= 0 else 0
-            for end, fallen in zip(left_at, drops, strict=True)
-        ]
-        grows = _growth_of_keys(simulation, both, limits, rule)
-    plateaus = simulation.plateau_loss / simulation.start_loss
-    judgements = judge_paths(points, losses, departed, drops, plateaus, rule, batches)
-    if keeps_pace and isinstance(leads[0], NearZero):
+    if keys and not asked.keeps_pace and isinstance(leads[0], EvenTransformer):
+        grows = _growth_of_keys(paths, restored, (own, lead, own_rows, lead_rows))
+    judgements = paths.judge()
+    if asked.keeps_pace and isinstance(leads[0], NearZero):
         # Under such an optimizer what the model near zero leaves still moves as far as all else.
         judgements = [one._replace(in_regime=False) for one in judgements]
-    late = late_curves(simulation, [one.left_by for one in judgements], drops, 0 if budget is None else budget)
-    forecasts = []
-    for run, (rate, judgement) in enumerate(zip(learning_rates, judgements, strict=True)):
-        turned = point_of_drop(drops[run])
-        told = leading_loss[turned, run] <= (1 + engine.DROPS[0]) * simulation.start_loss[run]
-        path = [both.restored(at[run]) for at in followed[: turned + 1]]
-        nothing: Any = np.empty((0, 0))
-        forecasts.append(
-            Forecast(
-                optimizer=rule.optimizer,
-                learning_rate=rate,
-                weight_decay=0.0 if weight_decays is None else weight_decays[run],
-                rule=rule,
-                decays_away=False,
-                late_steps=late[run][0],
-                late_loss=late[run][1],
-                target_directions=nothing,
-                gap=None,
-                candidates=nothing,
-                axis=None,
-                condensed_share=None,
-                sides=None,
-                horizon=horizon,
-                batch_size=size,
-                seed=seeds[run],
-                matrices=_matrices(path, points[run][: turned + 1], judgement.correction) if told else (),
-                keys=grows[run],
-                **judgement._asdict(),
-            )
-        )
-    return forecasts
+    nothing: Any = np.empty((0, 0))
+    return paths.forecasts(
+        judgements,
+        [
+            {
+                "decays_away": False,
+                "target_directions": nothing,
+                "candidates": nothing,
+                "matrices": _matrices(paths, run, judgement.correction),
+                "keys": grows[run],
+            }
+            for run, judgement in enumerate(judgements)
+        ],
+    )
 
 
 def matrices_of(model: Any) -> dict[str, Float[np.ndarray, "m k"]]:
@@ -175,31 +135,6 @@ def norm_of_keys(model: Transformer, block: int) -> float:
     return float(np.hypot(np.linalg.norm(found.query), np.linalg.norm(found.key)))
 
 
-class _Both(NamedTuple):
-    """The programs of the model itself and of the model near zero, and the rows on which they are compared."""
-
-    own: engine.Program
-    lead: engine.Program
-    own_rows: WeightedRows
-    lead_rows: WeightedRows
-
-    def restored(self, state: Any) -> Any:
-        """The model itself at a state of the model near zero."""
-        return self.own.frame(take_apart(state)[0])
-
-
-def _rows(problem: Problem, rows: Int[np.ndarray, " rows"] | None) -> WeightedRows:
-    part = problem.train if rows is None else problem.train.only(rows)
-    weights = np.full(len(part.x), 1.0) if part.weights is None else relative_weights(part.weights)
-    return WeightedRows(np.ascontiguousarray(part.x.T), part.y, weights / len(part.x))
-
-
-def _wide(model: Any) -> Any:
-    """In float64, by NumPy."""
-    parameters, frame = take_apart(model)
-    return frame(jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), parameters))
-
-
 def _singular(matrix: Float[np.ndarray, "m k"]) -> tuple[np.ndarray, float, np.ndarray]:
     """The leading left and right singular vectors, and the first value's share of the squared norm between them."""
     left, values, right = np.linalg.svd(np.nan_to_num(matrix), full_matrices=False)
@@ -207,9 +142,12 @@ def _singular(matrix: Float[np.ndarray, "m k"]) -> tuple[np.ndarray, float, np.n
     return left[:, 0], float(values[0] ** 2) / total if total > 0 else 1.0, right[0]
 
 
-def _matrices(path: Sequence[Any], points: Int[np.ndarray, " points"], correction: float) -> tuple[Any, ...]:
-    """How each matrix of more than one row and column condenses along a path."""
-    by_point = [matrices_of(state) for state in path]
+def _matrices(paths: Paths, run: int, correction: float) -> tuple[MatrixForecast, ...]:
+    """How each matrix of more than one row and column condenses along the path of a run."""
+    if (turned := paths.turned(run)) is None:
+        return ()
+    by_point = [matrices_of(at[run]) for at in paths.followed[: turned + 1]]
+    points = paths.points[run][: turned + 1]
     later = 1 + (correction if np.isfinite(correction) else 0.0)
     found = []
     for name, matrix in by_point[-1].items():
@@ -230,11 +168,21 @@ def _matrices(path: Sequence[Any], points: Int[np.ndarray, " points"], correctio
 
 
 def _growth_of_keys(
-    simulation: Simulation, both: _Both, limits: Sequence[int], rule: Rule
+    paths: Paths,
+    restored: Callable[[Sequence[Any]], list[Any]],
+    both: tuple[engine.Program, engine.Program, WeightedRows, WeightedRows],
 ) -> list[tuple[KeyForecast, ...]]:
-    """For every run and block, when the norm of keys and queries has doubled."""
-    leads: list[Any] = simulation.left
-    blocks = range(len(leads[0].blocks))
+    """For every run and block, when the norm of keys and queries has doubled.
+
+    Both are the programs of the model itself and of the model near zero, and the rows on which they are compared.
+    """
+    simulation, asked = paths.simulation, paths.asked
+    # A run that stays on its plateau has no second stage.
+    limits = [
+        min(asked.horizon, _PATIENCE * int(end)) if fallen[0] >= 0 else 0
+        for end, fallen in zip(paths.left_at, paths.drops, strict=True)
+    ]
+    blocks = range(len(paths.followed[0][0].blocks))
     seen: list[list[tuple[int, list[float]]]] = [[] for _ in limits]
 
     def see(run: int, step: int, state: Any) -> bool:
@@ -254,7 +202,7 @@ def _growth_of_keys(
     ends = [int(np.nanmax(run)) if np.isfinite(run).any() else 1 for run in crossings]
     points = np.array([np.linspace(0, end, _ON_THE_WAY).round().astype(int) for end in ends])
     found: list[list[KeyForecast]] = [[] for _ in limits]
-    states = [[_wide(state) for state in at] for at, _ in simulation.states_at(points)]
+    states = [restored(at) for at, _ in simulation.states_at(points)]
     for block in blocks:
         # How fast they move in the model itself, where the model near zero is.
         seen_at = [for_each(_speed_of_keys, [take_apart(one)[0] for one in at], block, *both) for at in states]
@@ -266,7 +214,7 @@ def _growth_of_keys(
                 np.array([float(at[run].across) for at in seen_at]),
             )
             nearest = int(np.argmin(np.abs(points[run] - crossing))) if np.isfinite(crossing) else -1
-            found[run].append(_judged_keys(block, crossing, reading, both.restored(states[nearest][run]), rule))
+            found[run].append(_judged_keys(block, crossing, reading, states[nearest][run], asked.rule))
     return [tuple(one) for one in found]
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
-from nucleate.forecasting.expected import Forecast
+from nucleate.forecasting.expected import Forecast, StepForecast
 from nucleate.forecasting.forecasts import condensed
 from nucleate.forecasting.models import matrices_of, norm_of_keys, same_axis
 from nucleate.forecasting.simulation import Simulation
@@ -119,7 +119,9 @@ def measure_outcomes(
     rates, seeds = [forecast.learning_rate for forecast in forecasts], [forecast.seed for forecast in forecasts]
     decays = [forecast.weight_decay for forecast in forecasts] if rule.decays else None
     training = Simulation(program, networks, problem.train, problem.train, rates, seeds, decays)
-    drops, left_at = training.first_descent(_longest(forecasts, steps), through_flats=True)
+    expected = [step for forecast in forecasts for step in forecast.drop_steps.values()]
+    longest = _far_enough(expected, max(forecast.horizon for forecast in forecasts), steps)
+    drops, left_at = training.first_descent(longest, through_flats=True)
     ends = np.where(drops[:, 1] >= 0, drops[:, 1], left_at)
     ((reached, _),) = training.states_at(ends[:, None])
     stairs = _measured_stairs(training, problem, networks[0], forecasts, steps)
@@ -138,14 +140,10 @@ def measure_outcomes(
 
 def _measured_keys(training: Simulation, forecasts: Sequence[Forecast]) -> list[tuple[KeyOutcome, ...]]:
     """Follow keys and queries as far as a forecast that is too early is found out."""
-    steps = [[one.doubled.upper for one in forecast.keys if one.doubled is not None] for forecast in forecasts]
-    if not any(steps):
-        return [tuple(KeyOutcome(None, None, None) for _ in forecast.keys) for forecast in forecasts]
-    limits = [
-        min(2 * max(run, default=0) + 100, forecast.horizon) for run, forecast in zip(steps, forecasts, strict=True)
-    ]
-    starts: dict[int, list[float]] = {}
     found = [[KeyOutcome(None, None, None)] * len(forecast.keys) for forecast in forecasts]
+    steps = [[one.doubled for one in forecast.keys if one.doubled is not None] for forecast in forecasts]
+    limits = [_far_enough(run, forecast.horizon, None) for run, forecast in zip(steps, forecasts, strict=True)]
+    starts: dict[int, list[float]] = {}
 
     def see(run: int, step: int, model: Any) -> bool:
         blocks, expected = model.blocks, forecasts[run].keys
@@ -160,7 +158,8 @@ def _measured_keys(training: Simulation, forecasts: Sequence[Forecast]) -> list[
                 found[run][place] = KeyOutcome(step, *axes)
         return step < limits[run] and any(one.doubled is None for one in found[run])
 
-    training.walk(see, max(limits), apart=0.01)
+    if any(steps):
+        training.walk(see, max(limits), apart=0.01)
     return [tuple(one) for one in found]
 
 
@@ -170,12 +169,9 @@ def _measured_stairs(
     if not any(forecast.stairs for forecast in forecasts):
         return [()] * len(forecasts)
     modes, x = linear_modes(problem, network), problem.train.x
-    lengths = []
-    for forecast in forecasts:
-        last = [stair.ends for stair in forecast.stairs]
-        twice = 2 * max((end.upper for end in last if end is not None), default=0) + 100
-        least = 0 if None not in last else forecast.horizon if unforecast is None else unforecast
-        lengths.append(min(max(twice, least), forecast.horizon))
+    lengths = [
+        _far_enough([stair.ends for stair in forecast.stairs], forecast.horizon, unforecast) for forecast in forecasts
+    ]
 
     def amplitudes(state: Network) -> Float[np.ndarray, " k"]:
         return modes.amplitudes(state(x).astype("float64"))
@@ -199,10 +195,8 @@ def _whole(step: float) -> int | None:
     return int(np.ceil(step)) if np.isfinite(step) else None
 
 
-def _longest(forecasts: Sequence[Forecast], unforecast: int | None) -> int:
+def _far_enough(steps: Sequence[StepForecast | None], horizon: int, unforecast: int | None) -> int:
     """So far that a forecast that is too early is found out, and so is one that is missing."""
-    horizon = max(forecast.horizon for forecast in forecasts)
-    drops = [step for forecast in forecasts for step in forecast.drop_steps.values()]
-    twice = 2 * max((step.upper for step in drops if step is not None), default=0) + 100
-    least = 0 if None not in drops else horizon if unforecast is None else unforecast
+    twice = 2 * max((step.upper for step in steps if step is not None), default=0) + 100
+    least = 0 if None not in steps else horizon if unforecast is None else unforecast
     return min(max(twice, least), horizon)

@@ -30,25 +30,10 @@ _CHANGE = 3.0
 class Simulation:
     """Networks of one architecture, and what they are trained on.
 
-    Parameters
-    ----------
-    program : engine.Program
-        Loss, optimizer and architecture.
-    networks : sequence of Network
-    stepped, watched : Split
-        The rows that steps are taken on, and those that the loss is read of; the same where the program watches none.
-    learning_rates : sequence of float
-        One for each network.
-    seeds : sequence of int
-        One for each network; they order the rows where the program has mini-batches.
-    weight_decays : sequence of float, optional
-        One for each network, where the program's rule has them.
-
-    Attributes
-    ----------
-    start_loss, plateau_loss : arrays of shape (runs,)
-        The loss at the start and on the plateau: that of the start, or where a bias beyond the first layer, or
-        an activation that is not zero at zero, fits the best constant output at once, the loss of that.
+    Steps are taken on some rows, and the loss is read of those that are watched: the same, where the program watches
+    none. Each network has a learning rate, a seed, which orders the rows where the program has mini-batches, and a
+    weight decay, where its rule has them. ``plateau_loss`` is that of the start, or where a bias beyond the first
+    layer, or an activation that is not zero at zero, fits the best constant output at once, the loss of that.
     """
 
     def __init__(

@@ -17,11 +17,11 @@ from nucleate.activations import Activation
 from nucleate.errors import SpecError
 from nucleate.forecasting.expected import Stair, StepForecast
 from nucleate.forecasting.judgement import LARGEST_CORRECTION, SHORTEST_PLATEAU, step_between
-from nucleate.forecasting.leading import Sample
+from nucleate.forecasting.leading import Sample, each_of
 from nucleate.forecasting.simulation import Simulation
 from nucleate.network import Network
 from nucleate.observe import alignment, neurons
-from nucleate.problems import Loss, Problem, relative_weights
+from nucleate.problems import Loss, Problem
 from nucleate.theory import singular_directions
 from nucleate.training import engine
 
@@ -76,13 +76,7 @@ class Course(NamedTuple):
 
 
 def refuse_stairs(activation: Activation, loss: Loss, decays: bool) -> None:
-    """Stairs are those of a linear leading part under the squared loss.
-
-    Raises
-    ------
-    SpecError
-        Where the leading part or the loss is another.
-    """
+    """Refuse all but a linear leading part under the squared loss, whose stairs these are."""
     if not activation.slope:
         raise SpecError(
             f"Stairs are forecast where the leading part is linear; {activation.name} has no slope at zero, so only "
@@ -106,7 +100,7 @@ def linear_modes(problem: Problem, network: Network) -> Modes:
     Its biases decide whether the best linear fit has a constant.
     """
     x, y, weights = problem.train.x.astype(float), problem.train.y.astype(float), problem.train.weights
-    each = np.full(len(x), 1 / len(x)) if weights is None else relative_weights(weights) / len(x)
+    each = each_of(np.arange(len(x)), weights).weights
     base = np.zeros(y.shape[1])
     if network.fits_constants:
         base, x = each @ y, x - each @ x
@@ -135,16 +129,7 @@ def follow(
 ) -> Course:
     """Take every run on until the modes that begin first, as many as stairs are asked for, are done, or to its horizon.
 
-    Parameters
-    ----------
-    simulation : Simulation
-    horizons : sequence of int
-        One for each run.
-    stairs : int
-    amplitudes : callable
-        From a network of the simulation to the amplitudes of the modes.
-    push, apart
-        As of `Simulation.walk`.
+    ``amplitudes`` gives those of the modes in a network of the simulation; ``push`` and ``apart`` are of its walk.
     """
     runs = len(horizons)
     course = Course([[] for _ in range(runs)], [[] for _ in range(runs)], [{} for _ in range(runs)])
@@ -231,16 +216,18 @@ def judge_stairs(
             and abs(correction) <= LARGEST_CORRECTION
         )
         end_in_regime = bool(in_regime and ends is not None and abs(of_end) <= LARGEST_CORRECTION)
-        values, gap = found.values, 0.0
-        if len(values) > 1:
-            gap = float(values[1] / values[0]) if values[0] > 0 else 1.0
-        share = None
+        axis, gap, share = found.directions[0], gap_of(found.values), None
         if mode in reached:
-            share = joining(reached[mode], found.directions[0], [stair.direction for stair in made])
-        made.append(
-            Stair(begins, ends, in_regime, end_in_regime, correction, u, found.directions[0], gap, share, level)
-        )
+            share = joining(reached[mode], axis, [stair.direction for stair in made])
+        made.append(Stair(begins, ends, in_regime, end_in_regime, correction, u, axis, gap, share, level))
     return tuple(made)
+
+
+def gap_of(values: Float[np.ndarray, " k"]) -> float:
+    """The second singular value as a share of the first; a moment of zero tells no direction from another."""
+    if len(values) == 1:
+        return 0.0
+    return float(values[1] / values[0]) if values[0] > 0 else 1.0
 
 
 def _interval(lead: float, corrected: float, before: float, margin: float) -> tuple[StepForecast | None, float]:

@@ -1,6 +1,7 @@
 """What the layers of a PyTorch module do on a batch, in one forward pass that leaves it as it was."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -22,6 +23,7 @@ from nucleate.inspection.sources import KERNELS, ROWS, Activity, Form
 from nucleate.inspection.tensors import is_tensor, to_numpy
 from nucleate.observe.measures import MAX_ROWS
 from nucleate.pytorch import import_torch, same_random_numbers
+from nucleate.pytorch.exchange import hooked
 
 
 def activity_on(
@@ -32,7 +34,6 @@ def activity_on(
     Buffers, modes and random numbers are as before afterwards.
     """
     torch = import_torch()
-    taken: dict[str, np.ndarray] = {}
     of_experts = {path: forms for path, module in modules.items() if (forms := forms_of_experts(module))}
     experts_of = {
         name_within(path, f"{expert}.down_proj"): (path, expert)
@@ -44,56 +45,29 @@ def activity_on(
         for layer, name in readers.items()
         if (reader := name.removesuffix(".weight")) in modules or reader in experts_of
     }
-    plain = plain_names(model)
-    own_names = {plain(name): name for name, _ in model.named_parameters(remove_duplicate=False)}
-    at_base = {id(one): name for name, one in model.named_parameters()}
-    # Beside adapters stands what with them is the drawn matrix.
-    beside = {name_within(path, "weight"): module for path, module in modules.items() if is_adapted(module)}
-    beside = {name: module for name, module in beside.items() if name in replaced and adds_only(module)}
-    of_one = {
-        name_within(path, f"{expert}.{own}.weight")
-        for path in of_experts
-        for expert in numbers_of_experts(modules[path])
-        for own in EXPERTS
-    }
-    if any(name not in own_names and name not in of_one and name not in beside for name in replaced):
-        # In the place of what is made of other parameters none can be drawn.
+    state = _state_with(model, modules, of_experts, replaced)
+    if state is None:
         return {}
-    state = {name: buffer.clone() for name, buffer in model.named_buffers()}
-    made = {module: made_by(module) for module in model.modules() if module._forward_pre_hooks}
-    for name, array in replaced.items():
-        if name in own_names:
-            like = model.get_parameter(own_names[name])
-            state[own_names[name]] = torch.as_tensor(array).to(like.device, like.dtype)
-        if name in beside:
-            base = base_of(beside[name]).weight.detach()
-            drawn = torch.as_tensor(array).to(base.device, base.dtype)
-            state[at_base[id(base_of(beside[name]).weight)]] = base + drawn - weight_of(beside[name])
-    for path in of_experts if replaced else ():
-        for own in EXPERTS:
-            whole = modules[path]._parameters[own].detach().clone()
-            for expert, of_one in enumerate(whole):
-                if (drawn := replaced.get(name_within(path, f"{expert}.{own}.weight"))) is not None:
-                    of_one.copy_(torch.as_tensor(drawn))
-            state[own_names[name_within(path, own)]] = whole
-    training = {module: module.training for module in model.modules()}
-    # Hooks put what they make into attributes.
-    attributes = {
-        module: {name: vars(module)[name] for name in of if name in vars(module)} for module, of in made.items()
-    }
-    hooks = [
-        modules[reader].register_forward_pre_hook(partial(_take, taken, reader))
-        for reader in {name.removesuffix(".weight") for name in readers.values()} - set(experts_of)
-    ]
-    hooks += [
-        modules[path].register_forward_pre_hook(partial(_take_of_experts, taken, path, forms[0]), with_kwargs=True)
-        for path, forms in of_experts.items()
-        if hasattr(modules[path], "_apply_gate")
-    ]
     arguments, named = _arguments(model, inputs)
+    taken: dict[str, np.ndarray] = {}
     try:
-        model.eval()
-        with torch.no_grad(), same_random_numbers():
+        with (
+            _as_it_was(model),
+            hooked(
+                modules[reader].register_forward_pre_hook(partial(_take, taken, reader))
+                for reader in {name.removesuffix(".weight") for name in readers.values()} - set(experts_of)
+            ),
+            hooked(
+                modules[path].register_forward_pre_hook(
+                    partial(_take_of_experts, taken, path, forms[0]), with_kwargs=True
+                )
+                for path, forms in of_experts.items()
+                if hasattr(modules[path], "_apply_gate")
+            ),
+            torch.no_grad(),
+            same_random_numbers(),
+        ):
+            model.eval()
             torch.func.functional_call(model, state, arguments, named)
     except ArchitectureError:
         raise
@@ -102,13 +76,6 @@ def activity_on(
             f"The model {type(model).__name__} cannot take the inputs ({say_error(error)[:200]}); give a batch as it "
             "takes them: a tensor, an array, or a dict of its arguments."
         ) from None
-    finally:
-        for hook in hooks:
-            hook.remove()
-        for module, mode in training.items():
-            module.training = mode
-            for name, value in attributes.get(module, {}).items():
-                setattr(module, name, value)
     # On one row no unit varies.
     several = {reader: rows for reader, rows in taken.items() if rows.shape[1] > 1}
     if taken and not several:
@@ -116,11 +83,11 @@ def activity_on(
             f"The inputs give the units {count(max(rows.shape[1] for rows in taken.values()), 'row')}, on which "
             "nothing varies; give a batch of several."
         )
-    taken, found = several, {}
+    found: dict[str, Activity] = {}
     form: Form | None
     for layer, name in readers.items():
         reader = name.removesuffix(".weight")
-        if reader not in taken:
+        if reader not in several:
             continue
         if reader in experts_of:
             path, expert = experts_of[reader]
@@ -129,8 +96,66 @@ def activity_on(
             form, own = forms_in(modules[reader]).get("weight"), weight_of(modules[reader])
         if form is not None and form.columns is not None:
             weights = replaced[name] if name in replaced else to_numpy(own)
-            found[layer] = Activity(taken[reader], form.columns(weights))
+            found[layer] = Activity(several[reader], form.columns(weights))
     return found
+
+
+def _state_with(
+    model: Any, modules: Mapping[str, Any], experts: Iterable[str], replaced: Mapping[str, np.ndarray]
+) -> dict[str, Any] | None:
+    """The buffers, and parameters with other arrays in the place of some: what a forward pass is to be of.
+
+    None if one stands for what the model makes of other parameters, in whose place none can be put.
+    """
+    torch, plain = import_torch(), plain_names(model)
+    own_names = {plain(name): name for name, _ in model.named_parameters(remove_duplicate=False)}
+    at_base = {id(one): name for name, one in model.named_parameters()}
+    # Beside adapters stands what with them is the drawn matrix.
+    beside = {name_within(path, "weight"): module for path, module in modules.items() if is_adapted(module)}
+    beside = {name: module for name, module in beside.items() if name in replaced and adds_only(module)}
+    of_one = {
+        name_within(path, f"{expert}.{own}.weight")
+        for path in experts
+        for expert in numbers_of_experts(modules[path])
+        for own in EXPERTS
+    }
+    if not replaced.keys() <= {*own_names, *of_one, *beside}:
+        return None
+    state = {name: buffer.clone() for name, buffer in model.named_buffers()}
+    for name, array in replaced.items():
+        if name in own_names:
+            like = model.get_parameter(own_names[name])
+            state[own_names[name]] = torch.as_tensor(array).to(like.device, like.dtype)
+        if name in beside:
+            base = base_of(beside[name]).weight
+            drawn = torch.as_tensor(array).to(base.device, base.dtype)
+            state[at_base[id(base)]] = base.detach() + drawn - weight_of(beside[name])
+    for path in experts if replaced else ():
+        for own in EXPERTS:
+            whole = modules[path]._parameters[own].detach().clone()
+            for expert, of_expert in enumerate(whole):
+                if (drawn := replaced.get(name_within(path, f"{expert}.{own}.weight"))) is not None:
+                    of_expert.copy_(torch.as_tensor(drawn))
+            state[own_names[name_within(path, own)]] = whole
+    return state
+
+
+@contextmanager
+def _as_it_was(model: Any) -> Iterator[None]:
+    """Modes, and what hooks put into attributes, are set back at the end."""
+    training = {module: module.training for module in model.modules()}
+    attributes = {
+        module: {name: vars(module)[name] for name in made_by(module) if name in vars(module)}
+        for module in model.modules()
+        if module._forward_pre_hooks
+    }
+    try:
+        yield
+    finally:
+        for module, mode in training.items():
+            module.training = mode
+            for name, value in attributes.get(module, {}).items():
+                setattr(module, name, value)
 
 
 def _take(taken: dict[str, np.ndarray], reader: str, module: Any, inputs: tuple[Any, ...]) -> None:

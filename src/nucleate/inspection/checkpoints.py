@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from io import BytesIO
 from pathlib import Path
 from secrets import token_hex
@@ -18,13 +18,7 @@ from nucleate._wording import card, count, first_line, plain
 from nucleate.errors import DataError
 from nucleate.inspection.events import Event
 from nucleate.inspection.files import RECORD
-from nucleate.inspection.inspection import (
-    Inspection,
-    Place,
-    first_lines,
-    heads_in,
-    layers_in,
-)
+from nucleate.inspection.inspection import Inspection, Place, first_lines, heads_in, layers_in
 from nucleate.inspection.measuring import Picture
 
 PIECES = "pieces"
@@ -163,17 +157,13 @@ class Checkpoints:
 
 def joined(parts: Sequence[Checkpoints]) -> Checkpoints:
     """Parts of a record, one after another, as one."""
-    last = parts[-1]
-    return Checkpoints(
-        last.name,
-        pl.concat([part.table for part in parts]),
-        last.left_out,
-        last.notes,
-        tuple(step for part in parts for step in part.steps),
-        tuple(pictures for part in parts for pictures in part.pictures),
-        {step: loss for part in parts for step, loss in part.losses.items()},
-        tuple(event for part in parts for event in part.events),
-        last.watched,
+    return replace(
+        parts[-1],
+        table=pl.concat([part.table for part in parts]),
+        steps=tuple(step for part in parts for step in part.steps),
+        pictures=tuple(pictures for part in parts for pictures in part.pictures),
+        losses={step: loss for part in parts for step, loss in part.losses.items()},
+        events=tuple(event for part in parts for event in part.events),
     )
 
 

@@ -5,31 +5,24 @@ from collections.abc import Container, Mapping
 from typing import Any
 
 from nucleate.inspection.sources import Heads
-
-QUERY_HEADS = (
-    "num_attention_heads", "n_head", "n_heads", "num_heads", "attention_heads", "encoder_attention_heads", "heads",
-    "nhead",
-)  # fmt: skip
-"""What configurations and modules call the number of heads, and below that of keys and values."""
-KEY_HEADS = ("num_key_value_heads", "num_kv_heads", "n_kv_heads", "n_kv_head")
+from nucleate.pytorch.starts import KEY_HEADS, QUERY_HEADS, first_number
 
 
 def heads_in(config: Mapping[str, Any], layer: str = "") -> Heads | None:
     """The heads that a configuration of Hugging Face tells, of the part of the model that a layer belongs to."""
-    for part in ("text", "vision", "audio"):
+    for part, pattern in _PARTS.items():
         within = config.get(f"{part}_config")
-        if isinstance(within, Mapping) and re.search(rf"(?:^|[._]){part}|{_PART.get(part, part)}", layer):
+        if isinstance(within, Mapping) and re.search(pattern, layer):
             return heads_in(within)
-    queries = next((config[key] for key in QUERY_HEADS if isinstance(config.get(key), int)), None)
-    if "decoder" in layer and isinstance(config.get("decoder_attention_heads"), int):
-        queries = config["decoder_attention_heads"]
-    if not queries or queries < 1:
+    queries, keys = (first_number(config.get, names) for names in (QUERY_HEADS, KEY_HEADS))
+    if "decoder" in layer:
+        queries = first_number(config.get, ("decoder_attention_heads",)) or queries
+    if queries is None:
         return None
-    keys = next((config[key] for key in KEY_HEADS if isinstance(config.get(key), int)), None)
     return Heads(queries, 1 if config.get("multi_query") is True and keys in (None, queries) else keys or queries)
 
 
-_PART = {"text": "language_model"}
+_PARTS = {"text": r"(?:^|[._])text|language_model", "vision": "vision", "audio": "audio"}
 
 
 def is_activation_symmetric(config: Mapping[str, Any], layer: str) -> bool | None:

@@ -51,13 +51,12 @@ def events_between(step: int, old: Measured, new: Measured) -> Iterator[Event]:
             by_work = _points_one_way(now) == _points_one_way(then)
             said = (_said_of_work if by_work else _said_of_pairs)(then, now)
             yield Event(step, layer, kind, "condenses" if condensed else "splits", said)
-        rank, had = now.get("effective_rank", (0.0, 0.0)), then.get("effective_rank", (0.0, 0.0))
-        if had[0] and _is_collapsed(rank) != _is_collapsed(had):
-            ranks = (
-                f"the effective rank of its weights was {had[0]:.1f}, now {rank[0]:.1f} (random {rank[1] or 0.0:.1f})"
-            )
-            yield Event(step, layer, kind, "collapses" if _is_collapsed(rank) else "spreads", ranks)
-        constant, before_it = (one.get("constant_units", (0.0, None))[0] for one in (now, then))
+        (rank, random), had = (_beside_random(one, "effective_rank") for one in (now, then))
+        collapsed = rank < COLLAPSED * random
+        if had[0] and collapsed != (had[0] < COLLAPSED * had[1]):
+            ranks = f"the effective rank of its weights was {had[0]:.1f}, now {rank:.1f} (random {random:.1f})"
+            yield Event(step, layer, kind, "collapses" if collapsed else "spreads", ranks)
+        (constant, _), (before_it, _) = (_beside_random(one, "constant_units") for one in (now, then))
         units = now["units"][0]
         if (constant == units) != (before_it == units):
             what = "dies" if constant == units else "revives"
@@ -66,33 +65,35 @@ def events_between(step: int, old: Measured, new: Measured) -> Iterator[Event]:
             )
 
 
+def _beside_random(measures: Measures, name: str) -> tuple[float, float]:
+    """A measure and what it is by chance, each 0 where it is not known."""
+    value, random = measures.get(name, (0.0, None))
+    return value, random or 0.0
+
+
 def _is_condensed(measures: Measures) -> bool:
     return _points_one_way(measures) or _works_as_few(measures)
 
 
 def _points_one_way(measures: Measures) -> bool:
-    pairs, random = measures.get("condensed_pairs", (0.0, 0.0))
-    return pairs > CONDENSED and (random or 0.0) < BY_CHANCE
+    pairs, random = _beside_random(measures, "condensed_pairs")
+    return pairs > CONDENSED and random < BY_CHANCE
 
 
 def _works_as_few(measures: Measures) -> bool:
     """By its effective neurons; one whose units are all constant works as none, and is dead."""
-    neurons, random = measures.get("effective_neurons", (0.0, None))
-    return 0 < neurons < FEW * (random or 0.0)
+    neurons, random = _beside_random(measures, "effective_neurons")
+    return 0 < neurons < FEW * random
 
 
 def _said_of_pairs(then: Measures, now: Measures) -> str:
-    (was, _), (pairs, random) = (one.get("condensed_pairs", (0.0, 0.0)) for one in (then, now))
-    return f"{was:.0%} of its pairs of units pointed one way, now {pairs:.0%} (by chance {random or 0.0:.0%})"
+    (was, _), (pairs, random) = (_beside_random(one, "condensed_pairs") for one in (then, now))
+    return f"{was:.0%} of its pairs of units pointed one way, now {pairs:.0%} (by chance {random:.0%})"
 
 
 def _said_of_work(then: Measures, now: Measures) -> str:
-    (was, _), (neurons, random) = (one.get("effective_neurons", (0.0, 0.0)) for one in (then, now))
-    return f"it worked as {was:.1f} neurons, now {neurons:.1f} (random {random or 0.0:.1f})"
-
-
-def _is_collapsed(rank: tuple[float, float | None]) -> bool:
-    return rank[0] < COLLAPSED * (rank[1] or 0.0)
+    (was, _), (neurons, random) = (_beside_random(one, "effective_neurons") for one in (then, now))
+    return f"it worked as {was:.1f} neurons, now {neurons:.1f} (random {random:.1f})"
 
 
 def norms_in(measured: Measured) -> dict[Place, float]:
@@ -111,7 +112,7 @@ def by_layer(found: Inspection) -> Measured:
 
 
 def constant_share(measures: Measures) -> float:
-    return measures.get("constant_units", (0.0, None))[0] / measures["units"][0]
+    return _beside_random(measures, "constant_units")[0] / measures["units"][0]
 
 
 def effective_neurons_in(measures: Measures) -> float:

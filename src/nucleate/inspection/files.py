@@ -102,18 +102,12 @@ def step_of(files: Sequence[Path]) -> int | None:
 
 
 def open_checkpoint(files: Sequence[Path]) -> Source:
-    """The model that a file, the shards of a model, or a folder holds.
-
-    Raises
-    ------
-    DataError
-        If it is no checkpoint, or cannot be read.
-    """
+    """The model that a file, the shards of a model, or a folder holds; what is no checkpoint is refused."""
     if len(files) == 1 and files[0].is_dir():
         return _open_folder(files[0])
     parameters, left_out = _read_all(files)
     config = _config(files[0].parent / "config.json")
-    return _source(_SHARD.sub("", files[0].name), parameters, left_out, config)
+    return of_parts(_SHARD.sub("", files[0].name), parameters, left_out, config)
 
 
 def _open_folder(folder: Path) -> Source:
@@ -148,17 +142,12 @@ def _open_folder(folder: Path) -> Source:
             f"all of them by a pattern such as '{folder}/*{files[0].suffix}'."
         )
     parameters, left_out = _read_all(files)
-    return _source(str(folder), parameters, left_out, _config(folder / "config.json"))
+    return of_parts(str(folder), parameters, left_out, _config(folder / "config.json"))
 
 
 def _read_all(files: Sequence[Path]) -> tuple[list[Parameter], list[tuple[str, str]]]:
-    parameters: list[Parameter] = []
-    left_out: list[tuple[str, str]] = []
-    for file in files:
-        more, out = _read(file)
-        parameters += more
-        left_out += out
-    return parameters, left_out
+    read = [_read(file) for file in files]
+    return [one for parameters, _ in read for one in parameters], [one for _, left_out in read for one in left_out]
 
 
 def _read(file: Path) -> tuple[list[Parameter], list[tuple[str, str]]]:
@@ -272,14 +261,15 @@ def _json(path: Path) -> dict[str, Any]:
         raise DataError(f"{path} cannot be read ({why_unreadable(error)}); download or save the model again.") from None
 
 
-def _source(
-    name: str, parameters: list[Parameter], left_out: list[tuple[str, str]], config: Mapping[str, Any]
+def of_parts(
+    name: str, parameters: Sequence[Parameter], left_out: Sequence[tuple[str, str]], config: Mapping[str, Any]
 ) -> Source:
+    """Arrays by their names with what PyTorch makes of some of them, and what a configuration says of their model."""
     made, parts, notes = put_together(parameters)
     return Source(
         name,
         made,
-        left_out + parts,
+        [*left_out, *parts],
         heads=lambda layer: heads_in(config, layer),
         model_type=str(config.get("model_type", "")),
         opposites_are_one=lambda layer: is_activation_symmetric(config, layer),

@@ -68,8 +68,7 @@ def inspect(
     layer  kind    units  directions  condensed pairs  stable rank  effective rank  norm
     w      linear      3       1 (3)  100.00% (0.00%)    1.0 (1.5)       1.0 (2.7)   186
     """
-    if not is_whole(seed) or seed < 0:
-        raise SpecError(f"{name_parameter('seed')} is {shown(seed)}; it must be a whole number, 0 or more.")
+    check_seed(seed)
     known = known_activation(activation)
     start = None if reference is None else open_model(reference)
     if isinstance(model, (str, Path)) and len(found := find_checkpoints(model)) > 1:
@@ -77,6 +76,12 @@ def inspect(
             raise ArchitectureError(f"{model} names checkpoints, which have no forward pass; leave the inputs out.")
         return _inspect_checkpoints(str(model), found, start, known, int(seed))
     return inspect_source(open_model(model), inputs, start, known, int(seed))
+
+
+def check_seed(seed: Any) -> None:
+    """Refuse what is no seed of what is drawn."""
+    if not is_whole(seed) or seed < 0:
+        raise SpecError(f"{name_parameter('seed')} is {shown(seed)}; it must be a whole number, 0 or more.")
 
 
 def known_activation(activation: Any) -> Activation | None:

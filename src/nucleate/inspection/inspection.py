@@ -20,7 +20,7 @@ SCHEMA = {
     "head": pl.Int64,
 }
 LEFT_OUT = {"parameter": pl.String, "reason": pl.String}
-_SHOWN = (
+SHOWN = (
     "directions",
     "condensed_pairs",
     "effective_neurons",
@@ -29,6 +29,7 @@ _SHOWN = (
     "norm",
     "relative_distance",
 )
+"""The measures of a layer's line."""
 _MOST_LINES = 24
 
 Place = tuple[str, str]
@@ -84,7 +85,7 @@ class Inspection:
         layers = self.layers.head(_MOST_LINES)
         rows = {
             f"{row['layer']} ({row['kind']})": ", ".join(
-                said for measure in _SHOWN if measure in row and (said := _beside(measure, row))
+                said for measure in SHOWN if measure in row and (said := _beside(measure, row))
             )
             for row in layers.iter_rows(named=True)
         }
@@ -111,7 +112,7 @@ def layers_in(table: pl.DataFrame) -> pl.DataFrame:
     """A row a layer of an inspection's table, without single heads."""
     whole = table.filter(pl.col("head").is_null())
     order = whole.select("layer", "kind", "units").unique(maintain_order=True)
-    for measure in _SHOWN:
+    for measure in SHOWN:
         rows = whole.filter(pl.col("measure") == measure)
         if rows.is_empty():
             continue
@@ -148,7 +149,7 @@ def as_lines(layers: pl.DataFrame) -> list[str]:
     -------
     list of str
     """
-    measures = [name for name in _SHOWN if name in layers.columns]
+    measures = [name for name in SHOWN if name in layers.columns]
     cells = [["layer", "kind", "units", *(name.replace("_", " ") for name in measures)]]
     for row in layers.iter_rows(named=True):
         cells.append([plain(row["layer"]), row["kind"], str(row["units"]), *(_beside(name, row) for name in measures)])

@@ -1,9 +1,10 @@
 """What PyTorch's layers are: how their arrays hold units, their heads, who reads them, and what they are called."""
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
-from nucleate.inspection.configurations import KEY_HEADS, QUERY_HEADS, heads_in, is_activation_symmetric
+from nucleate.inspection.configurations import heads_in, is_activation_symmetric
 from nucleate.inspection.made import base_of, copies_in, made_by
 from nucleate.inspection.sources import (
     BILINEAR,
@@ -21,7 +22,7 @@ from nucleate.inspection.sources import (
 from nucleate.inspection.tensors import why_no_parameter, without_wrappers
 from nucleate.inspection.tracing import acts_alone, is_reader, parity_behind
 from nucleate.pytorch import import_torch
-from nucleate.pytorch.starts import count_gates
+from nucleate.pytorch.starts import KEY_HEADS, QUERY_HEADS, count_gates, fans_of_experts, first_number, is_conv1d
 
 
 def weight_of(module: Any) -> Any:
@@ -35,15 +36,13 @@ EXPERTS = ("gate_up_proj", "down_proj")
 
 def forms_of_experts(module: Any) -> list[Form]:
     """How a module that has the matrices of all its experts in one array each holds them, as their sizes tell."""
-    both = [module._parameters.get(name) for name in EXPERTS]
-    if any(one is None or one.ndim != 3 or why_no_parameter(one) for one in both):
+    fans = fans_of_experts(module)
+    if not fans or any(why_no_parameter(module._parameters[name]) for name in EXPERTS):
         return []
-    (_, first, second), (_, third, fourth) = (tuple(one.shape) for one in both)
-    if (first, second) == (2 * fourth, third):
+    reads, hidden = fans["gate_up_proj"]
+    if [tuple(module._parameters[name].shape[1:]) for name in EXPERTS] == [(2 * hidden, reads), (reads, hidden)]:
         return [ROWS, ROWS]
-    if (second, first) == (2 * third, fourth):
-        return [BY_TURNS if type(module).__name__.startswith("GptOss") else COLUMNS, COLUMNS]
-    return []
+    return [BY_TURNS if type(module).__name__.startswith("GptOss") else COLUMNS, COLUMNS]
 
 
 def experts_in(module: Any) -> Iterator[tuple[str, Any, Form | None]]:
@@ -59,28 +58,30 @@ def experts_in(module: Any) -> Iterator[tuple[str, Any, Form | None]]:
 def forms_in(module: Any) -> Mapping[str, Form]:
     """What the arrays of a module hold, by its kind."""
     nn, module = import_torch().nn, base_of(module)
-    kinds: list[tuple[Any, Callable[[], Mapping[str, Form]]]] = [
+    if isinstance(module, nn.modules.linear.NonDynamicallyQuantizableLinear):
         # What PyTorch's attention writes with.
-        (
-            nn.modules.linear.NonDynamicallyQuantizableLinear,
-            lambda: {"weight": Form("output", ROWS.rows, ROWS.columns)},
-        ),
-        (nn.Linear, lambda: {"weight": ROWS}),
-        ((nn.Embedding, nn.EmbeddingBag), lambda: {"weight": TOKENS}),
-        (
-            (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d),
-            lambda: {"weight": transposed_kernels(module.groups)},
-        ),
-        ((nn.Conv1d, nn.Conv2d, nn.Conv3d), lambda: {"weight": KERNELS if module.groups == 1 else _GROUPED}),
-        (nn.MultiheadAttention, lambda: _of_attention(module)),
-        (nn.RNNBase, lambda: _of_recurrent(module)),
-        (nn.RNNCellBase, lambda: dict.fromkeys(("weight_ih", "weight_hh"), _gates(module.weight_hh))),
-        (nn.Bilinear, lambda: {"weight": BILINEAR}),
-    ]
-    for kind, forms in kinds:
-        if isinstance(module, kind):
-            return forms()
-    if type(module).__name__ == "Conv1D" and hasattr(module, "nf"):
+        return {"weight": Form("output", ROWS.rows, ROWS.columns)}
+    if isinstance(module, nn.Linear):
+        return {"weight": ROWS}
+    if isinstance(module, nn.Embedding | nn.EmbeddingBag):
+        return {"weight": TOKENS}
+    if isinstance(module, nn.ConvTranspose1d | nn.ConvTranspose2d | nn.ConvTranspose3d):
+        return {"weight": transposed_kernels(module.groups)}
+    if isinstance(module, nn.Conv1d | nn.Conv2d | nn.Conv3d):
+        return {"weight": KERNELS if module.groups == 1 else _GROUPED}
+    if isinstance(module, nn.MultiheadAttention):
+        parts = {f"{part[0]}_proj_weight": Form(part, ROWS.rows) for part in ("query", "key", "value")}
+        return {"in_proj_weight": IN_PROJ} | parts
+    if isinstance(module, nn.RNNBase):
+        gates = GATES[count_gates(module.mode)]
+        names = [name for name in module._flat_weights_names if name.startswith("weight")]
+        return {name: ROWS if name.startswith("weight_hr") else gates for name in names}
+    if isinstance(module, nn.RNNCellBase):
+        rows, columns = module.weight_hh.shape
+        return dict.fromkeys(("weight_ih", "weight_hh"), GATES[rows // columns])
+    if isinstance(module, nn.Bilinear):
+        return {"weight": BILINEAR}
+    if is_conv1d(module):
         return {"weight": COLUMNS}
     return {}
 
@@ -98,49 +99,24 @@ def why_no_units(module: Any, value: Any) -> str | None:
     return "which of its 3 axes has the units is not known"
 
 
-def _of_attention(module: Any) -> Mapping[str, Form]:
-    return {"in_proj_weight": IN_PROJ} | {
-        f"{part[0]}_proj_weight": Form(part, ROWS.rows) for part in ("query", "key", "value")
-    }
-
-
-def _of_recurrent(module: Any) -> Mapping[str, Form]:
-    return {
-        name: ROWS if name.startswith("weight_hr") else GATES[count_gates(module.mode)]
-        for name in module._flat_weights_names
-        if name.startswith("weight")
-    }
-
-
-def _gates(recurrent: Any) -> Form:
-    return GATES[recurrent.shape[0] // recurrent.shape[1]]
+def _from_within(modules: Mapping[str, Any], layer: str) -> list[Any]:
+    """The modules that a layer is in, from itself to the model."""
+    parts = layer.split(".")
+    paths = [".".join(parts[:length]) for length in range(len(parts), -1, -1)]
+    return [modules[path] for path in paths if path in modules]
 
 
 def heads_at(modules: Mapping[str, Any], layer: str) -> Heads | None:
     """The heads of the attention that a layer is part of, as its modules or a configuration above it say."""
-    path = layer
-    while True:
-        module = modules.get(path)
-        if module is not None:
-            found = _heads_of(module, layer)
-            if found is not None:
-                return found
-        if not path:
-            return None
-        path = path.rpartition(".")[0]
+    return next(filter(None, (_heads_of(module, layer) for module in _from_within(modules, layer))), None)
 
 
 def _heads_of(module: Any, layer: str) -> Heads | None:
-    queries = next(
-        (value for name in QUERY_HEADS if isinstance(value := getattr(module, name, None), int) and value > 0), None
-    )
+    queries, keys = (first_number(partial(getattr, module), names) for names in (QUERY_HEADS, KEY_HEADS))
     config = getattr(module, "config", None)
     known = None if config is None else heads_in(_settings(config), layer)
     if queries is None:
         return known
-    keys = next(
-        (value for name in KEY_HEADS if isinstance(value := getattr(module, name, None), int) and value > 0), None
-    )
     return Heads(queries, keys or (known.key_value if known is not None and known.query == queries else queries))
 
 
@@ -162,12 +138,12 @@ def readers_in(modules: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     nn = import_torch().nn
     for path, module in modules.items():
         if isinstance(module, (nn.TransformerEncoderLayer, nn.TransformerDecoderLayer)):
-            yield f"{path}.linear1".lstrip("."), f"{path}.linear2.weight".lstrip(".")
+            yield name_within(path, "linear1"), name_within(path, "linear2.weight")
         if not _is_chain(module):
             continue
         before: str | None = None
         for name, child in _layers_in(module):
-            here = f"{path}.{name}" if path else name
+            here = name_within(path, name)
             if isinstance(child, (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)):
                 if before is not None and is_reader(child):
                     yield before, f"{here}.weight"
@@ -209,13 +185,9 @@ def _one_by_one(path: str, sequence: Any) -> Iterator[tuple[str, Any]]:
 def is_symmetric(modules: Mapping[str, Any], in_sequence: Mapping[str, bool], layer: str) -> bool | None:
     if layer in in_sequence:
         return in_sequence[layer]
-    path = layer
-    while path:
-        path = path.rpartition(".")[0]
-        config = getattr(modules.get(path), "config", None)
-        if config is not None:
-            return is_activation_symmetric(_settings(config), layer)
-    return None
+    above = _from_within(modules, layer.rpartition(".")[0])
+    config = next((known for one in above if (known := getattr(one, "config", None)) is not None), None)
+    return None if config is None else is_activation_symmetric(_settings(config), layer)
 
 
 def plain_names(model: Any) -> Callable[[str], str]:

@@ -23,6 +23,7 @@ from jaxtyping import Float
 from nucleate._wording import listed, say_error
 from nucleate.errors import ArchitectureError
 from nucleate.inspection.sources import Parameter
+from nucleate.inspection.tensors import to_numpy
 from nucleate.pytorch import import_torch
 
 _SETTLED, _FRESH = 0.9, 0.999
@@ -32,18 +33,10 @@ _ONE_AT_A_TIME = Lock()
 
 @dataclass(frozen=True, eq=False)
 class Made:
-    """One weight that a module makes of parts.
+    """One weight that a module makes of parts, by their names in the module.
 
-    Parameters
-    ----------
-    name : str
-        What it is called in its module.
-    parts : dict of str to tensors
-        What it is made of now, by their names in the module.
-    make : callable
-        From such parts to the weight, as a forward pass in evaluation mode has it; nothing of the module is changed.
-    like : tensor or None
-        One of its shape and dtype that is there already.
+    ``make`` gives the weight of such parts as a forward pass in evaluation mode has it, and changes nothing of the
+    module; ``like`` is a tensor of its shape and dtype, where one is there already.
     """
 
     name: str
@@ -54,6 +47,10 @@ class Made:
     def __call__(self) -> Any:
         """The weight as it is now."""
         return self.make(self.parts)
+
+    def read(self) -> np.ndarray:
+        """The same as an array."""
+        return to_numpy(self())
 
 
 def part_of(whole: str) -> str:
@@ -192,13 +189,7 @@ def _merged(module: Any, parts: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def copies_in(module: Any) -> tuple[str, list[str]] | None:
-    """Where peft keeps a trained copy of a layer beside it: which of them acts now, and which do not.
-
-    Returns
-    -------
-    (str, list of str), or None
-        Names of modules in it.
-    """
+    """Where peft keeps a trained copy of a layer beside it: the module in it that acts now, and those that do not."""
     peft = sys.modules.get("peft.utils.other")
     if peft is None or not isinstance(module, peft.ModulesToSaveWrapper):
         return None
@@ -258,16 +249,9 @@ def _agree(matrix: Float[np.ndarray, "..."], u: Float[np.ndarray, " m"], v: Floa
 
 @dataclass(frozen=True)
 class _Recipe:
-    """A way in which PyTorch makes weights, by what their parts are called beside them.
+    """A way in which PyTorch makes weights: what parts are called behind the name or within the parametrization.
 
-    Parameters
-    ----------
-    parts : tuple of str
-        Behind the name of the weight, or within its parametrization.
-    fits : callable
-        From the parts' shapes to whether they are such parts.
-    make : callable
-        From the parts in float64 to the weight.
+    Their shapes tell whether they are such parts, and these in float64 make the weight.
     """
 
     parts: tuple[str, ...]
@@ -289,14 +273,12 @@ def _are_slices(size: Shape, of: Shape) -> bool:
 
 def _by_size(size: np.ndarray, direction: np.ndarray) -> np.ndarray:
     over = tuple(axis for axis in range(direction.ndim) if size.ndim == 0 or size.shape[axis] == 1)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        made: np.ndarray = direction * (size / np.sqrt(np.square(direction).sum(axis=over, keepdims=True)))
+    made: np.ndarray = direction * (size / np.sqrt(np.square(direction).sum(axis=over, keepdims=True)))
     return made
 
 
 def _by_spectrum(matrix: np.ndarray, u: np.ndarray, v: np.ndarray) -> np.ndarray:
-    with np.errstate(divide="ignore", invalid="ignore"):
-        made: np.ndarray = matrix / (u @ _as_rows(matrix, u, v) @ v)
+    made: np.ndarray = matrix / (u @ _as_rows(matrix, u, v) @ v)
     return made
 
 
@@ -360,5 +342,6 @@ def _wholes(names: Mapping[str, Parameter]) -> dict[str, dict[str, Parameter]]:
 def _made_of(recipe: _Recipe, parts: Sequence[Parameter], weight: Parameter) -> np.ndarray:
     arrays = [part.read() for part in parts]
     dtype = arrays[list(parts).index(weight)].dtype
-    made: np.ndarray = recipe.make(*(array.astype(np.float64) for array in arrays)).astype(dtype)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        made: np.ndarray = recipe.make(*(array.astype(np.float64) for array in arrays)).astype(dtype)
     return made

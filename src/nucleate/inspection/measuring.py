@@ -39,16 +39,9 @@ _RARE = 1e-6
 
 
 class Value(NamedTuple):
-    """A measure of units.
+    """A measure of units, what it is of a random matrix, and the standard error that sampling units makes.
 
-    Parameters
-    ----------
-    measure : str
-    value : float
-    null : float or None
-        Of a random matrix; None where it has no other value than the matrix itself, or none.
-    error : float or None
-        The standard error that sampling units makes; None where there is no sampling.
+    The second is None where it is no other value or none, the third where there is no sampling.
     """
 
     measure: str
@@ -76,11 +69,8 @@ class Picture(NamedTuple):
     random: Float[np.ndarray, " s"]
 
 
-class Map(NamedTuple):
-    """What `Picture` shows of the units that are drawn."""
-
-    cosine: Float[np.ndarray, "k k"]
-    sizes: Float[np.ndarray, " k"]
+Map = tuple[Float[np.ndarray, "k k"], Float[np.ndarray, " k"]]
+"""The cosines and the sizes of a `Picture`."""
 
 
 def values_of_pairs(units: Units, sizes: Float[np.ndarray, " m"], seed: int, chance: Chance) -> tuple[list[Value], Map]:
@@ -98,9 +88,8 @@ def values_of_pairs(units: Units, sizes: Float[np.ndarray, " m"], seed: int, cha
     values = list(_of_pairs(cosine, chosen, units, reads, rng, chance))
     shown = spaced(len(chosen))
     of_shown = reads[chosen[shown]]
-    return values, Map(
-        cosine[shown[:, None], shown].astype(np.float32), (of_shown / (of_shown.max() or 1.0)).astype(np.float32)
-    )
+    relative = (of_shown / (of_shown.max() or 1.0)).astype(np.float32)
+    return values, (cosine[shown[:, None], shown].astype(np.float32), relative)
 
 
 def values_of_spectra(spectra: Spectra) -> list[Value]:
@@ -237,10 +226,7 @@ def values_on_data(activity: Activity, random: float | None, seed: int) -> Itera
 
 def effective_neurons_of(activity: Activity, seed: int) -> float:
     """The effective neurons of `values_on_data` alone."""
-    looked_at = _looked_at(activity)
-    if len(looked_at.leaving) <= MOST_UNITS:
-        return alike(*looked_at).effective_neurons
-    return effective_neurons_of_all(*looked_at, np.random.default_rng(seed))[0]
+    return next(values_on_data(activity, None, seed)).value
 
 
 def _looked_at(activity: Activity) -> Activity:

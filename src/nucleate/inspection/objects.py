@@ -14,8 +14,7 @@ from scipy.special import expit
 from nucleate._wording import shown
 from nucleate.architectures import Model
 from nucleate.errors import ArchitectureError
-from nucleate.inspection.files import find_checkpoints, open_checkpoint, parameters_of
-from nucleate.inspection.made import put_together
+from nucleate.inspection.files import find_checkpoints, of_parts, open_checkpoint, parameters_of
 from nucleate.inspection.own import fully_connected, of_own, of_own_file
 from nucleate.inspection.pytorch import open_module
 from nucleate.inspection.sources import (
@@ -45,13 +44,7 @@ _TAKEN = (
 
 
 def open_model(model: Any) -> Source:
-    """Whatever holds weights, as a source.
-
-    Raises
-    ------
-    NucleateError
-        If it is nothing that can be read.
-    """
+    """Whatever holds weights, as a source; what cannot be read is refused."""
     if isinstance(model, (str, Path)):
         found = find_checkpoints(model)
         if len(found) > 1:
@@ -80,13 +73,7 @@ def open_model(model: Any) -> Source:
 
 
 def open_files(files: Sequence[Path]) -> Source:
-    """What the files of a checkpoint hold: a model of this package is one, activation and all.
-
-    Raises
-    ------
-    NucleateError
-        As `open_checkpoint`, and for a network that is damaged.
-    """
+    """What the files of a checkpoint hold: a model of this package is one, activation and all."""
     source = open_checkpoint(files)
     return of_own_file(files[0], source) if len(files) == 1 else source
 
@@ -97,7 +84,7 @@ def _of_arrays(arrays: Mapping[Any, Any]) -> Source:
     except RecursionError:
         raise _endless(arrays) from None
     if any(map(is_tensor, flat.values())):
-        return _of_parts("state dict", *of_state(flat))
+        return of_parts("state dict", *of_state(flat), {})
     kept: dict[str, np.ndarray] = {}
     left_out = []
     first: dict[int, str] = {}
@@ -109,14 +96,7 @@ def _of_arrays(arrays: Mapping[Any, Any]) -> Source:
         else:
             left_out.append((name, f"it is a {type(value).__name__}, not an array"))
     parameters, more = parameters_of(kept)
-    return _of_parts("arrays", parameters, left_out + more)
-
-
-def _of_parts(name: str, parameters: Sequence[Parameter], left_out: Sequence[tuple[str, str]]) -> Source:
-    """Arrays by their names, and what PyTorch makes of some of them."""
-    made, parts, notes = put_together(parameters)
-    named = {parameter.name: parameter for parameter in parameters}
-    return Source(name, made, [*left_out, *parts], parts=named, notes=notes)
+    return of_parts("arrays", parameters, left_out + more, {})
 
 
 def _endless(model: Any) -> ArchitectureError:

@@ -27,6 +27,14 @@ from nucleate.inspection.sources import ROWS, TOKENS, Activity, Form, Heads, Par
 from nucleate.network import Network
 
 _OUTPUTS = "no effective neurons: its units are outputs of the model, which no layer reads"
+_UNTRACED = Traced(
+    reasons={
+        "head": _OUTPUTS,
+        "unembedding": _OUTPUTS,
+        "position": "no effective neurons: positions are the same in every row",
+    }
+)
+"""Of models whose layers say themselves who reads them."""
 
 
 def of_own(model: Network | Model) -> Source:
@@ -36,7 +44,7 @@ def of_own(model: Network | Model) -> Source:
     leaves = {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(model)}
     parameters = [Parameter(place, leaf.shape, partial(np.asarray, leaf)) for place, leaf in leaves.items()]
     source = _named(type(model).__name__, parameters, repr(model))
-    return replace(source, activity=partial(_activity, model), trace=partial(_untraced, source))
+    return replace(source, activity=partial(_activity, model), trace=lambda: _UNTRACED)
 
 
 def of_own_file(file: Path, source: Source) -> Source:
@@ -161,15 +169,15 @@ _CONV, _TRANSFORMER = f"{ConvNetwork.__name__}(", f"{Transformer.__name__}("
 
 def _named(name: str, parameters: Sequence[Parameter], described: str) -> Source:
     """The parameters of a model of this package by their names, with what its description says."""
-    names = {parameter.name: _name_of(parameter.name) for parameter in parameters}
+    names = {parameter.name: str(_name_of(parameter.name)) for parameter in parameters}
     is_conv = described.startswith(_CONV)
-    parameters = sorted(parameters, key=lambda parameter: _in_order(str(names[parameter.name])))
+    parameters = sorted(parameters, key=lambda parameter: _in_order(names[parameter.name]))
     shapes = {names[parameter.name]: parameter.shape for parameter in parameters}
     said = described.rpartition(")")[0].partition("(")[2].split(", ")
     known = [get_activation(one) for one in said if one in activation_names()]
     odd_or_even = known[-1].parity != "none" if known else None
     heads = next((int(one.split()[0]) for one in said if re.match(r"\d+ heads?\b", one)), None)
-    layers = [str(one).removesuffix(".weight") for one in shapes if str(one).endswith(".weight")]
+    layers = [one.removesuffix(".weight") for one in shapes if one.endswith(".weight")]
     hidden = [layer for layer in layers if layer.startswith("conv" if is_conv else "mlp_in")]
     if misfit := _misfit(shapes, hidden, heads) if not is_conv else _misfit_of_kernels(shapes, hidden):
         raise ArchitectureError(
@@ -184,7 +192,7 @@ def _named(name: str, parameters: Sequence[Parameter], described: str) -> Source
     return Source(
         name,
         [
-            replace(one, name=str(names[one.name]), form=forms.get(_layer_in(str(names[one.name]))))
+            replace(one, name=names[one.name], form=forms.get(names[one.name].removesuffix(".weight")))
             for one in parameters
         ],
         heads=lambda layer: None if heads is None else Heads(heads, heads),
@@ -193,10 +201,10 @@ def _named(name: str, parameters: Sequence[Parameter], described: str) -> Source
     )
 
 
-def _misfit(shapes: Mapping[str | None, tuple[int, ...]], hidden: Sequence[str], heads: int | None) -> str | None:
+def _misfit(shapes: Mapping[str, tuple[int, ...]], hidden: Sequence[str], heads: int | None) -> str | None:
     """Why arrays are not those of a transformer with so many heads."""
     for name, shape in shapes.items():
-        if not str(name).startswith(("query", "key", "value")) or not str(name).endswith(".weight"):
+        if not name.startswith(("query", "key", "value")) or not name.endswith(".weight"):
             continue
         if not heads or len(shape) != 2 or shape[0] % heads:
             by = "an unknown number of heads" if heads is None else count(heads, "head")
@@ -207,7 +215,7 @@ def _misfit(shapes: Mapping[str | None, tuple[int, ...]], hidden: Sequence[str],
     return f"nothing reads {alone[0]}" if alone else None
 
 
-def _misfit_of_kernels(shapes: Mapping[str | None, tuple[int, ...]], hidden: Sequence[str]) -> str | None:
+def _misfit_of_kernels(shapes: Mapping[str, tuple[int, ...]], hidden: Sequence[str]) -> str | None:
     """Why arrays are not those of a convolutional network."""
     missing = [name for name in ("conv1.weight", "head.weight") if name not in shapes]
     if missing:
@@ -218,15 +226,11 @@ def _misfit_of_kernels(shapes: Mapping[str | None, tuple[int, ...]], hidden: Seq
     return None
 
 
-def _layer_in(name: str) -> str:
-    return name.removesuffix(".weight") if name.endswith(".weight") else ""
-
-
 _KINDS = {"mlp_in": "up", "mlp_out": "down", "unembedding": "linear", "head": "linear"}
 
 
 def _form_of(
-    layer: str, is_conv: bool, shapes: Mapping[str | None, tuple[int, ...]], hidden: Sequence[str], of_tokens: bool
+    layer: str, is_conv: bool, shapes: Mapping[str, tuple[int, ...]], hidden: Sequence[str], of_tokens: bool
 ) -> Form:
     if layer in hidden and is_conv:
         return channels_last(shapes[f"{layer}.weight"][-1], "kernel")
@@ -249,10 +253,3 @@ def _activity(
     rows = real_array("The input", inputs)
     layers = jax.tree_util.tree_map_with_path(now, model).layers(rows)
     return {layer.name: Activity(layer.leaving, layer.outgoing) for layer in layers}
-
-
-def _untraced(source: Source) -> Traced:
-    """Its layers say themselves who reads them; those of the last are outputs, and positions no signals of rows."""
-    why = {"head": _OUTPUTS, "unembedding": _OUTPUTS}
-    why["position"] = "no effective neurons: positions are the same in every row"
-    return Traced(reasons=why)

@@ -116,10 +116,6 @@ def _remade(modules: Mapping[str, Any], parts: Mapping[str, Parameter]) -> Itera
                 yield Parameter(name_within(path, own), tuple(like.shape), partial(_remake, made, theirs))
 
 
-def _read_made(made: Made) -> np.ndarray:
-    return to_numpy(made())
-
-
 def _remake(made: Made, parts: Mapping[str, Parameter]) -> np.ndarray:
     def tensor(part: str) -> Any:
         now = made.parts[part]
@@ -162,6 +158,6 @@ def _tensors_of(
         if name in parts or (experts and name.removesuffix("_bias") in EXPERTS):
             continue
         if (one := made.get(name)) is not None and one.like is not None:
-            yield name, one.like, partial(_read_made, one), forms.get(name)
+            yield name, one.like, one.read, forms.get(name)
         elif (value := one() if one is not None else module._parameters[name]) is not None:
             yield name, value, partial(to_numpy, value), forms.get(name)

@@ -77,22 +77,8 @@ def directions_of_all(
     """How many directions units take, and the standard error of that, from those that a sample of them takes.
 
     A unit belongs to a direction that was seen if its mean cosine with the units sampled there is as large as within
-    directions.
-
-    Parameters
-    ----------
-    rows : callable
-    alive : array of shape (m,)
-        The numbers of the units that are not zero.
-    chosen, labels : arrays of shape (n,)
-        The numbers of those sampled, and their directions as `nucleate.observe.directions` labels them.
-    signed : bool
-        Whether opposite vectors are two directions.
-    rng : numpy Generator
-
-    Returns
-    -------
-    tuple of float
+    directions. Units go by their numbers: those that are not zero, and those sampled, with their labels as of
+    `nucleate.observe.directions`.
     """
     known, left = labels.max(initial=-1) + 1, np.setdiff1d(alive, chosen)
     _, cosine = _joined(rows, left, rows(chosen[labels >= 0]), labels[labels >= 0], signed=signed)
@@ -149,18 +135,9 @@ def effective_neurons_of_all(
 
     The first sample has the units that add most, and says how near the units of a group are. A unit belongs to the
     group of the centre that is nearest to it.
-
-    Parameters
-    ----------
-    leaving : array of shape (m, n)
-    outgoing : array of shape (m, t)
-    rng : numpy Generator
-
-    Returns
-    -------
-    tuple of float
     """
-    layer = _Layer.of(leaving, outgoing)
+    standard, _, sizes, adding = what_they_add(leaving, outgoing)
+    layer = _Layer(standard, adding, sizes)
     left = np.flatnonzero(layer.sizes > 0)
     if not left.size:
         return 0.0, 0.0
@@ -206,11 +183,6 @@ class _Layer(NamedTuple):
     adding: Float[np.ndarray, "m t"]
     sizes: Float[np.ndarray, " m"]
 
-    @classmethod
-    def of(cls, leaving: Float[np.ndarray, "m n"], outgoing: Float[np.ndarray, "m t"]) -> "_Layer":
-        standard, _, sizes, adding = what_they_add(leaving, outgoing)
-        return cls(standard, adding, sizes)
-
     def gathered(
         self, units: Int[np.ndarray, " k"], centres: Int[np.ndarray, " g"], distance: float
     ) -> tuple[_Groups, Int[np.ndarray, " rest"]]:
@@ -239,12 +211,8 @@ class _Layer(NamedTuple):
 class Unseen(NamedTuple):
     """The groups of which no unit was sampled, as far as those that were seen tell of them.
 
-    Parameters
-    ----------
-    missed : array of shape (g,)
-        Of each group that was seen, how probably none of its units would have been.
-    beside : array of shape (g,)
-        An amount of it, of which the sum over all unseen groups is known.
+    Of each of these: how probably none of its units would have been seen, and an amount whose sum over all unseen
+    groups is known.
     """
 
     missed: Float[np.ndarray, " g"]

@@ -10,16 +10,9 @@ from jaxtyping import Float
 
 
 class Traced(NamedTuple):
-    """What following the forward pass says of layers.
+    """What following the forward pass says of layers: which other one alone reads their units, or why none does so.
 
-    Attributes
-    ----------
-    readers : mapping of str to str
-        From a layer to the one that alone reads its units.
-    reasons : mapping of str to str
-        From other layers to why they have no effective neurons.
-    symmetric : mapping of str to bool
-        From a layer to whether what follows it is odd or even, up to a constant; an output of the model is odd.
+    ``symmetric`` says whether what follows a layer is odd or even, up to a constant; an output of the model is odd.
     """
 
     readers: Mapping[str, str] = {}
@@ -130,16 +123,9 @@ class Heads(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Parameter:
-    """One parameter, not read yet.
+    """One parameter, to be read in a dtype of NumPy that holds its numbers exactly.
 
-    Parameters
-    ----------
-    name : str
-    shape : tuple of int
-    read : callable
-        Gives the array, in a dtype of NumPy that holds its numbers exactly.
-    form : Form or None
-        As its module says; None where only its name and shape tell.
+    Its form is as its module says, None where only its name and shape tell.
     """
 
     name: str

@@ -60,19 +60,17 @@ class Chance:
 
     def size_of_reference(self, reference: Units) -> float:
         """The norm of what units of the reference read, biases included."""
-        place = reference.layer, reference.kind, reference.head
-        if place not in self._references:
-            self._references[place] = norm(row_sizes(reference))
-        return self._references[place]
+        if reference.place not in self._references:
+            self._references[reference.place] = norm(row_sizes(reference))
+        return self._references[reference.place]
 
     def kept(self, units: Units, sizes: Float[np.ndarray, " m"]) -> Random | None:
         """What was drawn before for nearly these row norms."""
-        place = units.layer, units.kind, units.head
         if units.head is None:
-            self._sizes[place] = sizes
-        if place not in self._spectra:
+            self._sizes[units.place] = sizes
+        if units.place not in self._spectra:
             return None
-        then, random = self._spectra[place]
+        then, random = self._spectra[units.place]
         least, most = _factors(sizes, then)
         if most > _NEAR * least:
             return None
@@ -85,12 +83,12 @@ class Chance:
             self._drawn[shape] = _Draw(*shape, seed)
         null = self._drawn[shape].singular_values(sizes)
         random = Random(null, stable_rank(null), effective_number(null))
-        self._spectra[units.layer, units.kind, units.head] = sizes, random
+        self._spectra[units.place] = sizes, random
         return random
 
     def directions(self, units: Units, alive: int, entries: int, rng: Callable[[], np.random.Generator]) -> float:
         """How many directions so many random units take."""
-        asked = (units.layer, units.kind, units.head), alive
+        asked = units.place, alive
         if asked not in self._directions:
             drawn, signed = unit_rows(rng().standard_normal((alive, entries))), not units.opposites_are_one
             chosen = sampled(alive, rng())
@@ -136,12 +134,8 @@ def lengths_of(matrix: np.ndarray) -> Float[np.ndarray, " m"]:
     """The norm of each row, at any scale; float64 holds the squares of single precision as they are."""
     if matrix.dtype == np.float64:
         return np.concatenate([row_norms(block) for block in blocks(matrix)])
-    return np.sqrt(np.concatenate([_squares(np.asarray(block, np.float64)) for block in blocks(matrix)]))
-
-
-def _squares(rows: Float[np.ndarray, "m k"]) -> Float[np.ndarray, " m"]:
-    squares: np.ndarray = np.einsum("mk,mk->m", rows, rows)
-    return squares
+    wide = (np.asarray(block, np.float64) for block in blocks(matrix))
+    return np.sqrt(np.concatenate([np.einsum("mk,mk->m", rows, rows) for rows in wide]))
 
 
 def blocks(matrix: np.ndarray) -> Iterator[np.ndarray]:

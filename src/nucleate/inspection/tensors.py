@@ -52,14 +52,13 @@ def read_saved(file: Path) -> tuple[list[Parameter], list[tuple[str, str]]]:
             if "mmap" not in str(error):
                 raise
             content = torch.load(file, map_location="cpu", weights_only=True)
-    except UnpicklingError as error:
-        if "GLOBAL" in str(error) or "Unsupported" in str(error) or "weights_only" in str(error).split("\n")[0]:
+    except (UnpicklingError, KeyError) as error:
+        said = str(error)
+        if "GLOBAL" in said or "Unsupported" in said or "weights_only" in said.split("\n")[0]:
             raise DataError(
                 f"{file} wants to run code when it is opened, so it is not; where you trust it, load it yourself and "
                 "save its weights alone: torch.save(model.state_dict(), ...)."
             ) from None
-        raise DataError(f"{file} is no file of torch.save's; save the model again.") from None
-    except KeyError:
         raise DataError(f"{file} is no file of torch.save's; save the model again.") from None
     except (RuntimeError, ValueError, EOFError, OSError, AttributeError) as error:
         if "TorchScript" in str(error):

@@ -1,7 +1,6 @@
 """Which layer alone reads the units of another, where `torch.fx` can follow a module's forward pass."""
 
-import operator
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from nucleate._wording import first_line, listed
@@ -127,7 +126,7 @@ def _ends(node: Any, part: Any, seen: set[Any]) -> Iterator[Any]:
                 yield f"{user.target} ({type(module).__name__})"
         elif _is_elementwise(user):
             yield from _ends(user, part, seen)
-        elif user.target not in _ONLY_ASKS and not (user.op == "call_function" and user.target is getattr):
+        elif not _only_asks(user):
             yield str(getattr(user.target, "__name__", user.target))
 
 
@@ -164,7 +163,7 @@ def _passes_on(module: Any, *, is_active: bool) -> bool:
 def _what_follows(node: Any, part: Any, *, is_whole: bool) -> Iterator[bool | None]:
     """Of each that takes a signal whether it is odd or even, up to a constant; None where that is not known."""
     for user in node.users:
-        if user.target in _ONLY_ASKS or user.target is getattr:
+        if _only_asks(user):
             continue
         if user.op == "output":
             yield True if is_whole else None
@@ -207,7 +206,7 @@ def _if_only_summed(node: Any, part: Any, parity: bool | None, *, is_whole: bool
 
 def _is_only_summed(node: Any, part: Any, *, is_whole: bool) -> bool:
     for user in node.users:
-        if user.target in _ONLY_ASKS or user.target is getattr:
+        if _only_asks(user):
             continue
         if user.op == "output":
             passes = is_whole
@@ -230,21 +229,12 @@ def is_odd_or_even(activation: Any) -> bool:
 
 
 _SYMMETRIC = (
-    "Tanh",
-    "Sigmoid",
-    "Hardsigmoid",
-    "Hardtanh",
-    "Softsign",
-    "Tanhshrink",
-    "Softshrink",
-    "Hardshrink",
-    "Identity",
-)
+    "Tanh", "Sigmoid", "Hardsigmoid", "Hardtanh", "Softsign", "Tanhshrink", "Softshrink", "Hardshrink", "Identity",
+)  # fmt: skip
 
-_PARITIES = {name.lower(): True for name in _SYMMETRIC if name != "Hardtanh"} | dict.fromkeys(
-    ("abs", "square", "sin", "cos"), True
-)
-_PARITIES |= dict.fromkeys(
+_PARITIES = dict.fromkeys(
+    (*(name.lower() for name in _SYMMETRIC if name != "Hardtanh"), "abs", "square", "sin", "cos"), True
+) | dict.fromkeys(
     (
         "relu", "relu6", "gelu", "silu", "elu", "selu", "celu", "leaky_relu", "softplus", "mish", "hardswish", "exp",
         "logsigmoid", "log_sigmoid",
@@ -269,37 +259,20 @@ _PASSES = (
 _SUMS = ("add", "iadd", "sub", "isub", "mean", "sum")
 """Those that leave what is odd odd up to a constant."""
 
-_ONLY_ASKS = ("size", "dim", "type", "device")
-"""Methods that read no number of a signal."""
+
+def _only_asks(node: Any) -> bool:
+    """Whether it reads no number of a signal."""
+    return node.target in ("size", "dim", "type", "device") or node.target is getattr
 
 
 def _is_elementwise(node: Any) -> bool:
     """Whether it acts on each unit of the one signal that it takes by itself, by what it is called."""
-    if len(node.all_input_nodes) > 1 and node.target not in _SHAPES:
-        return False
-    if node.op == "call_method":
-        return node.target in _METHODS or node.target in _SHAPES
-    return node.op == "call_function" and node.target in _functions()
+    is_alone = len(node.all_input_nodes) == 1 or _called(node) == "flatten"
+    return is_alone and node.op in ("call_method", "call_function") and _called(node) in _ELEMENTWISE
 
 
-_SHAPES = ("flatten",)
-_METHODS = (
-    "relu", "relu_", "tanh", "tanh_", "sigmoid", "sigmoid_", "abs", "square", "exp", "sin", "cos", "clamp", "clone",
-    "contiguous", "float", "double", "half", "bfloat16", "detach", "mul", "add", "sub", "div",
+_ELEMENTWISE = (
+    *_PARITIES, *_BOUNDED, *(name for name in _PASSES if name not in ("reshape", "view")), "alpha_dropout",
+    "mul", "add", "sub", "div", "truediv", "neg", "pow",
+    *(f"{kind}_pool{dims}d" for kind in ("max", "adaptive_max") for dims in (1, 2, 3)),
 )  # fmt: skip
-
-
-def _functions() -> frozenset[Callable[..., Any]]:
-    torch = import_torch()
-    functional = torch.nn.functional
-    named = (
-        "relu", "relu_", "relu6", "gelu", "silu", "elu", "selu", "celu", "leaky_relu", "softplus", "softsign", "mish",
-        "hardtanh", "hardswish", "hardsigmoid", "logsigmoid", "tanhshrink", "softshrink", "hardshrink", "tanh",
-        "sigmoid", "dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout",
-        *(f"{kind}_pool{dims}d" for kind in ("max", "avg", "adaptive_avg", "adaptive_max") for dims in (1, 2, 3)),
-    )  # fmt: skip
-    found = {getattr(functional, name) for name in named}
-    found |= {getattr(torch, name) for name in named if hasattr(torch, name)}
-    found |= {getattr(torch, name) for name in ("abs", "square", "exp", "sin", "cos")}
-    found |= {getattr(torch, name) for name in ("clamp", "flatten", "mul", "add", "sub", "div")}
-    return frozenset(found | {operator.mul, operator.add, operator.sub, operator.truediv, operator.neg, operator.pow})

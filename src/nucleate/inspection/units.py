@@ -36,17 +36,7 @@ LINEAR_KINDS = frozenset(
 
 @dataclass(frozen=True, eq=False)
 class Units:
-    """The units of a layer, or of one of its heads.
-
-    Parameters
-    ----------
-    layer, kind : str
-    head : int or None
-    weights : array of shape (m, k)
-        What each unit reads, in the dtype of the model.
-    bias : array of shape (m,) or None
-    opposites_are_one : bool
-    """
+    """The units of a layer, or of one of its heads: what each reads, in the dtype of the model."""
 
     layer: str
     kind: str
@@ -54,6 +44,11 @@ class Units:
     weights: Float[np.ndarray, "m k"]
     bias: Float[np.ndarray, " m"] | None
     opposites_are_one: bool
+
+    @property
+    def place(self) -> tuple[str, str, int | None]:
+        """Which units of a model these are."""
+        return self.layer, self.kind, self.head
 
 
 def form_of(parameter: Parameter, names: Mapping[str, Parameter]) -> Form | str:

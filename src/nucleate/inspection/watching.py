@@ -21,8 +21,8 @@ from nucleate.doctor import Evidence, LayerEvidence, judge
 from nucleate.errors import ArchitectureError, NucleateError, SpecError
 from nucleate.inspection.checkpoints import Checkpoints, rows_at
 from nucleate.inspection.events import Event, by_layer, constant_share, effective_neurons_in, events_between, norms_in
-from nucleate.inspection.inspecting import known_activation
-from nucleate.inspection.inspection import LEFT_OUT, SCHEMA, Inspection
+from nucleate.inspection.inspecting import check_seed, known_activation
+from nucleate.inspection.inspection import LEFT_OUT, SCHEMA, SHOWN, Inspection
 from nucleate.inspection.measuring import Picture
 from nucleate.inspection.objects import open_model
 from nucleate.inspection.of_source import inspect_source, refuse_unmeasurable
@@ -44,17 +44,6 @@ SETTLED = 100
 """From this step on the log has findings of `nucleate.diagnose`."""
 GATHERED = 1000
 """From this step on weights stand still that gradients reach; until then these may be gathered for a later step."""
-TOLD = (
-    "effective_neurons",
-    "directions",
-    "condensed_pairs",
-    "stable_rank",
-    "effective_rank",
-    "norm",
-    "relative_distance",
-    "constant_units",
-)
-"""The measures that loggers are given."""
 
 LOG = logging.getLogger("nucleate.watch")
 
@@ -105,8 +94,7 @@ class Watch:
             raise SpecError(
                 f"{name_parameter('every')} is {shown(every)}; it must be a whole number of steps, 1 or more, or None."
             )
-        if not is_whole(seed) or seed < 0:
-            raise SpecError(f"{name_parameter('seed')} is {shown(seed)}; it must be a whole number, 0 or more.")
+        check_seed(seed)
         if not isinstance(name, str) or not name:
             raise SpecError(f"{name_parameter('name')} is {shown(name)}; it must be a word that names begin with.")
         if out is not None and not isinstance(out, str | Path):
@@ -233,7 +221,7 @@ class Watch:
         return {
             "/".join((self._name, layer, *([kind] if kinds[layer] > 1 else []), measure)): measures[measure][0]
             for (layer, kind), measures in self._by_layer.items()
-            for measure in TOLD
+            for measure in (*SHOWN, "constant_units")
             if measure in measures
         }
 
@@ -257,7 +245,8 @@ class Watch:
         losses = np.array([self.losses[step] for step in known])
         if len(known) < 2 or not np.isfinite(losses[0]):
             raise SpecError("This watch has no losses to judge; give each step's, a finite one first: step(loss).")
-        end = int(np.argmin(np.isfinite(losses))) or len(losses) if not np.isfinite(losses).all() else len(losses)
+        # The first is finite.
+        end = int(np.argmin(np.isfinite(losses))) or len(losses)
         status = Status.FINISHED if end == len(losses) else Status.NAN
         # Each is the loss of a batch.
         losses, start = smoothed(losses[:end]), float(losses[0])

@@ -1,6 +1,6 @@
 """PyTorch models: exchanged with networks of this package, and how their training is set up. It imports no PyTorch."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from nucleate._lazy import loader
 
@@ -17,8 +17,4 @@ _HOMES = {
 
 __all__ = ["Setup", "from_torch", "import_torch", "init_", "is_module", "read_setup", "same_random_numbers", "to_torch"]
 
-_load = loader(__name__, _HOMES)
-
-
-def __getattr__(name: str) -> Any:
-    return _load(name)
+__getattr__ = loader(__name__, _HOMES)

@@ -3,8 +3,9 @@
 import operator
 import random
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -31,11 +32,15 @@ def import_torch() -> Any:
     SpecError
         If it is not installed.
     """
+    return import_extra("torch", "PyTorch")
+
+
+def import_extra(module: str, what: str) -> Any:
+    """A package that ``nucleate[torch]`` brings, which is named for a sentence."""
     try:
-        import torch
+        return import_module(module)
     except ImportError:
-        raise SpecError("PyTorch is not installed; install it by: pip install 'nucleate[torch]'.") from None
-    return torch
+        raise SpecError(f"{what} is not installed; install it by: pip install 'nucleate[torch]'.") from None
 
 
 @contextmanager
@@ -53,6 +58,17 @@ def same_random_numbers() -> Iterator[None]:
     finally:
         random.setstate(state)
         np.random.set_state(of_numpy)  # noqa: NPY002
+
+
+@contextmanager
+def hooked(hooks: Iterable[Any]) -> Iterator[None]:
+    """Hooks of modules, removed at the end."""
+    hooks = list(hooks)
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 def is_module(thing: object) -> bool:
@@ -109,13 +125,14 @@ def to_torch(network: Network) -> "torch.nn.Sequential":
     if not isinstance(network, Network):
         raise ArchitectureError(f"{network!r:.60} is no nucleate.Network; give one.")
     torch = import_torch()
+    dtype = getattr(torch, network.dtype)
     modules: list[Any] = []
     for layer, (weight, bias) in enumerate(zip(network.weights, network.biases, strict=True)):
         if layer:
             modules += _module_of(network.activation)
         fan_out, fan_in = weight.shape
         # Made without a draw, which would move PyTorch's random numbers on.
-        linear = torch.nn.Linear(fan_in, fan_out, bias=bias is not None, dtype=_dtype(network), device="meta")
+        linear = torch.nn.Linear(fan_in, fan_out, bias=bias is not None, dtype=dtype, device="meta")
         linear = linear.to_empty(device="cpu")
         with torch.no_grad():
             linear.weight.copy_(torch.from_numpy(np.array(weight)))
@@ -217,8 +234,7 @@ def read_network(module: Any) -> Read:
 
 def _whole(torch: Any, module: Any) -> Any:
     """The module itself, out of what compiles or distributes it; refused where more than its layers act in it."""
-    while type(module).__name__ in ("OptimizedModule", "DataParallel", "DistributedDataParallel"):
-        module = module._orig_mod if hasattr(module, "_orig_mod") else module.module
+    module = unwrap(module)
     refuse_script(module)
     for path, part in module.named_modules():
         if any(torch.nn.parameter.is_lazy(parameter) for parameter in part.parameters(recurse=False)):
@@ -231,6 +247,18 @@ def _whole(torch: Any, module: Any) -> Any:
                 "the hook, or make it permanent",
             )
     return module
+
+
+def unwrap(module: Any) -> Any:
+    """What torch.compile and DataParallel were given."""
+    nn = import_torch().nn
+    while True:
+        inner = getattr(module, "_orig_mod", None)
+        if inner is None and isinstance(module, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
+            inner = module.module
+        if not isinstance(inner, nn.Module):
+            return module
+        module = inner
 
 
 def refuse_script(module: Any) -> None:
@@ -291,11 +319,7 @@ def _steps(torch: Any, module: Any) -> Iterator[tuple[str, Any]]:
             if node.args != (last,):
                 raise _no_network("the output", "is not that of the last layer alone")
             continue
-        where = (
-            str(node.target)
-            if node.op in ("call_module", "call_method")
-            else getattr(node.target, "__name__", str(node.target))
-        )
+        where = getattr(node.target, "__name__", str(node.target))
         if len(node.users) > 1 or node.all_input_nodes != [last]:
             raise _no_network(where, "does not take the output of the layer before it alone, one after another")
         last = node
@@ -308,17 +332,15 @@ def _steps(torch: Any, module: Any) -> Iterator[tuple[str, Any]]:
 
 def _read_module(torch: Any, where: str, part: Any) -> Any:
     nn = torch.nn
-    if type(part) is nn.Linear or isinstance(part, nn.Identity | nn.Dropout):
-        return part if type(part) is nn.Linear else None
-    if isinstance(part, nn.Flatten) and (part.start_dim, part.end_dim) == (1, -1):
+    if type(part) is nn.Linear:
+        return part
+    flattens = isinstance(part, nn.Flatten) and (part.start_dim, part.end_dim) == (1, -1)
+    if flattens or isinstance(part, nn.Identity | nn.Dropout):
         return None
-    for kind, name, is_ours in _modules(nn):
+    for kind, name, is_ours in _modules(torch):
         if type(part) is kind:
-            if not is_ours(part):
+            if is_ours is not None and not is_ours(part):
                 raise _no_network(where, f"is {part!r}, which is none of the package's activations")
-            return name
-    for name, kind in _applied(torch).items():
-        if type(part) is kind:
             return name
     raise _no_network(where, f"is a {type(part).__name__}, neither a linear layer nor a known activation")
 
@@ -326,54 +348,44 @@ def _read_module(torch: Any, where: str, part: Any) -> Any:
 def _read_call(torch: Any, where: str, node: Any) -> Any:
     """Functions and methods on the signal alone, without other arguments."""
     functional = torch.nn.functional
-    calls: dict[Any, str | None] = {
-        torch.tanh: "tanh", functional.tanh: "tanh", "tanh": "tanh",
-        torch.relu: "relu", functional.relu: "relu", "relu": "relu",
-        functional.gelu: "gelu", functional.silu: "silu", functional.leaky_relu: "leaky_relu",
-        torch.sigmoid: "sigmoid", functional.sigmoid: "sigmoid", "sigmoid": "sigmoid",
-        functional.softplus: "softplus", functional.elu: "elu", functional.selu: "selu",
-    }  # fmt: skip
+    names = [name for _, name, _ in _modules(torch)]
+    calls: dict[Any, str] = {name: name for name in names if hasattr(torch.Tensor, name)}
+    calls |= {getattr(of, name): name for name in names for of in (torch, functional) if hasattr(of, name)}
     alone = len(node.args) == 1 and not any(node.kwargs.values())
     if node.target in calls and alone:
         return calls[node.target]
-    if node.target in (torch.flatten, "flatten") and node.args[1:] == (1,) and not node.kwargs:
-        return None
-    if node.target is functional.dropout:
+    flattens = node.target in (torch.flatten, "flatten") and node.args[1:] == (1,) and not node.kwargs
+    if flattens or node.target is functional.dropout:
         return None
     if node.target is operator.getitem or not alone:
         raise _no_network(where, "is not a plain function of the layer before it")
     raise _no_network(where, "is neither a linear layer nor a known activation")
 
 
-def _modules(nn: Any) -> list[tuple[Any, str, Callable[[Any], bool]]]:
-    """PyTorch's modules, the activation of each, and whether a module's settings make it this one."""
-
-    def always(part: Any) -> bool:
-        return True
-
+def _modules(torch: Any) -> list[tuple[Any, str, Callable[[Any], bool] | None]]:
+    """Modules, the activation of each, and whether a module's settings make it this one; None: they do."""
+    nn = torch.nn
     return [
-        (nn.Tanh, "tanh", always),
-        (nn.ReLU, "relu", always),
+        (nn.Tanh, "tanh", None),
+        (nn.ReLU, "relu", None),
         (nn.LeakyReLU, "leaky_relu", lambda part: part.negative_slope == 0.01),
         (nn.GELU, "gelu", lambda part: part.approximate == "none"),
-        (nn.SiLU, "silu", always),
-        (nn.Sigmoid, "sigmoid", always),
+        (nn.SiLU, "silu", None),
+        (nn.Sigmoid, "sigmoid", None),
         (nn.Softplus, "softplus", lambda part: (part.beta, part.threshold) == (1.0, 20.0)),
         (nn.ELU, "elu", lambda part: part.alpha == 1.0),
-        (nn.SELU, "selu", always),
+        (nn.SELU, "selu", None),
+        *((kind, name, None) for name, kind in _applied(torch).items()),
     ]
 
 
 def _module_of(activation: Activation) -> list[Any]:
     torch = import_torch()
-    if activation.is_built_in:
-        if activation.name == "linear":
-            return []
-        for kind, name, _ in _modules(torch.nn):
-            if name == activation.name:
-                return [kind()]
-        if activation.name in _applied(torch):
-            return [_applied(torch)[activation.name]()]
+    if activation.is_built_in and activation.name == "linear":
+        return []
+    for kind, name, _ in _modules(torch) if activation.is_built_in else ():
+        if name == activation.name:
+            return [kind()]
     raise ArchitectureError(
         f"PyTorch has no activation {activation.name!r}; write it as a torch.nn.Module of your own, and copy the "
         "weights."
@@ -395,10 +407,6 @@ def _applied(torch: Any) -> dict[str, Any]:
             forward = lambda self, z, function=function: function(z)  # noqa: E731
             _APPLIED[name] = type(name, (torch.nn.Module,), {"forward": forward, "__module__": __name__})
     return _APPLIED
-
-
-def _dtype(network: Network) -> Any:
-    return getattr(import_torch(), network.dtype)
 
 
 def _no_network(where: str, why: str) -> ArchitectureError:

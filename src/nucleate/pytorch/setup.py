@@ -96,6 +96,7 @@ def read_setup(module: Any, data: Any, optimizer: Any, learning_rate: float, los
     batch_size = None
     if isinstance(data, Problem):
         problem = data
+        own, factor = (data.loss, 1.0) if loss is None else (own, factor)
     else:
         rows = _rows(torch, data)
         if not (loss is None or isinstance(loss, Loss) or own.of_classes):
@@ -103,8 +104,6 @@ def read_setup(module: Any, data: Any, optimizer: Any, learning_rate: float, los
         problem = _problem(rows, own, read.network.widths[-1])
         if isinstance(data, torch.utils.data.DataLoader) and data.batch_size < len(rows[0]):
             batch_size = int(data.batch_size)
-    if isinstance(data, Problem) and loss is None:
-        own, factor = data.loss, 1.0
     if problem.loss != own:
         raise SpecError(f"The problem's loss is {problem.loss.name}, but the loss given is {own.name}; leave it out.")
     if isinstance(optimizer, Optimizer | str):

@@ -1,7 +1,7 @@
 """A PyTorch model started small: its weights rescaled to a named convention, layer by layer."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import polars as pl
@@ -237,6 +237,24 @@ def _fans_of_router(part: Any, name: str, weight: Any) -> tuple[int, int] | None
 def count_gates(kind: str) -> int:
     """How many blocks of rows the weights of a recurrent layer have, by what it is called."""
     return next((count for name, count in (("LSTM", 4), ("GRU", 3)) if name in kind), 1)
+
+
+QUERY_HEADS = (
+    "num_attention_heads", "n_head", "n_heads", "num_heads", "attention_heads", "encoder_attention_heads", "heads",
+    "nhead",
+)  # fmt: skip
+"""What configurations and modules call the number of heads, and below that of keys and values."""
+KEY_HEADS = ("num_key_value_heads", "num_kv_heads", "n_kv_heads", "n_kv_head")
+
+
+def first_number(get: Callable[[str, None], Any], names: Iterable[str]) -> int | None:
+    """The first of these settings that is a number above zero."""
+    return next((value for name in names if isinstance(value := get(name, None), int) and value > 0), None)
+
+
+def is_conv1d(layer: Any) -> bool:
+    """Whether it is transformers' Conv1D, a linear layer whose weight is stored transposed."""
+    return type(layer).__name__ == "Conv1D" and hasattr(layer, "nf")
 
 
 def _as_text(table: pl.DataFrame) -> str:

@@ -109,9 +109,7 @@ def merge_bound(
         entering = _largest(*reached.reach(apart)) + np.abs(layer.weights) @ changes
         far = _largest(*reached.reach(own))
         changes = activation.lipschitz * entering + _curvature(activation, inner, outer, far)
-        middle, radius = reached.reach(merged)
-        level = activate(activation, middle)
-        reached = Box(level - activation.lipschitz * radius, level + activation.lipschitz * radius)
+        reached, _ = _behind(activation, *reached.reach(merged))
         gathered = merging.gather(following)
     narrow = [*(merging.merged for merging in mergings), gathered]
     unit = float(np.finfo(dtype).eps) / 2
@@ -133,13 +131,18 @@ def _rounding(
         terms = weights @ sizes + np.abs(layer.bias)
         error = weights @ error + (layer.weights.shape[1] + 3) * unit * terms
         if place + 1 < len(layers):
-            middle, radius = reached.reach(layer)
-            level = activate(activation, middle)
-            reached = Box(level - activation.lipschitz * radius, level + activation.lipschitz * radius)
-            sizes = _largest(level, activation.lipschitz * radius)
+            reached, sizes = _behind(activation, *reached.reach(layer))
             # Activations are computed to a few units in the last place.
             error = activation.lipschitz * error + 8 * unit * sizes
     return error
+
+
+def _behind(
+    activation: Activation, middle: Float[np.ndarray, " m"], radius: Float[np.ndarray, " m"]
+) -> tuple[Box, Float[np.ndarray, " m"]]:
+    """Where the activations of an interval lie, and how large they are at most."""
+    level, reach = activate(activation, middle), activation.lipschitz * radius
+    return Box(level - reach, level + reach), _largest(level, reach)
 
 
 def _largest(middle: Float[np.ndarray, " m"], radius: Float[np.ndarray, " m"]) -> Float[np.ndarray, " m"]:

@@ -130,7 +130,10 @@ class Certificate:
     repeated: int = 0
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "classes", tuple(map(_from_json, self.classes)))
+        # They may be as JSON has them.
+        classes: Any = self.classes
+        of_classes = (one if isinstance(one, OfClass) else OfClass(**one) for one in classes)
+        object.__setattr__(self, "classes", tuple(of_classes))
 
     @property
     def probability(self) -> float:
@@ -285,11 +288,6 @@ def _of_any_class(classes: Sequence[OfClass]) -> float:
     together = np.cumsum(shares)
     alone = np.append(np.cumsum((shares / (left + 1))[::-1])[::-1][1:], 0)
     return float(min(1.0, (together / (together * left / shares + 1) + alone).min()))
-
-
-def _from_json(entry: OfClass | dict[str, Any]) -> OfClass:
-    """A class as it is, or as it was kept."""
-    return entry if isinstance(entry, OfClass) else OfClass(**entry)
 
 
 def _by_class(classes: Sequence[OfClass], among: int) -> str:

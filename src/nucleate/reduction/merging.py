@@ -13,6 +13,7 @@ from jaxtyping import Float, Int
 from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial.distance import squareform
 
+from nucleate._wording import count
 from nucleate.activations import Activation
 from nucleate.observe import cosine_similarity, evaluation_rows, layers_of
 from nucleate.reduction.layers import Affine, Narrow, NarrowLayer, WideLayer
@@ -56,8 +57,7 @@ class Groups:
         dead = int(np.count_nonzero(self.labels < 0))
         said = [f"{size} neurons act as one" for size in self.sizes if size > 1]
         if len(said) > 3:
-            rest = len(said) - 3
-            said = [*said[:3], f"{rest} more {'group' if rest == 1 else 'groups'} of {self.sizes[3]} or fewer"]
+            said = [*said[:3], f"{count(len(said) - 3, 'more group')} of {self.sizes[3]} or fewer"]
         said += [f"{alone} alone"] * bool(alone) + [f"{dead} dead"] * bool(dead)
         lost = f"{100 * self.loss:.2g} %" if self.loss >= 0.001 else "less than 0.1 %"
         price = f" ({lost} of its variance lost)" if max(self.sizes, default=0) > 1 else ""

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from numbers import Real
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -41,19 +41,6 @@ def most_cost(cost: float, tolerance: float) -> float:
     return float((1 + np.copysign(tolerance, cost)) * cost)
 
 
-class Yardstick(Protocol):
-    """By what the change of outputs is judged, for targets of one kind."""
-
-    def deviation(self, before: Float[np.ndarray, "n c"], after: Float[np.ndarray, "n c"], part: Split) -> float:
-        """How far the outputs moved on the rows of a part."""
-
-    def allowed(self, before: Float[np.ndarray, "n c"], part: Split, tolerance: float) -> float:
-        """How far they may move at a relative change of the metric."""
-
-    def details(self, before: Float[np.ndarray, "n c"], after: Float[np.ndarray, "n c"], part: Split) -> dict[str, Any]:
-        """What a `nucleate.reduction.Certificate` says beside the deviations."""
-
-
 @dataclass(frozen=True)
 class OfAmounts:
     """The root mean square of the changes, in the targets' own units.
@@ -64,12 +51,15 @@ class OfAmounts:
     problem: Problem
 
     def deviation(self, before: Float[np.ndarray, "n c"], after: Float[np.ndarray, "n c"], part: Split) -> float:
+        """How far the outputs moved on the rows of a part."""
         return root_mean_square(changes(self.problem, before, after), part.weights)
 
     def allowed(self, before: Float[np.ndarray, "n c"], part: Split, tolerance: float) -> float:
+        """How far they may move at a relative change of the metric."""
         return allowed_deviation(self._error(before, part), tolerance)
 
     def details(self, before: Float[np.ndarray, "n c"], after: Float[np.ndarray, "n c"], part: Split) -> dict[str, Any]:
+        """What a `nucleate.reduction.Certificate` says beside the deviations."""
         error = self._error(before, part)
         return {"relative_deviation": self.deviation(before, after, part) / error if error > 0 else np.inf}
 
@@ -97,8 +87,8 @@ class OfClasses:
         return link(before).argmax(axis=1) != link(after).argmax(axis=1)
 
 
-def yardstick(problem: Problem) -> Yardstick:
-    """The one for the problem's kind of targets."""
+def yardstick(problem: Problem) -> OfAmounts | OfClasses:
+    """By what the change of outputs is judged, for the problem's kind of targets."""
     return OfClasses(problem) if problem.loss.of_classes else OfAmounts(problem)
 
 

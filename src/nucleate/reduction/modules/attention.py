@@ -5,10 +5,12 @@ With grouped queries a unit is a head of keys and values together with the heads
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 
+from nucleate.pytorch.starts import KEY_HEADS, QUERY_HEADS, first_number
 from nucleate.reduction.modules.units import Cut, Units
 
 _SEPARATE = (
@@ -19,8 +21,6 @@ _SEPARATE = (
 )
 _FUSED = ("c_attn", "qkv", "query_key_value", "qkv_proj")
 _OUT = ("o_proj", "out_proj", "c_proj", "out_lin", "dense", "proj", "o")
-_HEADS = ("num_heads", "num_attention_heads", "n_heads", "n_head", "nhead", "heads")
-_KEY_HEADS = ("num_key_value_heads", "num_kv_heads", "n_kv_heads", "n_kv_head")
 _INNER = ("all_head_size", "split_size", "inner_dim")
 
 
@@ -41,7 +41,8 @@ def attentions(module: Any, size_of: Callable[[Any], int]) -> Iterator[Attention
         own = dict(layer.named_children())
         choices: tuple[tuple[str, ...], ...] = (*_SEPARATE, *((part,) for part in _FUSED))
         names = next((one for one in choices if all(part in own for part in one)), None)
-        heads = _number(layer, _HEADS)
+        holders = (layer, getattr(layer, "config", None))
+        heads = next(filter(None, (first_number(partial(getattr, one), QUERY_HEADS) for one in holders)), None)
         out = next((f"{name}.{part}".lstrip(".") for part in _OUT if part in own), None) or _beside(module, name)
         if names is None or heads is None or out is None:
             continue
@@ -82,8 +83,8 @@ def heads_of(module: Any, attention: Attention, pruner_of: Callable[[Any], Any])
         layer = small.get_submodule(attention.name)
         per_unit = attention.heads // number
         for names, value in (
-            (_HEADS, len(left) * per_unit),
-            (_KEY_HEADS, attention.key_heads if shared else len(left)),
+            (QUERY_HEADS, len(left) * per_unit),
+            (KEY_HEADS, attention.key_heads if shared else len(left)),
             (_INNER, len(left) * width),
             (("num_key_value_groups",), len(left) if shared else per_unit),
         ):
@@ -102,13 +103,3 @@ def _beside(module: Any, name: str) -> str | None:
     except AttributeError:
         return None
     return out
-
-
-def _number(layer: Any, names: Sequence[str]) -> int | None:
-    config = getattr(layer, "config", None)
-    for holder in (layer, config):
-        for name in names:
-            value = getattr(holder, name, None)
-            if isinstance(value, int) and value > 0:
-                return value
-    return None

@@ -13,6 +13,7 @@ from nucleate.problems import Metric
 from nucleate.pytorch import import_torch
 from nucleate.reduction.modules.judging import DEVIATION, LOSS, Judge
 from nucleate.reduction.modules.rows import Parts, Rows, outputs_of
+from nucleate.reduction.modules.search import count_parameters
 from nucleate.reduction.modules.units import copied
 
 _SEEDS = 3
@@ -52,7 +53,7 @@ def narrow_module(
     baseline = Baseline(
         NARROW,
         (),
-        sum(parameter.numel() for parameter in best.parameters()),
+        count_parameters(best),
         values[order[0]],
         judge.value(best, rows, outputs_of(best, rows)),
         {},

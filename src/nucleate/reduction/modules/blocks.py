@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 
 from nucleate.pytorch import import_torch
 
@@ -23,28 +24,16 @@ RIDGES = (1e-6, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 
 @dataclass(frozen=True, eq=False)
 class Regression:
-    """What some outputs of a reader are to be, and what it reads.
+    """What some outputs of a reader are to be, the original's pre-activations, and what it reads, by position.
 
-    Parameters
-    ----------
-    columns : tensor of shape (n, p)
-        What enters, a row for each position.
-    wanted : tensor of shape (n, t)
-        The original's pre-activations.
-    weights : tensor of shape (p, t)
-        As they are before the refit.
-    importance : tensor of shape (t,)
-        What an error of each weighs.
-    blocks : tuple of arrays
-        For each unit the columns that it is.
-    has_level : bool
-        Whether a constant may be refitted too.
+    The weights are those before the refit, the importance is what an error of each output weighs, and the blocks are
+    for each unit the columns that it is. With a level a constant may be refitted too.
     """
 
-    columns: Any
-    wanted: Any
-    weights: Any
-    importance: Any
+    columns: Float[Any, "n p"]
+    wanted: Float[Any, "n t"]
+    weights: Float[Any, "p t"]
+    importance: Float[Any, " t"]
     blocks: tuple[np.ndarray, ...]
     has_level: bool
 
@@ -180,18 +169,9 @@ class _Path:
 
 
 class BlockPath:
-    """Units in the order in which they are chosen, over all that is read of them.
+    """Units in the order in which they are chosen, over all that is read of them, in regressions of as many units each.
 
-    Parameters
-    ----------
-    regressions : sequence of Regression
-        Of as many units each.
-
-    Attributes
-    ----------
-    order : list of int
-    left : list of float
-        The weighed mean square that is unexplained with none, one, ... of them.
+    ``left`` is the weighed mean square that is unexplained with none, one, ... of them.
     """
 
     def __init__(self, regressions: Sequence[Regression]) -> None:

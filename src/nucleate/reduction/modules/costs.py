@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from nucleate._wording import count
 from nucleate.pytorch import import_torch
 from nucleate.reduction.modules.onnx_file import OnnxFile
 from nucleate.reduction.modules.rows import Rows
@@ -60,24 +61,14 @@ class Timing:
         said = f"{self.times_as_fast:.2g} times as fast" if self.is_faster else "which is not faster"
         if self.times_as_fast <= 1 / _NOTICEABLE:
             said = "which is slower"
-        rows = "1 row" if self.rows == 1 else f"{self.rows} rows"
+        rows = count(self.rows, "row")
         return f"{rows} in {self.by} on one thread: {before:.3g} ms before, {after:.3g} ms after, {said}."
 
 
 def measure(original: Any, small: Any, rows: Rows) -> tuple[Timing, ...]:
-    """Time both modules by PyTorch and by onnxruntime, on one row and on 64.
+    """Time both modules, in evaluation mode on the CPU, by PyTorch and by onnxruntime, on one row and on 64.
 
-    Parameters
-    ----------
-    original, small : torch.nn.Module
-        In evaluation mode, on the CPU.
-    rows : Rows
-        Taken again where they are fewer.
-
-    Raises
-    ------
-    ArchitectureError
-        If one of them cannot be written as ONNX.
+    Rows are taken again where they are fewer. A module that cannot be written as ONNX is refused.
     """
     files = [OnnxFile.of(module, rows) for module in (original, small)]
     timings = []

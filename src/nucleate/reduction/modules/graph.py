@@ -6,16 +6,16 @@ operations that it does not know, and of those that look at all units together, 
 
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from nucleate._wording import first_line, say_error
-from nucleate.errors import ArchitectureError, SpecError
+from nucleate.errors import ArchitectureError
 from nucleate.pytorch import import_torch
-from nucleate.pytorch.starts import fans_of_experts
+from nucleate.pytorch.exchange import hooked, import_extra
+from nucleate.pytorch.starts import fans_of_experts, is_conv1d
 from nucleate.reduction.modules.attention import attentions, heads_of
 from nucleate.reduction.modules.rows import Rows, output_of, tensors_of
 from nucleate.reduction.modules.units import Cut, Narrowing, Units, copied
@@ -234,16 +234,6 @@ def _forget(layer: Any, places: np.ndarray) -> None:
         weight[:, places] = 0
 
 
-@contextmanager
-def hooked(hooks: Sequence[Any]) -> Iterator[None]:
-    """Hooks of modules, removed at the end."""
-    try:
-        yield
-    finally:
-        for hook in hooks:
-            hook.remove()
-
-
 def _calls(module: Any, rows: Rows) -> tuple[dict[str, int], dict[str, int]]:
     """When each layer is first called, and how often."""
     order: dict[str, int] = {}
@@ -373,11 +363,6 @@ def _shared(module: Any) -> dict[str, str]:
     }
 
 
-def is_conv1d(layer: Any) -> bool:
-    """Whether it is transformers' Conv1D, a linear layer whose weight is stored transposed."""
-    return type(layer).__name__ == "Conv1D" and hasattr(layer, "nf")
-
-
 def _conv1d_pruner(module: Any, pruning: Any) -> dict[Any, Any]:
     kinds = {type(child) for child in module.modules() if is_conv1d(child)}
 
@@ -405,11 +390,4 @@ def _conv1d_pruner(module: Any, pruning: Any) -> dict[Any, Any]:
 
 
 def _import_pruning() -> Any:
-    try:
-        import torch_pruning
-    except ImportError:
-        raise SpecError(
-            "Torch-Pruning, which finds the layers that depend on each other, is not installed; install it by: pip "
-            "install 'nucleate[torch]'."
-        ) from None
-    return torch_pruning
+    return import_extra("torch_pruning", "Torch-Pruning, which finds the layers that depend on each other,")

@@ -244,8 +244,7 @@ def _kind(rows: Rows, outputs: Any, asked: bool) -> Targets:
     targets = rows.targets
     if targets is None:
         return Targets()
-    whole = not targets.is_floating_point()
-    if whole:
+    if not targets.is_floating_point():
         for axis in (outputs.ndim - 1, 1):
             shape = [size for at, size in enumerate(outputs.shape) if at != axis]
             if 0 < axis < outputs.ndim and list(targets.shape) == shape and outputs.shape[axis] > 1:
@@ -263,12 +262,13 @@ def _kind(rows: Rows, outputs: Any, asked: bool) -> Targets:
                     )
                 return Targets()
     if targets.numel() == outputs.numel():
-        if asked and set(targets.unique().tolist()) <= {0, 1}:
+        are_binary = set(targets.unique().tolist()) <= {0, 1}
+        if asked and are_binary:
             raise SpecError(
                 "The targets are 0 and 1 and the module has one output for each, of which it is not said whether it is "
                 "a logit or a probability; pass a function of outputs and targets as `metric`, and `larger_is_better`."
             )
-        return Targets() if set(targets.unique().tolist()) <= {0, 1} else Amounts()
+        return Targets() if are_binary else Amounts()
     if asked:
         raise DataError(
             f"The targets have the shape {tuple(targets.shape)} and the outputs {tuple(outputs.shape)}; give class "

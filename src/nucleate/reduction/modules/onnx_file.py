@@ -13,9 +13,10 @@ import onnx
 from jaxtyping import Float
 
 from nucleate._wording import say_error
-from nucleate.errors import ArchitectureError, SpecError
+from nucleate.errors import ArchitectureError
 from nucleate.exports.session import on_one_thread
 from nucleate.pytorch import import_torch
+from nucleate.pytorch.exchange import import_extra
 from nucleate.reduction.modules.rows import Rows, output_of
 
 _TRACED = 3
@@ -33,13 +34,7 @@ class OnnxFile:
     def of(cls, module: Any, rows: Rows, metadata: Mapping[str, str] | None = None) -> "OnnxFile":
         """A module in evaluation mode on the CPU, traced on a few of the rows and written for any number of them."""
         torch = import_torch()
-        try:
-            import onnxscript  # noqa: F401
-        except ImportError:
-            raise SpecError(
-                "onnxscript, with which PyTorch writes ONNX, is not installed; install it by: pip install "
-                "'nucleate[torch]'."
-            ) from None
+        import_extra("onnxscript", "onnxscript, with which PyTorch writes ONNX,")
         names, values = _arguments(rows.take(torch.as_tensor(np.resize(np.arange(len(rows)), _TRACED))))
         try:
             with _quietly():

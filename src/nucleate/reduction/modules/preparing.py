@@ -20,18 +20,6 @@ _HOOKS = (
 )
 
 
-def unwrap(module: Any) -> Any:
-    """What torch.compile and DataParallel were given."""
-    nn = import_torch().nn
-    while True:
-        inner = getattr(module, "_orig_mod", None)
-        if inner is None and isinstance(module, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
-            inner = module.module
-        if not isinstance(inner, nn.Module):
-            return module
-        module = inner
-
-
 def working_copy(module: Any) -> tuple[Any, list[str]]:
     """A copy in evaluation mode, on the CPU, in float32 or float64, without hooks; and what to say of that."""
     torch = import_torch()

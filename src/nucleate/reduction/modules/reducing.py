@@ -2,19 +2,19 @@
 
 import math
 from collections.abc import Callable
-from numbers import Real
 from operator import ne
 from typing import Any
 
-from nucleate._arrays import is_whole
+from nucleate._arrays import is_real, is_whole
 from nucleate._wording import count, shown
 from nucleate.errors import ArchitectureError, SpecError
 from nucleate.pytorch import import_torch
+from nucleate.pytorch.exchange import unwrap
 from nucleate.reduction.modules.beside import narrow_module, trained_by
 from nucleate.reduction.modules.graph import Graph, check, shapes_in_training, trace
 from nucleate.reduction.modules.judging import judge_of
 from nucleate.reduction.modules.narrowing import Original
-from nucleate.reduction.modules.preparing import as_stored, finish, unwrap, working_copy
+from nucleate.reduction.modules.preparing import as_stored, finish, working_copy
 from nucleate.reduction.modules.reduction import ModuleReduction
 from nucleate.reduction.modules.rows import (
     Rows,
@@ -246,7 +246,7 @@ def _check(tolerance: Any, keep: Any, parameters: Any, flops: Any, functions: di
             f"{' and '.join(f'`{name}`' for name in given)} each say how small the module is to be; give one."
         )
     for name, value in given.items():
-        number = math.nan if isinstance(value, bool) or not isinstance(value, Real) else float(value)
+        number = float(value) if is_real(value) else math.nan
         if name == "keep" and not 0 < number <= 1:
             raise SpecError(f"`keep` is {shown(value)}; it must be between 0 and 1, such as 0.25 for a quarter.")
         if not 0 < number < math.inf:

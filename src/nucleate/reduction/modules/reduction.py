@@ -168,11 +168,9 @@ class ModuleReduction:
         lines = [f"{name}: {value}" for name, value in self._said().items()]
         if self.layers:
             lines += ["", *aligned(table, 2)]
-        lines += (
-            ["", *(f"Left whole: {layer or 'the module itself'}, for {reason}." for layer, reason in self.left_whole)]
-            if self.left_whole
-            else []
-        )
+        if self.left_whole:
+            left = (f"Left whole: {layer or 'the module itself'}, for {reason}." for layer, reason in self.left_whole)
+            lines += ["", *left]
         beside = [] if self.narrow is None else [say_narrow(self.narrow, self.metric.name)]
         timed = map(str, self.__dict__.get("timings", ()))
         return "\n".join([*lines, "", str(self.certificate), *beside, *timed, *self.notes])

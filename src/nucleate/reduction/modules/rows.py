@@ -21,13 +21,9 @@ SHARES = (0.6, 0.2, 0.2)
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """What a module is called with, and the targets.
+    """What a module is called with, and the targets, if any.
 
-    Parameters
-    ----------
-    inputs : tensor, tuple of tensors, or dict of tensors
-        As the module takes them: one argument, several, or by name.
-    targets : tensor or None
+    The inputs are a tensor, a tuple of tensors, or a dict: one argument, several, or by name.
     """
 
     inputs: Any
@@ -171,15 +167,7 @@ def outputs_of(module: Any, rows: Rows) -> Any:
 
 
 def check_fit(module: Any, parts: Parts) -> Any:
-    """The outputs on the validation rows, twice the same and finite.
-
-    Raises
-    ------
-    ArchitectureError
-        If the data do not fit the module, or it gives something else each time.
-    DataError
-        If its outputs are not finite.
-    """
+    """The outputs on the validation rows, where they are twice the same, finite, and each of its own row alone."""
     torch = import_torch()
     try:
         first, second = (outputs_of(module, parts.validation) for _ in range(2))
@@ -230,13 +218,7 @@ def _depends_on_batch(module: Any, rows: Rows, outputs: Any) -> bool:
 
 
 def outputs_of_smaller(module: Any, rows: Rows) -> Any:
-    """The outputs of a narrowed module.
-
-    Raises
-    ------
-    ArchitectureError
-        If it does not run on these rows.
-    """
+    """The outputs of a narrowed module, refused if it does not run on these rows."""
     try:
         return outputs_of(module, rows)
     except RuntimeError as error:
@@ -248,20 +230,18 @@ def outputs_of_smaller(module: Any, rows: Rows) -> Any:
 
 
 def check_certifies(outputs: Any, which: str, remedy: str) -> Any:
-    """The same outputs on the rows that certify, unless some are not finite.
-
-    Raises
-    ------
-    DataError
-        If they are not.
-    """
-    bad = int((~outputs.isfinite().reshape(len(outputs), -1)).any(1).sum())
-    if bad:
+    """The same outputs on the rows that certify, refused if some are not finite."""
+    if bad := _count_not_finite(outputs):
         raise DataError(
             f"The outputs of the {which} module are not finite on {bad} of the {len(outputs)} rows that certify, so "
             f"nothing is guaranteed; {remedy}."
         )
     return outputs
+
+
+def _count_not_finite(values: Any) -> int:
+    """In how many rows some are NaN or infinite."""
+    return int((~values.isfinite())[:, None].flatten(1).any(1).sum())
 
 
 def _read(data: Any, name: str, notes: list[str]) -> Rows:
@@ -298,12 +278,9 @@ def _read(data: Any, name: str, notes: list[str]) -> Rows:
             f"The batches of `{name}` have rows of several shapes; pad them to one, or drop what is not a tensor."
         ) from None
     for value in jax.tree.leaves(rows.inputs):
-        if value.is_floating_point() and not torch.isfinite(value).all():
-            bad = count(
-                int((~torch.isfinite(value.flatten(1) if value.ndim > 1 else value[:, None])).any(1).sum()), "row"
-            )
-            raise DataError(f"The inputs of `{name}` are not finite in {bad}; drop or fill them.")
-    if rows.targets is not None and rows.targets.is_floating_point() and not torch.isfinite(rows.targets).all():
+        if bad := _count_not_finite(value):
+            raise DataError(f"The inputs of `{name}` are not finite in {count(bad, 'row')}; drop or fill them.")
+    if rows.targets is not None and _count_not_finite(rows.targets):
         raise DataError(f"The targets of `{name}` are not all finite; drop these rows or fill them.")
     return rows
 

@@ -13,18 +13,10 @@ from nucleate.pytorch import import_torch
 
 @dataclass(frozen=True, eq=False)
 class Cut:
-    """What goes of a layer, or of a parameter, with each unit.
+    """What goes of a layer, or of a parameter, by its name, with each unit.
 
-    Parameters
-    ----------
-    layer : str
-        Its name in the module.
-    side : {"in", "out"}
-        Whether it reads the units, or makes them or passes them on.
-    handler : callable
-        Takes the layer and the places to remove, and narrows it in place.
-    places : tuple of arrays
-        For each unit.
+    The side is "in" where it reads the units, and "out" where it makes them or passes them on. The handler takes the
+    layer and the places to remove, and narrows it in place.
     """
 
     layer: str
@@ -35,19 +27,10 @@ class Cut:
 
 @dataclass(frozen=True, eq=False)
 class Units:
-    """Neurons, channels or heads that stay or go in all their layers at once.
+    """Neurons, channels or heads that stay or go in all their layers at once, called by the first that makes them.
 
-    Parameters
-    ----------
-    layer : str
-        The first layer that makes them.
-    kind : {"neurons", "channels", "heads"}
-    cuts : tuple of Cut
-        Of layers that make them or pass them on.
-    readers : tuple of Cut
-        Of layers whose weights read them.
-    settings : callable
-        Called with a narrowed module and the kept units, for numbers that its forward pass uses.
+    ``cuts`` are of layers that make them or pass them on, ``readers`` of those whose weights read them. ``settings`` is
+    called with a narrowed module and the kept units, for numbers that its forward pass uses.
     """
 
     layer: str
