@@ -1,7 +1,7 @@
 """Whether another model is better than a network, worse, or cannot be told apart from it, on the rows at hand."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal, TypedDict
 
 import numpy as np
