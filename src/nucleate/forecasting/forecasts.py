@@ -462,10 +462,11 @@ def _common_axis(network: Network, target: Float[np.ndarray, " d"]) -> Float[np.
 
 def _refuse_unforecast(optimizer: Optimizer) -> None:
     if optimizer.follows_gradient is None:
+        decays = " (a weight decay of its own does so: give the weight decay beside it instead)"
         raise SpecError(
             f"No forecast can be made under {optimizer!r}: its steps neither shrink with the gradient, as gradient "
-            "descent's do, nor are independent of its size, as Adam's are (a weight decay of its own does so: give the "
-            "weight decay beside it instead); train to see."
+            f"descent's do, nor are independent of its size, as Adam's are{decays if optimizer.moves_alone else ''}; "
+            "train to see."
         )
 
 

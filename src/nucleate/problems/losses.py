@@ -13,7 +13,7 @@ import scipy
 from jaxtyping import Array, Float
 
 from nucleate._arrays import is_real, takes
-from nucleate._wording import choose_one, shown
+from nucleate._wording import choose_one, say_error, shown
 from nucleate.devices import in_float64
 from nucleate.errors import SpecError
 from nucleate.problems.links import COUNTS, EXPONENTIAL, IDENTITY, SOFTMAX, Domain, Link
@@ -312,10 +312,9 @@ def _check(loss: Loss, y: Float[np.ndarray, "n c"]) -> None:
     except SpecError:
         raise
     except Exception as error:
-        reason = f"{type(error).__name__}: {error}".split("\n", 1)[0]
         raise SpecError(
-            f"The loss {loss.name!r} cannot be computed ({reason}); it takes outputs and targets of shape (n, c), and "
-            "gives the cost of each row by jax.numpy."
+            f"The loss {loss.name!r} cannot be computed ({say_error(error)[:160]}); it takes outputs and targets of "
+            "shape (n, c), and gives the cost of each row by jax.numpy."
         ) from error
     if rows.shape != y.shape[:1]:
         raise SpecError(

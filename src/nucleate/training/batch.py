@@ -259,12 +259,13 @@ class Batch:
             self.statuses[run] = Status.NAN
         if self.statuses[run] is Status.NAN and self.rows[run]:
             largest = np.abs(outputs_of(self.final[run], self._inputs)).max()
-            loss = self._program.loss
-            of_loss = "" if loss.is_built_in else f", or correct the loss {loss.name!r} where it or its gradient is NaN"
+            loss, optimizer = self._program.loss, self.settings.optimizer
+            of_own = "" if loss.is_built_in else f", or correct the loss {loss.name!r} where it or its gradient is NaN"
+            of_own += "" if optimizer.is_built_in else f", or correct the optimizer {optimizer.name!r}"
             self._notes[run]["nan"] = (
                 f"the loss was NaN or infinite by step {int(self._runs[run].step)}; at the evaluation before, of step "
                 f"{self.rows[run][-1]['step']:g}, the largest output was {largest:.4g} in size; use a smaller learning "
-                f"rate{of_loss}"
+                f"rate{of_own}"
             )
         return self.statuses[run].is_running
 
