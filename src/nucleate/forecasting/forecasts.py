@@ -363,7 +363,7 @@ def _forecast_many(
     for run, (rate, judgement) in enumerate(zip(learning_rates, judgements, strict=True)):
         turned, axis = point_of_drop(drops[run]), None
         # Where the leading part has jumped away instead, its directions say nothing of the network's.
-        told = leading_loss[turned, run] <= (1 + engine.DROPS[0]) * simulation.start_loss[run]
+        told = leading_loss[turned, run] <= (1 + engine.DROPS[0]) * simulation.start_loss[run] < np.inf
         if told and values is not None:
             axis = _common_axis(followed[turned][run], targets[0])
         expected = Forecast(
