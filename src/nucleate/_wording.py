@@ -27,6 +27,9 @@ def _python_name(name: str) -> None:
     """In Python a parameter has no other name."""
 
 
+FROM_PYTHON = "from Python, for the command line knows the package's own alone"
+"""Behind the remedy for a definition of one's own that is known by its name: the sentence may be read in either."""
+
 _naming: ContextVar[Callable[[str], str | None]] = ContextVar("_naming", default=_python_name)
 
 

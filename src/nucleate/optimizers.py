@@ -13,7 +13,7 @@ import optax
 from jaxtyping import Array, Float
 
 from nucleate._arrays import is_real
-from nucleate._wording import choose_one, say_error, shown
+from nucleate._wording import FROM_PYTHON, choose_one, say_error, shown
 from nucleate.devices import float64
 from nucleate.errors import NucleateError, SpecError
 
@@ -121,7 +121,7 @@ class Optimizer:
             raise SpecError(f"The learning rate is {learning_rate!r:.60}; it must be a positive number.")
         if self.make is None:
             raise SpecError(
-                f"The optimizer {self.name!r} is not one of {', '.join(OPTIMIZERS)}; pass it as an Optimizer object."
+                f"The optimizer {self.name!r} is known by its name alone; pass it as an Optimizer object {FROM_PYTHON}."
             )
         try:
             made = self.make(learning_rate, **dict(self.parameters))

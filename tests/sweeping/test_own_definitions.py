@@ -19,6 +19,7 @@ from nucleate.optimizers import Optimizer
 from nucleate.problems import Loss, Metric, Problem
 from nucleate.reduction import reduce_study
 from nucleate.studies import Study, summarize
+from tests.cli.asking import ask, refusal
 from tests.sealed import contents
 
 pytestmark = pytest.mark.slow
@@ -127,12 +128,29 @@ def test_it_is_gone_on_with_by_passing_the_objects_again(of_networks):
     before = of_networks.results
     (of_networks.path / "results" / "chunk-00000.parquet").unlink()
     loaded = Study.load(of_networks.path)
-    with pytest.raises(SpecError, match=r"The optimizer 'decayed' is not one of .*; pass it as an Optimizer object"):
+    with pytest.raises(SpecError, match=r"The optimizer 'decayed' is known by its name alone; pass it as an Opt"):
         sweep(loaded, loss=HUBER, activation=SINE, measures=[LARGEST], progress=False)
     again = sweep(loaded, loss=HUBER, activation=SINE, measures=[LARGEST], optimizer=DECAYED, progress=False)
     assert again.results.equals(before)
     with pytest.raises(StudyError, match=r"another spec \(measures \['largest_amplitude'\] there, \[\] here\)"):
         sweep(again, measures=[], progress=False)
+
+
+def test_the_command_line_reads_it_and_says_where_it_would_need_the_objects(of_networks, tmp_path):
+    for command in (["report", "--out", tmp_path / "page.html"], ["plot", "--out", tmp_path / "figures"]):
+        answer = ask(command[0], of_networks.path, *command[1:])
+        assert answer.exit_code == 0, answer.stderr
+    for command in ("reduce", "doctor"):
+        said = refusal(command, of_networks.path)
+        assert (
+            "The loss 'pseudo-huber' is known by its name alone; pass it: load_problem(loss=...), from Python, " in said
+        )
+    network = of_networks.path / "weights" / "run-00000-best.safetensors"
+    assert "for the command line knows the package's own alone" in refusal("predict", network, network)
+    # In Python the objects are given once more.
+    loaded = Study.load(of_networks.path)
+    again = sweep(loaded, loss=HUBER, activation=SINE, measures=[LARGEST], optimizer=DECAYED, progress=False)
+    assert reduce_study(again, tolerance=0.9, baselines=False).run in (0, 1)
 
 
 @pytest.fixture(scope="module")

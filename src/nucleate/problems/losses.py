@@ -13,7 +13,7 @@ import scipy
 from jaxtyping import Array, Float
 
 from nucleate._arrays import is_real, is_truth, real_array, takes
-from nucleate._wording import choose_one, say_error, shown
+from nucleate._wording import FROM_PYTHON, choose_one, say_error, shown
 from nucleate.devices import in_float64
 from nucleate.errors import SpecError
 from nucleate.problems.links import COUNTS, EXPONENTIAL, IDENTITY, SOFTMAX, Domain, Link
@@ -160,7 +160,9 @@ class Loss:
             If the loss is known by its name alone, as one of your own read from a study folder is.
         """
         if self.value is None:
-            raise SpecError(f"The loss {self.name!r} is known by its name alone; pass it as a Loss object.")
+            raise SpecError(
+                f"The loss {self.name!r} is known by its name alone; pass it as a Loss object {FROM_PYTHON}."
+            )
         return self.value(outputs, y)
 
     def __call__(

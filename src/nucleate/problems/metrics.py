@@ -11,7 +11,7 @@ import scipy
 from jaxtyping import Bool, Float, Int, Shaped
 
 from nucleate._arrays import is_truth, takes
-from nucleate._wording import shown
+from nucleate._wording import FROM_PYTHON, shown
 from nucleate.errors import SpecError
 
 
@@ -90,7 +90,9 @@ class Metric:
             If the metric is known by its name alone, or takes no weights where there are some.
         """
         if self.value is None:
-            raise SpecError(f"The metric {self.name!r} is known by its name alone; pass the Loss it belongs to.")
+            raise SpecError(
+                f"The metric {self.name!r} is known by its name alone; pass the Loss it belongs to {FROM_PYTHON}."
+            )
         if weights is None:
             return self.value(predicted, true)
         self.check_weights()

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt, Validat
 
 from nucleate._arrays import is_whole
 from nucleate._files import check_seal, parse_json, read_file, read_sealed, why_unreadable
-from nucleate._wording import card
+from nucleate._wording import FROM_PYTHON, card
 from nucleate.errors import ArchitectureError, StudyError
 from nucleate.models import model_from_bytes
 from nucleate.network import Network
@@ -379,7 +379,7 @@ class Study:
         if like is None and isinstance(spec.model, NameOnly):
             raise StudyError(
                 f"The models of {self.path} are made by {spec.model.name!r}, of which only the name is kept; pass one "
-                "of the same architecture: network(run, like=model)."
+                f"of the same architecture: network(run, like=model), {FROM_PYTHON}."
             )
         try:
             content = self.read(file)
