@@ -120,6 +120,11 @@ class Optimizer:
         if not isinstance(learning_rate, Real | jax.Array | np.ndarray) or np.ndim(learning_rate) != 0:
             raise SpecError(f"The learning rate is {learning_rate!r:.60}; it must be a positive number.")
         if self.make is None:
+            if self.name in OPTIMIZERS:
+                raise SpecError(
+                    f"The optimizer {self.name!r} of this study is one's own and has the name of one of the package, "
+                    "so the study is read and not gone on with; give it another name, and sweep into a new folder."
+                )
             raise SpecError(
                 f"The optimizer {self.name!r} is known by its name alone; pass it as an Optimizer object {FROM_PYTHON}."
             )
