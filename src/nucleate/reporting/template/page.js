@@ -55,8 +55,8 @@
       margin: { l: 64, r: 12, t: 60, b: 48 },
     }), options);
     // A run whose loss is NaN at its start has none.
-    const first = chosen.curves.map(([losses]) => losses).find((losses) => losses.length);
-    const [start, end] = first ? [first[0], first[first.length - 1]].map(round) : ["—", "—"];
+    const first = chosen.curves[0][0];
+    const [start, end] = first.length ? [first[0], first[first.length - 1]].map(round) : ["—", "—"];
     element("loss").setAttribute("aria-label", say(words.loss_alt, { cell: chosen.name, start, end }));
   }
 
