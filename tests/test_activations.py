@@ -1,6 +1,7 @@
 """Each activation against 50-digit arithmetic, and what the table says of it at zero."""
 
 import pickle
+import re
 
 import jax
 import jax.numpy as jnp
@@ -146,11 +147,20 @@ def test_an_activation_is_pickled_by_its_name(name):
         ),
         (
             {"function": lambda z: z * jnp.log(jnp.abs(z)), "right": -9.21034, "left": -9.21034},
-            "coefficient goes from -4.605 at a distance of 0.01 to -11.51 at 1e-05, so that it has no such term",
+            "coefficient goes from -4.605 at a distance of 0.01 to -11.51 at 1e-05, so that it has no such term; what "
+            "it is there is not one power of z, .*; choose a function with a leading power at zero",
         ),
         (
             {"function": jnp.cos, "multiplicity": 2, "right": 1e8, "left": 1e8},
-            "it has no such term; correct its multiplicity, or its value at zero",
+            r"it has no such term; let it say value=1.0, multiplicity=2, right=-0.5 and left=-0.5\.",
+        ),
+        (
+            {"function": lambda z: jnp.where(z > 0, z, z**2) + 1, "parity": "none"},
+            "what it is there is not one power of z",
+        ),
+        (
+            {"lipschitz": 0.9},
+            r"says that its slope is at most 0.9 in size \(lipschitz\), but it is 1 at 0; correct the",
         ),
         ({"function": lambda z: 0 * z, "right": 0.0, "left": 0.0}, "its leading term is zero on both sides"),
         ({"parity": "even"}, "says that its parity is 'even', but it is not"),
@@ -186,3 +196,22 @@ def test_a_derivative_that_is_nan_on_a_part_of_the_line_is_refused():
     said = "Activation 'bent' has a derivative that is NaN or infinite at "
     with pytest.raises(nucleate.ArchitectureError, match=said):
         nucleate.Activation("bent", bent, 1, 1.0, 0.1).check()
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        jnp.cos,
+        lambda z: jnp.exp(z) - z,
+        jax.nn.softplus,
+        lambda z: jax.nn.relu(z) ** 3 + 2,
+        lambda z: jnp.tanh(z) ** 4,
+    ],
+)
+def test_what_an_activation_is_told_to_say_holds(function):
+    with pytest.raises(nucleate.ArchitectureError, match="let it say value=") as refused:
+        nucleate.Activation("own", function, 5, 1.0, 1.0, value=7.0).check()
+    said = dict(re.findall(r"(\w+)=([-+.e\d]*\d)", str(refused.value)))
+    claims = {name: (int if name == "multiplicity" else float)(number) for name, number in said.items()}
+    assert set(claims) == {"value", "multiplicity", "right", "left"}
+    nucleate.Activation("own", function, **claims).check()

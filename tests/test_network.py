@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from safetensors.numpy import save, save_file
 
 from nucleate import Activation, ArchitectureError, InitScale, Network
+from nucleate._files import read_sealed
 from nucleate.devices import float64
 from nucleate.network import read_metadata
 from tests.sealed import seal_tensors
@@ -163,8 +164,21 @@ def test_a_file_of_an_activation_that_is_not_registered_is_told_to_register_it(t
     own = Activation("of-one-module", jnp.arctan, 1, 1.0, 1.0)
     Network.create(3, [4], 1, scale=GAIN, activation=own).save(file)
     assert Network.load(file, activation=own).activation == own
-    with pytest.raises(ArchitectureError, match=r"not known here \(There is no activation 'of-one-module'.*; register"):
+    with pytest.raises(
+        ArchitectureError,
+        match=r"network.safetensors cannot be used here. Its activation 'of-one-module' is not known; ",
+    ) as refused:
         Network.load(file)
+    assert str(refused.value).endswith("or pass it from Python, for the command line knows the package's own alone.")
+
+
+def test_a_network_file_is_read_once(tmp_path, monkeypatch):
+    file = tmp_path / "network.safetensors"
+    Network.create(3, [4], 1, scale=GAIN).save(file)
+    reads = []
+    monkeypatch.setattr("nucleate.network.read_sealed", lambda path: reads.append(path) or read_sealed(path))
+    Network.load(file)
+    assert reads == [file]
 
 
 def test_a_folder_that_does_not_exist_is_named(tmp_path):

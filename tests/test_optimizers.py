@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import re
 
 import jax
 import numpy as np
@@ -57,9 +58,7 @@ def test_an_unknown_name_is_answered_with_the_names_there_are():
     ):
         get_optimizer("sgd")
     named = get_optimizer("lion", known=False)
-    with pytest.raises(
-        SpecError, match="The optimizer 'lion' is not one of gd, momentum, adam, adamw; pass it as an Optimizer"
-    ):
+    with pytest.raises(SpecError, match="The optimizer 'lion' is known by its name alone; pass it as an Optimizer"):
         named.transformation(0.1)
 
 
@@ -109,3 +108,73 @@ def test_a_state_that_files_cannot_keep_is_refused_and_its_numbers_are_not():
     numbers = Optimizer("numbers", lambda rate: noise(jax.random.wrap_key_data, jax.random.key_data))
     run = train(network, problem, optimizer=numbers, learning_rate=0.01, steps=3)
     assert run.status == "finished"
+
+
+def updating(update, init=lambda parameters: ()):
+    return Optimizer("own", lambda rate: optax.GradientTransformation(init, update))
+
+
+def each(change):
+    return lambda gradients, state, parameters=None: (jax.tree.map(change, gradients), state)
+
+
+ASKS = "it asks what number an array holds, as float.., if, an index or NumPy does, before there is one"
+
+
+@pytest.mark.parametrize(
+    ("own", "what", "cause", "remedy"),
+    [
+        (updating(each(lambda g: g if g.sum() > 0 else -g)), "take a step", ASKS, "its update takes gradients, state"),
+        (updating(each(np.asarray)), "take a step", ASKS, "its update takes"),
+        (updating(each(lambda g: g * float(g.sum()))), "take a step", ASKS, "its update takes"),
+        (updating(each(lambda g: g * range(9)[g.sum().astype(int)])), "take a step", ASKS, "its update takes"),
+        (updating(each(lambda g: g[: g.sum().astype(int)])), "take a step", "IndexError: .*", "its update takes"),
+        (updating(each(lambda g: g.mul_(2.0))), "take a step", "AttributeError: .*mul_.*", "its update takes"),
+        (updating(each(lambda g: g + "x")), "take a step", "TypeError: .*", "its update takes"),
+        (updating(each(jax.numpy.negative), init=lambda _: 1 / 0), "begin", "ZeroDivisionError: .*", "its init takes"),
+        (Optimizer("own", lambda rate: optax.sgd(float(rate))), "be made", ASKS, "its make takes the learning rate"),
+    ],
+)
+def test_an_error_is_said_of_the_function_that_raised_it_without_what_jax_calls_its_parts(own, what, cause, remedy):
+    network, problem = Network.create(5, [6], 1, scale=InitScale("gain", 0.5)), load_problem("sine-5d")
+    for call in (
+        lambda: train(network, problem, optimizer=own, steps=2),
+        lambda: forecast(network, problem, own),
+        lambda: own.follows_gradient,
+    ):
+        with pytest.raises(SpecError, match=rf"^The optimizer 'own' cannot {what} \({cause}\); {remedy}") as refused:
+            call()
+        assert not re.search("[Tt]rac", str(refused.value))
+        assert "\n" not in str(refused.value)
+
+
+def test_steps_that_are_nan_are_no_weight_decay():
+    own = Optimizer("lost", lambda rate: optax.chain(optax.sgd(rate), optax.scale(float("nan"))))
+    network = Network.create(5, [6], 1, scale=InitScale("gain", 0.5))
+    said = "The optimizer 'lost' takes steps that are NaN or infinite, along gradients of size 0.01 at a learning rate"
+    with pytest.raises(SpecError, match=said):
+        forecast(network, load_problem("sine-5d"), own)
+    with pytest.raises(SpecError, match=said):
+        train(network, load_problem("sine-5d"), optimizer=own, weight_decay=0.1, steps=2)
+    run = train(network, load_problem("sine-5d"), optimizer=own, steps=2)
+    assert run.status == "nan"
+    assert "or correct the optimizer 'lost'" in run.notes[0]
+
+
+def test_only_what_moves_without_a_gradient_is_said_to_decay_weights():
+    network, problem = Network.create(10, [6], 1, scale=InitScale("gain", 0.1)), load_problem("diabetes")
+    # Of no gradient at all these steps are NaN, which is no decay either.
+    normed = Optimizer("normed", lambda rate: optax.stateless(lambda g, _: jax.tree.map(_normed(rate), g)))
+    assert (normed.follows_gradient, normed.moves_alone) == (None, False)
+    for own in (normed, Optimizer("rmsprop", optax.rmsprop)):
+        with pytest.raises(SpecError, match=r"neither shrink with the gradient.*nor are independent") as refused:
+            forecast(network, problem, own)
+        assert "decay" not in str(refused.value)
+    decayed = Optimizer("decayed", optax.adamw, weight_decay=0.1)
+    assert decayed.moves_alone
+    with pytest.raises(SpecError, match="a weight decay of its own does so"):
+        forecast(network, problem, decayed)
+
+
+def _normed(rate):
+    return lambda g: -rate * g / jax.numpy.sqrt(jax.numpy.sum(g**2))

@@ -27,6 +27,9 @@ def _python_name(name: str) -> None:
     """In Python a parameter has no other name."""
 
 
+FROM_PYTHON = "from Python, for the command line knows the package's own alone"
+"""Behind the remedy for a definition of one's own that is known by its name: the sentence may be read in either."""
+
 _naming: ContextVar[Callable[[str], str | None]] = ContextVar("_naming", default=_python_name)
 
 
@@ -213,13 +216,30 @@ def choose_one(word: object, choices: Iterable[str]) -> str:
     return f"{close} Choose one of {listed}" if close else f"; choose one of {listed}"
 
 
+_NEED_A_NUMBER = {
+    "ConcretizationTypeError",
+    "NonConcreteBooleanIndexError",
+    "TracerArrayConversionError",
+    "TracerBoolConversionError",
+    "TracerIntegerConversionError",
+}
+"""JAX's errors of a function that, while it is compiled, asks what number an array holds."""
+_PLACEHOLDER = re.compile(r"\b\w*Tracer\b")
+_WHILE_COMPILING = "The error occurred while tracing"
+
+
 def say_error(error: BaseException) -> str:
-    """What happened, in one line.
+    """What happened, in one line, without what JAX says of its own parts.
 
     >>> say_error(KeyError("price")), say_error(MemoryError()), say_error(ValueError("two\\nlines"))
     ("KeyError: 'price'", 'MemoryError', 'ValueError: two lines')
+    >>> say_error(AttributeError("'DynamicJaxprTracer' object has no attribute 'mul'"))
+    "AttributeError: 'array' object has no attribute 'mul'"
     """
-    said = " ".join(str(error).split())
+    if type(error).__name__ in _NEED_A_NUMBER:
+        return "it asks what number an array holds, as float(), if, an index or NumPy does, before there is one"
+    said = " ".join(str(error).partition(_WHILE_COMPILING)[0].split())
+    said = _PLACEHOLDER.sub("array", said)
     return f"{type(error).__name__}: {said}" if said else type(error).__name__
 
 

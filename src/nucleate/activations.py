@@ -42,7 +42,8 @@ class Activation:
     parity : {"odd", "even", "none"}
         Whether ``s(-z)`` is ``-s(z)``, ``s(z)`` or neither: decides whether opposite directions do the same work.
     lipschitz : float
-        A bound of ``|s'|``, for bounds that hold everywhere; infinite where none is known.
+        A bound of ``|s'|``, for bounds that hold everywhere; infinite where none is known. It is checked from -20 to
+        20, and beyond that it is the definer's word.
     onnx : callable or None
         The function as nodes of an ONNX graph: ``onnx(graph, z)`` adds them by ``graph.add(kind, *inputs)`` and
         ``graph.number(value)``, which return names, and returns the name of the result. Without it, networks can only
@@ -181,7 +182,7 @@ def _check(activation: Activation) -> None:
             f"there its coefficient is {leading[settled[-1] + 1]:.4g}; correct what it says"
             if settled.size
             else f"there its coefficient goes from {leading[0]:.4g} at a distance of {_NEAR[0]:g} to {leading[-1]:.4g} "
-            f"at {_NEAR[-1]:g}, so that it has no such term; correct its multiplicity, or its value at zero"
+            f"at {_NEAR[-1]:g}, so that it has no such term; {_say_instead(activation)}"
         )
         raise ArchitectureError(
             f"Activation {activation.name!r} says that it is {activation.value:g} + {claim:g} z^{p} near zero for "
@@ -192,6 +193,14 @@ def _check(activation: Activation) -> None:
             f"Activation {activation.name!r} says that its leading term is zero on both sides, by which nothing can "
             "grow; say that of the lowest power that is not."
         )
+    if math.isfinite(activation.lipschitz):
+        slopes = np.nan_to_num(np.abs(_slopes(activation.function, _STEEP)), nan=0.0)
+        if slopes.max() > (1 + 1e-6) * activation.lipschitz:
+            raise ArchitectureError(
+                f"Activation {activation.name!r} says that its slope is at most {activation.lipschitz:g} in size "
+                f"(lipschitz), but it is {slopes.max():.4g} at {_STEEP[slopes.argmax()]:g}; correct the bound, or "
+                "leave it out where none is known."
+            )
     holds = {"odd": np.allclose(mirrored, -near), "even": np.allclose(mirrored, near), "none": True}
     if not holds.get(activation.parity, False):
         raise ArchitectureError(
@@ -201,6 +210,26 @@ def _check(activation: Activation) -> None:
 
 
 _NEAR, _FAR = (1e-2, 1e-3, 1e-4, 1e-5), (0.3, 1.0, 2.0)
+_STEEP = np.linspace(-20.0, 20.0, 801)
+"""Where slopes are held against the bound that an activation states."""
+
+
+def _say_instead(activation: Activation) -> str:
+    """What an activation is to say of itself near zero, where that can be read off it."""
+    points = np.array([0.0, *(side * z for side in (1.0, -1.0) for z in _NEAR[:2])])
+    at_zero, *sides = np.asarray(activation(points)).tolist()  # type: ignore[arg-type]
+    away = np.array(sides).reshape(2, 2) - at_zero
+    moves = away[:, 1] != 0
+    with np.errstate(all="ignore"):
+        powers = np.log(away[moves, 0] / away[moves, 1]) / np.log(_NEAR[0] / _NEAR[1])
+    p = round(powers[0]) if np.isfinite(powers).all() and moves.any() else 0
+    if p < 1 or not np.allclose(powers, p, atol=0.05):
+        return (
+            "what it is there is not one power of z, and condensation is of those; choose a function with a leading "
+            "power at zero"
+        )
+    right, left = away[:, 1] / (np.array([1.0, -1.0]) * _NEAR[1]) ** p
+    return f"let it say value={at_zero!r}, multiplicity={p}, right={right:.4g} and left={left:.4g}"
 
 
 def _values_at(activation: Activation, z: list[float]) -> Float[np.ndarray, " n"]:

@@ -19,8 +19,8 @@ from safetensors.numpy import save
 
 from nucleate._arrays import is_truth, is_whole, real_array
 from nucleate._files import parse_json, parse_tensors, read_sealed, seal_tensors, why_unreadable, write_atomically
-from nucleate._wording import card
-from nucleate.activations import Activation, get_activation
+from nucleate._wording import FROM_PYTHON, card
+from nucleate.activations import Activation, activation_names, get_activation
 from nucleate.devices import MEMORY, in_float64
 from nucleate.errors import ArchitectureError
 from nucleate.init_scale import InitScale
@@ -327,15 +327,11 @@ class Network:
         ...     Network.load(Path(folder) / "network.safetensors")
         Network(2-3-1, tanh, biases in layers 1, 2, float32)
         """
-        read_metadata(path)  # Says it of a file of another model.
         content = _read(path)
         try:
             return cls.from_bytes(content, activation)
         except ArchitectureError as error:
-            raise ArchitectureError(
-                f"The network file {path} has an activation that is not known here ({error}); register one of your own "
-                "before, in Python by nucleate.register_activation."
-            ) from error
+            raise ArchitectureError(f"The network file {path} cannot be used here. {error}") from error
         except ValueError as error:
             raise ArchitectureError(f"The network file {path} is damaged ({error}); save the network again.") from error
 
@@ -357,6 +353,8 @@ class Network:
         ------
         ValueError
             If these bytes are not those of a network, with what is wrong.
+        ArchitectureError
+            If they are those of another model, or have an activation that is not known.
         """
         tensors, told = parse_tensors(content)
         metadata = _metadata(told)
@@ -376,7 +374,12 @@ class Network:
         if dtypes not in ({"float32"}, {"float64"}):
             raise ValueError(f"its dtype is {' and '.join(sorted(dtypes))}")
         if activation is None or activation.name != name:
-            activation = get_activation(str(name))
+            if name not in activation_names():
+                raise ArchitectureError(
+                    f"Its activation {name!r} is not known; register it first, by nucleate.register_activation, or "
+                    f"pass it {FROM_PYTHON}."
+                )
+            activation = get_activation(name)
         biases = tuple(tensors[f"biases.{layer}"] if has else None for layer, has in enumerate(with_bias))
         return cls(tuple(tensors[f"weights.{layer}"] for layer in range(len(with_bias))), biases, activation)
 
@@ -497,8 +500,6 @@ def read_metadata(path: str | Path) -> dict[str, Any]:
     ArchitectureError
         If the file is missing, no safetensors file, or not written by this package.
     """
-    if not isinstance(path, str | PathLike):
-        raise ArchitectureError(f"The network's file is {path!r:.60}; give a path.")
     try:
         return _metadata(parse_tensors(_read(path))[1])
     except ArchitectureError:
@@ -519,6 +520,8 @@ def _metadata(told: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _read(path: str | Path, what: str = "network") -> bytes:
+    if not isinstance(path, str | PathLike):
+        raise ArchitectureError(f"The {what}'s file is {path!r:.60}; give a path.")
     try:
         return read_sealed(path)
     except FileNotFoundError:

@@ -13,10 +13,16 @@ import optax
 from jaxtyping import Array, Float
 
 from nucleate._arrays import is_real
-from nucleate._wording import choose_one, say_error, shown
+from nucleate._wording import FROM_PYTHON, choose_one, say_error, shown
 from nucleate.devices import float64
 from nucleate.errors import NucleateError, SpecError
 
+_PARTS = {
+    "make": ("cannot be made", "the learning rate", "an optax transformation"),
+    "init": ("cannot begin", "the parameters", "a state of arrays"),
+    "update": ("cannot take a step", "gradients, state and parameters", "the steps and the new state"),
+}
+"""Of each function of an optimizer what fails with it, what it takes and what it returns."""
 _PROBE_STEPS, _PROBE_RATE = 4, 0.1
 _PROBED = np.array([1.0, 0.5])
 """A gradient of two parameters, of size 1."""
@@ -87,6 +93,12 @@ class Optimizer:
     def __repr__(self) -> str:
         return f"Optimizer({', '.join([self.name, *(f'{name}={value}' for name, value in self.parameters)])})"
 
+    @property
+    def is_built_in(self) -> bool:
+        """Whether it is one of the package's own, with whatever parameters."""
+        own = OPTIMIZERS.get(self.name)
+        return own is not None and (self.make, self.decoupled) == (own.make, own.decoupled)
+
     def transformation(self, learning_rate: float | Float[Array, ""]) -> optax.GradientTransformation:
         """The optax transformation at a learning rate.
 
@@ -108,8 +120,13 @@ class Optimizer:
         if not isinstance(learning_rate, Real | jax.Array | np.ndarray) or np.ndim(learning_rate) != 0:
             raise SpecError(f"The learning rate is {learning_rate!r:.60}; it must be a positive number.")
         if self.make is None:
+            if self.name in OPTIMIZERS:
+                raise SpecError(
+                    f"The optimizer {self.name!r} of this study is one's own and has the name of one of the package, "
+                    "so the study is read and not gone on with; give it another name, and sweep into a new folder."
+                )
             raise SpecError(
-                f"The optimizer {self.name!r} is not one of {', '.join(OPTIMIZERS)}; pass it as an Optimizer object."
+                f"The optimizer {self.name!r} is known by its name alone; pass it as an Optimizer object {FROM_PYTHON}."
             )
         try:
             made = self.make(learning_rate, **dict(self.parameters))
@@ -121,7 +138,7 @@ class Optimizer:
                     f"The optimizer {self.name!r} cannot be made ({say_error(error)[:160]}); correct its parameters "
                     f"({', '.join(name for name, _ in self.parameters)})."
                 ) from error
-            raise self._refused("cannot be made", error) from error
+            raise self._refused("make", error) from error
         if not all(callable(getattr(made, name, None)) for name in ("init", "update")):
             raise SpecError(
                 f"The make of the optimizer {self.name!r} returns {made!r:.60}; it must return an optax transformation."
@@ -141,9 +158,12 @@ class Optimizer:
             With what it does instead.
         """
 
+        calls = "make"
+
         def step(rate: Float[Array, ""], given: Any) -> Any:
-            transformation = self.transformation(rate)
-            state = transformation.init(given)
+            nonlocal calls
+            transformation, calls = self.transformation(rate), "init"
+            state, calls = transformation.init(given), "update"
             made = transformation.update(given, state, given)
             if not isinstance(made, tuple) or len(made) != 2:
                 raise TypeError(f"its update returns {type(made).__name__}, not the updates and the state")
@@ -156,7 +176,7 @@ class Optimizer:
         except NucleateError:
             raise
         except Exception as error:
-            raise self._refused("cannot take a step", error) from error
+            raise self._refused(calls, error) from error
         if any(jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) for leaf in jax.tree.leaves(before)):
             raise SpecError(
                 f"The optimizer {self.name!r} keeps a random key of JAX's in its state, which files cannot keep; hold "
@@ -172,10 +192,11 @@ class Optimizer:
                     "return updates like the gradients, and a state like the one before."
                 )
 
-    def _refused(self, what: str, error: Exception) -> SpecError:
+    def _refused(self, calls: str, error: Exception) -> SpecError:
+        what, takes, gives = _PARTS[calls]
         return SpecError(
-            f"The optimizer {self.name!r} {what} ({say_error(error)[:160]}); its make takes the learning rate, which "
-            "JAX traces and no NumPy function, float() or comparison can read, and returns an optax transformation."
+            f"The optimizer {self.name!r} {what} ({say_error(error)[:160]}); its {calls} takes {takes}, which no NumPy "
+            f"function, float() or comparison can read where training is compiled, and returns {gives}."
         )
 
     @property
@@ -183,7 +204,8 @@ class Optimizer:
         """Whether its steps shrink in proportion to small gradients, as those of gradient descent do.
 
         False if they do not depend on the gradient's size (Adam, signs); None if they do neither, as with weight decay.
-        It is measured: it is given gradients a hundred times smaller, and none, and the steps are compared.
+        It is measured: it is given gradients a hundred times smaller, and none, and the steps are compared. Where steps
+        along gradients are NaN or infinite, a `SpecError` says so.
         """
         large, small, none = _probe(self)
         if none.any():
@@ -195,7 +217,7 @@ class Optimizer:
     @property
     def moves_alone(self) -> bool:
         """Whether it takes steps where there is no gradient, as with a weight decay of its own; it is measured too."""
-        return bool(_probe(self)[2].any())
+        return bool(np.nan_to_num(_probe(self)[2], nan=0.0).any())
 
     @property
     def epsilon(self) -> float:
@@ -254,9 +276,8 @@ def get_optimizer(given: Any, *, known: bool = True) -> Optimizer:
     Optimizer(momentum, momentum=0.5)
     """
     if isinstance(given, Optimizer):
-        own = OPTIMIZERS.get(given.name, given)
         # Files keep its name alone, which would bring back the other.
-        if given.make is not None and (given.make, given.decoupled) != (own.make, own.decoupled):
+        if given.make is not None and given.name in OPTIMIZERS and not given.is_built_in:
             raise SpecError(
                 f"The optimizer {given.name!r} is one of your own and has the name of one of the package; give it "
                 "another name."
@@ -287,7 +308,14 @@ def _probe(optimizer: Optimizer) -> tuple[Float[np.ndarray, "steps 2"], ...]:
     with float64():
         optimizer.check(np.zeros(2))
         steps = jax.jit(partial(_steps, optimizer))
-        return tuple(np.asarray(steps(size)) for size in sizes)
+        probed = tuple(np.asarray(steps(size)) for size in sizes)
+    if not np.isfinite(probed[:2]).all():
+        raise SpecError(
+            f"The optimizer {optimizer.name!r} takes steps that are NaN or infinite, along gradients of size "
+            f"{sizes[0] if not np.isfinite(probed[0]).all() else sizes[1]:g} at a learning rate of {_PROBE_RATE:g}; "
+            "correct its update."
+        )
+    return probed
 
 
 def _steps(optimizer: Optimizer, size: Float[Array, ""]) -> Float[Array, "steps 2"]:

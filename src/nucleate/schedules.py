@@ -10,7 +10,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, Int
 
-from nucleate._wording import choose_one, say_error, shown
+from nucleate._wording import FROM_PYTHON, choose_one, say_error, shown
 from nucleate.devices import float64
 from nucleate.errors import NucleateError, SpecError
 
@@ -84,7 +84,8 @@ class Schedule:
         """
         if self.make is None:
             raise SpecError(
-                f"The schedule {self.name!r} is not one of {', '.join(SCHEDULES)}; pass it as an object again."
+                f"The schedule {self.name!r} is not one of {', '.join(SCHEDULES)}; pass it as an object again "
+                f"{FROM_PYTHON}."
             )
         try:
             after = self.make(steps - warmup)

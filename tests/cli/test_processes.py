@@ -123,6 +123,23 @@ def test_every_command_ends_so(tmp_path, arguments):
     assert "Traceback" not in done.stderr
 
 
+def test_what_is_measured_when_it_is_interrupted_leaves_nothing_half_done(tmp_path):
+    command = ["reproduce", "blow-up", "--quick", "--out", "claims"]
+    with started(command, tmp_path) as process:
+        # The folder is made before anything is measured.
+        while not (tmp_path / "claims").exists():
+            assert process.poll() is None, "the command ended before it could be interrupted"
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        told, said = process.communicate()
+    assert (process.returncode, told) == (130, "")
+    assert said.endswith("nucleate: interrupted; " + ANEW)
+    assert "Traceback" not in said
+    assert not list((tmp_path / "claims").iterdir())
+    again = nucleate(*command, cwd=tmp_path)
+    assert again.stdout.startswith("blow-up: holds\n"), again.stderr
+
+
 def test_a_signal_that_is_ignored_stays_so(tmp_path):
     with started(["problems"], tmp_path) as process:
         assert process.communicate()[0]

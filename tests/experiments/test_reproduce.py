@@ -168,6 +168,34 @@ def test_a_criterion_has_one_of_two_relations(relation):
         Criterion("rank", relation, 1.0)
 
 
+@pytest.mark.parametrize("quantity", [None, "", 3])
+def test_a_criterion_says_what_is_measured(quantity):
+    with pytest.raises(SpecError, match=rf"The quantity of a criterion is {quantity!r}; give a text that says what is"):
+        Criterion(quantity, "at most", 1.0)
+
+
+def test_one_of_ones_own_has_not_the_name_of_one_of_the_package(tmp_path):
+    own = Planted(1.0, 0.5, name="blow-up").experiment
+    with pytest.raises(
+        SpecError, match="The experiment 'blow-up' is one of your own and has the name of one of the pa"
+    ):
+        reproduce(own, out=tmp_path, quick=True, progress=False)
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_could_not_be_computed_is_not_said_to_be_wrong(monkeypatch, tmp_path):
+    lost = Planted(float("nan"), 0.5, name="lost")
+    monkeypatch.setattr(reproduction, "EXPERIMENTS", (lost.experiment,))
+    for _ in range(2):
+        (verdict,) = reproduce_all(out=tmp_path, quick=True, progress=False)
+        assert str(verdict).startswith("lost could not be computed: first: nan (at least 1: could not be computed)")
+    assert lost.measured == 1
+    page = (tmp_path / "index.html").read_text()
+    assert page.count("could not be computed") == 3
+    assert "does not hold</span>" not in page
+    assert json.loads((tmp_path / "lost.json").read_text())["holds"] is None
+
+
 @pytest.mark.parametrize("threshold", [float("nan"), "1", None])
 def test_a_threshold_is_a_number(threshold):
     with pytest.raises(SpecError, match=r"The criterion 'rank' has the threshold .*; it must be a number, not NaN\."):

@@ -12,21 +12,29 @@ from tests.experiments.planted import Planted
 
 
 @pytest.mark.parametrize(
-    ("numbers", "holds"),
+    ("numbers", "holds", "said"),
     [
-        ((1.0, 0.5), True),
-        ((0.99, 0.5), False),
-        ((1.0, 0.51), False),
-        ((math.nan, 0.0), False),
-        ((1.0, math.nan), False),
+        ((1.0, 0.5), True, "holds"),
+        ((0.99, 0.5), False, "does not hold"),
+        ((1.0, 0.51), False, "does not hold"),
+        ((math.nan, 0.0), None, "could not be computed"),
+        ((1.0, math.nan), None, "could not be computed"),
+        # Whatever the other number is, this one misses its threshold.
+        ((0.99, math.nan), False, "does not hold"),
     ],
 )
-def test_a_claim_holds_only_if_every_number_meets_its_threshold(tmp_path, numbers, holds):
+def test_a_claim_holds_only_if_every_number_meets_its_threshold(tmp_path, numbers, holds, said):
     verdict = Verdict.of(Planted().experiment, numbers, tmp_path, quick=True)
-    assert verdict.holds is holds
+    assert verdict.holds is bool(holds)
     assert verdict.to_dict()["holds"] is holds
-    assert ("does not hold" in str(verdict)) is not holds
-    assert str(verdict).count("not met") == sum(not finding.holds for finding in verdict.findings)
+    assert str(verdict).startswith(f"planted {said}: first: {numbers[0]:.4g} (at least 1: ")
+    assert str(verdict).count("could not be computed)") == sum(map(math.isnan, numbers))
+    known = [finding for finding in verdict.findings if not math.isnan(finding.number)]
+    assert str(verdict).count("not met") == sum(not finding.holds for finding in known)
+    assert [one["holds"] for one in verdict.to_dict()["findings"]] == [
+        None if math.isnan(number) else holds
+        for number, holds in zip(numbers, (numbers[0] >= 1.0, numbers[1] <= 0.5), strict=True)
+    ]
 
 
 def test_a_number_for_each_criterion_or_none():
@@ -81,5 +89,5 @@ def test_what_is_of_another_size_version_or_setting_or_damaged_is_not_found(tmp_
 
 
 def test_no_claim_holds_at_nan():
-    assert not Criterion("", "at most", 1.0).met_by(math.nan)
-    assert not Criterion("", "at least", 1.0).met_by(math.nan)
+    assert not Criterion("rank", "at most", 1.0).met_by(math.nan)
+    assert not Criterion("rank", "at least", 1.0).met_by(math.nan)

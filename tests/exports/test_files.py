@@ -278,3 +278,19 @@ def test_without_an_onnx_form_the_message_says_what_has_one(case, tmp_path):
         export(network, replace(problem, loss=cubic), tmp_path / "small.onnx")
     assert not has_onnx_form(odd, SQUARED)
     assert has_onnx_form(replace(network, activation=replace(sine, onnx=lambda graph, z: graph.add("Sin", z))), SQUARED)
+
+
+def test_a_safetensors_file_of_an_activation_of_ones_own_is_checked_by_what_its_name_means(case, tmp_path, monkeypatch):
+    network, problem = case
+    monkeypatch.setattr("nucleate.activations._REGISTERED", {})
+    first, second = (nucleate.Activation("bent", function, 1, 1.0, 1.0) for function in (jnp.sin, jnp.arctan))
+    odd = replace(network, activation=first)
+    # Not registered, it is given to whoever loads the file.
+    assert export(odd, problem, tmp_path / "own.safetensors").largest_difference == 0
+    nucleate.register_activation(second)
+    with pytest.raises(
+        nucleate.NucleateError, match="another activation has been registered by the name 'bent'"
+    ) as told:
+        export(odd, problem, tmp_path / "own.safetensors")
+    assert "ONNX" not in str(told.value)
+    assert not (tmp_path / "own.safetensors").exists()

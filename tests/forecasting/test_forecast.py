@@ -304,3 +304,14 @@ def test_calls_are_as_long_as_the_clock_tells_and_the_bits_do_not_depend_on_it(m
         assert short.drop_steps == whole.drop_steps
         for name in ("loss", "late_steps", "late_loss", "axis"):
             np.testing.assert_array_equal(getattr(short, name), getattr(whole, name))
+
+
+def test_printed_a_forecast_is_a_line():
+    problem = load_problem("diabetes")
+    (expected,) = forecast_many(starts(problem, 0.01, seeds=1), problem, learning_rates=[0.1])
+    at, condensed = "Forecast(gd, learning rate 0.1: ", f"{expected.condensed_share:.0%} of the first layer condensed"
+    said = f"loss down by 10 % at step {expected.drop_steps[0.1]}, {condensed} by then, in the theory's regime)"
+    assert str(expected) == at + said
+    beyond = replace(expected, drop_steps=dict.fromkeys(expected.drop_steps), in_regime=False)
+    assert str(beyond) == f"{at}no step at which the loss is down by 10 %, outside the theory's regime)"
+    assert "the plateau never ends" in str(replace(beyond, decays_away=True))

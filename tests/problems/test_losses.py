@@ -24,6 +24,7 @@ from nucleate.problems import (
     RMSE,
     SQUARED,
     Loss,
+    Metric,
     get_loss,
 )
 
@@ -215,6 +216,19 @@ def test_the_share_of_variance_explained_of_one_value_is_not_known():
         ({"name": 3}, "A loss's name is 3; give a text"),
         ({"metric": "rmse"}, "The metric of the loss 'mine' is 'rmse'; give a Metric, such as nucleate.problems.RMSE"),
         ({"link": "identity"}, "The link of the loss 'mine' is 'identity'; give a Link"),
+        ({"value": 3.0}, "The value of the loss 'mine' is 3.0; give a function of outputs and targets"),
+        (
+            {"best_constant": 3},
+            "The best_constant of the loss 'mine' is 3; give a function of the targets, or leave it",
+        ),
+        ({"further": ("rmse",)}, r"The further of the loss 'mine' is \('rmse',\); give a tuple of Metrics, such as"),
+        ({"further": RMSE}, r"The further of the loss 'mine' is Metric\(.*; give a tuple of Metrics, such as"),
+        (
+            {"domain": "counts"},
+            "The domain of the loss 'mine' is 'counts'; give a Domain, such as nucleate.problems.COU",
+        ),
+        ({"smooth": 1}, "The smooth of the loss 'mine' is 1; give a function of outputs and targets, or leave it out"),
+        ({"is_quadratic": "no"}, "The is_quadratic of the loss 'mine' is 'no'; give True or False"),
     ],
 )
 def test_a_definition_that_does_not_hold_is_refused_where_it_is_made(changes, said):
@@ -225,6 +239,40 @@ def test_a_definition_that_does_not_hold_is_refused_where_it_is_made(changes, sa
 def test_half_the_squared_distance_is_quadratic_however_it_is_written():
     mine = Loss("mine", lambda o, y: jnp.sum((o - y) * (o - y), axis=1) / 2, is_quadratic=True)
     assert mine(np.zeros((2, 1)), np.ones((2, 1))) == 0.5
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"name": ""}, "A metric's name is ''; give a text"),
+        ({"name": None}, "A metric's name is None; give a text"),
+        ({"value": 3}, "The value of the metric 'mine' is 3; give a function of predictions and truth"),
+        ({"each": "rows"}, "The each of the metric 'mine' is 'rows'; give a function, or leave it out"),
+        ({"of_mean": None}, "The of_mean of the metric 'mine' is None; give a function, or leave it out"),
+        ({"larger_is_better": "yes"}, "The larger_is_better of the metric 'mine' is 'yes'; give True or False"),
+    ],
+)
+def test_a_metric_is_checked_where_it_is_made(changes, said):
+    with pytest.raises(SpecError, match=said):
+        Metric(**{"name": "mine", "value": lambda predicted, true: 0.0, **changes})
+
+
+def fails(y):
+    raise RuntimeError("it failed")
+
+
+@pytest.mark.parametrize(
+    ("best", "said"),
+    [
+        (fails, r"cannot be computed \(RuntimeError: it failed\); it takes targets of shape \(n, c\)"),
+        (lambda y: np.full(2, np.nan), "gives NaN or infinity; it must give a number for each output"),
+    ],
+)
+def test_a_best_constant_that_is_none_is_refused_before_training(best, said):
+    mine = Loss("mine", lambda o, y: jnp.sum(jnp.abs(o - y), axis=1), best_constant=best)
+    for call in (mine.constant_outputs, mine.check):
+        with pytest.raises(SpecError, match=f"The best_constant of the loss 'mine' {said}"):
+            call(np.zeros((4, 2)))
 
 
 @pytest.mark.parametrize("best", [lambda y: 0.5, lambda y: np.zeros((3, 3))])

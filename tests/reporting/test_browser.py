@@ -6,6 +6,7 @@ from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
+import jax.numpy as jnp
 import numpy as np
 import polars as pl
 import pytest
@@ -17,6 +18,7 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select
 
 from nucleate import inspect, report, sweep
+from nucleate.problems import Loss
 from nucleate.reporting import LANGUAGES, report_checkpoints
 from nucleate.reporting.words import load_texts
 
@@ -202,3 +204,22 @@ def test_the_marks_of_a_flat_loss_do_not_lie_over_each_other(browser, tmp_path):
     marks.sort(key=lambda mark: mark["top"])
     assert len(marks) > 2
     assert all(above["bottom"] <= below["top"] for above, below in pairwise(marks))
+
+
+def of_small_outputs(outputs, y):
+    return jnp.sum(jnp.where(jnp.abs(outputs) > 4, jnp.nan, 0.5 * (outputs - y) ** 2), axis=1)
+
+
+def test_a_cell_whose_losses_are_nan_at_their_start_has_an_empty_curve(browser, tmp_path):
+    grid = {"gains": [100.0, 0.5], "hidden": [6, 5], "steps": 40, "progress": False}
+    study = sweep("sine-5d", loss=Loss("bounded", of_small_outputs), out=tmp_path / "study", **grid)
+    assert study.results["status"].to_list() == ["nan", "finished"]
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", DESK)
+    browser.get(report(study, out=tmp_path / "page.html").as_uri())
+    curve = "return document.getElementById('loss').data[0].y"
+    assert len(browser.execute_script(curve)) > 3
+    browser.find_element(By.CSS_SELECTOR, "[data-cell='0']").click()
+    assert chosen(browser)[1] == "0"
+    assert browser.execute_script(curve) == []
+    assert "from — to — for the first seed" in browser.find_element(By.ID, "loss").get_attribute("aria-label")
+    assert browser.get_log("browser") == []

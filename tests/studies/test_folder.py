@@ -172,7 +172,7 @@ def test_other_data_or_another_split_of_one_name_are_refused(tmp_path):
 
 def test_the_folder_of_a_study_is_no_data(study):
     with pytest.raises(
-        SpecError, match=r"is the folder of a study, not data; sweep\(Study\.load\(.*\)\) goes on with it"
+        SpecError, match=r"is the folder of a study, not data; the command that made it goes on with it, in Python "
     ):
         sweep(study.path, progress=False, **GRID)
     assert summarize(study.path).equals(summarize(str(study.path)))

@@ -115,7 +115,7 @@ def shut_down():
             StudyError,
             r"starts processes where it is imported; put the sweep under `if __name__ == \"__main__\":`.*" + GOES_ON,
         ),
-        (Doing(lambda number, call: 3), StudyError, "Of chunk 0 .* the executor gave int, which is not what deliver "),
+        (Doing(lambda number, call: 3), StudyError, "Of chunk 0 .* the executor gave int, which is not what the "),
     ],
 )
 def test_a_failure_is_one_sentence(executor, kind, sentence, tmp_path):
@@ -125,7 +125,9 @@ def test_a_failure_is_one_sentence(executor, kind, sentence, tmp_path):
 
 
 def test_a_result_of_another_kind_or_of_another_chunk_is_refused(tmp_path):
-    with pytest.raises(StudyError, match=r"Of chunk 0 .* gave dict, which is not what deliver returns for it"):
+    with pytest.raises(
+        StudyError, match=r"Of chunk 0 .* gave dict, which is not what the function that it was given returns"
+    ):
         sweep("sine-5d", out=tmp_path / "a", executor=Doing(lambda number, call: {}), **GRID)
     first = []
 

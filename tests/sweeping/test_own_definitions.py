@@ -19,6 +19,7 @@ from nucleate.optimizers import Optimizer
 from nucleate.problems import Loss, Metric, Problem
 from nucleate.reduction import reduce_study
 from nucleate.studies import Study, summarize
+from tests.cli.asking import ask, refusal
 from tests.sealed import contents
 
 pytestmark = pytest.mark.slow
@@ -127,12 +128,29 @@ def test_it_is_gone_on_with_by_passing_the_objects_again(of_networks):
     before = of_networks.results
     (of_networks.path / "results" / "chunk-00000.parquet").unlink()
     loaded = Study.load(of_networks.path)
-    with pytest.raises(SpecError, match=r"The optimizer 'decayed' is not one of .*; pass it as an Optimizer object"):
+    with pytest.raises(SpecError, match=r"The optimizer 'decayed' is known by its name alone; pass it as an Opt"):
         sweep(loaded, loss=HUBER, activation=SINE, measures=[LARGEST], progress=False)
     again = sweep(loaded, loss=HUBER, activation=SINE, measures=[LARGEST], optimizer=DECAYED, progress=False)
     assert again.results.equals(before)
     with pytest.raises(StudyError, match=r"another spec \(measures \['largest_amplitude'\] there, \[\] here\)"):
         sweep(again, measures=[], progress=False)
+
+
+def test_the_command_line_reads_it_and_says_where_it_would_need_the_objects(of_networks, tmp_path):
+    for command in (["report", "--out", tmp_path / "page.html"], ["plot", "--out", tmp_path / "figures"]):
+        answer = ask(command[0], of_networks.path, *command[1:])
+        assert answer.exit_code == 0, answer.stderr
+    for command in ("reduce", "doctor"):
+        said = refusal(command, of_networks.path)
+        assert (
+            "The loss 'pseudo-huber' is known by its name alone; pass it: load_problem(loss=...), from Python, " in said
+        )
+    network = of_networks.path / "weights" / "run-00000-best.safetensors"
+    assert "for the command line knows the package's own alone" in refusal("predict", network, network)
+    # In Python the objects are given once more.
+    loaded = Study.load(of_networks.path)
+    again = sweep(loaded, loss=HUBER, activation=SINE, measures=[LARGEST], optimizer=DECAYED, progress=False)
+    assert reduce_study(again, tolerance=0.9, baselines=False).run in (0, 1)
 
 
 @pytest.fixture(scope="module")
@@ -250,3 +268,23 @@ def test_a_model_of_one_s_own_that_was_interrupted_ends_with_the_same_bits(tmp_p
     resumed = sweep("sine-5d", model=gated, out=folder, **LONG)
     assert not resumed.missing
     assert contents(resumed.path) == contents(whole.path)
+
+
+@pytest.mark.parametrize("own", [Optimizer("adam", optax.sgd), Optimizer("gd", optax.adam)])
+def test_a_study_from_before_names_were_checked_is_read_and_not_gone_on_with(own, tmp_path, monkeypatch):
+    with monkeypatch.context() as before:
+        before.setattr("nucleate.training.settings.get_optimizer", lambda given, known=True: given)
+        folder = sweep("sine-5d", optimizer=own, hidden=[6], out=tmp_path / "study", **GRID).path
+    loaded = Study.load(folder)
+    assert loaded.definitions.keys() == {f"optimizer {own.name!r}"}
+    assert len(loaded.results) == 2
+    assert (loaded.spec.optimizer.name, loaded.spec.optimizer.make) == (own.name, None)
+    (folder / "results" / "chunk-00000.parquet").unlink()
+    with pytest.raises(SpecError, match=f"The optimizer {own.name!r} of this study is one's own and has the name of"):
+        sweep(loaded, progress=False)
+    with pytest.raises(SpecError, match=f"The optimizer {own.name!r} is one of your own and has the name of one of"):
+        sweep(loaded, optimizer=own, progress=False)
+    with pytest.raises(
+        StudyError, match=r"another spec .*optimizer adam there|another definition of the optimizer 'gd'"
+    ):
+        sweep("sine-5d", optimizer=own.name, hidden=[6], out=folder, **GRID)

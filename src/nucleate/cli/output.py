@@ -466,7 +466,7 @@ def print_experiments(experiments: Iterable["Experiment[Any]"]) -> None:
 
 def print_verdict(verdict: "Verdict") -> None:
     """A claim, its verdict and the numbers behind it, at once."""
-    say(f"{verdict.name}: {'holds' if verdict.holds else 'does not hold'}\n    {verdict.claim}")
+    say(f"{verdict.name}: {verdict.said}\n    {verdict.claim}")
     for finding in verdict.findings:
         say(f"    {finding}")
     sys.stdout.flush()

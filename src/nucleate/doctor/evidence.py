@@ -348,13 +348,15 @@ def gather(run: Run, problem: Problem) -> Evidence:
     Raises
     ------
     SpecError
-        If the run does not say how it was trained.
+        If the run does not say how it was trained, or its loss is NaN at its start.
     """
     settings, train, loss = settings_of(run), problem.train, problem.loss
     optimizer = settings.optimizer
     steps, train_loss, validation_loss = (
         run.trajectory[name].to_numpy() for name in ("step", "train_loss", "validation_loss")
     )
+    if np.isnan(train_loss[0]):
+        raise SpecError(f"Of this run there is nothing to measure: {'; '.join(run.notes)}.")
     baselines, costs = _baselines(problem)
     beside = partial(_beside, problem, problem.validation)
     readings = _readings(run, problem, settings)

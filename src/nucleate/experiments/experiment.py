@@ -23,6 +23,8 @@ Relation = Literal["at least", "at most"]
 """Of a measured number to a threshold."""
 ShareDone = Callable[[float], None]
 """Told the share of an experiment that is done."""
+NOT_COMPUTED = "could not be computed"
+"""What is said of a claim whose number is NaN: it is neither met nor missed."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,10 @@ class Criterion:
     threshold: float
 
     def __post_init__(self) -> None:
+        if not isinstance(self.quantity, str) or not self.quantity:
+            raise SpecError(
+                f"The quantity of a criterion is {self.quantity!r:.60}; give a text that says what is measured."
+            )
         if self.relation not in get_args(Relation):
             raise SpecError(
                 f"The criterion {self.quantity!r} has the relation {self.relation!r}; it must be 'at least' or "
@@ -238,9 +244,14 @@ class Finding(NamedTuple):
         """Whether the number meets the criterion."""
         return self.criterion.met_by(self.number)
 
+    @property
+    def said(self) -> str:
+        """Whether the number meets the criterion, in words; NaN is no number that could miss it."""
+        return NOT_COMPUTED if math.isnan(self.number) else "met" if self.holds else "not met"
+
     def __str__(self) -> str:
-        one, met = self.criterion, "met" if self.holds else "not met"
-        return f"{one.quantity}: {self.number:.4g} ({one.relation} {one.threshold:g}: {met})"
+        one = self.criterion
+        return f"{one.quantity}: {self.number:.4g} ({one.relation} {one.threshold:g}: {self.said})"
 
 
 @dataclass(frozen=True)
@@ -277,22 +288,35 @@ class Verdict:
         """Whether every finding meets its criterion."""
         return all(finding.holds for finding in self.findings)
 
+    @property
+    def is_decided(self) -> bool:
+        """Whether the numbers tell: none is NaN, or one of the others misses its threshold."""
+        return self.holds or any(not finding.holds for finding in self.findings if not math.isnan(finding.number))
+
+    @property
+    def said(self) -> str:
+        """The verdict in words."""
+        return "holds" if self.holds else "does not hold" if self.is_decided else NOT_COMPUTED
+
     def to_dict(self) -> dict[str, Any]:
-        """For JSON, which has no NaN: None stands for it.
+        """For JSON, which has no NaN: None stands for it, and for whether what it is held against holds.
 
         Returns
         -------
         dict
         """
         findings = [
-            {**asdict(criterion), "number": None if math.isnan(number) else number, "holds": criterion.met_by(number)}
-            for criterion, number in self.findings
+            {**asdict(one.criterion), "number": None, "holds": None}
+            if math.isnan(one.number)
+            else {**asdict(one.criterion), "number": one.number, "holds": one.holds}
+            for one in self.findings
         ]
-        return {**asdict(self), "holds": self.holds, "findings": findings, "figure": self.figure.name}
+        holds = self.holds if self.is_decided else None
+        return {**asdict(self), "holds": holds, "findings": findings, "figure": self.figure.name}
 
     def __str__(self) -> str:
         found = "; ".join(map(str, self.findings))
-        return f"{self.name} {'holds' if self.holds else 'does not hold'}: {found}"
+        return f"{self.name} {self.said}: {found}"
 
     @classmethod
     def of(cls, experiment: Experiment[Any], numbers: tuple[float, ...], out: Path, *, quick: bool) -> Self:

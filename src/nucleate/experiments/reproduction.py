@@ -58,7 +58,8 @@ def reproduce(
     Raises
     ------
     SpecError
-        For an unknown name, or an experiment that does not return a `Measurement` with a number for each criterion.
+        For an unknown name, an experiment of your own that has the name of one of the package, or one that does not
+        return a `Measurement` with a number for each criterion.
     NucleateError
         If the folder cannot be written.
 
@@ -87,6 +88,11 @@ def reproduce(
     chosen = get_experiment(experiment) if isinstance(experiment, str) else experiment
     if not isinstance(chosen, Experiment):
         raise SpecError(f"{chosen!r:.60} is no experiment; give the name of one, or a nucleate.experiments.Experiment.")
+    if any(one.name == chosen.name and one is not chosen for one in EXPERIMENTS):
+        raise SpecError(
+            f"The experiment {chosen.name!r} is one of your own and has the name of one of the package, whose verdict "
+            "and figure its own would take the place of; give it another name."
+        )
     return _run([chosen], _made(out), quick=quick, progress=progress)[0]
 
 

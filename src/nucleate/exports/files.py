@@ -11,6 +11,7 @@ from jaxtyping import Float
 
 from nucleate._files import check_file, write_atomically
 from nucleate._wording import say_error
+from nucleate.activations import activation_names
 from nucleate.errors import NucleateError, SpecError
 from nucleate.exports.graph import onnx_bytes, raw_rows, say_forms
 from nucleate.exports.session import Session
@@ -121,14 +122,16 @@ def export(network: Network, problem: Problem, path: str | Path, metadata: Mappi
         answers = _answers(path, network, problem)
     else:
         network.save(path, {**(metadata or {}), "preprocessing": preprocessing.to_json(), "loss": loss.name})
-        answers = problem.predict(outputs_of(Network.load(path), problem.test.x))
+        # By the name that it keeps; one that is not registered is given to whoever loads the file.
+        own = None if network.activation.name in activation_names() else network.activation
+        answers = problem.predict(outputs_of(Network.load(path, own), problem.test.x))
     difference = float(np.abs(answers - expected).max())
     unit = max(float(preprocessing.units.max()), float(expected.std()))
     if not difference <= _ROUNDING * unit:
         path.unlink()
         raise NucleateError(
             f"The file {path} departs from the network by {difference:.2g}, so it was deleted; "
-            f"{_remedy(network, loss)}."
+            f"{_remedy(network, loss, path.suffix)}."
         )
     return Export(path, len(expected), difference)
 
@@ -145,11 +148,18 @@ def _answers(path: Path, network: Network, problem: Problem) -> Float[np.ndarray
     except Exception as error:
         said = say_error(error)[:160]
     path.unlink()
-    raise NucleateError(f"The file {path} cannot be run ({said}), so it was deleted; {_remedy(network, problem.loss)}.")
+    remedy = _remedy(network, problem.loss, path.suffix)
+    raise NucleateError(f"The file {path} cannot be run ({said}), so it was deleted; {remedy}.")
 
 
-def _remedy(network: Network, loss: Loss) -> str:
-    if network.activation.is_built_in and loss.link.is_built_in:
+def _remedy(network: Network, loss: Loss, suffix: str) -> str:
+    own = not network.activation.is_built_in
+    if suffix == ".safetensors" and own:
+        return (
+            f"another activation has been registered by the name {network.activation.name!r}, which is all that the "
+            "file keeps of it, since the network was made: make the network of that, or register its own again"
+        )
+    if not own and loss.link.is_built_in:
         return "please report this"
     return f"the ONNX form of {say_forms(network, loss)} does something else than its function: correct it"
 

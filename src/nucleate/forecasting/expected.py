@@ -245,6 +245,16 @@ class Forecast:
             return None
         return float(np.interp(step, self.late_steps, self.late_loss))
 
+    def __repr__(self) -> str:
+        drop, at = self.drop_steps[0.1], f"{self.optimizer.name}, learning rate {self.learning_rate:g}"
+        said = f"loss down by 10 % at step {drop}" if drop else "no step at which the loss is down by 10 %"
+        if self.decays_away:
+            said = "the plateau never ends"
+        elif drop and self.condensed_share is not None:
+            said += f", {self.condensed_share:.0%} of the first layer condensed by then"
+        regime = "in the theory's regime" if self.in_regime else "outside the theory's regime"
+        return f"Forecast({at}: {said}, {regime})"
+
     def _repr_html_(self) -> str:
         rows: dict[str, object] = {"weight decay": f"{self.weight_decay:g}"} if self.weight_decay else {}
         if self.orders > 1:

@@ -281,10 +281,11 @@ def _check(
     """Refuse runs of which no honest forecast can be made, or that cannot be trained."""
     decays = weight_decays is not None and any(weight_decays)
     if optimizer.follows_gradient is None:
+        own = " (a weight decay of its own does so: give the weight decay beside it instead)"
         raise SpecError(
             f"No forecast can be made under {optimizer!r}: its steps neither shrink with the gradient, as gradient "
-            "descent's do, nor are independent of its size, as Adam's are (a weight decay of its own does so: give the "
-            "weight decay beside it instead); train to see."
+            f"descent's do, nor are independent of its size, as Adam's are{own if optimizer.moves_alone else ''}; "
+            "train to see."
         )
     if stairs and not isinstance(networks[0], Network):
         raise SpecError(

@@ -94,6 +94,9 @@ def judge(
         reached = np.flatnonzero(loss <= (1 - amount) * seen.loss[0])
         estimate = float(steps[reached[0]]) if reached.size else max(float(steps[-1]), simulated)
         bend = mean_until(seen.points, seen.across, simulated)
+        if not np.isfinite(bend):
+            # The network's own gradient is infinite, of which the leading part says nothing.
+            continue
         # Between the uncorrected step and the corrected, and as far again as the correction itself is in doubt.
         margin = 1 + 0.5 * abs(estimate - simulated) + 0.25 * bend * estimate
         if watched:
@@ -198,6 +201,8 @@ def interpolate(
 def mean_until(points: Int[np.ndarray, " points"], values: Float[np.ndarray, " points"], end: int) -> float:
     """The mean of a quantity over the path up to a step."""
     known = points <= end
+    if not np.isfinite(values[known]).all():
+        return np.inf
     if points[known][-1] == 0:
         return float(values[0])
     return float(np.trapezoid(values[known], points[known]) / points[known][-1])

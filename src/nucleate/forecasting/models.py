@@ -230,11 +230,11 @@ def growth_step(steps: Int[np.ndarray, " t"], grown: Float[np.ndarray, " t"], ti
 def _judged_keys(block: int, crossing: float, reading: PathReading, there: Transformer, rule: Rule) -> KeyForecast:
     one = there.blocks[block]
     query, key = _singular(np.asarray(one.query))[2], _singular(np.asarray(one.key))[2]
-    if not np.isfinite(crossing):
+    bend = mean_until(reading.points, reading.across, int(crossing)) if np.isfinite(crossing) else np.inf
+    if not np.isfinite(bend):
         return KeyForecast(block + 1, None, False, query, key)
     clock = corrected_clock(reading, rule)
     estimate = float(np.interp(crossing, reading.points, clock))
-    bend = mean_until(reading.points, reading.across, int(crossing))
     # Twice that of a drop, and 2 %: where the first stage settles is not in the speed of the keys.
     margin = 1 + abs(estimate - crossing) + (0.5 * bend + 0.02) * estimate
     step = step_between(estimate, crossing, margin)

@@ -118,7 +118,7 @@ class Paths:
         """
         point = point_of_drop(self.drops[run])
         jumped = (1 + engine.DROPS[0]) * self.simulation.start_loss[run]
-        return point if self.losses[point, run] <= jumped else None
+        return point if self.losses[point, run] <= jumped < np.inf else None
 
     def forecasts(self, judgements: Sequence[Judgement], rest: Sequence[dict[str, Any]]) -> list[Forecast]:
         """The forecast of each run, of which who knows the architecture says the rest."""

@@ -83,7 +83,9 @@ class Simulation:
                     left.append(run)
             alive = [run for run in alive if run not in left]
         self._left = runs
-        return np.array([run.drop_steps for run in runs]), np.array([run.step for run in runs])
+        # Every loss is a share of an infinite one, and none a fall.
+        drops = np.where(np.isfinite(self.start_loss)[:, None], np.array([run.drop_steps for run in runs]), -1)
+        return drops, np.array([run.step for run in runs])
 
     def follow_on(
         self, which: Sequence[int], until: int

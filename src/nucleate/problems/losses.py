@@ -12,8 +12,8 @@ import optax
 import scipy
 from jaxtyping import Array, Float
 
-from nucleate._arrays import is_real, takes
-from nucleate._wording import choose_one, shortest, shown
+from nucleate._arrays import is_real, is_truth, real_array, takes
+from nucleate._wording import FROM_PYTHON, choose_one, say_error, shortest, shown
 from nucleate.devices import in_float64
 from nucleate.errors import SpecError
 from nucleate.problems.links import COUNTS, EXPONENTIAL, IDENTITY, SOFTMAX, Domain, Link
@@ -66,7 +66,7 @@ class Loss:
     Raises
     ------
     SpecError
-        For a name that is no text, or a link or metric that is given by its name.
+        For a name that is no text, or another argument of another kind, such as a metric that is given by its name.
 
     Examples
     --------
@@ -95,12 +95,38 @@ class Loss:
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name:
             raise SpecError(f"A loss's name is {shown(self.name)}; give a text, by which tables and files call it.")
-        for what, given, kind in (("link", self.link, Link), ("metric", self.metric, Metric)):
-            if not isinstance(given, kind):
-                raise SpecError(
-                    f"The {what} of the loss {self.name!r} is {shown(given)}; give a {kind.__name__}, such as "
-                    f"nucleate.problems.{'SOFTMAX' if kind is Link else 'RMSE'}."
-                )
+        for what, given, expected, fits in (
+            ("value", self.value, "a function of outputs and targets", callable(self.value) or self.value is None),
+            ("link", self.link, "a Link, such as nucleate.problems.SOFTMAX", isinstance(self.link, Link)),
+            ("metric", self.metric, "a Metric, such as nucleate.problems.RMSE", isinstance(self.metric, Metric)),
+            ("is_quadratic", self.is_quadratic, "True or False", is_truth(self.is_quadratic)),
+            (
+                "best_constant",
+                self.best_constant,
+                "a function of the targets, or leave it out",
+                callable(self.best_constant) or self.best_constant is None,
+            ),
+            (
+                "further",
+                self.further,
+                "a tuple of Metrics, such as (nucleate.problems.RMSE,)",
+                isinstance(self.further, tuple) and all(isinstance(one, Metric) for one in self.further),
+            ),
+            (
+                "domain",
+                self.domain,
+                "a Domain, such as nucleate.problems.COUNTS",
+                isinstance(self.domain, Domain) or self.domain is None,
+            ),
+            (
+                "smooth",
+                self.smooth,
+                "a function of outputs and targets, or leave it out",
+                callable(self.smooth) or self.smooth is None,
+            ),
+        ):
+            if not fits:
+                raise SpecError(f"The {what} of the loss {self.name!r} is {shown(given)}; give {expected}.")
 
     @property
     def is_built_in(self) -> bool:
@@ -134,7 +160,9 @@ class Loss:
             If the loss is known by its name alone, as one of your own read from a study folder is.
         """
         if self.value is None:
-            raise SpecError(f"The loss {self.name!r} is known by its name alone; pass it as a Loss object.")
+            raise SpecError(
+                f"The loss {self.name!r} is known by its name alone; pass it as a Loss object {FROM_PYTHON}."
+            )
         return self.value(outputs, y)
 
     def __call__(
@@ -231,14 +259,21 @@ class Loss:
         Raises
         ------
         SpecError
-            If ``best_constant`` gives something else.
+            If ``best_constant`` fails, or gives something else.
         """
         if self.best_constant is not None and (weights is None or takes(self.best_constant, 2)):
-            best = np.asarray(self.best_constant(y) if weights is None else self.best_constant(y, weights))
-            if best.shape != y.shape[1:]:
+            try:
+                best = real_array("It", self.best_constant(y) if weights is None else self.best_constant(y, weights))
+            except Exception as error:
                 raise SpecError(
-                    f"The best_constant of the loss {self.name!r} gives an array of shape {best.shape}; it must give "
-                    f"a number for each output, in shape {y.shape[1:]}."
+                    f"The best_constant of the loss {self.name!r} cannot be computed ({say_error(error)[:160]}); it "
+                    "takes targets of shape (n, c) and gives a number for each output; correct it, or leave it out."
+                ) from error
+            if best.shape != y.shape[1:] or not np.isfinite(best).all():
+                gives = "NaN or infinity" if best.shape == y.shape[1:] else f"an array of shape {best.shape}"
+                raise SpecError(
+                    f"The best_constant of the loss {self.name!r} gives {gives}; it must give a number for each "
+                    f"output, in shape {y.shape[1:]}; correct it, or leave it out."
                 )
             return best
 
@@ -312,10 +347,9 @@ def _check(loss: Loss, y: Float[np.ndarray, "n c"]) -> None:
     except SpecError:
         raise
     except Exception as error:
-        reason = f"{type(error).__name__}: {error}".split("\n", 1)[0]
         raise SpecError(
-            f"The loss {loss.name!r} cannot be computed ({reason}); it takes outputs and targets of shape (n, c), and "
-            "gives the cost of each row by jax.numpy."
+            f"The loss {loss.name!r} cannot be computed ({say_error(error)[:160]}); it takes outputs and targets of "
+            "shape (n, c), and gives the cost of each row by jax.numpy."
         ) from error
     if rows.shape != y.shape[:1]:
         raise SpecError(
@@ -331,6 +365,8 @@ def _check(loss: Loss, y: Float[np.ndarray, "n c"]) -> None:
             f"The loss {loss.name!r} is {rows.min():.4g} for a row; no cost may be negative, so that a share of the "
             "loss means a share of what can be learned. Add what brings its smallest value to zero."
         )
+    if loss.best_constant is not None:
+        loss.constant_outputs(y)
     if loss.is_quadratic:
         # Near the targets and far from them, each output by another distance.
         some = y[:_TRIED]

@@ -10,7 +10,8 @@ import numpy as np
 import scipy
 from jaxtyping import Bool, Float, Int, Shaped
 
-from nucleate._arrays import takes
+from nucleate._arrays import is_truth, takes
+from nucleate._wording import FROM_PYTHON, shown
 from nucleate.errors import SpecError
 
 
@@ -34,6 +35,11 @@ class Metric:
         of shape (n,) or (n, c). Comparisons, which leave out rows again and again, are then many times faster.
     of_mean : callable
         That function, which takes arrays too.
+
+    Raises
+    ------
+    SpecError
+        For a name that is no text, or another argument of another kind.
     """
 
     name: str
@@ -42,6 +48,20 @@ class Metric:
     is_share: bool = False
     each: Callable[..., Shaped[np.ndarray, "n *c"]] | None = field(default=None, repr=False)
     of_mean: Callable[..., Any] = field(default=np.positive, repr=False)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not self.name:
+            raise SpecError(f"A metric's name is {shown(self.name)}; give a text, by which tables and files call it.")
+        for what, optional in (("value", True), ("each", True), ("of_mean", False)):
+            given = getattr(self, what)
+            if not callable(given) and not (given is None and optional):
+                raise SpecError(
+                    f"The {what} of the metric {self.name!r} is {shown(given)}; give a function"
+                    f"{', or leave it out' if what != 'value' else ' of predictions and truth'}."
+                )
+        for what in ("larger_is_better", "is_share"):
+            if not is_truth(given := getattr(self, what)):
+                raise SpecError(f"The {what} of the metric {self.name!r} is {shown(given)}; give True or False.")
 
     def cost(self, value: float) -> float:
         """The number, turned so that smaller is better.
@@ -70,7 +90,9 @@ class Metric:
             If the metric is known by its name alone, or takes no weights where there are some.
         """
         if self.value is None:
-            raise SpecError(f"The metric {self.name!r} is known by its name alone; pass the Loss it belongs to.")
+            raise SpecError(
+                f"The metric {self.name!r} is known by its name alone; pass the Loss it belongs to {FROM_PYTHON}."
+            )
         if weights is None:
             return self.value(predicted, true)
         self.check_weights()

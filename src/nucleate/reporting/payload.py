@@ -66,7 +66,9 @@ def neurons_shown(layers_and_snapshots: int) -> int:
 
 
 def _curve(run: pl.DataFrame) -> list[list[float]]:
-    return [[float(f"{loss:.5g}") for loss in run[name]] for name in ("train_loss", "validation_loss")]
+    """Empty for a run whose loss is NaN at its start: JSON has no NaN."""
+    losses = (run[name].drop_nans() for name in ("train_loss", "validation_loss"))
+    return [[float(f"{loss:.5g}") for loss in of_kind] for of_kind in losses]
 
 
 def _forecast(forecasts: pl.DataFrame, cell: Cell) -> dict[str, Any] | None:

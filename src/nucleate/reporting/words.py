@@ -37,8 +37,8 @@ def say(value: float) -> str:
 
 
 def say_neurons(counts: Sequence[float]) -> str:
-    """Numbers of neurons, a layer each: ``3.3 + 1.0``."""
-    return " + ".join(f"{count:.1f}" for count in counts)
+    """Numbers of neurons, a layer each: ``3.3 + 1.0``; a dash where one is not known."""
+    return " + ".join(f"{count:.1f}" if math.isfinite(count) else "—" for count in counts)
 
 
 def say_widths(widths: Sequence[int]) -> str:

@@ -19,6 +19,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from nucleate._arrays import is_truth, takes
+from nucleate._wording import FROM_PYTHON
 from nucleate.activations import Activation, get_activation
 from nucleate.architectures import ARCHITECTURES, Architecture, get_architecture
 from nucleate.errors import ArchitectureError, NucleateError, SpecError
@@ -37,7 +38,9 @@ class NameOnly:
     name: str
 
     def __call__(self, *_: Any, **__: Any) -> Any:
-        raise SpecError(f"The {self.kind} {self.name!r} is known by its name alone; pass it as an object again.")
+        raise SpecError(
+            f"The {self.kind} {self.name!r} is known by its name alone; pass it as an object again {FROM_PYTHON}."
+        )
 
 
 def _loss(given: Any, info: ValidationInfo) -> Loss:

@@ -17,11 +17,12 @@ from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt, Validat
 
 from nucleate._arrays import is_whole
 from nucleate._files import check_seal, parse_json, read_file, read_sealed, why_unreadable
-from nucleate._wording import card
+from nucleate._wording import FROM_PYTHON, card
 from nucleate.errors import ArchitectureError, StudyError
 from nucleate.models import model_from_bytes
 from nucleate.network import Network
 from nucleate.observe import Snapshot
+from nucleate.optimizers import Optimizer
 from nucleate.problems import AT_RANDOM, METRICS, Division, Loss, Metric, Preprocessing, Problem
 from nucleate.studies import tables
 from nucleate.studies.fields import NameOnly
@@ -186,7 +187,7 @@ class Study:
             If it is not what `to_json` gives.
         """
         kept = _Kept.model_validate(saved)
-        spec = StudySpec.model_validate(kept.spec, context=READING)
+        spec = StudySpec.model_validate(_own_by_name(kept.spec, kept.definitions), context=READING)
         widths = tuple(kept.layers.values())
         if spec.model is None and widths != spec.hidden:
             raise ValueError(f"its layers are {widths}, its hidden widths {spec.hidden}")
@@ -196,9 +197,6 @@ class Study:
             parameters = sum(m * (n + has) for n, m, has in zip(ends, ends[1:], plan.with_bias, strict=False))
             if kept.parameters != parameters:
                 raise ValueError(f"its networks have {parameters} parameters, not {kept.parameters}")
-        if spec.loss is not None and f"loss {spec.loss.name!r}" in kept.definitions:
-            # One's own, whatever else has its name.
-            spec = spec.model_copy(update={"loss": Loss(spec.loss.name, None)})
         kinds = ("optimizer", "schedule", "loss", "activation", "model")
         named = {kind: getattr(spec, kind) for kind in kinds} | {"activation": spec.activation_in_use}
         possible = {f"{kind} {one.name!r}" for kind, one in named.items() if one is not None}
@@ -373,7 +371,7 @@ class Study:
         if like is None and isinstance(spec.model, NameOnly):
             raise StudyError(
                 f"The models of {self.path} are made by {spec.model.name!r}, of which only the name is kept; pass one "
-                "of the same architecture: network(run, like=model)."
+                f"of the same architecture: network(run, like=model), {FROM_PYTHON}."
             )
         try:
             content = self.read(file)
@@ -580,3 +578,16 @@ def _refuse_other_format(path: Path, written: Any, content: bytes) -> None:
     if written == _FIRST_FORMAT:
         raise StudyError(f"{path} was written by nucleate 0.1, which this version does not read; sweep again.")
     raise StudyError(f"{path} was written in the format {written!r:.60}; this version reads {FORMAT!r}.")
+
+
+def _own_by_name(fields: Mapping[str, Any], definitions: Mapping[str, str]) -> dict[str, Any]:
+    """The fields of a spec, with the loss and the optimizer that are one's own by name, whatever else has it."""
+    loss, optimizer = fields.get("loss"), fields.get("optimizer")
+    own: dict[str, Any] = {}
+    if f"loss {loss!r}" in definitions:
+        own["loss"] = Loss(str(loss), None)
+    parameters: dict[str, Any] = dict(optimizer) if isinstance(optimizer, Mapping) else {"name": optimizer}
+    name = parameters.pop("name", None)
+    if f"optimizer {name!r}" in definitions:
+        own["optimizer"] = Optimizer(str(name), None, **parameters)
+    return {**fields, **own}

@@ -539,7 +539,13 @@ def _refuse_another(begun: Study, wanted: Study) -> None:
 
 def _redefined(begun: Study, wanted: Study) -> list[str]:
     """The definitions of one's own that are others by now than those the folder was begun with."""
-    return [name for name, ours in wanted.definitions.items() if begun.definitions.get(name) != ours]
+    spec = wanted.spec
+    given: dict[str, str | None] = {} if spec.optimizer.make is None else {f"optimizer {spec.optimizer.name!r}": None}
+    if spec.loss is not None and spec.loss.value is not None:
+        given[f"loss {spec.loss.name!r}"] = None
+    # One of the package has no fingerprint, and is another than one's own of its name.
+    given |= wanted.definitions
+    return [name for name, ours in given.items() if begun.definitions.get(name) != ours]
 
 
 def _has_runs(path: Path) -> bool:

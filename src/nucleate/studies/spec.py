@@ -22,7 +22,7 @@ from pydantic import (
 
 from nucleate._arrays import is_whole
 from nucleate._fingerprints import fingerprint
-from nucleate._wording import name_parameter, say_error
+from nucleate._wording import FROM_PYTHON, name_parameter, say_error
 from nucleate.activations import Activation, get_activation
 from nucleate.architectures import Architecture
 from nucleate.errors import NucleateError, SpecError
@@ -454,12 +454,14 @@ class StudySpec(Settings):
         """
         if (Path(self.data) / SPEC).is_file():
             raise SpecError(
-                f"{self.data} is the folder of a study, not data; sweep(Study.load({self.data!r})) goes on with it, "
-                f"and Study.load({self.data!r}).load_problem() gives its data."
+                f"{self.data} is the folder of a study, not data; the command that made it goes on with it, in Python "
+                f"sweep(Study.load({self.data!r})), and there Study.load({self.data!r}).load_problem() gives its data."
             )
         loss = self.loss if loss is None else loss
         if loss is not None and loss.value is None:
-            raise SpecError(f"The loss {loss.name!r} is known by its name alone; pass it: load_problem(loss=...).")
+            raise SpecError(
+                f"The loss {loss.name!r} is known by its name alone; pass it: load_problem(loss=...), {FROM_PYTHON}."
+            )
         return load_problem(
             self.data,
             target=list(self.target) or None,

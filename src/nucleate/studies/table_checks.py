@@ -100,17 +100,20 @@ def _of_results(plan: Plan, widths: Mapping[str, int]) -> dict[str, pl.Expr]:
         rules[f"{column} is out of range"] = pl.col(column).is_between(0, steps)
     for column in (tables.PLATEAU_END, tables.DESCENT_END):
         rules[f"{column} is out of range"] = pl.col(column).is_between(0, plan.spec.steps)
+    # A run whose loss is NaN at its start ended there.
+    may_be_nan = (steps == 0) & (pl.col(tables.STATUS) == Status.NAN)
     for column in (tables.TRAIN_LOSS, tables.VALIDATION_LOSS, tables.BEST_VALIDATION_LOSS):
-        rules[f"{column} is not finite"] = pl.col(column).is_finite()
+        rules[f"{column} is not finite"] = pl.col(column).is_finite() | (pl.col(column).is_nan() & may_be_nan)
     families = (tables.effective_neurons, tables.fewest_effective_neurons, tables.directions)
-    return rules | _within(widths, families)
+    return rules | _within(widths, families, may_be_nan)
 
 
 def _of_trajectories(plan: Plan, widths: Mapping[str, int]) -> dict[str, pl.Expr]:
     rules = {"a step is out of range": pl.col(tables.STEP).is_between(0, plan.spec.steps)}
+    may_be_nan = pl.col(tables.STEP) == 0
     for column in (tables.TRAIN_LOSS, tables.VALIDATION_LOSS):
-        rules[f"{column} is not finite"] = pl.col(column).is_finite()
-    return rules | _within(widths, (tables.effective_neurons, tables.directions))
+        rules[f"{column} is not finite"] = pl.col(column).is_finite() | (pl.col(column).is_nan() & may_be_nan)
+    return rules | _within(widths, (tables.effective_neurons, tables.directions), may_be_nan)
 
 
 def _of_forecasts(plan: Plan, widths: Mapping[str, int]) -> dict[str, pl.Expr]:
@@ -124,10 +127,11 @@ def _of_forecasts(plan: Plan, widths: Mapping[str, int]) -> dict[str, pl.Expr]:
     return rules
 
 
-def _within(widths: Mapping[str, int], families: Sequence[object]) -> dict[str, pl.Expr]:
+def _within(widths: Mapping[str, int], families: Sequence[object], may_be_nan: pl.Expr) -> dict[str, pl.Expr]:
     """Counts of neurons lie between none and all of a layer."""
     columns = {family(layer): width for family in families for layer, width in widths.items()}  # type: ignore[operator]
     return {
         f"{column} is out of range": pl.col(column).is_between(0, width * (1 + _ROUNDING))
+        | (pl.col(column).is_nan() & may_be_nan)
         for column, width in columns.items()
     }

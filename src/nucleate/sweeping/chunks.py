@@ -178,6 +178,8 @@ def train_chunks(
         plan.spec.settings,
         measures=plan.measures,
         weight_decays=plan.weight_decays(runs),
+        # A study of one run has no others that could go on.
+        keep_nan_starts=len(plan.runs) > 1,
         watched=[index for index, run in enumerate(runs) if run.seed == first_seed],
     )
     places = places_in_batch([chunk for chunk, _ in chunks])

@@ -90,8 +90,9 @@ class Task:
             or not all(map(_answers, self._orders, deliveries))
         ):
             raise StudyError(
-                f"{self._where} the executor gave {_say(deliveries)}, which is not what {deliver.__name__} returns for "
-                "it; let submit(function, *arguments) give what function(*arguments) returns. What is finished is kept."
+                f"{self._where} the executor gave {_say(deliveries)}, which is not what the function that it was given "
+                "returns; let submit(function, *arguments) give what function(*arguments) returns. What is finished is "
+                "kept."
             )
         return list(zip(self._orders, deliveries, strict=True))
 

@@ -41,7 +41,14 @@ def narrow_network(findings: Findings, problem: Problem, train: Trainer) -> Cont
     seeds = [run.seed for plan in plans for run in plan.runs]
     decays = plans[0].weight_decays([run for plan in plans for run in plan.runs])
     rates = [chosen.lr] * len(starts)
-    runs = train(Batch(problem, starts, rates, seeds, spec.settings, measures=(), weight_decays=decays))
+    runs = train(
+        Batch(
+            *(problem, starts, rates, seeds, spec.settings),
+            measures=(),
+            weight_decays=decays,
+            keep_nan_starts=True,
+        )
+    )
     count = len(spec.seeds)
     kinds = [_learned(runs[first : first + count]) for first in range(0, len(runs), count)]
     costs = [[_cost(problem, network) for network in networks] for networks in kinds]

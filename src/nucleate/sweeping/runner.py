@@ -3,6 +3,7 @@
 Either way one process, this one, owns the folder and writes what comes.
 """
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
@@ -316,5 +317,6 @@ class _Work:
     def _tell_of(self, rows: Sequence[Mapping[str, Any]], finished: int, done: float) -> None:
         """Tell of some runs' medians, how many runs have ended, and to how many the steps taken amount."""
         columns = [tables.TRAIN_LOSS, *map(tables.effective_neurons, self._keeper.study.layers)]
-        loss, *neurons = np.median([[row[column] for column in columns] for row in rows], axis=0).tolist()
+        told = [[row[column] for column in columns] for row in rows if math.isfinite(row[tables.TRAIN_LOSS])]
+        loss, *neurons = np.median(told, axis=0).tolist() if told else (None,)
         self._tell(Progress(finished, self._total, done / self._total, loss, tuple(neurons)))

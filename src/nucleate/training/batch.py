@@ -90,6 +90,9 @@ class Batch:
         The positions of the runs of which snapshots are kept.
     weight_decays : sequence of float, optional
         One for each model; without them nothing decays.
+    keep_nan_starts : bool
+        Whether a run whose loss is NaN or infinite before its first step is kept as one that ended there, so that the
+        others go on; otherwise it is refused.
 
     Raises
     ------
@@ -109,6 +112,7 @@ class Batch:
         measures: Sequence[Measure] = MEASURES,
         watched: Collection[int] = (),
         weight_decays: Sequence[float] | None = None,
+        keep_nan_starts: bool = False,
     ) -> None:
         check_runs(problem, models, learning_rates, settings.optimizer, weight_decays)
         check_batch_size(problem, settings.batch_size)
@@ -141,9 +145,12 @@ class Batch:
         self._notes: list[dict[str, str]] = [{} for _ in models]
         self._snapshots: list[list[Snapshot]] = [[] for _ in models]
         self.advance()
-        for run, rows in enumerate(self.rows):
-            if not rows:
-                raise SpecError(_no_loss_at_start(run, models[run], problem))
+        for run, status in enumerate(self.statuses):
+            if status is Status.NAN:
+                why, remedy = _no_loss_at_start(models[run], problem)
+                if not keep_nan_starts:
+                    raise SpecError(f"The loss of run {run} is {why}; {remedy}.")
+                self._notes[run]["nan"] = f"the loss is {why}; {remedy}"
 
     @property
     def done(self) -> bool:
@@ -255,14 +262,18 @@ class Batch:
             self.statuses[run] = Status.NAN if np.isnan(self._runs[run].loss) else Status.DIVERGED
         elif not (np.isfinite(reading.train_loss) and np.isfinite(reading.validation_loss)):
             self.statuses[run] = Status.NAN
-        if self.statuses[run] is Status.NAN and self.rows[run]:
+        if not self.rows[run]:
+            # Its start is a row of its own, even where its loss is NaN.
+            return True
+        if self.statuses[run] is Status.NAN:
             largest = np.abs(outputs_of(self.final[run], self._inputs)).max()
-            loss = self._program.loss
-            of_loss = "" if loss.is_built_in else f", or correct the loss {loss.name!r} where it or its gradient is NaN"
+            loss, optimizer = self._program.loss, self.settings.optimizer
+            of_own = "" if loss.is_built_in else f", or correct the loss {loss.name!r} where it or its gradient is NaN"
+            of_own += "" if optimizer.is_built_in else f", or correct the optimizer {optimizer.name!r}"
             self._notes[run]["nan"] = (
                 f"the loss was NaN or infinite by step {int(self._runs[run].step)}; at the evaluation before, of step "
                 f"{self.rows[run][-1]['step']:g}, the largest output was {largest:.4g} in size; use a smaller learning "
-                f"rate{of_loss}"
+                f"rate{of_own}"
             )
         return self.statuses[run].is_running
 
@@ -312,17 +323,16 @@ class Batch:
 
     def _add_row(self, run: int, at: _Evaluated, measured: Mapping[str, float]) -> None:
         rows, reading, model, layers = self.rows[run], at.reading, at.model, at.layers
-        row = {
-            "step": at.step,
-            "train_loss": float(reading.train_loss),
-            "validation_loss": float(reading.validation_loss),
-        }
+        losses = {"train_loss": float(reading.train_loss), "validation_loss": float(reading.validation_loss)}
+        row = {"step": at.step, **(losses if self.statuses[run].is_running else dict.fromkeys(losses, np.nan))}
         if not rows or row["validation_loss"] < min(past["validation_loss"] for past in rows):
             self.best[run] = model
         before, self.final[run] = self.final[run] if rows else None, model
         if layers and run in self._watched and len(rows) in self._snapshots_at:
             self._snapshots[run].append(snapshot(layers, at.step))
         rows.append({**row, **measured})
+        if not self.statuses[run].is_running:
+            return
         dead = self._on_all_rows(dead_layer, model, layers) if at.suspect else None
         self.statuses[run] = self._judge(run, dead, before, reading)
         if not self.statuses[run].is_running:
@@ -521,13 +531,13 @@ def _parts(runs: Sequence[int], count: int) -> list[Sequence[int]]:
     return [runs[first:end] for first, end in pairwise(ends) if first < end]
 
 
-def _no_loss_at_start(run: int, model: Any, problem: Problem) -> str:
-    """The sentence on a run whose loss is NaN or infinite before its first step."""
-    what, loss = f"The loss of run {run} is NaN or infinite before its first step", problem.loss
+def _no_loss_at_start(model: Any, problem: Problem) -> tuple[str, str]:
+    """Of a run whose loss is NaN or infinite before its first step: what the loss is, and the remedy."""
+    what, loss = "NaN or infinite before its first step", problem.loss
     size = max(np.abs(outputs_of(model, part.x)).max() for part in (problem.train, problem.validation))
     if np.isfinite(size) and not loss.is_built_in:
         return (
-            f"{what}, where outputs are finite, of size {size:.4g} at most; correct the loss {loss.name!r} for these, "
-            "or make the init scale smaller."
+            f"{what}, where outputs are finite, of size {size:.4g} at most",
+            f"correct the loss {loss.name!r} for these, or make the init scale smaller",
         )
-    return f"{what}; give {describe(model)} finite parameters, or make its init scale smaller."
+    return what, f"give {describe(model)} finite parameters, or make its init scale smaller"

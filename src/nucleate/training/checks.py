@@ -10,7 +10,7 @@ import numpy as np
 
 from nucleate import devices
 from nucleate._arrays import is_real, is_whole
-from nucleate._wording import first_line
+from nucleate._wording import say_error
 from nucleate.devices import CORES, MEMORY
 from nucleate.errors import SpecError
 from nucleate.models import check_members, count_parameters, describe, dtype_of, outputs_of_columns, take_apart
@@ -198,8 +198,8 @@ def check_fit(model: Any, problem: Problem) -> None:
             outputs = jax.eval_shape(lambda given, x: outputs_of_columns(frame(given), x), parameters, x)
     except Exception as error:
         raise SpecError(
-            f"The model {describe(model)} cannot be called with rows of {problem.inputs} inputs ({first_line(error)}); "
-            "it takes x of shape (n, d) and gives outputs of shape (n, c)."
+            f"The model {describe(model)} cannot be called with rows of {problem.inputs} inputs "
+            f"({say_error(error)[:160]}); it takes x of shape (n, d) and gives outputs of shape (n, c)."
         ) from error
     if outputs.shape != (problem.outputs, 3):
         raise SpecError(

@@ -66,6 +66,9 @@ class Run:
     def stages(self) -> Stages:
         """Where the run's plateaus and its descent meet."""
         steps, train_loss = (self.trajectory[name].to_numpy() for name in ("step", "train_loss"))
+        if np.isnan(train_loss[0]):
+            # A run that ended where it began has no curve.
+            return Stages()
         return stages(steps, train_loss, self.plateau_loss)
 
     def __repr__(self) -> str:

@@ -43,7 +43,7 @@
     }
     const drawnLosses = chosen.curves.flat(2), [low, high] = [Math.min, Math.max].map((end) => Math.log10(end(...drawnLosses)));
     // Plotly shows two decades around a loss that stays the same, with marks over each other.
-    const flat = high - low < 0.05 ? { range: [(low + high) / 2 - 0.03, (low + high) / 2 + 0.03] } : {};
+    const flat = drawnLosses.length && high - low < 0.05 ? { range: [(low + high) / 2 - 0.03, (low + high) / 2 + 0.03] } : {};
     const shown = snapshots(cell);
     if (shown) line(words.now, shown.steps[Number(element("snapshot").value)] + 1, grey, "solid");
     Plotly.react("loss", traces, layout({
@@ -54,8 +54,10 @@
       legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom" },
       margin: { l: 64, r: 12, t: 60, b: 48 },
     }), options);
+    // A run whose loss is NaN at its start has none.
     const first = chosen.curves[0][0];
-    element("loss").setAttribute("aria-label", say(words.loss_alt, { cell: chosen.name, start: round(first[0]), end: round(first[first.length - 1]) }));
+    const [start, end] = first.length ? [first[0], first[first.length - 1]].map(round) : ["—", "—"];
+    element("loss").setAttribute("aria-label", say(words.loss_alt, { cell: chosen.name, start, end }));
   }
 
   function drawSnapshot() {
