@@ -337,6 +337,18 @@ def test_what_the_outputs_are_judged_by():
     assert reduce(made(gpt2), OF_WORDS, keep=0.5).metric.name == "loss"
 
 
+def test_without_targets_outputs_are_judged_beside_how_they_vary_over_the_rows():
+    module = made(mlp)
+    with torch.no_grad():
+        module[-1].bias[0] += 1000
+    found = reduce(module, FLAT, tolerance=0.3)
+    held = found.parts.certification.inputs
+    before, after = outputs(module, held).double(), outputs(found.module, held).double()
+    moved = (after - before).square().mean().sqrt() / (before - before.mean(0)).square().mean().sqrt()
+    assert found.certificate.relative_deviation == pytest.approx(float(moved), rel=0.05)
+    assert 0 < moved < 0.6
+
+
 def test_the_persons_own_training_ends_the_reduction():
     def train(module):
         with torch.no_grad():
