@@ -641,6 +641,24 @@ def _one_of_two(rank, folder):
     # What no process has whole is refused in each of them, so that none waits for the first.
     sharded = FullyShardedDataParallel(nn.Sequential(nn.Linear(4, 8)), device_id=torch.device("cpu"))
     with pytest.raises(ArchitectureError, match="The model is wrapped in FullyShardedDataParallel"):
+class Scaled(nn.Module):
+    """A model that holds another one as its ``module`` and does more than that."""
+
+    def __init__(self):
+        super().__init__()
+        self.module = nn.Sequential(nn.Linear(4, 12), nn.Tanh(), nn.Linear(12, 1))
+
+    def forward(self, x):
+        return self.module(x / 100)
+
+
+@pytest.mark.parametrize("wrap", [lambda model: model, nn.DataParallel, torch.optim.swa_utils.AveragedModel])
+def test_a_model_of_one_s_own_that_holds_another_is_given_the_inputs_itself(wrap):
+    torch.manual_seed(0)
+    model, x = Scaled(), 100 * torch.randn(40, 4)
+    assert watch(wrap(model), x, distances=False).latest.table.equals(inspect(model, x).table)
+
+
         watch(sharded)
     with pytest.raises(ArchitectureError, match="it is sharded over processes"):
         watch(fully_shard(nn.Sequential(nn.Linear(4, 8)), mesh=init_device_mesh("cpu", (2,))))

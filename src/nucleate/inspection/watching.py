@@ -636,9 +636,14 @@ def _gradients_in(model: Any) -> list[bytes]:
 
 
 def _unwrapped(model: Any) -> Any:
-    """The module itself: a forward pass of what distributes it would wait for the other processes."""
+    """The module itself: a forward pass of what distributes it would wait for the other processes.
+
+    A module of one's own that holds another one as its ``module`` may do more than that one, so it stays.
+    """
     while is_module(model) and len(list(model.children())) == 1 and not is_flattened(model):
-        within = next((getattr(model, name) for name in ("_orig_mod", "module") if hasattr(model, name)), None)
+        distributes = type(model).__module__.partition(".")[0] in _DISTRIBUTING
+        names = ("_orig_mod", "module") if distributes else ("_orig_mod",)
+        within = next((getattr(model, name) for name in names if hasattr(model, name)), None)
         if not is_module(within):
             break
         model = within
@@ -646,6 +651,10 @@ def _unwrapped(model: Any) -> Any:
 
 
 def _is_first_process() -> bool:
+_DISTRIBUTING = ("torch", "deepspeed", "lightning", "pytorch_lightning", "fairscale", "apex")
+"""The packages whose wrappers give their inputs to the module that they hold, as it is."""
+
+
     torch = sys.modules.get("torch")
     if torch is None:
         return True
