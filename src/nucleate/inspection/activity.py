@@ -17,11 +17,11 @@ from nucleate.inspection.layers import (
     plain_names,
     weight_of,
 )
-from nucleate.inspection.made import adds_only, base_of, is_adapted, made_by
+from nucleate.inspection.made import adds_only, base_of, is_adapted
 from nucleate.inspection.sources import KERNELS, ROWS, Activity, Form
 from nucleate.inspection.tensors import is_tensor, to_numpy
 from nucleate.observe.measures import MAX_ROWS
-from nucleate.pytorch import import_torch, same_random_numbers
+from nucleate.pytorch import import_torch, same_attributes, same_random_numbers
 
 
 def activity_on(
@@ -29,7 +29,7 @@ def activity_on(
 ) -> Mapping[str, Activity]:
     """What the layers that are read by one other give it, in one forward pass in evaluation mode without gradients.
 
-    Buffers, modes and random numbers are as before afterwards.
+    Buffers, modes, what a pass keeps for the next one, and random numbers are as before afterwards.
     """
     torch = import_torch()
     taken: dict[str, np.ndarray] = {}
@@ -60,7 +60,6 @@ def activity_on(
         # In the place of what is made of other parameters none can be drawn.
         return {}
     state = {name: buffer.clone() for name, buffer in model.named_buffers()}
-    made = {module: made_by(module) for module in model.modules() if module._forward_pre_hooks}
     for name, array in replaced.items():
         if name in own_names:
             like = model.get_parameter(own_names[name])
@@ -76,11 +75,6 @@ def activity_on(
                 if (drawn := replaced.get(name_within(path, f"{expert}.{own}.weight"))) is not None:
                     of_one.copy_(torch.as_tensor(drawn))
             state[own_names[name_within(path, own)]] = whole
-    training = {module: module.training for module in model.modules()}
-    # Hooks put what they make into attributes.
-    attributes = {
-        module: {name: vars(module)[name] for name in of if name in vars(module)} for module, of in made.items()
-    }
     hooks = [
         modules[reader].register_forward_pre_hook(partial(_take, taken, reader))
         for reader in {name.removesuffix(".weight") for name in readers.values()} - set(experts_of)
@@ -92,8 +86,8 @@ def activity_on(
     ]
     arguments, named = _arguments(model, inputs)
     try:
-        model.eval()
-        with torch.no_grad(), same_random_numbers():
+        with torch.no_grad(), same_random_numbers(), same_attributes(model):
+            model.eval()
             torch.func.functional_call(model, state, arguments, named)
     except ArchitectureError:
         raise
@@ -105,10 +99,6 @@ def activity_on(
     finally:
         for hook in hooks:
             hook.remove()
-        for module, mode in training.items():
-            module.training = mode
-            for name, value in attributes.get(module, {}).items():
-                setattr(module, name, value)
     # On one row no unit varies.
     several = {reader: rows for reader, rows in taken.items() if rows.shape[1] > 1}
     if taken and not several:

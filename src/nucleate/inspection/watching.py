@@ -523,10 +523,11 @@ def watch(
 ) -> Watch:
     """Watch a model while it trains: what condenses, splits, collapses or dies, layer by layer.
 
-    Nothing about the training changes: there are no hooks in its steps, no wrapping, and random numbers, modes, buffers
-    and gradients are left as they are found. A record is made before the first step and then evenly in the logarithm of
-    the step, as condensation happens. Among several processes the first alone records. What happens to a layer, and
-    from step 100 on what `nucleate.diagnose` finds in the record, goes to the logger ``nucleate.watch`` at level INFO.
+    Nothing about the training changes: there are no hooks in its steps, no wrapping, and random numbers, modes,
+    buffers, gradients and attributes that a forward pass sets are left as they are found. A record is made before the
+    first step and then evenly in the logarithm of the step, as condensation happens. Among several processes the first
+    alone records. What happens to a layer, and from step 100 on what `nucleate.diagnose` finds in the record, goes to
+    the logger ``nucleate.watch`` at level INFO.
 
     Parameters
     ----------
@@ -650,11 +651,11 @@ def _unwrapped(model: Any) -> Any:
     return model
 
 
-def _is_first_process() -> bool:
 _DISTRIBUTING = ("torch", "deepspeed", "lightning", "pytorch_lightning", "fairscale", "apex")
 """The packages whose wrappers give their inputs to the module that they hold, as it is."""
 
 
+def _is_first_process() -> bool:
     torch = sys.modules.get("torch")
     if torch is None:
         return True

@@ -55,6 +55,32 @@ def same_random_numbers() -> Iterator[None]:
         np.random.set_state(of_numpy)  # noqa: NPY002
 
 
+@contextmanager
+def same_attributes(module: Any) -> Iterator[None]:
+    """Leaves what a module and its parts hold as attributes: modes, and what a forward pass keeps for the next one.
+
+    Each is put back as the object that it was; what is changed within it stays changed.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+
+    Yields
+    ------
+    None
+    """
+    before = {part: dict(vars(part)) for part in module.modules()}
+    try:
+        yield
+    finally:
+        for part, held in before.items():
+            own = vars(part)
+            for name in own.keys() - held.keys():
+                del own[name]
+            # What is as it was is not written, which compiled code would take for a change.
+            own.update({name: value for name, value in held.items() if name not in own or own[name] is not value})
+
+
 def is_module(thing: object) -> bool:
     """Whether this is a PyTorch module; PyTorch is not imported for the question.
 
@@ -270,7 +296,8 @@ def _steps(torch: Any, module: Any) -> Iterator[tuple[str, Any]]:
             return isinstance(part, ours) or bool(super().is_leaf_module(part, name))
 
     try:
-        traced = torch.fx.GraphModule(module, Tracer().trace(module))
+        with same_attributes(module):
+            traced = torch.fx.GraphModule(module, Tracer().trace(module))
     except ArchitectureError:
         raise
     except Exception as error:
