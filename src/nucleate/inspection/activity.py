@@ -32,6 +32,11 @@ def activity_on(
     Buffers, modes, what a pass keeps for the next one, and random numbers are as before afterwards.
     """
     torch = import_torch()
+    if lazy := [name for name, one in model.named_parameters() if torch.nn.parameter.is_lazy(one)]:
+        raise ArchitectureError(
+            f"{lazy[0]} has no shape yet, and a pass on the inputs would give it one and draw its numbers; run the "
+            "model once on a batch first."
+        )
     taken: dict[str, np.ndarray] = {}
     of_experts = {path: forms for path, module in modules.items() if (forms := forms_of_experts(module))}
     experts_of = {
@@ -159,13 +164,15 @@ def _take_of_experts(
 def _arguments(model: Any, inputs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """A batch as a module is called with it."""
     torch = import_torch()
-    first = next(model.parameters())
+    device = next(model.parameters()).device
+    # Complex and quantized ones say nothing of what enters.
+    kind = next((one.dtype for one in model.parameters() if one.is_floating_point()), torch.get_default_dtype())
 
     def tensor(value: Any) -> Any:
         if isinstance(value, np.ndarray):
             value = torch.as_tensor(value)
-            value = value.to(first.dtype) if value.is_floating_point() else value
-        return value.to(first.device) if is_tensor(value) else value
+            value = value.to(kind) if value.is_floating_point() else value
+        return value.to(device) if is_tensor(value) else value
 
     if isinstance(inputs, Mapping):
         return (), {str(name): tensor(value) for name, value in inputs.items()}
