@@ -239,5 +239,20 @@ def test_a_truth_value_of_pytorch_is_no_whole_number():
     network = from_torch(module)
     problem = Problem.from_arrays(X.numpy(), Y.numpy())
     for name in ("steps", "seed", "evaluations"):
+@pytest.mark.parametrize("mode", [True, False])
+def test_dropout_as_a_function_is_refused_too(mode):
+    class Dropping(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner, self.last = nn.Linear(4, 5), nn.Linear(5, 1)
+
+        def forward(self, x):
+            return self.last(torch.tanh(nn.functional.dropout(self.inner(x), training=self.training)))
+
+    module = Dropping().train(mode)
+    with pytest.raises(SpecError, match="The module has a dropout, and forecasts are of training without dropout"):
+        forecast(module, (X, Y), sgd(module), loss=nn.MSELoss())
+
+
         with pytest.raises(NucleateError, match=r"tensor\(True\)"):
             train(network, problem, **{"steps": 9} | {name: torch.tensor(True)})
