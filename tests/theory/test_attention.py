@@ -330,6 +330,15 @@ def test_growth_is_that_of_the_whole_matrices(seed, d_k):
     np.testing.assert_allclose(F @ found.key, found.rate * found.query, atol=1e-9)
 
 
+@pytest.mark.parametrize(("Q", "K"), [([[0.0], [1.0]], [[0.0], [1.0]]), ([[1.0], [1.0]], [[-1.0], [1.0]])])
+def test_where_the_leading_pair_does_not_grow_another_one_doubles_the_norm(Q, K):
+    F = np.diag([2.0, 0.05])
+    found = rank_collapse(Q, K, F)
+    (K_t,), (Q_t,) = two_layer_solution([np.transpose(K), Q], F, [found.doubled])
+    start = np.sum(np.square(K)) + np.sum(np.square(Q))
+    assert np.sum(np.square(K_t)) + np.sum(np.square(Q_t)) == pytest.approx(4 * start, rel=1e-6)
+
+
 def test_without_a_pull_nothing_grows():
     rest = rank_collapse(np.ones((2, 1)), np.ones((2, 1)), np.zeros((2, 2)))
     assert (rest.rate, rest.gap, rest.doubled) == (0.0, 0.0, np.inf)

@@ -65,6 +65,21 @@ def test_nothing_of_the_training_is_changed():
     assert not any(part._forward_hooks for part in module.modules())
 
 
+def test_what_a_module_keeps_from_one_pass_to_the_next_stays():
+    class Counting(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner, self.passes, self.last = network(), 0, None
+
+        def forward(self, x):
+            self.passes, self.last = self.passes + 1, x
+            return self.inner(x)
+
+    module = Counting()
+    diagnose(module, rows(), nn.MSELoss(), sgd(module), steps=20)
+    assert (module.passes, module.last) == (0, None)
+
+
 def test_a_dead_layer_is_named_and_another_activation_tried():
     module = off(network(nn.ReLU), layer=2)
     found = diagnose(module, rows(), nn.MSELoss(), sgd(module))

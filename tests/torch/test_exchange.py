@@ -103,6 +103,27 @@ class Frozen(Written):
         return self.last(torch.relu(self.second(torch.relu(hidden))))
 
 
+class Dropping(nn.Module):
+    """It drops units by a function: in training, or in evaluation mode too."""
+
+    def __init__(self, always):
+        super().__init__()
+        self.first, self.last, self.always = nn.Linear(2, 3), nn.Linear(3, 1), always
+
+    def forward(self, x):
+        return self.last(nn.functional.dropout(torch.relu(self.first(x)), 0.5, self.always or self.training))
+
+
+@pytest.mark.parametrize("mode", [True, False])
+def test_dropout_as_a_function_is_left_out_where_evaluation_leaves_it_out(mode):
+    module, x = Dropping(always=False).train(mode), torch.randn(5, 2)
+    network = from_torch(module)
+    assert module.training is mode
+    np.testing.assert_allclose(network(x.numpy()), module.eval()(x).detach().numpy(), rtol=1e-6)
+    with pytest.raises(ArchitectureError, match="drops units in evaluation mode too"):
+        from_torch(Dropping(always=True).train(mode))
+
+
 def hooked():
     module = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 1))
     module[0].register_forward_hook(lambda _, inputs, outputs: 3 * outputs)

@@ -297,6 +297,34 @@ def test_inspecting_leaves_a_model_as_it_was():
     assert not any(module._forward_pre_hooks for module in model.modules())
 
 
+def test_a_model_that_has_no_shape_yet_is_not_given_one():
+    model = nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.LazyLinear(3))
+    assert inspect(model).layers["layer"].to_list() == ["0"]
+    with pytest.raises(ArchitectureError, match=r"2\.weight has no shape yet"):
+        inspect(model, np.ones((5, 4)))
+    assert nn.parameter.is_lazy(model[2].weight)
+
+
+class Turned(nn.Module):
+    """Complex weights turn what enters; a frequency each."""
+
+    def __init__(self):
+        super().__init__()
+        self.turn = nn.Parameter(torch.polar(torch.ones(4), torch.rand(4)))
+        self.hidden, self.out = nn.Linear(6, 5), nn.Linear(5, 2)
+
+    def forward(self, x):
+        return self.out(torch.tanh(self.hidden(torch.fft.irfft(torch.fft.rfft(x) * self.turn, n=6))))
+
+
+def test_arrays_enter_a_model_as_real_numbers_whose_first_weights_are_complex():
+    torch.manual_seed(0)
+    model, x = Turned(), torch.randn(20, 6)
+    found = inspect(model, x.double().numpy())
+    assert found.table.equals(inspect(model, x).table)
+    assert "effective_neurons" in found.layers.columns
+
+
 def test_parametrized_weights_are_measured_as_what_they_make():
     model = nn.utils.parametrizations.weight_norm(nn.Linear(4, 3))
     found = inspect(model)

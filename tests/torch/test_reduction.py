@@ -48,6 +48,19 @@ class Gated(nn.Module):
         return self.out(value * torch.sigmoid(gate))
 
 
+class Rotary(nn.Module):
+    """Pairs of numbers are turned by a buffer of complex ones, as rotary positions turn queries and keys."""
+
+    def __init__(self):
+        super().__init__()
+        self.hidden, self.out = nn.Linear(6, 8), nn.Linear(8, 4)
+        self.register_buffer("turn", torch.polar(torch.ones(2), torch.tensor([0.5, 1.5])))
+
+    def forward(self, x):
+        pairs = torch.view_as_complex(self.out(torch.relu(self.hidden(x))).unflatten(-1, (2, 2)))
+        return torch.view_as_real(pairs * self.turn).flatten(-2)
+
+
 class Recurrent(nn.Module):
     def __init__(self):
         super().__init__()
@@ -118,6 +131,7 @@ MODULES = {
     "ResNet": (resnet, IMAGES, {"0", "1.conv1", "2.conv1"}),
     "concatenation": (DenseNet, IMAGES, {"a", "b", "c"}),
     "halves multiplied": (Gated, FLAT, {"both"}),
+    "complex buffer": (Rotary, FLAT, {"hidden"}),
     "ResNet of transformers": (hf_resnet, {"pixel_values": IMAGES}, None),
     "encoder": (encoder, SERIES, {"0.linear1"}),
     "GPT-2": (gpt2, OF_WORDS, {f"transformer.h.{n}.{part}" for n in (0, 1) for part in ("attn", "mlp.c_fc")}),
@@ -192,7 +206,7 @@ def test_a_smaller_module_of_the_same_class_is_called_and_saved_as_the_original_
     assert str(found.parameters.after) in found._repr_html_().replace(",", "")
 
 
-@pytest.mark.parametrize("name", ["CNN", "ResNet", "GPT-2"])
+@pytest.mark.parametrize("name", ["CNN", "ResNet", "GPT-2", "complex buffer"])
 def test_with_all_units_the_outputs_are_the_originals(name):
     make, inputs, _ = MODULES[name]
     module = made(make)
@@ -321,6 +335,18 @@ def test_what_the_outputs_are_judged_by():
     assert reduce(module, (FLAT, amounts), keep=0.5, metric=named).test.after == pytest.approx(own.test.after)
     assert reduce(module, (FLAT, LABELS), keep=0.5, metric=nn.CrossEntropyLoss()).metric.name == "CrossEntropyLoss"
     assert reduce(made(gpt2), OF_WORDS, keep=0.5).metric.name == "loss"
+
+
+def test_without_targets_outputs_are_judged_beside_how_they_vary_over_the_rows():
+    module = made(mlp)
+    with torch.no_grad():
+        module[-1].bias[0] += 1000
+    found = reduce(module, FLAT, tolerance=0.3)
+    held = found.parts.certification.inputs
+    before, after = outputs(module, held).double(), outputs(found.module, held).double()
+    moved = (after - before).square().mean().sqrt() / (before - before.mean(0)).square().mean().sqrt()
+    assert found.certificate.relative_deviation == pytest.approx(float(moved), rel=0.05)
+    assert 0 < moved < 0.6
 
 
 def test_the_persons_own_training_ends_the_reduction():

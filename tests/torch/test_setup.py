@@ -26,7 +26,7 @@ def started(outputs=1, epsilon=0.02):
     return module
 
 
-def step_of_drop(module, optimizer, loss, y, share=0.1):
+def step_of_drop(module, optimizer, loss, y, share=0.1, clip=None):
     first = None
     for step in range(3000):
         optimizer.zero_grad()
@@ -35,6 +35,8 @@ def step_of_drop(module, optimizer, loss, y, share=0.1):
         if value.item() < (1 - share) * first:
             return step
         value.backward()
+        if clip is not None:
+            nn.utils.clip_grad_norm_(module.parameters(), clip)
         optimizer.step()
     return None
 
@@ -78,6 +80,19 @@ def test_losses_are_in_pytorch_s_own_terms(name):
     expected = forecast(module, torch.utils.data.TensorDataset(X, y), optimizer, loss=loss)
     assert expected.loss[0] == pytest.approx(own(module(X), y).item(), rel=1e-4)
     measured = step_of_drop(module, optimizer, own, y)
+    assert expected.drop_steps[0.1].lower <= measured <= expected.drop_steps[0.1].upper
+
+
+@pytest.mark.parametrize("outputs", [1, 4])
+def test_clipping_and_a_weight_decay_are_in_pytorch_s_own_terms(outputs):
+    y, module = Y.repeat(1, outputs), started(outputs)
+    optimizer = torch.optim.SGD(module.parameters(), lr=0.1, weight_decay=0.002 / outputs)
+    expected = forecast(module, (X, y), optimizer, loss=nn.MSELoss(), clip=0.01)
+    assert expected.weight_decay == pytest.approx(0.002 / outputs)
+    plain = torch.optim.SGD(module.parameters(), lr=0.1)
+    given = forecast(module, (X, y), plain, loss=nn.MSELoss(), clip=0.01, weight_decay=0.002 / outputs)
+    assert given.drop_steps == expected.drop_steps
+    measured = step_of_drop(module, optimizer, nn.MSELoss(), y, clip=0.01)
     assert expected.drop_steps[0.1].lower <= measured <= expected.drop_steps[0.1].upper
 
 
@@ -222,6 +237,21 @@ REFUSED = {
     "classes beyond the outputs": (started(2), (X, LABELS + 1), sgd, nn.CrossEntropyLoss(), "are 1 to 2"),
     "other columns": (started(), (X[:, :3], Y), sgd, nn.MSELoss(), "from 4 inputs"),
 }  # fmt: skip
+
+
+@pytest.mark.parametrize("mode", [True, False])
+def test_dropout_as_a_function_is_refused_too(mode):
+    class Dropping(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner, self.last = nn.Linear(4, 5), nn.Linear(5, 1)
+
+        def forward(self, x):
+            return self.last(torch.tanh(nn.functional.dropout(self.inner(x), training=self.training)))
+
+    module = Dropping().train(mode)
+    with pytest.raises(SpecError, match="The module has a dropout, and forecasts are of training without dropout"):
+        forecast(module, (X, Y), sgd(module), loss=nn.MSELoss())
 
 
 @pytest.mark.parametrize("what", REFUSED)

@@ -145,6 +145,43 @@ def test_what_reading_a_spectral_norm_or_any_random_number_would_change_stays():
     assert set(watched.table["layer"]) == {"0", "3"}
 
 
+class Remembering(nn.Module):
+    """A recurrent model that goes on from where its last batch ended, and counts its passes."""
+
+    def __init__(self):
+        super().__init__()
+        self.cell, self.hidden, self.out = nn.RNNCell(4, 6), nn.Linear(6, 6), nn.Linear(6, 1)
+        self.state, self.passes = None, 0
+
+    def forward(self, x):
+        self.passes += 1
+        self.state = self.cell(x, self.state if self.training else None)
+        self.features = torch.tanh(self.hidden(self.state))
+        return self.out(self.features) / self.passes
+
+
+def test_what_a_model_keeps_from_one_pass_to_the_next_stays():
+    def after(watching):
+        torch.manual_seed(0)
+        module = Remembering()
+        optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
+        watched = watch(module, torch.ones(8, 4).cumsum(0), every=1) if watching else None
+        assert not hasattr(module, "features")
+        for _ in range(3):
+            optimizer.zero_grad()
+            module(torch.randn(5, 4)).pow(2).mean().backward()
+            optimizer.step()
+            module.state = module.state.detach()
+            if watched is not None:
+                watched.step()
+        return [*module.state_dict().values(), module.state, module.features], module.passes, watched
+
+    (alone, passes, _), (together, passes_too, watched) = after(False), after(True)
+    assert all(torch.equal(*pair) for pair in zip(alone, together, strict=True))
+    assert passes == passes_too == 3
+    assert "effective_neurons" in watched.table.filter(layer="hidden")["measure"].to_list()
+
+
 def test_a_record_can_be_made_at_the_end():
     watched = trained(made(), 30, watch)
     metrics = watched.record()
@@ -602,6 +639,24 @@ def test_a_callback_that_knows_no_trainer_says_that_it_logs_nothing(caplog):
     callback.of(trainer).on_train_begin(None, None, None, model=made())
     assert not caplog.text
     assert trainer.logged == callback.watch.metrics()
+
+
+class Scaled(nn.Module):
+    """A model that holds another one as its ``module`` and does more than that."""
+
+    def __init__(self):
+        super().__init__()
+        self.module = nn.Sequential(nn.Linear(4, 12), nn.Tanh(), nn.Linear(12, 1))
+
+    def forward(self, x):
+        return self.module(x / 100)
+
+
+@pytest.mark.parametrize("wrap", [lambda model: model, nn.DataParallel, torch.optim.swa_utils.AveragedModel])
+def test_a_model_of_one_s_own_that_holds_another_is_given_the_inputs_itself(wrap):
+    torch.manual_seed(0)
+    model, x = Scaled(), 100 * torch.randn(40, 4)
+    assert watch(wrap(model), x, distances=False).latest.table.equals(inspect(model, x).table)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="gloo needs POSIX")

@@ -15,7 +15,7 @@ from nucleate.doctor.module_setting import Setting, undisturbed
 from nucleate.doctor.remedies import FEW_ROWS, Attempts, Remedy
 from nucleate.errors import SpecError
 from nucleate.problems import Metric
-from nucleate.pytorch import import_torch
+from nucleate.pytorch import import_torch, same_attributes
 from nucleate.training import BLOWN_UP, Status
 
 STEPS = 300
@@ -119,14 +119,10 @@ def _judged(setting: Setting, part: slice) -> tuple[Any, float]:
 
 @contextmanager
 def evaluating(module: Any) -> Iterator[None]:
-    """Without dropout and what else is of training alone; in between each part is as it was."""
-    modes = {one: one.training for one in module.modules()}
-    module.eval()
-    try:
+    """Without dropout and what else is of training alone; afterwards the module and each part are as they were."""
+    with same_attributes(module):
+        module.eval()
         yield
-    finally:
-        for one, mode in modes.items():
-            one.training = mode
 
 
 @dataclass(frozen=True, eq=False)

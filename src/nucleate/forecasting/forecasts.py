@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
+from numbers import Real
 from typing import Any
 
 import jax
@@ -99,7 +100,7 @@ def forecast(
     >>> print(expected.drop_steps[0.1], expected.in_regime)
     109 [106, 110] True
     """
-    factor, orders = 1.0, 1
+    factor, decay_factor, orders = 1.0, 1.0, 1
     if is_keras(network):
         raise SpecError(
             "No forecast is made of a Keras model; build the same layers as a torch.nn.Sequential, which takes its "
@@ -121,7 +122,10 @@ def forecast(
             )
         if decay is not None and weight_decay is not None:
             raise SpecError("The weight decay of a PyTorch optimizer is read off it; leave weight_decay out.")
-        weight_decay = decay if weight_decay is None else weight_decay
+        # Of the problem's loss, of which PyTorch's is so many times; a decoupled decay is beside the gradient.
+        decay_factor = 1.0 if optimizer.decoupled else factor
+        weight_decay = decay if weight_decay is None else _over(weight_decay, decay_factor)
+        clip = _over(clip, factor)
     elif loss is not None:
         raise SpecError("The loss of a Network is its problem's; give it there.")
     expected = forecast_many(
@@ -143,7 +147,18 @@ def forecast(
     )
     found = expected[0] if expected[0].batch_size is None or orders == 1 else _of_any_order(expected)
     levels = [replace(stair, loss_level=factor * stair.loss_level) for stair in found.stairs]
-    return replace(found, loss=factor * found.loss, late_loss=factor * found.late_loss, stairs=tuple(levels))
+    return replace(
+        found,
+        weight_decay=decay_factor * found.weight_decay,
+        loss=factor * found.loss,
+        late_loss=factor * found.late_loss,
+        stairs=tuple(levels),
+    )
+
+
+def _over(given: Any, factor: float) -> Any:
+    """A number divided by the factor; anything else is refused where it is checked."""
+    return float(given) / factor if isinstance(given, Real) and float(given) > 0 else given
 
 
 def _of_any_order(forecasts: Sequence[Forecast]) -> Forecast:

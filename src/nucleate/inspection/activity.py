@@ -1,7 +1,6 @@
 """What the layers of a PyTorch module do on a batch, in one forward pass that leaves it as it was."""
 
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any
 
@@ -18,11 +17,11 @@ from nucleate.inspection.layers import (
     plain_names,
     weight_of,
 )
-from nucleate.inspection.made import adds_only, base_of, is_adapted, made_by
+from nucleate.inspection.made import adds_only, base_of, is_adapted
 from nucleate.inspection.sources import KERNELS, ROWS, Activity, Form
 from nucleate.inspection.tensors import is_tensor, to_numpy
 from nucleate.observe.measures import MAX_ROWS
-from nucleate.pytorch import import_torch, same_random_numbers
+from nucleate.pytorch import import_torch, same_attributes, same_random_numbers
 from nucleate.pytorch.exchange import hooked
 
 
@@ -31,9 +30,14 @@ def activity_on(
 ) -> Mapping[str, Activity]:
     """What the layers that are read by one other give it, in one forward pass in evaluation mode without gradients.
 
-    Buffers, modes and random numbers are as before afterwards.
+    Buffers, modes, what a pass keeps for the next one, and random numbers are as before afterwards.
     """
     torch = import_torch()
+    if lazy := [name for name, one in model.named_parameters() if torch.nn.parameter.is_lazy(one)]:
+        raise ArchitectureError(
+            f"{lazy[0]} has no shape yet, and a pass on the inputs would give it one and draw its numbers; run the "
+            "model once on a batch first."
+        )
     of_experts = {path: forms for path, module in modules.items() if (forms := forms_of_experts(module))}
     experts_of = {
         name_within(path, f"{expert}.down_proj"): (path, expert)
@@ -52,7 +56,7 @@ def activity_on(
     taken: dict[str, np.ndarray] = {}
     try:
         with (
-            _as_it_was(model),
+            same_attributes(model),
             hooked(
                 modules[reader].register_forward_pre_hook(partial(_take, taken, reader))
                 for reader in {name.removesuffix(".weight") for name in readers.values()} - set(experts_of)
@@ -140,24 +144,6 @@ def _state_with(
     return state
 
 
-@contextmanager
-def _as_it_was(model: Any) -> Iterator[None]:
-    """Modes, and what hooks put into attributes, are set back at the end."""
-    training = {module: module.training for module in model.modules()}
-    attributes = {
-        module: {name: vars(module)[name] for name in made_by(module) if name in vars(module)}
-        for module in model.modules()
-        if module._forward_pre_hooks
-    }
-    try:
-        yield
-    finally:
-        for module, mode in training.items():
-            module.training = mode
-            for name, value in attributes.get(module, {}).items():
-                setattr(module, name, value)
-
-
 def _take(taken: dict[str, np.ndarray], reader: str, module: Any, inputs: tuple[Any, ...]) -> None:
     """What enters a module at its first call, a row a unit, at up to 512 evenly spaced positions."""
     if reader in taken or not inputs or not is_tensor(inputs[0]):
@@ -194,13 +180,15 @@ def _take_of_experts(
 def _arguments(model: Any, inputs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """A batch as a module is called with it."""
     torch = import_torch()
-    first = next(model.parameters())
+    device = next(model.parameters()).device
+    # Complex and quantized ones say nothing of what enters.
+    kind = next((one.dtype for one in model.parameters() if one.is_floating_point()), torch.get_default_dtype())
 
     def tensor(value: Any) -> Any:
         if isinstance(value, np.ndarray):
             value = torch.as_tensor(value)
-            value = value.to(first.dtype) if value.is_floating_point() else value
-        return value.to(first.device) if is_tensor(value) else value
+            value = value.to(kind) if value.is_floating_point() else value
+        return value.to(device) if is_tensor(value) else value
 
     if isinstance(inputs, Mapping):
         return (), {str(name): tensor(value) for name, value in inputs.items()}

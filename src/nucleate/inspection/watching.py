@@ -512,10 +512,11 @@ def watch(
 ) -> Watch:
     """Watch a model while it trains: what condenses, splits, collapses or dies, layer by layer.
 
-    Nothing about the training changes: there are no hooks in its steps, no wrapping, and random numbers, modes, buffers
-    and gradients are left as they are found. A record is made before the first step and then evenly in the logarithm of
-    the step, as condensation happens. Among several processes the first alone records. What happens to a layer, and
-    from step 100 on what `nucleate.diagnose` finds in the record, goes to the logger ``nucleate.watch`` at level INFO.
+    Nothing about the training changes: there are no hooks in its steps, no wrapping, and random numbers, modes,
+    buffers, gradients and attributes that a forward pass sets are left as they are found. A record is made before the
+    first step and then evenly in the logarithm of the step, as condensation happens. Among several processes the first
+    alone records. What happens to a layer, and from step 100 on what `nucleate.diagnose` finds in the record, goes to
+    the logger ``nucleate.watch`` at level INFO.
 
     Parameters
     ----------
@@ -625,13 +626,22 @@ def _gradients_in(model: Any) -> list[bytes]:
 
 
 def _unwrapped(model: Any) -> Any:
-    """The module itself: a forward pass of what distributes it would wait for the other processes."""
+    """The module itself: a forward pass of what distributes it would wait for the other processes.
+
+    A module of one's own that holds another one as its ``module`` may do more than that one, so it stays.
+    """
     while is_module(model) and len(list(model.children())) == 1 and not is_flattened(model):
-        within = next((getattr(model, name) for name in ("_orig_mod", "module") if hasattr(model, name)), None)
+        distributes = type(model).__module__.partition(".")[0] in _DISTRIBUTING
+        names = ("_orig_mod", "module") if distributes else ("_orig_mod",)
+        within = next((getattr(model, name) for name in names if hasattr(model, name)), None)
         if not is_module(within):
             break
         model = within
     return model
+
+
+_DISTRIBUTING = ("torch", "deepspeed", "lightning", "pytorch_lightning", "fairscale", "apex")
+"""The packages whose wrappers give their inputs to the module that they hold, as it is."""
 
 
 def _is_first_process() -> bool:

@@ -71,6 +71,32 @@ def hooked(hooks: Iterable[Any]) -> Iterator[None]:
             hook.remove()
 
 
+@contextmanager
+def same_attributes(module: Any) -> Iterator[None]:
+    """Leaves what a module and its parts hold as attributes: modes, and what a forward pass keeps for the next one.
+
+    Each is put back as the object that it was; what is changed within it stays changed.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+
+    Yields
+    ------
+    None
+    """
+    before = {part: dict(vars(part)) for part in module.modules()}
+    try:
+        yield
+    finally:
+        for part, held in before.items():
+            own = vars(part)
+            for name in own.keys() - held.keys():
+                del own[name]
+            # What is as it was is not written, which compiled code would take for a change.
+            own.update({name: value for name, value in held.items() if name not in own or own[name] is not value})
+
+
 def is_module(thing: object) -> bool:
     """Whether this is a PyTorch module; PyTorch is not imported for the question.
 
@@ -176,10 +202,17 @@ def from_torch(module: "torch.nn.Module") -> Network:
 
 
 class Read(NamedTuple):
-    """The network that a module computes, and of each of its layers the module's parameters."""
+    """The network that a module computes, of each of its layers the module's parameters, and where it drops units."""
 
     network: Network
     parameters: list[Any]
+    dropouts: list[str]
+
+
+class _Dropout(NamedTuple):
+    """A call of dropout as a function, and whether it drops in the mode in which the module is."""
+
+    is_on: bool
 
 
 def read_network(module: Any) -> Read:
@@ -188,9 +221,12 @@ def read_network(module: Any) -> Read:
     module = _whole(torch, module)
     linears: list[Any] = []
     applied: list[tuple[str, str]] = []
+    dropouts: list[str] = []
     pending: tuple[str, str] | None = None
     for where, step in _steps(torch, module):
-        if isinstance(step, torch.nn.Linear):
+        if isinstance(step, _Dropout):
+            dropouts.append(where)
+        elif isinstance(step, torch.nn.Linear):
             if linears:
                 applied.append(pending or ("linear", where))
             elif pending:
@@ -203,6 +239,8 @@ def read_network(module: Any) -> Read:
             pending = (step, where)
     if pending:
         raise _no_network(pending[1], f"applies {pending[0]} to the outputs; a loss is of the last linear layer's own")
+    if dropouts:
+        _refuse_dropout_in_evaluation(torch, module)
     if len(linears) < 2:
         raise ArchitectureError(
             f"This {type(module).__name__} has {count(len(linears), 'linear layer')} and so no hidden layer; a network "
@@ -229,7 +267,14 @@ def read_network(module: Any) -> Read:
         raise ArchitectureError("The module is on the meta device, so it has no numbers; give it some first.")
     weights, biases = ([_numbers(getattr(layer, name)) for layer in linears] for name in ("weight", "bias"))
     network = Network(tuple(weights), tuple(biases), get_activation(names[0]))
-    return Read(network, [parameter for layer in linears for parameter in layer.parameters()])
+    return Read(network, [parameter for layer in linears for parameter in layer.parameters()], dropouts)
+
+
+def _refuse_dropout_in_evaluation(torch: Any, module: Any) -> None:
+    with same_attributes(module):
+        for where, step in _steps(torch, module.eval()):
+            if isinstance(step, _Dropout) and step.is_on:
+                raise _no_network(where, "drops units in evaluation mode too; call it with training=self.training")
 
 
 def _whole(torch: Any, module: Any) -> Any:
@@ -275,7 +320,7 @@ def _numbers(parameter: Any) -> Any:
 
 
 def _steps(torch: Any, module: Any) -> Iterator[tuple[str, Any]]:
-    """What it does to its input in turn: a linear layer, the name of an activation, or None for nothing."""
+    """What it does to its input in turn: a linear layer, the name of an activation, a dropout, or None for nothing."""
     if type(module) is torch.nn.Linear:
         # Traced, it would be its parameters and a function.
         yield "the Linear", module
@@ -298,7 +343,8 @@ def _steps(torch: Any, module: Any) -> Iterator[tuple[str, Any]]:
             return isinstance(part, ours) or bool(super().is_leaf_module(part, name))
 
     try:
-        traced = torch.fx.GraphModule(module, Tracer().trace(module))
+        with same_attributes(module):
+            traced = torch.fx.GraphModule(module, Tracer().trace(module))
     except ArchitectureError:
         raise
     except Exception as error:
@@ -354,9 +400,11 @@ def _read_call(torch: Any, where: str, node: Any) -> Any:
     alone = len(node.args) == 1 and not any(node.kwargs.values())
     if node.target in calls and alone:
         return calls[node.target]
-    flattens = node.target in (torch.flatten, "flatten") and node.args[1:] == (1,) and not node.kwargs
-    if flattens or node.target is functional.dropout:
+    if node.target in (torch.flatten, "flatten") and node.args[1:] == (1,) and not node.kwargs:
         return None
+    if node.target is functional.dropout:
+        given = {"p": 0.5, "training": True} | dict(zip(("p", "training"), node.args[1:], strict=False)) | node.kwargs
+        return _Dropout(bool(given["training"])) if given["p"] else None
     if node.target is operator.getitem or not alone:
         raise _no_network(where, "is not a plain function of the layer before it")
     raise _no_network(where, "is neither a linear layer nor a known activation")

@@ -89,9 +89,10 @@ def read_setup(module: Any, data: Any, optimizer: Any, learning_rate: float, los
         raise SpecError(
             f"{hooked[0] or 'The module'} has a hook on its gradients, so its steps are not known; remove the hook."
         )
-    dropping = [part for part in module.modules() if isinstance(part, torch.nn.Dropout) and part.p > 0]
+    dropping = [repr(part) for part in module.modules() if isinstance(part, torch.nn.Dropout) and part.p > 0]
+    dropping += [f"a {where}" for where in read.dropouts]
     if dropping:
-        raise SpecError(f"The module has {dropping[0]!r}, and forecasts are of training without dropout; take it out.")
+        raise SpecError(f"The module has {dropping[0]}, and forecasts are of training without dropout; take it out.")
     own, factor = _loss(torch, loss, read.network.widths[-1])
     batch_size = None
     if isinstance(data, Problem):

@@ -306,16 +306,21 @@ def rank_collapse(queries: ArrayLike, keys: ArrayLike, moment: ArrayLike) -> Ran
     along, across = left.T @ W_Q, right @ W_KT.T
     shared = (along[0] + across[0]) / 2
     gap = 0.0 if len(sigma) < 2 or sigma[0] == 0 else float(sigma[1] / sigma[0])
-    squares, products = np.sum(along**2 + across**2, axis=1), 2 * np.sum(along * across, axis=1)
+    # The parts of both that grow with each pair and that fall, relative to the largest entry.
+    size = max(np.abs(W_Q).max(), np.abs(W_K).max()) or 1.0
+    rising, falling = (np.sum(((along + sign * across) / size) ** 2, axis=1) / 2 for sign in (1, -1))
+    total = float(np.sum(rising + falling))
+    grows = (rising > 1e-24 * total) & (sigma > 1e-12 * sigma[0])
 
     def beyond(time: float) -> float:
         """Of the squared norms of both, less four times those at the start."""
         turn = 2 * sigma * time / sigma[0]
-        return float(np.sum(squares * (np.cosh(turn) - 4) + products * np.sinh(turn)))
+        rest = np.sum(np.where(grows, 0.0, rising)) + falling @ np.exp(-turn)
+        return float(rising[grows] @ np.exp(turn[grows]) + rest) - 4 * total
 
     # It is convex, so it crosses once.
     doubled = np.inf
-    if sigma[0] > 0 and np.linalg.norm(shared) > 1e-12 * np.linalg.norm(W_Q):
+    if grows.any():
         latest = 1.0
         while beyond(latest) < 0:
             latest *= 2

@@ -25,7 +25,7 @@ def shrinks_for_ever(network: Network, x: ArrayLike, residuals: ArrayLike, weigh
     Parameters
     ----------
     network : Network
-        Without biases beyond the first layer.
+        With biases beyond the first layer nothing is known, and it is False.
     x : array of shape (n, d)
     residuals : array of shape (n, c)
         At outputs of zero.
@@ -47,9 +47,9 @@ def shrinks_for_ever(network: Network, x: ArrayLike, residuals: ArrayLike, weigh
     >>> [shrinks_for_ever(network, [[1.0, 0.0]], [[0.5]], decay) for decay in (0.4, 0.6)]
     [False, True]
     """
-    inputs, outputs = _checked(network, x, residuals)
     if any(bias is not None for bias in network.biases[1:]):
         return False
+    inputs, outputs = _checked(network, x, residuals)
     p, depth = network.activation.multiplicity, network.depth
     largest = max(float(np.linalg.norm(layer)) for layer in weights_with_bias(network))
     return p ** (depth - 1) * _kappa(network, inputs, outputs) * largest ** (degree(network) - 2) < weight_decay

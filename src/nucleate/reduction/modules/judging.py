@@ -26,7 +26,7 @@ LOSS = Metric("loss", None)
 class Targets:
     """Targets of one kind beside a module's outputs; this is the kind where there are none, or a metric's own.
 
-    Outputs are judged by how far they move, over their own standard deviation.
+    Outputs are judged by how far they move, over their own standard deviation over the rows.
     """
 
     metrics: Mapping[str, Metric] = {}
@@ -45,7 +45,8 @@ class Targets:
 
     def deviation(self, before: Any, after: Any) -> float:
         """By what a tolerance judges."""
-        spread = float(before.double().std())
+        # Over the rows, since how far apart the means of several outputs are says nothing of either.
+        spread = float(before.double().var(0).mean().sqrt())
         return root_mean_square(self.moved(before, after)) / (spread or 1.0)
 
     def allowed(self, before: Any, targets: Any, tolerance: float) -> float:

@@ -48,7 +48,8 @@ def working_copy(module: Any) -> tuple[Any, list[str]]:
         )
     if devices != {"cpu"}:
         notes.append(f"It was reduced on the CPU and put back on {', '.join(sorted(devices - {'cpu'}))}.")
-    work = work.cpu().to(wide)
+    # By their names, since `to` would take complex buffers, such as those of rotary positions, for real ones.
+    work = work.cpu().double() if wide == torch.float64 else work.cpu().float()
     dropped = [one for child in work.modules() if (one := _drop_hooks(child))]
     if dropped:
         notes.append(
