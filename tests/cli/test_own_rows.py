@@ -51,7 +51,7 @@ def grouped(folder):
 def test_a_sweep_says_its_split_keeps_it_and_goes_on_with_it(folder, grouped):
     said = "each group of column 'who' whole: 120 rows (24 groups) for training, 40 rows (8 groups) for validation"
     assert said in grouped.stderr
-    assert "on 80 rows of 16 groups" in grouped.stdout
+    assert "on 40 rows of 8 groups" in grouped.stdout
     study = Study.load(folder / "g")
     assert (study.division.group_column, study.division.groups) == ("who", (24, 8, 8))
     with chdir(folder):
