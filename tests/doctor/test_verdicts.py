@@ -78,6 +78,7 @@ SIDES = {
     "unscaled_target": ({"target_size": 10.1}, {"target_size": 9.9}),
     "exploding_gradient": ({"train_loss": 101 * FLAT}, {"train_loss": 99 * FLAT}),
     "decay_too_large": ({"weight_decay": 0.0021}, {"weight_decay": 0.0019}),
+    "dropout_too_large": ({"dropout": 0.51}, {"dropout": 0.5}),
     "summed_loss": ({"summed_rows": 160, "status": "diverged"}, {"summed_rows": None, "status": "diverged"}),
     "rate_too_large": ({"train_loss": curve(highest=1.01)}, {"train_loss": curve(highest=0.99)}),
     "vanishing_gradient": ({"layers": DEEP}, {"layers": SHALLOW}),

@@ -110,6 +110,8 @@ class Evidence:
         Whether weights decay by themselves and not through the gradient, as under AdamW.
     epsilon : float
         The optimizer's.
+    dropout : float
+        The largest share of the units of a layer that training drops at each step.
     gains : tuple of float
         Of each weight matrix at the start the standard deviation times the root of its fan-in; empty where unknown.
     layers : tuple of LayerEvidence
@@ -192,6 +194,7 @@ class Evidence:
     weight_decay: float = 0.0
     decays_beside: bool = False
     epsilon: float = 0.0
+    dropout: float = 0.0
     gains: tuple[float, ...] = ()
     layers: tuple[LayerEvidence, ...] = ()
     rows: int = 100
@@ -377,6 +380,7 @@ def gather(run: Run, problem: Problem) -> Evidence:
         weight_decay=run.weight_decay,
         decays_beside=optimizer.decoupled,
         epsilon=optimizer.epsilon,
+        dropout=float(settings.dropout),
         gains=gains_of(run.initial),
         layers=_layers(run, problem, readings["gradients"]),
         rows=len(train.x),

@@ -18,7 +18,7 @@ from nucleate.doctor.module_copies import (
     run_copy,
     take_step,
 )
-from nucleate.doctor.module_setting import Setting, are_shares, gains_in, undisturbed
+from nucleate.doctor.module_setting import Setting, are_shares, dropouts_in, gains_in, undisturbed
 from nucleate.errors import SpecError
 from nucleate.observe import LEFT
 from nucleate.pytorch import import_torch
@@ -101,6 +101,7 @@ def gather_module(setting: Setting, steps: int = STEPS) -> Evidence:
         decays_beside=isinstance(setting.optimizer, torch.optim.AdamW) or bool(decaying.get("decoupled_weight_decay")),
         gains=tuple(gain for _, gain in gains_in(torch, setting.module)),
         epsilon=float(group.get("eps", 0.0)),
+        dropout=max((value for _, _, value in dropouts_in(setting.module)), default=0.0),
         layers=tuple(
             _layer(name, signal, after.get(name, signal), slopes.get(name, math.nan)) for name, signal in before.items()
         ),

@@ -99,6 +99,9 @@ class Setting:
             _start_anew(module)
         elif name == "train":
             _train_all(module)
+        elif name == "dropout":
+            for part, field, _ in dropouts_in(module):
+                setattr(part, field, float(value))
         elif name not in ("", "lr", "eps", "weight_decay", "undecayed", "clip", "steps"):
             raise SpecError(f"{name} is not changed in a module.")
         optimizer = _optimizer_of(
@@ -435,6 +438,16 @@ def gains_in(torch: Any, module: Any) -> list[tuple[Any, float]]:
                 fan_in = 1 if embeds else weight[0].numel()
                 found.append((weight, float(weight.detach().float().pow(2).mean().sqrt()) * fan_in**0.5))
     return found
+
+
+def dropouts_in(module: Any) -> list[tuple[Any, str, float]]:
+    """Each part that drops something at random in training, with the name and the value of its probability."""
+    return [
+        (part, name, value)
+        for part in module.modules()
+        for name, value in vars(part).items()
+        if isinstance(value, float) and 0 < value <= 1 and "drop" in (type(part).__name__ if name == "p" else name).lower()
+    ]
 
 
 def _activations(torch: Any) -> tuple[Any, ...]:

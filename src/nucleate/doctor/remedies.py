@@ -49,7 +49,7 @@ class Remedy:
     setting : str
         As the package calls it: ``lr``, ``gain``, ``hidden``, ``steps``, ``activation``, ``seed``, ``dtype``, ``eps``,
         ``clip``, ``weight_decay``, ``undecayed``, ``schedule``, ``reduction``, ``reshape``, ``unsquash``, ``unbound``,
-        ``train``, ``loss``, ``standardize``, ``without``, ``early_stopping``;
+        ``train``, ``loss``, ``standardize``, ``dropout``, ``without``, ``early_stopping``;
         ``undecayed`` is a rate without a weight decay, ``scale`` multiplies all parameters, ``recipe`` is the package's
         own start, rate, width and standardization together, and ``fresh`` of a module a start by its parts, Adam and
         standardized data.
@@ -196,6 +196,8 @@ class Trials(Attempts):
                 given = settings.optimizer.to_json()
                 given = {"name": given} if isinstance(given, str) else given
                 settings = settings.model_copy(update={"optimizer": get_optimizer({**given, "eps": value})})
+            case "dropout":
+                settings = settings.model_copy(update={"dropout": value})
             case "clip":
                 settings = settings.model_copy(update={"clip": value})
             case "schedule":

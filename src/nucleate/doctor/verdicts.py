@@ -24,6 +24,8 @@ WIPED = 1.0
 """Rate times decay times steps at which a decay leaves a third of what a weight had, if nothing else moves it."""
 USUAL_DECAY = 0.05
 """A decay up to which a rate that takes all of the weights off with it is the larger fault."""
+DROPPED = 0.5
+"""A dropout of a half is usual; beyond it a step has less than half of the units."""
 EXPLODED = 100.0
 """The loss at the start, in units of the constant's, of outputs that are ten times as large as the targets."""
 WORSE = 2.0
@@ -311,6 +313,11 @@ def _undoes(evidence: Evidence, reach: float) -> bool:
     return _shrinks(evidence) and reach >= WIPED and evidence.weight_decay > USUAL_DECAY
 
 
+def dropout_too_large(evidence: Evidence) -> Found | None:
+    """Each step is of few of the units."""
+    return {"dropout": evidence.dropout} if evidence.dropout > DROPPED else None
+
+
 def rate_too_large(evidence: Evidence) -> Found | None:
     """The loss blew up, rose again, was driven far above its start, or jumps back and forth."""
     half = evidence.train_loss[len(evidence.train_loss) // 2 :]
@@ -591,6 +598,7 @@ CAUSES: tuple[Verdict, ...] = (
     Verdict("unscaled_target", unscaled_target, _against_target),
     Verdict("exploding_gradient", exploding_gradient, lambda evidence: [*_smaller_start(evidence), ("clip", 1.0)]),
     Verdict("decay_too_large", decay_too_large, lambda evidence: [("weight_decay", 0.0)], by_trial=True),
+    Verdict("dropout_too_large", dropout_too_large, lambda evidence: [("dropout", 0.0)], by_trial=True),
     Verdict("summed_loss", summed_loss, lambda evidence: [("reduction", "mean")]),
     Verdict("rate_too_large", rate_too_large, _rates(0.1, 0.01, 0.001)),
     Verdict("vanishing_gradient", vanishing_gradient, _steeper),

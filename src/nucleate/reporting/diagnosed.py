@@ -8,7 +8,7 @@ from nucleate.reporting.words import Texts, load_texts, say_share, say_widths
 
 _SHARES = (
     *("lost", "damped", "top", "jumps", "share", "at_start", "explained", "stuck", "stuck_wider", "spread", "linear"),
-    *("network", "forgotten", "gap", "falling"),
+    *("network", "forgotten", "gap", "falling", "dropout"),
 )
 
 
