@@ -59,8 +59,14 @@ NOTHING = {"validation_loss": FLAT, "beside_constant": "alike", "linear_validati
 RISES = 0.5 * np.where(STEPS < 300, np.exp(-STEPS / 60), 1 - np.exp(-(STEPS - 300) / 300))
 FORGOT = {"train_loss": RISES, "validation_loss": RISES}
 
+BATCHES = {"batch_losses": (0.4, 0.2)}
+RECORDS = {"records": 10, "eval_parts": ("BatchNorm1d",)}
+
 SIDES = {
     "stands_still": ({"still_since": 0}, {"still_since": None}),
+    "gradients_add_up": ({"added_steps": 99, "added_up": 5.1}, {"added_steps": 99, "added_up": 4.9}),
+    "other_rows": ({"loop_loss": 0.09, **BATCHES}, {"loop_loss": 0.11, **BATCHES}),
+    "eval_mode": ({"in_eval": 6, **RECORDS}, {"in_eval": 5, **RECORDS}),
     "mismatched_shapes": ({"broadcast": ((80, 1), (80,))}, {"broadcast": None}),
     "constant_target": ({"constant_target": True}, {"constant_target": False}),
     "constant_inputs": ({"constant_inputs": True}, {"constant_inputs": False}),
@@ -70,6 +76,8 @@ SIDES = {
         {"bound": ("relu", "[0, ∞)"), "out_of_reach": 0.049},
     ),
     "leak": ({"leaks": ("a",)}, {"leaks": ()}),
+    "repeated_rows": ({"rows_read": 800, "rows_distinct": 20}, {"rows_read": 0, "rows_distinct": 0}),
+    "sorted_rows": ({"between_batches": 0.51}, {"between_batches": 0.5}),
     "kept_from_training": ({"untrained": 0.1, "untrained_parts": ("0",)}, {"untrained_parts": ()}),
     "no_gradient": ({"unreached": 0.1, "unreached_parts": ("0",)}, {"unreached_parts": ()}),
     "underflow": ({"lost": 0.51, "gains": (0.1,)}, {"lost": 0.49, "gains": (0.1,)}),
@@ -78,6 +86,8 @@ SIDES = {
     "unscaled_target": ({"target_size": 10.1}, {"target_size": 9.9}),
     "exploding_gradient": ({"train_loss": 101 * FLAT}, {"train_loss": 99 * FLAT}),
     "decay_too_large": ({"weight_decay": 0.0021}, {"weight_decay": 0.0019}),
+    "dropout_too_large": ({"dropout": 0.51}, {"dropout": 0.5}),
+    "norm_over_batch": ({"norm_rows": 7}, {"norm_rows": 8, "loss_of_batches": 1.0}),
     "summed_loss": ({"summed_rows": 160, "status": "diverged"}, {"summed_rows": None, "status": "diverged"}),
     "rate_too_large": ({"train_loss": curve(highest=1.01)}, {"train_loss": curve(highest=0.99)}),
     "vanishing_gradient": ({"layers": DEEP}, {"layers": SHALLOW}),

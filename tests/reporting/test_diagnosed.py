@@ -6,7 +6,7 @@ import pytest
 
 from nucleate.doctor import BY_NAME, CAUSES, Diagnosis, Finding, Remedy
 from nucleate.reporting import LANGUAGES, say_diagnosis, say_finding
-from tests.doctor.test_verdicts import FLAT, HEALTHY, ON_PLATEAU, SIDES, STUCK
+from tests.doctor.test_verdicts import FLAT, FORGETS, HEALTHY, ON_PLATEAU, SIDES, STUCK
 
 
 @pytest.mark.parametrize("lang", LANGUAGES)
@@ -48,6 +48,13 @@ def test_behind_one_that_is_fine_the_rest_is_good_to_know_only():
 @pytest.mark.parametrize(
     ("name", "fields", "says", "never"),
     [
+        (
+            "overfitting",
+            {"weight_decay": 0.1, "learning_rate": 1e-3, **FORGETS},
+            "decay of 0.1 takes 9.5 % off",
+            "None",
+        ),
+        ("overfitting", FORGETS, "It overfits", "decay"),
         ("rate_too_large", {"sharpness": 50.0}, "the rate times its curvature is 2.5", "1 times"),
         ("rate_too_large", {"status": "nan"}, "left all bounds", "times"),
         ("stands_still", {"still_since": 32}, "none of its learning. Watch the model", "gradients reach"),

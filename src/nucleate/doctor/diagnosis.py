@@ -1,6 +1,7 @@
 """The verb: what holds a run back, and which change of a setting helps."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, runtime_checkable
 
@@ -10,7 +11,7 @@ from nucleate._arrays import is_whole
 from nucleate._wording import name_parameter, shown
 from nucleate.doctor.evidence import HELD_BACK, Evidence, gather
 from nucleate.doctor.module_copies import STEPS, ModuleTrials
-from nucleate.doctor.module_evidence import gather_module
+from nucleate.doctor.module_evidence import beside_loop, gather_module
 from nucleate.doctor.module_setting import read_setting
 from nucleate.doctor.remedies import Attempts, Remedy, Trials
 from nucleate.doctor.verdicts import (
@@ -36,6 +37,10 @@ ENDS = ("linear_is_enough", "nothing_to_learn", "too_few_rows", "fine")
 """Verdicts that name nothing to be mended."""
 _ALONE = ("stands_still", "constant_target", "constant_inputs")
 """Verdicts beside which nothing else is said."""
+_FACTS = ("leak", "no_gradient", "eval_mode", "repeated_rows")
+"""What no fresh start mends."""
+_OF_LOOP = ("gradients_add_up", "other_rows")
+"""What is wrong with a loop, and no copy has."""
 _EFFECTS = ("constant_output", "only_the_mean", "collapsed", "overfitting")
 """What other verdicts may be the cause of."""
 _BESIDE = (*_EFFECTS, "dead_units", "rate_too_large", "unscaled_input", "unscaled_target")
@@ -47,6 +52,7 @@ class Watched(Protocol):
     """A model whose training was recorded, such as `nucleate.Watch`: the model, and what its record gives."""
 
     model: Any
+    losses: Mapping[int, float]
 
     @property
     def evidence(self) -> Evidence:
@@ -184,7 +190,7 @@ def diagnose(
     given : Run, Study or path, torch.nn.Module, or Watch
         Of a study the recommended run, or of one in which none has trained the first. Of a module copies are trained
         for some steps, as it is; itself, its optimizer and all random numbers are left as they are. Of a watch its
-        record is judged, and with data, loss and optimizer its module.
+        record is judged, and with data, loss and optimizer its module beside it.
     problem : Problem, or data of a module, optional
         That a `Run` was trained on; a study has its own. Of a module a pair of inputs and targets, or a Dataset or
         DataLoader of such pairs.
@@ -221,10 +227,11 @@ def diagnose(
     >>> found.first.verdict, found.first.evidence["steps"]
     ('initial_plateau', 100)
     """
-    if not is_module(given) and isinstance(given, Watched):
+    watched = given if not is_module(given) and isinstance(given, Watched) else None
+    if watched is not None:
         if problem is None:
-            return Diagnosis(tuple(judge(given.evidence)), given.evidence)
-        given = given.model
+            return Diagnosis(tuple(judge(watched.evidence)), watched.evidence)
+        given = watched.model
     if is_keras(given):
         raise SpecError(
             "The doctor trains no Keras model; watch its own training, "
@@ -235,6 +242,9 @@ def diagnose(
             raise SpecError(f"{name_parameter('steps')} is {shown(steps)}; it must be a whole number, 1 or more.")
         setting = read_setting(given, problem, loss, optimizer)
         evidence = gather_module(setting, steps)
+        with suppress(SpecError):
+            # A watch may have no losses.
+            evidence = evidence if watched is None else beside_loop(evidence, setting, watched)
         return Diagnosis(tuple(judge(evidence, ModuleTrials(setting, evidence) if trials else None)), evidence)
     if loss is not None or optimizer is not None:
         raise SpecError("A loss and an optimizer are for a PyTorch module; a run and a study have their own.")
@@ -296,7 +306,7 @@ def _of_a_learner(evidence: Evidence, suspected: Sequence[tuple[Verdict, Found]]
     comes as far, that is what to know first.
     """
     said = [Finding(verdict.name, numbers) for verdict, numbers in suspected if verdict.always]
-    order = {"leak": 0, "overfitting": 1, "fine": 3, "too_few_rows": 3}
+    order = {"leak": 0, **dict.fromkeys(_OF_LOOP, 0), "overfitting": 1, "fine": 3, "too_few_rows": 3}
     if any(one.verdict == "linear_is_enough" and one.evidence["linear"] >= one.evidence["network"] for one in said):
         order["linear_is_enough"] = 2
     return sorted(said, key=lambda one: order.get(one.verdict, 4)) or [_fine(evidence)]
@@ -342,8 +352,7 @@ def _with_trials(evidence: Evidence, suspected: Sequence[tuple[Verdict, Found]],
             found.append(Finding(verdict.name, numbers, tuple(remedies)))
     # Of a run that learned, and of which nothing is known to be wrong, the usual setting would tell nothing new.
     blameless = all(
-        verdict.by_trial or verdict.name in ("leak", "no_gradient", "rate_too_large", *_EFFECTS, *ENDS)
-        for verdict, _ in suspected
+        verdict.by_trial or verdict.name in (*_FACTS, "rate_too_large", *_EFFECTS, *ENDS) for verdict, _ in suspected
     )
     if cured or (evidence.beside_constant == "better" and blameless and not evidence.has_forgotten):
         return found
@@ -353,7 +362,7 @@ def _with_trials(evidence: Evidence, suspected: Sequence[tuple[Verdict, Found]],
         tried = recipe.known == "tried"
         return sorted(found, key=lambda one: not (tried and one.verdict == "nothing_to_learn"))
     # What rests on a trial of its own has failed it.
-    blamable = [verdict for verdict, _ in suspected if verdict.name not in ("leak", "no_gradient", *ENDS)]
+    blamable = [verdict for verdict, _ in suspected if verdict.name not in (*_FACTS, *ENDS)]
     wiped_out = has_wiped_out(evidence)
     blamable.sort(
         key=lambda one: (
@@ -386,7 +395,9 @@ def _ordered(found: Sequence[Finding], evidence: Evidence) -> list[Finding]:
     leaks = [one for one in found if one.verdict == "leak"]
     helped = [one for one in found if one.helped]
     ends = [one for one in found if one.verdict in ENDS]
-    facts = [one for one in found if one.verdict == "no_gradient"]
+    facts = [one for one in found if one.verdict in ("no_gradient", *_OF_LOOP)]
+    if all(one.verdict in _EFFECTS for one in helped):
+        facts += [one for one in found if one.verdict == "repeated_rows"]
     if not helped:
         vain = [one for one in found if any(remedy.helped is False for remedy in one.remedies)]
         facts += [one for one in found if one.verdict == "out_of_reach" and one not in vain]

@@ -110,6 +110,8 @@ class Evidence:
         Whether weights decay by themselves and not through the gradient, as under AdamW.
     epsilon : float
         The optimizer's.
+    dropout : float
+        The largest share of the units of a layer that training drops at each step.
     gains : tuple of float
         Of each weight matrix at the start the standard deviation times the root of its fan-in; empty where unknown.
     layers : tuple of LayerEvidence
@@ -170,6 +172,28 @@ class Evidence:
         The activation that a module's outputs have passed, and the interval in which they lie therefore.
     out_of_reach : float
         The share of the targets that lie outside of it.
+    between_batches : float
+        The share of the targets' variance that is from one batch of a module's loader to another, beyond chance.
+    rows_read, rows_distinct : int
+        Of a module, how many rows were read, and how many different ones, where most were others again; otherwise 0.
+    added_steps : int
+        In how many steps of a person's own loop gradients were added to those that were there; 0 where they were not.
+    added_up : float
+        By how many times they came to exceed those of a step.
+    in_eval : int
+        At how many records of a watch the model was in eval mode.
+    records : int
+        How many there are, behind the first step.
+    eval_parts : tuple of str
+        The kinds of its parts that do something else in training.
+    loop_loss : float
+        Of a watch the last losses of the person's own loop; NaN where they are not held against these rows.
+    batch_losses : (float, float)
+        The mean loss of batches of these rows at the module as it is, and the least of them.
+    norm_rows : int or None
+        The rows of a batch, where a module has norms over it.
+    loss_of_batches : float
+        The loss of such a module on the training rows at the end, batch by batch and in training mode.
     of_copies : bool
         Whether copies were trained, and not by the person's own loop.
     is_over : bool
@@ -192,6 +216,7 @@ class Evidence:
     weight_decay: float = 0.0
     decays_beside: bool = False
     epsilon: float = 0.0
+    dropout: float = 0.0
     gains: tuple[float, ...] = ()
     layers: tuple[LayerEvidence, ...] = ()
     rows: int = 100
@@ -227,6 +252,18 @@ class Evidence:
     unreached_parts: tuple[str, ...] = ()
     bound: tuple[str, str] | None = None
     out_of_reach: float = 0.0
+    between_batches: float = 0.0
+    rows_read: int = 0
+    rows_distinct: int = 0
+    added_steps: int = 0
+    added_up: float = 0.0
+    in_eval: int = 0
+    records: int = 0
+    eval_parts: tuple[str, ...] = ()
+    loop_loss: float = float("nan")
+    batch_losses: tuple[float, float] = (float("nan"), float("nan"))
+    norm_rows: int | None = None
+    loss_of_batches: float = float("nan")
     of_copies: bool = False
     is_over: bool = True
 
@@ -379,6 +416,7 @@ def gather(run: Run, problem: Problem) -> Evidence:
         weight_decay=run.weight_decay,
         decays_beside=optimizer.decoupled,
         epsilon=optimizer.epsilon,
+        dropout=float(settings.dropout),
         gains=gains_of(run.initial),
         layers=_layers(run, problem, readings["gradients"]),
         rows=len(train.x),

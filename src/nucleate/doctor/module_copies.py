@@ -71,8 +71,8 @@ def run_copy(setting: Setting, steps: int, clip: float | None = None) -> Course:
     setting.module.train()
     rows = setting.train.stop
     drawn = torch.Generator().manual_seed(0)
-    order = torch.randperm(rows, generator=drawn)
-    place = 0
+    order, place = torch.randperm(rows, generator=drawn), 0
+    sorted_ones = torch.arange(rows).split(setting.batch_size)[: max(1, rows // setting.batch_size)]
     status = Status.FINISHED
     for step in range(steps + 1):
         if step in at:
@@ -92,11 +92,14 @@ def run_copy(setting: Setting, steps: int, clip: float | None = None) -> Course:
                 break
         if step == steps:
             break
-        if place + setting.batch_size > rows:
-            order, place = torch.randperm(rows, generator=drawn), 0
-        batch = order[place : place + setting.batch_size].to(setting.y.device)
-        place += setting.batch_size
-        take_step(torch, setting, batch, clip)
+        if setting.in_order:
+            batch = sorted_ones[int(step / setting.stretch) % len(sorted_ones)]
+        else:
+            if place + setting.batch_size > rows:
+                order, place = torch.randperm(rows, generator=drawn), 0
+            batch = order[place : place + setting.batch_size]
+            place += setting.batch_size
+        take_step(torch, setting, batch.to(setting.y.device), clip)
     return replace(course, status=status, best_outputs=best, last_outputs=last)
 
 

@@ -1,7 +1,9 @@
 """What is measured of a PyTorch module and its rows: before, while and after a copy of it is trained."""
 
+import copy
 import math
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,13 +20,17 @@ from nucleate.doctor.module_copies import (
     run_copy,
     take_step,
 )
-from nucleate.doctor.module_setting import Setting, are_shares, gains_in, undisturbed
+from nucleate.doctor.module_setting import Setting, are_shares, dropouts_in, gains_in, norms_over_batches, undisturbed
 from nucleate.errors import SpecError
 from nucleate.observe import LEFT
 from nucleate.pytorch import import_torch
 
 _POWER_STEPS = 12
 _LOOKED_AT = 64
+_BATCHES = 4
+"""Of fewer batches it is not known how low the loss of one may be."""
+_LAST = 8
+_MANY_STEPS = 50
 _FLAT = 1e-6
 _ROUNDING = 1e-5
 """A loss below zero by less than this share of its start is zero but for rounding."""
@@ -71,6 +77,9 @@ def gather_module(setting: Setting, steps: int = STEPS) -> Evidence:
         unreached = _unreached(torch, setting)
         best = course.losses_of_rows(at_the_end=False)
         kept = course.losses_of_rows(at_the_end=course.forgets(*constants))
+        added_steps, added_up = _added_up(torch, setting)
+        normed = bool(norms_over_batches(torch, made.module))
+        by_batch = float(np.mean(_losses_of_batches(torch, made))) if normed else math.nan
         beside_constant = _beside_constant(setting, best, constant, explained(min(course.validation), constants[1]))
         batch = min(setting.batch_size, setting.train.stop)
         summed = batch if _is_summed(torch, setting) else None
@@ -101,6 +110,7 @@ def gather_module(setting: Setting, steps: int = STEPS) -> Evidence:
         decays_beside=isinstance(setting.optimizer, torch.optim.AdamW) or bool(decaying.get("decoupled_weight_decay")),
         gains=tuple(gain for _, gain in gains_in(torch, setting.module)),
         epsilon=float(group.get("eps", 0.0)),
+        dropout=max((value for _, _, value in dropouts_in(setting.module)), default=0.0),
         layers=tuple(
             _layer(name, signal, after.get(name, signal), slopes.get(name, math.nan)) for name, signal in before.items()
         ),
@@ -125,9 +135,78 @@ def gather_module(setting: Setting, steps: int = STEPS) -> Evidence:
         untrained_parts=_parts_of(name for name, _ in untrained),
         unreached=sum(unreached.values()) / count,
         unreached_parts=_parts_of(unreached),
+        between_batches=setting.between if setting.in_order else 0.0,
+        rows_read=setting.read,
+        rows_distinct=len(setting.y) if setting.read else 0,
+        added_steps=added_steps,
+        added_up=added_up,
+        norm_rows=batch if normed else None,
+        loss_of_batches=by_batch,
         of_copies=True,
         **_bound(torch, before, _outputs(setting.copied()), setting),
     )
+
+
+def beside_loop(evidence: Evidence, setting: Setting, watched: Any) -> Evidence:
+    """The same evidence with what a watch has seen of the person's own loop."""
+    torch, own = import_torch(), watched.evidence
+    losses = [watched.losses[step] for step in sorted(watched.losses)]
+    with undisturbed(torch):
+        # In the lower of its modes: a person's own loop may have been in either, or some parts of the module.
+        of_batches = min((_losses_of_batches(torch, setting.copied(), mode) for mode in (True, False)), key=np.mean)
+    fields: dict[str, Any] = {"in_eval": own.in_eval, "records": own.records, "eval_parts": own.eval_parts}
+    if own.added_steps:
+        fields |= {"added_steps": own.added_steps, "added_up": own.added_up}
+    tells = len(of_batches) >= _BATCHES and not (own.blown_up or setting.in_order)
+    if tells and max(losses[:_BATCHES]) > evidence.constant_loss / 2:
+        # Nothing is told of a loss that is another's, as one that is divided by something, nor where rows come sorted.
+        batch_losses = float(np.mean(of_batches)), min(of_batches)
+        fields |= {"loop_loss": float(np.median(losses[-_LAST:])), "batch_losses": batch_losses}
+    return replace(evidence, **fields)
+
+
+def _losses_of_batches(torch: Any, setting: Setting, mode: bool = True) -> list[float]:
+    """Of batches of the training rows at a module as it is, in a mode; what it changes of itself is set back."""
+    module = setting.module
+    modes, state = {one: one.training for one in module.modules()}, copy.deepcopy(module.state_dict())
+    places = torch.arange(setting.train.stop, device=setting.y.device)
+    if setting.in_order:
+        places = places[torch.randperm(len(places), generator=torch.Generator().manual_seed(0)).to(places.device)]
+    batches = [one for one in places.split(setting.batch_size) if len(one) == min(setting.batch_size, len(places))]
+    module.train(mode)
+    with torch.no_grad():
+        found = [float(setting.loss(module(setting.x[one]), setting.y[one])) for one in batches[:_LOOKED_AT]]
+    module.load_state_dict(state)
+    for one, mode in modes.items():
+        one.training = mode
+    return found
+
+
+def _added_up(torch: Any, setting: Setting) -> tuple[int, float]:
+    """How often the gradients that a loop has left were added to, and how much larger they are than those of a batch.
+
+    Those that zero_grad takes away or sets to zero are of one step, and no larger.
+    """
+    known = setting.module.named_parameters()
+    # What an optimizer is not given it does not set to zero either.
+    left = {name: one.grad for name, one in known if one.grad is not None and setting.trains(one)}
+    states = setting.optimizer.state.values()
+    steps = [float(one["step"]) for one in states if "step" in one]
+    written = 1 + max((one._version for one in left.values()), default=-1)
+    if written < max(steps, default=_MANY_STEPS) or written < 2:
+        return 0, 0.0
+    made, largest = setting.copied(), 0.0
+    made.module.train()
+    for batch in torch.arange(setting.train.stop, device=setting.y.device).split(setting.batch_size)[:_BATCHES]:
+        made.module.zero_grad()
+        setting.loss(made.module(setting.x[batch]), setting.y[batch]).backward()
+        slopes = (one.grad for name, one in made.module.named_parameters() if name in left)
+        largest = max(largest, _size(one for one in slopes if one is not None))
+    return (written, _size(left.values()) / largest) if largest > 0 else (0, 0.0)
+
+
+def _size(tensors: Iterable[Any]) -> float:
+    return math.sqrt(sum(float(one.detach().double().pow(2).sum()) for one in tensors))
 
 
 def _beside_constant(setting: Setting, best: Rows | None, constant: Callable[[slice], Any] | None, share: float) -> str:

@@ -1,14 +1,17 @@
 """A PyTorch module as it is set up to be trained, and copies of that with one setting changed."""
 
 import copy
+import random
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any, NamedTuple
 
 from nucleate._wording import count, first_line, listed, shown
 from nucleate.doctor.remedies import Change
+from nucleate.doctor.verdicts import SORTED
 from nucleate.errors import SpecError
 from nucleate.pytorch import import_torch, same_random_numbers
 
@@ -18,6 +21,10 @@ HELD_OUT = 0.2
 """The share of the rows on which copies are judged."""
 FEW_ROWS = 10
 """Of fewer rows none are held out."""
+_BLOCK = 16
+"""Of smaller batches so many rows in a row are one, since of two rows chance tells a half."""
+REPEATED = 4
+"""Rows that each come so many times in one pass are more than what weighting of rare classes draws."""
 _RECIPE_RATE = 1e-3
 _OF_LOGARITHMS = 0.1
 """By so much the logarithm of the sum of probabilities may be off zero."""
@@ -37,6 +44,14 @@ class Setting:
     loss: Callable[[Any, Any], Any]
     optimizer: Any
     batch_size: int
+    between: float = 0.0
+    """The share of the targets' variance that is between batches as they came, beyond chance."""
+    in_order: bool = False
+    """Whether copies are given the rows as they came, and not in an order of chance."""
+    stretch: float = 1.0
+    """How many batches of all rows one of those that are looked at stands for, where they come in order."""
+    read: int = 0
+    """How many rows were read, where most of them were others again; otherwise 0."""
 
     @property
     def train(self) -> slice:
@@ -74,7 +89,7 @@ class Setting:
             setting = replace(self, loss=lambda outputs, y: self.loss(outputs, y) / len(y))
         elif name == "unbound":
             _leave_off_last(torch, module, self.x)
-        elif name == "standardize" and value == "inputs" and torch.is_floating_point(self.x):
+        elif (name == "rescaled" or (name == "standardize" and value == "inputs")) and torch.is_floating_point(self.x):
             setting = replace(self, x=_standardized(self.x, self.x[self.train]))
         elif name == "standardize" and value == "target" and torch.is_floating_point(self.y):
             setting = replace(self, y=_standardized(self.y, self.y[self.train]))
@@ -99,16 +114,25 @@ class Setting:
             _start_anew(module)
         elif name == "train":
             _train_all(module)
-        elif name not in ("", "lr", "eps", "weight_decay", "undecayed", "clip", "steps"):
+        elif name == "norm":
+            _norm_by_row(torch, module)
+        elif name == "batch_size":
+            setting = replace(self, batch_size=int(value or 1))
+        elif name == "shuffle":
+            setting = replace(self, in_order=not value)
+        elif name == "dropout":
+            for part, field, _ in dropouts_in(module):
+                setattr(part, field, float(value or 0.0))
+        elif name not in ("", "lr", "eps", "weight_decay", "undecayed", "clip", "steps", "zero_grad", "rescaled"):
             raise SpecError(f"{name} is not changed in a module.")
         optimizer = _optimizer_of(
             self.module,
             module,
             self.optimizer,
-            fresh=name in ("activation", "gain", "recipe", "seed", "scale", "dtype", "train"),
+            fresh=name in ("activation", "gain", "recipe", "seed", "scale", "dtype", "train", "norm", "zero_grad"),
             trains_all=name == "train",
         )
-        changed = {"lr": value, "weight_decay": 0.0} if name == "undecayed" else {name: value}
+        changed = {"undecayed": {"lr": value, "weight_decay": 0.0}, "rescaled": {"lr": value}}.get(name, {name: value})
         for group in optimizer.param_groups:
             for key in changed.keys() & {"lr", "eps", "weight_decay"}:
                 if key not in group:
@@ -149,14 +173,23 @@ def read_setting(module: Any, data: Any, loss: Any, optimizer: Any) -> Setting:
         )
     with undisturbed(torch):
         x, y, batch_size = _rows(torch, data)
+        between = 0.0 if batch_size is None else _between(torch, y, max(batch_size, _BLOCK))
         order = torch.randperm(len(y), generator=torch.Generator().manual_seed(0))[:MOST_ROWS]
+        read = len(order)
+        order = order[_without_repeats(torch, x[order], y[order])]
     device = next((parameter.device for parameter in module.parameters()), torch.device("cpu"))
+    stretch = 1.0
+    if in_order := between > SORTED:
+        held = round((1 - HELD_OUT) * len(order))
+        stretch = max(1.0, _rows_in(data) / held)
+        order = torch.cat([order[:held].sort().values, order[held:]])
     x, y = x[order].to(device), y[order].to(device)
     kind = next((one.dtype for one in module.parameters() if one.is_floating_point()), torch.float32)
     # Arrays are float64 by default, modules float32.
     x = x.to(kind) if torch.is_floating_point(x) else x
     y = y.to(kind) if torch.is_floating_point(y) else y
-    setting = Setting(module, x, y, loss, optimizer, batch_size or len(y))
+    read = read if read > len(y) else 0
+    setting = Setting(module, x, y, loss, optimizer, batch_size or len(y), between, in_order, stretch, read)
     for rows, name in ((x, "inputs"), (y, "targets")):
         bad = int((~torch.isfinite(rows.reshape(len(rows), -1))).any(1).sum())
         if bad:
@@ -360,11 +393,10 @@ def undisturbed(torch: Any) -> Iterator[None]:
 
 def _rows(torch: Any, data: Any) -> tuple[Any, Any, int | None]:
     if isinstance(data, torch.utils.data.DataLoader | torch.utils.data.Dataset):
-        loader, batch_size = data, getattr(data, "batch_size", None)
-        if not isinstance(data, torch.utils.data.DataLoader):
-            loader = torch.utils.data.DataLoader(data, batch_size=64)
+        batch_size = getattr(data, "batch_size", None)
         taken: list[Any] = []
         try:
+            loader = _spread(torch, data)
             for batch in loader:
                 if not isinstance(batch, tuple | list) or len(batch) != 2:
                     what = f"holds {listed(map(repr, batch))}" if isinstance(batch, dict) else f"is {shown(batch)}"
@@ -402,6 +434,63 @@ def _rows(torch: Any, data: Any) -> tuple[Any, Any, int | None]:
     return x, y, None
 
 
+def _spread(torch: Any, data: Any) -> Any:
+    """Batches of a data set; of one with more rows than are looked at those of chance, in their order.
+
+    The first ones may be of one class.
+    """
+    usual, drawn = torch.utils.data.DataLoader, random.Random(0)
+    if not isinstance(data, usual):
+        known = getattr(data, "__len__", None)
+        if known is None or isinstance(data, torch.utils.data.IterableDataset) or known() <= MOST_ROWS:
+            return usual(data, batch_size=64)
+        return usual(data, batch_size=64, sampler=sorted(drawn.sample(range(known()), MOST_ROWS)))
+    has_places = data.batch_sampler is not None and not isinstance(data.dataset, torch.utils.data.IterableDataset)
+    if not has_places or type(data).__iter__ is not usual.__iter__ or len(data) * (data.batch_size or 1) <= MOST_ROWS:
+        return data
+    batches = list(islice(data.batch_sampler, len(data)))
+    wanted = min(len(batches), -(-MOST_ROWS // max(1, len(batches[0]))))
+    chosen = [batches[place] for place in sorted(drawn.sample(range(len(batches)), wanted))]
+    return usual(data.dataset, batch_sampler=chosen, collate_fn=data.collate_fn)
+
+
+def _rows_in(loader: Any) -> int:
+    """How many rows a loader gives in all, as far as it says so."""
+    try:
+        return len(loader) * int(loader.batch_size)
+    except TypeError:
+        return 0
+
+
+def _between(torch: Any, y: Any, size: int) -> float:
+    """The share of the targets' variance that is between stretches of so many rows, beyond what chance gives."""
+    stretches = -(-len(y) // size)
+    if y.ndim > 2 or stretches < 3:
+        return 0.0
+    if torch.is_floating_point(y):
+        numbers = y.reshape(len(y), -1).double()
+    else:
+        numbers = (y.reshape(len(y), -1)[:, :1] == y.reshape(len(y), -1)[:, 0].unique()).double()
+    off = numbers - numbers.mean(dim=0)
+    within = sum(float(((part - part.mean(dim=0)) ** 2).sum()) for part in off.split(size))
+    whole, chance = float((off**2).sum()), (stretches - 1) / (len(y) - 1)
+    return (1 - within / whole - chance) / (1 - chance) if whole > 0 else 0.0
+
+
+def _without_repeats(torch: Any, x: Any, y: Any) -> Any:
+    """The places of the rows, or of the first of each where most of them come again and again.
+
+    Whole numbers, as tokens are, may be the same by chance.
+    """
+    places: dict[tuple[int, ...], int] = {}
+    if torch.is_floating_point(x) and not all(bool((row == row.round()).all()) for row in x):
+        for place, pair in enumerate(zip(x, y, strict=True)):
+            known = tuple(hash(one.detach().cpu().double().numpy().tobytes()) for one in pair)
+            places.setdefault(known, place)
+    few = 1 < len(places) <= len(y) // REPEATED
+    return torch.tensor(list(places.values())) if few else torch.arange(len(y))
+
+
 def _standardized(rows: Any, of: Any) -> Any:
     torch = import_torch()
     mean, std = of.mean(dim=0), of.std(dim=0, correction=0)
@@ -435,6 +524,34 @@ def gains_in(torch: Any, module: Any) -> list[tuple[Any, float]]:
                 fan_in = 1 if embeds else weight[0].numel()
                 found.append((weight, float(weight.detach().float().pow(2).mean().sqrt()) * fan_in**0.5))
     return found
+
+
+def dropouts_in(module: Any) -> list[tuple[Any, str, float]]:
+    """Each part that drops something at random in training, with the name and the value of its probability."""
+    fields = [(part, name, value) for part in module.modules() for name, value in vars(part).items()]
+    return [
+        (part, name, value)
+        for part, name, value in fields
+        if "drop" in (type(part).__name__ if name == "p" else name).lower()
+        and isinstance(value, float)
+        and 0 < value <= 1
+    ]
+
+
+def norms_over_batches(torch: Any, module: Any) -> list[Any]:
+    """The parts that divide by what a batch varies by."""
+    return [part for part in module.modules() if isinstance(part, torch.nn.modules.batchnorm._BatchNorm)]
+
+
+def _norm_by_row(torch: Any, module: Any) -> None:
+    """Norms over all units of a row in the place of those over a batch, with their weights and biases."""
+    for parent in list(module.modules()):
+        for name, child in list(parent.named_children()):
+            if child in norms_over_batches(torch, parent):
+                norm = torch.nn.GroupNorm(1, child.num_features, child.eps, child.affine)
+                own = dict(child.named_parameters())
+                norm.load_state_dict(own)
+                setattr(parent, name, norm.to(next(iter(own.values()), torch.empty(0))))
 
 
 def _activations(torch: Any) -> tuple[Any, ...]:

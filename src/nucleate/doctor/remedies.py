@@ -49,10 +49,11 @@ class Remedy:
     setting : str
         As the package calls it: ``lr``, ``gain``, ``hidden``, ``steps``, ``activation``, ``seed``, ``dtype``, ``eps``,
         ``clip``, ``weight_decay``, ``undecayed``, ``schedule``, ``reduction``, ``reshape``, ``unsquash``, ``unbound``,
-        ``train``, ``loss``, ``standardize``, ``without``, ``early_stopping``;
-        ``undecayed`` is a rate without a weight decay, ``scale`` multiplies all parameters, ``recipe`` is the package's
-        own start, rate, width and standardization together, and ``fresh`` of a module a start by its parts, Adam and
-        standardized data.
+        ``train``, ``loss``, ``standardize``, ``rescaled``, ``dropout``, ``shuffle``, ``norm``, ``batch_size``,
+        ``zero_grad``, ``without``, ``early_stopping``;
+        ``undecayed`` is a rate without a weight decay, ``rescaled`` one with standardized inputs, ``scale`` multiplies
+        all parameters, ``recipe`` is the package's own start, rate, width and standardization together, and ``fresh``
+        of a module a start by its parts, Adam and standardized data.
     value : float, int, str, bool or tuple
     known : {"rule", "forecast", "tried"}
         Whether it is what the verdict asks for, was forecast, or was tried.
@@ -184,6 +185,8 @@ class Trials(Attempts):
                 rate = value
             case "weight_decay":
                 decay = value
+            case "rescaled":
+                problem, rate = standardized(problem, "inputs"), value
             case "undecayed":
                 rate, decay = value, 0.0
             case "steps":
@@ -196,6 +199,8 @@ class Trials(Attempts):
                 given = settings.optimizer.to_json()
                 given = {"name": given} if isinstance(given, str) else given
                 settings = settings.model_copy(update={"optimizer": get_optimizer({**given, "eps": value})})
+            case "dropout":
+                settings = settings.model_copy(update={"dropout": value})
             case "clip":
                 settings = settings.model_copy(update={"clip": value})
             case "schedule":

@@ -24,6 +24,18 @@ WIPED = 1.0
 """Rate times decay times steps at which a decay leaves a third of what a weight had, if nothing else moves it."""
 USUAL_DECAY = 0.05
 """A decay up to which a rate that takes all of the weights off with it is the larger fault."""
+SORTED = 0.5
+"""Rows are sorted where most of what the targets vary by, beyond what chance draws, is from one batch to another."""
+DROPPED = 0.5
+"""A dropout of a half is usual; beyond it a step has less than half of the units."""
+ADDED_UP = 5.0
+"""Gradients that are five times one step's are of several steps."""
+ELSEWHERE = 0.5
+"""A loop whose last losses are below half of the least that a batch of these rows has learns others."""
+FEW_IN_BATCH = 8
+"""Means and variances of fewer rows are mostly chance."""
+DISAGREE = 2.0
+"""By how many times a loss with the norms' running statistics exceeds that with those of a batch."""
 EXPLODED = 100.0
 """The loss at the start, in units of the constant's, of outputs that are ten times as large as the targets."""
 WORSE = 2.0
@@ -48,6 +60,8 @@ SHORT = 3.0
 """Rate times steps, which is as far as an optimizer of fixed steps moves a parameter."""
 USUAL = 1e-3
 """A rate at which optimizers of fixed steps are used; of one that is not below it the steps are too few, not short."""
+USUAL_OF_GD = 0.05
+"""A rate at which gradient descent is used on inputs and targets of order 1."""
 HANDFUL = 4
 """Of so few units none can be spared: where one of them is dead, the layer has too few."""
 NARROW = 16
@@ -176,6 +190,39 @@ def leak(evidence: Evidence) -> Found | None:
     return {"columns": list(evidence.leaks), "column": evidence.leaks[0]} if evidence.leaks else None
 
 
+def gradients_add_up(evidence: Evidence) -> Found | None:
+    """Gradients of a person's own loop that are never set to zero."""
+    if not evidence.added_steps or evidence.added_up <= ADDED_UP:
+        return None
+    return {"steps": evidence.added_steps, "times": evidence.added_up}
+
+
+def other_rows(evidence: Evidence) -> Found | None:
+    """A loop whose losses are far below those that its model has on batches of the rows that are given."""
+    mean, least = evidence.batch_losses
+    # One that has learned nothing shows nothing.
+    if not evidence.loop_loss < min(ELSEWHERE * least, evidence.constant_loss / 2):
+        return None
+    return {"loss": evidence.loop_loss, "mean": mean, "least": least}
+
+
+def eval_mode(evidence: Evidence) -> Found | None:
+    """A loop that trains a model in eval mode, of which some parts do something else in training."""
+    if not evidence.eval_parts or 2 * evidence.in_eval <= evidence.records:
+        return None
+    return {"records": evidence.in_eval, "of": evidence.records, "parts": _named(evidence.eval_parts)}
+
+
+def sorted_rows(evidence: Evidence) -> Found | None:
+    """Batches that each have targets of their own, as where rows are sorted by these and not shuffled."""
+    return {"share": evidence.between_batches} if evidence.between_batches > SORTED else None
+
+
+def repeated_rows(evidence: Evidence) -> Found | None:
+    """Rows that are the same ones again and again."""
+    return {"rows": evidence.rows_read, "distinct": evidence.rows_distinct} if evidence.rows_distinct else None
+
+
 def kept_from_training(evidence: Evidence) -> Found | None:
     """Parameters that the optimizer is not given, or that require no gradient."""
     parts = evidence.untrained_parts
@@ -231,6 +278,16 @@ def unscaled_input(evidence: Evidence) -> Found | None:
         "size": float(sizes[place]),
         "others": float(np.nanmedian(others)) if not np.isnan(others).all() else None,
     }
+
+
+def _against_scale(evidence: Evidence) -> list[Change]:
+    """Standardized inputs, and with them a rate that is as far below the edge as the one that the inputs asked for."""
+    found = unscaled_input(evidence)
+    size = 1.0 if found is None else found["size"]
+    known = (size**2, USUAL_OF_GD) if evidence.follows_gradient else (size, USUAL)
+    rate = min(evidence.learning_rate * known[0], known[1])
+    more: list[Change] = [("rescaled", _rounded(rate))] if rate > evidence.learning_rate else []
+    return [("standardize", "inputs"), *more]
 
 
 def unscaled_target(evidence: Evidence) -> Found | None:
@@ -309,6 +366,21 @@ def has_decayed(evidence: Evidence) -> bool:
 
 def _undoes(evidence: Evidence, reach: float) -> bool:
     return _shrinks(evidence) and reach >= WIPED and evidence.weight_decay > USUAL_DECAY
+
+
+def dropout_too_large(evidence: Evidence) -> Found | None:
+    """Each step is of few of the units."""
+    return {"dropout": evidence.dropout} if evidence.dropout > DROPPED else None
+
+
+def norm_over_batch(evidence: Evidence) -> Found | None:
+    """Norms over batches of few rows, or whose statistics of a batch and of evaluation are not the same."""
+    if evidence.norm_rows is None or not evidence.trained:
+        return None
+    last, by_batch = float(evidence.train_loss[-1]), evidence.loss_of_batches
+    if evidence.norm_rows >= FEW_IN_BATCH and last <= DISAGREE * by_batch:
+        return None
+    return {"rows": evidence.norm_rows, "training": by_batch, "evaluation": last}
 
 
 def rate_too_large(evidence: Evidence) -> Found | None:
@@ -523,8 +595,17 @@ def overfitting(evidence: Evidence) -> Found | None:
     lost = evidence.explained - explained(float(evidence.validation_loss[-1]), evidence.constant_validation)
     gap = evidence.explained_in_training - evidence.explained
     if (lost > OVERFIT and evidence.final_beside_best == "worse") or gap > GAP:
-        return {"step": int(evidence.steps[best]), "explained": evidence.explained, "forgotten": lost, "gap": gap}
+        found = {"step": int(evidence.steps[best]), "explained": evidence.explained, "forgotten": lost, "gap": gap}
+        return found | _of_decay(evidence)
     return None
+
+
+def _of_decay(evidence: Evidence) -> Found:
+    """What a weight decay of its own has taken off weights that nothing else moves."""
+    if not (evidence.weight_decay > 0 and _shrinks(evidence)):
+        return {}
+    reach = evidence.learning_rate * evidence.rate_share * evidence.weight_decay * float(evidence.steps[-1])
+    return {"decay": evidence.weight_decay, "decayed": 1 - float(np.exp(-reach))}
 
 
 def linear_is_enough(evidence: Evidence) -> Found | None:
@@ -577,20 +658,27 @@ def is_held_back(evidence: Evidence) -> bool:
 
 CAUSES: tuple[Verdict, ...] = (
     Verdict("stands_still", stands_still, always=True),
+    Verdict("gradients_add_up", gradients_add_up, lambda evidence: [("zero_grad", True)], always=True),
+    Verdict("other_rows", other_rows, always=True),
+    Verdict("eval_mode", eval_mode, always=True),
     Verdict("mismatched_shapes", mismatched_shapes, _against_mismatch),
     Verdict("constant_target", constant_target, always=True),
     Verdict("constant_inputs", constant_inputs, always=True),
     Verdict("softmax_twice", softmax_twice, lambda evidence: [("unsquash", evidence.squashed)]),
     Verdict("out_of_reach", out_of_reach, _against_bound, always=True),
     Verdict("leak", leak, lambda evidence: [("without", column) for column in evidence.leaks], always=True),
+    Verdict("repeated_rows", repeated_rows, always=True),
+    Verdict("sorted_rows", sorted_rows, lambda evidence: [("shuffle", True)], by_trial=True),
     Verdict("kept_from_training", kept_from_training, lambda evidence: [("train", "all")], by_trial=True),
     Verdict("no_gradient", no_gradient, always=True),
     Verdict("underflow", underflow, lambda evidence: [("dtype", "float64"), *_start(evidence)]),
     Verdict("adam_epsilon", adam_epsilon, lambda evidence: [("eps", evidence.epsilon * 1e-8), *_start(evidence)]),
-    Verdict("unscaled_input", unscaled_input, lambda evidence: [("standardize", "inputs")]),
+    Verdict("unscaled_input", unscaled_input, _against_scale),
     Verdict("unscaled_target", unscaled_target, _against_target),
     Verdict("exploding_gradient", exploding_gradient, lambda evidence: [*_smaller_start(evidence), ("clip", 1.0)]),
     Verdict("decay_too_large", decay_too_large, lambda evidence: [("weight_decay", 0.0)], by_trial=True),
+    Verdict("dropout_too_large", dropout_too_large, lambda evidence: [("dropout", 0.0)], by_trial=True),
+    Verdict("norm_over_batch", norm_over_batch, lambda evidence: [("norm", "row"), ("batch_size", 32)], by_trial=True),
     Verdict("summed_loss", summed_loss, lambda evidence: [("reduction", "mean")]),
     Verdict("rate_too_large", rate_too_large, _rates(0.1, 0.01, 0.001)),
     Verdict("vanishing_gradient", vanishing_gradient, _steeper),

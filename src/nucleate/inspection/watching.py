@@ -49,6 +49,17 @@ LOG = logging.getLogger("nucleate.watch")
 
 
 @dataclass(frozen=True)
+class _Added:
+    """The gradients since a record from which on each step has only added to them."""
+
+    since: int
+    step: int
+    written: Mapping[int, int]
+    first: float
+    largest: float
+
+
+@dataclass(frozen=True)
 class _Still:
     """The weights as they are since some step, by what tells whether they move, and whether gradients reach them."""
 
@@ -113,6 +124,8 @@ class Watch:
         self._reference: Source | None = None
         self._chance = Chance()
         self._still: _Still | None = None
+        self._added: _Added | None = None
+        self._modes = Counter[bool]()
         self._run, self._stored = "", 0
         self._ended = not _is_first_process()
         if self._ended:
@@ -182,6 +195,7 @@ class Watch:
         before, self._by_layer = self._by_layer, by_layer(self.latest)
         for event in events_between(self.steps, before, self._by_layer):
             self._tell(event)
+        self._note_gradients()
         self._tell_if_still()
         self._keep()
         if self.steps >= SETTLED:
@@ -279,6 +293,11 @@ class Watch:
             is_over=False,
             still_since=None if still is None else still.since,
             has_gradients=still is not None and still.has_gradients,
+            added_steps=0 if self._added is None else self._added.step - self._added.since,
+            added_up=0.0 if self._added is None else self._added.largest / self._added.first,
+            in_eval=self._modes[False],
+            records=self._modes.total(),
+            eval_parts=_of_training_alone(self._model),
         )
 
     @property
@@ -363,7 +382,8 @@ class Watch:
         if (start and shapes[0] != shapes[1]) or (now is not None and units not in ([], [now])):
             raise SpecError("This state is of a watch of another model; watch the model that it was made with.")
         self._ended, self.steps, self._next = ended, steps, 0.0
-        self._losses, self.events, self._still = dict(losses), events, None
+        self._losses, self.events, self._still, self._added = dict(losses), events, None, None
+        self._modes.clear()
         self._start_from(start)
         if records and not ended:
             self._steps, self._records = [step for step, _ in records], [found for _, found in records]
@@ -481,6 +501,31 @@ class Watch:
             remedy = "watch the model that the optimizer trains, at each step it takes"
             said = f"{what} has moved since step {since:,}; {remedy}"
             self._tell(Event(self.steps, type(self._model).__name__, "model", "stands still", said))
+
+    def _note_gradients(self) -> None:
+        """Whether steps set gradients to zero, and in which mode they are taken.
+
+        PyTorch counts how often a tensor was written. One that zero_grad took away is new, and one that it set to zero
+        was written twice in a step at least.
+        """
+        if not is_module(self._model):
+            return
+        self._modes[self._model.training] += 1
+        own = [one.grad for one in self._model.parameters()]
+        slopes = {at: one.detach() for at, one in enumerate(own) if one is not None and why_no_parameter(one) is None}
+        written = {at: one._version for at, one in slopes.items()}
+        size = math.sqrt(sum(float(one.double().pow(2).sum()) for one in slopes.values()))
+        before, self._added = self._added, None
+        if not size > 0:
+            return
+        self._added = _Added(self.steps, self.steps, written, size, size)
+        if before is not None and before.written.keys() == written.keys():
+            steps = {written[at] - before.written[at] for at in written}
+            gap = self.steps - before.step
+            # An optimizer sets to zero what it is given, as of a module of which it trains one layer.
+            if steps == {gap}:
+                largest = max(size, before.largest)
+                self._added = _Added(before.since, self.steps, written, before.first, largest)
 
     def _is_still_while(self, known: Sequence[int]) -> "_Still | None":
         """How the weights stand still, where they do for most of the steps and it is not that all is learned.
@@ -615,6 +660,13 @@ def _sums_in(model: Any) -> tuple[list[tuple[float, bytes]], bool]:
         return [
             (float(array.sum(dtype=np.float64)), array.flat[:: 1 + array.size // ENTRIES].tobytes()) for array in arrays
         ], are_all
+
+
+def _of_training_alone(model: Any) -> tuple[str, ...]:
+    """The kinds of a module's parts that do something else in training."""
+    kinds = ("Dropout", "BatchNorm")
+    names = (type(part).__name__ for part in (model.modules() if is_module(model) else ()))
+    return tuple(dict.fromkeys(name for name in names if any(kind in name for kind in kinds)))
 
 
 def _gradients_in(model: Any) -> list[bytes]:

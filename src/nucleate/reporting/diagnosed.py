@@ -8,7 +8,7 @@ from nucleate.reporting.words import Texts, load_texts, say_share, say_widths
 
 _SHARES = (
     *("lost", "damped", "top", "jumps", "share", "at_start", "explained", "stuck", "stuck_wider", "spread", "linear"),
-    *("network", "forgotten", "gap", "falling"),
+    *("network", "forgotten", "gap", "falling", "dropout", "decayed"),
 )
 
 
@@ -91,11 +91,11 @@ def _verdict(finding: Finding, texts: Texts) -> str:
         "nothing_to_learn": "alone" if evidence.get("linear") is None else "",
     }
     variant = variants.get(key)
-    said = sentences[f"{key}_{variant}" if variant else key].format(
-        **{name: _say(name, value) for name, value in evidence.items()}
-    )
+    numbers = {name: _say(name, value) for name, value in evidence.items()}
+    said = sentences[f"{key}_{variant}" if variant else key].format(**numbers)
     grows = key == "rate_too_large" and evidence.get("watched")
-    return said + sentences["space"] + sentences["steps_grow"] if grows else said
+    more = "steps_grow" if grows else "has_decayed" if key == "overfitting" and "decay" in evidence else ""
+    return said + sentences["space"] + sentences[more].format(**numbers) if more else said
 
 
 def _of_target(evidence: Mapping[str, Any]) -> str:

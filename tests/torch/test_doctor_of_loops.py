@@ -1,0 +1,280 @@
+"""What is wrong with a loop, its loader or its modes is named, and loops with nothing wrong are not."""
+
+import pytest
+
+from nucleate import diagnose, watch
+from nucleate.reporting import LANGUAGES, say_diagnosis
+
+torch = pytest.importorskip("torch")
+pytestmark = [pytest.mark.filterwarnings("default"), pytest.mark.usefixtures("one_thread")]
+nn, functional = torch.nn, torch.nn.functional
+DataLoader, TensorDataset = torch.utils.data.DataLoader, torch.utils.data.TensorDataset
+OF_LOOPS = {"gradients_add_up", "other_rows", "eval_mode", "sorted_rows", "repeated_rows"}
+
+
+def numbers(n=640):
+    drawn = torch.Generator().manual_seed(0)
+    x = torch.randn(n, 5, generator=drawn)
+    return x, torch.sin(2 * x[:, :1]) + x[:, 1:2]
+
+
+def classes(n=640, kinds=4):
+    drawn = torch.Generator().manual_seed(0)
+    centers = 1.6 * torch.randn(kinds, 5, generator=drawn)
+    y = torch.randint(0, kinds, (n,), generator=drawn)
+    return centers[y] + torch.randn(n, 5, generator=drawn), y
+
+
+def in_batches(rows, size=32, *, shuffle=True):
+    return DataLoader(TensorDataset(*rows), size, shuffle=shuffle, generator=torch.Generator().manual_seed(0))
+
+
+def mlp(outputs=1, between=(), width=32, seed=0):
+    torch.manual_seed(seed)
+    first, second = ([make() for make in between] for _ in range(2))
+    return nn.Sequential(
+        *(nn.Linear(5, width), *first, nn.ReLU()),
+        *(nn.Linear(width, width), *second, nn.ReLU()),
+        nn.Linear(width, outputs),
+    )
+
+
+def adam(module, rate=3e-3):
+    return torch.optim.Adam(module.parameters(), lr=rate)
+
+
+def trained(module, batches, loss, optimizer, *, steps=200, zero=True, mode=True, set_to_none=True):
+    module.train(mode)
+    watching, step = watch(module), 0
+    while step < steps:
+        for x, y in batches:
+            if zero:
+                optimizer.zero_grad(set_to_none=set_to_none)
+            value = loss(module(x), y)
+            value.backward()
+            optimizer.step()
+            watching.step(value)
+            step += 1
+    return watching
+
+
+MEAN_SQUARES, CROSS_ENTROPY = nn.MSELoss(), nn.CrossEntropyLoss()
+
+
+@pytest.mark.parametrize("whole", [False, True], ids=["batches", "all rows"])
+def test_gradients_that_are_never_set_to_zero_are_named_under_adam(whole):
+    rows, module = numbers(), mlp()
+    batches, optimizer = in_batches(rows), adam(module, 1e-3)
+    watching = trained(module, [rows] if whole else batches, MEAN_SQUARES, optimizer, steps=300, zero=False)
+    given = rows if whole else batches
+    for found in (
+        diagnose(watching),
+        diagnose(module, given, MEAN_SQUARES, optimizer),
+        diagnose(watching, given, MEAN_SQUARES, optimizer),
+    ):
+        assert found.first.verdict == "gradients_add_up", found
+        assert found.first.evidence["times"] > 5
+        assert found.first.evidence["steps"] in (300, watching.evidence.added_steps)
+        assert all(f"{found.first.evidence['steps']}" in say_diagnosis(found, lang)[0] for lang in LANGUAGES)
+    # The copies set them to zero, and learn.
+    assert found.evidence.explained > 0.65 or found.first.helped.setting == "zero_grad"
+
+
+@pytest.mark.parametrize("set_to_none", [False, True])
+@pytest.mark.parametrize("whole", [False, True], ids=["batches", "all rows"])
+def test_gradients_that_are_set_to_zero_do_not_add_up(set_to_none, whole):
+    rows, module = numbers(), mlp()
+    batches, optimizer = [rows] if whole else in_batches(rows), adam(module)
+    watching = trained(module, batches, MEAN_SQUARES, optimizer, set_to_none=set_to_none)
+    assert watching.evidence.added_steps == 0
+    found = diagnose(watching, rows if whole else batches, MEAN_SQUARES, optimizer)
+    assert found.first.verdict == "fine", found
+    assert not OF_LOOPS & {*found.verdicts, *diagnose(watching).verdicts}
+
+
+def test_gradients_that_are_gathered_over_batches_are_set_to_zero():
+    batches, module = in_batches(numbers()), mlp()
+    optimizer, watching = adam(module), watch(module)
+    for _ in range(20):
+        for place, (x, y) in enumerate(batches):
+            value = MEAN_SQUARES(module(x), y)
+            value.backward()
+            if place % 4 == 3:
+                optimizer.step()
+                watching.step(value)
+                optimizer.zero_grad()
+    assert watching.evidence.added_steps == 0
+
+
+def test_gradients_of_what_an_optimizer_is_not_given_may_add_up():
+    batches, module = in_batches(numbers()), mlp()
+    optimizer = torch.optim.Adam(module[4].parameters(), lr=3e-3)
+    watching = trained(module, batches, MEAN_SQUARES, optimizer, steps=150)
+    found = diagnose(watching, batches, MEAN_SQUARES, optimizer, trials=False)
+    assert "gradients_add_up" not in {*found.verdicts, *diagnose(watching).verdicts}
+
+
+def test_a_loop_that_takes_one_batch_is_told_by_the_rows_beside_it():
+    batches, module = in_batches(classes()), mlp(4)
+    one, optimizer = next(iter(batches)), adam(module)
+    watching = trained(module, [one], CROSS_ENTROPY, optimizer, steps=300)
+    found = diagnose(watching, batches, CROSS_ENTROPY, optimizer)
+    assert found.first.verdict == "other_rows", found
+    assert found.first.evidence["loss"] < 0.1 < found.first.evidence["mean"]
+    # By its losses alone nothing is to be seen.
+    assert diagnose(watching).first.verdict == "fine"
+
+
+@pytest.mark.parametrize("between", [(), (lambda: nn.Dropout(0.3),), (lambda: nn.BatchNorm1d(32),)])
+@pytest.mark.parametrize("steps", [100, 1500])
+def test_a_loop_over_all_rows_learns_these(between, steps):
+    batches, module = in_batches(classes()), mlp(4, between)
+    optimizer = adam(module, 0.01)
+    watching = trained(module, batches, CROSS_ENTROPY, optimizer, steps=steps)
+    found = diagnose(watching, batches, CROSS_ENTROPY, optimizer, trials=False)
+    assert not OF_LOOPS & set(found.verdicts)
+    assert found.evidence.loop_loss == found.evidence.loop_loss
+
+
+def test_a_loop_whose_loss_is_divided_is_not_held_against_the_rows():
+    batches, module = in_batches(numbers()), mlp()
+    optimizer = adam(module)
+    watching = trained(module, batches, lambda outputs, y: MEAN_SQUARES(outputs, y) / 8, optimizer)
+    assert "other_rows" not in diagnose(watching, batches, MEAN_SQUARES, optimizer).verdicts
+
+
+def in_order(rows):
+    x, y = rows
+    place = torch.argsort(y.reshape(-1), stable=True)
+    return x[place], y[place]
+
+
+@pytest.mark.parametrize(("n", "size"), [(9600, 32), (640, 2)])
+def test_rows_that_come_sorted_by_their_classes_are_named_and_shuffled(n, size):
+    batches, module = in_batches(in_order(classes(n)), size, shuffle=False), mlp(4)
+    found = diagnose(module, batches, CROSS_ENTROPY, adam(module))
+    assert found.first.verdict == "sorted_rows", found
+    assert found.first.helped.setting == "shuffle"
+    assert found.first.evidence["share"] > 0.9
+    assert found.evidence.rows == round(0.8 * min(n, 2048))
+
+
+@pytest.mark.parametrize("of", [numbers, classes])
+@pytest.mark.parametrize(("given", "shuffle"), [("sorted", True), ("drawn", False), ("drawn", True)])
+def test_rows_that_come_in_an_order_of_chance_are_not_sorted(of, given, shuffle):
+    rows = in_order(of()) if given == "sorted" else of()
+    module = mlp(1 if of is numbers else 4)
+    loss = MEAN_SQUARES if of is numbers else CROSS_ENTROPY
+    found = diagnose(module, in_batches(rows, shuffle=shuffle), loss, adam(module, 0.01))
+    assert found.first.verdict == "fine", found
+    assert found.evidence.between_batches == 0
+
+
+def test_sorted_rows_that_are_learned_nevertheless_are_fine():
+    module = mlp(4)
+    found = diagnose(module, in_batches(in_order(classes()), shuffle=False), CROSS_ENTROPY, adam(module))
+    assert found.first.verdict == "fine", found
+    assert found.evidence.between_batches > 0.9
+
+
+def test_of_a_large_sorted_data_set_rows_are_read_from_all_of_it():
+    rows, module = in_order(classes(9600)), mlp(4)
+    found = diagnose(module, TensorDataset(*rows), CROSS_ENTROPY, adam(module, 0.01))
+    assert found.first.verdict == "fine", found
+
+
+def test_rows_that_come_again_and_again_are_counted_and_judged_once():
+    x, y = numbers(24)
+    module = mlp()
+    loader = in_batches((x.repeat(30, 1), y.repeat(30, 1)))
+    found = diagnose(module, loader, MEAN_SQUARES, adam(module, 0.01), trials=False)
+    assert found.first.verdict == "repeated_rows", found
+    assert (found.evidence.rows_read, found.evidence.rows_distinct) == (720, 24)
+    assert (found.evidence.rows, found.evidence.validation_rows) == (19, 5)
+    drawn = torch.randint(0, 640, (640,), generator=torch.Generator().manual_seed(0))
+    x, y = numbers()
+    found = diagnose(module, (x[drawn], y[drawn]), MEAN_SQUARES, adam(module, 0.01), trials=False)
+    assert "repeated_rows" not in found.verdicts
+
+
+def test_corners_that_come_again_are_all_that_there_are():
+    x = torch.tensor([[0.0, 0], [0, 1], [1, 0], [1, 1]]).repeat(50, 1)
+    module = nn.Sequential(nn.Linear(2, 16), nn.Tanh(), nn.Linear(16, 1))
+    data = (x, (x[:, :1] != x[:, 1:]).float())
+    assert "repeated_rows" not in diagnose(module, data, MEAN_SQUARES, adam(module, 0.05), trials=False).verdicts
+
+
+@pytest.mark.parametrize("of", [numbers, classes])
+def test_a_strong_dropout_is_named_and_left_out(of):
+    module = mlp(1 if of is numbers else 4, (lambda: nn.Dropout(0.9),), 64)
+    loss = MEAN_SQUARES if of is numbers else CROSS_ENTROPY
+    found = diagnose(module, in_batches(of()), loss, adam(module))
+    assert found.first.verdict == "dropout_too_large", found
+    assert (found.first.helped.setting, found.first.helped.value) == ("dropout", 0.0)
+    assert module[1].p == 0.9
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.6])
+def test_a_dropout_that_lets_a_module_learn_is_fine(share):
+    module = mlp(4, (lambda: nn.Dropout(share),), 64)
+    found = diagnose(module, in_batches(classes()), CROSS_ENTROPY, adam(module))
+    assert found.first.verdict == "fine", found
+
+
+def test_the_dropout_of_attention_is_one_too():
+    layer = nn.TransformerEncoderLayer(8, 2, 16, dropout=0.8, batch_first=True)
+    module = nn.Sequential(nn.Linear(5, 8), nn.Unflatten(1, (1, 8)), layer, nn.Flatten(), nn.Linear(8, 1))
+    found = diagnose(module, numbers(100), MEAN_SQUARES, adam(module), steps=2, trials=False)
+    assert found.evidence.dropout == 0.8
+
+
+@pytest.mark.parametrize("of", [numbers, classes])
+def test_norms_over_batches_of_two_rows_are_named(of):
+    module = mlp(1 if of is numbers else 4, (lambda: nn.BatchNorm1d(32),))
+    loss = MEAN_SQUARES if of is numbers else CROSS_ENTROPY
+    found = diagnose(module, in_batches(of(), 2), loss, adam(module))
+    assert found.first.verdict == "norm_over_batch", found
+    assert found.first.evidence["rows"] == 2
+    assert found.first.helped.setting in ("norm", "batch_size")
+
+
+def test_statistics_that_are_not_those_of_the_batches_are_named():
+    module = mlp(1, (lambda: nn.BatchNorm1d(32, momentum=1e-4),))
+    found = diagnose(module, in_batches(numbers(), 16), MEAN_SQUARES, adam(module))
+    assert found.first.verdict == "norm_over_batch", found
+    assert found.first.evidence["evaluation"] > 2 * found.first.evidence["training"]
+
+
+@pytest.mark.parametrize("size", [16, 64])
+@pytest.mark.parametrize("norm", [nn.BatchNorm1d, nn.LayerNorm])
+def test_norms_over_batches_of_many_rows_are_fine(size, norm):
+    module = mlp(4, (lambda: norm(32),))
+    found = diagnose(module, in_batches(classes(), size), CROSS_ENTROPY, adam(module))
+    assert found.first.verdict == "fine", found
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "rate", "scale"), [(torch.optim.SGD, 1e-4, 200.0), (torch.optim.Adam, 1e-5, 300.0)]
+)
+def test_inputs_in_the_hundreds_at_a_low_rate_are_named_with_a_rate_for_standardized_ones(optimizer, rate, scale):
+    x, y = numbers()
+    x[:, 0] *= scale
+    module = mlp()
+    found = diagnose(module, in_batches((x, y)), MEAN_SQUARES, optimizer(module.parameters(), lr=rate))
+    assert found.first.verdict == "unscaled_input", found
+    assert found.first.helped is not None
+
+
+def test_a_watch_tells_of_a_model_that_is_trained_in_eval_mode():
+    batches, module = in_batches(classes()), mlp(4, (lambda: nn.BatchNorm1d(32), lambda: nn.Dropout(0.2)))
+    watching = trained(module, batches, CROSS_ENTROPY, adam(module), mode=False)
+    found = next(one for one in diagnose(watching).findings if one.verdict == "eval_mode")
+    assert found.evidence["records"] == found.evidence["of"] > 5
+    assert found.evidence["parts"] == "BatchNorm1d, Dropout"
+    both = diagnose(watching, batches, CROSS_ENTROPY, adam(module), trials=False)
+    assert "eval_mode" in both.verdicts
+    assert "other_rows" not in both.verdicts
+    for between, mode in (((), False), ((lambda: nn.Dropout(0.2),), True)):
+        module = mlp(4, between)
+        watching = trained(module, batches, CROSS_ENTROPY, adam(module), mode=mode)
+        assert "eval_mode" not in diagnose(watching).verdicts
