@@ -108,6 +108,19 @@ def test_a_file_without_texts_is_predicted(case, tmp_path):
     assert done.table.columns == ["row", "y"]
 
 
+@pytest.mark.parametrize("name", ["row", "deviation", "unknown"])
+def test_a_target_may_have_the_name_of_a_column_beside_its_predictions(tmp_path, name):
+    table = mixed_table().rename({"price": name})
+    problem = Problem.from_table(table, target=name)
+    network = Network.create(problem.inputs, [5], 1, scale=InitScale("gain", 1.0), bias=True)
+    export(network, problem, tmp_path / "network.onnx", {"certificate": "Close.", "deviation": "0.5"})
+    done = predict(tmp_path / "network.onnx", table).table
+    assert done.columns == ["row", f"prediction of {name}", "deviation", "unknown"]
+    expected = problem.preprocessing.decode(network(problem.preprocessing.transform(table)))
+    np.testing.assert_allclose(done[f"prediction of {name}"], expected[:, 0], rtol=1e-5)
+    assert (done["row"].to_list(), done["deviation"].unique().to_list()) == ([*range(1, 121)], [0.5])
+
+
 def test_what_a_reader_takes_for_missing_is_imputed_in_plain_onnxruntime(tmp_path):
     (tmp_path / "homes.csv").write_text(with_gaps().write_csv(null_value="NA"))
     problem = nucleate.load_problem(tmp_path / "homes.csv", target="price", task="regression", impute="median")
