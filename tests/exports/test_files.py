@@ -244,6 +244,20 @@ def test_the_difference_is_of_the_file_and_not_taken_for_granted(case, tmp_path,
     assert not (tmp_path / "small.onnx").exists()
 
 
+def test_the_file_must_answer_for_each_of_several_targets(tmp_path, monkeypatch):
+    def wrong(network, *others):
+        weights = (*network.weights[:-1], network.weights[-1] * np.float32([[1.0], [1.1]]))
+        return onnx_bytes(replace(network, weights=weights), *others)
+
+    rng = np.random.default_rng(0)
+    problem = Problem.from_arrays(rng.standard_normal((100, 3)), rng.standard_normal((100, 2)) * [1e6, 1.0])
+    network = drawn((3, 6, 2), dtype="float32")
+    assert export(network, problem, tmp_path / "small.onnx").rows == 20
+    monkeypatch.setattr("nucleate.exports.files.onnx_bytes", wrong)
+    with pytest.raises(nucleate.NucleateError, match="departs from the network by"):
+        export(network, problem, tmp_path / "small.onnx")
+
+
 def test_the_file_says_what_it_is_told_and_how_to_read_it(case, tmp_path):
     network, problem = case
     export(network, problem, tmp_path / "small.onnx", {"certificate": "none"})

@@ -27,6 +27,13 @@ def root_mean_square(values: Float[np.ndarray, "n c"], weights: Float[np.ndarray
     return float(np.sqrt(np.mean(squares if weights is None else np.average(squares, axis=0, weights=weights))))
 
 
+def root_mean_squares(
+    values: Float[np.ndarray, "n c"], weights: Float[np.ndarray, " n"] | None = None
+) -> Float[np.ndarray, " c"]:
+    """Of each column."""
+    return np.array([root_mean_square(column[:, None], weights) for column in values.T])
+
+
 def allowed_deviation(error: float, tolerance: float) -> float:
     """The root mean square deviation that a relative change t of a root mean squared error answers to.
 
@@ -41,13 +48,17 @@ def most_cost(cost: float, tolerance: float) -> float:
     return float((1 + np.copysign(tolerance, cost)) * cost)
 
 
+Deviation = Float[np.ndarray, " c"] | float
+"""Of each target, or one number for all."""
+
+
 class Yardstick(Protocol):
     """By what the change of outputs is judged, for targets of one kind."""
 
-    def deviation(self, before: Float[np.ndarray, "n c"], after: Float[np.ndarray, "n c"], part: Split) -> float:
+    def deviation(self, before: Float[np.ndarray, "n c"], after: Float[np.ndarray, "n c"], part: Split) -> Deviation:
         """How far the outputs moved on the rows of a part."""
 
-    def allowed(self, before: Float[np.ndarray, "n c"], part: Split, tolerance: float) -> float:
+    def allowed(self, before: Float[np.ndarray, "n c"], part: Split, tolerance: float) -> Deviation:
         """How far they may move at a relative change of the metric."""
 
     def details(self, before: Float[np.ndarray, "n c"], after: Float[np.ndarray, "n c"], part: Split) -> dict[str, Any]:
@@ -56,25 +67,25 @@ class Yardstick(Protocol):
 
 @dataclass(frozen=True)
 class OfAmounts:
-    """The root mean square of the changes, in the targets' own units.
+    """The root mean square of the changes of each target, in its own unit.
 
-    Whatever the loss and its metric are, what is allowed is taken of the original's root mean squared error.
+    Whatever the loss and its metric are, what is allowed is taken of the original's root mean squared error, target by
+    target: of all together, nothing would be asked of a target whose numbers are small.
     """
 
     problem: Problem
 
-    def deviation(self, before: Float[np.ndarray, "n c"], after: Float[np.ndarray, "n c"], part: Split) -> float:
-        return root_mean_square(changes(self.problem, before, after), part.weights)
+    def deviation(self, before: Float[np.ndarray, "n c"], after: Float[np.ndarray, "n c"], part: Split) -> Deviation:
+        return root_mean_squares(changes(self.problem, before, after), part.weights)
 
-    def allowed(self, before: Float[np.ndarray, "n c"], part: Split, tolerance: float) -> float:
-        return allowed_deviation(self._error(before, part), tolerance)
+    def allowed(self, before: Float[np.ndarray, "n c"], part: Split, tolerance: float) -> Deviation:
+        errors = self.problem.predict(before) - self.problem.preprocessing.in_units(part.y)
+        return np.array([allowed_deviation(error, tolerance) for error in root_mean_squares(errors, part.weights)])
 
     def details(self, before: Float[np.ndarray, "n c"], after: Float[np.ndarray, "n c"], part: Split) -> dict[str, Any]:
-        error = self._error(before, part)
-        return {"relative_deviation": self.deviation(before, after, part) / error if error > 0 else np.inf}
-
-    def _error(self, outputs: Float[np.ndarray, "n c"], part: Split) -> float:
-        return RMSE(self.problem.predict(outputs), self.problem.preprocessing.in_units(part.y), part.weights)
+        moved = root_mean_square(changes(self.problem, before, after), part.weights)
+        error = RMSE(self.problem.predict(before), self.problem.preprocessing.in_units(part.y), part.weights)
+        return {"relative_deviation": moved / error if error > 0 else np.inf}
 
 
 @dataclass(frozen=True)
@@ -121,7 +132,7 @@ class Tolerance:
         if not np.isfinite(outputs).all():
             return False
         moved = self._yardstick.deviation(self._outputs, outputs, self._part)
-        return bool(moved <= self._deviation and self._cost(outputs) <= self._most)
+        return bool(np.all(moved <= self._deviation) and self._cost(outputs) <= self._most)
 
     def _cost(self, outputs: Float[np.ndarray, "v c"]) -> float:
         """The metric, turned so that smaller is better."""
