@@ -26,7 +26,7 @@ from nucleate.problems.division import AT_RANDOM, OWN, Asked, Division, check_pa
 from nucleate.problems.form import Form
 from nucleate.problems.losses import CROSS_ENTROPY, SQUARED, Loss
 from nucleate.problems.made import RowShape
-from nucleate.problems.notices import Notice, few_rows, repeated_rows, say
+from nucleate.problems.notices import Notice, few_rows, repeated_rows, say, uneven_targets
 from nucleate.problems.oddities import notices_of
 from nucleate.problems.preprocessing import Impute, Preprocessing, check_impute
 from nucleate.problems.reading import Read, table_from_arrays, table_hash
@@ -575,6 +575,7 @@ def _problem(
     ]
     notes += [
         *say([*imputed, *notices]),
+        *uneven_targets(parts[0].select(*targets), loss.metric.name),
         *few_rows(problem.inputs, *map(len, parts)),
         *repeated_rows(parts, bool(division.own)),
     ]
