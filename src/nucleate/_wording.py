@@ -169,6 +169,16 @@ def name_rows(rows: "Bool[np.ndarray, ' n']") -> str:
     return f"row{'' if len(numbers) == 1 else 's'} {listed(map(str, numbers))}"
 
 
+def name_left_out(rows: "Bool[np.ndarray, ' n']") -> str:
+    """Rows that are left out, and that they are not counted where others are named later.
+
+    >>> import numpy as np
+    >>> name_left_out(np.array([False, True]))
+    'row 2; rows are numbered without it'
+    """
+    return f"{name_rows(rows)}; rows are numbered without {'it' if rows.sum() == 1 else 'them'}"
+
+
 def name_columns(names: Iterable[str]) -> str:
     """
     >>> name_columns(["a"]), name_columns("abcde")

@@ -225,7 +225,7 @@ def test_what_stands_above_a_header_is_noted(tmp_path):
     notes = read_table(tmp_path / "data.csv").notes
     assert notes == (
         "Left out 1 line above the header line: 'Rents in May'.",
-        "Left out 1 row without a value (row 2).",
+        "Left out 1 row without a value (row 2; rows are numbered without it).",
     )
 
 
@@ -437,7 +437,7 @@ def test_names_that_come_again_among_the_rows_are_left_out_with_a_note(tmp_path)
     path.write_text("番号,区,家賃\n1,北区,3\n番号,区,家賃\n2,南区,4\n番号,区,家賃\n3,区,5\n")
     read = read_table(path)
     assert read.table.rows() == [(1, "北区", 3), (2, "南区", 4), (3, "区", 5)]
-    assert "Left out 2 rows in which the names come again (rows 2, 4)." in read.notes
+    assert "Left out 2 rows in which the names come again (rows 2, 4; rows are numbered without them)." in read.notes
 
 
 def test_subtotals_among_numbers_are_told_to_be_deleted_and_not_to_be_read_as_missing(read):

@@ -116,7 +116,7 @@ def test_a_last_row_of_totals_in_a_column_of_numbers_is_told_to_be_deleted(read)
 def test_empty_rows_and_columns_are_left_out_with_notes(read):
     done = read([["a", None, "y"], [1, None, 3], [None, None, None], [4, None, 6]])
     assert done.table.rows() == [(1, 3), (4, 6)]
-    assert "Left out 1 row without a value (row 2)." in done.notes
+    assert "Left out 1 row without a value (row 2; rows are numbered without it)." in done.notes
     assert "Left out column 2, which has neither a name nor values." in done.notes
 
 
