@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 
 from nucleate import Network, Study
+from nucleate._wording import say_share
 from nucleate.baselines import Baseline, Comparison
 from nucleate.problems import ACCURACY, RMSE, Division
 from nucleate.reporting.sentences import (
@@ -20,7 +21,7 @@ from nucleate.reporting.sentences import (
     recommendation,
     terms,
 )
-from nucleate.reporting.words import load_texts, say_further, say_metric, say_share, say_times
+from nucleate.reporting.words import load_texts, say_further, say_metric, say_times
 from nucleate.studies import study_findings
 from tests.reporting.planted import STUCK, study_of
 

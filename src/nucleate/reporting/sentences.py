@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from nucleate._wording import rounded_up
+from nucleate._wording import rounded_up, say_share
 from nucleate.baselines import Baseline, Comparison
 from nucleate.errors import StudyError
 from nucleate.problems import Metric
@@ -24,7 +24,6 @@ from nucleate.reporting.words import (
     say_neurons,
     say_rate,
     say_setting,
-    say_share,
     say_statuses,
     say_times,
     say_widths,
