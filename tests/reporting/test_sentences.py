@@ -210,6 +210,14 @@ def test_a_network_no_better_than_a_constant_has_learned_nothing(reduction):
     assert EN["recommendation"]["nothing_shown"] in advice
 
 
+def test_where_a_class_is_rare_accuracy_alone_does_not_say_that_nothing_was_learned(reduction):
+    constant = replace(baseline("constant", 2, -0.1, 0.1), further={"log_loss": 0.168})
+    for log_loss, key in ((0.0858, "nothing_shown_but"), (0.167, "nothing_shown"), (np.nan, "nothing_shown")):
+        network = replace(reduction, further=replace(reduction.further, after={"log_loss": log_loss}))
+        said = EN["recommendation"][key].format(log_loss="0.0858", constant_log_loss="0.168")
+        assert advised(network, constant).endswith(said)
+
+
 def test_seeds_that_differ_by_much_do_not_hide_what_the_best_validated_is_worth(reduction):
     """In the mean of all seeds it cannot be told from the linear model, but the one to be used is far better."""
     linear = baseline("linear model", 7, -0.1, 0.3, best=(0.2, 0.4))
