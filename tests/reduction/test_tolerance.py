@@ -66,6 +66,23 @@ def test_labels_may_change_by_the_tolerance():
     assert not Tolerance(problem, network, 0.01)(changed)
 
 
+def test_a_rare_class_is_not_given_up_for_the_common_one():
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((2000, 2))
+    labels = np.where(x[:, 0] > 2.0, "defect", "fine")
+    problem = nucleate.Problem.from_arrays(x, labels)
+    network = drawn((2, 4, 2))
+    network = nucleate.train(network, problem, learning_rate=0.5, steps=300, measures=()).best
+    outputs = outputs_of(network, problem.validation.x)
+    # All of the rare class are fewer than the tolerance lets change.
+    always = np.tile([0.0, 1.0], (len(outputs), 1))
+    changed = yardstick(problem).deviation(outputs, always, problem.validation)
+    assert 0 < changed <= 0.03
+    assert problem.metric(always, problem.validation.y) >= 0.97
+    assert Tolerance(problem, network, 0.03)(outputs)
+    assert not Tolerance(problem, network, 0.03)(always)
+
+
 def test_outputs_that_are_no_numbers_do_not_pass(learned):
     network, problem = learned
     outputs = outputs_of(network, problem.validation.x).copy()

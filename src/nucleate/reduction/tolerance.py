@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float
 from nucleate.errors import SpecError
 from nucleate.models import outputs_of
 from nucleate.network import Network
-from nucleate.problems import RMSE, Problem, Split
+from nucleate.problems import BALANCED_ACCURACY, RMSE, Problem, Split
 
 
 def changes(
@@ -117,7 +117,7 @@ class Tolerance:
     """A relative change of the original's metric, and the change of the outputs that would explain it.
 
     Both are asked for: with the metric alone, the best of many small networks is one that was lucky on the validation
-    rows.
+    rows. Of classes the balanced accuracy is asked for too: a rare class has fewer rows than may change.
     """
 
     def __init__(self, problem: Problem, network: Network, tolerance: float) -> None:
@@ -125,18 +125,26 @@ class Tolerance:
         self._problem, self._yardstick, self._part = problem, yardstick(problem), problem.validation
         self._outputs = outputs_of(network, problem.validation.x)
         self._deviation = self._yardstick.allowed(self._outputs, self._part, tolerance)
-        self._most = most_cost(self._cost(self._outputs), tolerance)
+        self._most = [most_cost(cost, tolerance) for cost in self._costs(self._outputs)]
 
     def __call__(self, outputs: Float[np.ndarray, "v c"]) -> bool:
         """Whether these outputs on the validation rows are within the tolerance."""
         if not np.isfinite(outputs).all():
             return False
         moved = self._yardstick.deviation(self._outputs, outputs, self._part)
-        return bool(np.all(moved <= self._deviation) and self._cost(outputs) <= self._most)
+        return bool(
+            np.all(moved <= self._deviation)
+            and all(cost <= most for cost, most in zip(self._costs(outputs), self._most, strict=True))
+        )
 
-    def _cost(self, outputs: Float[np.ndarray, "v c"]) -> float:
-        """The metric, turned so that smaller is better."""
-        return self._problem.loss.metric.cost(self._problem.metric(outputs, self._part.y, self._part.weights))
+    def _costs(self, outputs: Float[np.ndarray, "v c"]) -> list[float]:
+        """The metrics, turned so that smaller is better."""
+        problem, part = self._problem, self._part
+        costs = [problem.loss.metric.cost(problem.metric(outputs, part.y, part.weights))]
+        if problem.loss.of_classes:
+            balanced = BALANCED_ACCURACY(problem.predict(outputs), part.y, part.weights)
+            costs.append(BALANCED_ACCURACY.cost(balanced))
+        return costs
 
 
 def check_tolerance(tolerance: Any) -> None:
