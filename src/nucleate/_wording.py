@@ -153,6 +153,19 @@ def in_digits(value: float, digits: int) -> str:
     return f"{value:,.0f}" if 999.5 <= abs(value) < 1e15 else f"{value:.{digits}g}"
 
 
+def say_share(share: float) -> str:
+    """A share as a percentage, of two digits; from 99.5 % on as many as tell it from all, and above all whole.
+
+    >>> say_share(0.123), say_share(0.996), say_share(0.99996), say_share(1.0), say_share(4.31)
+    ('12 %', '99.6 %', '99.996 %', '100 %', '431 %')
+    """
+    percent = 100 * share
+    if percent < 99.5:
+        return f"{percent:.2g} %"
+    digits = next((digits for digits in (1, 2, 3) if round(percent, digits) < 100), 0)
+    return f"{percent:,.{digits}f} %"
+
+
 def rounded_up(value: float, digits: int = 2) -> float:
     """The least number of so many digits that is not below: an upper bound stays one.
 
@@ -180,6 +193,16 @@ def name_rows(rows: "Bool[np.ndarray, ' n']") -> str:
     """
     numbers = rows.nonzero()[0] + 1
     return f"row{'' if len(numbers) == 1 else 's'} {listed(map(str, numbers))}"
+
+
+def name_left_out(rows: "Bool[np.ndarray, ' n']") -> str:
+    """Rows that are left out, and that they are not counted where others are named later.
+
+    >>> import numpy as np
+    >>> name_left_out(np.array([False, True]))
+    'row 2; rows are numbered without it'
+    """
+    return f"{name_rows(rows)}; rows are numbered without {'it' if rows.sum() == 1 else 'them'}"
 
 
 def name_columns(names: Iterable[str]) -> str:

@@ -105,12 +105,14 @@ def test_a_model_that_does_not_know_its_ranges_stays_readable(folder):
 
 def test_what_training_did_not_have_is_refused(folder):
     at, _, _ = folder
-    (at / "bare.csv").write_text("share;grade;amount;member\n5;B;1,234;true\n-;A;5;true\n")
+    (at / "bare.csv").write_text("share;grade;amount;member\n5%;B;1,234;true\n-;A;5;true\n")
     with pytest.raises(nucleate.DataError, match=r"'share' has 1 missing value \(row 2\)"):
         predict(at / "model.onnx", at / "bare.csv")
     done = predict(at / "model.onnx", at / "bare.csv", drop_missing=True)
     assert done.table["row"].to_list() == [1]
-    assert "Column 'share' has numbers without a unit, read as %, as in training." in done.notes
+    (at / "fraction.csv").write_text("share;grade;amount;member\n0.05;B;1,234;true\n")
+    with pytest.raises(nucleate.DataError, match="has numbers without a unit, but it had numbers in % in training"):
+        predict(at / "model.onnx", at / "fraction.csv")
     (at / "yen.csv").write_text("share;grade;amount;member\n5%;B;¥1,234;true\n")
     with pytest.raises(nucleate.DataError, match=r"'amount' of .* has numbers in ¥, but it had numbers without a unit"):
         predict(at / "model.onnx", at / "yen.csv")

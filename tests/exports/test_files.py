@@ -108,6 +108,19 @@ def test_a_file_without_texts_is_predicted(case, tmp_path):
     assert done.table.columns == ["row", "y"]
 
 
+@pytest.mark.parametrize("name", ["row", "deviation", "unknown"])
+def test_a_target_may_have_the_name_of_a_column_beside_its_predictions(tmp_path, name):
+    table = mixed_table().rename({"price": name})
+    problem = Problem.from_table(table, target=name)
+    network = Network.create(problem.inputs, [5], 1, scale=InitScale("gain", 1.0), bias=True)
+    export(network, problem, tmp_path / "network.onnx", {"certificate": "Close.", "deviation": "0.5"})
+    done = predict(tmp_path / "network.onnx", table).table
+    assert done.columns == ["row", f"prediction of {name}", "deviation", "unknown"]
+    expected = problem.preprocessing.decode(network(problem.preprocessing.transform(table)))
+    np.testing.assert_allclose(done[f"prediction of {name}"], expected[:, 0], rtol=1e-5)
+    assert (done["row"].to_list(), done["deviation"].unique().to_list()) == ([*range(1, 121)], [0.5])
+
+
 def test_what_a_reader_takes_for_missing_is_imputed_in_plain_onnxruntime(tmp_path):
     (tmp_path / "homes.csv").write_text(with_gaps().write_csv(null_value="NA"))
     problem = nucleate.load_problem(tmp_path / "homes.csv", target="price", task="regression", impute="median")
@@ -229,6 +242,20 @@ def test_the_difference_is_of_the_file_and_not_taken_for_granted(case, tmp_path,
     with pytest.raises(nucleate.NucleateError, match="departs from the network by"):
         export(*case, tmp_path / "small.onnx")
     assert not (tmp_path / "small.onnx").exists()
+
+
+def test_the_file_must_answer_for_each_of_several_targets(tmp_path, monkeypatch):
+    def wrong(network, *others):
+        weights = (*network.weights[:-1], network.weights[-1] * np.float32([[1.0], [1.1]]))
+        return onnx_bytes(replace(network, weights=weights), *others)
+
+    rng = np.random.default_rng(0)
+    problem = Problem.from_arrays(rng.standard_normal((100, 3)), rng.standard_normal((100, 2)) * [1e6, 1.0])
+    network = drawn((3, 6, 2), dtype="float32")
+    assert export(network, problem, tmp_path / "small.onnx").rows == 20
+    monkeypatch.setattr("nucleate.exports.files.onnx_bytes", wrong)
+    with pytest.raises(nucleate.NucleateError, match="departs from the network by"):
+        export(network, problem, tmp_path / "small.onnx")
 
 
 def test_the_file_says_what_it_is_told_and_how_to_read_it(case, tmp_path):

@@ -235,6 +235,18 @@ def test_few_rows_and_many_inputs_are_said():
     assert Problem.from_arrays(x, x[:, 0] * x[:, 1]).notes == ()
 
 
+@pytest.mark.parametrize(("factor", "loss"), [(1e-4, "squared"), (1e4, "huber"), (5.0, None)])
+def test_targets_of_different_size_are_said_to_be(factor, loss):
+    x = RNG.standard_normal((100, 3))
+    y = np.column_stack([x[:, 0] * x[:, 1], factor * x[:, 1] * x[:, 2]])
+    said = [note for note in Problem.from_arrays(x, y, loss=loss).notes if note.startswith("The targets are of")]
+    assert len(said) == (loss is not None)
+    for note in said:
+        metric, larger = ("mae", "y2") if loss == "huber" else ("rmse", "y1")
+        assert f"and {metric} averages over them in their own units" in note
+        assert f"certifies are mostly about {larger!r}; learn them one by one" in note
+
+
 def test_many_alike_are_said_shortly():
     table = pl.DataFrame({f"c{k}": AMOUNT + 0.001 * k * NOISE for k in range(9)} | {"goal": AMOUNT})
     said = Problem.from_table(table).notes

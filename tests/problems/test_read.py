@@ -225,7 +225,7 @@ def test_what_stands_above_a_header_is_noted(tmp_path):
     notes = read_table(tmp_path / "data.csv").notes
     assert notes == (
         "Left out 1 line above the header line: 'Rents in May'.",
-        "Left out 1 row without a value (row 2).",
+        "Left out 1 row without a value (row 2; rows are numbered without it).",
     )
 
 
@@ -432,12 +432,20 @@ def test_what_holds_numbers_or_stands_above_rows_is_no_remark(read, end):
     assert table.height == 21 + end.count("\n")
 
 
+def test_numbers_without_their_unit_are_those_of_training_unless_they_may_be_shares(tmp_path):
+    (tmp_path / "data.csv").write_text("w,y\n0.05,1\n6,2\n")
+    read = read_table(tmp_path / "data.csv", Form(kinds={"w": "number"}, units={"w": "kg"}))
+    assert read.notes == ("Column 'w' has numbers without a unit, read as kg, as in training.",)
+    with pytest.raises(DataError, match="has numbers without a unit, but it had numbers in % in training; write it as"):
+        read_table(tmp_path / "data.csv", Form(kinds={"w": "number"}, units={"w": "%"}))
+
+
 def test_names_that_come_again_among_the_rows_are_left_out_with_a_note(tmp_path):
     path = tmp_path / "data.csv"
     path.write_text("番号,区,家賃\n1,北区,3\n番号,区,家賃\n2,南区,4\n番号,区,家賃\n3,区,5\n")
     read = read_table(path)
     assert read.table.rows() == [(1, "北区", 3), (2, "南区", 4), (3, "区", 5)]
-    assert "Left out 2 rows in which the names come again (rows 2, 4)." in read.notes
+    assert "Left out 2 rows in which the names come again (rows 2, 4; rows are numbered without them)." in read.notes
 
 
 def test_subtotals_among_numbers_are_told_to_be_deleted_and_not_to_be_read_as_missing(read):

@@ -116,7 +116,7 @@ def test_a_last_row_of_totals_in_a_column_of_numbers_is_told_to_be_deleted(read)
 def test_empty_rows_and_columns_are_left_out_with_notes(read):
     done = read([["a", None, "y"], [1, None, 3], [None, None, None], [4, None, 6]])
     assert done.table.rows() == [(1, 3), (4, 6)]
-    assert "Left out 1 row without a value (row 2)." in done.notes
+    assert "Left out 1 row without a value (row 2; rows are numbered without it)." in done.notes
     assert "Left out column 2, which has neither a name nor values." in done.notes
 
 
@@ -165,3 +165,11 @@ def test_a_spreadsheet_is_the_problem_of_the_same_text(tmp_path):
     (tmp_path / "data.xlsx").write_bytes(workbook({"Data": [["a", "b", "c", "y"], *rows]}))
     (tmp_path / "data.csv").write_text("a,b,c,y\n" + "".join(",".join(map(str, row)) + "\n" for row in rows))
     assert load_problem(tmp_path / "data.xlsx").data_hash == load_problem(tmp_path / "data.csv").data_hash
+
+
+def test_numbers_have_all_their_digits(read):
+    numbers = [4.7e-12, -1.23456789012345e-9, 1 / 3, 0.0, 1e-20, 123456.789, 1.7e300, 12, 2.5]
+    table = read([["farad", "code", "n"], *([number, "0001", k] for k, number in enumerate(numbers))]).table
+    assert table["farad"].to_list() == numbers
+    mixed = read([["code", "n"], *([cell, 1] for cell in (0.1 + 0.2, "a1", "b", 1 / 3, "0.50", 7, "c"))]).table
+    assert mixed["code"].to_list() == ["0.3", "a1", "b", "0.3333333333333333", "0.50", "7", "c"]

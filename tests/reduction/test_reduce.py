@@ -47,6 +47,14 @@ def test_it_says_what_it_did(trained):
     assert "layer 2: 21 neurons act as one, 3 alone" in text
 
 
+def test_a_network_that_keeps_all_but_a_little_is_said_to(trained):
+    network, problem = trained
+    small = nucleate.reduce(network, problem, baselines=False)
+    assert "parameters become 864 (100 %)" in str(replace(small, network=network))
+    narrower = replace(network, weights=(*network.weights[:2], network.weights[2][:, :-1]))
+    assert "parameters become 863 (99.9 %)" in str(replace(small, network=narrower))
+
+
 def test_the_same_call_gives_the_same_bits(trained):
     first, second = (nucleate.reduce(*trained, baselines=False).network for _ in range(2))
     assert all(np.array_equal(a, b) for a, b in zip(jax.tree.leaves(first), jax.tree.leaves(second), strict=True))

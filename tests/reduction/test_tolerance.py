@@ -33,6 +33,22 @@ def test_one_percent_of_the_error_is_a_deviation_of_a_seventh(learned):
     assert moved / error == pytest.approx(1.01, abs=2e-4)
 
 
+def test_each_of_several_targets_is_held_to_its_own_error():
+    rng = np.random.default_rng(0)
+    network, x = drawn((3, 4, 2)), rng.standard_normal((2000, 3))
+    y = (np.asarray(network(x)) + 0.5 * rng.standard_normal((2000, 2))) * [1e5, 0.1]
+    problem = nucleate.Problem.from_arrays(x, y)
+    fits, outputs = Tolerance(problem, network, 0.01), outputs_of(network, problem.validation.x)
+    step = rng.choice([-1, 1], len(outputs)) * np.sqrt(np.mean((outputs - problem.validation.y)[:, 1] ** 2))
+    for share, passes in ((0.13, True), (0.15, False)):
+        changed = outputs.copy()
+        changed[:, 1] += share * step
+        assert fits(changed) is passes
+        # In the targets' own units that is next to nothing.
+        y_of, others = problem.validation.y, (outputs, changed)
+        assert np.ptp([problem.metric(one, y_of) for one in others]) < 1e-6 * problem.metric(outputs, y_of)
+
+
 def test_a_lucky_metric_alone_does_not_pass(learned):
     network, problem = learned
     fits = Tolerance(problem, network, 0.01)
@@ -48,6 +64,23 @@ def test_labels_may_change_by_the_tolerance():
     assert yardstick(problem).deviation(outputs, changed, problem.validation) == 1 / len(outputs)
     assert Tolerance(problem, network, 0.9)(changed)
     assert not Tolerance(problem, network, 0.01)(changed)
+
+
+def test_a_rare_class_is_not_given_up_for_the_common_one():
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((2000, 2))
+    labels = np.where(x[:, 0] > 2.0, "defect", "fine")
+    problem = nucleate.Problem.from_arrays(x, labels)
+    network = drawn((2, 4, 2))
+    network = nucleate.train(network, problem, learning_rate=0.5, steps=300, measures=()).best
+    outputs = outputs_of(network, problem.validation.x)
+    # All of the rare class are fewer than the tolerance lets change.
+    always = np.tile([0.0, 1.0], (len(outputs), 1))
+    changed = yardstick(problem).deviation(outputs, always, problem.validation)
+    assert 0 < changed <= 0.03
+    assert problem.metric(always, problem.validation.y) >= 0.97
+    assert Tolerance(problem, network, 0.03)(outputs)
+    assert not Tolerance(problem, network, 0.03)(always)
 
 
 def test_outputs_that_are_no_numbers_do_not_pass(learned):

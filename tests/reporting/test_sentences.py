@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 
 from nucleate import Network, Study
+from nucleate._wording import say_share
 from nucleate.baselines import Baseline, Comparison
 from nucleate.problems import ACCURACY, RMSE, Division
 from nucleate.reporting.sentences import (
@@ -20,7 +21,7 @@ from nucleate.reporting.sentences import (
     recommendation,
     terms,
 )
-from nucleate.reporting.words import load_texts, say_further, say_metric, say_share, say_times
+from nucleate.reporting.words import load_texts, say_further, say_metric, say_times
 from nucleate.studies import study_findings
 from nucleate.studies.formats import split_hash
 from tests.reporting.planted import STUCK, study_of
@@ -207,6 +208,14 @@ def test_a_network_no_better_than_a_constant_has_learned_nothing(reduction):
     constant = baseline("constant", 1, -0.1, 0.1)
     advice = advised(reduction, constant, baseline("linear model", 7, 0.1, 0.3))
     assert EN["recommendation"]["nothing_shown"] in advice
+
+
+def test_where_a_class_is_rare_accuracy_alone_does_not_say_that_nothing_was_learned(reduction):
+    constant = replace(baseline("constant", 2, -0.1, 0.1), further={"log_loss": 0.168})
+    for log_loss, key in ((0.0858, "nothing_shown_but"), (0.167, "nothing_shown"), (np.nan, "nothing_shown")):
+        network = replace(reduction, further=replace(reduction.further, after={"log_loss": log_loss}))
+        said = EN["recommendation"][key].format(log_loss="0.0858", constant_log_loss="0.168")
+        assert advised(network, constant).endswith(said)
 
 
 def test_seeds_that_differ_by_much_do_not_hide_what_the_best_validated_is_worth(reduction):

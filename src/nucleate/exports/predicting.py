@@ -22,6 +22,9 @@ from nucleate.problems.checks import missing
 from nucleate.problems.notices import plain_number
 from nucleate.problems.reading import read_table
 
+_OWN_COLUMNS = ("row", "deviation", "unknown")
+"""What stands beside the predictions."""
+
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
@@ -111,7 +114,7 @@ def predict(
             f"The model {model} predicts what is not finite, as after a run that diverged; give another."
         )
     columns: dict[str, Any] = {"row": numbers + 1}
-    targets = [column.name for column in preprocessing.targets]
+    targets = [_column_of(column.name) for column in preprocessing.targets]
     if preprocessing.labels:
         columns[targets[0]] = np.array(preprocessing.labels)[predicted.argmax(axis=1)]
         columns |= {f"probability of {label}": predicted[:, k] for k, label in enumerate(preprocessing.labels)}
@@ -130,6 +133,11 @@ def predict(
         notes.append(_say_beyond(preprocessing, table, beyond, numbers, certified))
     counts = {column.name: int(column.sum()) for column in beyond}
     return Predictions(pl.DataFrame(columns), says.get("certificate", ""), tuple(notes), counts)
+
+
+def _column_of(target: str) -> str:
+    """What the column of a target's predictions is called: as the target, unless another column has that name."""
+    return f"prediction of {target}" if target in _OWN_COLUMNS else target
 
 
 def _say_beyond(

@@ -400,7 +400,8 @@ def _refuse_changed_units(read: Columns, form: Form, source: object) -> None:
         now, before = (units.get(name, "").partition(",")[0] for units in (read.units, form.units))
         if kind != "number" or name not in present or now == before:
             continue
-        if not now and before not in ("date", "time"):
+        # A spreadsheet has 5 % as 0.05, so bare numbers may be either.
+        if not now and before not in ("date", "time", "%", "‰"):
             read.notes.append(f"Column {name!r} has numbers without a unit, read as {before}, as in training.")
         else:
             raise DataError(

@@ -15,6 +15,8 @@ from nucleate.problems.files import refuse_larger, unreadable
 from nucleate.problems.text import Cells
 
 _PROTECTED = "EncryptedPackage".encode("utf-16-le")
+_ROUNDING = 1e-15
+"""Excel shows 0.1 + 0.2 as 0.3."""
 _FIRST_DAY = pl.datetime(1899, 12, 31)
 """Excel counts days from here; a time of day is a part of the first."""
 
@@ -35,7 +37,9 @@ def cells_of_sheet(path: Path, content: bytes, sheet: str | None) -> Cells:
         if sheet is not None and sheet not in book.sheet_names:
             raise DataError(f"{path} has no sheet {sheet!r}; its sheets are {', '.join(map(repr, book.sheet_names))}.")
         name = book.sheet_names[0] if sheet is None else sheet
-        rows = pl.DataFrame(book.load_sheet(name, header_row=None, dtypes="string"))
+        rows, numbers = (
+            pl.DataFrame(book.load_sheet(name, header_row=None, dtypes=kind)) for kind in ("string", "float")
+        )
     except fastexcel.FastExcelError as error:
         raise unreadable(path, "xlsx", error) from error
     if rows.is_empty():
@@ -43,7 +47,19 @@ def cells_of_sheet(path: Path, content: bytes, sheet: str | None) -> Cells:
     others = len(book.sheet_names) - 1
     first = [f"The first of {others + 1} sheets, {name!r}, was read; --sheet names another."]
     # A spreadsheet has numbers as such; only what is text there can be unclear.
-    return Cells(_with_times(rows), ",", first if others and sheet is None else [])
+    return Cells(_with_times(_with_all_digits(rows, numbers)), ",", first if others and sheet is None else [])
+
+
+def _with_all_digits(rows: pl.DataFrame, numbers: pl.DataFrame) -> pl.DataFrame:
+    """As texts numbers come with nine decimals, so that 4.7e-12 would be 0."""
+    cut = [
+        pl.when((texts.cast(pl.Float64, strict=False) - known).abs() > _ROUNDING * known.abs())
+        .then(known.cast(pl.String))
+        .otherwise(texts)
+        .alias(texts.name)
+        for texts, known in zip(rows, numbers, strict=True)
+    ]
+    return rows.with_columns(cut)
 
 
 def _with_times(rows: pl.DataFrame) -> pl.DataFrame:

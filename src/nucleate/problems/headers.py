@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import polars as pl
 
-from nucleate._wording import count, listed, name_columns, name_rows
+from nucleate._wording import count, listed, name_columns, name_left_out
 from nucleate.errors import DataError
 from nucleate.problems.cells import AMONG_NUMBERS
 from nucleate.problems.numbers import unit_named
@@ -71,7 +71,7 @@ def with_header(path: Path, cells: pl.DataFrame) -> Headed:
         is_name = [pl.col(name).fill_null("").str.strip_chars() == name for name in names]
         again = rows.select(pl.all_horizontal(is_name)).to_series()
         if again.any():
-            where = name_rows(again.to_numpy())
+            where = name_left_out(again.to_numpy())
             notes.append(f"Left out {count(int(again.sum()), 'row')} in which the names come again ({where}).")
             rows = rows.filter(~again)
     return Headed(rows, units, notes)

@@ -7,12 +7,14 @@ import numpy as np
 import polars as pl
 from jaxtyping import Bool, Float, Int
 
-from nucleate._wording import name_columns
+from nucleate._wording import in_digits, name_columns
 from nucleate.problems.checks import numbers_in, stripped
 
 FEW_ROWS = 10
 """With fewer rows any two columns may agree by chance."""
 _FEW_HELD_OUT = 8
+_UNEVEN = 10.0
+"""So many times another target a target's standard deviation is, where a metric is mostly about it."""
 _SHOWN = 3
 
 
@@ -104,6 +106,29 @@ def few_rows(inputs: int, train: int, validation: int, test: int) -> list[str]:
             "on the others say something."
         )
     return notes
+
+
+def uneven_targets(targets: pl.DataFrame, metric: str) -> list[str]:
+    """A note if a metric that averages over targets in their own units is hardly about one of them.
+
+    >>> table = pl.DataFrame({"price": [1e5, 3e5], "rate": [0.1, 0.2]})
+    >>> uneven_targets(table, "rmse")[0][:84]
+    "The targets are of different size (standard deviation 100,000 of 'price' and 0.05 of"
+    """
+    if targets.width < 2:
+        return []
+    sizes = numbers_in(targets).std(axis=1)
+    if sizes.max() < _UNEVEN * sizes.min():
+        return []
+    (large, largest), (small, smallest) = (
+        (targets.columns[place], in_digits(sizes[place], 3)) for place in (sizes.argmax(), sizes.argmin())
+    )
+    return [
+        f"The targets are of different size (standard deviation {largest} of {large!r} and {smallest} of {small!r}), "
+        f"and {metric} averages over them in their own units, so it, what is chosen by it and the deviation that a "
+        f"reduction certifies are mostly about {large!r}; learn them one by one, or write them in units that make them "
+        "alike."
+    ]
 
 
 def repeated_rows(parts: Sequence[pl.DataFrame], own: bool = False) -> list[str]:

@@ -28,7 +28,7 @@ from nucleate.problems.division import AT_RANDOM, OWN, Asked, Division, check_pa
 from nucleate.problems.form import Form
 from nucleate.problems.losses import CROSS_ENTROPY, SQUARED, Loss
 from nucleate.problems.made import RowShape
-from nucleate.problems.notices import Notice, few_rows, repeated_rows, say
+from nucleate.problems.notices import Notice, few_rows, repeated_rows, say, uneven_targets
 from nucleate.problems.oddities import notices_of
 from nucleate.problems.preprocessing import Impute, Preprocessing, check_impute
 from nucleate.problems.reading import Read, table_from_arrays, table_hash
@@ -456,6 +456,7 @@ class Problem:
         ]
         notes += [
             *say([*imputed, *notices]),
+            *uneven_targets(parts[0].select(*targets), self.loss.metric.name),
             *few_rows(self.inputs, *map(len, parts)),
             *repeated_rows(parts, bool(self.division.own)),
         ]

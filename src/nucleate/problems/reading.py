@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 from jaxtyping import Shaped
 
-from nucleate._wording import count, listed, name_parameter, name_rows, say_error
+from nucleate._wording import count, listed, name_left_out, name_parameter, say_error
 from nucleate.errors import DataError
 from nucleate.problems.cells import typed_columns, without_missing, without_numbers
 from nucleate.problems.files import TEXT, content_of, files_of, kind_of_file
@@ -185,7 +185,7 @@ def _read_cells(path: Path, files: Sequence[Path], kind: str, form: Form) -> Rea
     table = _together(files, tables)
     blank = _without_values(table, form.missing)
     if blank.any():
-        notes.append(f"Left out {count(int(blank.sum()), 'row')} without a value ({name_rows(blank.to_numpy())}).")
+        notes.append(f"Left out {count(int(blank.sum()), 'row')} without a value ({name_left_out(blank.to_numpy())}).")
         table = table.filter(~blank)
     if table.is_empty():
         raise _without_rows(path)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from nucleate import exports
-from nucleate._wording import card, count, in_digits
+from nucleate._wording import card, count, in_digits, say_share
 from nucleate.baselines import Baseline
 from nucleate.models import count_parameters
 from nucleate.network import Network
@@ -127,7 +127,7 @@ class Reduction:
     def _repr_html_(self) -> str:
         rows = {
             "hidden widths": f"{_joined(self.hidden.before)} → {_joined(self.hidden.after)}",
-            "parameters": f"{self.parameters.before:,} → {self.parameters.after:,} ({100 * self.share_kept:.2g} %)",
+            "parameters": f"{self.parameters.before:,} → {self.parameters.after:,} ({say_share(self.share_kept)})",
             f"test {self.metric_name}": f"{in_digits(self.test.before, 5)} → {in_digits(self.test.after, 5)}",
             "method": f"{self.method}, within {100 * self.tolerance:g} % on validation",
         }
@@ -144,7 +144,7 @@ class Reduction:
     def __str__(self) -> str:
         lines = [
             f"{self.problem}: hidden widths {_joined(self.hidden.before)} become {_joined(self.hidden.after)}, "
-            f"{self.parameters.before} parameters become {self.parameters.after} ({100 * self.share_kept:.2g} %), "
+            f"{self.parameters.before} parameters become {self.parameters.after} ({say_share(self.share_kept)}), "
             f"by {self.method} within {100 * self.tolerance:g} % on validation.",
             f"Test {self.metric_name}: {in_digits(self.test.before, 5)} before, {in_digits(self.test.after, 5)} after"
             + "".join(

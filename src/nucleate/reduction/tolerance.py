@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float
 from nucleate.errors import SpecError
 from nucleate.models import outputs_of
 from nucleate.network import Network
-from nucleate.problems import RMSE, Problem, Split
+from nucleate.problems import BALANCED_ACCURACY, RMSE, Problem, Split
 
 
 def changes(
@@ -27,6 +27,13 @@ def root_mean_square(values: Float[np.ndarray, "n c"], weights: Float[np.ndarray
     return float(np.sqrt(np.mean(squares if weights is None else np.average(squares, axis=0, weights=weights))))
 
 
+def root_mean_squares(
+    values: Float[np.ndarray, "n c"], weights: Float[np.ndarray, " n"] | None = None
+) -> Float[np.ndarray, " c"]:
+    """Of each column."""
+    return np.array([root_mean_square(column[:, None], weights) for column in values.T])
+
+
 def allowed_deviation(error: float, tolerance: float) -> float:
     """The root mean square deviation that a relative change t of a root mean squared error answers to.
 
@@ -41,30 +48,34 @@ def most_cost(cost: float, tolerance: float) -> float:
     return float((1 + np.copysign(tolerance, cost)) * cost)
 
 
+Deviation = Float[np.ndarray, " c"] | float
+"""Of each target, or one number for all."""
+
+
 @dataclass(frozen=True)
 class OfAmounts:
-    """The root mean square of the changes, in the targets' own units.
+    """The root mean square of the changes of each target, in its own unit.
 
-    Whatever the loss and its metric are, what is allowed is taken of the original's root mean squared error.
+    Whatever the loss and its metric are, what is allowed is taken of the original's root mean squared error, target by
+    target: of all together, nothing would be asked of a target whose numbers are small.
     """
 
     problem: Problem
 
-    def deviation(self, before: Float[np.ndarray, "n c"], after: Float[np.ndarray, "n c"], part: Split) -> float:
+    def deviation(self, before: Float[np.ndarray, "n c"], after: Float[np.ndarray, "n c"], part: Split) -> Deviation:
         """How far the outputs moved on the rows of a part."""
-        return root_mean_square(changes(self.problem, before, after), part.weights)
+        return root_mean_squares(changes(self.problem, before, after), part.weights)
 
-    def allowed(self, before: Float[np.ndarray, "n c"], part: Split, tolerance: float) -> float:
+    def allowed(self, before: Float[np.ndarray, "n c"], part: Split, tolerance: float) -> Deviation:
         """How far they may move at a relative change of the metric."""
-        return allowed_deviation(self._error(before, part), tolerance)
+        errors = self.problem.predict(before) - self.problem.preprocessing.in_units(part.y)
+        return np.array([allowed_deviation(error, tolerance) for error in root_mean_squares(errors, part.weights)])
 
     def details(self, before: Float[np.ndarray, "n c"], after: Float[np.ndarray, "n c"], part: Split) -> dict[str, Any]:
         """What a `nucleate.reduction.Certificate` says beside the deviations."""
-        error = self._error(before, part)
-        return {"relative_deviation": self.deviation(before, after, part) / error if error > 0 else np.inf}
-
-    def _error(self, outputs: Float[np.ndarray, "n c"], part: Split) -> float:
-        return RMSE(self.problem.predict(outputs), self.problem.preprocessing.in_units(part.y), part.weights)
+        moved = root_mean_square(changes(self.problem, before, after), part.weights)
+        error = RMSE(self.problem.predict(before), self.problem.preprocessing.in_units(part.y), part.weights)
+        return {"relative_deviation": moved / error if error > 0 else np.inf}
 
 
 @dataclass(frozen=True)
@@ -96,7 +107,7 @@ class Tolerance:
     """A relative change of the original's metric, and the change of the outputs that would explain it.
 
     Both are asked for: with the metric alone, the best of many small networks is one that was lucky on the validation
-    rows.
+    rows. Of classes the balanced accuracy is asked for too: a rare class has fewer rows than may change.
     """
 
     def __init__(self, problem: Problem, network: Network, tolerance: float) -> None:
@@ -104,18 +115,26 @@ class Tolerance:
         self._problem, self._yardstick, self._part = problem, yardstick(problem), problem.validation
         self._outputs = outputs_of(network, problem.validation.x)
         self._deviation = self._yardstick.allowed(self._outputs, self._part, tolerance)
-        self._most = most_cost(self._cost(self._outputs), tolerance)
+        self._most = [most_cost(cost, tolerance) for cost in self._costs(self._outputs)]
 
     def __call__(self, outputs: Float[np.ndarray, "v c"]) -> bool:
         """Whether these outputs on the validation rows are within the tolerance."""
         if not np.isfinite(outputs).all():
             return False
         moved = self._yardstick.deviation(self._outputs, outputs, self._part)
-        return bool(moved <= self._deviation and self._cost(outputs) <= self._most)
+        return bool(
+            np.all(moved <= self._deviation)
+            and all(cost <= most for cost, most in zip(self._costs(outputs), self._most, strict=True))
+        )
 
-    def _cost(self, outputs: Float[np.ndarray, "v c"]) -> float:
-        """The metric, turned so that smaller is better."""
-        return self._problem.loss.metric.cost(self._problem.metric(outputs, self._part.y, self._part.weights))
+    def _costs(self, outputs: Float[np.ndarray, "v c"]) -> list[float]:
+        """The metrics, turned so that smaller is better."""
+        problem, part = self._problem, self._part
+        costs = [problem.loss.metric.cost(problem.metric(outputs, part.y, part.weights))]
+        if problem.loss.of_classes:
+            balanced = BALANCED_ACCURACY(problem.predict(outputs), part.y, part.weights)
+            costs.append(BALANCED_ACCURACY.cost(balanced))
+        return costs
 
 
 def check_tolerance(tolerance: Any) -> None:

@@ -3,8 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from nucleate._wording import say_share
 from nucleate.doctor import Diagnosis, Finding, Remedy
-from nucleate.reporting.words import Texts, load_texts, say_share, say_widths
+from nucleate.reporting.words import Texts, load_texts, say_widths
 
 _SHARES = (
     *("lost", "damped", "top", "jumps", "share", "at_start", "explained", "stuck", "stuck_wider", "spread", "linear"),

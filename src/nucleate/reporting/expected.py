@@ -2,9 +2,10 @@
 
 import polars as pl
 
+from nucleate._wording import say_share
 from nucleate.errors import NucleateError
 from nucleate.forecasting import CLEAR, StepForecast
-from nucleate.reporting.words import Texts, load_texts, say_and_rate, say_share
+from nucleate.reporting.words import Texts, load_texts, say_and_rate
 from nucleate.studies import Findings, Study, tables
 from nucleate.sweeping import Outlook, Remedy, stairs_of
 

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from nucleate._files import check_file
+from nucleate._wording import say_share
 from nucleate.doctor import Diagnosis, diagnose
 from nucleate.errors import NucleateError, StudyError
 from nucleate.problems import CROSS_ENTROPY, SQUARED
@@ -117,7 +118,7 @@ def _write(
         say_rows=sentences.say_rows,
         say_neurons=words.say_neurons,
         say_widths=words.say_widths,
-        say_share=words.say_share,
+        say_share=say_share,
         say_milliseconds=words.say_milliseconds,
         name_baseline=words.name_baseline,
         name_metric=words.name_metric,

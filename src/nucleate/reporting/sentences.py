@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from nucleate._wording import rounded_up
+from nucleate._wording import rounded_up, say_share
 from nucleate.baselines import Baseline, Comparison
 from nucleate.errors import StudyError
-from nucleate.problems import Metric
+from nucleate.problems import LOG_LOSS, Metric
 from nucleate.reporting.words import (
     Texts,
     load_texts,
@@ -19,12 +19,12 @@ from nucleate.reporting.words import (
     say,
     say_and_rate,
     say_difference,
+    say_further,
     say_metric,
     say_milliseconds,
     say_neurons,
     say_rate,
     say_setting,
-    say_share,
     say_statuses,
     say_times,
     say_widths,
@@ -33,6 +33,9 @@ from nucleate.studies import FAILED, Cell, Findings, Judgement, Study, load_judg
 
 if TYPE_CHECKING:
     from nucleate.reduction import Certificate, Reduction
+
+_LOWER = 0.9
+"""A log loss below this share of the constant's speaks for a network that no accuracy speaks for."""
 
 
 def answer(findings: Findings, reduction: "Reduction | None", texts: Texts) -> list[str]:
@@ -260,19 +263,28 @@ def beside_recommended(study: Study, judgement: Judgement | None, texts: Texts) 
         return [texts["recommendation"]["no_baselines"]]
     lacks = [texts["baseline"][f"lacks_{judgement.lacks_narrow}"]] if judgement.lacks_narrow else []
     network = texts["baseline"]["recommended" if study.planned > 1 else "trained"]
-    return [*_beside(judgement.baselines, study.metric, network, study.parameters, texts), *lacks]
+    further = judgement.further or {}
+    return [*_beside(judgement.baselines, study.metric, network, study.parameters, further, texts), *lacks]
 
 
 def beside_reduced(reduction: "Reduction", texts: Texts) -> list[str]:
     """Each baseline held against the reduced network, and what follows."""
     network = texts["baseline"]["reduced"]
-    return _beside(reduction.baselines, reduction.metric, network, reduction.parameters.after, texts)
+    further = reduction.further.after
+    return _beside(reduction.baselines, reduction.metric, network, reduction.parameters.after, further, texts)
 
 
-def _beside(baselines: Sequence[Baseline], metric: Metric, network: str, parameters: int, texts: Texts) -> list[str]:
+def _beside(
+    baselines: Sequence[Baseline],
+    metric: Metric,
+    network: str,
+    parameters: int,
+    further: Mapping[str, float],
+    texts: Texts,
+) -> list[str]:
     compared = [(baseline, baseline.comparison) for baseline in baselines if baseline.comparison]
     said = [_compared(baseline, comparison, metric, network, texts) for baseline, comparison in compared]
-    return [*said, *_what_follows(compared, parameters, texts)] if compared else []
+    return [*said, *_what_follows(compared, parameters, further, texts)] if compared else []
 
 
 def _compared(baseline: Baseline, comparison: Comparison, metric: Metric, network: str, texts: Texts) -> str:
@@ -304,7 +316,9 @@ def say_comparison(comparison: Comparison | None, metric: Metric, texts: Texts) 
     return texts["baseline"][comparison.verdict].format(**_of_comparison(comparison, metric, texts))
 
 
-def _what_follows(compared: Sequence[tuple[Baseline, Comparison]], parameters: int, texts: Texts) -> list[str]:
+def _what_follows(
+    compared: Sequence[tuple[Baseline, Comparison]], parameters: int, further: Mapping[str, float], texts: Texts
+) -> list[str]:
     """The weightiest conclusion from the baselines beside a network of so many parameters, one at most."""
     sentences = texts["recommendation"]
     verdicts = {baseline.name: _verdict(baseline, comparison) for baseline, comparison in compared}
@@ -315,7 +329,8 @@ def _what_follows(compared: Sequence[tuple[Baseline, Comparison]], parameters: i
         if verdicts.get(name) == "better":
             return [sentences[key]]
     if verdicts.get("constant", "worse") in ("alike", "better"):
-        return [sentences["nothing_shown"]]
+        constant = next(baseline for baseline, _ in compared if baseline.name == "constant")
+        return [_nothing_shown(constant, further, texts)]
     if "alike" not in verdicts.values() and "undefined" in verdicts.values():
         return []
     if set(verdicts.values()) == {"worse"}:
@@ -328,6 +343,15 @@ def _what_follows(compared: Sequence[tuple[Baseline, Comparison]], parameters: i
         return []
     key = "same_size_is_alike" if smallest.parameters == parameters else "smaller_is_alike"
     return [sentences[key].format(baseline=name_baseline(smallest, texts))]
+
+
+def _nothing_shown(constant: Baseline, further: Mapping[str, float], texts: Texts) -> str:
+    """A constant is as good as the network; of classes their probabilities may say otherwise, as where one is rare."""
+    ours, theirs = (one.get(LOG_LOSS.name, math.nan) for one in (further, constant.further))
+    if not ours < _LOWER * theirs:
+        return texts["recommendation"]["nothing_shown"]
+    said = {"log_loss": say_further(LOG_LOSS.name, ours), "constant_log_loss": say_further(LOG_LOSS.name, theirs)}
+    return texts["recommendation"]["nothing_shown_but"].format(**said)
 
 
 def _verdict(baseline: Baseline, comparison: Comparison) -> str:

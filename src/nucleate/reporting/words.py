@@ -46,19 +46,6 @@ def say_widths(widths: Sequence[int]) -> str:
     return " + ".join(f"{width:,}" for width in widths)
 
 
-def say_share(share: float) -> str:
-    """A share as a percentage, of two digits; from 99.5 % on as many as tell it from all, and above all whole.
-
-    >>> say_share(0.123), say_share(0.996), say_share(0.99996), say_share(1.0), say_share(4.31)
-    ('12 %', '99.6 %', '99.996 %', '100 %', '431 %')
-    """
-    percent = 100 * share
-    if percent < 99.5:
-        return f"{percent:.2g} %"
-    digits = next((digits for digits in (1, 2, 3) if round(percent, digits) < 100), 0)
-    return f"{percent:,.{digits}f} %"
-
-
 def say_milliseconds(seconds: float) -> str:
     """A duration in milliseconds, without the unit."""
     return say(float(f"{1000 * seconds:.3g}"))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from nucleate._wording import aligned, card, in_digits
+from nucleate._wording import aligned, card, in_digits, say_share
 from nucleate.baselines import Baseline
 from nucleate.problems import Metric
 from nucleate.reduction.certificate import Certificate
@@ -178,7 +178,7 @@ class ModuleReduction:
     def _said(self) -> dict[str, str]:
         name = self.metric.name
         return {
-            "parameters": f"{self.parameters.before:,} → {self.parameters.after:,} ({100 * self.share_kept:.2g} %)",
+            "parameters": f"{self.parameters.before:,} → {self.parameters.after:,} ({say_share(self.share_kept)})",
             "FLOPs a row": f"{self.flops.before:,} → {self.flops.after:,}",
             "bytes": f"{self.bytes.before:,} → {self.bytes.after:,}",
             f"test {name}": f"{in_digits(self.test.before, 5)} → {in_digits(self.test.after, 5)}",
