@@ -137,7 +137,7 @@ def test_it_is_gone_on_with_by_passing_the_objects_again(of_networks):
 
 
 def test_the_command_line_reads_it_and_says_where_it_would_need_the_objects(of_networks, tmp_path):
-    for command in (["report", "--out", tmp_path / "page.html"], ["plot", "--out", tmp_path / "figures"]):
+    for command in (["report", "--out", tmp_path / "page.html"], ["plot", "--out", tmp_path / "phase.png"]):
         answer = ask(command[0], of_networks.path, *command[1:])
         assert answer.exit_code == 0, answer.stderr
     for command in ("reduce", "doctor"):
@@ -282,7 +282,7 @@ def test_a_study_from_before_names_were_checked_is_read_and_not_gone_on_with(own
     (folder / "results" / "chunk-00000.parquet").unlink()
     with pytest.raises(SpecError, match=f"The optimizer {own.name!r} of this study is one's own and has the name of"):
         sweep(loaded, progress=False)
-    with pytest.raises(SpecError, match=f"The optimizer {own.name!r} is one of your own and has the name of one of"):
+    with pytest.raises(SpecError, match=f"he optimizer {own.name!r} is one of your own and has the name of one of"):
         sweep(loaded, optimizer=own, progress=False)
     with pytest.raises(
         StudyError, match=r"another spec .*optimizer adam there|another definition of the optimizer 'gd'"
