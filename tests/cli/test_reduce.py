@@ -53,7 +53,7 @@ def test_a_network_with_its_data_as_json(table):
     }
     constant = answer["baselines"][0]
     assert constant["comparison"]["verdict"] == "worse"
-    assert constant["comparison"]["rows"] == 60
+    assert constant["comparison"]["rows"] == 30
     assert set(constant["further"]) == set(answer["further"]["after"]) == {"mae", "r2"}
 
 
