@@ -1,6 +1,7 @@
 """The verb for a PyTorch module."""
 
 import math
+import sys
 from collections.abc import Callable
 from operator import ne
 from typing import Any
@@ -101,6 +102,7 @@ def reduce_module(
     torch = import_torch()
     asked = _check(tolerance, keep, parameters, flops, {"fine_tune": fine_tune, "train": train}, seed)
     module = unwrap(module)
+    _refuse_adapters(module)
     with torch.random.fork_rng(devices=[]), torch.enable_grad():
         # Not torch.manual_seed, which would set the numbers of accelerators too.
         torch.default_generator.manual_seed(int(seed))
@@ -167,6 +169,18 @@ def reduce_module(
             parts=parts,
             judge=judge,
             narrow=narrow,
+        )
+
+
+def _refuse_adapters(module: Any) -> None:
+    """Of an adapter beside a layer Torch-Pruning's graph does not know that both have the same units."""
+    if (peft := sys.modules.get("peft.tuners.tuners_utils")) is None:
+        return
+    adapted = [name for name, one in module.named_modules() if isinstance(one, peft.BaseTunerLayer)]
+    if adapted:
+        raise ArchitectureError(
+            f"The {type(module).__name__} has adapters of peft beside its layers, such as {adapted[0]}, and cannot be "
+            "narrowed with them; give what its merge_and_unload() returns."
         )
 
 
