@@ -178,6 +178,15 @@ def test_who_reads_a_layer_is_seen_in_the_forward_pass_else_why_none_does_alone(
     assert "effective_neurons" not in blind.table["measure"]
 
 
+def test_a_pool_behind_a_linear_layer_is_over_its_units_and_behind_a_convolution_over_positions():
+    mixed = nn.Sequential(nn.Linear(6, 8), nn.Tanh(), nn.MaxPool1d(3, 1, 1), nn.Linear(8, 2))
+    why = dict(inspect(mixed, torch.randn(9, 6)).left_out.filter(pl.col("reason").str.contains("effective")).rows())
+    assert "(MaxPool1d) mixes its units" in why["0.weight"]
+    pooled = nn.Sequential(nn.Conv1d(2, 8, 3), nn.Tanh(), nn.MaxPool1d(2), nn.Conv1d(8, 2, 1))
+    found = inspect(pooled, torch.randn(9, 2, 6))
+    assert found.table.filter(measure="effective_neurons")["layer"].to_list() == ["0"]
+
+
 def test_a_block_in_a_model_is_followed_and_flattened_positions_are_not():
     found = inspect(resnet(), torch.randn(4, 3, 9, 9))
     assert found.table.filter(measure="effective_neurons")["layer"].to_list() == ["1.conv1", "2.conv1"]

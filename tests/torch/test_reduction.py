@@ -799,8 +799,6 @@ def test_adapters_are_to_be_merged_before():
     peft = pytest.importorskip("peft")
     plain = made(lambda: nn.Sequential(nn.Linear(6, 16), nn.ReLU(), nn.Linear(16, 8), nn.ReLU(), nn.Linear(8, 3)))
     adapted = peft.get_peft_model(plain, peft.LoraConfig(r=2, target_modules=["2"])).eval()
-    with pytest.raises(
-        ArchitectureError, match=r"adapters of peft .*base_model\.model\.2, .*merge_and_unload"
-    ):
+    with pytest.raises(ArchitectureError, match=r"adapters of peft .*base_model\.model\.2, .*merge_and_unload"):
         reduce(adapted, (FLAT, LABELS), keep=0.5)
     assert reduce(adapted.merge_and_unload(), (FLAT, LABELS), keep=0.5).widths["after"].to_list() == [8, 4]

@@ -142,13 +142,14 @@ def readers_in(modules: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         if not _is_chain(module):
             continue
         before: str | None = None
+        layer: Any = None
         for name, child in _layers_in(module):
             here = name_within(path, name)
             if isinstance(child, (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)):
                 if before is not None and is_reader(child):
                     yield before, f"{here}.weight"
-                before = here
-            elif not acts_alone(child):
+                before, layer = here, child
+            elif before is not None and not acts_alone(child, layer):
                 before = None
 
 

@@ -12,13 +12,14 @@ MIXES = ("Softmax", "LogSoftmax", "Softmin", "Softmax2d", "GLU", "MultiheadAtten
 """Modules beside PyTorch's activations that act on several units at once."""
 
 
-def acts_alone(module: Any) -> bool:
-    """Whether a module acts on each unit of a signal by itself."""
+def acts_alone(module: Any, layer: Any) -> bool:
+    """Whether a module acts on each unit of what a layer gives by itself."""
     nn, name = import_torch().nn, type(module).__name__
     if isinstance(module, (nn.modules.batchnorm._BatchNorm, nn.modules.dropout._DropoutNd, nn.Identity)):
         return True
     if "Pool" in name and type(module).__module__.startswith("torch."):
-        return True
+        # Its last axes are those of a picture behind a convolution, and behind a linear layer the units.
+        return isinstance(base_of(layer), nn.modules.conv._ConvNd)
     return _is_activation(module)
 
 
@@ -88,7 +89,7 @@ def _follow(
         follow = {one for node in nodes for one in _what_follows(node, part, is_whole=is_whole)}
         if len(follow) == 1 and (parity := follow.pop()) is not None:
             symmetric[name] = parity
-        read_by = {end for node in nodes for end in _ends(node, part, set())}
+        read_by = {end for node in nodes for end in _ends(node, part, module, set())}
         by = {names[end] for end in read_by if not isinstance(end, str)}
         mixed = sorted(end for end in read_by if isinstance(end, str) and end != _OUTPUT)
         if mixed:
@@ -108,8 +109,8 @@ def _follow(
 _OUTPUT = "the output"
 
 
-def _ends(node: Any, part: Any, seen: set[Any]) -> Iterator[Any]:
-    """The modules that read a signal, what mixes it before, or that it is given out."""
+def _ends(node: Any, part: Any, layer: Any, seen: set[Any]) -> Iterator[Any]:
+    """The modules that read a layer's signal, what mixes it before, or that it is given out."""
     for user in node.users:
         if user in seen:
             continue
@@ -120,12 +121,12 @@ def _ends(node: Any, part: Any, seen: set[Any]) -> Iterator[Any]:
             module = part.get_submodule(user.target)
             if is_reader(module):
                 yield module
-            elif acts_alone(module) or isinstance(module, import_torch().nn.Flatten):
-                yield from _ends(user, part, seen)
+            elif acts_alone(module, layer) or isinstance(module, import_torch().nn.Flatten):
+                yield from _ends(user, part, layer, seen)
             else:
                 yield f"{user.target} ({type(module).__name__})"
         elif _is_elementwise(user):
-            yield from _ends(user, part, seen)
+            yield from _ends(user, part, layer, seen)
         elif not _only_asks(user):
             yield str(getattr(user.target, "__name__", user.target))
 
