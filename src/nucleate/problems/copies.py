@@ -25,7 +25,8 @@ def copies_in(rows: Float[np.ndarray, "n k"]) -> Int[np.ndarray, " n"] | None:
     --------
     >>> copies_in(np.array([[0.1, 2.3], [4.2, 0.7], [0.1, 2.3]]))
     array([0, 1, 0])
-    >>> copies_in(np.array([[0.0, 1.0], [1.0, 1.0], [0.0, 1.0], [1.0, 0.0]]))
+    >>> copies_in(np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0], [0.0, 0.0], [1.0, 1.0]])) is None
+    True
     """
     places: dict[bytes, int] = {}
     # Zero may have a sign.
