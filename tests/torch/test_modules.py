@@ -182,6 +182,13 @@ def test_a_pool_behind_a_linear_layer_is_over_its_units_and_behind_a_convolution
     mixed = nn.Sequential(nn.Linear(6, 8), nn.Tanh(), nn.MaxPool1d(3, 1, 1), nn.Linear(8, 2))
     why = dict(inspect(mixed, torch.randn(9, 6)).left_out.filter(pl.col("reason").str.contains("effective")).rows())
     assert "(MaxPool1d) mixes its units" in why["0.weight"]
+
+    class Called(nn.Sequential):
+        def forward(self, x):
+            return self[1](torch.max_pool1d(self[0](x).tanh(), 3, 1, 1))
+
+    left_out = inspect(Called(nn.Linear(6, 8), nn.Linear(8, 2)), torch.randn(9, 6)).left_out["reason"]
+    assert any("max_pool1d mixes its units" in why for why in left_out)
     pooled = nn.Sequential(nn.Conv1d(2, 8, 3), nn.Tanh(), nn.MaxPool1d(2), nn.Conv1d(8, 2, 1))
     found = inspect(pooled, torch.randn(9, 2, 6))
     assert found.table.filter(measure="effective_neurons")["layer"].to_list() == ["0"]

@@ -193,16 +193,19 @@ def _added_up(torch: Any, setting: Setting) -> tuple[int, float]:
     states = setting.optimizer.state.values()
     steps = [float(one["step"]) for one in states if "step" in one]
     written = 1 + max((one._version for one in left.values()), default=-1)
-    if written < max(steps, default=_MANY_STEPS) or written < 2:
+    size = _size(left.values())
+    # What sets them to zero in each step, or clips them, writes to them too.
+    more_often = bool(steps) and written > 1.5 * max(steps)
+    if written < max(steps, default=_MANY_STEPS) or written < 2 or more_often or not math.isfinite(size):
         return 0, 0.0
     made, largest = setting.copied(), 0.0
     made.module.train()
-    for batch in torch.arange(setting.train.stop, device=setting.y.device).split(setting.batch_size)[:_BATCHES]:
+    for batch in torch.arange(setting.train.stop, device=setting.y.device).split(setting.batch_size)[:_LOOKED_AT]:
         made.module.zero_grad()
         setting.loss(made.module(setting.x[batch]), setting.y[batch]).backward()
         slopes = (one.grad for name, one in made.module.named_parameters() if name in left)
         largest = max(largest, _size(one for one in slopes if one is not None))
-    return (written, _size(left.values()) / largest) if largest > 0 else (0, 0.0)
+    return (written, size / largest) if largest > 0 else (0, 0.0)
 
 
 def _size(tensors: Iterable[Any]) -> float:

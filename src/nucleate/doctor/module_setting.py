@@ -446,12 +446,17 @@ def _spread(torch: Any, data: Any) -> Any:
             return usual(data, batch_size=64)
         return usual(data, batch_size=64, sampler=sorted(drawn.sample(range(known()), MOST_ROWS)))
     has_places = data.batch_sampler is not None and not isinstance(data.dataset, torch.utils.data.IterableDataset)
-    if not has_places or type(data).__iter__ is not usual.__iter__ or len(data) * (data.batch_size or 1) <= MOST_ROWS:
+    try:
+        count = len(data)
+    except TypeError:  # its sampler does not say when it ends
         return data
-    batches = list(islice(data.batch_sampler, len(data)))
+    if not has_places or type(data).__iter__ is not usual.__iter__ or count * (data.batch_size or 1) <= MOST_ROWS:
+        return data
+    batches = list(islice(data.batch_sampler, count))
     wanted = min(len(batches), -(-MOST_ROWS // max(1, len(batches[0]))))
     chosen = [batches[place] for place in sorted(drawn.sample(range(len(batches)), wanted))]
-    return usual(data.dataset, batch_sampler=chosen, collate_fn=data.collate_fn)
+    as_before = ("collate_fn", "num_workers", "worker_init_fn", "multiprocessing_context")
+    return usual(data.dataset, batch_sampler=chosen, **{name: getattr(data, name) for name in as_before})
 
 
 def _rows_in(loader: Any) -> int:

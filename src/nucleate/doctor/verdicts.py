@@ -378,7 +378,7 @@ def norm_over_batch(evidence: Evidence) -> Found | None:
     if evidence.norm_rows is None or not evidence.trained:
         return None
     last, by_batch = float(evidence.train_loss[-1]), evidence.loss_of_batches
-    if evidence.norm_rows >= FEW_IN_BATCH and last <= DISAGREE * by_batch:
+    if evidence.norm_rows >= FEW_IN_BATCH and not last > DISAGREE * by_batch:
         return None
     return {"rows": evidence.norm_rows, "training": by_batch, "evaluation": last}
 

@@ -19,8 +19,12 @@ def acts_alone(module: Any, layer: Any) -> bool:
         return True
     if "Pool" in name and type(module).__module__.startswith("torch."):
         # Its last axes are those of a picture behind a convolution, and behind a linear layer the units.
-        return isinstance(base_of(layer), nn.modules.conv._ConvNd)
+        return _has_positions(layer)
     return _is_activation(module)
+
+
+def _has_positions(layer: Any) -> bool:
+    return isinstance(base_of(layer), import_torch().nn.modules.conv._ConvNd)
 
 
 def _is_activation(module: Any) -> bool:
@@ -125,7 +129,7 @@ def _ends(node: Any, part: Any, layer: Any, seen: set[Any]) -> Iterator[Any]:
                 yield from _ends(user, part, layer, seen)
             else:
                 yield f"{user.target} ({type(module).__name__})"
-        elif _is_elementwise(user):
+        elif _is_elementwise(user) and ("_pool" not in _called(user) or _has_positions(layer)):
             yield from _ends(user, part, layer, seen)
         elif not _only_asks(user):
             yield str(getattr(user.target, "__name__", user.target))

@@ -266,6 +266,8 @@ class Watch:
         losses, start = smoothed(losses[:end]), float(losses[0])
         first, last = by_layer(self._records[0]), self._by_layer
         still = self._is_still_while(known)
+        # Over fewer they may be gathered on purpose, before a step of the optimizer.
+        added = None if self._added is None or self._added.step - self._added.since < _GATHERED else self._added
         return Evidence(
             status=status,
             # A watch is given its first loss with its first step.
@@ -293,8 +295,8 @@ class Watch:
             is_over=False,
             still_since=None if still is None else still.since,
             has_gradients=still is not None and still.has_gradients,
-            added_steps=0 if self._added is None else self._added.step - self._added.since,
-            added_up=0.0 if self._added is None else self._added.largest / self._added.first,
+            added_steps=0 if added is None else added.step - added.since,
+            added_up=0.0 if added is None else added.largest / added.first,
             in_eval=self._modes[False],
             records=self._modes.total(),
             eval_parts=_of_training_alone(self._model),
@@ -665,7 +667,9 @@ def _sums_in(model: Any) -> tuple[list[tuple[float, bytes]], bool]:
 def _of_training_alone(model: Any) -> tuple[str, ...]:
     """The kinds of a module's parts that do something else in training."""
     kinds = ("Dropout", "BatchNorm")
-    names = (type(part).__name__ for part in (model.modules() if is_module(model) else ()))
+    # A share of zero drops nothing in training either, and frozen norms keep their statistics.
+    parts = (part for part in (model.modules() if is_module(model) else ()) if getattr(part, "p", 1))
+    names = (type(part).__name__ for part in parts if "Frozen" not in type(part).__name__)
     return tuple(dict.fromkeys(name for name in names if any(kind in name for kind in kinds)))
 
 
@@ -692,7 +696,10 @@ def _unwrapped(model: Any) -> Any:
     return model
 
 
-_DISTRIBUTING = ("torch", "deepspeed", "lightning", "pytorch_lightning", "fairscale", "apex")
+_GATHERED = 50
+"""Over fewer batches gradients are gathered before a step."""
+
+_DISTRIBUTING = ("torch", "deepspeed", "lightning", "pytorch_lightning", "fairscale", "apex", "megatron", "colossalai")
 """The packages whose wrappers give their inputs to the module that they hold, as it is."""
 
 

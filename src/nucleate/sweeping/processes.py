@@ -20,7 +20,8 @@ class ProcessExecutor:
     """Processes of this machine, each with its share of the cores, as an executor of chunks.
 
     They start at the first call, which takes seconds, and end with the block; where that ends with an exception, as on
-    Ctrl-C, at once. If this process is killed, they end too.
+    Ctrl-C, at once. If this process is killed, they end too. On a machine with a GPU, of which each would take its
+    share, give `sweep` ``device="cpu"`` beside it.
 
     Parameters
     ----------
@@ -75,10 +76,14 @@ class ProcessExecutor:
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, traceback: TracebackType | None) -> None:
-        if error is not None:
-            for process in self._context.started:
-                process.terminate()
-        self._pool.shutdown(cancel_futures=True)
+        try:
+            if error is not None:
+                for process in self._context.started:
+                    # One that could not be started has no number.
+                    if process.pid is not None:
+                        process.terminate()
+        finally:
+            self._pool.shutdown(cancel_futures=True)
 
 
 class _Remembering(SpawnContext):
