@@ -182,6 +182,7 @@ def judgement_as_json(study: "Study") -> dict[str, Any]:
     return {
         "recommended_run": judgement.run if findings.has_learned else None,
         "further": judgement.further,
+        "seen": judgement.seen,
         "baselines": [baseline_as_json(baseline) for baseline in judgement.baselines],
         "cells": cells,
     }

@@ -136,8 +136,10 @@ def sweep(
     """Many runs: at which init scale and learning rate does it condense? Default scales: gains 1, 0.3, 0.1, 0.03."""
     spec = spec_from(given, gains=_GAINS)
     with _executor(dask, ray, processes, device) as executor:
-        study = _run(spec, out, device if processes is None else "cpu", when_owned, executor)
-        stuck = _outlooks(study, device if executor is None else "auto")
+        device = device if processes is None else "cpu"
+        study = _run(spec, out, device, when_owned, executor)
+        # What the workers of a cluster have, this process may lack.
+        stuck = _outlooks(study, device if dask is None and ray is None else "auto")
     if json:
         results = [run_as_json(study, run) for run in study.results.to_dicts()]
         said = {"study": str(study.path), "results": results, "stuck": [one.to_json() for one in stuck]}

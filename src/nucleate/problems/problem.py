@@ -66,7 +66,8 @@ class Split:
 
     @property
     def _rows(self) -> Float[np.ndarray, "n k"]:
-        return np.hstack([self.x.reshape(len(self.x), -1), self.y])
+        # Zero may have a sign.
+        return np.hstack([self.x.reshape(len(self.x), -1), self.y]) + 0.0
 
     def count_in(self, *parts: "Split") -> int:
         """How many of the rows are in other parts too, target and all.
@@ -79,8 +80,10 @@ class Split:
         -------
         int
         """
-        known = {row.tobytes() for part in parts for row in part._rows}
-        return sum(row.tobytes() in known for row in self._rows)
+        own = [row.tobytes() for row in self._rows]
+        wanted = set(own)
+        known = {told for part in parts for row in part._rows if (told := row.tobytes()) in wanted}
+        return sum(told in known for told in own)
 
     def only(self, rows: Int[np.ndarray, " m"]) -> "Split":
         """Some of the rows.
@@ -456,7 +459,8 @@ class Problem:
         ]
         notes += [
             *say([*imputed, *notices]),
-            *uneven_targets(parts[0].select(*targets), self.loss.metric.name),
+            # Of a metric without errors of rows it is not known whether it has the targets' units.
+            *(uneven_targets(parts[0].select(*targets), self.loss.metric.name) if self.loss.metric.each else []),
             *few_rows(self.inputs, *map(len, parts)),
             *repeated_rows(parts, bool(self.division.own)),
         ]
