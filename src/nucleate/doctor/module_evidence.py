@@ -23,7 +23,8 @@ from nucleate.doctor.module_copies import (
 from nucleate.doctor.module_setting import Setting, are_shares, dropouts_in, gains_in, norms_over_batches, undisturbed
 from nucleate.errors import SpecError
 from nucleate.observe import LEFT
-from nucleate.pytorch import import_torch
+from nucleate.pytorch import import_torch, same_attributes
+from nucleate.pytorch.exchange import size_of
 
 _POWER_STEPS = 12
 _LOOKED_AT = 64
@@ -167,18 +168,15 @@ def beside_loop(evidence: Evidence, setting: Setting, watched: Any) -> Evidence:
 
 def _losses_of_batches(torch: Any, setting: Setting, mode: bool = True) -> list[float]:
     """Of batches of the training rows at a module as it is, in a mode; what it changes of itself is set back."""
-    module = setting.module
-    modes, state = {one: one.training for one in module.modules()}, copy.deepcopy(module.state_dict())
+    module, state = setting.module, copy.deepcopy(setting.module.state_dict())
     places = torch.arange(setting.train.stop, device=setting.y.device)
     if setting.in_order:
         places = places[torch.randperm(len(places), generator=torch.Generator().manual_seed(0)).to(places.device)]
     batches = [one for one in places.split(setting.batch_size) if len(one) == min(setting.batch_size, len(places))]
-    module.train(mode)
-    with torch.no_grad():
+    with torch.no_grad(), same_attributes(module):
+        module.train(mode)
         found = [float(setting.loss(module(setting.x[one]), setting.y[one])) for one in batches[:_LOOKED_AT]]
     module.load_state_dict(state)
-    for one, mode in modes.items():
-        one.training = mode
     return found
 
 
@@ -193,7 +191,7 @@ def _added_up(torch: Any, setting: Setting) -> tuple[int, float]:
     states = setting.optimizer.state.values()
     steps = [float(one["step"]) for one in states if "step" in one]
     written = 1 + max((one._version for one in left.values()), default=-1)
-    size = _size(left.values())
+    size = size_of(left.values())
     # What sets them to zero in each step, or clips them, writes to them too.
     more_often = bool(steps) and written > 1.5 * max(steps)
     if written < max(steps, default=_MANY_STEPS) or written < 2 or more_often or not math.isfinite(size):
@@ -204,12 +202,8 @@ def _added_up(torch: Any, setting: Setting) -> tuple[int, float]:
         made.module.zero_grad()
         setting.loss(made.module(setting.x[batch]), setting.y[batch]).backward()
         slopes = (one.grad for name, one in made.module.named_parameters() if name in left)
-        largest = max(largest, _size(one for one in slopes if one is not None))
+        largest = max(largest, size_of(one for one in slopes if one is not None))
     return (written, size / largest) if largest > 0 else (0, 0.0)
-
-
-def _size(tensors: Iterable[Any]) -> float:
-    return math.sqrt(sum(float(one.detach().double().pow(2).sum()) for one in tensors))
 
 
 def _beside_constant(setting: Setting, best: Rows | None, constant: Callable[[slice], Any] | None, share: float) -> str:

@@ -32,6 +32,7 @@ from nucleate.inspection.spectra import Chance
 from nucleate.inspection.tensors import is_tensor, to_numpy, why_no_parameter
 from nucleate.observe import smoothed
 from nucleate.pytorch import import_torch, is_module
+from nucleate.pytorch.exchange import size_of
 from nucleate.training import Status
 
 A_DECADE, WITH_HEADS, WITH_LOSS = 4, 1, 48
@@ -42,6 +43,8 @@ ENTRIES = 64
 """Of each parameter about so many entries are kept to see whether it has moved."""
 SETTLED = 100
 """From this step on the log has findings of `nucleate.diagnose`."""
+_MANY_STEPS = 50
+"""Over fewer gradients may be gathered on purpose, before a step of the optimizer."""
 GATHERED = 1000
 """From this step on weights stand still that gradients reach; until then these may be gathered for a later step."""
 
@@ -266,8 +269,7 @@ class Watch:
         losses, start = smoothed(losses[:end]), float(losses[0])
         first, last = by_layer(self._records[0]), self._by_layer
         still = self._is_still_while(known)
-        # Over fewer they may be gathered on purpose, before a step of the optimizer.
-        added = None if self._added is None or self._added.step - self._added.since < _GATHERED else self._added
+        added = None if self._added is None or self._added.step - self._added.since < _MANY_STEPS else self._added
         return Evidence(
             status=status,
             # A watch is given its first loss with its first step.
@@ -516,7 +518,7 @@ class Watch:
         own = [one.grad for one in self._model.parameters()]
         slopes = {at: one.detach() for at, one in enumerate(own) if one is not None and why_no_parameter(one) is None}
         written = {at: one._version for at, one in slopes.items()}
-        size = math.sqrt(sum(float(one.double().pow(2).sum()) for one in slopes.values()))
+        size = size_of(slopes.values())
         before, self._added = self._added, None
         if not size > 0:
             return
@@ -695,9 +697,6 @@ def _unwrapped(model: Any) -> Any:
         model = within
     return model
 
-
-_GATHERED = 50
-"""Over fewer batches gradients are gathered before a step."""
 
 _DISTRIBUTING = ("torch", "deepspeed", "lightning", "pytorch_lightning", "fairscale", "apex", "megatron", "colossalai")
 """The packages whose wrappers give their inputs to the module that they hold, as it is."""

@@ -1,5 +1,6 @@
 """Fully connected networks to PyTorch and back, every number as it is."""
 
+import math
 import operator
 import random
 import sys
@@ -58,6 +59,11 @@ def same_random_numbers() -> Iterator[None]:
     finally:
         random.setstate(state)
         np.random.set_state(of_numpy)  # noqa: NPY002
+
+
+def size_of(tensors: Iterable[Any]) -> float:
+    """The norm of all entries of some tensors in float64, which not every device has."""
+    return math.sqrt(sum(float(one.detach().abs().cpu().double().pow(2).sum()) for one in tensors))
 
 
 @contextmanager
