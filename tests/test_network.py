@@ -228,3 +228,11 @@ def test_one_program_draws_the_numbers_that_jax_gives_for_each_shape(inputs, wid
             keys = jax.random.split(jax.random.fold_in(jax.random.key(5, impl="threefry2x32"), layer))
             for part, key in zip((weight, bias), keys, strict=True):
                 assert np.array_equal(part, jax.random.normal(key, part.shape, "float64"))
+
+
+@pytest.mark.parametrize("lies", [np.asfortranarray, lambda weight: np.repeat(weight, 2, axis=1)[:, ::2]])
+def test_a_file_has_the_numbers_however_they_lie_in_memory(lies):
+    drawn = Network.create(3, [5, 4], 2, scale=GAIN, bias=True)
+    network = Network(tuple(map(lies, map(np.asarray, drawn.weights))), drawn.biases, drawn.activation)
+    again = Network.from_bytes(network.to_bytes())
+    assert all(map(np.array_equal, again.weights, drawn.weights))

@@ -15,10 +15,9 @@ from typing import Any
 import jax
 import numpy as np
 from jaxtyping import Array, Float
-from safetensors.numpy import save
 
 from nucleate._arrays import is_whole
-from nucleate._files import parse_tensors, seal_tensors, write_atomically
+from nucleate._files import pack_tensors, parse_tensors, seal_tensors, write_atomically
 from nucleate.devices import in_float64, on_host
 from nucleate.errors import ArchitectureError
 from nucleate.network import Drop, Network, _read
@@ -180,7 +179,7 @@ def model_to_bytes(model: Any, metadata: Mapping[str, str] | None = None) -> byt
         return model.to_bytes(metadata)
     tensors = {jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in _parameters(model)}
     content = {**(metadata or {}), "format": _FORMAT, "model": describe(model)}
-    return seal_tensors(save(tensors, {"nucleate": json.dumps(content, ensure_ascii=False)}))
+    return seal_tensors(pack_tensors(tensors, {"nucleate": json.dumps(content, ensure_ascii=False)}))
 
 
 def save_model(model: Any, path: str | Path, metadata: Mapping[str, str] | None = None) -> None:

@@ -15,10 +15,17 @@ import jax.numpy as jnp
 import numpy as np
 from jax.extend.random import threefry_2x32
 from jaxtyping import Array, Float, UInt
-from safetensors.numpy import save
 
 from nucleate._arrays import is_truth, is_whole, real_array
-from nucleate._files import parse_json, parse_tensors, read_sealed, seal_tensors, why_unreadable, write_atomically
+from nucleate._files import (
+    pack_tensors,
+    parse_json,
+    parse_tensors,
+    read_sealed,
+    seal_tensors,
+    why_unreadable,
+    write_atomically,
+)
 from nucleate._wording import FROM_PYTHON, card
 from nucleate.activations import Activation, activation_names, get_activation
 from nucleate.devices import MEMORY, in_float64
@@ -280,7 +287,7 @@ class Network:
             "dtype": self.dtype,
         }
         told = json.dumps({**(metadata or {}), **architecture}, ensure_ascii=False)
-        return seal_tensors(save(tensors, {"nucleate": told}))
+        return seal_tensors(pack_tensors(tensors, {"nucleate": told}))
 
     def save(self, path: str | Path, metadata: Mapping[str, str] | None = None) -> None:
         """Write `to_bytes` to ``path``, which appears whole or not at all.

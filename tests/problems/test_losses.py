@@ -207,6 +207,8 @@ def test_further_metrics_are_those_of_scikit_learn():
 
 def test_the_share_of_variance_explained_of_one_value_is_not_known():
     assert np.isnan(R2.value(np.zeros((5, 1)), np.ones((5, 1))))
+    # The mean of twenty times 0.1 is off by rounding.
+    assert np.isnan(R2.value(np.zeros((20, 1)), np.full((20, 1), 0.1)))
 
 
 @pytest.mark.parametrize(

@@ -107,7 +107,7 @@ def shut_down():
         (
             raising(BrokenProcessPool("A process ended abruptly")),
             StudyError,
-            r"ended abruptly\): a worker died; .*memory.*put the sweep under `if __name__ == \"__main__\":`.*"
+            r"ended abruptly\): a worker died; .*memory.*with the sweep under `if __name__ == \"__main__\":`.*"
             + GOES_ON,
         ),
         (

@@ -11,9 +11,8 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from safetensors.numpy import save
 
-from nucleate._files import make_folder, parse_tensors, read_sealed, seal_tensors, write_atomically
+from nucleate._files import make_folder, pack_tensors, parse_tensors, read_sealed, seal_tensors, write_atomically
 from nucleate._wording import card, count, first_line, plain
 from nucleate.errors import DataError
 from nucleate.inspection.events import Event
@@ -186,7 +185,7 @@ def _packed(found: Checkpoints, run: str) -> bytes:
         "watched": found.watched,
         "run": run,
     }
-    return seal_tensors(save(tensors, {"record": json.dumps(told)}))
+    return seal_tensors(pack_tensors(tensors, {"record": json.dumps(told)}))
 
 
 def _unpacked(file: Path) -> tuple[Checkpoints, str]:

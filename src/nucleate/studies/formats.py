@@ -7,9 +7,8 @@ from dataclasses import asdict, fields
 
 import numpy as np
 import polars as pl
-from safetensors.numpy import save
 
-from nucleate._files import parse_json, parse_tensors
+from nucleate._files import pack_tensors, parse_json, parse_tensors
 from nucleate.errors import StudyError
 from nucleate.observe import Snapshot
 from nucleate.problems import AT_RANDOM, COLUMNS, Division, Loss, Preprocessing, Problem, Split, get_loss
@@ -57,8 +56,7 @@ def problem_to_bytes(problem: Problem) -> bytes:
     }
     if problem.test_rows is not None:
         tensors[_TEST_ROWS] = np.frombuffer(table_to_bytes(problem.test_rows), np.uint8)
-    contiguous = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
-    return save(contiguous, {"nucleate": json.dumps(told, ensure_ascii=False)})
+    return pack_tensors(tensors, {"nucleate": json.dumps(told, ensure_ascii=False)})
 
 
 def problem_from_bytes(content: bytes, loss: Loss | None) -> Problem:
@@ -110,7 +108,7 @@ def snapshots_to_bytes(snapshots: Sequence[Snapshot]) -> bytes:
     for family in _FAMILIES:
         for layer, values in enumerate(zip(*(getattr(taken, family) for taken in snapshots), strict=True), start=1):
             tensors[f"{family}.{layer}"] = np.stack(values)
-    return save(tensors)
+    return pack_tensors(tensors)
 
 
 def snapshots_from_bytes(content: bytes, widths: Sequence[int]) -> list[Snapshot]:

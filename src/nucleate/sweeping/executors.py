@@ -125,8 +125,8 @@ class Task:
             return "the workers lack what this process has; install the same packages where they run"
         if isinstance(error, BrokenExecutor):
             return (
-                "a worker died; it was killed, perhaps for memory, or could not begin. Use a new executor; in a "
-                'script, put the sweep under `if __name__ == "__main__":`; and if a definition is one\'s own, '
+                "a worker died; it was killed, perhaps for memory (then use fewer), or could not begin. In a script, "
+                'use a new executor, with the sweep under `if __name__ == "__main__":`; if a definition is one\'s own, '
                 f"{_TOP_OF_A_MODULE}"
             )
         if type(error).__name__ == "CancelledError":

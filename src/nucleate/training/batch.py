@@ -14,10 +14,9 @@ import jax
 import numpy as np
 import polars as pl
 from jaxtyping import Bool
-from safetensors.numpy import save
 
 from nucleate import devices
-from nucleate._files import parse_json, parse_tensors
+from nucleate._files import pack_tensors, parse_json, parse_tensors
 from nucleate.errors import SpecError
 from nucleate.models import describe, dtype_of, outputs_of, take_apart
 from nucleate.network import Network
@@ -477,7 +476,7 @@ class Batch:
         for part, told in (("rows", self.rows), ("statuses", self.statuses), ("notes", self._notes)):
             story[part] = [told[run] for run in chosen]
         story["snapshots"] = [len(self._snapshots[run]) for run in chosen]
-        return save(tensors, {"story": json.dumps(story)})
+        return pack_tensors(tensors, {"story": json.dumps(story)})
 
     def resume(self, checkpoint: bytes, runs: Sequence[int] | None = None) -> None:
         """Go on from a `checkpoint` of runs of the same arguments, to the bits of uninterrupted ones.
