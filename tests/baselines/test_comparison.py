@@ -55,6 +55,26 @@ def test_the_noise_of_groups_is_that_of_a_clustered_mean(groups):
     assert half_width(comparison) == pytest.approx(stats.t.ppf(0.975, groups - 1) * error)
 
 
+def test_few_heavy_rows_tell_no_more_than_they_alone():
+    random = np.random.default_rng(3)
+    theirs, true = random.standard_normal((100, 1)) + 1, np.zeros((100, 1))
+
+    def of_rows(predicted, true, weights=None):
+        return float(np.average(predicted - true, axis=0, weights=weights)[0])
+
+    mean = Metric("mean", of_rows)
+
+    def compared_on(rows, weights):
+        entrants = [
+            Entrant([judge(mean, one[:rows], true[:rows], weights=weights)], varies=False) for one in (true, theirs)
+        ]
+        return half_width(compare_entrants(mean, rows, *entrants))
+
+    heavy = np.where(np.arange(100) < 5, 1.0, 1e-9)
+    assert compared_on(100, heavy) >= compared_on(5, None) > 2 * compared_on(100, None)
+    assert compared_on(100, 3 * np.ones(100)) == pytest.approx(compared_on(100, None))
+
+
 def test_one_group_tells_nothing_of_another():
     true = np.zeros((50, 1))
     entrants = [Entrant([judge(RMSE, true + value, true, np.zeros(50, int))], varies=False) for value in (1, 9)]

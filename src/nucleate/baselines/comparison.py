@@ -25,14 +25,14 @@ class Comparison:
     Nor may these rows have chosen either among others, for then the chosen one is a little too good on them, and the
     interval, which knows nothing of the choice, misses the difference on new rows more often than it says.
 
-    How much worse the other one is has a standard error of two parts. That of the rows is found by leaving out
-    each in turn and judging both models on the rest, a paired jackknife (Tukey 1958): what both find hard cancels. The
-    difference's square over the number of rows is added to its variance, as in McNemar's test, so that a few rows of
-    one mind are no proof. The variance of a share is that of three rows judged differently at least: models that are
-    right on the same rows may differ on up to 3 of so many new ones (rule of three). That of the seeds is each model's
-    own variance between its seeds over their number (Welch 1947); one of a single seed is taken to vary as the other.
-    The interval is Student's, with the degrees of freedom of Welch and Satterthwaite (derived in docs/reduce.md), and
-    of shares ends at what is possible, a difference of 1.
+    How much worse the other one is has a standard error of two parts. That of the rows is found by leaving out each in
+    turn and judging both models on the rest, a paired jackknife (Tukey 1958): what both find hard cancels. The
+    difference's square over the number of rows, of weighted ones their effective number, is added to its variance, as
+    in McNemar's test, so that a few rows of one mind are no proof. The variance of a share is that of three rows judged
+    differently at least: models that are right on the same rows may differ on up to 3 of so many new ones (rule of
+    three). That of the seeds is each model's own variance between its seeds over their number (Welch 1947); one of a
+    single seed is taken to vary as the other. The interval is Student's, with the degrees of freedom of Welch and
+    Satterthwaite (derived in docs/reduce.md), and of shares ends at what is possible, a difference of 1.
 
     Parameters
     ----------
@@ -113,10 +113,14 @@ class Judged:
     value : float
     without : array of shape (g,)
         The same without each of g groups of the rows, which are the same for all models.
+    units : float
+        How many independent rows, or groups of them, it is of; with weights w ``(sum w)^2 / sum w^2`` (Kish 1965,
+        *Survey Sampling*, section 11.7), as few heavy rows tell little more than they alone.
     """
 
     value: float
     without: Float[np.ndarray, " g"]
+    units: float
 
 
 @dataclass(frozen=True)
@@ -158,13 +162,16 @@ def judge(
     Judged
     """
     names, members = np.unique(np.arange(len(true)) if groups is None else groups, return_inverse=True)
-    value = metric(predicted, true, weights)
+    value, units = metric(predicted, true, weights), float(len(names))
+    if weights is not None:
+        of_units = np.bincount(members, weights)
+        units = float(of_units.sum() ** 2 / np.square(of_units).sum())
     if len(names) < 2:
-        return Judged(value, np.empty(0))
+        return Judged(value, np.empty(0), units)
     left_out = np.empty(len(names), np.int64)
     # In parts of sizes that differ by one at most.
     left_out[np.random.default_rng(0).permutation(len(names))] = np.sort(np.arange(len(names)) % GROUPS)
-    return Judged(value, metric.without(left_out[members], predicted, true, weights))
+    return Judged(value, metric.without(left_out[members], predicted, true, weights), units)
 
 
 def compare_entrants(
@@ -206,11 +213,14 @@ def compare_entrants(
         return Comparison(rows, ours, theirs, np.nan, np.nan, seeds, among, groups, distinct)
     difference = metric.cost(theirs) - metric.cost(ours)
     of_rows = (len(moved) - 1) * float(np.var(moved)) if len(moved) else 0.0
-    units = groups or distinct or rows
+    units = network.seeds[0].units
     of_rows += difference**2 / units
     if metric.is_share:
         of_rows = max(of_rows, _RULE_OF_THREE / units**2)
-    parts = [(of_rows, max(len(moved) - 1, 1)), *_of_seeds([entrant for entrant in (network, other) if entrant.varies])]
+    parts = [
+        (of_rows, max(min(len(moved), units) - 1, 1)),
+        *_of_seeds([entrant for entrant in (network, other) if entrant.varies]),
+    ]
     variance = sum(part for part, _ in parts)
     half = 0.0
     if variance > 0:

@@ -28,7 +28,7 @@ from nucleate.studies.folder import Study
 from nucleate.studies.formats import split_hash
 from nucleate.studies.places import JUDGEMENT
 
-_FORMAT = "nucleate judgement 2"
+_FORMAT = "nucleate judgement 3"
 
 
 @dataclass(frozen=True)
