@@ -13,7 +13,7 @@ from nucleate.errors import DataError, SpecError
 from nucleate.models import outputs_of
 from nucleate.network import Network
 from nucleate.problems import Problem
-from nucleate.reduction.tolerance import changes, root_mean_square, yardstick
+from nucleate.reduction.tolerance import predictions, root_mean_square, yardstick
 
 FEWEST_ROWS = 19
 """With fewer rows the chance that a new one deviates further than all of them exceeds 1 in 20."""
@@ -92,7 +92,8 @@ class Certificate:
     largest_deviation, rms_deviation : float
         Over rows and outputs, in the target's own units, or in class probabilities.
     relative_deviation : float or None
-        For amounts, the root mean square deviation over the original's root mean squared error on these rows.
+        For amounts, the root mean square deviation over the original's root mean squared error on these rows,
+        the largest of several targets.
     relative_to : {"error", "spread"}
         Of a module without targets of amounts it is over the standard deviation of the original's own outputs.
     labels_changed : int or None
@@ -240,8 +241,8 @@ def check_rows(problem: Problem) -> None:
 
 def certify(original: Network, reduced: Network, problem: Problem) -> Certificate:
     """Compare the two networks on the test rows; labels are needed for the original's error and the classes alone."""
-    before, after = (outputs_of(network, problem.test.x) for network in (original, reduced))
-    moved = changes(problem, before, after)
+    before, after = (predictions(problem, outputs_of(network, problem.test.x)) for network in (original, reduced))
+    moved = after - before
     return Certificate(
         rows=len(moved),
         largest_deviation=float(np.abs(moved).max()),
@@ -252,7 +253,7 @@ def certify(original: Network, reduced: Network, problem: Problem) -> Certificat
         groups=count_units(problem.test)["groups"],
         weighted=problem.test.weights is not None,
         repeated=problem.test.count_in(problem.train, problem.validation),
-        **yardstick(problem).details(before, after, problem.test),
+        **yardstick(problem, problem.test).details(before, after, len(moved)),
     )
 
 
