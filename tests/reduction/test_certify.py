@@ -50,6 +50,24 @@ def test_it_says_how_many_of_its_rows_repeat_rows_that_were_seen(copies):
         assert (said in text) == (copies > 1)
 
 
+@pytest.mark.parametrize("of_classes", [False, True])
+def test_copies_of_a_row_are_one_chance(of_classes):
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((120, 3))
+    y = np.where(x[:, 0] > 0, "a", "b") if of_classes else x.sum(axis=1)
+    tables = [pl.DataFrame(x[rows], list("uvw")).with_columns(y=y[rows]) for rows in (slice(0, 80), slice(80, 120))]
+    network, other = (drawn((3, 4, 1 + of_classes), seed=seed) for seed in (0, 1))
+    once, thrice = (
+        certify(network, other, nucleate.Problem.from_table(tables[0], test=pl.concat([tables[1]] * times), target="y"))
+        for times in (1, 3)
+    )
+    assert (thrice.rows, thrice.distinct, once.distinct) == (120, 40, None)
+    assert thrice.probability == once.probability == 1 / 41
+    assert thrice.classes == once.classes
+    assert "On 120 held-out rows (40 of them different), outputs" in str(thrice)
+    assert "On 120 (40 of them different) held-out rows" in say_certificate(thrice, load_texts("en"))
+
+
 def test_for_classes_it_is_of_probabilities_and_labels():
     problem = nucleate.load_problem("iris")
     original, other = drawn((4, 4, 3), dtype="float32"), drawn((4, 4, 3), seed=1, dtype="float32")

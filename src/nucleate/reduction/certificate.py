@@ -47,7 +47,7 @@ class OfClass:
     ----------
     label : str, bool, int or float
     seen : int
-        The rows of the class in all three parts.
+        The different rows of the class in all three parts.
     held_out : int
         Those that are held out.
     largest_deviation : float or None
@@ -115,6 +115,9 @@ class Certificate:
         the chance count each row once.
     repeated : int
         How many of these rows are among those of training or validation too, target and all.
+    distinct : int or None
+        How many different rows these are, where some are copies of others, target and all: then these count for the
+        chance.
     """
 
     rows: int
@@ -129,6 +132,7 @@ class Certificate:
     weighted: bool = False
     relative_to: Literal["error", "spread"] = "error"
     repeated: int = 0
+    distinct: int | None = None
 
     def __post_init__(self) -> None:
         # They may be as JSON has them.
@@ -185,15 +189,16 @@ class Certificate:
 
     @property
     def units(self) -> int:
-        """How many groups, or rows where these are of no groups, were held out."""
-        return self.rows if self.groups is None else self.groups
+        """How many groups, or different rows where these are of no groups, were held out."""
+        return self.groups or self.distinct or self.rows
 
     def __str__(self) -> str:
         in_units = {"error": "in the target's unit", "spread": "in the outputs' own unit"}[self.relative_to]
         unit = "in probability" if self.relative_deviation is None else in_units
+        different = "" if self.distinct is None else f" ({self.distinct} of them different)"
         moved = (
-            f"On {self.rows} held-out rows, outputs move by {in_digits(self.rms_deviation, 3)} (root mean square) "
-            f"and at most {in_digits(self.largest_deviation, 3)}, {unit}"
+            f"On {self.rows} held-out rows{different}, outputs move by {in_digits(self.rms_deviation, 3)} "
+            f"(root mean square) and at most {in_digits(self.largest_deviation, 3)}, {unit}"
         )
         chosen = (
             "If one of k reductions or networks was chosen by what these rows say, the chance is up to k times that."
@@ -221,8 +226,11 @@ class Certificate:
             )
             further += f" {_by_class(self.classes, self.among)}" if self.classes else ""
         weighed = _WEIGHED if self.weighted else ""
+        others = (
+            "that the smaller module is made by" if self.dealt in ("drawn", "given") else "of training or validation"
+        )
         repeated = (
-            f" {self.repeated} of these rows are among those of training or validation too, so this is of new rows "
+            f" {self.repeated} of these rows are among those {others} too, so this is of new rows "
             "that are as often copies of known ones."
             if self.repeated
             else ""
@@ -250,21 +258,22 @@ def certify(original: Network, reduced: Network, problem: Problem) -> Certificat
         # Whole groups were dealt out, whatever the classes of their rows.
         classes=() if problem.test.groups is not None else _classes(problem, moved),
         dealt=problem.division.dealt,
-        groups=count_units(problem.test)["groups"],
         weighted=problem.test.weights is not None,
         repeated=problem.test.count_in(problem.train, problem.validation),
+        **count_units(problem.test),
         **yardstick(problem, problem.test).details(before, after, len(moved)),
     )
 
 
 def _classes(problem: Problem, moved: Float[np.ndarray, "n c"]) -> tuple[OfClass, ...]:
     furthest, members = np.abs(moved).max(axis=1), problem.test.y.argmax(axis=1)
-    seen = sum(part.y.sum(axis=0) for part in (problem.train, problem.validation, problem.test))
+    seen = sum(part.y[part.different].sum(axis=0) for part in (problem.train, problem.validation, problem.test))
+    held_out = problem.test.y[problem.test.different].sum(axis=0)
     return tuple(
         OfClass(
             label,
             int(seen[k]),
-            int(np.count_nonzero(members == k)),
+            int(held_out[k]),
             float(furthest[members == k].max()) if k in members else None,
         )
         for k, label in enumerate(problem.preprocessing.labels)

@@ -189,12 +189,12 @@ def _of_comparison(comparison: Comparison, metric: Metric, texts: Texts) -> dict
     }
 
 
-def say_rows(comparison: Comparison, texts: Texts) -> str:
-    """On how many rows models were compared, and how many of them differ, where some are copies of others."""
-    rows = f"{comparison.rows:,}"
-    if comparison.distinct is None:
+def say_rows(of: "Comparison | Certificate", texts: Texts) -> str:
+    """On how many rows models were compared, or one certified, and how many differ, where some are copies of others."""
+    rows = f"{of.rows:,}"
+    if of.distinct is None:
         return rows
-    return texts["baseline"]["rows_distinct"].format(rows=rows, distinct=f"{comparison.distinct:,}")
+    return texts["baseline"]["rows_distinct"].format(rows=rows, distinct=f"{of.distinct:,}")
 
 
 def recommendation(findings: Findings, texts: Texts) -> list[str]:
@@ -445,7 +445,7 @@ def say_certificate(certificate: "Certificate", texts: Texts) -> str:
         "certificate_unseen": bool(unseen),
     }
     fields = {
-        "rows": f"{certificate.rows:,}",
+        "rows": say_rows(certificate, texts),
         "groups": certificate.groups,
         "largest": say(certificate.largest_deviation),
         "rms": say(certificate.rms_deviation),

@@ -3,16 +3,18 @@
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from nucleate._wording import choose_one, count, listed, say_error, shown
+from nucleate.baselines import count_units
 from nucleate.errors import DataError, SpecError
 from nucleate.problems import ACCURACY, BALANCED_ACCURACY, LOG_LOSS, MAE, R2, RMSE, Loss, Metric
+from nucleate.problems.copies import count_repeated
 from nucleate.pytorch import import_torch
 from nucleate.reduction.certificate import Certificate
-from nucleate.reduction.modules.rows import BATCH, Rows, outputs_of
+from nucleate.reduction.modules.rows import BATCH, Parts, Rows, outputs_of
 from nucleate.reduction.tolerance import OfAmounts, OfClasses, Tolerance, Yardstick, root_mean_square, spread
 
 OF_CLASSES = {metric.name: metric for metric in (ACCURACY, BALANCED_ACCURACY, LOG_LOSS)}
@@ -177,8 +179,9 @@ class Judge:
         predicted = (self.targets.predictions(outputs, rows.targets) for outputs in (before, after))
         return self.targets.yardstick(before, rows.targets).distance(*predicted)
 
-    def certify(self, rows: Rows, before: Any, after: Any, dealt: Literal["drawn", "given"]) -> Certificate:
+    def certify(self, parts: Parts, before: Any, after: Any) -> Certificate:
         """How far the outputs moved on held-out rows."""
+        rows = parts.certification
         yardstick = self.targets.yardstick(before, rows.targets)
         before, after = (self.targets.predictions(outputs) for outputs in (before, after))
         moved = after - before
@@ -186,7 +189,9 @@ class Judge:
             rows=len(rows),
             largest_deviation=float(np.abs(moved).max()),
             rms_deviation=root_mean_square(moved),
-            dealt=dealt,
+            dealt=parts.dealt,
+            repeated=count_repeated(rows.columns, parts.calibration.columns, parts.validation.columns),
+            **count_units(rows),
             **yardstick.details(before, after, len(rows)),
         )
 

@@ -158,7 +158,7 @@ def reduce_module(
             flops=BeforeAfter(*(one[1] for one in counted)),
             validation=BeforeAfter(*validated),
             test=BeforeAfter(*tested),
-            certificate=judge.certify(held, outputs[0], outputs[1], parts.dealt),
+            certificate=judge.certify(parts, *outputs),
             asked=asked,
             notes=(
                 *notes,
