@@ -121,6 +121,21 @@ def test_among_sizes_within_a_budget_all_targets_count_alike():
     assert of_small == pytest.approx(10 * of_large, rel=0.1)
 
 
+def test_of_several_targets_deviations_are_told_in_the_spread_of_each():
+    units = torch.tensor([1e5, 1e-3])
+    module = nn.Sequential(nn.Linear(3, 16), nn.Tanh(), nn.Linear(16, 2)).eval()
+    with torch.no_grad():
+        module[2].weight.mul_(units[:, None])
+        module[2].bias.mul_(units)
+        small = reduce(module, (X, module(X) + torch.randn(2000, 2) * units), keep=0.25)
+        rows = small.parts.certification.inputs
+        moved = (small.module(rows) - module(rows)).abs().amax(0) / small.parts.validation.targets.std(0)
+    assert small.certificate.largest_deviation == pytest.approx(float(moved.max()), rel=1e-2)
+    reached = moved / moved.max()
+    assert reached.min() > 0.1
+    assert small.certificate.by_target == pytest.approx((units * float(moved.max())).tolist(), rel=0.5)
+
+
 def test_a_class_beyond_the_outputs_is_told_wherever_it_is():
     module = nn.Sequential(nn.Linear(3, 8), nn.ReLU(), nn.Linear(8, 2)).eval()
     labels = torch.zeros(120, dtype=torch.long)

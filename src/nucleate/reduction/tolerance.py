@@ -54,6 +54,13 @@ Deviation = Float[np.ndarray, " c"] | float
 class Yardstick(Protocol):
     """By what the change of predictions is judged, for some rows and one kind of targets."""
 
+    @property
+    def weights(self) -> Float[np.ndarray, " n"] | None:
+        """Of the rows."""
+
+    def changes(self, before: Float[np.ndarray, "n c"], after: Float[np.ndarray, "n c"]) -> Float[np.ndarray, "n c"]:
+        """How far each moved, as a `nucleate.reduction.Certificate` says it."""
+
     def deviation(self, before: Float[np.ndarray, "n c"], after: Float[np.ndarray, "n c"]) -> Deviation:
         """How far they moved."""
 
@@ -67,7 +74,7 @@ class Yardstick(Protocol):
         """What is held to the tolerance beside the metric, smaller being better."""
 
     def details(self, before: Float[np.ndarray, "n c"], after: Float[np.ndarray, "n c"], rows: int) -> dict[str, Any]:
-        """What a `nucleate.reduction.Certificate` says beside the deviations, of so many rows."""
+        """What a certificate says beside the deviations, of so many rows."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,6 +90,9 @@ class OfAmounts:
     spread: Float[np.ndarray, " c"]
     weights: Float[np.ndarray, " n"] | None = None
 
+    def changes(self, before: Float[np.ndarray, "n c"], after: Float[np.ndarray, "n c"]) -> Float[np.ndarray, "n c"]:
+        return (after - before) / (self.spread if self._are_several else 1.0)
+
     def deviation(self, before: Float[np.ndarray, "n c"], after: Float[np.ndarray, "n c"]) -> Float[np.ndarray, " c"]:
         return root_mean_squares(after - before, self.weights)
 
@@ -97,7 +107,14 @@ class OfAmounts:
 
     def details(self, before: Float[np.ndarray, "n c"], after: Float[np.ndarray, "n c"], rows: int) -> dict[str, Any]:
         moved, errors = self.deviation(before, after), self._errors(before)
-        return {"relative_deviation": float((moved / errors).max()) if errors.all() else np.inf}
+        return {
+            "relative_deviation": float((moved / errors).max()) if errors.all() else np.inf,
+            "spreads": tuple(self.spread.tolist()) if self._are_several else (),
+        }
+
+    @property
+    def _are_several(self) -> bool:
+        return len(self.spread) > 1
 
     def _errors(self, before: Float[np.ndarray, "n c"]) -> Float[np.ndarray, " c"]:
         return root_mean_squares(before - self.true, self.weights)
@@ -112,6 +129,9 @@ class OfClasses:
 
     true: Float[np.ndarray, "n c"] | None
     weights: Float[np.ndarray, " n"] | None = None
+
+    def changes(self, before: Float[np.ndarray, "n c"], after: Float[np.ndarray, "n c"]) -> Float[np.ndarray, "n c"]:
+        return after - before
 
     def deviation(self, before: Float[np.ndarray, "n c"], after: Float[np.ndarray, "n c"]) -> float:
         return float(np.average(before.argmax(axis=1) != after.argmax(axis=1), weights=self.weights))

@@ -432,10 +432,11 @@ def say_certificate(certificate: "Certificate", texts: Texts) -> str:
     """What is certified of a reduction, and what that assumes."""
     sentences = texts["reduction"]
     of_classes = certificate.labels_changed is not None
+    kind = "certificate_classes" if of_classes else "certificate_targets" if certificate.spreads else "certificate"
     unseen = [str(entry.label) for entry in certificate.classes if not entry.held_out]
     chance = "classes" if certificate.classes and certificate.dealt == "random" else "rows"
     chosen = {
-        "certificate_classes" if of_classes else "certificate": True,
+        kind: True,
         f"certificate_chance_{chance if certificate.groups is None else 'groups'}": True,
         f"certificate_{certificate.dealt}": certificate.dealt != "random",
         "certificate_weighted": certificate.weighted,
@@ -449,6 +450,7 @@ def say_certificate(certificate: "Certificate", texts: Texts) -> str:
         "groups": certificate.groups,
         "largest": say(certificate.largest_deviation),
         "rms": say(certificate.rms_deviation),
+        "each": ", ".join(map(say, certificate.by_target)),
         "changed": certificate.labels_changed,
         "probability": say_share(rounded_up(certificate.probability)),
         "count": certificate.among,

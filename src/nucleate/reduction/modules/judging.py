@@ -13,7 +13,7 @@ from nucleate.errors import DataError, SpecError
 from nucleate.problems import ACCURACY, BALANCED_ACCURACY, LOG_LOSS, MAE, R2, RMSE, Loss, Metric
 from nucleate.problems.copies import count_repeated
 from nucleate.pytorch import import_torch
-from nucleate.reduction.certificate import Certificate
+from nucleate.reduction.certificate import Certificate, certificate_of
 from nucleate.reduction.modules.rows import BATCH, Parts, Rows, outputs_of
 from nucleate.reduction.tolerance import OfAmounts, OfClasses, Tolerance, Yardstick, root_mean_square, spread
 
@@ -27,6 +27,11 @@ LOSS = Metric("loss", None)
 
 class OfOutputs:
     """How far outputs move, over their own standard deviation; the tolerance itself is allowed."""
+
+    weights = None
+
+    def changes(self, before: np.ndarray, after: np.ndarray) -> np.ndarray:
+        return np.asarray(after - before)
 
     def deviation(self, before: np.ndarray, after: np.ndarray) -> float:
         # Over the rows, since how far apart the means of several outputs are says nothing of either.
@@ -182,17 +187,14 @@ class Judge:
     def certify(self, parts: Parts, before: Any, after: Any) -> Certificate:
         """How far the outputs moved on held-out rows."""
         rows = parts.certification
-        yardstick = self.targets.yardstick(before, rows.targets)
-        before, after = (self.targets.predictions(outputs) for outputs in (before, after))
-        moved = after - before
-        return Certificate(
-            rows=len(rows),
-            largest_deviation=float(np.abs(moved).max()),
-            rms_deviation=root_mean_square(moved),
+        return certificate_of(
+            self.targets.yardstick(before, rows.targets),
+            self.targets.predictions(before),
+            self.targets.predictions(after),
+            len(rows),
             dealt=parts.dealt,
             repeated=count_repeated(rows.columns, parts.calibration.columns, parts.validation.columns),
             **count_units(rows),
-            **yardstick.details(before, after, len(rows)),
         )
 
 

@@ -154,8 +154,7 @@ class ModuleReduction:
             "asked": self.asked,
             "widths": json.dumps(widths),
             f"test_{self.metric.name}": json.dumps({"before": self.test.before, "after": after}),
-            "certificate": str(certificate),
-            "deviation": repr(certificate.largest_deviation),
+            **certificate.metadata,
         }
 
     def __repr__(self) -> str:
