@@ -5,7 +5,7 @@ import pytest
 
 import nucleate
 from nucleate.models import outputs_of
-from nucleate.reduction.tolerance import fits_within, predictions, yardstick
+from nucleate.reduction.tolerance import fits_within, predictions, spread, yardstick
 
 from .networks import drawn, regression
 
@@ -47,6 +47,11 @@ def test_each_of_several_targets_is_held_to_its_own_error():
         # In the targets' own units that is next to nothing.
         y_of, others = problem.validation.y, (outputs, changed)
         assert np.ptp([problem.metric(one, y_of) for one in others]) < 1e-6 * problem.metric(outputs, y_of)
+
+
+def test_the_spread_of_a_constant_target_is_no_rounding():
+    values = np.column_stack([np.full(1000, 0.1), np.arange(1000.0)])
+    assert spread(values).tolist() == pytest.approx([1.0, np.sqrt((1000**2 - 1) / 12)])
 
 
 def test_a_lucky_metric_alone_does_not_pass(learned):

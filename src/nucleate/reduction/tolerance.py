@@ -1,36 +1,39 @@
 """When a smaller model does the same work: what it may lose of the metric, and how far its outputs may move."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from numbers import Real
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from nucleate.errors import SpecError
 from nucleate.models import outputs_of
 from nucleate.network import Network
 from nucleate.problems import BALANCED_ACCURACY, Problem, Split
 
+Predictions = Float[np.ndarray, "n c"]
+Weights = Float[np.ndarray, " n"] | None
 
-def root_mean_square(values: Float[np.ndarray, "n c"], weights: Float[np.ndarray, " n"] | None = None) -> float:
+
+def root_mean_square(values: Predictions, weights: Weights = None) -> float:
     """Over all entries, of rows that may have weights."""
     squares = np.square(values)
     return float(np.sqrt(np.mean(squares if weights is None else np.average(squares, axis=0, weights=weights))))
 
 
-def root_mean_squares(
-    values: Float[np.ndarray, "n c"], weights: Float[np.ndarray, " n"] | None = None
-) -> Float[np.ndarray, " c"]:
+def root_mean_squares(values: Predictions, weights: Weights = None) -> Float[np.ndarray, " c"]:
     """Of each column."""
     return np.array([root_mean_square(column[:, None], weights) for column in values.T])
 
 
-def spread(values: Float[np.ndarray, "n c"], weights: Float[np.ndarray, " n"] | None = None) -> Float[np.ndarray, " c"]:
+def spread(values: Predictions, weights: Weights = None) -> Float[np.ndarray, " c"]:
     """The standard deviation of each column, 1 where it is constant."""
     found = root_mean_squares(values - np.average(values, axis=0, weights=weights), weights)
-    return np.where(found > 0, found, 1.0)
+    # The mean of equal numbers may be off them by rounding.
+    return np.where((found > 0) & (np.ptp(values, axis=0) > 0), found, 1.0)
 
 
 def allowed_deviation(errors: Float[np.ndarray, " c"], tolerance: float) -> Float[np.ndarray, " c"]:
@@ -47,38 +50,38 @@ def most_cost(cost: float, tolerance: float) -> float:
     return float((1 + np.copysign(tolerance, cost)) * cost)
 
 
-Deviation = Float[np.ndarray, " c"] | float
-"""Of each target, or one number for all."""
-
-
-class Yardstick(Protocol):
+class Yardstick(ABC):
     """By what the change of predictions is judged, for some rows and one kind of targets."""
 
-    @property
-    def weights(self) -> Float[np.ndarray, " n"] | None:
-        """Of the rows."""
+    weights: Weights = None
 
-    def changes(self, before: Float[np.ndarray, "n c"], after: Float[np.ndarray, "n c"]) -> Float[np.ndarray, "n c"]:
+    def changes(self, before: Predictions, after: Predictions) -> Predictions:
         """How far each moved, as a `nucleate.reduction.Certificate` says it."""
+        return np.asarray(after - before)
 
-    def deviation(self, before: Float[np.ndarray, "n c"], after: Float[np.ndarray, "n c"]) -> Deviation:
-        """How far they moved."""
+    @abstractmethod
+    def deviation(self, before: Predictions, after: Predictions) -> Any:
+        """How far they moved: a number, or one for each target."""
 
-    def distance(self, before: Float[np.ndarray, "n c"], after: Float[np.ndarray, "n c"]) -> float:
+    def distance(self, before: Predictions, after: Predictions) -> float:
         """The same in one number, to choose by."""
+        return float(self.deviation(before, after))
 
-    def allowed(self, before: Float[np.ndarray, "n c"], tolerance: float) -> Deviation:
+    def allowed(self, before: Predictions, tolerance: float) -> Any:
         """How far they may move at a relative change of the metric."""
+        return tolerance
 
-    def further_costs(self, predicted: Float[np.ndarray, "n c"]) -> tuple[float, ...]:
+    def further_costs(self, predicted: Predictions) -> tuple[float, ...]:
         """What is held to the tolerance beside the metric, smaller being better."""
+        return ()
 
-    def details(self, before: Float[np.ndarray, "n c"], after: Float[np.ndarray, "n c"], rows: int) -> dict[str, Any]:
+    @abstractmethod
+    def details(self, before: Predictions, after: Predictions, rows: int) -> dict[str, Any]:
         """What a certificate says beside the deviations, of so many rows."""
 
 
 @dataclass(frozen=True, eq=False)
-class OfAmounts:
+class OfAmounts(Yardstick):
     """The root mean square of the changes of each target, in its own unit.
 
     Whatever the loss and its metric are, what is allowed is taken of the original's root mean squared error, target by
@@ -86,26 +89,23 @@ class OfAmounts:
     other rows.
     """
 
-    true: Float[np.ndarray, "n c"]
+    true: Predictions
     spread: Float[np.ndarray, " c"]
-    weights: Float[np.ndarray, " n"] | None = None
+    weights: Weights = None
 
-    def changes(self, before: Float[np.ndarray, "n c"], after: Float[np.ndarray, "n c"]) -> Float[np.ndarray, "n c"]:
+    def changes(self, before: Predictions, after: Predictions) -> Predictions:
         return (after - before) / (self.spread if self._are_several else 1.0)
 
-    def deviation(self, before: Float[np.ndarray, "n c"], after: Float[np.ndarray, "n c"]) -> Float[np.ndarray, " c"]:
+    def deviation(self, before: Predictions, after: Predictions) -> Float[np.ndarray, " c"]:
         return root_mean_squares(after - before, self.weights)
 
-    def distance(self, before: Float[np.ndarray, "n c"], after: Float[np.ndarray, "n c"]) -> float:
+    def distance(self, before: Predictions, after: Predictions) -> float:
         return float((self.deviation(before, after) / self.spread).max())
 
-    def allowed(self, before: Float[np.ndarray, "n c"], tolerance: float) -> Float[np.ndarray, " c"]:
+    def allowed(self, before: Predictions, tolerance: float) -> Float[np.ndarray, " c"]:
         return allowed_deviation(self._errors(before), tolerance)
 
-    def further_costs(self, predicted: Float[np.ndarray, "n c"]) -> tuple[float, ...]:
-        return ()
-
-    def details(self, before: Float[np.ndarray, "n c"], after: Float[np.ndarray, "n c"], rows: int) -> dict[str, Any]:
+    def details(self, before: Predictions, after: Predictions, rows: int) -> dict[str, Any]:
         moved, errors = self.deviation(before, after), self._errors(before)
         return {
             "relative_deviation": float((moved / errors).max()) if errors.all() else np.inf,
@@ -116,40 +116,35 @@ class OfAmounts:
     def _are_several(self) -> bool:
         return len(self.spread) > 1
 
-    def _errors(self, before: Float[np.ndarray, "n c"]) -> Float[np.ndarray, " c"]:
+    def _errors(self, before: Predictions) -> Float[np.ndarray, " c"]:
         return root_mean_squares(before - self.true, self.weights)
 
 
 @dataclass(frozen=True, eq=False)
-class OfClasses:
+class OfClasses(Yardstick):
     """The share of labels that are others; the tolerance itself is allowed.
 
     The balanced accuracy is asked for too, where the truth is known: a rare class has fewer labels than may change.
     """
 
-    true: Float[np.ndarray, "n c"] | None
-    weights: Float[np.ndarray, " n"] | None = None
+    true: Predictions | None
+    weights: Weights = None
 
-    def changes(self, before: Float[np.ndarray, "n c"], after: Float[np.ndarray, "n c"]) -> Float[np.ndarray, "n c"]:
-        return after - before
+    def deviation(self, before: Predictions, after: Predictions) -> float:
+        return float(np.average(_have_changed(before, after), weights=self.weights))
 
-    def deviation(self, before: Float[np.ndarray, "n c"], after: Float[np.ndarray, "n c"]) -> float:
-        return float(np.average(before.argmax(axis=1) != after.argmax(axis=1), weights=self.weights))
-
-    def distance(self, before: Float[np.ndarray, "n c"], after: Float[np.ndarray, "n c"]) -> float:
-        return self.deviation(before, after)
-
-    def allowed(self, before: Float[np.ndarray, "n c"], tolerance: float) -> float:
-        return tolerance
-
-    def further_costs(self, predicted: Float[np.ndarray, "n c"]) -> tuple[float, ...]:
+    def further_costs(self, predicted: Predictions) -> tuple[float, ...]:
         if self.true is None:
             return ()
         return (BALANCED_ACCURACY.cost(BALANCED_ACCURACY(predicted, self.true, self.weights)),)
 
-    def details(self, before: Float[np.ndarray, "n c"], after: Float[np.ndarray, "n c"], rows: int) -> dict[str, Any]:
-        changed = before.argmax(axis=1) != after.argmax(axis=1)
-        return {"labels_changed": int(np.count_nonzero(changed.reshape(rows, -1).any(axis=1)))}
+    def details(self, before: Predictions, after: Predictions, rows: int) -> dict[str, Any]:
+        changed = _have_changed(before, after).reshape(rows, -1).any(axis=1)
+        return {"labels_changed": int(np.count_nonzero(changed))}
+
+
+def _have_changed(before: Predictions, after: Predictions) -> Bool[np.ndarray, " n"]:
+    return before.argmax(axis=1) != after.argmax(axis=1)
 
 
 def yardstick(problem: Problem, part: Split) -> Yardstick:
@@ -160,7 +155,7 @@ def yardstick(problem: Problem, part: Split) -> Yardstick:
     return OfAmounts(part.y * units, spread(train.y * units, train.weights), part.weights)
 
 
-def predictions(problem: Problem, outputs: Float[np.ndarray, "n c"]) -> Float[np.ndarray, "n c"]:
+def predictions(problem: Problem, outputs: Predictions) -> Predictions:
     """What outputs predict, in the targets' own units but from their means, or class probabilities."""
     return problem.loss.link(np.asarray(outputs, np.float64)) * problem.preprocessing.units
 
@@ -172,12 +167,12 @@ class Tolerance:
     rows.
     """
 
-    def __init__(self, yardstick: Yardstick, before: Float[np.ndarray, "n c"], cost: float, tolerance: float) -> None:
+    def __init__(self, yardstick: Yardstick, before: Predictions, cost: float, tolerance: float) -> None:
         self._yardstick, self._before = yardstick, before
         self._deviation = yardstick.allowed(before, tolerance)
         self._most = [most_cost(one, tolerance) for one in (cost, *yardstick.further_costs(before))]
 
-    def __call__(self, predicted: Float[np.ndarray, "n c"], cost: Callable[[], float]) -> bool:
+    def __call__(self, predicted: Predictions, cost: Callable[[], float]) -> bool:
         """Whether a model of these predictions, and of this cost by its metric, is within the tolerance."""
         if not np.all(self._yardstick.deviation(self._before, predicted) <= self._deviation):
             return False

@@ -25,27 +25,13 @@ LOSS = Metric("loss", None)
 """What the module itself returns as its loss where it is given labels."""
 
 
-class OfOutputs:
+class OfOutputs(Yardstick):
     """How far outputs move, over their own standard deviation; the tolerance itself is allowed."""
-
-    weights = None
-
-    def changes(self, before: np.ndarray, after: np.ndarray) -> np.ndarray:
-        return np.asarray(after - before)
 
     def deviation(self, before: np.ndarray, after: np.ndarray) -> float:
         # Over the rows, since how far apart the means of several outputs are says nothing of either.
         spread = float(np.sqrt(before.var(axis=0, ddof=1).mean()))
         return root_mean_square(after - before) / (spread or 1.0)
-
-    def distance(self, before: np.ndarray, after: np.ndarray) -> float:
-        return self.deviation(before, after)
-
-    def allowed(self, before: np.ndarray, tolerance: float) -> float:
-        return tolerance
-
-    def further_costs(self, predicted: np.ndarray) -> tuple[float, ...]:
-        return ()
 
     def details(self, before: np.ndarray, after: np.ndarray, rows: int) -> dict[str, Any]:
         return {"relative_deviation": self.deviation(before, after), "relative_to": "spread"}
