@@ -30,8 +30,8 @@ class OfOutputs(Yardstick):
 
     def deviation(self, before: np.ndarray, after: np.ndarray) -> float:
         # Over the rows, since how far apart the means of several outputs are says nothing of either.
-        spread = float(np.sqrt(before.var(axis=0, ddof=1).mean()))
-        return root_mean_square(after - before) / (spread or 1.0)
+        over_rows = float(np.sqrt(before.var(axis=0, ddof=1).mean()))
+        return root_mean_square(after - before) / (over_rows or 1.0)
 
     def details(self, before: np.ndarray, after: np.ndarray, rows: int) -> dict[str, Any]:
         return {"relative_deviation": self.deviation(before, after), "relative_to": "spread"}
