@@ -121,6 +121,22 @@ def test_a_target_may_have_the_name_of_a_column_beside_its_predictions(tmp_path,
     assert (done["row"].to_list(), done["deviation"].unique().to_list()) == ([*range(1, 121)], [0.5])
 
 
+@pytest.mark.parametrize("ending", ["onnx", "safetensors"])
+def test_each_of_several_targets_has_its_own_deviation(tmp_path, ending):
+    table = mixed_table().with_columns(pl.col("price").alias("deviation of price") * 1000)
+    problem = Problem.from_table(table, target=["price", "deviation of price"])
+    network = Network.create(problem.inputs, [5], 2, scale=InitScale("gain", 1.0), bias=True)
+    model = tmp_path / f"network.{ending}"
+    export(network, problem, model, {"certificate": "Close.", "deviation": "[0.5, 500.0]"})
+    done = predict(model, table).table
+    both = ["price", "prediction of deviation of price", "deviation of price", "deviation of deviation of price"]
+    assert done.columns == ["row", *both, "unknown"]
+    assert done.select(both[2:]).unique().rows() == [(0.5, 500.0)]
+    export(network, problem, model, {"certificate": "Close.", "deviation": "[0.5, 1, 2]"})
+    with pytest.raises(nucleate.ArchitectureError, match="no readable certificate"):
+        predict(model, table)
+
+
 def test_what_a_reader_takes_for_missing_is_imputed_in_plain_onnxruntime(tmp_path):
     (tmp_path / "homes.csv").write_text(with_gaps().write_csv(null_value="NA"))
     problem = nucleate.load_problem(tmp_path / "homes.csv", target="price", task="regression", impute="median")

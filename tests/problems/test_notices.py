@@ -244,7 +244,7 @@ def test_targets_of_different_size_are_said_to_be(factor, loss):
     for note in said:
         metric, larger = ("mae", "y2") if loss == "huber" else ("rmse", "y1")
         assert f"and {metric} averages over them in their own units" in note
-        assert f"certifies are mostly about {larger!r}; learn them one by one" in note
+        assert f"chosen by it are mostly about {larger!r}; learn them one by one" in note
 
 
 def test_many_alike_are_said_shortly():

@@ -19,19 +19,40 @@ from .networks import drawn, regression
 pytestmark = pytest.mark.slow
 
 
-def test_its_numbers_are_those_of_the_test_rows():
+@pytest.mark.parametrize("targets", [1, 2])
+def test_its_numbers_are_those_of_the_test_rows(targets):
     rng = np.random.default_rng(0)
-    original, other = drawn((3, 4, 2)), drawn((3, 4, 2), seed=1)
-    x = rng.standard_normal((200, 3))
-    problem = nucleate.Problem.from_arrays(x, 5 * np.asarray(original(x)) + rng.standard_normal((200, 2)))
+    original, other = drawn((3, 4, targets)), drawn((3, 4, targets), seed=1)
+    x, units = rng.standard_normal((200, 3)), [1e5, 1e-3][:targets]
+    problem = nucleate.Problem.from_arrays(x, (5 * original(x) + rng.standard_normal((200, targets))) * units)
     certificate = certify(original, other, problem)
     moved = np.asarray(other(problem.test.x) - original(problem.test.x)) * problem.preprocessing.units
+    errors = (np.asarray(original(problem.test.x)) - problem.test.y) * problem.preprocessing.units
+    told = moved if targets == 1 else moved / (problem.train.y * problem.preprocessing.units).std(axis=0)
     assert certificate.rows == 40
-    assert certificate.largest_deviation == pytest.approx(np.abs(moved).max())
-    assert certificate.rms_deviation == pytest.approx(np.sqrt(np.mean(moved**2)))
-    error = problem.metric(np.asarray(original(problem.test.x)), problem.test.y)
-    assert certificate.relative_deviation == pytest.approx(certificate.rms_deviation / error)
+    assert certificate.largest_deviation == pytest.approx(np.abs(told).max())
+    assert certificate.rms_deviation == pytest.approx(np.sqrt(np.mean(told**2)))
+    shares = [np.sqrt(np.mean(moved[:, k] ** 2) / np.mean(errors[:, k] ** 2)) for k in range(targets)]
+    assert certificate.relative_deviation == pytest.approx(max(shares))
     assert "at most 1 in 41" in str(certificate)
+    assert ("in standard deviations of each target" in str(certificate)) == (targets > 1)
+    # No target moved further than is told of it, and one of them as far.
+    reached = np.abs(moved).max(axis=0) / certificate.by_target
+    assert reached.max() == pytest.approx(1)
+    assert reached.min() > 0.1
+
+
+def test_of_several_targets_the_page_says_each_in_its_own_unit():
+    certificate = Certificate(99, 0.5, 0.125, relative_deviation=0.05, spreads=(2000.0, 0.02))
+    assert Certificate(**json.loads(json.dumps(asdict(certificate)))) == certificate
+    assert json.loads(certificate.metadata["deviation"]) == [1000, 0.01]
+    for language, own in (
+        ("en", "in their own units by 1,000, 0.01 at most"),
+        ("ja", "それぞれの単位での最大は 1,000, 0.01"),
+    ):
+        said = say_certificate(certificate, load_texts(language))
+        assert own in said
+        assert "0.5" in said
 
 
 @pytest.mark.parametrize("copies", [1, 4])
@@ -47,6 +68,24 @@ def test_it_says_how_many_of_its_rows_repeat_rows_that_were_seen(copies):
     said = f"{repeated} of these rows are among those of training or validation too"
     for text in (str(certificate), say_certificate(certificate, load_texts("en"))):
         assert (said in text) == (copies > 1)
+
+
+@pytest.mark.parametrize("of_classes", [False, True])
+def test_copies_of_a_row_are_one_chance(of_classes):
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((120, 3))
+    y = np.where(x[:, 0] > 0, "a", "b") if of_classes else x.sum(axis=1)
+    tables = [pl.DataFrame(x[rows], list("uvw")).with_columns(y=y[rows]) for rows in (slice(0, 80), slice(80, 120))]
+    network, other = (drawn((3, 4, 1 + of_classes), seed=seed) for seed in (0, 1))
+    once, thrice = (
+        certify(network, other, nucleate.Problem.from_table(tables[0], test=pl.concat([tables[1]] * times), target="y"))
+        for times in (1, 3)
+    )
+    assert (thrice.rows, thrice.distinct, once.distinct) == (120, 40, None)
+    assert thrice.probability == once.probability == 1 / 41
+    assert thrice.classes == once.classes
+    assert "On 120 held-out rows (40 of them different), outputs" in str(thrice)
+    assert "On 120 (40 of them different) held-out rows" in say_certificate(thrice, load_texts("en"))
 
 
 def test_for_classes_it_is_of_probabilities_and_labels():

@@ -70,6 +70,23 @@ def test_a_narrow_module_that_learns_nothing_is_worse_beyond_the_noise(trained):
     assert small.narrow.comparison.verdict == "worse"
 
 
+def test_copies_of_a_row_do_not_make_the_comparison_surer(trained):
+    module, x, y = trained
+    once, often = (
+        nucleate.reduce(
+            module,
+            (x, y),
+            keep=0.5,
+            train=lambda narrow: None,
+            test=(-x[:60].repeat(times, 1), y[:60].repeat(times, 1)),
+        ).narrow.comparison
+        for times in (1, 4)
+    )
+    assert (often.rows, often.distinct) == (240, 60)
+    assert (often.lower, often.upper) == pytest.approx((once.lower, once.upper))
+    assert "on 240 rows (60 of them different)" in str(often)
+
+
 def test_the_same_seed_gives_the_same_starts(trained):
     module, x, y = trained
     one, again, other = (

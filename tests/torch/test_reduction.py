@@ -370,8 +370,18 @@ def test_rows_are_divided_at_random_or_as_given():
     given = reduce(module, (FLAT, LABELS), keep=0.5, test=(FLAT[:30], LABELS[:30]))
     assert given.rows == (90, 30, 30)
     assert "only if new ones are drawn as they were and the module was not trained on them" in str(given.certificate)
-    assert not any("rows that certify" in note for note in drawn.notes)
-    assert any("30 of the 30 rows that certify are among those" in note for note in given.notes)
+    assert (drawn.certificate.repeated, given.certificate.repeated) == (0, 30)
+    assert "30 of these rows are among those that the smaller module is made by too" in str(given)
+
+
+def test_copies_of_a_row_are_one_chance():
+    once, thrice = (
+        reduce(made(mlp), (FLAT, LABELS), keep=0.5, test=(-FLAT[:40].repeat(times, 1), LABELS[:40].repeat(times)))
+        for times in (1, 3)
+    )
+    assert (once.certificate.distinct, thrice.certificate.distinct) == (None, 40)
+    assert thrice.certificate.probability == once.certificate.probability == 1 / 41
+    assert "On 120 held-out rows (40 of them different), outputs" in str(thrice)
 
 
 @pytest.mark.parametrize("kind", [torch.float64, torch.bfloat16])
@@ -735,8 +745,9 @@ def test_what_16_bits_cannot_hold_is_refused_and_what_they_round_is_certified():
     module = made(lambda: nn.Sequential(nn.Linear(6, 16), nn.ReLU(), nn.Linear(16, 3)).bfloat16())
     found = reduce(module, (FLAT, FLAT[:, :3]), keep=0.5)
     rows = found.parts.certification.inputs
-    moved = found.module.float()(rows) - copy.deepcopy(module).float()(rows)
-    assert found.certificate.largest_deviation == pytest.approx(float(moved.detach().abs().max()), rel=1e-5)
+    moved = (found.module.float()(rows) - copy.deepcopy(module).float()(rows)).detach()
+    moved /= found.parts.validation.targets.std(0, correction=0)
+    assert found.certificate.largest_deviation == pytest.approx(float(moved.abs().max()), rel=1e-5)
 
 
 def test_probabilities_are_certified_as_they_are():

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, TypedDict
+from typing import Literal, Protocol, TypedDict
 
 import numpy as np
 import scipy
@@ -289,12 +289,25 @@ class Units(TypedDict):
     distinct: int | None
 
 
-def count_units(part: Split) -> Units:
+class OfUnits(Protocol):
+    """Rows of which it is known what stands for one: a `Split`, or those of a PyTorch module."""
+
+    @property
+    def groups(self) -> Int[np.ndarray, " n"] | None:
+        """The number of each row's group."""
+
+    @property
+    def copies(self) -> Int[np.ndarray, " n"] | None:
+        """Which of the different rows each is."""
+
+
+def count_units(part: OfUnits) -> Units:
     """Of how many groups its rows are, where they belong to groups, or else how many differ, where some are copies.
 
     Parameters
     ----------
     part : Split
+        Or other rows with ``groups`` and ``copies``.
 
     Returns
     -------

@@ -1,5 +1,6 @@
 """What a saved network says of the rows of a new file, read as that of its training was."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from os import PathLike
@@ -24,6 +25,8 @@ from nucleate.problems.reading import read_table
 
 _OWN_COLUMNS = ("row", "deviation", "unknown")
 """What stands beside the predictions."""
+_DEVIATION_OF = "deviation of "
+"""Before the name of each of several targets."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,8 +37,8 @@ class Predictions:
     ----------
     table : DataFrame
         The row's number, the prediction of each target (for classes the likeliest and the probability of each), the
-        certificate's deviation where the model has one, and, where the model reads texts, how many of the row's were
-        not in training.
+        certificate's deviation where the model has one, for each of several targets, and, where the model reads texts,
+        how many of the row's were not in training.
     certificate : str
         What the model says of its deviation; empty where it says nothing.
     notes : tuple of str
@@ -120,8 +123,12 @@ def predict(
         columns |= {f"probability of {label}": predicted[:, k] for k, label in enumerate(preprocessing.labels)}
     else:
         columns |= {name: predicted[:, k] for k, name in enumerate(targets)}
-    if "deviation" in says:
-        columns["deviation"] = np.full(len(numbers), float(says["deviation"]))
+    deviations = _deviations(says)
+    if len(deviations) == 1:
+        columns["deviation"] = np.full(len(numbers), deviations[0])
+    else:
+        for column, deviation in zip(preprocessing.targets, deviations, strict=False):
+            columns[_DEVIATION_OF + column.name] = np.full(len(numbers), deviation)
     unknown = preprocessing.unknown(table)
     if unknown.width:
         columns["unknown"] = unknown.to_numpy().sum(axis=1)
@@ -137,7 +144,14 @@ def predict(
 
 def _column_of(target: str) -> str:
     """What the column of a target's predictions is called: as the target, unless another column has that name."""
-    return f"prediction of {target}" if target in _OWN_COLUMNS else target
+    is_taken = target in _OWN_COLUMNS or target.startswith(_DEVIATION_OF)
+    return f"prediction of {target}" if is_taken else target
+
+
+def _deviations(says: dict[str, Any]) -> list[float]:
+    """By how much a network deviates at most, for all targets together or for each; none where nothing is said."""
+    said = json.loads(says.get("deviation", "[]"))
+    return [float(one) for one in (said if isinstance(said, list) else [said])]
 
 
 def _say_beyond(
@@ -243,9 +257,12 @@ def _model(path: Path) -> tuple[Any, Preprocessing, dict[str, str]]:
 def _kept(path: Path, says: dict[str, Any]) -> Preprocessing:
     if not isinstance(says.get("preprocessing"), str):
         raise ArchitectureError(f"{path} does not say how its data are read; export it again with nucleate.")
+    preprocessing = Preprocessing.from_json(says["preprocessing"])
     try:
-        if not 0 <= float(says.get("deviation", 0)) < np.inf or not isinstance(says.get("certificate", ""), str):
+        deviations = _deviations(says)
+        is_told = all(0 <= one < np.inf for one in deviations) and isinstance(says.get("certificate", ""), str)
+        if not is_told or len(deviations) not in (0, 1, len(preprocessing.targets)):
             raise ValueError
     except (TypeError, ValueError):
         raise ArchitectureError(f"{path} has no readable certificate; export it again with nucleate.") from None
-    return Preprocessing.from_json(says["preprocessing"])
+    return preprocessing

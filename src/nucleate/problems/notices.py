@@ -125,8 +125,8 @@ def uneven_targets(targets: pl.DataFrame, metric: str) -> list[str]:
     )
     return [
         f"The targets are of different size (standard deviation {largest} of {large!r} and {smallest} of {small!r}), "
-        f"and {metric} averages over them in their own units, so it, what is chosen by it and the deviation that a "
-        f"reduction certifies are mostly about {large!r}; learn them one by one, or write them in units that make them "
+        f"and {metric} averages over them in their own units, so it and what is chosen by it are mostly about "
+        f"{large!r}; learn them one by one, or write them in units that make them "
         "alike."
     ]
 

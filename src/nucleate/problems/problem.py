@@ -23,7 +23,7 @@ from nucleate.problems.checks import (
     target_kinds,
 )
 from nucleate.problems.columns import COLUMNS, MANY, lines_of, tabulate_columns, what_became
-from nucleate.problems.copies import copies_in
+from nucleate.problems.copies import copies_in, count_repeated
 from nucleate.problems.division import AT_RANDOM, OWN, Asked, Division, check_parts, divide
 from nucleate.problems.form import Form
 from nucleate.problems.losses import CROSS_ENTROPY, SQUARED, Loss
@@ -62,12 +62,16 @@ class Split:
 
         Rows of so few values that chance repeats them are no copies.
         """
-        return copies_in(self._rows)
+        return copies_in(*self._columns)
 
     @property
-    def _rows(self) -> Float[np.ndarray, "n k"]:
-        # Zero may have a sign.
-        return np.hstack([self.x.reshape(len(self.x), -1), self.y]) + 0.0
+    def different(self) -> Int[np.ndarray, " m"]:
+        """The places of the different rows: of those that are copies of each other the first."""
+        return np.arange(len(self.x)) if self.copies is None else np.unique(self.copies, return_index=True)[1]
+
+    @property
+    def _columns(self) -> tuple[Float[np.ndarray, "n _"], ...]:
+        return self.x.reshape(len(self.x), -1), self.y
 
     def count_in(self, *parts: "Split") -> int:
         """How many of the rows are in other parts too, target and all.
@@ -80,10 +84,7 @@ class Split:
         -------
         int
         """
-        own = [row.tobytes() for row in self._rows]
-        wanted = set(own)
-        known = {told for part in parts for row in part._rows if (told := row.tobytes()) in wanted}
-        return sum(told in known for told in own)
+        return count_repeated(self._columns, *(part._columns for part in parts))
 
     def only(self, rows: Int[np.ndarray, " m"]) -> "Split":
         """Some of the rows.

@@ -1,5 +1,6 @@
 """What held-out rows say of the reduced network."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -7,13 +8,13 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Float
 
-from nucleate._wording import count, in_digits, rounded_up
+from nucleate._wording import count, in_digits, listed, rounded_up
 from nucleate.baselines import count_units
 from nucleate.errors import DataError, SpecError
 from nucleate.models import outputs_of
 from nucleate.network import Network
 from nucleate.problems import Problem
-from nucleate.reduction.tolerance import changes, root_mean_square, yardstick
+from nucleate.reduction.tolerance import Yardstick, predictions, root_mean_square, yardstick
 
 FEWEST_ROWS = 19
 """With fewer rows the chance that a new one deviates further than all of them exceeds 1 in 20."""
@@ -47,7 +48,7 @@ class OfClass:
     ----------
     label : str, bool, int or float
     seen : int
-        The rows of the class in all three parts.
+        The different rows of the class in all three parts.
     held_out : int
         Those that are held out.
     largest_deviation : float or None
@@ -90,9 +91,11 @@ class Certificate:
     ----------
     rows : int
     largest_deviation, rms_deviation : float
-        Over rows and outputs, in the target's own units, or in class probabilities.
+        Over rows and outputs, in the target's own unit, in standard deviations of several targets, or in class
+        probabilities.
     relative_deviation : float or None
-        For amounts, the root mean square deviation over the original's root mean squared error on these rows.
+        For amounts, the root mean square deviation over the original's root mean squared error on these rows,
+        the largest of several targets.
     relative_to : {"error", "spread"}
         Of a module without targets of amounts it is over the standard deviation of the original's own outputs.
     labels_changed : int or None
@@ -114,6 +117,12 @@ class Certificate:
         the chance count each row once.
     repeated : int
         How many of these rows are among those of training or validation too, target and all.
+    distinct : int or None
+        How many different rows these are, where some are copies of others, target and all: then these count for the
+        chance.
+    spreads : tuple of float
+        The standard deviation of each of several targets, on rows that do not certify; empty for one. Were deviations
+        told in the targets' own units, they would be those of the target with the largest numbers.
     """
 
     rows: int
@@ -128,9 +137,12 @@ class Certificate:
     weighted: bool = False
     relative_to: Literal["error", "spread"] = "error"
     repeated: int = 0
+    distinct: int | None = None
+    spreads: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         # They may be as JSON has them.
+        object.__setattr__(self, "spreads", tuple(self.spreads))
         classes: Any = self.classes
         of_classes = (one if isinstance(one, OfClass) else OfClass(**one) for one in classes)
         object.__setattr__(self, "classes", tuple(of_classes))
@@ -184,15 +196,34 @@ class Certificate:
 
     @property
     def units(self) -> int:
-        """How many groups, or rows where these are of no groups, were held out."""
-        return self.rows if self.groups is None else self.groups
+        """How many groups, or different rows where these are of no groups, were held out."""
+        return self.groups or self.distinct or self.rows
+
+    @property
+    def by_target(self) -> tuple[float, ...]:
+        """The largest deviation for each target, in its own unit: a new row exceeds any of them with the one chance.
+
+        >>> Certificate(99, 0.5, 0.1, spreads=(1000.0, 0.02)).by_target
+        (500.0, 0.01)
+        """
+        return tuple(self.largest_deviation * spread for spread in self.spreads or (1.0,))
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """What a file says of it: all, and the largest deviation, or a list of those of several targets."""
+        deviation = list(self.by_target) if self.spreads else self.largest_deviation
+        return {"certificate": str(self), "deviation": json.dumps(deviation)}
 
     def __str__(self) -> str:
         in_units = {"error": "in the target's unit", "spread": "in the outputs' own unit"}[self.relative_to]
+        if self.spreads:
+            each = listed(in_digits(one, 3) for one in self.by_target)
+            in_units = f"in standard deviations of each target (at most {each} in their own units)"
         unit = "in probability" if self.relative_deviation is None else in_units
+        different = "" if self.distinct is None else f" ({self.distinct} of them different)"
         moved = (
-            f"On {self.rows} held-out rows, outputs move by {in_digits(self.rms_deviation, 3)} (root mean square) "
-            f"and at most {in_digits(self.largest_deviation, 3)}, {unit}"
+            f"On {self.rows} held-out rows{different}, outputs move by {in_digits(self.rms_deviation, 3)} "
+            f"(root mean square) and at most {in_digits(self.largest_deviation, 3)}, {unit}"
         )
         chosen = (
             "If one of k reductions or networks was chosen by what these rows say, the chance is up to k times that."
@@ -220,8 +251,11 @@ class Certificate:
             )
             further += f" {_by_class(self.classes, self.among)}" if self.classes else ""
         weighed = _WEIGHED if self.weighted else ""
+        others = (
+            "that the smaller module is made by" if self.dealt in ("drawn", "given") else "of training or validation"
+        )
         repeated = (
-            f" {self.repeated} of these rows are among those of training or validation too, so this is of new rows "
+            f" {self.repeated} of these rows are among those {others} too, so this is of new rows "
             "that are as often copies of known ones."
             if self.repeated
             else ""
@@ -238,32 +272,51 @@ def check_rows(problem: Problem) -> None:
         )
 
 
+def certificate_of(
+    yardstick: Yardstick,
+    before: Float[np.ndarray, "n c"],
+    after: Float[np.ndarray, "n c"],
+    rows: int,
+    **told: Any,
+) -> Certificate:
+    """The certificate of predictions before and after, of so many rows."""
+    moved = yardstick.changes(before, after)
+    return Certificate(
+        rows=rows,
+        largest_deviation=float(np.abs(moved).max()),
+        rms_deviation=root_mean_square(moved, yardstick.weights),
+        **yardstick.details(before, after, rows),
+        **told,
+    )
+
+
 def certify(original: Network, reduced: Network, problem: Problem) -> Certificate:
     """Compare the two networks on the test rows; labels are needed for the original's error and the classes alone."""
-    before, after = (outputs_of(network, problem.test.x) for network in (original, reduced))
-    moved = changes(problem, before, after)
-    return Certificate(
-        rows=len(moved),
-        largest_deviation=float(np.abs(moved).max()),
-        rms_deviation=root_mean_square(moved, problem.test.weights),
+    part = problem.test
+    before, after = (predictions(problem, outputs_of(network, part.x)) for network in (original, reduced))
+    return certificate_of(
+        yardstick(problem, part),
+        before,
+        after,
+        len(part.x),
         # Whole groups were dealt out, whatever the classes of their rows.
-        classes=() if problem.test.groups is not None else _classes(problem, moved),
+        classes=() if part.groups is not None else _classes(problem, after - before),
         dealt=problem.division.dealt,
-        groups=count_units(problem.test)["groups"],
-        weighted=problem.test.weights is not None,
-        repeated=problem.test.count_in(problem.train, problem.validation),
-        **yardstick(problem).details(before, after, problem.test),
+        weighted=part.weights is not None,
+        repeated=part.count_in(problem.train, problem.validation),
+        **count_units(part),
     )
 
 
 def _classes(problem: Problem, moved: Float[np.ndarray, "n c"]) -> tuple[OfClass, ...]:
     furthest, members = np.abs(moved).max(axis=1), problem.test.y.argmax(axis=1)
-    seen = sum(part.y.sum(axis=0) for part in (problem.train, problem.validation, problem.test))
+    seen = sum(part.y[part.different].sum(axis=0) for part in (problem.train, problem.validation, problem.test))
+    held_out = problem.test.y[problem.test.different].sum(axis=0)
     return tuple(
         OfClass(
             label,
             int(seen[k]),
-            int(np.count_nonzero(members == k)),
+            int(held_out[k]),
             float(furthest[members == k].max()) if k in members else None,
         )
         for k, label in enumerate(problem.preprocessing.labels)

@@ -24,7 +24,7 @@ from nucleate.reduction.modules import ModuleReduction, reduce_module
 from nucleate.reduction.reduction import BeforeAfter, Reduction
 from nucleate.reduction.search import Search, calibration_rows, calibration_weights
 from nucleate.reduction.selection import SELECT
-from nucleate.reduction.tolerance import Tolerance
+from nucleate.reduction.tolerance import fits_within
 from nucleate.training import check_fit, train_many
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ def reduce(
             "There is no problem; reduce takes a Network and its Problem, reduce_study a study or its folder."
         )
     _check(network, problem, fine_tune, distill, seed)
-    fits = Tolerance(problem, network, tolerance)
+    fits = fits_within(problem, network, tolerance)
     rows = calibration_rows(problem.train.x, seed)
     weights = calibration_weights(problem.train.weights)
     found = Search(network, method, rows, problem.validation.x, fits, weights).cheapest()

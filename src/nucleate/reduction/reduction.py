@@ -203,8 +203,7 @@ def guarantee(reduction: Reduction) -> dict[str, str]:
         "tolerance": f"{reduction.tolerance:g}",
         "hidden": json.dumps({"before": reduction.hidden.before, "after": reduction.hidden.after}),
         f"test_{reduction.metric_name}": json.dumps({"before": reduction.test.before, "after": reduction.test.after}),
-        "certificate": str(reduction.certificate),
-        "deviation": repr(reduction.certificate.largest_deviation),
+        **reduction.certificate.metadata,
         "bound": "" if reduction.bound is None else f"{reduction.bound.value:.6g}, {reduction.bound.kind}",
     }
 

@@ -1,5 +1,7 @@
-"""When a smaller network does the same work: what it may lose of the metric, and how far its outputs may move."""
+"""When a smaller model does the same work: what it may lose of the metric, and how far its outputs may move."""
 
+from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from numbers import Real
 from typing import Any
@@ -10,131 +12,185 @@ from jaxtyping import Bool, Float
 from nucleate.errors import SpecError
 from nucleate.models import outputs_of
 from nucleate.network import Network
-from nucleate.problems import BALANCED_ACCURACY, RMSE, Problem, Split
+from nucleate.problems import BALANCED_ACCURACY, Problem, Split
+
+Predictions = Float[np.ndarray, "n c"]
+Weights = Float[np.ndarray, " n"] | None
 
 
-def changes(
-    problem: Problem, before: Float[np.ndarray, "n c"], after: Float[np.ndarray, "n c"]
-) -> Float[np.ndarray, "n c"]:
-    """How far predictions move, row by row: in the targets' own units, or in class probabilities."""
-    link = problem.loss.link
-    return (link(after) - link(before)) * problem.preprocessing.units
-
-
-def root_mean_square(values: Float[np.ndarray, "n c"], weights: Float[np.ndarray, " n"] | None = None) -> float:
+def root_mean_square(values: Predictions, weights: Weights = None) -> float:
     """Over all entries, of rows that may have weights."""
     squares = np.square(values)
     return float(np.sqrt(np.mean(squares if weights is None else np.average(squares, axis=0, weights=weights))))
 
 
-def root_mean_squares(
-    values: Float[np.ndarray, "n c"], weights: Float[np.ndarray, " n"] | None = None
-) -> Float[np.ndarray, " c"]:
+def root_mean_squares(values: Predictions, weights: Weights = None) -> Float[np.ndarray, " c"]:
     """Of each column."""
     return np.array([root_mean_square(column[:, None], weights) for column in values.T])
 
 
-def allowed_deviation(error: float, tolerance: float) -> float:
-    """The root mean square deviation that a relative change t of a root mean squared error answers to.
+def spread(values: Predictions, weights: Weights = None) -> Float[np.ndarray, " c"]:
+    """The standard deviation of each column, 1 where it is constant."""
+    found = root_mean_squares(values - np.average(values, axis=0, weights=weights), weights)
+    # The mean of equal numbers may be off them by rounding.
+    return np.where((found > 0) & (np.ptp(values, axis=0) > 0), found, 1.0)
+
+
+def allowed_deviation(errors: Float[np.ndarray, " c"], tolerance: float) -> Float[np.ndarray, " c"]:
+    """The root mean square deviations that a relative change t of root mean squared errors answers to.
 
     Deviations that know nothing of the residuals add to them as squares, so it is ``sqrt((1 + t)^2 - 1)`` times the
     error: 0.14 for 1 %. Derived here.
     """
-    return error * float(np.sqrt((1 + tolerance) ** 2 - 1))
+    return errors * float(np.sqrt((1 + tolerance) ** 2 - 1))
 
 
 def most_cost(cost: float, tolerance: float) -> float:
-    """Up to which cost a smaller network may come, where costs may be negative."""
+    """Up to which cost a smaller model may come, where costs may be negative."""
     return float((1 + np.copysign(tolerance, cost)) * cost)
 
 
-Deviation = Float[np.ndarray, " c"] | float
-"""Of each target, or one number for all."""
+class Yardstick(ABC):
+    """By what the change of predictions is judged, for some rows and one kind of targets."""
+
+    weights: Weights = None
+
+    def changes(self, before: Predictions, after: Predictions) -> Predictions:
+        """How far each moved, as a `nucleate.reduction.Certificate` says it."""
+        return np.asarray(after - before)
+
+    @abstractmethod
+    def deviation(self, before: Predictions, after: Predictions) -> Any:
+        """How far they moved: a number, or one for each target."""
+
+    def distance(self, before: Predictions, after: Predictions) -> float:
+        """The same in one number, to choose by."""
+        return float(self.deviation(before, after))
+
+    def allowed(self, before: Predictions, tolerance: float) -> Any:
+        """How far they may move at a relative change of the metric."""
+        return tolerance
+
+    def further_costs(self, predicted: Predictions) -> tuple[float, ...]:
+        """What is held to the tolerance beside the metric, smaller being better."""
+        return ()
+
+    @abstractmethod
+    def details(self, before: Predictions, after: Predictions, rows: int) -> dict[str, Any]:
+        """What a certificate says beside the deviations, of so many rows."""
 
 
-@dataclass(frozen=True)
-class OfAmounts:
+@dataclass(frozen=True, eq=False)
+class OfAmounts(Yardstick):
     """The root mean square of the changes of each target, in its own unit.
 
     Whatever the loss and its metric are, what is allowed is taken of the original's root mean squared error, target by
-    target: of all together, nothing would be asked of a target whose numbers are small.
+    target: of all together, nothing would be asked of a target whose numbers are small. The spread of each is that on
+    other rows.
     """
 
-    problem: Problem
+    true: Predictions
+    spread: Float[np.ndarray, " c"]
+    weights: Weights = None
 
-    def deviation(self, before: Float[np.ndarray, "n c"], after: Float[np.ndarray, "n c"], part: Split) -> Deviation:
-        """How far the outputs moved on the rows of a part."""
-        return root_mean_squares(changes(self.problem, before, after), part.weights)
+    def changes(self, before: Predictions, after: Predictions) -> Predictions:
+        return (after - before) / (self.spread if self._are_several else 1.0)
 
-    def allowed(self, before: Float[np.ndarray, "n c"], part: Split, tolerance: float) -> Deviation:
-        """How far they may move at a relative change of the metric."""
-        errors = self.problem.predict(before) - self.problem.preprocessing.in_units(part.y)
-        return np.array([allowed_deviation(error, tolerance) for error in root_mean_squares(errors, part.weights)])
+    def deviation(self, before: Predictions, after: Predictions) -> Float[np.ndarray, " c"]:
+        return root_mean_squares(after - before, self.weights)
 
-    def details(self, before: Float[np.ndarray, "n c"], after: Float[np.ndarray, "n c"], part: Split) -> dict[str, Any]:
-        """What a `nucleate.reduction.Certificate` says beside the deviations."""
-        moved = root_mean_square(changes(self.problem, before, after), part.weights)
-        error = RMSE(self.problem.predict(before), self.problem.preprocessing.in_units(part.y), part.weights)
-        return {"relative_deviation": moved / error if error > 0 else np.inf}
+    def distance(self, before: Predictions, after: Predictions) -> float:
+        return float((self.deviation(before, after) / self.spread).max())
 
+    def allowed(self, before: Predictions, tolerance: float) -> Float[np.ndarray, " c"]:
+        return allowed_deviation(self._errors(before), tolerance)
 
-@dataclass(frozen=True)
-class OfClasses:
-    """The share of rows whose likeliest class is another; the tolerance itself is allowed."""
+    def details(self, before: Predictions, after: Predictions, rows: int) -> dict[str, Any]:
+        moved, errors = self.deviation(before, after), self._errors(before)
+        return {
+            "relative_deviation": float((moved / errors).max()) if errors.all() else np.inf,
+            "spreads": tuple(self.spread.tolist()) if self._are_several else (),
+        }
 
-    problem: Problem
+    @property
+    def _are_several(self) -> bool:
+        return len(self.spread) > 1
 
-    def deviation(self, before: Float[np.ndarray, "n c"], after: Float[np.ndarray, "n c"], part: Split) -> float:
-        return float(np.average(self._changed(before, after), weights=part.weights))
-
-    def allowed(self, before: Float[np.ndarray, "n c"], part: Split, tolerance: float) -> float:
-        return tolerance
-
-    def details(self, before: Float[np.ndarray, "n c"], after: Float[np.ndarray, "n c"], part: Split) -> dict[str, Any]:
-        return {"labels_changed": int(np.count_nonzero(self._changed(before, after)))}
-
-    def _changed(self, before: Float[np.ndarray, "n c"], after: Float[np.ndarray, "n c"]) -> Bool[np.ndarray, " n"]:
-        link = self.problem.loss.link
-        return link(before).argmax(axis=1) != link(after).argmax(axis=1)
+    def _errors(self, before: Predictions) -> Float[np.ndarray, " c"]:
+        return root_mean_squares(before - self.true, self.weights)
 
 
-def yardstick(problem: Problem) -> OfAmounts | OfClasses:
-    """By what the change of outputs is judged, for the problem's kind of targets."""
-    return OfClasses(problem) if problem.loss.of_classes else OfAmounts(problem)
+@dataclass(frozen=True, eq=False)
+class OfClasses(Yardstick):
+    """The share of labels that are others; the tolerance itself is allowed.
+
+    The balanced accuracy is asked for too, where the truth is known: a rare class has fewer labels than may change.
+    """
+
+    true: Predictions | None
+    weights: Weights = None
+
+    def deviation(self, before: Predictions, after: Predictions) -> float:
+        return float(np.average(_have_changed(before, after), weights=self.weights))
+
+    def further_costs(self, predicted: Predictions) -> tuple[float, ...]:
+        if self.true is None:
+            return ()
+        return (BALANCED_ACCURACY.cost(BALANCED_ACCURACY(predicted, self.true, self.weights)),)
+
+    def details(self, before: Predictions, after: Predictions, rows: int) -> dict[str, Any]:
+        changed = _have_changed(before, after).reshape(rows, -1).any(axis=1)
+        return {"labels_changed": int(np.count_nonzero(changed))}
+
+
+def _have_changed(before: Predictions, after: Predictions) -> Bool[np.ndarray, " n"]:
+    return before.argmax(axis=1) != after.argmax(axis=1)
+
+
+def yardstick(problem: Problem, part: Split) -> Yardstick:
+    """That of the problem's kind of targets, for what `predictions` says of the rows of a part."""
+    if problem.loss.of_classes:
+        return OfClasses(part.y, part.weights)
+    units, train = problem.preprocessing.units, problem.train
+    return OfAmounts(part.y * units, spread(train.y * units, train.weights), part.weights)
+
+
+def predictions(problem: Problem, outputs: Predictions) -> Predictions:
+    """What outputs predict, in the targets' own units but from their means, or class probabilities."""
+    return problem.loss.link(np.asarray(outputs, np.float64)) * problem.preprocessing.units
 
 
 class Tolerance:
-    """A relative change of the original's metric, and the change of the outputs that would explain it.
+    """A relative change of the original's metric, and the change of the predictions that would explain it.
 
-    Both are asked for: with the metric alone, the best of many small networks is one that was lucky on the validation
-    rows. Of classes the balanced accuracy is asked for too: a rare class has fewer rows than may change.
+    Both are asked for: with the metric alone, the best of many small models is one that was lucky on the validation
+    rows.
     """
 
-    def __init__(self, problem: Problem, network: Network, tolerance: float) -> None:
-        check_tolerance(tolerance)
-        self._problem, self._yardstick, self._part = problem, yardstick(problem), problem.validation
-        self._outputs = outputs_of(network, problem.validation.x)
-        self._deviation = self._yardstick.allowed(self._outputs, self._part, tolerance)
-        self._most = [most_cost(cost, tolerance) for cost in self._costs(self._outputs)]
+    def __init__(self, yardstick: Yardstick, before: Predictions, cost: float, tolerance: float) -> None:
+        self._yardstick, self._before = yardstick, before
+        self._deviation = yardstick.allowed(before, tolerance)
+        self._most = [most_cost(one, tolerance) for one in (cost, *yardstick.further_costs(before))]
 
-    def __call__(self, outputs: Float[np.ndarray, "v c"]) -> bool:
-        """Whether these outputs on the validation rows are within the tolerance."""
-        if not np.isfinite(outputs).all():
+    def __call__(self, predicted: Predictions, cost: Callable[[], float]) -> bool:
+        """Whether a model of these predictions, and of this cost by its metric, is within the tolerance."""
+        if not np.all(self._yardstick.deviation(self._before, predicted) <= self._deviation):
             return False
-        moved = self._yardstick.deviation(self._outputs, outputs, self._part)
-        return bool(
-            np.all(moved <= self._deviation)
-            and all(cost <= most for cost, most in zip(self._costs(outputs), self._most, strict=True))
-        )
+        costs = (cost(), *self._yardstick.further_costs(predicted))
+        return all(one <= most for one, most in zip(costs, self._most, strict=True))
 
-    def _costs(self, outputs: Float[np.ndarray, "v c"]) -> list[float]:
-        """The metrics, turned so that smaller is better."""
-        problem, part = self._problem, self._part
-        costs = [problem.loss.metric.cost(problem.metric(outputs, part.y, part.weights))]
-        if problem.loss.of_classes:
-            balanced = BALANCED_ACCURACY(problem.predict(outputs), part.y, part.weights)
-            costs.append(BALANCED_ACCURACY.cost(balanced))
-        return costs
+
+def fits_within(problem: Problem, network: Network, tolerance: float) -> Callable[[Float[np.ndarray, "v c"]], bool]:
+    """Whether outputs on the validation rows are within the tolerance of those of a network."""
+    check_tolerance(tolerance)
+    part = problem.validation
+
+    def cost(outputs: Float[np.ndarray, "v c"]) -> float:
+        return problem.loss.metric.cost(problem.metric(outputs, part.y, part.weights))
+
+    before = outputs_of(network, part.x)
+    within = Tolerance(yardstick(problem, part), predictions(problem, before), cost(before), tolerance)
+    return lambda after: bool(np.isfinite(after).all()) and within(predictions(problem, after), lambda: cost(after))
 
 
 def check_tolerance(tolerance: Any) -> None:

@@ -189,12 +189,12 @@ def _of_comparison(comparison: Comparison, metric: Metric, texts: Texts) -> dict
     }
 
 
-def say_rows(comparison: Comparison, texts: Texts) -> str:
-    """On how many rows models were compared, and how many of them differ, where some are copies of others."""
-    rows = f"{comparison.rows:,}"
-    if comparison.distinct is None:
+def say_rows(of: "Comparison | Certificate", texts: Texts) -> str:
+    """On how many rows models were compared, or one certified, and how many differ, where some are copies of others."""
+    rows = f"{of.rows:,}"
+    if of.distinct is None:
         return rows
-    return texts["baseline"]["rows_distinct"].format(rows=rows, distinct=f"{comparison.distinct:,}")
+    return texts["baseline"]["rows_distinct"].format(rows=rows, distinct=f"{of.distinct:,}")
 
 
 def recommendation(findings: Findings, texts: Texts) -> list[str]:
@@ -432,10 +432,11 @@ def say_certificate(certificate: "Certificate", texts: Texts) -> str:
     """What is certified of a reduction, and what that assumes."""
     sentences = texts["reduction"]
     of_classes = certificate.labels_changed is not None
+    kind = "certificate_classes" if of_classes else "certificate_targets" if certificate.spreads else "certificate"
     unseen = [str(entry.label) for entry in certificate.classes if not entry.held_out]
     chance = "classes" if certificate.classes and certificate.dealt == "random" else "rows"
     chosen = {
-        "certificate_classes" if of_classes else "certificate": True,
+        kind: True,
         f"certificate_chance_{chance if certificate.groups is None else 'groups'}": True,
         f"certificate_{certificate.dealt}": certificate.dealt != "random",
         "certificate_weighted": certificate.weighted,
@@ -445,10 +446,11 @@ def say_certificate(certificate: "Certificate", texts: Texts) -> str:
         "certificate_unseen": bool(unseen),
     }
     fields = {
-        "rows": f"{certificate.rows:,}",
+        "rows": say_rows(certificate, texts),
         "groups": certificate.groups,
         "largest": say(certificate.largest_deviation),
         "rms": say(certificate.rms_deviation),
+        "each": ", ".join(map(say, certificate.by_target)),
         "changed": certificate.labels_changed,
         "probability": say_share(rounded_up(certificate.probability)),
         "count": certificate.among,

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from nucleate._wording import count, listed, say_error
-from nucleate.baselines import Baseline, Entrant, Judged, compare_entrants
+from nucleate.baselines import Baseline, Entrant, Judged, compare_entrants, count_units
 from nucleate.baselines import judge as judge_without
 from nucleate.errors import SpecError
 from nucleate.problems import Metric
@@ -49,6 +49,7 @@ def narrow_module(
         len(rows),
         Entrant([_judged(judge, small, rows)], varies=False),
         Entrant([_judged(judge, starts[at], rows) for at in order]),
+        **count_units(rows),
     )
     baseline = Baseline(
         NARROW,
@@ -114,7 +115,7 @@ def trained_by(train: Callable[[Any], Any], name: str, module: Any) -> Any:
 
 
 def _judged(judge: Judge, module: Any, rows: Rows) -> Judged:
-    """The metric on the rows, and without groups of them."""
+    """The metric on the rows, and without groups of them; copies are left out together."""
     outputs = outputs_of(module, rows)
 
     def value(numbers: np.ndarray, _: np.ndarray) -> float:
@@ -125,5 +126,7 @@ def _judged(judge: Judge, module: Any, rows: Rows) -> Judged:
     if judge.metric is LOSS:
         # The module itself says it, and would be run anew for each group that is left out.
         losses = np.array([value(number, number) for number in numbers[:, None]])
-        return judge_without(Metric(LOSS.name, lambda taken, _: float(losses[taken].mean())), numbers, numbers)
-    return judge_without(Metric(judge.metric.name, value, judge.metric.larger_is_better), numbers, numbers)
+        return judge_without(
+            Metric(LOSS.name, lambda taken, _: float(losses[taken].mean())), numbers, numbers, rows.copies
+        )
+    return judge_without(Metric(judge.metric.name, value, judge.metric.larger_is_better), numbers, numbers, rows.copies)

@@ -2,18 +2,20 @@
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from nucleate._wording import choose_one, count, listed, say_error, shown
+from nucleate.baselines import count_units
 from nucleate.errors import DataError, SpecError
 from nucleate.problems import ACCURACY, BALANCED_ACCURACY, LOG_LOSS, MAE, R2, RMSE, Loss, Metric
+from nucleate.problems.copies import count_repeated
 from nucleate.pytorch import import_torch
-from nucleate.reduction.certificate import Certificate
-from nucleate.reduction.modules.rows import Rows, outputs_of
-from nucleate.reduction.tolerance import allowed_deviation, most_cost, root_mean_square
+from nucleate.reduction.certificate import Certificate, certificate_of
+from nucleate.reduction.modules.rows import BATCH, Parts, Rows, outputs_of
+from nucleate.reduction.tolerance import OfAmounts, OfClasses, Tolerance, Yardstick, root_mean_square, spread
 
 OF_CLASSES = {metric.name: metric for metric in (ACCURACY, BALANCED_ACCURACY, LOG_LOSS)}
 OF_AMOUNTS = {metric.name: metric for metric in (RMSE, MAE, R2)}
@@ -23,92 +25,99 @@ LOSS = Metric("loss", None)
 """What the module itself returns as its loss where it is given labels."""
 
 
-class Targets:
-    """Targets of one kind beside a module's outputs; this is the kind where there are none, or a metric's own.
+class OfOutputs(Yardstick):
+    """How far outputs move, over their own standard deviation; the tolerance itself is allowed."""
 
-    Outputs are judged by how far they move, over their own standard deviation over the rows.
-    """
+    def deviation(self, before: np.ndarray, after: np.ndarray) -> float:
+        # Over the rows, since how far apart the means of several outputs are says nothing of either.
+        over_rows = float(np.sqrt(before.var(axis=0, ddof=1).mean()))
+        return root_mean_square(after - before) / (over_rows or 1.0)
+
+    def details(self, before: np.ndarray, after: np.ndarray, rows: int) -> dict[str, Any]:
+        return {"relative_deviation": self.deviation(before, after), "relative_to": "spread"}
+
+
+class Targets:
+    """Targets of one kind beside a module's outputs; this is the kind where there are none, or a metric's own."""
 
     metrics: Mapping[str, Metric] = {}
     metric = DEVIATION
 
-    def arrays(self, outputs: Any, targets: Any) -> tuple[np.ndarray, np.ndarray]:
-        """Predictions and truth as a `Metric` takes them."""
+    def predictions(self, outputs: Any, targets: Any = None) -> np.ndarray:
+        """What outputs predict, as a `Metric` takes it; where targets are given, where there are some."""
+        return outputs.double().reshape(len(outputs), -1).numpy()
+
+    def truth(self, outputs: Any, targets: Any) -> np.ndarray:
+        """The targets as a `Metric` takes them."""
         raise SpecError(
             "The targets are neither class numbers nor amounts beside the outputs, so no nucleate.Metric can judge "
             "them; give a function of outputs and targets as `metric`, and `larger_is_better`."
         )
 
-    def moved(self, before: Any, after: Any) -> np.ndarray:
-        """How far the outputs of each row move."""
-        return _rows(after - before)
+    def arrays(self, outputs: Any, targets: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Predictions and truth as a `Metric` takes them."""
+        return self.predictions(outputs, targets), self.truth(outputs, targets)
 
-    def deviation(self, before: Any, after: Any) -> float:
-        """By what a tolerance judges."""
-        # Over the rows, since how far apart the means of several outputs are says nothing of either.
-        spread = float(before.double().var(0).mean().sqrt())
-        return root_mean_square(self.moved(before, after)) / (spread or 1.0)
-
-    def allowed(self, before: Any, targets: Any, tolerance: float) -> float:
-        """How large that may be."""
-        return tolerance
+    def yardstick(self, outputs: Any, targets: Any) -> Yardstick:
+        """By what the change of predictions is judged."""
+        return OfOutputs()
 
     def notes(self, outputs: Any, targets: Any) -> tuple[str, ...]:
         """What else to know of how these outputs are judged."""
         return ()
 
-    def details(self, before: Any, after: Any, targets: Any) -> dict[str, Any]:
-        """What a certificate says beside the deviations."""
-        return {"relative_deviation": self.deviation(before, after), "relative_to": "spread"}
 
-
+@dataclass(frozen=True, eq=False)
 class Amounts(Targets):
-    """Real numbers, one for each output."""
+    """Real numbers, one for each output; several targets are along an axis, each with a spread."""
 
+    axis: int
+    spread: np.ndarray
     metrics = OF_AMOUNTS
     metric = RMSE
 
-    def arrays(self, outputs: Any, targets: Any) -> tuple[np.ndarray, np.ndarray]:
-        return _rows(outputs), _rows(targets.reshape(outputs.shape))
+    def predictions(self, outputs: Any, targets: Any = None) -> np.ndarray:
+        return _along(outputs.double(), self.axis)
 
-    def deviation(self, before: Any, after: Any) -> float:
-        return root_mean_square(self.moved(before, after))
+    def truth(self, outputs: Any, targets: Any) -> np.ndarray:
+        return _along(targets.reshape(outputs.shape).double(), self.axis)
 
-    def allowed(self, before: Any, targets: Any, tolerance: float) -> float:
-        return allowed_deviation(RMSE(*self.arrays(before, targets)), tolerance)
-
-    def details(self, before: Any, after: Any, targets: Any) -> dict[str, Any]:
-        error = RMSE(*self.arrays(before, targets))
-        return {"relative_deviation": self.deviation(before, after) / error if error > 0 else np.inf}
+    def yardstick(self, outputs: Any, targets: Any) -> Yardstick:
+        return OfAmounts(self.truth(outputs, targets), self.spread)
 
 
 @dataclass(frozen=True)
 class Classes(Targets):
     """Class numbers beside logits, whose classes are along an axis; negative ones (as -100) are left out.
 
-    The outputs may be probabilities already; then they are taken as they are.
+    The outputs may be probabilities already; then they are taken as they are. The labels may be of other places than
+    the outputs that they stand beside, as those of a language model are, whose own loss shifts them.
     """
 
     axis: int
     are_probabilities: bool = False
+    are_shifted: bool = False
     metrics = OF_CLASSES
     metric = ACCURACY
 
-    def arrays(self, outputs: Any, targets: Any) -> tuple[np.ndarray, np.ndarray]:
-        chances = self._chances(outputs)
-        classes, told = chances.shape[-1], targets.flatten().long().numpy()
-        known = told >= 0
-        return chances.reshape(-1, classes)[known], np.eye(classes)[told[known]]
+    def predictions(self, outputs: Any, targets: Any = None) -> np.ndarray:
+        logits = outputs.double()
+        chances = _along(logits if self.are_probabilities else logits.softmax(self.axis), self.axis)
+        return chances if targets is None else chances[(targets >= 0).flatten().numpy()]
 
-    def moved(self, before: Any, after: Any) -> np.ndarray:
-        return (self._chances(after) - self._chances(before)).reshape(len(before), -1)
+    def truth(self, outputs: Any, targets: Any) -> np.ndarray:
+        labels, classes = targets[targets >= 0].long().numpy(), outputs.shape[self.axis]
+        if labels.max(initial=0) >= classes:
+            raise DataError(
+                f"The targets have class {labels.max()}, but the module has {classes} outputs; classes must be 0 to "
+                f"{classes - 1}."
+            )
+        told = np.zeros((len(labels), classes))
+        told[np.arange(len(labels)), labels] = 1
+        return told
 
-    def deviation(self, before: Any, after: Any) -> float:
-        return float((before.argmax(self.axis) != after.argmax(self.axis)).double().mean())
-
-    def details(self, before: Any, after: Any, targets: Any) -> dict[str, Any]:
-        other = (before.argmax(self.axis) != after.argmax(self.axis)).reshape(len(before), -1)
-        return {"labels_changed": int(other.any(1).sum())}
+    def yardstick(self, outputs: Any, targets: Any) -> Yardstick:
+        return OfClasses(None if self.are_shifted else self.truth(outputs, targets))
 
     def notes(self, outputs: Any, targets: Any) -> tuple[str, ...]:
         said = []
@@ -116,18 +125,18 @@ class Classes(Targets):
             said.append("A row has several labels; the certificate counts it as changed where one of them is.")
         if self.are_probabilities:
             said.append("The outputs are probabilities and are judged as they are.")
+        if self.are_shifted:
+            said.append(
+                "The module's own loss is not that of its outputs and the labels beside them, as where it shifts the "
+                "labels; so its balanced accuracy is not known, and was not held to the tolerance."
+            )
         left_out = targets[targets < 0]
         if len(left_out):
             said.append(
                 f"{len(left_out):,} of the {count(targets.numel(), 'target')} that validate are negative "
-                f"({listed(map(str, left_out.unique().tolist()))}) and no class; the metric leaves them out."
+                f"({listed(map(str, left_out.unique().tolist()))}) and no class; they are left out."
             )
         return tuple(said)
-
-    def _chances(self, outputs: Any) -> np.ndarray:
-        logits = outputs.double()
-        chances = logits if self.are_probabilities else logits.softmax(self.axis)
-        return chances.movedim(self.axis, -1).numpy()
 
 
 @dataclass(frozen=True)
@@ -140,27 +149,38 @@ class Judge:
 
     def fits(self, module: Any, rows: Rows, before: Any, tolerance: float) -> Callable[[Any], bool]:
         """Whether a module is within a relative change of the metric, and its outputs of what would explain that."""
-        most = self.targets.allowed(before, rows.targets, tolerance)
-        compares = self.metric is not DEVIATION
-        most_of_metric = most_cost(self.metric.cost(self.value(module, rows, before)), tolerance) if compares else 0.0
+
+        def cost(one: Any, outputs: Any) -> float:
+            # That of the deviation itself is nothing but that.
+            return 0.0 if self.metric is DEVIATION else self.metric.cost(self.value(one, rows, outputs))
+
+        targets, yardstick = rows.targets, self.targets.yardstick(before, rows.targets)
+        within = Tolerance(yardstick, self.targets.predictions(before, targets), cost(module, before), tolerance)
 
         def fits(small: Any) -> bool:
             after = outputs_of(small, rows)
-            if not bool(after.isfinite().all()) or self.targets.deviation(before, after) > most:
-                return False
-            return not compares or self.metric.cost(self.value(small, rows, after)) <= most_of_metric
+            return bool(after.isfinite().all()) and within(
+                self.targets.predictions(after, targets), lambda: cost(small, after)
+            )
 
         return fits
 
-    def certify(self, rows: Rows, before: Any, after: Any, dealt: Literal["drawn", "given"]) -> Certificate:
+    def distance(self, rows: Rows, before: Any, after: Any) -> float:
+        """How far the outputs moved, in one number to choose by."""
+        predicted = (self.targets.predictions(outputs, rows.targets) for outputs in (before, after))
+        return self.targets.yardstick(before, rows.targets).distance(*predicted)
+
+    def certify(self, parts: Parts, before: Any, after: Any) -> Certificate:
         """How far the outputs moved on held-out rows."""
-        moved = self.targets.moved(before, after)
-        return Certificate(
-            rows=len(rows),
-            largest_deviation=float(np.abs(moved).max()),
-            rms_deviation=root_mean_square(moved),
-            dealt=dealt,
-            **self.targets.details(before, after, rows.targets),
+        rows = parts.certification
+        return certificate_of(
+            self.targets.yardstick(before, rows.targets),
+            self.targets.predictions(before),
+            self.targets.predictions(after),
+            len(rows),
+            dealt=parts.dealt,
+            repeated=count_repeated(rows.columns, parts.calibration.columns, parts.validation.columns),
+            **count_units(rows),
         )
 
 
@@ -170,7 +190,7 @@ def judge_of(metric: Any, larger_is_better: bool | None, module: Any, rows: Rows
     if larger_is_better is not None and not isinstance(larger_is_better, bool):
         raise SpecError(f"`larger_is_better` is {shown(larger_is_better)}; it must be True or False.")
     own = callable(metric) and not isinstance(metric, Metric)
-    targets = _kind(rows, before, asked=not own and metric not in ("loss", "deviation"))
+    targets = _kind(module, rows, before, asked=not own and metric not in ("loss", "deviation"))
     if metric is None:
         metric = LOSS.name if _has_loss(module, rows) else targets.metric.name
     if isinstance(metric, str):
@@ -221,7 +241,7 @@ def _named(name: str, targets: Targets, module: Any, rows: Rows) -> Judge:
 
         def moved(_: Any, part: Rows, outputs: Any) -> float:
             first = before.setdefault(id(part), outputs)
-            return Targets().deviation(first, outputs)
+            return OfOutputs().deviation(*map(Targets().predictions, (first, outputs)))
 
         return Judge(metric, Targets(), moved)
     return Judge(metric, targets, lambda _, part, outputs: float(metric(*targets.arrays(outputs, part.targets))))
@@ -241,7 +261,7 @@ def _loss_of(module: Any, rows: Rows) -> float:
     return float(sum(size * float(said["loss"]) for size, said in losses) / len(rows))
 
 
-def _kind(rows: Rows, outputs: Any, asked: bool) -> Targets:
+def _kind(module: Any, rows: Rows, outputs: Any, asked: bool) -> Targets:
     targets = rows.targets
     if targets is None:
         return Targets()
@@ -254,14 +274,12 @@ def _kind(rows: Rows, outputs: Any, asked: bool) -> Targets:
                         "All targets that validate are negative, which stands for no class; give class numbers from 0 "
                         "on."
                     )
-                if int(targets.max()) < outputs.shape[axis]:
-                    return Classes(axis, _sum_to_one(outputs, axis))
+                if not asked and not 0 <= int(targets.max()) < outputs.shape[axis]:
+                    return Targets()
+                kind = Classes(axis, _sum_to_one(outputs, axis))
                 if asked:
-                    raise DataError(
-                        f"The targets have class {int(targets.max())}, but the module has {outputs.shape[axis]} "
-                        f"outputs; classes must be 0 to {outputs.shape[axis] - 1}."
-                    )
-                return Targets()
+                    kind.truth(outputs, targets)
+                return replace(kind, are_shifted=_are_shifted(kind, module, rows, outputs))
     if targets.numel() == outputs.numel():
         are_binary = set(targets.unique().tolist()) <= {0, 1}
         if asked and are_binary:
@@ -269,7 +287,9 @@ def _kind(rows: Rows, outputs: Any, asked: bool) -> Targets:
                 "The targets are 0 and 1 and the module has one output for each, of which it is not said whether it is "
                 "a logit or a probability; pass a function of outputs and targets as `metric`, and `larger_is_better`."
             )
-        return Targets() if are_binary else Amounts()
+        # Of images (n, c, h, w) targets are the channels; of series (n, t, c), as of (n, c), what stands last.
+        axis = 2 if outputs.ndim == 3 else 1
+        return Targets() if are_binary else Amounts(axis, spread(_along(targets.reshape(outputs.shape).double(), axis)))
     if asked:
         raise DataError(
             f"The targets have the shape {tuple(targets.shape)} and the outputs {tuple(outputs.shape)}; give class "
@@ -282,5 +302,16 @@ def _sum_to_one(outputs: Any, axis: int) -> bool:
     return bool((outputs >= 0).all()) and float((outputs.double().sum(axis) - 1).abs().max()) < 1e-3
 
 
-def _rows(values: Any) -> np.ndarray:
-    return values.double().reshape(len(values), -1).numpy()
+def _are_shifted(kind: Classes, module: Any, rows: Rows, outputs: Any) -> bool:
+    """Whether a loss that the module itself says of labels is another than that of the outputs they stand beside."""
+    if outputs.ndim == 2 or not _has_loss(module, rows):
+        return False
+    start, batch = next((at * BATCH, one) for at, one in enumerate(rows.batches()) if bool((one.targets >= 0).any()))
+    beside = LOG_LOSS(*kind.arrays(outputs[start : start + len(batch)], batch.targets))
+    return not np.isclose(_loss_of(module, batch), beside, rtol=0.01)
+
+
+def _along(values: Any, axis: int) -> np.ndarray:
+    """A column for each place of an axis, a row for each of all others."""
+    values = values if values.ndim > 1 else values[:, None]
+    return np.asarray(values.movedim(axis, -1).reshape(-1, values.shape[axis]))

@@ -13,11 +13,12 @@ from nucleate.pytorch import import_torch
 from nucleate.pytorch.exchange import unwrap
 from nucleate.reduction.modules.beside import narrow_module, trained_by
 from nucleate.reduction.modules.graph import Graph, check, shapes_in_training, trace
-from nucleate.reduction.modules.judging import judge_of
+from nucleate.reduction.modules.judging import Judge, judge_of
 from nucleate.reduction.modules.narrowing import Original
 from nucleate.reduction.modules.preparing import as_stored, finish, working_copy
 from nucleate.reduction.modules.reduction import ModuleReduction
 from nucleate.reduction.modules.rows import (
+    Parts,
     Rows,
     check_certifies,
     check_fit,
@@ -66,7 +67,8 @@ def reduce_module(
         Batches of (inputs, targets), of a module's arguments by name, or of inputs alone; or (x, y).
     tolerance : float
         Where no size is asked for, the smallest module is found whose metric gets worse by at most this share of itself
-        on validation, and whose outputs move by no more than what would explain that.
+        on validation, and whose outputs move by no more than what would explain that; of classes the balanced accuracy
+        is held so too, whatever the metric.
     metric : str, callable, torch loss, or nucleate.Metric or Loss, optional
         By default accuracy for class numbers, rmse for amounts, the module's own loss where it takes labels, and the
         deviation of the outputs where there are no targets. A function takes outputs and targets.
@@ -156,7 +158,7 @@ def reduce_module(
             flops=BeforeAfter(*(one[1] for one in counted)),
             validation=BeforeAfter(*validated),
             test=BeforeAfter(*tested),
-            certificate=judge.certify(held, outputs[0], outputs[1], parts.dealt),
+            certificate=judge.certify(parts, *outputs),
             asked=asked,
             notes=(
                 *notes,
@@ -229,7 +231,7 @@ def _not_covered(module: Any, row: Rows, *, is_narrower: bool) -> list[str]:
     return notes
 
 
-def _within(search: Search, budget: int, of: str, judge: Any, parts: Any, before: Any) -> Widths:
+def _within(search: Search, budget: int, of: str, judge: Judge, parts: Parts, before: Any) -> Widths:
     """The best on validation of the widest that are within a budget."""
     if search.size(search.whole) <= budget:
         return search.whole
@@ -239,7 +241,7 @@ def _within(search: Search, budget: int, of: str, judge: Any, parts: Any, before
         raise SpecError(f"The budget is {budget} {of}; with one unit a layer there are {least}, so give more.")
 
     def cost(widths: Widths) -> float:
-        return float(judge.targets.deviation(before, outputs_of(search.make(widths), parts.validation)))
+        return judge.distance(parts.validation, before, outputs_of(search.make(widths), parts.validation))
 
     return min(found, key=cost)
 

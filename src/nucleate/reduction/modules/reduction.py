@@ -143,7 +143,7 @@ class ModuleReduction:
         judge, rows = self.judge, self.parts.certification
         original, _ = working_copy(self.original)
         test = None if judge.metric is LOSS else BeforeAfter(self.test.after, judge.value(module, rows, answers))
-        return test, judge.certify(rows, outputs_of(original, rows), answers, self.parts.dealt)
+        return test, judge.certify(self.parts, outputs_of(original, rows), answers)
 
     def _guarantee(self, test: BeforeAfter[float] | None, certificate: Certificate) -> dict[str, str]:
         """What is kept with a file of the smaller module: what it was, and how sure that is."""
@@ -154,8 +154,7 @@ class ModuleReduction:
             "asked": self.asked,
             "widths": json.dumps(widths),
             f"test_{self.metric.name}": json.dumps({"before": self.test.before, "after": after}),
-            "certificate": str(certificate),
-            "deviation": repr(certificate.largest_deviation),
+            **certificate.metadata,
         }
 
     def __repr__(self) -> str:

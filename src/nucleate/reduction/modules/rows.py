@@ -2,13 +2,16 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from functools import cached_property
+from typing import Any, ClassVar, Literal
 
 import jax
 import numpy as np
+from jaxtyping import Int, Shaped
 
 from nucleate._wording import count, say_error, shown
 from nucleate.errors import ArchitectureError, DataError
+from nucleate.problems.copies import copies_in
 from nucleate.pytorch import import_torch
 from nucleate.reduction.certificate import FEWEST_ROWS
 
@@ -28,9 +31,20 @@ class Rows:
 
     inputs: Any
     targets: Any
+    groups: ClassVar[None] = None
 
     def __len__(self) -> int:
         return len(jax.tree.leaves(self.inputs)[0])
+
+    @cached_property
+    def copies(self) -> Int[np.ndarray, " n"] | None:
+        """Which of the different rows each is, as of a `nucleate.problems.Split`; of groups nothing is known."""
+        return copies_in(*self.columns)
+
+    @property
+    def columns(self) -> tuple[Shaped[np.ndarray, "n _"], ...]:
+        """What the rows hold, inputs and targets."""
+        return tuple(one.reshape(len(self), -1).numpy() for one in jax.tree.leaves((self.inputs, self.targets)))
 
     def take(self, rows: Any) -> "Rows":
         """Some of the rows."""
@@ -101,30 +115,7 @@ def divide(data: Any, validation: Any, test: Any, seed: int) -> Parts:
             f"There are {count(len(certification), 'row')} to certify the reduced module on, and {FEWEST_ROWS} are "
             f"needed; give {'`test` more rows' if test is not None else f'data of {5 * FEWEST_ROWS} rows or more'}."
         )
-    notes += _repeated(certification, calibration, valid)
     return Parts(calibration, valid, certification, "drawn" if test is None else "given", tuple(notes))
-
-
-def _repeated(certification: Rows, *others: Rows) -> list[str]:
-    """A note if rows that certify are among those that the smaller module is made by, inputs and targets."""
-    made_by = {row for rows in others for row in _bytes_of(rows)}
-    repeated = sum(row in made_by for row in _bytes_of(certification))
-    if not repeated:
-        return []
-    return [
-        f"{repeated} of the {len(certification)} rows that certify are among those that the smaller module is made by "
-        "too: unless new rows repeat these just as often, they say less of new ones than is told above."
-    ]
-
-
-def _bytes_of(rows: Rows) -> Iterator[bytes]:
-    """What each row holds, inputs and targets."""
-    torch = import_torch()
-    held = [
-        value.reshape(len(rows), -1).contiguous().view(torch.uint8).numpy()
-        for value in jax.tree.leaves((rows.inputs, rows.targets))
-    ]
-    return (b"".join(one[row].tobytes() for one in held) for row in range(len(rows)))
 
 
 def output_of(returned: Any) -> Any:
