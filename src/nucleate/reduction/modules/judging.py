@@ -128,7 +128,8 @@ class Classes(Targets):
         if self.are_shifted:
             said.append(
                 "The module's own loss is not that of its outputs and the labels beside them, as where it shifts the "
-                "labels; so its balanced accuracy is not known, and was not held to the tolerance."
+                "labels; so its balanced accuracy is not known, and was not held to the tolerance. An accuracy or log "
+                "loss that is asked for by name is of the labels beside the outputs."
             )
         left_out = targets[targets < 0]
         if len(left_out):
