@@ -15,6 +15,7 @@ from nucleate.doctor.verdicts import SORTED
 from nucleate.errors import SpecError
 from nucleate.pytorch import import_torch, same_random_numbers
 from nucleate.pytorch.layers import Weights, activation_of, norm_of, weights_in
+from nucleate.pytorch.setup import read_pairs
 
 MOST_ROWS = 2048
 """Rows that are looked at; more are left out."""
@@ -394,26 +395,8 @@ def undisturbed(torch: Any) -> Iterator[None]:
 
 def _rows(torch: Any, data: Any) -> tuple[Any, Any, int | None]:
     if isinstance(data, torch.utils.data.DataLoader | torch.utils.data.Dataset):
-        batch_size = getattr(data, "batch_size", None)
-        taken: list[Any] = []
-        try:
-            loader = _spread(torch, data)
-            for batch in loader:
-                if not isinstance(batch, tuple | list) or len(batch) != 2:
-                    what = f"holds {listed(map(repr, batch))}" if isinstance(batch, dict) else f"is {shown(batch)}"
-                    raise SpecError(f"A batch of the data set {what}; give a data set of pairs of inputs and targets.")
-                taken.append(batch)
-                if sum(len(one[1]) for one in taken) >= MOST_ROWS:
-                    break
-            x, y = (torch.cat([torch.as_tensor(part) for part in parts]) for parts in zip(*taken, strict=True))
-        except SpecError:
-            raise
-        except Exception as error:
-            raise SpecError(
-                f"The data set cannot be read ({first_line(error)}); give one of pairs of inputs and targets, each of "
-                "one shape."
-            ) from None
-        return x, y, batch_size
+        x, y = read_pairs(lambda: _spread(torch, data), MOST_ROWS)
+        return x, y, getattr(data, "batch_size", None)
     if not isinstance(data, tuple | list) or len(data) != 2:
         raise SpecError(
             f"The data are {shown(data)}; give a pair of inputs and targets, or a Dataset or DataLoader of such pairs."
