@@ -911,9 +911,10 @@ def test_labels_of_minus_one_and_one_are_told_a_loss_of_probabilities_takes_0_an
     [
         ([{"x": torch.ones(3), "y": torch.ones(1)}] * 20, "holds 'x', 'y'; give a data set of pairs"),
         ([(torch.ones(3), torch.ones(3), torch.ones(1))] * 20, "give a data set of pairs of inputs and targets"),
+        ([], "The data set gives no rows"),
         (((rows()[0], rows()[0]), rows()[1]), "The inputs are 2 tensors, and the doctor takes modules of one"),
     ],
-    ids=["dicts", "triples", "two inputs"],
+    ids=["dicts", "triples", "none", "two inputs"],
 )
 def test_data_that_are_no_pairs_are_said_to_be_none(data, said):
     module = network()

@@ -230,6 +230,10 @@ REFUSED = {
     ),
     "no batch": (started(), loader(batch_size=64, drop_last=True), sgd, nn.MSELoss(), "drops its only batch"),
     "a broken data set": (started(), Broken(), sgd, nn.MSELoss(), "cannot be read"),
+    "no rows": (
+        started(), torch.utils.data.TensorDataset(X[:0], Y[:0]), sgd, nn.MSELoss(), "The data set gives no rows"
+    ),
+    "no targets": (started(), torch.utils.data.TensorDataset(X), sgd, nn.MSELoss(), "give a data set of pairs"),
     "a schedule": (started(), (X, Y), scheduled, nn.MSELoss(), "scheduler holds the learning rate"),
     "changed gradients": (hooked(), (X, Y), sgd, nn.MSELoss(), "0.weight has a hook on its gradients"),
     "an ignored class": (started(2), (X, LABELS), sgd, nn.CrossEntropyLoss(ignore_index=0), "mean over all rows"),

@@ -33,7 +33,7 @@ FANS = {
     "convolutions.2.weight": (16, 4),
     "recurrent.weight_ih_l0": (4, 5),
     "recurrent.weight_hh_l0": (3, 5),
-    "recurrent.weight_hr_l0": (5, 5),
+    "recurrent.weight_hr_l0": (5, 3),
     "attention.in_proj_weight": (8, 8),
     "attention.out_proj.weight": (8, 8),
     "cells.0.weight_ih": (4, 6),

@@ -20,11 +20,12 @@ from nucleate.doctor.module_copies import (
     run_copy,
     take_step,
 )
-from nucleate.doctor.module_setting import Setting, are_shares, dropouts_in, gains_in, norms_over_batches, undisturbed
+from nucleate.doctor.module_setting import Setting, are_shares, dropouts_in, gains_in, undisturbed
 from nucleate.errors import SpecError
 from nucleate.observe import LEFT
 from nucleate.pytorch import import_torch, same_attributes
 from nucleate.pytorch.exchange import size_of
+from nucleate.pytorch.layers import kind_of, norm_of
 
 _POWER_STEPS = 12
 _LOOKED_AT = 64
@@ -79,7 +80,7 @@ def gather_module(setting: Setting, steps: int = STEPS) -> Evidence:
         best = course.losses_of_rows(at_the_end=False)
         kept = course.losses_of_rows(at_the_end=course.forgets(*constants))
         added_steps, added_up = _added_up(torch, setting)
-        normed = bool(norms_over_batches(torch, made.module))
+        normed = any(norm_of(part) == "batch" for part in made.module.modules())
         by_batch = float(np.mean(_losses_of_batches(torch, made))) if normed else math.nan
         beside_constant = _beside_constant(setting, best, constant, explained(min(course.validation), constants[1]))
         batch = min(setting.batch_size, setting.train.stop)
@@ -109,7 +110,7 @@ def gather_module(setting: Setting, steps: int = STEPS) -> Evidence:
         follows_gradient=follows,
         weight_decay=float(decaying.get("weight_decay") or 0.0),
         decays_beside=isinstance(setting.optimizer, torch.optim.AdamW) or bool(decaying.get("decoupled_weight_decay")),
-        gains=tuple(gain for _, gain in gains_in(torch, setting.module)),
+        gains=tuple(gain for _, gain in gains_in(setting.module)),
         epsilon=float(group.get("eps", 0.0)),
         dropout=max((value for _, _, value in dropouts_in(setting.module)), default=0.0),
         layers=tuple(
@@ -340,11 +341,11 @@ def _signals(torch: Any, setting: Setting) -> dict[str, _Signal]:
                 name = names.get(feeding, f"{kinds[function]} {len(found) + 1}")
                 while name in found:
                     name += "'"
-                found[name] = _Signal(kinds[function], before, result, isinstance(feeding, of_channels))
+                of_channels = kind_of(feeding) == "kernel" or norm_of(feeding) in ("batch", "instance", "group")
+                found[name] = _Signal(kinds[function], before, result, of_channels)
             return result
 
     names = {module: name for name, module in setting.module.named_modules()}
-    of_channels = (torch.nn.modules.conv._ConvNd, torch.nn.modules.batchnorm._NormBase, torch.nn.GroupNorm)
 
     def note(module: Any, given: Any, result: Any) -> None:
         if torch.is_tensor(result) and not (_hands_on(type(module).__name__) and not list(module.parameters())):

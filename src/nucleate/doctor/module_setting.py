@@ -14,6 +14,8 @@ from nucleate.doctor.remedies import Change
 from nucleate.doctor.verdicts import SORTED
 from nucleate.errors import SpecError
 from nucleate.pytorch import import_torch, same_random_numbers
+from nucleate.pytorch.layers import Weights, activation_of, norm_of, weights_in
+from nucleate.pytorch.setup import read_pairs
 
 MOST_ROWS = 2048
 """Rows that are looked at; more are left out."""
@@ -99,7 +101,7 @@ class Setting:
             _start_anew(module)
         elif name == "gain":
             with torch.no_grad():
-                for weight, gain in gains_in(torch, module):
+                for weight, gain in gains_in(module):
                     if gain > 0:
                         weight.mul_(float(value or 1.0) / gain)
         elif name == "scale":
@@ -393,26 +395,8 @@ def undisturbed(torch: Any) -> Iterator[None]:
 
 def _rows(torch: Any, data: Any) -> tuple[Any, Any, int | None]:
     if isinstance(data, torch.utils.data.DataLoader | torch.utils.data.Dataset):
-        batch_size = getattr(data, "batch_size", None)
-        taken: list[Any] = []
-        try:
-            loader = _spread(torch, data)
-            for batch in loader:
-                if not isinstance(batch, tuple | list) or len(batch) != 2:
-                    what = f"holds {listed(map(repr, batch))}" if isinstance(batch, dict) else f"is {shown(batch)}"
-                    raise SpecError(f"A batch of the data set {what}; give a data set of pairs of inputs and targets.")
-                taken.append(batch)
-                if sum(len(one[1]) for one in taken) >= MOST_ROWS:
-                    break
-            x, y = (torch.cat([torch.as_tensor(part) for part in parts]) for parts in zip(*taken, strict=True))
-        except SpecError:
-            raise
-        except Exception as error:
-            raise SpecError(
-                f"The data set cannot be read ({first_line(error)}); give one of pairs of inputs and targets, each of "
-                "one shape."
-            ) from None
-        return x, y, batch_size
+        x, y = read_pairs(lambda: _spread(torch, data), MOST_ROWS)
+        return x, y, getattr(data, "batch_size", None)
     if not isinstance(data, tuple | list) or len(data) != 2:
         raise SpecError(
             f"The data are {shown(data)}; give a pair of inputs and targets, or a Dataset or DataLoader of such pairs."
@@ -512,21 +496,22 @@ def _swap(torch: Any, module: Any, activation: str) -> None:
     wanted, swapped = kinds[activation], 0
     for parent in list(module.modules()):
         for name, child in list(parent.named_children()):
-            if isinstance(child, _activations(torch)) and not isinstance(child, wanted):
+            if _is_activation(child) and not isinstance(child, wanted):
                 setattr(parent, name, wanted())
                 swapped += 1
     if not swapped:
         raise SpecError("The module's activations are not modules of its own.")
 
 
-def gains_in(torch: Any, module: Any) -> list[tuple[Any, float]]:
-    """Each weight with its root mean square times the root of its fan-in, which of an embedding is 1."""
+def gains_in(module: Any) -> list[tuple[Any, float]]:
+    """Each weight with its root mean square times the root of its fan-in, that of an embedding is 1; tied ones once."""
     found: list[tuple[Any, float]] = []
     for part in module.modules():
-        embeds = isinstance(part, torch.nn.Embedding | torch.nn.EmbeddingBag)
+        known = weights_in(part)
         for name, weight in part.named_parameters(recurse=False):
-            if weight.ndim >= 2 and "weight" in name:
-                fan_in = 1 if embeds else weight[0].numel()
+            if weight.ndim >= 2 and "weight" in name and all(weight is not one for one, _ in found):
+                held = known.get(name, Weights("matrix"))
+                fan_in = 1 if held.kind == "embedding" else held.fans(weight.shape)[0]
                 found.append((weight, float(weight.detach().float().pow(2).mean().sqrt()) * fan_in**0.5))
     return found
 
@@ -543,35 +528,29 @@ def dropouts_in(module: Any) -> list[tuple[Any, str, float]]:
     ]
 
 
-def norms_over_batches(torch: Any, module: Any) -> list[Any]:
-    """The parts that divide by what a batch varies by."""
-    return [part for part in module.modules() if isinstance(part, torch.nn.modules.batchnorm._BatchNorm)]
-
-
 def _norm_by_row(torch: Any, module: Any) -> None:
     """Norms over all units of a row in the place of those over a batch, with their weights and biases."""
     for parent in list(module.modules()):
         for name, child in list(parent.named_children()):
-            if child in norms_over_batches(torch, parent):
+            if norm_of(child) == "batch":
                 norm = torch.nn.GroupNorm(1, child.num_features, child.eps, child.affine)
                 own = dict(child.named_parameters())
                 norm.load_state_dict(own)
                 setattr(parent, name, norm.to(next(iter(own.values()), torch.empty(0))))
 
 
-def _activations(torch: Any) -> tuple[Any, ...]:
-    nn = torch.nn
-    return nn.ReLU, nn.LeakyReLU, nn.Tanh, nn.Sigmoid, nn.GELU, nn.SiLU, nn.ELU, nn.SELU, nn.Softplus
+def _is_activation(part: Any) -> bool:
+    """Whether it is an activation that has no parameters, so that another one can take its place."""
+    return bool(activation_of(part)) and next(part.parameters(), None) is None
 
 
 def _leave_off_last(torch: Any, module: Any, x: Any) -> None:
     """Leave off the activation that gives the outputs, where it is a module of its own that does nothing else."""
     calls: list[tuple[Any, Any]] = []
-    kinds = _activations(torch)
     hooks = [
         part.register_forward_hook(lambda part, given, result: calls.append((part, result)))
         for part in module.modules()
-        if isinstance(part, kinds)
+        if _is_activation(part)
     ]
     try:
         with torch.no_grad():

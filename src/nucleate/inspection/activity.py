@@ -9,7 +9,6 @@ import numpy as np
 from nucleate._wording import count, say_error, shown
 from nucleate.errors import ArchitectureError
 from nucleate.inspection.layers import (
-    EXPERTS,
     forms_in,
     forms_of_experts,
     name_within,
@@ -18,11 +17,12 @@ from nucleate.inspection.layers import (
     weight_of,
 )
 from nucleate.inspection.made import adds_only, base_of, is_adapted
-from nucleate.inspection.sources import KERNELS, ROWS, Activity, Form
+from nucleate.inspection.sources import ROWS, Activity, Form
 from nucleate.inspection.tensors import is_tensor, to_numpy
 from nucleate.observe.measures import MAX_ROWS
 from nucleate.pytorch import import_torch, same_attributes, same_random_numbers
 from nucleate.pytorch.exchange import hooked
+from nucleate.pytorch.layers import EXPERTS, kind_of
 
 
 def activity_on(
@@ -149,7 +149,7 @@ def _take(taken: dict[str, np.ndarray], reader: str, module: Any, inputs: tuple[
     if reader in taken or not inputs or not is_tensor(inputs[0]):
         return
     entering = inputs[0].detach()
-    by_unit = entering.movedim(1, -1) if forms_in(module).get("weight") is KERNELS else entering
+    by_unit = entering.movedim(1, -1) if kind_of(base_of(module)) == "kernel" else entering
     taken[reader] = to_numpy(_some(by_unit.reshape(-1, by_unit.shape[-1]))).T
 
 

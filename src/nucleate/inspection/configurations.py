@@ -5,7 +5,7 @@ from collections.abc import Container, Mapping
 from typing import Any
 
 from nucleate.inspection.sources import Heads
-from nucleate.pytorch.starts import KEY_HEADS, QUERY_HEADS, first_number
+from nucleate.pytorch.layers import KEY_HEADS, QUERY_HEADS, first_number
 
 
 def heads_in(config: Mapping[str, Any], layer: str = "") -> Heads | None:

@@ -20,18 +20,25 @@ from nucleate.inspection.sources import (
     transposed_kernels,
 )
 from nucleate.inspection.tensors import why_no_parameter, without_wrappers
-from nucleate.inspection.tracing import acts_alone, is_reader, parity_behind
+from nucleate.inspection.tracing import acts_alone, parity_behind
 from nucleate.pytorch import import_torch
-from nucleate.pytorch.starts import KEY_HEADS, QUERY_HEADS, count_gates, fans_of_experts, first_number, is_conv1d
+from nucleate.pytorch.layers import (
+    EXPERTS,
+    KEY_HEADS,
+    QUERY_HEADS,
+    Weights,
+    fans_of_experts,
+    first_number,
+    is_linear,
+    is_reader,
+    weights_in,
+)
 
 
 def weight_of(module: Any) -> Any:
     """The weight of a module, or what is made of others in its place, as a forward pass in evaluation mode has it."""
     made = made_by(module).get("weight")
     return made() if made is not None else module.weight
-
-
-EXPERTS = ("gate_up_proj", "down_proj")
 
 
 def forms_of_experts(module: Any) -> list[Form]:
@@ -57,36 +64,26 @@ def experts_in(module: Any) -> Iterator[tuple[str, Any, Form | None]]:
 
 def forms_in(module: Any) -> Mapping[str, Form]:
     """What the arrays of a module hold, by its kind."""
-    nn, module = import_torch().nn, base_of(module)
-    if isinstance(module, nn.modules.linear.NonDynamicallyQuantizableLinear):
-        # What PyTorch's attention writes with.
-        return {"weight": Form("output", ROWS.rows, ROWS.columns)}
-    if isinstance(module, nn.Linear):
-        return {"weight": ROWS}
-    if isinstance(module, nn.Embedding | nn.EmbeddingBag):
-        return {"weight": TOKENS}
-    if isinstance(module, nn.ConvTranspose1d | nn.ConvTranspose2d | nn.ConvTranspose3d):
-        return {"weight": transposed_kernels(module.groups)}
-    if isinstance(module, nn.Conv1d | nn.Conv2d | nn.Conv3d):
-        return {"weight": KERNELS if module.groups == 1 else _GROUPED}
-    if isinstance(module, nn.MultiheadAttention):
-        parts = {f"{part[0]}_proj_weight": Form(part, ROWS.rows) for part in ("query", "key", "value")}
-        return {"in_proj_weight": IN_PROJ} | parts
-    if isinstance(module, nn.RNNBase):
-        gates = GATES[count_gates(module.mode)]
-        names = [name for name in module._flat_weights_names if name.startswith("weight")]
-        return {name: ROWS if name.startswith("weight_hr") else gates for name in names}
-    if isinstance(module, nn.RNNCellBase):
-        rows, columns = module.weight_hh.shape
-        return dict.fromkeys(("weight_ih", "weight_hh"), GATES[rows // columns])
-    if isinstance(module, nn.Bilinear):
-        return {"weight": BILINEAR}
-    if is_conv1d(module):
-        return {"weight": COLUMNS}
-    return {}
+    return {name: _form_of(weights) for name, weights in weights_in(base_of(module)).items()}
 
 
-_GROUPED = Form("kernel", KERNELS.rows)
+def _form_of(weights: Weights) -> Form:
+    if weights.kind == "recurrent":
+        return GATES[weights.blocks]
+    if weights.kind != "kernel":
+        return COLUMNS if weights.units == 1 else _FORMS[weights.kind]
+    if weights.units == 1:
+        return transposed_kernels(weights.groups)
+    return KERNELS if weights.groups == 1 else Form("kernel", KERNELS.rows)
+
+
+_FORMS = {
+    "linear": ROWS,
+    "output": Form("output", ROWS.rows, ROWS.columns),
+    "embedding": TOKENS,
+    "bilinear": BILINEAR,
+    "attention": IN_PROJ,
+} | {part: Form(part, ROWS.rows) for part in ("query", "key", "value")}
 
 
 def why_no_units(module: Any, value: Any) -> str | None:
@@ -145,7 +142,7 @@ def readers_in(modules: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         layer: Any = None
         for name, child in _layers_in(module):
             here = name_within(path, name)
-            if isinstance(child, (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)):
+            if is_linear(child):
                 if before is not None and is_reader(child):
                     yield before, f"{here}.weight"
                 before, layer = here, child

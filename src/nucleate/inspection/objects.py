@@ -35,7 +35,7 @@ from nucleate.inspection.tensors import is_tensor, of_state
 from nucleate.models import is_keras
 from nucleate.network import Network
 from nucleate.pytorch import is_module
-from nucleate.pytorch.starts import count_gates
+from nucleate.pytorch.layers import count_gates
 
 _TAKEN = (
     "a PyTorch module, a nucleate.Network, a fitted scikit-learn MLP, a Keras model, a dict of arrays, or the path of "

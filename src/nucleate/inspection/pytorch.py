@@ -10,7 +10,6 @@ import numpy as np
 from nucleate.errors import ArchitectureError
 from nucleate.inspection.activity import activity_on
 from nucleate.inspection.layers import (
-    EXPERTS,
     experts_in,
     forms_in,
     heads_at,
@@ -36,6 +35,7 @@ from nucleate.inspection.tensors import shared_before, to_numpy, why_no_paramete
 from nucleate.inspection.tracing import trace_layers
 from nucleate.pytorch import import_torch
 from nucleate.pytorch.exchange import refuse_script
+from nucleate.pytorch.layers import EXPERTS
 
 _PARAMETRIZATION = re.compile(r"(?:^|\.)parametrizations\.")
 

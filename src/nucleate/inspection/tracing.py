@@ -7,34 +7,21 @@ from nucleate._wording import first_line, listed
 from nucleate.inspection.made import base_of, is_adapted
 from nucleate.inspection.sources import Traced
 from nucleate.pytorch import import_torch, same_attributes, same_random_numbers
-
-MIXES = ("Softmax", "LogSoftmax", "Softmin", "Softmax2d", "GLU", "MultiheadAttention")
-"""Modules beside PyTorch's activations that act on several units at once."""
+from nucleate.pytorch.layers import activation_of, is_dropout, is_linear, is_reader, kind_of, norm_of
 
 
 def acts_alone(module: Any, layer: Any) -> bool:
     """Whether a module acts on each unit of what a layer gives by itself."""
-    nn, name = import_torch().nn, type(module).__name__
-    if isinstance(module, (nn.modules.batchnorm._BatchNorm, nn.modules.dropout._DropoutNd, nn.Identity)):
-        return True
-    if "Pool" in name and type(module).__module__.startswith("torch."):
+    is_pool = "Pool" in type(module).__name__ and type(module).__module__.startswith("torch.")
+    if is_pool or norm_of(module) == "instance":
         # Its last axes are those of a picture behind a convolution, and behind a linear layer the units.
         return _has_positions(layer)
-    return _is_activation(module)
+    is_same = is_dropout(module) or isinstance(module, import_torch().nn.Identity)
+    return is_same or norm_of(module) == "batch" or bool(activation_of(module))
 
 
 def _has_positions(layer: Any) -> bool:
-    return isinstance(base_of(layer), import_torch().nn.modules.conv._ConvNd)
-
-
-def _is_activation(module: Any) -> bool:
-    return type(module).__module__ == "torch.nn.modules.activation" and type(module).__name__ not in MIXES
-
-
-def is_reader(module: Any) -> bool:
-    """Whether each unit that a module reads is multiplied with a slice of its weights."""
-    nn, module = import_torch().nn, base_of(module)
-    return isinstance(module, (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)) and getattr(module, "groups", 1) == 1
+    return kind_of(base_of(layer)) == "kernel"
 
 
 def trace_layers(model: Any, modules: Mapping[str, Any]) -> Traced:
@@ -76,7 +63,7 @@ def _follow(
         why = "no effective neurons: which layer alone reads its units is not known, as torch.fx cannot follow the "
         why += f"model ({first_line(error)[:120]})"
         for name, module in part.named_modules():
-            if name and is_reader(module):
+            if name and is_reader(base_of(module)):
                 reasons.setdefault(names[module], why)
         for child in part.children():
             if next(child.children(), None) is not None and not is_adapted(child):
@@ -87,7 +74,7 @@ def _follow(
         if node.op == "call_module":
             calls.setdefault(part.get_submodule(node.target), []).append(node)
     for module, nodes in calls.items():
-        if not isinstance(base_of(module), (torch.nn.Linear, torch.nn.modules.conv._ConvNd)):
+        if not is_linear(base_of(module)):
             continue
         name = names[module]
         follow = {one for node in nodes for one in _what_follows(node, part, is_whole=is_whole)}
@@ -123,7 +110,7 @@ def _ends(node: Any, part: Any, layer: Any, seen: set[Any]) -> Iterator[Any]:
             yield _OUTPUT
         elif user.op == "call_module":
             module = part.get_submodule(user.target)
-            if is_reader(module):
+            if is_reader(base_of(module)):
                 yield module
             elif acts_alone(module, layer) or isinstance(module, import_torch().nn.Flatten):
                 yield from _ends(user, part, layer, seen)
@@ -139,10 +126,10 @@ def parity_behind(following: Sequence[Any], *, is_whole: bool) -> bool | None:
     """Of the modules behind a layer, each of which is given what the one before gives, what `Traced` says of it."""
     is_active = False
     for module in following:
-        if _is_linear(module):
+        if is_linear(base_of(module)):
             return True
-        if not is_active and _is_activation(module):
-            if not is_odd_or_even(module):
+        if not is_active and activation_of(module):
+            if not _is_odd_or_even(module):
                 return False
             is_active = True
         elif not _passes_on(module, is_active=is_active):
@@ -150,19 +137,13 @@ def parity_behind(following: Sequence[Any], *, is_whole: bool) -> bool | None:
     return True if is_whole else None
 
 
-def _is_linear(module: Any) -> bool:
-    """Whether it is a layer that adds up what it is given."""
-    nn = import_torch().nn
-    return isinstance(base_of(module), (nn.Linear, nn.modules.conv._ConvNd))
-
-
 def _passes_on(module: Any, *, is_active: bool) -> bool:
     """Whether opposite units are so behind it too; behind the activation, where sums alone follow, up to a constant."""
     nn = import_torch().nn
-    if isinstance(module, nn.modules.batchnorm._BatchNorm):
-        return is_active or not module.affine
+    if norm_of(module) == "batch":
+        return bool(is_active or not module.affine)
     is_pool = type(module).__module__ == "torch.nn.modules.pooling" and "AvgPool" in type(module).__name__
-    return is_pool or isinstance(module, (nn.modules.dropout._DropoutNd, nn.Identity, nn.Flatten))
+    return is_pool or is_dropout(module) or isinstance(module, (nn.Identity, nn.Flatten))
 
 
 def _what_follows(node: Any, part: Any, *, is_whole: bool) -> Iterator[bool | None]:
@@ -174,12 +155,12 @@ def _what_follows(node: Any, part: Any, *, is_whole: bool) -> Iterator[bool | No
             yield True if is_whole else None
         elif user.op == "call_module":
             module = part.get_submodule(user.target)
-            if _is_linear(module):
+            if is_linear(base_of(module)):
                 yield True
             elif _passes_on(module, is_active=False):
                 yield from _what_follows(user, part, is_whole=is_whole)
             else:
-                parity = is_odd_or_even(module) if _is_activation(module) else None
+                parity = _is_odd_or_even(module) if activation_of(module) else None
                 yield _if_only_summed(user, part, parity, is_whole=is_whole)
         elif len(user.all_input_nodes) == 1 and user.op in ("call_method", "call_function"):
             if _called(user) in _PASSES:
@@ -217,7 +198,7 @@ def _is_only_summed(node: Any, part: Any, *, is_whole: bool) -> bool:
             passes = is_whole
         elif user.op == "call_module":
             module = part.get_submodule(user.target)
-            if _is_linear(module):
+            if is_linear(base_of(module)):
                 continue
             passes = _passes_on(module, is_active=True)
         else:
@@ -227,10 +208,10 @@ def _is_only_summed(node: Any, part: Any, *, is_whole: bool) -> bool:
     return True
 
 
-def is_odd_or_even(activation: Any) -> bool:
+def _is_odd_or_even(activation: Any) -> bool:
     """Whether an activation of PyTorch's is odd or even, up to a constant."""
     bounds = getattr(activation, "min_val", -1.0), getattr(activation, "max_val", 1.0)
-    return type(activation).__name__ in _SYMMETRIC and bounds[0] == -bounds[1]
+    return activation_of(activation) in _SYMMETRIC and bounds[0] == -bounds[1]
 
 
 _SYMMETRIC = (

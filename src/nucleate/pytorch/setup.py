@@ -1,6 +1,7 @@
 """What a PyTorch training loop is set up with, as a forecast takes it: the optimizer's settings, data and loss."""
 
 import math
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float
 
-from nucleate._wording import count, first_line, shown
+from nucleate._wording import count, first_line, listed, shown
 from nucleate.errors import SpecError
 from nucleate.network import Network
 from nucleate.optimizers import Optimizer, get_optimizer
@@ -308,14 +309,30 @@ def _read_through(torch: Any, data: Any) -> tuple[Any, Any]:
         if data.drop_last and data.batch_size > rows:
             raise SpecError(f"The DataLoader drops its only batch, which lacks rows; make it with batch_size={rows}.")
     loader = torch.utils.data.DataLoader(dataset, batch_size=_AT_ONCE, generator=torch.Generator(), **options)
+    with same_random_numbers():
+        return read_pairs(lambda: loader)
+
+
+def read_pairs(batches: Callable[[], Iterable[Any]], most: float = math.inf) -> tuple[Any, Any]:
+    """The inputs and targets of the batches of a data set, until there are so many rows."""
+    torch, taken, rows = import_torch(), [], 0
     try:
-        with same_random_numbers():
-            batches = list(loader)
+        for batch in batches():
+            if not isinstance(batch, tuple | list) or len(batch) != 2:
+                what = f"holds {listed(map(repr, batch))}" if isinstance(batch, dict) else f"is {shown(batch)}"
+                raise SpecError(f"A batch of the data set {what}; give a data set of pairs of inputs and targets.")
+            taken.append(batch)
+            rows += len(batch[1])
+            if rows >= most:
+                break
+        if not rows:
+            raise SpecError("The data set gives no rows; give one of pairs of inputs and targets.")
+        x, y = (torch.cat([torch.as_tensor(part) for part in parts]) for parts in zip(*taken, strict=True))
+    except SpecError:
+        raise
     except Exception as error:
         raise SpecError(
-            f"The data set cannot be read ({type(error).__name__}: {first_line(error)}); give pairs of inputs and "
-            "targets of one shape."
+            f"The data set cannot be read ({type(error).__name__}: {first_line(error)}); give one of pairs of inputs "
+            "and targets, each of one shape."
         ) from None
-    if not batches or any(not isinstance(batch, tuple | list) or len(batch) != 2 for batch in batches):
-        raise SpecError("The data set does not give pairs of inputs and targets; give one that does.")
-    return tuple(torch.cat(list(parts)) for parts in zip(*batches, strict=True))
+    return x, y

@@ -1,7 +1,7 @@
 """A PyTorch model started small: its weights rescaled to a named convention, layer by layer."""
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import polars as pl
@@ -10,6 +10,7 @@ from nucleate._wording import aligned, listed, shown
 from nucleate.errors import ArchitectureError
 from nucleate.init_scale import InitScale
 from nucleate.pytorch.exchange import import_torch, refuse_script
+from nucleate.pytorch.layers import fans_of_experts, kind_of, maker_of, weights_in
 
 if TYPE_CHECKING:
     import torch
@@ -84,7 +85,7 @@ def init_(module: "torch.nn.Module", scale: InitScale | Sequence[InitScale], *, 
     if lazy:
         raise ArchitectureError(f"{lazy[0]} has no shape yet, so it has no numbers; run the module once first.")
     _refuse_made(module)
-    found, left = _weights(torch, module)
+    found, left = _weights(module)
     if not found:
         raise ArchitectureError(f"This {type(module).__name__} has no linear, convolutional or recurrent weights.")
     scales: list[Any] = list(scale) if isinstance(scale, list | tuple) else [scale] * len(found)
@@ -123,15 +124,8 @@ def init_(module: "torch.nn.Module", scale: InitScale | Sequence[InitScale], *, 
 
 def _refuse_made(module: Any) -> None:
     """Refuse weights that are made of other parameters, which no factor brings to a size."""
-    from torch.nn.utils.prune import BasePruningMethod
-    from torch.nn.utils.spectral_norm import SpectralNorm
-    from torch.nn.utils.weight_norm import WeightNorm
-
     for name, part in module.named_modules():
-        hooks = part._forward_pre_hooks.values()
-        made = [hook for hook in hooks if isinstance(hook, SpectralNorm | WeightNorm | BasePruningMethod)]
-        if made or getattr(part, "parametrizations", None):
-            how = type(made[0]).__name__ if made else "a parametrization"
+        if how := maker_of(part):
             raise ArchitectureError(
                 f"{name or 'The module'} makes its weights of other parameters ({how}), which no factor brings to a "
                 "size of its own; start the module small before that."
@@ -155,7 +149,7 @@ def _size(one: _Weights) -> float:
     return size * float((values / size).pow(2).mean().sqrt())
 
 
-def _weights(torch: Any, module: Any) -> tuple[list[_Weights], list[tuple[str, str, str]]]:
+def _weights(module: Any) -> tuple[list[_Weights], list[tuple[str, str, str]]]:
     """The weight matrices in their order, and the parameters that stay as they are, with their kind and why."""
     found: list[_Weights] = []
     left: list[tuple[str, str, str]] = []
@@ -169,7 +163,7 @@ def _weights(torch: Any, module: Any) -> tuple[list[_Weights], list[tuple[str, s
             if tied_to != full:
                 left.append((full, kind, f"it is {tied_to}"))
                 continue
-            fans = _fans(torch, part, name, parameter)
+            fans = _fans(part, name, parameter)
             if isinstance(fans, str):
                 left.append((full, kind, fans))
                 continue
@@ -179,50 +173,20 @@ def _weights(torch: Any, module: Any) -> tuple[list[_Weights], list[tuple[str, s
     return found, [(name, kind, why) for name, kind, why in left if id(module.get_parameter(name)) not in biases]
 
 
-def _fans(torch: Any, part: Any, name: str, weight: Any) -> tuple[int, int] | str:
+def _fans(part: Any, name: str, weight: Any) -> tuple[int, int] | str:
     """Fan-in and fan-out of a parameter, or why it stays as it is."""
-    nn = torch.nn
     if weight.is_complex():
         return "its numbers are complex, and init scales are of real ones"
     if weight.ndim < 2:
         return "a vector of single numbers, such as those of a norm layer"
-    if isinstance(part, nn.Embedding | nn.EmbeddingBag):
-        return "embeddings are inputs, whose size is no layer's scale"
-    rest = math.prod(weight.shape[2:])
-    if isinstance(part, nn.modules.conv._ConvTransposeNd):
-        return weight.shape[0] // part.groups * rest, weight.shape[1] * part.groups
-    if isinstance(part, nn.modules.conv._ConvNd):
-        return weight.shape[1] * rest, weight.shape[0]
-    if isinstance(part, nn.RNNBase):
-        return weight.shape[1], part.hidden_size if "_hr" in name else weight.shape[0] // count_gates(part.mode)
-    if isinstance(part, nn.RNNCellBase):
-        return weight.shape[1], part.hidden_size
-    if isinstance(part, nn.MultiheadAttention) and "bias" in name:
+    known = weights_in(part).get(name)
+    if known is not None:
+        is_input = known.kind == "embedding"
+        return "embeddings are inputs, whose size is no layer's scale" if is_input else known.fans(weight.shape)
+    if kind_of(part) == "attention":
         return "one key or value more for every sequence, which reads nothing"
-    if isinstance(part, nn.MultiheadAttention):
-        return weight.shape[1], part.embed_dim
-    if isinstance(part, nn.Bilinear):
-        return weight.shape[1] * weight.shape[2], weight.shape[0]
-    if isinstance(part, nn.Linear):
-        return weight.shape[1], weight.shape[0]
-    if type(part).__name__ == "Conv1D" and weight.ndim == 2:
-        # That of Hugging Face's GPT-2 holds inputs x outputs.
-        return weight.shape[0], weight.shape[1]
     of_experts = fans_of_experts(part).get(name) or _fans_of_router(part, name, weight)
     return of_experts or f"it is a parameter of {type(part).__name__}, whose fan-in is not known"
-
-
-def fans_of_experts(part: Any) -> dict[str, tuple[int, int]]:
-    """Of a mixture of experts that has the matrices of all of them in one array each, fan-in and fan-out of one."""
-    both = [part._parameters.get(name) for name in ("gate_up_proj", "down_proj")]
-    if any(one is None or one.ndim != 3 for one in both):
-        return {}
-    (_, first, second), (_, third, fourth) = (tuple(one.shape) for one in both)
-    if (first, second) == (2 * fourth, third):
-        return {"gate_up_proj": (second, fourth), "down_proj": (fourth, third)}
-    if (second, first) == (2 * third, fourth):
-        return {"gate_up_proj": (first, third), "down_proj": (third, fourth)}
-    return {}
 
 
 def _fans_of_router(part: Any, name: str, weight: Any) -> tuple[int, int] | None:
@@ -232,29 +196,6 @@ def _fans_of_router(part: Any, name: str, weight: Any) -> tuple[int, int] | None
     counts = {value for key, value in vars(part).items() if "experts" in key and type(value) is int}
     experts = [side for side in weight.shape if side in counts]
     return (weight.numel() // experts[0], experts[0]) if len(experts) == 1 else None
-
-
-def count_gates(kind: str) -> int:
-    """How many blocks of rows the weights of a recurrent layer have, by what it is called."""
-    return next((count for name, count in (("LSTM", 4), ("GRU", 3)) if name in kind), 1)
-
-
-QUERY_HEADS = (
-    "num_attention_heads", "n_head", "n_heads", "num_heads", "attention_heads", "encoder_attention_heads", "heads",
-    "nhead",
-)  # fmt: skip
-"""What configurations and modules call the number of heads, and below that of keys and values."""
-KEY_HEADS = ("num_key_value_heads", "num_kv_heads", "n_kv_heads", "n_kv_head")
-
-
-def first_number(get: Callable[[str, None], Any], names: Iterable[str]) -> int | None:
-    """The first of these settings that is a number above zero."""
-    return next((value for name in names if isinstance(value := get(name, None), int) and value > 0), None)
-
-
-def is_conv1d(layer: Any) -> bool:
-    """Whether it is transformers' Conv1D, a linear layer whose weight is stored transposed."""
-    return type(layer).__name__ == "Conv1D" and hasattr(layer, "nf")
 
 
 def _as_text(table: pl.DataFrame) -> str:

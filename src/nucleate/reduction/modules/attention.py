@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from nucleate.pytorch.starts import KEY_HEADS, QUERY_HEADS, first_number
+from nucleate.pytorch.layers import KEY_HEADS, QUERY_HEADS, first_number
 from nucleate.reduction.modules.units import Cut, Units
 
 _SEPARATE = (

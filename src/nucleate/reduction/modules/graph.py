@@ -15,7 +15,7 @@ from nucleate._wording import first_line, say_error
 from nucleate.errors import ArchitectureError
 from nucleate.pytorch import import_torch
 from nucleate.pytorch.exchange import hooked, import_extra
-from nucleate.pytorch.starts import fans_of_experts, is_conv1d
+from nucleate.pytorch.layers import fans_of_experts, is_conv1d, is_linear, kind_of, maker_of, norm_of, weights_in
 from nucleate.reduction.modules.attention import attentions, heads_of
 from nucleate.reduction.modules.rows import Rows, output_of, tensors_of
 from nucleate.reduction.modules.units import Cut, Narrowing, Units, copied
@@ -32,7 +32,7 @@ class Graph:
 
 def trace(module: Any, rows: Rows) -> Graph:
     """The graph of a module in evaluation mode, a copy whose parameters need gradients, traced on a few rows."""
-    nn, pruning = import_torch().nn, _import_pruning()
+    pruning = _import_pruning()
     names = {child: name for name, child in module.named_modules()}
     order, calls = _calls(module, rows)
     linear_like = _conv1d_pruner(module, pruning)
@@ -53,7 +53,6 @@ def trace(module: Any, rows: Rows) -> Graph:
     shared = _shared(module)
     found: list[Units] = []
     seen: set[Any] = set()
-    roots = (nn.Linear, nn.modules.conv._ConvNd, *linear_like)
     inside = {name: attention.name for attention in of_heads for name in attention.projections}
     for attention in of_heads:
         heads = heads_of(module, attention, known.get_pruner_of_module)
@@ -69,7 +68,7 @@ def trace(module: Any, rows: Rows) -> Graph:
             left.append((attention.name, reasons[0] if reasons else "it has one head"))
     layers = [(graph, child) for graph in graphs for child in graph.module2node if child in names]
     for graph, child in sorted(layers, key=lambda one: order.get(names[one[1]], len(order))):
-        if not isinstance(child, roots) or child in seen or names[child] in inside:
+        if not is_linear(child) or child in seen or names[child] in inside:
             continue
         pruner = graph.get_pruner_of_module(child)
         everything = list(range(pruner.get_out_channels(child)))
@@ -83,7 +82,7 @@ def trace(module: Any, rows: Rows) -> Graph:
             left.append((names[child], f"the attention {tied[0]} takes its units apart into heads" if tied else reason))
         else:
             found.append(units)
-    left += _not_seen(module, roots, {*(child for _, child in layers), *fused}, calls)
+    left += _not_seen(module, {*(child for _, child in layers), *fused}, calls)
     found.sort(key=lambda units: min(order[cut.layer] for cut in units.cuts if cut.layer in order))
     return Graph(tuple(found), tuple(left), order)
 
@@ -131,22 +130,17 @@ def _graphs(
     yield from of(module)
 
 
-def _not_seen(module: Any, roots: tuple[Any, ...], seen: Any, calls: Mapping[str, int]) -> Iterator[tuple[str, str]]:
+def _not_seen(module: Any, seen: Any, calls: Mapping[str, int]) -> Iterator[tuple[str, str]]:
     """Layers that the graph does not have, and those of kinds that it does not narrow."""
-    nn = import_torch().nn
     for name, layer in module.named_modules():
-        if isinstance(layer, (nn.RNNBase, nn.RNNCellBase, nn.MultiheadAttention)):
+        if kind_of(layer) in ("recurrent", "attention"):
             yield name, _reason(layer, name) or ""
         elif fans_of_experts(layer):
             yield name, "the matrices of its experts are in one array each, and the graph sees no layers in it"
-        elif isinstance(layer, roots) and layer not in seen and not isinstance(layer, _of_attention()):
+        # What PyTorch's own attention writes with it reads without a call.
+        elif is_linear(layer) and layer not in seen and kind_of(layer) != "output":
             was_called = "PyTorch has no record of how the outputs depend on it"
             yield name, was_called if calls.get(name) else "it is not called on these data"
-
-
-def _of_attention() -> Any:
-    """The output projection of PyTorch's own attention, which that reads without a call."""
-    return import_torch().nn.modules.linear.NonDynamicallyQuantizableLinear
 
 
 def _untouchable(layer: Any, name: str, calls: Mapping[str, int], shared: Mapping[str, str]) -> str | None:
@@ -221,17 +215,12 @@ def _are_alike(shapes: list[Any] | None, known: list[Any]) -> bool:
 
 def _forget(layer: Any, places: np.ndarray) -> None:
     """Zero what a layer reads at some places."""
-    weight = layer.weight
-    if is_conv1d(layer):
-        weight[places] = 0
-    elif getattr(layer, "groups", 1) > 1:
-        each = weight.shape[1]
-        outputs = len(weight) // layer.groups
-        for place in places:
-            group = place // each
-            weight[group * outputs : (group + 1) * outputs, place % each] = 0
-    else:
-        weight[:, places] = 0
+    held = weights_in(layer)["weight"]
+    by_input = layer.weight.transpose(0, 1 - held.units)
+    outputs = by_input.shape[1] // held.groups
+    for place in places:
+        group, within = divmod(place, len(by_input))
+        by_input[within, group * outputs : (group + 1) * outputs] = 0
 
 
 def _calls(module: Any, rows: Rows) -> tuple[dict[str, int], dict[str, int]]:
@@ -287,14 +276,14 @@ def _units(
         reads = not graph.is_out_channel_pruning_fn(item.handler)
         of_layer = tuple(np.array(sorted(own), dtype=np.int64) for own in of_units)
         cut = Cut(name, "in" if reads else "out", item.handler, of_layer)
-        if reads and isinstance(target, nn.modules.conv._ConvTransposeNd):
+        if reads and kind_of(target) == "kernel" and weights_in(target)["weight"].units == 1:
             return None, f"the transposed convolution {name} reads its units"
         (readers if reads else cuts).append(cut)
     if not readers:
         return None, "no layer reads its units: they are outputs"
     if number < 2:
         return None, "it has one unit"
-    kind = "channels" if isinstance(root, nn.modules.conv._ConvNd) else "neurons"
+    kind = "channels" if kind_of(root) == "kernel" else "neurons"
     for reader in readers:
         if len({len(places) for places in reader.places}) > 1:
             return None, f"its units are not equally many inputs of {reader.layer} each"
@@ -333,17 +322,16 @@ def _owners(graph: Any, root: Any, group: Any) -> list[int]:
 
 def _reason(layer: Any, name: str) -> str | None:
     """Why a layer of this kind cannot be narrowed."""
-    nn = import_torch().nn
-    if isinstance(layer, (nn.RNNBase, nn.RNNCellBase)):
+    kind = kind_of(layer)
+    if kind == "recurrent":
         return f"{name} is recurrent: its units read each other"
-    if isinstance(layer, nn.MultiheadAttention):
+    if kind == "attention":
         return f"the heads of PyTorch's own MultiheadAttention {name} are as wide together as what enters it"
-    if isinstance(layer, (nn.LayerNorm, nn.GroupNorm)) or type(layer).__name__.endswith("RMSNorm"):
+    if norm_of(layer) in ("layer", "group", "rms"):
         return f"the norm {name} looks at all its units together"
-    if isinstance(layer, (nn.Embedding, nn.EmbeddingBag)):
+    if kind == "embedding":
         return f"the embedding {name} makes its units"
-    of_hooks = any(type(hook).__module__.startswith("torch.nn.utils") for hook in layer._forward_pre_hooks.values())
-    if getattr(layer, "parametrizations", None) is not None or of_hooks:
+    if maker_of(layer):
         return f"the weight of {name} is parametrized"
     return None
 

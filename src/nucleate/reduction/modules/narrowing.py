@@ -11,7 +11,7 @@ import numpy as np
 
 from nucleate.pytorch import import_torch
 from nucleate.pytorch.exchange import hooked
-from nucleate.pytorch.starts import is_conv1d
+from nucleate.pytorch.layers import is_conv1d, kind_of, norm_of, weights_in
 from nucleate.reduction.modules.blocks import BlockPath, Regression, refit
 from nucleate.reduction.modules.rows import Rows, output_of
 from nucleate.reduction.modules.units import Cut, Narrowing, Units
@@ -154,7 +154,7 @@ def _columns(places: np.ndarray, group: int, each: int, shifts: int) -> np.ndarr
 def _positions(layer: Any, entering: Any, leaving: Any, share: float, generator: Any) -> tuple[Any, Any]:
     """What enters and leaves a layer at some positions of a batch, which is this share of the rows."""
     torch = import_torch()
-    if not isinstance(layer, torch.nn.modules.conv._ConvNd):
+    if kind_of(layer) != "kernel":
         entering, leaving = (value.flatten(0, -2) for value in (entering, leaving))
         places = _drawn(1, len(entering), entering.shape[1], share, generator)[0]
         return entering[places], leaving[places]
@@ -197,7 +197,7 @@ def _importance(module: Any, readers: Sequence[str], rows: Rows) -> dict[str, An
 
     def watch(name: str) -> Callable[..., None]:
         def called(layer: Any, _: Any, output: Any) -> None:
-            axis = 1 if isinstance(layer, torch.nn.modules.conv._ConvNd) else output.ndim - 1
+            axis = 1 if kind_of(layer) == "kernel" else output.ndim - 1
 
             def add(gradient: Any) -> None:
                 own = gradient.double().square().movedim(axis, -1).flatten(0, -2).sum(0)
@@ -221,7 +221,7 @@ def _importance(module: Any, readers: Sequence[str], rows: Rows) -> dict[str, An
     found = {}
     for name in readers:
         layer = module.get_submodule(name)
-        size = layer.nf if is_conv1d(layer) else len(layer.weight)
+        _, size = weights_in(layer)["weight"].fans(layer.weight.shape)
         root = (squares[name] / len(few)).sqrt() if name in squares else torch.ones(size, dtype=torch.float64)
         # A pre-activation that no output depends on weighs little, not nothing: it may do so on other rows.
         found[name] = root.clamp(min=float(root.max()) * 1e-3 or 1.0)
@@ -250,6 +250,6 @@ def _norms_behind(module: Any, readers: Sequence[str], rows: Rows) -> dict[str, 
     for name, behind in taken.items():
         inner = [one for one in behind if not list(module.get_submodule(one).children())]
         norm = module.get_submodule(inner[0]) if len(inner) == 1 else None
-        if isinstance(norm, torch.nn.modules.batchnorm._BatchNorm) and norm.running_mean is not None:
+        if norm is not None and norm_of(norm) == "batch" and norm.running_mean is not None:
             found[name] = inner[0]
     return found

@@ -7,6 +7,7 @@ from nucleate._wording import listed, say_error
 from nucleate.errors import ArchitectureError
 from nucleate.pytorch import import_torch
 from nucleate.pytorch.exchange import refuse_script
+from nucleate.pytorch.layers import is_dropout
 from nucleate.reduction.modules.units import copied
 
 _HOOKS = (
@@ -28,7 +29,7 @@ def working_copy(module: Any) -> tuple[Any, list[str]]:
     _check(module)
     notes = []
     if any(child.training for child in module.modules()):
-        without = ", without dropout" if _has_dropout(module) else ""
+        without = ", without dropout" if any(map(is_dropout, module.modules())) else ""
         notes.append(f"The module was given in training mode; it was judged in evaluation mode{without}.")
     try:
         work = copied(module)
@@ -133,10 +134,6 @@ def _check(module: Any) -> None:
             )
     if not floating:
         raise ArchitectureError(f"The {name} has no parameters, so there is nothing to reduce.")
-
-
-def _has_dropout(module: Any) -> bool:
-    return any(isinstance(child, import_torch().nn.modules.dropout._DropoutNd) for child in module.modules())
 
 
 def _drop_hooks(module: Any) -> str | None:
