@@ -1,6 +1,6 @@
 """Targets of the condensation literature, with few training points and as many others as a fair judgement needs."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from importlib.util import find_spec
@@ -137,21 +137,13 @@ def _load_synthetic(name: str, split_seed: int, loss: Loss, standardize: bool) -
     parts = [table_from_arrays(x, law.function(x))[0] for x in drawn]
     *inputs, target = parts[0].columns
     kinds = target_kinds(pl.concat(parts).select(target), loss)
-    options = DataOptions(standardize=standardize)
-    return _of_parts(name, parts, dict.fromkeys(inputs, "numeric"), kinds, loss, options)
+    made = Parts(parts, kinds, loss, table_hash(*parts))
+    return _of_parts(name, made, dict.fromkeys(inputs, "numeric"), DataOptions(standardize=standardize))
 
 
-def _of_parts(
-    name: str,
-    tables: Sequence[pl.DataFrame],
-    inputs: Mapping[str, Kind],
-    targets: Mapping[str, Kind],
-    loss: Loss,
-    options: DataOptions,
-) -> Problem:
+def _of_parts(name: str, parts: Parts, inputs: Mapping[str, Kind], options: DataOptions) -> Problem:
     """The problem of parts that were made here, with the table of their columns."""
-    problem = assemble(name, Parts(tables, table_hash(*tables)), inputs, targets, loss, options)
-    table = pl.concat(tables)
+    problem, table = assemble(name, parts, inputs, options), pl.concat(parts.tables)
     return replace(problem, columns=tabulate_columns(table, what_became(table, problem.preprocessing)))
 
 
@@ -226,7 +218,8 @@ def _load_made(data: str, split_seed: int, loss: Loss) -> Problem:
         inputs=tuple(Column(name=name, kind="numeric") for name in inputs),
         targets=(Column(name=target, kind="categorical" if labels else "numeric", categories=labels),),
     )
-    problem = _of_parts(data, parts, {}, {}, loss, DataOptions(preprocessing=preprocessing))
+    drawn = Parts(parts, {}, loss, table_hash(*parts))
+    problem = _of_parts(data, drawn, {}, DataOptions(preprocessing=preprocessing))
     notes = made.notes
     if made.shape.tokens is not None:
         notes += (

@@ -337,60 +337,10 @@ class Problem:
         refuse_gaps(table, targets, {}, impute)
         loss, kinds, notes = _judged(table.select(targets), task, loss)
         ends = np.cumsum([len(train), len(validation)])
-        parts = Parts(
-            [table[: ends[0]], table[ends[0] : ends[1]], table[ends[1] :]],
-            table_hash(*tables),
-            division,
-            weights=None if weigh is None else np.split(weigh, ends),
-            weighted_by=options.weights,
-        )
-        return _of_parts(name, parts, kinds, loss, options, notes)
-
-    def _described(
-        self,
-        parts: Sequence[pl.DataFrame],
-        inputs: Mapping[str, Kind],
-        targets: Mapping[str, Kind],
-        notes: list[str],
-        *,
-        chosen: Chosen | None = None,
-        fitted: bool = True,
-    ) -> "Problem":
-        """The problem of these raw parts with notes, those given first, and the table of columns.
-
-        Of chosen rows the table has all, and notices are about the first source's, which a person's file has. Notes on
-        what was left out are for a preprocessing that was fitted to the parts.
-        """
-        table = pl.concat(parts)
-        constant = [column for column, kind in inputs.items() if kind == "constant"]
-        merged = [column for column in constant if merged_number(table[column]) is not None]
-        if fitted:
-            constant = [column for column in constant if column not in merged]
-            always = constant_columns(table.select(constant))
-            notes += [f"Left out constant input {name_columns(always)}."] if always else []
-            others = [column for column in constant if column not in always]
-            notes += [f"Left out input {name_columns(others)}, constant on the training rows."] if others else []
-        everything = table if chosen is None else chosen.everything
-        became = what_became(everything, self.preprocessing) | ({} if chosen is None else chosen.left_out)
-        became |= dict.fromkeys(merged, "left out: one number in training, once rounded")
-        notices = notices_of(table if chosen is None else chosen.sources[0].table, inputs, targets)
-        imputed = [
-            Notice(
-                "imputed",
-                column,
-                f"Column {column!r} was imputed by {became[column].split('imputed by ')[1]} of the training rows.",
-            )
-            for column in inputs
-            if self.preprocessing.impute and "imputed" in became[column]
-        ]
-        notes += [
-            *say([*imputed, *notices]),
-            # Of a metric without errors of rows it is not known whether it has the targets' units.
-            *(uneven_targets(parts[0].select(*targets), self.loss.metric.name) if self.loss.metric.each else []),
-            *few_rows(self.inputs, *map(len, parts)),
-            *repeated_rows(parts, bool(self.division.own)),
-        ]
-        return replace(self, notes=tuple(notes), columns=tabulate_columns(everything, became, notices))
+        divided = [table[: ends[0]], table[ends[0] : ends[1]], table[ends[1] :]]
+        weighed = None if weigh is None else np.split(weigh, ends)
+        parts = Parts(divided, kinds, loss, table_hash(*tables), division, weighed, options.weights)
+        return _of_parts(name, parts, options, notes)
 
     def __repr__(self) -> str:
         sizes = " + ".join(str(len(part.x)) for part in (self.train, self.validation, self.test))
@@ -510,18 +460,21 @@ def _judged(
 
 
 class Parts(NamedTuple):
-    """The raw rows of training, validation and test, the hash of their data, and how they came there.
+    """The raw rows of training, validation and test, the kinds of their targets, the loss, and how they came there.
 
     ``groups`` and ``weights`` are those of the rows of each part; ``test_rows`` are as they stood before any of this.
     """
 
     tables: Sequence[pl.DataFrame]
+    targets: Mapping[str, Kind]
+    loss: Loss
     data_hash: str
     division: Division = AT_RANDOM
-    groups: Sequence[Int[np.ndarray, " n"]] | None = None
     weights: Sequence[Float[np.ndarray, " n"]] | None = None
     weighted_by: str | None = None
+    groups: Sequence[Int[np.ndarray, " n"]] | None = None
     test_rows: pl.DataFrame | None = None
+    form: Form = Form()
 
 
 def problem_of(read: Read, options: DataOptions, name: str) -> Problem:
@@ -536,68 +489,88 @@ def problem_of(read: Read, options: DataOptions, name: str) -> Problem:
     divided = divide(chosen.roles, chosen.came_from, options.asked, labels)
     parts = Parts(
         [table[rows] for rows in divided.rows],
+        kinds,
+        loss,
         table_hash(*(source.read.table for source in chosen.sources)),
         divided.division,
-        None if divided.groups is None else [divided.groups[rows] for rows in divided.rows],
         None if chosen.weights is None else [chosen.weights[rows] for rows in divided.rows],
-        chosen.weighted_by,
+        options.weights,
+        None if divided.groups is None else [divided.groups[rows] for rows in divided.rows],
         chosen.raw_test(divided.rows.test),
+        read.form,
     )
-    return _of_parts(name, parts, kinds, loss, options, [*chosen.notes, *decided, *divided.notes], chosen)
+    return _of_parts(name, parts, options, [*chosen.notes, *decided, *divided.notes], chosen)
 
 
-def _of_parts(
-    name: str,
-    parts: Parts,
-    targets: Mapping[str, Kind],
-    loss: Loss,
-    options: DataOptions,
-    notes: list[str],
-    chosen: Chosen | None = None,
-) -> Problem:
-    """The problem of parts that a person's rows came into, with these notes and more, and with the table of columns."""
-    notes = notes + check_parts(
-        parts.tables, next(iter(targets)) if loss.of_classes else None, [*targets], parts.division
-    )
+def _of_parts(name: str, parts: Parts, options: DataOptions, notes: list[str], chosen: Chosen | None = None) -> Problem:
+    """The problem of a person's rows with notes, those given first, and the table of columns.
+
+    Of chosen rows the table has all, and notices are about the first source's, which a person's file has. Notes on what
+    was left out are for a preprocessing that is fitted to the parts.
+    """
+    tables, targets, metric = parts.tables, parts.targets, parts.loss.metric
+    labels = next(iter(targets)) if parts.loss.of_classes else None
+    notes = notes + check_parts(tables, labels, [*targets], parts.division)
     if chosen is not None and parts.weighted_by is not None and parts.weights is not None:
         notes += notes_of(parts.weighted_by, parts.weights[0], chosen.of_zero)
-    inputs = input_kinds(parts.tables[0].drop(targets))
-    form = None if chosen is None else chosen.sources[0].read.form
-    problem = assemble(name, parts, inputs, targets, loss, options, form)
-    fitted = options.preprocessing is None
-    return problem._described(parts.tables, inputs, targets, notes, chosen=chosen, fitted=fitted)
+    inputs = input_kinds(tables[0].drop(targets))
+    problem = assemble(name, parts, inputs, options)
+    table = pl.concat(tables)
+    constant = [column for column, kind in inputs.items() if kind == "constant"]
+    merged = [column for column in constant if merged_number(table[column]) is not None]
+    if options.preprocessing is None:
+        constant = [column for column in constant if column not in merged]
+        always = constant_columns(table.select(constant))
+        notes += [f"Left out constant input {name_columns(always)}."] if always else []
+        others = [column for column in constant if column not in always]
+        notes += [f"Left out input {name_columns(others)}, constant on the training rows."] if others else []
+    everything, first, left_out = table, table, {}
+    if chosen is not None:
+        everything, first, left_out = chosen.everything, chosen.sources[0].table, chosen.left_out
+    became = what_became(everything, problem.preprocessing) | left_out
+    became |= dict.fromkeys(merged, "left out: one number in training, once rounded")
+    notices = notices_of(first, inputs, targets)
+    imputed = [
+        Notice(
+            "imputed",
+            column,
+            f"Column {column!r} was imputed by {became[column].split('imputed by ')[1]} of the training rows.",
+        )
+        for column in inputs
+        if problem.preprocessing.impute and "imputed" in became[column]
+    ]
+    notes += [
+        *say([*imputed, *notices]),
+        # Of a metric without errors of rows it is not known whether it has the targets' units.
+        *(uneven_targets(tables[0].select(*targets), metric.name) if metric.each else []),
+        *few_rows(problem.inputs, *map(len, tables)),
+        *repeated_rows(tables, bool(parts.division.own)),
+    ]
+    return replace(problem, notes=tuple(notes), columns=tabulate_columns(everything, became, notices))
 
 
-def assemble(
-    name: str,
-    parts: Parts,
-    inputs: Mapping[str, Kind],
-    targets: Mapping[str, Kind],
-    loss: Loss,
-    options: DataOptions,
-    form: Form | None = None,
-) -> Problem:
-    """The problem of raw parts whose columns have the given kinds."""
-    if parts.weights is not None:
+def assemble(name: str, parts: Parts, inputs: Mapping[str, Kind], options: DataOptions) -> Problem:
+    """The problem of raw parts whose input columns have the given kinds."""
+    loss, weights, none = parts.loss, parts.weights, (None,) * 3
+    if weights is not None:
         loss.metric.check_weights()
     preprocessing = options.preprocessing or Preprocessing.fit(
         parts.tables[0],
         inputs,
-        targets,
+        parts.targets,
         standardize=bool(options.standardize),
         standardize_targets=loss.link.standardized,
         relative_targets=loss.link.relative,
-        form=form,
+        form=parts.form,
         impute=options.impute,
-        weights=None if parts.weights is None else parts.weights[0],
+        weights=None if weights is None else weights[0],
     )
-    none = (None,) * 3
-    train, validation, test = (
+    splits = (
         Split(preprocessing.transform(table), preprocessing.transform_target(table), of_group, of_weight)
-        for table, of_group, of_weight in zip(parts.tables, parts.groups or none, parts.weights or none, strict=True)
+        for table, of_group, of_weight in zip(parts.tables, parts.groups or none, weights or none, strict=True)
     )
     return Problem(
-        *(name, loss, train, validation, test, preprocessing, parts.data_hash),
+        *(name, loss, *splits, preprocessing, parts.data_hash),
         test_rows=parts.tables[2] if parts.test_rows is None else parts.test_rows,
         division=parts.division,
         weighted_by=parts.weighted_by,

@@ -41,7 +41,6 @@ class Chosen:
     came_from: Int[np.ndarray, " n"]
     roles: pl.DataFrame
     weights: Float[np.ndarray, " n"] | None
-    weighted_by: str | None
     sources: list[Source]
     everything: pl.DataFrame
     complete: Bool[np.ndarray, " all"]
@@ -112,7 +111,6 @@ def choose_rows(read: Read, options: DataOptions) -> Chosen:
         came_from[complete],
         everything.filter(complete).select([*asked.roles]),
         None if weights is None else weigh[complete],
-        weights,
         sources,
         everything,
         complete,
