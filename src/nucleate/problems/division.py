@@ -112,7 +112,7 @@ class Asked:
         drawn = self.split is None and self.split_by_time is None and len(self.own) < 2
         if self.seed and not drawn:
             raise DataError(f"The split seed is {self.seed}, and nothing is drawn in this split; leave it out.")
-        named = {}
+        named: dict[str, Any] = {}
         for flag in ("split", "split_by", "split_by_time"):
             name = getattr(self, flag)
             if name is not None:

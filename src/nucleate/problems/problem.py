@@ -565,12 +565,12 @@ def assemble(name: str, parts: Parts, inputs: Mapping[str, Kind], options: DataO
         impute=options.impute,
         weights=None if weights is None else weights[0],
     )
-    splits = (
+    train, validation, test = (
         Split(preprocessing.transform(table), preprocessing.transform_target(table), of_group, of_weight)
         for table, of_group, of_weight in zip(parts.tables, parts.groups or none, weights or none, strict=True)
     )
     return Problem(
-        *(name, loss, *splits, preprocessing, parts.data_hash),
+        *(name, loss, train, validation, test, preprocessing, parts.data_hash),
         test_rows=parts.tables[2] if parts.test_rows is None else parts.test_rows,
         division=parts.division,
         weighted_by=parts.weighted_by,
