@@ -62,6 +62,16 @@ def test_what_cannot_be_read_is_refused_by_a_survey_too(tmp_path):
         survey("iris", decimal=",")
     with pytest.raises(DataError, match="sine-5d is a synthetic regression problem"):
         survey("sine-5d", target="y")
+    with pytest.raises(DataError, match="cannot be imputed by 'mode'; choose median"):
+        load_problem("sine-5d", impute="mode")
+
+
+def test_a_survey_reads_a_file_as_that_of_the_model_was_read(tmp_path):
+    rows = [f"{'xyz'[k % 3]},{k % 7},{k * k % 11}" for k in range(60)]
+    (tmp_path / "first.csv").write_text("code,a,y\n" + "\n".join(rows))
+    fitted = load_problem(tmp_path / "first.csv").preprocessing
+    (tmp_path / "next.csv").write_text("code,a,y\n" + "\n".join(f"{k % 3},{row[2:]}" for k, row in enumerate(rows)))
+    assert survey(tmp_path / "next.csv", preprocessing=fitted).columns["kind"].to_list() == ["text", "number", "number"]
 
 
 def test_a_token_for_no_value_is_meant_as_a_number(tmp_path):

@@ -11,7 +11,7 @@ import pytest
 from nucleate import ArchitectureError, NucleateError, SpecError, StudyError, sweep
 from nucleate.network import read_metadata
 from nucleate.observe import evaluation_rows, layers_of, snapshot
-from nucleate.problems import Preprocessing, Problem, load_problem
+from nucleate.problems import Preprocessing, Problem, huber, load_problem
 from nucleate.studies import Study, keep, make_spec, summarize, tables
 from tests.reporting.planted import gated
 
@@ -281,6 +281,14 @@ def test_a_loaded_study_is_the_study(study):
     assert loaded.missing == 0
     assert loaded.spec == make_spec(data="sine-5d", **GRID)
     assert repr(loaded).endswith("8 of 8 runs)")
+
+
+def test_a_study_reads_its_data_once_but_anew_under_another_loss(study):
+    loaded = Study.load(study.path)
+    problem = loaded.load_problem()
+    assert loaded.load_problem() is problem
+    assert loaded.load_problem(huber(1.0)).loss == huber(1.0)
+    assert loaded.load_problem() is problem
 
 
 def test_a_problem_made_in_python_keeps_how_its_rows_came_into_parts(tmp_path):

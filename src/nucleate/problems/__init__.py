@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from nucleate.problems.catalogue import Survey, load_problem, row_shape_of, survey
     from nucleate.problems.columns import COLUMNS, lines_of
     from nucleate.problems.division import AT_RANDOM, OF_ROWS, Division
-    from nucleate.problems.form import FORM_FIELDS, Form
+    from nucleate.problems.form import Form
     from nucleate.problems.leaks import inputs_that_tell
     from nucleate.problems.links import COUNTS, EXPONENTIAL, IDENTITY, SOFTMAX, Domain, Link
     from nucleate.problems.listing import ProblemInfo, describe_problems, problem_names
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         Metric,
     )
     from nucleate.problems.moments import relative_weights
+    from nucleate.problems.options import DATA_FIELDS
     from nucleate.problems.preprocessing import Column, Preprocessing
     from nucleate.problems.problem import Problem, Split, describe_data
     from nucleate.problems.splitting import Rows, Sizes, split_rows
@@ -36,7 +37,7 @@ _HOMES = {
     "catalogue": ("Survey", "load_problem", "row_shape_of", "survey"),
     "columns": ("COLUMNS", "lines_of"),
     "division": ("AT_RANDOM", "OF_ROWS", "Division"),
-    "form": ("FORM_FIELDS", "Form"),
+    "form": ("Form",),
     "leaks": ("inputs_that_tell",),
     "links": ("COUNTS", "EXPONENTIAL", "IDENTITY", "SOFTMAX", "Domain", "Link"),
     "listing": ("ProblemInfo", "describe_problems", "problem_names"),
@@ -55,6 +56,7 @@ _HOMES = {
         "Metric",
     ),
     "moments": ("relative_weights",),
+    "options": ("DATA_FIELDS",),
     "preprocessing": ("Column", "Preprocessing"),
     "problem": ("Problem", "Split", "describe_data"),
     "splitting": ("Rows", "Sizes", "split_rows"),
@@ -67,10 +69,10 @@ __all__ = [
     "COLUMNS",
     "COUNTS",
     "CROSS_ENTROPY",
+    "DATA_FIELDS",
     "DEVIANCE",
     "DEVIANCE_EXPLAINED",
     "EXPONENTIAL",
-    "FORM_FIELDS",
     "IDENTITY",
     "LOG_LOSS",
     "LOSSES",

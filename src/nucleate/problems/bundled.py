@@ -1,6 +1,6 @@
 """Targets of the condensation literature, with few training points and as many others as a fair judgement needs."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from importlib.util import find_spec
@@ -11,12 +11,14 @@ import numpy as np
 import polars as pl
 from jaxtyping import Float
 
+from nucleate.errors import DataError
 from nucleate.problems.checks import Kind, target_kinds
 from nucleate.problems.columns import tabulate_columns, what_became
-from nucleate.problems.losses import Loss
+from nucleate.problems.losses import CROSS_ENTROPY, SQUARED, Loss, get_loss
 from nucleate.problems.made import EVALUATION_ROWS, Maker, read_name, table_of
+from nucleate.problems.options import DataOptions
 from nucleate.problems.preprocessing import Column, Preprocessing
-from nucleate.problems.problem import Problem, assemble
+from nucleate.problems.problem import Parts, Problem, assemble
 from nucleate.problems.reading import table_from_array, table_from_arrays, table_hash
 from nucleate.problems.shapes import images, in_context, signals
 from nucleate.problems.splitting import seeded
@@ -94,35 +96,54 @@ class Synthetic(NamedTuple):
     training: Callable[[np.random.Generator], Float[np.ndarray, "n d"]]
 
 
-def load_synthetic(name: str, split_seed: int, loss: Loss, *, standardize: bool) -> Problem:
+_OF_AMOUNTS = "in-context-regression"
+"""The one of the problems with shaped rows whose targets are amounts."""
+
+
+def is_drawn(data: str) -> bool:
+    """Whether it names a problem whose parts are made apart from each other."""
+    return data in SYNTHETIC or read_name(data, MAKERS) is not None
+
+
+def load_drawn(data: str, options: DataOptions) -> Problem:
+    """The problem of that name, drawn by the seed of the split; it knows its target and task, and has no columns."""
+    asked, task, loss = options.asked, options.task, options.loss
+    if any(one is not None for one in (*asked.own.values(), asked.split, asked.split_by, asked.split_by_time)):
+        raise DataError(
+            f"{data} is a synthetic problem, whose parts are drawn apart from each other; leave out what says another "
+            "split."
+        )
+    if options.weights is not None:
+        raise DataError(f"{data} is a synthetic problem and has no column of weights; leave --weights out.")
+    usual = SQUARED if data in SYNTHETIC or data.startswith(_OF_AMOUNTS) else CROSS_ENTROPY
+    chosen = usual if loss is None else get_loss(loss)
+    if (
+        options.target is not None
+        or options.without
+        or {task or usual.link.task, chosen.link.task} != {usual.link.task}
+    ):
+        raise DataError(f"{data} is a synthetic {usual.link.task} problem; leave the target and the task out.")
+    if data in SYNTHETIC:
+        return _load_synthetic(data, asked.seed, chosen, bool(options.standardize))
+    if options.standardize:
+        raise DataError(f"{data} has rows that are read as they are; leave standardize out.")
+    return _load_made(data, asked.seed, chosen)
+
+
+def _load_synthetic(name: str, split_seed: int, loss: Loss, standardize: bool) -> Problem:
     """The synthetic problem of that name, drawn by the seed, under a loss for amounts."""
     law, rng = SYNTHETIC[name], seeded(split_seed, FIRST_DRAW)
     drawn = (law.training(rng), law.draw(rng, EVALUATION_ROWS), law.draw(rng, EVALUATION_ROWS))
     parts = [table_from_arrays(x, law.function(x))[0] for x in drawn]
     *inputs, target = parts[0].columns
     kinds = target_kinds(pl.concat(parts).select(target), loss)
-    return _of_parts(name, parts, dict.fromkeys(inputs, "numeric"), kinds, loss, standardize=standardize)
+    made = Parts(parts, kinds, loss, table_hash(*parts))
+    return _of_parts(name, made, dict.fromkeys(inputs, "numeric"), DataOptions(standardize=standardize))
 
 
-def _of_parts(
-    name: str,
-    parts: Sequence[pl.DataFrame],
-    inputs: Mapping[str, Kind],
-    targets: Mapping[str, Kind],
-    loss: Loss,
-    *,
-    standardize: bool,
-    preprocessing: Preprocessing | None = None,
-) -> Problem:
+def _of_parts(name: str, parts: Parts, inputs: Mapping[str, Kind], options: DataOptions) -> Problem:
     """The problem of parts that were made here, with the table of their columns."""
-    problem = assemble(
-        *(name, parts, inputs, targets, loss),
-        standardize=standardize,
-        data_hash=table_hash(*parts),
-        preprocessing=preprocessing,
-        test_rows=parts[2],
-    )
-    table = pl.concat(parts)
+    problem, table = assemble(name, parts, inputs, options), pl.concat(parts.tables)
     return replace(problem, columns=tabulate_columns(table, what_became(table, problem.preprocessing)))
 
 
@@ -184,7 +205,7 @@ MAKERS: dict[str, Maker] = {
 """The problems whose rows have a shape, by the first part of their names."""
 
 
-def load_made(data: str, split_seed: int, loss: Loss) -> Problem:
+def _load_made(data: str, split_seed: int, loss: Loss) -> Problem:
     """The problem with rows of a known shape that these data name, drawn by the seed."""
     found = read_name(data, MAKERS)
     assert found is not None
@@ -197,7 +218,8 @@ def load_made(data: str, split_seed: int, loss: Loss) -> Problem:
         inputs=tuple(Column(name=name, kind="numeric") for name in inputs),
         targets=(Column(name=target, kind="categorical" if labels else "numeric", categories=labels),),
     )
-    problem = _of_parts(data, parts, {}, {}, loss, standardize=False, preprocessing=preprocessing)
+    drawn = Parts(parts, {}, loss, table_hash(*parts))
+    problem = _of_parts(data, drawn, {}, DataOptions(preprocessing=preprocessing))
     notes = made.notes
     if made.shape.tokens is not None:
         notes += (

@@ -1,6 +1,7 @@
 """The one door for data: a name, a file or a table."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,18 +11,20 @@ from pydantic import ValidationError
 
 from nucleate._wording import did_you_mean
 from nucleate.errors import DataError
-from nucleate.problems.bundled import BUNDLED, MAKERS, SYNTHETIC, load_made, load_synthetic
+from nucleate.problems.bundled import BUNDLED, MAKERS, is_drawn, load_drawn
 from nucleate.problems.checks import choose_targets, constant_columns, kind_of, refuse_infinite
 from nucleate.problems.columns import tabulate_columns
+from nucleate.problems.division import Asked
 from nucleate.problems.files import ENDINGS, STANDARD_INPUT, exists, is_pattern, name_of
 from nucleate.problems.form import FORM_FIELDS, Form
 from nucleate.problems.listing import problem_names
-from nucleate.problems.losses import CROSS_ENTROPY, SQUARED, Loss, get_loss
+from nucleate.problems.losses import Loss
 from nucleate.problems.made import RowShape, read_name
 from nucleate.problems.notices import Notice, say
 from nucleate.problems.oddities import notices_of
-from nucleate.problems.preprocessing import Impute, Preprocessing, check_impute
-from nucleate.problems.problem import Problem
+from nucleate.problems.options import DataOptions
+from nucleate.problems.preprocessing import Impute, Preprocessing
+from nucleate.problems.problem import Problem, problem_of
 from nucleate.problems.reading import Read, read_table
 from nucleate.problems.sources import form_like
 
@@ -84,41 +87,10 @@ def load_problem(
     DataError
         If there are no such data or they cannot be used so, with the cause and the remedy.
     """
-    _refuse_form(data, form)
-    if isinstance(data, str) and _is_drawn(data):
-        _refuse_split(data, validation, test, split, split_by, split_by_time)
-        if weights is not None:
-            raise DataError(f"{data} is a synthetic problem and has no column of weights; leave --weights out.")
-        usual = SQUARED if data in SYNTHETIC or data.startswith(_OF_AMOUNTS) else CROSS_ENTROPY
-        chosen = usual if loss is None else get_loss(loss)
-        if target is not None or without or {task or usual.link.task, chosen.link.task} != {usual.link.task}:
-            raise DataError(f"{data} is a synthetic {usual.link.task} problem; leave the target and the task out.")
-        if data in SYNTHETIC:
-            return load_synthetic(data, split_seed, chosen, standardize=bool(standardize))
-        if standardize:
-            raise DataError(f"{data} has rows that are read as they are; leave standardize out.")
-        return load_made(data, split_seed, chosen)
-    name, read = _read(data, make_form(preprocessing.reading if preprocessing else Form(), **form))
-    return Problem.from_table(
-        read.table,
-        target=read.targets if target is None else target,
-        split=split,
-        split_by=split_by,
-        split_by_time=split_by_time,
-        weights=weights,
-        without=without,
-        task=task,
-        loss=loss,
-        name=name,
-        split_seed=split_seed,
-        validation=_own_rows(validation, read),
-        test=_own_rows(test, read),
-        drop_missing=drop_missing,
-        impute=impute,
-        standardize=standardize is not False,
-        preprocessing=preprocessing,
-        read=read,
-    )
+    asked = Asked(validation, test, split, split_by, split_by_time, split_seed)
+    options = DataOptions(target, without, task, loss, asked, weights, drop_missing, impute, standardize, preprocessing)
+    name, read = _read(data, form, options)
+    return load_drawn(name, options) if read is None else _of_read(name, read, options)
 
 
 class Survey(NamedTuple):
@@ -168,19 +140,15 @@ def survey(
     >>> found.columns["became"].to_list(), found.refused
     (['kept', 'kept', 'kept', 'kept', 'target, 3 classes'], '')
     """
-    check_impute(given.get("impute"))
     form = {name: given.pop(name) for name in FORM_FIELDS if name in given}
-    if isinstance(data, str) and _is_drawn(data):
-        problem = load_problem(data, target=target, **given, **form)
-        return Survey(data, problem.columns, problem.notes, problem, "")
-    _refuse_form(data, form)
-    name, read = _read(data, make_form(Form(), **form))
-    target = read.targets if target is None else target
+    options = DataOptions.of(target=target, **given)
+    name, read = _read(data, form, options)
     try:
-        given |= {part: _own_rows(given[part], read) for part in ("validation", "test") if part in given}
-        problem = Problem.from_table(read.table, target=target, name=name, read=read, **given)
+        problem = load_drawn(name, options) if read is None else _of_read(name, read, options)
     except DataError as error:
-        notices = _notices(read.table, target)
+        if read is None:
+            raise
+        notices = _notices(read.table, read.targets if options.target is None else options.target)
         columns = tabulate_columns(read.table, dict.fromkeys(read.table.columns, "not used yet"), notices)
         return Survey(name, columns, (*read.notes, *say(notices)), None, str(error))
     return Survey(name, problem.columns, problem.notes, problem, "")
@@ -210,15 +178,6 @@ def row_shape_of(data: str) -> RowShape | None:
     return load_problem(data).row_shape if read_name(data, MAKERS) is not None else None
 
 
-_OF_AMOUNTS = "in-context-regression"
-"""The one of the problems with shaped rows whose targets are amounts."""
-
-
-def _is_drawn(data: str) -> bool:
-    """Whether it names a problem whose parts are made apart from each other."""
-    return data in SYNTHETIC or read_name(data, MAKERS) is not None
-
-
 def _notices(table: pl.DataFrame, target: str | Sequence[str] | None) -> list[Notice]:
     """What is odd about the columns of a table that cannot be used as it is, as far as that can be said."""
     try:
@@ -243,31 +202,18 @@ def make_form(known: Form, **given: Any) -> Form:
         raise DataError(f"{where} cannot be {first['input']!r}: {first['msg']}.") from None
 
 
-def _refuse_form(data: object, form: Mapping[str, Any]) -> None:
-    known = isinstance(data, str) and (data in problem_names() or _is_drawn(data))
-    if form and (isinstance(data, pl.DataFrame) or known):
+def _read(
+    data: str | PathLike[str] | pl.DataFrame, form: Mapping[str, Any], options: DataOptions
+) -> tuple[str, Read | None]:
+    """The data's name, and what they hold; None where they are drawn."""
+    drawn = isinstance(data, str) and is_drawn(data)
+    named = drawn or (isinstance(data, str) and data in problem_names())
+    form = {name: value for name, value in form.items() if value not in (None, ())}
+    if form and (named or isinstance(data, pl.DataFrame)):
         raise DataError(f"{next(iter(form))} says how a file is read, and these data are none; leave it out.")
-
-
-def _own_rows(given: Any, first: Read) -> Any:
-    """A share or a table as it is; a file as it is read, as the first one was."""
-    if not isinstance(given, str | PathLike):
-        return given
-    if Path(given) == STANDARD_INPUT:
-        raise DataError("Rows of your own for validation or the test are not read from standard input; name a file.")
-    return read_table(Path(given), form_like(first))
-
-
-def _refuse_split(data: str, *asked: Any) -> None:
-    if any(one is not None and not isinstance(one, int | float) for one in asked):
-        raise DataError(
-            f"{data} is a synthetic problem, whose parts are drawn apart from each other; leave out what says another "
-            "split."
-        )
-
-
-def _read(data: str | PathLike[str] | pl.DataFrame, form: Form) -> tuple[str, Read]:
-    """The data's name, and what they hold."""
+    if isinstance(data, str) and drawn:
+        return data, None
+    known = make_form(options.preprocessing.reading if options.preprocessing else Form(), **form)
     if isinstance(data, pl.DataFrame):
         return "table", Read(data)
     if isinstance(data, str) and data in BUNDLED:
@@ -283,4 +229,21 @@ def _read(data: str | PathLike[str] | pl.DataFrame, form: Form) -> tuple[str, Re
             f"There is no problem named {data!r}{did_you_mean(data, problem_names()) or '.'} "
             f"`nucleate problems` lists all; a file needs its ending {ENDINGS}."
         )
-    return name_of(path), read_table(path, form)
+    return name_of(path), read_table(path, known)
+
+
+def _of_read(name: str, read: Read, options: DataOptions) -> Problem:
+    """The problem of what was read."""
+    own = {part: _own_rows(given, read) for part, given in options.asked.own.items()}
+    target = read.targets if options.target is None else options.target
+    asked, standardize = replace(options.asked, **own), options.standardize is not False
+    return problem_of(read, replace(options, target=target, asked=asked, standardize=standardize), name)
+
+
+def _own_rows(given: Any, first: Read) -> Any:
+    """A table as it is; a file as it is read, as the first one was."""
+    if not isinstance(given, str | PathLike):
+        return given
+    if Path(given) == STANDARD_INPUT:
+        raise DataError("Rows of your own for validation or the test are not read from standard input; name a file.")
+    return read_table(Path(given), form_like(first))

@@ -1,7 +1,7 @@
 """How rows come into their parts: at random, by groups, by time, or as a person says."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -76,22 +76,32 @@ OWN = Division(("validation", "test"))
 
 @dataclass(frozen=True)
 class Asked:
-    """What a person says of the parts: shares of the rows, None for a part with rows of its own, and columns of the
-    table that tell each row's part, its group or its time.
+    """What a person says of the parts: shares of the rows or rows of one's own, and columns of the table that tell each
+    row's part, its group or its time.
     """
 
-    validation: float | None = 0.2
-    test: float | None = 0.2
+    validation: Any = 0.2
+    test: Any = 0.2
     split: str | None = None
     split_by: str | None = None
     split_by_time: str | None = None
     seed: int = 0
 
+    @property
+    def own(self) -> dict[str, Any]:
+        """A person's own rows, by their part."""
+        return {part: getattr(self, part) for part in PARTS[1:] if not _is_share(getattr(self, part))}
+
+    @property
+    def shares(self) -> tuple[float | None, float | None]:
+        """Those of the rows for validation and test, None for a part with rows of its own."""
+        return (None if "validation" in self.own else self.validation, None if "test" in self.own else self.test)
+
     def check(self, columns: Sequence[str]) -> "Asked":
         """The same with the columns' names as they are written."""
-        if self.split is not None and None in (self.validation, self.test):
+        if self.split is not None and self.own:
             raise DataError("Each row's part is named by --split, and by rows of its own too; give one of them.")
-        if self.split is not None and (self.validation, self.test) != (Asked.validation, Asked.test):
+        if self.split is not None and self.shares != (Asked.validation, Asked.test):
             raise DataError(
                 "A column names each row's part, so --validation-fraction and --test-fraction (in Python validation "
                 "and test) have no use; leave them out."
@@ -99,20 +109,20 @@ class Asked:
         if self.split_by_time is not None and (self.split is not None or self.split_by is not None):
             other = "--split" if self.split is not None else "--split-by"
             raise DataError(f"Rows cannot be split by --split-by-time and by {other}; give one of them.")
-        drawn = self.split is None and self.split_by_time is None and (self.validation, self.test) != (None, None)
+        drawn = self.split is None and self.split_by_time is None and len(self.own) < 2
         if self.seed and not drawn:
             raise DataError(f"The split seed is {self.seed}, and nothing is drawn in this split; leave it out.")
-        named = {}
+        named: dict[str, Any] = {}
         for flag in ("split", "split_by", "split_by_time"):
             name = getattr(self, flag)
             if name is not None:
                 named[flag] = choose_column(columns, name, f"--{flag.replace('_', '-')}")
-        return Asked(self.validation, self.test, **named, seed=self.seed)
+        return replace(self, **named)
 
     def check_sizes(self, n: int) -> None:
         """Refuse too few rows to be dealt out one by one."""
         if (self.split, self.split_by, self.split_by_time) == (None, None, None):
-            _sizes(n, self.validation, self.test)
+            _sizes(n, *self.shares)
 
     def check_rows(self, table: pl.DataFrame) -> None:
         """Refuse rows of which the columns do not say where they belong."""
@@ -139,6 +149,10 @@ class Asked:
         return {name: role for name, role in roles.items() if name is not None}
 
 
+def _is_share(given: object) -> bool:
+    return isinstance(given, int | float) and not isinstance(given, bool)
+
+
 class Divided(NamedTuple):
     """The rows of each part, the number of each row's group if there are groups, and notes."""
 
@@ -163,7 +177,7 @@ def divide(
     else:
         part = source.copy()
         rows = np.flatnonzero(source == 0)
-        shares = asked.validation, asked.test
+        shares = asked.shares
         if asked.split_by_time is not None:
             part[rows] = _by_time(table[asked.split_by_time][rows], shares)
         elif groups is not None:
@@ -175,11 +189,8 @@ def divide(
     parts = Rows(*(np.flatnonzero(part == place) for place in range(3)))
     if grouped is not None and groups is not None:
         _refuse_torn_groups(grouped, groups, part)
-    own: list[Literal["validation", "test"]] = []
-    own += ["validation"] if asked.split is not None or asked.validation is None else []
-    own += ["test"] if asked.split is not None or asked.test is None else []
     division = Division(
-        tuple(own),
+        OWN.own if asked.split is not None else tuple(asked.own),  # type: ignore[arg-type]
         asked.split or asked.split_by_time,
         asked.split_by_time is not None,
         asked.split_by,

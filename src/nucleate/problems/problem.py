@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TypeGuard
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
@@ -13,7 +13,6 @@ from nucleate._wording import count, name_columns, say_error
 from nucleate.errors import DataError, NucleateError, SpecError
 from nucleate.problems.checks import (
     Kind,
-    choose_column,
     choose_loss,
     choose_targets,
     constant_columns,
@@ -26,11 +25,12 @@ from nucleate.problems.columns import COLUMNS, MANY, lines_of, tabulate_columns,
 from nucleate.problems.copies import copies_in, count_repeated
 from nucleate.problems.division import AT_RANDOM, OWN, Asked, Division, check_parts, divide
 from nucleate.problems.form import Form
-from nucleate.problems.losses import CROSS_ENTROPY, SQUARED, Loss
+from nucleate.problems.losses import Loss
 from nucleate.problems.made import RowShape
 from nucleate.problems.notices import Notice, few_rows, repeated_rows, say, uneven_targets
 from nucleate.problems.oddities import notices_of
-from nucleate.problems.preprocessing import Impute, Preprocessing, check_impute
+from nucleate.problems.options import DataOptions
+from nucleate.problems.preprocessing import Impute, Preprocessing
 from nucleate.problems.reading import Read, table_from_arrays, table_hash
 from nucleate.problems.rows import Chosen, choose_rows, refuse_gaps
 from nucleate.problems.weights import WEIGHTS, column_of_weights, notes_of, weights_in
@@ -191,20 +191,9 @@ class Problem:
         table, targets = table_from_arrays(x, y)
         if weights is not None:
             table = table.with_columns(column_of_weights(weights, len(table)))
-        return cls.from_table(
-            table,
-            target=targets,
-            weights=None if weights is None else WEIGHTS,
-            task=task,
-            loss=loss,
-            name=name,
-            split_seed=split_seed,
-            validation=validation,
-            test=test,
-            drop_missing=drop_missing,
-            impute=impute,
-            standardize=standardize,
-        )
+        asked, weighted_by = Asked(validation, test, seed=split_seed), None if weights is None else WEIGHTS
+        options = DataOptions(targets, (), task, loss, asked, weighted_by, drop_missing, impute, standardize)
+        return problem_of(Read(table), options, name)
 
     @classmethod
     def from_table(
@@ -217,8 +206,8 @@ class Problem:
         loss: Loss | str | None = None,
         name: str = "table",
         split_seed: int = 0,
-        validation: float | pl.DataFrame | Read = 0.2,
-        test: float | pl.DataFrame | Read = 0.2,
+        validation: float | pl.DataFrame = 0.2,
+        test: float | pl.DataFrame = 0.2,
         split: str | None = None,
         split_by: str | None = None,
         split_by_time: str | None = None,
@@ -227,7 +216,6 @@ class Problem:
         impute: Impute | None = None,
         standardize: bool = True,
         preprocessing: Preprocessing | None = None,
-        read: Read | None = None,
     ) -> "Problem":
         """The problem of learning one or more columns of a table from all the others.
 
@@ -271,8 +259,6 @@ class Problem:
             Give numeric inputs and targets mean 0 and standard deviation 1 on the training part.
         preprocessing : Preprocessing, optional
             That of a model, which then names the columns, the target and the task, instead of one fitted here.
-        read : Read, optional
-            How the table was read from a file.
 
         Returns
         -------
@@ -283,65 +269,16 @@ class Problem:
         DataError
             If the data cannot be used so, with the cause and the remedy.
         """
-        check_impute(impute)
+        asked = Asked(validation, test, split, split_by, split_by_time, split_seed)
+        options = DataOptions(
+            target, without, task, loss, asked, weights, drop_missing, impute, standardize, preprocessing
+        )
         if not isinstance(table, pl.DataFrame):
             raise DataError(
                 f"The table is of type {type(table).__name__}; give a polars DataFrame, such as "
                 "polars.DataFrame(table), of one of pandas polars.from_pandas(table), of a LazyFrame table.collect()."
             )
-        if preprocessing is not None:
-            target = [column.name for column in preprocessing.targets]
-            if loss is None:
-                task = (CROSS_ENTROPY if preprocessing.labels else SQUARED).link.task
-            if impute not in (None, preprocessing.impute):
-                raise DataError(f"The model imputes by {preprocessing.impute}, not by {impute}; leave impute out.")
-            impute = preprocessing.impute
-        own = {part: given for part, given in (("validation", validation), ("test", test)) if not _is_share(given)}
-        shares = [one if _is_share(one) else None for one in (validation, test)]
-        asked = Asked(shares[0], shares[1], split, split_by, split_by_time, split_seed).check(table.columns)
-        read = (read or Read(table))._replace(table=table)
-        chosen = choose_rows(
-            read,
-            own,
-            asked,
-            target=target,
-            without=without,
-            weights=weights,
-            drop_missing=drop_missing,
-            impute=impute,
-            preprocessing=preprocessing,
-        )
-        table, targets = chosen.table, chosen.targets
-        asked.check_sizes(int(np.count_nonzero(chosen.came_from == 0)))
-        amounts = _signs_of_amounts(read, table.select(targets))
-        loss, kinds, decided = _judged(table.select(targets), task, loss, amounts)
-        labels = np.array(table[targets[0]].to_list()) if "categorical" in kinds.values() else None
-        divided = divide(chosen.roles, chosen.came_from, asked, labels)
-        parts = [table[rows] for rows in divided.rows]
-        of_classes = targets[0] if labels is not None else None
-        notes = [*chosen.notes, *decided, *divided.notes, *check_parts(parts, of_classes, targets, divided.division)]
-        weighed = None if chosen.weights is None else [chosen.weights[rows] for rows in divided.rows]
-        if chosen.weighted_by is not None and weighed is not None:
-            notes += notes_of(chosen.weighted_by, weighed[0], chosen.of_zero)
-        inputs = input_kinds(parts[0].drop(targets))
-        problem = assemble(
-            name,
-            parts,
-            inputs,
-            kinds,
-            loss,
-            standardize=standardize,
-            impute=impute,
-            data_hash=table_hash(*(source.read.table for source in chosen.sources)),
-            preprocessing=preprocessing,
-            form=read.form,
-            test_rows=chosen.raw_test(divided.rows.test),
-            division=divided.division,
-            groups=None if divided.groups is None else [divided.groups[rows] for rows in divided.rows],
-            weights=weighed,
-            weighted_by=chosen.weighted_by,
-        )
-        return problem._described(parts, inputs, kinds, notes, chosen=chosen, fitted=preprocessing is None)
+        return problem_of(Read(table), options, name)
 
     @classmethod
     def from_parts(
@@ -384,88 +321,27 @@ class Problem:
         >>> Problem.from_parts(table[:20], table[20:25], table[25:], target="load", task="regression")
         Problem(parts, regression, 1 input, 1 output, 20 + 5 + 5 rows)
         """
-        parts = (train, validation, test)
-        if min(map(len, parts)) == 0:
+        tables, weigh = (train, validation, test), None
+        if min(map(len, tables)) == 0:
             raise DataError(
-                f"The parts have {', '.join(str(len(part)) for part in parts)} rows; each needs one or more."
+                f"The parts have {', '.join(str(len(part)) for part in tables)} rows; each needs one or more."
             )
-        if any(part.columns != train.columns for part in parts):
+        if any(part.columns != train.columns for part in tables):
             raise DataError("The parts differ in their columns; give all three the same ones in the same order.")
-        table = pl.concat(parts, how="vertical_relaxed")
-        weigh = None
-        if weights is not None:
-            weights = choose_column(table.columns, weights, "--weights")
-            weigh = weights_in(table[weights], positive=True)
-            table = table.drop(weights)
+        table = pl.concat(tables, how="vertical_relaxed")
+        options = DataOptions(weights=weights, impute=impute, standardize=standardize).on(table.columns)
+        if options.weights is not None:
+            weigh = weights_in(table[options.weights], positive=True)
+            table = table.drop(options.weights)
         targets = choose_targets(table.columns, target)
-        check_impute(impute)
         refuse_infinite(table)
         refuse_gaps(table, targets, {}, impute)
         loss, kinds, notes = _judged(table.select(targets), task, loss)
-        divided = [table[: len(train)], table[len(train) : -len(test)], table[-len(test) :]]
-        notes += check_parts(divided, targets[0] if "categorical" in kinds.values() else None, targets, division)
-        inputs = input_kinds(divided[0].drop(targets))
-        problem = assemble(
-            name,
-            divided,
-            inputs,
-            kinds,
-            loss,
-            standardize=standardize,
-            impute=impute,
-            data_hash=table_hash(*parts),
-            test_rows=divided[2],
-            division=division,
-            weights=None if weigh is None else np.split(weigh, np.cumsum([len(train), len(validation)])),
-            weighted_by=weights,
-        )
-        return problem._described(divided, inputs, kinds, notes)
-
-    def _described(
-        self,
-        parts: Sequence[pl.DataFrame],
-        inputs: Mapping[str, Kind],
-        targets: Mapping[str, Kind],
-        notes: list[str],
-        *,
-        chosen: Chosen | None = None,
-        fitted: bool = True,
-    ) -> "Problem":
-        """The problem of these raw parts with notes, those given first, and the table of columns.
-
-        Of chosen rows the table has all, and notices are about the first source's, which a person's file has. Notes on
-        what was left out are for a preprocessing that was fitted to the parts.
-        """
-        table = pl.concat(parts)
-        constant = [column for column, kind in inputs.items() if kind == "constant"]
-        merged = [column for column in constant if merged_number(table[column]) is not None]
-        if fitted:
-            constant = [column for column in constant if column not in merged]
-            always = constant_columns(table.select(constant))
-            notes += [f"Left out constant input {name_columns(always)}."] if always else []
-            others = [column for column in constant if column not in always]
-            notes += [f"Left out input {name_columns(others)}, constant on the training rows."] if others else []
-        everything = table if chosen is None else chosen.everything
-        became = what_became(everything, self.preprocessing) | ({} if chosen is None else chosen.left_out)
-        became |= dict.fromkeys(merged, "left out: one number in training, once rounded")
-        notices = notices_of(table if chosen is None else chosen.sources[0].table, inputs, targets)
-        imputed = [
-            Notice(
-                "imputed",
-                column,
-                f"Column {column!r} was imputed by {became[column].split('imputed by ')[1]} of the training rows.",
-            )
-            for column in inputs
-            if self.preprocessing.impute and "imputed" in became[column]
-        ]
-        notes += [
-            *say([*imputed, *notices]),
-            # Of a metric without errors of rows it is not known whether it has the targets' units.
-            *(uneven_targets(parts[0].select(*targets), self.loss.metric.name) if self.loss.metric.each else []),
-            *few_rows(self.inputs, *map(len, parts)),
-            *repeated_rows(parts, bool(self.division.own)),
-        ]
-        return replace(self, notes=tuple(notes), columns=tabulate_columns(everything, became, notices))
+        ends = np.cumsum([len(train), len(validation)])
+        divided = [table[: ends[0]], table[ends[0] : ends[1]], table[ends[1] :]]
+        weighed = None if weigh is None else np.split(weigh, ends)
+        parts = Parts(divided, kinds, loss, table_hash(*tables), division, weighed, options.weights)
+        return _of_parts(name, parts, options, notes)
 
     def __repr__(self) -> str:
         sizes = " + ".join(str(len(part.x)) for part in (self.train, self.validation, self.test))
@@ -565,10 +441,6 @@ def describe_data(problem: Problem) -> list[str]:
     return [*(f"Column {line}" for line in lines), *(f"Note: {note}" for note in problem.notes)]
 
 
-def _is_share(given: object) -> TypeGuard[float]:
-    return isinstance(given, int | float) and not isinstance(given, bool)
-
-
 def _signs_of_amounts(read: Read, targets: pl.DataFrame) -> str:
     """What in a file says that a target's whole numbers are amounts: a unit, or cells such as -, which labels lack."""
     for target in targets:
@@ -588,52 +460,119 @@ def _judged(
     return loss, target_kinds(targets, loss), notes
 
 
-def assemble(
-    name: str,
-    parts: Sequence[pl.DataFrame],
-    inputs: Mapping[str, Kind],
-    targets: Mapping[str, Kind],
-    loss: Loss,
-    *,
-    standardize: bool,
-    data_hash: str,
-    impute: Impute | None = None,
-    preprocessing: Preprocessing | None = None,
-    form: Form | None = None,
-    test_rows: pl.DataFrame | None = None,
-    division: Division = AT_RANDOM,
-    groups: Sequence[Int[np.ndarray, " n"]] | None = None,
-    weights: Sequence[Float[np.ndarray, " n"]] | None = None,
-    weighted_by: str | None = None,
-) -> Problem:
-    """The problem of raw training, validation and test parts whose columns have the given kinds."""
+class Parts(NamedTuple):
+    """The raw rows of training, validation and test, the kinds of their targets, the loss, and how they came there.
+
+    ``groups`` and ``weights`` are those of the rows of each part; ``test_rows`` are as they stood before any of this.
+    """
+
+    tables: Sequence[pl.DataFrame]
+    targets: Mapping[str, Kind]
+    loss: Loss
+    data_hash: str
+    division: Division = AT_RANDOM
+    weights: Sequence[Float[np.ndarray, " n"]] | None = None
+    weighted_by: str | None = None
+    groups: Sequence[Int[np.ndarray, " n"]] | None = None
+    test_rows: pl.DataFrame | None = None
+    form: Form = Form()
+
+
+def problem_of(read: Read, options: DataOptions, name: str) -> Problem:
+    """The problem of a table as it was read."""
+    options = options.on(read.table.columns)
+    chosen = choose_rows(read, options)
+    table, targets = chosen.table, chosen.targets
+    options.asked.check_sizes(int(np.count_nonzero(chosen.came_from == 0)))
+    amounts = _signs_of_amounts(read, table.select(targets))
+    loss, kinds, decided = _judged(table.select(targets), options.task, options.loss, amounts)
+    labels = np.array(table[targets[0]].to_list()) if loss.of_classes else None
+    divided = divide(chosen.roles, chosen.came_from, options.asked, labels)
+    parts = Parts(
+        [table[rows] for rows in divided.rows],
+        kinds,
+        loss,
+        table_hash(*(source.read.table for source in chosen.sources)),
+        divided.division,
+        None if chosen.weights is None else [chosen.weights[rows] for rows in divided.rows],
+        options.weights,
+        None if divided.groups is None else [divided.groups[rows] for rows in divided.rows],
+        chosen.raw_test(divided.rows.test),
+        read.form,
+    )
+    return _of_parts(name, parts, options, [*chosen.notes, *decided, *divided.notes], chosen)
+
+
+def _of_parts(name: str, parts: Parts, options: DataOptions, notes: list[str], chosen: Chosen | None = None) -> Problem:
+    """The problem of a person's rows with notes, those given first, and the table of columns.
+
+    Of chosen rows the table has all, and notices are about the first source's, which a person's file has. Notes on what
+    was left out are for a preprocessing that is fitted to the parts.
+    """
+    tables, targets, metric = parts.tables, parts.targets, parts.loss.metric
+    labels = next(iter(targets)) if parts.loss.of_classes else None
+    notes = notes + check_parts(tables, labels, [*targets], parts.division)
+    if chosen is not None and parts.weighted_by is not None and parts.weights is not None:
+        notes += notes_of(parts.weighted_by, parts.weights[0], chosen.of_zero)
+    inputs = input_kinds(tables[0].drop(targets))
+    problem = assemble(name, parts, inputs, options)
+    table = pl.concat(tables)
+    constant = [column for column, kind in inputs.items() if kind == "constant"]
+    merged = [column for column in constant if merged_number(table[column]) is not None]
+    if options.preprocessing is None:
+        constant = [column for column in constant if column not in merged]
+        always = constant_columns(table.select(constant))
+        notes += [f"Left out constant input {name_columns(always)}."] if always else []
+        others = [column for column in constant if column not in always]
+        notes += [f"Left out input {name_columns(others)}, constant on the training rows."] if others else []
+    everything, first, left_out = table, table, {}
+    if chosen is not None:
+        everything, first, left_out = chosen.everything, chosen.sources[0].table, chosen.left_out
+    became = what_became(everything, problem.preprocessing) | left_out
+    became |= dict.fromkeys(merged, "left out: one number in training, once rounded")
+    notices = notices_of(first, inputs, targets)
+    imputed = [
+        Notice(
+            "imputed",
+            column,
+            f"Column {column!r} was imputed by {became[column].split('imputed by ')[1]} of the training rows.",
+        )
+        for column in inputs
+        if problem.preprocessing.impute and "imputed" in became[column]
+    ]
+    notes += [
+        *say([*imputed, *notices]),
+        # Of a metric without errors of rows it is not known whether it has the targets' units.
+        *(uneven_targets(tables[0].select(*targets), metric.name) if metric.each else []),
+        *few_rows(problem.inputs, *map(len, tables)),
+        *repeated_rows(tables, bool(parts.division.own)),
+    ]
+    return replace(problem, notes=tuple(notes), columns=tabulate_columns(everything, became, notices))
+
+
+def assemble(name: str, parts: Parts, inputs: Mapping[str, Kind], options: DataOptions) -> Problem:
+    """The problem of raw parts whose input columns have the given kinds."""
+    loss, weights, none = parts.loss, parts.weights, (None,) * 3
     if weights is not None:
         loss.metric.check_weights()
-    if preprocessing is None:
-        preprocessing = Preprocessing.fit(
-            parts[0],
-            inputs,
-            targets,
-            standardize=standardize,
-            standardize_targets=loss.link.standardized,
-            relative_targets=loss.link.relative,
-            form=form,
-            impute=impute,
-            weights=None if weights is None else weights[0],
-        )
+    preprocessing = options.preprocessing or Preprocessing.fit(
+        parts.tables[0],
+        inputs,
+        parts.targets,
+        standardize=bool(options.standardize),
+        standardize_targets=loss.link.standardized,
+        relative_targets=loss.link.relative,
+        form=parts.form,
+        impute=options.impute,
+        weights=None if weights is None else weights[0],
+    )
     train, validation, test = (
-        Split(preprocessing.transform(part), preprocessing.transform_target(part), of_group, of_weight)
-        for part, of_group, of_weight in zip(parts, groups or (None,) * 3, weights or (None,) * 3, strict=True)
+        Split(preprocessing.transform(table), preprocessing.transform_target(table), of_group, of_weight)
+        for table, of_group, of_weight in zip(parts.tables, parts.groups or none, weights or none, strict=True)
     )
     return Problem(
-        name,
-        loss,
-        train,
-        validation,
-        test,
-        preprocessing,
-        data_hash,
-        test_rows=test_rows,
-        division=division,
-        weighted_by=weighted_by,
+        *(name, loss, train, validation, test, preprocessing, parts.data_hash),
+        test_rows=parts.tables[2] if parts.test_rows is None else parts.test_rows,
+        division=parts.division,
+        weighted_by=parts.weighted_by,
     )

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import polars as pl
@@ -13,15 +13,14 @@ from nucleate.errors import DataError
 from nucleate.problems.checks import (
     ADVICE,
     OF_TARGETS,
-    choose_column,
     choose_columns,
     choose_targets,
     complete_rows,
     refuse_infinite,
     refuse_missing,
 )
-from nucleate.problems.division import Asked
-from nucleate.problems.preprocessing import Impute, Preprocessing
+from nucleate.problems.options import DataOptions
+from nucleate.problems.preprocessing import Impute
 from nucleate.problems.reading import Read
 from nucleate.problems.sources import Source, gather
 from nucleate.problems.weights import ROLE, weights_in
@@ -42,7 +41,6 @@ class Chosen:
     came_from: Int[np.ndarray, " n"]
     roles: pl.DataFrame
     weights: Float[np.ndarray, " n"] | None
-    weighted_by: str | None
     sources: list[Source]
     everything: pl.DataFrame
     complete: Bool[np.ndarray, " all"]
@@ -58,22 +56,11 @@ class Chosen:
         return raw.filter(self.complete[source.rows])[rows - before]
 
 
-def choose_rows(
-    read: Read,
-    own: Mapping[str, Any],
-    asked: Asked,
-    *,
-    target: str | Sequence[str] | None,
-    without: str | Sequence[str],
-    weights: str | None,
-    drop_missing: bool,
-    impute: Impute | None,
-    preprocessing: Preprocessing | None,
-) -> Chosen:
-    """The rows and columns of a table, and of a person's own for validation and test, as `Problem.from_table` asks."""
-    weights = None if weights is None else choose_column(read.table.columns, weights, "--weights")
-    left_out = dict.fromkeys(choose_columns(read.table.columns, without, "column"), "left out, as asked")
-    sources = gather(read, own, {*left_out, asked.split_by_time or ""})
+def choose_rows(read: Read, options: DataOptions) -> Chosen:
+    """The rows and columns of a table, and of a person's own for validation and test, that are asked for."""
+    asked, target, weights, preprocessing = options.asked, options.target, options.weights, options.preprocessing
+    left_out = dict.fromkeys(choose_columns(read.table.columns, options.without, "column"), "left out, as asked")
+    sources = gather(read, asked.own, {*left_out, asked.split_by_time or ""})
     everything = pl.concat([source.table for source in sources], how="vertical_relaxed")
     table = everything if preprocessing is None else preprocessing.select(everything)
     notes = [note for source in sources for note in source.notes]
@@ -106,12 +93,12 @@ def choose_rows(
     for source in sources:
         with source.named():
             refuse_infinite(table[source.rows])
-            if drop_missing:
-                looked_at = decisive.select(targets) if impute else decisive
+            if options.drop_missing:
+                looked_at = decisive.select(targets) if options.impute else decisive
                 complete[source.rows], dropped = complete_rows(looked_at[source.rows])
                 notes += map(source.of, dropped)
             else:
-                refuse_gaps(table[source.rows], targets, source.read.gaps, impute)
+                refuse_gaps(table[source.rows], targets, source.read.gaps, options.impute)
             asked.check_rows(everything[source.rows])
             if weights is not None:
                 weigh[source.rows] = weights_in(everything[weights][source.rows])
@@ -124,7 +111,6 @@ def choose_rows(
         came_from[complete],
         everything.filter(complete).select([*asked.roles]),
         None if weights is None else weigh[complete],
-        weights,
         sources,
         everything,
         complete,

@@ -29,7 +29,7 @@ from nucleate.errors import NucleateError, SpecError
 from nucleate.init_scale import CONVENTIONS, Convention, InitScale, PerLayer, read_value
 from nucleate.observe import MEASURES, Measure
 from nucleate.optimizers import OPTIMIZERS
-from nucleate.problems import FORM_FIELDS, OF_ROWS, Loss, Problem, load_problem
+from nucleate.problems import DATA_FIELDS, Loss, Problem, load_problem
 from nucleate.schedules import SCHEDULES
 from nucleate.studies import tables
 from nucleate.studies.fields import (
@@ -48,8 +48,6 @@ from nucleate.training import Settings, spec_error, undecided_decay
 from nucleate.training.settings import Number, Whole, as_pydantic_says
 
 _SCALES: dict[Convention, str] = {convention: f"{convention}s" for convention in CONVENTIONS}
-_OF_DATA = ("without", "task", "split_seed", "validation", "test", "drop_missing", "impute")
-"""The fields that are arguments of `load_problem`, as they are."""
 _OF_NETWORKS = ("hidden", "activation", "bias", "dtype")
 """The fields that make networks, and that another model does without."""
 
@@ -462,13 +460,8 @@ class StudySpec(Settings):
             raise SpecError(
                 f"The loss {loss.name!r} is known by its name alone; pass it: load_problem(loss=...), {FROM_PYTHON}."
             )
-        return load_problem(
-            self.data,
-            target=list(self.target) or None,
-            loss=loss,
-            **{name: getattr(self, name) for name in (*_OF_DATA, *OF_ROWS)},
-            **{name: value for name in FORM_FIELDS if (value := getattr(self, name))},
-        )
+        given = {name: getattr(self, name) for name in DATA_FIELDS}
+        return load_problem(self.data, **given | {"loss": loss, "target": self.target or None})
 
 
 def make_spec(**fields: Any) -> StudySpec:

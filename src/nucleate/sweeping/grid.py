@@ -12,15 +12,12 @@ from nucleate._wording import for_whom, plain
 from nucleate.architectures import Architecture, get_architecture
 from nucleate.devices import check_device
 from nucleate.errors import SpecError
-from nucleate.problems import FORM_FIELDS, OF_ROWS, Problem, describe_data
+from nucleate.problems import DATA_FIELDS, Problem, describe_data
 from nucleate.problems.files import name_of
 from nucleate.studies import Study, StudySpec, make_spec, refuse_foreign
 from nucleate.sweeping.executors import Executor
 from nucleate.sweeping.progress import show_progress
 from nucleate.sweeping.runner import check_when_owned, run_study
-
-_OF_READING = ("target", "without", "task", "loss", "drop_missing", "impute", *FORM_FIELDS)
-_OF_DATA = (*_OF_READING, "split_seed", "validation", "test", *OF_ROWS)
 
 
 def sweep(
@@ -141,7 +138,7 @@ def study_folder(spec: StudySpec) -> Path:
 
 def _spec_of(problem: Problem, fields: dict[str, Any]) -> StudySpec:
     """The spec of a study of a problem made in Python, which has decided already what is to be done with its data."""
-    decided = [name for name in _OF_DATA if name in fields]
+    decided = [name for name in DATA_FIELDS if name in fields]
     if decided:
         raise SpecError(f"The problem {problem.name!r} has its split and its loss already; leave out {decided[0]}.")
     model = fields.get("model")
