@@ -94,6 +94,10 @@ SIDES = {
     "saturated": ({"layers": layers({}, {"saturated": 0.51})}, {"layers": layers({}, {"saturated": 0.49})}),
     "dead_layer": ({"layers": layers({"dead": 1.0})}, {"layers": layers({"dead": 0.98})}),
     "dead_units": ({"layers": layers({"dead": 0.5})}, {"layers": layers({"dead": 0.48})}),
+    "parts_without_gradient": (
+        {"without_gradient": 0.1, "without_gradient_parts": ("0",), "without_gradient_since": 1},
+        {"without_gradient_parts": ()},
+    ),
     "initial_plateau": ({"train_loss": curve(FLAT, last=0.4951)}, {"train_loss": curve(FLAT, last=0.4949)}),
     "rate_too_small": ({"sharpness": 1.9}, {"sharpness": 2.1}),
     "stopped_too_early": (

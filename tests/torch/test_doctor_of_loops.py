@@ -278,3 +278,113 @@ def test_a_watch_tells_of_a_model_that_is_trained_in_eval_mode():
         module = mlp(4, between)
         watching = trained(module, batches, CROSS_ENTROPY, adam(module), mode=mode)
         assert "eval_mode" not in diagnose(watching).verdicts
+
+
+class Headed(nn.Module):
+    """A trunk, the head that is trained, and one that may be left out; the trunk may be cut off."""
+
+    def __init__(self, *, detach=False, other=False):
+        super().__init__()
+        torch.manual_seed(0)
+        self.trunk = nn.Sequential(nn.Linear(5, 32), nn.ReLU(), nn.Linear(32, 32), nn.ReLU())
+        self.head, self.other = nn.Linear(32, 1), nn.Linear(32, 3) if other else None
+        self.detach = detach
+
+    def forward(self, x):
+        features = self.trunk(x)
+        return self.head(features.detach() if self.detach else features)
+
+
+@pytest.mark.parametrize("set_to_none", [False, True])
+def test_a_watch_tells_of_layers_that_are_cut_off_from_the_gradient(set_to_none):
+    rows, module = numbers(), Headed(detach=True)
+    watching = trained(module, [rows], MEAN_SQUARES, adam(module, 1e-3), set_to_none=set_to_none)
+    found = diagnose(watching)
+    assert found.first.verdict == "parts_without_gradient", found
+    assert found.first.evidence["since"] == 1
+    assert found.first.evidence["parts"] == "trunk.0, trunk.2"
+    assert found.first.evidence["share"] == pytest.approx((6 * 32 + 33 * 32) / (6 * 32 + 33 * 32 + 33))
+    assert all("trunk.0, trunk.2" in say_diagnosis(found, lang)[0] for lang in LANGUAGES)
+    # With the rows it is told which of the two it is.
+    both = diagnose(watching, rows, MEAN_SQUARES, adam(module), trials=False).verdicts
+    assert "no_gradient" in both
+    assert "parts_without_gradient" not in both
+
+
+def test_a_head_that_is_not_used_is_good_to_know_and_no_fault():
+    batches, module = in_batches(numbers()), Headed(other=True)
+    watching = trained(module, batches, MEAN_SQUARES, adam(module))
+    found = diagnose(watching)
+    assert found.first.verdict == "fine", found
+    (aside,) = [one for one in found.findings if one.verdict == "parts_without_gradient"]
+    assert aside.evidence["parts"] == "other"
+    assert "If it is meant, nothing is to be done." in say_diagnosis(found)[found.findings.index(aside)]
+    both = diagnose(watching, batches, MEAN_SQUARES, adam(module), trials=False).verdicts
+    assert not {"no_gradient", "parts_without_gradient"} & set(both)
+
+
+def frozen(module):
+    module.trunk.requires_grad_(False)
+
+
+def all_used(module):
+    pass
+
+
+@pytest.mark.parametrize("prepare", [frozen, all_used])
+@pytest.mark.parametrize("set_to_none", [False, True])
+def test_parameters_that_are_frozen_or_all_in_use_lack_no_gradient(prepare, set_to_none):
+    batches, module = in_batches(numbers()), Headed()
+    prepare(module)
+    watching = trained(module, batches, MEAN_SQUARES, adam(module), set_to_none=set_to_none)
+    assert "parts_without_gradient" not in diagnose(watching).verdicts
+
+
+@pytest.mark.parametrize("behind", [False, True], ids=["zeroed before backward", "zeroed behind the step"])
+@pytest.mark.parametrize("detach", [False, True])
+def test_gradients_that_are_gathered_or_taken_away_before_a_record_are_no_lack(behind, detach):
+    batches, module = in_batches(numbers()), Headed(detach=detach)
+    optimizer, watching = adam(module), watch(module)
+    for _ in range(20):
+        for place, (x, y) in enumerate(batches):
+            value = MEAN_SQUARES(module(x), y)
+            value.backward()
+            if place % 2:
+                optimizer.step()
+                if behind:
+                    optimizer.zero_grad()
+                watching.step(value)
+                optimizer.zero_grad()
+    # Where none is left nothing is told.
+    assert ("parts_without_gradient" in diagnose(watching).verdicts) == (detach and not behind)
+
+
+def test_heads_that_take_turns_have_gradients_though_not_at_a_record():
+    (x, y), module = numbers(), Headed(other=True)
+    optimizer, watching = adam(module), watch(module)
+    for step in range(1, 201):
+        optimizer.zero_grad()
+        features = module.trunk(x)
+        # No record is made after the third step of four.
+        outputs = module.other(features)[:, :1] if step in (3, 7, 15, 31, 51, 99, 151) else module.head(features)
+        value = MEAN_SQUARES(outputs, y)
+        value.backward()
+        optimizer.step()
+        watching.step(value)
+    assert not {3, 7, 15, 31, 51, 99, 151} & set(watching.table["step"])
+    assert watching.evidence.without_gradient_parts == ()
+
+
+def test_a_part_that_is_frozen_at_first_is_not_held_to_its_past():
+    batches, module = in_batches(numbers()), Headed()
+    module.trunk.requires_grad_(False)
+    optimizer, watching = adam(module), watch(module, every=10)
+    for step, (x, y) in enumerate(rows for _ in range(10) for rows in batches):
+        if step == 95:
+            module.trunk.requires_grad_(True)
+        optimizer.zero_grad()
+        value = MEAN_SQUARES(module(x), y)
+        value.backward()
+        optimizer.step()
+        watching.step(value)
+        assert watching.steps < 2 or watching.evidence.without_gradient_parts == ()

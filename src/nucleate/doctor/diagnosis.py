@@ -410,11 +410,11 @@ def _ordered(found: Sequence[Finding], evidence: Evidence) -> list[Finding]:
         return [*leaks, found[0], *others]
     learned = evidence.trained and evidence.beside_constant == "better"
     if not helped and ends and (learned or not any(one.verdict not in _BESIDE for one in others)):
-        overfits = [one for one in others if one.verdict == "overfitting"]
-        others = [one for one in others if one not in overfits]
+        firm = [one for one in others if one.verdict in ("overfitting", "parts_without_gradient")]
+        others = [one for one in others if one not in firm]
         if any(one.verdict == "nothing_to_learn" for one in ends):
-            return [*leaks, ends[0], *overfits, *others]
-        return [*leaks, *overfits, ends[0], *others]
+            return [*leaks, ends[0], *firm, *others]
+        return [*leaks, *firm, ends[0], *others]
     # With a cause in hand, nothing is fine or enough.
     return [*leaks, *helped, *others] or ends or [_fine(evidence)]
 

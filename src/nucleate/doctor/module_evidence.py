@@ -2,13 +2,22 @@
 
 import copy
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from nucleate.doctor.evidence import LEAST, NO_SLOPE, Evidence, LayerEvidence, constant_since, explained, top_share
+from nucleate.doctor.evidence import (
+    LEAST,
+    NO_SLOPE,
+    Evidence,
+    LayerEvidence,
+    constant_since,
+    explained,
+    parts_of,
+    top_share,
+)
 from nucleate.doctor.module_copies import (
     STEPS,
     Rows,
@@ -133,9 +142,9 @@ def gather_module(setting: Setting, steps: int = STEPS) -> Evidence:
         constant_target=bool((setting.y[setting.train] == setting.y[:1]).all()),
         constant_inputs=bool((setting.x[setting.train] == setting.x[:1]).all()),
         untrained=sum(size for _, size in untrained) / count,
-        untrained_parts=_parts_of(name for name, _ in untrained),
+        untrained_parts=parts_of(name for name, _ in untrained),
         unreached=sum(unreached.values()) / count,
-        unreached_parts=_parts_of(unreached),
+        unreached_parts=parts_of(unreached),
         between_batches=setting.between if setting.in_order else 0.0,
         rows_read=setting.read,
         rows_distinct=len(setting.y) if setting.read else 0,
@@ -242,10 +251,6 @@ def _is_summed(torch: Any, setting: Setting) -> bool:
         # A loss of one's own may know how many rows there are.
         return False
     return once > 0 and math.isclose(twice, 2 * once, rel_tol=1e-3)
-
-
-def _parts_of(parameters: Iterable[str]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(name.rpartition(".")[0] or name for name in parameters))
 
 
 def _unreached(torch: Any, setting: Setting) -> dict[str, int]:

@@ -239,6 +239,12 @@ def no_gradient(evidence: Evidence) -> Found | None:
     return {"share": evidence.unreached, "parts": _named(parts)} if parts else None
 
 
+def parts_without_gradient(evidence: Evidence) -> Found | None:
+    """Parameters that have had no gradient at any record of a watch, of which it is not known whether they are used."""
+    parts, since = evidence.without_gradient_parts, evidence.without_gradient_since
+    return {"since": since, "share": evidence.without_gradient, "parts": _named(parts)} if parts else None
+
+
 def out_of_reach(evidence: Evidence) -> Found | None:
     """Targets that the activation of the outputs does not let them reach."""
     if evidence.bound is None or evidence.out_of_reach <= OUTSIDE:
@@ -685,6 +691,7 @@ CAUSES: tuple[Verdict, ...] = (
     Verdict("saturated", saturated, _against_bounds),
     Verdict("dead_layer", dead_layer, _against_death),
     Verdict("dead_units", dead_units, _against_death, always=True),
+    Verdict("parts_without_gradient", parts_without_gradient, always=True),
     Verdict("initial_plateau", initial_plateau, _against_plateau),
     Verdict("rate_too_small", rate_too_small, _faster, by_trial=True),
     Verdict("stopped_too_early", stopped_too_early, _longer, by_trial=True),

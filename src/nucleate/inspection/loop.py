@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from nucleate.doctor import Evidence, LayerEvidence
+from nucleate.doctor.evidence import parts_of
 from nucleate.errors import SpecError
 from nucleate.inspection.events import Event, Measured, constant_share, effective_neurons_in
 from nucleate.inspection.objects import open_model
@@ -25,7 +26,7 @@ SETTLED = 100
 GATHERED = 1000
 """From this step on weights stand still that gradients reach; until then these may be gathered for a later step."""
 _MANY_STEPS = 50
-"""Over fewer gradients may be gathered on purpose, before a step of the optimizer."""
+"""Over fewer gradients may be gathered on purpose, before a step of the optimizer, and parts not be used yet."""
 
 
 @dataclass(frozen=True)
@@ -57,19 +58,30 @@ class Loop:
         self._model, self._modes = model, Counter[bool]()
         self._still: _Still | None = None
         self._added: _Added | None = None
+        self._bare: dict[str, int] = {}
+        self._looked_at = 0
 
     def look(self, step: int) -> Event | None:
         """Look at parameters, gradients and modes after a step; that no weight moves is told once."""
         own = dict(self._model.named_parameters()) if is_module(self._model) else {}
         found = {name: one.grad.detach() for name, one in own.items() if one.grad is not None}
         slopes = {name: one for name, one in found.items() if why_no_parameter(one) is None}
-        sizes = [size_of([one]) for one in slopes.values()]
+        sizes, sums = [size_of([one]) for one in slopes.values()], _sums_in(self._model)
         if step and is_module(self._model):
             self._modes[self._model.training] += 1
             self._note_gradients(step, {name: one._version for name, one in slopes.items()}, math.hypot(*sizes))
+            # Where a loop has taken all gradients away, nothing new is known.
+            bare = [name for name, one in own.items() if one.requires_grad and name not in found]
+            self._note_bare(step, bare if found else list(self._bare), sums)
+            self._looked_at = step if found else self._looked_at
         # As bytes, since NaN is no equal of itself.
-        self._note_weights(step, _sums_in(self._model), np.array(sizes).tobytes())
+        self._note_weights(step, sums, np.array(sizes).tobytes())
         return self._standing_still(step)
+
+    def _note_bare(self, step: int, bare: Iterable[str], sums: Mapping[str, tuple[float, bytes]]) -> None:
+        """Since when parameters have no gradient; one that has moved had some between two records."""
+        then = {} if self._still is None else self._still.sums
+        self._bare = {name: self._bare.get(name, step) for name in bare if sums.get(name) == then.get(name, ())}
 
     def _note_gradients(self, step: int, written: Mapping[str, int], size: float) -> None:
         """Whether steps set gradients to zero.
@@ -127,6 +139,8 @@ class Loop:
         # Each is the loss of a batch.
         course, start = smoothed(course[:end]), float(course[0])
         still = self._still_while(steps, losses)
+        bare = {name: since for name, since in self._bare.items() if self._looked_at - since >= _MANY_STEPS}
+        own = dict(self._model.named_parameters()) if bare else {}
         added = None if self._added is None or self._added.step - self._added.since < _MANY_STEPS else self._added
         return Evidence(
             status=Status.FINISHED if end == len(known) else Status.NAN,
@@ -155,6 +169,9 @@ class Loop:
             is_over=False,
             still_since=None if still is None else still.since,
             has_gradients=still is not None and still.has_gradients,
+            without_gradient=sum(own[name].numel() for name in bare) / max(1, sum(one.numel() for one in own.values())),
+            without_gradient_parts=parts_of(bare),
+            without_gradient_since=max(bare.values(), default=0),
             added_steps=0 if added is None else added.step - added.since,
             added_up=0.0 if added is None else added.largest / added.first,
             in_eval=self._modes[False],
