@@ -66,6 +66,7 @@ SIDES = {
     "stands_still": ({"still_since": 0}, {"still_since": None}),
     "gradients_add_up": ({"added_steps": 99, "added_up": 5.1}, {"added_steps": 99, "added_up": 4.9}),
     "other_rows": ({"loop_loss": 0.09, **BATCHES}, {"loop_loss": 0.11, **BATCHES}),
+    "paired_rows": ({"paired": (32, 1)}, {"paired": None}),
     "eval_mode": ({"in_eval": 6, **RECORDS}, {"in_eval": 5, **RECORDS}),
     "mismatched_shapes": ({"broadcast": ((80, 1), (80,))}, {"broadcast": None}),
     "constant_target": ({"constant_target": True}, {"constant_target": False}),

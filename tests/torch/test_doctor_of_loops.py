@@ -388,3 +388,129 @@ def test_a_part_that_is_frozen_at_first_is_not_held_to_its_past():
         optimizer.step()
         watching.step(value)
         assert watching.steps < 2 or watching.evidence.without_gradient_parts == ()
+
+
+def in_autocast(loss):
+    def of(outputs, y):
+        with torch.autocast("cpu", torch.bfloat16):
+            return loss(outputs, y)
+
+    return of
+
+
+def smoothed(outputs, y):
+    return functional.cross_entropy(outputs, y, label_smoothing=0.1)
+
+
+PAIRING = {
+    "the library's": MEAN_SQUARES,
+    "of absolute values": nn.L1Loss(),
+    "by hand": lambda outputs, y: ((y - outputs) ** 2).mean(),
+    "with a penalty": lambda outputs, y: MEAN_SQUARES(outputs, y) / 2 + 1e-3 * outputs.abs().mean(),
+    "of the margins": lambda outputs, y: torch.relu(1 - y * outputs).mean(),
+    "in autocast": in_autocast(MEAN_SQUARES),
+}
+
+
+@pytest.mark.filterwarnings("ignore:Using a target size")
+@pytest.mark.parametrize("flat", ["outputs", "targets"])
+@pytest.mark.parametrize("how", PAIRING)
+def test_a_watch_tells_of_a_loss_that_takes_each_row_with_every_other(how, flat):
+    (x, y), module = numbers(), mlp()
+    if flat == "outputs":
+        module.append(nn.Flatten(0))
+    else:
+        y = y[:, 0]
+    watching = trained(module, in_batches((x, y)), PAIRING[how], adam(module), steps=60)
+    found = diagnose(watching)
+    assert found.first.verdict == "paired_rows", found
+    shapes = ["(32,)", "(32, 1)"]
+    assert [found.first.evidence[name] for name in ("shape", "other")] == shapes[:: 1 if flat == "outputs" else -1]
+    assert all("(32, 32)" in say_diagnosis(found, lang)[0] for lang in LANGUAGES)
+    if how == "the library's":
+        both = diagnose(watching, (x, y), MEAN_SQUARES, adam(module), trials=False).verdicts
+        assert "mismatched_shapes" in both
+        assert "paired_rows" not in both
+
+
+SQUASHING = {
+    "softmax": (nn.Softmax(1), 4, CROSS_ENTROPY, "softmax"),
+    "softmax, labels smoothed": (nn.Softmax(1), 4, smoothed, "softmax"),
+    "softmax in autocast": (nn.Softmax(1), 4, in_autocast(CROSS_ENTROPY), "softmax"),
+    "sigmoid": (
+        nn.Sigmoid(),
+        1,
+        lambda outputs, y: functional.binary_cross_entropy_with_logits(outputs[:, 0], y % 2.0),
+        "sigmoid",
+    ),
+}
+
+
+@pytest.mark.parametrize("how", SQUASHING)
+def test_a_watch_tells_of_outputs_that_pass_a_softmax_twice(how):
+    last, outputs, loss, function = SQUASHING[how]
+    module = mlp(outputs).append(last)
+    watching = trained(module, in_batches(classes()), loss, adam(module))
+    found = diagnose(watching)
+    assert found.first.verdict == "softmax_twice", found
+    assert found.first.evidence == {"function": function}
+    assert all(function in say_diagnosis(found, lang)[0] for lang in LANGUAGES)
+
+
+def energy(outputs, y):
+    between = (outputs[:, 0][:, None] - y[:, 0][None, :]).abs().mean()
+    return 2 * between - (outputs - outputs.T).abs().mean() - (y - y.T).abs().mean()
+
+
+def ranking(outputs, y):
+    return torch.relu(1 - (outputs - outputs.T) * (y - y.T).sign()).mean()
+
+
+def kernel(outputs, y):
+    squares = (outputs**2).sum(1, keepdim=True) + (y**2).sum(1) - 2 * outputs @ y.T
+    return 1 - torch.exp(-squares).mean() + torch.exp(-torch.cdist(outputs, outputs)).mean()
+
+
+def levels(outputs, y):
+    at = torch.tensor([0.1, 0.5, 0.9])
+    return torch.maximum(at * (y - outputs), (at - 1) * (y - outputs)).mean()
+
+
+HEALTHY = {
+    "mean squares": (1, (), MEAN_SQUARES),
+    "a distance between sets": (1, (), energy),
+    "a ranking": (1, (), ranking),
+    "a kernel": (1, (), kernel),
+    "quantiles": (1, (), levels),
+    "cross entropy": (4, (), CROSS_ENTROPY),
+    "the logarithm of a softmax": (4, (nn.Softmax(1),), lambda outputs, y: functional.nll_loss(outputs.log(), y)),
+    "a log softmax": (4, (nn.LogSoftmax(1),), functional.nll_loss),
+    "a sigmoid": (
+        1,
+        (nn.Sigmoid(),),
+        lambda outputs, y: functional.binary_cross_entropy(outputs[:, 0], y % 2.0),
+    ),
+}
+
+
+@pytest.mark.parametrize("how", HEALTHY)
+def test_losses_with_nothing_wrong_are_not_said_to_pair_rows_or_to_squash_twice(how):
+    outputs, last, loss = HEALTHY[how]
+    module = mlp(outputs).extend(last)
+    is_of_classes = outputs == 4 or "sigmoid" in how
+    watching = trained(module, in_batches((classes if is_of_classes else numbers)()), loss, adam(module), steps=60)
+    assert (watching.evidence.paired, watching.evidence.squashed) == (None, None)
+    assert not {"paired_rows", "softmax_twice"} & set(diagnose(watching).verdicts)
+
+
+def test_of_losses_given_as_numbers_and_of_nested_ones_nothing_more_is_told():
+    (x, y), module = numbers(), mlp()
+    watching, y = watch(module, every=1), y[:, 0]
+    for loss in (torch.Tensor.item, torch.Tensor.detach):
+        value = ((module(x) - y) ** 2).mean()
+        value.backward()
+        watching.step(loss(value))
+    assert watching.evidence.paired is None
+    nested = torch.nested.nested_tensor([x[:3], x[:2]], requires_grad=True)
+    watching.step(nested.to_padded_tensor(0.0).square().mean())
+    assert watching.evidence.paired is None

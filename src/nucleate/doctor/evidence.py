@@ -155,6 +155,8 @@ class Evidence:
         The largest eigenvalue of the loss's second derivative at the end; NaN where it was not computed.
     broadcast : pair of shapes, or None
         Of a module's outputs and its targets, where the loss takes each row of the one with all of the other.
+    paired : shape or None
+        Of a watch, the shape of numbers that its loss took row by row with all of others that have no gradient.
     squashed : {"softmax", "sigmoid"} or None
         What a module's outputs have passed, where its loss takes them through the same again.
     constant_target, constant_inputs : bool
@@ -250,6 +252,7 @@ class Evidence:
     damped: float = 0.0
     sharpness: float = float("nan")
     broadcast: tuple[tuple[int, ...], tuple[int, ...]] | None = None
+    paired: tuple[int, ...] | None = None
     squashed: str | None = None
     constant_target: bool = False
     constant_inputs: bool = False

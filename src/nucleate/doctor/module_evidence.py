@@ -165,6 +165,8 @@ def beside_loop(evidence: Evidence, setting: Setting, watched: Any) -> Evidence:
         # In the lower of its modes: a person's own loop may have been in either, or some parts of the module.
         of_batches = min((_losses_of_batches(torch, setting.copied(), mode) for mode in (True, False)), key=np.mean)
     fields: dict[str, Any] = {"in_eval": own.in_eval, "records": own.records, "eval_parts": own.eval_parts}
+    if evidence.broadcast is None:
+        fields["paired"] = own.paired
     if own.added_steps:
         fields |= {"added_steps": own.added_steps, "added_up": own.added_up}
     tells = len(of_batches) >= _BATCHES and not (own.blown_up or setting.in_order)

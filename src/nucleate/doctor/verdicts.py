@@ -154,6 +154,14 @@ def stands_still(evidence: Evidence) -> Found | None:
     return {"since": evidence.still_since, "gradients": evidence.has_gradients}
 
 
+def paired_rows(evidence: Evidence) -> Found | None:
+    """A loop whose loss pairs every row with every other, as of outputs and targets of different shapes."""
+    if evidence.paired is None:
+        return None
+    rows, *rest = evidence.paired
+    return {"shape": str(evidence.paired), "together": str((rows, rows)), "other": str((rows,) if rest else (rows, 1))}
+
+
 def mismatched_shapes(evidence: Evidence) -> Found | None:
     """Outputs and targets of as many numbers, in shapes that NumPy's rules pair every row with every other."""
     if evidence.broadcast is None:
@@ -666,6 +674,7 @@ CAUSES: tuple[Verdict, ...] = (
     Verdict("stands_still", stands_still, always=True),
     Verdict("gradients_add_up", gradients_add_up, lambda evidence: [("zero_grad", True)], always=True),
     Verdict("other_rows", other_rows, always=True),
+    Verdict("paired_rows", paired_rows, always=True),
     Verdict("eval_mode", eval_mode, always=True),
     Verdict("mismatched_shapes", mismatched_shapes, _against_mismatch),
     Verdict("constant_target", constant_target, always=True),

@@ -13,6 +13,7 @@ from nucleate.doctor.evidence import parts_of
 from nucleate.errors import SpecError
 from nucleate.inspection.events import Event, Measured, constant_share, effective_neurons_in
 from nucleate.inspection.objects import open_model
+from nucleate.inspection.of_loss import Making, making_of
 from nucleate.inspection.tensors import to_numpy, why_no_parameter
 from nucleate.observe import smoothed
 from nucleate.pytorch import import_torch, is_module
@@ -59,10 +60,11 @@ class Loop:
         self._still: _Still | None = None
         self._added: _Added | None = None
         self._bare: dict[str, int] = {}
-        self._looked_at = 0
+        self._looked_at, self._making = 0, Making()
 
-    def look(self, step: int) -> Event | None:
-        """Look at parameters, gradients and modes after a step; that no weight moves is told once."""
+    def look(self, step: int, loss: Any = None) -> Event | None:
+        """Look at parameters, gradients, modes and the loss after a step; that no weight moves is told once."""
+        self._making = self._making if getattr(loss, "grad_fn", None) is None else making_of(loss)
         own = dict(self._model.named_parameters()) if is_module(self._model) else {}
         found = {name: one.grad.detach() for name, one in own.items() if one.grad is not None}
         slopes = {name: one for name, one in found.items() if why_no_parameter(one) is None}
@@ -172,6 +174,8 @@ class Loop:
             without_gradient=sum(own[name].numel() for name in bare) / max(1, sum(one.numel() for one in own.values())),
             without_gradient_parts=parts_of(bare),
             without_gradient_since=max(bare.values(), default=0),
+            squashed=self._making.squashed,
+            paired=self._making.paired,
             added_steps=0 if added is None else added.step - added.since,
             added_up=0.0 if added is None else added.largest / added.first,
             in_eval=self._modes[False],

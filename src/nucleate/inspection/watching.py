@@ -118,7 +118,8 @@ class Watch:
         Parameters
         ----------
         loss : number or scalar tensor, optional
-            That of the step; a tensor is read when a record is made, and waited for at no other step.
+            That of the step; a tensor is read when a record is made, and waited for at no other step. Of one that has
+            its graph still, as behind ``backward``, `nucleate.diagnose` knows whether it pairs rows or squashes twice.
 
         Returns
         -------
@@ -138,7 +139,7 @@ class Watch:
         is_due = is_record(self.steps, self._every)
         if loss is not None and (is_due or is_record(self.steps, None, WITH_LOSS)):
             self._losses[self.steps] = _one_number(loss)
-        return self._record() if is_due else {}
+        return self._record(loss) if is_due else {}
 
     def record(self) -> dict[str, float]:
         """Make a record now, if the last step has none, such as at the end of a training.
@@ -152,7 +153,7 @@ class Watch:
             return self.metrics()
         return self._record()
 
-    def _record(self) -> dict[str, float]:
+    def _record(self, loss: Any = None) -> dict[str, float]:
         try:
             self.latest = self._inspect()
         except NucleateError as error:
@@ -165,7 +166,7 @@ class Watch:
         before, self._by_layer = self._by_layer, by_layer(self.latest)
         for event in events_between(self.steps, before, self._by_layer):
             self._tell(event)
-        if (still := self._loop.look(self.steps)) is not None:
+        if (still := self._loop.look(self.steps, loss)) is not None:
             self._tell(still)
         self._keep()
         if self.steps >= SETTLED:
