@@ -62,7 +62,7 @@ class Loop:
         self._bare: dict[str, int] = {}
         self._looked_at, self._making = 0, Making()
 
-    def look(self, step: int, loss: Any = None) -> Event | None:
+    def look(self, step: int, loss: Any = None) -> list[Event]:
         """Look at parameters, gradients, modes and the loss after a step; that no weight moves is told once."""
         self._making = self._making if getattr(loss, "grad_fn", None) is None else making_of(loss)
         own = dict(self._model.named_parameters()) if is_module(self._model) else {}
@@ -111,17 +111,17 @@ class Loop:
             come = bool(gradients) and gradients != before.gradients
             self._still = replace(before, gradients=gradients, has_gradients=come)
 
-    def _standing_still(self, step: int) -> Event | None:
+    def _standing_still(self, step: int) -> list[Event]:
         """That no weight has moved for more than half of the steps, as where another model is trained."""
         still = self._still
         if still is None or still.is_told or step < SETTLED or 2 * still.since > step or self.may_gather(step):
-            return None
+            return []
         self._still = replace(still, is_told=True)
         are_all = is_module(self._model) and len(still.sums) == len(list(self._model.parameters()))
         what = "no weight" if are_all else "no weight that is measured"
         remedy = "watch the model that the optimizer trains, at each step it takes"
         said = f"{what} has moved since step {still.since:,}; {remedy}"
-        return Event(step, type(self._model).__name__, "model", "stands still", said)
+        return [Event(step, type(self._model).__name__, "model", "stands still", said)]
 
     def may_gather(self, step: int) -> bool:
         """Whether the weights stand still because gradients are gathered for a later step, as it may be until then."""

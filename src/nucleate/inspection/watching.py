@@ -3,10 +3,10 @@
 import logging
 import math
 import sys
+from base64 import b64decode, b64encode
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +19,11 @@ from nucleate._wording import count, name_parameter, shown
 from nucleate.activations import Activation
 from nucleate.doctor import Evidence, judge
 from nucleate.errors import ArchitectureError, NucleateError, SpecError
-from nucleate.inspection.checkpoints import Checkpoints, rows_at
+from nucleate.inspection.checkpoints import UNREADABLE, Checkpoints, inspections_in, packed, rows_at, unpacked
 from nucleate.inspection.events import Event, by_layer, events_between
 from nucleate.inspection.inspecting import check_seed, known_activation
-from nucleate.inspection.inspection import LEFT_OUT, SCHEMA, SHOWN, Inspection
+from nucleate.inspection.inspection import SHOWN, Inspection
 from nucleate.inspection.loop import SETTLED, Loop
-from nucleate.inspection.measuring import Picture
 from nucleate.inspection.objects import open_model
 from nucleate.inspection.of_source import inspect_source, refuse_unmeasurable
 from nucleate.inspection.pytorch import is_flattened
@@ -35,8 +34,6 @@ from nucleate.pytorch import is_module
 
 A_DECADE, WITH_HEADS, WITH_LOSS = 4, 1, 48
 """After how many steps in each tenfold number a record is made, one with single heads, and a loss kept, by default."""
-LOOSE = 16
-"""So many records, and as many as are in the one file, are added to the folder beside it before it is written anew."""
 LOG = logging.getLogger("nucleate.watch")
 
 
@@ -96,7 +93,7 @@ class Watch:
         self._reference: Source | None = None
         self._chance = Chance()
         self._loop = Loop(self.model)
-        self._run, self._stored = "", 0
+        self._run = ""
         self._ended = not _is_first_process()
         if self._ended:
             # Where the first process refuses the model, the others would wait for it.
@@ -164,10 +161,8 @@ class Watch:
                 self.checkpoints.save(self._out)
             return {}
         before, self._by_layer = self._by_layer, by_layer(self.latest)
-        for event in events_between(self.steps, before, self._by_layer):
+        for event in (*events_between(self.steps, before, self._by_layer), *self._loop.look(self.steps, loss)):
             self._tell(event)
-        if (still := self._loop.look(self.steps, loss)) is not None:
-            self._tell(still)
         self._keep()
         if self.steps >= SETTLED:
             self._tell_finding()
@@ -255,24 +250,12 @@ class Watch:
         Returns
         -------
         dict
-            Of plain values and arrays; the weights of the start are in it where distances from it are measured.
+            Of plain values and arrays: the record as its folder has it, in text, and the weights of the start where
+            distances from it are measured.
         """
         return {
             "steps": self.steps,
-            "losses": dict(self.losses),
-            "events": list(map(asdict, self.events)),
-            "records": [
-                {
-                    "step": step,
-                    "table": found.table.to_dict(as_series=False),
-                    "left_out": found.left_out.to_dict(as_series=False),
-                    "notes": list(found.notes),
-                    "pictures": [
-                        [*place, *(array.tolist() for array in picture)] for place, picture in found.pictures.items()
-                    ],
-                }
-                for step, found in zip(self._steps, self._records, strict=True)
-            ],
+            "record": b64encode(packed(self.checkpoints)).decode() if self._records else None,
             "start": self._start_to_keep(),
         }
 
@@ -289,30 +272,31 @@ class Watch:
             If it is none of this model's.
         """
         try:
-            records = [(int(record["step"]), self._record_of(record)) for record in state["records"]]
+            steps, kept = int(state["steps"]), state["record"]
+            found = None if kept is None else unpacked(b64decode(kept))[0]
             start = {str(name): np.asarray(array) for name, array in state["start"].items()}
-            events = [Event(**event) for event in state["events"]]
-            steps, losses = int(state["steps"]), {int(step): float(loss) for step, loss in state["losses"].items()}
-        except (KeyError, TypeError, ValueError, AttributeError, pl.exceptions.PolarsError):
+        except (AttributeError, *UNREADABLE):
             raise SpecError("This is no state of a watch; give what its state_dict returned.") from None
         # A state without a start, as in JSON, goes on without distances.
         shapes = [{name: array.shape for name, array in of.items()} for of in (start, self._start)]
-        # Not every record has single heads.
-        units = [set(found.layers.select("layer", "kind", "units").rows()) for _, found in records[-1:]]
         # One that ended, as by NaN, goes on from where it is set back to.
         ended = not _is_first_process()
-        now = None if ended else set(self.latest.layers.select("layer", "kind", "units").rows())
-        if (start and shapes[0] != shapes[1]) or (now is not None and units not in ([], [now])):
+        both = () if ended or found is None else (found, self.latest)
+        # Not every record has single heads.
+        units = [set(of.layers.select("layer", "kind", "units").rows()) for of in both]
+        if (start and shapes[0] != shapes[1]) or units[:1] != units[1:]:
             raise SpecError("This state is of a watch of another model; watch the model that it was made with.")
         self._ended, self.steps, self._next = ended, steps, 0.0
-        self._losses, self.events, self._loop = dict(losses), events, Loop(self.model)
+        self._loop = Loop(self.model)
         self._start_from(start)
-        if records and not ended:
-            self._steps, self._records = [step for step, _ in records], [found for _, found in records]
+        if found is not None:
+            self._losses, self.events = dict(found.losses), list(found.events)
+        if found is not None and not ended:
+            self._steps, self._records = list(found.steps), inspections_in(found)
             self.latest = self._records[-1]
             self._by_layer = by_layer(self.latest)
             if self._out is not None:
-                self._run, self._stored = self.checkpoints.save(self._out), len(self._steps)
+                self._run = self.checkpoints.save(self._out)
 
     def _start_from(self, start: dict[str, np.ndarray]) -> None:
         """Measure distances from these weights; without any, none."""
@@ -327,24 +311,9 @@ class Watch:
 
         return {name: torch.from_numpy(array) for name, array in self._start.items()}
 
-    def _record_of(self, kept: Mapping[str, Any]) -> Inspection:
-        return Inspection(
-            type(self.model).__name__,
-            pl.DataFrame(kept["table"], SCHEMA),
-            pl.DataFrame(kept["left_out"], LEFT_OUT),
-            tuple(kept["notes"]),
-            {
-                (layer, kind): Picture(*(np.array(array, np.float32) for array in arrays))
-                for layer, kind, *arrays in kept["pictures"]
-            },
-        )
-
     def __repr__(self) -> str:
-        records = 0 if self._ended and not self._records else self.table["step"].n_unique()
-        return (
-            f"Watch({type(self.model).__name__}, {self.steps:,} steps, {count(records, 'record')}, "
-            f"{count(len(self.events), 'event')})"
-        )
+        records, events = count(len(self._records), "record"), count(len(self.events), "event")
+        return f"Watch({type(self.model).__name__}, {self.steps:,} steps, {records}, {events})"
 
     def _inspect(self) -> Inspection:
         with ExitStack() as stack:
@@ -384,13 +353,11 @@ class Watch:
     def _keep(self) -> None:
         self._steps.append(self.steps)
         self._records.append(self.latest)
-        if self._out is None:
-            return
-        # Written whole ever more rarely, so that a record costs the same however many there are.
-        if not self._run or len(self._steps) - self._stored > max(LOOSE, self._stored):
-            self._run, self._stored = self.checkpoints.save(self._out), len(self._steps)
-        else:
+        if self._out is not None and self._run:
+            # In a file of its own, so that a record costs the same however many there are.
             self._since(len(self._steps) - 1).add_to(self._out, self._run)
+        elif self._out is not None:
+            self._run = self.checkpoints.save(self._out)
 
     def _tell_finding(self) -> None:
         """Log what the record says so far, when it says something new."""
