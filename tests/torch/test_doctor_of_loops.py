@@ -431,6 +431,9 @@ def test_a_watch_tells_of_a_loss_that_takes_each_row_with_every_other(how, flat)
         both = diagnose(watching, (x, y), MEAN_SQUARES, adam(module), trials=False).verdicts
         assert "mismatched_shapes" in both
         assert "paired_rows" not in both
+        # Of rows whose shapes agree the copies have no such loss, and the loop had.
+        agreeing = numbers() if flat == "targets" else (x, y[:, 0])
+        assert diagnose(watching, agreeing, MEAN_SQUARES, adam(module), trials=False).first.verdict == "paired_rows"
 
 
 SQUASHING = {
