@@ -66,6 +66,7 @@ SIDES = {
     "stands_still": ({"still_since": 0}, {"still_since": None}),
     "gradients_add_up": ({"added_steps": 99, "added_up": 5.1}, {"added_steps": 99, "added_up": 4.9}),
     "other_rows": ({"loop_loss": 0.09, **BATCHES}, {"loop_loss": 0.11, **BATCHES}),
+    "paired_rows": ({"paired": (32, 1)}, {"paired": None}),
     "eval_mode": ({"in_eval": 6, **RECORDS}, {"in_eval": 5, **RECORDS}),
     "mismatched_shapes": ({"broadcast": ((80, 1), (80,))}, {"broadcast": None}),
     "constant_target": ({"constant_target": True}, {"constant_target": False}),
@@ -94,6 +95,10 @@ SIDES = {
     "saturated": ({"layers": layers({}, {"saturated": 0.51})}, {"layers": layers({}, {"saturated": 0.49})}),
     "dead_layer": ({"layers": layers({"dead": 1.0})}, {"layers": layers({"dead": 0.98})}),
     "dead_units": ({"layers": layers({"dead": 0.5})}, {"layers": layers({"dead": 0.48})}),
+    "parts_without_gradient": (
+        {"without_gradient": 0.1, "without_gradient_parts": ("0",), "without_gradient_since": 1},
+        {"without_gradient_parts": ()},
+    ),
     "initial_plateau": ({"train_loss": curve(FLAT, last=0.4951)}, {"train_loss": curve(FLAT, last=0.4949)}),
     "rate_too_small": ({"sharpness": 1.9}, {"sharpness": 2.1}),
     "stopped_too_early": (

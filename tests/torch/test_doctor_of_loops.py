@@ -278,3 +278,242 @@ def test_a_watch_tells_of_a_model_that_is_trained_in_eval_mode():
         module = mlp(4, between)
         watching = trained(module, batches, CROSS_ENTROPY, adam(module), mode=mode)
         assert "eval_mode" not in diagnose(watching).verdicts
+
+
+class Headed(nn.Module):
+    """A trunk, the head that is trained, and one that may be left out; the trunk may be cut off."""
+
+    def __init__(self, *, detach=False, other=False):
+        super().__init__()
+        torch.manual_seed(0)
+        self.trunk = nn.Sequential(nn.Linear(5, 32), nn.ReLU(), nn.Linear(32, 32), nn.ReLU())
+        self.head, self.other = nn.Linear(32, 1), nn.Linear(32, 3) if other else None
+        self.detach = detach
+
+    def forward(self, x):
+        features = self.trunk(x)
+        return self.head(features.detach() if self.detach else features)
+
+
+@pytest.mark.parametrize("set_to_none", [False, True])
+def test_a_watch_tells_of_layers_that_are_cut_off_from_the_gradient(set_to_none):
+    rows, module = numbers(), Headed(detach=True)
+    watching = trained(module, [rows], MEAN_SQUARES, adam(module, 1e-3), set_to_none=set_to_none)
+    found = diagnose(watching)
+    assert found.first.verdict == "parts_without_gradient", found
+    assert found.first.evidence["since"] == 1
+    assert found.first.evidence["parts"] == "trunk.0, trunk.2"
+    assert found.first.evidence["share"] == pytest.approx((6 * 32 + 33 * 32) / (6 * 32 + 33 * 32 + 33))
+    assert all("trunk.0, trunk.2" in say_diagnosis(found, lang)[0] for lang in LANGUAGES)
+    # With the rows it is told which of the two it is.
+    both = diagnose(watching, rows, MEAN_SQUARES, adam(module), trials=False).verdicts
+    assert "no_gradient" in both
+    assert "parts_without_gradient" not in both
+
+
+def test_a_head_that_is_not_used_is_good_to_know_and_no_fault():
+    batches, module = in_batches(numbers()), Headed(other=True)
+    watching = trained(module, batches, MEAN_SQUARES, adam(module))
+    found = diagnose(watching)
+    assert found.first.verdict == "fine", found
+    (aside,) = [one for one in found.findings if one.verdict == "parts_without_gradient"]
+    assert aside.evidence["parts"] == "other"
+    assert "If it is meant, nothing is to be done." in say_diagnosis(found)[found.findings.index(aside)]
+    both = diagnose(watching, batches, MEAN_SQUARES, adam(module), trials=False).verdicts
+    assert not {"no_gradient", "parts_without_gradient"} & set(both)
+
+
+def frozen(module):
+    module.trunk.requires_grad_(False)
+
+
+def all_used(module):
+    pass
+
+
+@pytest.mark.parametrize("prepare", [frozen, all_used])
+@pytest.mark.parametrize("set_to_none", [False, True])
+def test_parameters_that_are_frozen_or_all_in_use_lack_no_gradient(prepare, set_to_none):
+    batches, module = in_batches(numbers()), Headed()
+    prepare(module)
+    watching = trained(module, batches, MEAN_SQUARES, adam(module), set_to_none=set_to_none)
+    assert "parts_without_gradient" not in diagnose(watching).verdicts
+
+
+@pytest.mark.parametrize("behind", [False, True], ids=["zeroed before backward", "zeroed behind the step"])
+@pytest.mark.parametrize("detach", [False, True])
+def test_gradients_that_are_gathered_or_taken_away_before_a_record_are_no_lack(behind, detach):
+    batches, module = in_batches(numbers()), Headed(detach=detach)
+    optimizer, watching = adam(module), watch(module)
+    for _ in range(20):
+        for place, (x, y) in enumerate(batches):
+            value = MEAN_SQUARES(module(x), y)
+            value.backward()
+            if place % 2:
+                optimizer.step()
+                if behind:
+                    optimizer.zero_grad()
+                watching.step(value)
+                optimizer.zero_grad()
+    # Where none is left nothing is told.
+    assert ("parts_without_gradient" in diagnose(watching).verdicts) == (detach and not behind)
+
+
+def test_heads_that_take_turns_have_gradients_though_not_at_a_record():
+    (x, y), module = numbers(), Headed(other=True)
+    optimizer, watching = adam(module), watch(module)
+    for step in range(1, 201):
+        optimizer.zero_grad()
+        features = module.trunk(x)
+        # No record is made after the third step of four.
+        outputs = module.other(features)[:, :1] if step in (3, 7, 15, 31, 51, 99, 151) else module.head(features)
+        value = MEAN_SQUARES(outputs, y)
+        value.backward()
+        optimizer.step()
+        watching.step(value)
+    assert not {3, 7, 15, 31, 51, 99, 151} & set(watching.table["step"])
+    assert watching.evidence.without_gradient_parts == ()
+
+
+def test_a_part_that_is_frozen_at_first_is_not_held_to_its_past():
+    batches, module = in_batches(numbers()), Headed()
+    module.trunk.requires_grad_(False)
+    optimizer, watching = adam(module), watch(module, every=10)
+    for step, (x, y) in enumerate(rows for _ in range(10) for rows in batches):
+        if step == 95:
+            module.trunk.requires_grad_(True)
+        optimizer.zero_grad()
+        value = MEAN_SQUARES(module(x), y)
+        value.backward()
+        optimizer.step()
+        watching.step(value)
+        assert watching.steps < 2 or watching.evidence.without_gradient_parts == ()
+
+
+def in_autocast(loss):
+    def of(outputs, y):
+        with torch.autocast("cpu", torch.bfloat16):
+            return loss(outputs, y)
+
+    return of
+
+
+def smoothed(outputs, y):
+    return functional.cross_entropy(outputs, y, label_smoothing=0.1)
+
+
+PAIRING = {
+    "the library's": MEAN_SQUARES,
+    "of absolute values": nn.L1Loss(),
+    "by hand": lambda outputs, y: ((y - outputs) ** 2).mean(),
+    "with a penalty": lambda outputs, y: MEAN_SQUARES(outputs, y) / 2 + 1e-3 * outputs.abs().mean(),
+    "of the margins": lambda outputs, y: torch.relu(1 - y * outputs).mean(),
+    "in autocast": in_autocast(MEAN_SQUARES),
+}
+
+
+@pytest.mark.filterwarnings("ignore:Using a target size")
+@pytest.mark.parametrize("flat", ["outputs", "targets"])
+@pytest.mark.parametrize("how", PAIRING)
+def test_a_watch_tells_of_a_loss_that_takes_each_row_with_every_other(how, flat):
+    (x, y), module = numbers(), mlp()
+    if flat == "outputs":
+        module.append(nn.Flatten(0))
+    else:
+        y = y[:, 0]
+    watching = trained(module, in_batches((x, y)), PAIRING[how], adam(module), steps=60)
+    found = diagnose(watching)
+    assert found.first.verdict == "paired_rows", found
+    shapes = ["(32,)", "(32, 1)"]
+    assert [found.first.evidence[name] for name in ("shape", "other")] == shapes[:: 1 if flat == "outputs" else -1]
+    assert all("(32, 32)" in say_diagnosis(found, lang)[0] for lang in LANGUAGES)
+    if how == "the library's":
+        both = diagnose(watching, (x, y), MEAN_SQUARES, adam(module), trials=False).verdicts
+        assert "mismatched_shapes" in both
+        assert "paired_rows" not in both
+        # Of rows whose shapes agree the copies have no such loss, and the loop had.
+        agreeing = numbers() if flat == "targets" else (x, y[:, 0])
+        assert diagnose(watching, agreeing, MEAN_SQUARES, adam(module), trials=False).first.verdict == "paired_rows"
+
+
+SQUASHING = {
+    "softmax": (nn.Softmax(1), 4, CROSS_ENTROPY, "softmax"),
+    "softmax, labels smoothed": (nn.Softmax(1), 4, smoothed, "softmax"),
+    "softmax in autocast": (nn.Softmax(1), 4, in_autocast(CROSS_ENTROPY), "softmax"),
+    "sigmoid": (
+        nn.Sigmoid(),
+        1,
+        lambda outputs, y: functional.binary_cross_entropy_with_logits(outputs[:, 0], y % 2.0),
+        "sigmoid",
+    ),
+}
+
+
+@pytest.mark.parametrize("how", SQUASHING)
+def test_a_watch_tells_of_outputs_that_pass_a_softmax_twice(how):
+    last, outputs, loss, function = SQUASHING[how]
+    module = mlp(outputs).append(last)
+    watching = trained(module, in_batches(classes()), loss, adam(module))
+    found = diagnose(watching)
+    assert found.first.verdict == "softmax_twice", found
+    assert found.first.evidence == {"function": function}
+    assert all(function in say_diagnosis(found, lang)[0] for lang in LANGUAGES)
+
+
+def energy(outputs, y):
+    between = (outputs[:, 0][:, None] - y[:, 0][None, :]).abs().mean()
+    return 2 * between - (outputs - outputs.T).abs().mean() - (y - y.T).abs().mean()
+
+
+def ranking(outputs, y):
+    return torch.relu(1 - (outputs - outputs.T) * (y - y.T).sign()).mean()
+
+
+def kernel(outputs, y):
+    squares = (outputs**2).sum(1, keepdim=True) + (y**2).sum(1) - 2 * outputs @ y.T
+    return 1 - torch.exp(-squares).mean() + torch.exp(-torch.cdist(outputs, outputs)).mean()
+
+
+def levels(outputs, y):
+    at = torch.tensor([0.1, 0.5, 0.9])
+    return torch.maximum(at * (y - outputs), (at - 1) * (y - outputs)).mean()
+
+
+HEALTHY = {
+    "mean squares": (1, (), MEAN_SQUARES),
+    "a distance between sets": (1, (), energy),
+    "a ranking": (1, (), ranking),
+    "a kernel": (1, (), kernel),
+    "quantiles": (1, (), levels),
+    "cross entropy": (4, (), CROSS_ENTROPY),
+    "the logarithm of a softmax": (4, (nn.Softmax(1),), lambda outputs, y: functional.nll_loss(outputs.log(), y)),
+    "a log softmax": (4, (nn.LogSoftmax(1),), functional.nll_loss),
+    "a sigmoid": (
+        1,
+        (nn.Sigmoid(),),
+        lambda outputs, y: functional.binary_cross_entropy(outputs[:, 0], y % 2.0),
+    ),
+}
+
+
+@pytest.mark.parametrize("how", HEALTHY)
+def test_losses_with_nothing_wrong_are_not_said_to_pair_rows_or_to_squash_twice(how):
+    outputs, last, loss = HEALTHY[how]
+    module = mlp(outputs).extend(last)
+    is_of_classes = outputs == 4 or "sigmoid" in how
+    watching = trained(module, in_batches((classes if is_of_classes else numbers)()), loss, adam(module), steps=60)
+    assert (watching.evidence.paired, watching.evidence.squashed) == (None, None)
+    assert not {"paired_rows", "softmax_twice"} & set(diagnose(watching).verdicts)
+
+
+def test_of_losses_given_as_numbers_and_of_nested_ones_nothing_more_is_told():
+    (x, y), module = numbers(), mlp()
+    watching, y = watch(module, every=1), y[:, 0]
+    for loss in (torch.Tensor.item, torch.Tensor.detach):
+        value = ((module(x) - y) ** 2).mean()
+        value.backward()
+        watching.step(loss(value))
+    assert watching.evidence.paired is None
+    nested = torch.nested.nested_tensor([x[:3], x[:2]], requires_grad=True)
+    watching.step(nested.to_padded_tensor(0.0).square().mean())
+    assert watching.evidence.paired is None

@@ -39,7 +39,7 @@ _ALONE = ("stands_still", "constant_target", "constant_inputs")
 """Verdicts beside which nothing else is said."""
 _FACTS = ("leak", "no_gradient", "eval_mode", "repeated_rows")
 """What no fresh start mends."""
-_OF_LOOP = ("gradients_add_up", "other_rows")
+_OF_LOOP = ("gradients_add_up", "other_rows", "paired_rows")
 """What is wrong with a loop, and no copy has."""
 _EFFECTS = ("constant_output", "only_the_mean", "collapsed", "overfitting")
 """What other verdicts may be the cause of."""
@@ -410,11 +410,12 @@ def _ordered(found: Sequence[Finding], evidence: Evidence) -> list[Finding]:
         return [*leaks, found[0], *others]
     learned = evidence.trained and evidence.beside_constant == "better"
     if not helped and ends and (learned or not any(one.verdict not in _BESIDE for one in others)):
-        overfits = [one for one in others if one.verdict == "overfitting"]
-        others = [one for one in others if one not in overfits]
+        untried = ("softmax_twice",) if all(one.known == "rule" for of in others for one in of.remedies) else ()
+        firm = [one for one in others if one.verdict in ("overfitting", "parts_without_gradient", *untried)]
+        others = [one for one in others if one not in firm]
         if any(one.verdict == "nothing_to_learn" for one in ends):
-            return [*leaks, ends[0], *overfits, *others]
-        return [*leaks, *overfits, ends[0], *others]
+            return [*leaks, ends[0], *firm, *others]
+        return [*leaks, *firm, ends[0], *others]
     # With a cause in hand, nothing is fine or enough.
     return [*leaks, *helped, *others] or ends or [_fine(evidence)]
 

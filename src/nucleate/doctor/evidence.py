@@ -1,6 +1,6 @@
 """What is measured of a run and its data before anything is said of them: numbers alone, whoever trained it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from typing import Any
@@ -155,6 +155,8 @@ class Evidence:
         The largest eigenvalue of the loss's second derivative at the end; NaN where it was not computed.
     broadcast : pair of shapes, or None
         Of a module's outputs and its targets, where the loss takes each row of the one with all of the other.
+    paired : shape or None
+        Of a watch, the shape of numbers that its loss took row by row with all of others that have no gradient.
     squashed : {"softmax", "sigmoid"} or None
         What a module's outputs have passed, where its loss takes them through the same again.
     constant_target, constant_inputs : bool
@@ -168,6 +170,13 @@ class Evidence:
         reaches.
     unreached_parts : tuple of str
         The parts of the module that these are of.
+    without_gradient : float
+        Of a watch, the share of the parameters that have had no gradient at any of many records and have not moved,
+        while others had gradients.
+    without_gradient_parts : tuple of str
+        The parts of the module that these are of.
+    without_gradient_since : int
+        The step since which that is so of all of them.
     bound : (str, str) or None
         The activation that a module's outputs have passed, and the interval in which they lie therefore.
     out_of_reach : float
@@ -243,6 +252,7 @@ class Evidence:
     damped: float = 0.0
     sharpness: float = float("nan")
     broadcast: tuple[tuple[int, ...], tuple[int, ...]] | None = None
+    paired: tuple[int, ...] | None = None
     squashed: str | None = None
     constant_target: bool = False
     constant_inputs: bool = False
@@ -250,6 +260,9 @@ class Evidence:
     untrained_parts: tuple[str, ...] = ()
     unreached: float = 0.0
     unreached_parts: tuple[str, ...] = ()
+    without_gradient: float = 0.0
+    without_gradient_parts: tuple[str, ...] = ()
+    without_gradient_since: int = 0
     bound: tuple[str, str] | None = None
     out_of_reach: float = 0.0
     between_batches: float = 0.0
@@ -439,6 +452,11 @@ def gather(run: Run, problem: Problem) -> Evidence:
         damped=readings["damped"],
         sharpness=readings["sharpness"],
     )
+
+
+def parts_of(parameters: Iterable[str]) -> tuple[str, ...]:
+    """The parts of a module that parameters of these names are of."""
+    return tuple(dict.fromkeys(name.rpartition(".")[0] or name for name in parameters))
 
 
 @lru_cache(maxsize=4)

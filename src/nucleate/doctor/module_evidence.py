@@ -2,13 +2,22 @@
 
 import copy
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from nucleate.doctor.evidence import LEAST, NO_SLOPE, Evidence, LayerEvidence, constant_since, explained, top_share
+from nucleate.doctor.evidence import (
+    LEAST,
+    NO_SLOPE,
+    Evidence,
+    LayerEvidence,
+    constant_since,
+    explained,
+    parts_of,
+    top_share,
+)
 from nucleate.doctor.module_copies import (
     STEPS,
     Rows,
@@ -134,9 +143,9 @@ def gather_module(setting: Setting, steps: int = STEPS) -> Evidence:
         constant_target=bool((setting.y[setting.train] == setting.y[:1]).all()),
         constant_inputs=bool((setting.x[setting.train] == setting.x[:1]).all()),
         untrained=sum(size for _, size in untrained) / count,
-        untrained_parts=_parts_of(name for name, _ in untrained),
+        untrained_parts=parts_of(name for name, _ in untrained),
         unreached=sum(unreached.values()) / count,
-        unreached_parts=_parts_of(unreached),
+        unreached_parts=parts_of(unreached),
         between_batches=setting.between if setting.in_order else 0.0,
         rows_read=setting.read,
         rows_distinct=len(setting.y) if setting.read else 0,
@@ -157,6 +166,8 @@ def beside_loop(evidence: Evidence, setting: Setting, watched: Any) -> Evidence:
         # In the lower of its modes: a person's own loop may have been in either, or some parts of the module.
         of_batches = min((_losses_of_batches(torch, setting.copied(), mode) for mode in (True, False)), key=np.mean)
     fields: dict[str, Any] = {"in_eval": own.in_eval, "records": own.records, "eval_parts": own.eval_parts}
+    if evidence.broadcast is None:
+        fields["paired"] = own.paired
     if own.added_steps:
         fields |= {"added_steps": own.added_steps, "added_up": own.added_up}
     tells = len(of_batches) >= _BATCHES and not (own.blown_up or setting.in_order)
@@ -243,10 +254,6 @@ def _is_summed(torch: Any, setting: Setting) -> bool:
         # A loss of one's own may know how many rows there are.
         return False
     return once > 0 and math.isclose(twice, 2 * once, rel_tol=1e-3)
-
-
-def _parts_of(parameters: Iterable[str]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(name.rpartition(".")[0] or name for name in parameters))
 
 
 def _unreached(torch: Any, setting: Setting) -> dict[str, int]:

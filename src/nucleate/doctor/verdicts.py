@@ -154,6 +154,14 @@ def stands_still(evidence: Evidence) -> Found | None:
     return {"since": evidence.still_since, "gradients": evidence.has_gradients}
 
 
+def paired_rows(evidence: Evidence) -> Found | None:
+    """A loop whose loss pairs every row with every other, as of outputs and targets of different shapes."""
+    if evidence.paired is None:
+        return None
+    rows, *rest = evidence.paired
+    return {"shape": str(evidence.paired), "together": str((rows, rows)), "other": str((rows,) if rest else (rows, 1))}
+
+
 def mismatched_shapes(evidence: Evidence) -> Found | None:
     """Outputs and targets of as many numbers, in shapes that NumPy's rules pair every row with every other."""
     if evidence.broadcast is None:
@@ -237,6 +245,12 @@ def no_gradient(evidence: Evidence) -> Found | None:
     """Parameters on which the outputs depend, and which no gradient reaches."""
     parts = evidence.unreached_parts
     return {"share": evidence.unreached, "parts": _named(parts)} if parts else None
+
+
+def parts_without_gradient(evidence: Evidence) -> Found | None:
+    """Parameters that have had no gradient at any record of a watch, of which it is not known whether they are used."""
+    parts, since = evidence.without_gradient_parts, evidence.without_gradient_since
+    return {"since": since, "share": evidence.without_gradient, "parts": _named(parts)} if parts else None
 
 
 def out_of_reach(evidence: Evidence) -> Found | None:
@@ -660,6 +674,7 @@ CAUSES: tuple[Verdict, ...] = (
     Verdict("stands_still", stands_still, always=True),
     Verdict("gradients_add_up", gradients_add_up, lambda evidence: [("zero_grad", True)], always=True),
     Verdict("other_rows", other_rows, always=True),
+    Verdict("paired_rows", paired_rows, always=True),
     Verdict("eval_mode", eval_mode, always=True),
     Verdict("mismatched_shapes", mismatched_shapes, _against_mismatch),
     Verdict("constant_target", constant_target, always=True),
@@ -685,6 +700,7 @@ CAUSES: tuple[Verdict, ...] = (
     Verdict("saturated", saturated, _against_bounds),
     Verdict("dead_layer", dead_layer, _against_death),
     Verdict("dead_units", dead_units, _against_death, always=True),
+    Verdict("parts_without_gradient", parts_without_gradient, always=True),
     Verdict("initial_plateau", initial_plateau, _against_plateau),
     Verdict("rate_too_small", rate_too_small, _faster, by_trial=True),
     Verdict("stopped_too_early", stopped_too_early, _longer, by_trial=True),

@@ -21,7 +21,9 @@ from nucleate.inspection.inspection import Inspection, Place, first_lines, heads
 from nucleate.inspection.measuring import Picture
 
 PIECES = "pieces"
-"""The folder of the records that are not yet in the one file."""
+"""The folder of what was added to a record."""
+UNREADABLE = ValueError, KeyError, TypeError, IndexError, pl.exceptions.PolarsError
+"""What `unpacked` raises for anything but a record."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,7 +85,7 @@ class Checkpoints:
         return card(f"Inspection of {self.name}", {"in all": self._said})
 
     def save(self, folder: str | Path) -> str:
-        """Write it into a folder, for `load` and ``nucleate report``; the table is there for other readers too.
+        """Write it into a folder, for `load` and ``nucleate report``; of inspected files the table is there too.
 
         Parameters
         ----------
@@ -101,8 +103,9 @@ class Checkpoints:
         """
         folder, run = Path(folder), token_hex(8)
         make_folder(folder)
-        write_atomically(folder / "table.parquet", _parquet(self.table))
-        write_atomically(folder / RECORD, _packed(self, run))
+        if not self.watched:
+            write_atomically(folder / "table.parquet", _parquet(self.table))
+        write_atomically(folder / RECORD, packed(self, run))
         for piece in (folder / PIECES).glob("*.safetensors"):
             # What is left of another record is known by its name and not read.
             with suppress(OSError):
@@ -124,7 +127,7 @@ class Checkpoints:
             If it cannot be written.
         """
         make_folder(Path(folder) / PIECES)
-        write_atomically(Path(folder) / PIECES / f"{self.steps[0]:015d}.safetensors", _packed(self, run))
+        write_atomically(Path(folder) / PIECES / f"{self.steps[0]:015d}.safetensors", packed(self, run))
 
     @classmethod
     def load(cls, folder: str | Path) -> "Checkpoints":
@@ -145,9 +148,9 @@ class Checkpoints:
         """
         folder = Path(folder)
         try:
-            first, run = _unpacked(folder / RECORD)
-            pieces = [_unpacked(piece) for piece in sorted((folder / PIECES).glob("*.safetensors"))]
-        except (OSError, ValueError, KeyError, TypeError, IndexError, pl.exceptions.PolarsError) as error:
+            first, run = unpacked(read_sealed(folder / RECORD))
+            pieces = [unpacked(read_sealed(piece)) for piece in sorted((folder / PIECES).glob("*.safetensors"))]
+        except (OSError, *UNREADABLE) as error:
             raise DataError(
                 f"{folder} holds no readable record of checkpoints ({first_line(error)}); inspect or watch again."
             ) from None
@@ -166,7 +169,7 @@ def joined(parts: Sequence[Checkpoints]) -> Checkpoints:
     )
 
 
-def _packed(found: Checkpoints, run: str) -> bytes:
+def packed(found: Checkpoints, run: str = "") -> bytes:
     """All of it in one file, so that it is whole or not there."""
     tensors = {
         json.dumps([index, *place, name]): np.ascontiguousarray(array)
@@ -188,8 +191,9 @@ def _packed(found: Checkpoints, run: str) -> bytes:
     return seal_tensors(pack_tensors(tensors, {"record": json.dumps(told)}))
 
 
-def _unpacked(file: Path) -> tuple[Checkpoints, str]:
-    tensors, about = parse_tensors(read_sealed(file))
+def unpacked(content: bytes) -> tuple[Checkpoints, str]:
+    """What was packed, and its run."""
+    tensors, about = parse_tensors(content)
     told: dict[str, Any] = json.loads(about["record"])
     table, left_out = (pl.read_parquet(BytesIO(tensors.pop(name).tobytes())) for name in ("table", "left_out"))
     # Files of tensors have an order of their own; the table has that of the model.
@@ -224,3 +228,12 @@ def _parquet(table: pl.DataFrame) -> bytes:
 def rows_at(step: int, found: Inspection) -> pl.DataFrame:
     """An inspection's rows as `Checkpoints.table` has them."""
     return found.table.select(pl.lit(step, pl.Int64).alias("step"), pl.lit(found.name).alias("checkpoint"), pl.all())
+
+
+def inspections_in(found: Checkpoints) -> list[Inspection]:
+    """That of each checkpoint, with what was left out of the last."""
+    tables = found.table.drop("checkpoint").partition_by("step", as_dict=True, include_key=False)
+    return [
+        Inspection(found.name, tables[step,], found.left_out, found.notes, pictures)
+        for step, pictures in zip(found.steps, found.pictures, strict=True)
+    ]

@@ -96,11 +96,6 @@ def _said_of_work(then: Measures, now: Measures) -> str:
     return f"it worked as {was:.1f} neurons, now {neurons:.1f} (random {random:.1f})"
 
 
-def norms_in(measured: Measured) -> dict[Place, float]:
-    """The norm of each layer, which is another once its weights have moved."""
-    return {place: measures["norm"][0] for place, measures in measured.items()}
-
-
 def by_layer(found: Inspection) -> Measured:
     """Of each whole layer its measures and what they are by chance."""
     layers: dict[Place, dict[str, tuple[float, float | None]]] = {}

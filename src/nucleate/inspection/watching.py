@@ -3,10 +3,10 @@
 import logging
 import math
 import sys
+from base64 import b64decode, b64encode
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,60 +17,24 @@ from nucleate._arrays import is_whole
 from nucleate._files import make_folder
 from nucleate._wording import count, name_parameter, shown
 from nucleate.activations import Activation
-from nucleate.doctor import Evidence, LayerEvidence, judge
+from nucleate.doctor import Evidence, judge
 from nucleate.errors import ArchitectureError, NucleateError, SpecError
-from nucleate.inspection.checkpoints import Checkpoints, rows_at
-from nucleate.inspection.events import Event, by_layer, constant_share, effective_neurons_in, events_between, norms_in
+from nucleate.inspection.checkpoints import UNREADABLE, Checkpoints, inspections_in, packed, rows_at, unpacked
+from nucleate.inspection.events import Event, by_layer, events_between
 from nucleate.inspection.inspecting import check_seed, known_activation
-from nucleate.inspection.inspection import LEFT_OUT, SCHEMA, SHOWN, Inspection
-from nucleate.inspection.measuring import Picture
+from nucleate.inspection.inspection import SHOWN, Inspection
+from nucleate.inspection.loop import SETTLED, Loop
 from nucleate.inspection.objects import open_model
 from nucleate.inspection.of_source import inspect_source, refuse_unmeasurable
 from nucleate.inspection.pytorch import is_flattened
 from nucleate.inspection.sources import Source
 from nucleate.inspection.spectra import Chance
-from nucleate.inspection.tensors import is_tensor, to_numpy, why_no_parameter
-from nucleate.observe import smoothed
-from nucleate.pytorch import import_torch, is_module
-from nucleate.pytorch.exchange import size_of
-from nucleate.training import Status
+from nucleate.inspection.tensors import is_tensor
+from nucleate.pytorch import is_module
 
 A_DECADE, WITH_HEADS, WITH_LOSS = 4, 1, 48
 """After how many steps in each tenfold number a record is made, one with single heads, and a loss kept, by default."""
-LOOSE = 16
-"""So many records, and as many as are in the one file, are added to the folder beside it before it is written anew."""
-ENTRIES = 64
-"""Of each parameter about so many entries are kept to see whether it has moved."""
-SETTLED = 100
-"""From this step on the log has findings of `nucleate.diagnose`."""
-_MANY_STEPS = 50
-"""Over fewer gradients may be gathered on purpose, before a step of the optimizer."""
-GATHERED = 1000
-"""From this step on weights stand still that gradients reach; until then these may be gathered for a later step."""
-
 LOG = logging.getLogger("nucleate.watch")
-
-
-@dataclass(frozen=True)
-class _Added:
-    """The gradients since a record from which on each step has only added to them."""
-
-    since: int
-    step: int
-    written: Mapping[int, int]
-    first: float
-    largest: float
-
-
-@dataclass(frozen=True)
-class _Still:
-    """The weights as they are since some step, by what tells whether they move, and whether gradients reach them."""
-
-    since: int
-    norms: Any
-    sums: Any
-    gradients: list[bytes]
-    has_gradients: bool = False
 
 
 class Watch:
@@ -78,6 +42,8 @@ class Watch:
 
     Attributes
     ----------
+    model : torch.nn.Module or Keras model
+        The one that is watched.
     steps : int
         How many steps were taken.
     checkpoints : Checkpoints
@@ -113,8 +79,8 @@ class Watch:
             raise SpecError(f"{name_parameter('name')} is {shown(name)}; it must be a word that names begin with.")
         if out is not None and not isinstance(out, str | Path):
             raise SpecError(f"{name_parameter('out')} is {shown(out)}; it must be the path of a folder, or None.")
-        self._model, self._inputs, self._every = _unwrapped(model), inputs, every
-        self._dtype = _dtype_of(self._model)
+        self.model, self._inputs, self._every = _unwrapped(model), inputs, every
+        self._dtype = _dtype_of(self.model)
         self._name, self._seed, self._activation = name, seed, known_activation(activation)
         self._out = None if out is None else Path(out)
         self.steps, self._next = 0, 0.0
@@ -126,23 +92,21 @@ class Watch:
         self._start: dict[str, np.ndarray] = {}
         self._reference: Source | None = None
         self._chance = Chance()
-        self._still: _Still | None = None
-        self._added: _Added | None = None
-        self._modes = Counter[bool]()
-        self._run, self._stored = "", 0
+        self._loop = Loop(self.model)
+        self._run = ""
         self._ended = not _is_first_process()
         if self._ended:
             # Where the first process refuses the model, the others would wait for it.
-            refuse_unmeasurable(open_model(self._model))
+            refuse_unmeasurable(open_model(self.model))
             return
         if self._out is not None:
             make_folder(self._out)
         if distances:
-            source = open_model(self._model)
+            source = open_model(self.model)
             self._start_from({parameter.name: np.array(parameter.read()) for parameter in source.parameters})
         self.latest = self._inspect()
         self._by_layer = by_layer(self.latest)
-        self._tell_if_still()
+        self._loop.look(self.steps)
         self._keep()
 
     def step(self, loss: Any = None) -> dict[str, float]:
@@ -151,7 +115,8 @@ class Watch:
         Parameters
         ----------
         loss : number or scalar tensor, optional
-            That of the step; a tensor is read when a record is made, and waited for at no other step.
+            That of the step; a tensor is read when a record is made, and waited for at no other step. Of one that has
+            its graph still, as behind ``backward``, `nucleate.diagnose` knows whether it pairs rows or squashes twice.
 
         Returns
         -------
@@ -171,7 +136,7 @@ class Watch:
         is_due = is_record(self.steps, self._every)
         if loss is not None and (is_due or is_record(self.steps, None, WITH_LOSS)):
             self._losses[self.steps] = _one_number(loss)
-        return self._record() if is_due else {}
+        return self._record(loss) if is_due else {}
 
     def record(self) -> dict[str, float]:
         """Make a record now, if the last step has none, such as at the end of a training.
@@ -185,21 +150,19 @@ class Watch:
             return self.metrics()
         return self._record()
 
-    def _record(self) -> dict[str, float]:
+    def _record(self, loss: Any = None) -> dict[str, float]:
         try:
             self.latest = self._inspect()
         except NucleateError as error:
             # Training goes on, whatever becomes of the model.
             self._ended = True
-            self._tell(Event(self.steps, type(self._model).__name__, "model", "can no longer be measured", str(error)))
+            self._tell(Event(self.steps, type(self.model).__name__, "model", "can no longer be measured", str(error)))
             if self._out is not None:
                 self.checkpoints.save(self._out)
             return {}
         before, self._by_layer = self._by_layer, by_layer(self.latest)
-        for event in events_between(self.steps, before, self._by_layer):
+        for event in (*events_between(self.steps, before, self._by_layer), *self._loop.look(self.steps, loss)):
             self._tell(event)
-        self._note_gradients()
-        self._tell_if_still()
         self._keep()
         if self.steps >= SETTLED:
             self._tell_finding()
@@ -243,11 +206,6 @@ class Watch:
         }
 
     @property
-    def model(self) -> Any:
-        """The model that is watched."""
-        return self._model
-
-    @property
     def evidence(self) -> Evidence:
         """What the record gives `nucleate.diagnose`: the losses, and the layers at its beginning and its end.
 
@@ -258,51 +216,7 @@ class Watch:
         SpecError
             If there are fewer than two losses, or the first is none.
         """
-        known = sorted(self.losses)
-        losses = np.array([self.losses[step] for step in known])
-        if len(known) < 2 or not np.isfinite(losses[0]):
-            raise SpecError("This watch has no losses to judge; give each step's, a finite one first: step(loss).")
-        # The first is finite.
-        end = int(np.argmin(np.isfinite(losses))) or len(losses)
-        status = Status.FINISHED if end == len(losses) else Status.NAN
-        # Each is the loss of a batch.
-        losses, start = smoothed(losses[:end]), float(losses[0])
-        first, last = by_layer(self._records[0]), self._by_layer
-        still = self._is_still_while(known)
-        added = None if self._added is None or self._added.step - self._added.since < _MANY_STEPS else self._added
-        return Evidence(
-            status=status,
-            # A watch is given its first loss with its first step.
-            steps=np.array(known[:end]) - known[0],
-            train_loss=losses,
-            validation_loss=losses,
-            constant_loss=start,
-            constant_validation=start,
-            linear_validation=math.nan,
-            budget=self.steps,
-            learning_rate=math.nan,
-            layers=tuple(
-                LayerEvidence(
-                    layer,
-                    int(now["units"][0]),
-                    dead=constant_share(now),
-                    dead_at_start=constant_share(first.get((layer, kind), now)),
-                    effective=effective_neurons_in(now),
-                    effective_at_start=effective_neurons_in(first.get((layer, kind), now)),
-                )
-                for (layer, kind), now in last.items()
-            ),
-            beside_constant="better",
-            beside_linear="better",
-            is_over=False,
-            still_since=None if still is None else still.since,
-            has_gradients=still is not None and still.has_gradients,
-            added_steps=0 if added is None else added.step - added.since,
-            added_up=0.0 if added is None else added.largest / added.first,
-            in_eval=self._modes[False],
-            records=self._modes.total(),
-            eval_parts=_of_training_alone(self._model),
-        )
+        return self._loop.evidence(self.steps, self.losses, by_layer(self._records[0]), self._by_layer)
 
     @property
     def checkpoints(self) -> Checkpoints:
@@ -314,7 +228,7 @@ class Watch:
         steps, records = self._steps[record:], self._records[record:]
         before = self._steps[record - 1] if record else -1
         return Checkpoints(
-            type(self._model).__name__,
+            type(self.model).__name__,
             pl.concat([rows_at(step, found) for step, found in zip(steps, records, strict=True)]),
             self.latest.left_out,
             self.latest.notes,
@@ -336,24 +250,12 @@ class Watch:
         Returns
         -------
         dict
-            Of plain values and arrays; the weights of the start are in it where distances from it are measured.
+            Of plain values and arrays: the record as its folder has it, in text, and the weights of the start where
+            distances from it are measured.
         """
         return {
             "steps": self.steps,
-            "losses": dict(self.losses),
-            "events": list(map(asdict, self.events)),
-            "records": [
-                {
-                    "step": step,
-                    "table": found.table.to_dict(as_series=False),
-                    "left_out": found.left_out.to_dict(as_series=False),
-                    "notes": list(found.notes),
-                    "pictures": [
-                        [*place, *(array.tolist() for array in picture)] for place, picture in found.pictures.items()
-                    ],
-                }
-                for step, found in zip(self._steps, self._records, strict=True)
-            ],
+            "record": b64encode(packed(self.checkpoints)).decode() if self._records else None,
             "start": self._start_to_keep(),
         }
 
@@ -370,31 +272,31 @@ class Watch:
             If it is none of this model's.
         """
         try:
-            records = [(int(record["step"]), self._record_of(record)) for record in state["records"]]
+            steps, kept = int(state["steps"]), state["record"]
+            found = None if kept is None else unpacked(b64decode(kept))[0]
             start = {str(name): np.asarray(array) for name, array in state["start"].items()}
-            events = [Event(**event) for event in state["events"]]
-            steps, losses = int(state["steps"]), {int(step): float(loss) for step, loss in state["losses"].items()}
-        except (KeyError, TypeError, ValueError, AttributeError, pl.exceptions.PolarsError):
+        except (AttributeError, *UNREADABLE):
             raise SpecError("This is no state of a watch; give what its state_dict returned.") from None
         # A state without a start, as in JSON, goes on without distances.
         shapes = [{name: array.shape for name, array in of.items()} for of in (start, self._start)]
-        # Not every record has single heads.
-        units = [set(found.layers.select("layer", "kind", "units").rows()) for _, found in records[-1:]]
         # One that ended, as by NaN, goes on from where it is set back to.
         ended = not _is_first_process()
-        now = None if ended else set(self.latest.layers.select("layer", "kind", "units").rows())
-        if (start and shapes[0] != shapes[1]) or (now is not None and units not in ([], [now])):
+        both = () if ended or found is None else (found, self.latest)
+        # Not every record has single heads.
+        units = [set(of.layers.select("layer", "kind", "units").rows()) for of in both]
+        if (start and shapes[0] != shapes[1]) or units[:1] != units[1:]:
             raise SpecError("This state is of a watch of another model; watch the model that it was made with.")
         self._ended, self.steps, self._next = ended, steps, 0.0
-        self._losses, self.events, self._still, self._added = dict(losses), events, None, None
-        self._modes.clear()
+        self._loop = Loop(self.model)
         self._start_from(start)
-        if records and not ended:
-            self._steps, self._records = [step for step, _ in records], [found for _, found in records]
+        if found is not None:
+            self._losses, self.events = dict(found.losses), list(found.events)
+        if found is not None and not ended:
+            self._steps, self._records = list(found.steps), inspections_in(found)
             self.latest = self._records[-1]
             self._by_layer = by_layer(self.latest)
             if self._out is not None:
-                self._run, self._stored = self.checkpoints.save(self._out), len(self._steps)
+                self._run = self.checkpoints.save(self._out)
 
     def _start_from(self, start: dict[str, np.ndarray]) -> None:
         """Measure distances from these weights; without any, none."""
@@ -403,34 +305,19 @@ class Watch:
 
     def _start_to_keep(self) -> dict[str, Any]:
         """Tensors for a module, since `torch.load` takes no arrays as it is set by default."""
-        if not is_module(self._model):
+        if not is_module(self.model):
             return dict(self._start)
         import torch
 
         return {name: torch.from_numpy(array) for name, array in self._start.items()}
 
-    def _record_of(self, kept: Mapping[str, Any]) -> Inspection:
-        return Inspection(
-            type(self._model).__name__,
-            pl.DataFrame(kept["table"], SCHEMA),
-            pl.DataFrame(kept["left_out"], LEFT_OUT),
-            tuple(kept["notes"]),
-            {
-                (layer, kind): Picture(*(np.array(array, np.float32) for array in arrays))
-                for layer, kind, *arrays in kept["pictures"]
-            },
-        )
-
     def __repr__(self) -> str:
-        records = 0 if self._ended and not self._records else self.table["step"].n_unique()
-        return (
-            f"Watch({type(self._model).__name__}, {self.steps:,} steps, {count(records, 'record')}, "
-            f"{count(len(self.events), 'event')})"
-        )
+        records, events = count(len(self._records), "record"), count(len(self.events), "event")
+        return f"Watch({type(self.model).__name__}, {self.steps:,} steps, {records}, {events})"
 
     def _inspect(self) -> Inspection:
         with ExitStack() as stack:
-            if is_module(self._model):
+            if is_module(self.model):
                 import torch
 
                 for device in ("cpu", "cuda"):
@@ -438,7 +325,7 @@ class Watch:
                     stack.enter_context(torch.autocast(device, enabled=False))
             with_heads = self._every is not None or not self.steps or is_record(self.steps, None, WITH_HEADS)
             return inspect_source(
-                open_model(self._model),
+                open_model(self.model),
                 self._inputs_now(),
                 self._reference,
                 self._activation,
@@ -449,7 +336,7 @@ class Watch:
 
     def _inputs_now(self) -> Any:
         """The batch in the model's dtype, if that has been converted since the start."""
-        now = _dtype_of(self._model)
+        now = _dtype_of(self.model)
         if now is None or now == self._dtype:
             return self._inputs
 
@@ -466,17 +353,15 @@ class Watch:
     def _keep(self) -> None:
         self._steps.append(self.steps)
         self._records.append(self.latest)
-        if self._out is None:
-            return
-        # Written whole ever more rarely, so that a record costs the same however many there are.
-        if not self._run or len(self._steps) - self._stored > max(LOOSE, self._stored):
-            self._run, self._stored = self.checkpoints.save(self._out), len(self._steps)
-        else:
+        if self._out is not None and self._run:
+            # In a file of its own, so that a record costs the same however many there are.
             self._since(len(self._steps) - 1).add_to(self._out, self._run)
+        elif self._out is not None:
+            self._run = self.checkpoints.save(self._out)
 
     def _tell_finding(self) -> None:
         """Log what the record says so far, when it says something new."""
-        if self._still is not None and self._still.has_gradients and self.steps < GATHERED:
+        if self._loop.may_gather(self.steps):
             return
         try:
             first = judge(self.evidence)[0]
@@ -486,62 +371,6 @@ class Watch:
             numbers = ", ".join(f"{name} {value}" for name, value in first.evidence.items())
             LOG.info("step %s: diagnosis: %s (%s)", f"{self.steps:,}", first.verdict, numbers)
         self._said = first.verdict
-
-    def _tell_if_still(self) -> None:
-        """Say once that no weight has moved for more than half of the steps, as where another model is trained."""
-        sums, are_all = _sums_in(self._model)
-        norms, gradients, before = norms_in(self._by_layer), _gradients_in(self._model), self._still
-        if before is None or (before.norms, before.sums) != (norms, sums):
-            self._still = _Still(self.steps, norms, sums, gradients)
-        else:
-            # Those that stay as they are were left by a training that has ended.
-            come = bool(gradients) and gradients != before.gradients
-            self._still = _Still(before.since, norms, sums, gradients, come)
-        since = self._still.since
-        if self.steps < (GATHERED if self._still.has_gradients else SETTLED) or 2 * since > self.steps:
-            return
-        if not any(one.what == "stands still" and one.step > since for one in self.events):
-            what = "no weight" if are_all else "no weight that is measured"
-            remedy = "watch the model that the optimizer trains, at each step it takes"
-            said = f"{what} has moved since step {since:,}; {remedy}"
-            self._tell(Event(self.steps, type(self._model).__name__, "model", "stands still", said))
-
-    def _note_gradients(self) -> None:
-        """Whether steps set gradients to zero, and in which mode they are taken.
-
-        PyTorch counts how often a tensor was written. One that zero_grad took away is new, and one that it set to zero
-        was written twice in a step at least.
-        """
-        if not is_module(self._model):
-            return
-        self._modes[self._model.training] += 1
-        own = [one.grad for one in self._model.parameters()]
-        slopes = {at: one.detach() for at, one in enumerate(own) if one is not None and why_no_parameter(one) is None}
-        written = {at: one._version for at, one in slopes.items()}
-        size = size_of(slopes.values())
-        before, self._added = self._added, None
-        if not size > 0:
-            return
-        self._added = _Added(self.steps, self.steps, written, size, size)
-        if before is not None and before.written.keys() == written.keys():
-            steps = {written[at] - before.written[at] for at in written}
-            gap = self.steps - before.step
-            # An optimizer sets to zero what it is given, as of a module of which it trains one layer.
-            if steps == {gap}:
-                largest = max(size, before.largest)
-                self._added = _Added(before.since, self.steps, written, before.first, largest)
-
-    def _is_still_while(self, known: Sequence[int]) -> "_Still | None":
-        """How the weights stand still, where they do for most of the steps and it is not that all is learned.
-
-        The losses are known at these steps.
-        """
-        still = self._still
-        # Between two records weights may have moved.
-        if still is None or 2 * still.since > self.steps or still.sums != _sums_in(self._model)[0]:
-            return None
-        since = {self.losses[step] for step in known if step > still.since}
-        return still if still.since == 0 or len(since) > 1 else None
 
     def _tell(self, event: Event) -> None:
         self.events.append(event)
@@ -645,42 +474,6 @@ def _dtype_of(model: Any) -> Any:
     """The dtype of a module's first floating-point parameter; of another model None."""
     own = model.parameters() if is_module(model) else ()
     return next((one.dtype for one in own if one.is_floating_point()), None)
-
-
-def _sums_in(model: Any) -> tuple[list[tuple[float, bytes]], bool]:
-    """The sum and some entries of each parameter, of biases and prompts too; and whether they are of all.
-
-    One at least is another once a parameter has moved.
-    """
-    arrays: Iterable[np.ndarray]
-    if is_module(model):
-        as_real = import_torch().view_as_real
-        own = [as_real(one.detach()) if one.is_complex() else one for one in model.parameters()]
-        known = [one for one in own if why_no_parameter(one) is None]
-        arrays, are_all = map(to_numpy, known), len(known) == len(own)
-    else:
-        arrays, are_all = (one.read() for one in open_model(model).parameters), False
-    with np.errstate(invalid="ignore"):
-        return [
-            (float(array.sum(dtype=np.float64)), array.flat[:: 1 + array.size // ENTRIES].tobytes()) for array in arrays
-        ], are_all
-
-
-def _of_training_alone(model: Any) -> tuple[str, ...]:
-    """The kinds of a module's parts that do something else in training."""
-    kinds = ("Dropout", "BatchNorm")
-    # A share of zero drops nothing in training either, and frozen norms keep their statistics.
-    parts = (part for part in (model.modules() if is_module(model) else ()) if getattr(part, "p", 1))
-    names = (type(part).__name__ for part in parts if "Frozen" not in type(part).__name__)
-    return tuple(dict.fromkeys(name for name in names if any(kind in name for kind in kinds)))
-
-
-def _gradients_in(model: Any) -> list[bytes]:
-    """The sum of each gradient that there is."""
-    own = model.parameters() if is_module(model) else ()
-    found = [one.grad.detach() for one in own if one.grad is not None and why_no_parameter(one.grad) is None]
-    # As bytes, since NaN is no equal of itself.
-    return [np.float64(to_numpy(one).sum(dtype=np.float64)).tobytes() for one in found]
 
 
 def _unwrapped(model: Any) -> Any:
