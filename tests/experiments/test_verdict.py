@@ -7,7 +7,7 @@ import pytest
 
 from nucleate import SpecError
 from nucleate.experiments import Criterion, Verdict, load_verdict, save_verdict
-from nucleate.figures import FORMATS
+from nucleate.figures.style import FORMATS
 from tests.experiments.planted import Planted
 
 

@@ -206,11 +206,12 @@ def plot(
 ) -> None:
     """After a sweep: one picture of a study as a file for a paper."""
     from nucleate import figures
+    from nucleate.figures.style import check_path
 
     if kind not in PICTURES:
         raise SpecError(f"There is no picture {shown(kind)}{choose_one(kind, PICTURES)}.")
     out = out or Path(f"{kind}.pdf")
-    figures.check_path(out)
+    check_path(out)
     figures.save(PICTURES[kind](figures, _open(study), run), out)
     answer(json, {"figure": str(out)}, [out])
 

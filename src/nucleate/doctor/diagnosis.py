@@ -27,11 +27,12 @@ from nucleate.doctor.verdicts import (
 )
 from nucleate.errors import SpecError, StudyError
 from nucleate.models import is_keras
-from nucleate.observe import FLAT
+from nucleate.observe.curve import FLAT
 from nucleate.problems import Problem
 from nucleate.pytorch import is_module
 from nucleate.studies import Study, study_findings, tables
-from nucleate.training import Run, Status, plateau_loss
+from nucleate.training import Run, Status
+from nucleate.training.stopping import plateau_loss
 
 ENDS = ("linear_is_enough", "nothing_to_learn", "too_few_rows", "fine")
 """Verdicts that name nothing to be mended."""

@@ -16,8 +16,7 @@ from nucleate._files import read_file, read_json, write_atomically, write_json
 from nucleate._fingerprints import fingerprint
 from nucleate._wording import say_error
 from nucleate.errors import SpecError
-from nucleate.figures import FORMATS
-from nucleate.figures.style import to_bytes
+from nucleate.figures.style import FORMATS, to_bytes
 
 Relation = Literal["at least", "at most"]
 """Of a measured number to a threshold."""

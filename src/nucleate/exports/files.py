@@ -18,7 +18,7 @@ from nucleate.exports.session import Session
 from nucleate.models import outputs_of
 from nucleate.network import Network
 from nucleate.problems import Loss, Problem
-from nucleate.training import check_fit
+from nucleate.training.checks import check_fit
 
 _TIMED_ROWS = 1024
 _ROUNDING = 1e-3

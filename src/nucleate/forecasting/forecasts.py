@@ -28,7 +28,8 @@ from nucleate.problems import Problem, relative_weights
 from nucleate.pytorch import is_module, read_setup
 from nucleate.schedules import CONSTANT, Factor, Schedule
 from nucleate.theory import shrinks_for_ever, singular_directions, target_directions
-from nucleate.training import check_batch_size, check_runs, check_seeds, make_settings
+from nucleate.training import make_settings
+from nucleate.training.checks import check_batch_size, check_runs, check_seeds
 
 HORIZON = 100_000
 ORDERS = 5

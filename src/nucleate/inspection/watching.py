@@ -30,7 +30,7 @@ from nucleate.inspection.pytorch import is_flattened
 from nucleate.inspection.sources import Source
 from nucleate.inspection.spectra import Chance
 from nucleate.inspection.tensors import is_tensor, to_numpy, why_no_parameter
-from nucleate.observe import smoothed
+from nucleate.observe.curve import smoothed
 from nucleate.pytorch import import_torch, is_module
 from nucleate.pytorch.exchange import size_of
 from nucleate.training import Status

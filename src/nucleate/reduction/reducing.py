@@ -8,7 +8,8 @@ import numpy as np
 
 from nucleate._arrays import is_whole
 from nucleate._wording import choose_one
-from nucleate.baselines import Baseline, constant, further_metrics, hold_against, linear, narrow
+from nucleate.baselines import Baseline, constant, hold_against, linear, narrow
+from nucleate.baselines.models import further_metrics
 from nucleate.errors import SpecError
 from nucleate.models import outputs_of
 from nucleate.network import Network
@@ -25,7 +26,8 @@ from nucleate.reduction.reduction import BeforeAfter, Reduction
 from nucleate.reduction.search import Search, calibration_rows, calibration_weights
 from nucleate.reduction.selection import SELECT
 from nucleate.reduction.tolerance import Tolerance
-from nucleate.training import check_fit, train_many
+from nucleate.training import train_many
+from nucleate.training.checks import check_fit
 
 if TYPE_CHECKING:
     import torch

@@ -26,8 +26,7 @@ from nucleate.errors import ArchitectureError, NucleateError, SpecError
 from nucleate.init_scale import PerLayer, read_value
 from nucleate.observe import Measure
 from nucleate.problems import Loss, get_loss, row_shape_of
-from nucleate.training import READING, Sentence
-from nucleate.training.settings import as_pydantic_says
+from nucleate.training.settings import READING, Sentence, as_pydantic_says
 
 
 @dataclass(frozen=True)

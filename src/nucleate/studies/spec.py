@@ -44,8 +44,9 @@ from nucleate.studies.fields import (
     path_fault,
 )
 from nucleate.studies.places import SPEC
-from nucleate.training import Settings, spec_error, undecided_decay
-from nucleate.training.settings import Number, Whole, as_pydantic_says
+from nucleate.training import Settings
+from nucleate.training.checks import undecided_decay
+from nucleate.training.settings import Number, Whole, as_pydantic_says, spec_error
 
 _SCALES: dict[Convention, str] = {convention: f"{convention}s" for convention in CONVENTIONS}
 _OF_DATA = ("without", "task", "split_seed", "validation", "test", "drop_missing", "impute")

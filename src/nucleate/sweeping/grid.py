@@ -14,7 +14,8 @@ from nucleate.devices import check_device
 from nucleate.errors import SpecError
 from nucleate.problems import FORM_FIELDS, OF_ROWS, Problem, describe_data
 from nucleate.problems.files import name_of
-from nucleate.studies import Study, StudySpec, make_spec, refuse_foreign
+from nucleate.studies import Study, StudySpec, make_spec
+from nucleate.studies.keeper import refuse_foreign
 from nucleate.sweeping.executors import Executor
 from nucleate.sweeping.progress import show_progress
 from nucleate.sweeping.runner import check_when_owned, run_study
@@ -124,16 +125,7 @@ def sweep(
 
 
 def study_folder(spec: StudySpec) -> Path:
-    """Where a study goes when nobody says: the same spec finds its folder again, another spec gets another.
-
-    Parameters
-    ----------
-    spec : StudySpec
-
-    Returns
-    -------
-    Path
-    """
+    """Where a study goes when nobody says: the same spec finds its folder again, another spec gets another."""
     # Options of a problem stand behind a colon, which not every file system takes.
     name = name_of(Path(spec.data)).replace(":", "-")
     return Path("nucleate-studies") / f"{name}-{spec.digest}"
