@@ -23,8 +23,9 @@ from nucleate.observe.measures import evaluation_rows
 from nucleate.optimizers import Optimizer
 from nucleate.problems import AT_RANDOM, CROSS_ENTROPY, SQUARED, Loss, Problem, Sizes, get_loss, split_rows
 from nucleate.problems.checks import MIN_CLASS_ROWS, refuse_infinite, target_kinds
-from nucleate.reduction import FEWEST_ROWS, check_tolerance
+from nucleate.reduction import FEWEST_ROWS
 from nucleate.reduction import reduce as reduce_network
+from nucleate.reduction.tolerance import check_tolerance
 from nucleate.schedules import Factor, Schedule
 from nucleate.training import BLOWN_UP, Run, train_many
 from nucleate.training.checks import check_widths_fit

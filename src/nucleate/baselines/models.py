@@ -25,7 +25,8 @@ from nucleate.init_scale import InitScale
 from nucleate.models import count_parameters, outputs_of
 from nucleate.network import Network
 from nucleate.optimizers import ADAM
-from nucleate.problems import Loss, Problem, Split, relative_weights
+from nucleate.problems import Loss, Problem, Split
+from nucleate.problems.moments import relative_weights
 from nucleate.training import train_many
 
 STRENGTHS = tuple(10.0**power for power in range(4, -5, -1))

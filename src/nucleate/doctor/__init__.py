@@ -1,8 +1,8 @@
 """Why a network does not learn, and what to do: evidence, verdicts by measured criteria, remedies that were tried."""
 
-from nucleate.doctor.diagnosis import Diagnosis, Finding, diagnose, judge
-from nucleate.doctor.evidence import Evidence, LayerEvidence, gather
-from nucleate.doctor.remedies import Remedy, Trials
+from nucleate.doctor.diagnosis import Diagnosis, Finding, diagnose
+from nucleate.doctor.evidence import Evidence, LayerEvidence
+from nucleate.doctor.remedies import Remedy
 from nucleate.doctor.verdicts import BY_NAME, CAUSES, Verdict
 
 __all__ = [
@@ -13,9 +13,6 @@ __all__ = [
     "Finding",
     "LayerEvidence",
     "Remedy",
-    "Trials",
     "Verdict",
     "diagnose",
-    "gather",
-    "judge",
 ]

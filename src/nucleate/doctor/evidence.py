@@ -19,7 +19,8 @@ from nucleate.network import Network
 from nucleate.observe import Layer, layers_of, stages
 from nucleate.observe.curve import smoothed
 from nucleate.observe.measures import evaluation_rows
-from nucleate.problems import Problem, Split, inputs_that_tell
+from nucleate.problems import Problem, Split
+from nucleate.problems.leaks import inputs_that_tell
 from nucleate.training import BLOWN_UP, TRAINED, Run, Settings, Status, engine
 from nucleate.training.stopping import dead_units, has_constant_outputs
 
@@ -373,22 +374,9 @@ def settings_of(run: Run) -> Settings:
 
 
 def gather(run: Run, problem: Problem) -> Evidence:
-    """All that is measured of a run; it costs about as much as a few of its evaluations.
+    """All that is measured of a run on its problem; it costs about as much as a few of its evaluations.
 
-    Parameters
-    ----------
-    run : Run
-    problem : Problem
-        That it was trained on.
-
-    Returns
-    -------
-    Evidence
-
-    Raises
-    ------
-    SpecError
-        If the run does not say how it was trained, or its loss is NaN at its start.
+    A SpecError is a run that does not say how it was trained, or whose loss is NaN at its start.
     """
     settings, train, loss = settings_of(run), problem.train, problem.loss
     optimizer = settings.optimizer

@@ -23,8 +23,7 @@ from nucleate.doctor.module_copies import (
 from nucleate.doctor.module_setting import Setting, are_shares, dropouts_in, gains_in, norms_over_batches, undisturbed
 from nucleate.errors import SpecError
 from nucleate.observe.curve import LEFT
-from nucleate.pytorch import import_torch, same_attributes
-from nucleate.pytorch.exchange import size_of
+from nucleate.pytorch.exchange import import_torch, same_attributes, size_of
 
 _POWER_STEPS = 12
 _LOOKED_AT = 64

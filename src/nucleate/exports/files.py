@@ -49,20 +49,8 @@ class Export:
 def check_export_path(path: str | Path) -> Path:
     """The path, if a file can go there.
 
-    Parameters
-    ----------
-    path : path
-
-    Returns
-    -------
-    Path
-
-    Raises
-    ------
-    SpecError
-        If it ends neither in .onnx nor in .safetensors, or its folder does not exist.
-    NucleateError
-        If it cannot be written, or is a folder or a device.
+    A SpecError is one that ends neither in .onnx nor in .safetensors, or whose folder does not exist; a NucleateError
+    one that cannot be written, or is a folder or a device.
     """
     if not isinstance(path, str | PathLike):
         raise SpecError(f"The file is {path!r:.60}; give a path that ends in .onnx or .safetensors.")

@@ -24,8 +24,10 @@ from nucleate.models import dtype_of, is_keras
 from nucleate.network import Network
 from nucleate.observe import alignment, neurons
 from nucleate.optimizers import GD, Optimizer
-from nucleate.problems import Problem, relative_weights
-from nucleate.pytorch import is_module, read_setup
+from nucleate.problems import Problem
+from nucleate.problems.moments import relative_weights
+from nucleate.pytorch.exchange import is_module
+from nucleate.pytorch.setup import read_setup
 from nucleate.schedules import CONSTANT, Factor, Schedule
 from nucleate.theory import shrinks_for_ever, singular_directions, target_directions
 from nucleate.training import make_settings

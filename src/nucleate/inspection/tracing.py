@@ -6,7 +6,7 @@ from typing import Any
 from nucleate._wording import first_line, listed
 from nucleate.inspection.made import base_of, is_adapted
 from nucleate.inspection.sources import Traced
-from nucleate.pytorch import import_torch, same_attributes, same_random_numbers
+from nucleate.pytorch.exchange import import_torch, same_attributes, same_random_numbers
 
 MIXES = ("Softmax", "LogSoftmax", "Softmin", "Softmax2d", "GLU", "MultiheadAttention")
 """Modules beside PyTorch's activations that act on several units at once."""

@@ -17,7 +17,8 @@ from nucleate._arrays import is_whole
 from nucleate._files import make_folder
 from nucleate._wording import count, name_parameter, shown
 from nucleate.activations import Activation
-from nucleate.doctor import Evidence, LayerEvidence, judge
+from nucleate.doctor import Evidence, LayerEvidence
+from nucleate.doctor.diagnosis import judge
 from nucleate.errors import ArchitectureError, NucleateError, SpecError
 from nucleate.inspection.checkpoints import Checkpoints, rows_at
 from nucleate.inspection.events import Event, by_layer, constant_share, effective_neurons_in, events_between, norms_in
@@ -31,8 +32,7 @@ from nucleate.inspection.sources import Source
 from nucleate.inspection.spectra import Chance
 from nucleate.inspection.tensors import is_tensor, to_numpy, why_no_parameter
 from nucleate.observe.curve import smoothed
-from nucleate.pytorch import import_torch, is_module
-from nucleate.pytorch.exchange import size_of
+from nucleate.pytorch.exchange import import_torch, is_module, size_of
 from nucleate.training import Status
 
 A_DECADE, WITH_HEADS, WITH_LOSS = 4, 1, 48

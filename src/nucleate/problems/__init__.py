@@ -5,11 +5,10 @@ from typing import TYPE_CHECKING
 from nucleate._lazy import loader
 
 if TYPE_CHECKING:
-    from nucleate.problems.catalogue import Survey, load_problem, row_shape_of, survey
-    from nucleate.problems.columns import COLUMNS, lines_of
+    from nucleate.problems.catalogue import Survey, load_problem, survey
+    from nucleate.problems.columns import COLUMNS
     from nucleate.problems.division import AT_RANDOM, OF_ROWS, Division
-    from nucleate.problems.form import FORM_FIELDS, Form
-    from nucleate.problems.leaks import inputs_that_tell
+    from nucleate.problems.form import Form
     from nucleate.problems.links import COUNTS, EXPONENTIAL, IDENTITY, SOFTMAX, Domain, Link
     from nucleate.problems.listing import ProblemInfo, describe_problems, problem_names
     from nucleate.problems.losses import CROSS_ENTROPY, LOSSES, POISSON, SQUARED, Loss, get_loss, huber, quantile
@@ -26,18 +25,16 @@ if TYPE_CHECKING:
         RMSE,
         Metric,
     )
-    from nucleate.problems.moments import relative_weights
     from nucleate.problems.preprocessing import Column, Preprocessing
     from nucleate.problems.problem import Problem, Split, describe_data
     from nucleate.problems.splitting import Rows, Sizes, split_rows
 
 # The list of problems needs neither JAX nor polars.
 _HOMES = {
-    "catalogue": ("Survey", "load_problem", "row_shape_of", "survey"),
-    "columns": ("COLUMNS", "lines_of"),
+    "catalogue": ("Survey", "load_problem", "survey"),
+    "columns": ("COLUMNS",),
     "division": ("AT_RANDOM", "OF_ROWS", "Division"),
-    "form": ("FORM_FIELDS", "Form"),
-    "leaks": ("inputs_that_tell",),
+    "form": ("Form",),
     "links": ("COUNTS", "EXPONENTIAL", "IDENTITY", "SOFTMAX", "Domain", "Link"),
     "listing": ("ProblemInfo", "describe_problems", "problem_names"),
     "losses": ("CROSS_ENTROPY", "LOSSES", "POISSON", "SQUARED", "Loss", "get_loss", "huber", "quantile"),
@@ -54,7 +51,6 @@ _HOMES = {
         "RMSE",
         "Metric",
     ),
-    "moments": ("relative_weights",),
     "preprocessing": ("Column", "Preprocessing"),
     "problem": ("Problem", "Split", "describe_data"),
     "splitting": ("Rows", "Sizes", "split_rows"),
@@ -70,7 +66,6 @@ __all__ = [
     "DEVIANCE",
     "DEVIANCE_EXPLAINED",
     "EXPONENTIAL",
-    "FORM_FIELDS",
     "IDENTITY",
     "LOG_LOSS",
     "LOSSES",
@@ -101,13 +96,9 @@ __all__ = [
     "describe_problems",
     "get_loss",
     "huber",
-    "inputs_that_tell",
-    "lines_of",
     "load_problem",
     "problem_names",
     "quantile",
-    "relative_weights",
-    "row_shape_of",
     "split_rows",
     "survey",
 ]

@@ -11,12 +11,11 @@ if TYPE_CHECKING:
     from nucleate.reduction.layers import Affine, Bound, Method, Narrow, NarrowLayer, WideLayer, keep_neurons
     from nucleate.reduction.merging import Groups, groups
     from nucleate.reduction.modules import ModuleExport, ModuleReduction, Quantized, Timing, reduce_module
-    from nucleate.reduction.of_study import FOLDER, kept_reduction, reduce_study
-    from nucleate.reduction.reducing import METHODS, get_method, reduce
+    from nucleate.reduction.of_study import FOLDER, reduce_study
+    from nucleate.reduction.reducing import METHODS, reduce
     from nucleate.reduction.reduction import BeforeAfter, Reduction, guarantee
     from nucleate.reduction.saved import load_reduction, save_reduction
     from nucleate.reduction.selection import SELECT
-    from nucleate.reduction.tolerance import check_tolerance
 
 _HOMES = {
     "bound": ("MERGE", "Ball", "Box"),
@@ -25,12 +24,11 @@ _HOMES = {
     "layers": ("Affine", "Bound", "Method", "Narrow", "NarrowLayer", "WideLayer", "keep_neurons"),
     "merging": ("Groups", "groups"),
     "modules": ("ModuleExport", "ModuleReduction", "Quantized", "Timing", "reduce_module"),
-    "of_study": ("FOLDER", "kept_reduction", "reduce_study"),
-    "reducing": ("METHODS", "get_method", "reduce"),
+    "of_study": ("FOLDER", "reduce_study"),
+    "reducing": ("METHODS", "reduce"),
     "reduction": ("BeforeAfter", "Reduction", "guarantee"),
     "saved": ("load_reduction", "save_reduction"),
     "selection": ("SELECT",),
-    "tolerance": ("check_tolerance",),
 }
 
 __all__ = [
@@ -57,12 +55,9 @@ __all__ = [
     "Reduction",
     "Timing",
     "WideLayer",
-    "check_tolerance",
-    "get_method",
     "groups",
     "guarantee",
     "keep_neurons",
-    "kept_reduction",
     "load_reduction",
     "reduce",
     "reduce_module",

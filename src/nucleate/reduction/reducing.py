@@ -15,7 +15,7 @@ from nucleate.models import outputs_of
 from nucleate.network import Network
 from nucleate.optimizers import ADAM
 from nucleate.problems import Problem, Split
-from nucleate.pytorch import is_module
+from nucleate.pytorch.exchange import is_module
 from nucleate.reduction.bound import MERGE
 from nucleate.reduction.certificate import certify, check_rows
 from nucleate.reduction.interpolation import INTERPOLATE
@@ -168,26 +168,7 @@ def reduce(
 
 
 def get_method(given: Any) -> Method:
-    """The method of that name; a `Method` is returned as it is.
-
-    Parameters
-    ----------
-    given : str or Method
-
-    Returns
-    -------
-    Method
-
-    Raises
-    ------
-    SpecError
-        For another name, or something else.
-
-    Examples
-    --------
-    >>> get_method("merge").name
-    'merge'
-    """
+    """The method of that name; a `Method` is returned as it is."""
     if isinstance(given, Method):
         return given
     if isinstance(given, str) and given in METHODS:

@@ -25,7 +25,8 @@ from nucleate.architectures import ARCHITECTURES, Architecture, get_architecture
 from nucleate.errors import ArchitectureError, NucleateError, SpecError
 from nucleate.init_scale import PerLayer, read_value
 from nucleate.observe import Measure
-from nucleate.problems import Loss, get_loss, row_shape_of
+from nucleate.problems import Loss, get_loss
+from nucleate.problems.catalogue import row_shape_of
 from nucleate.training.settings import READING, Sentence, as_pydantic_says
 
 

@@ -29,7 +29,8 @@ from nucleate.errors import NucleateError, SpecError
 from nucleate.init_scale import CONVENTIONS, Convention, InitScale, PerLayer, read_value
 from nucleate.observe import MEASURES, Measure
 from nucleate.optimizers import OPTIMIZERS
-from nucleate.problems import FORM_FIELDS, OF_ROWS, Loss, Problem, load_problem
+from nucleate.problems import OF_ROWS, Loss, Problem, load_problem
+from nucleate.problems.form import FORM_FIELDS
 from nucleate.schedules import SCHEDULES
 from nucleate.studies import tables
 from nucleate.studies.fields import (

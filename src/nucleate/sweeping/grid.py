@@ -12,8 +12,9 @@ from nucleate._wording import for_whom, plain
 from nucleate.architectures import Architecture, get_architecture
 from nucleate.devices import check_device
 from nucleate.errors import SpecError
-from nucleate.problems import FORM_FIELDS, OF_ROWS, Problem, describe_data
+from nucleate.problems import OF_ROWS, Problem, describe_data
 from nucleate.problems.files import name_of
+from nucleate.problems.form import FORM_FIELDS
 from nucleate.studies import Study, StudySpec, make_spec
 from nucleate.studies.keeper import refuse_foreign
 from nucleate.sweeping.executors import Executor

@@ -10,7 +10,7 @@ from nucleate.baselines import Baseline, Entrant, Judged, compare_entrants
 from nucleate.baselines import judge as judge_without
 from nucleate.errors import SpecError
 from nucleate.problems import Metric
-from nucleate.pytorch import import_torch
+from nucleate.pytorch.exchange import import_torch
 from nucleate.reduction.modules.judging import DEVIATION, LOSS, Judge
 from nucleate.reduction.modules.rows import Parts, Rows, outputs_of
 from nucleate.reduction.modules.search import count_parameters

@@ -10,7 +10,7 @@ import numpy as np
 from nucleate._wording import choose_one, count, listed, say_error, shown
 from nucleate.errors import DataError, SpecError
 from nucleate.problems import ACCURACY, BALANCED_ACCURACY, LOG_LOSS, MAE, R2, RMSE, Loss, Metric
-from nucleate.pytorch import import_torch
+from nucleate.pytorch.exchange import import_torch
 from nucleate.reduction.certificate import Certificate
 from nucleate.reduction.modules.rows import Rows, outputs_of
 from nucleate.reduction.tolerance import allowed_deviation, most_cost, root_mean_square

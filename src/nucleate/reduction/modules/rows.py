@@ -9,7 +9,7 @@ import numpy as np
 
 from nucleate._wording import count, say_error, shown
 from nucleate.errors import ArchitectureError, DataError
-from nucleate.pytorch import import_torch
+from nucleate.pytorch.exchange import import_torch
 from nucleate.reduction.certificate import FEWEST_ROWS
 
 MOST_ROWS = 20_000
