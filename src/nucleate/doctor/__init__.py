@@ -5,14 +5,4 @@ from nucleate.doctor.evidence import Evidence, LayerEvidence
 from nucleate.doctor.remedies import Remedy
 from nucleate.doctor.verdicts import BY_NAME, CAUSES, Verdict
 
-__all__ = [
-    "BY_NAME",
-    "CAUSES",
-    "Diagnosis",
-    "Evidence",
-    "Finding",
-    "LayerEvidence",
-    "Remedy",
-    "Verdict",
-    "diagnose",
-]
+__all__ = ["BY_NAME", "CAUSES", "Diagnosis", "Evidence", "Finding", "LayerEvidence", "Remedy", "Verdict", "diagnose"]

@@ -17,14 +17,6 @@ _HOMES = {
     "session": ("Session",),
 }
 
-__all__ = [
-    "Export",
-    "Predictions",
-    "Session",
-    "export",
-    "onnx_bytes",
-    "predict",
-    "time_inference",
-]
+__all__ = ["Export", "Predictions", "Session", "export", "onnx_bytes", "predict", "time_inference"]
 
 __getattr__ = loader(__name__, _HOMES)

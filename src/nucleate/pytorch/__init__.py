@@ -8,15 +8,8 @@ if TYPE_CHECKING:
     from nucleate.pytorch.exchange import from_torch, to_torch
     from nucleate.pytorch.starts import init_
 
-_HOMES = {
-    "exchange": ("from_torch", "to_torch"),
-    "starts": ("init_",),
-}
+_HOMES = {"exchange": ("from_torch", "to_torch"), "starts": ("init_",)}
 
-__all__ = [
-    "from_torch",
-    "init_",
-    "to_torch",
-]
+__all__ = ["from_torch", "init_", "to_torch"]
 
 __getattr__ = loader(__name__, _HOMES)

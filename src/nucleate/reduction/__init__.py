@@ -10,7 +10,10 @@ if TYPE_CHECKING:
     from nucleate.reduction.interpolation import INTERPOLATE
     from nucleate.reduction.layers import Affine, Bound, Method, Narrow, NarrowLayer, WideLayer, keep_neurons
     from nucleate.reduction.merging import Groups, groups
-    from nucleate.reduction.modules import ModuleExport, ModuleReduction, Quantized, Timing, reduce_module
+    from nucleate.reduction.modules.costs import Timing
+    from nucleate.reduction.modules.exports import ModuleExport, Quantized
+    from nucleate.reduction.modules.reducing import reduce_module
+    from nucleate.reduction.modules.reduction import ModuleReduction
     from nucleate.reduction.of_study import FOLDER, reduce_study
     from nucleate.reduction.reducing import METHODS, reduce
     from nucleate.reduction.reduction import BeforeAfter, Reduction, guarantee
@@ -23,7 +26,10 @@ _HOMES = {
     "interpolation": ("INTERPOLATE",),
     "layers": ("Affine", "Bound", "Method", "Narrow", "NarrowLayer", "WideLayer", "keep_neurons"),
     "merging": ("Groups", "groups"),
-    "modules": ("ModuleExport", "ModuleReduction", "Quantized", "Timing", "reduce_module"),
+    "modules.costs": ("Timing",),
+    "modules.exports": ("ModuleExport", "Quantized"),
+    "modules.reducing": ("reduce_module",),
+    "modules.reduction": ("ModuleReduction",),
     "of_study": ("FOLDER", "reduce_study"),
     "reducing": ("METHODS", "reduce"),
     "reduction": ("BeforeAfter", "Reduction", "guarantee"),

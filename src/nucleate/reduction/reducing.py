@@ -21,7 +21,8 @@ from nucleate.reduction.certificate import certify, check_rows
 from nucleate.reduction.interpolation import INTERPOLATE
 from nucleate.reduction.layers import Method, network_of
 from nucleate.reduction.merging import groups
-from nucleate.reduction.modules import ModuleReduction, reduce_module
+from nucleate.reduction.modules.reducing import reduce_module
+from nucleate.reduction.modules.reduction import ModuleReduction
 from nucleate.reduction.reduction import BeforeAfter, Reduction
 from nucleate.reduction.search import Search, calibration_rows, calibration_weights
 from nucleate.reduction.selection import SELECT

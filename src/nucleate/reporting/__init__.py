@@ -22,13 +22,6 @@ _HOMES = {
     "words": ("LANGUAGES",),
 }
 
-__all__ = [
-    "LANGUAGES",
-    "advise",
-    "report",
-    "report_checkpoints",
-    "say_diagnosis",
-    "say_outlook",
-]
+__all__ = ["LANGUAGES", "advise", "report", "report_checkpoints", "say_diagnosis", "say_outlook"]
 
 __getattr__ = loader(__name__, _HOMES)
