@@ -19,4 +19,5 @@ _HOMES = {
 
 __all__ = ["Export", "Predictions", "Session", "export", "onnx_bytes", "predict", "time_inference"]
 
-__getattr__ = loader(__name__, _HOMES)
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = loader(__name__, _HOMES)

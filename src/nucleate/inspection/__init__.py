@@ -35,4 +35,5 @@ _HOMES = {
     "watching": ("Watch", "watch"),
 }
 
-__getattr__ = loader(__name__, _HOMES)
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = loader(__name__, _HOMES)

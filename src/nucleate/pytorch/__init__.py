@@ -12,4 +12,5 @@ _HOMES = {"exchange": ("from_torch", "to_torch"), "starts": ("init_",)}
 
 __all__ = ["from_torch", "init_", "to_torch"]
 
-__getattr__ = loader(__name__, _HOMES)
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = loader(__name__, _HOMES)

@@ -24,4 +24,5 @@ _HOMES = {
 
 __all__ = ["LANGUAGES", "advise", "report", "report_checkpoints", "say_diagnosis", "say_outlook"]
 
-__getattr__ = loader(__name__, _HOMES)
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = loader(__name__, _HOMES)
