@@ -20,20 +20,11 @@ from typing import Any, get_args
 import polars as pl
 
 from nucleate import load_problem, report, sweep
-from nucleate.studies import (
-    At,
-    ChunkResult,
-    PlannedRun,
-    Study,
-    keep,
-    load_judgement,
-    model_file,
-    save_judgement,
-    snapshots_file,
-    summarize,
-    tables,
-    unjudged_findings,
-)
+from nucleate.studies import PlannedRun, Study, load_judgement, summarize, tables
+from nucleate.studies.findings import unjudged_findings
+from nucleate.studies.judgement import save_judgement
+from nucleate.studies.keeper import ChunkResult, keep
+from nucleate.studies.places import At, model_file, snapshots_file
 
 GRID = {"gains": [1.0, 0.3, 0.1, 0.03], "hidden": [10, 10], "steps": 300, "evaluations": 10}
 

@@ -20,7 +20,8 @@ import time
 from pathlib import Path
 
 from nucleate import load_problem, sweep
-from nucleate.studies import Plan, keep, make_spec
+from nucleate.studies import Plan, make_spec
+from nucleate.studies.keeper import keep
 from nucleate.sweeping import DaskExecutor
 from nucleate.sweeping.chunks import Order, deliver
 

@@ -48,6 +48,12 @@ def test_every_package_is_there_once_nucleate_is_imported(name, monkeypatch):
     assert getattr(nucleate, room) is importlib.import_module(name)
 
 
+@pytest.mark.parametrize("name", PACKAGES)
+def test_a_package_lists_its_names_before_any_is_loaded(name):
+    package = importlib.import_module(name)
+    assert {*package.__all__} <= {*dir(package)}
+
+
 @pytest.mark.slow
 def test_sweep_is_a_function_in_whatever_order_it_is_imported():
     process("from nucleate.studies import Study; import nucleate; assert callable(nucleate.sweep) and nucleate.Study")

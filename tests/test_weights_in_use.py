@@ -8,7 +8,8 @@ import pytest
 
 import nucleate
 from nucleate import CondensedRegressor, InitScale, Network, forecast, train
-from nucleate.problems import Problem, relative_weights
+from nucleate.problems import Problem
+from nucleate.problems.moments import relative_weights
 from nucleate.reduction.search import calibration_rows, calibration_weights
 from nucleate.reduction.selection import GreedyPath
 from nucleate.studies import Study

@@ -136,14 +136,10 @@ __all__ = [
 ]
 
 
-_load = loader(__name__, _HOMES)
+_load, __dir__ = loader(__name__, _HOMES)
 
 
 def __getattr__(name: str) -> Any:
     if name in _ROOMS:
         return import_quietly(f"nucleate.{name}")
     return _load(name)
-
-
-def __dir__() -> list[str]:
-    return __all__

@@ -10,9 +10,12 @@ import polars as pl
 from nucleate import figures
 from nucleate._files import write_atomically
 from nucleate.errors import StudyError
-from nucleate.reduction import Reduction, kept_reduction, reduce_study
-from nucleate.reporting import LANGUAGES, report_in_languages
-from nucleate.studies import Study, StudySpec, keep, make_spec, recommended_run, tables
+from nucleate.reduction import Reduction, reduce_study
+from nucleate.reduction.of_study import kept_reduction
+from nucleate.reporting import LANGUAGES
+from nucleate.reporting.page import report_in_languages
+from nucleate.studies import Study, StudySpec, make_spec, recommended_run, tables
+from nucleate.studies.keeper import keep
 from nucleate.sweeping import Recommendation, forecast_study, recommend_scale, tabulate_forecasts
 
 

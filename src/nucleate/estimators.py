@@ -18,14 +18,17 @@ from nucleate.errors import ArchitectureError, DataError, SpecError
 from nucleate.init_scale import InitScale
 from nucleate.models import outputs_of
 from nucleate.network import Network
-from nucleate.observe import evaluation_rows, layers_of
+from nucleate.observe import layers_of
+from nucleate.observe.measures import evaluation_rows
 from nucleate.optimizers import Optimizer
 from nucleate.problems import AT_RANDOM, CROSS_ENTROPY, SQUARED, Loss, Problem, Sizes, get_loss, split_rows
 from nucleate.problems.checks import MIN_CLASS_ROWS, refuse_infinite, target_kinds
-from nucleate.reduction import FEWEST_ROWS, check_tolerance
+from nucleate.reduction import FEWEST_ROWS
 from nucleate.reduction import reduce as reduce_network
+from nucleate.reduction.tolerance import check_tolerance
 from nucleate.schedules import Factor, Schedule
-from nucleate.training import BLOWN_UP, Run, check_widths_fit, train_many
+from nucleate.training import BLOWN_UP, Run, train_many
+from nucleate.training.checks import check_widths_fit
 
 GAINS = (1.0, 0.3, 0.1, 0.03)
 """The scales that ``scale="auto"`` tries."""

@@ -8,7 +8,8 @@ import pytest
 from nucleate import demo
 from nucleate.reduction import load_reduction
 from nucleate.studies import Study, make_spec, recommended_run
-from nucleate.sweeping import forecast_chunk, runner
+from nucleate.sweeping import runner
+from nucleate.sweeping.chunks import forecast_chunk
 
 from .asking import ask
 

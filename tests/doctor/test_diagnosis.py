@@ -17,8 +17,8 @@ from nucleate import (
     sweep,
     train,
 )
-from nucleate.doctor import Diagnosis, Finding, Remedy, gather
-from nucleate.doctor.evidence import is_better
+from nucleate.doctor import Diagnosis, Finding, Remedy
+from nucleate.doctor.evidence import gather, is_better
 from nucleate.problems import Split
 from nucleate.reporting import say_diagnosis
 from tests.doctor.test_verdicts import HEALTHY

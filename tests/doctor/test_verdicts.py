@@ -5,8 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from nucleate.doctor import BY_NAME, CAUSES, Evidence, LayerEvidence, Remedy, judge
+from nucleate.doctor import BY_NAME, CAUSES, Evidence, LayerEvidence, Remedy
 from nucleate.doctor import verdicts as thresholds
+from nucleate.doctor.diagnosis import judge
 
 STEPS = np.array([0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 400, 500, 600, 700, 800, 900, 1000])
 LEARNS = 0.5 * (0.05 + 0.95 * np.exp(-STEPS / 60))

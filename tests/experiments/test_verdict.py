@@ -6,8 +6,9 @@ import math
 import pytest
 
 from nucleate import SpecError
-from nucleate.experiments import Criterion, Verdict, load_verdict, save_verdict
-from nucleate.figures import FORMATS
+from nucleate.experiments import Criterion, Verdict
+from nucleate.experiments.experiment import load_verdict, save_verdict
+from nucleate.figures.style import FORMATS
 from tests.experiments.planted import Planted
 
 

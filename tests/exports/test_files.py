@@ -13,7 +13,8 @@ from scipy.special import softmax
 import nucleate
 from nucleate import InitScale, Network, Problem
 from nucleate.activations import activation_names, get_activation
-from nucleate.exports import Session, export, has_onnx_form, onnx_bytes, predict, raw_rows, time_inference
+from nucleate.exports import Session, export, onnx_bytes, predict, time_inference
+from nucleate.exports.graph import has_onnx_form, raw_rows
 from nucleate.problems import CROSS_ENTROPY, SQUARED, Link
 from tests.reduction.networks import LOG, counts, drawn, regression
 

@@ -10,7 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nucleate import ConvNetwork, InitScale, Layer, Measure, Network, SpecError
-from nucleate.observe import MEASURES, LayerStack, layers_of, measure, measure_layers, most_in_stack, stacks_of
+from nucleate.observe import MEASURES, LayerStack, layers_of, measure
+from nucleate.observe.layers import most_in_stack, stacks_of
+from nucleate.observe.measures import measure_layers
 
 X = np.random.default_rng(0).standard_normal((30, 12))
 seeds = st.integers(0, 2**31 - 1)

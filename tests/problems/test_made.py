@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from nucleate import DataError
-from nucleate.problems import load_problem, row_shape_of
+from nucleate.problems import load_problem
+from nucleate.problems.catalogue import row_shape_of
 
 FIRST_ITEM = 20
 SHIFTS = np.array([5, 1, -2, -8])

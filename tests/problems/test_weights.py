@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nucleate import DataError, SpecError
-from nucleate.baselines import constant, judge_outputs, linear
+from nucleate.baselines import constant, linear
+from nucleate.baselines.comparison import judge_outputs
 from nucleate.problems import (
     ACCURACY,
     BALANCED_ACCURACY,

@@ -8,7 +8,8 @@ import pytest
 
 import nucleate
 from nucleate import figures
-from nucleate.exports import Session, raw_rows
+from nucleate.exports import Session
+from nucleate.exports.graph import raw_rows
 from nucleate.reduction import FOLDER, load_reduction, reduce_study
 from nucleate.studies import recommended_run, study_findings
 

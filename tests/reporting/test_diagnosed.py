@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 
 from nucleate.doctor import BY_NAME, CAUSES, Diagnosis, Finding, Remedy
-from nucleate.reporting import LANGUAGES, say_diagnosis, say_finding
+from nucleate.reporting import LANGUAGES, say_diagnosis
+from nucleate.reporting.diagnosed import say_finding
 from tests.doctor.test_verdicts import FLAT, FORGETS, HEALTHY, ON_PLATEAU, SIDES, STUCK
 
 

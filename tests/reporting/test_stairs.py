@@ -10,7 +10,7 @@ import nucleate
 from nucleate.reporting.expected import say_stairs
 from nucleate.reporting.words import load_texts
 from nucleate.studies import study_findings
-from nucleate.sweeping import stairs_of
+from nucleate.sweeping.forecasts import stairs_of
 
 pytestmark = pytest.mark.slow
 

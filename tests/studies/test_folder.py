@@ -10,9 +10,11 @@ import pytest
 
 from nucleate import ArchitectureError, NucleateError, SpecError, StudyError, sweep
 from nucleate.network import read_metadata
-from nucleate.observe import evaluation_rows, layers_of, snapshot
+from nucleate.observe import layers_of, snapshot
+from nucleate.observe.measures import evaluation_rows
 from nucleate.problems import Preprocessing, Problem, huber, load_problem
-from nucleate.studies import Study, keep, make_spec, summarize, tables
+from nucleate.studies import Study, make_spec, summarize, tables
+from nucleate.studies.keeper import keep
 from tests.reporting.planted import gated
 
 pytestmark = pytest.mark.slow

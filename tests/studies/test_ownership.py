@@ -11,8 +11,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from nucleate import SpecError, StudyError, load_problem, sweep
-from nucleate.studies import OwnedError, Study, keep, make_spec
-from nucleate.sweeping import Progress, run_study
+from nucleate.studies import OwnedError, Study, make_spec
+from nucleate.studies.keeper import keep
+from nucleate.sweeping.progress import Progress
+from nucleate.sweeping.runner import run_study
 from tests.sealed import contents
 
 GRID = {"gains": [0.7, 0.3], "seeds": 2, "hidden": [4], "steps": 20, "evaluations": 4}

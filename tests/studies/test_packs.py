@@ -7,7 +7,8 @@ import polars as pl
 import pytest
 
 from nucleate import StudyError, load_problem, sweep
-from nucleate.studies import ChunkResult, Keeper, Study, keep, make_spec
+from nucleate.studies import Study, make_spec
+from nucleate.studies.keeper import ChunkResult, Keeper, keep
 
 CHUNKS = 66
 GRID = {"gains": [0.5], "hidden": [4], "steps": 8, "evaluations": 4}

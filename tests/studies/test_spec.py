@@ -10,7 +10,7 @@ from nucleate.observe import MEASURES, Measure
 from nucleate.optimizers import GD, Optimizer
 from nucleate.problems import SQUARED, Loss
 from nucleate.studies import Plan, StudySpec, make_spec, read_spec
-from nucleate.training import READING
+from nucleate.training.settings import READING
 
 
 def test_the_grid_is_scales_by_rates_by_seeds_in_that_order():

@@ -5,7 +5,8 @@ import pytest
 
 from nucleate import Problem, SpecError
 from nucleate.studies import Plan, make_spec
-from nucleate.sweeping import forecast_chunk, forecast_study, measure_study, recommend_scale, tabulate_forecasts
+from nucleate.sweeping import forecast_study, measure_study, recommend_scale, tabulate_forecasts
+from nucleate.sweeping.chunks import forecast_chunk
 from nucleate.training import train_many
 
 pytestmark = pytest.mark.slow

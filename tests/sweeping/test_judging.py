@@ -10,7 +10,7 @@ import pytest
 from nucleate import Study, sweep
 from nucleate.problems import Problem, load_problem
 from nucleate.studies import load_judgement, study_findings
-from nucleate.sweeping import run_study
+from nucleate.sweeping.runner import run_study
 from nucleate.training import Batch
 from tests.reporting.planted import straight
 

@@ -2,7 +2,8 @@
 
 from nucleate.problems import load_problem
 from nucleate.studies import make_spec
-from nucleate.sweeping import Progress, run_study, show_progress
+from nucleate.sweeping.progress import Progress, show_progress
+from nucleate.sweeping.runner import run_study
 
 SPEC = make_spec(data="sine-5d", hidden=[4], gains=[1.0], seeds=2, steps=200, evaluations=8, batch_size=16)
 

@@ -9,8 +9,9 @@ import pytest
 
 from nucleate import StudyError, sweep
 from nucleate.problems import load_problem
-from nucleate.studies import Plan, Study, keep, make_spec
-from nucleate.sweeping import train_chunk
+from nucleate.studies import Plan, Study, make_spec
+from nucleate.studies.keeper import keep
+from nucleate.sweeping.chunks import train_chunk
 from tests.cli.asking import ask
 from tests.sealed import contents
 

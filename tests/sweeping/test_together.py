@@ -8,9 +8,8 @@ from nucleate import Network, devices, load_problem, sweep, train_many
 from nucleate.devices import for_each
 from nucleate.init_scale import InitScale
 from nucleate.studies import Plan, make_spec
-from nucleate.sweeping import train_chunk
-from nucleate.sweeping.chunks import in_batches, train_chunks
-from nucleate.training import most_together
+from nucleate.sweeping.chunks import in_batches, train_chunk, train_chunks
+from nucleate.training.checks import most_together
 
 GRID = {"gains": [0.5], "seeds": 40, "hidden": [4], "steps": 30, "evaluations": 5, "batch_size": 16}
 PLAN, PROBLEM = Plan(make_spec(data="sine-5d", **GRID)), load_problem("sine-5d")

@@ -13,7 +13,8 @@ from nucleate.estimators import CondensedRegressor
 from nucleate.problems import load_problem
 from nucleate.reporting import advise, report, say_outlook
 from nucleate.studies import Cell, Findings, Plan, make_spec, study_findings, summarize
-from nucleate.sweeping import outlooks, train_chunk
+from nucleate.sweeping import outlooks
+from nucleate.sweeping.chunks import train_chunk
 from tests.cli.asking import ask
 
 pytestmark = pytest.mark.slow

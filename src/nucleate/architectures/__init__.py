@@ -4,7 +4,7 @@ from nucleate.architectures.architecture import ARCHITECTURES, Architecture, get
 from nucleate.architectures.blocks import Block
 from nucleate.architectures.convolution import ConvNetwork, Step
 from nucleate.architectures.model import Model
-from nucleate.architectures.near_zero import EvenTransformer, check_closed_form, closed_form
+from nucleate.architectures.near_zero import closed_form
 from nucleate.architectures.transformer import Transformer
 
 __all__ = [
@@ -12,11 +12,9 @@ __all__ = [
     "Architecture",
     "Block",
     "ConvNetwork",
-    "EvenTransformer",
     "Model",
     "Step",
     "Transformer",
-    "check_closed_form",
     "closed_form",
     "get_architecture",
 ]

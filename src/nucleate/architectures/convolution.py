@@ -28,7 +28,8 @@ from nucleate.architectures.model import (
 )
 from nucleate.devices import in_float64
 from nucleate.errors import ArchitectureError
-from nucleate.observe import Layer, signals_seen
+from nucleate.observe import Layer
+from nucleate.observe.layers import signals_seen
 
 PADDINGS = ("same", "valid", "circular")
 POOLINGS = ("mean", "max")

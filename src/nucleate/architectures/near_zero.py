@@ -28,13 +28,6 @@ class EvenTransformer(Transformer):
 
     What logits add is of two orders more in the parameters than the even mean, but the first that moves keys and
     queries (docs/theory.md). `closed_form` makes it of a `Transformer`.
-
-    Parameters
-    ----------
-    embedding, position, blocks, unembedding, unembedding_bias
-        As of `Transformer`.
-    shape, tokens, heads, causal, residual, norm, eps, tied, readout, activation, norm_gains, norm_biases
-        As of `Transformer`.
     """
 
     def _weights(self, logits: Float[Array, "h t s n"], seen: Bool[np.ndarray, "t s"]) -> Float[Array, "h t s n"]:
@@ -92,17 +85,7 @@ def _own_closed_form(model: Any) -> Any:
 def check_closed_form(model: Any, x: Float[np.ndarray, "n d"]) -> None:
     """Refuse what a model of one's own says of itself by ``near_zero()`` if it is not what it is near zero.
 
-    Held against each other are the outputs as all parameters are scaled down together.
-
-    Parameters
-    ----------
-    model : model
-    x : array of shape (n, d)
-
-    Raises
-    ------
-    ArchitectureError
-        If the closed form has other parameters, or does other than the model at whatever scale.
+    Held against each other are the parameters, and the outputs as all parameters are scaled down together.
     """
     name, closed = type(model).__name__, _own_closed_form(model)
     (own, frame), (parameters, lead) = take_apart(model), take_apart(closed)

@@ -29,7 +29,8 @@ from nucleate.architectures.model import (
 )
 from nucleate.devices import in_float64
 from nucleate.errors import ArchitectureError
-from nucleate.observe import Layer, signals_seen
+from nucleate.observe import Layer
+from nucleate.observe.layers import signals_seen
 
 NORMS = ("rms", "layer")
 READOUTS = ("last", "mean", "every")

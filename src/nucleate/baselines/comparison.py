@@ -263,19 +263,9 @@ def compare(
 
 
 def judge_outputs(problem: Problem, outputs: Float[np.ndarray, "n c"], part: Split) -> Judged:
-    """A model's outputs judged by the problem's metric; rows are left out with their group, or with their copies.
+    """A model's outputs for a part's rows, standardized where the problem is, judged by the problem's metric.
 
-    Parameters
-    ----------
-    problem : Problem
-    outputs : array of shape (n, c)
-        As the model gives them, standardized where the problem is.
-    part : Split
-        The rows they are for.
-
-    Returns
-    -------
-    Judged
+    Rows are left out with their group, or with their copies.
     """
     true = problem.preprocessing.in_units(part.y)
     together = part.copies if part.groups is None else part.groups
@@ -304,15 +294,7 @@ class OfUnits(Protocol):
 def count_units(part: OfUnits) -> Units:
     """Of how many groups its rows are, where they belong to groups, or else how many differ, where some are copies.
 
-    Parameters
-    ----------
-    part : Split
-        Or other rows with ``groups`` and ``copies``.
-
-    Returns
-    -------
-    dict
-        With the keys ``groups`` and ``distinct``, as of a `Comparison`.
+    The keys are ``groups`` and ``distinct``, as of a `Comparison`.
     """
     if part.groups is not None:
         return {"groups": len(np.unique(part.groups)), "distinct": None}

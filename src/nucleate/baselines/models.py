@@ -25,7 +25,8 @@ from nucleate.init_scale import InitScale
 from nucleate.models import count_parameters, outputs_of
 from nucleate.network import Network
 from nucleate.optimizers import ADAM
-from nucleate.problems import Loss, Problem, Split, relative_weights
+from nucleate.problems import Loss, Problem, Split
+from nucleate.problems.moments import relative_weights
 from nucleate.training import train_many
 
 STRENGTHS = tuple(10.0**power for power in range(4, -5, -1))
@@ -73,22 +74,7 @@ class Baseline:
 
 
 def baseline_from_json(**kept: Any) -> Baseline:
-    """The baseline of which `dataclasses.asdict` was kept.
-
-    Parameters
-    ----------
-    **kept
-        The fields of `Baseline`.
-
-    Returns
-    -------
-    Baseline
-
-    Raises
-    ------
-    ValueError
-        If they are not those of one.
-    """
+    """The baseline of which `dataclasses.asdict` was kept; a ValueError for what are not the fields of one."""
     return TypeAdapter(Baseline).validate_python(kept)
 
 
@@ -192,20 +178,7 @@ def _entrant(problem: Problem, seeds: Sequence[Outputs], *, varies: bool) -> Ent
 
 
 def further_metrics(problem: Problem, outputs: Float[np.ndarray, "n c"], part: Split) -> dict[str, float]:
-    """The loss's further metrics, by their names.
-
-    Parameters
-    ----------
-    problem : Problem
-    outputs : array of shape (n, c)
-        Of a network.
-    part : Split
-        The rows they are for.
-
-    Returns
-    -------
-    dict of str to float
-    """
+    """The loss's further metrics of a network's outputs for a part's rows, by their names."""
     predicted, true = problem.predict(outputs), problem.preprocessing.in_units(part.y)
     further = [metric for metric in problem.loss.further if metric.value is not None]
     return {metric.name: metric(predicted, true, part.weights) for metric in further}

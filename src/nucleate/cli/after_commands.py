@@ -41,7 +41,7 @@ def reduce(
 ) -> None:
     """After training: the smaller network that does the same work, and how sure that is."""
     from nucleate._files import check_file
-    from nucleate.exports import check_export_path
+    from nucleate.exports.files import check_export_path
     from nucleate.reduction import FOLDER
 
     if out is not None:
@@ -167,7 +167,8 @@ def report(
     json: Json = False,
 ) -> None:
     """After a sweep, a watch or an inspection: one self-contained page to show to someone who will not read code."""
-    from nucleate.inspection import RECORD, Checkpoints
+    from nucleate.inspection import Checkpoints
+    from nucleate.inspection.files import RECORD
     from nucleate.reporting import LANGUAGES, report_checkpoints
     from nucleate.reporting import report as write_report
 
@@ -206,11 +207,12 @@ def plot(
 ) -> None:
     """After a sweep: one picture of a study as a file for a paper."""
     from nucleate import figures
+    from nucleate.figures.style import check_path
 
     if kind not in PICTURES:
         raise SpecError(f"There is no picture {shown(kind)}{choose_one(kind, PICTURES)}.")
     out = out or Path(f"{kind}.pdf")
-    figures.check_path(out)
+    check_path(out)
     figures.save(PICTURES[kind](figures, _open(study), run), out)
     answer(json, {"figure": str(out)}, [out])
 
@@ -225,6 +227,6 @@ def _open(folder: Path) -> "Study":
 
 
 def _kept_reduction(study: Any) -> "Reduction":
-    from nucleate.reduction import kept_reduction
+    from nucleate.reduction.of_study import kept_reduction
 
     return kept_reduction(study)

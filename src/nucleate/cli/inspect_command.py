@@ -33,8 +33,9 @@ def inspect(
 ) -> None:
     """Any trained model: how condensed its layers are, beyond what chance makes of their shapes."""
     from nucleate._files import check_folder
-    from nucleate.inspection import Checkpoints, find_checkpoints
+    from nucleate.inspection import Checkpoints
     from nucleate.inspection import inspect as inspect_model
+    from nucleate.inspection.files import find_checkpoints
 
     if out is not None:
         check_folder(out)
@@ -72,7 +73,8 @@ def as_json(found: "Inspection | Checkpoints") -> dict[str, object]:
 def lines_of(found: "Inspection | Checkpoints") -> Iterator[str]:
     """The table of whole layers, of several checkpoints at the last step, and what was left out by its reason."""
     from nucleate._wording import count, listed
-    from nucleate.inspection import Checkpoints, as_lines
+    from nucleate.inspection import Checkpoints
+    from nucleate.inspection.inspection import as_lines
 
     when = ""
     if isinstance(found, Checkpoints):

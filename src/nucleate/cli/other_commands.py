@@ -115,7 +115,8 @@ def problems(
         raise SpecError(f"{as_flag(next(iter(given)))} is of data, and none are named; name a file first.")
     if data is not None:
         # The list of problems needs none of this.
-        from nucleate.problems import lines_of, survey
+        from nucleate.problems import survey
+        from nucleate.problems.columns import lines_of
 
         found = survey(data, **given)
         content = {"data": found.name, "columns": found.columns.to_dicts(), "notes": list(found.notes)}

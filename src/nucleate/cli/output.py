@@ -156,7 +156,8 @@ def run_as_json(study: "Study", run: Mapping[str, Any]) -> dict[str, Any]:
 
 def judgement_as_json(study: "Study") -> dict[str, Any]:
     """The recommended run, None where none left its plateau; baselines, and how the cells compare; empty if unkept."""
-    from nucleate.studies import load_judgement, unjudged_findings
+    from nucleate.studies import load_judgement
+    from nucleate.studies.findings import unjudged_findings
 
     judgement = load_judgement(study)
     if judgement is None:

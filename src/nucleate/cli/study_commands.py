@@ -48,14 +48,8 @@ def forecast(
 ) -> None:
     """Before training: when does the plateau end, how far will it condense, which scale fits? Same flags as sweep."""
     from nucleate.devices import on_device
-    from nucleate.sweeping import (
-        describe_stairs,
-        forecast_study,
-        measure_study,
-        name_directions,
-        recommend_scale,
-        tabulate_forecasts,
-    )
+    from nucleate.sweeping import forecast_study, measure_study, recommend_scale, tabulate_forecasts
+    from nucleate.sweeping.forecasts import describe_stairs, name_directions
 
     spec = spec_from(given | {"steps": budget}, gains=_GAINS)
     with on_device(device):
@@ -252,8 +246,8 @@ def _executor(
 def _run(
     spec: "StudySpec", out: Path | None, device: str, when_owned: str, executor: "Executor | None" = None
 ) -> "Study":
-    from nucleate.sweeping import study_folder
     from nucleate.sweeping import sweep as run_sweep
+    from nucleate.sweeping.grid import study_folder
 
     out = study_folder(spec) if out is None else out
     keeps(out)

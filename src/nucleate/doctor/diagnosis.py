@@ -27,11 +27,12 @@ from nucleate.doctor.verdicts import (
 )
 from nucleate.errors import SpecError, StudyError
 from nucleate.models import is_keras
-from nucleate.observe import FLAT
+from nucleate.observe.curve import FLAT
 from nucleate.problems import Problem
-from nucleate.pytorch import is_module
+from nucleate.pytorch.exchange import is_module
 from nucleate.studies import Study, study_findings, tables
-from nucleate.training import Run, Status, plateau_loss
+from nucleate.training import Run, Status
+from nucleate.training.stopping import plateau_loss
 
 ENDS = ("linear_is_enough", "nothing_to_learn", "too_few_rows", "fine")
 """Verdicts that name nothing to be mended."""
@@ -259,19 +260,7 @@ def diagnose(
 
 
 def judge(evidence: Evidence, trials: Attempts | None = None) -> list[Finding]:
-    """The findings that evidence gives, in order.
-
-    Parameters
-    ----------
-    evidence : Evidence
-    trials : Trials, optional
-        That train with a setting changed.
-
-    Returns
-    -------
-    list of Finding
-        One at least.
-    """
+    """The findings that evidence gives, in order, one at least; trials train with a setting changed."""
     suspected = [(verdict, found) for verdict in CAUSES if (found := verdict.criterion(evidence)) is not None]
     if any(verdict.name == "vanishing_gradient" for verdict, _ in suspected):
         # Then the curvature is that of the last layers alone.

@@ -10,15 +10,19 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from nucleate.baselines import Entrant, Outputs, compare_entrants, constant, count_units, judge_outputs, linear
+from nucleate.baselines import Entrant, Outputs, compare_entrants, constant, linear
+from nucleate.baselines.comparison import count_units, judge_outputs
 from nucleate.devices import in_float64
 from nucleate.errors import SpecError
 from nucleate.models import count_parameters, dtype_of, outputs_of, take_apart
 from nucleate.network import Network
-from nucleate.observe import Layer, evaluation_rows, layers_of, smoothed, stages
-from nucleate.problems import Problem, Split, inputs_that_tell
-from nucleate.training import BLOWN_UP, TRAINED, Run, Settings, Status, dead_units, engine
-from nucleate.training.stopping import has_constant_outputs
+from nucleate.observe import Layer, layers_of, stages
+from nucleate.observe.curve import smoothed
+from nucleate.observe.measures import evaluation_rows
+from nucleate.problems import Problem, Split
+from nucleate.problems.leaks import inputs_that_tell
+from nucleate.training import BLOWN_UP, TRAINED, Run, Settings, Status, engine
+from nucleate.training.stopping import dead_units, has_constant_outputs
 
 HELD_BACK = 2 / 3
 """A run is held back where it explains less than this share of what it does with one setting changed.
@@ -383,22 +387,9 @@ def settings_of(run: Run) -> Settings:
 
 
 def gather(run: Run, problem: Problem) -> Evidence:
-    """All that is measured of a run; it costs about as much as a few of its evaluations.
+    """All that is measured of a run on its problem; it costs about as much as a few of its evaluations.
 
-    Parameters
-    ----------
-    run : Run
-    problem : Problem
-        That it was trained on.
-
-    Returns
-    -------
-    Evidence
-
-    Raises
-    ------
-    SpecError
-        If the run does not say how it was trained, or its loss is NaN at its start.
+    A SpecError is a run that does not say how it was trained, or whose loss is NaN at its start.
     """
     settings, train, loss = settings_of(run), problem.train, problem.loss
     optimizer = settings.optimizer

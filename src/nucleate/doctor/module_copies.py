@@ -15,7 +15,7 @@ from nucleate.doctor.module_setting import Setting, undisturbed
 from nucleate.doctor.remedies import FEW_ROWS, Attempts, Remedy
 from nucleate.errors import SpecError
 from nucleate.problems import Metric
-from nucleate.pytorch import import_torch, same_attributes
+from nucleate.pytorch.exchange import import_torch, same_attributes
 from nucleate.training import BLOWN_UP, Status
 
 STEPS = 300

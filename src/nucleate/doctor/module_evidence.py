@@ -31,9 +31,8 @@ from nucleate.doctor.module_copies import (
 )
 from nucleate.doctor.module_setting import Setting, are_shares, dropouts_in, gains_in, undisturbed
 from nucleate.errors import SpecError
-from nucleate.observe import LEFT
-from nucleate.pytorch import import_torch, same_attributes
-from nucleate.pytorch.exchange import size_of
+from nucleate.observe.curve import LEFT
+from nucleate.pytorch.exchange import import_torch, same_attributes, size_of
 from nucleate.pytorch.layers import kind_of, norm_of
 
 _POWER_STEPS = 12

@@ -13,7 +13,7 @@ from nucleate._wording import count, first_line, listed, shown
 from nucleate.doctor.remedies import Change
 from nucleate.doctor.verdicts import SORTED
 from nucleate.errors import SpecError
-from nucleate.pytorch import import_torch, same_random_numbers
+from nucleate.pytorch.exchange import import_torch, same_random_numbers
 from nucleate.pytorch.layers import Weights, activation_of, norm_of, weights_in
 from nucleate.pytorch.setup import read_pairs
 

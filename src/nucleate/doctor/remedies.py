@@ -140,14 +140,7 @@ class Attempts(ABC):
 
 @dataclass(frozen=True, eq=False)
 class Trials(Attempts):
-    """Trains a run anew with one setting changed.
-
-    Parameters
-    ----------
-    run : Run
-    problem : Problem
-    evidence : Evidence
-    """
+    """Trains a run anew with one setting changed."""
 
     run: Run
     problem: Problem

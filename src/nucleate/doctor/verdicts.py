@@ -8,7 +8,7 @@ import numpy as np
 
 from nucleate.doctor.evidence import HELD_BACK, LEAST, Evidence, LayerEvidence, explained
 from nucleate.doctor.remedies import Change
-from nucleate.observe import AHEAD, FLAT, noise
+from nucleate.observe.curve import AHEAD, FLAT, noise
 
 OUTSIDE = 0.05
 """Of targets that the outputs cannot reach, one in twenty is more than outliers."""

@@ -1,15 +1,6 @@
 """The claims of the literature, each measured, with a verdict and a figure."""
 
-from nucleate.experiments.experiment import (
-    Criterion,
-    Experiment,
-    Finding,
-    Measurement,
-    ShareDone,
-    Verdict,
-    load_verdict,
-    save_verdict,
-)
+from nucleate.experiments.experiment import Criterion, Experiment, Finding, Measurement, ShareDone, Verdict
 from nucleate.experiments.registry import EXPERIMENTS, get_experiment
 from nucleate.experiments.reproduction import reproduce, reproduce_all
 
@@ -22,8 +13,6 @@ __all__ = [
     "ShareDone",
     "Verdict",
     "get_experiment",
-    "load_verdict",
     "reproduce",
     "reproduce_all",
-    "save_verdict",
 ]

@@ -10,7 +10,8 @@ from matplotlib.figure import Figure
 
 from nucleate.architectures import Transformer
 from nucleate.experiments.experiment import Criterion, Experiment, Measurement, ShareDone
-from nucleate.figures import BLUE, GREY, ORANGE, legend, panels
+from nucleate.figures import panels
+from nucleate.figures.style import BLUE, GREY, ORANGE, legend
 from nucleate.init_scale import InitScale
 from nucleate.problems import Problem, Split, load_problem
 from nucleate.training import Batch, train_many

@@ -8,7 +8,8 @@ from jaxtyping import Float
 from matplotlib.figure import Figure
 
 from nucleate.experiments.experiment import Criterion, Experiment, Measurement, ShareDone
-from nucleate.figures import BLUE, GREY, ORANGE, legend, panels
+from nucleate.figures import panels
+from nucleate.figures.style import BLUE, GREY, ORANGE, legend
 from nucleate.theory import State, blowup_time, energy, states_at_fractions, states_at_times
 
 # Fractions of the blow-up time, dense towards it.

@@ -7,7 +7,8 @@ from jaxtyping import Bool, Float
 from matplotlib.figure import Figure
 
 from nucleate.experiments.experiment import Criterion, Experiment, Measurement, ShareDone
-from nucleate.figures import BLUE, ORANGE, legend, panels
+from nucleate.figures import panels
+from nucleate.figures.style import BLUE, ORANGE, legend
 from nucleate.theory import Conditions, condensation, states_at_times
 
 LABELS = Conditions("S1b: inputs grow", "S1: all grow", "F: balance", "S2: signs")

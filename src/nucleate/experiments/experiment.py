@@ -16,8 +16,7 @@ from nucleate._files import read_file, read_json, write_atomically, write_json
 from nucleate._fingerprints import fingerprint
 from nucleate._wording import say_error
 from nucleate.errors import SpecError
-from nucleate.figures import FORMATS
-from nucleate.figures.style import to_bytes
+from nucleate.figures.style import FORMATS, to_bytes
 
 Relation = Literal["at least", "at most"]
 """Of a measured number to a threshold."""
@@ -362,13 +361,7 @@ class Verdict:
 
 
 def save_verdict(verdict: Verdict, figure: Figure) -> None:
-    """Write the figure in all formats, and last the verdict with their hashes: where it is, the experiment is finished.
-
-    Parameters
-    ----------
-    verdict : Verdict
-    figure : matplotlib Figure
-    """
+    """Write the figure in all formats, then the verdict with their hashes: where it is, the experiment is finished."""
     drawn = {format: to_bytes(figure, format) for format in FORMATS}
     for format, content in drawn.items():
         write_atomically(verdict.figure.with_suffix(f".{format}"), content)
@@ -381,18 +374,7 @@ def _hash(content: bytes) -> str:
 
 
 def load_verdict(experiment: Experiment[Any], out: Path, *, quick: bool) -> Verdict | None:
-    """The verdict kept in ``out`` for this very experiment, measurement, size and version, if its figure is there too.
-
-    Parameters
-    ----------
-    experiment : Experiment
-    out : Path
-    quick : bool
-
-    Returns
-    -------
-    Verdict or None
-    """
+    """The verdict in ``out`` for this very experiment, measurement, size and version, if its figure is there too."""
     try:
         kept = read_json(out / f"{experiment.name}.json")
         figures = kept.pop("figures")

@@ -8,7 +8,8 @@ from jaxtyping import Float
 from matplotlib.figure import Figure
 
 from nucleate.experiments.experiment import Criterion, Experiment, Measurement, ShareDone
-from nucleate.figures import BLUE, ORANGE, panels
+from nucleate.figures import panels
+from nucleate.figures.style import BLUE, ORANGE
 from nucleate.init_scale import InitScale
 from nucleate.network import Network
 from nucleate.problems import Problem, Split, load_problem

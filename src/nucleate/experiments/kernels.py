@@ -9,7 +9,8 @@ from matplotlib.figure import Figure
 
 from nucleate.architectures import ConvNetwork
 from nucleate.experiments.experiment import Criterion, Experiment, Measurement, ShareDone
-from nucleate.figures import BLUE, GREY, ORANGE, colors, legend, panels
+from nucleate.figures import panels
+from nucleate.figures.style import BLUE, GREY, ORANGE, colors, legend
 from nucleate.init_scale import InitScale
 from nucleate.observe import alignment, directions_in_use
 from nucleate.problems import Problem, load_problem

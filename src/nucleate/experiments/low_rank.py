@@ -12,7 +12,8 @@ from matplotlib.figure import Figure
 from nucleate import devices
 from nucleate.errors import SpecError
 from nucleate.experiments.experiment import Criterion, Experiment, Measurement, ShareDone
-from nucleate.figures import colors, legend, panels
+from nucleate.figures import panels
+from nucleate.figures.style import colors, legend
 from nucleate.observe import effective_rank
 from nucleate.theory import Factors, MatrixLoss, completion_loss, draw_factors, end_to_end
 

@@ -10,7 +10,8 @@ from matplotlib.figure import Figure
 from nucleate.activations import Activation, get_activation
 from nucleate.experiments.dropout import Course, follow
 from nucleate.experiments.experiment import Criterion, Experiment, Measurement, ShareDone
-from nucleate.figures import colors, legend, panels
+from nucleate.figures import panels
+from nucleate.figures.style import colors, legend
 from nucleate.init_scale import InitScale
 from nucleate.network import Network
 from nucleate.optimizers import ADAM, GD, Optimizer

@@ -13,7 +13,8 @@ from matplotlib.figure import Figure
 from nucleate.architectures import Transformer
 from nucleate.experiments.experiment import Criterion, Experiment, Measurement, ShareDone
 from nucleate.experiments.generalization import standard_error, upper
-from nucleate.figures import BLUE, GREEN, GREY, ORANGE, legend, panels
+from nucleate.figures import panels
+from nucleate.figures.style import BLUE, GREEN, GREY, ORANGE, legend
 from nucleate.init_scale import InitScale
 from nucleate.observe import Measure
 from nucleate.problems import Loss, Problem, Split

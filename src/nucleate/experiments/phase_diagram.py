@@ -10,7 +10,8 @@ from jaxtyping import Float
 from matplotlib.figure import Figure
 
 from nucleate.experiments.experiment import Criterion, Experiment, Measurement, ShareDone
-from nucleate.figures import colors, panels
+from nucleate.figures import panels
+from nucleate.figures.style import colors
 from nucleate.init_scale import InitScale
 from nucleate.network import Network
 from nucleate.problems import Problem, Split, load_problem

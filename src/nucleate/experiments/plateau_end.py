@@ -7,7 +7,8 @@ from jaxtyping import Float
 from matplotlib.figure import Figure
 
 from nucleate.experiments.experiment import Criterion, Experiment, Measurement, ShareDone
-from nucleate.figures import GREY, colors, legend, panels
+from nucleate.figures import panels
+from nucleate.figures.style import GREY, colors, legend
 from nucleate.init_scale import InitScale
 from nucleate.network import Network
 from nucleate.problems import load_problem

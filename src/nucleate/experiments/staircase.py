@@ -8,7 +8,8 @@ from matplotlib.figure import Figure
 
 from nucleate.experiments.experiment import Criterion, Experiment, Measurement, ShareDone
 from nucleate.experiments.saddles import STRENGTHS, count_in_use, half_way, judge_forecasts, linear_teacher
-from nucleate.figures import GREY, colors, legend, panels
+from nucleate.figures import panels
+from nucleate.figures.style import GREY, colors, legend
 from nucleate.forecasting import Forecast, Outcome, forecast_many, measure_outcomes
 from nucleate.init_scale import InitScale
 from nucleate.network import Network

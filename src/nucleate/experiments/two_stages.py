@@ -10,8 +10,7 @@ from matplotlib.figure import Figure
 from nucleate.architectures import Transformer
 from nucleate.experiments.experiment import Criterion, Experiment, Measurement, ShareDone
 from nucleate.experiments.saddles import judge_forecasts
-from nucleate.figures import BLUE, GREEN, GREY, ORANGE, legend
-from nucleate.figures.style import cosine_map, quiet
+from nucleate.figures.style import BLUE, GREEN, GREY, ORANGE, cosine_map, legend, quiet
 from nucleate.forecasting import Forecast, StepForecast, forecast_many
 from nucleate.forecasting.models import growth_step
 from nucleate.init_scale import InitScale

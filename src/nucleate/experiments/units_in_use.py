@@ -10,7 +10,8 @@ from matplotlib.figure import Figure
 from nucleate.architectures import ConvNetwork, Transformer
 from nucleate.experiments.experiment import Criterion, Experiment, Measurement, ShareDone
 from nucleate.experiments.saddles import STRENGTHS, count_in_use, half_way, judge_forecasts, linear_teacher
-from nucleate.figures import GREY, colors, panels
+from nucleate.figures import panels
+from nucleate.figures.style import GREY, colors
 from nucleate.forecasting import Forecast, forecast_many
 from nucleate.init_scale import InitScale
 from nucleate.network import Network

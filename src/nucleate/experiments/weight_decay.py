@@ -11,7 +11,8 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
 from nucleate.experiments.experiment import Criterion, Experiment, Measurement, ShareDone
-from nucleate.figures import BLUE, ORANGE, legend, panels
+from nucleate.figures import panels
+from nucleate.figures.style import BLUE, ORANGE, legend
 from nucleate.init_scale import InitScale
 from nucleate.network import Network
 from nucleate.observe import MEASURES, Measure

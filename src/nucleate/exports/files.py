@@ -18,7 +18,7 @@ from nucleate.exports.session import Session
 from nucleate.models import outputs_of
 from nucleate.network import Network
 from nucleate.problems import Loss, Problem
-from nucleate.training import check_fit
+from nucleate.training.checks import check_fit
 
 _TIMED_ROWS = 1024
 _ROUNDING = 1e-3
@@ -49,20 +49,8 @@ class Export:
 def check_export_path(path: str | Path) -> Path:
     """The path, if a file can go there.
 
-    Parameters
-    ----------
-    path : path
-
-    Returns
-    -------
-    Path
-
-    Raises
-    ------
-    SpecError
-        If it ends neither in .onnx nor in .safetensors, or its folder does not exist.
-    NucleateError
-        If it cannot be written, or is a folder or a device.
+    A SpecError is one that ends neither in .onnx nor in .safetensors, or whose folder does not exist; a NucleateError
+    one that cannot be written, or is a folder or a device.
     """
     if not isinstance(path, str | PathLike):
         raise SpecError(f"The file is {path!r:.60}; give a path that ends in .onnx or .safetensors.")

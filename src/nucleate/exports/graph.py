@@ -71,24 +71,7 @@ _Affine = tuple[Float[np.ndarray, "fan_out fan_in"], Float[np.ndarray, " fan_out
 
 
 def has_onnx_form(network: Network, loss: Loss) -> bool:
-    """Whether a network trained with this loss can be an ONNX file: its activation and the loss's link have a form.
-
-    Parameters
-    ----------
-    network : Network
-    loss : Loss
-
-    Returns
-    -------
-    bool
-
-    Examples
-    --------
-    >>> from nucleate import InitScale
-    >>> from nucleate.problems import CROSS_ENTROPY
-    >>> has_onnx_form(Network.create(2, [3], 2, scale=InitScale("gain", 1.0)), CROSS_ENTROPY)
-    True
-    """
+    """Whether a network trained with this loss can be an ONNX file: its activation and the loss's link have a form."""
     return network.activation.onnx is not None and (loss.link == SOFTMAX or loss.link.onnx is not None)
 
 
@@ -196,18 +179,7 @@ def onnx_bytes(
 
 
 def raw_rows(preprocessing: Preprocessing, x: Float[np.ndarray, "n d"]) -> pl.DataFrame:
-    """Raw rows that encode to ``x``, without the constant columns; a category that training did not have is "".
-
-    Parameters
-    ----------
-    preprocessing : Preprocessing
-    x : array of shape (n, d)
-        Encoded rows.
-
-    Returns
-    -------
-    polars DataFrame
-    """
+    """Raw rows that encode to ``x``, without the constant columns; a category that training did not have is ""."""
     table: dict[str, Any] = {}
     at = 0
     for column in preprocessing.inputs:

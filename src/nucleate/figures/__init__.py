@@ -2,22 +2,13 @@
 
 from nucleate.figures.grid import cosine_heat_maps, forecast_against_measured, loss_by_scale, phase_map
 from nucleate.figures.reduction import before_and_after
-from nucleate.figures.run import in_plane, neuron_directions, singular_values, trajectory, unit_vectors
-from nucleate.figures.style import BLUE, FORMATS, GREEN, GREY, ORANGE, check_path, colors, legend, panels, png, save
+from nucleate.figures.run import neuron_directions, singular_values, trajectory
+from nucleate.figures.style import panels, png, save
 
 __all__ = [
-    "BLUE",
-    "FORMATS",
-    "GREEN",
-    "GREY",
-    "ORANGE",
     "before_and_after",
-    "check_path",
-    "colors",
     "cosine_heat_maps",
     "forecast_against_measured",
-    "in_plane",
-    "legend",
     "loss_by_scale",
     "neuron_directions",
     "panels",
@@ -26,5 +17,4 @@ __all__ = [
     "save",
     "singular_values",
     "trajectory",
-    "unit_vectors",
 ]

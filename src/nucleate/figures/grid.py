@@ -15,7 +15,8 @@ from nucleate.figures.run import snapshots_of, unit_vectors
 from nucleate.figures.style import colors, cosine_map, for_print, panels
 from nucleate.init_scale import InitScale
 from nucleate.observe import cosine_similarity, neurons
-from nucleate.studies import Study, finished_runs, measured_layers, summarize, tables
+from nucleate.studies import Study, summarize, tables
+from nucleate.studies.summary import finished_runs, measured_layers
 from nucleate.training import BLOWN_UP
 
 

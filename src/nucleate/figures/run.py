@@ -13,7 +13,8 @@ from nucleate.errors import StudyError
 from nucleate.figures.style import BLUE, GREEN, GREY, ORANGE, colors, for_print, legend, panels
 from nucleate.observe import Snapshot
 from nucleate.observe.snapshots import spaced
-from nucleate.studies import Study, finished_runs, measured_layers, study_findings, tables
+from nucleate.studies import Study, study_findings, tables
+from nucleate.studies.summary import finished_runs, measured_layers
 
 
 @for_print
@@ -141,20 +142,8 @@ def in_plane(
 ) -> tuple[Float[np.ndarray, "snapshots k 2"], Float[np.ndarray, "snapshots k"]]:
     """The unit vectors of a layer's neurons in the plane of their two principal directions over all snapshots.
 
-    Where they have two entries they are themselves, and the distance from the middle shows the amplitude.
-
-    Parameters
-    ----------
-    snapshots : sequence of Snapshot
-    layer : int
-        From 0.
-
-    Returns
-    -------
-    points : array of shape (snapshots, k, 2)
-        Inside the unit circle.
-    sizes : array of shape (snapshots, k)
-        Amplitudes relative to the largest of the snapshot.
+    Where they have two entries they are themselves, and the distance from the middle shows the amplitude. Layers count
+    from 0. The points lie inside the unit circle; their sizes are amplitudes relative to the snapshot's largest.
     """
     unit = unit_vectors(snapshots, layer)
     sizes = np.stack([taken.amplitudes[layer] for taken in snapshots]).astype(np.float64)
@@ -169,18 +158,7 @@ def in_plane(
 
 
 def unit_vectors(snapshots: Sequence[Snapshot], layer: int) -> Float[np.ndarray, "snapshots k fan_in"]:
-    """The directions of a layer, from 0, in all snapshots, in float64.
-
-    Parameters
-    ----------
-    snapshots : sequence of Snapshot
-    layer : int
-        Counted from 0.
-
-    Returns
-    -------
-    array of shape (snapshots, m, k)
-    """
+    """The directions of a layer, from 0, in all snapshots, in float64."""
     return np.stack([taken.directions[layer] for taken in snapshots]).astype(np.float64)
 
 

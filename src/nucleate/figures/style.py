@@ -91,14 +91,7 @@ def quiet(panel: Axes) -> None:
 
 
 def legend(panel: Axes, **options: Any) -> None:
-    """A legend without a frame; ``options`` as of `matplotlib.axes.Axes.legend`.
-
-    Parameters
-    ----------
-    panel : matplotlib Axes
-    **options
-        Of its method ``legend``.
-    """
+    """A legend without a frame; ``options`` as of `matplotlib.axes.Axes.legend`."""
     panel.legend(**{"frameon": False, "fontsize": "small"} | options)
 
 
@@ -111,21 +104,7 @@ def cosine_map(panel: Axes, cosine: Float[np.ndarray, "m m"]) -> AxesImage:
 
 
 def colors(count: int) -> Sequence[tuple[float, float, float, float]]:
-    """Colors for an ordered family, from dark to light, told apart by the color-blind and in grey.
-
-    Parameters
-    ----------
-    count : int
-
-    Returns
-    -------
-    sequence of RGBA tuples
-
-    Examples
-    --------
-    >>> [round(float(red), 2) for red, *_ in colors(2)]
-    [0.27, 0.74]
-    """
+    """Colors (RGBA) for an ordered family, from dark to light, told apart by the color-blind and in grey."""
     # The map's lightest tenth is hard to see on white.
     return [matplotlib.colormaps["viridis"](share) for share in np.linspace(0, 0.9, count)]
 
@@ -162,17 +141,7 @@ def save(figure: Figure, path: str | Path) -> None:
 
 
 def check_path(path: str | Path) -> None:
-    """Refuse, before anything is drawn, a path where no figure can be written.
-
-    Parameters
-    ----------
-    path : path
-
-    Raises
-    ------
-    NucleateError
-        As `save`.
-    """
+    """Refuse as `save`, before anything is drawn, a path where no figure can be written."""
     if _ending(path) not in FORMATS:
         raise NucleateError(f"The figure {path} has no ending that is known; give it .pdf, .png or .svg.")
     check_file(path)

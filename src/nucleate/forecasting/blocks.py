@@ -17,7 +17,8 @@ from nucleate.devices import single_blas_thread
 from nucleate.forecasting.leading import LinearNetwork
 from nucleate.models import dtype_of
 from nucleate.optimizers import GD
-from nucleate.problems import Split, relative_weights
+from nucleate.problems import Split
+from nucleate.problems.moments import relative_weights
 from nucleate.training import engine
 
 _CHANGE = 0.1

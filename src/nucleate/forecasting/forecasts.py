@@ -24,11 +24,14 @@ from nucleate.models import dtype_of, is_keras
 from nucleate.network import Network
 from nucleate.observe import alignment, neurons
 from nucleate.optimizers import GD, Optimizer
-from nucleate.problems import Problem, relative_weights
-from nucleate.pytorch import is_module, read_setup
+from nucleate.problems import Problem
+from nucleate.problems.moments import relative_weights
+from nucleate.pytorch.exchange import is_module
+from nucleate.pytorch.setup import read_setup
 from nucleate.schedules import CONSTANT, Factor, Schedule
 from nucleate.theory import shrinks_for_ever, singular_directions, target_directions
-from nucleate.training import check_batch_size, check_runs, check_seeds, make_settings
+from nucleate.training import make_settings
+from nucleate.training.checks import check_batch_size, check_runs, check_seeds
 
 HORIZON = 100_000
 ORDERS = 5

@@ -18,7 +18,8 @@ from jaxtyping import Array, Float, Int
 from nucleate.architectures.near_zero import leading_part
 from nucleate.devices import single_blas_thread
 from nucleate.network import Drop, Network
-from nucleate.problems import Problem, Split, relative_weights
+from nucleate.problems import Problem, Split
+from nucleate.problems.moments import relative_weights
 
 MOST_ROWS = 1024
 """Where the data cannot be compressed, this many evenly spaced rows stand for them."""

@@ -14,8 +14,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from nucleate.architectures import EvenTransformer, Transformer, check_closed_form, closed_form
+from nucleate.architectures import Transformer, closed_form
 from nucleate.architectures.model import wide
+from nucleate.architectures.near_zero import EvenTransformer, check_closed_form
 from nucleate.devices import for_each
 from nucleate.errors import ArchitectureError, SpecError
 from nucleate.forecasting.departure import WeightedRows, departures, mean_cost

@@ -6,15 +6,13 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from nucleate.inspection.checkpoints import Checkpoints
     from nucleate.inspection.events import Event
-    from nucleate.inspection.files import RECORD, find_checkpoints
     from nucleate.inspection.hosts import CondensationCallback, CondensationMonitor, keras_callback
     from nucleate.inspection.inspecting import inspect
-    from nucleate.inspection.inspection import Inspection, as_lines
+    from nucleate.inspection.inspection import Inspection
     from nucleate.inspection.measuring import Picture
     from nucleate.inspection.watching import Watch, watch
 
 __all__ = [
-    "RECORD",
     "Checkpoints",
     "CondensationCallback",
     "CondensationMonitor",
@@ -22,8 +20,6 @@ __all__ = [
     "Inspection",
     "Picture",
     "Watch",
-    "as_lines",
-    "find_checkpoints",
     "inspect",
     "keras_callback",
     "watch",
@@ -32,12 +28,12 @@ __all__ = [
 _HOMES = {
     "checkpoints": ("Checkpoints",),
     "events": ("Event",),
-    "files": ("RECORD", "find_checkpoints"),
     "hosts": ("CondensationCallback", "CondensationMonitor", "keras_callback"),
     "inspecting": ("inspect",),
-    "inspection": ("Inspection", "as_lines"),
+    "inspection": ("Inspection",),
     "measuring": ("Picture",),
     "watching": ("Watch", "watch"),
 }
 
-__getattr__ = loader(__name__, _HOMES)
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = loader(__name__, _HOMES)

@@ -20,8 +20,7 @@ from nucleate.inspection.made import adds_only, base_of, is_adapted
 from nucleate.inspection.sources import ROWS, Activity, Form
 from nucleate.inspection.tensors import is_tensor, to_numpy
 from nucleate.observe.measures import MAX_ROWS
-from nucleate.pytorch import import_torch, same_attributes, same_random_numbers
-from nucleate.pytorch.exchange import hooked
+from nucleate.pytorch.exchange import hooked, import_torch, same_attributes, same_random_numbers
 from nucleate.pytorch.layers import EXPERTS, kind_of
 
 

@@ -7,8 +7,7 @@ import numpy as np
 import polars as pl
 from matplotlib.figure import Figure
 
-from nucleate.figures import BLUE, GREY, legend
-from nucleate.figures.style import cosine_map, for_print, quiet
+from nucleate.figures.style import BLUE, GREY, cosine_map, for_print, legend, quiet
 from nucleate.inspection.measuring import Picture
 from nucleate.observe.snapshots import spaced
 

@@ -49,22 +49,10 @@ _PROGRAMS = {
 
 
 def find_checkpoints(path: str | Path) -> list[tuple[Path, ...]]:
-    """The checkpoints that a path or a pattern names, in the natural order of the numbers in their names.
+    """The files of each checkpoint, or its folder, in the natural order of the numbers in their names.
 
-    Parameters
-    ----------
-    path : str or path
-        Of a file, a folder, or files by a pattern with ``*``; the shards of one model are one checkpoint.
-
-    Returns
-    -------
-    list of tuples of Path
-        The files of each, or its folder.
-
-    Raises
-    ------
-    DataError
-        If there is none.
+    The path is of a file, a folder, or files by a pattern with ``*``; the shards of one model are one checkpoint. If
+    there is none, that is a DataError.
     """
     text = str(path)
     if not has_magic(text) or Path(text).exists():

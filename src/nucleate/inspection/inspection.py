@@ -139,16 +139,7 @@ def first_lines(layers: pl.DataFrame) -> list[str]:
 
 
 def as_lines(layers: pl.DataFrame) -> list[str]:
-    """The table of `Inspection.layers` as text, with what is random in brackets.
-
-    Parameters
-    ----------
-    layers : polars DataFrame
-
-    Returns
-    -------
-    list of str
-    """
+    """The table of `Inspection.layers` as text, with what is random in brackets."""
     measures = [name for name in SHOWN if name in layers.columns]
     cells = [["layer", "kind", "units", *(name.replace("_", " ") for name in measures)]]
     for row in layers.iter_rows(named=True):

@@ -21,7 +21,7 @@ from nucleate.inspection.sources import (
 )
 from nucleate.inspection.tensors import why_no_parameter, without_wrappers
 from nucleate.inspection.tracing import acts_alone, parity_behind
-from nucleate.pytorch import import_torch
+from nucleate.pytorch.exchange import import_torch
 from nucleate.pytorch.layers import (
     EXPERTS,
     KEY_HEADS,

@@ -15,9 +15,8 @@ from nucleate.inspection.events import Event, Measured, constant_share, effectiv
 from nucleate.inspection.objects import open_model
 from nucleate.inspection.of_loss import Making, making_of
 from nucleate.inspection.tensors import to_numpy, why_no_parameter
-from nucleate.observe import smoothed
-from nucleate.pytorch import import_torch, is_module
-from nucleate.pytorch.exchange import size_of
+from nucleate.observe.curve import smoothed
+from nucleate.pytorch.exchange import import_torch, is_module, size_of
 from nucleate.training import Status
 
 ENTRIES = 64

@@ -34,7 +34,7 @@ from nucleate.inspection.sources import (
 from nucleate.inspection.tensors import is_tensor, of_state
 from nucleate.models import is_keras
 from nucleate.network import Network
-from nucleate.pytorch import is_module
+from nucleate.pytorch.exchange import is_module
 from nucleate.pytorch.layers import count_gates
 
 _TAKEN = (

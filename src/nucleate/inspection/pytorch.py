@@ -33,8 +33,7 @@ from nucleate.inspection.made import (
 from nucleate.inspection.sources import ROWS, Form, Parameter, Source
 from nucleate.inspection.tensors import shared_before, to_numpy, why_no_parameter
 from nucleate.inspection.tracing import trace_layers
-from nucleate.pytorch import import_torch
-from nucleate.pytorch.exchange import refuse_script
+from nucleate.pytorch.exchange import import_torch, refuse_script
 from nucleate.pytorch.layers import EXPERTS
 
 _PARAMETRIZATION = re.compile(r"(?:^|\.)parametrizations\.")

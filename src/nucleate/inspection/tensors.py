@@ -14,7 +14,7 @@ from nucleate._wording import listed, say_error, shown
 from nucleate.errors import DataError, NucleateError
 from nucleate.inspection.configurations import quantized
 from nucleate.inspection.sources import Parameter, no_weights, shared_with
-from nucleate.pytorch import import_torch
+from nucleate.pytorch.exchange import import_torch
 
 _WRAPPED = re.compile(
     r"(?:^|(?<=\.))(?:_orig_mod|module|_fsdp_wrapped_module|_checkpoint_wrapped_module|base_model\.model)\."

@@ -6,7 +6,7 @@ from typing import Any
 from nucleate._wording import first_line, listed
 from nucleate.inspection.made import base_of, is_adapted
 from nucleate.inspection.sources import Traced
-from nucleate.pytorch import import_torch, same_attributes, same_random_numbers
+from nucleate.pytorch.exchange import import_torch, same_attributes, same_random_numbers
 from nucleate.pytorch.layers import activation_of, is_dropout, is_linear, is_reader, kind_of, norm_of
 
 

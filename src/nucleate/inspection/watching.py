@@ -17,7 +17,8 @@ from nucleate._arrays import is_whole
 from nucleate._files import make_folder
 from nucleate._wording import count, name_parameter, shown
 from nucleate.activations import Activation
-from nucleate.doctor import Evidence, judge
+from nucleate.doctor import Evidence
+from nucleate.doctor.diagnosis import judge
 from nucleate.errors import ArchitectureError, NucleateError, SpecError
 from nucleate.inspection.checkpoints import UNREADABLE, Checkpoints, inspections_in, packed, rows_at, unpacked
 from nucleate.inspection.events import Event, by_layer, events_between
@@ -30,7 +31,7 @@ from nucleate.inspection.pytorch import is_flattened
 from nucleate.inspection.sources import Source
 from nucleate.inspection.spectra import Chance
 from nucleate.inspection.tensors import is_tensor
-from nucleate.pytorch import is_module
+from nucleate.pytorch.exchange import is_module
 
 A_DECADE, WITH_HEADS, WITH_LOSS = 4, 1, 48
 """After how many steps in each tenfold number a record is made, one with single heads, and a loss kept, by default."""

@@ -160,14 +160,6 @@ def stages(steps: Int[np.ndarray, " t"], loss: Float[np.ndarray, " t"], plateau_
 def noise(loss: Float[np.ndarray, " t"]) -> float:
     """The standard deviation of normal noise that turns a curve back as far; 0 for one that hardly ever turns back.
 
-    Parameters
-    ----------
-    loss : array of shape (t,)
-
-    Returns
-    -------
-    float
-
     Examples
     --------
     >>> noise(np.exp(-np.arange(50) / 10)), round(noise(np.random.default_rng(0).standard_normal(10_000)), 1)
@@ -182,22 +174,7 @@ def noise(loss: Float[np.ndarray, " t"]) -> float:
 
 
 def smoothed(loss: Float[np.ndarray, " t"]) -> Float[np.ndarray, " t"]:
-    """A moving average over as many evaluations as the noise asks for; a curve with hardly any is returned as it is.
-
-    Parameters
-    ----------
-    loss : array of shape (t,)
-
-    Returns
-    -------
-    array of shape (t,)
-
-    Examples
-    --------
-    >>> curve = np.exp(-np.arange(50) / 10)
-    >>> smoothed(curve) is curve
-    True
-    """
+    """A moving average over as many evaluations as the noise asks for; a curve with hardly any is returned as it is."""
     size = float(np.median(loss))
     share = noise(loss) / size if size > 0 else 0.0
     half = min(int((share / STEADY) ** 2 / 2), len(loss) // 16)

@@ -284,18 +284,7 @@ class LayerStack(_Units):
 def signals_seen(signals: Any) -> Float[np.ndarray, "m n"]:
     """Each unit's signals at all positions of all rows as a row: all, or of more than 2048 as many evenly spaced ones.
 
-    Parameters
-    ----------
-    signals : array of shape (m, ...)
-
-    Returns
-    -------
-    array of shape (m, n)
-
-    Examples
-    --------
-    >>> signals_seen(np.zeros((3, 9, 10))).shape
-    (3, 90)
+    They come as (m, ...).
     """
     flat: np.ndarray = np.asarray(signals, np.float64).reshape(len(signals), -1)
     if flat.shape[1] <= MOST_SIGNALS:
@@ -339,18 +328,9 @@ def stacks_of(
 ) -> list[tuple[list[int], tuple[LayerStack, ...]]]:
     """`layers_of` of models of one architecture, put together as far as their layers have the same names and shapes.
 
-    Parameters
-    ----------
-    models : sequence of models
-        At most ``most``, and at least one.
-    x : array of shape (n, d)
-    most : int
-        The same for all calls that share a program; so, to the last bit, what is found of a model depends on no other.
-
-    Returns
-    -------
-    list of (list of int, tuple of LayerStack)
-        The places of some of the models, and each of their layers.
+    Returned are the places of some of the models, each time with their layers. There are one to ``most`` models, and
+    ``most`` is the same for all calls that share a program; so, to the last bit, what is found of a model depends on no
+    other.
     """
     if isinstance(models[0], Network):
         return [(list(range(len(models))), _stacks_of_networks(models, x, most))]
@@ -365,17 +345,7 @@ def stacks_of(
 
 
 def most_in_stack(layers: Sequence[Layer]) -> int:
-    """How many runs with such layers are measured at once: 32, and of wide ones fewer, which every core has some of.
-
-    Parameters
-    ----------
-    layers : sequence of Layer
-        Of one of the runs.
-
-    Returns
-    -------
-    int
-    """
+    """How many runs with such layers are measured at once: 32, and of wide ones fewer, which every core has some of."""
     entries = (getattr(layer, array).shape[1] * layer.width for layer in layers for array in _ARRAYS)
     largest = max(*entries, *(layer.width**2 for layer in layers), 1, 1)
     return int(np.clip(_STACKED_BYTES / (_HELD * 8 * largest), 1, _MOST_STACKED))

@@ -130,16 +130,7 @@ def measure(
 
 
 def evaluation_rows(x: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "rows d"]:
-    """The rows on which layers are looked at: all, or 512 evenly spaced ones.
-
-    Parameters
-    ----------
-    x : array of shape (n, d)
-
-    Returns
-    -------
-    array of shape (rows, d)
-    """
+    """The rows on which layers are looked at: all, or 512 evenly spaced ones."""
     x = np.asarray(x)
     return x[np.linspace(0, len(x) - 1, MAX_ROWS).astype(int)] if len(x) > MAX_ROWS else x
 
@@ -147,23 +138,9 @@ def evaluation_rows(x: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "rows d"]:
 def measure_layers(
     layers: Sequence[LayerStack], start: Sequence[LayerStack], measures: Sequence[Measure]
 ) -> list[dict[str, float]]:
-    """`measure` of the layers of some runs, that are known already.
+    """`measure` of the layers of some runs, now and at their start, that are known already; a mapping for each run.
 
-    Parameters
-    ----------
-    layers, start : sequence of LayerStack
-        Now, and at the start of the same runs.
-    measures : sequence of Measure
-
-    Returns
-    -------
-    list of dict of str to float
-        One for each run.
-
-    Raises
-    ------
-    ArchitectureError
-        If the layers, or what their units read, are others than at the start.
+    Refused as an ArchitectureError are layers, or what their units read, that are others than at the start.
     """
     now, before = (
         [f"{layer.name} of {layer.width} units with {layer.incoming.shape[-1]} entries" for layer in stacks]
@@ -220,21 +197,7 @@ def _number(value: Any) -> float:
 
 
 def check_measures(measures: Sequence[Measure]) -> tuple[Measure, ...]:
-    """The measures, if that is what they are.
-
-    Parameters
-    ----------
-    measures : sequence of Measure
-
-    Returns
-    -------
-    tuple of Measure
-
-    Raises
-    ------
-    SpecError
-        For something else, a name that is no text, or two of one name.
-    """
+    """The measures, if that is what they are, with texts as names, none of them twice."""
     given = tuple(measures) if isinstance(measures, (list, tuple)) else (measures,)
     if not all(isinstance(one, Measure) for one in given):
         raise SpecError(f"The measures are {measures!r:.100}; give a list of nucleate.Measure.")

@@ -5,11 +5,10 @@ from typing import TYPE_CHECKING
 from nucleate._lazy import loader
 
 if TYPE_CHECKING:
-    from nucleate.problems.catalogue import Survey, load_problem, row_shape_of, survey
-    from nucleate.problems.columns import COLUMNS, lines_of
+    from nucleate.problems.catalogue import Survey, load_problem, survey
+    from nucleate.problems.columns import COLUMNS
     from nucleate.problems.division import AT_RANDOM, OF_ROWS, Division
     from nucleate.problems.form import Form
-    from nucleate.problems.leaks import inputs_that_tell
     from nucleate.problems.links import COUNTS, EXPONENTIAL, IDENTITY, SOFTMAX, Domain, Link
     from nucleate.problems.listing import ProblemInfo, describe_problems, problem_names
     from nucleate.problems.losses import CROSS_ENTROPY, LOSSES, POISSON, SQUARED, Loss, get_loss, huber, quantile
@@ -26,19 +25,16 @@ if TYPE_CHECKING:
         RMSE,
         Metric,
     )
-    from nucleate.problems.moments import relative_weights
-    from nucleate.problems.options import DATA_FIELDS
     from nucleate.problems.preprocessing import Column, Preprocessing
     from nucleate.problems.problem import Problem, Split, describe_data
     from nucleate.problems.splitting import Rows, Sizes, split_rows
 
 # The list of problems needs neither JAX nor polars.
 _HOMES = {
-    "catalogue": ("Survey", "load_problem", "row_shape_of", "survey"),
-    "columns": ("COLUMNS", "lines_of"),
+    "catalogue": ("Survey", "load_problem", "survey"),
+    "columns": ("COLUMNS",),
     "division": ("AT_RANDOM", "OF_ROWS", "Division"),
     "form": ("Form",),
-    "leaks": ("inputs_that_tell",),
     "links": ("COUNTS", "EXPONENTIAL", "IDENTITY", "SOFTMAX", "Domain", "Link"),
     "listing": ("ProblemInfo", "describe_problems", "problem_names"),
     "losses": ("CROSS_ENTROPY", "LOSSES", "POISSON", "SQUARED", "Loss", "get_loss", "huber", "quantile"),
@@ -55,8 +51,6 @@ _HOMES = {
         "RMSE",
         "Metric",
     ),
-    "moments": ("relative_weights",),
-    "options": ("DATA_FIELDS",),
     "preprocessing": ("Column", "Preprocessing"),
     "problem": ("Problem", "Split", "describe_data"),
     "splitting": ("Rows", "Sizes", "split_rows"),
@@ -69,7 +63,6 @@ __all__ = [
     "COLUMNS",
     "COUNTS",
     "CROSS_ENTROPY",
-    "DATA_FIELDS",
     "DEVIANCE",
     "DEVIANCE_EXPLAINED",
     "EXPONENTIAL",
@@ -103,15 +96,12 @@ __all__ = [
     "describe_problems",
     "get_loss",
     "huber",
-    "inputs_that_tell",
-    "lines_of",
     "load_problem",
     "problem_names",
     "quantile",
-    "relative_weights",
-    "row_shape_of",
     "split_rows",
     "survey",
 ]
 
-__getattr__ = loader(__name__, _HOMES)
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = loader(__name__, _HOMES)

@@ -157,23 +157,7 @@ def survey(
 def row_shape_of(data: str) -> RowShape | None:
     """The shape of the rows of data that are known by name, None where they are of columns.
 
-    Parameters
-    ----------
-    data : str
-
-    Returns
-    -------
-    RowShape or None
-
-    Raises
-    ------
-    DataError
-        If the data name an option that there is not, or a text that cannot be read.
-
-    Examples
-    --------
-    >>> row_shape_of("digits-8x8"), row_shape_of("diabetes")
-    (RowShape(sizes=(8, 8, 1), tokens=None), None)
+    Refused are an option that the data do not have, and a text that cannot be read.
     """
     return load_problem(data).row_shape if read_name(data, MAKERS) is not None else None
 

@@ -94,17 +94,7 @@ def what_became(table: pl.DataFrame, preprocessing: Preprocessing) -> dict[str, 
 
 
 def lines_of(columns: pl.DataFrame) -> list[str]:
-    """The table as lines of text, without the notes; what could move a terminal's cursor is escaped.
-
-    Parameters
-    ----------
-    columns : polars DataFrame
-        As `Problem.columns`.
-
-    Returns
-    -------
-    list of str
-    """
+    """The table of `Problem.columns` as lines, without the notes; what could move a terminal's cursor is escaped."""
     cells = [
         [_shown(name), kind, _shown(held), f"{gaps} missing" if gaps else "", _shown(became, 2 * _WIDEST)]
         for name, kind, held, gaps, became, _ in columns.iter_rows()

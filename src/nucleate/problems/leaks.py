@@ -17,17 +17,8 @@ def inputs_that_tell(
 ) -> tuple[str, ...]:
     """Which of several inputs tell the target alone, of a network's inputs and targets.
 
-    Parameters
-    ----------
-    names : sequence of str
-        Of the inputs; where there is one alone it is what the target is to be told by, and no leak.
-    x, y : arrays of shape (n, d) and (n, c)
-    classes : bool
-        Whether the targets are one-hot labels.
-
-    Returns
-    -------
-    tuple of str
+    The targets of ``classes`` are one-hot. Where there is one input alone it is what the target is to be told by, and
+    no leak.
 
     Examples
     --------

@@ -5,21 +5,7 @@ from jaxtyping import Float, Shaped
 
 
 def relative_weights(weights: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
-    """The same with mean 1, as a part of the rows has them.
-
-    Parameters
-    ----------
-    weights : array of shape (n,)
-
-    Returns
-    -------
-    array of shape (n,)
-
-    Examples
-    --------
-    >>> relative_weights(np.array([1.0, 3.0]))
-    array([0.5, 1.5])
-    """
+    """The same with mean 1, as a part of the rows has them."""
     # Divided first, so that nothing overflows.
     scaled = weights / weights.max()
     return scaled / scaled.mean()

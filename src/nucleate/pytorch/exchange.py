@@ -22,17 +22,7 @@ if TYPE_CHECKING:
 
 
 def import_torch() -> Any:
-    """PyTorch, imported at its first use.
-
-    Returns
-    -------
-    module
-
-    Raises
-    ------
-    SpecError
-        If it is not installed.
-    """
+    """PyTorch, imported at its first use; a SpecError if it is not installed."""
     return import_extra("torch", "PyTorch")
 
 
@@ -46,12 +36,7 @@ def import_extra(module: str, what: str) -> Any:
 
 @contextmanager
 def same_random_numbers() -> Iterator[None]:
-    """Leaves the random numbers of PyTorch, NumPy and Python as they were; models and data may draw from any.
-
-    Yields
-    ------
-    None
-    """
+    """Leaves the random numbers of PyTorch, NumPy and Python as they were; models and data may draw from any."""
     state, of_numpy = random.getstate(), np.random.get_state()  # noqa: NPY002
     try:
         with import_torch().random.fork_rng():
@@ -82,14 +67,6 @@ def same_attributes(module: Any) -> Iterator[None]:
     """Leaves what a module and its parts hold as attributes: modes, and what a forward pass keeps for the next one.
 
     Each is put back as the object that it was; what is changed within it stays changed.
-
-    Parameters
-    ----------
-    module : torch.nn.Module
-
-    Yields
-    ------
-    None
     """
     before = {part: dict(vars(part)) for part in module.modules()}
     try:
@@ -104,21 +81,7 @@ def same_attributes(module: Any) -> Iterator[None]:
 
 
 def is_module(thing: object) -> bool:
-    """Whether this is a PyTorch module; PyTorch is not imported for the question.
-
-    Parameters
-    ----------
-    thing : object
-
-    Returns
-    -------
-    bool
-
-    Examples
-    --------
-    >>> is_module("no module")
-    False
-    """
+    """Whether this is a PyTorch module; PyTorch is not imported for the question."""
     torch = sys.modules.get("torch")
     return torch is not None and hasattr(torch, "nn") and isinstance(thing, torch.nn.Module)
 

@@ -10,13 +10,15 @@ if TYPE_CHECKING:
     from nucleate.reduction.interpolation import INTERPOLATE
     from nucleate.reduction.layers import Affine, Bound, Method, Narrow, NarrowLayer, WideLayer, keep_neurons
     from nucleate.reduction.merging import Groups, groups
-    from nucleate.reduction.modules import ModuleExport, ModuleReduction, Quantized, Timing, reduce_module
-    from nucleate.reduction.of_study import FOLDER, kept_reduction, reduce_study
-    from nucleate.reduction.reducing import METHODS, get_method, reduce
+    from nucleate.reduction.modules.costs import Timing
+    from nucleate.reduction.modules.exports import ModuleExport, Quantized
+    from nucleate.reduction.modules.reducing import reduce_module
+    from nucleate.reduction.modules.reduction import ModuleReduction
+    from nucleate.reduction.of_study import FOLDER, reduce_study
+    from nucleate.reduction.reducing import METHODS, reduce
     from nucleate.reduction.reduction import BeforeAfter, Reduction, guarantee
     from nucleate.reduction.saved import load_reduction, save_reduction
     from nucleate.reduction.selection import SELECT
-    from nucleate.reduction.tolerance import check_tolerance
 
 _HOMES = {
     "bound": ("MERGE", "Ball", "Box"),
@@ -24,13 +26,15 @@ _HOMES = {
     "interpolation": ("INTERPOLATE",),
     "layers": ("Affine", "Bound", "Method", "Narrow", "NarrowLayer", "WideLayer", "keep_neurons"),
     "merging": ("Groups", "groups"),
-    "modules": ("ModuleExport", "ModuleReduction", "Quantized", "Timing", "reduce_module"),
-    "of_study": ("FOLDER", "kept_reduction", "reduce_study"),
-    "reducing": ("METHODS", "get_method", "reduce"),
+    "modules.costs": ("Timing",),
+    "modules.exports": ("ModuleExport", "Quantized"),
+    "modules.reducing": ("reduce_module",),
+    "modules.reduction": ("ModuleReduction",),
+    "of_study": ("FOLDER", "reduce_study"),
+    "reducing": ("METHODS", "reduce"),
     "reduction": ("BeforeAfter", "Reduction", "guarantee"),
     "saved": ("load_reduction", "save_reduction"),
     "selection": ("SELECT",),
-    "tolerance": ("check_tolerance",),
 }
 
 __all__ = [
@@ -57,12 +61,9 @@ __all__ = [
     "Reduction",
     "Timing",
     "WideLayer",
-    "check_tolerance",
-    "get_method",
     "groups",
     "guarantee",
     "keep_neurons",
-    "kept_reduction",
     "load_reduction",
     "reduce",
     "reduce_module",
@@ -70,4 +71,5 @@ __all__ = [
     "save_reduction",
 ]
 
-__getattr__ = loader(__name__, _HOMES)
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = loader(__name__, _HOMES)

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from nucleate._wording import count, in_digits, listed, rounded_up
-from nucleate.baselines import count_units
+from nucleate.baselines.comparison import count_units
 from nucleate.errors import DataError, SpecError
 from nucleate.models import outputs_of
 from nucleate.network import Network

@@ -15,7 +15,8 @@ from scipy.spatial.distance import squareform
 
 from nucleate._wording import count
 from nucleate.activations import Activation
-from nucleate.observe import cosine_similarity, evaluation_rows, layers_of
+from nucleate.observe import cosine_similarity, layers_of
+from nucleate.observe.measures import evaluation_rows
 from nucleate.reduction.layers import Affine, Narrow, NarrowLayer, WideLayer
 
 

@@ -6,7 +6,8 @@ from typing import Any
 from nucleate._arrays import is_whole
 from nucleate._files import check_folder, read_json, why_unreadable, write_json
 from nucleate.errors import SpecError, StudyError
-from nucleate.exports import has_onnx_form, time_inference
+from nucleate.exports import time_inference
+from nucleate.exports.graph import has_onnx_form
 from nucleate.problems import Problem
 from nucleate.reduction.layers import Method
 from nucleate.reduction.reducing import get_method, reduce
@@ -91,21 +92,7 @@ def reduce_study(
 
 
 def kept_reduction(study: Study) -> Reduction:
-    """The reduction that `reduce_study` kept with the study.
-
-    Parameters
-    ----------
-    study : Study
-
-    Returns
-    -------
-    Reduction
-
-    Raises
-    ------
-    StudyError
-        As `load_reduction`, and if it is of another study.
-    """
+    """The reduction that `reduce_study` kept with the study; one of another study is refused."""
     return load_reduction(study.path / FOLDER, study.identity)
 
 

@@ -8,24 +8,27 @@ import numpy as np
 
 from nucleate._arrays import is_whole
 from nucleate._wording import choose_one
-from nucleate.baselines import Baseline, constant, further_metrics, hold_against, linear, narrow
+from nucleate.baselines import Baseline, constant, hold_against, linear, narrow
+from nucleate.baselines.models import further_metrics
 from nucleate.errors import SpecError
 from nucleate.models import outputs_of
 from nucleate.network import Network
 from nucleate.optimizers import ADAM
 from nucleate.problems import Problem, Split
-from nucleate.pytorch import is_module
+from nucleate.pytorch.exchange import is_module
 from nucleate.reduction.bound import MERGE
 from nucleate.reduction.certificate import certify, check_rows
 from nucleate.reduction.interpolation import INTERPOLATE
 from nucleate.reduction.layers import Method, network_of
 from nucleate.reduction.merging import groups
-from nucleate.reduction.modules import ModuleReduction, reduce_module
+from nucleate.reduction.modules.reducing import reduce_module
+from nucleate.reduction.modules.reduction import ModuleReduction
 from nucleate.reduction.reduction import BeforeAfter, Reduction
 from nucleate.reduction.search import Search, calibration_rows, calibration_weights
 from nucleate.reduction.selection import SELECT
 from nucleate.reduction.tolerance import fits_within
-from nucleate.training import check_fit, train_many
+from nucleate.training import train_many
+from nucleate.training.checks import check_fit
 
 if TYPE_CHECKING:
     import torch
@@ -166,26 +169,7 @@ def reduce(
 
 
 def get_method(given: Any) -> Method:
-    """The method of that name; a `Method` is returned as it is.
-
-    Parameters
-    ----------
-    given : str or Method
-
-    Returns
-    -------
-    Method
-
-    Raises
-    ------
-    SpecError
-        For another name, or something else.
-
-    Examples
-    --------
-    >>> get_method("merge").name
-    'merge'
-    """
+    """The method of that name; a `Method` is returned as it is."""
     if isinstance(given, Method):
         return given
     if isinstance(given, str) and given in METHODS:

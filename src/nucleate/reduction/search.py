@@ -10,7 +10,7 @@ from jaxtyping import Float
 
 from nucleate.models import count_parameters
 from nucleate.network import Network
-from nucleate.problems import relative_weights
+from nucleate.problems.moments import relative_weights
 from nucleate.reduction.layers import Affine, Method, Narrow, NarrowLayer, WideLayer, activate, affine_layers, slope
 
 MOST_ROWS = 2000

@@ -194,15 +194,6 @@ def fits_within(problem: Problem, network: Network, tolerance: float) -> Callabl
 
 
 def check_tolerance(tolerance: Any) -> None:
-    """Refuse a tolerance that is not between 0 and 1.
-
-    Parameters
-    ----------
-    tolerance : float
-
-    Raises
-    ------
-    SpecError
-    """
+    """Refuse a tolerance that is not between 0 and 1."""
     if not (isinstance(tolerance, Real) and 0 < float(tolerance) < 1):
         raise SpecError(f"The tolerance is {tolerance!r:.60}; it must be between 0 and 1, such as 0.01 for 1 %.")

@@ -177,8 +177,9 @@ def in_planes(
 ) -> Float[np.ndarray, "snapshots k 2"]:
     """Unit vectors, of which the cosines are known, each time in the plane of the two leading directions then.
 
-    As in `nucleate.figures.in_plane` sizes weigh, so that the plane is that of the units that do the work. Each picture
-    is turned, and reflected where need be, to be as near the one before it as it can; all are inside the unit circle.
+    As in `nucleate.figures.run.in_plane` sizes weigh, so that the plane is that of the units that do the work. Each
+    picture is turned, and reflected where need be, to be as near the one before it as it can; all are inside the unit
+    circle.
     """
     planes: list[np.ndarray] = []
     for cosine, size in zip(cosines, sizes, strict=True):

@@ -16,21 +16,7 @@ _SHARES = (
 def say_finding(finding: Finding, lang: str = "en", *, before: float | None = None) -> str:
     """A finding as sentences: what was measured, and which settings helped, did not, or are to be tried.
 
-    Parameters
-    ----------
-    finding : Finding
-    lang : {"en", "ja"}
-    before : float, optional
-        What the run itself explained of the constant's loss on validation, beside which a trial is told.
-
-    Returns
-    -------
-    str
-
-    Raises
-    ------
-    NucleateError
-        For an unknown language.
+    ``before`` is what the run itself explained of the constant's loss on validation, beside which a trial is told.
 
     Examples
     --------

@@ -7,7 +7,8 @@ from nucleate.errors import NucleateError
 from nucleate.forecasting import CLEAR, StepForecast
 from nucleate.reporting.words import Texts, load_texts, say_and_rate
 from nucleate.studies import Findings, Study, tables
-from nucleate.sweeping import Outlook, Remedy, stairs_of
+from nucleate.sweeping import Outlook, Remedy
+from nucleate.sweeping.forecasts import stairs_of
 
 NO_SECOND = 1e-3
 """A second singular value of a smaller share of the first is rounding: there is one direction."""

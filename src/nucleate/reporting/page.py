@@ -15,7 +15,8 @@ from nucleate._wording import say_share
 from nucleate.doctor import Diagnosis, diagnose
 from nucleate.errors import NucleateError, StudyError
 from nucleate.problems import CROSS_ENTROPY, SQUARED
-from nucleate.reduction import FOLDER, Reduction, kept_reduction
+from nucleate.reduction import FOLDER, Reduction
+from nucleate.reduction.of_study import kept_reduction
 from nucleate.reporting import sentences, words
 from nucleate.reporting.diagnosed import say_diagnosis
 from nucleate.reporting.expected import say_gap, say_outlook, say_stairs
@@ -71,23 +72,7 @@ def report(study: Study | str | Path, lang: str = "en", out: str | Path = "repor
 
 
 def report_in_languages(study: Study | str | Path, pages: Mapping[str, str | Path]) -> dict[str, Path]:
-    """The page of a study in several languages, for which everything is computed once.
-
-    Parameters
-    ----------
-    study : Study or path
-    pages : mapping of str to path
-        The HTML file of each language.
-
-    Returns
-    -------
-    dict of str to Path
-
-    Raises
-    ------
-    StudyError, NucleateError
-        As `report`.
-    """
+    """The page of a study as an HTML file in several languages, for which everything is computed once; see `report`."""
     texts = {lang: load_texts(lang) for lang in pages}
     if not isinstance(study, Study):
         study = Study.load(study)

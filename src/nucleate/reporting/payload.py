@@ -9,7 +9,7 @@ import polars as pl
 from jaxtyping import Float
 
 from nucleate.devices import single_blas_thread
-from nucleate.figures import in_plane, unit_vectors
+from nucleate.figures.run import in_plane, unit_vectors
 from nucleate.observe import Snapshot, cosine_similarity, leading_order
 from nucleate.observe.snapshots import spaced
 from nucleate.reporting.words import Texts, name_cell

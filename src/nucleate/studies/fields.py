@@ -25,9 +25,9 @@ from nucleate.architectures import ARCHITECTURES, Architecture, get_architecture
 from nucleate.errors import ArchitectureError, NucleateError, SpecError
 from nucleate.init_scale import PerLayer, read_value
 from nucleate.observe import Measure
-from nucleate.problems import Loss, get_loss, row_shape_of
-from nucleate.training import READING, Sentence
-from nucleate.training.settings import as_pydantic_says
+from nucleate.problems import Loss, get_loss
+from nucleate.problems.catalogue import row_shape_of
+from nucleate.training.settings import READING, Sentence, as_pydantic_says
 
 
 @dataclass(frozen=True)

@@ -382,17 +382,7 @@ def study_findings(study: Study) -> Findings | None:
 
 
 def unjudged_findings(study: Study) -> Findings:
-    """The findings of a study as far as its tables say.
-
-    Parameters
-    ----------
-    study : Study
-        Of one finished run at least.
-
-    Returns
-    -------
-    Findings
-    """
+    """The findings of a study, of one finished run at least, as far as its tables say."""
     results = study.results
     cells = tuple(_cell(study, results, row) for row in summarize(study).iter_rows(named=True))
     return Findings(study, cells, _check_forecast(study, results))
@@ -403,25 +393,9 @@ def judge_study(
     problem: Problem,
     narrow: Callable[[Findings], Contender | Literal["model", "plateau"]] | None = None,
 ) -> Judgement:
-    """What the held-out rows say of a study.
+    """What the held-out rows say of a study, of which ``findings`` has no judgement and ``problem`` is its own.
 
-    Parameters
-    ----------
-    findings : Findings
-        Without a judgement.
-    problem : Problem
-        The study's own.
-    narrow : callable, optional
-        From findings to the narrow network beside them, or why there is none.
-
-    Returns
-    -------
-    Judgement
-
-    Raises
-    ------
-    NucleateError
-        If a network cannot be read.
+    ``narrow`` goes from findings to the narrow network beside them, or to why there is none.
     """
     study, judged = findings.study, findings.judged
     seen = problem.test.count_in(problem.train, problem.validation)

@@ -31,7 +31,7 @@ from nucleate.studies.places import PROBLEM, SPEC, At, model_file, snapshots_fil
 from nucleate.studies.plan import Chunk, Plan
 from nucleate.studies.spec import StudySpec
 from nucleate.studies.stored import DamagedError, StoredTables, missing, unreadable
-from nucleate.training import READING
+from nucleate.training.settings import READING
 
 FORMAT = "nucleate study 2"
 _FIRST_FORMAT = "nucleate study 1"

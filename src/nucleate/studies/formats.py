@@ -93,17 +93,7 @@ def problem_from_bytes(content: bytes, loss: Loss | None) -> Problem:
 
 
 def snapshots_to_bytes(snapshots: Sequence[Snapshot]) -> bytes:
-    """A safetensors file's bytes, with a tensor of all steps for each family and layer: ``directions.1``, ...
-
-    Parameters
-    ----------
-    snapshots : sequence of Snapshot
-        Of one run.
-
-    Returns
-    -------
-    bytes
-    """
+    """A safetensors file of one run, with a tensor of all steps for each family and layer: ``directions.1``, ..."""
     tensors = {"steps": np.stack([taken.step for taken in snapshots])}
     for family in _FAMILIES:
         for layer, values in enumerate(zip(*(getattr(taken, family) for taken in snapshots), strict=True), start=1):

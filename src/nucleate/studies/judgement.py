@@ -12,15 +12,13 @@ from nucleate.baselines import (
     Contender,
     Entrant,
     Judged,
-    baseline_from_json,
     compare_entrants,
     constant,
-    count_units,
-    further_metrics,
     hold_against,
-    judge_outputs,
     linear,
 )
+from nucleate.baselines.comparison import count_units, judge_outputs
+from nucleate.baselines.models import baseline_from_json, further_metrics
 from nucleate.errors import StudyError
 from nucleate.models import outputs_of
 from nucleate.problems import Problem, Split
@@ -141,13 +139,7 @@ def own_problem(study: Study) -> Problem:
 
 
 def save_judgement(study: Study, judgement: Judgement) -> None:
-    """Keep a judgement in the study's folder, with the hashes of what it is about.
-
-    Parameters
-    ----------
-    study : Study
-    judgement : Judgement
-    """
+    """Keep a judgement in the study's folder, with the hashes of what it is about."""
     content = {"format": _FORMAT, **_about(study), **asdict(judgement)}
     write_json(study.path / JUDGEMENT, content, study.place(JUDGEMENT))
 

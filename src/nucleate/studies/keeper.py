@@ -21,7 +21,8 @@ from nucleate._fingerprints import VERSIONED
 from nucleate.devices import spread
 from nucleate.errors import ArchitectureError, StudyError
 from nucleate.models import count_parameters
-from nucleate.observe import evaluation_rows, layers_of
+from nucleate.observe import layers_of
+from nucleate.observe.measures import evaluation_rows
 from nucleate.problems import Problem
 from nucleate.studies.folder import Study
 from nucleate.studies.formats import PARTS, problem_to_bytes, split_hash
@@ -53,14 +54,9 @@ _OWN = (SPEC, PROBLEM, DATA, JUDGEMENT, LOCK, OWNER)
 
 @dataclass(frozen=True)
 class ChunkResult:
-    """What came of the runs of a chunk, as values that can travel between processes.
+    """What came of the runs of a chunk, as values that can travel between processes: its rows of these tables.
 
-    Parameters
-    ----------
-    results, trajectories : polars DataFrame
-        The chunk's rows of these tables.
-    files : mapping of str to bytes
-        Models and snapshots, by their place in the study folder.
+    ``files`` are models and snapshots, by their place in the study folder.
     """
 
     results: pl.DataFrame
@@ -73,13 +69,7 @@ class Keeper:
 
     Its methods take a `Chunk` of the study's plan, and all of them but the questions write files whole or not at all,
     with a checksum. The questions read all that is stored: what is damaged is to be made again, and a warning names it.
-
-    Parameters
-    ----------
-    study : Study
-        It is replaced where the keeper learns why there are no forecasts.
-    ownership : Ownership
-        Of the study's folder.
+    The study is replaced where the keeper learns why there are no forecasts.
     """
 
     def __init__(self, study: Study, ownership: Ownership) -> None:
@@ -88,25 +78,11 @@ class Keeper:
         self._said: set[Path] = set()
 
     def tell(self, progress: Mapping[str, Any]) -> None:
-        """Let processes that wait for the folder know how far this one is, in what JSON can hold.
-
-        Parameters
-        ----------
-        progress : mapping
-        """
+        """Let processes that wait for the folder know how far this one is, in what JSON can hold."""
         self._ownership.tell(progress)
 
     def is_finished(self, chunk: Chunk) -> bool:
-        """Whether all runs of a chunk are stored, with their trajectories and models.
-
-        Parameters
-        ----------
-        chunk : Chunk
-
-        Returns
-        -------
-        bool
-        """
+        """Whether all runs of a chunk are stored, with their trajectories and models."""
         files = [model_file(run.number, at) for run in chunk.runs for at in get_args(At)]
         if self.study.layers:
             files += [snapshots_file(run.number) for run in chunk.runs if run.number in self.study.plan.watched]
@@ -123,16 +99,7 @@ class Keeper:
         return True
 
     def lacks_forecasts(self, chunk: Chunk) -> bool:
-        """Whether a chunk's forecasts can be made and are not stored.
-
-        Parameters
-        ----------
-        chunk : Chunk
-
-        Returns
-        -------
-        bool
-        """
+        """Whether a chunk's forecasts can be made and are not stored."""
         if self.study.no_forecast is not None:
             return False
         try:
@@ -145,13 +112,7 @@ class Keeper:
         return False
 
     def keep_forecasts(self, chunk: Chunk, forecasts: pl.DataFrame | str) -> None:
-        """Store the forecasts of a chunk, one row a run, or the sentence that says why the study can have none.
-
-        Parameters
-        ----------
-        chunk : Chunk
-        forecasts : polars DataFrame or str
-        """
+        """Store the forecasts of a chunk, one row a run, or the sentence that says why the study can have none."""
         if not isinstance(forecasts, str):
             self._write_table(chunk_file("forecasts", chunk.number), forecasts)
         elif self.study.no_forecast is None:
@@ -159,16 +120,7 @@ class Keeper:
             _write_spec(self.study)
 
     def checkpoint(self, chunk: Chunk) -> bytes | None:
-        """An unfinished chunk's state, if one is stored.
-
-        Parameters
-        ----------
-        chunk : Chunk
-
-        Returns
-        -------
-        bytes or None
-        """
+        """An unfinished chunk's state, if one is stored."""
         try:
             return self.study.read(checkpoint_file(chunk.number))
         except FileNotFoundError:
@@ -178,33 +130,15 @@ class Keeper:
             return None
 
     def keep_checkpoint(self, chunk: Chunk, checkpoint: bytes) -> None:
-        """Store an unfinished chunk's state.
-
-        Parameters
-        ----------
-        chunk : Chunk
-        checkpoint : bytes
-            A safetensors file's.
-        """
+        """Store an unfinished chunk's state, a safetensors file's bytes."""
         self._write_tensors(checkpoint_file(chunk.number), checkpoint)
 
     def drop_checkpoint(self, chunk: Chunk) -> None:
-        """Let go of a state that is of no use any more.
-
-        Parameters
-        ----------
-        chunk : Chunk
-        """
+        """Let go of a state that is of no use any more."""
         (self.study.path / checkpoint_file(chunk.number)).unlink(missing_ok=True)
 
     def keep_result(self, chunk: Chunk, result: ChunkResult) -> None:
-        """Store what came of a chunk, its results last; its checkpoint is of no use then.
-
-        Parameters
-        ----------
-        chunk : Chunk
-        result : ChunkResult
-        """
+        """Store what came of a chunk, its results last; its checkpoint is of no use then."""
         # Side by side, as each waits for the disk.
         spread(lambda file: self._write_tensors(*file), list(result.files.items()))
         self._write_table(chunk_file("trajectories", chunk.number), result.trajectories)
@@ -259,27 +193,10 @@ def keep(
 ) -> Iterator[Keeper]:
     """Own the folder of this spec's study for the length of a block, and begin the study if the folder is new or empty.
 
-    Parameters
-    ----------
-    path : path
-    spec : StudySpec
-    problem : Problem
-    with_problem : bool
-        Whether the problem was made in Python, so that the folder must keep it.
-    meanwhile : callable, optional
-        Called again and again with the `Owner` while another process owns the folder; by default nobody waits.
-
-    Yields
-    ------
-    Keeper
-
-    Raises
-    ------
-    StudyError
-        If the folder holds a study of another spec, other data or another definition of the same name, with the
-        difference named, or other files.
-    OwnedError
-        Without ``meanwhile``, if another process owns it.
+    ``with_problem`` says that the problem was made in Python, so that the folder must keep it. ``meanwhile`` is called
+    again and again with the `Owner` while another process owns the folder; without it that is an OwnedError. A folder
+    of another spec, other data, another definition of the same name or other files is a StudyError that names the
+    difference.
     """
     path = Path(path)
     wanted = _study_of(path, spec, problem)
@@ -292,19 +209,7 @@ def keep(
 def follow(path: str | Path, spec: StudySpec, problem: Problem, meanwhile: Callable[[Owner], None]) -> Study:
     """The study of this spec once another process, which owns its folder, has finished it; nothing is written.
 
-    Parameters
-    ----------
-    path, spec, problem, meanwhile
-        As of `keep`.
-
-    Returns
-    -------
-    Study
-
-    Raises
-    ------
-    StudyError
-        If that process ends before the study is finished; or as `keep`.
+    Refused as by `keep`, and where that process ends before the study is finished.
     """
     path = Path(path)
     wanted, last = _study_of(path, spec, problem), Owner()
@@ -485,17 +390,7 @@ def _refuse_what_is_in_the_way(study: Study) -> None:
 
 
 def refuse_foreign(path: Path) -> None:
-    """Refuse what cannot be, or become, a study's folder, before any work is done.
-
-    Parameters
-    ----------
-    path : Path
-
-    Raises
-    ------
-    StudyError
-        If other files are there, or files of a study without its spec.
-    """
+    """Refuse what cannot be, or become, a study's folder, before any work: other files, or a study without its spec."""
     if (path / SPEC).exists() or not path.exists():
         return
     ours = (*FOLDERS, *_OWN)

@@ -22,14 +22,9 @@ _TELL_SECONDS = 1.0
 
 @dataclass(frozen=True)
 class Owner:
-    """Who writes into a folder.
+    """Who writes into a folder, as a name for a sentence.
 
-    Parameters
-    ----------
-    name : str
-        For a sentence.
-    progress : mapping
-        What it last told of how far it is, see `Ownership.tell`; empty where it has told nothing yet.
+    ``progress`` is what it last told of how far it is, see `Ownership.tell`; empty where it has told nothing yet.
     """
 
     name: str = "another process"

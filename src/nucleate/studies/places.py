@@ -51,43 +51,15 @@ def chunks_in(name: str) -> range | None:
 
 
 def checkpoint_file(chunk: int) -> str:
-    """Where in the folder the state of an unfinished chunk is.
-
-    Parameters
-    ----------
-    chunk : int
-
-    Returns
-    -------
-    str
-    """
+    """Where in the folder the state of an unfinished chunk is."""
     return f"checkpoints/chunk-{chunk:05d}.safetensors"
 
 
 def snapshots_file(run: int) -> str:
-    """Where in the folder a run's snapshots are.
-
-    Parameters
-    ----------
-    run : int
-
-    Returns
-    -------
-    str
-    """
+    """Where in the folder a run's snapshots are."""
     return f"snapshots/run-{run:05d}.safetensors"
 
 
 def model_file(run: int, at: At) -> str:
-    """Where in the folder a run's model is.
-
-    Parameters
-    ----------
-    run : int
-    at : {"initial", "final", "best"}
-
-    Returns
-    -------
-    str
-    """
+    """Where in the folder a run's model is."""
     return f"weights/run-{run:05d}-{at}.safetensors"

@@ -29,7 +29,8 @@ from nucleate.errors import NucleateError, SpecError
 from nucleate.init_scale import CONVENTIONS, Convention, InitScale, PerLayer, read_value
 from nucleate.observe import MEASURES, Measure
 from nucleate.optimizers import OPTIMIZERS
-from nucleate.problems import DATA_FIELDS, Loss, Problem, load_problem
+from nucleate.problems import Loss, Problem, load_problem
+from nucleate.problems.options import DATA_FIELDS
 from nucleate.schedules import SCHEDULES
 from nucleate.studies import tables
 from nucleate.studies.fields import (
@@ -44,8 +45,9 @@ from nucleate.studies.fields import (
     path_fault,
 )
 from nucleate.studies.places import SPEC
-from nucleate.training import Settings, spec_error, undecided_decay
-from nucleate.training.settings import Number, Whole, as_pydantic_says
+from nucleate.training import Settings
+from nucleate.training.checks import undecided_decay
+from nucleate.training.settings import Number, Whole, as_pydantic_says, spec_error
 
 _SCALES: dict[Convention, str] = {convention: f"{convention}s" for convention in CONVENTIONS}
 _OF_NETWORKS = ("hidden", "activation", "bias", "dtype")

@@ -20,22 +20,7 @@ FAILED = ~pl.col("status").is_in(TRAINED) | _RISEN
 
 
 def finished_runs(study: Study) -> pl.DataFrame:
-    """The results of a study, of one run at least.
-
-    Parameters
-    ----------
-    study : Study
-
-    Returns
-    -------
-    polars DataFrame
-        One row a finished run.
-
-    Raises
-    ------
-    StudyError
-        If none is finished.
-    """
+    """The results of a study, a row for each finished run; without one it is refused."""
     results = study.results
     if results.is_empty():
         raise StudyError(f"{study.path} has no finished run yet; the same sweep command goes on.")
@@ -43,21 +28,9 @@ def finished_runs(study: Study) -> pl.DataFrame:
 
 
 def measured_layers(study: Study) -> dict[str, int]:
-    """The width of every measured layer, by its name, which columns of the tables carry.
+    """The width of every measured layer, by its name, which columns of the tables carry: ``{"1": 50, "2": 50}``.
 
-    Parameters
-    ----------
-    study : Study
-
-    Returns
-    -------
-    dict of str to int
-        Of one layer at least: ``{"1": 50, "2": 50}``.
-
-    Raises
-    ------
-    StudyError
-        If the study's model has no measured layers.
+    A study whose model has none is refused.
     """
     if not study.layers:
         raise StudyError(

@@ -14,21 +14,14 @@ from nucleate.errors import ArchitectureError, SpecError, StudyError
 from nucleate.models import model_to_bytes, outputs_of
 from nucleate.network import Network
 from nucleate.problems import OF_ROWS, Problem
-from nucleate.studies import (
-    At,
-    Chunk,
-    ChunkResult,
-    Plan,
-    PlannedRun,
-    checkpoint_file,
-    model_file,
-    snapshots_file,
-    snapshots_to_bytes,
-    tables,
-)
+from nucleate.studies import Chunk, Plan, PlannedRun, tables
+from nucleate.studies.formats import snapshots_to_bytes
+from nucleate.studies.keeper import ChunkResult
+from nucleate.studies.places import At, checkpoint_file, model_file, snapshots_file
 from nucleate.studies.plan import CHUNK
 from nucleate.sweeping.forecasts import forecast_runs, tabulate_forecasts
-from nucleate.training import Batch, Run, most_together
+from nucleate.training import Batch, Run
+from nucleate.training.checks import most_together
 
 _SECONDS = 1.0
 """For about so long each core takes its runs from evaluation to evaluation without waiting for the others."""
@@ -72,19 +65,7 @@ def _deliver(plan: Plan, order: Order, problem: Problem) -> Delivery:
 
 
 def forecast_chunk(plan: Plan, chunk: Chunk, problem: Problem) -> pl.DataFrame | str:
-    """What is expected of a chunk's runs before they are trained.
-
-    Parameters
-    ----------
-    plan : Plan
-    chunk : Chunk
-    problem : Problem
-
-    Returns
-    -------
-    polars DataFrame or str
-        The chunk's rows of the table of forecasts, or the sentence that says why there can be none.
-    """
+    """A chunk's rows of the table of forecasts, or the sentence that says why there can be none."""
     spec = plan.spec
     if spec.dropout:
         return "Forecasts are of training without dropout, and these runs have it."
@@ -121,40 +102,11 @@ def train_chunk(
     on_evaluation: Callable[[Batch], None] | None = None,
     stop: Callable[[], bool] = lambda: False,
 ) -> ChunkResult | bytes:
-    """Train the runs of a chunk.
+    """Train the runs of a chunk, or return a checkpoint where ``stop``, which is asked again and again, says so.
 
-    Parameters
-    ----------
-    plan : Plan
-    chunk : Chunk
-    problem : Problem
-    checkpoint : bytes, optional
-        What an earlier call returned that was stopped, or what `Batch.checkpoint` gave: training goes on from there, to
-        the bits of a chunk that never stopped.
-    on_evaluation : callable, optional
-        Called with the `Batch` after the first evaluation, and about every second then.
-    stop : callable
-        Asked again and again whether to stop.
-
-    Returns
-    -------
-    ChunkResult or bytes
-        The latter is a checkpoint, where ``stop`` said so.
-
-    Raises
-    ------
-    SpecError
-        If the models do not fit the problem or the memory.
-    StudyError
-        If the checkpoint is damaged.
-
-    Examples
-    --------
-    >>> from nucleate import load_problem
-    >>> from nucleate.studies import Plan, make_spec
-    >>> plan = Plan(make_spec(data="sine-5d", gains=[1.0], hidden=[6], steps=20))
-    >>> train_chunk(plan, plan.chunks[0], load_problem("sine-5d")).results["status"].to_list()
-    ['finished']
+    From such a ``checkpoint``, or one of `Batch.checkpoint`, training goes on to the bits of a chunk that never
+    stopped; one that is damaged is a StudyError. ``on_evaluation`` is called after the first evaluation, and about
+    every second then. Models that do not fit the problem or the memory are a SpecError.
     """
     (came,) = train_chunks(plan, [(chunk, checkpoint)], problem, on_evaluation=on_evaluation, stop=stop)
     return came

@@ -11,7 +11,8 @@ import polars as pl
 from nucleate._wording import say_error
 from nucleate.errors import SpecError, StudyError
 from nucleate.problems import Problem
-from nucleate.studies import Chunk, ChunkResult, Plan, tables
+from nucleate.studies import Chunk, Plan, tables
+from nucleate.studies.keeper import ChunkResult
 from nucleate.sweeping.chunks import Delivery, Order, deliver
 
 _TOP_OF_A_MODULE = "define it by def or class at the top of a module that the workers can import"

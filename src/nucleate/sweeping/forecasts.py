@@ -13,7 +13,7 @@ from nucleate.forecasting import Forecast, Outcome, Stair, forecast_many, measur
 from nucleate.init_scale import InitScale, PerLayer
 from nucleate.problems import Problem
 from nucleate.studies import Plan, PlannedRun, Study, StudySpec, tables
-from nucleate.training import check_widths_fit
+from nucleate.training.checks import check_widths_fit
 
 AMONG_THE_LOWEST = 0.1
 """A loss is among the lowest if it exceeds the lowest by at most this share of it."""
@@ -111,20 +111,7 @@ def forecast_runs(
 def stairs_of(study: Study, run: int) -> tuple[Stair, ...]:
     """The stairs of a run's loss curve within its steps, forecast from its start.
 
-    Parameters
-    ----------
-    study : Study
-    run : int
-
-    Returns
-    -------
-    tuple of Stair
-        Two to four; empty where the linear part makes only the first descent, or none can be forecast.
-
-    Raises
-    ------
-    StudyError, DataError
-        If the study's data cannot be read.
+    Two to four; none where the linear part makes only the first descent, or none can be forecast.
     """
     spec, plan = study.spec, Plan(study.spec)
     if spec.model is not None or spec.dropout:
@@ -206,17 +193,7 @@ def tabulate_forecasts(
 def describe_stairs(problem: Problem, forecast: Forecast, outcome: Outcome | None = None) -> list[dict[str, Any]]:
     """The stairs of one forecast for tables and JSON, with directions by the names of inputs and targets.
 
-    Parameters
-    ----------
-    problem : Problem
-    forecast : Forecast
-    outcome : Outcome, optional
-        Of the same run, to put beside.
-
-    Returns
-    -------
-    list of dict
-        One for each stair.
+    An outcome of the same run is put beside.
     """
     targets = [name for column in problem.preprocessing.targets for name in column.categories or (column.name,)]
     described = []
@@ -247,14 +224,7 @@ def describe_stairs(problem: Problem, forecast: Forecast, outcome: Outcome | Non
 def name_directions(problem: Problem, directions: Float[np.ndarray, "k d"]) -> list[dict[str, float]]:
     """The components of directions, such as a forecast's target directions, candidates or axes, by the inputs' names.
 
-    Parameters
-    ----------
-    problem : Problem
-    directions : array of shape (k, d), or (k, d + 1) with a first-layer bias
-
-    Returns
-    -------
-    list of dict of str to float
+    They have d entries, or d + 1 with a first-layer bias.
     """
     names = [*problem.preprocessing.encoded_inputs, "bias"]
     return [dict(zip(names, direction.tolist(), strict=False)) for direction in directions]

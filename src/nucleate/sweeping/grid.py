@@ -12,9 +12,11 @@ from nucleate._wording import for_whom, plain
 from nucleate.architectures import Architecture, get_architecture
 from nucleate.devices import check_device
 from nucleate.errors import SpecError
-from nucleate.problems import DATA_FIELDS, Problem, describe_data
+from nucleate.problems import Problem, describe_data
 from nucleate.problems.files import name_of
-from nucleate.studies import Study, StudySpec, make_spec, refuse_foreign
+from nucleate.problems.options import DATA_FIELDS
+from nucleate.studies import Study, StudySpec, make_spec
+from nucleate.studies.keeper import refuse_foreign
 from nucleate.sweeping.executors import Executor
 from nucleate.sweeping.progress import show_progress
 from nucleate.sweeping.runner import check_when_owned, run_study
@@ -121,16 +123,7 @@ def sweep(
 
 
 def study_folder(spec: StudySpec) -> Path:
-    """Where a study goes when nobody says: the same spec finds its folder again, another spec gets another.
-
-    Parameters
-    ----------
-    spec : StudySpec
-
-    Returns
-    -------
-    Path
-    """
+    """Where a study goes when nobody says: the same spec finds its folder again, another spec gets another."""
     # Options of a problem stand behind a colon, which not every file system takes.
     name = name_of(Path(spec.data)).replace(":", "-")
     return Path("nucleate-studies") / f"{name}-{spec.digest}"

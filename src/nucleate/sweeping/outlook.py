@@ -19,7 +19,8 @@ from nucleate.activations import get_activation
 from nucleate.errors import NucleateError
 from nucleate.forecasting import Forecast
 from nucleate.init_scale import Convention, InitScale, PerLayer
-from nucleate.problems import Problem, relative_weights
+from nucleate.problems import Problem
+from nucleate.problems.moments import relative_weights
 from nucleate.studies import STUCK, Plan, PlannedRun, Study, StudySpec, tables
 from nucleate.sweeping.forecasts import forecast_runs
 

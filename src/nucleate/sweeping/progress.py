@@ -60,10 +60,7 @@ class Progress:
 def show_progress() -> Iterator[Callable[[Progress], None]]:
     """A live bar with the time left, the loss and the effective neurons, for the length of a block.
 
-    Yields
-    ------
-    callable
-        Called with a `Progress`, it moves the bar.
+    What it gives moves the bar.
     """
     columns = (
         BarColumn(bar_width=20),

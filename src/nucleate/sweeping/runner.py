@@ -19,29 +19,17 @@ from nucleate.baselines import Contender
 from nucleate.devices import check_device, on_device
 from nucleate.errors import SpecError, StudyError
 from nucleate.problems import Problem
-from nucleate.studies import (
-    Chunk,
-    ChunkResult,
-    Findings,
-    Keeper,
-    OwnedError,
-    Owner,
-    Plan,
-    Study,
-    StudySpec,
-    follow,
-    judge_study,
-    keep,
-    load_judgement,
-    save_judgement,
-    tables,
-    unjudged_findings,
-)
+from nucleate.studies import Chunk, Findings, OwnedError, Plan, Study, StudySpec, load_judgement, tables
+from nucleate.studies.findings import judge_study, unjudged_findings
+from nucleate.studies.judgement import save_judgement
+from nucleate.studies.keeper import ChunkResult, Keeper, follow, keep
+from nucleate.studies.ownership import Owner
 from nucleate.sweeping.chunks import Delivery, Order, forecast_chunk, in_batches, places_in_batch, resume, train_chunks
 from nucleate.sweeping.executors import Executor, Task, check_executor
 from nucleate.sweeping.judging import narrow_network
 from nucleate.sweeping.progress import Progress
-from nucleate.training import Batch, Run, check_batch_size, check_runs, check_widths_fit
+from nucleate.training import Batch, Run
+from nucleate.training.checks import check_batch_size, check_runs, check_widths_fit
 
 _CHECKPOINT_SECONDS = 10.0
 _POLL_SECONDS = 0.02
@@ -69,13 +57,10 @@ def run_study(
 
     Parameters
     ----------
-    spec : StudySpec
-    problem : Problem
-    out : path
     executor : Executor, optional
         Where chunks are computed; by default in this process, one after another.
     on_progress : callable
-        Called with a `Progress` at the beginning, and whenever something is known anew.
+        Called at the beginning, and whenever something is known anew.
     with_problem : bool
         Whether the problem was made in Python, so that the folder must keep it.
     device : {"auto", "cpu", "gpu"}
@@ -84,10 +69,6 @@ def run_study(
         What to do where another process writes into the folder: raise; wait until it ends, and finish what it has left;
         or wait until it has finished the study, and train nothing. Who waits is told of its progress.
 
-    Returns
-    -------
-    Study
-
     Raises
     ------
     SpecError
@@ -95,9 +76,9 @@ def run_study(
     OwnedError
         If another process writes into the folder, and this one is not told to wait.
     StudyError
-        If the folder holds something else, see `nucleate.studies.keep`; if the process that is followed ends before the
-        study is finished; or if an executor fails at a chunk: what it has finished by then is kept, and the same call
-        goes on.
+        If the folder holds something else, see `nucleate.studies.keeper.keep`; if the process that is followed ends
+        before the study is finished; or if an executor fails at a chunk: what it has finished by then is kept, and the
+        same call goes on.
     KeyboardInterrupt
         On Ctrl-C, and while runs are trained on SIGTERM and SIGHUP too, after the chunk in hand was put away (what an
         executor has in hand is lost). The next call goes on from there and ends with the rows of an uninterrupted

@@ -131,4 +131,5 @@ __all__ = [
     "vector_field",
 ]
 
-__getattr__ = loader(__name__, _HOMES)
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = loader(__name__, _HOMES)

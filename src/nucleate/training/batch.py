@@ -20,22 +20,9 @@ from nucleate._files import pack_tensors, parse_json, parse_tensors
 from nucleate.errors import SpecError
 from nucleate.models import describe, dtype_of, outputs_of, take_apart
 from nucleate.network import Network
-from nucleate.observe import (
-    MEASURES,
-    Layer,
-    LayerStack,
-    Measure,
-    Snapshot,
-    StageName,
-    check_measures,
-    evaluation_rows,
-    layers_of,
-    measure_layers,
-    most_in_stack,
-    snapshot,
-    stacks_of,
-    stages,
-)
+from nucleate.observe import MEASURES, Layer, LayerStack, Measure, Snapshot, StageName, layers_of, snapshot, stages
+from nucleate.observe.layers import most_in_stack, stacks_of
+from nucleate.observe.measures import check_measures, evaluation_rows, measure_layers
 from nucleate.problems import Problem
 from nucleate.training import engine
 from nucleate.training.checks import check_batch_size, check_dropout, check_runs

@@ -31,22 +31,8 @@ def check_runs(
 ) -> None:
     """Refuse models that do not fit the problem, each other, their rates, their decays, the optimizer or the memory.
 
-    Parameters
-    ----------
-    problem : Problem
-    models : sequence of model
-    learning_rates : sequence of float
-        One for each model.
-    optimizer : Optimizer, optional
-    weight_decays : sequence of float, optional
-        One for each model.
-
-    Raises
-    ------
-    SpecError
-        With what does not fit.
-    ArchitectureError
-        For what is not a model, see `nucleate.models`.
+    Rates and decays are one for each model. What does not fit is a SpecError; what is no model, see `nucleate.models`,
+    an ArchitectureError.
     """
     if not isinstance(problem, Problem):
         raise SpecError(f"The problem is {problem!r:.60}; make it one first, as by nucleate.load_problem.")
@@ -75,23 +61,7 @@ def check_runs(
 
 
 def check_widths_fit(problem: Problem, hidden: Sequence[int], dtype: str, runs: int) -> None:
-    """Refuse fully connected networks that do not fit the memory, before any is drawn.
-
-    Parameters
-    ----------
-    problem : Problem
-    hidden : sequence of int
-    dtype : str
-    runs : int
-        That are trained together.
-
-    Raises
-    ------
-    SpecError
-        With what they need, and what there is.
-    ArchitectureError
-        For widths that no network has.
-    """
+    """Refuse as many fully connected networks as do not fit the memory together, before any is drawn."""
     widths = check_widths(problem.inputs, hidden, problem.outputs)
     parameters = sum(fan_in * fan_out for fan_in, fan_out in itertools.pairwise(widths))
     needs = _bytes_needed(
@@ -112,15 +82,7 @@ def _refuse_too_large(what: str, needs: Sequence[tuple[str, float, float]]) -> N
 def most_together(problem: Problem, model: Any) -> int:
     """How many runs of a model are given to the device at once: 1 where each has a core of its own.
 
-    Parameters
-    ----------
-    problem : Problem
-    model : model
-
-    Returns
-    -------
-    int
-        A power of two, at most `MOST_TOGETHER`, for which half of each memory is enough.
+    Otherwise a power of two, at most `MOST_TOGETHER`, for which half of each memory is enough.
     """
     runs = MOST_TOGETHER if devices.steps_together() else 1
     while runs > 1 and any(2 * need > memory for _, need, memory in _memory_needed(model, runs, len(problem.train.x))):
@@ -146,16 +108,7 @@ def _check_decays(runs: int, optimizer: Optimizer, weight_decays: Sequence[float
 
 
 def undecided_decay(optimizer: Optimizer) -> str:
-    """The sentence on an optimizer that is there for its weight decay, of which nobody said how large it is.
-
-    Parameters
-    ----------
-    optimizer : Optimizer
-
-    Returns
-    -------
-    str
-    """
+    """The sentence on an optimizer that is there for its weight decay, of which nobody said how large it is."""
     return (
         f"The optimizer {optimizer.name!r} decays weights, and nothing says by how much; give the weight decay too "
         "(PyTorch's default is 0.01, optax's 0.0001)."
@@ -163,20 +116,7 @@ def undecided_decay(optimizer: Optimizer) -> str:
 
 
 def check_fit(model: Any, problem: Problem) -> None:
-    """Refuse a model whose inputs and outputs are not those of the problem.
-
-    Parameters
-    ----------
-    model : model
-    problem : Problem
-
-    Raises
-    ------
-    SpecError
-        With both shapes.
-    ArchitectureError
-        For rows that the model does not read, and as `nucleate.models.check_members`.
-    """
+    """Refuse a model whose inputs and outputs are not those of the problem, or that does not read its rows."""
     if not isinstance(problem, Problem):
         raise SpecError(f"The problem is {problem!r:.60}; make it one first, as by nucleate.load_problem.")
     shape = (problem.inputs, problem.outputs)
@@ -209,18 +149,7 @@ def check_fit(model: Any, problem: Problem) -> None:
 
 
 def check_batch_size(problem: Problem, batch_size: int | None) -> None:
-    """Refuse more rows a step than there are.
-
-    Parameters
-    ----------
-    problem : Problem
-    batch_size : int or None
-
-    Raises
-    ------
-    SpecError
-        With both numbers.
-    """
+    """Refuse more rows a step than there are."""
     if batch_size is not None and batch_size > len(problem.train.x):
         raise SpecError(
             f"The batch size is {batch_size}, but there are {len(problem.train.x)} training rows; "
@@ -229,22 +158,7 @@ def check_batch_size(problem: Problem, batch_size: int | None) -> None:
 
 
 def check_seeds(models: Sequence[Any], seeds: Sequence[int] | None) -> Sequence[int]:
-    """One seed of the order of the rows for each model, 0 where none are given.
-
-    Parameters
-    ----------
-    models : sequence of models
-    seeds : sequence of int, optional
-
-    Returns
-    -------
-    sequence of int
-
-    Raises
-    ------
-    SpecError
-        For other seeds, or another number of them.
-    """
+    """One seed of the order of the rows for each model, 0 where none are given."""
     seeds = [0] * len(models) if seeds is None else seeds
     for seed in seeds:
         if not is_whole(seed) or not 0 <= seed < 2**31:

@@ -21,7 +21,8 @@ from jaxtyping import Array, Bool, Float, Int, Shaped
 from nucleate.devices import float64, for_each, in_float64
 from nucleate.models import Frame, dtype_of, outputs_of_columns, take_apart
 from nucleate.network import Drop
-from nucleate.problems import Loss, Split, relative_weights
+from nucleate.problems import Loss, Split
+from nucleate.problems.moments import relative_weights
 from nucleate.training.rule import Rule
 
 DROPS = (0.01, 0.1, 0.3)

@@ -172,14 +172,7 @@ def make_settings(**fields: Any) -> Settings:
 
 
 class Sentence(ValueError):
-    """What is wrong with a setting, in a sentence that needs no name of the setting before it.
-
-    Examples
-    --------
-    >>> raise Sentence("The model conv reads no tokens.")
-    Traceback (most recent call last):
-    nucleate.training.settings.Sentence: The model conv reads no tokens.
-    """
+    """What is wrong with a setting, in a sentence that needs no name of the setting before it."""
 
 
 def spec_error(
@@ -187,17 +180,7 @@ def spec_error(
 ) -> SpecError:
     """The first thing wrong with a setting, as one sentence in which it has the name that a function gives it.
 
-    Parameters
-    ----------
-    error : pydantic.ValidationError
-    settings : type
-        What was to be made.
-    name : callable
-        From a field to what the person calls it.
-
-    Returns
-    -------
-    SpecError
+    ``settings`` is what was to be made, and ``name`` goes from a field to what the person calls it.
     """
     # A misspelt name is the cause where another is missing.
     errors = error.errors(include_url=False)

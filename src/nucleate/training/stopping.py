@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from nucleate.observe import AHEAD, FLAT, Layer, LayerStack, Stages, smoothed, stages
+from nucleate.observe import Layer, LayerStack, Stages, stages
+from nucleate.observe.curve import AHEAD, FLAT, smoothed
 from nucleate.problems import Problem
 
 
@@ -52,15 +53,6 @@ def plateau_loss(model: Any, problem: Problem) -> float | None:
     A network can by a bias beyond the first layer, or an activation that is not zero at zero; it says so by
     ``fits_constants``, and a model of another kind may too. Of one that does not, it is not known, and it has learned
     from the inputs only what no constant reaches; so its plateau is measured from the constant too.
-
-    Parameters
-    ----------
-    model : pytree
-    problem : Problem
-
-    Returns
-    -------
-    float or None
     """
     if getattr(model, "fits_constants", True) is False:
         return None
@@ -133,17 +125,7 @@ def is_dead(layer: Layer | LayerStack) -> Any:
 
 
 def dead_units(layer: Layer | LayerStack) -> Bool[np.ndarray, "... m"]:
-    """Which units give the same on all rows: those that are off, and those out where the activation is flat.
-
-    Parameters
-    ----------
-    layer : Layer or LayerStack
-        Of m units.
-
-    Returns
-    -------
-    array of bool, of shape (m,), or of a stack (runs, m)
-    """
+    """Which units give the same on all rows: those that are off, and those out where the activation is flat."""
     return _is_off(layer) | _is_flat(layer)
 
 

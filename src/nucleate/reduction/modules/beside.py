@@ -6,11 +6,12 @@ from typing import Any
 import numpy as np
 
 from nucleate._wording import count, listed, say_error
-from nucleate.baselines import Baseline, Entrant, Judged, compare_entrants, count_units
+from nucleate.baselines import Baseline, Entrant, Judged, compare_entrants
 from nucleate.baselines import judge as judge_without
+from nucleate.baselines.comparison import count_units
 from nucleate.errors import SpecError
 from nucleate.problems import Metric
-from nucleate.pytorch import import_torch
+from nucleate.pytorch.exchange import import_torch
 from nucleate.reduction.modules.judging import DEVIATION, LOSS, Judge
 from nucleate.reduction.modules.rows import Parts, Rows, outputs_of
 from nucleate.reduction.modules.search import count_parameters

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from nucleate.pytorch import import_torch
+from nucleate.pytorch.exchange import import_torch
 
 RIDGE = 1e-6
 """The least ridge, in mean squares of a column."""

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from nucleate._wording import count
-from nucleate.pytorch import import_torch
+from nucleate.pytorch.exchange import import_torch
 from nucleate.reduction.modules.onnx_file import OnnxFile
 from nucleate.reduction.modules.rows import Rows
 from nucleate.reduction.reduction import BeforeAfter

@@ -11,8 +11,8 @@ import numpy as np
 from nucleate._files import write_atomically
 from nucleate._wording import say_error, shown
 from nucleate.errors import NucleateError, SpecError
-from nucleate.exports import check_export_path
-from nucleate.pytorch import import_torch
+from nucleate.exports.files import check_export_path
+from nucleate.pytorch.exchange import import_torch
 from nucleate.reduction.certificate import Certificate
 from nucleate.reduction.modules.onnx_file import OnnxFile
 from nucleate.reduction.modules.preparing import working_copy

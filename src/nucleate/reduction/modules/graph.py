@@ -13,8 +13,7 @@ import numpy as np
 
 from nucleate._wording import first_line, say_error
 from nucleate.errors import ArchitectureError
-from nucleate.pytorch import import_torch
-from nucleate.pytorch.exchange import hooked, import_extra
+from nucleate.pytorch.exchange import hooked, import_extra, import_torch
 from nucleate.pytorch.layers import fans_of_experts, is_conv1d, is_linear, kind_of, maker_of, norm_of, weights_in
 from nucleate.reduction.modules.attention import attentions, heads_of
 from nucleate.reduction.modules.rows import Rows, output_of, tensors_of

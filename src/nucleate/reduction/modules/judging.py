@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from nucleate._wording import choose_one, count, listed, say_error, shown
-from nucleate.baselines import count_units
+from nucleate.baselines.comparison import count_units
 from nucleate.errors import DataError, SpecError
 from nucleate.problems import ACCURACY, BALANCED_ACCURACY, LOG_LOSS, MAE, R2, RMSE, Loss, Metric
 from nucleate.problems.copies import count_repeated
-from nucleate.pytorch import import_torch
+from nucleate.pytorch.exchange import import_torch
 from nucleate.reduction.certificate import Certificate, certificate_of
 from nucleate.reduction.modules.rows import BATCH, Parts, Rows, outputs_of
 from nucleate.reduction.tolerance import OfAmounts, OfClasses, Tolerance, Yardstick, root_mean_square, spread

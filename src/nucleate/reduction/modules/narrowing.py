@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from nucleate.pytorch import import_torch
-from nucleate.pytorch.exchange import hooked
+from nucleate.pytorch.exchange import hooked, import_torch
 from nucleate.pytorch.layers import is_conv1d, kind_of, norm_of, weights_in
 from nucleate.reduction.modules.blocks import BlockPath, Regression, refit
 from nucleate.reduction.modules.rows import Rows, output_of

@@ -15,8 +15,7 @@ from jaxtyping import Float
 from nucleate._wording import say_error
 from nucleate.errors import ArchitectureError
 from nucleate.exports.session import on_one_thread
-from nucleate.pytorch import import_torch
-from nucleate.pytorch.exchange import import_extra
+from nucleate.pytorch.exchange import import_extra, import_torch
 from nucleate.reduction.modules.rows import Rows, output_of
 
 _TRACED = 3

@@ -5,8 +5,7 @@ from typing import Any
 
 from nucleate._wording import listed, say_error
 from nucleate.errors import ArchitectureError
-from nucleate.pytorch import import_torch
-from nucleate.pytorch.exchange import refuse_script
+from nucleate.pytorch.exchange import import_torch, refuse_script
 from nucleate.pytorch.layers import is_dropout
 from nucleate.reduction.modules.units import copied
 

@@ -9,8 +9,7 @@ from typing import Any
 from nucleate._arrays import is_real, is_whole
 from nucleate._wording import count, shown
 from nucleate.errors import ArchitectureError, SpecError
-from nucleate.pytorch import import_torch
-from nucleate.pytorch.exchange import unwrap
+from nucleate.pytorch.exchange import import_torch, unwrap
 from nucleate.reduction.modules.beside import narrow_module, trained_by
 from nucleate.reduction.modules.graph import Graph, check, shapes_in_training, trace
 from nucleate.reduction.modules.judging import Judge, judge_of

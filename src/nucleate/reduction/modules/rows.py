@@ -12,7 +12,7 @@ from jaxtyping import Int, Shaped
 from nucleate._wording import count, say_error, shown
 from nucleate.errors import ArchitectureError, DataError
 from nucleate.problems.copies import copies_in
-from nucleate.pytorch import import_torch
+from nucleate.pytorch.exchange import import_torch
 from nucleate.reduction.certificate import FEWEST_ROWS
 
 MOST_ROWS = 20_000

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from nucleate.pytorch import import_torch
+from nucleate.pytorch.exchange import import_torch
 from nucleate.reduction.modules.narrowing import Original, Reducer
 from nucleate.reduction.modules.rows import Rows
 from nucleate.reduction.modules.units import Narrowing, copied

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from nucleate.pytorch import import_torch
+from nucleate.pytorch.exchange import import_torch
 
 
 @dataclass(frozen=True, eq=False)
