@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 _ROOMS = (
     *("architectures", "baselines", "doctor", "errors", "estimators", "experiments", "exports", "figures"),
     *("forecasting", "inspection", "models", "observe", "optimizers", "problems", "pytorch", "reduction", "reporting"),
-    *("schedules", "studies", "sweeping", "theory", "training"),
+    *("schedules", "sources", "studies", "sweeping", "tables", "theory", "training"),
 )
 _HOMES = {
     "activations": ("Activation", "activation_names", "get_activation", "register_activation"),

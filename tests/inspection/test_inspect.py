@@ -8,8 +8,8 @@ from sklearn.neural_network import MLPClassifier, MLPRegressor
 
 from nucleate import ArchitectureError, InitScale, Network, NucleateError, SpecError, inspect
 from nucleate.inspection.measuring import values_on_data
-from nucleate.inspection.sources import Activity
 from nucleate.observe import alike, measure
+from nucleate.sources.source import Activity
 
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((60, 5))

@@ -6,8 +6,8 @@ import pytest
 from nucleate import inspect
 from nucleate.inspection.measuring import values_on_data
 from nucleate.inspection.samples import Unseen, effective_neurons_of_all, pairs_of_all
-from nucleate.inspection.sources import Activity
 from nucleate.observe import alike, directions
+from nucleate.sources.source import Activity
 
 pytestmark = pytest.mark.slow
 

@@ -7,7 +7,7 @@ transformers = pytest.importorskip("transformers")
 from torch import nn  # noqa: E402
 
 from nucleate import InitScale, diagnose, init_, inspect  # noqa: E402
-from nucleate.doctor.module_setting import read_setting  # noqa: E402
+from nucleate.doctor.modules.setting import read_setting  # noqa: E402
 from nucleate.pytorch.layers import weights_in  # noqa: E402
 
 Conv1D = transformers.pytorch_utils.Conv1D

@@ -168,9 +168,9 @@ def report(
 ) -> None:
     """After a sweep, a watch or an inspection: one self-contained page to show to someone who will not read code."""
     from nucleate.inspection import Checkpoints
-    from nucleate.inspection.files import RECORD
     from nucleate.reporting import LANGUAGES, report_checkpoints
     from nucleate.reporting import report as write_report
+    from nucleate.sources.files import RECORD
 
     if lang not in LANGUAGES:
         raise SpecError(f"There is no language {shown(lang)}{choose_one(lang, LANGUAGES)}.")

@@ -35,7 +35,7 @@ def inspect(
     from nucleate._files import check_folder
     from nucleate.inspection import Checkpoints
     from nucleate.inspection import inspect as inspect_model
-    from nucleate.inspection.files import find_checkpoints
+    from nucleate.sources.files import find_checkpoints
 
     if out is not None:
         check_folder(out)

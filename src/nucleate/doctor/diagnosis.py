@@ -10,9 +10,9 @@ import polars as pl
 from nucleate._arrays import is_whole
 from nucleate._wording import name_parameter, shown
 from nucleate.doctor.evidence import HELD_BACK, Evidence, gather
-from nucleate.doctor.module_copies import STEPS, ModuleTrials
-from nucleate.doctor.module_evidence import beside_loop, gather_module
-from nucleate.doctor.module_setting import read_setting
+from nucleate.doctor.modules.copies import STEPS, ModuleTrials
+from nucleate.doctor.modules.evidence import beside_loop, gather_module
+from nucleate.doctor.modules.setting import read_setting
 from nucleate.doctor.remedies import Attempts, Remedy, Trials
 from nucleate.doctor.verdicts import (
     BY_NAME,

@@ -16,8 +16,8 @@ from nucleate._wording import say_error
 from nucleate.errors import ArchitectureError
 from nucleate.network import Network
 from nucleate.problems import IDENTITY, SOFTMAX, Column, Loss, Preprocessing
-from nucleate.problems.cells import MISSING
-from nucleate.problems.spellings import spellings
+from nucleate.tables.cells import MISSING
+from nucleate.tables.spellings import spellings
 
 NUMBERS, TEXTS = "numbers", "texts"
 _ML = "ai.onnx.ml"

@@ -21,7 +21,7 @@ from nucleate.problems import CROSS_ENTROPY, SQUARED, Preprocessing, get_loss
 from nucleate.problems.catalogue import make_form
 from nucleate.problems.checks import missing
 from nucleate.problems.notices import plain_number
-from nucleate.problems.reading import read_table
+from nucleate.tables.reading import read_table
 
 _OWN_COLUMNS = ("row", "deviation", "unknown")
 """What stands beside the predictions."""

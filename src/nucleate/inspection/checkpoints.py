@@ -16,9 +16,9 @@ from nucleate._files import make_folder, pack_tensors, parse_tensors, read_seale
 from nucleate._wording import card, count, first_line, plain
 from nucleate.errors import DataError
 from nucleate.inspection.events import Event
-from nucleate.inspection.files import RECORD
 from nucleate.inspection.inspection import Inspection, Place, first_lines, heads_in, layers_in
 from nucleate.inspection.measuring import Picture
+from nucleate.sources.files import RECORD
 
 PIECES = "pieces"
 """The folder of what was added to a record."""

@@ -12,11 +12,11 @@ from nucleate._wording import name_parameter, shown
 from nucleate.activations import Activation, get_activation
 from nucleate.errors import ArchitectureError, SpecError
 from nucleate.inspection.checkpoints import Checkpoints, rows_at
-from nucleate.inspection.files import find_checkpoints, step_of
 from nucleate.inspection.inspection import Inspection
-from nucleate.inspection.objects import open_files, open_model
 from nucleate.inspection.of_source import inspect_source, what_is_unknown
-from nucleate.inspection.sources import Source
+from nucleate.sources.files import find_checkpoints, step_of
+from nucleate.sources.objects import open_files, open_model
+from nucleate.sources.source import Source
 
 
 def inspect(

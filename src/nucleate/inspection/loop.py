@@ -12,11 +12,11 @@ from nucleate.doctor import Evidence, LayerEvidence
 from nucleate.doctor.evidence import parts_of
 from nucleate.errors import SpecError
 from nucleate.inspection.events import Event, Measured, constant_share, effective_neurons_in
-from nucleate.inspection.objects import open_model
 from nucleate.inspection.of_loss import Making, making_of
-from nucleate.inspection.tensors import to_numpy, why_no_parameter
 from nucleate.observe.curve import smoothed
 from nucleate.pytorch.exchange import import_torch, is_module, size_of
+from nucleate.sources.objects import open_model
+from nucleate.sources.tensors import to_numpy, why_no_parameter
 from nucleate.training import Status
 
 ENTRIES = 64

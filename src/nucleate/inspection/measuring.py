@@ -22,7 +22,6 @@ from nucleate.inspection.samples import (
     pairs_of_all,
     sampled,
 )
-from nucleate.inspection.sources import Activity
 from nucleate.inspection.spectra import Chance, Spectra, blocks, stable_rank, with_bias
 from nucleate.inspection.units import Units
 from nucleate.observe import alike
@@ -30,6 +29,7 @@ from nucleate.observe.directions import THRESHOLD, cluster
 from nucleate.observe.measures import MAX_ROWS
 from nucleate.observe.norms import effective_number, norm, standardized, unit_rows
 from nucleate.observe.snapshots import MOST_SINGULAR_VALUES, spaced
+from nucleate.sources.source import Activity
 
 LEADING = 4
 """How many singular values are listed."""

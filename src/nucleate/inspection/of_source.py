@@ -27,10 +27,10 @@ from nucleate.inspection.measuring import (
     values_of_spectra,
     values_on_data,
 )
-from nucleate.inspection.sources import Form, Parameter, Source, Traced, shared_with
 from nucleate.inspection.spectra import Chance, lengths_of, row_sizes, spectra_of
 from nucleate.inspection.units import Units, adds_beside, form_of, reader_of, says_activation, says_heads, units_of
 from nucleate.observe.norms import norm, row_norms, scaled
+from nucleate.sources.source import Form, Parameter, Source, Traced, shared_with
 
 _LARGE = 2**18
 

@@ -10,11 +10,11 @@ from jaxtyping import Float
 
 from nucleate.devices import spread
 from nucleate.inspection.samples import directions_of_all, sampled
-from nucleate.inspection.sources import Traced
 from nucleate.inspection.units import Units
 from nucleate.observe import cosine_similarity
 from nucleate.observe.directions import THRESHOLD, cluster
 from nucleate.observe.norms import effective_number, norm, row_norms, scaled, unit_rows
+from nucleate.sources.source import Traced
 
 _BLOCK = 2**22
 # The sum of the cubes of matrices' smaller sides from which their singular values gain more on a thread of their own

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from nucleate.inspection.sources import (
+from nucleate.sources.source import (
     BY_TURNS,
     COLUMNS,
     GATES,

@@ -25,13 +25,13 @@ from nucleate.inspection.events import Event, by_layer, events_between
 from nucleate.inspection.inspecting import check_seed, known_activation
 from nucleate.inspection.inspection import SHOWN, Inspection
 from nucleate.inspection.loop import SETTLED, Loop
-from nucleate.inspection.objects import open_model
 from nucleate.inspection.of_source import inspect_source, refuse_unmeasurable
-from nucleate.inspection.pytorch import is_flattened
-from nucleate.inspection.sources import Source
 from nucleate.inspection.spectra import Chance
-from nucleate.inspection.tensors import is_tensor
 from nucleate.pytorch.exchange import is_module
+from nucleate.sources.objects import open_model
+from nucleate.sources.pytorch import is_flattened
+from nucleate.sources.source import Source
+from nucleate.sources.tensors import is_tensor
 
 A_DECADE, WITH_HEADS, WITH_LOSS = 4, 1, 48
 """After how many steps in each tenfold number a record is made, one with single heads, and a loss kept, by default."""

@@ -1,4 +1,4 @@
-"""Data as problems: bundled sets, files, tables and arrays, split, standardized and ready for a network."""
+"""Data as problems: bundled sets, tables and arrays, split, standardized and ready for a network; and their losses."""
 
 from typing import TYPE_CHECKING
 
@@ -8,7 +8,6 @@ if TYPE_CHECKING:
     from nucleate.problems.catalogue import Survey, load_problem, survey
     from nucleate.problems.columns import COLUMNS
     from nucleate.problems.division import AT_RANDOM, OF_ROWS, Division
-    from nucleate.problems.form import Form
     from nucleate.problems.links import COUNTS, EXPONENTIAL, IDENTITY, SOFTMAX, Domain, Link
     from nucleate.problems.listing import ProblemInfo, describe_problems, problem_names
     from nucleate.problems.losses import CROSS_ENTROPY, LOSSES, POISSON, SQUARED, Loss, get_loss, huber, quantile
@@ -34,7 +33,6 @@ _HOMES = {
     "catalogue": ("Survey", "load_problem", "survey"),
     "columns": ("COLUMNS",),
     "division": ("AT_RANDOM", "OF_ROWS", "Division"),
-    "form": ("Form",),
     "links": ("COUNTS", "EXPONENTIAL", "IDENTITY", "SOFTMAX", "Domain", "Link"),
     "listing": ("ProblemInfo", "describe_problems", "problem_names"),
     "losses": ("CROSS_ENTROPY", "LOSSES", "POISSON", "SQUARED", "Loss", "get_loss", "huber", "quantile"),
@@ -80,7 +78,6 @@ __all__ = [
     "Column",
     "Division",
     "Domain",
-    "Form",
     "Link",
     "Loss",
     "Metric",

@@ -19,10 +19,10 @@ from nucleate.problems.made import EVALUATION_ROWS, Maker, read_name, table_of
 from nucleate.problems.options import DataOptions
 from nucleate.problems.preprocessing import Column, Preprocessing
 from nucleate.problems.problem import Parts, Problem, assemble
-from nucleate.problems.reading import table_from_array, table_from_arrays, table_hash
 from nucleate.problems.shapes import images, in_context, signals
 from nucleate.problems.splitting import seeded
 from nucleate.problems.tokens import anchor_identity, anchor_pairs, anchor_single, modular_addition, text
+from nucleate.tables.reading import table_from_array, table_from_arrays, table_hash
 
 ELEVATION_ROWS = 5000
 

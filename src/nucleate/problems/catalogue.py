@@ -15,8 +15,6 @@ from nucleate.problems.bundled import BUNDLED, MAKERS, is_drawn, load_drawn
 from nucleate.problems.checks import choose_targets, constant_columns, kind_of, refuse_infinite
 from nucleate.problems.columns import tabulate_columns
 from nucleate.problems.division import Asked
-from nucleate.problems.files import ENDINGS, STANDARD_INPUT, exists, is_pattern, name_of
-from nucleate.problems.form import FORM_FIELDS, Form
 from nucleate.problems.listing import problem_names
 from nucleate.problems.losses import Loss
 from nucleate.problems.made import RowShape, read_name
@@ -25,8 +23,11 @@ from nucleate.problems.oddities import notices_of
 from nucleate.problems.options import DataOptions
 from nucleate.problems.preprocessing import Impute, Preprocessing
 from nucleate.problems.problem import Problem, problem_of
-from nucleate.problems.reading import Read, read_table
-from nucleate.problems.sources import form_like
+from nucleate.tables import Form
+from nucleate.tables.files import ENDINGS, STANDARD_INPUT, exists, is_pattern, name_of
+from nucleate.tables.form import FORM_FIELDS
+from nucleate.tables.reading import Read, read_table
+from nucleate.tables.sources import form_like
 
 
 def load_problem(

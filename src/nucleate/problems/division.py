@@ -12,8 +12,8 @@ from nucleate._wording import count, listed, name_rows
 from nucleate.errors import DataError
 from nucleate.problems.checks import choose_column, missing, stripped
 from nucleate.problems.notices import plain_number
-from nucleate.problems.spellings import fold
 from nucleate.problems.splitting import MIN_ROWS, Rows, Sizes, part_sizes, seeded, split_rows
+from nucleate.tables.spellings import fold
 
 OF_ROWS = ("split", "split_by", "split_by_time", "weights")
 """The arguments that name a column which says something of rows, and is no input."""

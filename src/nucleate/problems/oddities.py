@@ -12,7 +12,7 @@ from nucleate._wording import name_columns, name_rows
 from nucleate.problems.checks import Kind, leave_out, merged_number, missing, numbers_in, rounded_number
 from nucleate.problems.leaks import copies_of_amounts, numbers_that_tell, texts_that_tell
 from nucleate.problems.notices import FEW_ROWS, Notice, Numbers, categories_of, centered, plain_number
-from nucleate.problems.spellings import summary_in
+from nucleate.tables.spellings import summary_in
 
 _FAR, _ALONE = 100.0, 10.0
 """An outlier is so many typical deviations from the median, and so many times farther than the next value."""

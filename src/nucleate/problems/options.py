@@ -7,9 +7,9 @@ from typing import Any
 from nucleate.errors import DataError
 from nucleate.problems.checks import choose_column
 from nucleate.problems.division import OF_ROWS, Asked
-from nucleate.problems.form import FORM_FIELDS
 from nucleate.problems.losses import CROSS_ENTROPY, SQUARED, Loss
 from nucleate.problems.preprocessing import Impute, Preprocessing, check_impute
+from nucleate.tables.form import FORM_FIELDS
 
 _OF_COLUMNS = ("target", "without", "task", "loss", "drop_missing", "impute")
 DATA_FIELDS = (*_OF_COLUMNS, *FORM_FIELDS, "split_seed", "validation", "test", *OF_ROWS)

@@ -14,10 +14,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from nucleate._wording import did_you_mean
 from nucleate.errors import DataError
 from nucleate.problems.checks import AFTERWARDS, Kind, kind_of, numbers_in, refuse_infinite, refuse_missing, stripped
-from nucleate.problems.form import Form
 from nucleate.problems.moments import mean_of, median, most_frequent, std_of
-from nucleate.problems.reading import table_from_array
-from nucleate.problems.spellings import fold
+from nucleate.tables import Form
+from nucleate.tables.reading import table_from_array
+from nucleate.tables.spellings import fold
 
 Impute = Literal["median", "mean", "most_frequent"]
 """What a missing number may count as, of the training rows; a missing text always counts as the most frequent."""

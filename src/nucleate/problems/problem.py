@@ -24,16 +24,16 @@ from nucleate.problems.checks import (
 from nucleate.problems.columns import COLUMNS, MANY, lines_of, tabulate_columns, what_became
 from nucleate.problems.copies import copies_in, count_repeated
 from nucleate.problems.division import AT_RANDOM, OWN, Asked, Division, check_parts, divide
-from nucleate.problems.form import Form
 from nucleate.problems.losses import Loss
 from nucleate.problems.made import RowShape
 from nucleate.problems.notices import Notice, few_rows, repeated_rows, say, uneven_targets
 from nucleate.problems.oddities import notices_of
 from nucleate.problems.options import DataOptions
 from nucleate.problems.preprocessing import Impute, Preprocessing
-from nucleate.problems.reading import Read, table_from_arrays, table_hash
 from nucleate.problems.rows import Chosen, choose_rows, refuse_gaps
 from nucleate.problems.weights import WEIGHTS, column_of_weights, notes_of, weights_in
+from nucleate.tables import Form
+from nucleate.tables.reading import Read, table_from_arrays, table_hash
 
 
 @dataclass(frozen=True, eq=False)

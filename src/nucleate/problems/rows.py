@@ -21,9 +21,9 @@ from nucleate.problems.checks import (
 )
 from nucleate.problems.options import DataOptions
 from nucleate.problems.preprocessing import Impute
-from nucleate.problems.reading import Read
-from nucleate.problems.sources import Source, gather
 from nucleate.problems.weights import ROLE, weights_in
+from nucleate.tables.reading import Read
+from nucleate.tables.sources import Source, gather
 
 
 @dataclass(frozen=True, eq=False)

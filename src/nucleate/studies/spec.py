@@ -85,7 +85,7 @@ class StudySpec(Settings):
     impute : {"median", "mean", "most_frequent"} or None
         What missing inputs count as; None refuses them.
     decimal, thousands, missing, dates, encoding, sheet
-        How the file is read, where that is not told from it: `nucleate.problems.Form`.
+        How the file is read, where that is not told from it: `nucleate.tables.Form`.
     hidden : tuple of int
     activation : Activation, or its name
         One of one's own need not be registered.

@@ -13,13 +13,13 @@ from nucleate.architectures import Architecture, get_architecture
 from nucleate.devices import check_device
 from nucleate.errors import SpecError
 from nucleate.problems import Problem, describe_data
-from nucleate.problems.files import name_of
 from nucleate.problems.options import DATA_FIELDS
 from nucleate.studies import Study, StudySpec, make_spec
 from nucleate.studies.keeper import refuse_foreign
 from nucleate.sweeping.executors import Executor
 from nucleate.sweeping.progress import show_progress
 from nucleate.sweeping.runner import check_when_owned, run_study
+from nucleate.tables.files import name_of
 
 
 def sweep(

@@ -22,9 +22,9 @@ from jaxtyping import Float
 
 from nucleate._wording import listed, say_error
 from nucleate.errors import ArchitectureError
-from nucleate.inspection.sources import Parameter
-from nucleate.inspection.tensors import to_numpy
 from nucleate.pytorch.exchange import import_torch
+from nucleate.sources.source import Parameter
+from nucleate.sources.tensors import to_numpy
 
 _SETTLED, _FRESH = 0.9, 0.999
 """Above these cosines between the two sides of a spectral norm's power iteration it has been run."""

@@ -6,8 +6,9 @@ import polars as pl
 import pytest
 
 from nucleate import DataError
-from nucleate.problems import Form, load_problem
-from nucleate.problems.reading import read_table
+from nucleate.problems import load_problem
+from nucleate.tables import Form
+from nucleate.tables.reading import read_table
 
 
 @pytest.fixture

@@ -5,8 +5,9 @@ import datetime
 import pytest
 
 from nucleate import DataError
-from nucleate.problems import Form, load_problem
-from nucleate.problems.reading import read_table
+from nucleate.problems import load_problem
+from nucleate.tables import Form
+from nucleate.tables.reading import read_table
 
 from .workbooks import workbook
 

@@ -12,9 +12,9 @@ import numpy as np
 
 from nucleate._wording import listed, say_error, shown
 from nucleate.errors import DataError, NucleateError
-from nucleate.inspection.configurations import quantized
-from nucleate.inspection.sources import Parameter, no_weights, shared_with
 from nucleate.pytorch.exchange import import_torch
+from nucleate.sources.configurations import quantized
+from nucleate.sources.source import Parameter, no_weights, shared_with
 
 _WRAPPED = re.compile(
     r"(?:^|(?<=\.))(?:_orig_mod|module|_fsdp_wrapped_module|_checkpoint_wrapped_module|base_model\.model)\."

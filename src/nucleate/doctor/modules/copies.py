@@ -11,7 +11,7 @@ from jaxtyping import Float
 
 from nucleate.baselines import Entrant, compare_entrants, judge
 from nucleate.doctor.evidence import LEAST, Evidence, are_more_better, explained, has_forgotten
-from nucleate.doctor.module_setting import Setting, undisturbed
+from nucleate.doctor.modules.setting import Setting, undisturbed
 from nucleate.doctor.remedies import FEW_ROWS, Attempts, Remedy
 from nucleate.errors import SpecError
 from nucleate.problems import Metric

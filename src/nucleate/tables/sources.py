@@ -9,8 +9,8 @@ import polars as pl
 
 from nucleate._wording import name_columns
 from nucleate.errors import DataError
-from nucleate.problems.form import Form
-from nucleate.problems.reading import Read
+from nucleate.tables.form import Form
+from nucleate.tables.reading import Read
 
 _DATES = (pl.Date, pl.Datetime)
 

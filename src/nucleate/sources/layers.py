@@ -4,23 +4,6 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
-from nucleate.inspection.configurations import heads_in, is_activation_symmetric
-from nucleate.inspection.made import base_of, copies_in, made_by
-from nucleate.inspection.sources import (
-    BILINEAR,
-    BY_TURNS,
-    COLUMNS,
-    GATES,
-    IN_PROJ,
-    KERNELS,
-    ROWS,
-    TOKENS,
-    Form,
-    Heads,
-    transposed_kernels,
-)
-from nucleate.inspection.tensors import why_no_parameter, without_wrappers
-from nucleate.inspection.tracing import acts_alone, parity_behind
 from nucleate.pytorch.exchange import import_torch
 from nucleate.pytorch.layers import (
     EXPERTS,
@@ -33,6 +16,23 @@ from nucleate.pytorch.layers import (
     is_reader,
     weights_in,
 )
+from nucleate.sources.configurations import heads_in, is_activation_symmetric
+from nucleate.sources.made import base_of, copies_in, made_by
+from nucleate.sources.source import (
+    BILINEAR,
+    BY_TURNS,
+    COLUMNS,
+    GATES,
+    IN_PROJ,
+    KERNELS,
+    ROWS,
+    TOKENS,
+    Form,
+    Heads,
+    transposed_kernels,
+)
+from nucleate.sources.tensors import why_no_parameter, without_wrappers
+from nucleate.sources.tracing import acts_alone, parity_behind
 
 
 def weight_of(module: Any) -> Any:

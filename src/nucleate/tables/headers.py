@@ -10,9 +10,9 @@ import polars as pl
 
 from nucleate._wording import count, listed, name_columns, name_left_out
 from nucleate.errors import DataError
-from nucleate.problems.cells import AMONG_NUMBERS
-from nucleate.problems.numbers import unit_named
-from nucleate.problems.text import NUMBER, is_number, is_remark
+from nucleate.tables.cells import AMONG_NUMBERS
+from nucleate.tables.numbers import unit_named
+from nucleate.tables.text import NUMBER, is_number, is_remark
 
 _INDEX = r"Unnamed: \d+|__index_level_\d+__"
 """What pandas calls a column of row numbers."""

@@ -11,8 +11,9 @@ import polars as pl
 import pytest
 
 from nucleate import DataError
-from nucleate.problems import Form, Problem, load_problem
-from nucleate.problems.reading import read_table
+from nucleate.problems import Problem, load_problem
+from nucleate.tables import Form
+from nucleate.tables.reading import read_table
 
 from .workbooks import workbook
 
@@ -218,7 +219,7 @@ def test_a_small_file_that_unpacks_to_more_than_fits_the_memory_is_refused(tmp_p
         case "parquet":
             table.write_parquet(path)
     assert read_table(path).table.height == 20_000
-    monkeypatch.setattr("nucleate.problems.files.MOST_UNPACKED", 50_000)
+    monkeypatch.setattr("nucleate.tables.files.MOST_UNPACKED", 50_000)
     with pytest.raises(
         DataError, match=r"data\..* unpacks to more than .* GiB, a quarter of the memory.* take fewer rows"
     ):

@@ -14,10 +14,14 @@ from scipy.special import expit
 from nucleate._wording import shown
 from nucleate.architectures import Model
 from nucleate.errors import ArchitectureError
-from nucleate.inspection.files import find_checkpoints, of_parts, open_checkpoint, parameters_of
-from nucleate.inspection.own import fully_connected, of_own, of_own_file
-from nucleate.inspection.pytorch import open_module
-from nucleate.inspection.sources import (
+from nucleate.models import is_keras
+from nucleate.network import Network
+from nucleate.pytorch.exchange import is_module
+from nucleate.pytorch.layers import count_gates
+from nucleate.sources.files import find_checkpoints, of_parts, open_checkpoint, parameters_of
+from nucleate.sources.own import fully_connected, of_own, of_own_file
+from nucleate.sources.pytorch import open_module
+from nucleate.sources.source import (
     COLUMNS,
     GATES,
     KERNELS_LAST,
@@ -31,11 +35,7 @@ from nucleate.inspection.sources import (
     shared_with,
     wide_enough,
 )
-from nucleate.inspection.tensors import is_tensor, of_state
-from nucleate.models import is_keras
-from nucleate.network import Network
-from nucleate.pytorch.exchange import is_module
-from nucleate.pytorch.layers import count_gates
+from nucleate.sources.tensors import is_tensor, of_state
 
 _TAKEN = (
     "a PyTorch module, a nucleate.Network, a fitted scikit-learn MLP, a Keras model, a dict of arrays, or the path of "

@@ -15,13 +15,13 @@ from jaxtyping import Shaped
 
 from nucleate._wording import count, listed, name_left_out, name_parameter, say_error
 from nucleate.errors import DataError
-from nucleate.problems.cells import typed_columns, without_missing, without_numbers
-from nucleate.problems.files import TEXT, content_of, files_of, kind_of_file
-from nucleate.problems.form import Form
-from nucleate.problems.formats import arrays_of_npz, cells_of_sheet, table_of_parquet
-from nucleate.problems.headers import with_header
-from nucleate.problems.spellings import as_one_spelling
-from nucleate.problems.text import cells_of_text
+from nucleate.tables.cells import typed_columns, without_missing, without_numbers
+from nucleate.tables.files import TEXT, content_of, files_of, kind_of_file
+from nucleate.tables.form import Form
+from nucleate.tables.formats import arrays_of_npz, cells_of_sheet, table_of_parquet
+from nucleate.tables.headers import with_header
+from nucleate.tables.spellings import as_one_spelling
+from nucleate.tables.text import cells_of_text
 
 
 def _numbers_or_texts(name: str, given: Any) -> Shaped[np.ndarray, "..."]:

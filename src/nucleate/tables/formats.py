@@ -11,8 +11,8 @@ import polars as pl
 
 from nucleate.devices import MEMORY
 from nucleate.errors import DataError
-from nucleate.problems.files import refuse_larger, unreadable
-from nucleate.problems.text import Cells
+from nucleate.tables.files import refuse_larger, unreadable
+from nucleate.tables.text import Cells
 
 _PROTECTED = "EncryptedPackage".encode("utf-16-le")
 _ROUNDING = 1e-15

@@ -13,7 +13,7 @@ import polars as pl
 
 from nucleate._wording import count
 from nucleate.errors import DataError
-from nucleate.problems.files import refuse_binary
+from nucleate.tables.files import refuse_binary
 
 _SEPARATORS = "\t;|,"
 """That which is least often part of a cell comes first."""

@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 
 from nucleate.errors import ArchitectureError
-from nucleate.inspection.activity import activity_on
-from nucleate.inspection.layers import (
+from nucleate.pytorch.exchange import import_torch, refuse_script
+from nucleate.pytorch.layers import EXPERTS
+from nucleate.sources.activity import activity_on
+from nucleate.sources.layers import (
     experts_in,
     forms_in,
     heads_at,
@@ -20,7 +22,7 @@ from nucleate.inspection.layers import (
     symmetric_in_sequence,
     why_no_units,
 )
-from nucleate.inspection.made import (
+from nucleate.sources.made import (
     Made,
     copies_in,
     is_adapted,
@@ -30,11 +32,9 @@ from nucleate.inspection.made import (
     unsettled_in,
     why_left_out,
 )
-from nucleate.inspection.sources import ROWS, Form, Parameter, Source
-from nucleate.inspection.tensors import shared_before, to_numpy, why_no_parameter
-from nucleate.inspection.tracing import trace_layers
-from nucleate.pytorch.exchange import import_torch, refuse_script
-from nucleate.pytorch.layers import EXPERTS
+from nucleate.sources.source import ROWS, Form, Parameter, Source
+from nucleate.sources.tensors import shared_before, to_numpy, why_no_parameter
+from nucleate.sources.tracing import trace_layers
 
 _PARAMETRIZATION = re.compile(r"(?:^|\.)parametrizations\.")
 

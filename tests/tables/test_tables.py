@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 
 from nucleate import DataError
-from nucleate.problems.reading import table_from_array, table_from_arrays, table_hash
+from nucleate.tables.reading import table_from_array, table_from_arrays, table_hash
 
 TABLE = pl.DataFrame({"a": [1, 2, 3], "b": [0.5, None, 1.5], "c": ["x", "y", None]})
 

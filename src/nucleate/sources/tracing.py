@@ -4,10 +4,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from nucleate._wording import first_line, listed
-from nucleate.inspection.made import base_of, is_adapted
-from nucleate.inspection.sources import Traced
 from nucleate.pytorch.exchange import import_torch, same_attributes, same_random_numbers
 from nucleate.pytorch.layers import activation_of, is_dropout, is_linear, is_reader, kind_of, norm_of
+from nucleate.sources.made import base_of, is_adapted
+from nucleate.sources.source import Traced
 
 
 def acts_alone(module: Any, layer: Any) -> bool:

@@ -8,7 +8,10 @@ import numpy as np
 
 from nucleate._wording import count, say_error, shown
 from nucleate.errors import ArchitectureError
-from nucleate.inspection.layers import (
+from nucleate.observe.measures import MAX_ROWS
+from nucleate.pytorch.exchange import hooked, import_torch, same_attributes, same_random_numbers
+from nucleate.pytorch.layers import EXPERTS, kind_of
+from nucleate.sources.layers import (
     forms_in,
     forms_of_experts,
     name_within,
@@ -16,12 +19,9 @@ from nucleate.inspection.layers import (
     plain_names,
     weight_of,
 )
-from nucleate.inspection.made import adds_only, base_of, is_adapted
-from nucleate.inspection.sources import ROWS, Activity, Form
-from nucleate.inspection.tensors import is_tensor, to_numpy
-from nucleate.observe.measures import MAX_ROWS
-from nucleate.pytorch.exchange import hooked, import_torch, same_attributes, same_random_numbers
-from nucleate.pytorch.layers import EXPERTS, kind_of
+from nucleate.sources.made import adds_only, base_of, is_adapted
+from nucleate.sources.source import ROWS, Activity, Form
+from nucleate.sources.tensors import is_tensor, to_numpy
 
 
 def activity_on(

@@ -8,8 +8,9 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from nucleate import DataError
-from nucleate.problems import Form, load_problem
-from nucleate.problems.reading import read_table
+from nucleate.problems import load_problem
+from nucleate.tables import Form
+from nucleate.tables.reading import read_table
 
 PLAIN = pl.DataFrame({"a": [1, 2], "b": [0.5, -3e-7], "c": ["x", "y"]})
 

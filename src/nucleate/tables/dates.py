@@ -6,7 +6,7 @@ import polars as pl
 
 from nucleate._wording import name_rows
 from nucleate.errors import DataError
-from nucleate.problems.numbers import narrow
+from nucleate.tables.numbers import narrow
 
 Order = Literal["day-first", "month-first"]
 """Which of 1/2/2024 is the day."""

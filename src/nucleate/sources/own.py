@@ -23,8 +23,8 @@ from nucleate.activations import activation_names, get_activation
 from nucleate.architectures import ConvNetwork, Model, Transformer
 from nucleate.devices import in_float64
 from nucleate.errors import ArchitectureError
-from nucleate.inspection.sources import ROWS, TOKENS, Activity, Form, Heads, Parameter, Source, Traced, channels_last
 from nucleate.network import Network
+from nucleate.sources.source import ROWS, TOKENS, Activity, Form, Heads, Parameter, Source, Traced, channels_last
 
 _OUTPUTS = "no effective neurons: its units are outputs of the model, which no layer reads"
 _UNTRACED = Traced(

@@ -16,10 +16,10 @@ from safetensors import SafetensorError, safe_open
 from nucleate._files import CHECKSUM, parse_json, read_file, why_unreadable
 from nucleate._wording import count, listed, say_error
 from nucleate.errors import DataError
-from nucleate.inspection.configurations import heads_in, is_activation_symmetric, quantized
-from nucleate.inspection.made import put_together
-from nucleate.inspection.sources import Parameter, Source, no_weights, wide_enough
-from nucleate.inspection.tensors import read_saved
+from nucleate.sources.configurations import heads_in, is_activation_symmetric, quantized
+from nucleate.sources.made import put_together
+from nucleate.sources.source import Parameter, Source, no_weights, wide_enough
+from nucleate.sources.tensors import read_saved
 
 _DTYPES: Mapping[str, Any] = {
     "F64": np.float64,

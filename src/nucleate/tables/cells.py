@@ -9,9 +9,9 @@ import polars as pl
 
 from nucleate._wording import count, listed, name_rows
 from nucleate.errors import DataError
-from nucleate.problems.dates import Order, dates_in, hours_in, look_like_dates, look_like_times
-from nucleate.problems.form import Form
-from nucleate.problems.numbers import (
+from nucleate.tables.dates import Order, dates_in, hours_in, look_like_dates, look_like_times
+from nucleate.tables.form import Form
+from nucleate.tables.numbers import (
     OTHER,
     SIGNS,
     SPACES,
@@ -27,7 +27,7 @@ from nucleate.problems.numbers import (
     plain_numbers,
     suffixes_of,
 )
-from nucleate.problems.spellings import as_one_spelling, summary_in
+from nucleate.tables.spellings import as_one_spelling, summary_in
 
 MISSING = ("", "NA", "N/A", "NaN", "nan", "null", "NULL", "?")
 """What stands for no value in every column of a text file."""

@@ -4,8 +4,8 @@ import re
 from collections.abc import Container, Mapping
 from typing import Any
 
-from nucleate.inspection.sources import Heads
 from nucleate.pytorch.layers import KEY_HEADS, QUERY_HEADS, first_number
+from nucleate.sources.source import Heads
 
 
 def heads_in(config: Mapping[str, Any], layer: str = "") -> Heads | None:

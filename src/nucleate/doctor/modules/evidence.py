@@ -18,7 +18,7 @@ from nucleate.doctor.evidence import (
     parts_of,
     top_share,
 )
-from nucleate.doctor.module_copies import (
+from nucleate.doctor.modules.copies import (
     STEPS,
     Rows,
     compare_rows,
@@ -29,7 +29,7 @@ from nucleate.doctor.module_copies import (
     run_copy,
     take_step,
 )
-from nucleate.doctor.module_setting import Setting, are_shares, dropouts_in, gains_in, undisturbed
+from nucleate.doctor.modules.setting import Setting, are_shares, dropouts_in, gains_in, undisturbed
 from nucleate.errors import SpecError
 from nucleate.observe.curve import LEFT
 from nucleate.pytorch.exchange import import_torch, same_attributes, size_of
