@@ -75,6 +75,18 @@ def test_few_heavy_rows_tell_no_more_than_they_alone():
     assert compared_on(100, 3 * np.ones(100)) == pytest.approx(compared_on(100, None))
 
 
+def test_equal_weights_change_nothing_of_uneven_groups():
+    random, group = np.random.default_rng(7), np.repeat(np.arange(10), [91, *[1] * 9])
+    true, theirs = np.zeros((100, 1)), random.standard_normal((100, 1)) + 0.5
+
+    def compared_under(weights):
+        entrants = [Entrant([judge(RMSE, one, true, group, weights)], varies=False) for one in (0.9 * theirs, theirs)]
+        return compare_entrants(RMSE, 100, *entrants, groups=10)
+
+    plain, weighted = compared_under(None), compared_under(np.full(100, 2.0))
+    assert (weighted.lower, weighted.upper) == pytest.approx((plain.lower, plain.upper))
+
+
 def test_one_group_tells_nothing_of_another():
     true = np.zeros((50, 1))
     entrants = [Entrant([judge(RMSE, true + value, true, np.zeros(50, int))], varies=False) for value in (1, 9)]

@@ -3,11 +3,12 @@
 They need PyTorch, Torch-Pruning and transformers (`make test-extras`).
 """
 
+import numpy as np
 import pytest
 
 from nucleate import DataError, Metric, reduce
 from nucleate.reduction.modules.judging import judge_of
-from nucleate.reduction.modules.rows import Rows, outputs_of
+from nucleate.reduction.modules.rows import Parts, Rows, outputs_of
 from tests.torch.models import gpt2
 
 torch = pytest.importorskip("torch")
@@ -43,7 +44,9 @@ def judged(original, targets, tolerance, x=X, metric=None, larger_is_better=None
     """Whether a function is within the tolerance of an original."""
     module, rows = Function(original), Rows(x, targets)
     before = outputs_of(module, rows)
-    fits = judge_of(metric, larger_is_better, module, rows, before).fits(module, rows, before, tolerance)
+    fits = judge_of(metric, larger_is_better, module, Parts(rows, rows, rows, "given"), before).fits(
+        module, rows, before, tolerance
+    )
     return lambda function: fits(Function(function))
 
 
@@ -116,7 +119,7 @@ def test_among_sizes_within_a_budget_all_targets_count_alike():
     units = torch.tensor([1e5, 1e-3])
     rows = Rows(X, X[:, :2] * units)
     before = rows.targets + units
-    judge = judge_of(None, None, Function(lambda x: before), rows, before)
+    judge = judge_of(None, None, Function(lambda x: before), Parts(rows, rows, rows, "given"), before)
     of_small, of_large = (judge.distance(rows, before, before + units * torch.tensor(by)) for by in ([0, 1], [0.1, 0]))
     assert of_small == pytest.approx(10 * of_large, rel=0.1)
 
@@ -141,3 +144,38 @@ def test_a_class_beyond_the_outputs_is_told_wherever_it_is():
     labels = torch.zeros(120, dtype=torch.long)
     with pytest.raises(DataError, match="have class 7, but the module has 2 outputs"):
         reduce(module, (X[:120], labels), keep=0.5, test=(X[:120], labels + 7))
+
+
+def test_an_own_metric_may_leave_out_what_is_no_class():
+    """As ``ignore_index`` of PyTorch's loss does, here in the rows that certify alone."""
+    module = nn.Sequential(nn.Linear(3, 8), nn.ReLU(), nn.Linear(8, 2)).eval()
+    labels = (X[:, 0] > 0).long()
+    held_out = torch.where(torch.arange(120) % 3 == 0, 255, labels[:120])
+    loss = nn.CrossEntropyLoss(ignore_index=255)
+    assert reduce(module, (X, labels), keep=0.5, metric=loss, test=(X[:120], held_out)).certificate.rows == 120
+
+
+@pytest.mark.parametrize("unit", [1e-4, 1.0, 1e4])
+def test_a_constant_target_is_told_in_its_own_error(unit):
+    units = torch.tensor([unit, 1.0])
+    targets = torch.cat([torch.full((len(X), 1), 5.0), X[:, :1]], -1) * units
+    before = (targets / units + 0.2) * units
+    rows = Rows(X, targets)
+    parts = Parts(rows, rows, rows, "given")
+    judge = judge_of(None, None, Function(lambda x: before), parts, before)
+    told = judge.certify(parts, before, before + torch.tensor([0.1, 0.0]) * units)
+    assert told.largest_deviation == pytest.approx(0.5, rel=1e-3)
+    assert told.by_target[0] == pytest.approx(0.1 * unit, rel=1e-3)
+
+
+def test_a_target_that_is_met_exactly_and_stays_does_not_hide_the_other():
+    targets = torch.cat([torch.zeros(len(X), 1), X[:, :1]], -1)
+    before = targets + torch.tensor([0.0, 0.2])
+    rows = Rows(X, targets)
+    parts = Parts(rows, rows, rows, "given")
+    judge = judge_of(None, None, Function(lambda x: before), parts, before)
+    relative = [
+        judge.certify(parts, before, before + torch.tensor(moved)).relative_deviation
+        for moved in ([0.0, 0.1], [0.1, 0.1])
+    ]
+    assert relative == [pytest.approx(0.5, rel=1e-3), np.inf]

@@ -164,7 +164,8 @@ def judge(
     names, members = np.unique(np.arange(len(true)) if groups is None else groups, return_inverse=True)
     value, units = metric(predicted, true, weights), float(len(names))
     if weights is not None:
-        of_units = np.bincount(members, weights)
+        # Of groups by the mean weight of their rows, as groups without weights count each as one.
+        of_units = np.bincount(members, weights) / np.bincount(members)
         units = float(of_units.sum() ** 2 / np.square(of_units).sum())
     if len(names) < 2:
         return Judged(value, np.empty(0), units)

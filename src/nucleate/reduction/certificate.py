@@ -13,7 +13,7 @@ from nucleate.baselines.comparison import count_units
 from nucleate.errors import DataError, SpecError
 from nucleate.models import outputs_of
 from nucleate.network import Network
-from nucleate.problems import Problem
+from nucleate.problems import Problem, Split
 from nucleate.reduction.tolerance import Yardstick, predictions, root_mean_square, yardstick
 
 FEWEST_ROWS = 19
@@ -32,8 +32,8 @@ _ASSUMED = {
 }
 """What the split does not see to."""
 _WEIGHED = (
-    " The root mean square is weighted; the largest and the chance count each row once, so they are of new rows that "
-    "come as these did, not as the weights say."
+    " The root mean square is weighted; the largest and the chance count each row once, or with its copies or its "
+    "group, so they are of new rows that come as these did, not as the weights say."
 )
 
 _MOST_NAMED = 5
@@ -201,7 +201,7 @@ class Certificate:
 
     @property
     def by_target(self) -> tuple[float, ...]:
-        """The largest deviation for each target, in its own unit: a new row exceeds any of them with the one chance.
+        """Up to where each target deviates, in its own unit: a new row exceeds any of these with the one chance.
 
         >>> Certificate(99, 0.5, 0.1, spreads=(1000.0, 0.02)).by_target
         (500.0, 0.01)
@@ -310,8 +310,12 @@ def certify(original: Network, reduced: Network, problem: Problem) -> Certificat
 
 def _classes(problem: Problem, moved: Float[np.ndarray, "n c"]) -> tuple[OfClass, ...]:
     furthest, members = np.abs(moved).max(axis=1), problem.test.y.argmax(axis=1)
-    seen = sum(part.y[part.different].sum(axis=0) for part in (problem.train, problem.validation, problem.test))
-    held_out = problem.test.y[problem.test.different].sum(axis=0)
+    parts = (problem.test, problem.train, problem.validation)
+    everything = Split(*(np.concatenate([getattr(part, axis) for part in parts]) for axis in ("x", "y")))
+    # Each where it comes first, and so as a held-out one if it is among these too.
+    different = everything.different
+    seen = everything.y[different].sum(axis=0)
+    held_out = everything.y[different[different < len(members)]].sum(axis=0)
     return tuple(
         OfClass(
             label,

@@ -29,11 +29,14 @@ def root_mean_squares(values: Predictions, weights: Weights = None) -> Float[np.
     return np.array([root_mean_square(column[:, None], weights) for column in values.T])
 
 
-def spread(values: Predictions, weights: Weights = None) -> Float[np.ndarray, " c"]:
-    """The standard deviation of each column, 1 where it is constant."""
+def spread(
+    values: Predictions, weights: Weights = None, *, otherwise: Float[np.ndarray, " c"] | float = 1.0
+) -> Float[np.ndarray, " c"]:
+    """The standard deviation of each column; of a constant one something else in its unit, or 1 where that is zero."""
     found = root_mean_squares(values - np.average(values, axis=0, weights=weights), weights)
     # The mean of equal numbers may be off them by rounding.
-    return np.where((found > 0) & (np.ptp(values, axis=0) > 0), found, 1.0)
+    found = np.where(np.ptp(values, axis=0) > 0, found, otherwise)
+    return np.where(found > 0, found, 1.0)
 
 
 def allowed_deviation(errors: Float[np.ndarray, " c"], tolerance: float) -> Float[np.ndarray, " c"]:
@@ -107,8 +110,10 @@ class OfAmounts(Yardstick):
 
     def details(self, before: Predictions, after: Predictions, rows: int) -> dict[str, Any]:
         moved, errors = self.deviation(before, after), self._errors(before)
+        # A target that is met exactly, as one of zeros behind a ReLU is, may stay where it is.
+        shares = np.divide(moved, errors, out=np.where(moved > 0, np.inf, 0.0), where=errors > 0)
         return {
-            "relative_deviation": float((moved / errors).max()) if errors.all() else np.inf,
+            "relative_deviation": float(shares.max()),
             "spreads": tuple(self.spread.tolist()) if self._are_several else (),
         }
 

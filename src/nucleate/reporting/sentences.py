@@ -34,6 +34,8 @@ from nucleate.studies import FAILED, Cell, Findings, Judgement, Study, load_judg
 if TYPE_CHECKING:
     from nucleate.reduction import Certificate, Reduction
 
+_MOST_TARGETS = 5
+"""So many targets are told one by one."""
 _LOWER = 0.9
 """A log loss below this share of the constant's speaks for a network that no accuracy speaks for."""
 
@@ -434,6 +436,7 @@ def say_certificate(certificate: "Certificate", texts: Texts) -> str:
     of_classes = certificate.labels_changed is not None
     kind = "certificate_classes" if of_classes else "certificate_targets" if certificate.spreads else "certificate"
     unseen = [str(entry.label) for entry in certificate.classes if not entry.held_out]
+    of_more = " …" if len(certificate.spreads) > _MOST_TARGETS else ""
     chance = "classes" if certificate.classes and certificate.dealt == "random" else "rows"
     chosen = {
         kind: True,
@@ -450,7 +453,7 @@ def say_certificate(certificate: "Certificate", texts: Texts) -> str:
         "groups": certificate.groups,
         "largest": say(certificate.largest_deviation),
         "rms": say(certificate.rms_deviation),
-        "each": ", ".join(map(say, certificate.by_target)),
+        "each": "; ".join(map(say, certificate.by_target[:_MOST_TARGETS])) + of_more,
         "changed": certificate.labels_changed,
         "probability": say_share(rounded_up(certificate.probability)),
         "count": certificate.among,

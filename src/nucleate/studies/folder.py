@@ -405,7 +405,7 @@ class Study:
         return self.plan.start(self.plan.runs[0], *self._shape)
 
     def load_problem(self, loss: Loss | None = None) -> Problem:
-        """The data that the study is about, split as it was; read once, unless a loss is given.
+        """The data that the study is about, split as it was.
 
         Parameters
         ----------
@@ -424,13 +424,6 @@ class Study:
         SpecError, DataError
             As `StudySpec.load_problem`.
         """
-        return self._problem if loss is None else self._problem_under(loss)
-
-    @cached_property
-    def _problem(self) -> Problem:
-        return self._problem_under(None)
-
-    def _problem_under(self, loss: Loss | None) -> Problem:
         file = self.path / PROBLEM
         if not file.exists():
             return self.spec.load_problem(loss)

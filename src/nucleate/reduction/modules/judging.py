@@ -15,7 +15,15 @@ from nucleate.problems.copies import count_repeated
 from nucleate.pytorch.exchange import import_torch
 from nucleate.reduction.certificate import Certificate, certificate_of
 from nucleate.reduction.modules.rows import BATCH, Parts, Rows, outputs_of
-from nucleate.reduction.tolerance import OfAmounts, OfClasses, Tolerance, Yardstick, root_mean_square, spread
+from nucleate.reduction.tolerance import (
+    OfAmounts,
+    OfClasses,
+    Tolerance,
+    Yardstick,
+    root_mean_square,
+    root_mean_squares,
+    spread,
+)
 
 OF_CLASSES = {metric.name: metric for metric in (ACCURACY, BALANCED_ACCURACY, LOG_LOSS)}
 OF_AMOUNTS = {metric.name: metric for metric in (RMSE, MAE, R2)}
@@ -106,13 +114,8 @@ class Classes(Targets):
         return chances if targets is None else chances[(targets >= 0).flatten().numpy()]
 
     def truth(self, outputs: Any, targets: Any) -> np.ndarray:
-        labels, classes = targets[targets >= 0].long().numpy(), outputs.shape[self.axis]
-        if labels.max(initial=0) >= classes:
-            raise DataError(
-                f"The targets have class {labels.max()}, but the module has {classes} outputs; classes must be 0 to "
-                f"{classes - 1}."
-            )
-        told = np.zeros((len(labels), classes))
+        labels = targets[targets >= 0].long().numpy()
+        told = np.zeros((len(labels), outputs.shape[self.axis]))
         told[np.arange(len(labels)), labels] = 1
         return told
 
@@ -135,7 +138,8 @@ class Classes(Targets):
         if len(left_out):
             said.append(
                 f"{len(left_out):,} of the {count(targets.numel(), 'target')} that validate are negative "
-                f"({listed(map(str, left_out.unique().tolist()))}) and no class; they are left out."
+                f"({listed(map(str, left_out.unique().tolist()))}) and no class; they are left out of what tolerance "
+                "and metric ask for."
             )
         return tuple(said)
 
@@ -185,13 +189,13 @@ class Judge:
         )
 
 
-def judge_of(metric: Any, larger_is_better: bool | None, module: Any, rows: Rows, before: Any) -> Judge:
-    """The judge that is asked for; with none, that of the targets' kind."""
-    torch = import_torch()
+def judge_of(metric: Any, larger_is_better: bool | None, module: Any, parts: Parts, before: Any) -> Judge:
+    """The judge that is asked for; with none, that of the targets' kind. The outputs are those that validate."""
+    torch, rows = import_torch(), parts.validation
     if larger_is_better is not None and not isinstance(larger_is_better, bool):
         raise SpecError(f"`larger_is_better` is {shown(larger_is_better)}; it must be True or False.")
     own = callable(metric) and not isinstance(metric, Metric)
-    targets = _kind(module, rows, before, asked=not own and metric not in ("loss", "deviation"))
+    targets = _kind(module, parts, before, asked=not own and metric not in ("loss", "deviation"))
     if metric is None:
         metric = LOSS.name if _has_loss(module, rows) else targets.metric.name
     if isinstance(metric, str):
@@ -262,8 +266,8 @@ def _loss_of(module: Any, rows: Rows) -> float:
     return float(sum(size * float(said["loss"]) for size, said in losses) / len(rows))
 
 
-def _kind(module: Any, rows: Rows, outputs: Any, asked: bool) -> Targets:
-    targets = rows.targets
+def _kind(module: Any, parts: Parts, outputs: Any, asked: bool) -> Targets:
+    rows, targets = parts.validation, parts.validation.targets
     if targets is None:
         return Targets()
     if not targets.is_floating_point():
@@ -275,11 +279,16 @@ def _kind(module: Any, rows: Rows, outputs: Any, asked: bool) -> Targets:
                         "All targets that validate are negative, which stands for no class; give class numbers from 0 "
                         "on."
                     )
-                if not asked and not 0 <= int(targets.max()) < outputs.shape[axis]:
+                # Also of the rows that certify, lest these are refused when all is done.
+                last = max(int(part.targets.max()) for part in (rows, parts.certification))
+                if asked and last >= outputs.shape[axis]:
+                    raise DataError(
+                        f"The targets have class {last}, but the module has {outputs.shape[axis]} outputs; classes "
+                        f"must be 0 to {outputs.shape[axis] - 1}."
+                    )
+                if last >= outputs.shape[axis] or int(targets.max()) < 0:
                     return Targets()
                 kind = Classes(axis, _sum_to_one(outputs, axis))
-                if asked:
-                    kind.truth(outputs, targets)
                 return replace(kind, are_shifted=_are_shifted(kind, module, rows, outputs))
     if targets.numel() == outputs.numel():
         are_binary = set(targets.unique().tolist()) <= {0, 1}
@@ -290,7 +299,10 @@ def _kind(module: Any, rows: Rows, outputs: Any, asked: bool) -> Targets:
             )
         # Of images (n, c, h, w) targets are the channels; of series (n, t, c), as of (n, c), what stands last.
         axis = 2 if outputs.ndim == 3 else 1
-        return Targets() if are_binary else Amounts(axis, spread(_along(targets.reshape(outputs.shape).double(), axis)))
+        if are_binary:
+            return Targets()
+        true, predicted = (_along(values.reshape(outputs.shape).double(), axis) for values in (targets, outputs))
+        return Amounts(axis, spread(true, otherwise=root_mean_squares(predicted - true)))
     if asked:
         raise DataError(
             f"The targets have the shape {tuple(targets.shape)} and the outputs {tuple(outputs.shape)}; give class "

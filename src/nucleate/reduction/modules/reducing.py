@@ -110,7 +110,7 @@ def reduce_module(
         work, notes = working_copy(module)
         parts = divide(data, validation, test, seed).of(next(work.parameters()).dtype)
         before = check_fit(work, parts)
-        judge = judge_of(metric, larger_is_better, work, parts.validation, before)
+        judge = judge_of(metric, larger_is_better, work, parts, before)
         calibration = parts.calibration.spread(MOST_CALIBRATION)
         graph = _narrowable(work, calibration.spread(8))
         _check_runs(work, graph, (calibration, parts.validation))
