@@ -3,6 +3,7 @@
 import pytest
 
 from nucleate import diagnose, watch
+from nucleate.pytorch.of_loss import making_of
 from nucleate.reporting import LANGUAGES, say_diagnosis
 
 torch = pytest.importorskip("torch")
@@ -300,11 +301,11 @@ def test_a_watch_tells_of_layers_that_are_cut_off_from_the_gradient(set_to_none)
     rows, module = numbers(), Headed(detach=True)
     watching = trained(module, [rows], MEAN_SQUARES, adam(module, 1e-3), set_to_none=set_to_none)
     found = diagnose(watching)
-    assert found.first.verdict == "parts_without_gradient", found
-    assert found.first.evidence["since"] == 1
-    assert found.first.evidence["parts"] == "trunk.0, trunk.2"
-    assert found.first.evidence["share"] == pytest.approx((6 * 32 + 33 * 32) / (6 * 32 + 33 * 32 + 33))
-    assert all("trunk.0, trunk.2" in say_diagnosis(found, lang)[0] for lang in LANGUAGES)
+    (named,) = [one for one in found.findings if one.verdict == "parts_without_gradient"]
+    assert named.evidence["since"] == 1
+    assert named.evidence["parts"] == "trunk.0, trunk.2"
+    assert named.evidence["share"] == pytest.approx((6 * 32 + 33 * 32) / (6 * 32 + 33 * 32 + 33))
+    assert all("trunk.0, trunk.2" in say_diagnosis(found, lang)[found.findings.index(named)] for lang in LANGUAGES)
     # With the rows it is told which of the two it is.
     both = diagnose(watching, rows, MEAN_SQUARES, adam(module), trials=False).verdicts
     assert "no_gradient" in both
@@ -474,6 +475,20 @@ def kernel(outputs, y):
     return 1 - torch.exp(-squares).mean() + torch.exp(-torch.cdist(outputs, outputs)).mean()
 
 
+def energy_by_shapes(outputs, y):
+    return (outputs.view(-1, 1) - y.view(1, -1)).abs().mean()
+
+
+def risks(outputs, y):
+    """The partial likelihood of Cox: each row beside those that are at risk."""
+    at_risk = (y <= y.T).float()
+    return (torch.log((outputs[:, 0].exp() * at_risk).sum(1)) - outputs[:, 0]).mean()
+
+
+def determinant(outputs, y):
+    return torch.logdet(y @ y.T + functional.softplus(outputs[:, 0]) * torch.eye(len(y)) + torch.eye(len(y)))
+
+
 def levels(outputs, y):
     at = torch.tensor([0.1, 0.5, 0.9])
     return torch.maximum(at * (y - outputs), (at - 1) * (y - outputs)).mean()
@@ -482,6 +497,9 @@ def levels(outputs, y):
 HEALTHY = {
     "mean squares": (1, (), MEAN_SQUARES),
     "a distance between sets": (1, (), energy),
+    "a distance between sets, by shapes": (1, (), energy_by_shapes),
+    "risks": (1, (), risks),
+    "a determinant": (1, (), determinant),
     "a ranking": (1, (), ranking),
     "a kernel": (1, (), kernel),
     "quantiles": (1, (), levels),
@@ -504,6 +522,66 @@ def test_losses_with_nothing_wrong_are_not_said_to_pair_rows_or_to_squash_twice(
     watching = trained(module, in_batches((classes if is_of_classes else numbers)()), loss, adam(module), steps=60)
     assert (watching.evidence.paired, watching.evidence.squashed) == (None, None)
     assert not {"paired_rows", "softmax_twice"} & set(diagnose(watching).verdicts)
+
+
+def test_pairs_that_the_loss_makes_of_the_rows_too_are_meant():
+    def among_pairs(outputs, y):
+        return (outputs - y.T).abs().mean()
+
+    rows, module = numbers(), mlp()
+    watching = trained(module, in_batches(rows), among_pairs, adam(module), steps=60)
+    assert diagnose(watching).first.verdict == "paired_rows"
+    assert "paired_rows" not in diagnose(watching, rows, among_pairs, adam(module), trials=False).verdicts
+
+
+def test_a_loss_that_is_mended_is_judged_as_it_is_now():
+    (x, y), module = numbers(64), mlp()
+    watching = watch(module, every=1)
+    for step in range(60):
+        value = ((module(x) - (y[:, 0] if step < 5 else y)) ** 2).mean()
+        value.backward()
+        watching.step(value if step < 10 else value.item())
+        assert (watching.steps < 2 or watching.evidence.paired is None) == (step >= 5 or step == 0)
+
+
+def test_a_softmax_over_other_numbers_than_the_last_one_is_no_second():
+    outputs, labels = torch.randn(6, 5, 4, requires_grad=True), torch.zeros(6, 4, dtype=torch.long)
+    assert making_of(functional.cross_entropy(outputs.softmax(1), labels)).squashed == "softmax"
+    assert making_of(functional.cross_entropy(outputs.softmax(-1), labels)).squashed is None
+    # Of each place, as a language model has it.
+    by_place = outputs.softmax(-1).view(-1, 4)
+    assert making_of(functional.cross_entropy(by_place, labels.new_zeros(30))).squashed == "softmax"
+
+
+class Squares(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_backward(x)
+        ctx.name = "squares"
+        return (x**2).mean()
+
+    @staticmethod
+    def backward(ctx, slope):
+        (x,) = ctx.saved_tensors
+        return slope * 2 * x / x.numel()
+
+
+def test_a_training_goes_on_whatever_its_graph_and_its_unused_parts_are():
+    (x, y), module = numbers(64), mlp()
+    module.unused = nn.ModuleList([nn.Linear(3, 3), nn.LazyLinear(2)])
+    forward = module.forward
+    module.forward = lambda x: nn.Sequential(*list(module)[:5])(x)
+    watching, optimizer = watch(module, every=10), adam(module[:5])
+    for _ in range(120):
+        optimizer.zero_grad()
+        value = Squares.apply(module(x) - y)
+        value.backward()
+        optimizer.step()
+        watching.step(value)
+    assert watching.evidence.without_gradient_parts == ("unused.0",)
+    del module.unused, module.forward
+    assert forward(x).shape == y.shape
+    assert watching.evidence.without_gradient_parts == ()
 
 
 def test_of_losses_given_as_numbers_and_of_nested_ones_nothing_more_is_told():

@@ -5,10 +5,11 @@ import pytest
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 from torch import nn  # noqa: E402
+from torch.nn.utils import prune  # noqa: E402
 
 from nucleate import InitScale, diagnose, init_, inspect  # noqa: E402
 from nucleate.doctor.modules.setting import read_setting  # noqa: E402
-from nucleate.pytorch.layers import weights_in  # noqa: E402
+from nucleate.pytorch.layers import maker_of, weights_in  # noqa: E402
 
 Conv1D = transformers.pytorch_utils.Conv1D
 
@@ -61,6 +62,8 @@ def test_a_unit_of_a_recurrent_layer_has_rows_for_each_of_its_gates(make, gates)
     assert weights.fans(layer.weight_ih_l0.shape) == (4, 5)
 
 
+# Some processors have no fast way for it, which PyTorch says.
+@pytest.mark.filterwarnings("ignore:LSTM with projections")
 def test_a_projection_of_an_lstm_has_its_own_units():
     layer = nn.LSTM(4, 5, proj_size=3)
     outputs, _ = layer(torch.randn(1, 2, 4))
@@ -192,3 +195,37 @@ def test_any_of_pytorch_s_activations_that_has_no_parameters_is_swapped():
         "PReLU",
         "LeakyReLU",
     ]
+
+
+def named_conv1d(base, *sizes):
+    """A layer that is called as transformers' is, and has the number of its units too."""
+
+    class Conv1D(base):
+        nf = 4
+
+    return Conv1D(*sizes)
+
+
+def test_a_layer_that_is_called_conv1d_and_is_none_is_what_it_is():
+    assert weights_in(named_conv1d(nn.Conv1d, 6, 4, 3))["weight"] == weights_in(nn.Conv1d(6, 4, 3))["weight"]
+    assert weights_in(named_conv1d(nn.Linear, 6, 4))["weight"] == weights_in(nn.Linear(6, 4))["weight"]
+    old = named_conv1d(nn.Module)
+    old.w = nn.Parameter(torch.ones(6, 4))
+    assert weights_in(old) == {}
+    assert inspect(nn.Sequential(old, nn.Linear(4, 2))).layers["units"][-1] == 2
+
+
+def test_a_pruning_of_ones_own_makes_weights_as_pytorchs_do():
+    class Half(prune.BasePruningMethod):
+        PRUNING_TYPE = "unstructured"
+
+        def compute_mask(self, t, default_mask):
+            return default_mask * (torch.arange(t.numel()).reshape(t.shape) % 2)
+
+    layer = nn.Linear(6, 4)
+    Half.apply(layer, "weight")
+    assert maker_of(layer)
+
+
+def test_a_layer_without_units_has_no_fans_to_divide_by():
+    assert weights_in(nn.Linear(3, 1))["weight"].fans((0, 3)) == (0, 0)

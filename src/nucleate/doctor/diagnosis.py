@@ -400,7 +400,7 @@ def _ordered(found: Sequence[Finding], evidence: Evidence) -> list[Finding]:
     learned = evidence.trained and evidence.beside_constant == "better"
     if not helped and ends and (learned or not any(one.verdict not in _BESIDE for one in others)):
         untried = ("softmax_twice",) if all(one.known == "rule" for of in others for one in of.remedies) else ()
-        firm = [one for one in others if one.verdict in ("overfitting", "parts_without_gradient", *untried)]
+        firm = [one for one in others if one.verdict in ("overfitting", *untried)]
         others = [one for one in others if one not in firm]
         if any(one.verdict == "nothing_to_learn" for one in ends):
             return [*leaks, ends[0], *firm, *others]

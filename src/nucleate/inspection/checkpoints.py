@@ -103,7 +103,10 @@ class Checkpoints:
         """
         folder, run = Path(folder), token_hex(8)
         make_folder(folder)
-        if not self.watched:
+        if self.watched:
+            # One that an earlier record left would be of that.
+            (folder / "table.parquet").unlink(missing_ok=True)
+        else:
             write_atomically(folder / "table.parquet", _parquet(self.table))
         write_atomically(folder / RECORD, packed(self, run))
         for piece in (folder / PIECES).glob("*.safetensors"):

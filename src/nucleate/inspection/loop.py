@@ -12,9 +12,9 @@ from nucleate.doctor import Evidence, LayerEvidence
 from nucleate.doctor.evidence import parts_of
 from nucleate.errors import SpecError
 from nucleate.inspection.events import Event, Measured, constant_share, effective_neurons_in
-from nucleate.inspection.of_loss import Making, making_of
 from nucleate.observe.curve import smoothed
 from nucleate.pytorch.exchange import import_torch, is_module, size_of
+from nucleate.pytorch.of_loss import Making, making_of
 from nucleate.sources.objects import open_model
 from nucleate.sources.tensors import to_numpy, why_no_parameter
 from nucleate.training import Status
@@ -63,7 +63,7 @@ class Loop:
 
     def look(self, step: int, loss: Any = None) -> list[Event]:
         """Look at parameters, gradients, modes and the loss after a step; that no weight moves is told once."""
-        self._making = self._making if getattr(loss, "grad_fn", None) is None else making_of(loss)
+        self._making = self._making if loss is None else making_of(loss)
         own = dict(self._model.named_parameters()) if is_module(self._model) else {}
         found = {name: one.grad.detach() for name, one in own.items() if one.grad is not None}
         slopes = {name: one for name, one in found.items() if why_no_parameter(one) is None}
@@ -140,8 +140,10 @@ class Loop:
         # Each is the loss of a batch.
         course, start = smoothed(course[:end]), float(course[0])
         still = self._still_while(steps, losses)
-        bare = {name: since for name, since in self._bare.items() if self._looked_at - since >= _MANY_STEPS}
-        own = dict(self._model.named_parameters()) if bare else {}
+        own = _parameters_of(self._model) if self._bare else {}
+        bare = {
+            name: since for name, since in self._bare.items() if name in own and self._looked_at - since >= _MANY_STEPS
+        }
         added = None if self._added is None or self._added.step - self._added.since < _MANY_STEPS else self._added
         return Evidence(
             status=Status.FINISHED if end == len(known) else Status.NAN,
@@ -199,9 +201,7 @@ def _sums_in(model: Any) -> dict[str, tuple[float, bytes]]:
     """
     arrays: Iterable[tuple[str, np.ndarray]]
     if is_module(model):
-        as_real = import_torch().view_as_real
-        own = ((name, as_real(one.detach()) if one.is_complex() else one) for name, one in model.named_parameters())
-        arrays = ((name, to_numpy(one)) for name, one in own if why_no_parameter(one) is None)
+        arrays = ((name, to_numpy(one)) for name, one in _parameters_of(model).items())
     else:
         arrays = ((one.name, one.read()) for one in open_model(model).parameters)
     with np.errstate(invalid="ignore"):
@@ -209,6 +209,13 @@ def _sums_in(model: Any) -> dict[str, tuple[float, bytes]]:
             name: (float(array.sum(dtype=np.float64)), array.flat[:: 1 + array.size // ENTRIES].tobytes())
             for name, array in arrays
         }
+
+
+def _parameters_of(module: Any) -> dict[str, Any]:
+    """A module's parameters that can be read, complex ones as real numbers."""
+    as_real = import_torch().view_as_real
+    own = ((name, as_real(one.detach()) if one.is_complex() else one) for name, one in module.named_parameters())
+    return {name: one for name, one in own if why_no_parameter(one) is None}
 
 
 def _of_training_alone(model: Any) -> tuple[str, ...]:

@@ -26,7 +26,7 @@ class Weights:
     def fans(self, shape: Sequence[int]) -> tuple[int, int]:
         """How many numbers a unit reads, and how many units there are."""
         rows = shape[self.units] * (self.groups if self.units == 1 else 1)
-        return math.prod(shape) // rows, rows // self.blocks
+        return math.prod(shape) // max(rows, 1), rows // self.blocks
 
 
 def weights_in(module: Any) -> Mapping[str, Weights]:
@@ -73,7 +73,13 @@ def is_reader(module: Any) -> bool:
 
 def is_conv1d(layer: Any) -> bool:
     """Whether it is transformers' Conv1D, a linear layer whose weight is stored transposed."""
-    return any(kind.__name__ == "Conv1D" for kind in type(layer).__mro__) and hasattr(layer, "nf")
+    if not (any(kind.__name__ == "Conv1D" for kind in type(layer).__mro__) and hasattr(layer, "nf")):
+        return False
+    nn, own = import_torch().nn, layer._parameters.get("weight")
+    if isinstance(layer, (nn.Linear, nn.modules.conv._ConvNd)):
+        return False
+    # What is asked of a parametrized one would make its weight anew, and draw on its state.
+    return own.ndim == 2 if own is not None else "weight" in getattr(layer, "parametrizations", ())
 
 
 def count_gates(kind: str) -> int:
@@ -100,7 +106,8 @@ def fans_of_experts(part: Any) -> dict[str, tuple[int, int]]:
 
 def maker_of(module: Any) -> str:
     """What makes a module's weights of other parameters before each forward pass; empty where nothing does."""
-    hooks = [type(hook) for hook in module._forward_pre_hooks.values()]
+    # A hook of one's own may be a child of one of PyTorch's, as ways of pruning are.
+    hooks = [kind for hook in module._forward_pre_hooks.values() for kind in type(hook).__mro__]
     known = next((hook.__name__ for hook in hooks if hook.__module__.startswith("torch.nn.utils")), "")
     return known or ("a parametrization" if getattr(module, "parametrizations", None) else "")
 

@@ -34,9 +34,10 @@ from nucleate.errors import SpecError
 from nucleate.observe.curve import LEFT
 from nucleate.pytorch.exchange import import_torch, same_attributes, size_of
 from nucleate.pytorch.layers import kind_of, norm_of
+from nucleate.pytorch.of_loss import making_of
 
 _POWER_STEPS = 12
-_LOOKED_AT = 64
+_LOOKED_AT, _PAIRED = 64, 8
 _BATCHES = 4
 """Of fewer batches it is not known how low the loss of one may be."""
 _LAST = 8
@@ -165,7 +166,7 @@ def beside_loop(evidence: Evidence, setting: Setting, watched: Any) -> Evidence:
         # In the lower of its modes: a person's own loop may have been in either, or some parts of the module.
         of_batches = min((_losses_of_batches(torch, setting.copied(), mode) for mode in (True, False)), key=np.mean)
     fields: dict[str, Any] = {"in_eval": own.in_eval, "records": own.records, "eval_parts": own.eval_parts}
-    if evidence.broadcast is None:
+    if own.paired and evidence.broadcast is None and not _pairs_rows(torch, setting):
         fields["paired"] = own.paired
     if own.added_steps:
         fields |= {"added_steps": own.added_steps, "added_up": own.added_up}
@@ -175,6 +176,13 @@ def beside_loop(evidence: Evidence, setting: Setting, watched: Any) -> Evidence:
         batch_losses = float(np.mean(of_batches)), min(of_batches)
         fields |= {"loop_loss": float(np.median(losses[-_LAST:])), "batch_losses": batch_losses}
     return replace(evidence, **fields)
+
+
+def _pairs_rows(torch: Any, setting: Setting) -> bool:
+    """Whether the loss takes each row with every other of these data too, and so on purpose."""
+    module = setting.copied().module
+    with undisturbed(torch), torch.enable_grad():
+        return making_of(setting.loss(module(setting.x[:_PAIRED]), setting.y[:_PAIRED])).paired is not None
 
 
 def _losses_of_batches(torch: Any, setting: Setting, mode: bool = True) -> list[float]:
