@@ -117,6 +117,23 @@ def test_models_of_every_kind_are_watched_bit_for_bit(kind):
     assert watched.table["step"].unique().sort().to_list() == [0, 1, 2]
 
 
+def test_a_part_may_call_whatever_it_likes_p():
+    class Placed(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.p = nn.Parameter(torch.randn(6, 4))
+
+        def forward(self, x):
+            return x + self.p
+
+    module = nn.Sequential(Placed(), nn.Dropout(0.0), nn.Linear(4, 1), nn.Dropout(0.5))
+    watched = watch(module, every=50)
+    for _ in range(100):
+        loss = module(torch.ones(6, 4)).mean()
+        watched.step(loss)
+    assert watched.evidence.eval_parts == ("Dropout",)
+
+
 def test_what_reading_a_spectral_norm_or_any_random_number_would_change_stays():
     class Noisy(nn.Module):
         def forward(self, x):

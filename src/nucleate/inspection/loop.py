@@ -220,8 +220,8 @@ def _parameters_of(module: Any) -> dict[str, Any]:
 
 def _of_training_alone(model: Any) -> tuple[str, ...]:
     """The kinds of a module's parts that do something else in training."""
-    kinds = ("Dropout", "BatchNorm")
+    named = [(type(part).__name__, part) for part in (model.modules() if is_module(model) else ())]
     # A share of zero drops nothing in training either, and frozen norms keep their statistics.
-    parts = (part for part in (model.modules() if is_module(model) else ()) if getattr(part, "p", 1))
-    names = (type(part).__name__ for part in parts if "Frozen" not in type(part).__name__)
-    return tuple(dict.fromkeys(name for name in names if any(kind in name for kind in kinds)))
+    drops = (name for name, part in named if "Dropout" in name and getattr(part, "p", 1) != 0)
+    norms = (name for name, _ in named if "BatchNorm" in name and "Frozen" not in name)
+    return tuple(dict.fromkeys((*drops, *norms)))

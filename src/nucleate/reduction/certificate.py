@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Float
 
-from nucleate._wording import count, in_digits, listed, rounded_up
+from nucleate._wording import count, in_digits, rounded_up
 from nucleate.baselines.comparison import count_units
 from nucleate.errors import DataError, SpecError
 from nucleate.models import outputs_of
@@ -217,8 +217,11 @@ class Certificate:
     def __str__(self) -> str:
         in_units = {"error": "in the target's unit", "spread": "in the outputs' own unit"}[self.relative_to]
         if self.spreads:
-            each = listed(in_digits(one, 3) for one in self.by_target)
-            in_units = f"in standard deviations of each target (at most {each} in their own units)"
+            each = "; ".join(in_digits(one, 3) for one in self.by_target[:_MOST_NAMED])
+            of_more = " …" if len(self.spreads) > _MOST_NAMED else ""
+            in_units = (
+                f"in standard deviations of each target (in their own units at most {each}{of_more})"
+            )
         unit = "in probability" if self.relative_deviation is None else in_units
         different = "" if self.distinct is None else f" ({self.distinct} of them different)"
         moved = (
@@ -235,7 +238,8 @@ class Certificate:
         changed = (
             f"{self.labels_changed} of the {self.rows} labels change."
             if self.relative_deviation is None
-            else f"The root mean square is {self.relative_deviation:.2g} of the original's {of_what}."
+            else f"The root mean square is {self.relative_deviation:.2g} of the original's {of_what}"
+            + (", of the target that moves most against it." if self.spreads else ".")
         )
         if self.classes and self.dealt == "random":
             further = (
