@@ -421,11 +421,7 @@ def _diagnose_study(study: Study, problem: Problem | None, number: int | None, t
             f"There is no finished run {number!r:.60} in {study.path}; the runs are 0 to {study.planned - 1}."
         )
     problem = study.load_problem() if problem is None else problem
-    run = run_of_study(study, number, problem)
-    evidence = gather(run, problem)
-    return replace(
-        Diagnosis(tuple(judge(evidence, Trials(run, problem, evidence) if trials else None)), evidence), run=number
-    )
+    return replace(diagnose(run_of_study(study, number, problem), problem, trials=trials), run=number)
 
 
 def run_of_study(study: Study, number: int, problem: Problem) -> Run:
