@@ -9,7 +9,6 @@ import re
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import partial
@@ -22,7 +21,7 @@ from jaxtyping import Float
 
 from nucleate._wording import listed, say_error
 from nucleate.errors import ArchitectureError
-from nucleate.pytorch.exchange import import_torch
+from nucleate.pytorch.exchange import evaluating, import_torch
 from nucleate.sources.source import Parameter
 from nucleate.sources.tensors import to_numpy
 
@@ -103,24 +102,10 @@ def _by_parametrizations(module: Any) -> Iterator[Made]:
 
 def _parametrized(parametrization: Any, within: str, parts: Mapping[str, Any]) -> Any:
     given = {part.removeprefix(within): value for part, value in parts.items()}
-    with _as_evaluated(parametrization):
+    # In training mode some, such as the spectral norm, change their buffers. Other threads that read the same one would
+    # take evaluation mode for the mode that it was in.
+    with _ONE_AT_A_TIME, evaluating(parametrization):
         return import_torch().func.functional_call(parametrization, given, ())
-
-
-@contextmanager
-def _as_evaluated(module: Any) -> Iterator[None]:
-    """In training mode some parametrizations, such as the spectral norm, change their buffers."""
-    # Other threads that read the same one would take evaluation mode for the mode that it was in.
-    with _ONE_AT_A_TIME:
-        parts = list(module.modules())
-        modes = [part.training for part in parts]
-        try:
-            for part in parts:
-                part.training = False
-            yield
-        finally:
-            for part, mode in zip(parts, modes, strict=True):
-                part.training = mode
 
 
 def is_adapted(module: Any) -> bool:

@@ -9,15 +9,16 @@ import numpy as np
 from jaxtyping import Float
 
 
-class Traced(NamedTuple):
+@dataclass(frozen=True)
+class Traced:
     """What following the forward pass says of layers: which other one alone reads their units, or why none does so.
 
     ``symmetric`` says whether what follows a layer is odd or even, up to a constant; an output of the model is odd.
     """
 
-    readers: Mapping[str, str] = {}
-    reasons: Mapping[str, str] = {}
-    symmetric: Mapping[str, bool] = {}
+    readers: dict[str, str] = field(default_factory=dict)
+    reasons: dict[str, str] = field(default_factory=dict)
+    symmetric: dict[str, bool] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
