@@ -22,7 +22,7 @@ from jaxtyping import Float
 from nucleate._wording import listed, say_error
 from nucleate.errors import ArchitectureError
 from nucleate.pytorch.exchange import evaluating, import_torch
-from nucleate.sources.source import Parameter
+from nucleate.sources.source import Parameter, flat
 from nucleate.sources.tensors import to_numpy
 
 _SETTLED, _FRESH = 0.9, 0.999
@@ -75,9 +75,9 @@ def _by_hooks(module: Any) -> Iterator[Made]:
     from torch.nn.utils.weight_norm import WeightNorm
 
     ways: list[tuple[Any, str, Callable[[Any, Any], Any]]] = [
-        (SpectralNorm, "name", lambda hook, parts: hook.compute_weight(parts, False)),
-        (WeightNorm, "name", lambda hook, parts: hook.compute_weight(parts)),
-        (BasePruningMethod, "_tensor_name", lambda hook, parts: hook.apply_mask(parts)),
+        (SpectralNorm, "name", lambda hook, parts: hook.compute_weight(SimpleNamespace(**parts), False)),
+        (WeightNorm, "name", lambda hook, parts: hook.compute_weight(SimpleNamespace(**parts))),
+        (BasePruningMethod, "_tensor_name", lambda hook, parts: hook.apply_mask(SimpleNamespace(**parts))),
     ]
     own = {**module._parameters, **module._buffers}
     for hook in module._forward_pre_hooks.values():
@@ -85,11 +85,7 @@ def _by_hooks(module: Any) -> Iterator[Made]:
             if isinstance(hook, kind):
                 name = getattr(hook, called)
                 parts = {part: value for part, value in own.items() if part.startswith(f"{name}_")}
-                yield Made(name, parts, partial(_hooked, hook, make))
-
-
-def _hooked(hook: Any, make: Callable[[Any, Any], Any], parts: Mapping[str, Any]) -> Any:
-    return make(hook, SimpleNamespace(**parts))
+                yield Made(name, parts, partial(make, hook))
 
 
 def _by_parametrizations(module: Any) -> Iterator[Made]:
@@ -221,8 +217,7 @@ def not_settled(layers: Sequence[str]) -> Iterator[str]:
 def _as_rows(matrix: Float[np.ndarray, "..."], u: Float[np.ndarray, " m"], v: Float[np.ndarray, " k"]) -> np.ndarray:
     """The matrix whose spectral norm ``u`` and ``v`` tell: its outputs are the axis along which they tell more."""
     fits = [axis for axis in range(matrix.ndim) if matrix.shape[axis] == len(u) and matrix.size == len(u) * len(v)]
-    flat = [np.moveaxis(matrix, axis, 0).reshape(len(u), -1) for axis in fits]
-    return max(flat, key=lambda rows: abs(float(u @ rows @ v)))
+    return max((flat(matrix, axis) for axis in fits), key=lambda rows: abs(float(u @ rows @ v)))
 
 
 def _agree(matrix: Float[np.ndarray, "..."], u: Float[np.ndarray, " m"], v: Float[np.ndarray, " k"]) -> float:
