@@ -89,10 +89,8 @@ def print_study(study: "Study", by_cell: bool = False) -> None:
     fewest = [tables.fewest_effective_neurons(layer) for layer in study.layers]
     aside = [tables.BEST_VALIDATION_LOSS, tables.PLATEAU_END, *fewest]
     if by_cell or len(results) > _MOST_ROWS:
-        table, title = (
-            summarize(study),
-            "medians over the runs that left their plateau, or where none did, over those stuck on it",
-        )
+        table = summarize(study)
+        title = "medians over the runs that left their plateau, or where none did, over those stuck on it"
         aside += [tables.metric_on_test(metric)]
     else:
         table, title = results, "runs"
@@ -293,10 +291,8 @@ def print_stairs(
     ]
     most = max(map(len, stairs))
     if rows:
-        title = (
-            f"{spec.data}: stairs, which begin with a tenth of what they fit and end with nine tenths of it, at step"
-        )
-        print_records(rows, title)
+        told = "stairs, which begin with a tenth of what they fit and end with nine tenths of it, at step"
+        print_records(rows, f"{spec.data}: {told}")
         for stair in max(stairs, key=len):
             say(
                 f"Stair {stair['stair']} fits {_components(stair['output'])} of the outputs; the first layer grows "
