@@ -295,11 +295,8 @@ class _Work:
         """The effective neurons of the layers if the matrices are random."""
         assert self.source.activity is not None
         activity = self.source.activity(inputs, dict(self._random()), readers)
-        return dict(
-            zip(
-                activity, spread(lambda one: effective_neurons_of(one, self.seed), list(activity.values())), strict=True
-            )
-        )
+        neurons = spread(lambda one: effective_neurons_of(one, self.seed), list(activity.values()))
+        return dict(zip(activity, neurons, strict=True))
 
     def _random(self) -> Iterator[tuple[str, np.ndarray]]:
         """For each matrix a random one with the same row norms."""

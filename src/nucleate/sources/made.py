@@ -174,11 +174,9 @@ def copies_in(module: Any) -> tuple[str, list[str]] | None:
     peft = sys.modules.get("peft.utils.other")
     if peft is None or not isinstance(module, peft.ModulesToSaveWrapper):
         return None
-    active = (
-        [] if module.disable_adapters else [name for name in module.active_adapters if name in module.modules_to_save]
-    )
+    active = () if module.disable_adapters else module.active_adapters
     copies = ["original_module", *(f"modules_to_save.{name}" for name in module.modules_to_save)]
-    acting = f"modules_to_save.{active[0]}" if active else copies[0]
+    acting = next((f"modules_to_save.{name}" for name in active if name in module.modules_to_save), copies[0])
     return acting, [one for one in copies if one != acting]
 
 
