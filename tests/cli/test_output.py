@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from nucleate.cli.output import print_json, print_problems, say
+from nucleate.cli.output import print_json, print_records, say
 
 from .asking import ask
 
@@ -18,7 +18,7 @@ def test_a_line_shows_what_would_steer_the_terminal(capsys):
 
 
 def test_a_table_shows_markup_and_what_would_steer_the_terminal(capsys):
-    print_problems([{STEERS: STEERS, "rows": 3}])
+    print_records([{STEERS: STEERS, "rows": 3}])
     printed = capsys.readouterr().out
     assert printed.count(HARMLESS) == 2
     assert "\x1b" not in printed
@@ -38,7 +38,7 @@ def test_no_value_of_a_table_is_cut_however_narrow_the_place(capsys, monkeypatch
     if columns is not None:
         monkeypatch.setenv("COLUMNS", columns)
     values = [f"value{number}" for number in range(20)]
-    print_problems([{f"name{number}": value for number, value in enumerate(values)}])
+    print_records([{f"name{number}": value for number, value in enumerate(values)}])
     printed = capsys.readouterr().out
     assert all(value in printed for value in values)
     assert (printed.count("\n") == 5) == (columns is None)

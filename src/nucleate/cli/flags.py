@@ -128,10 +128,6 @@ _OPTIONS_OF_MODEL = {
     "project": _of_model(bool, "transformer: an output matrix of attention.", "--project/--no-project"),
     "unembedding": _of_model(str, "transformer: free, tied or none [default: free]."),
 }
-_MODEL_FLAGS = {
-    "model": _of_model(str, "conv or transformer, in the place of a fully connected network."),
-    **_OPTIONS_OF_MODEL,
-}
 _STDS = {
     "gain": "std = gain / sqrt(fan_in)",
     "epsilon": "std = epsilon",
@@ -140,12 +136,8 @@ _STDS = {
 }
 _GRID_FLAGS = {
     **{
-        f"{convention}s": _list(
-            scales,
-            f"{convention[0].upper()},...",
-            f"Init scales: {_STDS[convention]}; 1x0.1x1 is one for each layer.",
-        )
-        for convention in CONVENTIONS
+        f"{name}s": _list(scales, f"{name[0].upper()},...", f"Init scales: {std}; 1x0.1x1 is one for each layer.")
+        for name, std in _STDS.items()
     },
     "lrs": _list(floats, "R,R,...", "Learning rates [default: 0.05]."),
     "weight_decays": _list(floats, "D,D,...", "Weight decays, each multiplied by the learning rate [default: 0]."),
@@ -172,8 +164,8 @@ _TRAINING_FLAGS = {
 _NO_FORECAST = {"dropout": _flag(float, "", hidden=True)}
 _SPEC_FILE = {"spec": _flag(Path, "A TOML file of these settings; flags change single ones.")}
 SCALE_FLAGS: dict[str, Any] = {
-    convention: _list(scale, convention[0].upper(), f"Init scale: {_STDS[convention]}; 1x0.1x1 is one for each layer.")
-    for convention in CONVENTIONS
+    name: _list(scale, name[0].upper(), f"Init scale: {std}; 1x0.1x1 is one for each layer.")
+    for name, std in _STDS.items()
 }
 _ONE_RUN_FLAGS = SCALE_FLAGS | {
     "lr": _flag(float, "Learning rate [default: 0.05]."),
@@ -182,11 +174,11 @@ _ONE_RUN_FLAGS = SCALE_FLAGS | {
 }
 _DATA = {"data": Annotated[str | None, typer.Argument(help=DATA_HELP)]}
 
-_MODELS = _NETWORK_FLAGS | _MODEL_FLAGS
-_FORECAST_FLAGS = _BATCH_SIZE | _NO_FORECAST | _SPEC_FILE
-FORECAST_FLAGS = _DATA | DATA_FLAGS | _MODELS | _GRID_FLAGS | _OPTIMIZER_FLAGS | _FORECAST_FLAGS
-SWEEP_FLAGS = _DATA | DATA_FLAGS | _MODELS | _GRID_FLAGS | _OPTIMIZER_FLAGS | _TRAINING_FLAGS | _SPEC_FILE
-TRAIN_FLAGS = _DATA | DATA_FLAGS | _MODELS | _ONE_RUN_FLAGS | _OPTIMIZER_FLAGS | _TRAINING_FLAGS | _SPEC_FILE
+_MODEL = {"model": _of_model(str, "conv or transformer, in the place of a fully connected network.")}
+_OF_ALL = _DATA | DATA_FLAGS | _NETWORK_FLAGS | _MODEL | _OPTIONS_OF_MODEL
+FORECAST_FLAGS = _OF_ALL | _GRID_FLAGS | _OPTIMIZER_FLAGS | _BATCH_SIZE | _NO_FORECAST | _SPEC_FILE
+SWEEP_FLAGS = _OF_ALL | _GRID_FLAGS | _OPTIMIZER_FLAGS | _TRAINING_FLAGS | _SPEC_FILE
+TRAIN_FLAGS = _OF_ALL | _ONE_RUN_FLAGS | _OPTIMIZER_FLAGS | _TRAINING_FLAGS | _SPEC_FILE
 
 StudyArgument = Annotated[Path, typer.Argument(metavar="STUDY", help="The study folder a sweep wrote.")]
 Out = Annotated[

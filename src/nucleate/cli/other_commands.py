@@ -15,7 +15,7 @@ from nucleate.cli.output import (
     print_experiments,
     print_json,
     print_plateaus,
-    print_problems,
+    print_records,
     print_study,
     print_verdict,
     say,
@@ -131,7 +131,7 @@ def problems(
     if json:
         print_json({"problems": rows})
     else:
-        print_problems(rows)
+        print_records(rows)
 
 
 @takes(SCALE_FLAGS)

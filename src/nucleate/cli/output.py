@@ -81,11 +81,6 @@ def say_data(problem: "Problem") -> None:
         say(for_whom(line), aside=True)
 
 
-def print_problems(rows: Iterable[Mapping[str, Any]]) -> None:
-    """The table of bundled problems."""
-    _print_records("", list(rows))
-
-
 def print_study(study: "Study", by_cell: bool = False) -> None:
     """A study's runs, or where they are many (or ``by_cell``) medians over those that left their plateau."""
     from nucleate.studies import summarize, tables
@@ -94,10 +89,8 @@ def print_study(study: "Study", by_cell: bool = False) -> None:
     fewest = [tables.fewest_effective_neurons(layer) for layer in study.layers]
     aside = [tables.BEST_VALIDATION_LOSS, tables.PLATEAU_END, *fewest]
     if by_cell or len(results) > _MOST_ROWS:
-        table, title = (
-            summarize(study),
-            "medians over the runs that left their plateau, or where none did, over those stuck on it",
-        )
+        table = summarize(study)
+        title = "medians over the runs that left their plateau, or where none did, over those stuck on it"
         aside += [tables.metric_on_test(metric)]
     else:
         table, title = results, "runs"
@@ -298,10 +291,8 @@ def print_stairs(
     ]
     most = max(map(len, stairs))
     if rows:
-        title = (
-            f"{spec.data}: stairs, which begin with a tenth of what they fit and end with nine tenths of it, at step"
-        )
-        _print_records(title, rows)
+        told = "stairs, which begin with a tenth of what they fit and end with nine tenths of it, at step"
+        print_records(rows, f"{spec.data}: {told}")
         for stair in max(stairs, key=len):
             say(
                 f"Stair {stair['stair']} fits {_components(stair['output'])} of the outputs; the first layer grows "
@@ -448,7 +439,7 @@ def print_conversion(conversion: "ScaleConversion") -> None:
     from nucleate.errors import ArchitectureError
 
     content = conversion.to_json()
-    _print_records("", content["layers"])
+    print_records(content["layers"])
     for convention, one in content["one_number"].items():
         flag = as_flag(convention)
         try:
@@ -478,7 +469,8 @@ def _print_frame(title: str, frame: "pl.DataFrame") -> None:
     _print_table(title, frame.columns, frame.rows())
 
 
-def _print_records(title: str, rows: Sequence[Mapping[str, Any]]) -> None:
+def print_records(rows: Sequence[Mapping[str, Any]], title: str = "") -> None:
+    """A table of rows, whose columns they name."""
     _print_table(title, list(rows[0]), [list(row.values()) for row in rows])
 
 

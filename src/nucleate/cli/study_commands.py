@@ -61,14 +61,13 @@ def forecast(
             forecasts = forecast_study(spec, problem, horizon=horizon, budget=budget, stairs=stairs)
         with working("training through the first descent"):
             outcomes = measure_study(spec, problem, forecasts, steps=budget) if check else []
-    each: Sequence[Outcome | None] = outcomes or [None] * len(forecasts)
+    runs = [expected for _, expected in forecasts]
+    each: Sequence[Outcome | None] = outcomes or [None] * len(runs)
     table = tabulate_forecasts(spec, forecasts, outcomes)
     recommendation = recommend_scale(spec, forecasts, budget=budget)
-    first = forecasts[0][1]
-    directions = name_directions(problem, first.target_directions)
-    made = [describe_stairs(problem, expected, outcome) for (_, expected), outcome in zip(forecasts, each, strict=True)]
+    directions = name_directions(problem, runs[0].target_directions)
+    made = [describe_stairs(problem, expected, outcome) for expected, outcome in zip(runs, each, strict=True)]
     if not json:
-        runs = [expected for _, expected in forecasts]
         print_forecast(spec, table, runs, directions, recommendation, budget, horizon)
         print_measured_matrices(outcomes)
         if stairs:
@@ -88,14 +87,14 @@ def forecast(
             "measured_keys": outcome and [asdict(one) for one in outcome.keys],
             "stairs": stairs_made,
         }
-        for (_, expected), stairs_made, outcome in zip(forecasts, made, each, strict=True)
+        for expected, stairs_made, outcome in zip(runs, made, each, strict=True)
     ]
     print_json(
         {
             "forecasts": [row | curve for row, curve in zip(table.to_dicts(), curves, strict=True)],
             "target_directions": directions,
-            "gap": first.gap,
-            "candidates": name_directions(problem, first.candidates),
+            "gap": runs[0].gap,
+            "candidates": name_directions(problem, runs[0].candidates),
             "budget": budget,
             "notes": list(problem.notes),
             "columns": problem.columns.to_dicts(),

@@ -351,19 +351,19 @@ def _with_trials(evidence: Evidence, suspected: Sequence[tuple[Verdict, Found]],
         tried = recipe.known == "tried"
         return sorted(found, key=lambda one: not (tried and one.verdict == "nothing_to_learn"))
     # What rests on a trial of its own has failed it.
-    blamable = [verdict for verdict, _ in suspected if verdict.name not in (*_FACTS, *ENDS)]
+    blamable = [one for one in suspected if one[0].name not in (*_FACTS, *ENDS)]
     wiped_out = has_wiped_out(evidence)
-    blamable.sort(
-        key=lambda one: (
-            0 if wiped_out and one.name == "decay_too_large" else 1 + 2 * one.by_trial + (one.name in _EFFECTS)
-        )
-    )
     if not blamable:
         return found
-    blamed = blamable[0].name
-    known = next((one for one in found if one.verdict == blamed), None)
-    numbers = next(numbers for verdict, numbers in suspected if verdict.name == blamed)
-    first = Finding(blamed, numbers, (recipe,)) if known is None else replace(known, remedies=(recipe, *known.remedies))
+    blamed, numbers = min(
+        blamable,
+        key=lambda one: (
+            not (wiped_out and one[0].name == "decay_too_large"),
+            2 * one[0].by_trial + (one[0].name in _EFFECTS),
+        ),
+    )
+    known = next((one for one in found if one.verdict == blamed.name), Finding(blamed.name, numbers))
+    first = replace(known, remedies=(recipe, *known.remedies))
     return [first, *(one for one in found if one is not known)]
 
 
@@ -421,11 +421,7 @@ def _diagnose_study(study: Study, problem: Problem | None, number: int | None, t
             f"There is no finished run {number!r:.60} in {study.path}; the runs are 0 to {study.planned - 1}."
         )
     problem = study.load_problem() if problem is None else problem
-    run = run_of_study(study, number, problem)
-    evidence = gather(run, problem)
-    return replace(
-        Diagnosis(tuple(judge(evidence, Trials(run, problem, evidence) if trials else None)), evidence), run=number
-    )
+    return replace(diagnose(run_of_study(study, number, problem), problem, trials=trials), run=number)
 
 
 def run_of_study(study: Study, number: int, problem: Problem) -> Run:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
+from operator import itemgetter
 from typing import Any
 
 import jax
@@ -19,7 +20,7 @@ from nucleate.network import Network
 from nucleate.observe import Layer, layers_of, stages
 from nucleate.observe.curve import smoothed
 from nucleate.observe.measures import evaluation_rows
-from nucleate.problems import Problem, Split
+from nucleate.problems import Problem
 from nucleate.problems.leaks import inputs_that_tell
 from nucleate.training import BLOWN_UP, TRAINED, Run, Settings, Status, engine
 from nucleate.training.stopping import dead_units, has_constant_outputs
@@ -370,13 +371,11 @@ def has_forgotten(
 ) -> bool:
     """Whether a run ends, noise aside, with less than two thirds of what it had explained, and training lost it too."""
     curves = (smoothed(training), of_constant), (smoothed(validation), of_constant_validation)
-    most, last = (np.array([explained(float(at(curve)), best) for curve, best in curves]) for at in (np.min, _last))
+    most, last = (
+        np.array([explained(float(at(curve)), best) for curve, best in curves]) for at in (np.min, itemgetter(-1))
+    )
     lost_in_training = most[0] > LEAST and most[0] - last[0] > LOST_AGAIN
     return bool(lost_in_training and (last < HELD_BACK * most).any())
-
-
-def _last(curve: Float[np.ndarray, " t"]) -> float:
-    return float(curve[-1])
 
 
 def settings_of(run: Run) -> Settings:
@@ -399,7 +398,7 @@ def gather(run: Run, problem: Problem) -> Evidence:
     if np.isnan(train_loss[0]):
         raise SpecError(f"Of this run there is nothing to measure: {'; '.join(run.notes)}.")
     baselines, costs = _baselines(problem)
-    beside = partial(_beside, problem, problem.validation)
+    beside = partial(_beside, problem)
     readings = _readings(run, problem, settings)
     predicted, spread = _spread(run.final, problem)
     classes = loss.of_classes
@@ -435,7 +434,7 @@ def gather(run: Run, problem: Problem) -> Evidence:
         column_sizes=np.sqrt(np.mean(train.x**2, axis=0)),
         column_is_binary=np.all((train.x == 0) | (train.x == 1), axis=0),
         target_size=float(train.y.std(axis=0).max()) if loss.link.standardized and not classes else 1.0,
-        target_offset=_offset(train) if loss.link.standardized and not classes else 0.0,
+        target_offset=offset_of(train.y) if loss.link.standardized and not classes else 0.0,
         target_top=max(map(top_share, (train.y, judged_by))) if loss.is_quadratic else 0.0,
         activation=run.initial.activation.name if isinstance(run.initial, Network) else None,
         leaks=inputs_that_tell(problem.preprocessing.encoded_inputs, train.x, train.y, classes=classes),
@@ -484,7 +483,7 @@ def is_better(problem: Problem, model: Any, other: Any) -> bool:
     copies, has one sign.
     """
     part = problem.validation
-    if _beside(problem, part, partial(outputs_of, model), partial(outputs_of, other)) == "better":
+    if _beside(problem, partial(outputs_of, model), partial(outputs_of, other)) == "better":
         return True
     ours, theirs = (problem.loss.of_rows(outputs_of(one, part.x), part.y) for one in (model, other))
     together = part.copies if part.groups is None else part.groups
@@ -501,7 +500,8 @@ def are_more_better(ours: Float[np.ndarray, " n"], theirs: Float[np.ndarray, " n
     return n > 0 and (won - n / 2) / (n**0.5 / 2) > SIGNS
 
 
-def _beside(problem: Problem, part: Split, ours: Any, theirs: Any) -> str:
+def _beside(problem: Problem, ours: Any, theirs: Any) -> str:
+    part = problem.validation
     with np.errstate(all="ignore"):
         other, network = (
             Entrant([judge_outputs(problem, np.asarray(model(part.x)), part)], varies=False) for model in (ours, theirs)
@@ -509,9 +509,10 @@ def _beside(problem: Problem, part: Split, ours: Any, theirs: Any) -> str:
     return compare_entrants(problem.loss.metric, len(part.x), network, other, **count_units(part)).verdict
 
 
-def _offset(train: Split) -> float:
-    spread = train.y.std(axis=0)
-    return float(np.max(np.abs(train.y.mean(axis=0)) / np.where(spread > 0, spread, 1.0)))
+def offset_of(targets: Float[np.ndarray, "n c"]) -> float:
+    """The size of the targets' mean in standard deviations."""
+    spread = targets.std(axis=0)
+    return float(np.max(np.abs(targets.mean(axis=0)) / np.where(spread > 0, spread, 1.0)))
 
 
 def top_share(targets: Float[np.ndarray, "n c"]) -> float:

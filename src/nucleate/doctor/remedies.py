@@ -104,26 +104,11 @@ class Attempts(ABC):
         """What comes of one change; a rule where it cannot be made."""
 
     def forecasts(self) -> tuple[int | None, list[Remedy]]:
-        """The step at which the plateau is forecast to end, and starts and rates that end it sooner.
-
-        Returns
-        -------
-        step : int or None
-        remedies : list of Remedy
-        """
+        """The step at which the plateau is forecast to end, and starts and rates that end it sooner."""
         return None, []
 
     def stuck_share(self, hidden: tuple[int, ...]) -> float:
-        """The share of starts that do not get as far as this problem was seen to let them, with these widths.
-
-        Parameters
-        ----------
-        hidden : tuple of int
-
-        Returns
-        -------
-        float
-        """
+        """The share of starts that do not get as far as this problem was seen to let them, with these widths."""
         raise SpecError("The widths of this model are not changed.")
 
     def first_that_helps(self, changes: Sequence[Change]) -> list[Remedy]:
@@ -192,10 +177,8 @@ class Trials(Attempts):
                 given = settings.optimizer.to_json()
                 given = {"name": given} if isinstance(given, str) else given
                 settings = settings.model_copy(update={"optimizer": get_optimizer({**given, "eps": value})})
-            case "dropout":
-                settings = settings.model_copy(update={"dropout": value})
-            case "clip":
-                settings = settings.model_copy(update={"clip": value})
+            case "dropout" | "clip":
+                settings = settings.model_copy(update={setting: value})
             case "schedule":
                 settings = settings.model_copy(update={"schedule": get_schedule(value)})
             case "loss":
@@ -219,8 +202,7 @@ class Trials(Attempts):
     def _train_all(
         self, models: Sequence[Any], problem: Problem, settings: Settings, rate: float, decay: float
     ) -> list[Run]:
-        decayed = None if not (decay or settings.optimizer.decoupled) else [decay] * len(models)
-        fields = {name: getattr(settings, name) for name in Settings.model_fields}
+        decayed = [decay] * len(models) if decay or settings.optimizer.decoupled else None
         return train_many(
             models,
             problem,
@@ -228,7 +210,7 @@ class Trials(Attempts):
             weight_decays=decayed,
             seeds=[self.run.seed] * len(models),
             measures=(),
-            **fields,
+            **dict(settings),
         )
 
     def _network(
@@ -284,19 +266,16 @@ class Trials(Attempts):
             )
         except NucleateError:
             return None, []
-        by_start, by_rate = ahead[: len(starts)], ahead[len(starts) :]
-        ends = [factor * one.left_by for factor, one in zip(FACTORS, by_rate, strict=True) if one.left_by is not None]
-        remedies = [
-            Remedy("scale", float(factor), "forecast", one.left_by)
-            for factor, one in zip(starts, by_start, strict=True)
-            if one.left_by is not None
-        ][-1:]
-        remedies += [
-            Remedy("lr", float(f"{factor * run.learning_rate:.3g}"), "forecast", one.left_by)
-            for factor, one in zip(FACTORS, by_rate, strict=True)
-            if one.left_by is not None
-        ][:1]
-        return (max(ends[0], run.steps + 1) if ends else None), remedies
+        by_start, by_rate = (
+            [(factor, one.left_by) for factor, one in zip(factors, of, strict=True) if one.left_by is not None]
+            for factors, of in ((starts, ahead[: len(starts)]), (FACTORS, ahead[len(starts) :]))
+        )
+        remedies = [Remedy("scale", float(factor), "forecast", end) for factor, end in by_start[-1:]]
+        if not by_rate:
+            return None, remedies
+        factor, end = by_rate[0]
+        faster = Remedy("lr", float(f"{factor * run.learning_rate:.3g}"), "forecast", end)
+        return max(factor * end, run.steps + 1), [*remedies, faster]
 
 
 def standardized(problem: Problem, what: str) -> Problem:
@@ -304,13 +283,12 @@ def standardized(problem: Problem, what: str) -> Problem:
     if what == "target" and problem.loss.of_classes:
         return problem
 
+    name = "x" if what == "inputs" else "y"
+    rows = getattr(problem.train, name)
+    mean, std = rows.mean(axis=0), rows.std(axis=0)
+
     def part(split: Split) -> Split:
-        rows = problem.train.x if what == "inputs" else problem.train.y
-        mean, std = rows.mean(axis=0), rows.std(axis=0)
-        std = np.where(std > 0, std, 1.0)
-        if what == "inputs":
-            return replace(split, x=(split.x - mean) / std)
-        return replace(split, y=(split.y - mean) / std)
+        return replace(split, **{name: (getattr(split, name) - mean) / np.where(std > 0, std, 1.0)})
 
     return replace(problem, train=part(problem.train), validation=part(problem.validation), test=part(problem.test))
 

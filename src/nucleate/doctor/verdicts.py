@@ -119,14 +119,9 @@ def _rates(*factors: float) -> Callable[[Evidence], list[Change]]:
     ]
 
 
-def _start(evidence: Evidence) -> list[Change]:
-    """A start of gain 1; of a model whose gains are not known, parameters ten times as large."""
-    return [("gain", 1.0) if evidence.gains else ("scale", 10.0)]
-
-
-def _smaller_start(evidence: Evidence) -> list[Change]:
-    """A start of gain 1; of a model whose gains are not known, parameters a tenth as large."""
-    return [("gain", 1.0) if evidence.gains else ("scale", 0.1)]
+def _start(evidence: Evidence, factor: float = 10.0) -> list[Change]:
+    """A start of gain 1; of a model whose gains are not known, parameters so many times as large."""
+    return [("gain", 1.0) if evidence.gains else ("scale", factor)]
 
 
 def _is_small(evidence: Evidence) -> bool:
@@ -149,9 +144,8 @@ def _worst(evidence: Evidence, share: Callable[[LayerEvidence], float]) -> tuple
 
 def stands_still(evidence: Evidence) -> Found | None:
     """No weight of the model that is watched moves, so the losses are none of its learning."""
-    if evidence.still_since is None:
-        return None
-    return {"since": evidence.still_since, "gradients": evidence.has_gradients}
+    since = evidence.still_since
+    return None if since is None else {"since": since, "gradients": evidence.has_gradients}
 
 
 def paired_rows(evidence: Evidence) -> Found | None:
@@ -419,9 +413,8 @@ def _of_watch(evidence: Evidence) -> Found:
 
 def summed_loss(evidence: Evidence) -> Found | None:
     """Steps that are too long by a loss that is summed over the rows."""
-    if evidence.summed_rows is None or not evidence.follows_gradient or rate_too_large(evidence) is None:
-        return None
-    return {"rows": evidence.summed_rows, "rate": evidence.learning_rate}
+    is_so = evidence.summed_rows is not None and evidence.follows_gradient and rate_too_large(evidence) is not None
+    return {"rows": evidence.summed_rows, "rate": evidence.learning_rate} if is_so else None
 
 
 def saturated(evidence: Evidence) -> Found | None:
@@ -435,11 +428,8 @@ def saturated(evidence: Evidence) -> Found | None:
 def _against_bounds(evidence: Evidence) -> list[Change]:
     layer, _ = _worst(evidence, lambda one: one.saturated)
     at_start = layer is not None and layer.saturated_at_start > AT_BOUND
-    return (
-        [*_smaller_start(evidence), *_rates(0.1)(evidence)]
-        if at_start
-        else [*_rates(0.1)(evidence), *_smaller_start(evidence)]
-    )
+    changes = [*_start(evidence, 0.1), *_rates(0.1)(evidence)]
+    return changes if at_start else changes[::-1]
 
 
 def dead_layer(evidence: Evidence) -> Found | None:
@@ -690,7 +680,7 @@ CAUSES: tuple[Verdict, ...] = (
     Verdict("adam_epsilon", adam_epsilon, lambda evidence: [("eps", evidence.epsilon * 1e-8), *_start(evidence)]),
     Verdict("unscaled_input", unscaled_input, _against_scale),
     Verdict("unscaled_target", unscaled_target, _against_target),
-    Verdict("exploding_gradient", exploding_gradient, lambda evidence: [*_smaller_start(evidence), ("clip", 1.0)]),
+    Verdict("exploding_gradient", exploding_gradient, lambda evidence: [*_start(evidence, 0.1), ("clip", 1.0)]),
     Verdict("decay_too_large", decay_too_large, lambda evidence: [("weight_decay", 0.0)], by_trial=True),
     Verdict("dropout_too_large", dropout_too_large, lambda evidence: [("dropout", 0.0)], by_trial=True),
     Verdict("norm_over_batch", norm_over_batch, lambda evidence: [("norm", "row"), ("batch_size", 32)], by_trial=True),

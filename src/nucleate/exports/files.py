@@ -6,7 +6,6 @@ from os import PathLike
 from pathlib import Path
 
 import numpy as np
-import polars as pl
 from jaxtyping import Float
 
 from nucleate._files import check_file, write_atomically
@@ -128,7 +127,9 @@ def export(network: Network, problem: Problem, path: str | Path, metadata: Mappi
 def _answers(path: Path, network: Network, problem: Problem) -> Float[np.ndarray, "n c"]:
     """What an ONNX file answers to the test rows."""
     try:
-        answers = Session(path.read_bytes()).predictions(_test_rows(problem))
+        # As they stood in the file, or, where these are not kept, rows that encode to the same.
+        rows = raw_rows(problem.preprocessing, problem.test.x) if problem.test_rows is None else problem.test_rows
+        answers = Session(path.read_bytes()).predictions(rows)
         if answers.shape == (len(problem.test.x), answers.shape[-1]):
             return answers
         said = f"it gives an array of shape {answers.shape} for {len(problem.test.x)} rows"
@@ -151,11 +152,6 @@ def _remedy(network: Network, loss: Loss, suffix: str) -> str:
     if not own and loss.link.is_built_in:
         return "please report this"
     return f"the ONNX form of {say_forms(network, loss)} does something else than its function: correct it"
-
-
-def _test_rows(problem: Problem) -> pl.DataFrame:
-    """The test rows as they stood in the file, or, where these are not kept, rows that encode to the same."""
-    return raw_rows(problem.preprocessing, problem.test.x) if problem.test_rows is None else problem.test_rows
 
 
 def time_inference(network: Network, problem: Problem) -> float:

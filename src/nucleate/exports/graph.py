@@ -1,7 +1,7 @@
 """A network as an ONNX graph that takes raw rows and answers in the target's own terms."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -181,10 +181,8 @@ def onnx_bytes(
 def raw_rows(preprocessing: Preprocessing, x: Float[np.ndarray, "n d"]) -> pl.DataFrame:
     """Raw rows that encode to ``x``, without the constant columns; a category that training did not have is ""."""
     table: dict[str, Any] = {}
-    at = 0
-    for column in preprocessing.inputs:
-        width = _width(column)
-        part, at = x[:, at : at + width], at + width
+    for column, places in _places(preprocessing):
+        part = x[:, places]
         if column.kind == "numeric":
             table[column.name] = part[:, 0] * column.std + column.mean
         elif column.kind == "categorical":
@@ -197,20 +195,13 @@ def _read(preprocessing: Preprocessing, kind: str) -> list[Column]:
     return [column for column in preprocessing.inputs if column.kind == kind]
 
 
-def _width(column: Column) -> int:
-    """How many of the network's inputs a column becomes."""
-    return {"numeric": 1, "categorical": len(column.categories), "constant": 0}[column.kind]
-
-
-def _places(preprocessing: Preprocessing) -> tuple[list[int], list[int]]:
-    """Which of the network's inputs are numbers, and which the categories of texts."""
-    places: dict[str, list[int]] = {"numeric": [], "categorical": []}
+def _places(preprocessing: Preprocessing) -> Iterator[tuple[Column, range]]:
+    """Each raw column, and which of the network's inputs it becomes."""
     at = 0
     for column in preprocessing.inputs:
-        if column.kind != "constant":
-            places[column.kind] += range(at, at + _width(column))
-        at += _width(column)
-    return places["numeric"], places["categorical"]
+        width = {"numeric": 1, "categorical": len(column.categories), "constant": 0}[column.kind]
+        yield column, range(at, at + width)
+        at += width
 
 
 def _layers(network: Network) -> list[_Affine]:
@@ -237,7 +228,10 @@ def _gap(graph: _Graph) -> str:
 
 def _first(graph: _Graph, layer: _Affine, preprocessing: Preprocessing, raw: str) -> str:
     """What enters the first hidden layer, for raw rows whose numbers have this name."""
-    numbers, categories = _places(preprocessing)
+    numbers, categories = (
+        [place for column, places in _places(preprocessing) if column.kind == kind for place in places]
+        for kind in ("numeric", "categorical")
+    )
     (weights, bias), parts = layer, []
     if numbers:
         parts.append(_of_numbers(graph, (weights[:, numbers], bias), _read(preprocessing, "numeric"), raw))

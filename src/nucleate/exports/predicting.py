@@ -124,11 +124,8 @@ def predict(
     else:
         columns |= {name: predicted[:, k] for k, name in enumerate(targets)}
     deviations = _deviations(says)
-    if len(deviations) == 1:
-        columns["deviation"] = np.full(len(numbers), deviations[0])
-    else:
-        for column, deviation in zip(preprocessing.targets, deviations, strict=False):
-            columns[_DEVIATION_OF + column.name] = np.full(len(numbers), deviation)
+    each = ["deviation"] if len(deviations) == 1 else [_DEVIATION_OF + one.name for one in preprocessing.targets]
+    columns |= {name: np.full(len(numbers), one) for name, one in zip(each, deviations, strict=False)}
     unknown = preprocessing.unknown(table)
     if unknown.width:
         columns["unknown"] = unknown.to_numpy().sum(axis=1)

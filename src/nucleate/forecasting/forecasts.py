@@ -1,7 +1,7 @@
 """The verb: when the plateau will end, which way the neurons will turn, and whether to believe it."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from numbers import Real
 from typing import Any
 
@@ -110,9 +110,8 @@ def forecast(
             "initial weights, or as a nucleate.Network."
         )
     if is_module(network):
-        setup = read_setup(network, problem, optimizer, learning_rate, loss)
-        network, problem, optimizer, learning_rate, decay, factor, of_loader = (
-            getattr(setup, field.name) for field in fields(setup)
+        network, problem, optimizer, learning_rate, decay, factor, of_loader = read_setup(
+            network, problem, optimizer, learning_rate, loss
         )
         if of_loader is not None and batch_size not in (None, of_loader):
             raise SpecError(f"The DataLoader gives batches of {of_loader} rows; leave batch_size out.")

@@ -59,10 +59,8 @@ def events_between(step: int, old: Measured, new: Measured) -> Iterator[Event]:
         (constant, _), (before_it, _) = (_beside_random(one, "constant_units") for one in (now, then))
         units = now["units"][0]
         if (constant == units) != (before_it == units):
-            what = "dies" if constant == units else "revives"
-            yield Event(
-                step, layer, kind, what, f"{constant:.0f} of its {units:.0f} units give one value for all inputs"
-            )
+            said = f"{constant:.0f} of its {units:.0f} units give one value for all inputs"
+            yield Event(step, layer, kind, "dies" if constant == units else "revives", said)
 
 
 def _beside_random(measures: Measures, name: str) -> tuple[float, float]:

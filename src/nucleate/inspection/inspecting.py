@@ -126,9 +126,8 @@ def _steps(found: Sequence[Sequence[Path]]) -> tuple[int, ...] | None:
     """The steps in the names, where they tell the checkpoints apart and rise."""
     told = [step_of(files) for files in found]
     known = tuple(step for step in told if step is not None)
-    if len(known) == len(found) and all(one < two for one, two in pairwise(known)):
-        return known
-    return None
+    rise = len(known) == len(found) and all(one < two for one, two in pairwise(known))
+    return known if rise else None
 
 
 def _compare(first: Source, other: Source) -> None:

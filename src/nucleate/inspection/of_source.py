@@ -268,8 +268,8 @@ class _Work:
                 "of it; give a PyTorch module, a model of this package or an MLP of scikit-learn, or no inputs."
             )
         read_by = {one.layer: reader_of(one.layer, self.source, self.names) for one in self.parameters}
-        traced, reasons, _ = self.chance.traced or Traced()
-        readers = {layer: f"{reader}.weight" for layer, reader in traced.items()}
+        traced = self.chance.traced or Traced()
+        readers = {layer: f"{reader}.weight" for layer, reader in traced.readers.items()}
         readers |= {layer: reader.name for layer, reader in read_by.items() if reader is not None}
         layers = {parameter.layer: parameter.name for parameter in self.parameters}
         # Where a reader takes the positions of a unit apart, as after flattening, none of its slices reads a unit.
@@ -282,7 +282,9 @@ class _Work:
                     "inputs as the model was trained on."
                 )
         self.left_out += [
-            (name, _why_no_activity(layer, readers, reasons)) for layer, name in layers.items() if layer not in found
+            (name, _why_no_activity(layer, readers, traced.reasons))
+            for layer, name in layers.items()
+            if layer not in found
         ]
         measured = [layer for layer in found if layer in layers]
         random = self.chance.on_data(lambda: self._by_chance(inputs, readers))
@@ -293,11 +295,8 @@ class _Work:
         """The effective neurons of the layers if the matrices are random."""
         assert self.source.activity is not None
         activity = self.source.activity(inputs, dict(self._random()), readers)
-        return dict(
-            zip(
-                activity, spread(lambda one: effective_neurons_of(one, self.seed), list(activity.values())), strict=True
-            )
-        )
+        neurons = spread(lambda one: effective_neurons_of(one, self.seed), list(activity.values()))
+        return dict(zip(activity, neurons, strict=True))
 
     def _random(self) -> Iterator[tuple[str, np.ndarray]]:
         """For each matrix a random one with the same row norms."""

@@ -41,16 +41,7 @@ def pairs_of_all(near: Bool[np.ndarray, "n n"], count: int) -> tuple[float, floa
     pairs; where c is small by chance, so is the error. So the largest group, of one unit where no two are near each
     other, counts with two units more.
 
-    Parameters
-    ----------
-    near : bool array of shape (n, n)
-        Of the units sampled, which are near each other; living ones are near themselves.
-    count : int
-        How many units there are in all.
-
-    Returns
-    -------
-    tuple of float
+    Of the units sampled it is given which are near each other, where living ones are near themselves.
     """
     n = len(near)
     # The matrix has each pair twice, and each living unit with itself once; a pair counts for both of its units.

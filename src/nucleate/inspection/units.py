@@ -5,7 +5,7 @@ array is taken as it is, and a note says so.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -231,14 +231,14 @@ def units_of(
 def _parts(layer: str, form: Form, source: Source, count: int, reads: int) -> list[tuple[str, slice | np.ndarray]]:
     """The kinds of a parameter's rows, and which rows these are."""
     if form.parts:
-        return list(zip(form.parts, _equal(count, len(form.parts)), strict=True))
+        return _equal(form.parts, count)
     if form.kind == BY_TURNS.kind:
         return [("gate", slice(0, None, 2)), ("up", slice(1, None, 2))]
     role = role_of(layer) if form.kind == "linear" else form.kind
     if role == "fused":
         return _fused(layer, source, count, reads)
     if role == "gate and up" and count % 2 == 0:
-        return list(zip(("gate", "up"), _equal(count, 2), strict=True))
+        return _equal(("gate", "up"), count)
     return [("linear" if role == "gate and up" else role, slice(None))]
 
 
@@ -263,9 +263,10 @@ def _fused(layer: str, source: Source, count: int, reads: int) -> list[tuple[str
     return list(zip(names, (slice(0, first), slice(first, second), slice(second, count)), strict=True))
 
 
-def _equal(count: int, parts: int) -> list[slice]:
-    size = count // parts
-    return [slice(index * size, (index + 1) * size) for index in range(parts)]
+def _equal(kinds: Sequence[str], count: int) -> list[tuple[str, slice | np.ndarray]]:
+    """The kinds of as many blocks of rows, of one size."""
+    size = count // len(kinds)
+    return [(kind, slice(place * size, (place + 1) * size)) for place, kind in enumerate(kinds)]
 
 
 def says_activation(kind: str, layer: str, source: Source) -> bool:

@@ -80,6 +80,14 @@ def same_attributes(module: Any) -> Iterator[None]:
             own.update({name: value for name, value in held.items() if name not in own or own[name] is not value})
 
 
+@contextmanager
+def evaluating(module: Any) -> Iterator[None]:
+    """Without dropout and what else is of training alone; afterwards the module and each part are as they were."""
+    with same_attributes(module):
+        module.eval()
+        yield
+
+
 def is_module(thing: object) -> bool:
     """Whether this is a PyTorch module; PyTorch is not imported for the question."""
     torch = sys.modules.get("torch")
@@ -240,8 +248,8 @@ def read_network(module: Any) -> Read:
 
 
 def _refuse_dropout_in_evaluation(torch: Any, module: Any) -> None:
-    with same_attributes(module):
-        for where, step in _steps(torch, module.eval()):
+    with evaluating(module):
+        for where, step in _steps(torch, module):
             if isinstance(step, _Dropout) and step.is_on:
                 raise _no_network(where, "drops units in evaluation mode too; call it with training=self.training")
 

@@ -96,11 +96,11 @@ def fans_of_experts(part: Any) -> dict[str, tuple[int, int]]:
     both = [part._parameters.get(name) for name in EXPERTS]
     if any(one is None or one.ndim != 3 for one in both):
         return {}
-    (_, first, second), (_, third, fourth) = (tuple(one.shape) for one in both)
-    if (first, second) == (2 * fourth, third):
-        return {"gate_up_proj": (second, fourth), "down_proj": (fourth, third)}
-    if (second, first) == (2 * third, fourth):
-        return {"gate_up_proj": (first, third), "down_proj": (third, fourth)}
+    (_, *first), (_, *second) = (one.shape for one in both)
+    # Some have their outputs first, others last.
+    for (rows, reads), (writes, hidden) in ((first, second), (first[::-1], second[::-1])):
+        if (rows, reads) == (2 * hidden, writes):
+            return {"gate_up_proj": (reads, hidden), "down_proj": (hidden, writes)}
     return {}
 
 

@@ -2,8 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -21,25 +20,13 @@ _AT_ONCE = 4096
 """Rows taken from a data set in one batch."""
 
 
-@dataclass(frozen=True)
-class Setup:
+class Setup(NamedTuple):
     """A training run of PyTorch, in the package's own terms.
 
-    Parameters
-    ----------
-    network : Network
-        The module's parameters as they are.
-    problem : Problem
-        All rows of the data are training rows, as they are.
-    optimizer : Optimizer
-        It makes the steps that PyTorch's makes.
-    learning_rate : float
-    weight_decay : float or None
-        None where none was read.
-    factor : float
-        PyTorch's loss is so many times the problem's.
-    batch_size : int or None
-        Of a DataLoader that gives mini-batches in new orders; None for all rows at once.
+    The network has the module's parameters as they are, and all rows of the data are training rows of the problem. The
+    optimizer makes the steps that PyTorch's makes, of which the loss is ``factor`` times the problem's. The weight
+    decay is None where none was read. The batch size is that of a DataLoader that gives mini-batches in new orders;
+    None for all rows at once.
     """
 
     network: Network
@@ -54,30 +41,12 @@ class Setup:
 def read_setup(module: Any, data: Any, optimizer: Any, learning_rate: float, loss: Any = None) -> Setup:
     """The training run that a PyTorch loop over these would be.
 
-    Parameters
-    ----------
-    module : torch.nn.Module
-        A fully connected network, as of `nucleate.from_torch`.
-    data : Problem, pair of arrays or tensors, torch.utils.data.Dataset or DataLoader
-        Inputs (n, d) and targets: (n,) or (n, c) numbers, or (n,) class numbers for cross-entropy.
-    optimizer : torch.optim.Optimizer, Optimizer or str
-        SGD, Adam or AdamW over all the module's parameters, whose settings are read off; or one of this package.
-    learning_rate : float
-        For an optimizer of this package.
-    loss : torch loss or Loss, optional
-        MSELoss, L1Loss, HuberLoss, SmoothL1Loss, CrossEntropyLoss or BCEWithLogitsLoss, or a loss of this package; by
-        default that of the problem, or squared errors, halved.
+    The module is a network as of `nucleate.from_torch`. The data are a Problem, a pair of arrays or tensors, or a
+    Dataset or DataLoader of pairs, with targets of (n,) or (n, c) numbers, or (n,) class numbers for cross-entropy. The
+    optimizer is PyTorch's, whose settings are read off, or one of this package, for which the learning rate is. The
+    loss is one of either; by default that of the problem, or squared errors, halved.
 
-    Returns
-    -------
-    Setup
-
-    Raises
-    ------
-    ArchitectureError
-        If the module is no fully connected network.
-    SpecError
-        For anything that is not known to be stepped or judged so, with what it is.
+    What is not known to be stepped or judged so is refused with what it is.
     """
     torch = import_torch()
     read = read_network(module)

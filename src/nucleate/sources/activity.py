@@ -9,7 +9,7 @@ import numpy as np
 from nucleate._wording import count, say_error, shown
 from nucleate.errors import ArchitectureError
 from nucleate.observe.measures import MAX_ROWS
-from nucleate.pytorch.exchange import hooked, import_torch, same_attributes, same_random_numbers
+from nucleate.pytorch.exchange import evaluating, hooked, import_torch, same_random_numbers
 from nucleate.pytorch.layers import EXPERTS, kind_of
 from nucleate.sources.layers import (
     forms_in,
@@ -55,7 +55,7 @@ def activity_on(
     taken: dict[str, np.ndarray] = {}
     try:
         with (
-            same_attributes(model),
+            evaluating(model),
             hooked(
                 modules[reader].register_forward_pre_hook(partial(_take, taken, reader))
                 for reader in {name.removesuffix(".weight") for name in readers.values()} - set(experts_of)
@@ -70,7 +70,6 @@ def activity_on(
             torch.no_grad(),
             same_random_numbers(),
         ):
-            model.eval()
             torch.func.functional_call(model, state, arguments, named)
     except ArchitectureError:
         raise

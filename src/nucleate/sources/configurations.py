@@ -40,15 +40,8 @@ _IN_MLP = re.compile(r"mlp|ffn|feed_?forward|intermediate|fc1|DenseReluDense|lin
 def quantized(name: str, names: Container[str]) -> str | None:
     """Why numbers under a name, one of all that there are, are not those of the model."""
     stem = name.removesuffix(".weight")
-    beside = [
-        f"{name}_scale",
-        f"{name}_scale_inv",
-        f"{stem}.weight_scale",
-        f"{name}.absmax",
-        f"{stem}.scales",
-        f"{stem}.SCB",
-    ]
-    if any(one in names for one in beside):
+    beside = *(f"{name}{end}" for end in ("_scale", "_scale_inv", ".absmax")), f"{stem}.scales", f"{stem}.SCB"
+    if any(one in names for one in (*beside, f"{stem}.weight_scale")):
         return "it is quantized, with scales beside it; load the model in float32 and give that"
     if re.search(
         r"\.(?:qweight|qzeros|g_idx|scales|SCB|absmax|quant_map|weight_scale(?:_inv)?)$|\.quant_state\.", name

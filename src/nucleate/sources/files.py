@@ -91,14 +91,16 @@ def step_of(files: Sequence[Path]) -> int | None:
 
 def open_checkpoint(files: Sequence[Path]) -> Source:
     """The model that a file, the shards of a model, or a folder holds; what is no checkpoint is refused."""
+    folder, name = files[0].parent, _SHARD.sub("", files[0].name)
     if len(files) == 1 and files[0].is_dir():
-        return _open_folder(files[0])
-    parameters, left_out = _read_all(files)
-    config = _config(files[0].parent / "config.json")
-    return of_parts(_SHARD.sub("", files[0].name), parameters, left_out, config)
+        folder, name, files = files[0], str(files[0]), _files_in(files[0])
+    read, config = [_read(file) for file in files], folder / "config.json"
+    parameters, left_out = [one for of, _ in read for one in of], [one for _, of in read for one in of]
+    return of_parts(name, parameters, left_out, _json(config) if config.is_file() else {})
 
 
-def _open_folder(folder: Path) -> Source:
+def _files_in(folder: Path) -> list[Path]:
+    """The files of the one model that a folder holds."""
     if (folder / RECORD).is_file():
         raise DataError(f"{folder} holds the record of a watch or an inspection; see it by nucleate report {folder}.")
     if (folder / "weights").is_dir() and (folder / "spec.json").is_file():
@@ -129,13 +131,7 @@ def _open_folder(folder: Path) -> Source:
             f"The folder {folder} holds {count(len(files), 'checkpoint')} ({listed(sorted(together))}); name one, or "
             f"all of them by a pattern such as '{folder}/*{files[0].suffix}'."
         )
-    parameters, left_out = _read_all(files)
-    return of_parts(str(folder), parameters, left_out, _config(folder / "config.json"))
-
-
-def _read_all(files: Sequence[Path]) -> tuple[list[Parameter], list[tuple[str, str]]]:
-    read = [_read(file) for file in files]
-    return [one for parameters, _ in read for one in parameters], [one for _, left_out in read for one in left_out]
+    return files
 
 
 def _read(file: Path) -> tuple[list[Parameter], list[tuple[str, str]]]:
@@ -177,14 +173,11 @@ def _read_safetensors(file: Path) -> tuple[list[Parameter], list[tuple[str, str]
     _refuse_no_model(file, header.pop("__metadata__", None) or {})
     names, parameters, left_out = set(header), [], []
     for name, told in header.items():
-        dtype = _DTYPES.get(told["dtype"])
-        reason = no_weights(told["dtype"]) if dtype is None else None
-        reason = reason or quantized(name, names)
-        if reason is not None:
+        dtype, offset, shape = _DTYPES.get(told["dtype"]), 8 + size + told["data_offsets"][0], tuple(told["shape"])
+        if reason := no_weights(told["dtype"]) if dtype is None else quantized(name, names):
             left_out.append((name, reason))
-            continue
-        offset, shape = 8 + size + told["data_offsets"][0], tuple(told["shape"])
-        parameters.append(Parameter(name, shape, partial(_mapped, file, dtype, offset, shape)))
+        else:
+            parameters.append(Parameter(name, shape, partial(_mapped, file, dtype, offset, shape)))
     return parameters, left_out
 
 
@@ -236,10 +229,6 @@ def parameters_of(arrays: Mapping[str, Any]) -> tuple[list[Parameter], list[tupl
         else:
             left_out.append((name, no_weights(array.dtype)))
     return parameters, left_out
-
-
-def _config(path: Path) -> dict[str, Any]:
-    return _json(path) if path.is_file() else {}
 
 
 def _json(path: Path) -> dict[str, Any]:

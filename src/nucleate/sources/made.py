@@ -9,7 +9,6 @@ import re
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import partial
@@ -22,8 +21,8 @@ from jaxtyping import Float
 
 from nucleate._wording import listed, say_error
 from nucleate.errors import ArchitectureError
-from nucleate.pytorch.exchange import import_torch
-from nucleate.sources.source import Parameter
+from nucleate.pytorch.exchange import evaluating, import_torch
+from nucleate.sources.source import Parameter, flat
 from nucleate.sources.tensors import to_numpy
 
 _SETTLED, _FRESH = 0.9, 0.999
@@ -76,9 +75,9 @@ def _by_hooks(module: Any) -> Iterator[Made]:
     from torch.nn.utils.weight_norm import WeightNorm
 
     ways: list[tuple[Any, str, Callable[[Any, Any], Any]]] = [
-        (SpectralNorm, "name", lambda hook, parts: hook.compute_weight(parts, False)),
-        (WeightNorm, "name", lambda hook, parts: hook.compute_weight(parts)),
-        (BasePruningMethod, "_tensor_name", lambda hook, parts: hook.apply_mask(parts)),
+        (SpectralNorm, "name", lambda hook, parts: hook.compute_weight(SimpleNamespace(**parts), False)),
+        (WeightNorm, "name", lambda hook, parts: hook.compute_weight(SimpleNamespace(**parts))),
+        (BasePruningMethod, "_tensor_name", lambda hook, parts: hook.apply_mask(SimpleNamespace(**parts))),
     ]
     own = {**module._parameters, **module._buffers}
     for hook in module._forward_pre_hooks.values():
@@ -86,11 +85,7 @@ def _by_hooks(module: Any) -> Iterator[Made]:
             if isinstance(hook, kind):
                 name = getattr(hook, called)
                 parts = {part: value for part, value in own.items() if part.startswith(f"{name}_")}
-                yield Made(name, parts, partial(_hooked, hook, make))
-
-
-def _hooked(hook: Any, make: Callable[[Any, Any], Any], parts: Mapping[str, Any]) -> Any:
-    return make(hook, SimpleNamespace(**parts))
+                yield Made(name, parts, partial(make, hook))
 
 
 def _by_parametrizations(module: Any) -> Iterator[Made]:
@@ -103,24 +98,10 @@ def _by_parametrizations(module: Any) -> Iterator[Made]:
 
 def _parametrized(parametrization: Any, within: str, parts: Mapping[str, Any]) -> Any:
     given = {part.removeprefix(within): value for part, value in parts.items()}
-    with _as_evaluated(parametrization):
+    # In training mode some, such as the spectral norm, change their buffers. Other threads that read the same one would
+    # take evaluation mode for the mode that it was in.
+    with _ONE_AT_A_TIME, evaluating(parametrization):
         return import_torch().func.functional_call(parametrization, given, ())
-
-
-@contextmanager
-def _as_evaluated(module: Any) -> Iterator[None]:
-    """In training mode some parametrizations, such as the spectral norm, change their buffers."""
-    # Other threads that read the same one would take evaluation mode for the mode that it was in.
-    with _ONE_AT_A_TIME:
-        parts = list(module.modules())
-        modes = [part.training for part in parts]
-        try:
-            for part in parts:
-                part.training = False
-            yield
-        finally:
-            for part, mode in zip(parts, modes, strict=True):
-                part.training = mode
 
 
 def is_adapted(module: Any) -> bool:
@@ -193,11 +174,9 @@ def copies_in(module: Any) -> tuple[str, list[str]] | None:
     peft = sys.modules.get("peft.utils.other")
     if peft is None or not isinstance(module, peft.ModulesToSaveWrapper):
         return None
-    active = (
-        [] if module.disable_adapters else [name for name in module.active_adapters if name in module.modules_to_save]
-    )
+    active = () if module.disable_adapters else module.active_adapters
     copies = ["original_module", *(f"modules_to_save.{name}" for name in module.modules_to_save)]
-    acting = f"modules_to_save.{active[0]}" if active else copies[0]
+    acting = next((f"modules_to_save.{name}" for name in active if name in module.modules_to_save), copies[0])
     return acting, [one for one in copies if one != acting]
 
 
@@ -236,8 +215,7 @@ def not_settled(layers: Sequence[str]) -> Iterator[str]:
 def _as_rows(matrix: Float[np.ndarray, "..."], u: Float[np.ndarray, " m"], v: Float[np.ndarray, " k"]) -> np.ndarray:
     """The matrix whose spectral norm ``u`` and ``v`` tell: its outputs are the axis along which they tell more."""
     fits = [axis for axis in range(matrix.ndim) if matrix.shape[axis] == len(u) and matrix.size == len(u) * len(v)]
-    flat = [np.moveaxis(matrix, axis, 0).reshape(len(u), -1) for axis in fits]
-    return max(flat, key=lambda rows: abs(float(u @ rows @ v)))
+    return max((flat(matrix, axis) for axis in fits), key=lambda rows: abs(float(u @ rows @ v)))
 
 
 def _agree(matrix: Float[np.ndarray, "..."], u: Float[np.ndarray, " m"], v: Float[np.ndarray, " k"]) -> float:

@@ -32,6 +32,7 @@ from nucleate.sources.source import (
     Heads,
     Parameter,
     Source,
+    flat,
     shared_with,
     wide_enough,
 )
@@ -199,7 +200,7 @@ def _keras_form(layer: Any, weight: Any) -> Form | None:
         # Each kernel reads one channel.
         return Form("kernel", lambda array: array.reshape(-1, array.shape[-2] * array.shape[-1]).T)
     if kind.startswith("Conv") and "Transpose" in kind:
-        return Form("kernel", lambda array: np.moveaxis(array, -2, 0).reshape(array.shape[-2], -1))
+        return Form("kernel", partial(flat, axis=-2))
     if kind.startswith(("Conv", "SeparableConv")):
         return KERNELS_LAST
     return COLUMNS if len(weight.shape) == 2 else KERNELS_LAST if kind == "EinsumDense" else MATRIX

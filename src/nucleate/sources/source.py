@@ -3,21 +3,23 @@
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 
 
-class Traced(NamedTuple):
+@dataclass(frozen=True)
+class Traced:
     """What following the forward pass says of layers: which other one alone reads their units, or why none does so.
 
     ``symmetric`` says whether what follows a layer is odd or even, up to a constant; an output of the model is odd.
     """
 
-    readers: Mapping[str, str] = {}
-    reasons: Mapping[str, str] = {}
-    symmetric: Mapping[str, bool] = {}
+    readers: dict[str, str] = field(default_factory=dict)
+    reasons: dict[str, str] = field(default_factory=dict)
+    symmetric: dict[str, bool] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -43,16 +45,9 @@ class Form:
     parts: tuple[str, ...] = ()
 
 
-def _flat(array: np.ndarray) -> np.ndarray:
-    return array.reshape(len(array), -1)
-
-
-def _flat_second(array: np.ndarray) -> np.ndarray:
-    return np.moveaxis(array, 1, 0).reshape(array.shape[1], -1)
-
-
-def _last_first(array: np.ndarray) -> np.ndarray:
-    return np.moveaxis(array, -1, 0).reshape(array.shape[-1], -1)
+def flat(array: np.ndarray, axis: int = 0) -> np.ndarray:
+    """One row for each place along an axis."""
+    return np.moveaxis(array, axis, 0).reshape(array.shape[axis], -1)
 
 
 ROWS = Form("linear", lambda array: array, np.transpose)
@@ -64,11 +59,11 @@ BY_TURNS = Form("gate and up by turns", np.transpose, lambda array: array)
 MATRIX = Form("matrix", lambda array: array, np.transpose)
 """A matrix of which nothing is known: its rows."""
 TOKENS = Form("embedding", lambda array: array)
-KERNELS = Form("kernel", _flat, _flat_second)
+KERNELS = Form("kernel", flat, partial(flat, axis=1))
 """``outputs x inputs x ...``, as PyTorch's convolutions."""
-KERNELS_LAST = Form("kernel", _last_first)
+KERNELS_LAST = Form("kernel", partial(flat, axis=-1))
 """``... x inputs x outputs``, as Keras's and Flax's convolutions."""
-BILINEAR = Form("linear", _flat)
+BILINEAR = Form("linear", flat)
 GATES = {
     1: Form("recurrent", lambda array: array),
     3: Form("gates", lambda array: array, parts=("reset gate", "update gate", "new gate")),
@@ -85,7 +80,7 @@ def channels_last(channels: int, kind: str) -> Form:
     def columns(array: np.ndarray) -> np.ndarray:
         return np.moveaxis(array.reshape(len(array), -1, channels), -1, 0).reshape(channels, -1)
 
-    return Form(kind, _flat, columns)
+    return Form(kind, flat, columns)
 
 
 def transposed_kernels(groups: int) -> Form:
@@ -96,7 +91,7 @@ def transposed_kernels(groups: int) -> Form:
         by_group = array.reshape(groups, inputs // groups, outputs, *rest)
         return np.moveaxis(by_group, 2, 1).reshape(groups * outputs, -1)
 
-    return Form("kernel", rows, _flat if groups == 1 else None)
+    return Form("kernel", rows, flat if groups == 1 else None)
 
 
 def shared_with(name: str) -> str:

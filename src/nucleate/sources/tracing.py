@@ -30,25 +30,14 @@ def trace_layers(model: Any, modules: Mapping[str, Any]) -> Traced:
     Modules go by the names of layers. Parts that cannot be followed are left to their own parts. Parameters and buffers
     are no numbers while a forward pass is followed, so none is changed.
     """
-    names = {module: name for name, module in modules.items()}
-    readers: dict[str, str] = {}
-    reasons: dict[str, str] = {}
-    symmetric: dict[str, bool] = {}
+    names, found = {module: name for name, module in modules.items()}, Traced()
     with same_random_numbers(), same_attributes(model):
-        _follow(model, names, is_whole=True, readers=readers, reasons=reasons, symmetric=symmetric)
-    return Traced(readers, reasons, symmetric)
+        _follow(model, names, found, is_whole=True)
+    return found
 
 
-def _follow(
-    part: Any,
-    names: Mapping[Any, str],
-    *,
-    is_whole: bool,
-    readers: dict[str, str],
-    reasons: dict[str, str],
-    symmetric: dict[str, bool],
-) -> None:
-    torch = import_torch()
+def _follow(part: Any, names: Mapping[Any, str], found: Traced, *, is_whole: bool) -> None:
+    torch, readers, reasons = import_torch(), found.readers, found.reasons
 
     class Tracer(torch.fx.Tracer):  # type: ignore[misc, name-defined]
         proxy_buffer_attributes = True
@@ -67,7 +56,7 @@ def _follow(
                 reasons.setdefault(names[module], why)
         for child in part.children():
             if next(child.children(), None) is not None and not is_adapted(child):
-                _follow(child, names, is_whole=False, readers=readers, reasons=reasons, symmetric=symmetric)
+                _follow(child, names, found, is_whole=False)
         return
     calls: dict[Any, list[Any]] = {}
     for node in graph.nodes:
@@ -79,7 +68,7 @@ def _follow(
         name = names[module]
         follow = {one for node in nodes for one in _what_follows(node, part, is_whole=is_whole)}
         if len(follow) == 1 and (parity := follow.pop()) is not None:
-            symmetric[name] = parity
+            found.symmetric[name] = parity
         read_by = {end for node in nodes for end in _ends(node, part, module, set())}
         by = {names[end] for end in read_by if not isinstance(end, str)}
         mixed = sorted(end for end in read_by if isinstance(end, str) and end != _OUTPUT)

@@ -1,8 +1,8 @@
 """Copies of a PyTorch module that are trained: as they are, and with one setting changed."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,7 +15,7 @@ from nucleate.doctor.modules.setting import Setting, undisturbed
 from nucleate.doctor.remedies import FEW_ROWS, Attempts, Remedy
 from nucleate.errors import SpecError
 from nucleate.problems import Metric
-from nucleate.pytorch.exchange import import_torch, same_attributes
+from nucleate.pytorch.exchange import import_torch
 from nucleate.training import BLOWN_UP, Status
 
 STEPS = 300
@@ -59,7 +59,7 @@ class Course:
     def losses_of_rows(self, *, at_the_end: bool) -> Rows | None:
         """The loss of each validation row; None where the loss is neither their mean nor their sum."""
         outputs = self.last_outputs if at_the_end else self.best_outputs
-        return losses_of_rows(self.setting, outputs, self.setting.validation)
+        return losses_of_rows(self.setting, outputs)
 
 
 def run_copy(setting: Setting, steps: int, clip: float | None = None) -> Course:
@@ -76,18 +76,16 @@ def run_copy(setting: Setting, steps: int, clip: float | None = None) -> Course:
     status = Status.FINISHED
     for step in range(steps + 1):
         if step in at:
-            (_, of_train), (last, of_validation) = (
-                _judged(setting, one) for one in (setting.train, setting.validation)
-            )
-            losses = [of_train, of_validation]
-            if not math.isfinite(losses[0]):
+            outputs, last = (setting.outputs(part) for part in (setting.train, setting.validation))
+            of_train, of_validation = setting.cost(outputs, setting.train), setting.cost(last, setting.validation)
+            if not math.isfinite(of_train):
                 status = Status.NAN
                 break
             course.steps.append(step)
-            course.train.append(losses[0])
-            course.validation.append(losses[1] if math.isfinite(losses[1]) else course.train[0] * _BLOWN_UP)
+            course.train.append(of_train)
+            course.validation.append(of_validation if math.isfinite(of_validation) else course.train[0] * _BLOWN_UP)
             best = last if course.validation[-1] == min(course.validation) else best
-            if losses[0] > _BLOWN_UP * max(course.train[0], 1e-300):
+            if of_train > _BLOWN_UP * max(course.train[0], 1e-300):
                 status = Status.DIVERGED
                 break
         if step == steps:
@@ -112,20 +110,6 @@ def take_step(torch: Any, setting: Setting, batch: Any, clip: float | None = Non
     if clip is not None:
         torch.nn.utils.clip_grad_norm_(setting.module.parameters(), clip)
     setting.optimizer.step()
-
-
-def _judged(setting: Setting, part: slice) -> tuple[Any, float]:
-    with evaluating(setting.module), import_torch().no_grad():
-        outputs = setting.module(setting.x[part])
-        return outputs, float(setting.loss(outputs, setting.y[part]))
-
-
-@contextmanager
-def evaluating(module: Any) -> Iterator[None]:
-    """Without dropout and what else is of training alone; afterwards the module and each part are as they were."""
-    with same_attributes(module):
-        module.eval()
-        yield
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,7 +150,7 @@ class ModuleTrials(Attempts):
             return True
         if made.y is self.setting.y and made.loss is self.setting.loss:
             return own is None or compare_rows(theirs, own) == "better" or are_more_better(theirs, own)
-        of_constant = None if constant is None else losses_of_rows(made, constant(made.validation), made.validation)
+        of_constant = None if constant is None else losses_of_rows(made, constant(made.validation))
         return of_constant is None or compare_rows(theirs, of_constant) == "better"
 
 
@@ -176,9 +160,9 @@ def compare_rows(ours: Rows, theirs: Rows) -> str:
     return compare_entrants(_LOSS, len(ours), network, other).verdict
 
 
-def losses_of_rows(setting: Setting, outputs: Any, part: slice) -> Rows | None:
-    """The loss of each row; None where that of all is neither their mean nor their sum."""
-    y = setting.y[part]
+def losses_of_rows(setting: Setting, outputs: Any) -> Rows | None:
+    """The loss of each validation row; None where that of all is neither their mean nor their sum."""
+    y = setting.y[setting.validation]
     try:
         with import_torch().no_grad():
             whole = float(setting.loss(outputs, y))
@@ -191,8 +175,7 @@ def losses_of_rows(setting: Setting, outputs: Any, part: slice) -> Rows | None:
 
 def loss_of(setting: Setting, constant: Callable[[slice], Any] | None, part: slice) -> float:
     """The loss of outputs that are given for any rows; infinite where there are none."""
-    with import_torch().no_grad():
-        return math.inf if constant is None else float(setting.loss(constant(part), setting.y[part]))
+    return math.inf if constant is None else setting.cost(constant(part), part)
 
 
 def constant_outputs(torch: Any, setting: Setting) -> Callable[[slice], Any] | None:
@@ -200,8 +183,7 @@ def constant_outputs(torch: Any, setting: Setting) -> Callable[[slice], Any] | N
 
     None where none is best. Where a loss takes probabilities or their logarithms alone, the constant is one too.
     """
-    with evaluating(setting.module), torch.no_grad():
-        outputs = setting.module(setting.x[setting.train])
+    outputs = setting.outputs(setting.train)
     y, shape = setting.y, outputs.shape
     axis = _feature_axis(torch, outputs, y[setting.train])
     start = (outputs if axis is None else outputs.movedim(axis, -1).reshape(-1, shape[axis])).float().mean(dim=0)

@@ -15,6 +15,7 @@ from nucleate.doctor.evidence import (
     LayerEvidence,
     constant_since,
     explained,
+    offset_of,
     parts_of,
     top_share,
 )
@@ -23,7 +24,6 @@ from nucleate.doctor.modules.copies import (
     Rows,
     compare_rows,
     constant_outputs,
-    evaluating,
     loss_of,
     losses_of_rows,
     run_copy,
@@ -32,7 +32,7 @@ from nucleate.doctor.modules.copies import (
 from nucleate.doctor.modules.setting import Setting, are_shares, dropouts_in, gains_in, undisturbed
 from nucleate.errors import SpecError
 from nucleate.observe.curve import LEFT
-from nucleate.pytorch.exchange import import_torch, same_attributes, size_of
+from nucleate.pytorch.exchange import evaluating, hooked, import_torch, same_attributes, size_of
 from nucleate.pytorch.layers import kind_of, norm_of
 from nucleate.pytorch.of_loss import making_of
 
@@ -61,7 +61,7 @@ def gather_module(setting: Setting, steps: int = STEPS) -> Evidence:
         if not course.steps:
             raise SpecError("The loss is NaN or infinite before the first step; look at the data, or at the start.")
         after = _signals(torch, made)
-        outputs = _outputs(made)
+        outputs = made.outputs(made.train)
         group, *_ = groups = made.optimizer.param_groups
         # Often biases are in a group without a decay.
         decaying = max(groups, key=lambda one: float(one.get("weight_decay") or 0.0))
@@ -154,7 +154,7 @@ def gather_module(setting: Setting, steps: int = STEPS) -> Evidence:
         norm_rows=batch if normed else None,
         loss_of_batches=by_batch,
         of_copies=True,
-        **_bound(torch, before, _outputs(setting.copied()), setting),
+        **_bound(torch, before, setting),
     )
 
 
@@ -227,9 +227,7 @@ def _added_up(torch: Any, setting: Setting) -> tuple[int, float]:
 
 def _beside_constant(setting: Setting, best: Rows | None, constant: Callable[[slice], Any] | None, share: float) -> str:
     """As of a run; where the loss is none of single rows by the share alone."""
-    of_constant = (
-        None if constant is None else losses_of_rows(setting, constant(setting.validation), setting.validation)
-    )
+    of_constant = None if constant is None else losses_of_rows(setting, constant(setting.validation))
     if best is None or of_constant is None:
         return "better" if share > LEAST else "alike"
     beside = compare_rows(best, of_constant)
@@ -252,11 +250,8 @@ def _is_summed(torch: Any, setting: Setting) -> bool:
     """Whether the loss of rows given twice is twice theirs."""
     y = setting.y[setting.train][:_LOOKED_AT]
     try:
-        with evaluating(setting.module), torch.no_grad():
-            outputs = setting.module(setting.x[: len(y)])
-            once, twice = (
-                float(setting.loss(torch.cat([outputs] * times), torch.cat([y] * times))) for times in (1, 2)
-            )
+        outputs = setting.outputs(slice(len(y)))
+        once, twice = (float(setting.loss(torch.cat([outputs] * times), torch.cat([y] * times))) for times in (1, 2))
     except Exception:
         # A loss of one's own may know how many rows there are.
         return False
@@ -297,9 +292,9 @@ def _unreached(torch: Any, setting: Setting) -> dict[str, int]:
     return found
 
 
-def _bound(torch: Any, signals: Mapping[str, "_Signal"], outputs: Any, setting: Setting) -> Mapping[str, Any]:
+def _bound(torch: Any, signals: Mapping[str, "_Signal"], setting: Setting) -> Mapping[str, Any]:
     """The activation that the outputs have passed, its interval, and the share of the targets outside of it."""
-    y = setting.y[setting.train]
+    y, outputs = setting.y[setting.train], setting.copied().outputs(setting.train)
     if not torch.is_floating_point(y) or y.numel() != outputs.numel():
         return {}
     given = outputs.detach().float().cpu().numpy().ravel()
@@ -367,13 +362,8 @@ def _signals(torch: Any, setting: Setting) -> dict[str, _Signal]:
             fed[id(result)] = (result, module)
 
     leaves = [part for part in setting.module.modules() if not list(part.children())]
-    hooks = [part.register_forward_hook(note) for part in leaves]
-    try:
-        with evaluating(setting.module), torch.no_grad(), Listening():
-            setting.module(setting.x[setting.train])
-    finally:
-        for hook in hooks:
-            hook.remove()
+    with hooked(part.register_forward_hook(note) for part in leaves), Listening():
+        setting.outputs(setting.train)
     return found
 
 
@@ -427,11 +417,6 @@ def _gradients(setting: Setting) -> dict[str, float]:
     }
     setting.module.zero_grad(set_to_none=True)
     return slopes
-
-
-def _outputs(setting: Setting) -> Any:
-    with evaluating(setting.module), import_torch().no_grad():
-        return setting.module(setting.x[setting.train])
 
 
 def _spread(outputs: Any, setting: Setting) -> tuple[bool, float]:
@@ -493,13 +478,11 @@ def _scales(torch: Any, setting: Setting) -> Mapping[str, Any]:
         known["column_sizes"] = np.sqrt(np.mean(flat.astype(float) ** 2, axis=0))
         known["column_is_binary"] = np.all((flat == 0) | (flat == 1), axis=0)
     if torch.is_floating_point(y) and not are_shares(y):
-        rows = y.detach().float().cpu().numpy().reshape(len(y), -1).astype(float)
-        spread = rows.std(axis=0)
-        known["target_size"] = float(spread.max())
-        known["target_offset"] = float(np.max(np.abs(rows.mean(axis=0)) / np.where(spread > 0, spread, 1.0)))
+        judged_by = setting.y.detach().float().cpu().numpy().reshape(len(setting.y), -1).astype(float)
+        rows = judged_by[setting.train]
+        known |= {"target_size": float(rows.std(axis=0).max()), "target_offset": offset_of(rows)}
         if _is_quadratic(setting):
-            judged_by = setting.y.detach().float().cpu().numpy().reshape(len(setting.y), -1).astype(float)
-            known["target_top"] = max(top_share(rows), top_share(judged_by))
+            known["target_top"] = max(map(top_share, (rows, judged_by)))
     return known
 
 

@@ -13,7 +13,7 @@ from nucleate._wording import count, first_line, listed, shown
 from nucleate.doctor.remedies import Change
 from nucleate.doctor.verdicts import SORTED
 from nucleate.errors import SpecError
-from nucleate.pytorch.exchange import import_torch, same_random_numbers
+from nucleate.pytorch.exchange import evaluating, hooked, import_torch, same_random_numbers
 from nucleate.pytorch.layers import Weights, activation_of, norm_of, weights_in
 from nucleate.pytorch.setup import read_pairs
 
@@ -71,6 +71,16 @@ class Setting:
         """Whether steps are meant to change a parameter."""
         given = (one for group in self.optimizer.param_groups for one in group["params"])
         return parameter.requires_grad and any(one is parameter for one in given)
+
+    def outputs(self, part: slice) -> Any:
+        """The module's outputs for some rows, in evaluation mode and without gradients."""
+        with evaluating(self.module), import_torch().no_grad():
+            return self.module(self.x[part])
+
+    def cost(self, outputs: Any, part: slice) -> float:
+        """The loss of outputs for some rows."""
+        with import_torch().no_grad():
+            return float(self.loss(outputs, self.y[part]))
 
     def copied(self, change: Change | None = None) -> "Setting":
         """A copy that can be trained, with one setting changed."""
@@ -491,15 +501,18 @@ def are_shares(y: Any) -> bool:
     return bool(((y >= 0) & (y <= 1)).all())
 
 
+def _replace(module: Any, are_meant: Callable[[Any], bool], make: Callable[[Any], Any]) -> int:
+    """Put others in the place of some parts of a module, and say how many these were."""
+    places = [(above, *one) for above in module.modules() for one in above.named_children() if are_meant(one[1])]
+    for above, name, part in places:
+        setattr(above, name, make(part))
+    return len(places)
+
+
 def _swap(torch: Any, module: Any, activation: str) -> None:
     kinds = {"relu": torch.nn.ReLU, "leaky_relu": torch.nn.LeakyReLU, "tanh": torch.nn.Tanh}
-    wanted, swapped = kinds[activation], 0
-    for parent in list(module.modules()):
-        for name, child in list(parent.named_children()):
-            if _is_activation(child) and not isinstance(child, wanted):
-                setattr(parent, name, wanted())
-                swapped += 1
-    if not swapped:
+    wanted = kinds[activation]
+    if not _replace(module, lambda part: _is_activation(part) and not isinstance(part, wanted), lambda _: wanted()):
         raise SpecError("The module's activations are not modules of its own.")
 
 
@@ -530,13 +543,13 @@ def dropouts_in(module: Any) -> list[tuple[Any, str, float]]:
 
 def _norm_by_row(torch: Any, module: Any) -> None:
     """Norms over all units of a row in the place of those over a batch, with their weights and biases."""
-    for parent in list(module.modules()):
-        for name, child in list(parent.named_children()):
-            if norm_of(child) == "batch":
-                norm = torch.nn.GroupNorm(1, child.num_features, child.eps, child.affine)
-                own = dict(child.named_parameters())
-                norm.load_state_dict(own)
-                setattr(parent, name, norm.to(next(iter(own.values()), torch.empty(0))))
+
+    def by_row(part: Any) -> Any:
+        norm, own = torch.nn.GroupNorm(1, part.num_features, part.eps, part.affine), dict(part.named_parameters())
+        norm.load_state_dict(own)
+        return norm.to(next(iter(own.values()), torch.empty(0)))
+
+    _replace(module, lambda part: norm_of(part) == "batch", by_row)
 
 
 def _is_activation(part: Any) -> bool:
@@ -552,19 +565,12 @@ def _leave_off_last(torch: Any, module: Any, x: Any) -> None:
         for part in module.modules()
         if _is_activation(part)
     ]
-    try:
-        with torch.no_grad():
-            outputs = module.eval()(x[:2])
-    finally:
-        for hook in hooks:
-            hook.remove()
+    with hooked(hooks), torch.no_grad():
+        outputs = module.eval()(x[:2])
     last = next((part for part, result in calls if torch.equal(result.reshape(-1), outputs.reshape(-1))), None)
     if last is None or sum(part is last for part, _ in calls) > 1:
         raise SpecError("The activation of the outputs is not a module of its own.")
-    for parent in list(module.modules()):
-        for name, child in list(parent.named_children()):
-            if child is last:
-                setattr(parent, name, torch.nn.Identity())
+    _replace(module, lambda part: part is last, lambda _: torch.nn.Identity())
 
 
 def _start_anew(module: Any) -> None:
