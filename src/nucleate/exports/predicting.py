@@ -231,8 +231,8 @@ def _model(path: Path) -> tuple[Any, Preprocessing, dict[str, str]]:
         except Exception as error:
             # onnxruntime's own errors have no common class of their own.
             raise ArchitectureError(
-                f"{path} is not a readable ONNX file of a network ({first_line(error)}); export the network again. That "
-                "of a PyTorch module, or of another maker, is for onnxruntime itself."
+                f"{path} is not a readable ONNX file of a network ({first_line(error)}); export the network again. "
+                "That of a PyTorch module, or of another maker, is for onnxruntime itself."
             ) from error
         return (lambda x, rows: session.predictions(rows)), _kept(path, session.metadata), session.metadata
     if path.is_dir():

@@ -219,9 +219,7 @@ class Certificate:
         if self.spreads:
             each = "; ".join(in_digits(one, 3) for one in self.by_target[:_MOST_NAMED])
             of_more = " …" if len(self.spreads) > _MOST_NAMED else ""
-            in_units = (
-                f"in standard deviations of each target (in their own units at most {each}{of_more})"
-            )
+            in_units = f"in standard deviations of each target (in their own units at most {each}{of_more})"
         unit = "in probability" if self.relative_deviation is None else in_units
         different = "" if self.distinct is None else f" ({self.distinct} of them different)"
         moved = (
