@@ -311,6 +311,18 @@ def test_a_watch_tells_of_layers_that_are_cut_off_from_the_gradient(set_to_none)
     assert "parts_without_gradient" not in both
 
 
+@pytest.mark.parametrize(("rate", "beside"), [(1e-6, "initial_plateau"), (1e-2, "fine")])
+def test_the_log_names_parts_without_a_gradient_and_what_else_is_found(rate, beside, caplog):
+    module = Headed(detach=True)
+    with caplog.at_level("INFO", "nucleate.watch"):
+        found = diagnose(trained(module, [numbers()], MEAN_SQUARES, adam(module, rate)))
+    assert {"parts_without_gradient", beside} <= set(found.verdicts)
+    told = [line for line in caplog.messages if "diagnosis" in line]
+    assert told
+    assert all(f"{verdict} (" in told[-1] for verdict in ("parts_without_gradient", beside))
+    assert len(told) == len(set(told)) < 3
+
+
 def test_a_head_that_is_not_used_is_good_to_know_and_no_fault():
     batches, module = in_batches(numbers()), Headed(other=True)
     watching = trained(module, batches, MEAN_SQUARES, adam(module))
