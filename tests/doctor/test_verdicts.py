@@ -252,6 +252,17 @@ def test_a_run_has_forgotten_where_less_than_two_thirds_of_what_it_explained_is_
     assert judge(run)[0].verdict == ("rate_too_large" if forgot else "fine")
 
 
+def test_a_rise_within_the_noise_of_single_batches_is_none():
+    ends = curve(last=0.5)
+    run = replace(HEALTHY, train_loss=ends, validation_loss=ends)
+    assert run.stage == "rise"
+    assert run.has_forgotten
+    run = replace(run, may_rise=False)
+    assert run.stage == "secondary plateau"
+    assert not run.has_forgotten
+    assert judge(run)[0].verdict == "fine"
+
+
 def test_what_is_worse_on_validation_alone_is_not_forgotten():
     run = replace(HEALTHY, validation_loss=curve(last=0.4), final_beside_best="worse")
     assert not run.has_forgotten

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nucleate.observe import Stages, stages
+from nucleate.observe.curve import ends_higher
 from nucleate.training import evaluation_steps
 
 
@@ -138,3 +139,28 @@ def test_a_spike_is_no_noise():
     loss = falling(0.5)(steps)
     spiked = np.where(steps == 400, 30.0, loss)
     assert stages(steps, spiked).plateau_end == stages(steps, loss).plateau_end
+
+
+@pytest.mark.parametrize("rows", [8, 32])
+@pytest.mark.parametrize("evaluations", [10, 30, 100])
+def test_a_curve_of_batches_that_falls_hardly_ever_ends_higher(rows, evaluations):
+    level = 0.2 + np.exp(-np.arange(evaluations) / 20)
+    drawn = np.random.default_rng(0).chisquare(rows, (400, evaluations)) / rows
+    assert sum(map(ends_higher, level * drawn)) <= 4
+
+
+@pytest.mark.parametrize("sign", [0, -2], ids=["above zero", "below zero"])
+@pytest.mark.parametrize("by", [3.0, 100.0])
+def test_a_curve_of_batches_that_has_risen_ends_higher(by, sign):
+    level = np.exp(-np.arange(80) / 20) + 0.2
+    level[60:] *= by
+    drawn = np.random.default_rng(0).chisquare(32, (100, 80)) / 32
+    # As where a constant is added to the loss.
+    assert all(map(ends_higher, level * drawn + sign))
+
+
+def test_a_curve_without_noise_ends_higher_where_it_is_above_its_least():
+    steps = np.arange(50)
+    assert not ends_higher(np.exp(-steps / 10))
+    assert ends_higher(1 + (steps - 40.0) ** 2)
+    assert not ends_higher(np.ones(2))

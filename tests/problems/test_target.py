@@ -22,6 +22,10 @@ from nucleate.problems.checks import choose_loss, choose_targets, infer_loss, ta
         (["a", "b, c", "c"], ["c", "b", "c"], ("c", "b, c")),
         (["a", " b", "b,  c,d"], "b,c , d", ("b,  c,d",)),
         (["a", "b", "c"], ["b", "a"], ("b", "a")),
+        (["a", "売上 金額"], "売上　金額", ("売上 金額",)),
+        (["a", "売上　金額"], "売上 金額", ("売上　金額",)),
+        (["売上　金額", "売上 金額"], "売上　金額", ("売上　金額",)),
+        (["売上　金額", "売上 金額"], "売上 金額", ("売上 金額",)),
     ],
 )
 def test_the_target_is_what_was_named_or_the_likeliest_column(columns, target, chosen):

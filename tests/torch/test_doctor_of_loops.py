@@ -26,8 +26,8 @@ def classes(n=640, kinds=4):
     return centers[y] + torch.randn(n, 5, generator=drawn), y
 
 
-def in_batches(rows, size=32, *, shuffle=True):
-    return DataLoader(TensorDataset(*rows), size, shuffle=shuffle, generator=torch.Generator().manual_seed(0))
+def in_batches(rows, size=32, *, shuffle=True, seed=0):
+    return DataLoader(TensorDataset(*rows), size, shuffle=shuffle, generator=torch.Generator().manual_seed(seed))
 
 
 def mlp(outputs=1, between=(), width=32, seed=0):
@@ -312,6 +312,18 @@ def test_a_watch_tells_of_layers_that_are_cut_off_from_the_gradient(set_to_none)
     assert "parts_without_gradient" not in both
 
 
+@pytest.mark.parametrize(("rate", "beside"), [(1e-6, "initial_plateau"), (1e-2, "fine")])
+def test_the_log_names_parts_without_a_gradient_and_what_else_is_found(rate, beside, caplog):
+    module = Headed(detach=True)
+    with caplog.at_level("INFO", "nucleate.watch"):
+        found = diagnose(trained(module, [numbers()], MEAN_SQUARES, adam(module, rate)))
+    assert {"parts_without_gradient", beside} <= set(found.verdicts)
+    told = [line for line in caplog.messages if "diagnosis" in line]
+    assert told
+    assert all(f"{verdict} (" in told[-1] for verdict in ("parts_without_gradient", beside))
+    assert len(told) == len(set(told)) < 3
+
+
 def test_a_head_that_is_not_used_is_good_to_know_and_no_fault():
     batches, module = in_batches(numbers()), Headed(other=True)
     watching = trained(module, batches, MEAN_SQUARES, adam(module))
@@ -322,6 +334,49 @@ def test_a_head_that_is_not_used_is_good_to_know_and_no_fault():
     assert "If it is meant, nothing is to be done." in say_diagnosis(found)[found.findings.index(aside)]
     both = diagnose(watching, batches, MEAN_SQUARES, adam(module), trials=False).verdicts
     assert not {"no_gradient", "parts_without_gradient"} & set(both)
+
+
+@pytest.mark.parametrize("rate", [1e-3, 3e-3])
+def test_what_chance_makes_of_single_batches_is_no_rise(rate):
+    for seed in range(3):
+        module = Headed(detach=True)
+        watching = trained(module, in_batches(numbers(), seed=seed), MEAN_SQUARES, adam(module, rate))
+        assert "rate_too_large" not in diagnose(watching).verdicts
+
+
+def of_rate(module, optimizer):
+    optimizer.param_groups[0]["lr"] = 0.3
+
+
+def of_weights(module, optimizer):
+    torch.nn.init.zeros_(module[2].weight)
+    torch.nn.init.constant_(module[2].bias, -100.0)
+
+
+@pytest.mark.parametrize("size", [8, 32])
+@pytest.mark.parametrize("spoil", [of_rate, of_weights])
+def test_a_watch_tells_of_single_batches_that_a_run_has_lost_what_it_learned(spoil, size):
+    batches, module = in_batches(numbers(), size), mlp()
+    optimizer, watching = adam(module, 0.01), watch(module)
+    for step, (x, y) in enumerate(rows for _ in range(480 * size // 640) for rows in batches):
+        if step == 240:
+            spoil(module, optimizer)
+        optimizer.zero_grad()
+        value = MEAN_SQUARES(module(x), y)
+        value.backward()
+        optimizer.step()
+        watching.step(value)
+    found = diagnose(watching)
+    assert found.first.verdict == "rate_too_large", found
+    assert found.first.evidence["by"] == "rise"
+
+
+def test_a_watch_tells_of_single_batches_that_the_loss_left_all_bounds():
+    module = mlp()
+    optimizer = torch.optim.SGD(module.parameters(), lr=30.0)
+    found = diagnose(trained(module, in_batches(numbers()), MEAN_SQUARES, optimizer))
+    assert found.first.verdict == "rate_too_large", found
+    assert found.first.evidence["by"] == "bounds"
 
 
 def frozen(module):

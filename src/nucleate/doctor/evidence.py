@@ -1,7 +1,7 @@
 """What is measured of a run and its data before anything is said of them: numbers alone, whoever trained it."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from operator import itemgetter
 from typing import Any
@@ -212,6 +212,8 @@ class Evidence:
         Whether copies were trained, and not by the person's own loop.
     is_over : bool
         Whether the training has ended; that of a watch goes on.
+    may_rise : bool
+        Whether a rise of the loss at the end counts; of a watch where it is beyond the noise of single batches.
     """
 
     status: Status
@@ -284,6 +286,7 @@ class Evidence:
     loss_of_batches: float = float("nan")
     of_copies: bool = False
     is_over: bool = True
+    may_rise: bool = True
 
     @property
     def trained(self) -> bool:
@@ -313,7 +316,8 @@ class Evidence:
     @property
     def stage(self) -> str:
         """The stage of the loss curve in which the run ended."""
-        return stages(self.steps, self.train_loss, self.plateau_loss).current
+        found = stages(self.steps, self.train_loss, self.plateau_loss)
+        return replace(found, risen=found.risen and self.may_rise).current
 
     @property
     def plateau(self) -> float:
@@ -335,7 +339,7 @@ class Evidence:
     def has_forgotten(self) -> bool:
         """Whether it ended with much of what it had learned in training lost again; early stopping keeps the best."""
         course = (self.train_loss, self.constant_loss, self.validation_loss, self.constant_validation)
-        return self.trained and not self.stopped_early and has_forgotten(*course)
+        return self.trained and not self.stopped_early and self.may_rise and has_forgotten(*course)
 
     @property
     def kept(self) -> float:

@@ -12,7 +12,7 @@ from nucleate.doctor import Evidence, LayerEvidence
 from nucleate.doctor.evidence import parts_of
 from nucleate.errors import SpecError
 from nucleate.inspection.events import Event, Measured, constant_share, effective_neurons_in
-from nucleate.observe.curve import smoothed
+from nucleate.observe.curve import ends_higher, smoothed
 from nucleate.pytorch.exchange import import_torch, is_module, size_of
 from nucleate.pytorch.of_loss import Making, making_of
 from nucleate.sources.objects import open_model
@@ -138,7 +138,7 @@ class Loop:
         # The first is finite.
         end = int(np.argmin(np.isfinite(course))) or len(course)
         # Each is the loss of a batch.
-        course, start = smoothed(course[:end]), float(course[0])
+        may_rise, course, start = ends_higher(course[:end]), smoothed(course[:end]), float(course[0])
         still = self._still_while(steps, losses)
         own = _parameters_of(self._model) if self._bare else {}
         bare = {
@@ -170,6 +170,7 @@ class Loop:
             beside_constant="better",
             beside_linear="better",
             is_over=False,
+            may_rise=may_rise,
             still_since=None if still is None else still.since,
             has_gradients=still is not None and still.has_gradients,
             without_gradient=sum(own[name].numel() for name in bare) / max(1, sum(one.numel() for one in own.values())),

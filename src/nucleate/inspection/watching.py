@@ -36,6 +36,7 @@ from nucleate.sources.tensors import is_tensor
 A_DECADE, WITH_HEADS, WITH_LOSS = 4, 1, 48
 """After how many steps in each tenfold number a record is made, one with single heads, and a loss kept, by default."""
 LOG = logging.getLogger("nucleate.watch")
+_ASIDE = "parts_without_gradient"
 
 
 class Watch:
@@ -87,7 +88,7 @@ class Watch:
         self.steps, self._next = 0, 0.0
         self._losses: dict[int, Any] = {}
         self.events: list[Event] = []
-        self._said = "fine"
+        self._said = ["fine"]
         self._steps: list[int] = []
         self._records: list[Inspection] = []
         self._start: dict[str, np.ndarray] = {}
@@ -361,17 +362,24 @@ class Watch:
             self._run = self.checkpoints.save(self._out)
 
     def _tell_finding(self) -> None:
-        """Log what the record says so far, when it says something new."""
+        """Log what the record says so far, when it says something new: the first verdict, and parts without a gradient.
+
+        These may be meant, so that the first verdict is that of what is said beside them.
+        """
         if self._loop.may_gather(self.steps):
             return
         try:
-            first = judge(self.evidence)[0]
+            findings = judge(self.evidence)
         except SpecError:
             return
-        if first.verdict != self._said:
-            numbers = ", ".join(f"{name} {value}" for name, value in first.evidence.items())
-            LOG.info("step %s: diagnosis: %s (%s)", f"{self.steps:,}", first.verdict, numbers)
-        self._said = first.verdict
+        others = [one for one in findings if one.verdict != _ASIDE]
+        told = [one for one in findings if one.verdict == _ASIDE or one in others[:1]]
+        verdicts = [one.verdict for one in told]
+        if verdicts != self._said:
+            numbers = (", ".join(f"{name} {value}" for name, value in one.evidence.items()) for one in told)
+            found = "; ".join(f"{verdict} ({of})" for verdict, of in zip(verdicts, numbers, strict=True))
+            LOG.info("step %s: diagnosis: %s", f"{self.steps:,}", found)
+        self._said = verdicts
 
     def _tell(self, event: Event) -> None:
         self.events.append(event)

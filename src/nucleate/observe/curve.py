@@ -5,6 +5,7 @@ and one of a million are judged alike.
 """
 
 from dataclasses import dataclass
+from itertools import product
 from typing import Literal
 
 import numpy as np
@@ -184,6 +185,39 @@ def smoothed(loss: Float[np.ndarray, " t"]) -> Float[np.ndarray, " t"]:
     here = np.arange(len(loss))
     first, beyond = np.maximum(here - half, 0), np.minimum(here + half + 1, len(loss))
     return (total[beyond] - total[first]) / (beyond - first)
+
+
+def ends_higher(loss: Float[np.ndarray, " t"]) -> bool:
+    """Whether a curve ends higher than it was, by more than the noise of its evaluations.
+
+    Averages of some evaluations and of the last ones are compared; the noise is taken to be a share of the loss, as
+    that of batches is. A curve that hardly ever turns back is read as it is.
+
+    Examples
+    --------
+    >>> batches = 1 + 0.5 * np.random.default_rng(0).standard_normal(60)
+    >>> ends_higher(batches), ends_higher(batches * np.where(np.arange(60) < 50, 1, 4))
+    (False, True)
+    """
+    if noise(loss) == 0:
+        return bool(loss[-1] > loss.min())
+    around = (loss[:-2] + loss[1:-1] + loss[2:]) / 3
+    # A loss below zero is no measure of its noise.
+    has_share = bool(around.min() > 0)
+    # An average that holds the evaluation itself leaves two thirds of its variance.
+    residual = 1.5**0.5 * (loss[1:-1] - around) / (around if has_share else 1.0)
+    # What is learned for some rows alone varies by a larger share.
+    error = CERTAIN * float(max(residual.std(), residual[len(residual) // 2 :].std()))
+    # Averages of 1, 2, 4, ... evaluations from each on.
+    means = {1: loss}
+    while 4 * (half := max(means)) <= len(loss):
+        means[2 * half] = (means[half][:-half] + means[half][half:]) / 2
+    for (first, before), (last, until) in product(means.items(), repeat=2):
+        low, end = float(before[: len(loss) - last - first + 1].min()), float(until[-1])
+        level = (first * low + last * end) / (first + last) if has_share else 1.0
+        if end - low > error * level * (1 / first + 1 / last) ** 0.5:
+            return True
+    return False
 
 
 def _left_in_noise(loss: Float[np.ndarray, " t"], plateau_loss: float | None) -> tuple[int, float] | None:

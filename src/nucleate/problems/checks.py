@@ -217,19 +217,22 @@ def choose_targets(columns: Sequence[str], target: str | Sequence[str] | None) -
 def choose_columns(columns: Sequence[str], names: str | Sequence[str], what: str) -> list[str]:
     """The columns of these names: a sequence, or one str that is a name or has several, separated by commas.
 
-    Names that have commas themselves may stand among others, and taken apart at them.
+    Names that have commas themselves may stand among others, and taken apart at them. Spaces may be of full width,
+    which the headers of files have no more when they are read.
     """
     pieces = [name.strip() for name in names.split(",")] if isinstance(names, str) else list(names)
-    spelled = {_at_commas(name): name for name in columns} | {name: name for name in columns}
+    spelled = {_plain(name): name for name in columns} | {_at_commas(name): name for name in columns}
+    spelled |= {name: name for name in columns}
     most = 1 + max(name.count(",") for name in spelled)
     chosen = []
     while pieces:
         counts = range(min(most, len(pieces)), 0, -1)
-        count = next((count for count in counts if _at_commas(",".join(pieces[:count])) in spelled), 0)
+        named = [(count, way(",".join(pieces[:count]))) for count in counts for way in (_at_commas, _plain)]
+        count, found = next(((count, spelled[name]) for count, name in named if name in spelled), (0, ""))
         if not count:
             close = did_you_mean(pieces[0], columns) or f"; the data have {name_columns(columns)}."
             raise DataError(f"There is no {what} {pieces[0]!r}{close}")
-        chosen.append(spelled[_at_commas(",".join(pieces[:count]))])
+        chosen.append(found)
         pieces = pieces[count:]
     return list(dict.fromkeys(chosen))
 
@@ -245,6 +248,10 @@ def choose_column(columns: Sequence[str], name: str, flag: str) -> str:
 def _at_commas(name: str) -> str:
     """A name without the spaces beside its commas."""
     return ",".join(part.strip() for part in name.split(","))
+
+
+def _plain(name: str) -> str:
+    return _at_commas(name.replace("\u3000", " "))
 
 
 def infer_loss(targets: pl.DataFrame, amounts: str = "") -> tuple[Loss, list[str]]:
