@@ -21,6 +21,7 @@ from nucleate.errors import SpecError, StudyError
 from nucleate.problems import Problem
 from nucleate.studies import Chunk, Findings, OwnedError, Plan, Study, StudySpec, load_judgement, tables
 from nucleate.studies.findings import judge_study, unjudged_findings
+from nucleate.studies.folder import hold_problem
 from nucleate.studies.judgement import save_judgement
 from nucleate.studies.keeper import ChunkResult, Keeper, follow, keep
 from nucleate.studies.ownership import Owner
@@ -105,7 +106,8 @@ def run_study(
                 work.here() if executor is None else work.by(executor, device)
                 keeper.pack()
                 work.judge()
-                return keeper.study
+                # What the folder keeps is what counts there.
+                return keeper.study if with_problem else hold_problem(keeper.study, problem)
         except OwnedError as error:
             if when_owned == "follow":
                 return follow(out, spec, problem, of_owner)
