@@ -20,8 +20,6 @@ def inputs_that_tell(
     The targets of ``classes`` are one-hot. Where there is one input alone it is what the target is to be told by, and
     no leak.
 
-    Examples
-    --------
     >>> x = np.random.default_rng(0).standard_normal((50, 2))
     >>> inputs_that_tell(["a", "b"], x, 3 * x[:, 1:] + 1, classes=False)
     ('b',)
