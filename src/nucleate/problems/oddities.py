@@ -39,6 +39,7 @@ def notices_of(table: pl.DataFrame, inputs: Mapping[str, Kind], targets: Mapping
     amounts = [name for name, kind in kinds.items() if kind == "numeric" and schema[name].is_numeric()]
     texts = [name for name, kind in inputs.items() if kind == "categorical"]
     found: list[Notice] = []
+    of_inputs = [name for name in amounts if name in inputs]
     totals, at_end = _totals(table.select(texts), table.select(amounts))
     # What is far from the rest because it is its sum is said once.
     body = table[: len(table) - at_end] if at_end else table
@@ -49,7 +50,7 @@ def notices_of(table: pl.DataFrame, inputs: Mapping[str, Kind], targets: Mapping
         found += stand_ins
         found += _outliers(apart, {notice.column for notice in stand_ins})
         found += _rounded(table.select(amounts), inputs)
-        among_inputs = numbers.only([name for name in amounts if name in inputs])
+        among_inputs = numbers.only(of_inputs)
         found += _identifiers(among_inputs)
         found += _nearly_constant(among_inputs)
         found += _same_numbers(among_inputs)
@@ -58,9 +59,8 @@ def notices_of(table: pl.DataFrame, inputs: Mapping[str, Kind], targets: Mapping
             continue
         gaps = missing(body.select(target))[:, 0]
         rows = body.filter(~gaps) if gaps.any() else body
-        names = [name for name in amounts if name in inputs]
-        if names:
-            numbers = among_inputs if rows is table else Numbers.of(rows.select(names))
+        if of_inputs:
+            numbers = among_inputs if rows is table else Numbers.of(rows.select(of_inputs))
             tell = copies_of_amounts if kind == "numeric" else numbers_that_tell
             found += tell(numbers, rows[target])
         found += texts_that_tell(rows.select(texts), rows[target], kind)

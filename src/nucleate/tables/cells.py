@@ -140,22 +140,16 @@ class _Column:
 
     def typed(self, written: Written, marks: Marks) -> pl.Series:
         known, unit = self.form.kinds.get(self.name), self.form.units.get(self.name, "")
-        if known == "truth":
-            return self._truth() if self._is_truth() else self.text()
-        if unit.startswith("date") or (known is None and self._is_mostly(look_like_dates(self.cells))):
-            return self._date()
-        if unit == "time" or (known is None and self._is_mostly(look_like_times(self.cells))):
-            return self._time()
-        numbers = self._numbers(written, marks)
-        if numbers is not None:
-            return numbers
-        return self._truth() if self._is_truth() else self.text()
-
-    def _is_truth(self) -> bool:
-        return bool(self._plain.is_in(["true", "false"]).all())
-
-    def _truth(self) -> pl.Series:
-        return (self._plain == "true").alias(self.name)
+        if known != "truth":
+            if unit.startswith("date") or (known is None and self._is_mostly(look_like_dates(self.cells))):
+                return self._date()
+            if unit == "time" or (known is None and self._is_mostly(look_like_times(self.cells))):
+                return self._time()
+            if (numbers := self._numbers(written, marks)) is not None:
+                return numbers
+        if self._plain.is_in(["true", "false"]).all():
+            return (self._plain == "true").alias(self.name)
+        return self.text()
 
     def _is_mostly(self, fits: pl.Series) -> bool:
         odd, fitting = self._odd(fits).sum(), fits.sum()
