@@ -213,6 +213,10 @@ def test_a_column_that_hardly_varies_is_named():
 def test_texts_with_few_rows_each_are_named():
     assert "has 60 categories in 200 rows" in notes([f"t{k % 60}" for k in range(N)])
     assert notes([f"t{k % 30}" for k in range(N)]) == ""
+    several = pl.DataFrame({name: [f"t{k % count}" for k in range(N)] for name, count in (("a", 60), ("b", 50))})
+    said = " ".join(Problem.from_table(several.with_columns(goal=pl.Series(AMOUNT))).notes)
+    assert "Column 'a' has 60 categories" in said
+    assert "Column 'b' has 50 categories" in said
 
 
 def test_held_out_rows_that_training_has_too_are_counted():

@@ -13,7 +13,7 @@ from nucleate import InitScale, Network, SpecError, Study, diagnose, load_proble
 from nucleate.figures import loss_by_scale, phase_map
 from nucleate.problems import Loss
 from nucleate.studies import Plan, summarize, tables
-from nucleate.sweeping.chunks import train_chunk
+from nucleate.sweeping.chunks import train_chunks
 from nucleate.training import Batch, make_settings
 from tests.cli.asking import ask, refusal
 from tests.sealed import contents
@@ -83,9 +83,9 @@ def test_the_same_sweep_makes_what_is_missing_again_to_the_same_bits(study, tmp_
 def test_put_away_and_taken_up_again_it_is_the_same(study):
     plan, problem = Plan(study.spec), study.load_problem()
     stops = iter([False, True])
-    checkpoint = train_chunk(plan, plan.chunks[0], problem, stop=lambda: next(stops, True))
+    (checkpoint,) = train_chunks(plan, [(plan.chunks[0], None)], problem, stop=lambda: next(stops, True))
     assert isinstance(checkpoint, bytes)
-    result = train_chunk(plan, plan.chunks[0], problem, checkpoint)
+    (result,) = train_chunks(plan, [(plan.chunks[0], checkpoint)], problem)
     assert result.results.drop("machine").equals(study.results.drop("machine"))
 
 

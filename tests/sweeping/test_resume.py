@@ -11,7 +11,7 @@ from nucleate import StudyError, sweep
 from nucleate.problems import load_problem
 from nucleate.studies import Plan, Study, make_spec
 from nucleate.studies.keeper import keep
-from nucleate.sweeping.chunks import train_chunk
+from nucleate.sweeping.chunks import train_chunks
 from tests.cli.asking import ask
 from tests.sealed import contents
 
@@ -92,19 +92,18 @@ def test_what_somebody_deleted_is_made_again(uninterrupted, lost):
 def test_a_chunk_taken_up_from_its_checkpoint_comes_to_the_same_bits(options):
     plan = Plan(make_spec(data="sine-5d", **GRID | {"seeds": 2, "steps": 60} | options))
     problem, (chunk,) = load_problem("sine-5d"), plan.chunks
-    whole = train_chunk(plan, chunk, problem)
+    (whole,) = train_chunks(plan, [(chunk, None)], problem)
     asked = iter(5 * [False] + [True] * 2)
-    checkpoint = train_chunk(plan, chunk, problem, stop=lambda: next(asked))
+    (checkpoint,) = train_chunks(plan, [(chunk, None)], problem, stop=lambda: next(asked))
     assert isinstance(checkpoint, bytes)
     between, checkpoints = [], []
-    rest = train_chunk(
+    (rest,) = train_chunks(
         plan,
-        chunk,
+        [(chunk, checkpoint)],
         problem,
-        checkpoint,
         on_evaluation=lambda batch: (between.append(batch.step), checkpoints.append(batch.checkpoint())),
     )
-    for one in (rest, train_chunk(plan, chunk, problem, checkpoints[-1])):
+    for one in (rest, *train_chunks(plan, [(chunk, checkpoints[-1])], problem)):
         assert one.files == whole.files
         assert one.results.equals(whole.results)
         assert one.trajectories.equals(whole.trajectories)
@@ -119,7 +118,7 @@ def test_a_damaged_checkpoint_is_named_and_its_runs_start_again(uninterrupted, t
     with keep(folder, uninterrupted.spec, problem) as keeper:
         # The first has a right checksum, and is of other models.
         for chunk, source in ((plan.chunks[0], others), (plan.chunks[1], plan)):
-            keeper.keep_checkpoint(chunk, train_chunk(source, chunk, problem, stop=lambda: next(asked)))
+            keeper.keep_checkpoint(chunk, *train_chunks(source, [(chunk, None)], problem, stop=lambda: next(asked)))
     with pytest.raises(StudyError, match=r"chunk-00000.safetensors is damaged .*; delete it, and its runs start again"):
         sweep("sine-5d", out=folder, progress=False, **GRID)
     (folder / "checkpoints" / "chunk-00000.safetensors").unlink()

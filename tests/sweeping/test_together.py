@@ -8,7 +8,7 @@ from nucleate import Network, devices, load_problem, sweep, train_many
 from nucleate.devices import for_each
 from nucleate.init_scale import InitScale
 from nucleate.studies import Plan, make_spec
-from nucleate.sweeping.chunks import in_batches, train_chunk, train_chunks
+from nucleate.sweeping.chunks import in_batches, train_chunks
 from nucleate.training.checks import most_together
 
 GRID = {"gains": [0.5], "seeds": 40, "hidden": [4], "steps": 30, "evaluations": 5, "batch_size": 16}
@@ -23,7 +23,7 @@ def like_a_gpu(monkeypatch):
 
 @pytest.fixture(scope="module")
 def alone():
-    return [train_chunk(PLAN, chunk, PROBLEM) for chunk in PLAN.chunks]
+    return [train_chunks(PLAN, [(chunk, None)], PROBLEM)[0] for chunk in PLAN.chunks]
 
 
 def are_alike(one, other):
@@ -54,13 +54,13 @@ def test_all_chunks_are_one_batch_and_each_has_a_checkpoint_of_its_own(like_a_gp
     for one, other in zip(together, alone, strict=True):
         are_alike(one, other)
     monkeypatch.undo()
-    are_alike(train_chunk(PLAN, PLAN.chunks[2], PROBLEM, checkpoints[2]), alone[2])
+    are_alike(train_chunks(PLAN, [(PLAN.chunks[2], checkpoints[2])], PROBLEM)[0], alone[2])
 
 
 def test_chunks_that_are_not_equally_far_are_trained_together_too(like_a_gpu, alone):
     chunk = PLAN.chunks[1]
     asked = iter([False] * 3 + [True] * 9)
-    checkpoint = train_chunk(PLAN, chunk, PROBLEM, stop=lambda: next(asked))
+    (checkpoint,) = train_chunks(PLAN, [(chunk, None)], PROBLEM, stop=lambda: next(asked))
     stored = [(PLAN.chunks[0], None), (chunk, checkpoint), (PLAN.chunks[2], None)]
     (batch,) = in_batches(PLAN, stored, PROBLEM)
     for one, other in zip(train_chunks(PLAN, batch, PROBLEM), alone, strict=True):

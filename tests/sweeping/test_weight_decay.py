@@ -14,7 +14,7 @@ from nucleate.problems import load_problem
 from nucleate.reporting import advise, report, say_outlook
 from nucleate.studies import Cell, Findings, Plan, make_spec, study_findings, summarize
 from nucleate.sweeping import outlooks
-from nucleate.sweeping.chunks import train_chunk
+from nucleate.sweeping.chunks import train_chunks
 from tests.cli.asking import ask
 
 pytestmark = pytest.mark.slow
@@ -62,11 +62,11 @@ def test_a_chunk_that_was_put_away_goes_on_to_the_same_bits():
     schedule = {"optimizer": "adamw", "schedule": "cosine", "warmup": 10, "clip": 0.1}
     plan = Plan(make_spec(**GRID, weight_decays=DECAYS, **schedule))
     chunk, problem = plan.chunks[0], load_problem("diabetes")
-    whole = train_chunk(plan, chunk, problem)
+    (whole,) = train_chunks(plan, [(chunk, None)], problem)
     asked = iter([False] * 3 + [True] * 100)
-    kept = train_chunk(plan, chunk, problem, stop=lambda: next(asked))
+    (kept,) = train_chunks(plan, [(chunk, None)], problem, stop=lambda: next(asked))
     assert isinstance(kept, bytes)
-    again = train_chunk(plan, chunk, problem, kept)
+    (again,) = train_chunks(plan, [(chunk, kept)], problem)
     assert again.results.drop("machine").equals(whole.results.drop("machine"))
     assert again.files == whole.files
 

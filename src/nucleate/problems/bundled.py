@@ -96,10 +96,6 @@ class Synthetic(NamedTuple):
     training: Callable[[np.random.Generator], Float[np.ndarray, "n d"]]
 
 
-_OF_AMOUNTS = "in-context-regression"
-"""The one of the problems with shaped rows whose targets are amounts."""
-
-
 def is_drawn(data: str) -> bool:
     """Whether it names a problem whose parts are made apart from each other."""
     return data in SYNTHETIC or read_name(data, MAKERS) is not None
@@ -115,7 +111,8 @@ def load_drawn(data: str, options: DataOptions) -> Problem:
         )
     if options.weights is not None:
         raise DataError(f"{data} is a synthetic problem and has no column of weights; leave --weights out.")
-    usual = SQUARED if data in SYNTHETIC or data.startswith(_OF_AMOUNTS) else CROSS_ENTROPY
+    # Of the problems whose rows have a shape one has amounts as targets.
+    usual = SQUARED if data in SYNTHETIC or data.startswith("in-context-regression") else CROSS_ENTROPY
     chosen = usual if loss is None else get_loss(loss)
     if (
         options.target is not None

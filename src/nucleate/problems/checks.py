@@ -39,7 +39,8 @@ def kind_of(raw: pl.Series) -> Kind:
     """Whether a column holds numbers and dates, or categories (text and truth values)."""
     if raw.dtype.is_numeric() or raw.dtype in (pl.Date, pl.Datetime, pl.Null):
         return "numeric"
-    if raw.dtype.is_temporal() or _is_text_of_dates(raw):
+    is_text = raw.dtype == pl.String and raw.null_count() < len(raw)
+    if raw.dtype.is_temporal() or (is_text and raw.str.contains(_DATE).all()):
         raise DataError(
             f"Column {raw.name!r} holds dates or times. Turn it into numbers, such as days since the first date, or "
             "delete it."
@@ -173,10 +174,6 @@ def leave_out(name: str) -> str:
     if quoted == name and not name[-1:].isalnum():
         quoted = f"'{name}'"
     return f"leave it out: --without {quoted} (in Python without={name!r})."
-
-
-def _is_text_of_dates(raw: pl.Series) -> bool:
-    return raw.dtype == pl.String and raw.null_count() < len(raw) and bool(raw.str.contains(_DATE).all())
 
 
 def odd_one_out(raw: pl.Series) -> str:

@@ -12,20 +12,9 @@ def copies_in(*parts: Shaped[np.ndarray, "n _"]) -> Int[np.ndarray, " n"] | None
 
     Rows of few values come again by chance, and are each a measurement. So the pairs that agree by chance are counted
     as if columns were independent, each with the share of the pairs of different rows that agree in it. Where one such
-    pair or more is to be expected, repeated rows say nothing, and there are no copies.
+    pair or more is to be expected, repeated rows say nothing, and there are no copies: None. The parts are the columns
+    of the rows, targets included.
 
-    Parameters
-    ----------
-    *parts : arrays of shape (n, k)
-        The columns of the rows, targets included.
-
-    Returns
-    -------
-    array of int, shape (n,), or None
-        None where no row is a copy.
-
-    Examples
-    --------
     >>> copies_in(np.array([[0.1, 2.3], [4.2, 0.7], [0.1, 2.3]]))
     array([0, 1, 0])
     >>> copies_in(np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0], [0.0, 0.0], [1.0, 1.0]])) is None
@@ -46,19 +35,8 @@ def copies_in(*parts: Shaped[np.ndarray, "n _"]) -> Int[np.ndarray, " n"] | None
 
 
 def count_repeated(rows: tuple[Shaped[np.ndarray, "n _"], ...], *others: tuple[Shaped[np.ndarray, "m _"], ...]) -> int:
-    """How many rows are among others too.
+    """How many rows, told by their columns, targets included, are among others too.
 
-    Parameters
-    ----------
-    rows, *others : tuples of arrays of shape (n, k)
-        The columns of the rows, targets included.
-
-    Returns
-    -------
-    int
-
-    Examples
-    --------
     >>> count_repeated((np.array([[1.0], [2.0], [0.0]]),), (np.array([[2.0], [3.0]]),), (np.array([[-0.0]]),))
     2
     """

@@ -90,7 +90,8 @@ class Asked:
     @property
     def own(self) -> dict[str, Any]:
         """A person's own rows, by their part."""
-        return {part: getattr(self, part) for part in PARTS[1:] if not _is_share(getattr(self, part))}
+        given = {part: getattr(self, part) for part in PARTS[1:]}
+        return {part: one for part, one in given.items() if isinstance(one, bool) or not isinstance(one, int | float)}
 
     @property
     def shares(self) -> tuple[float | None, float | None]:
@@ -147,10 +148,6 @@ class Asked:
         """What becomes of the columns that decide the parts, which are no inputs."""
         roles = {self.split_by: "groups of the split", self.split_by_time: "time of the split", self.split: "split"}
         return {name: role for name, role in roles.items() if name is not None}
-
-
-def _is_share(given: object) -> bool:
-    return isinstance(given, int | float) and not isinstance(given, bool)
 
 
 class Divided(NamedTuple):
@@ -257,8 +254,7 @@ def _by_groups(
             "name another column, or leave out --split-by."
         )
     order = names[seeded(seed).permutation(len(names))]
-    held = {"validation": order[:validation], "test": order[validation : validation + test]}
-    part = np.isin(groups, held["validation"]) + 2 * np.isin(groups, held["test"])
+    part = np.isin(groups, order[:validation]) + 2 * np.isin(groups, order[validation : validation + test])
     _refuse_few(part, shares, f"The groups of column {column} leave", "--split-by")
     return part
 

@@ -20,8 +20,6 @@ def inputs_that_tell(
     The targets of ``classes`` are one-hot. Where there is one input alone it is what the target is to be told by, and
     no leak.
 
-    Examples
-    --------
     >>> x = np.random.default_rng(0).standard_normal((50, 2))
     >>> inputs_that_tell(["a", "b"], x, 3 * x[:, 1:] + 1, classes=False)
     ('b',)
@@ -64,14 +62,7 @@ def copies_of_amounts(numbers: Numbers, target: pl.Series) -> list[Notice]:
         straight = float(_correlation(centered(x[None], known), z)[0])
         if by_rank > _SAME or (straight > _SAME and by_rank > 0.95):
             how = f"correlation {straight:.4f}" if straight > _SAME else f"its order is the target's to {by_rank:.4f}"
-            found.append(
-                Notice(
-                    "leak",
-                    name,
-                    f"Column {name!r} is nearly a copy of the target {target.name!r} ({how}). "
-                    f"If it is known only with the target, {leave_out(name)}",
-                )
-            )
+            found.append(_leak(name, f"is nearly a copy of the target {target.name!r} ({how})"))
     return found
 
 
@@ -147,9 +138,8 @@ def _table(values: Int[np.ndarray, " n"], classes: Int[np.ndarray, " n"]) -> Int
 
 
 def _tells(name: str, target: str) -> Notice:
-    return Notice(
-        "leak",
-        name,
-        f"Column {name!r} alone tells the target {target!r} in every row, or all but one in a thousand. "
-        f"If it is known only with the target, {leave_out(name)}",
-    )
+    return _leak(name, f"alone tells the target {target!r} in every row, or all but one in a thousand")
+
+
+def _leak(name: str, seen: str) -> Notice:
+    return Notice.of("leak", name, f"{seen}. If it is known only with the target, {leave_out(name)}")

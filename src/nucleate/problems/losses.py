@@ -95,37 +95,17 @@ class Loss:
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name:
             raise SpecError(f"A loss's name is {shown(self.name)}; give a text, by which tables and files call it.")
-        for what, given, expected, fits in (
-            ("value", self.value, "a function of outputs and targets", callable(self.value) or self.value is None),
-            ("link", self.link, "a Link, such as nucleate.problems.SOFTMAX", isinstance(self.link, Link)),
-            ("metric", self.metric, "a Metric, such as nucleate.problems.RMSE", isinstance(self.metric, Metric)),
-            ("is_quadratic", self.is_quadratic, "True or False", is_truth(self.is_quadratic)),
-            (
-                "best_constant",
-                self.best_constant,
-                "a function of the targets, or leave it out",
-                callable(self.best_constant) or self.best_constant is None,
-            ),
-            (
-                "further",
-                self.further,
-                "a tuple of Metrics, such as (nucleate.problems.RMSE,)",
-                isinstance(self.further, tuple) and all(isinstance(one, Metric) for one in self.further),
-            ),
-            (
-                "domain",
-                self.domain,
-                "a Domain, such as nucleate.problems.COUNTS",
-                isinstance(self.domain, Domain) or self.domain is None,
-            ),
-            (
-                "smooth",
-                self.smooth,
-                "a function of outputs and targets, or leave it out",
-                callable(self.smooth) or self.smooth is None,
-            ),
+        for what, fits, expected in (
+            ("value", _may_be_called, "a function of outputs and targets"),
+            ("link", _of_kind(Link), "a Link, such as nucleate.problems.SOFTMAX"),
+            ("metric", _of_kind(Metric), "a Metric, such as nucleate.problems.RMSE"),
+            ("is_quadratic", is_truth, "True or False"),
+            ("best_constant", _may_be_called, "a function of the targets, or leave it out"),
+            ("further", _are_metrics, "a tuple of Metrics, such as (nucleate.problems.RMSE,)"),
+            ("domain", _of_kind(Domain | None), "a Domain, such as nucleate.problems.COUNTS"),
+            ("smooth", _may_be_called, "a function of outputs and targets, or leave it out"),
         ):
-            if not fits:
+            if not fits(given := getattr(self, what)):
                 raise SpecError(f"The {what} of the loss {self.name!r} is {shown(given)}; give {expected}.")
 
     @property
@@ -298,6 +278,18 @@ class Loss:
         float
         """
         return float(self(np.broadcast_to(self.constant_outputs(y, weights), y.shape), y, weights))
+
+
+def _of_kind(kind: Any) -> Callable[[Any], bool]:
+    return lambda given: isinstance(given, kind)
+
+
+def _may_be_called(given: Any) -> bool:
+    return given is None or callable(given)
+
+
+def _are_metrics(given: Any) -> bool:
+    return isinstance(given, tuple) and all(isinstance(one, Metric) for one in given)
 
 
 def _lowest(

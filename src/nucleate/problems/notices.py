@@ -25,6 +25,11 @@ class Notice(NamedTuple):
     column: str
     text: str
 
+    @classmethod
+    def of(cls, kind: str, column: str, said: str) -> "Notice":
+        """One whose text begins with the column's name."""
+        return cls(kind, column, f"Column {column!r} {said}")
+
 
 def say(notices: Iterable[Notice]) -> list[str]:
     """The sentences; where many columns are of a kind, the first and the names of the others.

@@ -39,6 +39,7 @@ def notices_of(table: pl.DataFrame, inputs: Mapping[str, Kind], targets: Mapping
     amounts = [name for name, kind in kinds.items() if kind == "numeric" and schema[name].is_numeric()]
     texts = [name for name, kind in inputs.items() if kind == "categorical"]
     found: list[Notice] = []
+    of_inputs = [name for name in amounts if name in inputs]
     totals, at_end = _totals(table.select(texts), table.select(amounts))
     # What is far from the rest because it is its sum is said once.
     body = table[: len(table) - at_end] if at_end else table
@@ -49,7 +50,7 @@ def notices_of(table: pl.DataFrame, inputs: Mapping[str, Kind], targets: Mapping
         found += stand_ins
         found += _outliers(apart, {notice.column for notice in stand_ins})
         found += _rounded(table.select(amounts), inputs)
-        among_inputs = numbers.only([name for name in amounts if name in inputs])
+        among_inputs = numbers.only(of_inputs)
         found += _identifiers(among_inputs)
         found += _nearly_constant(among_inputs)
         found += _same_numbers(among_inputs)
@@ -58,9 +59,8 @@ def notices_of(table: pl.DataFrame, inputs: Mapping[str, Kind], targets: Mapping
             continue
         gaps = missing(body.select(target))[:, 0]
         rows = body.filter(~gaps) if gaps.any() else body
-        names = [name for name in amounts if name in inputs]
-        if names:
-            numbers = among_inputs if rows is table else Numbers.of(rows.select(names))
+        if of_inputs:
+            numbers = among_inputs if rows is table else Numbers.of(rows.select(of_inputs))
             tell = copies_of_amounts if kind == "numeric" else numbers_that_tell
             found += tell(numbers, rows[target])
         found += texts_that_tell(rows.select(texts), rows[target], kind)
@@ -82,14 +82,9 @@ def _stand_ins(numbers: Numbers) -> list[Notice]:
             rows = np.isin(numbers.values[place], codes)
             shown = [_exact(code) for code in sorted(codes)]
             rest_is = f"{plain_number(rest[0])} to {plain_number(rest[-1])}"
-            found.append(
-                Notice(
-                    "stand-in",
-                    name,
-                    f"Column {name!r} has {' and '.join(shown[:_SHOWN])} in {name_rows(rows)}, far from the rest "
-                    f"({rest_is}). If that stands for no value, pass --missing {','.join(shown)}, or delete it there.",
-                )
-            )
+            seen = f"has {' and '.join(shown[:_SHOWN])} in {name_rows(rows)}, far from the rest ({rest_is})"
+            remedy = f"If that stands for no value, pass --missing {','.join(shown)}, or delete it there."
+            found.append(Notice.of("stand-in", name, f"{seen}. {remedy}"))
     return found
 
 
@@ -159,15 +154,10 @@ def _outliers(numbers: Numbers, aside: set[str]) -> list[Notice]:
             rows = deviations >= moved[-far[-1]]
             value = plain_number(values[rows][np.argmax(deviations[rows])])
             rest = numbers.known(place)[~np.isin(numbers.known(place), values[rows])]
-            found.append(
-                Notice(
-                    "outlier",
-                    name,
-                    f"Column {name!r} has {value} in {name_rows(rows)}, where the rest is from {plain_number(rest[0])} "
-                    f"to {plain_number(rest[-1])}. Correct it if it is an error: standardization presses the rest "
-                    "together.",
-                )
-            )
+            rest_is = f"from {plain_number(rest[0])} to {plain_number(rest[-1])}"
+            seen = f"has {value} in {name_rows(rows)}, where the rest is {rest_is}"
+            remedy = "Correct it if it is an error: standardization presses the rest together."
+            found.append(Notice.of("outlier", name, f"{seen}. {remedy}"))
     return found
 
 
@@ -214,7 +204,7 @@ def _identifiers(numbers: Numbers) -> list[Notice]:
             seen = f"has {distinct[place]} different whole numbers in {rows} rows, and a name as identifiers have"
         else:
             continue
-        found.append(Notice("identifier", name, f"Column {name!r} {seen}. If it only names rows, {leave_out(name)}"))
+        found.append(Notice.of("identifier", name, f"{seen}. If it only names rows, {leave_out(name)}"))
     return found
 
 
@@ -234,7 +224,7 @@ def _few(rows: int) -> int:
 
 
 def _hardly_varies(name: str, usual: str, others: Bool[np.ndarray, " n"]) -> Notice:
-    return Notice("nearly constant", name, f"Column {name!r} is {usual} in every row but for {name_rows(others)}.")
+    return Notice.of("nearly constant", name, f"is {usual} in every row but for {name_rows(others)}.")
 
 
 def _same_numbers(numbers: Numbers) -> list[Notice]:
@@ -258,11 +248,8 @@ def _same_numbers(numbers: Numbers) -> list[Notice]:
 
 
 def _same(name: str, other: str) -> Notice:
-    return Notice(
-        "copy",
-        name,
-        f"Column {name!r} says the same as column {other!r} in every row. One of them is enough, {leave_out(name)}",
-    )
+    seen = f"says the same as column {other!r} in every row"
+    return Notice.of("copy", name, f"{seen}. One of them is enough, {leave_out(name)}")
 
 
 def _totals(texts: pl.DataFrame, amounts: pl.DataFrame) -> tuple[list[Notice], int]:
@@ -307,12 +294,6 @@ def _texts_alone(texts: pl.DataFrame) -> list[Notice]:
                 _hardly_varies(name, repr(column[int(np.argmax(codes == sizes.argmax()))]), codes != sizes.argmax())
             )
         if len(sizes) > 10 and n < 5 * len(sizes):
-            found.append(
-                Notice(
-                    "many categories",
-                    name,
-                    f"Column {name!r} has {len(sizes)} categories in {n} rows, so few rows each. Group them, "
-                    f"or {leave_out(name)}",
-                )
-            )
+            said = f"has {len(sizes)} categories in {n} rows, so few rows each. Group them, or {leave_out(name)}"
+            found.append(Notice.of("many categories", name, said))
     return found

@@ -532,11 +532,7 @@ def _of_parts(name: str, parts: Parts, options: DataOptions, notes: list[str], c
     became |= dict.fromkeys(merged, "left out: one number in training, once rounded")
     notices = notices_of(first, inputs, targets)
     imputed = [
-        Notice(
-            "imputed",
-            column,
-            f"Column {column!r} was imputed by {became[column].split('imputed by ')[1]} of the training rows.",
-        )
+        Notice.of("imputed", column, f"was imputed by {became[column].split('imputed by ')[1]} of the training rows.")
         for column in inputs
         if problem.preprocessing.impute and "imputed" in became[column]
     ]

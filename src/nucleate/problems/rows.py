@@ -72,7 +72,11 @@ def choose_rows(read: Read, options: DataOptions) -> Chosen:
     if set(named) & set(left_out):
         twice = name_columns([name for name in named if name in left_out])
         raise DataError(f"The target {twice} cannot be left out too; take it out of --without, or name another target.")
-    roles = asked.roles if weights is None else _with_weights(asked.roles, weights)
+    roles = asked.roles
+    if weights in roles:
+        raise DataError(f"Column {weights!r} has the weights and says the {roles[weights]}; name another for one.")
+    if weights is not None:
+        roles[weights] = ROLE
     _refuse_two_roles(roles, named, left_out)
     left_out |= roles
     table = table.drop(left_out, strict=False)
@@ -118,12 +122,6 @@ def choose_rows(read: Read, options: DataOptions) -> Chosen:
         left_out,
         notes,
     )
-
-
-def _with_weights(roles: Mapping[str, str], weights: str) -> dict[str, str]:
-    if weights in roles:
-        raise DataError(f"Column {weights!r} has the weights and says the {roles[weights]}; name another for one.")
-    return {**roles, weights: ROLE}
 
 
 def _refuse_two_roles(roles: Mapping[str, str], targets: Sequence[str], left_out: Mapping[str, str]) -> None:

@@ -275,11 +275,7 @@ def check_rows(problem: Problem) -> None:
 
 
 def certificate_of(
-    yardstick: Yardstick,
-    before: Float[np.ndarray, "n c"],
-    after: Float[np.ndarray, "n c"],
-    rows: int,
-    **told: Any,
+    yardstick: Yardstick, before: Float[np.ndarray, "n c"], after: Float[np.ndarray, "n c"], rows: int, **told: Any
 ) -> Certificate:
     """The certificate of predictions before and after, of so many rows."""
     moved = yardstick.changes(before, after)
@@ -319,12 +315,7 @@ def _classes(problem: Problem, moved: Float[np.ndarray, "n c"]) -> tuple[OfClass
     seen = everything.y[different].sum(axis=0)
     held_out = everything.y[different[different < len(members)]].sum(axis=0)
     return tuple(
-        OfClass(
-            label,
-            int(seen[k]),
-            int(held_out[k]),
-            float(furthest[members == k].max()) if k in members else None,
-        )
+        OfClass(label, int(seen[k]), int(held_out[k]), float(furthest[members == k].max()) if k in members else None)
         for k, label in enumerate(problem.preprocessing.labels)
     )
 

@@ -12,16 +12,7 @@ from jaxtyping import Float
 from scipy.linalg import qr, solve_triangular
 
 from nucleate.network import Network
-from nucleate.reduction.layers import (
-    Affine,
-    Bound,
-    Method,
-    Narrow,
-    NarrowLayer,
-    WideLayer,
-    affine_layers,
-    keep_neurons,
-)
+from nucleate.reduction.layers import Affine, Bound, Method, Narrow, NarrowLayer, WideLayer, affine_layers, keep_neurons
 
 
 def interpolate(layer: WideLayer) -> Narrow:

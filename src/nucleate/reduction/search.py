@@ -164,10 +164,7 @@ class Search:
 
 
 def _original(
-    network: Network,
-    layers: Sequence[Affine],
-    rows: Float[np.ndarray, "n d"],
-    weights: Float[np.ndarray, " n"] | None,
+    network: Network, layers: Sequence[Affine], rows: Float[np.ndarray, "n d"], weights: Float[np.ndarray, " n"] | None
 ) -> tuple[list[Float[np.ndarray, "n t"]], list[Float[np.ndarray, " t"]]]:
     """What the original has behind each hidden layer, and the root mean square of the outputs' slopes by it."""
     targets = [layers[0](rows)]

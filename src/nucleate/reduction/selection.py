@@ -66,7 +66,9 @@ class GreedyPath:
     def first(self, count: int) -> tuple[np.ndarray, Affine]:
         """The first ``count`` neurons, in ascending order, and the affine map that reads the target off them."""
         if count == len(self._centre):
-            return self._all()
+            # All of them need no order.
+            weights = np.linalg.lstsq(self._known, self._wanted)[0].T / self._importance[:, None]
+            return np.arange(count), Affine(weights, self._level - weights @ self._centre)
         while len(self.order) < count:
             self._choose()
         chosen = np.array(self.order[:count])
@@ -76,11 +78,6 @@ class GreedyPath:
         ascending = np.argsort(chosen)
         chosen, weights = chosen[ascending], weights[:, ascending]
         return chosen, Affine(weights, self._level - weights @ self._centre[chosen])
-
-    def _all(self) -> tuple[np.ndarray, Affine]:
-        # All of them need no order.
-        weights = np.linalg.lstsq(self._known, self._wanted)[0].T / self._importance[:, None]
-        return np.arange(len(self._centre)), Affine(weights, self._level - weights @ self._centre)
 
     def _choose(self) -> None:
         scores = np.square(self._explains).sum(axis=1) / np.maximum(self._energy, 1e-300)

@@ -18,8 +18,6 @@ def say_finding(finding: Finding, lang: str = "en", *, before: float | None = No
 
     ``before`` is what the run itself explained of the constant's loss on validation, beside which a trial is told.
 
-    Examples
-    --------
     >>> say_finding(Finding("initial_plateau", {"steps": 1000}, (Remedy("lr", 0.5),)))
     'The loss is still on its initial plateau after 1,000 steps. To try: a learning rate of 0.5.'
     """

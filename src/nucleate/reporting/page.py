@@ -23,7 +23,7 @@ from nucleate.reporting.expected import say_gap, say_outlook, say_stairs
 from nucleate.reporting.payload import payload, runs_shown
 from nucleate.reporting.phase_map import phase_maps
 from nucleate.reporting.templates import write_page
-from nucleate.reporting.words import load_texts
+from nucleate.reporting.words import Texts, load_texts
 from nucleate.studies import Findings, Study, StudySpec, study_findings, tables
 from nucleate.sweeping import Outlook, outlooks
 from nucleate.training import TRAINED
@@ -80,35 +80,24 @@ def report_in_languages(study: Study | str | Path, pages: Mapping[str, str | Pat
     for out in files.values():
         check_file(out)
     held_back = cache(partial(_held_back, study))
-    for lang, out in files.items():
-        _write(study, lang, texts[lang], out, held_back)
+    for lang, t in texts.items():
+        write_page(
+            files[lang],
+            "page",
+            t,
+            lang=lang,
+            t=t,
+            title=t["page"]["title"].format(data=sentences.data_name(study)),
+            lead=t["page"]["lead"],
+            study=study,
+            spec=study.spec,
+            settings=_settings(study),
+            words=words,
+            say_rows=sentences.say_rows,
+            say_share=say_share,
+            **_contents(study, lang, t, held_back),
+        )
     return files
-
-
-def _write(
-    study: Study, lang: str, texts: dict[str, dict[str, str]], out: Path, held_back: Callable[[], "_Held"]
-) -> None:
-    write_page(
-        out,
-        "page",
-        texts,
-        lang=lang,
-        t=texts,
-        title=texts["page"]["title"].format(data=sentences.data_name(study)),
-        lead=texts["page"]["lead"],
-        study=study,
-        spec=study.spec,
-        settings=_settings(study),
-        say_further=words.say_further,
-        say_rows=sentences.say_rows,
-        say_neurons=words.say_neurons,
-        say_widths=words.say_widths,
-        say_share=say_share,
-        say_milliseconds=words.say_milliseconds,
-        name_baseline=words.name_baseline,
-        name_metric=words.name_metric,
-        **_contents(study, lang, texts, held_back),
-    )
 
 
 def _settings(study: Study) -> dict[str, str]:
@@ -123,9 +112,7 @@ def _settings(study: Study) -> dict[str, str]:
     return {name: words.say_setting(value) for name, value in settings.items() if name not in left_out}
 
 
-def _contents(
-    study: Study, lang: str, texts: dict[str, dict[str, str]], held_back: Callable[[], "_Held"]
-) -> dict[str, Any]:
+def _contents(study: Study, lang: str, texts: Texts, held_back: Callable[[], "_Held"]) -> dict[str, Any]:
     findings = study_findings(study)
     if findings is None:
         return {"findings": None, "data": None}

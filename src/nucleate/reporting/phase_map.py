@@ -40,31 +40,20 @@ class Map(NamedTuple):
 def phase_maps(findings: Findings, texts: Texts) -> list[Map]:
     """A map for every measured layer; where there are several weight decays, one of them for every learning rate."""
     spec = findings.study.spec
-    by_decay = len(spec.weight_decays) > 1
-    if by_decay:
+    if len(spec.weight_decays) > 1:
         grids = [[(rate, decay) for decay in sorted(spec.weight_decays, reverse=True)] for rate in spec.lrs]
     else:
         grids = [[(rate, spec.weight_decays[0]) for rate in sorted(spec.lrs, reverse=True)]]
-    return [
-        _map(findings, layer, grid, by_decay=by_decay, rate_said=len(grids) > 1, texts=texts)
-        for layer in findings.layers
-        for grid in grids
-    ]
+    return [_map(findings, layer, grid, texts) for layer in findings.layers for grid in grids]
 
 
-def _map(
-    findings: Findings,
-    layer: str,
-    grid: Sequence[tuple[float, float]],
-    *,
-    by_decay: bool,
-    rate_said: bool,
-    texts: Texts,
-) -> Map:
+def _map(findings: Findings, layer: str, grid: Sequence[tuple[float, float]], texts: Texts) -> Map:
     """The map of a layer whose rows have these learning rates and weight decays."""
-    words, width = texts["map"], findings.layers[layer]
+    words, width, spec = texts["map"], findings.layers[layer], findings.study.spec
+    by_decay = len(spec.weight_decays) > 1
+    rate_said = by_decay and len(spec.lrs) > 1
     index = {(cell.scale, cell.lr, cell.weight_decay): number for number, cell in enumerate(findings.cells)}
-    scales, norm = findings.study.spec.ordered_scales, LogNorm(1, max(*findings.layers.values(), 2))
+    scales, norm = spec.ordered_scales, LogNorm(1, max(*findings.layers.values(), 2))
     rows = [
         (
             f"{decay if by_decay else rate:g}",

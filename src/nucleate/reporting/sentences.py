@@ -42,11 +42,7 @@ _LOWER = 0.9
 
 def answer(findings: Findings, reduction: "Reduction | None", texts: Texts) -> list[str]:
     """The three sentences: does it condense and where; what that saves; what it costs or brings in error."""
-    return [
-        _where(findings, texts),
-        _size(findings, reduction, texts),
-        _error(findings, texts),
-    ]
+    return [_where(findings, texts), _size(findings, reduction, texts), _error(findings, texts)]
 
 
 def _where(findings: Findings, texts: Texts) -> str:

@@ -13,6 +13,7 @@ from nucleate.baselines import Baseline
 from nucleate.errors import NucleateError
 from nucleate.problems import LOSSES, Metric
 from nucleate.studies import Cell, StudySpec
+from nucleate.studies.summary import counted
 
 LANGUAGES = ("en", "ja")
 Texts = Mapping[str, Mapping[str, str]]
@@ -86,8 +87,6 @@ def _kind(name: str) -> str:
 def say_setting(value: Any) -> str:
     """A setting of a spec: an object by its name, with its parameters; several values with commas.
 
-    Examples
-    --------
     >>> say_setting({"name": "momentum", "momentum": 0.9}), say_setting((50, 50)), say_setting(None)
     ('momentum (momentum 0.9)', '50, 50', '—')
     """
@@ -116,11 +115,9 @@ def say_difference(metric: Metric, difference: float, texts: Texts) -> str:
 def say_statuses(runs: pl.DataFrame, texts: Texts) -> str:
     """How runs ended, and how many so."""
     ended = pl.when(pl.col("stage") == "rise").then(pl.lit("risen")).otherwise(pl.col("status"))
-    counts = sorted(
-        runs.select(status=ended)["status"].value_counts().iter_rows(), key=lambda pair: (-pair[1], pair[0])
-    )
     return ", ".join(
-        texts["answer"]["ended"].format(status=texts["status"][status], count=count) for status, count in counts
+        texts["answer"]["ended"].format(status=texts["status"][status], count=count)
+        for status, count in counted(runs.select(ended).to_series())
     )
 
 

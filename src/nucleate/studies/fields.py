@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 from pydantic import (
+    AfterValidator,
     BeforeValidator,
     Field,
     InstanceOf,
@@ -120,19 +121,20 @@ def _scale(given: Any, number: ValidatorFunctionWrapHandler) -> float | PerLayer
 def _share_or_file(given: Any) -> Any:
     if isinstance(given, os.PathLike):
         return os.fspath(given)
-    if isinstance(given, str) and (fault := path_fault(given)) is not None:
-        raise ValueError(f"{fault}; give another path")
-    if not isinstance(given, str | int | float):
+    if isinstance(given, str):
+        return _possible(given)
+    if not isinstance(given, int | float):
         raise ValueError("it is a share of the rows, such as 0.2, or the path of a file; for tables make a Problem")
     return given
 
 
-def path_fault(path: str) -> str | None:
-    """Why no file can have this path, or None."""
+def _possible(path: str) -> str:
+    """A path that a file can have."""
     if "\0" in path:
-        return "a path holds no NUL character"
-    longest = max(len(part) for part in os.fsencode(path).split(os.fsencode(os.sep)))
-    return "a part of a path has at most 255 bytes" if longest > 255 else None
+        raise ValueError("a path holds no NUL character; give another path")
+    if max(len(part) for part in os.fsencode(path).split(os.fsencode(os.sep))) > 255:
+        raise ValueError("a part of a path has at most 255 bytes; give another path")
+    return path
 
 
 def name_of(one: Any) -> str:
@@ -153,5 +155,6 @@ AnyScale = Annotated[
     WrapValidator(_scale),
     PlainSerializer(lambda scale: str(scale) if isinstance(scale, PerLayer) else scale),
 ]
+NameOrFile = Annotated[str, AfterValidator(_possible)]
 ShareOrFile = Annotated[Annotated[float, Field(gt=0, lt=1)] | str, BeforeValidator(_share_or_file)]
 AnyMeasure = Annotated[InstanceOf[Measure], BeforeValidator(_measure), ByName]

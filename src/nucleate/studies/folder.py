@@ -24,6 +24,7 @@ from nucleate.network import Network
 from nucleate.observe import Snapshot
 from nucleate.optimizers import Optimizer
 from nucleate.problems import AT_RANDOM, METRICS, Division, Loss, Metric, Preprocessing, Problem
+from nucleate.problems.division import PARTS
 from nucleate.studies import tables
 from nucleate.studies.fields import NameOnly
 from nucleate.studies.formats import problem_from_bytes, snapshots_from_bytes, split_hash
@@ -202,7 +203,7 @@ class Study:
         possible = {f"{kind} {one.name!r}" for kind, one in named.items() if one is not None}
         if unknown := kept.definitions.keys() - possible - {f"measure {one.name!r}" for one in spec.measures}:
             raise ValueError(f"its definitions have a {min(unknown):.60}, which the spec has not")
-        if len(kept.rows) < len(get_args(Literal["train", "validation", "test"])) or "python" not in kept.versions:
+        if len(kept.rows) < len(PARTS) or "python" not in kept.versions:
             raise ValueError("its rows or its versions are not all there")
         return cls(
             path=path,
@@ -564,6 +565,12 @@ class Study:
 
     def __repr__(self) -> str:
         return f"Study({str(self.path)!r}, {self.planned - self.missing} of {self.planned} runs)"
+
+
+def hold_problem(study: Study, problem: Problem) -> Study:
+    """The study, whose data are these and need not be read again."""
+    vars(study)["_problem"] = problem
+    return study
 
 
 def _ends(preprocessing: Preprocessing) -> tuple[int, int]:

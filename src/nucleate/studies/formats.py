@@ -12,9 +12,9 @@ from nucleate._files import pack_tensors, parse_json, parse_tensors
 from nucleate.errors import StudyError
 from nucleate.observe import Snapshot
 from nucleate.problems import AT_RANDOM, COLUMNS, Division, Loss, Preprocessing, Problem, Split, get_loss
+from nucleate.problems.division import PARTS
 from nucleate.studies.tables import table_to_bytes
 
-PARTS = ("train", "validation", "test")
 _TEST_ROWS = "test_rows.parquet"
 _SIDES = ("groups", "weights")
 _FAMILIES = ("directions", "amplitudes", "singular_values")

@@ -24,8 +24,9 @@ from nucleate.models import count_parameters
 from nucleate.observe import layers_of
 from nucleate.observe.measures import evaluation_rows
 from nucleate.problems import Problem
+from nucleate.problems.division import PARTS
 from nucleate.studies.folder import Study
-from nucleate.studies.formats import PARTS, problem_to_bytes, split_hash
+from nucleate.studies.formats import problem_to_bytes, split_hash
 from nucleate.studies.judgement import load_judgement
 from nucleate.studies.ownership import LOCK, OWNER, Owner, Ownership, owned, until_free
 from nucleate.studies.places import (
@@ -117,7 +118,7 @@ class Keeper:
             self._write_table(chunk_file("forecasts", chunk.number), forecasts)
         elif self.study.no_forecast is None:
             self.study = replace(self.study, no_forecast=forecasts)
-            _write_spec(self.study)
+            write_json(self.study.path / SPEC, self.study.to_json(), SPEC)
 
     def checkpoint(self, chunk: Chunk) -> bytes | None:
         """An unfinished chunk's state, if one is stored."""
@@ -277,7 +278,7 @@ def _begin(path: Path, wanted: Study, problem: Problem, *, with_problem: bool) -
     if not (path / DATA).exists():
         write_json(path / DATA, {"notes": problem.notes, "columns": problem.columns.to_dicts()}, study.place(DATA))
     if begun is None or not (path / SPEC).exists():
-        _write_spec(study)
+        write_json(path / SPEC, study.to_json(), SPEC)
     return study
 
 
@@ -303,10 +304,6 @@ def _study_of(path: Path, spec: StudySpec, problem: Problem) -> Study:
         division=problem.division,
         weighted_by=problem.weighted_by,
     )
-
-
-def _write_spec(study: Study) -> None:
-    write_json(study.path / SPEC, study.to_json(), SPEC)
 
 
 def _say_again(error: DamagedError, what: str) -> None:

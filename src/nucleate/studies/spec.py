@@ -40,9 +40,9 @@ from nucleate.studies.fields import (
     AnyModel,
     AnyScale,
     NameOnly,
+    NameOrFile,
     ShareOrFile,
     name_of,
-    path_fault,
 )
 from nucleate.studies.places import SPEC
 from nucleate.training import Settings
@@ -126,7 +126,7 @@ class StudySpec(Settings):
     ('gain', (1.0, 0.1), (0, 1, 2))
     """
 
-    data: str
+    data: NameOrFile
     target: tuple[str, ...] = ()
     without: tuple[str, ...] = ()
     task: Literal["regression", "classification"] | None = None
@@ -159,14 +159,6 @@ class StudySpec(Settings):
     weights: str | None = None
     dtype: Literal["float32", "float64"] = "float32"
     measures: tuple[AnyMeasure, ...] = ()
-
-    @field_validator("data")
-    @classmethod
-    def _path_that_can_be(cls, given: str) -> str:
-        fault = path_fault(given)
-        if fault is not None:
-            raise ValueError(f"{fault}; give another path")
-        return given
 
     @field_validator("hidden", *_SCALES.values(), "lrs", "weight_decays", mode="before")
     @classmethod

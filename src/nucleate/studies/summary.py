@@ -94,7 +94,11 @@ def summarize(study: Study | str | Path) -> pl.DataFrame:
     )
 
 
+def counted(values: pl.Series) -> list[tuple[str, int]]:
+    """How often each comes: the commonest first, and of equals the first by the alphabet."""
+    return sorted(Counter(values).items(), key=lambda pair: (-pair[1], pair[0]))
+
+
 def _say_counts(values: pl.Series) -> str:
-    """``2 finished, 1 dead``: the commonest first, and of equals the first by the alphabet, for all are told."""
-    counts = sorted(Counter(values).items(), key=lambda pair: (-pair[1], pair[0]))
-    return ", ".join(f"{count} {value}" for value, count in counts)
+    """``2 finished, 1 dead``, for all are told."""
+    return ", ".join(f"{count} {value}" for value, count in counted(values))

@@ -39,7 +39,7 @@ class Order:
 
 @dataclass(frozen=True)
 class Delivery:
-    """What came of an `Order`, and how long it took: forecasts as by `forecast_chunk`, a result as by `train_chunk`.
+    """What came of an `Order`, and how long it took: forecasts as by `forecast_chunk`, a result as by `train_chunks`.
 
     Either is None where it was not asked for.
     """
@@ -51,7 +51,7 @@ class Delivery:
 
 
 def deliver(plan: Plan, orders: Sequence[Order], problem: Problem, device: str = "auto") -> list[Delivery]:
-    """Compute some chunks on a device, one after another, with the errors of `train_chunk`: the call of an executor."""
+    """Compute some chunks on a device, one by one, with the errors of `train_chunks`: the call of an executor."""
     with on_device(device):
         return [_deliver(plan, order, problem) for order in orders]
 
@@ -59,7 +59,7 @@ def deliver(plan: Plan, orders: Sequence[Order], problem: Problem, device: str =
 def _deliver(plan: Plan, order: Order, problem: Problem) -> Delivery:
     begun = time.monotonic()
     forecasts = forecast_chunk(plan, order.chunk, problem) if order.forecasts else None
-    result = train_chunk(plan, order.chunk, problem, order.checkpoint) if order.runs else None
+    (result,) = train_chunks(plan, [(order.chunk, order.checkpoint)], problem) if order.runs else (None,)
     assert not isinstance(result, bytes)  # nobody says stop
     return Delivery(order.chunk.number, forecasts, result, time.monotonic() - begun)
 
@@ -93,25 +93,6 @@ def _is_forecast(model: Any) -> bool:
     return isinstance(model, Network) or closed_form(model) is not None
 
 
-def train_chunk(
-    plan: Plan,
-    chunk: Chunk,
-    problem: Problem,
-    checkpoint: bytes | None = None,
-    *,
-    on_evaluation: Callable[[Batch], None] | None = None,
-    stop: Callable[[], bool] = lambda: False,
-) -> ChunkResult | bytes:
-    """Train the runs of a chunk, or return a checkpoint where ``stop``, which is asked again and again, says so.
-
-    From such a ``checkpoint``, or one of `Batch.checkpoint`, training goes on to the bits of a chunk that never
-    stopped; one that is damaged is a StudyError. ``on_evaluation`` is called after the first evaluation, and about
-    every second then. Models that do not fit the problem or the memory are a SpecError.
-    """
-    (came,) = train_chunks(plan, [(chunk, checkpoint)], problem, on_evaluation=on_evaluation, stop=stop)
-    return came
-
-
 def train_chunks(
     plan: Plan,
     chunks: Sequence[tuple[Chunk, bytes | None]],
@@ -120,7 +101,12 @@ def train_chunks(
     on_evaluation: Callable[[Batch], None] | None = None,
     stop: Callable[[], bool] = lambda: False,
 ) -> list[ChunkResult | bytes]:
-    """As `train_chunk`, of some chunks in one batch, each with the checkpoint that it goes on from."""
+    """Train the runs of some chunks in one batch, or give their checkpoints where ``stop`` says so.
+
+    It is asked again and again. From such a checkpoint beside its chunk, or one of `Batch.checkpoint`, training goes on
+    to the bits of a chunk that never stopped; one that is damaged is a StudyError. ``on_evaluation`` is called after
+    the first evaluation, and about every second then. Models that do not fit the problem or the memory are a SpecError.
+    """
     runs, first_seed = [run for chunk, _ in chunks for run in chunk.runs], plan.spec.seeds[0]
     batch = Batch(
         problem,

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, CancelledError
 from contextlib import AbstractContextManager
+from functools import partial
 from importlib import import_module
 from types import ModuleType, TracebackType
 from typing import Any
@@ -14,6 +15,7 @@ from nucleate._wording import say_error, shown
 from nucleate.errors import SpecError
 from nucleate.problems import Problem
 from nucleate.studies import Plan
+from nucleate.sweeping.executors import Executor
 from nucleate.sweeping.processes import keep_to
 
 _CONNECT_SECONDS = 10
@@ -21,7 +23,7 @@ _RETRIES = 3
 """How many workers may die at a call before the call is given up."""
 
 
-class DaskExecutor(AbstractContextManager["DaskExecutor"]):
+class DaskExecutor(AbstractContextManager["DaskExecutor"], Executor):
     """The workers of a dask cluster, as an executor of chunks.
 
     A call goes to another worker where its worker dies. Each worker process computes one chunk at a time, on as many
@@ -45,7 +47,8 @@ class DaskExecutor(AbstractContextManager["DaskExecutor"]):
             self._client = distributed.Client(address, timeout=_CONNECT_SECONDS, set_as_default=False)
         except (OSError, OverflowError, ValueError) as error:
             raise _unreachable("dask scheduler", address, "dask scheduler", error) from None
-        self._errors = distributed.scheduler.KilledWorker, distributed.client.FutureCancelledError
+        died, given_up = distributed.scheduler.KilledWorker, distributed.client.FutureCancelledError
+        self._said = partial(_said, died=died, given_up=given_up)
         self._shared = _Shared(self._send)
 
     def _send(self, argument: Any) -> Any:
@@ -60,31 +63,14 @@ class DaskExecutor(AbstractContextManager["DaskExecutor"]):
         return len(self._client.scheduler_info(n_workers=-1)["workers"])
 
     def submit(self, function: Callable[..., Any], /, *arguments: Any) -> "ClusterFuture":
-        """Line up the call ``function(*arguments)``.
-
-        Parameters
-        ----------
-        function : callable
-        *arguments
-
-        Returns
-        -------
-        Future
-        """
         future = self._client.submit(_on_dask, function, *map(self._shared, arguments), pure=False)
         return ClusterFuture(future.done, future.result, future.cancel, self._said)
-
-    def _said(self, error: BaseException) -> BaseException:
-        killed, cancelled = self._errors
-        if isinstance(error, killed):
-            return BrokenExecutor(f"{_RETRIES + 1} workers died at it")
-        return CancelledError("the cluster gave it up") if isinstance(error, cancelled) else error
 
     def __exit__(self, kind: type | None, error: BaseException | None, traceback: TracebackType | None) -> None:
         self._client.close()
 
 
-class RayExecutor(AbstractContextManager["RayExecutor"]):
+class RayExecutor(AbstractContextManager["RayExecutor"], Executor):
     """The workers of a Ray cluster, as an executor of chunks.
 
     A call goes to another worker where its worker dies. Each call is given one core.
@@ -119,17 +105,6 @@ class RayExecutor(AbstractContextManager["RayExecutor"]):
         return int(self._ray.cluster_resources().get("CPU", 0))
 
     def submit(self, function: Callable[..., Any], /, *arguments: Any) -> "ClusterFuture":
-        """Line up the call ``function(*arguments)``.
-
-        Parameters
-        ----------
-        function : callable
-        *arguments
-
-        Returns
-        -------
-        Future
-        """
         ray = self._ray
         reference = self._submit(function, *map(self._shared, arguments))
         return ClusterFuture(
@@ -143,9 +118,8 @@ class RayExecutor(AbstractContextManager["RayExecutor"]):
         errors = self._ray.exceptions
         if isinstance(error, errors.RayTaskError):
             return error.cause if isinstance(error.cause, Exception) else error
-        if isinstance(error, (errors.WorkerCrashedError, errors.NodeDiedError, errors.OutOfMemoryError)):
-            return BrokenExecutor(f"{_RETRIES + 1} workers died at it")
-        return CancelledError("the cluster gave it up") if isinstance(error, errors.TaskCancelledError) else error
+        died = (errors.WorkerCrashedError, errors.NodeDiedError, errors.OutOfMemoryError)
+        return _said(error, died, errors.TaskCancelledError)
 
     def __exit__(self, kind: type | None, error: BaseException | None, traceback: TracebackType | None) -> None:
         if self._is_ours:
@@ -186,6 +160,12 @@ class _Shared:
             # The argument is kept with it: as long as it lives, no other has its id.
             self._sent[id(argument)] = argument, self._send(argument)
         return self._sent[id(argument)][1]
+
+
+def _said(error: BaseException, died: Any, given_up: Any) -> BaseException:
+    if isinstance(error, died):
+        return BrokenExecutor(f"{_RETRIES + 1} workers died at it")
+    return CancelledError("the cluster gave it up") if isinstance(error, given_up) else error
 
 
 def _itself(argument: Any) -> Any:

@@ -42,12 +42,7 @@ def narrow_network(findings: Findings, problem: Problem, train: Trainer) -> Cont
     decays = plans[0].weight_decays([run for plan in plans for run in plan.runs])
     rates = [chosen.lr] * len(starts)
     runs = train(
-        Batch(
-            *(problem, starts, rates, seeds, spec.settings),
-            measures=(),
-            weight_decays=decays,
-            keep_nan_starts=True,
-        )
+        Batch(*(problem, starts, rates, seeds, spec.settings), measures=(), weight_decays=decays, keep_nan_starts=True)
     )
     count = len(spec.seeds)
     kinds = [_learned(runs[first : first + count]) for first in range(0, len(runs), count)]

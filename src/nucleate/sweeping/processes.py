@@ -14,9 +14,10 @@ from nucleate import devices
 from nucleate._arrays import is_whole
 from nucleate._wording import name_parameter, shown
 from nucleate.errors import SpecError
+from nucleate.sweeping.executors import Executor
 
 
-class ProcessExecutor:
+class ProcessExecutor(Executor):
     """Processes of this machine, each with its share of the cores, as an executor of chunks.
 
     They start at the first call, which takes seconds, and end with the block; where that ends with an exception, as on
@@ -51,17 +52,6 @@ class ProcessExecutor:
         self._pool = ProcessPoolExecutor(self.workers, self._context, _begin, (cores,))
 
     def submit(self, function: Callable[..., Any], /, *arguments: Any) -> "Future[Any]":
-        """Line up the call ``function(*arguments)``.
-
-        Parameters
-        ----------
-        function : callable
-        *arguments
-
-        Returns
-        -------
-        Future
-        """
         # Ctrl-C is for this process; those that it starts now inherit what is blocked.
         blocked = (
             signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}) if hasattr(signal, "pthread_sigmask") else None

@@ -20,19 +20,9 @@ _PACE_SECONDS = 600.0
 class Progress:
     """Where a study stands, for a person who waits.
 
-    Parameters
-    ----------
-    runs_finished, runs : int
-    share : float
-        Of all steps of all runs.
-    loss : float or None
-        The median over the runs last evaluated; None before this process has trained any.
-    effective_neurons : tuple of float
-        Of each measured layer, likewise.
-    doing : str
-        What is done beside training.
-    owner : str
-        The process that does it all while this one waits for it.
+    The share is of all steps of all runs. The loss, and the effective neurons of each measured layer, are medians over
+    the runs last evaluated, None and empty before this process has trained any. ``doing`` is what is done beside
+    training, and ``owner`` the process that does it all while this one waits for it.
     """
 
     runs_finished: int

@@ -16,11 +16,12 @@ import numpy as np
 from nucleate._interrupts import noticed
 from nucleate._wording import choose_one, name_parameter, shown
 from nucleate.baselines import Contender
-from nucleate.devices import check_device, on_device
+from nucleate.devices import on_device
 from nucleate.errors import SpecError, StudyError
 from nucleate.problems import Problem
 from nucleate.studies import Chunk, Findings, OwnedError, Plan, Study, StudySpec, load_judgement, tables
 from nucleate.studies.findings import judge_study, unjudged_findings
+from nucleate.studies.folder import hold_problem
 from nucleate.studies.judgement import save_judgement
 from nucleate.studies.keeper import ChunkResult, Keeper, follow, keep
 from nucleate.studies.ownership import Owner
@@ -53,41 +54,14 @@ def run_study(
     device: str = "auto",
     when_owned: str = "refuse",
 ) -> Study:
-    """Finish the study of this spec in the folder ``out``, beginning or going on where it stands.
+    """Finish the study of this spec in the folder ``out``, beginning or going on where it stands: see `nucleate.sweep`.
 
-    Parameters
-    ----------
-    executor : Executor, optional
-        Where chunks are computed; by default in this process, one after another.
-    on_progress : callable
-        Called at the beginning, and whenever something is known anew.
-    with_problem : bool
-        Whether the problem was made in Python, so that the folder must keep it.
-    device : {"auto", "cpu", "gpu"}
-        Where chunks are computed, here or by the executor's workers; by default where JAX does.
-    when_owned : {"refuse", "wait", "follow"}
-        What to do where another process writes into the folder: raise; wait until it ends, and finish what it has left;
-        or wait until it has finished the study, and train nothing. Who waits is told of its progress.
-
-    Raises
-    ------
-    SpecError
-        For runs that do not fit the data or the memory, an executor that is none, or a device that there is not.
-    OwnedError
-        If another process writes into the folder, and this one is not told to wait.
-    StudyError
-        If the folder holds something else, see `nucleate.studies.keeper.keep`; if the process that is followed ends
-        before the study is finished; or if an executor fails at a chunk: what it has finished by then is kept, and the
-        same call goes on.
-    KeyboardInterrupt
-        On Ctrl-C, and while runs are trained on SIGTERM and SIGHUP too, after the chunk in hand was put away (what an
-        executor has in hand is lost). The next call goes on from there and ends with the rows of an uninterrupted
-        study, bit for bit.
+    The folder is to keep the problem where that was made in Python (``with_problem``). Progress is told at the
+    beginning, and whenever something is known anew. On Ctrl-C, and while runs are trained on SIGTERM and SIGHUP too,
+    KeyboardInterrupt is raised after the chunk in hand was put away (what an executor has in hand is lost).
     """
     if executor is not None:
         check_executor(executor)
-    check_device(device, here=executor is None)
-    check_when_owned(when_owned)
     plan = Plan(spec)
 
     def of_owner(owner: Owner) -> None:
@@ -105,7 +79,8 @@ def run_study(
                 work.here() if executor is None else work.by(executor, device)
                 keeper.pack()
                 work.judge()
-                return keeper.study
+                # What the folder keeps is what counts there.
+                return keeper.study if with_problem else hold_problem(keeper.study, problem)
         except OwnedError as error:
             if when_owned == "follow":
                 return follow(out, spec, problem, of_owner)
@@ -183,30 +158,27 @@ class _Work:
     def by(self, executor: Executor, device: str) -> None:
         """Have an executor compute it, and keep what comes in the order it comes."""
         with noticed() as interrupted:
-            self._by(executor, device, interrupted)
-
-    def _by(self, executor: Executor, device: str, interrupted: Callable[[], bool]) -> None:
-        waiting = self._orders()
-        tasks: list[Task] = []
-        try:
-            while waiting or tasks:
-                workers = getattr(executor, "workers", None) or _WORKERS
-                while waiting and len(tasks) < 2 * workers:
-                    size = self._bundle(len(waiting), workers)
-                    tasks.append(Task(executor, self._plan, waiting[:size], self._problem, device))
-                    del waiting[:size]
-                if not self._keep_what_is_done(tasks):
-                    time.sleep(_POLL_SECONDS)
-                if interrupted():
-                    raise KeyboardInterrupt
-        except (StudyError, SpecError):
-            # Whatever failed, what else has come by now is kept.
-            while self._keep_what_is_done(tasks, failures=False):
-                pass
-            raise
-        finally:
-            for task in tasks:
-                task.call_off()
+            waiting = self._orders()
+            tasks: list[Task] = []
+            try:
+                while waiting or tasks:
+                    workers = getattr(executor, "workers", None) or _WORKERS
+                    while waiting and len(tasks) < 2 * workers:
+                        size = self._bundle(len(waiting), workers)
+                        tasks.append(Task(executor, self._plan, waiting[:size], self._problem, device))
+                        del waiting[:size]
+                    if not self._keep_what_is_done(tasks):
+                        time.sleep(_POLL_SECONDS)
+                    if interrupted():
+                        raise KeyboardInterrupt
+            except (StudyError, SpecError):
+                # Whatever failed, what else has come by now is kept.
+                while self._keep_what_is_done(tasks, failures=False):
+                    pass
+                raise
+            finally:
+                for task in tasks:
+                    task.call_off()
 
     def judge(self) -> None:
         """Compare the cells and hold the recommended one against baselines, unless that is kept already."""

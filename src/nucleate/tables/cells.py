@@ -140,22 +140,16 @@ class _Column:
 
     def typed(self, written: Written, marks: Marks) -> pl.Series:
         known, unit = self.form.kinds.get(self.name), self.form.units.get(self.name, "")
-        if known == "truth":
-            return self._truth() if self._is_truth() else self.text()
-        if unit.startswith("date") or (known is None and self._is_mostly(look_like_dates(self.cells))):
-            return self._date()
-        if unit == "time" or (known is None and self._is_mostly(look_like_times(self.cells))):
-            return self._time()
-        numbers = self._numbers(written, marks)
-        if numbers is not None:
-            return numbers
-        return self._truth() if self._is_truth() else self.text()
-
-    def _is_truth(self) -> bool:
-        return bool(self._plain.is_in(["true", "false"]).all())
-
-    def _truth(self) -> pl.Series:
-        return (self._plain == "true").alias(self.name)
+        if known != "truth":
+            if unit.startswith("date") or (known is None and self._is_mostly(look_like_dates(self.cells))):
+                return self._date()
+            if unit == "time" or (known is None and self._is_mostly(look_like_times(self.cells))):
+                return self._time()
+            if (numbers := self._numbers(written, marks)) is not None:
+                return numbers
+        if self._plain.is_in(["true", "false"]).all():
+            return (self._plain == "true").alias(self.name)
+        return self.text()
 
     def _is_mostly(self, fits: pl.Series) -> bool:
         odd, fitting = self._odd(fits).sum(), fits.sum()
@@ -177,9 +171,7 @@ class _Column:
         self._name_gaps(hours)
         if not self.form.kinds:
             first = self.cells.filter(hours.is_not_null())[0]
-            self.read.notes.append(
-                f"Column {self.name!r} has times such as {first!r}, read as hours: {hours.drop_nulls()[0]:g}."
-            )
+            self._note(f"has times such as {first!r}, read as hours: {hours.drop_nulls()[0]:g}.")
         self.read.units[self.name] = "time"
         return hours
 
@@ -295,18 +287,15 @@ class _Column:
         if grouped.any():
             cell = bodies.filter(grouped)[0]
             value = parse(pl.Series([cell]), decimal, self._groups(decimal))[0]
-            self.read.notes.append(
-                f"Column {self.name!r} has thousands separators: {cell!r} was read as {value}; --decimal and "
-                "--thousands read it otherwise."
+            self._note(
+                f"has thousands separators: {cell!r} was read as {value}; --decimal and --thousands read it otherwise."
             )
 
     def _name_negatives(self, numbers: pl.Series) -> None:
         signed = self.cells.str.contains(r"^[(（△▲]|-$").fill_null(False) & (numbers < 0).fill_null(False)
         if signed.any() and not self.form.kinds:
             cell, value = self.cells.filter(signed)[0], numbers.filter(signed)[0]
-            self.read.notes.append(
-                f"Column {self.name!r} has {cell!r} ({name_rows(signed.to_numpy())}), read as {value}."
-            )
+            self._note(f"has {cell!r} ({name_rows(signed.to_numpy())}), read as {value}.")
 
     def _unit(self, units: pl.Series, is_number: pl.Series) -> str:
         signs = [sign for sign in units.unique(maintain_order=True).drop_nulls() if sign]
@@ -322,41 +311,41 @@ class _Column:
             )
         others = f"; {count(int(bare.sum()), 'cell')} without it likewise" if bare.any() else ""
         what = "sign" if signs[0] in SIGNS else "unit"
-        self.read.notes.append(f"Column {self.name!r} is in {signs[0]}: the {what} was left out{others}.")
+        self._note(f"is in {signs[0]}: the {what} was left out{others}.")
         return str(signs[0])
 
     def _name_the_odd_one(self, is_number: pl.Series, odd: pl.Series) -> None:
         if self._is_mostly(self._plain.str.contains("^0x[0-9a-f]+$")):
-            self.read.notes.append(
-                f"Column {self.name!r} has hexadecimal numbers, kept as texts; write them as decimal numbers if they "
-                "are amounts."
-            )
+            self._note("has hexadecimal numbers, kept as texts; write them as decimal numbers if they are amounts.")
             return
         between = numbers_between(narrow(self.cells))
         if between is not None and self._is_mostly(between.numbers.is_not_null()):
-            self.read.notes.append(
-                f"Column {self.name!r} was read as text, for its numbers stand between {between.before!r} and "
+            self._note(
+                f"was read as text, for its numbers stand between {between.before!r} and "
                 f"{between.behind!r}; write the numbers alone if they are amounts."
             )
             return
         units = suffixes_of(self.written.bodies)
         several = units.drop_nulls().unique(maintain_order=True)
         if len(several) > 1 and self._is_mostly(is_number | units.is_not_null()):
-            self.read.notes.append(
-                f"Column {self.name!r} was read as text, for its numbers are followed by {_quoted(several)}; if these "
+            self._note(
+                f"was read as text, for its numbers are followed by {_quoted(several)}; if these "
                 "are units, write all of the column in one."
             )
         elif 2 * is_number.sum() > self.cells.count() and odd.any():
-            self.read.notes.append(
-                f"Column {self.name!r} was read as text, for {_quoted(self.cells.filter(odd))} in "
+            self._note(
+                f"was read as text, for {_quoted(self.cells.filter(odd))} in "
                 f"{name_rows(odd.to_numpy())} is not a number; --missing reads such cells as missing."
             )
         elif 2 * (are_dates := look_like_dates(self.cells)).sum() > self.cells.count():
             odd = self._odd(are_dates)
-            self.read.notes.append(
-                f"Column {self.name!r} was read as text, for {_quoted(self.cells.filter(odd))} in "
+            self._note(
+                f"was read as text, for {_quoted(self.cells.filter(odd))} in "
                 f"{name_rows(odd.to_numpy())} is not a date; write all of them alike."
             )
+
+    def _note(self, said: str) -> None:
+        self.read.notes.append(f"Column {self.name!r} {said}")
 
     def text(self) -> pl.Series:
         """The column as categories."""
@@ -368,8 +357,8 @@ class _Column:
             return cells
         self._name_merged(cells)
         if kept.any():
-            self.read.notes.append(
-                f"Column {self.name!r} has {_quoted(self.cells.filter(kept))} in {name_rows(kept.to_numpy())}, kept as "
+            self._note(
+                f"has {_quoted(self.cells.filter(kept))} in {name_rows(kept.to_numpy())}, kept as "
                 "a category; --missing reads it as missing."
             )
         cells, notes = as_one_spelling(cells)

@@ -30,7 +30,7 @@ class Headed(NamedTuple):
 
 def with_header(path: Path, cells: pl.DataFrame) -> Headed:
     """The rows of a file under its names, without an index, an empty column, a line of units, or remarks below."""
-    top = _stripped(cells.head(_TOP))
+    top = [[(cell or "").strip() for cell in row] for row in cells.head(_TOP).iter_rows()]
     header, notes = _header_of(top)
     names, below = top[header], header + 1
     if (of_both := _names_of_two_lines(top[header:])) is not None:
@@ -75,10 +75,6 @@ def with_header(path: Path, cells: pl.DataFrame) -> Headed:
             notes.append(f"Left out {count(int(again.sum()), 'row')} in which the names come again ({where}).")
             rows = rows.filter(~again)
     return Headed(rows, units, notes)
-
-
-def _stripped(rows: pl.DataFrame) -> list[list[str]]:
-    return [[(cell or "").strip() for cell in row] for row in rows.iter_rows()]
 
 
 def _without_remarks(rows: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:

@@ -226,8 +226,6 @@ def _read_typed(path: Path, files: Sequence[Path], kind: str, form: Form) -> Rea
 def _together(files: Sequence[Path], tables: Sequence[pl.DataFrame]) -> pl.DataFrame:
     """The rows of all tables, whose columns are to be the same in any order."""
     first = tables[0]
-    if len(tables) == 1:
-        return first
     for file, table in zip(files[1:], tables[1:], strict=True):
         lacking = next((name for name in first.columns if name not in table.columns), None)
         more = next((name for name in table.columns if name not in first.columns), None)

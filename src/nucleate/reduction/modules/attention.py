@@ -13,12 +13,7 @@ import numpy as np
 from nucleate.pytorch.layers import KEY_HEADS, QUERY_HEADS, first_number
 from nucleate.reduction.modules.units import Cut, Units
 
-_SEPARATE = (
-    ("q_proj", "k_proj", "v_proj"),
-    ("query", "key", "value"),
-    ("q_lin", "k_lin", "v_lin"),
-    ("q", "k", "v"),
-)
+_SEPARATE = (("q_proj", "k_proj", "v_proj"), ("query", "key", "value"), ("q_lin", "k_lin", "v_lin"), ("q", "k", "v"))
 _FUSED = ("c_attn", "qkv", "query_key_value", "qkv_proj")
 _OUT = ("o_proj", "out_proj", "c_proj", "out_lin", "dense", "proj", "o")
 _INNER = ("all_head_size", "split_size", "inner_dim")

@@ -29,42 +29,54 @@ class Graph:
     order: Mapping[str, int]
 
 
+@dataclass(frozen=True, eq=False)
+class _Layers:
+    """The names of a module's layers, how often each is called in a pass, and with which it shares its weights."""
+
+    names: Mapping[Any, str]
+    calls: Mapping[str, int]
+    shared: Mapping[str, str]
+
+    def untouchable(self, layer: Any, name: str) -> str | None:
+        """Why a layer cannot be narrowed."""
+        if name in self.shared:
+            return f"the weights of {name} are shared with {self.shared[name]}"
+        if self.calls.get(name, 1) > 1:
+            return f"{name} is called {self.calls[name]} times in one pass"
+        return _reason(layer, name)
+
+
 def trace(module: Any, rows: Rows) -> Graph:
     """The graph of a module in evaluation mode, a copy whose parameters need gradients, traced on a few rows."""
-    pruning = _import_pruning()
-    names = {child: name for name, child in module.named_modules()}
+    pruning = import_extra("torch_pruning", "Torch-Pruning, which finds the layers that depend on each other,")
     order, calls = _calls(module, rows)
-    linear_like = _conv1d_pruner(module, pruning)
-    known = pruning.DependencyGraph()
-    known.CUSTOMIZED_PRUNERS.update(linear_like)
-    of_heads = list(attentions(module, lambda layer: known.get_pruner_of_module(layer).get_out_channels(layer)))
+    known = _Layers({child: name for name, child in module.named_modules()}, calls, _shared(module))
+    names, linear_like, blank = known.names, _conv1d_pruner(module, pruning), pruning.DependencyGraph()
+    blank.CUSTOMIZED_PRUNERS.update(linear_like)
+    pruner_of = blank.get_pruner_of_module
+    of_heads = list(attentions(module, lambda layer: pruner_of(layer).get_out_channels(layer)))
     # What splits into queries, keys and values is known, and not for the graph to follow.
     fused = [module.get_submodule(one.projections[0]) for one in of_heads if len(one.projections) == 1]
     left: list[tuple[str, str]] = []
     with hooked([layer.register_forward_hook(lambda _, __, output: output.detach()) for layer in fused]):
-        graphs = list(_graphs(module, rows, names, calls, linear_like, left))
+        graphs = list(_graphs(module, rows, known, linear_like, pruning, left))
     if not graphs:
         where, why = left[-1]
         raise ArchitectureError(
             f"The {type(module).__name__} cannot be traced ({where or 'itself'}: {why}), so nothing says which of its "
             "layers read which; give one whose outputs depend on its inputs by PyTorch's own operations."
         )
-    shared = _shared(module)
     found: list[Units] = []
     seen: set[Any] = set()
     inside = {name: attention.name for attention in of_heads for name in attention.projections}
     for attention in of_heads:
-        heads = heads_of(module, attention, known.get_pruner_of_module)
+        heads = heads_of(module, attention, pruner_of)
         parts = [cut.layer for cut in (*heads.cuts, *heads.readers)]
-        reasons = [
-            reason
-            for name in parts
-            if (reason := _untouchable(module.get_submodule(name), name, calls, shared)) is not None
-        ]
-        if heads.number > 1 and not reasons:
+        reason = next(filter(None, (known.untouchable(module.get_submodule(name), name) for name in parts)), None)
+        if heads.number > 1 and reason is None:
             found.append(heads)
         else:
-            left.append((attention.name, reasons[0] if reasons else "it has one head"))
+            left.append((attention.name, reason or "it has one head"))
     layers = [(graph, child) for graph in graphs for child in graph.module2node if child in names]
     for graph, child in sorted(layers, key=lambda one: order.get(names[one[1]], len(order))):
         if not is_linear(child) or child in seen or names[child] in inside:
@@ -75,10 +87,10 @@ def trace(module: Any, rows: Rows) -> Graph:
         for item, _ in group:
             if graph.is_out_channel_pruning_fn(item.handler):
                 seen.add(item.target.module)
-        units, reason = _units(graph, child, group, names, calls, shared, pruning)
+        units, why = _units(graph, child, group, known, pruning)
         tied = [] if units is None else [inside[cut.layer] for cut in units.cuts if cut.layer in inside]
         if units is None or tied:
-            left.append((names[child], f"the attention {tied[0]} takes its units apart into heads" if tied else reason))
+            left.append((names[child], f"the attention {tied[0]} takes its units apart into heads" if tied else why))
         else:
             found.append(units)
     left += _not_seen(module, {*(child for _, child in layers), *fused}, calls)
@@ -87,25 +99,20 @@ def trace(module: Any, rows: Rows) -> Graph:
 
 
 def _graphs(
-    module: Any,
-    rows: Rows,
-    names: Mapping[Any, str],
-    calls: Mapping[str, int],
-    customized: Mapping[Any, Any],
-    failed: list[tuple[str, str]],
+    module: Any, rows: Rows, known: _Layers, customized: Any, pruning: Any, failed: list[tuple[str, str]]
 ) -> Iterator[Any]:
     """The graph of the module, or of those of its parts of which there is one; and where there is none, and why."""
-    torch, pruning = import_torch(), _import_pruning()
     given: dict[Any, tuple[tuple[Any, ...], dict[str, Any]]] = {}
 
     def note(part: Any, arguments: tuple[Any, ...], named: dict[str, Any]) -> None:
         given.setdefault(part, (arguments, named))
 
-    with hooked([part.register_forward_pre_hook(note, with_kwargs=True) for part in names]), torch.no_grad():
+    hooks = [part.register_forward_pre_hook(note, with_kwargs=True) for part in known.names]
+    with hooked(hooks), import_torch().no_grad():
         rows.call(module)
 
     def of(part: Any) -> Iterator[Any]:
-        if calls.get(names[part]) == 1:
+        if known.calls.get(known.names[part]) == 1:
             arguments, named = given[part]
             graph = pruning.DependencyGraph()
             try:
@@ -121,7 +128,7 @@ def _graphs(
                 yield graph
                 return
             except Exception as error:
-                failed.append((names[part], f"its graph cannot be traced: {say_error(error)[:120]}"))
+                failed.append((known.names[part], f"its graph cannot be traced: {say_error(error)[:120]}"))
         for child in part.children():
             if next(child.children(), None) is not None:
                 yield from of(child)
@@ -140,15 +147,6 @@ def _not_seen(module: Any, seen: Any, calls: Mapping[str, int]) -> Iterator[tupl
         elif is_linear(layer) and layer not in seen and kind_of(layer) != "output":
             was_called = "PyTorch has no record of how the outputs depend on it"
             yield name, was_called if calls.get(name) else "it is not called on these data"
-
-
-def _untouchable(layer: Any, name: str, calls: Mapping[str, int], shared: Mapping[str, str]) -> str | None:
-    """Why a layer cannot be narrowed."""
-    if name in shared:
-        return f"the weights of {name} are shared with {shared[name]}"
-    if calls.get(name, 1) > 1:
-        return f"{name} is called {calls[name]} times in one pass"
-    return _reason(layer, name)
 
 
 def check(module: Any, units: Units, rows: Rows, in_training: list[Any] | None) -> str | None:
@@ -242,17 +240,9 @@ def _calls(module: Any, rows: Rows) -> tuple[dict[str, int], dict[str, int]]:
     return order, calls
 
 
-def _units(
-    graph: Any,
-    root: Any,
-    group: Any,
-    names: Mapping[Any, str],
-    calls: Mapping[str, int],
-    shared: Mapping[str, str],
-    pruning: Any,
-) -> tuple[Units | None, str]:
+def _units(graph: Any, root: Any, group: Any, known: _Layers, pruning: Any) -> tuple[Units | None, str]:
     """The units of a group of layers, or why they are left whole."""
-    nn = import_torch().nn
+    nn, names = import_torch().nn, known.names
     owners = _owners(graph, root, group)
     number = int(max(owners)) + 1 if len(owners) else 0
     cuts: list[Cut] = []
@@ -267,7 +257,7 @@ def _units(
             name = names[target]
         else:
             continue
-        if target in names and (why := _untouchable(target, name, calls, shared)) is not None:
+        if target in names and (why := known.untouchable(target, name)) is not None:
             return None, why
         of_units: list[list[int]] = [[] for _ in range(number)]
         for place, of_root in zip(places, group[at].root_idxs, strict=True):
@@ -374,7 +364,3 @@ def _conv1d_pruner(module: Any, pruning: Any) -> dict[Any, Any]:
             return int(layer.nx)
 
     return {kind: Conv1DPruner() for kind in kinds}
-
-
-def _import_pruning() -> Any:
-    return import_extra("torch_pruning", "Torch-Pruning, which finds the layers that depend on each other,")

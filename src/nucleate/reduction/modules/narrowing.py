@@ -98,11 +98,9 @@ class Reducer:
             if layer.bias is not None:
                 layer.bias.copy_(level)
             elif norm is not None:
-                self.module.get_submodule(norm).running_mean.copy_(self._mean_before(norm, name) - level)
-
-    def _mean_before(self, norm: str, name: str) -> Any:
-        running = self._original.module.get_submodule(norm).running_mean
-        return running[import_torch().as_tensor(self._narrowing.alive(name, "out", len(running)))]
+                before = self._original.module.get_submodule(norm).running_mean
+                alive = torch.as_tensor(self._narrowing.alive(name, "out", len(before)))
+                self.module.get_submodule(norm).running_mean.copy_(before[alive] - level)
 
     def _regressions(self, units: Units) -> list[tuple[str, list[Regression]]]:
         """What each layer that reads the units is to give, and what it reads of them."""
