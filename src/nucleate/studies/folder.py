@@ -567,12 +567,6 @@ class Study:
         return f"Study({str(self.path)!r}, {self.planned - self.missing} of {self.planned} runs)"
 
 
-def hold_problem(study: Study, problem: Problem) -> Study:
-    """The study, whose data are these and need not be read again."""
-    vars(study)["_problem"] = problem
-    return study
-
-
 def _ends(preprocessing: Preprocessing) -> tuple[int, int]:
     return len(preprocessing.encoded_inputs), len(preprocessing.units)
 

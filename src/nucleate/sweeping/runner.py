@@ -21,7 +21,6 @@ from nucleate.errors import SpecError, StudyError
 from nucleate.problems import Problem
 from nucleate.studies import Chunk, Findings, OwnedError, Plan, Study, StudySpec, load_judgement, tables
 from nucleate.studies.findings import judge_study, unjudged_findings
-from nucleate.studies.folder import hold_problem
 from nucleate.studies.judgement import save_judgement
 from nucleate.studies.keeper import ChunkResult, Keeper, follow, keep
 from nucleate.studies.ownership import Owner
@@ -79,8 +78,7 @@ def run_study(
                 work.here() if executor is None else work.by(executor, device)
                 keeper.pack()
                 work.judge()
-                # What the folder keeps is what counts there.
-                return keeper.study if with_problem else hold_problem(keeper.study, problem)
+                return keeper.study
         except OwnedError as error:
             if when_owned == "follow":
                 return follow(out, spec, problem, of_owner)
