@@ -34,15 +34,20 @@ class Export:
     rows : int
         How many test rows it was run on.
     largest_difference : float
-        Between what the file answers on them and what the network does, in the target's own units or in probabilities.
+        Between what the file answers on them and what the network does, in the target's own unit or in probabilities;
+        of several targets in standard deviations of each.
+    several : bool
+        Whether it is of several targets.
     """
 
     path: Path
     rows: int
     largest_difference: float
+    several: bool = False
 
     def __str__(self) -> str:
-        return f"{self.path}: answers as the network does on {self.rows} rows, to {self.largest_difference:.1g}"
+        unit = " standard deviations of each target" if self.several else ""
+        return f"{self.path}: answers as the network does on {self.rows} rows, to {self.largest_difference:.1g}{unit}"
 
 
 def check_export_path(path: str | Path) -> Path:
@@ -112,16 +117,16 @@ def export(network: Network, problem: Problem, path: str | Path, metadata: Mappi
         # By the name that it keeps; one that is not registered is given to whoever loads the file.
         own = None if network.activation.name in activation_names() else network.activation
         answers = problem.predict(outputs_of(Network.load(path, own), problem.test.x))
-    differences = np.abs(answers - expected)
-    difference = float(differences.max())
-    # Each of several targets in its own unit.
-    if not (differences <= _ROUNDING * np.maximum(preprocessing.units, expected.std(axis=0))).all():
+    differences, several = np.abs(answers - expected), expected.shape[1] > 1 and not loss.of_classes
+    in_spreads = differences / np.maximum(preprocessing.units, expected.std(axis=0))
+    difference = float((in_spreads if several else differences).max())
+    if not (in_spreads <= _ROUNDING).all():
         path.unlink()
         raise NucleateError(
             f"The file {path} departs from the network by {difference:.2g}, so it was deleted; "
             f"{_remedy(network, loss, path.suffix)}."
         )
-    return Export(path, len(expected), difference)
+    return Export(path, len(expected), difference, several)
 
 
 def _answers(path: Path, network: Network, problem: Problem) -> Float[np.ndarray, "n c"]:

@@ -223,6 +223,9 @@ def _of_training_alone(model: Any) -> tuple[str, ...]:
     """The kinds of a module's parts that do something else in training."""
     named = [(type(part).__name__, part) for part in (model.modules() if is_module(model) else ())]
     # A share of zero drops nothing in training either, and frozen norms keep their statistics.
-    drops = (name for name, part in named if "Dropout" in name and getattr(part, "p", 1) != 0)
-    norms = (name for name, _ in named if "BatchNorm" in name and "Frozen" not in name)
-    return tuple(dict.fromkeys((*drops, *norms)))
+    of_training = (
+        name
+        for name, part in named
+        if ("Dropout" in name and getattr(part, "p", 1) != 0) or ("BatchNorm" in name and "Frozen" not in name)
+    )
+    return tuple(dict.fromkeys(of_training))
