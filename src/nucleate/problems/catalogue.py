@@ -88,8 +88,26 @@ def load_problem(
     DataError
         If there are no such data or they cannot be used so, with the cause and the remedy.
     """
-    asked = Asked(validation, test, split, split_by, split_by_time, split_seed)
-    options = DataOptions(target, without, task, loss, asked, weights, drop_missing, impute, standardize, preprocessing)
+    asked = Asked(
+        validation=validation,
+        test=test,
+        split=split,
+        split_by=split_by,
+        split_by_time=split_by_time,
+        seed=split_seed,
+    )
+    options = DataOptions(
+        target=target,
+        without=without,
+        task=task,
+        loss=loss,
+        asked=asked,
+        weights=weights,
+        drop_missing=drop_missing,
+        impute=impute,
+        standardize=standardize,
+        preprocessing=preprocessing,
+    )
     name, read = _read(data, form, options)
     return load_drawn(name, options) if read is None else _of_read(name, read, options)
 

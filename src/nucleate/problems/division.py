@@ -74,7 +74,7 @@ OWN = Division(("validation", "test"))
 """All parts are a person's own."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Asked:
     """What a person says of the parts: shares of the rows or rows of one's own, and columns of the table that tell each
     row's part, its group or its time.

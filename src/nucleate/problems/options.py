@@ -16,7 +16,7 @@ DATA_FIELDS = (*_OF_COLUMNS, *FORM_FIELDS, "split_seed", "validation", "test", *
 """The arguments of `load_problem` that a study has as fields: all that decides what its data are."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class DataOptions:
     """What a person says of a table, but for how its file is read, which a `Form` has; as `Problem.from_table` says it.
 
@@ -40,7 +40,9 @@ class DataOptions:
     @classmethod
     def of(cls, *, split_seed: int = 0, **given: Any) -> "DataOptions":
         """The options of these arguments of `Problem.from_table`."""
-        parts = {name: given.pop(name) for name in ("validation", "test", *OF_ROWS[:-1]) if name in given}
+        # Weights name a column of rows too, but deal out none.
+        of_parts = ("validation", "test", *(name for name in OF_ROWS if name != "weights"))
+        parts = {name: given.pop(name) for name in of_parts if name in given}
         return cls(asked=Asked(**parts, seed=split_seed), **given)
 
     def on(self, columns: Sequence[str]) -> "DataOptions":

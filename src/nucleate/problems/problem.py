@@ -191,8 +191,16 @@ class Problem:
         table, targets = table_from_arrays(x, y)
         if weights is not None:
             table = table.with_columns(column_of_weights(weights, len(table)))
-        asked, weighted_by = Asked(validation, test, seed=split_seed), None if weights is None else WEIGHTS
-        options = DataOptions(targets, (), task, loss, asked, weighted_by, drop_missing, impute, standardize)
+        options = DataOptions(
+            target=targets,
+            task=task,
+            loss=loss,
+            asked=Asked(validation=validation, test=test, seed=split_seed),
+            weights=None if weights is None else WEIGHTS,
+            drop_missing=drop_missing,
+            impute=impute,
+            standardize=standardize,
+        )
         return problem_of(Read(table), options, name)
 
     @classmethod
@@ -269,9 +277,25 @@ class Problem:
         DataError
             If the data cannot be used so, with the cause and the remedy.
         """
-        asked = Asked(validation, test, split, split_by, split_by_time, split_seed)
+        asked = Asked(
+            validation=validation,
+            test=test,
+            split=split,
+            split_by=split_by,
+            split_by_time=split_by_time,
+            seed=split_seed,
+        )
         options = DataOptions(
-            target, without, task, loss, asked, weights, drop_missing, impute, standardize, preprocessing
+            target=target,
+            without=without,
+            task=task,
+            loss=loss,
+            asked=asked,
+            weights=weights,
+            drop_missing=drop_missing,
+            impute=impute,
+            standardize=standardize,
+            preprocessing=preprocessing,
         )
         if not isinstance(table, pl.DataFrame):
             raise DataError(
