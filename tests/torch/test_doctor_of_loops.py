@@ -126,12 +126,6 @@ def test_a_loop_that_takes_one_batch_is_told_by_the_rows_beside_it():
     assert diagnose(watching).first.verdict == "fine"
 
 
-def test_a_loop_over_the_first_rows_is_told_too():
-    batches, module = in_batches(classes(), shuffle=False), mlp(4)
-    watching = trained(module, [next(iter(batches))], CROSS_ENTROPY, adam(module), steps=300)
-    assert diagnose(watching, batches, CROSS_ENTROPY, adam(module)).first.verdict == "other_rows"
-
-
 @pytest.mark.parametrize("between", [(), (lambda: nn.Dropout(0.3),), (lambda: nn.BatchNorm1d(32),)])
 @pytest.mark.parametrize("steps", [100, 1500])
 def test_a_loop_over_all_rows_learns_these(between, steps):

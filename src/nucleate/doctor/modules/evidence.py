@@ -188,8 +188,10 @@ def _pairs_rows(torch: Any, setting: Setting) -> bool:
 def _losses_of_batches(torch: Any, setting: Setting, mode: bool = True) -> list[float]:
     """Of batches of the training rows at a module as it is, in a mode; what it changes of itself is set back."""
     module, state = setting.module, copy.deepcopy(setting.module.state_dict())
-    # In an order of chance: a loop over one batch may have taken that of the first rows.
-    places = torch.randperm(setting.train.stop, generator=torch.Generator().manual_seed(0)).to(setting.y.device)
+    places = torch.arange(setting.train.stop, device=setting.y.device)
+    # The rows of a setting are in an order of chance, but for those that came sorted.
+    if setting.in_order:
+        places = places[torch.randperm(len(places), generator=torch.Generator().manual_seed(0)).to(places.device)]
     batches = [one for one in places.split(setting.batch_size) if len(one) == min(setting.batch_size, len(places))]
     with torch.no_grad(), same_attributes(module):
         module.train(mode)
