@@ -39,6 +39,11 @@ def test_a_target_that_is_not_there_is_refused_with_the_close_names():
         choose_targets(["rooms", "price", "town"], "q")
 
 
+def test_an_empty_list_of_targets_is_refused():
+    with pytest.raises(DataError, match="The list of target columns is empty; name one or more of columns 'a', 'b'"):
+        choose_targets(["a", "b"], [])
+
+
 @pytest.mark.parametrize(("columns", "target"), [(["a"], None), (["a", "b"], "a,b")])
 def test_a_target_that_leaves_no_inputs_is_refused(columns, target):
     with pytest.raises(DataError, match=r"Beside the target columns? 'a'.* there is no input column"):

@@ -204,6 +204,8 @@ def choose_targets(columns: Sequence[str], target: str | Sequence[str] | None) -
     if target is None:
         target = next((name for name in ("target", "y") if name in columns), columns[-1])
     chosen = choose_columns(columns, target, "target column")
+    if not chosen:
+        raise DataError(f"The list of target columns is empty; name one or more of {name_columns(columns)}.")
     if set(columns) == set(chosen):
         raise DataError(
             f"Beside the target {name_columns(chosen)} there is no input column; add one, or name another target."
